@@ -1,0 +1,90 @@
+"""The exceptions a user can meet, each in three parts: what must hold, what was found, what to do.
+
+    AblataError                 exit 1
+    +-- UserError               exit 2: the input has to change; nothing was started and nothing is lost
+    |   +-- SettingsError       a recipe key, a value, a file that holds a recipe or a study
+    |   +-- DataError           a data set: its folder, a file in it, a label
+    |   +-- RecordError         the ledger, a run, a study, an exported file
+    |   +-- CheckpointError     a checkpoint that does not fit what it is asked to do
+    +-- RunError                exit 1: a training that was under way ended
+        +-- DivergedError       a loss or gradient is not finite, or the model fell apart
+        +-- LeaseLostError      another worker took the run over
+        +-- StoppedError        the user asked the run to stop; it was saved
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AblataError(Exception):
+    """Base of all errors that are shown as a message and not as a traceback.
+
+    Args:
+        must: what must hold, a full sentence without the final point.
+        found: what was found instead: the file, key and value.
+        do: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, must: str, *, found: str | None = None, do: str | None = None) -> None:
+        self.must, self.found, self.do = must, found, do
+        lines = [must]
+        if found is not None:
+            lines.append(f"  found: {found}")
+        if do is not None:
+            lines.append(f"  do:    {do}")
+        super().__init__("\n".join(lines))
+
+
+class UserError(AblataError, ValueError):
+    """The input has to change. Raised before anything is started."""
+
+    exit_code = 2
+
+
+class SettingsError(UserError):
+    """A recipe key, a value, or a file that holds a recipe or a study is wrong."""
+
+
+class DataError(UserError):
+    """A data set, a file in it, or a label is missing or wrong."""
+
+
+class RecordError(UserError):
+    """The ledger, a run, a study or an exported file is missing or does not fit."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged, or does not fit what it is asked to do."""
+
+
+class RunError(AblataError):
+    """A training that was under way ended without completing."""
+
+
+class DivergedError(RunError):
+    """A loss or a gradient is not finite, or a watchdog found that training fell apart."""
+
+
+class LeaseLostError(RunError):
+    """Another worker took the run over while this one was silent."""
+
+
+class StoppedError(RunError):
+    """The user asked the run to stop; what was done so far is saved."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name in `known` that looks most like `name`, or None if none is close."""
+    names = list(known)
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def listing(names: Iterable[str]) -> str:
+    """Join names for a message: `a, b, c`, or `nothing` if there are none."""
+    return ", ".join(names) or "nothing"
