@@ -1,15 +1,15 @@
 """The exceptions a user can meet, each in three parts: what must hold, what was found, what to do.
 
-    AblataError                 exit 1
-    +-- UserError               exit 2: the input has to change; nothing was started and nothing is lost
-    |   +-- SettingsError       a recipe key, a value, a file that holds a recipe or a study
-    |   +-- DataError           a data set: its folder, a file in it, a label
-    |   +-- RecordError         the ledger, a run, a study, an exported file
-    |   +-- CheckpointError     a checkpoint that does not fit what it is asked to do
-    +-- RunError                exit 1: a training that was under way ended
-        +-- DivergedError       a loss or gradient is not finite, or the model fell apart
-        +-- LeaseLostError      another worker took the run over
-        +-- StoppedError        the user asked the run to stop; it was saved
+AblataError                 exit 1
++-- UserError               exit 2: the input has to change; nothing was started and nothing is lost
+|   +-- SettingsError       a recipe key, a value, a file that holds a recipe or a study
+|   +-- DataError           a data set: its folder, a file in it, a label
+|   +-- RecordError         the ledger, a run, a study, an exported file
+|   +-- CheckpointError     a checkpoint that does not fit what it is asked to do
++-- RunError                exit 1: a training that was under way ended
+    +-- DivergedError       a loss or gradient is not finite, or the model fell apart
+    +-- LeaseLostError      another worker took the run over
+    +-- StoppedError        the user asked the run to stop; it was saved
 """
 
 from __future__ import annotations

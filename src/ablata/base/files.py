@@ -62,7 +62,9 @@ def inside(root: Path, relative: str | Path) -> Path:
     """
     path = (root / relative).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise UserError("A path in a file must stay inside its root", found=f"{relative} in {root}", do="correct the file")
+        raise UserError(
+            "A path in a file must stay inside its root", found=f"{relative} in {root}", do="correct the file"
+        )
     return path
 
 

@@ -1,0 +1,195 @@
+"""Dotted overrides from a command line: `optim.lr=0.05 model.upsample=nearest data.augment.mix=null`.
+
+A part is chosen by its kind (`loss=ohem`), then its keys can be set (`loss.threshold=0.6`), in whatever order they are
+written. Choosing the kind that a part already has keeps its values; another kind starts from that kind's defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.fields import allows_none, describe, explain, parts
+from ablata.base.settings import S, leaves
+
+_WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One `key=value` as typed: the dotted key taken apart, and the text after the equals sign."""
+
+    path: tuple[str, ...]
+    text: str
+
+    @property
+    def key(self) -> str:
+        """The dotted key."""
+        return ".".join(self.path)
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.text}"
+
+
+def parse(argument: str) -> Assignment:
+    """Take `key=value` apart.
+
+    Raises:
+        SettingsError: there is no equals sign or no key.
+    """
+    key, equals, text = argument.partition("=")
+    if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):
+        raise SettingsError("A setting must be written key=value", found=argument, do="for example optim.lr=0.05")
+    return Assignment(tuple(key.strip().split(".")), text.strip())
+
+
+def parse_value(text: str) -> Any:
+    """Read a value: a number, true, false, null, a list `[1, 2]` or `1,2`, or else the text itself."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if _NUMBER.fullmatch(text):
+        return float(text) if re.search(r"[.eE]", text) else int(text)
+    if text[:1] in '["{':
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            pass
+    if text.startswith("[") and text.endswith("]"):
+        return [parse_value(item.strip()) for item in text[1:-1].split(",") if item.strip()]
+    return [parse_value(item.strip()) for item in text.split(",")] if "," in text else text
+
+
+def override(settings: S, arguments: Sequence[str]) -> S:
+    """Return a copy of `settings` with the given `key=value` overrides applied and everything checked again.
+
+    Raises:
+        SettingsError: an unknown key, a wrong type or a value out of range; names the key, the value, what is allowed
+            and the nearest known name.
+    """
+    tree = settings.model_dump(mode="json")
+    assignments = sorted((parse(argument) for argument in arguments), key=lambda assignment: len(assignment.path))
+    for assignment in assignments:
+        _assign(settings, tree, assignment)
+    try:
+        return type(settings).model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        must, path = explain(type(settings), error.errors()[0])
+        found = next((str(a) for a in reversed(assignments) if a.key == path), listing(map(str, assignments)))
+        raise SettingsError(must, found=found) from None
+
+
+def _assign(root: BaseModel, tree: dict[str, Any], assignment: Assignment) -> None:
+    model: type[BaseModel] = type(root)
+    node = tree
+    for depth, key in enumerate(assignment.path[:-1]):
+        field = _field(root, model, assignment, depth)
+        node[key] = _opened(field, node[key], assignment, depth)
+        model = _chosen(field, node[key])
+        node = node[key]
+    field = _field(root, model, assignment, len(assignment.path) - 1)
+    node[assignment.path[-1]] = _value(field, node.get(assignment.path[-1]), assignment)
+
+
+def _field(root: BaseModel, model: type[BaseModel], assignment: Assignment, depth: int) -> FieldInfo:
+    key = assignment.path[depth]
+    if key in model.model_fields:
+        return model.model_fields[key]
+    prefix = ".".join(assignment.path[:depth])
+    where = f"{prefix} ({_kind(model)})" if prefix else "the recipe"
+    raise SettingsError(
+        f"{'.'.join(assignment.path[: depth + 1])} must be a key of {where}: {listing(model.model_fields)}",
+        found=str(assignment),
+        do=_suggestion(root, model, assignment, depth),
+    )
+
+
+def _suggestion(root: BaseModel, model: type[BaseModel], assignment: Assignment, depth: int) -> str | None:
+    """Propose the sibling that looks alike, else the same key elsewhere in the recipe, else the part that has the key."""
+    key, prefix = assignment.path[depth], assignment.path[:depth]
+    if close := nearest(key, model.model_fields):
+        return f"did you mean {'.'.join((*prefix, close, *assignment.path[depth + 1 :]))}?"
+    if elsewhere := [known for known in leaves(root) if known.rpartition(".")[2] == assignment.path[-1]]:  # type: ignore[type-var]
+        return f"did you mean {' or '.join(elsewhere)}?"
+    if prefix:
+        parent: Any = type(root)
+        for step in prefix[:-1]:
+            parent = next(iter(parts(parent.model_fields[step].annotation).values()))
+        for kind, other in (
+            parts(parent.model_fields[prefix[-1]].annotation).items() if prefix[-1] in parent.model_fields else ()
+        ):
+            if key in other.model_fields:
+                return f"{key} is a key of {kind}: choose it with {'.'.join(prefix)}={kind}"
+    return None
+
+
+def _opened(field: FieldInfo, current: Any, assignment: Assignment, depth: int) -> dict[str, Any]:
+    """Return the tree below a key, starting the part if it is off and there is just one."""
+    if isinstance(current, dict):
+        return current
+    path, kinds = ".".join(assignment.path[: depth + 1]), parts(field.annotation)
+    if not kinds:
+        raise SettingsError(f"{path} is a value ({describe(field)}) and has no keys below it", found=str(assignment))
+    if len(kinds) > 1:
+        raise SettingsError(
+            f"{path} is off; it must be chosen before its keys are set",
+            found=str(assignment),
+            do=f"add {' or '.join(f'{path}={kind}' for kind in kinds)}",
+        )
+    return _defaults(next(iter(kinds.values())))
+
+
+def _chosen(field: FieldInfo, tree: dict[str, Any]) -> type[BaseModel]:
+    kinds = parts(field.annotation)
+    return kinds[tree["kind"]] if len(kinds) > 1 else next(iter(kinds.values()))
+
+
+def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
+    value, kinds = parse_value(assignment.text), parts(field.annotation)
+    if kinds and isinstance(value, str) and value in kinds:
+        same = isinstance(current, dict) and current.get("kind", value) == value
+        return current if same else _defaults(kinds[value])
+    if len(kinds) == 1 and value is True:
+        return current if isinstance(current, dict) else _defaults(next(iter(kinds.values())))
+    if kinds and allows_none(field.annotation) and value is False:
+        return None
+    annotated: Any = TypeAdapter(field.annotation, config=None if kinds else {"strict": True})
+    for candidate in (value, assignment.text):
+        try:
+            annotated.validate_json(json.dumps(candidate))
+        except ValidationError:
+            continue
+        return candidate
+    close = nearest(assignment.text, kinds or _literals(field))
+    raise SettingsError(
+        f"{assignment.key} must be {describe(field)}",
+        found=str(assignment),
+        do=f"did you mean {assignment.key}={close}?" if close else None,
+    )
+
+
+def _literals(field: FieldInfo) -> list[str]:
+    return describe(field).removeprefix("one of ").split(", ") if "one of" in describe(field) else []
+
+
+def _defaults(kind: type[BaseModel]) -> dict[str, Any]:
+    tree = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in kind.model_fields.items()
+        if not field.is_required()
+    }
+    return {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value for name, value in tree.items()
+    }
+
+
+def _kind(model: type[BaseModel]) -> str:
+    kind = model.model_fields.get("kind")
+    return str(kind.default) if kind else model.__name__.lower()

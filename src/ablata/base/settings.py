@@ -1,0 +1,138 @@
+"""Frozen, typed settings: how they are expanded, identified, compared and written down.
+
+A settings class sits beside the thing it builds. A part that can be one of several things is a union of settings classes,
+told apart by a `kind` field:
+
+    class Nearest(Settings):
+        kind: Literal["nearest"] = "nearest"
+
+    class Decoder(Settings):
+        upsample: Annotated[Nearest | Bilinear, Field(discriminator="kind")] = Nearest()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ablata.base.errors import SettingsError
+from ablata.base.fields import Incidental, explain, path_text
+
+S = TypeVar("S", bound="Settings")
+
+INCIDENTAL = Incidental()
+"""Marks a field that says where or how fast, not what: `root: Annotated[str | None, INCIDENTAL]`. It is left out of the hash."""
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, strict (no `true` for a number), unknown keys refused, no nan or infinity."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two settings: a dotted key, the value before and after (None: the key is not there)."""
+
+    key: str
+    old: str | None
+    new: str | None
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.old or '-'} -> {self.new or '-'}"
+
+
+def expand(settings: Settings) -> dict[str, Any]:
+    """Return every effective value as a JSON-safe tree, defaults included."""
+    return settings.model_dump(mode="json")
+
+
+def restore(kind: type[S], tree: dict[str, Any], *, source: str) -> S:
+    """Rebuild settings from an expanded tree.
+
+    Args:
+        kind: the settings class.
+        tree: what `expand` returned, perhaps read from a file or a ledger.
+        source: where the tree comes from, for the error message.
+
+    Raises:
+        SettingsError: the tree does not fit the class (an older or newer version, or a damaged file).
+    """
+    try:
+        return kind.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        first = error.errors()[0]
+        must, _ = explain(kind, first)
+        raise SettingsError(
+            must, found=f"{path_text(kind, first['loc'])} = {json.dumps(first['input'], default=str)[:120]} in {source}"
+        ) from None
+
+
+def leaves(settings: Settings) -> dict[str, Any]:
+    """Return `{dotted key: value}` for every plain value, in the order of declaration; lists of values count as one value."""
+    return dict(_leaves(expand(settings), ""))
+
+
+def _leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(tree, list) and any(isinstance(value, dict) for value in tree):
+        for index, value in enumerate(tree):
+            yield from _leaves(value, f"{prefix}.{index}")
+    else:
+        yield prefix, tree
+
+
+def as_text(settings: Settings) -> str:
+    """Return one `key = value` line a setting, the form in which expanded recipes are committed and shown."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in leaves(settings).items())
+
+
+def settings_hash(settings: Settings) -> str:
+    """Return 16 hexadecimal digits that identify what the settings ask for; incidental fields do not count."""
+    canonical = json.dumps(_essential(settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+def _essential(value: Any) -> Any:
+    if isinstance(value, Settings):
+        fields = type(value).model_fields
+        kept = [
+            name for name, field in fields.items() if not any(isinstance(mark, Incidental) for mark in field.metadata)
+        ]
+        return {name: _essential(getattr(value, name)) for name in kept}
+    if isinstance(value, tuple | list):
+        return [_essential(item) for item in value]
+    return value
+
+
+def diff(old: Settings, new: Settings) -> list[Change]:
+    """Return the settings that differ between `old` and `new`, in the order of declaration."""
+    before, after = leaves(old), leaves(new)
+    keys = [*before, *(key for key in after if key not in before)]
+
+    def shown(values: dict[str, Any], key: str) -> str | None:
+        return json.dumps(values[key]) if key in values else None
+
+    return [
+        Change(key, shown(before, key), shown(after, key)) for key in keys if shown(before, key) != shown(after, key)
+    ]
+
+
+def json_schema(kind: type[Settings]) -> dict[str, Any]:
+    """Return the JSON schema of a settings class: every key, type, default, alternative and description."""
+    return kind.model_json_schema()

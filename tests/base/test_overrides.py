@@ -1,0 +1,152 @@
+"""Overrides from the command line: values, parts, and errors that name the key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, model_validator
+
+from ablata.base.errors import SettingsError
+from ablata.base.overrides import override, parse_value
+from ablata.base.settings import INCIDENTAL, Settings, as_text, diff, expand, json_schema, restore, settings_hash
+
+
+class CrossEntropy(Settings):
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Ohem(Settings):
+    kind: Literal["ohem"] = "ohem"
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    minimum: int = 16
+
+
+class Average(Settings):
+    decay: float = 0.999
+
+
+class Model(Settings):
+    width: Annotated[int, Field(ge=1)] = 16
+    upsample: Literal["nearest", "bilinear"] = "bilinear"
+    strides: tuple[int, ...] = (1, 2)
+
+
+class Toy(Settings):
+    model: Model = Model()
+    loss: Annotated[CrossEntropy | Ohem, Field(discriminator="kind")] = CrossEntropy()
+    ema: Average | None = None
+    aux: Annotated[CrossEntropy | Ohem, Field(discriminator="kind")] | None = None
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    flip: bool = True
+    root: Annotated[str | None, INCIDENTAL] = None
+    low: float = 0.0
+    high: float = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Toy:
+        if self.low > self.high:
+            raise ValueError(f"low <= high must hold, got low={self.low}, high={self.high}")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("1e-2", 0.01), (".5", 0.5), ("-3", -3), ("true", True), ("None", None), ("[1, 2]", [1, 2]), ("1,2", [1, 2]),
+     ("[a, b]", ["a", "b"]), ("nearest", "nearest"), ("a/b.zip", "a/b.zip"), ("[]", [])],
+)  # fmt: skip
+def test_values_are_read_by_their_form(text: str, value: object) -> None:
+    assert parse_value(text) == value
+
+
+def test_plain_values_lists_booleans_and_null_are_set() -> None:
+    toy = override(Toy(), ["lr=1", "flip=false", "model.strides=2,2,2", "root=12", "model.upsample=nearest"])
+    assert (toy.lr, toy.flip, toy.model.strides, toy.root, toy.model.upsample) == (
+        1.0,
+        False,
+        (2, 2, 2),
+        "12",
+        "nearest",
+    )
+    assert override(toy, ["root=null"]).root is None
+
+
+@pytest.mark.parametrize("order", [["loss=ohem", "loss.threshold=0.6"], ["loss.threshold=0.6", "loss=ohem"]])
+def test_a_part_is_chosen_by_name_and_then_set_in_any_order(order: list[str]) -> None:
+    assert override(Toy(), order).loss == Ohem(threshold=0.6)
+
+
+def test_choosing_the_kind_a_part_already_has_keeps_its_values() -> None:
+    toy = Toy(loss=Ohem(threshold=0.5))
+    assert override(toy, ["loss=ohem"]).loss == Ohem(threshold=0.5)
+
+
+def test_an_optional_part_is_switched_on_and_off() -> None:
+    assert override(Toy(), ["ema=true"]).ema == Average()
+    assert override(Toy(), ["ema.decay=0.9"]).ema == Average(decay=0.9)
+    assert override(Toy(ema=Average()), ["ema=null"]).ema is None
+    assert override(Toy(), ["aux=ohem"]).aux == Ohem()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [("lr=fast", ["lr must be a number > 0", "lr=fast"]),
+     ("lr=-1", ["lr must be a number > 0"]),
+     ("lr=true", ["lr must be a number"]),
+     ("model.widht=8", ["model.widht", "model.width"]),
+     ("widht=8", ["widht", "flip"]),
+     ("width=8", ["model.width"]),
+     ("model.width=1.5", ["model.width must be a whole number >= 1"]),
+     ("model.upsample=nearst", ["one of nearest, bilinear", "did you mean model.upsample=nearest?"]),
+     ("loss=ohm", ["one of cross_entropy, ohem", "did you mean loss=ohem?"]),
+     ("loss.threshold=0.6", ["loss.threshold", "loss=ohem"]),
+     ("aux.threshold=0.6", ["aux is off", "aux=ohem"]),
+     ("lr.value=3", ["lr is a value"]),
+     ("flip=1", ["flip must be true or false"]),
+     ("lr", ["key=value"]),
+     ("low=3", ["low <= high must hold"]),
+     ("lr=nan", ["lr must be a number"]),
+     ("model=null", ["model must be"])],
+)  # fmt: skip
+def test_an_error_names_the_key_the_value_and_what_is_allowed(argument: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        override(Toy(), [argument])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_hash_ignores_where_the_data_lies_and_nothing_else() -> None:
+    toy = Toy()
+    assert settings_hash(override(toy, ["root=/a"])) == settings_hash(toy)
+    for change in ("lr=0.2", "flip=false", "loss=ohem", "model.strides=[1]", "ema=true"):
+        assert settings_hash(override(toy, [change])) != settings_hash(toy)
+
+
+def test_settings_survive_expansion_and_restoration() -> None:
+    toy = override(Toy(), ["loss=ohem", "ema=true", "model.strides=3,4"])
+    assert restore(Toy, expand(toy), source="a test") == toy
+    tree = expand(toy)
+    tree["loss"]["threshold"] = 7
+    with pytest.raises(SettingsError, match=r"loss\.threshold must be a number > 0 and < 1"):
+        restore(Toy, tree, source="a test")
+
+
+def test_diff_lists_changed_keys_with_both_values() -> None:
+    changes = diff(Toy(), override(Toy(), ["loss=ohem", "lr=0.2"]))
+    shown = {change.key: (change.old, change.new) for change in changes}
+    assert shown["lr"] == ("0.1", "0.2")
+    assert shown["loss.kind"] == ('"cross_entropy"', '"ohem"')
+    assert shown["loss.smoothing"] == ("0.0", None)
+
+
+def test_the_text_form_has_one_line_a_setting_and_the_schema_every_alternative() -> None:
+    assert 'loss.kind = "cross_entropy"\n' in as_text(Toy())
+    assert {"CrossEntropy", "Ohem"} <= set(json_schema(Toy)["$defs"])
+
+
+def test_settings_are_frozen_and_refuse_unknown_keys() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Toy().lr = 3  # type: ignore[misc]
+    with pytest.raises(ValueError, match="Extra inputs"):
+        Toy(nothing=1)  # type: ignore[call-arg]

@@ -1,0 +1,63 @@
+"""Seeds are addressed streams; files are whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablata.base.errors import UserError
+from ablata.base.files import atomic_path, digest, inside, write_text
+from ablata.base.seeds import STREAMS, derive
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40), st.sampled_from(STREAMS), st.integers(0, 10**6))
+def test_a_stream_is_the_same_for_the_same_address_and_differs_elsewhere(
+    seed: int, other: int, stream: str, step: int
+) -> None:
+    here = derive(seed, stream, step)
+    assert 0 <= here < 2**63
+    assert here == derive(seed, stream, step)
+    assert here != derive(seed, stream, step + 1)
+    assert (here == derive(other, stream, step)) == (seed == other)
+    assert len({derive(seed, name, step) for name in STREAMS}) == len(STREAMS)
+
+
+def test_positions_are_not_run_together() -> None:
+    assert derive(1, "order", 1, 11) != derive(1, "order", 11, 1) != derive(11, "order", 1)
+
+
+def test_a_wrong_stream_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="augmnt"):
+        derive(0, "augmnt")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "state.json"
+    write_text(target, "old")
+
+    def interrupted() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    before = digest(target)
+    write_text(target, "new")
+    assert target.read_text() == "new"
+    assert digest(target) != before
+
+
+@pytest.mark.parametrize("path", ["../other", "/etc/passwd", "a/../../b", "link/secret"])
+def test_paths_from_files_stay_inside_their_root(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="inside its root"):
+        inside(root, path)
+    assert inside(root, "a/b") == root / "a" / "b"
