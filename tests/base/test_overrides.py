@@ -53,8 +53,8 @@ class Toy(Settings):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("1e-2", 0.01), (".5", 0.5), ("-3", -3), ("true", True), ("None", None), ("[1, 2]", [1, 2]), ("1,2", [1, 2]),
-     ("[a, b]", ["a", "b"]), ("nearest", "nearest"), ("a/b.zip", "a/b.zip"), ("[]", [])],
+    [("1", 1), ("1e-2", 0.01), (".5", 0.5), ("-3", -3), ("true", True), ("None", None), ("1,2", [1, 2]),
+     ("[1, 2]", [1, 2]), ("[a, b]", ["a", "b"]), ("nearest", "nearest"), ("a/b.zip", "a/b.zip"), ("[]", [])],
 )  # fmt: skip
 def test_values_are_read_by_their_form(text: str, value: object) -> None:
     assert parse_value(text) == value

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from ablata.base.errors import SettingsError, listing, nearest
 from ablata.base.fields import allows_none, describe, explain, parts
-from ablata.base.settings import S, leaves
+from ablata.base.settings import S, Settings, leaves
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -86,7 +86,7 @@ def override(settings: S, arguments: Sequence[str]) -> S:
         raise SettingsError(must, found=found) from None
 
 
-def _assign(root: BaseModel, tree: dict[str, Any], assignment: Assignment) -> None:
+def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment) -> None:
     model: type[BaseModel] = type(root)
     node = tree
     for depth, key in enumerate(assignment.path[:-1]):
@@ -98,7 +98,7 @@ def _assign(root: BaseModel, tree: dict[str, Any], assignment: Assignment) -> No
     node[assignment.path[-1]] = _value(field, node.get(assignment.path[-1]), assignment)
 
 
-def _field(root: BaseModel, model: type[BaseModel], assignment: Assignment, depth: int) -> FieldInfo:
+def _field(root: Settings, model: type[BaseModel], assignment: Assignment, depth: int) -> FieldInfo:
     key = assignment.path[depth]
     if key in model.model_fields:
         return model.model_fields[key]
@@ -111,12 +111,12 @@ def _field(root: BaseModel, model: type[BaseModel], assignment: Assignment, dept
     )
 
 
-def _suggestion(root: BaseModel, model: type[BaseModel], assignment: Assignment, depth: int) -> str | None:
-    """Propose the sibling that looks alike, else the same key elsewhere in the recipe, else the part that has the key."""
+def _suggestion(root: Settings, model: type[BaseModel], assignment: Assignment, depth: int) -> str | None:
+    """Propose the sibling that looks alike, else the same key elsewhere, else the part that has the key."""
     key, prefix = assignment.path[depth], assignment.path[:depth]
     if close := nearest(key, model.model_fields):
         return f"did you mean {'.'.join((*prefix, close, *assignment.path[depth + 1 :]))}?"
-    if elsewhere := [known for known in leaves(root) if known.rpartition(".")[2] == assignment.path[-1]]:  # type: ignore[type-var]
+    if elsewhere := [known for known in leaves(root) if known.rpartition(".")[2] == assignment.path[-1]]:
         return f"did you mean {' or '.join(elsewhere)}?"
     if prefix:
         parent: Any = type(root)
@@ -160,10 +160,11 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
         return current if isinstance(current, dict) else _defaults(next(iter(kinds.values())))
     if kinds and allows_none(field.annotation) and value is False:
         return None
-    annotated: Any = TypeAdapter(field.annotation, config=None if kinds else {"strict": True})
+    annotation: Any = field.annotation
+    adapter: Any = TypeAdapter(annotation, config=None if kinds else {"strict": True})
     for candidate in (value, assignment.text):
         try:
-            annotated.validate_json(json.dumps(candidate))
+            adapter.validate_json(json.dumps(candidate))
         except ValidationError:
             continue
         return candidate

@@ -1,7 +1,7 @@
 """Independent named random streams from one number.
 
-One seed drives initialisation, data order, augmentation and model noise, but through separate streams: drawing one more
-number in one of them changes none of the others. A stream is addressed, not advanced: `derive(seed, "augment", step)` is
+One seed drives initialisation, data order, augmentation and model noise, but through separate streams: one more draw
+in one of them changes none of the others. A stream is addressed, not advanced: `derive(seed, "augment", step)` is
 the same number whenever it is asked for, so that a resumed run needs no generator state.
 """
 

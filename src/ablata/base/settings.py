@@ -1,6 +1,6 @@
 """Frozen, typed settings: how they are expanded, identified, compared and written down.
 
-A settings class sits beside the thing it builds. A part that can be one of several things is a union of settings classes,
+A settings class sits beside the thing it builds. A part with alternatives is a union of settings classes,
 told apart by a `kind` field:
 
     class Nearest(Settings):
@@ -26,11 +26,12 @@ from ablata.base.fields import Incidental, explain, path_text
 S = TypeVar("S", bound="Settings")
 
 INCIDENTAL = Incidental()
-"""Marks a field that says where or how fast, not what: `root: Annotated[str | None, INCIDENTAL]`. It is left out of the hash."""
+"""Marks a field that says where or how fast, not what, and does not count in the hash:
+`root: Annotated[str | None, INCIDENTAL]`."""
 
 
 class Settings(BaseModel):
-    """Base of every settings class: frozen, strict (no `true` for a number), unknown keys refused, no nan or infinity."""
+    """Base of every settings class: frozen, strict (`true` is no number), unknown keys, nan and infinity refused."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -82,7 +83,7 @@ def restore(kind: type[S], tree: dict[str, Any], *, source: str) -> S:
 
 
 def leaves(settings: Settings) -> dict[str, Any]:
-    """Return `{dotted key: value}` for every plain value, in the order of declaration; lists of values count as one value."""
+    """Return `{dotted key: value}` for every plain value, in the order of declaration; a list is one value."""
     return dict(_leaves(expand(settings), ""))
 
 
