@@ -1,0 +1,50 @@
+"""Bars: one quantity a panel, one bar a row, with a line at the value that counts as unchanged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ablata.reports.drawing import Scale, element, line, picture, text
+
+WIDTH, ROW, TOP = 300.0, 30.0, 6.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: its name, its length (None: not measured), the words behind it, and whether it is the reference."""
+
+    name: str
+    value: float | None
+    words: str
+    reference: bool = False
+
+
+def bars(title: str, rows: Sequence[Bar], *, ident: str, unchanged: float | None = None) -> Markup:
+    """Draw horizontal bars that start at zero.
+
+    Args:
+        title: what the bars measure.
+        rows: the bars, in order; values below zero or not finite are drawn as empty.
+        ident: unique within the page.
+        unchanged: a value to mark by a vertical line, such as 1 for ratios to the control.
+    """
+    values = [row.value for row in rows if row.value is not None and math.isfinite(row.value)]
+    longest = max([*values, unchanged or 0.0, 0.0]) or 1.0
+    scale = Scale(0.0, longest, 0.0, WIDTH - 96)
+    height = TOP + ROW * max(len(rows), 1) + 4
+    parts = []
+    for index, row in enumerate(rows):
+        y = TOP + index * ROW
+        length = scale(row.value) if row.value is not None and math.isfinite(row.value) else 0.0
+        class_ = "bar reference" if row.reference else "bar"
+        parts.append(text(0, y + 10, row.name, "small", room=WIDTH - 10))
+        parts.append(element("rect", x=0, y=y + 15, width=length, height=7, class_=class_))
+        parts.append(text(length + 6, y + 22, row.words, "small figures"))
+    if unchanged is not None and rows:
+        parts.append(line(scale(unchanged), TOP + 12, scale(unchanged), height - 4, "zero"))
+    description = "; ".join(f"{row.name} {row.words}" for row in rows) or "No rows."
+    return picture(WIDTH, height, title, description, *parts, ident=ident, class_="bars")

@@ -1,0 +1,171 @@
+"""The forest plot: one row an arm, its effect with interval and the paired difference of every seed, over the margin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ablata.reports.drawing import Scale, element, join, line, mark, picture, text, tick_labels, ticks
+from ablata.reports.view import ArmView, StudyView
+from ablata.reports.words import Figures, verdict_words
+
+TOP, BOTTOM = 34.0, 52.0
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things stand, in pixels: the plot's left and right end, a row's height, and the lane of the effect in it."""
+
+    width: float
+    left: float
+    right: float
+    row: float
+    lane: float
+    stacked: bool
+
+
+def forest(view: StudyView, *, width: float = 920, ident: str = "forest") -> Markup:
+    """Draw the forest plot of a study.
+
+    Args:
+        view: the study; arms without an effect get a row that says so.
+        width: in pixels; below 600 the names stand above the rows instead of beside them.
+        ident: unique within the page.
+
+    Returns: one `<svg>`; the margin is a band, zero is the control, dots are seeds (hollow if not paired).
+    """
+    stacked = width < 600
+    layout = (
+        _Layout(width, 10, width - 10, 66, 40, True)
+        if stacked
+        else _Layout(width, width * 0.235, width * 0.69, 46, 19, False)
+    )
+    arms = view.treatments
+    low, high = _range(view)
+    scale = Scale(low, high, layout.left, layout.right)
+    bottom = TOP + layout.row * max(len(arms), 1)
+    parts = [_ground(view, scale, layout, bottom)]
+    parts += [_row(view, arm, scale, layout, TOP + index * layout.row) for index, arm in enumerate(arms)]
+    return picture(
+        width,
+        bottom + BOTTOM,
+        f"Effect of each arm on {view.metric.name}",
+        _description(view),
+        *parts,
+        ident=ident,
+        class_="forest",
+    )
+
+
+def _range(view: StudyView) -> tuple[float, float]:
+    """The effects' axis: always shows zero, the margin and every seed; a very wide interval is cut off with an arrow."""
+    values = [0.0, 1.5 * view.margin, -1.5 * view.margin]
+    for arm in view.treatments:
+        values += [seed.difference for seed in arm.seeds if seed.difference is not None]
+        values += [arm.effect.value] if arm.effect else []
+    values = [value for value in values if math.isfinite(value)]
+    core = max(max(values) - min(values), 1e-12)
+    ends = [end for arm in view.treatments if arm.effect for end in (arm.effect.low, arm.effect.high)]
+    values += [min(max(end, -core), core) for end in ends if end is not None and math.isfinite(end)]
+    pad = 0.04 * (max(values) - min(values)) or 1.0
+    return min(values) - pad, max(values) + pad
+
+
+def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Markup:
+    """Margin band, zero line, axis and its words."""
+    figures = Figures.of(view)
+    left, right, zero = scale(-view.margin), scale(view.margin), scale(0.0)
+    middle = (layout.left + layout.right) / 2
+    down, up = ("worse", "better") if view.metric.higher_is_better else ("better", "worse")
+    unit = f", {figures.difference_unit}" if figures.difference_unit else ""
+    parts = [
+        element("rect", x=left, y=TOP - 6, width=max(right - left, 0.5), height=bottom - TOP + 6, class_="margin"),
+        text(zero, TOP - 20 if not layout.stacked else TOP - 14, f"margin ±{figures.number(view.margin)}", "small muted", "middle"),
+        line(layout.left, bottom, layout.right, bottom, "axis"),
+    ]
+    marks = ticks(scale.low, scale.high, 7 if not layout.stacked else 4)
+    for value, label in zip(marks, tick_labels(marks, sign=True), strict=True):
+        parts += [line(scale(value), TOP - 6, scale(value), bottom, "grid"), text(scale(value), bottom + 16, label, "small tick", "middle")]
+    parts.append(line(zero, TOP - 6, zero, bottom + 4, "zero"))
+    words = f"arm − control{unit}" if layout.stacked else f"{view.metric.name}, arm − control{unit}"
+    parts.append(text(middle, bottom + 38, words, "small muted", "middle", room=(layout.right - layout.left) * 0.7))
+    parts.append(text(layout.left, bottom + 38, f"← {down}", "small muted"))
+    parts.append(text(layout.right, bottom + 38, f"{up} →", "small muted", "end"))
+    if not layout.stacked:
+        parts.append(text(0, TOP - 20, "change", "small muted"))
+        parts.append(text(layout.width, TOP - 20, "effect and interval · verdict", "small muted", "end"))
+    return join(parts)
+
+
+def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: float) -> Markup:
+    """One arm: names, effect with interval, seeds, and the numbers."""
+    figures = Figures.of(view)
+    lane = top + layout.lane
+    words = verdict_words(arm, view.rule.mode)
+    effect = figures.number(arm.effect.value, sign=True) if arm.effect else ""
+    span = figures.span(arm.effect, sign=True)
+    numbers = f"{effect} {span}".strip() or "no effect yet"
+    parts = []
+    if layout.stacked:
+        parts.append(text(layout.left, top + 14, arm.name, "name", room=layout.width * 0.42))
+        parts.append(text(layout.right, top + 14, numbers, "small figures", "end"))
+        parts.append(text(layout.left, top + 29, words, f"small word {arm.verdict or 'none'}"))
+    else:
+        parts.append(text(0, lane - 1, arm.name, "name", room=layout.left - 20))
+        parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 20) * 1.12))
+        parts.append(text(layout.width, lane - 1, numbers, "small figures", "end"))
+        parts.append(text(layout.width, lane + 15, words, f"small word {arm.verdict or 'none'}", "end"))
+    parts.append(line(0, top + layout.row, layout.width, top + layout.row, "rule"))
+    if arm.effect:
+        parts.append(_interval(arm, scale, lane))
+    parts += _seeds(arm, figures, scale, lane + 14)
+    if arm.effect:
+        parts.append(mark(arm.verdict, scale(arm.effect.value), lane, 6))
+    return element("g", *parts, class_="row")
+
+
+def _interval(arm: ArmView, scale: Scale, lane: float) -> Markup:
+    """The interval's line; an end beyond the axis is drawn as an arrow instead of a stop."""
+    assert arm.effect is not None
+    if arm.effect.low is None or arm.effect.high is None:
+        return Markup("")
+    class_ = f"interval {arm.verdict or 'none'}"
+    parts = [line(scale(arm.effect.low), lane, scale(arm.effect.high), lane, class_)]
+    for end, inward in ((arm.effect.low, 5), (arm.effect.high, -5)):
+        at = scale(end)
+        if scale.low <= end <= scale.high:
+            parts.append(line(at, lane - 4, at, lane + 4, class_))
+        else:
+            parts.append(element("path", d=f"M{at + inward:.1f} {lane - 4:.1f}L{at:.1f} {lane:.1f}L{at + inward:.1f} {lane + 4:.1f}", class_=class_))
+    return join(parts)
+
+
+def _seeds(arm: ArmView, figures: Figures, scale: Scale, y: float) -> list[Markup]:
+    """The seeds' dots; runs that diverged stand as crosses at the left end, since they have no score."""
+    parts = []
+    for seed in arm.seeds:
+        if seed.difference is not None and math.isfinite(seed.difference):
+            words = f"seed {seed.seed}: {figures.number(seed.difference, sign=True)}" + ("" if seed.paired else " (not paired)")
+            dot = "dot" if seed.paired else "dot open"
+            parts.append(element("circle", element("title", words), cx=scale(seed.difference), cy=y, r=3, class_=dot))
+    lost = [seed for seed in arm.seeds if seed.state == "diverged"]
+    for index, seed in enumerate(lost):
+        x = scale.start + 5 + 11 * index
+        cross = f"M{x - 3:.1f} {y - 3:.1f}l6 6M{x - 3:.1f} {y + 3:.1f}l6 -6"
+        parts.append(element("path", element("title", f"seed {seed.seed} diverged"), d=cross, class_="diverged"))
+    if lost:
+        parts.append(text(scale.start + 11 * len(lost) + 3, y + 4, "diverged", "small unstable word"))
+    return parts
+
+
+def _description(view: StudyView) -> str:
+    """The plot in words."""
+    figures = Figures.of(view)
+    rows = [
+        f"{arm.name}: {verdict_words(arm, view.rule.mode)}"
+        + (f", {figures.number(arm.effect.value, sign=True)} {figures.span(arm.effect, sign=True)}" if arm.effect else "")
+        for arm in view.treatments
+    ]
+    return f"Margin ±{figures.amount(view.margin)}. " + ("; ".join(rows) or "No arm.")

@@ -1,0 +1,322 @@
+"""All that a report shows, as plain values.
+
+A view holds no ledger row, no array and no figure: strings, numbers, booleans and tuples of them. Terminal, Markdown
+and HTML are drawn from the same view, so they cannot disagree. Scores and effects are in the metric's unit; an effect
+is always arm minus control, whatever direction is better.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+VERDICTS = ("better", "worse", "equivalent", "undecided", "unstable")
+"""The words a verdict can be, in the order in which reports list them."""
+
+DECIDED = frozenset({"better", "worse", "equivalent", "unstable"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its interval, in the metric's unit; `low` and `high` are None where no interval can be given."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricView:
+    """What was measured, how, and on which part of the data.
+
+    Args:
+        name: `accuracy`, `mean IoU`.
+        protocol: the named way to score (crop, scales, flip ...).
+        split: the part of the data that was scored.
+        unit: `%`, `s`, or empty for a plain number. Differences of `%` are written as points.
+        higher_is_better: False for a loss or an error.
+    """
+
+    name: str
+    protocol: str = ""
+    split: str = ""
+    unit: str = ""
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleView:
+    """The decision rule as it was fixed before the first run: N seeds, family-wise alpha, first look, futility."""
+
+    mode: str = "claim"
+    alpha: float = 0.05
+    seeds: int = 5
+    first_look: int = 3
+    futility: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeView:
+    """One setting in which an arm (or a run) differs: dotted key, value before, value after."""
+
+    key: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedView:
+    """What one seed of an arm gave.
+
+    Args:
+        seed: the seed.
+        state: a run state: waiting, running, completed, failed, diverged, cancelled; `closed` if the arm had stopped.
+        score: the score, or None if there is none.
+        difference: score minus the control's score at the same seed, or None if either is missing.
+        paired: False if arm and control ran on different environment classes.
+    """
+
+    seed: int
+    state: str
+    score: float | None = None
+    difference: float | None = None
+    paired: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostView:
+    """Mean cost of a run of an arm; None where it was not measured.
+
+    Args:
+        seconds: wall time of one run.
+        memory: peak memory in bytes.
+        flops: floating-point operations of one forward pass.
+        parameters: number of trainable parameters.
+    """
+
+    seconds: float | None = None
+    memory: float | None = None
+    flops: float | None = None
+    parameters: float | None = None
+
+    def ratios(self, control: CostView) -> CostView:
+        """Return each cost divided by the control's, None where either is missing or the control's is zero."""
+        pairs = ((getattr(self, name), getattr(control, name)) for name in COSTS)
+        return CostView(**{name: a / b if a is not None and b else None for name, (a, b) in zip(COSTS, pairs, strict=True)})
+
+
+COSTS = ("seconds", "memory", "flops", "parameters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmView:
+    """One arm: what it changes, what its seeds gave, the verdict and the cost.
+
+    Args:
+        name: the arm's name within the study.
+        is_control: True for exactly one arm of a study.
+        changes: settings that differ from the control.
+        seeds: one entry a planned seed, in order.
+        mean: mean score with its 95% interval over seeds.
+        effect: arm minus control, with the interval that is valid over looks and arms; None for the control and
+            before the first look.
+        standardised: the effect in units of the residual standard deviation.
+        verdict: one of `VERDICTS`, or None if there has been no look yet.
+        confidence: between 0 and 1.
+        reason: why the arm stopped, in words.
+        notes: what a reader has to know to trust the numbers: unpaired environments, "given no divergence".
+        cost: mean cost of a run.
+        recipe_hash: identity of the arm's recipe.
+    """
+
+    name: str
+    is_control: bool = False
+    changes: tuple[ChangeView, ...] = ()
+    seeds: tuple[SeedView, ...] = ()
+    mean: Estimate | None = None
+    effect: Estimate | None = None
+    standardised: float | None = None
+    verdict: str | None = None
+    confidence: float | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    cost: CostView = field(default_factory=CostView)
+    recipe_hash: str = ""
+
+    @property
+    def done(self) -> int:
+        """Number of seeds with a score."""
+        return sum(seed.state == "completed" for seed in self.seeds)
+
+    @property
+    def diverged(self) -> int:
+        """Number of seeds that diverged."""
+        return sum(seed.state == "diverged" for seed in self.seeds)
+
+    @property
+    def planned(self) -> int:
+        """Number of seeds that ran or may still run."""
+        return sum(seed.state != "closed" for seed in self.seeds)
+
+    @property
+    def change(self) -> str:
+        """The changes in one line: `model.upsample: bilinear → nearest`."""
+        return "; ".join(f"{change.key}: {change.old} → {change.new}" for change in self.changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesView:
+    """One logged curve of one run: positions (steps or epochs) and values, of equal length; values may be NaN."""
+
+    seed: int
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmCurves:
+    """The curves of one arm, one a seed."""
+
+    arm: str
+    series: tuple[SeriesView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveView:
+    """One logged quantity over training, for every arm that logged it; `axis` names the positions."""
+
+    name: str
+    arms: tuple[ArmCurves, ...]
+    axis: str = "step"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentView:
+    """One environment class: its hash, what it consists of, and how many of the study's runs it carried."""
+
+    name: str
+    items: tuple[tuple[str, str], ...]
+    runs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """One run as a table row; `link` is relative to the lab's home."""
+
+    id: str
+    seed: int
+    state: str
+    arm: str = ""
+    recipe: str = ""
+    recipe_hash: str = ""
+    attempt: int = 1
+    environment: str = ""
+    scores: tuple[tuple[str, float], ...] = ()
+    seconds: float | None = None
+    created: str = ""
+    link: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanView:
+    """What the study can find with its seeds, in the metric's unit; all at 80% power."""
+
+    detectable: float | None = None
+    smallest_margin: float | None = None
+    noise: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressView:
+    """How far a study is; `seconds_left` is None if it cannot be told."""
+
+    done: int = 0
+    planned: int = 0
+    running: int = 0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyView:
+    """A study: the question, how it is decided, and all that is known so far.
+
+    Args:
+        name, question: as fixed before launch.
+        metric, margin, rule: how it is decided; the margin is in the metric's unit.
+        state: open, running, finished ...
+        created, finished: times as ISO 8601 text, empty if not yet.
+        arms: in the order of the study; the control may stand anywhere.
+        plan, progress: what can be found, and how far it is.
+        curves: learning curves by quantity.
+        environments: one entry per environment class; more than one is a warning.
+        fingerprints: name and value of what identifies code and data.
+        commands: what to type to repeat the study.
+        runs: the runs behind it.
+    """
+
+    name: str
+    question: str
+    metric: MetricView
+    margin: float
+    rule: RuleView = field(default_factory=RuleView)
+    state: str = "open"
+    created: str = ""
+    finished: str = ""
+    arms: tuple[ArmView, ...] = ()
+    plan: PlanView = field(default_factory=PlanView)
+    progress: ProgressView = field(default_factory=ProgressView)
+    curves: tuple[CurveView, ...] = ()
+    environments: tuple[EnvironmentView, ...] = ()
+    fingerprints: tuple[tuple[str, str], ...] = ()
+    commands: tuple[str, ...] = ()
+    runs: tuple[RunView, ...] = ()
+
+    @property
+    def control(self) -> ArmView | None:
+        """The arm that the others are compared with; None in a study without arms."""
+        return next((arm for arm in self.arms if arm.is_control), None)
+
+    @property
+    def treatments(self) -> tuple[ArmView, ...]:
+        """The arms that change something, in order."""
+        return tuple(arm for arm in self.arms if not arm.is_control)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorePair:
+    """One score of two runs; None where a run has no such score."""
+
+    name: str
+    first: float | None
+    second: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Second minus first."""
+        return None if self.first is None or self.second is None else self.second - self.first
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareView:
+    """Two runs side by side: settings that differ, scores, costs, and the curves both logged."""
+
+    first: RunView
+    second: RunView
+    changes: tuple[ChangeView, ...] = ()
+    scores: tuple[ScorePair, ...] = ()
+    curves: tuple[CurveView, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def as_json(view: Any) -> Any:
+    """Return a view as dicts, lists and scalars that `json.dumps(..., allow_nan=False)` takes; not finite is None."""
+    if dataclasses.is_dataclass(view) and not isinstance(view, type):
+        return {item.name: as_json(getattr(view, item.name)) for item in dataclasses.fields(view)}
+    if isinstance(view, (tuple, list)):
+        return [as_json(item) for item in view]
+    if isinstance(view, float) and not math.isfinite(view):
+        return None
+    return view
