@@ -1,0 +1,168 @@
+"""Arm against control at one look: the shared residual variance, the moderated t test and the equivalence test.
+
+The model is y[a, s] = mu_a + u_s + e[a, s]: the seed's shared part u_s drops out of every difference, and the residual
+variance s_e^2 is pooled over all arms, because five seeds alone say little about one arm's own variance. How far an
+arm's own variance counts is the moderation of Smyth (2004, "Linear models and empirical Bayes methods for assessing
+differential expression", section 3) with a fixed prior weight d0; equivalence is two one-sided tests (Schuirmann 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from ablata.stats.rule import Rule
+from ablata.stats.table import Floats, Table
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Pooled residual of a two-way layout: sum of squares `ss` and degrees of freedom `df` (0 if nothing is left)."""
+
+    ss: float
+    df: float
+
+    @property
+    def variance(self) -> float | None:
+        """s_e^2 = ss / df, in squared units of the metric; None without degrees of freedom."""
+        return self.ss / self.df if self.df > 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """All arms against the control. Every array is float64 (arms,), NaN where an arm has too few pairs.
+
+    Attributes:
+        pairs: seeds n at which both the arm and the control finished.
+        effect: d, mean difference arm minus control over these seeds, in the metric's units.
+        variance: V, moderated variance of one difference.
+        dof: nu, degrees of freedom of `variance`.
+        se: standard error of the effect, sqrt(V / n).
+        p_difference: two-sided p of "no difference".
+        p_equivalence: the greater p of "below -delta" and "above +delta".
+        effect_size: effect in units of s_e (for unpaired arms of the root mean variance of arm and control).
+        residual: the pooled residual, noise history included.
+    """
+
+    pairs: Floats
+    effect: Floats
+    variance: Floats
+    dof: Floats
+    se: Floats
+    p_difference: Floats
+    p_equivalence: Floats
+    effect_size: Floats
+    residual: Residual
+
+
+def pooled_residual(scores: Floats) -> Residual:
+    """Return the exact least-squares residual of y[a, s] = mu_a + u_s + e[a, s].
+
+    Args:
+        scores: float (seeds, columns), NaN where there is no score. When columns only ever end (an arm is closed), the
+            residual follows from each new row against the mean of the earlier ones; with holes (a diverged run) the
+            layout is fitted.
+
+    Returns:
+        Sum of squares and degrees of freedom. Source: Helmert contrasts over seeds within the columns still open.
+    """
+    known = ~np.isnan(scores)
+    if not (known[:-1] >= known[1:]).all():
+        return _fitted_residual(scores, known)
+    if len(scores) < 2:
+        return Residual(0.0, 0.0)
+    earlier = np.arange(1, len(scores))
+    step = scores[1:] - np.cumsum(scores, axis=0)[:-1] / earlier[:, None]
+    open_columns = known[1:].sum(axis=1)
+    centre = np.where(known[1:], step, 0.0).sum(axis=1) / np.maximum(open_columns, 1)
+    squares = np.where(known[1:], step - centre[:, None], 0.0) ** 2
+    ss = float((earlier / (earlier + 1) * squares.sum(axis=1)).sum())
+    return Residual(ss, float(np.maximum(open_columns - 1, 0).sum()))
+
+
+def _fitted_residual(scores: Floats, known: np.ndarray) -> Residual:
+    row, column = np.nonzero(known)
+    design = np.concatenate([np.eye(scores.shape[0])[row], np.eye(scores.shape[1])[column]], axis=1)
+    values = scores[known] - scores[known].mean()
+    solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    left = values - design @ solution
+    return Residual(float(left @ left), float(len(values) - rank))
+
+
+def contrasts(table: Table, rule: Rule) -> Contrasts:
+    """Compare every arm with the control over the rows of `table`.
+
+    Arms whose pairs come from different environment classes do not enter the pooled residual and are compared by
+    Welch's t test (1947), with the arm's and the control's own variance and no gain from pairing.
+
+    Args:
+        table: whole seed rows.
+        rule: for the margin, the prior weight d0 and the noise history.
+
+    Returns:
+        One value an arm, in the order of the columns.
+    """
+    residual = pooled_residual(table.scores[:, table.paired_columns])
+    if rule.history is not None:
+        df = rule.history.weight
+        residual = Residual(residual.ss + df * rule.history.variance, residual.df + df)
+    control, arms = table.scores[:, :1], table.scores[:, 1:]
+    difference = arms - control
+    both = ~np.isnan(difference)
+    n = both.sum(axis=0).astype(np.float64)
+    effect, own = _mean_and_variance(difference, both)
+    variance, dof = _moderated(own, n, residual, rule.prior_df)
+    unit = np.full(n.shape, residual.variance if residual.variance is not None else np.nan) ** 0.5
+    apart = table.unpaired[1:]
+    if apart.any():
+        spread_arm = _mean_and_variance(arms, both)[1]
+        spread_control = _mean_and_variance(np.broadcast_to(control, arms.shape), both)[1]
+        variance = np.where(apart, spread_arm + spread_control, variance)
+        dof = np.where(apart, _welch_dof(spread_arm, spread_control, n), dof)
+        unit = np.where(apart, np.sqrt((spread_arm + spread_control) / 2), unit)
+    se = np.sqrt(variance / np.maximum(n, 1))
+    return Contrasts(
+        pairs=n,
+        effect=effect,
+        variance=variance,
+        dof=dof,
+        se=se,
+        p_difference=2 * _upper_tail(np.abs(effect), se, dof),
+        p_equivalence=_upper_tail(rule.margin - np.abs(effect), se, dof),
+        effect_size=np.divide(effect, unit, out=np.full(n.shape, np.nan), where=unit > 0),
+        residual=residual,
+    )
+
+
+def t_quantile(probability: float, dof: float) -> float:
+    """Return the quantile of Student's t, e.g. `t_quantile(0.975, 4)` = 2.776. `dof` need not be whole."""
+    return float(stdtrit(dof, probability))
+
+
+def _mean_and_variance(values: Floats, use: np.ndarray) -> tuple[Floats, Floats]:
+    """Means and variances (ddof 1) down the columns over `use`; NaN with no value, and with one for the variance."""
+    n = use.sum(axis=0)
+    mean = np.where(n > 0, np.where(use, values, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
+    squares = np.where(use, values - mean, 0.0) ** 2
+    return mean, np.where(n > 1, squares.sum(axis=0) / np.maximum(n - 1, 1), np.nan)
+
+
+def _moderated(own: Floats, n: Floats, residual: Residual, prior_df: float) -> tuple[Floats, Floats]:
+    shared = 2 * (residual.variance or 0.0)
+    prior = prior_df if residual.df > 0 else 0.0
+    weight = np.maximum(prior + n - 1, 1)
+    return (prior * shared + (n - 1) * own) / weight, np.minimum(weight, np.maximum(residual.df, n - 1))
+
+
+def _welch_dof(arm: Floats, control: Floats, n: Floats) -> Floats:
+    top, bottom = (arm + control) ** 2, arm**2 + control**2
+    return (n - 1) * np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0)
+
+
+def _upper_tail(distance: Floats, se: Floats, dof: Floats) -> Floats:
+    """P(T > distance / se). Without any noise a distance decides by its sign alone, and none is no evidence (0.5)."""
+    limit = np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
+    t = np.divide(distance, se, out=limit, where=(se > 0) | np.isnan(se))
+    return np.asarray(stdtr(dof, -t), dtype=np.float64)

@@ -1,0 +1,78 @@
+"""How noisy one run is once the seed's shared part is taken out: estimated from scores, pooled over earlier studies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import chdtri
+
+from ablata.stats.contrasts import pooled_residual
+from ablata.stats.jsonable import Jsonable
+from ablata.stats.rule import History
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Jsonable):
+    """Estimated noise of one run.
+
+    Attributes:
+        variance: s_e^2, in squared units of the metric.
+        df: its degrees of freedom, > 0.
+        paired: False if it comes from one recipe alone and so still holds the seed's shared part: an upper bound.
+    """
+
+    variance: float
+    df: float
+    paired: bool = True
+
+    @property
+    def sd(self) -> float:
+        """s_e, in the metric's units."""
+        return math.sqrt(self.variance)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the chi-square interval of s_e, in the metric's units; wide when `df` is small."""
+        tail = (1 - level) / 2
+        return self.sd * math.sqrt(self.df / chdtri(self.df, tail)), self.sd * math.sqrt(
+            self.df / chdtri(self.df, 1 - tail)
+        )
+
+
+def noise_from_scores(scores: ArrayLike) -> Noise:
+    """Estimate s_e from earlier whole seed rows.
+
+    Args:
+        scores: float (seeds, recipes) with the same seeds in a row, NaN where there is no score. A single column (three
+            to five seeds of the control) gives the spread over seeds, which is s_e or more.
+
+    Raises:
+        ValueError: the scores leave no degree of freedom, are infinite or not two-dimensional.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 2 or np.isinf(values).any():
+        raise ValueError(f"`scores` must be finite or NaN, of shape (seeds, recipes), got {values.shape}")
+    if values.shape[1] == 1:
+        known = values[~np.isnan(values)]
+        if len(known) < 2:
+            raise ValueError(f"noise needs at least two seeds, got {len(known)}")
+        return Noise(variance=float(known.var(ddof=1)), df=len(known) - 1.0, paired=False)
+    residual = pooled_residual(values)
+    if residual.variance is None:
+        raise ValueError("noise needs at least two recipes at two common seeds")
+    return Noise(variance=residual.variance, df=residual.df)
+
+
+def pool_noise(noises: Iterable[Noise]) -> History | None:
+    """Pool the noise of earlier studies of the same recipe family, metric and epochs, weighted by degrees of freedom.
+
+    Estimates from a single recipe are left out, since they hold the seed's part. Returns None if nothing is left.
+    """
+    kept = [noise for noise in noises if noise.paired]
+    if not kept:
+        return None
+    df = sum(noise.df for noise in kept)
+    return History(df=df, variance=sum(noise.df * noise.variance for noise in kept) / df)

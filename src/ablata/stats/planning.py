@@ -1,0 +1,177 @@
+"""Before any compute: what a study of this size can find, what it cannot promise, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ablata.stats.calibration import Calibration, calibrate
+from ablata.stats.contrasts import t_quantile
+from ablata.stats.jsonable import Jsonable
+from ablata.stats.rule import Rule
+from ablata.stats.sequential import replay
+from ablata.stats.simulation import draw_scores
+
+POWER = 0.8
+MOST_SEEDS = 50
+Calibrate = Callable[[int, Rule], Calibration]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Jsonable):
+    """What a study can find, with 80% power for each single arm.
+
+    Attributes:
+        arms: K, without the control.
+        seeds: N, the most seeds an arm runs.
+        most_runs: N * (K + 1), the runs if nothing stops early.
+        noise: s_e the plan rests on, in the metric's units.
+        detectable: the least true effect that is found, in the metric's units; None if the rule has no look.
+        confirmable: the least margin within which an equal arm is called equivalent; None if the rule has no look.
+        can_confirm: the rule's margin is at least `confirmable`. Otherwise `equivalent` must not be promised.
+        warnings: what this study cannot do, in words.
+    """
+
+    arms: int
+    seeds: int
+    most_runs: int
+    noise: float
+    detectable: float | None
+    confirmable: float | None
+    can_confirm: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedRuns(Jsonable):
+    """Simulated cost: mean runs per arm, the control counted as one, with its Monte-Carlo standard error."""
+
+    per_arm: float
+    error: float
+    studies: int
+
+
+def plan(noise: float, arms: int, rule: Rule, calibration: Calibration) -> Plan:
+    """Return what the study can find.
+
+    Args:
+        noise: s_e > 0, e.g. `noise_from_scores(...).sd`, in the metric's units.
+        arms: K >= 1, without the control.
+        rule: the rule to be fixed.
+        calibration: `calibrate(arms, rule)`.
+
+    Raises:
+        ValueError: the noise is not positive, or the calibration is for another study.
+    """
+    if not noise > 0:
+        raise ValueError(f"`noise` must be > 0, got {noise}")
+    if not calibration.fits(arms, rule):
+        raise ValueError(f"the calibration must be for {arms} arms and this rule, got {calibration.key}")
+    detectable = confirmable = None
+    if rule.looks:
+        c, dof = calibration.bound, _final_dof(arms, rule)
+        unit = noise * (2 / rule.seeds) ** 0.5
+        detectable = (t_quantile(1 - c / 2, dof) + t_quantile(POWER, dof)) * unit
+        confirmable = (t_quantile(1 - c, dof) + t_quantile((1 + POWER) / 2, dof)) * unit
+    return Plan(
+        arms=arms,
+        seeds=rule.seeds,
+        most_runs=rule.seeds * (arms + 1),
+        noise=noise,
+        detectable=detectable,
+        confirmable=confirmable,
+        can_confirm=confirmable is not None and rule.margin >= confirmable,
+        warnings=_warnings(rule, detectable, confirmable),
+    )
+
+
+def seeds_for_effect(
+    effect: float, noise: float, arms: int, rule: Rule, *, calibrate: Calibrate = calibrate, most: int = MOST_SEEDS
+) -> int | None:
+    """Return the least N that finds a true effect with 80% power, or None if `most` seeds do not.
+
+    Args:
+        effect: its size > 0, in the metric's units.
+        noise: s_e > 0, same units.
+        arms: K, without the control.
+        rule: all but its number of seeds is used.
+        calibrate: makes or looks up the calibration of a rule; asked about once for each halving of the range.
+        most: the largest N to consider.
+    """
+    return _least_seeds(lambda made: made.detectable, effect, noise, arms, rule, calibrate, most)
+
+
+def seeds_for_margin(
+    margin: float, noise: float, arms: int, rule: Rule, *, calibrate: Calibrate = calibrate, most: int = MOST_SEEDS
+) -> int | None:
+    """Return the least N that calls an equal arm equivalent within `margin` with 80% power. As `seeds_for_effect`."""
+    return _least_seeds(lambda made: made.confirmable, margin, noise, arms, rule, calibrate, most)
+
+
+def expected_runs(
+    effects: Sequence[float], noise: float, rule: Rule, calibration: Calibration, *, studies: int = 100, seed: int = 0
+) -> ExpectedRuns:
+    """Simulate the study and return the mean number of runs per arm under the rule.
+
+    Args:
+        effects: assumed true effects of the K arms, in the metric's units; all 0 for "nothing helps".
+        noise: s_e > 0, same units.
+        rule, calibration: as for `plan`.
+        studies: simulated studies, >= 2.
+        seed: of the simulation's own generator.
+    """
+    rng = np.random.default_rng(seed)
+    columns = len(effects) + 1
+    runs = [
+        replay(draw_scores(effects, seeds=rule.seeds, noise=noise, rng=rng), rule, calibration).runs / columns
+        for _ in range(studies)
+    ]
+    return ExpectedRuns(per_arm=float(np.mean(runs)), error=float(np.std(runs, ddof=1) / studies**0.5), studies=studies)
+
+
+def _final_dof(arms: int, rule: Rule) -> float:
+    shared = arms * (rule.seeds - 1) + rule.history_df
+    return min(rule.prior_df + rule.seeds - 1, max(shared, rule.seeds - 1))
+
+
+def _warnings(rule: Rule, detectable: float | None, confirmable: float | None) -> tuple[str, ...]:
+    if detectable is None or confirmable is None:
+        return (
+            f"{rule.seeds} seeds decide nothing: the first look comes at {rule.first_look}, every arm stays undecided",
+        )
+    found = []
+    if rule.margin < confirmable:
+        found.append(
+            f"a margin of {rule.margin:g} cannot be confirmed with {rule.seeds} seeds: do not expect `equivalent`; the "
+            f"smallest margin that can is {confirmable:.2g}"
+        )
+    if rule.margin < detectable:
+        found.append(f"effects between the margin {rule.margin:g} and {detectable:.2g} will often stay undecided")
+    return tuple(found)
+
+
+def _least_seeds(
+    figure: Callable[[Plan], float | None],
+    wanted: float,
+    noise: float,
+    arms: int,
+    rule: Rule,
+    calibrate: Calibrate,
+    most: int,
+) -> int | None:
+    """Bisect over N; both figures fall with N."""
+
+    def enough(seeds: int) -> bool:
+        sized = replace(rule, seeds=seeds)
+        value = figure(plan(noise, arms, sized, calibrate(arms, sized)))
+        return value is not None and value <= wanted
+
+    low, high = rule.first_look, most
+    if high < low or not enough(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return high

@@ -1,0 +1,224 @@
+"""The sequential rule: one look after every whole seed row, until each arm has its verdict.
+
+A group-sequential design with a bound c * n / N, moderated t tests against a shared control, and a non-binding stop for
+futility by conditional power (Lan, Simon and Halperin 1982): stopping there yields `undecided` and no false verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from numpy.typing import ArrayLike
+
+from ablata.stats import wording
+from ablata.stats.calibration import Calibration
+from ablata.stats.contrasts import Contrasts, contrasts, t_quantile
+from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
+from ablata.stats.rule import Rule, Verdict
+from ablata.stats.table import Table
+
+UNSTABLE_AT = 2
+FUTILITY_Z = 1.28
+
+
+def look(
+    scores: ArrayLike,
+    rule: Rule,
+    calibration: Calibration,
+    *,
+    diverged: ArrayLike | None = None,
+    unpaired: ArrayLike | None = None,
+) -> Look:
+    """Decide on all open arms after the last whole seed row.
+
+    Args:
+        scores: float (seeds, 1 + arms), column 0 the control, whole rows only; NaN where an arm was already closed or a
+            run diverged. Closed arms keep their column: their noise counts, and the bound is for all arms.
+        rule: as fixed before the first look; at most `rule.seeds` rows.
+        calibration: `calibrate(arms, rule)` for the arms the study started with.
+        diverged: bool (seeds, 1 + arms), runs that diverged.
+        unpaired: bool (seeds, arms), pairs from different environment classes.
+
+    Returns:
+        The arms that ran in the last row, each with verdict, interval, confidence and reason.
+
+    Raises:
+        ValueError: the arrays do not fit each other (see `Table.of`), the rule or the calibration.
+    """
+    return _decide(_checked(scores, rule, calibration, diverged, unpaired), rule, calibration)
+
+
+def replay(
+    scores: ArrayLike,
+    rule: Rule,
+    calibration: Calibration,
+    *,
+    diverged: ArrayLike | None = None,
+    unpaired: ArrayLike | None = None,
+) -> Replay:
+    """Decide a whole score table look by look, as if its rows had come one after the other.
+
+    Args:
+        scores, rule, calibration, diverged, unpaired: as for `look`. Scores of an arm at seeds after it was closed are
+            not used; an arm that ends earlier without a verdict stays `undecided`.
+
+    Returns:
+        Each arm's verdict, the seeds it took and why it stopped, and all looks.
+
+    Raises:
+        ValueError: as for `look`.
+    """
+    table = _checked(scores, rule, calibration, diverged, unpaired)
+    ran = table.ran.copy()
+    last: dict[int, tuple[int, ArmLook]] = {}
+    looks: list[Look] = []
+    for n in range(1, table.seeds + 1):
+        seen = table.seen(n, ran)
+        if not seen.open_arms:
+            break
+        looks.append(_decide(seen, rule, calibration))
+        for arm in looks[-1].arms:
+            last[arm.arm] = (n, arm)
+            if not arm.open:
+                ran[n:, arm.arm] = False
+    missing = set(range(1, table.arms + 1)) - set(last)
+    if missing:
+        raise ValueError(f"every arm needs at least one run, columns {sorted(missing)} have none")
+    outcomes = tuple(_outcome(*last[column], rows=len(looks)) for column in sorted(last))
+    return Replay(outcomes=outcomes, looks=tuple(looks))
+
+
+def _checked(
+    scores: ArrayLike, rule: Rule, calibration: Calibration, diverged: ArrayLike | None, unpaired: ArrayLike | None
+) -> Table:
+    table = Table.of(scores, diverged=diverged, unpaired=unpaired)
+    if table.seeds > rule.seeds:
+        raise ValueError(f"the rule was fixed for {rule.seeds} seeds, got {table.seeds} rows: plan again with more")
+    if not calibration.fits(table.arms, rule):
+        raise ValueError(f"the calibration must be for {table.arms} arms and this rule, got {calibration.key}")
+    return table
+
+
+def _outcome(seeds: int, arm: ArmLook, *, rows: int) -> Outcome:
+    """The arm's end; one that vanished from the table before it had a verdict was closed from outside."""
+    closed = arm.open and seeds < rows
+    reason = f"closed after {wording.seeds(seeds)} without a verdict" if closed else arm.reason
+    return Outcome(arm=arm.arm, verdict=arm.verdict, open=arm.open and not closed, seeds=seeds, reason=reason, last=arm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arm:
+    """The numbers of one arm at one look. `within` is the most pairs n the arm can reach, N without divergence."""
+
+    pairs: int
+    within: int
+    effect: float
+    se: float
+    dof: float
+    dof_gain: int
+    p_difference: float
+    p_equivalence: float
+
+
+def _decide(table: Table, rule: Rule, calibration: Calibration) -> Look:
+    numbers = contrasts(table, rule)
+    arms = tuple(_decide_arm(column, table, numbers, rule, calibration) for column in table.open_arms)
+    variance = numbers.residual.variance
+    noise = None if variance is None else math.sqrt(variance)
+    return Look(seeds=table.seeds, arms=arms, noise=noise, residual_df=numbers.residual.df)
+
+
+def _decide_arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration: Calibration) -> ArmLook:
+    arm = _arm(column, table, numbers, rule)
+    only_arm, only_control, both = table.divergences(column)
+    divergence = Divergence(arm=only_arm, control=only_control, both=both)
+    paired = not bool(table.unpaired[column])
+    bound = calibration.bound_at(arm.pairs, rule) if arm.pairs in rule.looks else None
+    mean_verdict = _mean_verdict(arm, bound, rule)
+    unstable = only_arm >= UNSTABLE_AT
+    futile = None if unstable or mean_verdict is not Verdict.UNDECIDED else _futility(arm, table, rule, calibration)
+    verdict = Verdict.UNSTABLE if unstable else mean_verdict
+    going_on = verdict is Verdict.UNDECIDED and futile is None and table.seeds < rule.seeds
+    p = arm.p_equivalence if mean_verdict is Verdict.EQUIVALENT else arm.p_difference
+    half = None if bound is None else t_quantile(1 - bound / 2, arm.dof) * arm.se
+    return ArmLook(
+        arm=column,
+        verdict=verdict,
+        open=going_on,
+        mean_verdict=mean_verdict,
+        pairs=arm.pairs,
+        effect=_known(arm.effect),
+        se=_known(arm.se),
+        dof=_known(arm.dof) if _known(arm.se) is not None else None,
+        p_difference=_known(arm.p_difference),
+        p_equivalence=_known(arm.p_equivalence),
+        bound=bound,
+        interval=None if half is None else (arm.effect - half, arm.effect + half),
+        confidence=None if bound is None else calibration.confidence(p, arm.pairs / rule.seeds),
+        effect_size=_known(float(numbers.effect_size[column - 1])),
+        paired=paired,
+        divergence=divergence,
+        reason=wording.reason(
+            verdict,
+            rule,
+            rows=table.seeds,
+            finished=arm.pairs,
+            divergence=divergence,
+            p=p,
+            bound=bound,
+            going_on=going_on,
+            futile=futile,
+        ),
+        notes=wording.notes(divergence, rule, paired=paired, decided=mean_verdict is not Verdict.UNDECIDED),
+    )
+
+
+def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule) -> _Arm:
+    at = column - 1
+    pairs, paired = int(numbers.pairs[at]), not table.unpaired[column]
+    return _Arm(
+        pairs=pairs,
+        within=pairs + rule.seeds - table.seeds,
+        effect=float(numbers.effect[at]),
+        se=float(numbers.se[at]),
+        dof=float(numbers.dof[at]),
+        dof_gain=len(table.open_arms) if paired else 2,
+        p_difference=float(numbers.p_difference[at]),
+        p_equivalence=float(numbers.p_equivalence[at]),
+    )
+
+
+def _mean_verdict(arm: _Arm, bound: float | None, rule: Rule) -> Verdict:
+    if bound is None:
+        return Verdict.UNDECIDED
+    if arm.p_equivalence < bound:
+        return Verdict.EQUIVALENT
+    if arm.p_difference < bound:
+        return Verdict.BETTER if (arm.effect > 0) == rule.higher_is_better else Verdict.WORSE
+    return Verdict.UNDECIDED
+
+
+def _futility(arm: _Arm, table: Table, rule: Rule, calibration: Calibration) -> str | None:
+    """Why the arm can hardly be settled within N seeds, or None."""
+    if not rule.futility or not rule.looks or table.seeds >= rule.seeds:
+        return None
+    if arm.within < rule.first_look:
+        return f"divergence leaves at most {wording.pairs(arm.within)}, and a look needs {rule.first_look}"
+    if arm.pairs not in rule.looks:
+        return None
+    bound = calibration.bound_at(arm.within, rule)
+    share = arm.pairs / arm.within
+    se_end = arm.se * math.sqrt(share)
+    drift = FUTILITY_Z * arm.se * math.sqrt(1 - share)
+    dof = arm.dof + (arm.within - arm.pairs) * arm.dof_gain
+    to_differ = t_quantile(1 - bound / 2, dof) * se_end
+    to_equal = rule.margin - t_quantile(1 - bound, dof) * se_end
+    farthest, nearest = abs(arm.effect) + drift, max(abs(arm.effect) - drift, 0.0)
+    if farthest < to_differ and nearest > to_equal:
+        return wording.futility(farthest, nearest, to_differ, to_equal)
+    return None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
