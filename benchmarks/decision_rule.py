@@ -81,7 +81,7 @@ def simulate(rule: Rule, effects: tuple[float, ...], sigma: float, rho: float, s
 
 def family_wise(outcomes: Outcomes) -> tuple[float, float]:
     """Percent of studies with any false verdict, and its standard error."""
-    return _mean(100.0 * outcomes.false.any(axis=1))
+    return _mean(np.where(outcomes.false.any(axis=1), 100.0, 0.0))
 
 
 def wrong(outcomes: Outcomes) -> tuple[float, float]:
@@ -212,8 +212,8 @@ def markdown(found: Sequence[Row], studies: int, command: str, seconds: float) -
         f"{np.__version__}, {seconds:.0f} s.",
         "",
         f"{studies} studies a cell, ten arms: five at 0, then +0.2, -0.2, +0.5, -0.5, +1.0; margin {MARGIN}; sigma "
-        "0.25 and rho 0.25 unless said. PASS: within two standard errors of the published figure (both simulations' errors "
-        "combined, and half of the published figure's last digit); otherwise ahead of it or short of it.",
+        "0.25 and rho 0.25 unless said. PASS: within two standard errors of the published figure (both simulations' "
+        "errors combined, and half of the published figure's last digit); otherwise ahead of it or short of it.",
         "",
         f"{tally}. Among {len(found)} figures about one in twenty lies outside two standard errors by chance.",
         "",
