@@ -1,0 +1,161 @@
+"""The engine under the ledger: how a connection is set up, and how reading and writing transactions begin."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError, DisconnectionError, OperationalError
+
+from ablata.base.errors import RecordError
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 30
+"""How long one statement waits for a locked SQLite file before it gives up."""
+
+
+class Database:
+    """Connections to one ledger.
+
+    Args:
+        url: the address; an SQLite file's folder must exist.
+
+    Raises:
+        RecordError: the driver is not installed.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        options: dict[str, Any] = (
+            {} if self.is_sqlite else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        )
+        try:
+            self.engine = create_engine(url, **options)
+        except ImportError as error:
+            raise RecordError(
+                "A ledger on Postgres needs the psycopg driver", found=str(error), do="install ablata[postgres]"
+            ) from error
+        event.listen(self.engine, "connect", _own_by_process)
+        event.listen(self.engine, "checkout", _refuse_after_fork)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _set_up_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection for one reading transaction."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection for one writing transaction, committed at the end.
+
+        SQLite takes the write lock at the start (BEGIN IMMEDIATE), so that what is read inside still holds when it is
+        written; a transaction that starts by reading could not be upgraded without failing.
+        """
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+    def use_write_ahead_log(self) -> None:
+        """Switch an SQLite file to a write-ahead log, which lasts; readers and a writer then do not wait for another.
+
+        The switch needs the file to itself and ignores the busy timeout, hence the new tries.
+        """
+
+        def switch() -> None:
+            with self.engine.connect().execution_options(begin=None) as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+        persist(switch, patience=BUSY_SECONDS)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self.engine.dispose()
+
+    def __str__(self) -> str:
+        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+
+def _own_by_process(dbapi_connection: Any, record: Any) -> None:
+    record.info["pid"] = os.getpid()
+
+
+def _refuse_after_fork(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+    """Keep a forked child (a data-loading worker) from speaking on its parent's connection."""
+    if record.info["pid"] != os.getpid():
+        record.dbapi_connection = proxy.dbapi_connection = None
+        raise DisconnectionError("the connection belongs to another process")
+
+
+def _set_up_sqlite(dbapi_connection: Any, record: Any) -> None:
+    # The driver must not open transactions by itself: `_begin_sqlite` does.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # With a write-ahead log, NORMAL loses at most the last transactions in a power cut and never damages the file.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if statement := connection.get_execution_options().get("begin", "BEGIN"):
+        connection.exec_driver_sql(statement)
+
+
+def is_passing(error: DatabaseError) -> bool:
+    """Tell whether a database error is likely to pass: a locked file, a lost connection, a deadlock's victim."""
+    text = str(error.orig).lower()
+    words = ("locked", "busy", "deadlock", "connection", "could not serialize", "starting up", "shutting down")
+    return error.connection_invalidated or (isinstance(error, OperationalError) and any(word in text for word in words))
+
+
+def persist(work: Callable[[], T], *, patience: float, stop: Callable[[], bool] = lambda: False) -> T:
+    """Do `work`, again and again while the database is locked or out of reach.
+
+    Args:
+        work: one whole transaction, harmless if done twice.
+        patience: seconds after which the last error is raised.
+        stop: asked before each new try; True raises the last error at once.
+
+    Returns:
+        What `work` returns.
+    """
+    end, pause = time.monotonic() + patience, 0.05
+    while True:
+        try:
+            return work()
+        except DatabaseError as error:
+            if not is_passing(error) or time.monotonic() + pause > end or stop():
+                raise
+        # Random, so that workers that met once do not meet again.
+        time.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(2 * pause, 5.0)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder an SQLite file lies in.
+
+    Raises:
+        RecordError: it cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(
+            "The lab's home must be a folder that can be written",
+            found=f"{path}: {error.strerror}",
+            do="set ABLATA_HOME",
+        ) from error

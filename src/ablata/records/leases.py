@@ -1,0 +1,227 @@
+"""Claims: a run belongs to one worker for a lease, and only its current attempt may write about it.
+
+Each claim raises the run's attempt by one. Every write names its attempt and takes effect only while that is the run's
+current one and the run is running: compare and set. A lease that lapsed by itself takes nothing away; being claimed by
+another does.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
+
+from ablata.base.errors import LeaseLostError, RecordError
+from ablata.records.database import Database
+from ablata.records.rows import Claim, EndState, RunRow
+from ablata.records.runs import RUN_COLUMNS, find_run, recipe_settings
+from ablata.records.tables import Arm, Run, Study, StudyRun
+from ablata.records.values import clock
+
+
+class Leases:
+    """Who trains what in a ledger.
+
+    The filters of `claim`, `waiting_count` and `open_count`: `study` keeps to the runs of the open arms of one study,
+    `environment` and `code` to runs enqueued for one environment class and one code fingerprint, so that a worker never
+    trains a run under an identity it does not have.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(
+        self,
+        worker: str,
+        lease_seconds: float,
+        *,
+        study: str | None = None,
+        environment: str | None = None,
+        code: str | None = None,
+    ) -> Claim | None:
+        """Take the next run: one that waits, or one whose worker was silent for longer than its lease.
+
+        Args:
+            worker: a name people can find the worker by, such as host and process id.
+            lease_seconds: how long the worker may be silent before others may take over.
+            study: see the class.
+            environment: see the class.
+            code: see the class.
+
+        Returns:
+            The claim, or None if really nothing can be claimed: a lost race is tried again.
+        """
+        which = and_(_claimable(), *_filters(study, environment, code))
+        while True:
+            with self._database.write() as connection:
+                claim = _take(connection, which, worker, lease_seconds)
+                if claim or self._database.is_sqlite or not _count(connection, which):
+                    return claim
+            # The rows there are were locked by others, who may yet leave them: this is a lost race, not an empty queue.
+            time.sleep(random.uniform(0.002, 0.02))
+
+    def claim_run(self, run_id: str, worker: str, lease_seconds: float) -> Claim:
+        """Take one run by its id.
+
+        Raises:
+            RecordError: it is trained by another worker, or has ended.
+        """
+        with self._database.write() as connection:
+            run = find_run(connection, run_id)
+            claim = _take(connection, and_(Run.id == run.id, _claimable()), worker, lease_seconds, skip_locked=False)
+            if claim is not None:
+                return claim
+            run = find_run(connection, run.id)
+        running = run.state == "running"
+        raise RecordError(
+            "A run can be taken while it waits, or when its worker has been silent for longer than its lease",
+            found=f"run {run.id} is {run.state}" + (f" at {run.owner}" if running else ""),
+            do="wait for it" if running else "put it back if it failed, look at its scores otherwise",
+        )
+
+    def heartbeat(self, run_id: str, attempt: int, lease_seconds: float) -> None:
+        """Renew the lease: it now ends `lease_seconds` from now by the database's clock.
+
+        Raises:
+            LeaseLostError: `attempt` is no longer the run's current one.
+        """
+        with self._database.write() as connection:
+            set_fields(connection, run_id, attempt, heartbeat=clock(), lease_until=clock() + lease_seconds)
+
+    def progress(self, run_id: str, attempt: int, progress: dict[str, Any]) -> None:
+        """Record what the training loop says about itself (step, steps, losses, seconds left, ...).
+
+        Raises:
+            LeaseLostError: `attempt` is no longer the run's current one.
+        """
+        with self._database.write() as connection:
+            set_fields(connection, run_id, attempt, progress=progress)
+
+    def release(self, run_id: str, attempt: int, reason: str) -> None:
+        """Give a run back, to be resumed later by whoever claims it.
+
+        Raises:
+            LeaseLostError: `attempt` is no longer the run's current one.
+        """
+        with self._database.write() as connection:
+            set_fields(connection, run_id, attempt, state="waiting", owner=None, lease_until=None, stop_reason=reason)
+
+    def finish(
+        self,
+        run_id: str,
+        attempt: int,
+        state: EndState,
+        *,
+        scores: dict[str, Any] | None = None,
+        cost: dict[str, Any] | None = None,
+        error: str | None = None,
+        stop_reason: str | None = None,
+    ) -> None:
+        """End a run. Accepted after the lease has lapsed too, as long as nobody claimed the run; harmless if repeated.
+
+        Args:
+            run_id: the run's id.
+            attempt: the attempt that ends it.
+            state: completed; diverged (final: the recipe's own doing); failed (the machine's: it can be put back).
+            scores: figures by protocol-named metric.
+            cost: seconds, peak memory and the like.
+            error: what went wrong, for people.
+            stop_reason: why training ended when it did.
+
+        Raises:
+            LeaseLostError: `attempt` is no longer the run's current one.
+        """
+        if state not in ("completed", "failed", "diverged"):
+            raise ValueError(f"a run ends as completed, failed or diverged, not {state!r}")
+        with self._database.write() as connection:
+            current = find_run(connection, run_id)
+            if (current.attempt, current.state) == (attempt, state):
+                return
+            ending = {"scores": scores, "cost": cost, "error": error, "stop_reason": stop_reason}
+            set_fields(connection, run_id, attempt, state=state, lease_until=None, finished=clock(), **ending)
+
+    def waiting_count(
+        self, *, study: str | None = None, environment: str | None = None, code: str | None = None
+    ) -> int:
+        """Return how many runs could be claimed now."""
+        with self._database.read() as connection:
+            return _count(connection, and_(_claimable(), *_filters(study, environment, code)))
+
+    def open_count(self, *, study: str | None = None, environment: str | None = None, code: str | None = None) -> int:
+        """Return how many runs wait or run: 0 means that all is done, not only that nothing is free now."""
+        with self._database.read() as connection:
+            return _count(connection, and_(Run.state.in_(("waiting", "running")), *_filters(study, environment, code)))
+
+
+def set_fields(connection: Connection, run_id: str, attempt: int, **values: Any) -> None:
+    """Compare and set: change a running run if `attempt` is its current one; LeaseLostError otherwise."""
+    change = update(Run).where(*_held(run_id, attempt)).values(**values)
+    if connection.execute(change).rowcount == 0:
+        raise lease_lost(connection, run_id, attempt)
+
+
+def hold(connection: Connection, run_id: str, attempt: int) -> int:
+    """Keep the run with `attempt` until the transaction ends and return its number; LeaseLostError if it is lost."""
+    query = select(Run.number).where(*_held(run_id, attempt)).with_for_update(read=True)
+    number = connection.scalar(query)
+    if number is None:
+        raise lease_lost(connection, run_id, attempt)
+    return number
+
+
+def lease_lost(connection: Connection, run_id: str, attempt: int) -> LeaseLostError:
+    """Return the error that says who holds the run instead."""
+    row = connection.execute(select(Run.state, Run.attempt, Run.owner).where(Run.id == run_id)).one_or_none()
+    now = f"is {row.state}, attempt {row.attempt} by {row.owner or 'nobody'}" if row else "is not in this ledger"
+    return LeaseLostError(
+        "A worker may write about a run only while it holds it",
+        found=f"run {run_id} {now}; this was attempt {attempt}",
+        do="stop this training; the run goes on elsewhere, and nothing it had saved is lost",
+    )
+
+
+def _held(run_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    return (Run.id == run_id, Run.attempt == attempt, Run.state == "running")
+
+
+def _claimable() -> ColumnElement[bool]:
+    return or_(Run.state == "waiting", and_(Run.state == "running", Run.lease_until < clock()))
+
+
+def _filters(study: str | None, environment: str | None, code: str | None) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if study is not None:
+        query = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == Arm.study_id)
+        filters.append(Run.id.in_(query.where(Study.name == study, Arm.state == "open")))
+    if environment is not None:
+        filters.append(Run.environment == environment)
+    if code is not None:
+        filters.append(Run.code == code)
+    return filters
+
+
+def _count(connection: Connection, which: ColumnElement[bool]) -> int:
+    return connection.scalar(select(func.count()).select_from(Run).where(which)) or 0
+
+
+def _take(
+    connection: Connection, which: ColumnElement[bool], worker: str, lease_seconds: float, *, skip_locked: bool = True
+) -> Claim | None:
+    candidate: Select[Any] = select(Run.id).where(which).order_by(Run.priority.desc(), Run.number).limit(1)
+    run_id = connection.scalar(candidate.with_for_update(skip_locked=skip_locked))
+    if run_id is None:
+        return None
+    change = update(Run).where(Run.id == run_id)
+    change = change.values(
+        state="running",
+        attempt=Run.attempt + 1,
+        owner=worker,
+        lease_until=clock() + lease_seconds,
+        heartbeat=clock(),
+        started=case((Run.started.is_(None), clock()), else_=Run.started),
+        stop_reason=None,
+    )
+    run = RunRow(*connection.execute(change.returning(*RUN_COLUMNS)).one())
+    return Claim(run, recipe_settings(connection, run.recipe_hash), lease_seconds)

@@ -1,0 +1,83 @@
+"""The ledger: one database of studies, runs and metrics, and the home folder the run folders lie in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ablata.records.caches import Calibrations, Environments
+from ablata.records.database import Database, make_folder
+from ablata.records.events import Events
+from ablata.records.home import lab_home, ledger_url, refuse_network_file_system
+from ablata.records.leases import Leases
+from ablata.records.metrics import Metrics
+from ablata.records.runs import Runs
+from ablata.records.schema import bring_to_head
+from ablata.records.studies import Studies
+from ablata.records.trials import Trials
+
+
+class Ledger:
+    """An open ledger. Creates or migrates the database if need be; any number of processes may do so at once.
+
+        with Ledger() as ledger:
+            run = ledger.runs.enqueue(NewRun(...))
+
+    Args:
+        address: a database URL or the path of an SQLite file; None takes `ABLATA_DB`, else the file in `home`.
+        home: the lab's home folder, in which run folders lie; None takes `ABLATA_HOME`, else `.ablata`.
+
+    Attributes:
+        home: the lab's home folder, absolute.
+        runs: enqueue, get, find, cancel, requeue, reset.
+        leases: claim, heartbeat, progress, release, finish, waiting_count, open_count.
+        metrics: log, truncate, of_runs, of_study.
+        studies: create, get, all, arms, cells, enqueue, attach, stop_arm, finish, add_look, looks.
+        events: add, find.
+        environments: record, get.
+        calibrations: put, get.
+        trials: replace, find.
+
+    Raises:
+        RecordError: the address is wrong, the database is out of reach, damaged or of newer code, or an SQLite file
+            would lie on a network file system.
+    """
+
+    def __init__(self, address: str | None = None, *, home: Path | None = None) -> None:
+        self.home = (home or lab_home()).absolute()
+        url = ledger_url(address, self.home)
+        self.database = Database(url)
+        if self.database.is_sqlite:
+            path = Path(str(url.database))
+            refuse_network_file_system(path)
+            make_folder(path.parent)
+        bring_to_head(self.database)
+        self.runs = Runs(self.database, self.home)
+        self.leases = Leases(self.database)
+        self.metrics = Metrics(self.database)
+        self.studies = Studies(self.database)
+        self.events = Events(self.database)
+        self.environments = Environments(self.database)
+        self.calibrations = Calibrations(self.database)
+        self.trials = Trials(self.database)
+
+    @property
+    def address(self) -> str:
+        """The address another process opens this ledger by, password included."""
+        return self.database.url.render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return str(self.database)

@@ -1,0 +1,210 @@
+"""What the ledger returns: frozen rows, never live objects. Times are seconds since 1970 (UTC)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+RunState = Literal["waiting", "running", "completed", "failed", "diverged", "cancelled"]
+EndState = Literal["completed", "failed", "diverged"]
+StudyState = Literal["open", "finished"]
+ArmState = Literal["open", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be trained.
+
+    Attributes:
+        recipe_name: the name people know the recipe by.
+        recipe: the expanded settings, JSON-safe.
+        recipe_hash: the hash of the expanded settings, the seed excluded.
+        code: fingerprint of the code (`code_fingerprint()`).
+        data: fingerprint of the data set.
+        seed: drives initialisation, data order and augmentation.
+        environment: class of the environment (`environment_class(...)`).
+        priority: runs of a higher priority are claimed first; equal ones in the order they were enqueued.
+        parent: id of the run this one starts from, if any.
+    """
+
+    recipe_name: str
+    recipe: dict[str, Any]
+    recipe_hash: str
+    code: str
+    data: str
+    seed: int
+    environment: str
+    priority: int = 0
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as it stands. The settings are kept apart: `ledger.runs.recipe(hash)`.
+
+    Attributes:
+        number: order of creation in this ledger.
+        attempt: 0 before the first claim; one more at each claim.
+        owner: the worker that holds or held it.
+        lease_until: when the lease lapses, while running.
+        folder: the run folder, relative to the lab's home.
+        scores: protocol-named scores, once evaluated.
+        cost: seconds, peak memory, FLOPs and the like.
+        progress: what the training loop last said about itself.
+    """
+
+    number: int
+    id: str
+    recipe_name: str
+    recipe_hash: str
+    code: str
+    data: str
+    seed: int
+    environment: str
+    state: RunState
+    attempt: int
+    owner: str | None
+    lease_until: float | None
+    heartbeat: float | None
+    priority: int
+    folder: str
+    scores: dict[str, Any] | None
+    cost: dict[str, Any] | None
+    progress: dict[str, Any] | None
+    error: str | None
+    stop_reason: str | None
+    parent: str | None
+    created: float
+    started: float | None
+    finished: float | None
+
+    @property
+    def identity(self) -> tuple[str, str, str, int, str]:
+        """Recipe hash, code, data, seed and environment class: two runs equal in these are one run."""
+        return (self.recipe_hash, self.code, self.data, self.seed, self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to write about a run, as long as `attempt` is the run's current attempt."""
+
+    run: RunRow
+    recipe: dict[str, Any]
+    lease_seconds: float
+
+    @property
+    def attempt(self) -> int:
+        """The attempt this claim stands for."""
+        return self.run.attempt
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier attempt may have left something in the run folder."""
+        return self.run.attempt > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArm:
+    """An arm of a study to be created; exactly one arm is the control."""
+
+    name: str
+    recipe_name: str
+    recipe: dict[str, Any]
+    recipe_hash: str
+    change: list[str] = field(default_factory=list)
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """One arm: its recipe, and, once stopped, the verdict and why."""
+
+    study: str
+    position: int
+    name: str
+    is_control: bool
+    change: list[str]
+    recipe_name: str
+    recipe_hash: str
+    state: ArmState
+    verdict: str | None
+    reason: str | None
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One study: its question and its specification (margin, metric, protocol, split, rule, ...)."""
+
+    name: str
+    question: str
+    spec: dict[str, Any]
+    state: StudyState
+    created: float
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The run that answers for one arm and one seed of a study."""
+
+    arm: str
+    seed: int
+    run: RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class LookRow:
+    """One look: how many whole seed rows it saw, and its contrasts and verdicts."""
+
+    seeds: int
+    result: dict[str, Any]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric of one run, by rising step. Values may be nan or infinite."""
+
+    run: str
+    name: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One notice: level is info, warning or error; run is None for one about no run."""
+
+    run: str | None
+    time: float
+    level: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """One trial read from hand-written notes.
+
+    Attributes:
+        source: the file it was read from.
+        line: the line it starts at, from 1.
+        section: the heading it stands under.
+        label: what the notes call it.
+        settings: changed settings by name.
+        scores: figures by name.
+        claim: what the notes conclude, if they do.
+        remark: what the reader of the notes has to say about the reading.
+        original: the text as written.
+    """
+
+    source: str
+    line: int
+    section: str | None
+    label: str | None
+    settings: dict[str, Any]
+    scores: dict[str, Any]
+    claim: dict[str, Any] | None
+    remark: str | None
+    original: str

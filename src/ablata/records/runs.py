@@ -1,0 +1,257 @@
+"""Runs: enqueued once for each identity, listed, cancelled, put back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from ablata.base.errors import RecordError
+from ablata.base.files import inside
+from ablata.records.database import Database
+from ablata.records.home import RUNS_FOLDER
+from ablata.records.rows import NewRun, RunRow, RunState
+from ablata.records.tables import Arm, Base, Metric, Recipe, Run, Study, StudyRun
+from ablata.records.values import clock
+
+RUN_COLUMNS = tuple(getattr(Run, field.name) for field in fields(RunRow))
+LETTERS = "23456789abcdefghjkmnpqrstvwxyz"
+"""Letters of run ids: none that is taken for another."""
+
+
+class Runs:
+    """The runs of a ledger."""
+
+    def __init__(self, database: Database, home: Path) -> None:
+        self._database, self._home = database, home
+
+    def enqueue(self, new: NewRun) -> RunRow:
+        """Return the run of this identity, creating a waiting one if there is none.
+
+        Failed and cancelled runs do not count: an equal one is created beside them. See `requeue` for the alternative.
+        """
+        with self._database.write() as connection:
+            return insert_run(connection, new)
+
+    def get(self, run_id: str) -> RunRow:
+        """Return the run whose id is, or alone begins with, `run_id`.
+
+        Raises:
+            RecordError: no run, or more than one.
+        """
+        with self._database.read() as connection:
+            return find_run(connection, run_id)
+
+    def find(
+        self,
+        *,
+        state: RunState | Sequence[RunState] | None = None,
+        recipe: str | None = None,
+        study: str | None = None,
+        seed: int | None = None,
+        limit: int | None = None,
+    ) -> list[RunRow]:
+        """Return the runs that pass every filter given, newest first, in one query.
+
+        Args:
+            state: one state or several.
+            recipe: a recipe's name or hash.
+            study: a study's name; runs shared with other studies count.
+            seed: the seed.
+            limit: at most this many.
+        """
+        query = select(*RUN_COLUMNS).order_by(Run.number.desc())
+        if state is not None:
+            query = query.where(Run.state.in_([state] if isinstance(state, str) else state))
+        if recipe is not None:
+            query = query.where(or_(Run.recipe_name == recipe, Run.recipe_hash == recipe))
+        if study is not None:
+            query = query.where(Run.id.in_(runs_of_study(study)))
+        if seed is not None:
+            query = query.where(Run.seed == seed)
+        with self._database.read() as connection:
+            return [RunRow(*row) for row in connection.execute(query.limit(limit))]
+
+    def recipe(self, recipe_hash: str) -> dict[str, Any]:
+        """Return the expanded settings behind a recipe hash.
+
+        Raises:
+            RecordError: no run or arm has it.
+        """
+        with self._database.read() as connection:
+            return recipe_settings(connection, recipe_hash)
+
+    def folder(self, run: RunRow) -> Path:
+        """Return the run folder, absolute; it need not exist.
+
+        Raises:
+            UserError: the recorded path leaves the lab's home.
+        """
+        return inside(self._home, run.folder)
+
+    def studies_of(self, run_id: str) -> list[str]:
+        """Return the names of the studies that use a run."""
+        query = select(Study.name).join(StudyRun).where(StudyRun.run_id == run_id).distinct().order_by(Study.name)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def cancel(self, run_id: str, *, study: str | None = None) -> bool:
+        """Cancel a run that waits, unless an open arm of an open study still needs it.
+
+        Args:
+            run_id: the run's id.
+            study: the study that no longer needs the run; its own need does not count.
+
+        Returns:
+            Whether the run was cancelled; False if it does not wait, or is still needed.
+        """
+        needed = needed_by_open_arms()
+        if study is not None:
+            needed = needed.where(Study.name != study)
+        with self._database.write() as connection:
+            return bool(cancel_waiting(connection, Run.id == run_id, needed))
+
+    def requeue(self, run_id: str) -> RunRow:
+        """Set a failed or cancelled run back to waiting: same seed, same folder, to be resumed.
+
+        Raises:
+            RecordError: the run is in another state (a diverged run is final), or an equal run was made since.
+        """
+        with self._database.write() as connection:
+            run = find_run(connection, run_id)
+            if run.state not in ("failed", "cancelled"):
+                raise RecordError(
+                    "Only a failed or cancelled run can be put back",
+                    found=f"run {run.id} is {run.state}",
+                    do="choose another seed" if run.state in ("diverged", "completed") else "let it go on",
+                )
+            return _set_waiting(connection, run)
+
+    def reset(self, run_id: str) -> RunRow:
+        """Set a waiting, failed or cancelled run back to waiting and forget its metrics, to be trained from the start.
+
+        The caller empties the run folder first: a checkpoint left there would be resumed.
+
+        Raises:
+            RecordError: the run is in another state, or an equal run was made since.
+        """
+        with self._database.write() as connection:
+            run = find_run(connection, run_id)
+            if run.state not in ("waiting", "failed", "cancelled"):
+                raise RecordError(
+                    "Only a waiting, failed or cancelled run can be started anew",
+                    found=f"run {run.id} is {run.state}",
+                    do="choose another seed",
+                )
+            connection.execute(delete(Metric).where(Metric.run == run.number))
+            return _set_waiting(connection, run)
+
+
+def insert_ignoring(connection: Connection, table: type[Base], values: dict[str, Any]) -> None:
+    """Insert a row unless one with an equal unique key is there."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
+
+
+def insert_run(connection: Connection, new: NewRun) -> RunRow:
+    """Return the living run of this identity, creating a waiting one if there is none."""
+    insert_ignoring(connection, Recipe, {"hash": new.recipe_hash, "settings": new.recipe})
+    while True:
+        run_id = new_run_id()
+        insert_ignoring(
+            connection,
+            Run,
+            {
+                "id": run_id,
+                **{field.name: getattr(new, field.name) for field in fields(new) if field.name != "recipe"},
+                "state": "waiting",
+                "attempt": 0,
+                "folder": f"{RUNS_FOLDER}/{run_id}",
+                "created": clock(),
+            },
+        )
+        row = connection.execute(living(new.recipe_hash, new.code, new.data, new.seed, new.environment)).one_or_none()
+        # None: the equal run failed between the two statements, or the id was taken. Both are over at the next try.
+        if row is not None:
+            return RunRow(*row)
+
+
+def living(recipe_hash: str, code: str, data: str, seed: int, environment: str) -> Select[Any]:
+    """Select the one run of an identity that is neither failed nor cancelled."""
+    return select(*RUN_COLUMNS).where(
+        Run.recipe_hash == recipe_hash,
+        Run.code == code,
+        Run.data == data,
+        Run.seed == seed,
+        Run.environment == environment,
+        Run.state.not_in(("failed", "cancelled")),
+    )
+
+
+def new_run_id() -> str:
+    """Return a fresh id: 10 letters, 49 bits, so that runs of different ledgers can meet in one."""
+    return "".join(secrets.choice(LETTERS) for _ in range(10))
+
+
+def find_run(connection: Connection, run_id: str) -> RunRow:
+    """Return the run whose id is, or alone begins with, `run_id`; RecordError if there is not exactly one."""
+    exact = connection.execute(select(*RUN_COLUMNS).where(Run.id == run_id)).one_or_none()
+    if exact is not None:
+        return RunRow(*exact)
+    query = select(*RUN_COLUMNS).where(Run.id.startswith(run_id, autoescape=True)).order_by(Run.id).limit(3)
+    rows = [RunRow(*row) for row in connection.execute(query)] if run_id else []
+    if len(rows) == 1:
+        return rows[0]
+    raise RecordError(
+        "A run is named by its id, or by a beginning that no other run shares",
+        found=f"{run_id!r}, which fits {', '.join(row.id for row in rows) + ', ...' if rows else 'no run'}",
+        do="see `ablata runs list`",
+    )
+
+
+def recipe_settings(connection: Connection, recipe_hash: str) -> dict[str, Any]:
+    """Return the settings behind a hash; RecordError if the ledger has none."""
+    settings: dict[str, Any] | None = connection.scalar(select(Recipe.settings).where(Recipe.hash == recipe_hash))
+    if settings is None:
+        raise RecordError("The recipe must be in the ledger", found=f"no recipe of hash {recipe_hash}")
+    return settings
+
+
+def runs_of_study(study: str) -> Select[Any]:
+    """Select the ids of the runs that fill a study's cells."""
+    return select(StudyRun.run_id).join(Study, Study.id == StudyRun.study_id).where(Study.name == study)
+
+
+def needed_by_open_arms() -> Select[Any]:
+    """Select the ids of the runs that an open arm of an open study needs."""
+    query = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
+    return query.where(Arm.state == "open", Study.state == "open")
+
+
+def cancel_waiting(connection: Connection, which: ColumnElement[bool], needed: Select[Any]) -> int:
+    """Cancel the waiting runs among `which` that are not among `needed`; return how many."""
+    change = update(Run).where(which, Run.state == "waiting", Run.id.not_in(needed))
+    return connection.execute(change.values(state="cancelled", finished=clock())).rowcount
+
+
+def _set_waiting(connection: Connection, run: RunRow) -> RunRow:
+    cleared = dict.fromkeys(
+        ("owner", "lease_until", "heartbeat", "scores", "progress", "error", "stop_reason", "finished")
+    )
+    try:
+        with connection.begin_nested():
+            connection.execute(update(Run).where(Run.id == run.id).values(state="waiting", **cleared))
+    except IntegrityError as error:
+        other: Row[Any] = connection.execute(living(*run.identity)).one()
+        raise RecordError(
+            "Only one run of an identity can be alive",
+            found=f"run {other.id} is equal to run {run.id} and is {other.state}",
+            do="go on with that one",
+        ) from error
+    return find_run(connection, run.id)

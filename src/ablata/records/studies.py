@@ -1,0 +1,263 @@
+"""Studies: a question and its arms, fixed at creation; the runs that fill its cells; the looks taken at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from ablata.base.errors import RecordError, listing, nearest
+from ablata.records.database import Database
+from ablata.records.rows import ArmRow, Cell, LookRow, NewArm, NewRun, RunRow, StudyRow
+from ablata.records.runs import RUN_COLUMNS, cancel_waiting, find_run, insert_ignoring, insert_run, needed_by_open_arms
+from ablata.records.tables import Arm, Look, Recipe, Run, Study, StudyRun
+from ablata.records.values import clock, decode, encode
+
+STUDY_COLUMNS = tuple(getattr(Study, field.name) for field in fields(StudyRow))
+ARM_COLUMNS = tuple(getattr(Arm, field.name) for field in fields(ArmRow) if field.name not in ("study", "recipe"))
+
+
+class Studies:
+    """The studies of a ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, question: str, spec: dict[str, Any], arms: Sequence[NewArm]) -> StudyRow:
+        """Create a study, or return the one of this name if it is the same in every part.
+
+        Args:
+            name: unique in the ledger.
+            question: what the study asks, for people.
+            spec: margin, metric, protocol, split, rule and whatever else is fixed before launch; JSON-safe.
+            arms: in the order they are shown; exactly one is the control.
+
+        Raises:
+            RecordError: a study of this name exists and differs, or not exactly one arm is the control, or two arms
+                share a name.
+        """
+        check_arms(arms)
+        with self._database.write() as connection:
+            insert_ignoring(
+                connection,
+                Study,
+                {"name": name, "question": question, "spec": spec, "state": "open", "created": clock()},
+            )
+            study = find_study(connection, name)
+            present = study_arms(connection, name)
+            if not present:
+                insert_arms(connection, name, arms)
+            elif difference := differences(study, present, question, spec, arms):
+                raise RecordError(
+                    "A study is fixed before its first run: the same name must mean the same study",
+                    found=f"study {name!r} differs in {listing(difference)}",
+                    do="give the new study another name",
+                )
+            return study
+
+    def get(self, name: str) -> StudyRow:
+        """Return a study.
+
+        Raises:
+            RecordError: there is none of this name.
+        """
+        with self._database.read() as connection:
+            return find_study(connection, name)
+
+    def all(self) -> list[StudyRow]:
+        """Return all studies, newest first."""
+        with self._database.read() as connection:
+            return [StudyRow(*row) for row in connection.execute(select(*STUDY_COLUMNS).order_by(Study.id.desc()))]
+
+    def arms(self, name: str) -> list[ArmRow]:
+        """Return a study's arms in their order.
+
+        Raises:
+            RecordError: there is no study of this name.
+        """
+        with self._database.read() as connection:
+            find_study(connection, name)
+            return study_arms(connection, name)
+
+    def cells(self, name: str) -> list[Cell]:
+        """Return the runs of a study, by arm and seed, in one query."""
+        query = select(Arm.name, StudyRun.seed, *RUN_COLUMNS).select_from(StudyRun)
+        query = query.join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
+        query = query.join(Run, Run.id == StudyRun.run_id).where(Study.name == name)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(Arm.position, StudyRun.seed))
+            return [Cell(arm, seed, RunRow(*run)) for arm, seed, *run in rows]
+
+    def enqueue(self, name: str, arm: str, new: NewRun) -> RunRow:
+        """Fill the cell of an arm and `new.seed` with the run of this identity, creating a waiting one if need be.
+
+        A run that another study made is shared: it may be completed already.
+
+        Raises:
+            RecordError: the study or the arm does not exist.
+        """
+        with self._database.write() as connection:
+            run = insert_run(connection, new)
+            link(connection, name, arm, new.seed, run.id)
+            return run
+
+    def attach(self, name: str, arm: str, seed: int, run_id: str) -> None:
+        """Fill a cell with a run there is, in place of the one that filled it before.
+
+        Raises:
+            RecordError: the study, the arm or the run does not exist.
+        """
+        with self._database.write() as connection:
+            link(connection, name, arm, seed, find_run(connection, run_id).id)
+
+    def stop_arm(self, name: str, arm: str, verdict: str, reason: str) -> int:
+        """Stop an arm with its verdict, and cancel its waiting runs that no open arm needs.
+
+        Returns:
+            How many runs were cancelled.
+
+        Raises:
+            RecordError: the study or the arm does not exist.
+        """
+        with self._database.write() as connection:
+            arm_id = find_arm(connection, name, arm)
+            stopped = {"state": "stopped", "verdict": verdict, "reason": reason}
+            connection.execute(update(Arm).where(Arm.id == arm_id).values(**stopped))
+            runs = Run.id.in_(select(StudyRun.run_id).where(StudyRun.arm_id == arm_id))
+            return cancel_waiting(connection, runs, needed_by_open_arms())
+
+    def finish(self, name: str) -> int:
+        """Close a study, and cancel its waiting runs that no other open study needs.
+
+        Returns:
+            How many runs were cancelled.
+
+        Raises:
+            RecordError: there is no study of this name.
+        """
+        with self._database.write() as connection:
+            find_study(connection, name)
+            change = update(Study).where(Study.name == name, Study.state == "open")
+            connection.execute(change.values(state="finished", finished=clock()))
+            study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+            runs = Run.id.in_(select(StudyRun.run_id).where(StudyRun.study_id == study_id))
+            return cancel_waiting(connection, runs, needed_by_open_arms())
+
+    def add_look(self, name: str, seeds: int, result: dict[str, Any]) -> LookRow:
+        """Record a look at whole seed rows; a look equal to the last one is not recorded again.
+
+        Args:
+            name: the study.
+            seeds: how many seed rows it saw.
+            result: contrasts and verdicts, JSON-safe.
+
+        Raises:
+            RecordError: there is no study of this name.
+        """
+        with self._database.write() as connection:
+            find_study(connection, name)
+            last = connection.execute(_looks(name).order_by(Look.id.desc()).limit(1)).one_or_none()
+            if last is None or (last.seeds, encode(last.result)) != (seeds, encode(result)):
+                study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+                row = {"study_id": study_id, "seeds": seeds, "result": result, "time": clock()}
+                connection.execute(insert(Look).values(**row))
+                last = connection.execute(_looks(name).order_by(Look.id.desc()).limit(1)).one()
+            return LookRow(*last)
+
+    def looks(self, name: str) -> list[LookRow]:
+        """Return the looks at a study in the order they were taken."""
+        with self._database.read() as connection:
+            return [LookRow(*row) for row in connection.execute(_looks(name).order_by(Look.id))]
+
+
+def check_arms(arms: Sequence[NewArm]) -> None:
+    """Raise RecordError unless the names differ and exactly one arm is the control."""
+    controls = [arm.name for arm in arms if arm.is_control]
+    if len(controls) != 1:
+        raise RecordError("Exactly one arm must be the control", found=f"controls: {listing(controls)}")
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names):
+        raise RecordError("Arms must have different names", found=listing(names))
+
+
+def differences(
+    study: StudyRow, present: Sequence[ArmRow], question: str, spec: dict[str, Any], arms: Sequence[NewArm]
+) -> list[str]:
+    """Return what differs between a study in the ledger and one that is to have its name; nothing if they are equal."""
+    found = ["its question"] if study.question != question else []
+    spec = decode(encode(spec))
+    found += [f"spec.{key}" for key in sorted({*study.spec, *spec}) if study.spec.get(key) != spec.get(key)]
+    if [arm.name for arm in present] != [arm.name for arm in arms]:
+        return [*found, "the names of its arms"]
+    for old, new in zip(present, arms, strict=True):
+        same = (
+            old.recipe_hash == new.recipe_hash and old.is_control == new.is_control and old.change == list(new.change)
+        )
+        found += [] if same else [f"arm {new.name!r}"]
+    return found
+
+
+def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm]) -> None:
+    """Write the arms of a study that has none."""
+    study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+    for position, arm in enumerate(arms):
+        insert_ignoring(connection, Recipe, {"hash": arm.recipe_hash, "settings": arm.recipe})
+        connection.execute(
+            insert(Arm).values(
+                study_id=study_id,
+                position=position,
+                name=arm.name,
+                is_control=arm.is_control,
+                change=list(arm.change),
+                recipe_name=arm.recipe_name,
+                recipe_hash=arm.recipe_hash,
+                state="open",
+            )
+        )
+
+
+def find_study(connection: Connection, name: str) -> StudyRow:
+    """Return the study of this name; RecordError if there is none."""
+    row = connection.execute(select(*STUDY_COLUMNS).where(Study.name == name)).one_or_none()
+    if row is not None:
+        return StudyRow(*row)
+    close = nearest(name, connection.scalars(select(Study.name)))
+    raise RecordError(
+        "A study must be in the ledger",
+        found=f"no study {name!r}" + (f"; there is {close!r}" if close else ""),
+        do="see `ablata study list`",
+    )
+
+
+def find_arm(connection: Connection, name: str, arm: str) -> int:
+    """Return the key of a study's arm; RecordError if there is none."""
+    find_study(connection, name)
+    query = select(Arm.name, Arm.id).join(Study, Study.id == Arm.study_id).where(Study.name == name)
+    arms = {row.name: row.id for row in connection.execute(query.order_by(Arm.position))}
+    if arm not in arms:
+        raise RecordError(
+            f"An arm must belong to study {name!r}", found=f"{arm!r}", do=f"choose one of {listing(arms)}"
+        )
+    return int(arms[arm])
+
+
+def study_arms(connection: Connection, name: str) -> list[ArmRow]:
+    """Return a study's arms in their order."""
+    query = select(Study.name, *ARM_COLUMNS, Recipe.settings).select_from(Arm)
+    query = query.join(Study, Study.id == Arm.study_id).join(Recipe, Recipe.hash == Arm.recipe_hash)
+    return [ArmRow(*row) for row in connection.execute(query.where(Study.name == name).order_by(Arm.position))]
+
+
+def link(connection: Connection, name: str, arm: str, seed: int, run_id: str) -> None:
+    """Fill the cell of an arm and a seed."""
+    arm_id = find_arm(connection, name, arm)
+    study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+    insert_ignoring(connection, StudyRun, {"arm_id": arm_id, "seed": seed, "study_id": study_id, "run_id": run_id})
+    connection.execute(update(StudyRun).where(StudyRun.arm_id == arm_id, StudyRun.seed == seed).values(run_id=run_id))
+
+
+def _looks(name: str) -> Select[Any]:
+    query = select(Look.seeds, Look.result, Look.time).join(Study, Study.id == Look.study_id)
+    return query.where(Study.name == name)

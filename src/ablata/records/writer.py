@@ -1,0 +1,174 @@
+"""The training process's hand on the ledger: one claimed run, kept alive by a thread."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy.exc import DatabaseError
+
+from ablata.base.errors import LeaseLostError
+from ablata.records.database import persist
+from ablata.records.events import Level
+from ablata.records.ledger import Ledger
+from ablata.records.metrics import Point
+from ablata.records.rows import Claim, EndState, NewRun, RunRow
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 300.0
+"""How long a write waits for a locked or restarting database before training fails on it."""
+
+
+class RunWriter:
+    """Writes about one run, for the attempt that holds it, and renews the lease from a thread of its own.
+
+        with RunWriter.start(ledger, NewRun(...)) as writer:
+            for step in ...:
+                if writer.lost: break
+                writer.metrics([(step, "loss", loss)])
+            writer.finish("completed", scores=...)
+
+    Leaving the block without `finish` gives the run back to be resumed, or marks it failed if an exception leaves it
+    (a keyboard interrupt gives it back). Every write raises LeaseLostError once another worker has taken the run over.
+
+    Args:
+        ledger: the ledger the claim comes from.
+        claim: the claimed run.
+    """
+
+    def __init__(self, ledger: Ledger, claim: Claim) -> None:
+        self.claim = claim
+        self.folder: Path = ledger.runs.folder(claim.run)
+        self._ledger, self._id, self._attempt = ledger, claim.run.id, claim.attempt
+        self._lost, self._stopped = threading.Event(), threading.Event()
+        self._ended = False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._keep_alive, name=f"heartbeat {self._id}", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def start(cls, ledger: Ledger, new: NewRun, *, worker: str | None = None, lease_seconds: float = 60.0) -> Self:
+        """Create a run and take it, for a training that no queue is needed for.
+
+        An equal run that waits, or whose worker fell silent, is taken and resumed.
+
+        Raises:
+            RecordError: an equal run has ended, or is trained by another worker; the message names it.
+        """
+        run = ledger.runs.enqueue(new)
+        return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds))
+
+    @classmethod
+    def resume(cls, ledger: Ledger, run_id: str, *, worker: str | None = None, lease_seconds: float = 60.0) -> Self:
+        """Take a run by its id, putting it back first if it had failed or been cancelled.
+
+        Raises:
+            RecordError: there is no such run, it has ended for good, or another worker trains it.
+        """
+        run = ledger.runs.get(run_id)
+        if run.state in ("failed", "cancelled"):
+            ledger.runs.requeue(run.id)
+        return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds))
+
+    @property
+    def run(self) -> RunRow:
+        """The run as it was when it was claimed."""
+        return self.claim.run
+
+    @property
+    def lost(self) -> bool:
+        """Whether another worker has taken the run over. Cheap: ask at every step."""
+        return self._lost.is_set()
+
+    def metrics(self, points: Iterable[Point]) -> None:
+        """Write points (step, name, value) in one transaction; see `Metrics.log`."""
+        batch = list(points)
+        self._write(lambda: self._ledger.metrics.log(self._id, self._attempt, batch))
+
+    def truncate_metrics(self, step: int) -> None:
+        """Forget the points after the step this attempt resumes from."""
+        self._write(lambda: self._ledger.metrics.truncate(self._id, self._attempt, step))
+
+    def progress(self, progress: dict[str, Any]) -> None:
+        """Say how far training is (step, steps, losses, seconds left)."""
+        self._write(lambda: self._ledger.leases.progress(self._id, self._attempt, progress))
+
+    def event(self, level: Level, kind: str, text: str) -> None:
+        """Record an event about this run; allowed even after the lease was lost."""
+        persist(lambda: self._ledger.events.add(level, kind, text, run_id=self._id), patience=PATIENCE_SECONDS)
+
+    def finish(
+        self,
+        state: EndState,
+        *,
+        scores: dict[str, Any] | None = None,
+        cost: dict[str, Any] | None = None,
+        error: str | None = None,
+        stop_reason: str | None = None,
+    ) -> None:
+        """End the run; see `Leases.finish`. The lease is renewed until the ledger has it."""
+        ending: dict[str, Any] = {"scores": scores, "cost": cost, "error": error, "stop_reason": stop_reason}
+        self._write(lambda: self._ledger.leases.finish(self._id, self._attempt, state, **ending))
+        self._end()
+
+    def release(self, reason: str) -> None:
+        """Give the run back, to be resumed by whoever claims it next."""
+        self._write(lambda: self._ledger.leases.release(self._id, self._attempt, reason))
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ended:
+            return
+        try:
+            if self.lost or isinstance(error, LeaseLostError):
+                return
+            if isinstance(error, Exception):
+                self.finish("failed", error=f"{type(error).__name__}: {error}")
+            else:
+                self.release("interrupted" if error else "left unfinished")
+        except LeaseLostError:
+            pass
+        finally:
+            self._end()
+
+    def _write(self, work: Callable[[], T]) -> T:
+        try:
+            return persist(work, patience=PATIENCE_SECONDS)
+        except LeaseLostError:
+            self._lost.set()
+            raise
+
+    def _keep_alive(self) -> None:
+        interval = self.claim.lease_seconds / 4
+        while not self._stopped.wait(interval):
+            try:
+                self._ledger.leases.heartbeat(self._id, self._attempt, self.claim.lease_seconds)
+            except LeaseLostError:
+                # Also what a heartbeat meets that crosses a finish; nobody asks `lost` of an ended run.
+                self._lost.set()
+                return
+            except DatabaseError:
+                # Out of reach for now. If another worker can reach it and takes the run, a later beat learns of it.
+                continue
+
+    def _end(self) -> None:
+        self._ended = True
+        self._stopped.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5.0)
+
+
+def worker_name() -> str:
+    """Return a name people can find this process by: host and process id."""
+    return f"{platform.node()}:{os.getpid()}"
