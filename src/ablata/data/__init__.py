@@ -1,0 +1,1 @@
+"""Data sets, transforms and loaders. A settings class builds an `ImageData`; batches are `ImageBatch`."""

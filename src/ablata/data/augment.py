@@ -1,0 +1,180 @@
+"""Augmentation of whole batches on their device, and normalisation.
+
+Order: flip, pad and crop (uint8); colour (0..255); normalise; cutout; mixing. Every operation has a random stream of
+its own, addressed by the step: switching one off changes the numbers of none of the others, so that two recipes that
+differ in one operation see the same flips and crops. The numbers of all rows of the global batch are drawn on the
+processor and then cut to the rows at hand: two processes with half a batch each see exactly what one process with all
+of it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ablata.base.errors import DataError
+from ablata.base.seeds import derive
+from ablata.base.settings import Settings
+from ablata.data import geometry
+from ablata.data.colour import Colour, draw_factors, jitter
+from ablata.data.mixing import Mix, apply_plan, draw_plan
+from ablata.structures.batch import ImageBatch, Rows
+
+_FLIP, _CROP, _COLOUR, _CUTOUT, _MIX = range(5)
+
+
+class Augment(Settings):
+    """Random changes of training batches. The default is none."""
+
+    flip: bool = False
+    """Mirror every second image, by chance, left to right."""
+    pad: Annotated[int, Field(ge=0)] = 0
+    """Pad by this many pixels on each side and cut back to size at a random place; 0 is off."""
+    pad_mode: geometry.PadMode = "zero"
+    """What the padding holds: black, the image mirrored at its border, or the colour of `pad_fill`."""
+    pad_fill: int | tuple[int, ...] = 128
+    """Value of constant padding, 0..255, one for all channels or one for each."""
+    colour: Colour | None = None
+    """Change brightness, contrast and saturation; null is off."""
+    cutout: Annotated[int, Field(ge=0)] = 0
+    """Cover square boxes of this side in pixels, clipped at the border; 0 is off."""
+    cutout_count: Annotated[int, Field(ge=1)] = 1
+    """Boxes an image."""
+    cutout_fill: Literal["mean", "zero"] = "mean"
+    """What a box holds: the mean colour of the training set (0 after normalisation), or black."""
+    mix: Mix | None = None
+    """Mix images and labels within the batch: mixup, cutmix, both; null is off."""
+
+
+class Normaliser:
+    """Turns uint8 images into normalised float32.
+
+    Args:
+        mean: mean of each channel over the training set, in 0..1.
+        std: standard deviation of each channel, in 0..1.
+        channels_last: give the result the channels_last memory format.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], channels_last: bool = False) -> None:
+        deviation = torch.tensor(std, dtype=torch.float64).view(1, -1, 1, 1)
+        self.scale = (1 / (255 * deviation)).float()
+        self.shift = (-torch.tensor(mean, dtype=torch.float64).view(1, -1, 1, 1) / deviation).float()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def to(self, device: torch.device) -> Normaliser:
+        """Move the constants to `device`; returns itself."""
+        if self.scale.device != device:
+            self.scale, self.shift = self.scale.to(device), self.shift.to(device)
+        return self
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise uint8 or float [B, C, H, W] in 0..255 to float32 [B, C, H, W]."""
+        self.to(images.device)
+        return self.floats(images).mul_(self.scale).add_(self.shift)
+
+    def floats(self, images: Tensor) -> Tensor:
+        """Copy to float32, still in 0..255, in the wanted memory format."""
+        return images.to(torch.float32, memory_format=self.memory_format, copy=True)
+
+    def undo(self, images: Tensor) -> Tensor:
+        """Return float32 in 0..255, clipped: what normalised images look like."""
+        self.to(images.device)
+        return ((images - self.shift) / self.scale).clamp_(0, 255)
+
+
+class Augmenter:
+    """Augments and normalises the batches of one training. Holds no random state: a step's result depends on the step.
+
+    Args:
+        settings: what to do.
+        seed: the run's seed.
+        normaliser: the data set's normalisation.
+        size: height and width of the images.
+
+    Raises:
+        DataError: the padding is as large as the image, or its colour does not fit the channels.
+    """
+
+    def __init__(self, settings: Augment, seed: int, normaliser: Normaliser, size: tuple[int, int]) -> None:
+        if settings.pad >= min(size):
+            raise DataError(
+                "data.augment.pad must be smaller than the image",
+                found=f"data.augment.pad={settings.pad} for images of {size[0]}x{size[1]} pixels",
+                do="choose a smaller padding (4 is usual for 32x32)",
+            )
+        self.settings, self.seed, self.normaliser, self.size = settings, seed, normaliser, size
+        fill, channels = settings.pad_fill, len(normaliser.scale.flatten())
+        self._fill = (fill,) if isinstance(fill, int) else fill
+        if len(self._fill) not in (1, channels) or not all(0 <= value <= 255 for value in self._fill):
+            raise DataError(
+                f"data.augment.pad_fill must be one value in 0..255 or {channels}, one for each channel",
+                found=f"data.augment.pad_fill={fill}",
+            )
+
+    def mixes(self, epoch: int) -> bool:
+        """Tell whether batches of this epoch may be mixed."""
+        return self.settings.mix is not None and self.settings.mix.active(epoch)
+
+    def __call__(self, batch: ImageBatch, step: int, epoch: int) -> ImageBatch:
+        """Return the batch augmented and normalised, on the device it is on.
+
+        Args:
+            batch: uint8 images; all rows of the global batch where it is to be mixed between processes.
+            step: global step, counted from 0 over the whole training.
+            epoch: epoch of the step.
+
+        Returns:
+            float32 images; `mixing` set where labels were mixed; only the rows of `batch.rows.keep`, where that is set.
+        """
+        images = self._move(batch.images, batch.rows, step)
+        images = self._recolour(images, batch.rows, step)
+        images = self._cover(images, batch.rows, step)
+        batch = replace(batch, images=images)
+        plan = None
+        if self.settings.mix is not None and self.mixes(epoch):
+            seed = derive(self.seed, "augment", step, _MIX)
+            plan = draw_plan(seed, self.settings.mix, batch.rows.total, self.size, epoch)
+        if plan is not None:
+            return apply_plan(batch, plan)
+        if batch.rows.keep is not None:
+            return replace(batch, rows=replace(batch.rows, keep=None)).narrow(*batch.rows.keep)
+        return batch
+
+    def _generator(self, step: int, operation: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive(self.seed, "augment", step, operation))
+
+    def _move(self, images: Tensor, rows: Rows, step: int) -> Tensor:
+        settings, flips = self.settings, None
+        if settings.flip:
+            flips = _local(geometry.draw_flips(self._generator(step, _FLIP), rows.total), rows, images)
+        if settings.pad:
+            offsets = geometry.draw_offsets(self._generator(step, _CROP), rows.total, settings.pad)
+            offsets = _local(offsets, rows, images)
+            return geometry.flip_pad_crop(images, flips, offsets, settings.pad, settings.pad_mode, self._fill)
+        return images if flips is None else geometry.flip(images, flips)
+
+    def _recolour(self, images: Tensor, rows: Rows, step: int) -> Tensor:
+        colour = self.settings.colour
+        if colour is None:
+            return self.normaliser(images)
+        factors = _local(draw_factors(self._generator(step, _COLOUR), rows.total, colour), rows, images)
+        return self.normaliser(jitter(self.normaliser.floats(images), factors, colour))
+
+    def _cover(self, images: Tensor, rows: Rows, step: int) -> Tensor:
+        settings = self.settings
+        if not settings.cutout:
+            return images
+        generator = self._generator(step, _CUTOUT)
+        centres = geometry.draw_centres(generator, rows.total, settings.cutout_count, *self.size)
+        fill = 0.0 if settings.cutout_fill == "mean" else self.normaliser.shift
+        return geometry.cutout(images, _local(centres, rows, images), settings.cutout, fill)
+
+
+def _local(drawn: Tensor, rows: Rows, images: Tensor) -> Tensor:
+    """Cut numbers drawn for the global batch to the rows at hand, on their device."""
+    return drawn[rows.first : rows.first + len(images)].to(images.device, non_blocking=True)

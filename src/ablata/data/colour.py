@@ -1,0 +1,75 @@
+"""Colour jitter for whole batches: brightness, then contrast, then saturation, each with a factor of its own per image.
+
+The formulas are those of PIL's ImageEnhance and torchvision; torchvision shuffles the order of the three for every
+image, here it is fixed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ablata.base.settings import Settings
+
+Strength = Annotated[float, Field(ge=0)]
+
+GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma (ITU-R BT.601)."""
+
+
+class Colour(Settings):
+    """Random brightness, contrast and saturation. A strength s draws a factor uniformly from [max(0, 1 - s), 1 + s]."""
+
+    brightness: Strength = 0.0
+    """Strength of the change of brightness (a factor on every value); 0 is off."""
+    contrast: Strength = 0.0
+    """Strength of the change of contrast (distance from the pivot); 0 is off."""
+    saturation: Strength = 0.0
+    """Strength of the change of saturation (distance from the pixel's grey); 0 is off. One channel has none."""
+    contrast_pivot: Literal["image", "constant"] = "image"
+    """What contrast turns around: the mean grey of the image (torchvision), or the constant `pivot`."""
+    pivot: Annotated[float, Field(ge=0, le=255)] = 74.0
+    """The constant pivot, 0..255 (74: the value of BiSeNet's published augmentation)."""
+
+
+def draw_factors(generator: torch.Generator, total: int, colour: Colour) -> Tensor:
+    """Return float32 [total, 3]: factors of brightness, contrast and saturation."""
+    strength = torch.tensor([colour.brightness, colour.contrast, colour.saturation])
+    low, high = (1 - strength).clamp(min=0), 1 + strength
+    return low + (high - low) * torch.rand(total, 3, generator=generator)
+
+
+def jitter(images: Tensor, factors: Tensor, colour: Colour) -> Tensor:
+    """Apply the three changes, clipping to the range after each.
+
+    Args:
+        images: float32 [B, C, H, W] in 0..255, C = 1 or 3.
+        factors: float32 [B, 3] from `draw_factors`.
+        colour: the settings; a strength of 0 skips its step.
+
+    Returns:
+        float32 [B, C, H, W] in 0..255.
+    """
+    brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in factors.unbind(1))
+    if colour.brightness:
+        images = (images * brightness).clamp_(0, 255)
+    if colour.contrast:
+        if colour.contrast_pivot == "image":
+            pivot: Tensor | float = grey(images).mean(dim=(1, 2, 3), keepdim=True)
+        else:
+            pivot = colour.pivot
+        images = (images * contrast + pivot * (1 - contrast)).clamp_(0, 255)
+    if colour.saturation and images.shape[1] == 3:
+        images = (images * saturation + grey(images) * (1 - saturation)).clamp_(0, 255)
+    return images
+
+
+def grey(images: Tensor) -> Tensor:
+    """Return the luma of [B, 3, H, W] as [B, 1, H, W]; images of one channel are returned as they are."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.unbind(1)
+    return (red * GREY[0] + green * GREY[1] + blue * GREY[2])[:, None]

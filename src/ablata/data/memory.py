@@ -1,0 +1,97 @@
+"""Data sets that fit into memory: one uint8 tensor a source, kept on the device that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ablata.data.augment import Augment
+from ablata.data.source import ImageData, Pick, Reader
+from ablata.data.splits import make_splits
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images and labels in memory.
+
+    Attributes:
+        images: uint8 [n, C, H, W]; may be a memory map that is writable (copy on write).
+        labels: int64 [n].
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class MemoryReader:
+    """Reads from one tensor, uint8 [n, C, H, W], on its device."""
+
+    images: Tensor
+
+    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
+        """Yield uint8 [b, C, H, W] for each pick, on the tensor's device."""
+        for pick in picks:
+            yield self.images.index_select(0, torch.from_numpy(pick.index).to(self.images.device))
+
+
+class MemoryImages(ImageData):
+    """A data set in memory.
+
+    Args:
+        train: the training store; train and minival are taken from it.
+        val: the validation store.
+        classes: class names.
+        fingerprint: hash of the content.
+        mean: see `ImageData`.
+        std: see `ImageData`.
+        minival: samples or share held out of train.
+        split_seed: seed of that split.
+        augment: batch augmentation.
+        backend: how pixels were decoded.
+        notices: see `ImageData`.
+    """
+
+    def __init__(
+        self,
+        train: Store,
+        val: Store,
+        *,
+        classes: Sequence[str],
+        fingerprint: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        minival: int | float,
+        split_seed: int,
+        augment: Augment,
+        backend: str,
+        notices: Sequence[str] = (),
+    ) -> None:
+        _, channels, height, width = train.images.shape
+        super().__init__(
+            classes=classes,
+            image_size=(height, width),
+            channels=channels,
+            fingerprint=fingerprint,
+            mean=mean,
+            std=std,
+            labels={"train": train.labels, "val": val.labels},
+            splits=make_splits(train.labels, len(val.labels), minival, split_seed),
+            augment=augment,
+            backend=backend,
+            notices=notices,
+        )
+        self._images = {"train": torch.from_numpy(train.images), "val": torch.from_numpy(val.images)}
+        self._on_device: dict[tuple[str, torch.device], Tensor] = {}
+
+    def reader(self, source: Literal["train", "val"], *, training: bool, seed: int, device: torch.device) -> Reader:
+        """Return a reader of the source's tensor, moved to the device once; memory sets have no random crops."""
+        place = (source, device)
+        if place not in self._on_device:
+            self._on_device[place] = self._images[source].to(device)
+        return MemoryReader(self._on_device[place])

@@ -1,0 +1,314 @@
+"""What every data set offers to training and evaluation, whatever it is stored in.
+
+Nothing here has state: which samples step s sees follows from the run's seed and s alone, so training goes on from any
+step exactly as if it had never stopped. A set only says how its pixels are read (`Reader`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ablata.base.errors import DataError, listing, nearest
+from ablata.base.seeds import derive
+from ablata.data.augment import Augment, Augmenter, Normaliser
+from ablata.data.splits import Split, splits_digest
+from ablata.structures.batch import ImageBatch, Rows
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Samples to read together.
+
+    Attributes:
+        index: int64 [b], row numbers in the source.
+        epoch: addresses the random crops; None: no random crops.
+    """
+
+    index: np.ndarray
+    epoch: int | None
+
+
+class Reader(Protocol):
+    """Reads pixels."""
+
+    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
+        """Yield uint8 [b, C, H, W] for each pick, in order."""
+
+
+@dataclass(frozen=True)
+class TrainLoader:
+    """One process's share of the training batches.
+
+    Attributes:
+        index: int64 [n], the training samples.
+        labels: int64 [rows of the source].
+        reader: reads the pixels.
+        augmenter: what `augment` applies.
+        seed: the run's seed.
+        batch_size: rows of the global batch.
+        rank: this process, in [0, world).
+        world: number of processes.
+        device: where batches are put.
+    """
+
+    index: np.ndarray
+    labels: Tensor
+    reader: Reader
+    augmenter: Augmenter
+    seed: int
+    batch_size: int
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole global batches in an epoch; the samples left over are other ones in each epoch."""
+        return len(self.index) // self.batch_size
+
+    def epoch_of(self, step: int) -> int:
+        """Return the epoch of a global step, both counted from 0."""
+        return step // self.steps_per_epoch
+
+    def batches(self, start_step: int, stop_step: int) -> Iterator[ImageBatch]:
+        """Yield uint8 batches of the steps in [start_step, stop_step), on the device. Starting anywhere costs nothing.
+
+        Where rows are mixed between processes every process reads the whole global batch, and `rows.keep` says which
+        rows stay its own after `augment`.
+        """
+        picks = self._picks(start_step, stop_step)
+        pictures = self.reader.read(pick for pick in self._picks(start_step, stop_step))
+        for pick, images in zip(picks, pictures, strict=True):
+            rows = self._rows(pick.epoch or 0)
+            index = torch.from_numpy(pick.index)
+            batch = ImageBatch(images, self.labels[index], index, rows)
+            yield batch.to(self.device, non_blocking=True)
+
+    def augment(self, batch: ImageBatch, step: int, epoch: int) -> ImageBatch:
+        """Augment and normalise a batch of `batches` on its device; `step` and `epoch` count from 0."""
+        return self.augmenter(batch, step, epoch)
+
+    def _rows(self, epoch: int) -> Rows:
+        share = self.batch_size // self.world
+        first = self.rank * share
+        if self.world > 1 and self.augmenter.mixes(epoch):
+            return Rows(0, self.batch_size, keep=(first, first + share))
+        return Rows(first, self.batch_size)
+
+    def _picks(self, start_step: int, stop_step: int) -> Iterator[Pick]:
+        order, ordered = np.zeros(0, dtype=np.int64), -1
+        for step in range(start_step, stop_step):
+            epoch = self.epoch_of(step)
+            if epoch != ordered:
+                random = np.random.default_rng(derive(self.seed, "order", epoch))
+                order, ordered = random.permutation(self.index), epoch
+            begin = (step - epoch * self.steps_per_epoch) * self.batch_size
+            rows = self._rows(epoch)
+            first, length = (0, self.batch_size) if rows.keep else (rows.first, self.batch_size // self.world)
+            yield Pick(order[begin + first : begin + first + length], epoch)
+
+
+@dataclass(frozen=True)
+class EvalLoader:
+    """One process's share of a split: samples rank, rank + world, ... in order, each once; can be iterated again.
+
+    Attributes:
+        index: int64 [n], this process's samples.
+        labels: int64 [rows of the source].
+        reader: reads the pixels.
+        normaliser: applied to each batch.
+        batch_size: rows of a batch; the last may be shorter.
+        device: where batches are put.
+    """
+
+    index: np.ndarray
+    labels: Tensor
+    reader: Reader
+    normaliser: Normaliser
+    batch_size: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-len(self.index) // self.batch_size)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        """Yield normalised float32 batches on the device."""
+        starts = range(0, len(self.index), self.batch_size)
+        picks = [Pick(self.index[start : start + self.batch_size], None) for start in starts]
+        for pick, images in zip(picks, self.reader.read(picks), strict=True):
+            index = torch.from_numpy(pick.index)
+            batch = ImageBatch(images, self.labels[index], index, Rows(0, len(index)))
+            batch = batch.to(self.device, non_blocking=True)
+            yield replace(batch, images=self.normaliser(batch.images))
+
+
+class ImageData(ABC):
+    """A classification data set with its splits, ready to be read.
+
+    Attributes:
+        classes: class names; a label is a position in it.
+        image_size: height and width in pixels of every image that a loader gives.
+        channels: 1 or 3 (red, green, blue).
+        fingerprint: hexadecimal hash of the content: equal content gives an equal fingerprint wherever it lies.
+        mean: mean of each channel over the training set, in 0..1.
+        std: standard deviation of each channel, in 0..1.
+        splits: train, val, and minival where the settings ask for it. (The test files of CIFAR are val.)
+        backend: how pixels were decoded and resized, for checkpoints: evaluation elsewhere must use the same.
+        notices: what the reader should know of the files, such as ignored ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: Sequence[str],
+        image_size: tuple[int, int],
+        channels: int,
+        fingerprint: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        labels: dict[Literal["train", "val"], np.ndarray],
+        splits: dict[str, Split],
+        augment: Augment,
+        backend: str,
+        notices: Sequence[str] = (),
+    ) -> None:
+        self.classes, self.image_size, self.channels = tuple(classes), image_size, channels
+        self.fingerprint, self.backend, self.notices = fingerprint, backend, tuple(notices)
+        self.mean, self.std, self.splits = tuple(mean), tuple(std), splits
+        self._augment = augment
+        self._labels = {source: torch.from_numpy(values) for source, values in labels.items()}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the number of samples of each split."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    @property
+    def splits_hash(self) -> str:
+        """Return 16 hexadecimal digits that identify which sample is in which split."""
+        return splits_digest(self.splits)
+
+    def split_indices(self) -> dict[str, list[int]]:
+        """Return the row numbers of each split in its source, to be recorded."""
+        return {name: split.index.tolist() for name, split in self.splits.items()}
+
+    def split_labels(self, split: str) -> Tensor:
+        """Return int64 [n], the classes of a split in the order of evaluation with one process."""
+        chosen = self._split(split)
+        return self._labels[chosen.source][torch.from_numpy(chosen.index)]
+
+    def augmenter(self, seed: int, channels_last: bool = False) -> Augmenter:
+        """Return the augmentation of a run with this seed."""
+        return Augmenter(self._augment, seed, self._normaliser(channels_last), self.image_size)
+
+    def prepare(self, batch: ImageBatch, channels_last: bool = False) -> ImageBatch:
+        """Return the batch normalised without augmentation; one that is float already is returned as it is."""
+        if batch.images.dtype != torch.uint8:
+            return batch
+        return replace(batch, images=self._normaliser(channels_last)(batch.images))
+
+    def train_loader(
+        self,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+    ) -> TrainLoader:
+        """Return this process's training batches.
+
+        Args:
+            seed: the run's seed; it fixes the order and the augmentation.
+            batch_size: rows of the global batch, over all processes.
+            rank: this process, in [0, world).
+            world: number of processes.
+            device: where batches are put and augmented.
+            channels_last: memory format of the augmented images.
+
+        Raises:
+            DataError: the batch does not divide among the processes, or the training set is smaller than a batch.
+        """
+        count = len(self.splits["train"])
+        if batch_size < 1 or batch_size % world:
+            raise DataError(
+                "The global batch size must be a positive multiple of the number of processes",
+                found=f"batch size {batch_size} for {world} processes",
+                do=f"use a multiple of {world}",
+            )
+        if count < batch_size:
+            raise DataError(
+                "The training set must fill at least one batch",
+                found=f"{count} training samples for a batch size of {batch_size}",
+                do=f"choose a batch size of at most {count}",
+            )
+        device = torch.device(device)
+        return TrainLoader(
+            index=self.splits["train"].index,
+            labels=self._labels["train"],
+            reader=self.reader("train", training=True, seed=seed, device=device),
+            augmenter=self.augmenter(seed, channels_last),
+            seed=seed,
+            batch_size=batch_size,
+            rank=rank,
+            world=world,
+            device=device,
+        )
+
+    def eval_loader(
+        self,
+        split: str,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+    ) -> EvalLoader:
+        """Return this process's share of a split, normalised; over all processes every sample comes exactly once.
+
+        Args:
+            split: train, val or minival; train comes without augmentation.
+            batch_size: rows of a batch of this process.
+            rank: this process, in [0, world).
+            world: number of processes.
+            device: where batches are put.
+            channels_last: memory format of the images.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        chosen, device = self._split(split), torch.device(device)
+        return EvalLoader(
+            index=chosen.index[rank::world],
+            labels=self._labels[chosen.source],
+            reader=self.reader(chosen.source, training=False, seed=0, device=device),
+            normaliser=self._normaliser(channels_last),
+            batch_size=batch_size,
+            device=device,
+        )
+
+    @abstractmethod
+    def reader(self, source: Literal["train", "val"], *, training: bool, seed: int, device: torch.device) -> Reader:
+        """Return what reads the pixels of a source; `training` asks for the set's random crops, drawn from `seed`."""
+
+    def _normaliser(self, channels_last: bool) -> Normaliser:
+        return Normaliser(self.mean, self.std, channels_last)
+
+    def _split(self, name: str) -> Split:
+        if name in self.splits:
+            return self.splits[name]
+        close = nearest(name, self.splits)
+        hint = "set data.minival to hold part of the training set out" if name == "minival" else None
+        raise DataError(
+            f"The split must be one of {listing(self.splits)}",
+            found=name,
+            do=f"did you mean {close}?" if close and not hint else hint,
+        )
