@@ -1,0 +1,112 @@
+"""Recipes and studies are functions; this finds them by name, in a package or in a user's own file.
+
+Listing reads the source text and imports nothing, so that names and one-line descriptions appear at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ablata.base.errors import SettingsError, listing, nearest
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A function of a catalogue: its name, the module that holds it, and its docstring."""
+
+    name: str
+    module: str
+    text: str
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first line."""
+        return self.text.strip().partition("\n")[0]
+
+
+def entries(package: str) -> list[Entry]:
+    """List the public functions of a package's modules, in the order of files and lines.
+
+    Args:
+        package: a package whose every public top-level function without a required argument is an entry.
+    """
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations is not None
+    found: list[Entry] = []
+    for path in sorted(Path(spec.submodule_search_locations[0]).glob("*.py")):
+        module = f"{package}.{path.stem}"
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not node.args.args:
+                found.append(Entry(node.name, module, ast.get_docstring(node) or ""))
+    return found
+
+
+def load(reference: str, package: str, what: str) -> Callable[[], Any]:
+    """Return the function that a reference names.
+
+    Args:
+        reference: the name of an entry of `package`, or `path/to/file.py:function`.
+        package: where names are looked up.
+        what: `recipe` or `study`, for messages.
+
+    Raises:
+        SettingsError: there is no such name, file or function, or the file does not run.
+    """
+    path, colon, name = reference.rpartition(":")
+    if colon or reference.endswith(".py"):
+        return _from_file(path or reference, name if colon else "", what)
+    known = {entry.name: entry for entry in entries(package)}
+    if reference not in known:
+        close = nearest(reference, known)
+        raise SettingsError(
+            f"A {what} must be one of {listing(known)}, or path/to/file.py:function",
+            found=reference,
+            do=f"did you mean {close}?" if close else None,
+        )
+    return getattr(importlib.import_module(known[reference].module), reference)  # type: ignore[no-any-return]
+
+
+def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
+    file = Path(path)
+    if not file.is_file():
+        raise SettingsError(f"The file of a {what} must exist", found=f"{path}, looked for in {Path.cwd()}")
+    module = _import_file(file, what)
+    functions = [key for key, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__]
+    function = getattr(module, name, None) if name in functions else None
+    if function is None:
+        raise SettingsError(
+            f"A {what} in a file is named file.py:function", found=f"{path}:{name}", do=f"choose one of {listing(functions)}"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def _import_file(file: Path, what: str) -> ModuleType:
+    name = f"ablata_user_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = next((frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == str(file.resolve())), "?")
+        raise SettingsError(
+            f"The file of a {what} must run", found=f"{file}, line {line}: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _frames(error: BaseException) -> list[Any]:
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    return frames[::-1]

@@ -1,0 +1,108 @@
+"""Checkpoints: one safetensors file each, tensors by group and everything else as JSON in its header; no pickle.
+
+A file is written beside its place and renamed into it, so that the last good checkpoint survives a kill or a full disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ablata.base.errors import CheckpointError
+from ablata.base.files import atomic_path
+
+LAST = "last.safetensors"
+BEST = "best.safetensors"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a checkpoint holds.
+
+    Args:
+        groups: tensors by owner: `model`, `ema`, `optimiser`, `task`; each a mapping from name to tensor.
+        facts: JSON-safe: step, recipe, seed, contract, environment, scores, why this one was kept.
+    """
+
+    groups: dict[str, dict[str, Tensor]]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; the previous file is untouched.
+    """
+    tensors = {
+        f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
+        for group, named in checkpoint.groups.items()
+        for name, tensor in named.items()
+    }
+    header = {"ablata": json.dumps({"format": _FORMAT, **checkpoint.facts})}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata=header)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            "A checkpoint must be written whole", found=f"{path}: {error}", do="free space; the previous one is untouched"
+        ) from None
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not ours, or of a newer format.
+    """
+    if not path.exists():
+        raise CheckpointError("A checkpoint must exist", found=f"no file {path}", do="train the run first")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            header = json.loads((file.metadata() or {}).get("ablata", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError("A checkpoint must be readable", found=f"{path}: {error}") from None
+    if header is None:
+        raise CheckpointError("A checkpoint must be written by ablata", found=f"{path} holds plain tensors")
+    if header.pop("format") > _FORMAT:
+        raise CheckpointError("A checkpoint must not be newer than ablata", found=str(path), do="install a newer ablata")
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = tensor
+    return Checkpoint(groups, header)
+
+
+def refuse_mismatch(saved: Mapping[str, Any], here: Mapping[str, Any], source: str) -> None:
+    """Compare a checkpoint's contract with the task at hand.
+
+    Args:
+        saved: the contract stored with the checkpoint.
+        here: the contract of the task it is loaded into.
+        source: the checkpoint's name, for the message.
+
+    Raises:
+        CheckpointError: they differ in anything both speak of: classes, ids, ignore label, image backend.
+    """
+    for key in sorted(saved.keys() & here.keys()):
+        if saved[key] != here[key]:
+            raise CheckpointError(
+                f"{key} must be the same in the checkpoint and in the data at hand",
+                found=f"{source} has {_short(saved[key])}, the data at hand {_short(here[key])}",
+                do="evaluate on data prepared like the training data, or train again",
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else f"{text[:157]}..."

@@ -1,0 +1,99 @@
+"""This process's place among several: torchrun's environment, the process group, and sums over processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ablata.base.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Rank and number of processes; the default is one process alone."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @property
+    def writes(self) -> bool:
+        """True on the one process that prints, writes files and speaks to the ledger."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        """True if this is the only process."""
+        return self.world == 1
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Return the sum of a tensor over all processes, on each of them."""
+        if self.alone:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether the flag is set on at least one process; all processes must ask together."""
+        if self.alone:
+            return flag
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        return bool(self.sum(torch.tensor(int(flag), device=device)).item())
+
+    def share(self, value: Any) -> Any:
+        """Return rank 0's JSON-safe value on every process."""
+        if self.alone:
+            return value
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        content = json.dumps(value).encode() if self.writes else b""
+        size = self.sum(torch.tensor(len(content), device=device))
+        buffer = torch.zeros(int(size), dtype=torch.uint8, device=device)
+        if self.writes:
+            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(buffer, src=0)
+        return json.loads(bytes(buffer.cpu().tolist()))
+
+    def share_of(self, batch: int, accumulate: int) -> int:
+        """Return this process's share of a global batch.
+
+        Raises:
+            SettingsError: the batch cannot be divided evenly; the global batch is kept as written, never changed.
+        """
+        parts = self.world * accumulate
+        if batch % parts:
+            raise SettingsError(
+                f"train.batch must be divisible by processes x train.accumulate = {self.world} x {accumulate} = {parts}",
+                found=f"train.batch={batch}",
+                do=f"for example train.batch={max(parts, round(batch / parts) * parts)}",
+            )
+        return batch // self.world
+
+
+def from_environment() -> Distribution:
+    """Read this process's place from the variables that torchrun sets."""
+    read = os.environ.get
+    return Distribution(int(read("RANK", 0)), int(read("WORLD_SIZE", 1)), int(read("LOCAL_RANK", 0)))
+
+
+@contextmanager
+def process_group(distribution: Distribution, device: torch.device) -> Iterator[None]:
+    """Join the other processes for the time of a training; does nothing for one process alone."""
+    if distribution.alone or dist.is_initialized():
+        yield
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=10))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

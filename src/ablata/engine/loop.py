@@ -1,0 +1,149 @@
+"""The one training loop. Read `train_steps` from top to bottom: that is what happens, in that order."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
+from ablata.base.seeds import derive
+from ablata.engine.clock import Clock
+from ablata.engine.reporting import Progress
+from ablata.engine.session import Session
+
+
+def train_steps(session: Session) -> None:
+    """Train from the session's step to its last one; evaluate and save on the way and at the end.
+
+    Raises:
+        DivergedError: a loss or gradient is not finite.
+        StoppedError: the user asked to stop; everything is saved.
+        LeaseLostError: another worker has taken the run; nothing more is written.
+    """
+    s = session
+    batches = s.task.batches(s.step, s.total)
+    log = LossLog(s)
+    s.clock = Clock(s.total - s.step, s.evaluations_left())
+    while s.step < s.total:
+        torch.manual_seed(derive(s.seed, "model", s.step, s.distribution.rank))
+        batch = s.task.augment(next(batches).to(s.device), s.step)
+        s.set_learning_rate()
+
+        for position, part in enumerate(parts := batch.chunk(s.recipe.train.accumulate)):
+            last = position == len(parts) - 1
+            with s.precision.autocast(), nullcontext() if last else s.without_gradient_exchange():
+                terms = s.task.loss(s.network, part)
+                log.add(terms)
+                loss = torch.stack(list(terms.values())).sum() / len(parts)
+            s.scaler.scale(loss).backward()
+
+        s.scaler.unscale_(s.optimiser)
+        if s.step == s.first_step:
+            s.warn_of_missing_gradients()
+        norm = s.gradients.norm(s.step, check=not s.scaler.is_enabled())
+        if s.recipe.train.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(s.gradients.parameters, s.recipe.train.clip, norm)
+        s.scaler.step(s.optimiser)
+        s.scaler.update()
+        s.optimiser.zero_grad(set_to_none=True)
+        if s.average is not None:
+            s.average.update(s.model, s.step)
+        s.task.after_step(s.step)
+        s.step += 1
+        s.clock.stepped()
+
+        if s.step % s.recipe.train.log_every == 0 or s.step == s.total:
+            log.flush(norm)
+        if s.evaluation_due():
+            s.evaluate()
+        if s.step == s.total or s.checkpoint_due():
+            log.read_watchdogs()
+            s.save("last")
+        if (reason := s.stop_reason()) and s.step < s.total:
+            leave(s, log, reason)
+
+
+def leave(session: Session, log: LossLog, reason: str) -> None:
+    """End before the last step, for a reason that the reporter gave.
+
+    Raises:
+        StoppedError: the user asked; saved.
+        LeaseLostError: another worker has the run; nothing is written, its files are no longer ours.
+    """
+    if reason == "lost":
+        raise LeaseLostError("A worker must hold the lease of the run it trains", found="another worker took it over")
+    log.read_watchdogs()
+    session.save("last")
+    raise StoppedError(f"Stopped after step {session.step} of {session.total} as asked; everything is saved")
+
+
+class LossLog:
+    """Collects loss terms without reading them, and reports their means at log points.
+
+    Args:
+        session: the training it belongs to.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.names: list[str] = []
+        self.sums: Tensor | None = None
+        self.count = 0
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Add the loss terms of one part of a batch."""
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        if self.sums is None:
+            self.names = list(terms)
+            self.sums = torch.zeros_like(values)
+            self.session.watch_terms(self.names)
+        self.session.terms.note(values, self.session.step)
+        self.sums += values
+        self.count += 1
+
+    def read_watchdogs(self) -> None:
+        """Refuse to go on, or to save, once a value was not finite.
+
+        Raises:
+            DivergedError: names the term or layer and its step.
+        """
+        s = self.session
+        s.terms.read()
+        s.gradients.finite.read()
+        if s.scaler.is_enabled() and s.scaler.get_scale() < 1e-3:
+            raise DivergedError(
+                "fp16 needs gradients that some loss scale keeps finite",
+                found=f"the scale fell to {s.scaler.get_scale():g} at step {s.step}",
+                do="use compute.precision=bf16 or fp32, or lower optim.lr",
+            )
+
+    def flush(self, norm: Tensor) -> None:
+        """Read the means since the last call, check them, and report curves and progress."""
+        s = self.session
+        self.read_watchdogs()
+        assert self.sums is not None
+        means = (s.distribution.sum(self.sums) / (self.count * s.distribution.world)).tolist()
+        self.sums.zero_()
+        self.count = 0
+        losses = dict(zip(self.names, means, strict=True))
+        for message in s.collapse.note(losses):
+            s.reporter.event("warning", "collapse", message)
+        rows = [(s.step, f"train/{name}", value) for name, value in losses.items()]
+        rows += [(s.step, "train/gradient_norm", float(norm)), (s.step, "train/lr", s.learning_rate)]
+        s.reporter.metrics(rows)
+        s.reporter.progress(
+            Progress(
+                step=s.step,
+                total=s.total,
+                epoch=s.step / s.task.steps_per_epoch,
+                losses=losses,
+                learning_rate=s.learning_rate,
+                images_per_second=s.clock.steps_per_second() * s.recipe.train.batch,
+                seconds_left=s.clock.seconds_left(),
+                scores=s.scores,
+            )
+        )
+        s.logged_at = time.monotonic()

@@ -1,0 +1,106 @@
+"""Recipe: the complete frozen settings of one training, the seed excluded.
+
+The engine knows what every training has in common: length, batch, optimiser, schedule, averaging, precision. A task adds
+its own parts (data, model, loss, protocols) in a subclass and says how it is built.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ablata.base.settings import INCIDENTAL, Settings
+from ablata.engine.ema import Ema
+from ablata.engine.optimisers import AnyOptimiser, Sgd
+from ablata.engine.schedules import AnySchedule, Cosine
+from ablata.engine.task import Site, Task
+
+
+class Train(Settings):
+    """Length, batch and rhythm of a training."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the training set; give this or `steps`."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps; give this or `epochs`."""
+    batch: Annotated[int, Field(ge=1)] = 128
+    """Images in one optimiser step, over all processes and all accumulated parts together."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Parts that the batch is computed in, one after the other, to save memory."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest total gradient norm; null does not clip."""
+    evaluate_every: Annotated[float, Field(ge=0)] = 1.0
+    """Epochs between two evaluations; 0 evaluates after the last step only."""
+    evaluate_batch: Annotated[int, Field(ge=1), INCIDENTAL] = 512
+    """Images in one evaluation step, on each process."""
+    log_every: Annotated[int, Field(ge=1), INCIDENTAL] = 20
+    """Steps between two log points; on a GPU values are read, and the step waited for, only then."""
+    checkpoint_seconds: Annotated[float, Field(gt=0), INCIDENTAL] = 60.0
+    """Longest time that a kill can lose."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(
+                f"give exactly one of train.epochs and train.steps, got epochs={self.epochs}, steps={self.steps}; "
+                "switch the other off with =null"
+            )
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"train.batch must be divisible by train.accumulate, got {self.batch} and {self.accumulate}"
+            )
+        return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of optimiser steps of the whole training."""
+        return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
+
+
+class Compute(Settings):
+    """How the arithmetic is done on the machine at hand."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where the processor (AMX, AVX512-BF16) or GPU has it, else fp32. fp16 scales its loss and needs CUDA."""
+    channels_last: bool = True
+    """Memory order of images and weights; faster for convolutions."""
+    compile: bool = False
+    """Compile the model with torch.compile: about a minute at the start, 10 to 20% faster steps afterwards."""
+    sync_batch_norm: bool = True
+    """With several processes, normalise over the whole batch and not over each process's share."""
+    device: Annotated[str, INCIDENTAL] = "auto"
+    """auto: the first CUDA device if there is one, else the processor. Or a torch device such as cuda:1."""
+    threads: Annotated[int, Field(ge=1), INCIDENTAL] | None = None
+    """Processor threads; null leaves torch's choice."""
+    keep_memory: Annotated[bool, INCIDENTAL] = True
+    """On Linux, keep large freed blocks in the process instead of returning them to the system at every step."""
+
+
+class Recipe(Settings):
+    """Base of all recipes: what the loop itself needs.
+
+    A subclass adds a `task` literal that tells recipes apart in files, its own parts, and `build`.
+    """
+
+    task: str
+    """Which system this is; fixed by the recipe."""
+    name: Annotated[str, INCIDENTAL] = "unnamed"
+    """The name under which the recipe is listed."""
+    train: Train = Train(epochs=1)
+    optim: AnyOptimiser = Sgd()
+    schedule: AnySchedule = Cosine()
+    ema: Ema | None = None
+    compute: Compute = Compute()
+
+    @abstractmethod
+    def build(self, seed: int, site: Site) -> Task:
+        """Build the task: data set, model with freshly drawn weights, loss.
+
+        Args:
+            seed: the run's seed; torch's global generator already stands at the `init` stream.
+            site: device, cache folder and share of the work of this process.
+
+        Raises:
+            UserError: the data or a combination of settings is wrong; raised before the first step.
+        """

@@ -1,0 +1,251 @@
+"""A training under way: everything the loop holds in its hands, how it is set up, scored, saved and taken up again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ablata.base.errors import CheckpointError
+from ablata.base.settings import expand, settings_hash
+from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_mismatch, save_checkpoint
+from ablata.engine.clock import Clock
+from ablata.engine.complexity import Complexity, count
+from ablata.engine.optimisers import load_optimiser_state, optimiser_state
+from ablata.engine.precision import choose_precision
+from ablata.engine.recipe import Recipe
+from ablata.engine.reporting import Reporter
+from ablata.engine.task import Site
+from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
+from ablata.nn.sync_batch_norm import convert_sync_batchnorm
+
+
+class Session:
+    """State of one training.
+
+    Args:
+        recipe: what to train.
+        seed: the run's seed.
+        folder: where checkpoints go; taken up again if it holds one.
+        site: device, cache folder, place among the processes.
+        reporter: who listens.
+
+    Raises:
+        UserError: data, settings or the checkpoint in `folder` do not fit; nothing was changed.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int, folder: Path, site: Site, reporter: Reporter) -> None:
+        self.recipe, self.seed, self.folder, self.site = recipe, seed, folder, site
+        self.device, self.distribution = site.device, site.distribution
+        self.reporter = reporter if site.distribution.writes else Reporter()
+        self.distribution.share_of(recipe.train.batch, recipe.train.accumulate)
+        self.precision = choose_precision(recipe.compute.precision, self.device)
+        self.task = recipe.build(seed, site)
+        self.model = self._placed(self.task.model)
+        self.total = recipe.train.total_steps(self.task.steps_per_epoch)
+        self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
+        self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
+        self.schedule: Callable[[int], float] = recipe.schedule.build(
+            self.base_lr, self.total, self.task.steps_per_epoch
+        )
+        self.average = recipe.ema.build(self.model) if recipe.ema else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
+        self.gradients = GradientWatch(self.model, self.device)
+        self.terms = FiniteWatch([], "loss term", self.device)
+        self.collapse = CollapseWatch()
+        self.step = self.first_step = 0
+        self.learning_rate = math.nan
+        self.scores: dict[str, float] = {}
+        self.best: dict[str, Any] | None = None
+        self.seconds_before = 0.0
+        self._take_up()
+        self.clock = Clock(self.total - self.step, self.evaluations_left())
+        self.network = self._network()
+        self.logged_at = self.saved_at = time.monotonic()
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        if not self.distribution.alone and self.recipe.compute.sync_batch_norm:
+            model = convert_sync_batchnorm(model)
+        layout = torch.channels_last if self.recipe.compute.channels_last else torch.contiguous_format
+        self.task.model = model.to(self.device).to(memory_format=layout)
+        return self.task.model
+
+    def _network(self) -> nn.Module:
+        """Return the model as the loss calls it: compiled, exchanging gradients, or as it is."""
+        network: Any = torch.compile(self.model) if self.recipe.compute.compile else self.model
+        if not self.distribution.alone:
+            network = DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+        return network
+
+    def complexity(self) -> Complexity:
+        """Count parameters, multiply-adds and activations of one training image."""
+        return count(self.model, self.task.example())
+
+    # What the loop asks for, in the order of the loop.
+
+    def set_learning_rate(self) -> None:
+        """Set every parameter group's learning rate for the step at hand."""
+        self.learning_rate = self.schedule(self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate * group["lr_scale"]
+
+    def without_gradient_exchange(self) -> AbstractContextManager[object]:
+        """Return the context for all but the last part of an accumulated batch."""
+        return self.network.no_sync() if isinstance(self.network, DistributedDataParallel) else nullcontext()
+
+    def watch_terms(self, names: list[str]) -> None:
+        """Start watching the loss terms, whose names are known from the first batch on."""
+        self.terms = FiniteWatch(names, "loss term", self.device)
+
+    def warn_of_missing_gradients(self) -> None:
+        """Say which trainable parameters the first backward pass did not reach."""
+        if names := self.gradients.missing():
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            self.reporter.event("warning", "no_gradient", f"no gradient reaches {shown}: it stays as initialised")
+
+    def stop_reason(self) -> str | None:
+        """Return why to stop, agreed by all processes (asked for at every log point only, where they are in step)."""
+        if self.distribution.alone:
+            return self.reporter.stop_reason()
+        if self.step % self.recipe.train.log_every:
+            return None
+        return self.distribution.share(self.reporter.stop_reason())
+
+    # Evaluation.
+
+    def _interval(self) -> int:
+        return round(self.recipe.train.evaluate_every * self.task.steps_per_epoch)
+
+    def evaluation_due(self) -> bool:
+        """Tell whether this step ends an evaluation interval, or the training."""
+        interval = self._interval()
+        return self.step == self.total or bool(interval and self.step % interval == 0)
+
+    def evaluations_left(self) -> int:
+        """Return how many evaluations are to come."""
+        interval = self._interval()
+        return self.total // interval - self.step // interval + bool(self.total % interval) if interval else 1
+
+    def evaluate(self) -> None:
+        """Score the model, the averaged one too if there is one, and keep the best.
+
+        With averaging on, plain names such as `val/plain/top1` are the averaged model's, since that is the one the run
+        delivers, and `raw/val/plain/top1` the last weights'.
+        """
+        with self.clock.aside(evaluation=True), torch.no_grad(), self.precision.autocast():
+            self.model.eval()
+            raw = self._scored()
+            if self.average is None:
+                self.scores = raw
+            else:
+                with self.average.applied(self.model):
+                    averaged = self._scored()
+                self.scores = averaged | {f"raw/{name}": value for name, value in raw.items()}
+                self._watch_average()
+            self.model.train()
+            self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
+        self._keep_best()
+
+    def _scored(self) -> dict[str, float]:
+        return {
+            f"{split}/{protocol}/{name}": value
+            for split in self.task.splits
+            for protocol in self.task.protocols
+            for name, value in self.task.evaluate(self.model, split, protocol).items()
+        }
+
+    def _watch_average(self) -> None:
+        assert self.average is not None
+        distance = self.average.distance(self.model)
+        if self.average.warmed_up(self.step) and distance > 0.5:
+            text = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}: not converged yet"
+            self.reporter.event("warning", "average_departs", text)
+
+    def _keep_best(self) -> None:
+        metric = self.task.metric
+        value = self.scores[metric.key]
+        sign = 1 if metric.higher_is_better else -1
+        if math.isfinite(value) and (self.best is None or sign * value > sign * self.best["value"]):
+            word = "highest" if metric.higher_is_better else "lowest"
+            bias = "" if metric.split != "val" else "; chosen on the split it is reported on, so it flatters"
+            why = f"{word} {metric.key} so far: {value:.6g} at step {self.step}{bias}"
+            self.best = {"key": metric.key, "value": value, "step": self.step, "why": why}
+            self.save("best")
+
+    # Checkpoints.
+
+    def checkpoint_due(self) -> bool:
+        """Tell whether a kill would lose more than the recipe allows."""
+        return time.monotonic() - self.saved_at > self.recipe.train.checkpoint_seconds
+
+    def save(self, which: str) -> None:
+        """Write `last` (all that resuming needs) or `best` (weights only), on the writing process."""
+        with self.clock.aside():
+            if self.distribution.writes:
+                path = self.folder / (LAST if which == "last" else BEST)
+                save_checkpoint(path, self._captured() if which == "last" else self._delivered())
+            if which == "last":
+                self.saved_at = time.monotonic()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "total": self.total,
+            "recipe": expand(self.recipe),
+            "recipe_hash": settings_hash(self.recipe),
+            "seed": self.seed,
+            "contract": self.task.contract(),
+            "precision": self.precision.name,
+            "scores": self.scores,
+            "best": self.best,
+            "seconds": self.seconds(),
+        }
+
+    def _captured(self) -> Checkpoint:
+        tensors, plain = optimiser_state(self.optimiser)
+        groups = {"model": self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
+        if self.average is not None:
+            groups["ema"] = self.average.state()
+        facts = self._facts() | {"optimiser": plain, "scaler": self.scaler.state_dict()}
+        return Checkpoint(groups, facts)
+
+    def _delivered(self) -> Checkpoint:
+        """Return the weights alone: the averaged ones where averaging is on."""
+        if self.average is None:
+            return Checkpoint({"model": self.model.state_dict()}, self._facts())
+        with self.average.applied(self.model):
+            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        return Checkpoint({"model": weights}, self._facts())
+
+    def _take_up(self) -> None:
+        """Continue from the folder's last checkpoint, if there is one."""
+        path = self.folder / LAST
+        if not self.distribution.any(path.exists()):
+            return
+        saved = load_checkpoint(path)
+        facts = saved.facts
+        for key, here in (("recipe_hash", settings_hash(self.recipe)), ("seed", self.seed), ("total", self.total)):
+            if facts[key] != here:
+                raise CheckpointError(
+                    f"A run must be resumed with its own {key}", found=f"{path} has {facts[key]}, asked for {here}"
+                )
+        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
+        self.model.load_state_dict(saved.groups["model"])
+        load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
+        self.scaler.load_state_dict(facts["scaler"])
+        if self.average is not None:
+            self.average.load_state(saved.groups["ema"])
+        self.task.load_state(saved.groups.get("task", {}))
+        self.step = self.first_step = facts["step"]
+        self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
+
+    def seconds(self) -> float:
+        """Return the training time so far, earlier attempts included."""
+        return self.seconds_before + self.clock.seconds()

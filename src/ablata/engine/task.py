@@ -1,0 +1,128 @@
+"""Task: what one system does differently inside the one training loop.
+
+The loop calls, in this order and nowhere else:
+
+    check(batch)                           once, before the first step
+    batches(start, stop), augment(batch)   every step
+    loss(model, batch) -> named terms      every step
+    after_step(step)                       every step, after the optimiser
+    evaluate(model, split, protocol)       at every evaluation, for the raw and the averaged model
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablata.engine.distribution import Distribution
+from ablata.structures.batch import ImageBatch
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a process works: its device, the folder for prepared data, and its share of a distributed run."""
+
+    device: torch.device
+    cache: Path
+    distribution: Distribution = field(default_factory=Distribution)
+    channels_last: bool = True
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score and how to read it.
+
+    Args:
+        name: for example `top1`.
+        split: the split it is computed on: `val`, or `minival` where choices are made.
+        protocol: how it is computed: crop, scales, flip.
+        higher_is_better: False for a loss.
+        unit: `%` for percent, empty for a plain number.
+    """
+
+    name: str
+    split: str = "val"
+    protocol: str = "plain"
+    higher_is_better: bool = True
+    unit: str = "%"
+
+    @property
+    def key(self) -> str:
+        """The name under which the score is stored: `val/plain/top1`."""
+        return f"{self.split}/{self.protocol}/{self.name}"
+
+
+class Task(ABC):
+    """Model, data and loss of one training.
+
+    Attributes:
+        model: the network, on its device.
+        steps_per_epoch: optimiser steps in one pass over the training set.
+        metric: the score by which the best checkpoint is chosen and arms are compared.
+        splits: the splits that are evaluated.
+        protocols: the ways each split is scored.
+    """
+
+    model: nn.Module
+    steps_per_epoch: int
+    metric: Metric
+    splits: tuple[str, ...] = ("val",)
+    protocols: tuple[str, ...] = ("plain",)
+
+    @abstractmethod
+    def contract(self) -> dict[str, Any]:
+        """Return what a checkpoint promises: classes, ids, ignore label, protocols, image backend; JSON-safe."""
+
+    @abstractmethod
+    def data_fingerprint(self) -> str:
+        """Return a hash of the data that is trained and scored on."""
+
+    @abstractmethod
+    def example(self) -> Tensor:
+        """Return one prepared image [1, C, H, W] of the size the model is trained on, to count its operations."""
+
+    @abstractmethod
+    def check(self, batch: ImageBatch) -> None:
+        """Compare the shapes of outputs and labels on one batch and refuse what does not fit.
+
+        Raises:
+            UserError: an output does not fit its label.
+        """
+
+    @abstractmethod
+    def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
+        """Yield this process's share of the batches of steps `start` to `stop`, on the device or ready to go there."""
+
+    @abstractmethod
+    def augment(self, batch: ImageBatch, step: int) -> ImageBatch:
+        """Augment and normalise a batch on its device; the random numbers depend on seed and step alone."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return the loss as named scalar terms, weights included; their sum is minimised."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
+        """Score the model; every sample of the split counts once, over all processes."""
+
+    def after_step(self, step: int) -> None:  # noqa: B027
+        """Do what a task must do after an optimiser step, such as cooling a temperature; nothing by default."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return tensors beyond the model's that a resumed run needs, such as a memory bank; none by default."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned.
+
+        Raises:
+            ValueError: there is a state but the task has no use for it.
+        """
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, got {sorted(state)}")

@@ -1,0 +1,123 @@
+"""Watchdogs: what goes wrong silently in a training is said aloud, with the term, the layer and the step.
+
+On a processor a value that is not finite is found in the step where it appears. On a GPU reading a value would make the
+processor wait, so the first bad step of every term and layer is noted on the device and read at the next log point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ablata.base.errors import DivergedError
+
+_NEVER = 2**62
+_COLLAPSED = 1e-6
+_PATIENCE = 3
+
+
+class FiniteWatch:
+    """Notes the first step at which each of a row of values was not finite.
+
+    Args:
+        names: what the values are, in order.
+        what: the kind of value, for the message: `loss term` or `gradient of`.
+        device: where the values are.
+    """
+
+    def __init__(self, names: Sequence[str], what: str, device: torch.device) -> None:
+        self.names, self.what = list(names), what
+        self.immediate = device.type == "cpu"
+        self.first_bad = torch.full((len(self.names),), _NEVER, dtype=torch.int64, device=device)
+
+    def note(self, values: Tensor, step: int) -> None:
+        """Look at the values [n] of a step.
+
+        Raises:
+            DivergedError: one of them is not finite (at once on a processor, else see `read`).
+        """
+        finite = torch.isfinite(values)
+        if self.immediate and bool(finite.all()):
+            return
+        self.first_bad = torch.where(finite, self.first_bad, self.first_bad.clamp(max=step))
+        if self.immediate:
+            self.read()
+
+    def read(self) -> None:
+        """Read what was noted.
+
+        Raises:
+            DivergedError: some value was not finite; names the first ones and their step.
+        """
+        step = int(self.first_bad.min()) if self.names else _NEVER
+        if step == _NEVER:
+            return
+        bad = [name for name, first in zip(self.names, self.first_bad.tolist(), strict=True) if first == step]
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise DivergedError(
+            "Loss and gradients must be finite",
+            found=f"{self.what} {', '.join(bad[:3])}{more} is not finite at step {step}",
+            do="lower optim.lr, lengthen schedule.warmup, or set train.clip",
+        )
+
+
+class GradientWatch:
+    """Watches the gradients of a model.
+
+    Args:
+        model: its trainable parameters are watched.
+        device: where they are.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.parameters = [parameter for _, parameter in named]
+        self.finite = FiniteWatch([name for name, _ in named], "gradient of", device)
+
+    def missing(self) -> list[str]:
+        """Return the names of trainable parameters that got no gradient in the last backward pass."""
+        pairs = zip(self.finite.names, self.parameters, strict=True)
+        return [name for name, parameter in pairs if parameter.grad is None]
+
+    def norm(self, step: int, check: bool = True) -> Tensor:
+        """Return the total gradient norm of this step, a scalar tensor.
+
+        Args:
+            step: the step at hand, for the message.
+            check: refuse values that are not finite; a scaled fp16 training meets them by design.
+
+        Raises:
+            DivergedError: a gradient is not finite; names the layer.
+        """
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not gradients:
+            return torch.zeros((), device=self.finite.first_bad.device)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        if check and len(gradients) == len(self.parameters):
+            self.finite.note(norms, step)
+        return torch.linalg.vector_norm(norms)
+
+
+class CollapseWatch:
+    """Notices a loss term that fell to nothing: below a millionth of its first value, or exactly constant."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+        self._count: dict[str, int] = {}
+
+    def note(self, terms: dict[str, float]) -> list[str]:
+        """Take the means of one log interval; return a sentence for each term that has just collapsed."""
+        messages = []
+        for name, value in terms.items():
+            first = self._first.setdefault(name, abs(value))
+            still = value == self._last.get(name)
+            dead = abs(value) < _COLLAPSED * first or still
+            self._last[name] = value
+            self._count[name] = self._count.get(name, 0) + 1 if dead else 0
+            if self._count[name] == _PATIENCE:
+                state = f"has stayed at exactly {value:g}" if still else f"fell from {first:.3g} to {value:.3g}"
+                messages.append(f"loss term {name} {state}: it no longer teaches anything")
+        return messages

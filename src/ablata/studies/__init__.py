@@ -1,0 +1,1 @@
+"""Studies: a question fixed before launch, its runs, and the verdicts."""

@@ -1,0 +1,142 @@
+"""Study: a control, the changes to judge, and how they are judged; all fixed before the first run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablata.base.errors import SettingsError
+from ablata.base.overrides import override
+from ablata.base.settings import diff, expand, settings_hash
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Metric
+from ablata.records.rows import NewArm
+from ablata.stats import History, Mode, Rule
+
+CONTROL = "control"
+_NAME = re.compile(r"[\w][\w.+-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question about changes to one recipe.
+
+    Args:
+        name: unique in the ledger; letters, digits, `_`, `-`, `.`, `+`.
+        question: what is asked, a sentence for people.
+        control: the recipe that every arm is compared with.
+        arms: for each arm the overrides of the control that make it, such as `("data.augment.flip=false",)`.
+        margin: the largest difference that does not matter, in the metric's unit.
+        seeds: the most seeds an arm may use.
+        mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
+        first_look: whole seed rows before the first verdict.
+        futility: stop an arm that can hardly be settled any more.
+        fixed: judge once, after all seeds of all arms, with no early stop of any kind.
+        first_seed: seeds count up from here.
+        history: noise known from earlier studies, or None.
+
+    Raises:
+        SettingsError: a name, a margin, a number of seeds or an override does not fit.
+    """
+
+    name: str
+    question: str
+    control: Recipe
+    arms: Mapping[str, Sequence[str]]
+    margin: float
+    seeds: int = 5
+    mode: Mode = Mode.CLAIM
+    first_look: int = 3
+    futility: bool = True
+    fixed: bool = False
+    first_seed: int = 0
+    history: History | None = None
+    recipes: dict[str, Recipe] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.arms):
+            if not _NAME.fullmatch(name):
+                raise SettingsError(
+                    "Names of studies and arms are made of letters, digits and _ - . +", found=repr(name)
+                )
+        if not self.arms:
+            raise SettingsError("A study must have at least one arm besides the control", found=f"study {self.name}")
+        if CONTROL in self.arms:
+            raise SettingsError(f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}")
+        try:
+            self.rule()
+        except ValueError as error:
+            raise SettingsError(str(error), found=f"study {self.name}") from None
+        object.__setattr__(self, "recipes", self._recipes())
+
+    def _recipes(self) -> dict[str, Recipe]:
+        made = {CONTROL: self.control}
+        owners = {settings_hash(self.control): CONTROL}
+        for name, changes in self.arms.items():
+            made[name] = override(self.control, list(changes))
+            owner = owners.setdefault(settings_hash(made[name]), name)
+            if owner != name:
+                raise SettingsError(
+                    "Every arm must change something, and not the same as another",
+                    found=f"arm {name} ({' '.join(changes) or 'no change'}) equals {owner}",
+                )
+        return made
+
+    @property
+    def metric(self) -> Metric:
+        """The score that is compared."""
+        return self.control.metric()
+
+    def rule(self) -> Rule:
+        """Return the decision rule.
+
+        Raises:
+            ValueError: a figure is out of range.
+        """
+        return Rule(
+            margin=self.margin,
+            seeds=self.seeds,
+            alpha=self.mode.alpha,
+            first_look=max(2, self.seeds) if self.fixed else self.first_look,
+            futility=self.futility and not self.fixed,
+            higher_is_better=self.metric.higher_is_better,
+            history=self.history,
+        )
+
+    def seed_row(self, row: int) -> int:
+        """Return the seed of a row, counted from 0."""
+        return self.first_seed + row
+
+    def spec(self) -> dict[str, Any]:
+        """Return what is fixed before launch, JSON-safe, as the ledger keeps it."""
+        metric = self.metric
+        return {
+            "metric": {
+                "key": metric.key,
+                "name": metric.name,
+                "split": metric.split,
+                "protocol": metric.protocol,
+                "unit": metric.unit,
+                "higher_is_better": metric.higher_is_better,
+            },
+            "rule": self.rule().to_json(),
+            "mode": self.mode.value,
+            "fixed": self.fixed,
+            "first_seed": self.first_seed,
+        }
+
+    def new_arms(self) -> list[NewArm]:
+        """Return the arms as the ledger takes them, the control first."""
+        return [
+            NewArm(
+                name=name,
+                recipe_name=self.control.name,
+                recipe=expand(recipe),
+                recipe_hash=settings_hash(recipe),
+                change=[str(change) for change in diff(self.control, recipe)],
+                is_control=name == CONTROL,
+            )
+            for name, recipe in self.recipes.items()
+        ]
