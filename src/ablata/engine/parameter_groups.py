@@ -1,0 +1,104 @@
+"""Which learning rate and weight decay each parameter gets.
+
+Every trainable parameter lands in exactly one group. A group is a dict that torch's optimisers take:
+
+    name            "decay", "no decay", or these after the pattern: "head.*: decay"
+    params          [(parameter name, parameter), ...]
+    lr_scale        the loop sets `group["lr"] = schedule(step) * group["lr_scale"]`
+    weight_decay    the decay of the group, multiplier included
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import Field
+from torch import nn
+
+from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.settings import Settings
+
+
+class Multiplier(Settings):
+    """Learning rate and weight decay of the parameters whose name fits a pattern, relative to the others."""
+
+    pattern: str = Field(min_length=1)
+    """Parameter names, with `*` and `?` as in file names: `head.*`, `*.attention.weight`."""
+    lr: float = Field(default=1.0, ge=0)
+    """Factor on the learning rate."""
+    decay: float = Field(default=1.0, ge=0)
+    """Factor on the weight decay."""
+
+
+class ParameterGroups(Settings):
+    """How the parameters of a model are divided into groups of equal learning rate and weight decay."""
+
+    no_decay_norm_and_bias: bool = False
+    """No weight decay for vectors and scalars (normalisation weights, PReLU slopes, layer scales) and every bias."""
+    multipliers: tuple[Multiplier, ...] = ()
+    """Patterns with their own learning rate or decay; a parameter may fit one of them at most."""
+
+    def build(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+        """Divide the trainable parameters of `model`.
+
+        Args:
+            model: the bare model; names are those of `model.named_parameters()`, a shared parameter under its first.
+            weight_decay: the optimiser's decay, before the multipliers.
+
+        Returns:
+            Non-empty groups as the file's head describes, parameters in the model's order.
+
+        Raises:
+            SettingsError: nothing is trainable, a pattern fits no trainable parameter, or two fit the same one.
+        """
+        trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        if not trainable:
+            raise SettingsError("A model must have trainable parameters", found="every parameter is frozen")
+        for multiplier in self.multipliers:
+            _check_pattern(multiplier.pattern, model, list(trainable))
+        groups: dict[str, dict[str, Any]] = {}
+        for name, parameter in trainable.items():
+            own = self._multiplier(name)
+            decays = not (self.no_decay_norm_and_bias and _is_norm_or_bias(name, parameter))
+            title = "decay" if decays else "no decay"
+            key = f"{own.pattern}: {title}" if own else title
+            group = groups.setdefault(
+                key,
+                {
+                    "name": key,
+                    "params": [],
+                    "lr_scale": own.lr if own else 1.0,
+                    "weight_decay": weight_decay * (own.decay if own else 1.0) if decays else 0.0,
+                },
+            )
+            group["params"].append((name, parameter))
+        return list(groups.values())
+
+    def _multiplier(self, name: str) -> Multiplier | None:
+        fitting = [multiplier for multiplier in self.multipliers if fnmatchcase(name, multiplier.pattern)]
+        if len(fitting) > 1:
+            raise SettingsError(
+                "A parameter must fit one pattern of the multipliers at most",
+                found=f"{name} fits {listing(multiplier.pattern for multiplier in fitting)}",
+                do="make the patterns narrower",
+            )
+        return fitting[0] if fitting else None
+
+
+def _is_norm_or_bias(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim <= 1 or name.rpartition(".")[2] == "bias"
+
+
+def _check_pattern(pattern: str, model: nn.Module, trainable: Sequence[str]) -> None:
+    if any(fnmatchcase(name, pattern) for name in trainable):
+        return
+    frozen = [name for name, _ in model.named_parameters() if fnmatchcase(name, pattern)]
+    close = nearest(pattern, trainable)
+    tops = dict.fromkeys(name.partition(".")[0] for name in trainable)
+    raise SettingsError(
+        "A multiplier's pattern must fit a trainable parameter",
+        found=f"{pattern!r} fits only frozen ones ({frozen[0]} ...)" if frozen else f"{pattern!r} fits none",
+        do=f"did you mean {close}?" if close else f"names begin with {listing(tops)}",
+    )
