@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ablata.reports.drawing import Scale, element, line, picture, text
 
-WIDTH, ROW, TOP = 300.0, 30.0, 6.0
+WIDTH, ROW, TOP = 230.0, 30.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def bars(title: str, rows: Sequence[Bar], *, ident: str, unchanged: float | None
     """
     values = [row.value for row in rows if row.value is not None and math.isfinite(row.value)]
     longest = max([*values, unchanged or 0.0, 0.0]) or 1.0
-    scale = Scale(0.0, longest, 0.0, WIDTH - 96)
+    scale = Scale(0.0, longest, 0.0, WIDTH - 74)
     height = TOP + ROW * max(len(rows), 1) + 4
     parts = []
     for index, row in enumerate(rows):
@@ -42,8 +42,8 @@ def bars(title: str, rows: Sequence[Bar], *, ident: str, unchanged: float | None
         length = scale(row.value) if row.value is not None and math.isfinite(row.value) else 0.0
         class_ = "bar reference" if row.reference else "bar"
         parts.append(text(0, y + 10, row.name, "small", room=WIDTH - 10))
-        parts.append(element("rect", x=0, y=y + 15, width=length, height=7, class_=class_))
-        parts.append(text(length + 6, y + 22, row.words, "small figures"))
+        parts.append(element("rect", x=0, y=y + 16, width=length, height=6, class_=class_))
+        parts.append(text(WIDTH, y + 22, row.words, "small figures", "end"))
     if unchanged is not None and rows:
         parts.append(line(scale(unchanged), TOP + 12, scale(unchanged), height - 4, "zero"))
     description = "; ".join(f"{row.name} {row.words}" for row in rows) or "No rows."

@@ -14,6 +14,8 @@ from ablata.reports.view import ArmCurves, CurveView, SeriesView
 
 WIDTH, HEIGHT = 300.0, 176.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 8.0, 24.0
+SETTLED = 0.5
+"""The share of training after which values set the vertical axis."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +31,41 @@ class Band:
 def band(series: Sequence[SeriesView], points: int = 60) -> Band:
     """Summarise seeds on a grid of at most `points` logged positions.
 
-    A seed enters at a position between its first and last finite value, read by linear interpolation; a run that
-    diverged or is still under way leaves the mean where it ends, and is not extended.
+    A seed is read by linear interpolation between its logged positions. The summary runs as far as every seed does, and
+    leaves out seeds that stop being finite (unless all do): a mean over fewer and fewer seeds would bend by itself.
     """
-    clean = [(one.x, one.y) for one in map(_finite, series) if one.x]
-    grid = _thin(sorted({x for xs, _ in clean for x in xs}), points)
-    rows = [(x, [value for xs, ys in clean if (value := _read(xs, ys, x)) is not None]) for x in grid]
-    rows = [(x, values) for x, values in rows if values]
+    whole = [one for one in series if one.x and all(map(math.isfinite, one.y))] or [one for one in map(finite, series) if one.x]
+    if not whole:
+        return Band((), (), (), ())
+    first, last = max(one.x[0] for one in whole), min(one.x[-1] for one in whole)
+    grid = _thin(sorted({x for one in whole for x in one.x if first <= x <= last}), points)
+    rows = [[_read(one, x) for one in whole] for x in grid]
     return Band(
-        tuple(x for x, _ in rows),
-        tuple(math.fsum(values) / len(values) for _, values in rows),
-        tuple(min(values) for _, values in rows),
-        tuple(max(values) for _, values in rows),
+        tuple(grid),
+        tuple(math.fsum(values) / len(values) for values in rows),
+        tuple(map(min, rows)),
+        tuple(map(max, rows)),
     )
 
 
 def axes(curve: CurveView) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the range of positions and of values that all panels of a curve share.
 
-    Values far outside the middle (a loss that exploded) do not stretch the axis: it ends at four times the distance
-    between the 2nd and 98th percentile, and what lies beyond is held at the edge.
+    Values count from half of the way on, where arms differ, not in the first steep steps. Values far outside the
+    middle (a loss that exploded) do not stretch the axis: it ends at twice the distance between the 2nd and 98th
+    percentile beyond these. Lines are cut off at the edge.
     """
-    series = [one for arm in curve.arms for one in arm.series]
-    values = sorted(value for one in series for value in one.y if math.isfinite(value))
-    positions = [x for one in series for x in one.x if math.isfinite(x)]
-    span = (min(positions, default=0.0), max(positions, default=1.0))
+    series = [finite(one) for arm in curve.arms for one in arm.series]
+    positions = [x for one in series for x in one.x]
+    first, last = min(positions, default=0.0), max(positions, default=1.0)
+    start = first + SETTLED * (last - first)
+    values = sorted(y for one in series for x, y in zip(one.x, one.y, strict=True) if x >= start)
     if values:
         low, high = values[int(0.02 * (len(values) - 1))], values[math.ceil(0.98 * (len(values) - 1))]
         slack = 2.0 * (high - low)
         if slack > 0:
             values = [value for value in values if low - slack <= value <= high + slack]
-    return span, reach(values, pad=0.04)
+    return (first, last), reach(values, pad=0.04)
 
 
 def panel(curve: CurveView, arm: ArmCurves, control: ArmCurves | None, *, ident: str, points: int = 60, seeds: bool = True) -> Markup:
@@ -76,11 +82,17 @@ def panel(curve: CurveView, arm: ArmCurves, control: ArmCurves | None, *, ident:
     (first, last), (low, high) = axes(curve)
     across = Scale(first, last, LEFT, WIDTH - RIGHT)
     upward = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    parts = [_frame(across, upward, curve.axis)]
-    if control is not None:
-        parts.append(_lines(control, across, upward, "behind", points, seeds=False))
-    parts.append(_lines(arm, across, upward, "front", points, seeds=seeds))
-    ends = [one.y[-1] for one in map(_finite, arm.series) if one.y]
+    scales = (across, upward)
+    box = element("rect", x=LEFT, y=TOP, width=WIDTH - LEFT - RIGHT, height=HEIGHT - TOP - BOTTOM)
+    behind = _lines(control, scales, "behind", points, seeds=False) if control is not None else Markup("")
+    front = _lines(arm, scales, "front", points, seeds=seeds)
+    parts = (
+        element("clipPath", box, id=f"{ident}-box"),
+        _frame(across, upward, curve.axis),
+        element("g", behind, front, clip_path=f"url(#{ident}-box)"),
+        *_crosses(arm, across, upward),
+    )
+    ends = [one.y[-1] for one in map(finite, arm.series) if one.y]
     description = f"{len(arm.series)} seeds; last values " + (", ".join(f"{end:.4g}" for end in ends) or "none") + "."
     return picture(WIDTH, HEIGHT, f"{curve.name} of {arm.arm}", description, *parts, ident=ident, class_="curve")
 
@@ -99,41 +111,55 @@ def _frame(across: Scale, upward: Scale, axis: str) -> Markup:
     return join(parts)
 
 
-def _lines(arm: ArmCurves, across: Scale, upward: Scale, class_: str, points: int, *, seeds: bool) -> Markup:
-    """Band, thin seed lines, mean line, and a cross where a seed stops being finite."""
+def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int, *, seeds: bool) -> Markup:
+    """Band, thin seed lines, and the mean line."""
+    across, upward = scales
     summary = band(arm.series, points)
+    front = class_ == "front"
     if not summary.x:
-        return text((LEFT + WIDTH - RIGHT) / 2, HEIGHT / 2, "nothing logged", "small muted", "middle") if class_ == "front" else Markup("")
+        words = text((LEFT + WIDTH - RIGHT) / 2, HEIGHT / 2, "nothing logged", "small muted", "middle")
+        return words if front else Markup("")
     parts = []
-    several = len([one for one in arm.series if _finite(one).x]) > 1
-    if several and len(summary.x) > 1:
-        upper = [(across(x), upward(y)) for x, y in zip(summary.x, summary.high, strict=True)]
-        lower = [(across(x), upward(y)) for x, y in zip(summary.x, summary.low, strict=True)]
+    if len(arm.series) > 1 and len(summary.x) > 1:
+        upper, lower = _points(summary.x, summary.high, scales), _points(summary.x, summary.low, scales)
         parts.append(element("path", d=path(upper + lower[::-1]) + "Z", class_=f"band {class_}"))
-    for one in arm.series:
-        finite = _finite(one)
-        if seeds and several and len(finite.x) > 1:
-            parts.append(_line(_thinned(finite, points), across, upward, f"seed {class_}"))
-        if class_ == "front" and finite.x and len(finite.x) < len(one.x):
-            x, y = across(finite.x[-1]), upward(finite.y[-1])
-            cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8M{x - 4:.1f} {y + 4:.1f}l8 -8"
-            parts.append(element("path", element("title", f"seed {one.seed} is not finite from here"), d=cross, class_="diverged"))
+    for one in arm.series if front else ():
+        kept = finite(one)
+        ended = len(kept.x) < len(one.x)
+        if kept.x and (ended or (seeds and len(arm.series) > 1)):
+            drawn = _thinned(kept, points)
+            parts.append(element("path", d=path(_points(drawn.x, drawn.y, scales)), class_=f"line seed {class_}"))
     if len(summary.x) == 1:
         parts.append(element("circle", cx=across(summary.x[0]), cy=upward(summary.mean[0]), r=3, class_=f"point {class_}"))
     else:
-        parts.append(_line(SeriesView(seed=0, x=summary.x, y=summary.mean), across, upward, f"mean {class_}"))
+        parts.append(element("path", d=path(_points(summary.x, summary.mean, scales)), class_=f"line mean {class_}"))
     return join(parts)
 
 
-def _line(one: SeriesView, across: Scale, upward: Scale, class_: str) -> Markup:
-    points = [(across(x), upward(y)) for x, y in zip(one.x, one.y, strict=True)]
-    return element("path", d=path(points), class_=f"line {class_}")
+def _crosses(arm: ArmCurves, across: Scale, upward: Scale) -> list[Markup]:
+    """A cross where a seed stops being finite; held at the axis if it lies beyond."""
+    parts = []
+    for one in arm.series:
+        kept = finite(one)
+        if kept.x and len(kept.x) < len(one.x):
+            x, y = across(kept.x[-1]), upward(kept.y[-1])
+            cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8M{x - 4:.1f} {y + 4:.1f}l8 -8"
+            parts.append(element("path", element("title", f"seed {one.seed} is not finite from here"), d=cross, class_="diverged"))
+    return parts
 
 
-def _finite(one: SeriesView) -> SeriesView:
-    """The curve without values that are not finite."""
-    kept = [(x, y) for x, y in zip(one.x, one.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
-    return SeriesView(seed=one.seed, x=tuple(x for x, _ in kept), y=tuple(y for _, y in kept))
+def _points(xs: Sequence[float], ys: Sequence[float], scales: tuple[Scale, Scale]) -> list[tuple[float, float]]:
+    """Pixels of a line. What lies beyond the axis is cut off by the panel's clip, so it is only held a little outside."""
+    across, upward = scales
+    edge = upward.high - upward.low
+    tall = Scale(upward.low - edge, upward.high + edge, 2 * upward.start - upward.end, 2 * upward.end - upward.start)
+    return [(across(x), tall(y)) for x, y in zip(xs, ys, strict=True)]
+
+
+def finite(one: SeriesView) -> SeriesView:
+    """Return the curve up to its first value that is not finite."""
+    end = next((index for index, value in enumerate(one.y) if not math.isfinite(value)), len(one.y))
+    return SeriesView(seed=one.seed, x=one.x[:end], y=one.y[:end])
 
 
 def _thin(values: Sequence[float], points: int) -> list[float]:
@@ -148,12 +174,10 @@ def _thinned(one: SeriesView, points: int) -> SeriesView:
     return SeriesView(seed=one.seed, x=tuple(one.x[int(i)] for i in kept), y=tuple(one.y[int(i)] for i in kept))
 
 
-def _read(xs: Sequence[float], ys: Sequence[float], x: float) -> float | None:
-    """The value at `x` by linear interpolation, None outside the curve."""
-    if not xs[0] <= x <= xs[-1]:
-        return None
-    right = bisect.bisect_left(xs, x)
-    if xs[right] == x:
-        return ys[right]
-    share = (x - xs[right - 1]) / (xs[right] - xs[right - 1])
-    return ys[right - 1] + share * (ys[right] - ys[right - 1])
+def _read(one: SeriesView, x: float) -> float:
+    """The value at `x`, which lies within the curve, by linear interpolation."""
+    right = bisect.bisect_left(one.x, x)
+    if one.x[right] == x:
+        return one.y[right]
+    share = (x - one.x[right - 1]) / (one.x[right] - one.x[right - 1])
+    return one.y[right - 1] + share * (one.y[right] - one.y[right - 1])

@@ -11,7 +11,7 @@ from ablata.reports.drawing import Scale, element, join, line, mark, picture, te
 from ablata.reports.view import ArmView, StudyView
 from ablata.reports.words import Figures, verdict_words
 
-TOP, BOTTOM = 34.0, 52.0
+TOP, BOTTOM, GAP = 34.0, 46.0, 28.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Layout:
     stacked: bool
 
 
-def forest(view: StudyView, *, width: float = 920, ident: str = "forest") -> Markup:
+def forest(view: StudyView, *, width: float = 1024, ident: str = "forest") -> Markup:
     """Draw the forest plot of a study.
 
     Args:
@@ -38,9 +38,9 @@ def forest(view: StudyView, *, width: float = 920, ident: str = "forest") -> Mar
     """
     stacked = width < 600
     layout = (
-        _Layout(width, 10, width - 10, 66, 40, True)
+        _Layout(width, 10, width - 10, 74, 46, True)
         if stacked
-        else _Layout(width, width * 0.235, width * 0.69, 46, 19, False)
+        else _Layout(width, width * 0.25, width * 0.77, 48, 20, False)
     )
     arms = view.treatments
     low, high = _range(view)
@@ -74,28 +74,36 @@ def _range(view: StudyView) -> tuple[float, float]:
 
 
 def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Markup:
-    """Margin band, zero line, axis and its words."""
+    """Margin band, grid, zero line, axis and its words. In the stacked layout each row has its own piece of ground."""
     figures = Figures.of(view)
     left, right, zero = scale(-view.margin), scale(view.margin), scale(0.0)
-    middle = (layout.left + layout.right) / 2
+    marks = ticks(scale.low, scale.high, 4 if layout.stacked else 7)
+    rows = range(max(len(view.treatments), 1)) if layout.stacked else (None,)
+    parts = []
+    for row in rows:
+        top = TOP - 6 if row is None else TOP + row * layout.row + layout.lane - 11
+        end = bottom if row is None else top + 34
+        parts.append(element("rect", x=left, y=top, width=max(right - left, 0.5), height=end - top, class_="margin"))
+        parts += [line(scale(value), top, scale(value), end, "grid") for value in marks]
+        parts.append(line(zero, top, zero, end, "zero"))
+    parts += [
+        text(scale(value), bottom + 16, label, "small tick", "middle")
+        for value, label in zip(marks, tick_labels(marks, sign=True), strict=True)
+    ]
     down, up = ("worse", "better") if view.metric.higher_is_better else ("better", "worse")
     unit = f", {figures.difference_unit}" if figures.difference_unit else ""
-    parts = [
-        element("rect", x=left, y=TOP - 6, width=max(right - left, 0.5), height=bottom - TOP + 6, class_="margin"),
-        text(zero, TOP - 20 if not layout.stacked else TOP - 14, f"margin ±{figures.number(view.margin)}", "small muted", "middle"),
-        line(layout.left, bottom, layout.right, bottom, "axis"),
-    ]
-    marks = ticks(scale.low, scale.high, 7 if not layout.stacked else 4)
-    for value, label in zip(marks, tick_labels(marks, sign=True), strict=True):
-        parts += [line(scale(value), TOP - 6, scale(value), bottom, "grid"), text(scale(value), bottom + 16, label, "small tick", "middle")]
-    parts.append(line(zero, TOP - 6, zero, bottom + 4, "zero"))
     words = f"arm − control{unit}" if layout.stacked else f"{view.metric.name}, arm − control{unit}"
-    parts.append(text(middle, bottom + 38, words, "small muted", "middle", room=(layout.right - layout.left) * 0.7))
-    parts.append(text(layout.left, bottom + 38, f"← {down}", "small muted"))
-    parts.append(text(layout.right, bottom + 38, f"{up} →", "small muted", "end"))
+    middle = (layout.left + layout.right) / 2
+    parts += [
+        text(zero, TOP - 20, f"margin ±{figures.number(view.margin)}", "small muted", "middle"),
+        line(layout.left, bottom, layout.right, bottom, "axis"),
+        text(middle, bottom + 38, words, "small muted", "middle", room=(layout.right - layout.left) * 0.6),
+        text(layout.left, bottom + 38, f"← {down}", "small muted"),
+        text(layout.right, bottom + 38, f"{up} →", "small muted", "end"),
+    ]
     if not layout.stacked:
         parts.append(text(0, TOP - 20, "change", "small muted"))
-        parts.append(text(layout.width, TOP - 20, "effect and interval · verdict", "small muted", "end"))
+        parts.append(text(layout.right + GAP, TOP - 20, "effect, interval, verdict", "small muted"))
     return join(parts)
 
 
@@ -111,12 +119,12 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
     if layout.stacked:
         parts.append(text(layout.left, top + 14, arm.name, "name", room=layout.width * 0.42))
         parts.append(text(layout.right, top + 14, numbers, "small figures", "end"))
-        parts.append(text(layout.left, top + 29, words, f"small word {arm.verdict or 'none'}"))
+        parts.append(_verdict(arm, words, layout.left, top + 30))
     else:
         parts.append(text(0, lane - 1, arm.name, "name", room=layout.left - 20))
-        parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 20) * 1.12))
-        parts.append(text(layout.width, lane - 1, numbers, "small figures", "end"))
-        parts.append(text(layout.width, lane + 15, words, f"small word {arm.verdict or 'none'}", "end"))
+        parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 16) * 1.15))
+        parts.append(text(layout.right + GAP, lane - 1, numbers, "small figures"))
+        parts.append(_verdict(arm, words, layout.right + GAP, lane + 15))
     parts.append(line(0, top + layout.row, layout.width, top + layout.row, "rule"))
     if arm.effect:
         parts.append(_interval(arm, scale, lane))
@@ -124,6 +132,13 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
     if arm.effect:
         parts.append(mark(arm.verdict, scale(arm.effect.value), lane, 6))
     return element("g", *parts, class_="row")
+
+
+def _verdict(arm: ArmView, words: str, x: float, y: float) -> Markup:
+    """The verdict's word with its sign before it."""
+    if arm.verdict is None:
+        return text(x, y, words, "small word none")
+    return mark(arm.verdict, x + 6, y - 4, 5) + text(x + 17, y, words, f"small word {arm.verdict}")
 
 
 def _interval(arm: ArmView, scale: Scale, lane: float) -> Markup:

@@ -103,6 +103,7 @@ class GridSection(Section):
     template: ClassVar[str] = "section_grid.html.j2"
     groups: tuple[tuple[str, tuple[Panel, ...]], ...]
     caption: str = ""
+    class_: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +192,7 @@ def verdict_table(view: StudyView) -> TableSection:
         effect = arm.effect
         score = figures.score(arm.mean.value) if arm.mean else "–"
         lost = f"{arm.diverged} diverged" if arm.diverged else ""
-        said = " ".join(filter(None, (arm.reason, *(f"{note}." if note[-1:] not in ".!" else note for note in arm.notes))))
+        said = ". ".join(part[:1].upper() + part[1:].rstrip(".") for part in (arm.reason, *arm.notes) if part)
         unchanged = "what the others are compared with" if arm.is_control else ""
         costs = (
             (duration(arm.cost.seconds), arm.cost.seconds) if arm.is_control else (ratio(relative.seconds), relative.seconds),
@@ -217,12 +218,15 @@ def verdict_table(view: StudyView) -> TableSection:
                 Cell(text=percent(arm.confidence), order=arm.confidence, class_="number"),
                 Cell(text=score, note=figures.span(arm.mean), order=arm.mean.value if arm.mean else None, class_="number"),
                 Cell(text=f"{arm.done}/{arm.planned}", note=lost, order=arm.done, class_="number"),
-                *(Cell(text=words, order=value, class_="number") for words, value in costs),
+                *(Cell(text=words, order=value, class_="number cost") for words, value in costs),
             )
         )
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     columns = ("Arm", f"Effect{unit}", "Verdict", "Confidence", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
-    caption = "Effect is arm minus control. Time, memory and FLOPs: the control's own, then each arm relative to it."
+    caption = (
+        f"Effect: arm minus control, with the interval valid over all looks and arms. {view.metric.name}: mean with its 95% "
+        "interval over seeds. Time, memory and FLOPs: the control's own, then each arm relative to it."
+    )
     return TableSection(title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts")
 
 
@@ -250,7 +254,8 @@ def cost_bars(view: StudyView) -> GridSection | None:
         panels.append(Panel(title=title, drawing=bars(title, rows, ident=f"cost-{kind}", unchanged=1.0)))
     if not panels:
         return None
-    return GridSection(title="Cost", ident="cost", groups=(("", tuple(panels)),), caption="The line marks the control's cost.")
+    caption = "The line marks the control's cost."
+    return GridSection(title="Cost", ident="cost", groups=(("", tuple(panels)),), caption=caption, class_="fine")
 
 
 def learning_curves(curves: tuple[CurveView, ...], view: StudyView | None = None) -> GridSection:
@@ -276,7 +281,10 @@ def learning_curves(curves: tuple[CurveView, ...], view: StudyView | None = None
             drawn.append(Panel(title=arm.arm, drawing=drawing, verdict=verdict, words=words))
         groups.append((curve.name, tuple(drawn)))
     behind_words = ", the control behind it in grey" if reference else ""
-    caption = f"Line: mean over seeds. Band: smallest to largest seed{behind_words}. A cross marks where a run stopped being finite."
+    caption = (
+        f"Line: mean over seeds. Band: smallest to largest seed{behind_words}. A cross marks where a run stopped being finite; "
+        "such a run is not in the mean. The vertical axis shows the values of the second half of training."
+    )
     return GridSection(title="Learning curves", ident="curves", groups=tuple(groups), caption=caption)
 
 

@@ -203,7 +203,7 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     margin = figures.amount(view.margin)
     share = f"{100 * view.rule.alpha:g}%"
     return (
-        ("better", f"{view.metric.name} is {up} than the control's; it would be claimed by chance in at most {share} of studies."),
+        ("better", f"{view.metric.name} is {up} than the control's. At most {share} of studies make any false claim by chance."),
         ("worse", f"{view.metric.name} is {down} than the control's, at the same risk."),
         ("equivalent", f"the difference was shown to lie within ±{margin}; not merely that no difference was found."),
         ("undecided", f"neither was shown, or cannot be shown, with {view.rule.seeds} seeds. It does not mean equal."),
