@@ -49,8 +49,8 @@ def environment() -> dict[str, Any]:
     """Return a JSON-safe description of this machine and its libraries, without importing any of them.
 
     Keys: host, python, platform, machine, processor, instructions (those of `INSTRUCTIONS` the processor has), cores,
-    memory_bytes, libraries (name to version, None if absent), accelerators (names of GPUs), driver (version of the NVIDIA
-    driver, or None).
+    memory_bytes, libraries (name to version, None if absent), accelerators (names of GPUs), driver (version of the
+    NVIDIA driver, or None).
     """
     processor = _processor_text()
     return {

@@ -15,14 +15,11 @@ from ablata.base.errors import RecordError
 LEDGER_FILE = "ledger.sqlite3"
 RUNS_FOLDER = "runs"
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb", "smbfs", "smb2", "smb3", "ncpfs", "afs", "9p", "virtiofs", "davfs", "ceph")
-) | frozenset(("lustre", "glusterfs", "beegfs", "gpfs", "pvfs2", "orangefs"))
-"""Types of /proc/self/mountinfo on which file locks or shared memory between machines cannot be relied upon."""
-
-NETWORK_FUSE = re.compile(
-    r"fuse\.(sshfs|s3fs|goofys|gcsfuse|rclone|glusterfs|ceph(-fuse)?|davfs2?|juicefs|beegfs|smbnetfs|nfs.*)"
+NETWORK_FILE_SYSTEM = re.compile(
+    r"nfs4?|cifs|smb.*|ncpfs|afs|9p|virtiofs|davfs|ceph|lustre|glusterfs|beegfs|gpfs|pvfs2|orangefs"
+    r"|fuse\.(sshfs|s3fs|goofys|gcsfuse|rclone|glusterfs|ceph(-fuse)?|davfs2?|juicefs|beegfs|smbnetfs|nfs.*)"
 )
+"""Types of /proc/self/mountinfo on which file locks or shared memory between machines cannot be relied upon."""
 
 
 def lab_home() -> Path:
@@ -106,7 +103,7 @@ def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None
         RecordError: it would; the message gives the mount, its type and the way to Postgres.
     """
     mount = file_system(path, mountinfo)
-    if mount and (mount[1] in NETWORK_FILE_SYSTEMS or NETWORK_FUSE.fullmatch(mount[1])):
+    if mount and NETWORK_FILE_SYSTEM.fullmatch(mount[1]):
         raise RecordError(
             "An SQLite ledger must lie on a disk of this machine: its locks and shared memory do not reach across a "
             "network file system, and the file would be damaged",

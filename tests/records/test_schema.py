@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+import ablata.records.schema as schema
+from ablata.base.errors import RecordError
+from ablata.records import Ledger
+from ablata.records.tables import Base
+
+
+def test_the_migrations_lead_to_the_tables_of_the_code(ledger: Ledger) -> None:
+    with ledger.database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_every_packaged_migration_is_a_known_version() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(revisions)) == schema.VERSIONS
+
+
+def test_four_processes_may_open_a_fresh_ledger_at_once(start_worker: Callable[..., subprocess.Popen[str]]) -> None:
+    workers = [start_worker("open_fresh") for _ in range(4)]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        output, errors = worker.communicate(timeout=60)
+        assert (output, errors, worker.returncode) == ("0\n", "", 0)
+
+
+def test_a_ledger_of_newer_code_is_refused_in_words(ledger: Ledger, address: str, home: Path) -> None:
+    with ledger.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(RecordError, match="9999, written by a newer ablata"):
+        Ledger(address, home=home)
+
+
+def test_a_database_of_something_else_is_refused(ledger: Ledger, address: str, home: Path) -> None:
+    with ledger.database.write() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+    with pytest.raises(RecordError, match="must be empty"):
+        Ledger(address, home=home)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to have a header of its own\n" * 20)
+    before = path.read_bytes()
+    with pytest.raises(RecordError, match="not a database"):
+        Ledger(str(path), home=tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_an_unreachable_server_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="must be a database that can be opened") as caught:
+        Ledger("postgresql://someone:secret@127.0.0.1:1/lab", home=tmp_path)
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1:1/lab" in str(caught.value)
+
+
+def test_opening_a_ledger_at_head_imports_neither_alembic_nor_torch_nor_numpy(tmp_path: Path) -> None:
+    Ledger(home=tmp_path).close()
+    program = (
+        "import sys; from pathlib import Path; from ablata.records import Ledger; "
+        f"Ledger(home=Path({str(tmp_path)!r})); "
+        "print([name for name in ('alembic', 'torch', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,61 @@
+"""What the other processes of the tests do. Run as a script: WHAT ADDRESS HOME [ARGUMENT ...]; speaks in lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from ablata.base.errors import LeaseLostError
+from ablata.records import Ledger, RunWriter
+
+
+def wait_for_line() -> None:
+    """Say that all is imported, and wait until the test says go, so that processes start at the same moment."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+def open_fresh(address: str, home: Path) -> None:
+    """Open a ledger nobody has opened before."""
+    wait_for_line()
+    with Ledger(address, home=home) as ledger:
+        print(len(ledger.runs.find()))
+
+
+def claim_all(address: str, home: Path) -> None:
+    """Claim and complete runs until none waits; print their ids."""
+    wait_for_line()
+    with Ledger(address, home=home) as ledger:
+        while claim := ledger.leases.claim("worker", 60):
+            ledger.leases.finish(claim.run.id, claim.attempt, "completed", scores={"accuracy": 1.0})
+            print(claim.run.id)
+
+
+def hold(address: str, home: Path, lease_seconds: str) -> None:
+    """Claim a run, log a point, and keep it alive until killed."""
+    with Ledger(address, home=home) as ledger:
+        claim = ledger.leases.claim("victim", float(lease_seconds))
+        assert claim is not None
+        writer = RunWriter(ledger, claim)
+        writer.metrics([(0, "loss", 1.0)])
+        print(writer.run.id, flush=True)
+        time.sleep(60)
+
+
+def freeze(address: str, home: Path, lease_seconds: str) -> None:
+    """Claim a run, be silent until told to go on, then try to write: print what becomes of it."""
+    with Ledger(address, home=home) as ledger:
+        claim = ledger.leases.claim("frozen", float(lease_seconds))
+        assert claim is not None
+        print(claim.run.id, flush=True)
+        sys.stdin.readline()
+        try:
+            ledger.leases.finish(claim.run.id, claim.attempt, "completed", scores={"accuracy": 0.0})
+            print("finished")
+        except LeaseLostError:
+            print("lost")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
