@@ -1,0 +1,1 @@
+"""One loss a file, each tested against reference values."""
