@@ -161,15 +161,17 @@ def _least_seeds(
     calibrate: Calibrate,
     most: int,
 ) -> int | None:
-    """Bisect over N; both figures fall with N."""
+    """Double N, then bisect; both figures fall with N, and small N are quick to calibrate."""
 
     def enough(seeds: int) -> bool:
         sized = replace(rule, seeds=seeds)
         value = figure(plan(noise, arms, sized, calibrate(arms, sized)))
         return value is not None and value <= wanted
 
-    low, high = rule.first_look, most
-    if high < low or not enough(high):
+    low = high = rule.first_look
+    while high <= most and not enough(high):
+        low, high = high + 1, min(2 * high, most) if high < most else most + 1
+    if high > most:
         return None
     while low < high:
         middle = (low + high) // 2

@@ -1,0 +1,101 @@
+"""False verdicts and power of the whole procedure, on simulated studies with known effects."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ablata.stats import History, Rule, calibrate, draw_scores, is_false, plan, replay
+
+
+def decide(rule, effects, *, studies, noise=0.25 * 0.75**0.5, number=0):
+    """Outcomes of simulated studies; a noise history, where the rule has one, is drawn anew for each."""
+    rng, calibration = np.random.default_rng(number), calibrate(len(effects), rule)
+    for _ in range(studies):
+        drawn = rule
+        if rule.history is not None:
+            chance = rng.chisquare(rule.history.df) / rule.history.df
+            drawn = replace(rule, history=replace(rule.history, variance=noise**2 * chance))
+        yield replay(draw_scores(effects, seeds=rule.seeds, noise=noise, rng=rng), drawn, calibration)
+
+
+def family_wise(rule, effects, **options):
+    """Share of studies with any false verdict."""
+    return np.mean(
+        [
+            any(
+                is_false(outcome.verdict, effect, rule) for outcome, effect in zip(found.outcomes, effects, strict=True)
+            )
+            for found in decide(rule, effects, **options)
+        ]
+    )
+
+
+def highest(alpha, studies, errors=3):
+    return alpha + errors * math.sqrt(alpha * (1 - alpha) / studies)
+
+
+def power(rule, effects, **options):
+    """Share of arms called better, and mean runs per arm, the control counted."""
+    found = list(decide(rule, effects, **options))
+    better = np.mean([outcome.verdict == "better" for study in found for outcome in study.outcomes])
+    return better, np.mean([study.runs for study in found]) / (len(effects) + 1)
+
+
+@pytest.mark.parametrize("effects", [[0.0] * 5, [0.3, -0.3, 0.3, -0.3, 0.3]])
+def test_false_verdicts_stay_at_five_percent_of_studies(effects):
+    rule = Rule(margin=0.3)
+    assert family_wise(rule, effects, studies=400) <= highest(0.05, 400)
+
+
+def test_false_verdicts_of_a_screen_stay_at_twenty_percent_of_studies():
+    rule = Rule(margin=0.3, alpha=0.20)
+    assert family_wise(rule, [0.0] * 5, studies=300) <= highest(0.20, 300)
+
+
+def test_looking_at_plain_p_values_after_each_seed_would_not_stay_there():
+    rule = Rule(margin=0.3, prior_df=0)
+    eager = replace(calibrate(5, rule), bound=0.05 * 5)
+    rng = np.random.default_rng(0)
+    found = [replay(draw_scores([0.0] * 5, seeds=5, noise=0.2, rng=rng), rule, eager) for _ in range(60)]
+    wrong = np.mean([any(outcome.verdict in ("better", "worse") for outcome in study.outcomes) for study in found])
+    assert wrong > highest(0.05, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("effects", "noise"), [([0.0] * 10, 0.2165), ([0.3] * 10, 0.13), ([-0.3] * 10, 0.13), ([0.0] * 10, 0.05)]
+)
+def test_false_verdicts_stay_at_five_percent_of_two_thousand_studies(effects, noise):
+    rule = Rule(margin=0.3)
+    assert family_wise(rule, effects, studies=2_000, noise=noise) <= highest(0.05, 2_000)
+
+
+@pytest.mark.slow
+def test_a_noise_history_rescues_the_power_of_a_small_study():
+    rule = Rule(margin=0.3)
+    known = replace(rule, history=History(df=10, variance=1.0))
+    published = [([0.5], 0.63, 0.89), ([0.5, 0.5], 0.71, 0.84)]
+    for effects, without, with_history in published:
+        before, runs_before = power(rule, effects, studies=1_000)
+        after, runs_after = power(known, effects, studies=1_000)
+        assert before == pytest.approx(without, abs=0.05)
+        assert after == pytest.approx(with_history, abs=0.05)
+        assert runs_after < runs_before
+
+
+@pytest.mark.slow
+def test_a_noise_history_adds_no_false_verdicts():
+    rule = Rule(margin=0.3, history=History(df=10, variance=1.0))
+    for effects in ([0.0], [0.0] * 3):
+        assert family_wise(rule, effects, studies=2_000) <= highest(0.05, 2_000)
+
+
+@pytest.mark.slow
+def test_the_planned_effect_is_found_in_about_four_of_five_studies():
+    rule = Rule(margin=0.1, futility=False)
+    for arms in (1, 5, 10):
+        effect = plan(1.0, arms, rule, calibrate(arms, rule)).detectable
+        share, _ = power(rule, [effect] * arms, studies=600, noise=1.0)
+        assert 0.70 <= share <= 0.87

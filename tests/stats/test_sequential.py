@@ -1,0 +1,212 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from ablata.stats import Look, Replay, Rule, Verdict, calibrate, draw_scores, look, replay
+
+RULE = Rule(margin=0.3)
+NAN = float("nan")
+
+
+def quiet(effects, seeds=5, noise=0.02, number=0):
+    return draw_scores(effects, seeds=seeds, noise=noise, shared=1.0, rng=np.random.default_rng(number))
+
+
+def test_clear_effects_are_decided_at_the_first_look_with_a_reason():
+    scores = quiet([1.0, -1.0, 0.0])
+    found = replay(scores, RULE, calibrate(3, RULE))
+    assert [outcome.verdict for outcome in found.outcomes] == ["better", "worse", "equivalent"]
+    assert [outcome.seeds for outcome in found.outcomes] == [3, 3, 3]
+    assert found.outcomes[0].reason.startswith("better at 3 seeds: p ")
+    assert found.outcomes[2].reason.startswith("equivalent within 0.3 at 3 seeds: p ")
+    assert found.runs == 12
+
+
+def test_a_loss_turns_better_and_worse_round_and_keeps_the_effect():
+    scores, rule = quiet([1.0, -1.0]), replace(RULE, higher_is_better=False)
+    found = replay(scores, rule, calibrate(2, rule))
+    assert [outcome.verdict for outcome in found.outcomes] == ["worse", "better"]
+    assert found.outcomes[0].last.effect == pytest.approx(1.0, abs=0.1)
+
+
+def test_no_verdict_falls_before_the_first_look():
+    calibration = calibrate(2, RULE)
+    for seeds in (1, 2):
+        early = look(quiet([1.0, 0.0])[:seeds], RULE, calibration)
+        assert [arm.verdict for arm in early.arms] == ["undecided", "undecided"]
+        assert early.open_arms == (1, 2)
+        assert early.arms[0].interval is None
+        assert early.arms[0].confidence is None
+        assert "first look needs 3" in early.arms[0].reason
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_study_smaller_than_its_first_look_ends_undecided_and_says_so(seeds):
+    rule = Rule(margin=0.3, seeds=seeds)
+    found = replay(quiet([1.0, 0.0], seeds=seeds), rule, calibrate(2, rule))
+    assert [outcome.verdict for outcome in found.outcomes] == ["undecided", "undecided"]
+    assert [outcome.open for outcome in found.outcomes] == [False, False]
+    assert found.outcomes[0].seeds == seeds
+    assert found.outcomes[0].reason == f"no verdict: the first look needs 3 seeds and the study has {seeds}"
+
+
+def test_an_arm_that_is_still_open_goes_on_and_an_arm_at_the_last_seed_does_not():
+    rule = replace(RULE, futility=False, margin=0.01)
+    calibration, scores = calibrate(1, rule), quiet([0.1], noise=0.2)
+    halfway = look(scores[:3], rule, calibration).arms[0]
+    end = look(scores, rule, calibration).arms[0]
+    assert (halfway.verdict, halfway.open) == ("undecided", True)
+    assert halfway.reason.startswith("open after 3 of 5 seeds: p ")
+    assert (end.verdict, end.open) == ("undecided", False)
+    assert end.reason.startswith("undecided at 5 seeds: p ")
+
+
+def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
+    scores = quiet([0.15], noise=0.25, number=1)
+    stopped = replay(scores, RULE, calibrate(1, RULE)).outcomes[0]
+    assert (stopped.verdict, stopped.open) == ("undecided", False)
+    assert stopped.seeds < 5
+    assert stopped.reason.startswith("cannot be settled within 5 seeds: the effect would have to pass ")
+    patient = replace(RULE, futility=False)
+    assert replay(scores, patient, calibrate(1, patient)).outcomes[0].seeds == 5
+
+
+def test_futility_compares_the_likely_effects_with_what_the_last_look_needs():
+    scores, rule = quiet([0.15], noise=0.25, number=1)[:3], RULE
+    calibration = calibrate(1, rule)
+    arm = look(scores, rule, calibration).arms[0]
+    c, se_end = calibration.bound, arm.se * (3 / 5) ** 0.5
+    drift, dof = 1.28 * arm.se * (1 - 3 / 5) ** 0.5, arm.dof + 2
+    differs = abs(arm.effect) + drift < t.ppf(1 - c / 2, dof) * se_end
+    equals = t.ppf(1 - c, dof) * se_end + max(abs(arm.effect) - drift, 0) > rule.margin
+    assert (differs and equals) == (not arm.open)
+
+
+def test_the_interval_excludes_zero_exactly_when_the_difference_is_below_the_bound():
+    rule = replace(RULE, margin=1e-6)
+    calibration = calibrate(2, rule)
+    for number in range(40):
+        for arm in look(quiet([0.4, 0.0], noise=0.2, number=number), rule, calibration).arms:
+            low, high = arm.interval
+            assert (low > 0 or high < 0) == (arm.p_difference < arm.bound)
+            assert (low + high) / 2 == pytest.approx(arm.effect)
+
+
+def test_a_verdict_carries_at_least_the_confidence_of_its_error_rate():
+    calibration = calibrate(3, RULE)
+    verdicts = replay(quiet([1.0, -1.0, 0.0], noise=0.1), RULE, calibration).outcomes
+    for outcome in verdicts:
+        assert outcome.verdict != "undecided"
+        assert outcome.last.confidence >= 0.9499
+
+
+def test_a_screening_verdict_is_said_to_lean():
+    rule = replace(RULE, alpha=0.20)
+    arm = look(quiet([1.0], seeds=3), rule, calibrate(1, rule)).arms[0]
+    assert arm.verdict == "better"
+    assert arm.reason.startswith("leaning better at 3 seeds")
+    assert any("20%" in note for note in arm.notes)
+
+
+def test_a_tiny_but_certain_gain_is_equivalent_within_the_margin():
+    found = look(quiet([0.05], noise=0.001), RULE, calibrate(1, RULE)).arms[0]
+    assert found.p_difference < found.bound
+    assert found.verdict == "equivalent"
+
+
+def test_a_closed_arm_is_left_out_of_the_look_and_its_noise_still_counts():
+    scores = quiet([1.0, 0.4], noise=0.2)
+    closed = scores.copy()
+    closed[3:, 1] = NAN
+    rule = replace(RULE, futility=False)
+    found = look(closed, rule, calibrate(2, rule))
+    assert [arm.arm for arm in found.arms] == [2]
+    assert found.residual_df == 2 + 2 + 1 + 1
+
+
+def test_replay_uses_no_score_after_an_arm_was_closed():
+    scores = quiet([1.0, 0.4], noise=0.1, number=3)
+    calibration = calibrate(2, RULE)
+    found = replay(scores, RULE, calibration)
+    assert found.outcomes[0].seeds == 3
+    ruined = scores.copy()
+    ruined[3:, 1] = 1e6
+    masked = scores.copy()
+    masked[3:, 1] = NAN
+    assert replay(ruined, RULE, calibration) == replay(masked, RULE, calibration) == found
+
+
+def test_replay_gives_at_each_row_what_a_look_gives():
+    rng = np.random.default_rng(8)
+    calibration = calibrate(4, RULE)
+    for _ in range(20):
+        scores = draw_scores([0.0, 0.3, -0.5, 1.0], seeds=5, noise=0.2, rng=rng)
+        for seen in replay(scores, RULE, calibration).looks:
+            assert look(scores[: seen.seeds], RULE, calibration) == seen
+            for arm in seen.arms:
+                if not arm.open:
+                    scores[seen.seeds :, arm.arm] = NAN
+
+
+def test_an_arm_that_was_closed_from_outside_has_no_verdict():
+    scores = quiet([0.0, 0.3], noise=0.3)
+    scores[2:, 2] = NAN
+    rule = replace(RULE, futility=False, margin=0.01)
+    outcome = replay(scores, rule, calibrate(2, rule)).outcomes[1]
+    assert (outcome.verdict, outcome.open, outcome.seeds) == ("undecided", False, 2)
+    assert outcome.reason == "closed after 2 seeds without a verdict"
+
+
+def test_an_arm_without_any_run_cannot_be_replayed():
+    with pytest.raises(ValueError, match="columns \\[2\\] have none"):
+        replay([[1.0, 2.0, NAN]], RULE, calibrate(2, RULE))
+
+
+def test_more_rows_than_planned_and_a_foreign_calibration_are_refused():
+    with pytest.raises(ValueError, match="fixed for 5 seeds, got 6"):
+        look(quiet([0.0], seeds=6), RULE, calibrate(1, RULE))
+    with pytest.raises(ValueError, match="calibration must be for 2 arms"):
+        look(quiet([0.0, 0.0]), RULE, calibrate(1, RULE))
+
+
+def test_a_constant_per_seed_and_the_order_of_arms_leave_all_verdicts_as_they_are():
+    rng, calibration = np.random.default_rng(9), calibrate(3, RULE)
+    for _ in range(20):
+        scores = draw_scores([0.0, 0.4, -0.6], seeds=5, noise=0.2, rng=rng)
+        verdicts = [outcome.verdict for outcome in replay(scores, RULE, calibration).outcomes]
+        shifted = replay(scores + rng.normal(0, 9, (5, 1)), RULE, calibration).outcomes
+        turned = replay(scores[:, [0, 3, 1, 2]], RULE, calibration).outcomes
+        assert [outcome.verdict for outcome in shifted] == verdicts
+        assert [turned[at].verdict for at in (1, 2, 0)] == verdicts
+
+
+def test_all_arms_better_than_the_control_is_not_called_equivalent():
+    rng, calibration = np.random.default_rng(10), calibrate(10, RULE)
+    verdicts = [
+        outcome.verdict
+        for _ in range(30)
+        for outcome in replay(draw_scores([0.5] * 10, seeds=5, noise=0.2, rng=rng), RULE, calibration).outcomes
+    ]
+    assert Verdict.EQUIVALENT not in verdicts
+    assert Verdict.WORSE not in verdicts
+    assert verdicts.count(Verdict.BETTER) > 100
+
+
+def test_looks_and_replays_survive_json():
+    scores = quiet([1.0, 0.1, 0.0], noise=0.2)
+    diverged = np.zeros(scores.shape, dtype=bool)
+    diverged[:2, 2] = True
+    found = replay(scores, RULE, calibrate(3, RULE), diverged=diverged)
+    assert Replay.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    first = found.looks[0]
+    assert Look.from_json(json.loads(json.dumps(first.to_json(), allow_nan=False))) == first
+    assert Rule.from_json(json.loads(json.dumps(RULE.to_json()))) == RULE
+
+
+def test_a_stored_look_with_an_unknown_key_is_refused():
+    stored = look(quiet([1.0]), RULE, calibrate(1, RULE)).to_json()
+    with pytest.raises(TypeError, match="colour"):
+        Look.from_json(stored | {"colour": 1})
