@@ -130,9 +130,18 @@ def runs(arms: tuple[ArmView, ...]) -> tuple[RunView, ...]:
             error = "loss is not finite: term `cross_entropy`, step 9213" if seed.state == "diverged" else ""
             scores = (("mean IoU", seed.score),) if seed.score is not None else ()
             made.append(
-                RunView(id=ident, seed=seed.seed, state=seed.state, arm=row.name, scores=scores, seconds=row.cost.seconds,
-                        environment="9f3c21aa" if row.name != "ema" else "41d07be2", link=f"runs/{ident}/", error=error)
-            )  # fmt: skip
+                RunView(
+                    id=ident,
+                    seed=seed.seed,
+                    state=seed.state,
+                    arm=row.name,
+                    scores=scores,
+                    seconds=row.cost.seconds,
+                    environment="9f3c21aa" if row.name != "ema" else "41d07be2",
+                    link=f"runs/{ident}/",
+                    error=error,
+                )
+            )
     return tuple(made)
 
 
@@ -140,12 +149,21 @@ def runs(arms: tuple[ArmView, ...]) -> tuple[RunView, ...]:
 def example() -> StudyView:
     """Control and six arms: better, worse, equivalent, undecided, unstable, unpaired."""
     control = ArmView(
-        name="baseline", is_control=True, seeds=tuple(SeedView(seed=s, state="completed", score=v) for s, v in enumerate(CONTROL)),
-        mean=spread(list(CONTROL)), cost=cost(1.0), recipe_hash=hash_of("baseline"),
-    )  # fmt: skip
+        name="baseline",
+        is_control=True,
+        seeds=tuple(SeedView(seed=s, state="completed", score=v) for s, v in enumerate(CONTROL)),
+        mean=spread(list(CONTROL)),
+        cost=cost(1.0),
+        recipe_hash=hash_of("baseline"),
+    )
     arms = (control, *map(arm, ARMS))
     rows = runs(arms)
-    machine = (("processor", "Xeon, 16 cores"), ("GPU", "H200, driver 550.90"), ("python", "3.11.9"), ("torch", "2.6.0"))
+    machine = (
+        ("processor", "Xeon, 16 cores"),
+        ("GPU", "H200, driver 550.90"),
+        ("python", "3.11.9"),
+        ("torch", "2.6.0"),
+    )
     other = (("processor", "Xeon, 16 cores"), ("GPU", "A100, driver 535.54"), ("python", "3.11.9"), ("torch", "2.6.0"))
     return StudyView(
         name="two-path-parts",

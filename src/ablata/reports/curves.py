@@ -34,7 +34,9 @@ def band(series: Sequence[SeriesView], points: int = 60) -> Band:
     A seed is read by linear interpolation between its logged positions. The summary runs as far as every seed does, and
     leaves out seeds that stop being finite (unless all do): a mean over fewer and fewer seeds would bend by itself.
     """
-    whole = [one for one in series if one.x and all(map(math.isfinite, one.y))] or [one for one in map(finite, series) if one.x]
+    whole = [one for one in series if one.x and all(map(math.isfinite, one.y))] or [
+        one for one in map(finite, series) if one.x
+    ]
     if not whole:
         return Band((), (), (), ())
     first, last = max(one.x[0] for one in whole), min(one.x[-1] for one in whole)
@@ -68,7 +70,9 @@ def axes(curve: CurveView) -> tuple[tuple[float, float], tuple[float, float]]:
     return (first, last), reach(values, pad=0.04)
 
 
-def panel(curve: CurveView, arm: ArmCurves, control: ArmCurves | None, *, ident: str, points: int = 60, seeds: bool = True) -> Markup:
+def panel(
+    curve: CurveView, arm: ArmCurves, control: ArmCurves | None, *, ident: str, points: int = 60, seeds: bool = True
+) -> Markup:
     """Draw one arm's curves before the control's.
 
     Args:
@@ -102,11 +106,22 @@ def _frame(across: Scale, upward: Scale, axis: str) -> Markup:
     parts = []
     marks = ticks(upward.low, upward.high, 4)
     for value, label in zip(marks, tick_labels(marks), strict=True):
-        parts += [line(LEFT, upward(value), WIDTH - RIGHT, upward(value), "grid"), text(LEFT - 6, upward(value) + 4, label, "tick small", "end")]
+        parts += [
+            line(LEFT, upward(value), WIDTH - RIGHT, upward(value), "grid"),
+            text(LEFT - 6, upward(value) + 4, label, "tick small", "end"),
+        ]
     marks = ticks(across.low, across.high, 3)
     for value, label in zip(marks, tick_labels(marks), strict=True):
         near_end = across(value) > WIDTH - RIGHT - 20
-        parts.append(text(across(value), HEIGHT - 8, f"{label} {axis}" if value == marks[-1] else label, "tick small", "end" if near_end else "middle"))
+        parts.append(
+            text(
+                across(value),
+                HEIGHT - 8,
+                f"{label} {axis}" if value == marks[-1] else label,
+                "tick small",
+                "end" if near_end else "middle",
+            )
+        )
     parts.append(line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis"))
     return join(parts)
 
@@ -130,7 +145,9 @@ def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int
             drawn = _thinned(kept, points)
             parts.append(element("path", d=path(_points(drawn.x, drawn.y, scales)), class_=f"line seed {class_}"))
     if len(summary.x) == 1:
-        parts.append(element("circle", cx=across(summary.x[0]), cy=upward(summary.mean[0]), r=3, class_=f"point {class_}"))
+        parts.append(
+            element("circle", cx=across(summary.x[0]), cy=upward(summary.mean[0]), r=3, class_=f"point {class_}")
+        )
     else:
         parts.append(element("path", d=path(_points(summary.x, summary.mean, scales)), class_=f"line mean {class_}"))
     return join(parts)
@@ -144,12 +161,16 @@ def _crosses(arm: ArmCurves, across: Scale, upward: Scale) -> list[Markup]:
         if kept.x and len(kept.x) < len(one.x):
             x, y = across(kept.x[-1]), upward(kept.y[-1])
             cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8M{x - 4:.1f} {y + 4:.1f}l8 -8"
-            parts.append(element("path", element("title", f"seed {one.seed} is not finite from here"), d=cross, class_="diverged"))
+            parts.append(
+                element(
+                    "path", element("title", f"seed {one.seed} is not finite from here"), d=cross, class_="diverged"
+                )
+            )
     return parts
 
 
 def _points(xs: Sequence[float], ys: Sequence[float], scales: tuple[Scale, Scale]) -> list[tuple[float, float]]:
-    """Pixels of a line. What lies beyond the axis is cut off by the panel's clip, so it is only held a little outside."""
+    """Pixels of a line; what lies beyond the axis is only held near it, since the panel's clip cuts it off."""
     across, upward = scales
     edge = upward.high - upward.low
     tall = Scale(upward.low - edge, upward.high + edge, 2 * upward.start - upward.end, 2 * upward.end - upward.start)

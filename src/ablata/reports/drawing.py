@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from ablata.reports.words import clean, clip
+from ablata.reports.figures import clean, clip
 
 
 def number(value: float) -> str:
@@ -34,7 +35,7 @@ def element(tag: str, *content: str, **attributes: str | float | None) -> Markup
         if value is not None
     )
     inside = "".join(part if isinstance(part, Markup) else escape(clean(part)) for part in content)
-    return Markup(f"<{tag}{written}>{inside}</{tag}>" if inside else f"<{tag}{written}/>")  # noqa: S704  escaped above
+    return Markup(f"<{tag}{written}>{inside}</{tag}>" if inside else f"<{tag}{written}/>")
 
 
 def join(parts: Iterable[Markup]) -> Markup:
@@ -42,7 +43,9 @@ def join(parts: Iterable[Markup]) -> Markup:
     return Markup("").join(parts)
 
 
-def picture(width: float, height: float, title: str, description: str, *content: Markup, ident: str, class_: str) -> Markup:
+def picture(
+    width: float, height: float, title: str, description: str, *content: Markup, ident: str, class_: str
+) -> Markup:
     """Build an `<svg>` that scales to its box and is read out by its title and description.
 
     Args:
@@ -67,7 +70,9 @@ def picture(width: float, height: float, title: str, description: str, *content:
     )
 
 
-def text(x: float, y: float, words: str, class_: str = "", anchor: str | None = None, room: float | None = None) -> Markup:
+def text(
+    x: float, y: float, words: str, class_: str = "", anchor: str | None = None, room: float | None = None
+) -> Markup:
     """Write `words` at a point; with `room` (in pixels) they are cut to fit and shown in full on hover."""
     shown = words if room is None else clip(words, max(int(room / 6.7), 3))
     whole = (element("title", words),) if shown != words else ()
@@ -122,11 +127,13 @@ def tick_labels(values: Sequence[float], *, sign: bool = False) -> tuple[str, ..
     """Write tick values with just the decimals their distance needs; large ones with k, M, G, tiny ones as powers."""
     if not values:
         return ()
-    step = min((abs(b - a) for a, b in zip(values, values[1:], strict=False)), default=abs(values[0]) or 1.0)
+    step = min((abs(b - a) for a, b in pairwise(values)), default=abs(values[0]) or 1.0)
     largest = max(abs(value) for value in values)
     if largest >= 1e13 or 0 < largest < 1e-4:
         return tuple("0" if value == 0 else _signed(f"{value:.3g}", sign) for value in values)
-    divisor, suffix = next(((size, name) for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if largest >= 10 * size), (1.0, ""))
+    divisor, suffix = next(
+        ((size, name) for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if largest >= 10 * size), (1.0, "")
+    )
     decimals = _decimals(step / divisor)
     return tuple(_signed(f"{value / divisor:.{decimals}f}{suffix}" if value else "0", sign) for value in values)
 
@@ -177,4 +184,6 @@ def mark(verdict: str | None, x: float, y: float, size: float = 5.0) -> Markup:
 
 def sign(verdict: str | None) -> Markup:
     """Return a verdict's sign as a small picture that stands in a line of text; it is silent to a screen reader."""
-    return element("svg", mark(verdict, 7, 7), viewBox="0 0 14 14", width=14, height=14, class_="sign", aria_hidden="true")
+    return element(
+        "svg", mark(verdict, 7, 7), viewBox="0 0 14 14", width=14, height=14, class_="sign", aria_hidden="true"
+    )

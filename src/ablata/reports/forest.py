@@ -1,4 +1,4 @@
-"""The forest plot: one row an arm, its effect with interval and the paired difference of every seed, over the margin."""
+"""The forest plot: one row an arm, its effect with interval and every seed's paired difference, over the margin."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ablata.reports.drawing import Scale, element, join, line, mark, picture, text, tick_labels, ticks
+from ablata.reports.figures import Figures
 from ablata.reports.view import ArmView, StudyView
-from ablata.reports.words import Figures, verdict_words
+from ablata.reports.words import verdict_words
 
 TOP, BOTTOM, GAP = 34.0, 46.0, 28.0
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things stand, in pixels: the plot's left and right end, a row's height, and the lane of the effect in it."""
+    """Where things stand, in pixels: the plot's left and right end, a row's height, the lane of the effect in it."""
 
     width: float
     left: float
@@ -60,7 +61,7 @@ def forest(view: StudyView, *, width: float = 1024, ident: str = "forest") -> Ma
 
 
 def _range(view: StudyView) -> tuple[float, float]:
-    """The effects' axis: always shows zero, the margin and every seed; a very wide interval is cut off with an arrow."""
+    """The effects' axis: always shows zero, the margin and every seed; a very wide interval ends in an arrow."""
     values = [0.0, 1.5 * view.margin, -1.5 * view.margin]
     for arm in view.treatments:
         values += [seed.difference for seed in arm.seeds if seed.difference is not None]
@@ -79,7 +80,8 @@ def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Ma
     left, right, zero = scale(-view.margin), scale(view.margin), scale(0.0)
     marks = ticks(scale.low, scale.high, 4 if layout.stacked else 7)
     rows = range(max(len(view.treatments), 1)) if layout.stacked else (None,)
-    parts = []
+    edges = (TOP + layout.row * (index + 1) for index in range(len(view.treatments)))
+    parts = [line(0, edge, layout.width, edge, "rule") for edge in edges]
     for row in rows:
         top = TOP - 6 if row is None else TOP + row * layout.row + layout.lane - 11
         end = bottom if row is None else top + 34
@@ -125,7 +127,6 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
         parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 16) * 1.15))
         parts.append(text(layout.right + GAP, lane - 1, numbers, "small figures"))
         parts.append(_verdict(arm, words, layout.right + GAP, lane + 15))
-    parts.append(line(0, top + layout.row, layout.width, top + layout.row, "rule"))
     if arm.effect:
         parts.append(_interval(arm, scale, lane))
     parts += _seeds(arm, figures, scale, lane + 14)
@@ -153,7 +154,13 @@ def _interval(arm: ArmView, scale: Scale, lane: float) -> Markup:
         if scale.low <= end <= scale.high:
             parts.append(line(at, lane - 4, at, lane + 4, class_))
         else:
-            parts.append(element("path", d=f"M{at + inward:.1f} {lane - 4:.1f}L{at:.1f} {lane:.1f}L{at + inward:.1f} {lane + 4:.1f}", class_=class_))
+            parts.append(
+                element(
+                    "path",
+                    d=f"M{at + inward:.1f} {lane - 4:.1f}L{at:.1f} {lane:.1f}L{at + inward:.1f} {lane + 4:.1f}",
+                    class_=class_,
+                )
+            )
     return join(parts)
 
 
@@ -162,7 +169,9 @@ def _seeds(arm: ArmView, figures: Figures, scale: Scale, y: float) -> list[Marku
     parts = []
     for seed in arm.seeds:
         if seed.difference is not None and math.isfinite(seed.difference):
-            words = f"seed {seed.seed}: {figures.number(seed.difference, sign=True)}" + ("" if seed.paired else " (not paired)")
+            words = f"seed {seed.seed}: {figures.number(seed.difference, sign=True)}" + (
+                "" if seed.paired else " (not paired)"
+            )
             dot = "dot" if seed.paired else "dot open"
             parts.append(element("circle", element("title", words), cx=scale(seed.difference), cy=y, r=3, class_=dot))
     lost = [seed for seed in arm.seeds if seed.state == "diverged"]
@@ -180,7 +189,11 @@ def _description(view: StudyView) -> str:
     figures = Figures.of(view)
     rows = [
         f"{arm.name}: {verdict_words(arm, view.rule.mode)}"
-        + (f", {figures.number(arm.effect.value, sign=True)} {figures.span(arm.effect, sign=True)}" if arm.effect else "")
+        + (
+            f", {figures.number(arm.effect.value, sign=True)} {figures.span(arm.effect, sign=True)}"
+            if arm.effect
+            else ""
+        )
         for arm in view.treatments
     ]
     return f"Margin ±{figures.amount(view.margin)}. " + ("; ".join(rows) or "No arm.")

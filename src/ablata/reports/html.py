@@ -8,17 +8,11 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ablata.reports.sections import (
-    Cell,
-    Section,
-    TableSection,
-    TermsSection,
-    learning_curves,
-    runs_table,
-    study_sections,
-)
+from ablata.reports.figures import clean, duration
+from ablata.reports.sections import Cell, Section, TableSection, TermsSection
+from ablata.reports.study import learning_curves, runs_table, study_sections
 from ablata.reports.view import CompareView, RunView, StudyView
-from ablata.reports.words import Piece, answer, clean, duration, rule_words
+from ablata.reports.words import Piece, answer, rule_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +77,16 @@ def study_header(view: StudyView, links: tuple[tuple[str, str], ...] = ()) -> He
     metric = view.metric
     scored = ", ".join(filter(None, (metric.protocol, f"on {metric.split}" if metric.split else "")))
     progress = view.progress
-    left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left is not None and not view.finished else ""
+    left = (
+        f", about {duration(progress.seconds_left)} left"
+        if progress.seconds_left is not None and not view.finished
+        else ""
+    )
     state = f"{view.state}, {progress.done} of {progress.planned} runs done{left}" if progress.planned else view.state
     times = " – ".join(filter(None, (view.created[:16].replace("T", " "), view.finished[:16].replace("T", " "))))
+    better = "higher" if metric.higher_is_better else "lower"
     facts = (
-        ("metric", f"{metric.name}{f' ({scored})' if scored else ''}, {'higher' if metric.higher_is_better else 'lower'} is better"),
+        ("metric", f"{metric.name}{f' ({scored})' if scored else ''}, {better} is better"),
         ("rule", rule_words(view)),
         ("state", state + (f" ({times})" if times else "")),
     )
@@ -100,7 +99,11 @@ def compare_page(view: CompareView, links: tuple[tuple[str, str], ...] = ()) -> 
     """Return two runs side by side as one HTML document."""
     first, second = view.first, view.second
     settings = tuple(
-        (Cell(text=change.key, class_="code"), Cell(text=change.old, class_="code"), Cell(text=change.new, class_="code"))
+        (
+            Cell(text=change.key, class_="code"),
+            Cell(text=change.old, class_="code"),
+            Cell(text=change.new, class_="code"),
+        )
         for change in view.changes
     )
     scores = tuple(
@@ -116,11 +119,16 @@ def compare_page(view: CompareView, links: tuple[tuple[str, str], ...] = ()) -> 
     if view.notes:
         sections.append(TermsSection(title="Read this first", ident="notes", sentences=view.notes, terms=()))
     sections.append(
-        TableSection(title="Settings that differ", ident="settings", columns=("Setting", *names), rows=settings,
-                     caption="" if settings else "The two recipes are the same.")
-    )  # fmt: skip
+        TableSection(
+            title="Settings that differ",
+            ident="settings",
+            columns=("Setting", *names),
+            rows=settings,
+            caption="" if settings else "The two recipes are the same.",
+        )
+    )
     sections.append(TableSection(title="Scores", ident="scores", columns=("Score", *names, "Difference"), rows=scores))
-    sections += [learning_curves(view.curves)] if view.curves else []
+    sections += [learning_curves(view.curves, first.id)] if view.curves else []
     sections.append(runs_table((first, second)))
     return page(Header(kind="Runs", name="compare", title=f"{first.id} and {second.id}", links=links), sections)
 
@@ -132,5 +140,3 @@ def runs_page(runs: tuple[RunView, ...], links: tuple[tuple[str, str], ...] = ()
 
 def _value(value: float | None, sign: str = "") -> str:
     return "–" if value is None else f"{value:{sign}.6g}".replace("-", "−")
-
-

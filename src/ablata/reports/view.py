@@ -104,7 +104,9 @@ class CostView:
     def ratios(self, control: CostView) -> CostView:
         """Return each cost divided by the control's, None where either is missing or the control's is zero."""
         pairs = ((getattr(self, name), getattr(control, name)) for name in COSTS)
-        return CostView(**{name: a / b if a is not None and b else None for name, (a, b) in zip(COSTS, pairs, strict=True)})
+        return CostView(
+            **{name: a / b if a is not None and b else None for name, (a, b) in zip(COSTS, pairs, strict=True)}
+        )
 
 
 COSTS = ("seconds", "memory", "flops", "parameters")
@@ -124,6 +126,7 @@ class ArmView:
             before the first look.
         standardised: the effect in units of the residual standard deviation.
         verdict: one of `VERDICTS`, or None if there has been no look yet.
+        open: the arm goes on, so its verdict may change.
         confidence: between 0 and 1.
         reason: why the arm stopped, in words.
         notes: what a reader has to know to trust the numbers: unpaired environments, "given no divergence".
@@ -139,6 +142,7 @@ class ArmView:
     effect: Estimate | None = None
     standardised: float | None = None
     verdict: str | None = None
+    open: bool = False
     confidence: float | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
@@ -203,7 +207,7 @@ class EnvironmentView:
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """One run as a table row; `link` is relative to the lab's home."""
+    """One run as a table row; `link` is relative to the page."""
 
     id: str
     seed: int

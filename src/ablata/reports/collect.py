@@ -1,0 +1,252 @@
+"""From the ledger to the view of a study.
+
+What a study's specification holds (`StudyRow.spec`): `metric` with key, name, split, protocol, unit, higher_is_better;
+`rule` as `stats.Rule.to_json`; `mode`; `first_seed`; and, if given, `commands`, the lines that repeat the study. The
+newest look's result holds `arms`, the names behind the columns, and `replay`, a `stats.Replay`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow, RunRow, StudyRow
+from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
+from ablata.reports.view import (
+    COSTS,
+    ArmView,
+    ChangeView,
+    CostView,
+    CurveView,
+    EnvironmentView,
+    Estimate,
+    MetricView,
+    PlanView,
+    ProgressView,
+    RuleView,
+    SeedView,
+    StudyView,
+)
+from ablata.stats import Calibration, Outcome, Replay, Rule, calibration_key, mean_interval, plan
+
+MOST_CURVES = 3
+ENDED = ("completed", "diverged")
+NO_LOSS = ("train/lr", "train/gradient_norm")
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What is read of a study, once."""
+
+    row: StudyRow
+    rule: Rule
+    arms: list[ArmRow]
+    runs: dict[tuple[str, int], RunRow]
+    replay: Replay | None
+    outcomes: dict[str, Outcome]
+
+    @property
+    def key(self) -> str:
+        """The name under which runs keep the score that is compared."""
+        return str(self.row.spec["metric"]["key"])
+
+    @property
+    def control(self) -> str:
+        """The control's name."""
+        return next(arm.name for arm in self.arms if arm.is_control)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the study, in order."""
+        first = int(self.row.spec.get("first_seed", 0))
+        return range(first, first + self.rule.seeds)
+
+    def score(self, arm: str, seed: int) -> float | None:
+        """The score of an arm at a seed; None if it is not completed or not finite."""
+        run = self.runs.get((arm, seed))
+        value = (run.scores or {}).get(self.key) if run is not None and run.state == "completed" else None
+        return float(value) if value is not None and math.isfinite(value) else None
+
+
+def study_view(ledger: Ledger, name: str, *, commands: Sequence[str] = (), home: str = "") -> StudyView:
+    """Return the view of a study as it stands in the ledger.
+
+    Verdicts, effects and intervals are those of the last look that was stored; without one the view has plain means.
+
+    Args:
+        ledger: the ledger.
+        name: the study's name.
+        commands: the lines that repeat the study; by default those of its specification, else the one that runs it.
+        home: the way from the page to the lab's home, such as `../`, to which links to run folders are appended.
+
+    Raises:
+        RecordError: there is no study of this name.
+    """
+    study = _read(ledger, name)
+    arms = tuple(_arm(study, arm) for arm in study.arms)
+    spec, row = study.row.spec, study.row
+    metric = spec["metric"]
+    names = ("name", "protocol", "split", "unit", "higher_is_better")
+    placed = [
+        (arm.name, study.runs[arm.name, seed])
+        for arm in study.arms
+        for seed in study.seeds
+        if (arm.name, seed) in study.runs
+    ]
+    taken = [run for _, run in placed]
+    return StudyView(
+        name=row.name,
+        question=row.question,
+        metric=MetricView(**{key: metric[key] for key in names if key in metric}),
+        margin=study.rule.margin,
+        rule=RuleView(
+            mode=str(spec.get("mode", "claim")),
+            alpha=study.rule.alpha,
+            seeds=study.rule.seeds,
+            first_look=study.rule.first_look,
+            futility=study.rule.futility,
+        ),
+        state=row.state,
+        created=moment(row.created),
+        finished=moment(row.finished),
+        arms=arms,
+        plan=_plan(ledger, study),
+        progress=_progress(study, arms),
+        curves=_curves(ledger, study),
+        environments=_environments(ledger, taken),
+        fingerprints=_fingerprints(taken),
+        commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
+        runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
+    )
+
+
+def moment(seconds: float | None) -> str:
+    """Write seconds since 1970 as ISO 8601 text in UTC, empty for None."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _read(ledger: Ledger, name: str) -> _Study:
+    row = ledger.studies.get(name)
+    looks = ledger.studies.looks(name)
+    result: dict[str, Any] = looks[-1].result if looks else {}
+    replay = Replay.from_json(result["replay"]) if result.get("replay") else None
+    outcomes = {result["arms"][outcome.arm - 1]: outcome for outcome in replay.outcomes} if replay else {}
+    runs = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
+    return _Study(row, Rule.from_json(row.spec["rule"]), ledger.studies.arms(name), runs, replay, outcomes)
+
+
+def _arm(study: _Study, arm: ArmRow) -> ArmView:
+    """One arm with its seeds, mean, and what the last look says of it."""
+    seeds = tuple(_seed(study, arm, place, seed) for place, seed in enumerate(study.seeds))
+    scores = [seed.score for seed in seeds if seed.score is not None]
+    mean = mean_interval(scores)
+    runs = [study.runs[arm.name, seed.seed] for seed in seeds if seed.state in ENDED]
+    outcome = study.outcomes.get(arm.name)
+    last = outcome.last if outcome else None
+    low, high = last.interval if last and last.interval else (None, None)
+    return ArmView(
+        name=arm.name,
+        is_control=arm.is_control,
+        changes=tuple(map(_change, arm.change)),
+        seeds=seeds,
+        mean=None if mean.mean is None else Estimate(value=mean.mean, low=mean.low, high=mean.high),
+        effect=Estimate(value=last.effect, low=low, high=high) if last and last.effect is not None else None,
+        standardised=last.effect_size if last else None,
+        verdict=outcome.verdict.value if outcome else None,
+        open=outcome.open if outcome else not arm.is_control and arm.state == "open",
+        confidence=last.confidence if last else None,
+        reason=outcome.reason if outcome else arm.reason or "",
+        notes=last.notes if last else (),
+        cost=_mean_cost(runs),
+        recipe_hash=arm.recipe_hash,
+    )
+
+
+def _seed(study: _Study, arm: ArmRow, place: int, seed: int) -> SeedView:
+    """One cell. After an arm has stopped, a cell is closed, even if another study's run could fill it."""
+    run, control = study.runs.get((arm.name, seed)), study.runs.get((study.control, seed))
+    outcome = study.outcomes.get(arm.name)
+    stopped = outcome is not None and not outcome.open and place >= outcome.seeds
+    over = study.row.state == "finished" or (
+        bool(study.outcomes) and not any(one.open for one in study.outcomes.values())
+    )
+    if stopped or (over and (run is None or run.state not in ENDED)):
+        return SeedView(seed=seed, state="closed")
+    if run is None or run.state == "cancelled":
+        return SeedView(seed=seed, state="waiting")
+    score, base = study.score(arm.name, seed), study.score(study.control, seed)
+    state = "diverged" if run.state == "completed" and score is None else run.state
+    difference = None if arm.is_control or score is None or base is None else score - base
+    paired = control is None or run.environment == control.environment
+    return SeedView(seed=seed, state=state, score=score, difference=difference, paired=paired)
+
+
+def _change(text: str) -> ChangeView:
+    """Read `key: old -> new`, the form in which a study writes its changes; other text is shown as it is."""
+    key, colon, values = text.partition(": ")
+    old, arrow, new = values.partition(" -> ")
+    return ChangeView(key=key, old=old, new=new) if colon and arrow else ChangeView(key=text, old="", new="")
+
+
+def _mean_cost(runs: Sequence[RunRow]) -> CostView:
+    """Mean of what the completed runs cost, each kind over the runs that measured it."""
+    costs = [cost_of(run) for run in runs if run.state == "completed"]
+    means = {}
+    for kind in COSTS:
+        found = [value for cost in costs if (value := getattr(cost, kind)) is not None]
+        means[kind] = math.fsum(found) / len(found) if found else None
+    return CostView(**means)
+
+
+def _plan(ledger: Ledger, study: _Study) -> PlanView:
+    """What the study can find, from the noise seen so far; empty without noise or without the calibrated bound."""
+    noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
+    arms = len(study.arms) - 1
+    known = ledger.calibrations.get(calibration_key(arms, study.rule)) if noise and arms else None
+    if known is None or noise is None:
+        return PlanView(noise=noise)
+    found = plan(noise, arms, study.rule, Calibration.from_json(known))
+    return PlanView(detectable=found.detectable, smallest_margin=found.confirmable, noise=noise)
+
+
+def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:
+    """How far the study is. The time left counts all runs that may still come, at the mean time of those completed."""
+    states = [seed.state for arm in arms for seed in arm.seeds if seed.state != "closed"]
+    done, running = sum(state in ENDED for state in states), states.count("running")
+    seconds = [arm.cost.seconds for arm in arms if arm.cost.seconds is not None]
+    left = None
+    if seconds and done < len(states):
+        left = (len(states) - done) * math.fsum(seconds) / len(seconds) / max(running, 1)
+    return ProgressView(done=done, planned=len(states), running=running, seconds_left=left)
+
+
+def _curves(ledger: Ledger, study: _Study) -> tuple[CurveView, ...]:
+    """The curves of the compared score and of the loss terms; which there are is read from one run."""
+    first = next((run for run in study.runs.values() if run.state in ENDED), None)
+    if first is None:
+        return ()
+    logged = [curve.name for curve in ledger.metrics.of_runs([first.id])]
+    losses = [name for name in logged if name.startswith("train/") and name not in NO_LOSS]
+    names = [*(name for name in logged if name == study.key), *losses][:MOST_CURVES]
+    curves = ledger.metrics.of_study(study.row.name, names)
+    owners = {run.id: (arm, seed) for (arm, seed), run in study.runs.items()}
+    return tuple(
+        CurveView(name=name, arms=arm_curves(curves, name, owners, [arm.name for arm in study.arms])) for name in names
+    )
+
+
+def _environments(ledger: Ledger, runs: Sequence[RunRow]) -> tuple[EnvironmentView, ...]:
+    """The environment classes of the runs, the one with most runs first."""
+    classes = [run.environment for run in runs if run.state in ENDED]
+    order = sorted(set(classes), key=lambda one: (-classes.count(one), one))
+    return tuple(environment_view(one, ledger.environments.get(one) or {}, classes.count(one)) for one in order)
+
+
+def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
+    """Code and data the runs were made with; more than one of a kind are listed each."""
+    kinds = (("code", {run.code for run in runs}), ("data", {run.data for run in runs}))
+    return tuple((kind, value) for kind, values in kinds for value in sorted(values))

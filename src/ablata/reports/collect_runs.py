@@ -1,0 +1,180 @@
+"""From the ledger to views of runs: a table of them, two side by side, their curves, costs and environments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ablata.records.ledger import Ledger
+from ablata.records.rows import Curve, RunRow
+from ablata.reports.view import (
+    ArmCurves,
+    ChangeView,
+    CompareView,
+    CostView,
+    CurveView,
+    EnvironmentView,
+    RunView,
+    ScorePair,
+    SeriesView,
+)
+
+MOST_POINTS = 400
+"""Positions kept of a logged curve; a page draws fewer still."""
+
+MOST_COMPARED = 8
+ABSENT = "–"
+
+
+def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str = "") -> tuple[RunView, ...]:
+    """Return runs as table rows: those given (say by `ledger.runs.find`), else all, newest first."""
+    return tuple(run_view(run, home=home) for run in (ledger.runs.find() if runs is None else runs))
+
+
+def run_view(run: RunRow, *, arm: str = "", home: str = "") -> RunView:
+    """Return one run as a table row; `home` is the way from the page to the lab's home."""
+    scores = tuple((name, float(value)) for name, value in (run.scores or {}).items() if isinstance(value, int | float))
+    return RunView(
+        id=run.id,
+        seed=run.seed,
+        state=run.state,
+        arm=arm,
+        recipe=run.recipe_name,
+        recipe_hash=run.recipe_hash,
+        attempt=run.attempt,
+        environment=run.environment,
+        scores=scores,
+        seconds=cost_of(run).seconds,
+        created=datetime.fromtimestamp(run.created, UTC).isoformat(timespec="seconds"),
+        link=f"{home}{run.folder}/",
+        error=(run.error or "").split("\n")[0],
+    )
+
+
+def cost_of(run: RunRow) -> CostView:
+    """Return what a run cost, as far as it was recorded."""
+    cost = run.cost or {}
+    peak = cost.get("peak_memory_bytes")
+    return CostView(
+        seconds=cost.get("seconds"), memory=peak, flops=cost.get("flops"), parameters=cost.get("parameters")
+    )
+
+
+def environment_view(name: str, description: Mapping[str, Any], runs: int) -> EnvironmentView:
+    """Return an environment class as name and value; what is empty, and the machine's own name, is left out."""
+    items = []
+    for key, value in description.items():
+        if key == "host" or not value:
+            continue
+        if isinstance(value, dict):
+            items += [(str(inner), str(part)) for inner, part in value.items() if part]
+        elif key == "memory_bytes":
+            items.append(("memory", f"{value / 2**30:.0f} GiB"))
+        else:
+            items.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return EnvironmentView(name=name, items=tuple(items), runs=runs)
+
+
+def arm_curves(
+    curves: Sequence[Curve], name: str, owners: Mapping[str, tuple[str, int]], order: Sequence[str]
+) -> tuple[ArmCurves, ...]:
+    """Group the curves of one quantity by arm.
+
+    Args:
+        curves: of any runs and quantities.
+        name: the quantity.
+        owners: arm and seed by run.
+        order: the arms, in order; one that logged nothing is left out.
+    """
+    found: dict[str, list[SeriesView]] = {arm: [] for arm in order}
+    for curve in curves:
+        if curve.name == name and curve.run in owners:
+            arm, seed = owners[curve.run]
+            found[arm].append(_series(curve, seed))
+    return tuple(ArmCurves(arm=arm, series=tuple(series)) for arm, series in found.items() if series)
+
+
+def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> CompareView:
+    """Return two runs side by side: settings that differ, scores and costs, and the curves both logged.
+
+    Args:
+        ledger: the ledger.
+        first, second: ids, or beginnings that fit one run only.
+        home: the way from the page to the lab's home.
+
+    Raises:
+        RecordError: an id fits no run, or several.
+    """
+    rows = (ledger.runs.get(first), ledger.runs.get(second))
+    before, after = (dict(_leaves(ledger.runs.recipe(row.recipe_hash))) for row in rows)
+    keys = [*before, *(key for key in after if key not in before)]
+    changes = [
+        ChangeView(key=key, old=before.get(key, ABSENT), new=after.get(key, ABSENT))
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+    return CompareView(
+        first=run_view(rows[0], home=home),
+        second=run_view(rows[1], home=home),
+        changes=tuple(changes),
+        scores=_pairs(*rows),
+        curves=_shared_curves(ledger, *rows),
+        notes=_notes(*rows),
+    )
+
+
+def _pairs(first: RunRow, second: RunRow) -> tuple[ScorePair, ...]:
+    """Scores, then costs, by name."""
+    pairs = []
+    for one, other in ((first.scores or {}, second.scores or {}), (first.cost or {}, second.cost or {})):
+        names = [*one, *(name for name in other if name not in one)]
+        pairs += [ScorePair(name=name, first=_figure(one, name), second=_figure(other, name)) for name in names]
+    return tuple(pairs)
+
+
+def _figure(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _shared_curves(ledger: Ledger, first: RunRow, second: RunRow) -> tuple[CurveView, ...]:
+    curves = ledger.metrics.of_runs([first.id, second.id])
+    owners = {first.id: (first.id, first.seed), second.id: (second.id, second.seed)}
+    logged = [{curve.name for curve in curves if curve.run == run.id} for run in (first, second)]
+    names = sorted(logged[0] & logged[1])[:MOST_COMPARED]
+    order = list(dict.fromkeys((first.id, second.id)))
+    return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order)) for name in names)
+
+
+def _notes(first: RunRow, second: RunRow) -> tuple[str, ...]:
+    """What makes the two runs hard to compare."""
+    checks = (
+        ("The seeds differ", first.seed, second.seed),
+        ("The environment classes differ", first.environment, second.environment),
+        ("The code differs", first.code, second.code),
+        ("The data differ", first.data, second.data),
+    )
+    return tuple(f"{words}: {one} and {other}." for words, one, other in checks if one != other)
+
+
+def _series(curve: Curve, seed: int) -> SeriesView:
+    """A logged curve, evenly thinned to at most `MOST_POINTS` positions, the first and the last among them."""
+    places = list(range(len(curve.steps)))
+    if len(places) > MOST_POINTS:
+        places = [round(place * (len(places) - 1) / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
+    x = tuple(float(curve.steps[place]) for place in places)
+    return SeriesView(seed=seed, x=x, y=tuple(curve.values[place] for place in places))
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every plain value of a recipe under its dotted key, written as JSON."""
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(tree, list) and any(isinstance(value, dict) for value in tree):
+        for index, value in enumerate(tree):
+            yield from _leaves(value, f"{prefix}.{index}")
+    else:
+        yield prefix, json.dumps(tree)

@@ -1,0 +1,53 @@
+"""Between rich and the console: tables that fit, plain output where there is no terminal, text that stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from ablata.reports.figures import clean
+
+ASCII = str.maketrans({"→": ">", "×": "x", "–": "-", "−": "-", "±": "+-", "…": "~", "·": "-"})
+
+
+class Fitted:
+    """The first of several tables that fits the console's width, else the last; full ones come first."""
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self.tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the widest table that fits."""
+        free = options.update(width=10_000)
+        fits = (table for table in self.tables if console.measure(table, options=free).maximum <= options.max_width)
+        yield next(fits, self.tables[-1])
+
+
+def show(renderable: RenderableType, console: Console) -> None:
+    """Print to a console; where it is no terminal, as plain lines of any length, without colour and trailing blanks."""
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    console.file.write(plain_lines(renderable))
+    console.file.flush()
+
+
+def plain_lines(renderable: RenderableType, width: int = 240) -> str:
+    """Return a renderable as text of at most `width` columns, without colour."""
+    stream = StringIO()
+    Console(file=stream, width=width, color_system=None, force_terminal=False, emoji=False).print(renderable)
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip("\n").split("\n")) + "\n"
+
+
+def form(words: str, plain: bool) -> str:
+    """Words for the console: free of control characters, with ASCII for the signs this room uses if plain."""
+    return clean(words).translate(ASCII) if plain else clean(words)
+
+
+def text(words: str, plain: bool, style: str = "") -> Text:
+    """Return words as rich text in a style; a plain console has none."""
+    return Text(form(words, plain), style="" if plain else style)

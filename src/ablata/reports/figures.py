@@ -1,0 +1,121 @@
+"""Numbers of a report: how scores, effects, costs and times are rounded and written, and text kept as text."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+
+from ablata.reports.view import Estimate, StudyView
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Writes numbers of one study alike: the same decimals everywhere, one digit finer than the margin.
+
+    Args:
+        decimals: digits after the point.
+        unit: the metric's unit.
+        minus: the minus sign; the typographic one by default.
+    """
+
+    decimals: int
+    unit: str = ""
+    minus: str = "−"
+
+    @classmethod
+    def of(cls, view: StudyView, minus: str = "−") -> Figures:
+        """Choose the decimals from the study's margin."""
+        margin = abs(view.margin)
+        fine = 1 - math.floor(math.log10(margin)) if margin > 0 and math.isfinite(margin) else 3
+        return cls(decimals=min(max(fine, 0), 8), unit=view.metric.unit, minus=minus)
+
+    def number(self, value: float | None, *, sign: bool = False) -> str:
+        """Write one number, or a dash for None; `sign` also writes the plus."""
+        if value is None:
+            return NOTHING
+        if not math.isfinite(value):
+            return str(value)
+        large = abs(value) >= 1e7
+        text = f"{value:.4g}" if large else f"{value:.{self.decimals}f}"
+        if float(text) == 0:
+            return text.lstrip("-")
+        return f"+{text}" if sign and value > 0 else text.replace("-", self.minus)
+
+    def score(self, value: float | None) -> str:
+        """Write a score with its unit: `91.23%`."""
+        return self.number(value) + (self._unit(self.unit) if value is not None else "")
+
+    def amount(self, value: float) -> str:
+        """Write the size of a difference with its unit: `1.90 points`."""
+        return self.number(abs(value)) + self._unit(self.difference_unit)
+
+    def span(self, estimate: Estimate | None, *, sign: bool = False) -> str:
+        """Write an interval: `[−2.40, −1.41]`, or nothing if there is none."""
+        if estimate is None or estimate.low is None or estimate.high is None:
+            return ""
+        return f"[{self.number(estimate.low, sign=sign)}, {self.number(estimate.high, sign=sign)}]"
+
+    @property
+    def difference_unit(self) -> str:
+        """The unit of a difference: `points` if scores are in per cent."""
+        return "points" if self.unit == "%" else self.unit
+
+    @staticmethod
+    def _unit(unit: str) -> str:
+        return unit if unit in ("", "%") else f" {unit}"
+
+
+def clean(text: str) -> str:
+    """Replace control characters (terminal codes, line breaks, what XML forbids) by a visible mark."""
+    return "".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
+
+
+def clip(text: str, letters: int) -> str:
+    """Shorten `text` to at most `letters` characters, ending in an ellipsis if anything was cut."""
+    return text if len(text) <= letters else text[: max(letters - 1, 1)].rstrip() + "…"
+
+
+def ratio(value: float | None) -> str:
+    """Write a ratio to the control: `1.12×`."""
+    return NOTHING if value is None else f"{value:.2f}×" if value < 100 else f"{value:.3g}×"
+
+
+_TIMES = (("min", "s", 1, 60, 60), ("h", "min", 60, 60, 24), ("d", "h", 3600, 24, math.inf))
+"""Larger unit, smaller unit, seconds in the smaller, its number in the larger, and from where the next is used."""
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time: `0.4 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    for big, small, part, parts, limit in _TIMES:
+        whole, rest = divmod(round(seconds / part), parts)
+        if whole < limit:
+            return f"{whole} {big} {rest} {small}" if rest else f"{whole} {big}"
+    raise AssertionError("days take any length")
+
+
+def quantity(value: float | None, unit: str = "", base: int = 1000) -> str:
+    """Write a large number with a prefix: `1.82 G`, `512 MiB` with base 1024 and unit B."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    prefixes = ("", "k", "M", "G", "T", "P") if base == 1000 else ("", "Ki", "Mi", "Gi", "Ti", "Pi")
+    power = 0
+    while abs(value) >= base and power < len(prefixes) - 1:
+        value, power = value / base, power + 1
+    digits = f"{value:.0f}" if power == 0 or abs(value) >= 100 else f"{value:.3g}"
+    return f"{digits} {prefixes[power]}{unit}".rstrip()
+
+
+def percent(share: float | None) -> str:
+    """Write a confidence: `97%`, never rounded up to certainty: `>99%`; `<1%` at the other end."""
+    if share is None:
+        return NOTHING
+    if share >= 0.995:
+        return ">99%"
+    return "<1%" if share < 0.005 else f"{100 * share:.0f}%"

@@ -1,0 +1,93 @@
+"""The report as a Markdown document, for a pull request or a README. Everything from users is escaped."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from ablata.reports.figures import Figures, clean, percent
+from ablata.reports.study import cost_words
+from ablata.reports.view import StudyView
+from ablata.reports.words import SIGNS, answer, glossary, plan_words, rule_words, verdict_words
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]#|~@!])")
+
+
+def escape(words: str) -> str:
+    """Return `words` so that Markdown and HTML show them as they are, in one line."""
+    return SPECIAL.sub(r"\\\1", html.escape(clean(words), quote=False))
+
+
+def study_markdown(view: StudyView) -> str:
+    """Return the report of a study as a Markdown document that ends in a line break."""
+    said = "".join(f"**{escape(piece.text)}**" if piece.strong else escape(piece.text) for piece in answer(view))
+    blocks = [f"# {escape(view.question or view.name)}", said, verdict_table(view)]
+    notes = [
+        f"- **{escape(arm.name)}**: " + escape("; ".join(filter(None, (arm.reason, *arm.notes))))
+        for arm in view.treatments
+        if arm.reason or arm.notes
+    ]
+    if notes:
+        blocks.append("\n".join(notes))
+    if len(view.environments) > 1:
+        blocks.append(f"**Warning:** the runs were made on {len(view.environments)} different environment classes.")
+    metric = view.metric
+    scored = "".join(
+        (f", {metric.protocol}" if metric.protocol else "", f", on {metric.split}" if metric.split else "")
+    )
+    better = "higher" if metric.higher_is_better else "lower"
+    blocks.append(
+        escape(f"{metric.name}{scored}; {better} is better. Rule: {rule_words(view)}.")
+        + _space(escape(plan_words(view)))
+    )
+    blocks.append("\n".join(f"- {SIGNS[word]} **{word}**: {escape(meaning)}" for word, meaning in glossary(view)))
+    if view.commands:
+        fence = "`" * (1 + max([2, *(len(run) for command in view.commands for run in re.findall("`+", command))]))
+        blocks.append("\n".join((f"{fence}sh", *map(clean, view.commands), fence)))
+    hashes = [*view.fingerprints, *((f"recipe of {arm.name}", arm.recipe_hash) for arm in view.arms if arm.recipe_hash)]
+    if hashes:
+        blocks.append("\n".join(f"- {escape(name)}: `{clean(value).replace('`', '')}`" for name, value in hashes))
+    return "\n\n".join(blocks) + "\n"
+
+
+def verdict_table(view: StudyView) -> str:
+    """Return the table of arms: change, effect, interval, verdict, confidence, mean, seeds, time and memory."""
+    figures = Figures.of(view)
+    unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
+    heads = (
+        "arm",
+        "change",
+        f"effect{unit}",
+        "interval",
+        "verdict",
+        "confidence",
+        view.metric.name,
+        "seeds",
+        "time",
+        "memory",
+    )
+    rows = []
+    for arm in view.arms:
+        sign = f"{SIGNS[arm.verdict]} " if arm.verdict else ""
+        rows.append(
+            (
+                arm.name,
+                arm.change or "–",
+                figures.number(arm.effect.value, sign=True) if arm.effect else "–",
+                figures.span(arm.effect, sign=True) or "–",
+                sign + verdict_words(arm, view.rule.mode),
+                percent(arm.confidence),
+                figures.score(arm.mean.value) if arm.mean else "–",
+                f"{arm.done}/{arm.planned}" + (f", {arm.diverged} diverged" if arm.diverged else ""),
+                cost_words("seconds", arm, view.control),
+                cost_words("memory", arm, view.control),
+            )
+        )
+    right = (2, 5, 6, 7, 8, 9)
+    rule = ("---:" if place in right else "---" for place in range(len(heads)))
+    lines = (map(escape, heads), rule, *(map(escape, row) for row in rows))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _space(words: str) -> str:
+    return f" {words}" if words else ""

@@ -1,0 +1,202 @@
+"""The sections of a study's page: verdicts, effects, cost, learning curves, what the words mean, how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ablata.reports.bars import Bar, bars
+from ablata.reports.curves import panel
+from ablata.reports.figures import Figures, duration, percent, quantity, ratio
+from ablata.reports.forest import forest
+from ablata.reports.sections import (
+    Cell,
+    EnvironmentSection,
+    FigureSection,
+    GridSection,
+    Panel,
+    RepeatSection,
+    Section,
+    TableSection,
+    TermsSection,
+)
+from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
+from ablata.reports.words import glossary, plan_words, rule_words, verdict_words
+
+MANY_PANELS = 24
+"""From this number of panels on, curves show mean and band only, so that a page stays small."""
+
+
+def study_sections(view: StudyView) -> tuple[Section, ...]:
+    """Return the sections of a study's page, in order; a section with nothing to show is left out."""
+    sections: list[Section] = [verdict_table(view)]
+    if view.treatments:
+        caption = (
+            "Line: interval valid over all looks and arms. Sign: the effect, shaped by its verdict. Small dots: the "
+            "difference to the control at each seed, hollow where the environments differ. Band: the margin."
+        )
+        wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
+        sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
+    sections += [cost] if (cost := cost_bars(view)) else []
+    sections += [study_curves(view)] if view.curves else []
+    sentences = tuple(filter(None, (f"The rule: {rule_words(view)}.", plan_words(view))))
+    sections.append(TermsSection(title="What the words mean", ident="words", sentences=sentences, terms=glossary(view)))
+    if view.commands or view.fingerprints:
+        hashes = (
+            *view.fingerprints,
+            *((f"recipe of {arm.name}", arm.recipe_hash) for arm in view.arms if arm.recipe_hash),
+        )
+        sections.append(RepeatSection(title="Repeat it", ident="repeat", commands=view.commands, hashes=hashes))
+    if view.environments:
+        sections.append(EnvironmentSection(title="Environment", ident="environment", environments=view.environments))
+    sections += [runs_table(view.runs)] if view.runs else []
+    return tuple(sections)
+
+
+def verdict_table(view: StudyView) -> TableSection:
+    """Return the table of arms: change, effect, verdict, confidence, mean, seeds, and cost relative to the control."""
+    figures = Figures.of(view)
+    control = view.control
+    rows = []
+    for arm in view.arms:
+        effect = arm.effect
+        score = figures.score(arm.mean.value) if arm.mean else "–"
+        lost = f"{arm.diverged} diverged" if arm.diverged else ""
+        said = ". ".join(part[:1].upper() + part[1:].rstrip(".") for part in (arm.reason, *arm.notes) if part)
+        unchanged = "what the others are compared with" if arm.is_control else ""
+        rows.append(
+            (
+                Cell(text=arm.name, note=arm.change or unchanged, class_="arm", order=arm.name),
+                Cell(
+                    text=figures.number(effect.value, sign=True) if effect else "–",
+                    note=figures.span(effect, sign=True),
+                    order=effect.value if effect else None,
+                    class_="number",
+                ),
+                Cell(
+                    text=verdict_words(arm, view.rule.mode),
+                    note=said,
+                    order=arm.verdict or "",
+                    class_=f"verdict {arm.verdict or 'none'}",
+                    verdict=arm.verdict or "",
+                ),
+                Cell(text=percent(arm.confidence), order=arm.confidence, class_="number"),
+                Cell(
+                    text=score, note=figures.span(arm.mean), order=arm.mean.value if arm.mean else None, class_="number"
+                ),
+                Cell(text=f"{arm.done}/{arm.planned}", note=lost, order=arm.done, class_="number"),
+                *(
+                    Cell(text=cost_words(kind, arm, control), order=getattr(arm.cost, kind), class_="number cost")
+                    for kind in ("seconds", "memory", "flops")
+                ),
+            )
+        )
+    unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
+    columns = ("Arm", f"Effect{unit}", "Verdict", "Confidence", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
+    caption = (
+        f"Effect: arm minus control, with the interval valid over all looks and arms. {view.metric.name}: mean with "
+        "its 95% interval over seeds. Time, memory and FLOPs: the control's own, then each arm relative to it."
+    )
+    return TableSection(
+        title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
+    )
+
+
+def cost_words(kind: str, arm: ArmView, control: ArmView | None) -> str:
+    """Write a cost (a name of `COSTS`): the control's own in its unit, an arm's as a ratio to the control's."""
+    if control is not None and not arm.is_control:
+        return ratio(getattr(arm.cost.ratios(control.cost), kind))
+    value = getattr(arm.cost, kind)
+    if kind == "seconds":
+        return duration(value)
+    return quantity(value, "B", 1024) if kind == "memory" else quantity(value)
+
+
+def cost_bars(view: StudyView) -> GridSection | None:
+    """Return the costs relative to the control, one panel a kind of cost that was measured; None if none was."""
+    control = view.control
+    if control is None or not view.treatments:
+        return None
+    titles = ("Time of a run", "Peak memory", "FLOPs of a forward pass", "Parameters")
+    panels = []
+    for kind, title in zip(COSTS, titles, strict=True):
+        base = getattr(control.cost, kind)
+        if not base:
+            continue
+        rows = []
+        for arm in view.arms:
+            value = getattr(arm.cost, kind)
+            words = "not measured" if value is None else cost_words(kind, arm, control)
+            rows.append(Bar(arm.name, None if value is None else value / base, words, reference=arm.is_control))
+        panels.append(Panel(title=title, drawing=bars(title, rows, ident=f"cost-{kind}", unchanged=1.0)))
+    if not panels:
+        return None
+    caption = "The line marks the control's cost. FLOPs: multiply-adds, each counted once."
+    return GridSection(title="Cost", ident="cost", groups=(("", tuple(panels)),), caption=caption, class_="fine")
+
+
+def study_curves(view: StudyView) -> GridSection:
+    """Return a study's learning curves, the control behind every arm, each arm under its verdict."""
+    verdicts = {arm.name: (arm.verdict, verdict_words(arm, view.rule.mode)) for arm in view.arms}
+    return learning_curves(view.curves, view.control.name if view.control else None, verdicts)
+
+
+def learning_curves(
+    curves: tuple[CurveView, ...],
+    reference: str | None,
+    verdicts: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
+) -> GridSection:
+    """Return learning curves, one panel an arm and quantity.
+
+    Args:
+        curves: the quantities.
+        reference: the arm that comes first and is drawn behind every other; None to draw each alone.
+        verdicts: verdict and its words by arm, shown in the panels' headings.
+    """
+    panels = sum(len(curve.arms) for curve in curves)
+    points = max(16, min(60, 1800 // max(panels, 1)))
+    groups = []
+    for number, curve in enumerate(curves):
+        behind = next((arm for arm in curve.arms if arm.arm == reference), None)
+        drawn: list[Panel] = []
+        for place, arm in enumerate(sorted(curve.arms, key=lambda arm: arm.arm != reference)):
+            verdict, words = verdicts.get(arm.arm, (None, ""))
+            other = None if arm is behind else behind
+            ident = f"curve-{number}-{place}"
+            drawing = panel(curve, arm, other, ident=ident, points=points, seeds=panels <= MANY_PANELS)
+            drawn.append(Panel(title=arm.arm, drawing=drawing, verdict=verdict, words=words))
+        groups.append((curve.name, tuple(drawn)))
+    grey = f", {reference} behind it in grey" if reference else ""
+    caption = (
+        f"Line: mean over seeds. Band: smallest to largest seed{grey}. A cross marks where a run stopped being finite; "
+        "such a run is not in the mean. The vertical axis shows the values of the second half of training."
+    )
+    return GridSection(title="Learning curves", ident="curves", groups=tuple(groups), caption=caption)
+
+
+def runs_table(runs: tuple[RunView, ...], title: str = "Runs") -> TableSection:
+    """Return a table of runs; a long one is folded."""
+    rows = []
+    for run in runs:
+        scores = ", ".join(f"{name} {value:.6g}" for name, value in run.scores)
+        cells = (
+            Cell(text=run.id, link=_local(run.link), class_="code", order=run.id),
+            Cell(text=run.arm or run.recipe, order=run.arm or run.recipe),
+            Cell(text=str(run.seed), order=run.seed, class_="number"),
+            Cell(text=run.state, note=run.error, order=run.state, class_="diverged" if run.state == "diverged" else ""),
+            Cell(text=str(run.attempt), order=run.attempt, class_="number"),
+            Cell(text=duration(run.seconds), order=run.seconds, class_="number"),
+            Cell(text=scores, class_="number"),
+            Cell(text=run.environment[:8], class_="code"),
+        )
+        rows.append(cells)
+    columns = ("Run", "Arm", "Seed", "State", "Attempt", "Time", "Scores", "Environment")
+    caption = f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
+    return TableSection(
+        title=title, ident="runs", columns=columns, rows=tuple(rows), caption=caption, folded=len(runs) > 8
+    )
+
+
+def _local(link: str) -> str:
+    """The link if it leads to a place beside the page, else nothing: a link in an imported study may hold anything."""
+    return "" if ":" in link or link.startswith(("/", "\\")) else link

@@ -1,0 +1,229 @@
+"""Studies and runs in the terminal: rich renderables, with a plain form for files and pipes.
+
+`plain=True` leaves out colour and uses only letters and signs of ASCII in what this room adds, so that a log can be
+read anywhere. Names from users are shown as text, never read as markup or terminal codes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ablata.reports.console import Fitted, form, text
+from ablata.reports.figures import Figures, clean, clip, duration, percent
+from ablata.reports.study import cost_words
+from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json
+from ablata.reports.words import SIGNS, answer, plan_words, rule_words, verdict_words
+
+STYLES = {
+    "better": "bold cyan",
+    "worse": "bold red",
+    "equivalent": "bold blue",
+    "undecided": "yellow",
+    "unstable": "bold magenta",
+}
+PLAIN_SIGNS = {"better": "+", "worse": "-", "equivalent": "=", "undecided": "?", "unstable": "!"}
+
+
+def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
+    """Return the whole report: question, answer, verdict table, forest lines, rule and what the study can find."""
+    parts: list[RenderableType] = [
+        Text(clean(view.question or view.name), style="" if plain else "bold"),
+        answer_text(view, plain=plain),
+        Text(),
+        verdict_table(view, plain=plain),
+    ]
+    if progress := progress_words(view):
+        parts.append(text(progress, plain, "dim"))
+    if any(arm.effect for arm in view.treatments):
+        parts += [Text(), forest_lines(view, plain=plain)]
+    for block in ((f"Rule: {rule_words(view)}.", plan_words(view)), _warnings(view)):
+        if any(block):
+            parts += [Text(), *(text(words, plain, "dim") for words in block if words)]
+    return Group(*parts)
+
+
+def answer_text(view: StudyView, *, plain: bool = False) -> Text:
+    """Return the one-sentence answer with the arms' names in bold."""
+    said = Text()
+    for piece in answer(view, _figures(view, plain)):
+        said.append(form(piece.text, plain), style="bold" if piece.strong and not plain else "")
+    return said
+
+
+def verdict_table(view: StudyView, *, plain: bool = False) -> Fitted:
+    """Return the table of arms; also what a running study shows live. A narrow console gets fewer columns.
+
+    Args:
+        view: the study as it stands.
+        plain: without colour and frame.
+    """
+    wide = ("arm", "seeds", "mean", "effect", "interval", "verdict", "confidence", "seconds", "memory")
+    without: tuple[set[str], ...] = (set(), {"memory"}, {"memory", "seconds"}, {"memory", "seconds", "confidence"})
+    choices = (*without, {*without[-1], "mean"}, {*without[-1], "mean", "interval"})
+    return Fitted([_arms([name for name in wide if name not in gone], view, plain) for gone in choices])
+
+
+def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
+    """The verdict table with the columns given."""
+    figures = _figures(view, plain)
+    unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
+    heads = {"mean": view.metric.name, "effect": f"effect{unit}", "seconds": "time"}
+    table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
+    for name in columns:
+        head = text(heads.get(name, name), plain)
+        table.add_column(
+            head, justify="left" if name in ("arm", "verdict", "interval") else "right", no_wrap=name != "arm"
+        )
+    for arm in view.arms:
+        cells: dict[str, str | Text] = {
+            "arm": Text(form(arm.name, plain), style="" if plain else "bold"),
+            "seeds": f"{arm.done}/{arm.planned}" + (f", {arm.diverged} diverged" if arm.diverged else ""),
+            "mean": figures.score(arm.mean.value) if arm.mean else "–",
+            "effect": figures.number(arm.effect.value, sign=True) if arm.effect else "–",
+            "interval": figures.span(arm.effect, sign=True),
+            "verdict": _verdict(arm, view.rule.mode, plain),
+            "confidence": percent(arm.confidence),
+            "seconds": cost_words("seconds", arm, view.control),
+            "memory": cost_words("memory", arm, view.control),
+        }
+        row = (cells[name] for name in columns)
+        table.add_row(*(cell if isinstance(cell, Text) else text(cell, plain) for cell in row))
+    return table
+
+
+def progress_words(view: StudyView) -> str | None:
+    """Say how far a study is, and how long it may still take; None if it is finished or has no runs."""
+    progress = view.progress
+    if view.finished or not progress.planned:
+        return None
+    left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+    running = f", {progress.running} running" if progress.running else ""
+    return f"{progress.done} of {progress.planned} runs done{running}{left}"
+
+
+def forest_lines(view: StudyView, width: int = 48, *, plain: bool = False) -> Text:
+    """Draw one line an arm: the interval as a stroke, the effect as its verdict's sign, the margin as brackets.
+
+    Args:
+        view: the study.
+        width: columns of the plot, without the names.
+        plain: without colour, in ASCII.
+    """
+    arms = [arm for arm in view.treatments if arm.effect and math.isfinite(arm.effect.value)]
+    values = [value for arm in arms if arm.effect for value in (arm.effect.value, arm.effect.low, arm.effect.high)]
+    ends = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    reach = max([*ends, 1.25 * view.margin]) or 1.0
+    room = min(max((len(arm.name) for arm in arms), default=0), 28)
+    lines = Text(no_wrap=True)
+    for arm in arms:
+        assert arm.effect is not None
+        lines.append(form(clip(clean(arm.name), room), plain).ljust(room + 2))
+        _draw(lines, arm, reach, view.margin, width, plain)
+        lines.append("\n")
+    figures = _figures(view, plain)
+    left, middle, right = figures.number(-reach, sign=True), "0", figures.number(reach, sign=True)
+    half = width // 2
+    lines.append(
+        " " * (room + 2) + left.ljust(half) + middle + right.rjust(width - half - 1), style="" if plain else "dim"
+    )
+    return lines
+
+
+def _draw(lines: Text, arm: ArmView, reach: float, margin: float, width: int, plain: bool) -> None:
+    """Append one arm's line of `width` columns, zero in the middle."""
+    assert arm.effect is not None
+    half = width // 2
+
+    def column(value: float) -> int:
+        return min(max(half + round(value / reach * (width - half - 1)), 0), width - 1)
+
+    stroke, zero, bars = ("-", "|", "[]") if plain else ("─", "│", "╎╎")
+    line = [" "] * width
+    style = ["dim"] * width
+    line[column(-margin)], line[half], line[column(margin)] = bars[0], zero, bars[1]
+    if arm.effect.low is not None and arm.effect.high is not None:
+        for place in range(column(arm.effect.low), column(arm.effect.high) + 1):
+            line[place], style[place] = stroke, STYLES.get(arm.verdict or "", "")
+    at = column(arm.effect.value)
+    signs = PLAIN_SIGNS if plain else SIGNS
+    line[at], style[at] = signs.get(arm.verdict or "", "o"), STYLES.get(arm.verdict or "", "")
+    for colour, group in groupby(zip(style, line, strict=True), key=itemgetter(0)):
+        lines.append("".join(letter for _, letter in group), style="" if plain else colour)
+
+
+def runs_table(runs: Sequence[RunView], *, plain: bool = False) -> Table:
+    """Return a table of runs."""
+    table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
+    for name in ("run", "recipe", "seed", "state", "attempt", "time", "scores"):
+        table.add_column(name, justify="right" if name in ("seed", "attempt", "time") else "left", overflow="fold")
+    styles = {
+        "completed": "green",
+        "running": "cyan",
+        "failed": "red",
+        "diverged": "magenta",
+        "waiting": "dim",
+        "cancelled": "dim",
+    }
+    for run in runs:
+        scores = ", ".join(f"{name} {value:.6g}" for name, value in run.scores) or run.error
+        row = (run.id, run.recipe or run.arm, str(run.seed), run.state, str(run.attempt), duration(run.seconds), scores)
+        cells = [text(cell, plain) for cell in row]
+        cells[3].stylize("" if plain else styles.get(run.state, ""))
+        table.add_row(*cells)
+    return table
+
+
+def runs_json(runs: Sequence[RunView]) -> list[dict[str, Any]]:
+    """Return runs as a list of dicts for `--json`; scores are a dict by name."""
+    return [{**as_json(run), "scores": {name: as_json(value) for name, value in run.scores}} for run in runs]
+
+
+def compare_report(view: CompareView, *, plain: bool = False) -> RenderableType:
+    """Return two runs side by side: settings that differ, then scores."""
+    frame = None if plain else box.SIMPLE_HEAD
+    settings = Table(box=frame, pad_edge=False, header_style="" if plain else "dim")
+    scores = Table(box=frame, pad_edge=False, header_style="" if plain else "dim")
+    for table, first in ((settings, "setting"), (scores, "score")):
+        table.add_column(first, overflow="fold")
+        for run in (view.first, view.second):
+            table.add_column(text(run.id, plain), justify="left" if table is settings else "right", overflow="fold")
+    scores.add_column("difference", justify="right")
+    for change in view.changes:
+        settings.add_row(*(text(cell, plain) for cell in (change.key, change.old, change.new)))
+    for pair in view.scores:
+        values = [*(_number(value) for value in (pair.first, pair.second)), _number(pair.difference, "+")]
+        scores.add_row(text(pair.name, plain), *(text(value, plain) for value in values))
+    same = text("The two recipes are the same.", plain)
+    notes = [text(note, plain, "yellow") for note in view.notes]
+    return Group(*notes, settings if view.changes else same, Text(), scores)
+
+
+def _verdict(arm: ArmView, mode: str, plain: bool) -> Text:
+    words = verdict_words(arm, mode)
+    if arm.verdict is None:
+        return Text(words, style="" if plain else "dim")
+    sign = (PLAIN_SIGNS if plain else SIGNS)[arm.verdict]
+    return Text(f"{sign} {words}", style="" if plain else STYLES[arm.verdict])
+
+
+def _warnings(view: StudyView) -> tuple[str, ...]:
+    notes = tuple(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes)
+    classes = len(view.environments)
+    return notes if classes < 2 else (*notes, f"The runs were made on {classes} different environment classes.")
+
+
+def _figures(view: StudyView, plain: bool) -> Figures:
+    return Figures.of(view, minus="-" if plain else "−")
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.6g}"
