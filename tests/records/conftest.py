@@ -71,10 +71,11 @@ def fresh_address(request: pytest.FixtureRequest) -> Callable[[str], str]:
     def create(name: str) -> str:
         import psycopg
 
-        database = f"{name}_{os.urandom(4).hex()}"
+        # A schema of its own, which is far quicker to make than a database.
+        schema = f"{name}_{os.urandom(4).hex()}"
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {database}")
-        return f"{server}/{database}"
+            connection.execute(f"CREATE SCHEMA {schema}")
+        return f"{server}/postgres?options=-csearch_path%3D{schema}"
 
     return create
 

@@ -52,7 +52,11 @@ class Ledger:
             path = Path(str(url.database))
             refuse_network_file_system(path)
             make_folder(path.parent)
-        bring_to_head(self.database)
+        try:
+            bring_to_head(self.database)
+        except BaseException:
+            self.database.close()
+            raise
         self.runs = Runs(self.database, self.home)
         self.leases = Leases(self.database)
         self.metrics = Metrics(self.database)
