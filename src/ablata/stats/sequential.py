@@ -109,99 +109,118 @@ def _outcome(seeds: int, arm: ArmLook, *, rows: int) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Arm:
-    """The numbers of one arm at one look. `within` is the most pairs n the arm can reach, N without divergence."""
+    """The numbers of one arm at one look, and what they say before futility is asked about.
 
+    `within` is the most pairs n the arm can reach, N without divergence.
+    """
+
+    column: int
+    paired: bool
+    divergence: Divergence
     pairs: int
     within: int
     effect: float
     se: float
     dof: float
-    dof_gain: int
     p_difference: float
     p_equivalence: float
+    effect_size: float
+    bound: float | None
+    mean_verdict: Verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict.UNSTABLE if self.divergence.arm >= UNSTABLE_AT else self.mean_verdict
 
 
 def _decide(table: Table, rule: Rule, calibration: Calibration) -> Look:
     numbers = contrasts(table, rule)
-    arms = tuple(_decide_arm(column, table, numbers, rule, calibration) for column in table.open_arms)
+    found = [_arm(column, table, numbers, rule, calibration) for column in table.open_arms]
+    unsettled = sum(arm.verdict is Verdict.UNDECIDED for arm in found)
+    arms = tuple(_arm_look(arm, table.seeds, unsettled, rule, calibration) for arm in found)
     variance = numbers.residual.variance
     noise = None if variance is None else math.sqrt(variance)
     return Look(seeds=table.seeds, arms=arms, noise=noise, residual_df=numbers.residual.df)
 
 
-def _decide_arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration: Calibration) -> ArmLook:
-    arm = _arm(column, table, numbers, rule)
-    only_arm, only_control, both = table.divergences(column)
-    divergence = Divergence(arm=only_arm, control=only_control, both=both)
-    paired = not bool(table.unpaired[column])
-    bound = calibration.bound_at(arm.pairs, rule) if arm.pairs in rule.looks else None
-    mean_verdict = _mean_verdict(arm, bound, rule)
-    unstable = only_arm >= UNSTABLE_AT
-    futile = None if unstable or mean_verdict is not Verdict.UNDECIDED else _futility(arm, table, rule, calibration)
-    verdict = Verdict.UNSTABLE if unstable else mean_verdict
-    going_on = verdict is Verdict.UNDECIDED and futile is None and table.seeds < rule.seeds
-    p = arm.p_equivalence if mean_verdict is Verdict.EQUIVALENT else arm.p_difference
-    half = None if bound is None else t_quantile(1 - bound / 2, arm.dof) * arm.se
-    return ArmLook(
-        arm=column,
-        verdict=verdict,
-        open=going_on,
-        mean_verdict=mean_verdict,
-        pairs=arm.pairs,
-        effect=_known(arm.effect),
-        se=_known(arm.se),
-        dof=_known(arm.dof) if _known(arm.se) is not None else None,
-        p_difference=_known(arm.p_difference),
-        p_equivalence=_known(arm.p_equivalence),
-        bound=bound,
-        interval=None if half is None else (arm.effect - half, arm.effect + half),
-        confidence=None if bound is None else calibration.confidence(p, arm.pairs / rule.seeds),
-        effect_size=_known(float(numbers.effect_size[column - 1])),
-        paired=paired,
-        divergence=divergence,
-        reason=wording.reason(
-            verdict,
-            rule,
-            rows=table.seeds,
-            finished=arm.pairs,
-            divergence=divergence,
-            p=p,
-            bound=bound,
-            going_on=going_on,
-            futile=futile,
-        ),
-        notes=wording.notes(divergence, rule, paired=paired, decided=mean_verdict is not Verdict.UNDECIDED),
-    )
-
-
-def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule) -> _Arm:
+def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration: Calibration) -> _Arm:
     at = column - 1
-    pairs, paired = int(numbers.pairs[at]), not table.unpaired[column]
+    only_arm, only_control, both = table.divergences(column)
+    pairs, effect = int(numbers.pairs[at]), float(numbers.effect[at])
+    p_difference, p_equivalence = float(numbers.p_difference[at]), float(numbers.p_equivalence[at])
+    bound = calibration.bound_at(pairs, rule) if pairs in rule.looks else None
     return _Arm(
+        column=column,
+        paired=not bool(table.unpaired[column]),
+        divergence=Divergence(arm=only_arm, control=only_control, both=both),
         pairs=pairs,
         within=pairs + rule.seeds - table.seeds,
-        effect=float(numbers.effect[at]),
+        effect=effect,
         se=float(numbers.se[at]),
         dof=float(numbers.dof[at]),
-        dof_gain=len(table.open_arms) if paired else 2,
-        p_difference=float(numbers.p_difference[at]),
-        p_equivalence=float(numbers.p_equivalence[at]),
+        p_difference=p_difference,
+        p_equivalence=p_equivalence,
+        effect_size=float(numbers.effect_size[at]),
+        bound=bound,
+        mean_verdict=_mean_verdict(effect, p_difference, p_equivalence, bound, rule),
     )
 
 
-def _mean_verdict(arm: _Arm, bound: float | None, rule: Rule) -> Verdict:
+def _mean_verdict(effect: float, p_difference: float, p_equivalence: float, bound: float | None, rule: Rule) -> Verdict:
     if bound is None:
         return Verdict.UNDECIDED
-    if arm.p_equivalence < bound:
+    if p_equivalence < bound:
         return Verdict.EQUIVALENT
-    if arm.p_difference < bound:
-        return Verdict.BETTER if (arm.effect > 0) == rule.higher_is_better else Verdict.WORSE
+    if p_difference < bound:
+        return Verdict.BETTER if (effect > 0) == rule.higher_is_better else Verdict.WORSE
     return Verdict.UNDECIDED
 
 
-def _futility(arm: _Arm, table: Table, rule: Rule, calibration: Calibration) -> str | None:
-    """Why the arm can hardly be settled within N seeds, or None."""
-    if not rule.futility or not rule.looks or table.seeds >= rule.seeds:
+def _arm_look(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Calibration) -> ArmLook:
+    undecided = arm.verdict is Verdict.UNDECIDED
+    futile = _futility(arm, rows, unsettled, rule, calibration) if undecided else None
+    going_on = undecided and futile is None and rows < rule.seeds
+    p = arm.p_equivalence if arm.mean_verdict is Verdict.EQUIVALENT else arm.p_difference
+    half = None if arm.bound is None else t_quantile(1 - arm.bound / 2, arm.dof) * arm.se
+    return ArmLook(
+        arm=arm.column,
+        verdict=arm.verdict,
+        open=going_on,
+        mean_verdict=arm.mean_verdict,
+        pairs=arm.pairs,
+        effect=_known(arm.effect),
+        se=_known(arm.se),
+        dof=None if math.isnan(arm.se) else arm.dof,
+        p_difference=_known(arm.p_difference),
+        p_equivalence=_known(arm.p_equivalence),
+        bound=arm.bound,
+        interval=None if half is None else (arm.effect - half, arm.effect + half),
+        confidence=None if arm.bound is None else calibration.confidence(p, arm.pairs / rule.seeds),
+        effect_size=_known(arm.effect_size),
+        paired=arm.paired,
+        divergence=arm.divergence,
+        reason=wording.reason(
+            arm.verdict,
+            rule,
+            rows=rows,
+            finished=arm.pairs,
+            divergence=arm.divergence,
+            p=p,
+            bound=arm.bound,
+            going_on=going_on,
+            futile=futile,
+        ),
+        notes=wording.notes(arm.divergence, rule, paired=arm.paired, decided=arm.mean_verdict is not Verdict.UNDECIDED),
+    )
+
+
+def _futility(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Calibration) -> str | None:
+    """Why the arm can hardly be settled within N seeds, or None.
+
+    Each seed to come adds a degree of freedom for every arm that is still unsettled after this look; for an unpaired
+    arm its own and the control's.
+    """
+    if not rule.futility or not rule.looks or rows >= rule.seeds:
         return None
     if arm.within < rule.first_look:
         return f"divergence leaves at most {wording.pairs(arm.within)}, and a look needs {rule.first_look}"
@@ -211,7 +230,7 @@ def _futility(arm: _Arm, table: Table, rule: Rule, calibration: Calibration) -> 
     share = arm.pairs / arm.within
     se_end = arm.se * math.sqrt(share)
     drift = FUTILITY_Z * arm.se * math.sqrt(1 - share)
-    dof = arm.dof + (arm.within - arm.pairs) * arm.dof_gain
+    dof = arm.dof + (arm.within - arm.pairs) * (unsettled if arm.paired else 2)
     to_differ = t_quantile(1 - bound / 2, dof) * se_end
     to_equal = rule.margin - t_quantile(1 - bound, dof) * se_end
     farthest, nearest = abs(arm.effect) + drift, max(abs(arm.effect) - drift, 0.0)
