@@ -15,7 +15,7 @@ from ablata.base.errors import DataError
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.augment import Augment
 from ablata.data.cache import combined
-from ablata.data.decode import Interpolation
+from ablata.data.crop import Interpolation
 from ablata.data.memory import MemoryImages, Store
 from ablata.data.parquet_files import Columns, Decoded, read_files
 from ablata.data.roots import find_root

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from ablata.base.errors import DataError, listing
 from ablata.data.cache import combined, file_digest, load_array, stored_arrays
-from ablata.data.decode import Interpolation, backend_name, open_image, resize_and_centre, to_rgb
+from ablata.data.crop import Interpolation, backend_name, resize_and_centre
+from ablata.data.decode import open_image, to_rgb
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -103,7 +104,7 @@ def _decode(draft: Path, files: list[Path], columns: Columns) -> dict[str, objec
     if images is None:
         raise DataError("A data set must hold images", found=f"no rows in {listing(map(str, files))}")
     images.flush()
-    return {"classes": classes, "backend": backend_name(columns.interpolation if columns.size else None)}
+    return {"classes": classes, "backend": backend_name("pil", columns.interpolation if columns.size else None)}
 
 
 def _open(file: Path) -> pq.ParquetFile:
@@ -180,5 +181,5 @@ def _pixels(content: bytes | None, where: str, columns: Columns) -> np.ndarray:
         raise DataError("Every row must hold an encoded image", found=f"{where}: {type(content).__name__}")
     image = to_rgb(open_image(content, where), where)
     if columns.size:
-        image = resize_and_centre(image, columns.size, (columns.size, columns.size), columns.interpolation)
+        return resize_and_centre(image, columns.size, columns.size, "pil", columns.interpolation).transpose(2, 0, 1)
     return np.asarray(image).transpose(2, 0, 1)

@@ -1,0 +1,143 @@
+"""Cutting and resizing decoded images, with the filter that made them on record.
+
+PIL and torch filter when they make an image smaller (antialias); OpenCV's linear and cubic do not, and the difference
+is worth up to half a point of accuracy. Whichever is chosen is kept with every checkpoint.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch.nn import functional
+
+Backend = Literal["torch", "pil", "opencv"]
+Interpolation = Literal["bilinear", "bicubic"]
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels, half open."""
+
+_PIL = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_OPENCV = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+_TRIES = 10
+
+
+def backend_name(backend: Backend, interpolation: str | None, reduced: bool = False) -> str:
+    """Name what decodes and resizes: `pil 13.0`, `torch 2.6 bilinear antialias`, `reduced` where JPEGs shrink early."""
+    version = {"pil": PIL.__version__, "torch": torch.__version__, "opencv": cv2.__version__}[backend]
+    words = [f"{backend} {'.'.join(version.split('.')[:2])}"]
+    if interpolation:
+        words += [interpolation, "no-antialias" if backend == "opencv" else "antialias"]
+    return " ".join([*words, *(["reduced"] if reduced else [])])
+
+
+def resize(
+    image: Image.Image | np.ndarray, size: tuple[int, int], backend: Backend, interpolation: Interpolation
+) -> np.ndarray:
+    """Resize an RGB image.
+
+    Args:
+        image: uint8 [H, W, 3], or a PIL image for the PIL backend.
+        size: height and width of the result.
+        backend: `pil`; `torch`, the same filter in integers, at most one grey level off; `opencv`, no antialias.
+        interpolation: the filter.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    height, width = size
+    if backend == "pil":
+        picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), _PIL[interpolation]))
+    pixels = np.asarray(image)
+    if pixels.shape[:2] == size:
+        return pixels
+    if backend == "opencv":
+        return cv2.resize(pixels, (width, height), interpolation=_OPENCV[interpolation])
+    planes = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    resized = functional.interpolate(planes, (height, width), mode=interpolation, antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+def crop(image: Image.Image | np.ndarray, box: Box) -> Image.Image | np.ndarray:
+    """Cut a box, which lies inside the image, out of it."""
+    if isinstance(image, Image.Image):
+        return image.crop(box)
+    left, top, right, bottom = box
+    return image[top:bottom, left:right]
+
+
+def resize_and_centre(
+    image: Image.Image | np.ndarray, short: int, size: int, backend: Backend, interpolation: Interpolation
+) -> np.ndarray:
+    """Resize the shorter side to `short` and cut the central square of `size` pixels, as torchvision does.
+
+    The longer side becomes `int(short * long / shorter)`; `short` is at least `size`. Returns uint8 [size, size, 3].
+    """
+    high, wide = _scaled(image_size(image), short)
+    left, top = round((wide - size) / 2), round((high - size) / 2)
+    return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
+
+
+def resize_and_place(
+    image: Image.Image | np.ndarray,
+    short: int,
+    size: int,
+    backend: Backend,
+    interpolation: Interpolation,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Resize the shorter side to `short` and cut a square of `size` pixels at a random place: uint8 [size, size, 3]."""
+    high, wide = _scaled(image_size(image), short)
+    top, left = random.integers(0, high - size + 1), random.integers(0, wide - size + 1)
+    return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
+
+
+def _scaled(size: tuple[int, int], short: int) -> tuple[int, int]:
+    height, width = size
+    return (int(short * height / width), short) if width <= height else (short, int(short * width / height))
+
+
+def image_size(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    """Return height and width."""
+    if isinstance(image, Image.Image):
+        return image.height, image.width
+    return image.shape[0], image.shape[1]
+
+
+def draw_box(
+    random: np.random.Generator, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
+) -> Box:
+    """Draw the box of a random resized crop (Szegedy et al. 2015, arXiv 1409.4842, section 6; as torchvision has it).
+
+    Args:
+        random: drawn from.
+        size: height and width of the image.
+        scale: lowest and highest share of the area, uniform.
+        ratio: lowest and highest width / height, uniform in the logarithm.
+
+    Returns:
+        A box inside the image; after ten boxes that do not fit, the largest central one with an allowed ratio.
+    """
+    height, width = size
+    low, high = np.log(ratio[0]), np.log(ratio[1])
+    for area, shape, across, down in random.random((_TRIES, 4)):
+        target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
+        aspect = np.exp(low + (high - low) * shape)
+        wide, tall = round(float(np.sqrt(target * aspect))), round(float(np.sqrt(target / aspect)))
+        if 0 < wide <= width and 0 < tall <= height:
+            left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
+            return left, top, left + wide, top + tall
+    wide = min(width, max(1, round(height * ratio[1])))
+    tall = min(height, max(1, round(width / ratio[0])))
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return left, top, left + wide, top + tall
+
+
+def shrink_factor(box: Box, size: int) -> int:
+    """Return the largest of 1, 2, 4, 8 by which a JPEG can shrink while the box keeps at least `size` pixels a side."""
+    shorter = min(box[2] - box[0], box[3] - box[1])
+    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or shorter >= factor * size)

@@ -1,0 +1,120 @@
+"""Image files read by worker processes, which hand over whole batches of 8-bit pixels.
+
+Random numbers belong to a sample of an epoch, not to a worker: results do not depend on how many workers there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ablata.base.errors import DataError
+from ablata.base.seeds import derive
+from ablata.data.source import Pick
+
+_MOST_WORKERS = 8
+
+
+class Cut(Protocol):
+    """Turns an image file into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
+
+    def __call__(self, file: Path, random: np.random.Generator | None) -> np.ndarray:
+        """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
+
+
+def worker_count(workers: int | None) -> int:
+    """Return the number of worker processes: as set, or one a core this process may use, at most 8."""
+    if workers is not None:
+        return workers
+    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+class _Failure:
+    """A data error on its way out of a worker, where an exception would arrive as a traceback."""
+
+    def __init__(self, error: DataError) -> None:
+        self.must, self.found, self.do = error.must, error.found, error.do
+
+    def error(self) -> DataError:
+        return DataError(self.must, found=self.found, do=self.do)
+
+
+class _Pictures(Dataset[Tensor | _Failure]):
+    """Image files of which a whole batch is read at a time."""
+
+    def __init__(self, files: Sequence[Path], cut: Cut, seed: int) -> None:
+        self.files, self.cut, self.seed = files, cut, seed
+
+    def __getitem__(self, pick: Pick) -> Tensor | _Failure:
+        """Return uint8 [b, 3, H, W] (stored channels last)."""
+        batch: np.ndarray | None = None
+        for row, index in enumerate(pick.index):
+            random = None
+            if pick.epoch is not None:
+                random = np.random.default_rng(derive(self.seed, "augment", pick.epoch, int(index), 0))
+            try:
+                pixels = self.cut(self.files[index], random)
+            except DataError as error:
+                return _Failure(error)
+            if batch is None:
+                batch = np.empty((len(pick.index), *pixels.shape), dtype=np.uint8)
+            batch[row] = pixels
+        return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+
+class _Stream(Sampler[Pick]):
+    """The picks to be read next, set anew for each pass so that the workers can live on."""
+
+    def __init__(self) -> None:
+        self.picks: Iterable[Pick] = ()
+
+    def __iter__(self) -> Iterator[Pick]:
+        return iter(self.picks)
+
+
+class FileReader:
+    """Reads image files in worker processes, which start at the first pass and stay for the next ones.
+
+    Args:
+        files: the files of a source, by row number.
+        cut: decodes and crops one file.
+        seed: the run's seed, for random crops.
+        workers: number of processes; 0 reads in this one.
+        pinned: put batches into pinned memory, from which copies to a GPU run in the background.
+    """
+
+    def __init__(self, files: Sequence[Path], cut: Cut, seed: int, workers: int, pinned: bool) -> None:
+        self._stream = _Stream()
+        self._loader: DataLoader[Tensor | _Failure] = DataLoader(
+            _Pictures(files, cut, seed),
+            sampler=self._stream,
+            batch_size=None,
+            collate_fn=_as_is,
+            num_workers=workers,
+            pin_memory=pinned,
+            persistent_workers=workers > 0,
+            prefetch_factor=2 if workers else None,
+        )
+
+    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
+        """Yield uint8 [b, 3, H, W] for each pick, in order.
+
+        Raises:
+            DataError: a file cannot be read; names it.
+        """
+        self._stream.picks = picks
+        for images in self._loader:
+            if isinstance(images, _Failure):
+                raise images.error()
+            yield images
+
+
+def _as_is(item: Any) -> Any:
+    return item
