@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_t
 
 from ablata.stats import Calibration, History, Rule, calibrate, calibration_key
+from ablata.stats.contrasts import t_quantile
 
 PUBLISHED = {
     (1, 5): (0.0293, 0.1310),
@@ -114,3 +116,14 @@ def test_a_single_look_of_one_arm_without_prior_and_with_equal_noise_needs_no_co
     monkeypatch.setattr("ablata.stats.calibration.LOG_SPREAD", 0.0)
     ours = calibrate(1, Rule(margin=1, seeds=4, first_look=4, prior_df=0))
     assert ours.bound == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / ours.studies))
+
+
+def test_a_single_look_with_a_shared_variance_and_equal_noise_has_dunnetts_critical_value(monkeypatch):
+    monkeypatch.setattr("ablata.stats.calibration.LOG_SPREAD", 0.0)
+    ours = calibrate(5, Rule(margin=1, first_look=5, prior_df=1e9))
+    critical = t_quantile(1 - ours.bound / 2, 20)
+    correlation = np.full((5, 5), 0.5) + 0.5 * np.eye(5)
+    joint = multivariate_t(shape=correlation, df=20, seed=0)
+    coverage = joint.cdf(np.full(5, critical), lower_limit=np.full(5, -critical))
+    assert coverage == pytest.approx(0.95, abs=3 * math.sqrt(0.05 * 0.95 / ours.studies) + 0.001)
+    assert critical == pytest.approx(2.73, abs=0.05)

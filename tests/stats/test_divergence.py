@@ -37,6 +37,7 @@ def test_one_divergence_is_counted_and_the_mean_rests_on_the_seeds_where_both_fi
     scores = study()
     arm = look(scores, RULE, CALIBRATION, diverged=marked((1, 1))).arms[0]
     assert arm.verdict == "better"
+    assert arm.reason.startswith("better at 5 seeds, 4 finished pairs: p ")
     assert (arm.pairs, arm.divergence.arm) == (4, 1)
     kept = [0, 2, 3, 4]
     assert arm.effect == pytest.approx((scores[kept, 1] - scores[kept, 0]).mean())

@@ -93,6 +93,31 @@ def test_a_noise_history_adds_no_false_verdicts():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_diverged_runs_add_no_false_verdicts_on_the_means(share):
+    rule, effects = Rule(margin=0.3), [0.0] * 5
+    rng, calibration, wrong = np.random.default_rng(1), calibrate(5, rule), 0
+    for _ in range(1_000):
+        scores = draw_scores(effects, seeds=5, noise=0.2165, rng=rng)
+        found = replay(scores, rule, calibration, diverged=rng.random(scores.shape) < share)
+        wrong += any(outcome.last.mean_verdict in ("better", "worse") for outcome in found.outcomes)
+    assert wrong / 1_000 <= highest(0.05, 1_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [0.0, 0.25])
+def test_unpaired_arms_add_no_false_verdicts(shared):
+    rule, effects = Rule(margin=0.3), [0.0] * 5
+    rng, calibration, wrong = np.random.default_rng(2), calibrate(5, rule), 0
+    for _ in range(1_000):
+        scores = draw_scores(effects, seeds=5, noise=0.2165, shared=shared, rng=rng)
+        scores[:, 1:] += rng.standard_normal((5, 1)) * shared
+        found = replay(scores, rule, calibration, unpaired=np.ones((5, 5), dtype=bool))
+        wrong += any(outcome.verdict in ("better", "worse") for outcome in found.outcomes)
+    assert wrong / 1_000 <= highest(0.05, 1_000)
+
+
+@pytest.mark.slow
 def test_the_planned_effect_is_found_in_about_four_of_five_studies():
     rule = Rule(margin=0.1, futility=False)
     for arms in (1, 5, 10):

@@ -75,14 +75,20 @@ def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
 
 
 def test_futility_compares_the_likely_effects_with_what_the_last_look_needs():
-    scores, rule = quiet([0.15], noise=0.25, number=1)[:3], RULE
-    calibration = calibrate(1, rule)
-    arm = look(scores, rule, calibration).arms[0]
-    c, se_end = calibration.bound, arm.se * (3 / 5) ** 0.5
-    drift, dof = 1.28 * arm.se * (1 - 3 / 5) ** 0.5, arm.dof + 2
-    differs = abs(arm.effect) + drift < t.ppf(1 - c / 2, dof) * se_end
-    equals = t.ppf(1 - c, dof) * se_end + max(abs(arm.effect) - drift, 0) > rule.margin
-    assert (differs and equals) == (not arm.open)
+    calibration, seen = calibrate(3, RULE), set()
+    for number in range(60):
+        found = look(quiet([0.15, 0.3, 0.8], noise=0.15, number=number)[:3], RULE, calibration)
+        unsettled = sum(arm.verdict == "undecided" for arm in found.arms)
+        for arm in found.arms:
+            if arm.verdict != "undecided":
+                continue
+            se_end, drift, dof = arm.se * 0.6**0.5, 1.28 * arm.se * 0.4**0.5, arm.dof + 2 * unsettled
+            c, effect = calibration.bound, abs(arm.effect)
+            differs = effect + drift < t.ppf(1 - c / 2, dof) * se_end
+            equals = t.ppf(1 - c, dof) * se_end + max(effect - drift, 0) > RULE.margin
+            assert (differs and equals) == (not arm.open)
+            seen.add((unsettled, arm.open))
+    assert {(2, True), (2, False), (3, True), (3, False)} <= seen
 
 
 def test_the_interval_excludes_zero_exactly_when_the_difference_is_below_the_bound():

@@ -44,7 +44,8 @@ def reason(
     if verdict is Verdict.UNSTABLE:
         return f"unstable after {seeds(rows)}: the arm diverged at {divergence.arm} where the control finished"
     if verdict is not Verdict.UNDECIDED:
-        return f"{verdict_words(verdict, rule)} at {seeds(finished)}: p {p:.2g} < bound {bound:.2g}"
+        where = seeds(rows) if finished == rows else f"{seeds(rows)}, {pairs(finished)}"
+        return f"{verdict_words(verdict, rule)} at {where}: p {p:.2g} < bound {bound:.2g}"
     if futile is not None:
         return f"cannot be settled within {seeds(rule.seeds)}: {futile}"
     if not rule.looks:
