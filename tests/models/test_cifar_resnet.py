@@ -1,0 +1,64 @@
+"""ResNet for small pictures: parameter counts of the literature, shortcuts, initialisation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from ablata.models.cifar_resnet import Block, CifarResNet, PadShortcut
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("depth", "count"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)]
+)
+def test_parameter_counts_are_those_of_the_paper(depth: int, count: int) -> None:
+    assert parameters(CifarResNet(depth=depth).build(10)) == count
+
+
+def test_option_b_adds_two_projections_and_preactivation_moves_the_norms() -> None:
+    plain = parameters(CifarResNet().build(10))
+    assert parameters(CifarResNet(shortcut="conv").build(10)) - plain == 16 * 32 + 64 + 32 * 64 + 128
+    # The norms come before the convolutions: those of the stem and of two wider stages go, a final one comes.
+    assert parameters(CifarResNet(preactivation=True).build(10)) - plain == -32 - 32 - 64 + 128
+
+
+def test_layers_with_weights_are_as_many_as_the_depth_says() -> None:
+    model = CifarResNet(depth=20).build(10)
+    assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules()) == 20
+
+
+def test_the_pad_shortcut_takes_every_second_pixel_between_zero_channels() -> None:
+    x = torch.randn(2, 4, 6, 6)
+    y = PadShortcut(4)(x)
+    assert torch.equal(y[:, 2:6], x[:, :, ::2, ::2])
+    assert not y[:, :2].any()
+    assert not y[:, 6:].any()
+
+
+def test_zero_gamma_makes_every_block_the_identity_at_the_start() -> None:
+    torch.manual_seed(0)
+    model = CifarResNet(depth=14, width=4, zero_gamma=True).build(10)
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    x = torch.rand(2, 4, 8, 8)
+    assert torch.equal(blocks[0](x), x)
+
+
+def test_convolutions_start_with_the_variance_of_he() -> None:
+    torch.manual_seed(0)
+    weight = CifarResNet(depth=8, width=64).build(10).stage3[0].conv2.weight
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 256)), rel=0.01)
+    assert abs(weight.mean().item()) < 1e-3
+
+
+@pytest.mark.parametrize("depth", [18, 21])
+def test_a_depth_that_is_not_six_n_plus_two_is_refused_with_its_neighbours(depth: int) -> None:
+    with pytest.raises(ValidationError, match="such as 14 or 20" if depth == 18 else "such as 20 or 26"):
+        CifarResNet(depth=depth)

@@ -1,0 +1,135 @@
+"""What every model must do, whatever its settings. A new model adds its settings to `CASES` and inherits the tests."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ablata.base.settings import expand, restore
+from ablata.models.cifar_resnet import CifarResNet
+from ablata.models.digits_net import DigitsNet
+
+CLASSES = 7
+CASES: list[tuple[Any, tuple[int, int, int]]] = [
+    (CifarResNet(depth=depth, width=4, preactivation=pre, shortcut=shortcut, zero_gamma=zero), (3, 32, 32))
+    for depth, pre, shortcut, zero in product((8, 14), (False, True), ("pad", "conv"), (False, True))
+]
+CASES += [
+    (DigitsNet(width=8, depth=depth, norm=norm, activation=activation, dropout=dropout), (1, 8, 8))
+    for depth, norm, activation, dropout in [
+        (1, "batch", "relu", 0.0),
+        (2, "group", "silu", 0.2),
+        (3, "none", "gelu", 0.0),
+        (2, "batch", "leaky_relu", 0.5),
+    ]
+]
+
+every_model = pytest.mark.parametrize(
+    ("settings", "picture"), CASES, ids=lambda value: "-".join(map(str, words(value)))
+)
+
+
+def words(value: Any) -> list[Any]:
+    return list(value if isinstance(value, tuple) else expand(value).values())
+
+
+def build(settings: Any, picture: tuple[int, int, int], seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return settings.build(CLASSES, picture[0])
+
+
+def pictures(picture: tuple[int, int, int], count: int = 4) -> Tensor:
+    return torch.randn(count, *picture, generator=torch.Generator().manual_seed(1))
+
+
+@every_model
+def test_outputs_are_named_tensors_with_features_and_logits(settings: Any, picture: tuple[int, int, int]) -> None:
+    outputs = build(settings, picture)(pictures(picture))
+    names = list(outputs)
+    assert (names[0], names[-2:]) == ("stem", ["features", "logits"])
+    assert names[1:-2] == [f"stage{number}" for number in range(1, len(names) - 2)]
+    assert outputs["logits"].shape == (4, CLASSES)
+    assert outputs["features"].shape == (4, outputs[names[-3]].shape[1])
+    sides = [outputs[name].shape[-1] for name in names[:-2]]
+    assert sides == sorted(sides, reverse=True)
+    assert sides[0] == picture[-1]
+    assert all(torch.isfinite(value).all() for value in outputs.values())
+
+
+@every_model
+def test_every_parameter_gets_a_gradient(settings: Any, picture: tuple[int, int, int]) -> None:
+    model = build(settings, picture)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.ones_(norm.weight)
+    labels = torch.arange(4) % CLASSES
+    nn.functional.cross_entropy(model(pictures(picture))["logits"], labels).backward()
+    without = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    assert without == []
+
+
+@every_model
+def test_the_seed_alone_decides_the_weights(settings: Any, picture: tuple[int, int, int]) -> None:
+    def weights(seed: int) -> Tensor:
+        return torch.cat([value.detach().flatten() for value in build(settings, picture, seed).parameters()])
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+@every_model
+def test_evaluation_is_repeatable_and_independent_of_the_batch(settings: Any, picture: tuple[int, int, int]) -> None:
+    model = build(settings, picture).eval()
+    x = pictures(picture)
+    with torch.no_grad():
+        whole = model(x)["logits"]
+        assert torch.equal(whole, model(x)["logits"])
+        torch.testing.assert_close(torch.cat([model(one[None])["logits"] for one in x]), whole, rtol=1e-4, atol=1e-5)
+
+
+@every_model
+def test_channels_last_gives_the_same_values(settings: Any, picture: tuple[int, int, int]) -> None:
+    model = build(settings, picture).eval()
+    x = pictures(picture)
+    with torch.no_grad():
+        expected = model(x)["logits"]
+        model.to(memory_format=torch.channels_last)
+        found = model(x.to(memory_format=torch.channels_last))["logits"]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_model
+def test_a_training_step_runs_under_bf16_autocast(settings: Any, picture: tuple[int, int, int]) -> None:
+    model = build(settings, picture)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(pictures(picture))["logits"]
+    logits.float().square().mean().backward()
+    assert logits.dtype == torch.bfloat16
+    assert all(value.grad is not None and value.grad.dtype == torch.float32 for value in model.parameters())
+
+
+@every_model
+def test_the_state_goes_into_a_fresh_model_and_the_settings_through_json(
+    settings: Any, picture: tuple[int, int, int]
+) -> None:
+    model = build(settings, picture)
+    model(pictures(picture))
+    again = restore(type(settings), expand(settings), source="test")
+    assert again == settings
+    other = build(again, picture, seed=5)
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        x = pictures(picture)
+        assert torch.equal(model.eval()(x)["logits"], other.eval()(x)["logits"])
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(type(settings) for settings, _ in CASES), ids=lambda kind: kind.__name__)
+def test_every_setting_has_a_help_text_and_every_file_a_legend(kind: type) -> None:
+    fields = {name: field for name, field in kind.model_fields.items() if name != "kind"}
+    assert [name for name, field in fields.items() if not field.description] == []
+    assert "Shapes:" in (inspect.getmodule(kind).__doc__ or "")
