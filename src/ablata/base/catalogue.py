@@ -60,9 +60,24 @@ def load(reference: str, package: str, what: str) -> Callable[[], Any]:
     Raises:
         SettingsError: there is no such name, file or function, or the file does not run.
     """
-    path, colon, name = reference.rpartition(":")
-    if colon or reference.endswith(".py"):
-        return _from_file(path or reference, name if colon else "", what)
+    entry = find(reference, package, what)
+    if entry is None:
+        path, colon, name = reference.rpartition(":")
+        return _from_file(path if colon else reference, name if colon else "", what)
+    return getattr(importlib.import_module(entry.module), entry.name)  # type: ignore[no-any-return]
+
+
+def find(reference: str, package: str, what: str) -> Entry | None:
+    """Look a reference up without importing anything.
+
+    Returns:
+        The entry, or None for a reference to a file.
+
+    Raises:
+        SettingsError: there is no such name; lists those there are.
+    """
+    if ":" in reference or reference.endswith(".py"):
+        return None
     known = {entry.name: entry for entry in entries(package)}
     if reference not in known:
         close = nearest(reference, known)
@@ -71,7 +86,7 @@ def load(reference: str, package: str, what: str) -> Callable[[], Any]:
             found=reference,
             do=f"did you mean {close}?" if close else None,
         )
-    return getattr(importlib.import_module(known[reference].module), reference)  # type: ignore[no-any-return]
+    return known[reference]
 
 
 def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:

@@ -7,6 +7,7 @@ its own parts (data, model, loss, protocols) in a subclass and says how it is bu
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,7 +16,7 @@ from ablata.base.settings import INCIDENTAL, Settings
 from ablata.engine.ema import Ema
 from ablata.engine.optimisers import AnyOptimiser, Sgd
 from ablata.engine.schedules import AnySchedule, Cosine
-from ablata.engine.task import Site, Task
+from ablata.engine.task import Metric, Site, Task
 
 
 class Train(Settings):
@@ -69,7 +70,7 @@ class Compute(Settings):
     """Compile the model with torch.compile: about a minute at the start, 10 to 20% faster steps afterwards."""
     sync_batch_norm: bool = True
     """With several processes, normalise over the whole batch and not over each process's share."""
-    device: Annotated[str, INCIDENTAL] = "auto"
+    device: str = "auto"
     """auto: the first CUDA device if there is one, else the processor. Or a torch device such as cuda:1."""
     threads: Annotated[int, Field(ge=1), INCIDENTAL] | None = None
     """Processor threads; null leaves torch's choice."""
@@ -103,4 +104,19 @@ class Recipe(Settings):
 
         Raises:
             UserError: the data or a combination of settings is wrong; raised before the first step.
+        """
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """Return the score by which the best checkpoint is chosen and arms are compared."""
+
+    @abstractmethod
+    def data_fingerprint(self, cache: Path) -> str:
+        """Return a hash of the data that is trained and scored on, splits included.
+
+        Args:
+            cache: where prepared data is kept between runs.
+
+        Raises:
+            DataError: the data is missing or damaged.
         """

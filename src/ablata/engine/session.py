@@ -163,13 +163,13 @@ class Session:
 
     def _watch_average(self) -> None:
         assert self.average is not None
-        distance = self.average.distance(self.model)
-        if self.average.warmed_up(self.step) and distance > 0.5:
+        distance = float(self.average.distance(self.model))
+        if self.average.settings.decay_at(self.step) == self.average.settings.decay and distance > 0.5:
             text = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}: not converged yet"
             self.reporter.event("warning", "average_departs", text)
 
     def _keep_best(self) -> None:
-        metric = self.task.metric
+        metric = self.recipe.metric()
         value = self.scores[metric.key]
         sign = 1 if metric.higher_is_better else -1
         if math.isfinite(value) and (self.best is None or sign * value > sign * self.best["value"]):
@@ -241,7 +241,7 @@ class Session:
         load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
         self.scaler.load_state_dict(facts["scaler"])
         if self.average is not None:
-            self.average.load_state(saved.groups["ema"])
+            self.average.load(saved.groups["ema"])
         self.task.load_state(saved.groups.get("task", {}))
         self.step = self.first_step = facts["step"]
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]

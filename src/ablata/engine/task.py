@@ -64,24 +64,18 @@ class Task(ABC):
     Attributes:
         model: the network, on its device.
         steps_per_epoch: optimiser steps in one pass over the training set.
-        metric: the score by which the best checkpoint is chosen and arms are compared.
         splits: the splits that are evaluated.
         protocols: the ways each split is scored.
     """
 
     model: nn.Module
     steps_per_epoch: int
-    metric: Metric
     splits: tuple[str, ...] = ("val",)
     protocols: tuple[str, ...] = ("plain",)
 
     @abstractmethod
     def contract(self) -> dict[str, Any]:
         """Return what a checkpoint promises: classes, ids, ignore label, protocols, image backend; JSON-safe."""
-
-    @abstractmethod
-    def data_fingerprint(self) -> str:
-        """Return a hash of the data that is trained and scored on."""
 
     @abstractmethod
     def example(self) -> Tensor:

@@ -27,16 +27,14 @@ class Outcome:
 
     Args:
         scores: of the last evaluation, by `split/protocol/name`.
-        cost: seconds, images_per_second, evaluation_seconds, peak_memory_bytes, parameters, multiply_adds, activations,
+        cost: seconds, images_per_second, evaluation_seconds, peak_memory_bytes, parameters, flops, activations,
             steps; plain numbers.
         best: which checkpoint was kept as best and why, or None.
-        data_fingerprint: of what was trained on.
     """
 
     scores: dict[str, float]
     cost: dict[str, float]
     best: dict[str, Any] | None
-    data_fingerprint: str
 
 
 def train(
@@ -92,7 +90,7 @@ def train(
             "steps": float(session.total),
             "processes": float(distribution.world),
         }
-        return Outcome(session.scores, cost, session.best, session.task.data_fingerprint())
+        return Outcome(session.scores, cost, session.best)
 
 
 def _facts(session: Session) -> dict[str, Any]:

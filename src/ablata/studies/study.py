@@ -36,6 +36,7 @@ class Study:
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
         first_seed: seeds count up from here.
         history: noise known from earlier studies, or None.
+        commands: what to type to repeat the study, for its report.
 
     Raises:
         SettingsError: a name, a margin, a number of seeds or an override does not fit.
@@ -53,6 +54,7 @@ class Study:
     fixed: bool = False
     first_seed: int = 0
     history: History | None = None
+    commands: tuple[str, ...] = ()
     recipes: dict[str, Recipe] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +127,7 @@ class Study:
             "mode": self.mode.value,
             "fixed": self.fixed,
             "first_seed": self.first_seed,
+            "commands": list(self.commands or (f"ablata study run {self.name}",)),
         }
 
     def new_arms(self) -> list[NewArm]:

@@ -1,0 +1,55 @@
+"""Where commands print: results to standard output, notices and progress to standard error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ablata.base.errors import AblataError
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def fail(error: AblataError) -> None:
+    """Print an error as what must hold, what was found and what to do."""
+    text = Text("error: ", style="bold red")
+    text.append(error.must, style="default")
+    for label, part in (("found", error.found), ("do", error.do)):
+        if part:
+            text.append(f"\n  {label + ':':<7}", style="bold")
+            text.append(part)
+    err.print(text)
+
+
+def note(message: str) -> None:
+    """Print a line about what is going on, as it is, without markup."""
+    err.print(Text(message))
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, one document."""
+    out.print(Text(json.dumps(value, indent=2)))
+
+
+def figure(value: float, unit: str = "") -> str:
+    """Write a large figure with a metric prefix: `269.7 k`, `41.2 M`."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g} {prefix}{unit}"
+    return f"{value:.4g} {unit}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Write a duration: `8.2 s`, `3 min 20 s`, `2 h 5 min`; `?` while unknown."""
+    if seconds != seconds:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

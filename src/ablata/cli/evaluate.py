@@ -1,0 +1,46 @@
+"""`ablata evaluate`: score a run's checkpoint again, in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ablata.cli.console import note, out, print_json
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Places to change, such as data.root.")
+    ] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="How to score; the recipe's protocols by default.")] = None,
+    split: Annotated[str, typer.Option(help="What to score on.")] = "val",
+    checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
+    save_predictions: Annotated[Path | None, typer.Option(help="Write every sample's logits to this .npz.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a run's model: totals, every class, the confusion matrix."""
+    from ablata.records.ledger import Ledger
+    from ablata.studies.evaluation import evaluate_run
+
+    with Ledger() as ledger:
+        result = evaluate_run(
+            ledger, run, overrides or [], protocols=protocol, split=split, which=checkpoint, save_to=save_predictions
+        )
+    if json:
+        print_json(result.as_dict())
+        return
+    for name, value in result.scores.items():
+        out.print(f"{name} = {value:.6g}", markup=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    table.add_column("accuracy %", justify="right")
+    table.add_column("most often taken for")
+    for name, accuracy, confused in result.class_rows():
+        table.add_row(name, f"{accuracy:.2f}", confused)
+    out.print(table)
+    if save_predictions is not None:
+        note(f"predictions written: {save_predictions}")

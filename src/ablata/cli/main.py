@@ -1,0 +1,66 @@
+"""The `ablata` command. Heavy rooms are imported inside commands, so that help and usage errors come at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ablata import __version__
+from ablata.base.errors import AblataError
+from ablata.cli import data, evaluate, recipes, runs, studies, train, worker
+from ablata.cli.console import fail
+
+app = typer.Typer(
+    name="ablata",
+    help="A lab for vision models: train from typed recipes, and ask whether a change helps.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(studies.app, name="study")
+app.add_typer(data.app, name="data")
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(runs.app, name="runs")
+app.command("worker")(worker.worker)
+app.command("bench")(worker.bench)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ablata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+    if debug:
+        os.environ["ABLATA_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; exit 0 if all went well, 1 if something failed, 2 for wrong usage."""
+    try:
+        app(prog_name="ablata")
+    except AblataError as error:
+        if os.environ.get("ABLATA_DEBUG"):
+            raise
+        fail(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

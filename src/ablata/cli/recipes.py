@@ -1,0 +1,60 @@
+"""`ablata recipes`: what can be trained, and with which settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ablata.cli.console import figure, out, print_json
+from ablata.recipes.index import load_recipe, recipe_entries
+
+app = typer.Typer(help="List recipes, or show one with every setting.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_recipes(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List all recipes with what they train."""
+    found = recipe_entries()
+    if json:
+        print_json([{"name": entry.name, "summary": entry.summary, "text": entry.text} for entry in found])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("recipe")
+    table.add_column("what it trains", overflow="fold")
+    for entry in found:
+        table.add_row(entry.name, Text(entry.summary))
+    out.print(table)
+
+
+@app.command("show")
+def show_recipe(
+    recipe: Annotated[str, typer.Argument(help="A name, or path/to/file.py:function.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema: every key and what it allows.")] = False,
+) -> None:
+    """Show a recipe: description, every setting in effect, and its size."""
+    from ablata.base.settings import as_text, expand, json_schema, settings_hash
+
+    made = load_recipe(recipe, overrides or [])
+    if schema:
+        print_json(json_schema(type(made)))
+        return
+    if json:
+        print_json({"name": made.name, "hash": settings_hash(made), "settings": expand(made)})
+        return
+    text = next((entry.text for entry in recipe_entries() if entry.name == recipe), "")
+    if text:
+        out.print(Text(text), end="\n\n")
+    out.print(Text(as_text(made)))
+    size = made.complexity()
+    out.print(Text(f"hash {settings_hash(made)}"))
+    out.print(
+        Text(
+            f"{figure(size.parameters)} parameters, {figure(size.flops)} multiply-adds and "
+            f"{figure(size.activations)} activations an image"
+        )
+    )

@@ -1,0 +1,101 @@
+"""`ablata runs`: what has been trained, one run in full, two runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablata.cli.console import note, out, print_json
+
+app = typer.Typer(help="List runs, show one, compare two.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_runs(
+    study: Annotated[str | None, typer.Option(help="Only the runs of this study.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe (name or hash).")] = None,
+    state: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many, the newest.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List runs, newest first, with their last scores."""
+    from ablata.base.errors import SettingsError, listing
+    from ablata.records.ledger import Ledger
+    from ablata.reports.collect_runs import run_views
+    from ablata.reports.console import show
+    from ablata.reports.terminal import runs_json, runs_table
+
+    states = ("waiting", "running", "completed", "failed", "diverged", "cancelled")
+    if state is not None and state not in states:
+        raise SettingsError(f"--state must be one of {listing(states)}", found=state)
+    with Ledger() as ledger:
+        found = ledger.runs.find(study=study, recipe=recipe, state=state, limit=limit)  # type: ignore[arg-type]
+        rows = run_views(ledger, found)
+    if json:
+        print_json(runs_json(rows))
+    elif rows:
+        show(runs_table(rows, plain=not out.is_terminal), out)
+    else:
+        note("no runs: start one with `ablata train digits`")
+
+
+@app.command("show")
+def show_run(
+    run: Annotated[str, typer.Argument(help="Its id, or a beginning of it.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show one run: recipe, scores, cost, events, files."""
+    from dataclasses import asdict
+
+    from ablata.records.ledger import Ledger
+
+    with Ledger() as ledger:
+        found = ledger.runs.get(run)
+        facts = asdict(found)
+        facts["folder"] = str(ledger.runs.folder(found))
+        facts["studies"] = ledger.runs.studies_of(found.id)
+        facts["events"] = [asdict(event) for event in ledger.events.find(run_id=found.id)]
+        facts["settings"] = ledger.runs.recipe(found.recipe_hash)
+        facts["environment_description"] = ledger.environments.get(found.environment)
+    if json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            out.print(f"{key}:", markup=False)
+            for name, inner in value.items():
+                out.print(f"  {name} = {inner}", markup=False)
+        elif isinstance(value, list):
+            for item in value:
+                out.print(f"{key}: {item}", markup=False)
+        else:
+            out.print(f"{key} = {value}", markup=False)
+
+
+@app.command("compare")
+def compare_runs(
+    first: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
+    second: Annotated[str, typer.Argument(help="Another run's id.")],
+    output: Annotated[Path | None, typer.Option(help="Write an HTML page here.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two runs: settings that differ, scores, cost, curves."""
+    from ablata.base.files import write_text
+    from ablata.records.ledger import Ledger
+    from ablata.reports.collect_runs import compare_view
+    from ablata.reports.console import show
+    from ablata.reports.html import compare_page
+    from ablata.reports.terminal import compare_report
+    from ablata.reports.view import as_json
+
+    with Ledger() as ledger:
+        view = compare_view(ledger, first, second)
+    if json:
+        print_json(as_json(view))
+    elif output is None:
+        show(compare_report(view, plain=not out.is_terminal), out)
+    if output is not None:
+        write_text(output, compare_page(view))
+        note(f"written: {output}")

@@ -1,0 +1,171 @@
+"""`ablata train`: one recipe, one seed, with progress; interrupted or killed, it goes on where it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablata.base.errors import AblataError, SettingsError, StoppedError
+from ablata.cli.console import duration, err, figure, note, out, print_json
+from ablata.cli.progress import TrainingProgress
+
+if TYPE_CHECKING:
+    from ablata.engine.distribution import Distribution
+    from ablata.engine.recipe import Recipe
+    from ablata.records.ledger import Ledger
+    from ablata.records.rows import RunRow
+    from ablata.records.writer import RunWriter
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A name, or path/to/file.py:function.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Drives initialisation, data order and augmentation.")] = 0,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a recipe. Under torchrun, several processes train it together with the same global batch."""
+    if (recipe is None) == (resume is None):
+        raise SettingsError("Give a recipe to train, or a run to go on with", found=f"{recipe=}, {resume=}",
+                            do="ablata train RECIPE [key=value ...], or ablata train --resume RUN")  # fmt: skip
+    if recipe is not None:
+        _check_form(recipe, overrides or [])
+    from ablata.engine.distribution import from_environment, process_group
+    from ablata.engine.precision import choose_device
+    from ablata.records.ledger import Ledger
+    from ablata.studies.identity import cache_folder
+
+    place = from_environment()
+    if not place.writes:
+        err.quiet = out.quiet = True
+    with Ledger() as ledger:
+        made = _recipe(ledger, recipe, overrides or [], resume)
+        device = choose_device(made.compute.device, place.local_rank)
+        with process_group(place, device):
+            writer, ended = _agree(ledger, made, seed, resume, place)
+            if ended is not None:
+                _report_ended(ledger, ended, json)
+                return
+            if writer is None:
+                _follow(made, seed, resume, ledger, place)
+                return
+            _lead(ledger, writer, made, place, cache_folder(ledger), json)
+
+
+def _check_form(recipe: str, overrides: list[str]) -> None:
+    """Refuse what needs no torch to be refused: an unknown name, an argument that is no key=value."""
+    from ablata.base.overrides import parse
+    from ablata.recipes.index import check_reference
+
+    check_reference(recipe)
+    for argument in overrides:
+        parse(argument)
+
+
+def _recipe(ledger: Ledger, recipe: str | None, overrides: list[str], resume: str | None) -> Recipe:
+    from ablata.base.overrides import override
+    from ablata.recipes.index import load_recipe, restore_recipe
+
+    if recipe is not None:
+        return load_recipe(recipe, overrides)
+    run = ledger.runs.get(str(resume))
+    made = restore_recipe(ledger.runs.recipe(run.recipe_hash), run.recipe_name, source=f"run {run.id}")
+    return override(made.model_copy(update={"name": run.recipe_name}), overrides)
+
+
+def _agree(
+    ledger: Ledger, recipe: Recipe, seed: int, resume: str | None, place: Distribution
+) -> tuple[RunWriter | None, RunRow | None]:
+    """Let the writing process claim the run and tell the others; all of them end if it cannot.
+
+    Returns:
+        The claim (on the writing process only), or the equal run that has ended already.
+    """
+    from ablata.records.writer import RunWriter
+    from ablata.studies.identity import new_run, record_environment
+
+    writer: RunWriter | None = None
+    ended: RunRow | None = None
+    failure: AblataError | None = None
+    if place.writes:
+        try:
+            if resume is not None:
+                run = ledger.runs.get(resume)
+            else:
+                run = ledger.runs.enqueue(new_run(ledger, recipe, seed, record_environment(ledger, place.world)))
+            if run.state in ("completed", "diverged"):
+                ended = run
+            else:
+                writer = RunWriter.resume(ledger, run.id)
+        except AblataError as error:
+            failure = error
+    word = place.share("failed" if failure else "ended" if ended else "go")
+    if failure is not None:
+        raise failure
+    if word != "go" and not place.writes:
+        raise typer.Exit(0 if word == "ended" else 2)
+    return writer, ended
+
+
+def _follow(recipe: Recipe, seed: int, resume: str | None, ledger: Ledger, place: Distribution) -> None:
+    """Train along on a process that writes nothing."""
+    from ablata.engine.train import train as train_run
+    from ablata.studies.identity import cache_folder
+
+    seed = ledger.runs.get(resume).seed if resume is not None else seed
+    try:
+        train_run(recipe, seed, ledger.home, cache_folder(ledger), None, place)
+    except AblataError as error:
+        raise typer.Exit(error.exit_code) from None
+
+
+def _lead(
+    ledger: Ledger, writer: RunWriter, recipe: Recipe, place: Distribution, cache: Any, json: bool
+) -> None:
+    from ablata.engine.reporting import Reporters
+    from ablata.studies.execution import execute
+    from ablata.studies.worker import StopOnSignal
+
+    run = writer.run
+    note(f"run {run.id}: {run.recipe_name}, seed {run.seed}, recipe {run.recipe_hash}")
+    if writer.claim.resumed:
+        note(f"attempt {run.attempt}: goes on where the last one was saved")
+    stop = StopOnSignal()
+    try:
+        with writer, stop.listening(), TrainingProgress() as progress:
+            outcome = execute(writer, recipe, cache, Reporters(progress, stop), place)
+    except StoppedError as error:
+        note(f"{error.must}\ngo on with: ablata train --resume {run.id}")
+        raise typer.Exit(1) from None
+    ended = ledger.runs.get(run.id)
+    if outcome is not None and outcome.best is not None and not json:
+        note(f"best checkpoint: {outcome.best['why']}")
+    _report_ended(ledger, ended, json, fresh=True)
+
+
+def _report_ended(ledger: Ledger, run: RunRow, json: bool, fresh: bool = False) -> None:
+    """Print what a run came to.
+
+    Raises:
+        typer.Exit: with 1 if it diverged.
+    """
+    if json:
+        print_json({"run": run.id, "state": run.state, "recipe": run.recipe_name, "seed": run.seed,
+                    "scores": run.scores, "cost": run.cost, "error": run.error, "folder": run.folder})  # fmt: skip
+    else:
+        if not fresh:
+            note(f"run {run.id} is this very training (same recipe, code, data, seed and machine) and has ended:")
+        if run.error:
+            out.print(f"{run.state}: {run.error}", markup=False)
+        for name, value in (run.scores or {}).items():
+            out.print(f"{name} = {value:.6g}", markup=False)
+        cost = run.cost or {}
+        if "images_per_second" in cost:
+            note(
+                f"{duration(cost['seconds'])}, {figure(cost['images_per_second'])} images/s, "
+                f"peak memory {figure(cost['peak_memory_bytes'], 'B')}"
+            )
+        note(f"folder: {ledger.runs.folder(run)}")
+    if run.state == "diverged":
+        raise typer.Exit(1)

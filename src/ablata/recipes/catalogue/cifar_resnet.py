@@ -1,0 +1,37 @@
+"""ResNets of He et al. 2016 (arXiv 1512.03385, section 4.2) on CIFAR-10."""
+
+from __future__ import annotations
+
+from ablata.data.augment import Augment
+from ablata.data.parquet import Cifar10
+from ablata.engine.optimisers import Sgd
+from ablata.engine.recipe import Train
+from ablata.engine.schedules import Cosine
+from ablata.models.cifar_resnet import CifarResNet
+from ablata.tasks.classify import Classify
+
+
+def resnet20_cifar10() -> Classify:
+    """ResNet-20 on CIFAR-10 with pad-and-crop, flip, SGD and a cosine.
+
+    Command: ablata train resnet20_cifar10 data.root=FOLDER
+    """
+    return _resnet(20)
+
+
+def resnet56_cifar10() -> Classify:
+    """ResNet-56 on CIFAR-10, trained like ResNet-20.
+
+    Command: ablata train resnet56_cifar10 data.root=FOLDER
+    """
+    return _resnet(56)
+
+
+def _resnet(depth: int) -> Classify:
+    return Classify(
+        data=Cifar10(augment=Augment(flip=True, pad=4)),
+        model=CifarResNet(depth=depth),
+        train=Train(epochs=200, batch=128),
+        optim=Sgd(lr=0.1, momentum=0.9, weight_decay=1e-4),
+        schedule=Cosine(),
+    )

@@ -1,0 +1,26 @@
+"""Handwritten digits: real images that come with scikit-learn, a network that trains in seconds."""
+
+from __future__ import annotations
+
+from ablata.data.augment import Augment
+from ablata.data.digits import Digits
+from ablata.engine.optimisers import Sgd
+from ablata.engine.recipe import Compute, Train
+from ablata.engine.schedules import Cosine
+from ablata.models.digits_net import DigitsNet
+from ablata.tasks.classify import Classify
+
+
+def digits() -> Classify:
+    """A small network on scikit-learn's 8x8 handwritten digits.
+
+    Command: ablata train digits --seed 3
+    """
+    return Classify(
+        data=Digits(augment=Augment(pad=1)),
+        model=DigitsNet(),
+        train=Train(epochs=12, batch=64, evaluate_every=1),
+        optim=Sgd(lr=0.1, momentum=0.9, weight_decay=5e-4),
+        schedule=Cosine(),
+        compute=Compute(precision="fp32", channels_last=False, threads=1),
+    )

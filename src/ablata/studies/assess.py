@@ -1,0 +1,124 @@
+"""From the runs of a study to its verdicts: the score table, whole rows only, judged look by look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow, RunRow, StudyRow
+from ablata.stats import Calibration, Outcome, Replay, Rule, calibrate, calibration_key, replay
+
+ENDED = ("completed", "diverged")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is known of a study after its whole seed rows.
+
+    Args:
+        rows: number of whole rows.
+        arms: names of the arms without the control, in the order of the columns.
+        replay: every look so far and how each arm stands; None before the first whole row.
+    """
+
+    rows: int
+    arms: tuple[str, ...]
+    replay: Replay | None
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Return how each arm stands, by name."""
+        return {self.arms[outcome.arm - 1]: outcome for outcome in self.replay.outcomes} if self.replay else {}
+
+    def as_look(self) -> dict[str, Any]:
+        """Return what the ledger keeps of the newest look."""
+        return {"arms": list(self.arms), "replay": self.replay.to_json() if self.replay else None}
+
+
+def rule_of(study: StudyRow) -> Rule:
+    """Return the rule that a study was created with."""
+    return Rule.from_json(study.spec["rule"])
+
+
+def cached_calibration(ledger: Ledger, arms: int, rule: Rule) -> Calibration:
+    """Return the bound of a rule, simulated once for each ledger."""
+    key = calibration_key(arms, rule)
+    known = ledger.calibrations.get(key)
+    if known is not None:
+        return Calibration.from_json(known)
+    made = calibrate(arms, rule)
+    ledger.calibrations.put(key, made.to_json())
+    return made
+
+
+def assess(ledger: Ledger, name: str) -> Assessment:
+    """Judge a study by the whole seed rows that are in the ledger.
+
+    A row is whole when the control and every arm that is still open at that row has ended there. The result depends
+    on the runs alone, so it is the same after a crash, in another process, or after an import.
+    """
+    study, arms = ledger.studies.get(name), ledger.studies.arms(name)
+    control = next(arm for arm in arms if arm.is_control)
+    columns = [control, *(arm for arm in arms if not arm.is_control)]
+    names = tuple(arm.name for arm in columns[1:])
+    cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
+    rule = rule_of(study)
+    calibration = cached_calibration(ledger, len(names), rule)
+    judged: Replay | None = None
+    rows = 0
+    while rows < rule.seeds and _whole(columns, judged, cells, study.spec["first_seed"] + rows):
+        rows += 1
+        scores, diverged, unpaired = _table(columns, cells, study, rows)
+        judged = replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
+    return Assessment(rows, names, judged)
+
+
+def open_arms(columns: list[ArmRow], judged: Replay | None) -> list[ArmRow]:
+    """Return the control and the arms that go on after the looks so far; nothing once all arms are closed."""
+    if judged is None:
+        return columns
+    going_on = [columns[outcome.arm] for outcome in judged.outcomes if outcome.open]
+    return [columns[0], *going_on] if going_on else []
+
+
+def _whole(columns: list[ArmRow], judged: Replay | None, cells: Mapping[tuple[str, int], RunRow], seed: int) -> bool:
+    needed = open_arms(columns, judged)
+    runs = [cells.get((arm.name, seed)) for arm in needed]
+    return bool(needed) and all(run is not None and run.state in ENDED for run in runs)
+
+
+def _table(
+    columns: list[ArmRow], cells: Mapping[tuple[str, int], RunRow], study: StudyRow, rows: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return scores, diverged (rows, 1 + arms) and unpaired (rows, arms)."""
+    key = study.spec["metric"]["key"]
+    scores = np.full((rows, len(columns)), np.nan)
+    diverged = np.zeros((rows, len(columns)), dtype=bool)
+    unpaired = np.zeros((rows, len(columns) - 1), dtype=bool)
+    for row in range(rows):
+        seed = study.spec["first_seed"] + row
+        control = cells[(columns[0].name, seed)]
+        for column, arm in enumerate(columns):
+            run = cells.get((arm.name, seed))
+            if run is None or run.state not in ENDED:
+                continue
+            value = (run.scores or {}).get(key)
+            finite = run.state == "completed" and value is not None and math.isfinite(value)
+            scores[row, column] = value if finite else np.nan
+            diverged[row, column] = not finite
+            if column:
+                unpaired[row, column - 1] = run.environment != control.environment
+    _forget_late_runs(scores, diverged)
+    return scores, diverged, unpaired
+
+
+def _forget_late_runs(scores: np.ndarray, diverged: np.ndarray) -> None:
+    """Blank an arm's runs after a gap: a shared run of another study may stand where this one had closed the arm."""
+    ran = ~np.isnan(scores) | diverged
+    gone = np.logical_or.accumulate(~ran, axis=0)
+    scores[gone] = np.nan
+    diverged[gone] = False

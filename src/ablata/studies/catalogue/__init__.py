@@ -1,0 +1,1 @@
+"""The studies that come with the package: every public function here is one, listed by its name."""

@@ -1,0 +1,142 @@
+"""Score a finished run's model again: other split, best checkpoint, every class, every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ablata.base.errors import CheckpointError, SettingsError, listing
+from ablata.base.files import atomic_path
+from ablata.base.overrides import override
+from ablata.base.settings import settings_hash
+from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismatch
+from ablata.engine.precision import choose_device, choose_precision
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Site
+from ablata.records.ledger import Ledger
+from ablata.recipes.index import restore_recipe
+from ablata.studies.identity import cache_folder
+from ablata.tasks.classify import ClassifyTask
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one checkpoint.
+
+    Args:
+        run: the run's id.
+        checkpoint: `last` or `best`.
+        scores: by `split/protocol/name`.
+        classes: class names.
+        class_accuracy: percent for each class, nan for one that the split does not hold.
+        confusion: counts, true classes in rows.
+    """
+
+    run: str
+    checkpoint: str
+    scores: dict[str, float]
+    classes: tuple[str, ...]
+    class_accuracy: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything JSON-safe; a class without samples has null."""
+        accuracy = [None if value != value else value for value in self.class_accuracy]
+        return {
+            "run": self.run,
+            "checkpoint": self.checkpoint,
+            "scores": self.scores,
+            "class_accuracy": dict(zip(self.classes, accuracy, strict=True)),
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+    def class_rows(self) -> list[tuple[str, float, str]]:
+        """Return class, accuracy, and the class it is most often taken for with the count."""
+        rows = []
+        for position, (name, accuracy) in enumerate(zip(self.classes, self.class_accuracy, strict=True)):
+            wrong = [0 if other == position else count for other, count in enumerate(self.confusion[position])]
+            worst = int(np.argmax(wrong))
+            rows.append((name, accuracy, f"{self.classes[worst]} ({wrong[worst]})" if wrong[worst] else "-"))
+        return rows
+
+
+def evaluate_run(
+    ledger: Ledger,
+    run_id: str,
+    overrides: Sequence[str] = (),
+    *,
+    protocols: Sequence[str] | None = None,
+    split: str = "val",
+    which: str = "last",
+    save_to: Path | None = None,
+) -> Evaluation:
+    """Score a checkpoint of a run.
+
+    Args:
+        ledger: holds the run.
+        run_id: its id or a beginning of it.
+        overrides: changes of incidental settings (where the data lies); others would make it another model.
+        protocols: how to score; None takes all of the task's.
+        split: what to score on.
+        which: `last` or `best`.
+        save_to: write index, label and logits of every sample to this .npz.
+
+    Raises:
+        UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
+    """
+    run = ledger.runs.get(run_id)
+    recipe = _same_but_place(
+        restore_recipe(ledger.runs.recipe(run.recipe_hash), run.recipe_name, source=f"run {run.id}"), overrides
+    )
+    if which not in ("last", "best"):
+        raise SettingsError("--checkpoint must be last or best", found=which)
+    path = ledger.runs.folder(run) / (LAST if which == "last" else BEST)
+    saved = load_checkpoint(path)
+    device = choose_device(recipe.compute.device)
+    site = Site(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
+    task = recipe.build(run.seed, site)
+    if not isinstance(task, ClassifyTask):
+        raise SettingsError("Only classification runs can be evaluated so far", found=f"run {run.id}: {recipe.task}")
+    refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
+    unknown = sorted(set(protocols or ()) - set(task.protocols))
+    if unknown:
+        raise SettingsError(f"--protocol must be one of {listing(task.protocols)}", found=listing(unknown))
+    if split not in task.data.splits:
+        raise SettingsError(f"--split must be one of {listing(task.data.splits)}", found=split)
+    weights = saved.groups["model"] | (saved.groups.get("ema") or {})
+    try:
+        task.model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError("The checkpoint must fit the network", found=f"{path}: {error}") from None
+    model = task.model.to(device).eval()
+    if recipe.compute.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
+        counted = task.score(model, split)
+        if save_to is not None:
+            _save(save_to, task.predictions(model, split), task.data.classes)
+    scores = {f"{split}/{name}/{key}": value for name in protocols or task.protocols for key, value in counted.scores().items()}
+    confusion = tuple(tuple(row) for row in counted.confusion().tolist())
+    return Evaluation(run.id, which, scores, task.data.classes, tuple(counted.class_accuracy().tolist()), confusion)
+
+
+def _same_but_place(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    changed = override(recipe, overrides)
+    if settings_hash(changed) != settings_hash(recipe):
+        raise SettingsError(
+            "An evaluation may change where things are, not what was trained", found=" ".join(overrides),
+            do="train a run with these settings instead",
+        )  # fmt: skip
+    return changed
+
+
+def _save(path: Path, arrays: dict[str, torch.Tensor], classes: Sequence[str]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream, **{name: tensor.numpy() for name, tensor in arrays.items()}, classes=np.array(classes)
+        )

@@ -1,0 +1,1 @@
+"""Tasks: what joins a model, its data, its loss and its metric."""

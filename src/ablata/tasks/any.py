@@ -1,0 +1,8 @@
+"""All tasks' recipes, so that one can be rebuilt from its settings."""
+
+from __future__ import annotations
+
+from ablata.engine.recipe import Recipe
+from ablata.tasks.classify import Classify
+
+RECIPES: tuple[type[Recipe], ...] = (Classify,)
