@@ -57,6 +57,13 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a connection on which all statements see the ledger at one moment."""
+        with self.engine.connect() as connection:
+            # A transaction of SQLite is a snapshot anyway.
+            yield connection if self.is_sqlite else connection.execution_options(isolation_level="REPEATABLE READ")
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection for one writing transaction, committed at the end.
 

@@ -12,6 +12,7 @@ from ablata.records.runs import runs_of_study
 from ablata.records.tables import Event
 from ablata.records.values import clock
 
+EVENT_COLUMNS = (Event.run_id, Event.time, Event.level, Event.kind, Event.text)
 Level = Literal["info", "warning", "error"]
 
 
@@ -43,7 +44,7 @@ class Events:
         limit: int | None = None,
     ) -> list[EventRow]:
         """Return the events that pass every filter given, oldest first; with `limit`, the latest so many."""
-        query = select(Event.run_id, Event.time, Event.level, Event.kind, Event.text).order_by(Event.id.desc())
+        query = select(*EVENT_COLUMNS).order_by(Event.id.desc())
         if run_id is not None:
             query = query.where(Event.run_id == run_id)
         if study is not None:

@@ -83,12 +83,8 @@ class Studies:
 
     def cells(self, name: str) -> list[Cell]:
         """Return the runs of a study, by arm and seed, in one query."""
-        query = select(Arm.name, StudyRun.seed, *RUN_COLUMNS).select_from(StudyRun)
-        query = query.join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
-        query = query.join(Run, Run.id == StudyRun.run_id).where(Study.name == name)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(Arm.position, StudyRun.seed))
-            return [Cell(arm, seed, RunRow(*run)) for arm, seed, *run in rows]
+            return study_cells(connection, name)
 
     def enqueue(self, name: str, arm: str, new: NewRun) -> RunRow:
         """Fill the cell of an arm and `new.seed` with the run of this identity, creating a waiting one if need be.
@@ -169,7 +165,7 @@ class Studies:
     def looks(self, name: str) -> list[LookRow]:
         """Return the looks at a study in the order they were taken."""
         with self._database.read() as connection:
-            return [LookRow(*row) for row in connection.execute(_looks(name).order_by(Look.id))]
+            return study_looks(connection, name)
 
 
 def check_arms(arms: Sequence[NewArm]) -> None:
@@ -248,6 +244,20 @@ def study_arms(connection: Connection, name: str) -> list[ArmRow]:
     query = select(Study.name, *ARM_COLUMNS, Recipe.settings).select_from(Arm)
     query = query.join(Study, Study.id == Arm.study_id).join(Recipe, Recipe.hash == Arm.recipe_hash)
     return [ArmRow(*row) for row in connection.execute(query.where(Study.name == name).order_by(Arm.position))]
+
+
+def study_cells(connection: Connection, name: str) -> list[Cell]:
+    """Return the runs of a study, by arm and seed."""
+    query = select(Arm.name, StudyRun.seed, *RUN_COLUMNS).select_from(StudyRun)
+    query = query.join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
+    query = query.join(Run, Run.id == StudyRun.run_id).where(Study.name == name)
+    rows = connection.execute(query.order_by(Arm.position, StudyRun.seed))
+    return [Cell(arm, seed, RunRow(*run)) for arm, seed, *run in rows]
+
+
+def study_looks(connection: Connection, name: str) -> list[LookRow]:
+    """Return the looks at a study in the order they were taken."""
+    return [LookRow(*row) for row in connection.execute(_looks(name).order_by(Look.id))]
 
 
 def link(connection: Connection, name: str, arm: str, seed: int, run_id: str) -> None:

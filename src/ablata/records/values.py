@@ -53,7 +53,7 @@ def decode(text: str | bytes) -> Any:
 
 
 def _unmarked(item: dict[str, Any]) -> Any:
-    return float(item[MARK]) if item.keys() == {MARK} else item
+    return float(str(item[MARK])) if item.keys() == {MARK} else item
 
 
 class Json(TypeDecorator[Any]):

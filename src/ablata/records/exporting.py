@@ -1,0 +1,148 @@
+"""Exporting a study to one file: its rows, its runs' curves and events, and the small files of its run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+import ablata
+from ablata.records.archive import write_archive
+from ablata.records.events import EVENT_COLUMNS
+from ablata.records.ledger import Ledger
+from ablata.records.metrics import read_curves
+from ablata.records.rows import ArmRow, EventRow, LookRow, RunRow, StudyRow
+from ablata.records.studies import find_study, study_arms, study_cells, study_looks
+from ablata.records.tables import Environment, Event, Recipe, Run
+from ablata.records.values import encode
+
+CHECKPOINT_SUFFIXES = frozenset((".pt", ".pth", ".pt2", ".ckpt", ".safetensors", ".onnx"))
+SMALL_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file of a run folder that was not exported: its path below the lab's home, its size, and why."""
+
+    path: str
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export holds: how many runs and files, and the files it left out."""
+
+    path: Path
+    runs: int
+    files: int
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """study.json: the study, its arms, its cells as (arm, seed, run id), its looks."""
+
+    study: StudyRow
+    arms: list[ArmRow]
+    cells: list[tuple[str, int, str]]
+    looks: list[LookRow]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsFile:
+    """runs.json: the runs, the recipes and environments they name by hash, and their events."""
+
+    runs: list[RunRow]
+    recipes: dict[str, dict[str, Any]]
+    environments: dict[str, dict[str, Any]]
+    events: list[EventRow]
+
+
+def export_study(
+    ledger: Ledger, name: str, path: Path, *, checkpoints: bool = False, max_file_bytes: int = SMALL_BYTES
+) -> Exported:
+    """Write a study to one file that `import_study` reads on another machine.
+
+    Args:
+        ledger: where the study is.
+        name: the study.
+        path: the file to be written; replaced if it is there.
+        checkpoints: whether weights go along, of any size.
+        max_file_bytes: larger files of run folders are left out.
+
+    Returns:
+        What was written, and what was left out.
+
+    Raises:
+        RecordError: there is no study of this name.
+    """
+    with ledger.database.snapshot() as connection:
+        study = _study_file(connection, name)
+        runs = _runs_file(connection, [cell.run for cell in study_cells(connection, name)])
+        curves = {run.id: _curves(connection, run) for run in runs.runs}
+    files: list[tuple[str, Path]] = []
+    left_out: list[LeftOut] = []
+    for run in runs.runs:
+        for file, place in _folder_files(ledger, run):
+            if reason := _reason_to_leave(file, checkpoints, max_file_bytes):
+                left_out.append(LeftOut(place, file.lstat().st_size, reason))
+            else:
+                files.append((place, file))
+
+    def entries() -> Iterator[tuple[str, bytes | Path]]:
+        yield "study.json", encode(asdict(study)).encode()
+        yield "runs.json", encode(asdict(runs)).encode()
+        for run_id, points in curves.items():
+            yield f"metrics/{run_id}.json", encode(points).encode()
+        yield from files
+
+    about = {"study": name, "ablata": ablata.__version__, "left_out": [asdict(item) for item in left_out]}
+    write_archive(path, entries(), about)
+    return Exported(path, len(runs.runs), len(files), tuple(left_out))
+
+
+def _study_file(connection: Connection, name: str) -> StudyFile:
+    study, arms = find_study(connection, name), study_arms(connection, name)
+    cells = [(cell.arm, cell.seed, cell.run.id) for cell in study_cells(connection, name)]
+    return StudyFile(study, arms, cells, study_looks(connection, name))
+
+
+def _runs_file(connection: Connection, runs: list[RunRow]) -> RunsFile:
+    runs = sorted({run.id: run for run in runs}.values(), key=lambda run: run.number)
+    recipes = select(Recipe.hash, Recipe.settings).where(Recipe.hash.in_({run.recipe_hash for run in runs}))
+    environments = select(Environment.hash, Environment.description)
+    environments = environments.where(Environment.hash.in_({run.environment for run in runs}))
+    events = select(*EVENT_COLUMNS).where(Event.run_id.in_([run.id for run in runs])).order_by(Event.id)
+    return RunsFile(
+        runs,
+        {row[0]: row[1] for row in connection.execute(recipes)},
+        {row[0]: row[1] for row in connection.execute(environments)},
+        [EventRow(*row) for row in connection.execute(events)],
+    )
+
+
+def _curves(connection: Connection, run: RunRow) -> dict[str, list[list[float]]]:
+    curves = read_curves(connection, Run.id == run.id)
+    return {curve.name: [list(curve.steps), list(curve.values)] for curve in curves}
+
+
+def _folder_files(ledger: Ledger, run: RunRow) -> Iterator[tuple[Path, str]]:
+    """Give the files of a run folder, links included, with their path inside an archive."""
+    folder = ledger.runs.folder(run)
+    for file in sorted(folder.rglob("*")):
+        if file.is_symlink() or file.is_file():
+            yield file, f"runs/{run.id}/{file.relative_to(folder).as_posix()}"
+
+
+def _reason_to_leave(file: Path, checkpoints: bool, max_file_bytes: int) -> str | None:
+    if file.is_symlink():
+        return "a link"
+    if "\\" in str(file) or ":" in file.name or not file.name.isprintable():
+        return "a name that is no file name everywhere"
+    if file.suffix in CHECKPOINT_SUFFIXES or "checkpoints" in file.parts:
+        return None if checkpoints else "a checkpoint"
+    return "too large" if file.stat().st_size > max_file_bytes else None
