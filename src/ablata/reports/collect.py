@@ -91,12 +91,7 @@ def study_view(ledger: Ledger, name: str, *, commands: Sequence[str] = (), home:
     spec, row = study.row.spec, study.row
     metric = spec["metric"]
     names = ("name", "protocol", "split", "unit", "higher_is_better")
-    placed = [
-        (arm.name, study.runs[arm.name, seed])
-        for arm in study.arms
-        for seed in study.seeds
-        if (arm.name, seed) in study.runs
-    ]
+    placed = _placed(study, arms)
     taken = [run for _, run in placed]
     return StudyView(
         name=row.name,
@@ -116,7 +111,7 @@ def study_view(ledger: Ledger, name: str, *, commands: Sequence[str] = (), home:
         arms=arms,
         plan=_plan(ledger, study),
         progress=_progress(study, arms),
-        curves=_curves(ledger, study),
+        curves=_curves(ledger, study, placed),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
@@ -224,19 +219,24 @@ def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:
     return ProgressView(done=done, planned=len(states), running=running, seconds_left=left)
 
 
-def _curves(ledger: Ledger, study: _Study) -> tuple[CurveView, ...]:
+def _placed(study: _Study, arms: Sequence[ArmView]) -> list[tuple[str, RunRow]]:
+    """The runs that count, each with its arm."""
+    cells = [(arm.name, seed.seed) for arm in arms for seed in arm.seeds if seed.state != "closed"]
+    return [(cell[0], study.runs[cell]) for cell in cells if cell in study.runs]
+
+
+def _curves(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[CurveView, ...]:
     """The curves of the compared score and of the loss terms; which there are is read from one run."""
-    first = next((run for run in study.runs.values() if run.state in ENDED), None)
+    first = next((run for _, run in placed if run.state in ENDED), None)
     if first is None:
         return ()
     logged = [curve.name for curve in ledger.metrics.of_runs([first.id])]
     losses = [name for name in logged if name.startswith("train/") and name not in NO_LOSS]
     names = [*(name for name in logged if name == study.key), *losses][:MOST_CURVES]
     curves = ledger.metrics.of_study(study.row.name, names)
-    owners = {run.id: (arm, seed) for (arm, seed), run in study.runs.items()}
-    return tuple(
-        CurveView(name=name, arms=arm_curves(curves, name, owners, [arm.name for arm in study.arms])) for name in names
-    )
+    owners = {run.id: (arm, run) for arm, run in placed}
+    order = [arm.name for arm in study.arms]
+    return tuple(CurveView(name=name, arms=arm_curves(curves, name, owners, order)) for name in names)
 
 
 def _environments(ledger: Ledger, runs: Sequence[RunRow]) -> tuple[EnvironmentView, ...]:

@@ -78,21 +78,21 @@ def environment_view(name: str, description: Mapping[str, Any], runs: int) -> En
 
 
 def arm_curves(
-    curves: Sequence[Curve], name: str, owners: Mapping[str, tuple[str, int]], order: Sequence[str]
+    curves: Sequence[Curve], name: str, owners: Mapping[str, tuple[str, RunRow]], order: Sequence[str]
 ) -> tuple[ArmCurves, ...]:
     """Group the curves of one quantity by arm.
 
     Args:
         curves: of any runs and quantities.
         name: the quantity.
-        owners: arm and seed by run.
+        owners: arm and run by the run's id.
         order: the arms, in order; one that logged nothing is left out.
     """
     found: dict[str, list[SeriesView]] = {arm: [] for arm in order}
     for curve in curves:
         if curve.name == name and curve.run in owners:
-            arm, seed = owners[curve.run]
-            found[arm].append(_series(curve, seed))
+            arm, run = owners[curve.run]
+            found[arm].append(_series(curve, run))
     return tuple(ArmCurves(arm=arm, series=tuple(series)) for arm, series in found.items() if series)
 
 
@@ -141,7 +141,7 @@ def _figure(values: Mapping[str, Any], name: str) -> float | None:
 
 def _shared_curves(ledger: Ledger, first: RunRow, second: RunRow) -> tuple[CurveView, ...]:
     curves = ledger.metrics.of_runs([first.id, second.id])
-    owners = {first.id: (first.id, first.seed), second.id: (second.id, second.seed)}
+    owners = {run.id: (run.id, run) for run in (first, second)}
     logged = [{curve.name for curve in curves if curve.run == run.id} for run in (first, second)]
     names = sorted(logged[0] & logged[1])[:MOST_COMPARED]
     order = list(dict.fromkeys((first.id, second.id)))
@@ -159,13 +159,13 @@ def _notes(first: RunRow, second: RunRow) -> tuple[str, ...]:
     return tuple(f"{words}: {one} and {other}." for words, one, other in checks if one != other)
 
 
-def _series(curve: Curve, seed: int) -> SeriesView:
+def _series(curve: Curve, run: RunRow) -> SeriesView:
     """A logged curve, evenly thinned to at most `MOST_POINTS` positions, the first and the last among them."""
     places = list(range(len(curve.steps)))
     if len(places) > MOST_POINTS:
         places = [round(place * (len(places) - 1) / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
     x = tuple(float(curve.steps[place]) for place in places)
-    return SeriesView(seed=seed, x=x, y=tuple(curve.values[place] for place in places))
+    return SeriesView(seed=run.seed, x=x, y=tuple(curve.values[place] for place in places), state=run.state)
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -32,16 +32,15 @@ def band(series: Sequence[SeriesView], points: int = 60) -> Band:
     """Summarise seeds on a grid of at most `points` logged positions.
 
     A seed is read by linear interpolation between its logged positions. The summary runs as far as every seed does, and
-    leaves out seeds that stop being finite (unless all do): a mean over fewer and fewer seeds would bend by itself.
+    leaves out runs that have not completed, or stop being finite (unless all do): a mean over fewer and fewer seeds
+    would bend by itself.
     """
-    whole = [one for one in series if one.x and all(map(math.isfinite, one.y))] or [
-        one for one in map(finite, series) if one.x
-    ]
-    if not whole:
+    used = [one for one in series if whole(one)] or [one for one in map(finite, series) if one.x]
+    if not used:
         return Band((), (), (), ())
-    first, last = max(one.x[0] for one in whole), min(one.x[-1] for one in whole)
-    grid = _thin(sorted({x for one in whole for x in one.x if first <= x <= last}), points)
-    rows = [[_read(one, x) for one in whole] for x in grid]
+    first, last = max(one.x[0] for one in used), min(one.x[-1] for one in used)
+    grid = _thin(sorted({x for one in used for x in one.x if first <= x <= last}), points)
+    rows = [[_read(one, x) for one in used] for x in grid]
     return Band(
         tuple(grid),
         tuple(math.fsum(values) / len(values) for values in rows),
@@ -140,8 +139,7 @@ def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int
         parts.append(element("path", d=path(upper + lower[::-1]) + "Z", class_=f"band {class_}"))
     for one in arm.series if front else ():
         kept = finite(one)
-        ended = len(kept.x) < len(one.x)
-        if kept.x and (ended or (seeds and len(arm.series) > 1)):
+        if kept.x and (not whole(one) or (seeds and len(arm.series) > 1)):
             drawn = _thinned(kept, points)
             parts.append(element("path", d=path(_points(drawn.x, drawn.y, scales)), class_=f"line seed {class_}"))
     if len(summary.x) == 1:
@@ -154,17 +152,15 @@ def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int
 
 
 def _crosses(arm: ArmCurves, across: Scale, upward: Scale) -> list[Markup]:
-    """A cross where a seed stops being finite; held at the axis if it lies beyond."""
+    """A cross where a seed diverges; held at the axis if it lies beyond."""
     parts = []
     for one in arm.series:
         kept = finite(one)
-        if kept.x and len(kept.x) < len(one.x):
+        if kept.x and (one.state == "diverged" or len(kept.x) < len(one.x)):
             x, y = across(kept.x[-1]), upward(kept.y[-1])
             cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8M{x - 4:.1f} {y + 4:.1f}l8 -8"
             parts.append(
-                element(
-                    "path", element("title", f"seed {one.seed} is not finite from here"), d=cross, class_="diverged"
-                )
+                element("path", element("title", f"seed {one.seed} diverges here"), d=cross, class_="diverged")
             )
     return parts
 
@@ -177,10 +173,15 @@ def _points(xs: Sequence[float], ys: Sequence[float], scales: tuple[Scale, Scale
     return [(across(x), tall(y)) for x, y in zip(xs, ys, strict=True)]
 
 
+def whole(one: SeriesView) -> bool:
+    """Whether a curve is that of a completed run, and finite throughout."""
+    return bool(one.x) and one.state == "completed" and all(map(math.isfinite, one.y))
+
+
 def finite(one: SeriesView) -> SeriesView:
     """Return the curve up to its first value that is not finite."""
     end = next((index for index, value in enumerate(one.y) if not math.isfinite(value)), len(one.y))
-    return SeriesView(seed=one.seed, x=one.x[:end], y=one.y[:end])
+    return replace(one, x=one.x[:end], y=one.y[:end])
 
 
 def _thin(values: Sequence[float], points: int) -> list[float]:

@@ -131,9 +131,8 @@ def tick_labels(values: Sequence[float], *, sign: bool = False) -> tuple[str, ..
     largest = max(abs(value) for value in values)
     if largest >= 1e13 or 0 < largest < 1e-4:
         return tuple("0" if value == 0 else _signed(f"{value:.3g}", sign) for value in values)
-    divisor, suffix = next(
-        ((size, name) for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if largest >= 10 * size), (1.0, "")
-    )
+    sizes = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+    divisor, suffix = next(((size, name) for least, size, name in sizes if largest >= least), (1.0, ""))
     decimals = _decimals(step / divisor)
     return tuple(_signed(f"{value / divisor:.{decimals}f}{suffix}" if value else "0", sign) for value in values)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, join, line, mark, picture, text, tick_labels, ticks
+from ablata.reports.drawing import Scale, element, join, line, mark, path, picture, text, tick_labels, ticks
 from ablata.reports.figures import Figures
-from ablata.reports.view import ArmView, StudyView
+from ablata.reports.view import ArmView, Estimate, StudyView
 from ablata.reports.words import verdict_words
 
 TOP, BOTTOM, GAP = 34.0, 46.0, 28.0
@@ -60,15 +60,25 @@ def forest(view: StudyView, *, width: float = 1024, ident: str = "forest") -> Ma
     )
 
 
+def _effect(arm: ArmView) -> Estimate | None:
+    """The arm's effect if it can be drawn; an end that is no number is left out, one without bounds stays."""
+    effect = arm.effect
+    if effect is None or not math.isfinite(effect.value):
+        return None
+    ends = (effect.low, effect.high)
+    return effect if all(end is not None and not math.isnan(end) for end in ends) else Estimate(value=effect.value)
+
+
 def _range(view: StudyView) -> tuple[float, float]:
     """The effects' axis: always shows zero, the margin and every seed; a very wide interval ends in an arrow."""
     values = [0.0, 1.5 * view.margin, -1.5 * view.margin]
     for arm in view.treatments:
         values += [seed.difference for seed in arm.seeds if seed.difference is not None]
-        values += [arm.effect.value] if arm.effect else []
+        values += [effect.value] if (effect := _effect(arm)) else []
     values = [value for value in values if math.isfinite(value)]
     core = max(max(values) - min(values), 1e-12)
-    ends = [end for arm in view.treatments if arm.effect for end in (arm.effect.low, arm.effect.high)]
+    effects = [effect for arm in view.treatments if (effect := _effect(arm))]
+    ends = [end for effect in effects for end in (effect.low, effect.high)]
     values += [min(max(end, -core), core) for end in ends if end is not None and math.isfinite(end)]
     pad = 0.04 * (max(values) - min(values)) or 1.0
     return min(values) - pad, max(values) + pad
@@ -127,11 +137,12 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
         parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 16) * 1.15))
         parts.append(text(layout.right + GAP, lane - 1, numbers, "small figures"))
         parts.append(_verdict(arm, words, layout.right + GAP, lane + 15))
-    if arm.effect:
-        parts.append(_interval(arm, scale, lane))
+    drawn = _effect(arm)
+    if drawn:
+        parts.append(_interval(drawn, arm.verdict, scale, lane))
     parts += _seeds(arm, figures, scale, lane + 14)
-    if arm.effect:
-        parts.append(mark(arm.verdict, scale(arm.effect.value), lane, 6))
+    if drawn:
+        parts.append(mark(arm.verdict, scale(drawn.value), lane, 6))
     return element("g", *parts, class_="row")
 
 
@@ -142,25 +153,19 @@ def _verdict(arm: ArmView, words: str, x: float, y: float) -> Markup:
     return mark(arm.verdict, x + 6, y - 4, 5) + text(x + 17, y, words, f"small word {arm.verdict}")
 
 
-def _interval(arm: ArmView, scale: Scale, lane: float) -> Markup:
+def _interval(effect: Estimate, verdict: str | None, scale: Scale, lane: float) -> Markup:
     """The interval's line; an end beyond the axis is drawn as an arrow instead of a stop."""
-    assert arm.effect is not None
-    if arm.effect.low is None or arm.effect.high is None:
+    if effect.low is None or effect.high is None:
         return Markup("")
-    class_ = f"interval {arm.verdict or 'none'}"
-    parts = [line(scale(arm.effect.low), lane, scale(arm.effect.high), lane, class_)]
-    for end, inward in ((arm.effect.low, 5), (arm.effect.high, -5)):
+    class_ = f"interval {verdict or 'none'}"
+    parts = [line(scale(effect.low), lane, scale(effect.high), lane, class_)]
+    for end, inward in ((effect.low, 5), (effect.high, -5)):
         at = scale(end)
         if scale.low <= end <= scale.high:
             parts.append(line(at, lane - 4, at, lane + 4, class_))
         else:
-            parts.append(
-                element(
-                    "path",
-                    d=f"M{at + inward:.1f} {lane - 4:.1f}L{at:.1f} {lane:.1f}L{at + inward:.1f} {lane + 4:.1f}",
-                    class_=class_,
-                )
-            )
+            tip = [(at + inward, lane - 4), (at, lane), (at + inward, lane + 4)]
+            parts.append(element("path", d=path(tip), class_=class_))
     return join(parts)
 
 

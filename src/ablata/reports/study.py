@@ -168,8 +168,8 @@ def learning_curves(
         groups.append((curve.name, tuple(drawn)))
     grey = f", {reference} behind it in grey" if reference else ""
     caption = (
-        f"Line: mean over seeds. Band: smallest to largest seed{grey}. A cross marks where a run stopped being finite; "
-        "such a run is not in the mean. The vertical axis shows the values of the second half of training."
+        f"Line: mean over seeds. Band: smallest to largest seed{grey}. A cross marks where a run diverged; "
+        "such a run, and one under way, is drawn by itself. The vertical axis shows the second half of training."
     )
     return GridSection(title="Learning curves", ident="curves", groups=tuple(groups), caption=caption)
 

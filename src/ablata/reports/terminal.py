@@ -68,7 +68,12 @@ def verdict_table(view: StudyView, *, plain: bool = False) -> Fitted:
     """
     wide = ("arm", "seeds", "mean", "effect", "interval", "verdict", "confidence", "seconds", "memory")
     without: tuple[set[str], ...] = (set(), {"memory"}, {"memory", "seconds"}, {"memory", "seconds", "confidence"})
-    choices = (*without, {*without[-1], "mean"}, {*without[-1], "mean", "interval"})
+    choices = (
+        *without,
+        {*without[-1], "mean"},
+        {*without[-1], "mean", "seeds"},
+        {*without[-1], "mean", "seeds", "interval"},
+    )
     return Fitted([_arms([name for name in wide if name not in gone], view, plain) for gone in choices])
 
 
@@ -81,7 +86,10 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
     for name in columns:
         head = text(heads.get(name, name), plain)
         table.add_column(
-            head, justify="left" if name in ("arm", "verdict", "interval") else "right", no_wrap=name != "arm"
+            head,
+            justify="left" if name in ("arm", "verdict", "interval") else "right",
+            no_wrap=name != "arm",
+            overflow="fold",
         )
     for arm in view.arms:
         cells: dict[str, str | Text] = {

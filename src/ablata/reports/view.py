@@ -65,6 +65,9 @@ class ChangeView:
     old: str
     new: str
 
+    def __str__(self) -> str:
+        return f"{self.key}: {self.old} → {self.new}" if self.old or self.new else self.key
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedView:
@@ -167,16 +170,24 @@ class ArmView:
     @property
     def change(self) -> str:
         """The changes in one line: `model.upsample: bilinear → nearest`."""
-        return "; ".join(f"{change.key}: {change.old} → {change.new}" for change in self.changes)
+        return "; ".join(map(str, self.changes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesView:
-    """One logged curve of one run: positions (steps or epochs) and values, of equal length; values may be NaN."""
+    """One logged curve of one run.
+
+    Args:
+        seed: the run's seed.
+        x: positions (steps or epochs), rising.
+        y: values, one a position; they may be NaN or infinite.
+        state: the run's state; only completed runs count in a mean.
+    """
 
     seed: int
     x: tuple[float, ...]
     y: tuple[float, ...]
+    state: str = "completed"
 
 
 @dataclass(frozen=True, kw_only=True)

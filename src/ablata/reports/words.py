@@ -133,7 +133,7 @@ def rule_words(view: StudyView) -> str:
     leaning = "; verdicts are leanings, to be confirmed" if rule.mode == "screen" else ""
     return (
         f"{rule.mode} at {100 * rule.alpha:g}% over all arms and looks{leaning}; "
-        f"margin ±{figures.amount(view.margin)}; up to {rule.seeds} seeds an arm, paired with the control seed by seed; "
+        f"margin ±{figures.amount(view.margin)}; up to {rule.seeds} seeds an arm, paired with the control's; "
         f"a look after each seed from {rule.first_look} on; {futility}"
     )
 

@@ -1,0 +1,83 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablata.reports.figures import Figures, clean, clip, duration, percent, quantity, ratio
+from ablata.reports.view import Estimate, MetricView, StudyView
+
+
+def study(margin: float, unit: str = "%") -> StudyView:
+    return StudyView(name="s", question="q", metric=MetricView(name="top1", unit=unit), margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("margin", "text"), [(0.3, "+1.23"), (1.0, "+1.2"), (0.005, "+1.2346"), (25.0, "+1"), (0.0, "+1.235")]
+)
+def test_numbers_are_one_digit_finer_than_the_margin(margin: float, text: str) -> None:
+    assert Figures.of(study(margin)).number(1.23456, sign=True) == text
+
+
+def test_differences_of_per_cent_are_points_and_other_units_stay() -> None:
+    assert Figures.of(study(0.3)).amount(-1.5) == "1.50 points"
+    assert Figures.of(study(0.3)).score(91.0) == "91.00%"
+    assert Figures.of(study(0.3, "ms")).amount(1.5) == "1.50 ms"
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    figures = Figures(decimals=2)
+    assert figures.number(-0.001, sign=True) == figures.number(0.001, sign=True) == figures.number(0.0) == "0.00"
+
+
+def test_a_missing_interval_is_empty_and_a_missing_number_a_dash() -> None:
+    figures = Figures(decimals=1, minus="-")
+    assert figures.span(Estimate(value=1.0)) == ""
+    assert figures.number(None) == "–"
+    assert figures.span(Estimate(value=0.0, low=-1.0, high=2.0), sign=True) == "[-1.0, +2.0]"
+
+
+@given(
+    st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf]),
+    st.floats(min_value=1e-12, max_value=1e12),
+)
+def test_every_float_can_be_written(value: float, margin: float) -> None:
+    text = Figures.of(study(margin), minus="-").number(value, sign=True)
+    if math.isfinite(value):
+        assert abs(float(text) - value) <= max(abs(value) * 1e-3, margin)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.42, "0.4 s"),
+        (42, "42 s"),
+        (59.7, "1 min"),
+        (185, "3 min 5 s"),
+        (3599.9, "1 h"),
+        (7800, "2 h 10 min"),
+        (273600, "3 d 4 h"),
+        (None, "–"),
+        (math.inf, "–"),
+    ],
+)
+def test_times_are_written_in_two_units(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_confidence_is_never_rounded_to_certainty() -> None:
+    assert [percent(share) for share in (1.0, 0.999, 0.97, 0.004, None)] == [">99%", ">99%", "97%", "<1%", "–"]
+
+
+def test_quantities_have_prefixes() -> None:
+    assert quantity(1.82e9) == "1.82 G"
+    assert quantity(512 * 2**20, "B", 1024) == "512 MiB"
+    assert quantity(12) == "12"
+    assert quantity(None) == "–"
+    assert ratio(1.123) == "1.12×"
+
+
+def test_control_characters_become_visible_and_long_text_is_cut() -> None:
+    assert clean("a\x1b[31mb\n") == "a\ufffd[31mb\ufffd"
+    assert clip("abcdef", 4) == "abc…"
+    assert clip("abcd", 4) == "abcd"

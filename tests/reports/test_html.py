@@ -1,0 +1,251 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from ablata.reports.figures import Figures
+from ablata.reports.html import compare_page, runs_page, study_page, templates
+from ablata.reports.sections import Cell, Image, ImageSection, TableSection
+from ablata.reports.view import (
+    ArmCurves,
+    ArmView,
+    ChangeView,
+    CompareView,
+    CurveView,
+    MetricView,
+    RunView,
+    ScorePair,
+    SeriesView,
+    StudyView,
+)
+
+EVIL = "<script>alert(1)</script>\"'&\x1b[31m"
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+class Page(HTMLParser):
+    """Tags, ids and table cells of a page; fails on a tag that is not closed in order."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.tags if "id" in attributes]
+
+
+def pictures(source: str) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", source, re.DOTALL)
+
+
+def test_the_page_is_well_formed_and_ids_are_unique(example: StudyView) -> None:
+    page = Page(study_page(example))
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_every_picture_is_valid_xml_and_named(example: StudyView) -> None:
+    found = pictures(study_page(example))
+    assert len(found) > 20
+    for source in found:
+        node = ElementTree.fromstring(source)
+        if node.attrib.get("aria-hidden") != "true":
+            titles = node.attrib["aria-labelledby"].split()
+            named = {child.attrib.get("id"): child.text for child in node}
+            assert all(named[title] for title in titles)
+
+
+def test_the_page_needs_nothing_from_outside(example: StudyView) -> None:
+    source = study_page(example)
+    assert re.findall(r"https?:[^\s\"')]*", source.replace("http://www.w3.org/2000/svg", "")) == []
+    assert "@import" not in source
+    assert re.findall(r"url\((?!#)", source) == []
+    assert not [
+        tag
+        for tag, attributes in Page(source).tags
+        if tag in ("link", "iframe") or (tag == "script" and "src" in attributes)
+    ]
+
+
+def test_everything_from_users_is_escaped(example: StudyView) -> None:
+    arm = replace(
+        example.arms[1],
+        name=EVIL,
+        changes=(ChangeView(key=EVIL, old=EVIL, new=EVIL),),
+        reason=EVIL,
+        notes=(EVIL,),
+        recipe_hash=EVIL,
+    )
+    curve = CurveView(
+        name=EVIL, axis=EVIL, arms=(ArmCurves(arm=EVIL, series=(SeriesView(seed=0, x=(0.0, 1.0), y=(0.0, 1.0)),)),)
+    )
+    run = RunView(id=EVIL, seed=0, state=EVIL, arm=EVIL, link=EVIL, error=EVIL, scores=((EVIL, 1.0),), environment=EVIL)
+    view = replace(
+        example,
+        name=EVIL,
+        question=EVIL,
+        metric=MetricView(name=EVIL, protocol=EVIL, split=EVIL, unit=EVIL),
+        arms=(replace(example.arms[0], name=EVIL + "0"), arm),
+        curves=(curve,),
+        commands=(EVIL,),
+        fingerprints=((EVIL, EVIL),),
+        environments=tuple(replace(one, name=EVIL, items=((EVIL, EVIL),)) for one in example.environments),
+        runs=(run,),
+    )
+    source = study_page(view)
+    assert "<script>alert" not in source
+    assert "\x1b" not in source
+    assert source.count("<script>") == 1
+    Page(source)
+    for picture in pictures(source):
+        ElementTree.fromstring(picture)
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "//host/x", "/etc/passwd", "data:text/html,x", "\\\\host"])
+def test_a_link_leads_only_beside_the_page(example: StudyView, link: str) -> None:
+    source = study_page(replace(example, runs=(RunView(id="a", seed=0, state="completed", link=link),)))
+    assert [attributes["href"] for tag, attributes in Page(source).tags if tag == "a"] == []
+
+
+def test_the_question_and_the_answer_come_first(example: StudyView) -> None:
+    source = study_page(example)
+    assert (
+        source.index(example.question, source.index("<h1>")) < source.index('class="answer"') < source.index("<table")
+    )
+    assert "<strong>no-augment</strong> is worse by 1.91 points [−2.31, −1.51]" in source
+
+
+def test_every_verdict_has_word_sign_and_explanation(example: StudyView) -> None:
+    source = study_page(example)
+    for verdict in ("better", "worse", "equivalent", "undecided", "unstable"):
+        assert re.search(rf'class="verdict {verdict}"[^>]*><svg.*?</svg> <span>{verdict}</span>', source)
+        assert re.search(rf'<dt class="verdict {verdict}"><svg.*?</svg> {verdict}</dt>', source)
+
+
+def test_the_numbers_in_the_table_are_the_views(example: StudyView) -> None:
+    figures = Figures.of(example)
+    rows = {row[0]: row for row in Page(study_page(example)).rows}
+    for arm in example.treatments:
+        row = next(row for first, row in rows.items() if first.startswith(arm.name))
+        assert arm.effect is not None
+        assert row[1] == figures.number(arm.effect.value, sign=True) + figures.span(arm.effect, sign=True)
+        assert arm.mean is not None
+        assert row[4].startswith(figures.score(arm.mean.value))
+        assert row[5].startswith(f"{arm.done}/{arm.planned}")
+        assert example.control is not None
+        assert row[6] == f"{arm.cost.ratios(example.control.cost).seconds:.2f}×"
+    assert "2 diverged" in next(row for first, row in rows.items() if first.startswith("lr-x4"))[5]
+
+
+def test_a_page_stays_small(example: StudyView) -> None:
+    assert len(study_page(example).encode()) < 300_000
+    arms = tuple(replace(example.arms[1 + place % 6], name=f"arm-{place}") for place in range(29))
+    lines = {curve.name: [one.series for one in curve.arms] for curve in example.curves}
+    curves = tuple(
+        CurveView(
+            name=name, arms=tuple(ArmCurves(arm=arm.name, series=found[place % 7]) for place, arm in enumerate(arms))
+        )
+        for name, found in lines.items()
+    )
+    many = study_page(replace(example, arms=(example.arms[0], *arms), curves=curves))
+    Page(many)
+    assert len(many.encode()) < 600_000
+
+
+def test_studies_without_arms_runs_or_looks_have_a_page(example: StudyView) -> None:
+    empty = StudyView(name="new", question="", metric=MetricView(name="top1"), margin=0.5)
+    Page(study_page(empty))
+    Page(study_page(replace(empty, arms=(ArmView(name="control", is_control=True),))))
+    Page(study_page(replace(empty, arms=(ArmView(name="control", is_control=True), ArmView(name="a")))))
+    Page(study_page(replace(example, arms=example.arms[:2], curves=(), environments=(), runs=())))
+
+
+def test_two_environment_classes_are_a_warning(example: StudyView) -> None:
+    assert 'class="warning"' in study_page(example)
+    assert 'class="warning"' not in study_page(replace(example, environments=example.environments[:1]))
+
+
+def test_further_sections_take_their_place(example: StudyView) -> None:
+    table = TableSection(
+        title="Rounds", ident="rounds", columns=("round", "score"), rows=((Cell(text="1"), Cell(text="60.1")),)
+    )
+    image = ImageSection(
+        title="Overlays",
+        ident="overlays",
+        images=(Image(alt="a street", caption="seed 0", source="data:image/png;base64,AA"),),
+    )
+    page = Page(study_page(example, extra=(table, image)))
+    assert page.ids.index("curves") < page.ids.index("rounds") < page.ids.index("overlays") < page.ids.index("words")
+
+
+def test_a_picture_from_elsewhere_is_refused() -> None:
+    with pytest.raises(ValueError, match="data:image"):
+        Image(alt="", caption="", source="https://example.org/x.png")
+
+
+def test_links_of_a_server_are_shown(example: StudyView) -> None:
+    assert ("a", {"href": "/studies"}) in Page(study_page(example, links=(("all studies", "/studies"),))).tags
+
+
+def test_two_runs_stand_side_by_side() -> None:
+    runs = (RunView(id="aa11", seed=0, state="completed"), RunView(id="bb22", seed=1, state="completed"))
+    view = CompareView(
+        first=runs[0],
+        second=runs[1],
+        changes=(ChangeView(key="optim.lr", old="0.1", new="0.2"),),
+        scores=(
+            ScorePair(name="val/plain/top1", first=90.0, second=91.5),
+            ScorePair(name="lost", first=None, second=1.0),
+        ),
+        notes=("The seeds differ: 0 and 1.",),
+    )
+    page = Page(compare_page(view))
+    assert ["optim.lr", "0.1", "0.2"] in page.rows
+    assert ["val/plain/top1", "90", "91.5", "+1.5"] in page.rows
+    assert ["lost", "–", "1", "–"] in page.rows
+    assert "The seeds differ" in compare_page(view)
+    Page(runs_page(runs))
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_words_have_enough_contrast_in_light_and_dark(mode: int) -> None:
+    loader = templates().loader
+    assert loader is not None
+    css = loader.get_source(templates(), "report.css")[0]
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", css.split(":root {")[1 + mode]))
+    for ground in ("paper", "card"):
+        for ink in ("ink", "muted", "better", "worse", "equivalent", "undecided", "unstable", "accent"):
+            pair = sorted((luminance(colours[ground]), luminance(colours[ink])))
+            assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (ink, ground)
