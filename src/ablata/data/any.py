@@ -1,4 +1,4 @@
-"""Every image classification set a recipe can choose."""
+"""The data sets a recipe can choose from, told apart by `kind`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from ablata.data.digits import Digits
+from ablata.data.image_folder import ImageFolder
 from ablata.data.parquet import Cifar10, Parquet
+from ablata.data.scenes import Scenes
 
-AnyImageData = Annotated[Digits | Cifar10 | Parquet, Field(discriminator="kind")]
+AnyImageData = Annotated[Digits | Cifar10 | Parquet | ImageFolder | Scenes, Field(discriminator="kind")]
