@@ -84,11 +84,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
             "higher_is_better": True,
         }
         spec = {"metric": metric, "rule": RULE.to_json(), "mode": "claim", "fixed": False, "first_seed": 0}
-        arms = [
-            NewArm(name=name, recipe_name="digits", recipe=recipe(name), recipe_hash=f"hash-{name}", is_control=name == "control",
-                   change=[] if name == "control" else ["optim.lr: 0.1 -> 0.2"])
-            for name in SCORES
-        ]  # fmt: skip
+        arms = []
+        for name in SCORES:
+            change = [] if name == "control" else ["optim.lr: 0.1 -> 0.2"]
+            made = {"recipe_name": "digits", "recipe": recipe(name), "recipe_hash": f"hash-{name}", "change": change}
+            arms.append(NewArm(name=name, is_control=name == "control", **made))
         opened.studies.create("parts", "Which parts help?", spec, arms)
         for machine, description in MACHINES.items():
             opened.environments.record(machine, description)
@@ -143,7 +143,7 @@ def test_diverged_and_unpaired_seeds_are_shown(judged: Ledger) -> None:
     assert any("given no divergence" in note for note in wild.notes)
     assert [seed.paired for seed in same.seeds] == [False] + [True] * 4
     assert any("unpaired" in note for note in same.notes)
-    assert [(one.name, one.runs) for one in view.environments] == [("m1", 15), ("m2", 1)]
+    assert [(one.name, one.runs) for one in view.environments] == [("m1", 14), ("m2", 1)]
 
 
 def test_metric_rule_plan_and_means_come_from_the_ledger(judged: Ledger) -> None:
@@ -155,7 +155,7 @@ def test_metric_rule_plan_and_means_come_from_the_ledger(judged: Ledger) -> None
     assert view.plan.smallest_margin is not None
     assert arm(view, "control").mean.value == pytest.approx(90.04)
     assert view.state == "finished"
-    assert view.finished > view.created > "2020"
+    assert view.finished >= view.created > "2020"
 
 
 def test_costs_are_means_of_completed_runs(judged: Ledger) -> None:

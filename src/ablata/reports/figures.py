@@ -30,7 +30,7 @@ class Figures:
         """Choose the decimals from the study's margin."""
         margin = abs(view.margin)
         fine = 1 - math.floor(math.log10(margin)) if margin > 0 and math.isfinite(margin) else 3
-        return cls(decimals=min(max(fine, 0), 8), unit=view.metric.unit, minus=minus)
+        return cls(decimals=min(max(fine, 0), 15), unit=view.metric.unit, minus=minus)
 
     def number(self, value: float | None, *, sign: bool = False) -> str:
         """Write one number, or a dash for None; `sign` also writes the plus."""
