@@ -1,7 +1,7 @@
 """What stands where in a made street: the ground, the houses and trees, the things, and the relations between things.
 
-Places are given in shares: x of the width from the left, y of the height from the top. Depth d runs from 0 at the horizon
-to 1 at the lower border; sizes and sideways distances are proportional to it.
+Places are given in shares: x of the width from the left, y of the height from the top. Depth d runs from 0 at the
+horizon to 1 at the lower border; sizes and sideways distances are proportional to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SEMANTIC = ("sky", "building", "road", "pavement", "grass", "tree", "car", "bus"
 """Semantic classes by number; the last five are things with instances and boxes."""
 THINGS = ("car", "bus", "person", "light", "sign")
 PLACES = ("motorway", "high street", "avenue", "park", "crossing", "suburb")
-"""Labels by number. Each place has a mark of its own that is always in the picture: the motorway a crash barrier and no
-pavement, the high street tall houses down to the pavement, the avenue two rows of trees before houses, the park a path in
-grass without a road, the crossing zebra stripes, the suburb houses with pitched roofs in gardens."""
+"""Labels by number. Each place has a mark of its own that is always painted: the motorway a crash barrier and no pavement,
+the high street tall houses down to the pavement, the avenue two rows of trees before houses, the park a path in grass
+without a road, the crossing zebra stripes, the suburb houses with pitched roofs in gardens."""
 
 ThingName = Literal["car", "bus", "person", "light", "sign"]
 
@@ -73,7 +73,7 @@ def cooccurrence(relations: Sequence[Relation]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing: class name, x and y of its foot, height (share of the picture's height), a number in 0..1 for its looks."""
+    """A thing: its class, x and y of its foot, height (share of the picture's), a number in 0..1 for its looks."""
 
     name: str
     x: float
@@ -187,19 +187,22 @@ def _things(random: np.random.Generator, street: Street, relations: Sequence[Rel
     things = []
     for name, rate in zip(THINGS, _RATES[street.place], strict=True):
         least = 1 if name == "light" and street.place == "crossing" else 0
-        for _ in range(max(least, min(int(random.poisson(rate * density)), 6))):
-            things.append(_placed(random, street, name))
-    for first in list(things):
-        for relation in relations:
-            if relation.of == first.name and random.random() < relation.probability:
-                dx, dy = (
-                    relation.dx + relation.spread * random.normal(),
-                    relation.dy + relation.spread * random.normal(),
-                )
-                y = min(max(first.y + dy * first.height, street.horizon + 0.06), 1.0)
-                height = HEIGHTS[relation.adds] * street.depth(y) * random.uniform(0.9, 1.1)
-                things.append(Thing(relation.adds, first.x + dx * first.height, y, height, random.random()))
-    return sorted(things, key=lambda thing: thing.y)
+        count = max(least, min(int(random.poisson(rate * density)), 6))
+        things += [_placed(random, street, name) for _ in range(count)]
+    companions = [
+        _companion(random, street, first, relation)
+        for first in things
+        for relation in relations
+        if relation.of == first.name and random.random() < relation.probability
+    ]
+    return sorted([*things, *companions], key=lambda thing: thing.y)
+
+
+def _companion(random: np.random.Generator, street: Street, first: Thing, relation: Relation) -> Thing:
+    dx, dy = np.array([relation.dx, relation.dy]) + relation.spread * random.normal(size=2)
+    y = min(max(first.y + dy * first.height, street.horizon + 0.06), 1.0)
+    height = HEIGHTS[relation.adds] * street.depth(y) * random.uniform(0.9, 1.1)
+    return Thing(relation.adds, first.x + dx * first.height, y, height, random.random())
 
 
 def _placed(random: np.random.Generator, street: Street, name: str) -> Thing:
