@@ -19,7 +19,7 @@ SEMANTIC = ("sky", "building", "road", "pavement", "grass", "tree", "car", "bus"
 """Semantic classes by number; the last five are things with instances and boxes."""
 THINGS = ("car", "bus", "person", "light", "sign")
 PLACES = ("motorway", "high street", "avenue", "park", "crossing", "suburb")
-"""Labels by number. Each place has a mark of its own that is always painted: the motorway a crash barrier and no pavement,
+"""Labels by number. Each place has a mark of its own that is always painted: the motorway a barrier and no pavement,
 the high street tall houses down to the pavement, the avenue two rows of trees before houses, the park a path in grass
 without a road, the crossing zebra stripes, the suburb houses with pitched roofs in gardens."""
 

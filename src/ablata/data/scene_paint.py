@@ -16,7 +16,7 @@ Colour = tuple[float, float, float]
 
 _CLASS = {name: number for number, name in enumerate(SEMANTIC)}
 _INSTANCE_SHIFT = 4
-"""A pixel's class and instance share one number, class + 16 * instance, so that each stroke is drawn twice, not thrice."""
+"""A pixel's class and instance share one number, class + 16 * instance: each stroke is drawn twice, not thrice."""
 
 
 class _Canvas:
@@ -61,10 +61,8 @@ class _Canvas:
     def disc(self, x: float, y: float, across: float, up: float, colour: Colour) -> None:
         """Fill an ellipse with half axes `across` and `up`, both shares of the picture's height."""
         width, height = self.scale
-        centre, axes = (
-            (round(x * width), round(y * height)),
-            (max(round(across * height), 1), max(round(up * height), 1)),
-        )
+        centre = round(x * width), round(y * height)
+        axes = max(round(across * height), 1), max(round(up * height), 1)
         cv2.ellipse(self.image, centre, axes, 0, 0, 360, self._lit(colour), -1)
         cv2.ellipse(self.ids, centre, axes, 0, 0, 360, self.value, -1)
 
@@ -200,12 +198,8 @@ def _car(canvas: _Canvas, car: Thing, aspect: float, ambiguity: float) -> None:
     for wheel in (left + 0.1 * half, right - 0.5 * half):
         canvas.box(wheel, car.y - 0.25 * height, wheel + 0.4 * half, car.y, (28, 28, 30))
     canvas.box(left, car.y - 0.62 * height, right, car.y - 0.14 * height, paint_colour)
-    roof = [
-        (left + 0.3 * half, top),
-        (right - 0.3 * half, top),
-        (right, top + 0.42 * height),
-        (left, top + 0.42 * height),
-    ]
+    brow = top + 0.42 * height
+    roof = [(left + 0.3 * half, top), (right - 0.3 * half, top), (right, brow), (left, brow)]
     canvas.polygon(roof, paint_colour)
     canvas.box(left + 0.34 * half, top + 0.1 * height, right - 0.34 * half, top + 0.36 * height, (150, 190, 210))
     for lamp in (left + 0.06 * half, right - 0.36 * half):

@@ -1,7 +1,7 @@
-"""Made pictures of little streets, of which everything is known: for tests, first trainings, and relations that are planted.
+"""Made pictures of little streets, of which everything is known: for tests, first trainings, and planted relations.
 
-The label of a picture is its place (motorway, high street, avenue, park, crossing, suburb), each with a mark of its own;
-see `scene_layout.PLACES`. Masks, instances and boxes come with `SceneImages.sample`.
+The label of a picture is its place (motorway, high street, avenue, park, crossing, suburb), each with a mark of its
+own; see `scene_layout.PLACES`. Masks, instances and boxes come with `SceneImages.sample`.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Scenes(Settings):
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     augment: Augment = Augment(flip=True)
     """Augmentation of training batches."""
-    mean: tuple[float, ...] = (0.45, 0.50, 0.48)
+    mean: tuple[float, ...] = (0.470, 0.527, 0.502)
     """Mean of red, green, blue over the training set, in 0..1."""
-    std: tuple[float, ...] = (0.20, 0.20, 0.25)
+    std: tuple[float, ...] = (0.186, 0.157, 0.257)
     """Standard deviation of red, green, blue, in 0..1."""
 
     def build(self, cache: Path) -> SceneImages:

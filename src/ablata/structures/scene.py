@@ -34,4 +34,6 @@ class SceneSample:
     @property
     def masks(self) -> np.ndarray:
         """Return bool [N, H, W], the pixels of each thing that are seen; they do not overlap."""
-        return self.instances[None] == np.arange(1, len(self.boxes) + 1, dtype=np.uint16)[:, None, None]
+        numbers = np.arange(1, len(self.boxes) + 1, dtype=np.uint16)
+        seen: np.ndarray = self.instances[None] == numbers[:, None, None]
+        return seen
