@@ -175,7 +175,7 @@ def test_a_page_stays_small(example: StudyView) -> None:
     )
     many = study_page(replace(example, arms=(example.arms[0], *arms), curves=curves))
     Page(many)
-    assert len(many.encode()) < 600_000
+    assert len(many.encode()) < 300_000
 
 
 def test_studies_without_arms_runs_or_looks_have_a_page(example: StudyView) -> None:

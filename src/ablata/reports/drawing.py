@@ -152,8 +152,10 @@ def _signed(text: str, sign: bool) -> str:
 
 
 def path(points: Sequence[tuple[float, float]]) -> str:
-    """Return the `d` attribute of a line through the points."""
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    """Return the `d` attribute of a line through the points: tenths of a pixel, steps from the point before."""
+    tenths = [(round(10 * x), round(10 * y)) for x, y in points]
+    steps = (f"{(c - a) / 10:g} {(d - b) / 10:g}" for (a, b), (c, d) in pairwise(tenths))
+    return f"M{tenths[0][0] / 10:g} {tenths[0][1] / 10:g}l{' '.join(steps)}"
 
 
 def mark(verdict: str | None, x: float, y: float, size: float = 5.0) -> Markup:

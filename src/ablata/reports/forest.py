@@ -123,17 +123,17 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
     """One arm: names, effect with interval, seeds, and the numbers."""
     figures = Figures.of(view)
     lane = top + layout.lane
-    words = verdict_words(arm, view.rule.mode)
+    words = verdict_words(arm, view.rule.mode) + (f" · {arm.diverged} diverged" if arm.diverged else "")
     effect = figures.number(arm.effect.value, sign=True) if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
     numbers = f"{effect} {span}".strip() or "no effect yet"
     parts = []
     if layout.stacked:
-        parts.append(text(layout.left, top + 14, arm.name, "name", room=layout.width * 0.42))
+        parts.append(text(layout.left, top + 14, arm.name, "name", room=layout.width * 0.38))
         parts.append(text(layout.right, top + 14, numbers, "small figures", "end"))
         parts.append(_verdict(arm, words, layout.left, top + 30))
     else:
-        parts.append(text(0, lane - 1, arm.name, "name", room=layout.left - 20))
+        parts.append(text(0, lane - 1, arm.name, "name", room=(layout.left - 16) * 0.78))
         parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 16) * 1.15))
         parts.append(text(layout.right + GAP, lane - 1, numbers, "small figures"))
         parts.append(_verdict(arm, words, layout.right + GAP, lane + 15))
@@ -170,22 +170,22 @@ def _interval(effect: Estimate, verdict: str | None, scale: Scale, lane: float) 
 
 
 def _seeds(arm: ArmView, figures: Figures, scale: Scale, y: float) -> list[Markup]:
-    """The seeds' dots; runs that diverged stand as crosses at the left end, since they have no score."""
-    parts = []
+    """The seeds' dots; runs that diverged have no score, so their crosses stand at the emptier end of the axis."""
+    parts, places = [], []
     for seed in arm.seeds:
         if seed.difference is not None and math.isfinite(seed.difference):
-            words = f"seed {seed.seed}: {figures.number(seed.difference, sign=True)}" + (
-                "" if seed.paired else " (not paired)"
+            places.append(scale(seed.difference))
+            words = f"seed {seed.seed}: {figures.number(seed.difference, sign=True)}"
+            title = element("title", words if seed.paired else f"{words} (not paired)")
+            parts.append(
+                element("circle", title, cx=places[-1], cy=y, r=3, class_="dot" if seed.paired else "dot open")
             )
-            dot = "dot" if seed.paired else "dot open"
-            parts.append(element("circle", element("title", words), cx=scale(seed.difference), cy=y, r=3, class_=dot))
-    lost = [seed for seed in arm.seeds if seed.state == "diverged"]
-    for index, seed in enumerate(lost):
-        x = scale.start + 5 + 11 * index
+    middle = (scale.start + scale.end) / 2
+    start, step = (scale.end - 5, -11) if places and min(places) < middle else (scale.start + 5, 11)
+    for index, seed in enumerate(seed for seed in arm.seeds if seed.state == "diverged"):
+        x = start + step * index
         cross = f"M{x - 3:.1f} {y - 3:.1f}l6 6M{x - 3:.1f} {y + 3:.1f}l6 -6"
         parts.append(element("path", element("title", f"seed {seed.seed} diverged"), d=cross, class_="diverged"))
-    if lost:
-        parts.append(text(scale.start + 11 * len(lost) + 3, y + 4, "diverged", "small unstable word"))
     return parts
 
 

@@ -94,8 +94,8 @@ def verdict_table(view: StudyView) -> TableSection:
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     columns = ("Arm", f"Effect{unit}", "Verdict", "Confidence", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
     caption = (
-        f"Effect: arm minus control, with the interval valid over all looks and arms. {view.metric.name}: mean with "
-        "its 95% interval over seeds. Time, memory and FLOPs: the control's own, then each arm relative to it."
+        "Effect: arm minus control, with the interval valid over all looks and arms. Score: mean over seeds with its "
+        "95% interval. Time, memory and FLOPs: the control's own, then each arm relative to it."
     )
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
@@ -118,10 +118,13 @@ def cost_bars(view: StudyView) -> GridSection | None:
     if control is None or not view.treatments:
         return None
     titles = ("Time of a run", "Peak memory", "FLOPs of a forward pass", "Parameters")
-    panels = []
+    panels, same = [], []
     for kind, title in zip(COSTS, titles, strict=True):
         base = getattr(control.cost, kind)
         if not base:
+            continue
+        if all(getattr(arm.cost, kind) == base for arm in view.arms):
+            same.append(f"{title}: {cost_words(kind, control, control)} in every arm.")
             continue
         rows = []
         for arm in view.arms:
@@ -129,10 +132,12 @@ def cost_bars(view: StudyView) -> GridSection | None:
             words = "not measured" if value is None else cost_words(kind, arm, control)
             rows.append(Bar(arm.name, None if value is None else value / base, words, reference=arm.is_control))
         panels.append(Panel(title=title, drawing=bars(title, rows, ident=f"cost-{kind}", unchanged=1.0)))
-    if not panels:
+    if not (panels or same):
         return None
-    caption = "The line marks the control's cost. FLOPs: multiply-adds, each counted once."
-    return GridSection(title="Cost", ident="cost", groups=(("", tuple(panels)),), caption=caption, class_="fine")
+    line = ("The line marks the control's cost.",) if panels else ()
+    caption = " ".join((*line, *same, "FLOPs: multiply-adds, each counted once."))
+    groups = (("", tuple(panels)),) if panels else ()
+    return GridSection(title="Cost", ident="cost", groups=groups, caption=caption, class_="fine")
 
 
 def study_curves(view: StudyView) -> GridSection:
@@ -154,7 +159,7 @@ def learning_curves(
         verdicts: verdict and its words by arm, shown in the panels' headings.
     """
     panels = sum(len(curve.arms) for curve in curves)
-    points = max(16, min(60, 1800 // max(panels, 1)))
+    points = max(16, min(60, 1400 // max(panels, 1)))
     groups = []
     for number, curve in enumerate(curves):
         behind = next((arm for arm in curve.arms if arm.arm == reference), None)

@@ -117,10 +117,10 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     return (
         (
             "better",
-            f"{view.metric.name} is {up} than the control's. At most {share} of studies claim falsely by chance.",
+            f"{view.metric.name} is {up} than the control's. At most {share} of studies make a false claim.",
         ),
         ("worse", f"{view.metric.name} is {down} than the control's, at the same risk."),
-        ("equivalent", f"the difference was shown to lie within ±{margin}; more than that none was found."),
+        ("equivalent", f"the difference was shown to lie within ±{margin}, which is more than finding none."),
         ("undecided", f"neither was shown, or cannot be shown, with {view.rule.seeds} seeds. It does not mean equal."),
         ("unstable", "at least two runs diverged at seeds where the control trained well."),
     )
