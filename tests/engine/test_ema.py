@@ -161,6 +161,16 @@ def test_the_distance_is_the_relative_norm_of_the_difference() -> None:
     torch.testing.assert_close(average.distance(net), (now - start).norm() / now.norm())
 
 
+def test_averaging_and_its_distance_read_no_value_from_the_device() -> None:
+    # Meta tensors have no values, so whatever would wait for one raises.
+    net = network().to("meta")
+    average = Ema(decay=0.9).build(net)
+    average.update(net, 0)
+    distance = average.distance(net)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        float(distance)
+
+
 def test_a_slow_average_without_warm_up_is_seen_to_depart() -> None:
     net = network()
     average = Ema(decay=0.9999, warmup="none").build(net)

@@ -83,6 +83,14 @@ def test_a_million_small_losses_do_not_vanish_beside_a_large_one() -> None:
     assert metric.state()["loss"].item() - 1e9 == pytest.approx(2 * math.log(2), rel=1e-6)
 
 
+def test_counting_a_batch_reads_no_value_from_the_device() -> None:
+    # Meta tensors have no values, so whatever would wait for one raises.
+    metric = ClassificationScores(6, device="meta")
+    metric.update(torch.empty(8, 6, device="meta"), torch.empty(8, dtype=torch.int64, device="meta"))
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        metric.scores()
+
+
 def test_ks_above_the_number_of_classes_are_left_out() -> None:
     assert list(fed(*data(10, 3)).scores()) == ["top1", "loss"]
 

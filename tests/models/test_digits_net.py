@@ -21,7 +21,7 @@ def test_the_defaults_learn_the_handwritten_digits(norm: str) -> None:
     steps = 15 * (len(train) // 64)
     optimiser = torch.optim.SGD(model.parameters(), 0.1, 0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    for step in range(steps):
+    for _ in range(steps):
         picked = train[torch.randint(len(train), (64,))]
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(model(images[picked])["logits"], labels[picked]).backward()
@@ -30,4 +30,4 @@ def test_the_defaults_learn_the_handwritten_digits(norm: str) -> None:
     model.eval()
     with torch.no_grad():
         accuracy = (model(images[test])["logits"].argmax(1) == labels[test]).double().mean().item()
-    assert accuracy > 0.96, (accuracy, step)
+    assert accuracy > 0.96

@@ -1,4 +1,4 @@
-"""One of two processes that normalise their shares of a batch: `python THIS RANK FOLDER`; started by the test beside it."""
+"""One of two processes that normalise their shares of a batch: the test beside it starts `python FILE RANK FOLDER`."""
 
 from __future__ import annotations
 

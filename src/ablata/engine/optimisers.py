@@ -40,6 +40,8 @@ class Lookahead(Settings):
 class OptimiserSettings(Settings):
     """What all optimisers share; not itself a choice."""
 
+    kind: str
+    """Which optimiser."""
     lr: float = Field(default=0.1, gt=0)
     """Learning rate at `reference_batch`, or at any batch where `scaling` is none."""
     weight_decay: float = Field(default=0.0, ge=0)

@@ -62,6 +62,8 @@ class Warmup(Settings):
 class ScheduleSettings(Settings):
     """What all schedules share; not itself a choice."""
 
+    kind: str
+    """Which schedule."""
     warmup: Warmup | None = None
     """A slow start, or none."""
     per: Literal["step", "epoch"] = "step"
@@ -149,7 +151,7 @@ class Step(ScheduleSettings):
     @classmethod
     def _rising(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
         if list(milestones) != sorted(set(milestones)):
-            raise ValueError("milestones must rise")
+            raise ValueError("must rise")
         return milestones
 
     def _check(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> None:

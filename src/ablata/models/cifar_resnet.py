@@ -45,7 +45,7 @@ class CifarResNet(Settings):
     def _is_six_n_plus_two(cls, depth: int) -> int:
         if (depth - 2) % 6:
             below = depth - (depth - 2) % 6
-            raise ValueError(f"depth must be 6n + 2, such as {below} or {below + 6}")
+            raise ValueError(f"must be 6n + 2, such as {below} or {below + 6}")
         return depth
 
     def build(self, classes: int, channels: int = 3) -> CifarResNetModel:

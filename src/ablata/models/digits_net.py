@@ -60,6 +60,11 @@ class DigitsNetModel(nn.Module):
         )
         self.dropout = nn.Dropout(settings.dropout)
         self.classifier = nn.Linear(2 * width, classes)
+        if norm == "none":
+            # With torch's smaller initial weights the signal fades from layer to layer, and nothing restores it.
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Map pictures [B, C, H, H] to the named outputs."""
