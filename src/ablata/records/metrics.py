@@ -97,8 +97,8 @@ def write_points(connection: Connection, number: int, attempt: int, batch: dict[
         return
     connection.exec_driver_sql(
         "INSERT INTO metrics (run, name, step, attempt, value) "
-        "SELECT %s, name, step, %s, value "
-        "FROM unnest(%s::text[], %s::bigint[], %s::float8[]) AS batch (name, step, value) "
+        "SELECT %b::bigint, name, step, %b::integer, value "
+        "FROM unnest(%b::text[], %b::bigint[], %b::float8[]) AS batch (name, step, value) "
         "ON CONFLICT (run, name, step) DO UPDATE SET attempt = excluded.attempt, value = excluded.value",
         (number, attempt, [name for name, _ in batch], [step for _, step in batch], values),
     )

@@ -145,10 +145,14 @@ class StudyRun(Base):
 
 
 class Metric(Base):
-    """One point of a curve."""
+    """One point of a curve.
+
+    `run` is a run's number without a foreign key: checking one for each point costs Postgres a third of its speed, every
+    batch is written while its run is held (`leases.hold`), and runs are never deleted.
+    """
 
     __tablename__ = "metrics"
-    run: Mapped[int] = mapped_column(BigInteger, ForeignKey("runs.number"), primary_key=True)
+    run: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     attempt: Mapped[int]

@@ -167,10 +167,6 @@ def upgrade() -> None:
         sa.Column("step", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["run"],
-            ["runs.number"],
-        ),
         sa.PrimaryKeyConstraint("run", "name", "step"),
         sqlite_with_rowid=False,
     )
