@@ -44,7 +44,7 @@ def bars(title: str, rows: Sequence[Bar], *, ident: str, unchanged: float | None
         parts.append(text(0, y + 10, row.name, "small", room=WIDTH - 10))
         parts.append(element("rect", x=0, y=y + 16, width=length, height=6, class_=class_))
         parts.append(text(WIDTH, y + 22, row.words, "small figures", "end"))
-    if unchanged is not None and rows:
-        parts.append(line(scale(unchanged), TOP + 12, scale(unchanged), height - 4, "zero"))
+        if unchanged is not None:
+            parts.append(line(scale(unchanged), y + 13, scale(unchanged), y + 25, "zero"))
     description = "; ".join(f"{row.name} {row.words}" for row in rows) or "No rows."
     return picture(WIDTH, height, title, description, *parts, ident=ident, class_="bars")

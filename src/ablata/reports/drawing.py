@@ -107,7 +107,7 @@ def reach(values: Iterable[float], pad: float = 0.05) -> tuple[float, float]:
     low, high = min(finite), max(finite)
     width = high - low
     if width <= 1e-12 * max(abs(low), abs(high)):
-        width = abs(low) or 1.0
+        width = abs(low) if abs(low) > 1e-300 else 1.0
         pad = max(pad, 0.5)
     return low - pad * width, high + pad * width
 

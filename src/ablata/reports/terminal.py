@@ -39,16 +39,20 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
         Text(clean(view.question or view.name), style="" if plain else "bold"),
         answer_text(view, plain=plain),
         Text(),
-        verdict_table(view, plain=plain),
+        study_status(view, plain=plain),
     ]
-    if progress := progress_words(view):
-        parts.append(text(progress, plain, "dim"))
     if any(arm.effect for arm in view.treatments):
         parts += [Text(), forest_lines(view, plain=plain)]
     for block in ((f"Rule: {rule_words(view)}.", plan_words(view)), _warnings(view)):
         if any(block):
             parts += [Text(), *(text(words, plain, "dim") for words in block if words)]
     return Group(*parts)
+
+
+def study_status(view: StudyView, *, plain: bool = False) -> RenderableType:
+    """Return the verdict table and, while the study runs, how far it is; what a live display shows and refreshes."""
+    table, progress = verdict_table(view, plain=plain), progress_words(view)
+    return Group(table, text(progress, plain, "dim")) if progress else table
 
 
 def answer_text(view: StudyView, *, plain: bool = False) -> Text:
@@ -60,7 +64,7 @@ def answer_text(view: StudyView, *, plain: bool = False) -> Text:
 
 
 def verdict_table(view: StudyView, *, plain: bool = False) -> Fitted:
-    """Return the table of arms; also what a running study shows live. A narrow console gets fewer columns.
+    """Return the table of arms; a narrow console gets fewer columns.
 
     Args:
         view: the study as it stands.
