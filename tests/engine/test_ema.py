@@ -139,7 +139,7 @@ def test_a_restored_average_goes_on_bit_for_bit() -> None:
         move(net, step)
         average.update(net, step)
     restored = Ema(decay=0.9).build(network().to(memory_format=torch.channels_last))
-    restored.load_state(load(save(average.state())))
+    restored.load(load(save(average.state())))
     move(net, 3)
     for one in (average, restored):
         one.update(net, 3)
@@ -149,7 +149,7 @@ def test_a_restored_average_goes_on_bit_for_bit() -> None:
 def test_an_average_of_another_model_is_refused() -> None:
     average = Ema().build(network())
     with pytest.raises(CheckpointError, match=r"0\.bias"):
-        average.load_state({name: value for name, value in average.state().items() if name != "0.bias"})
+        average.load({name: value for name, value in average.state().items() if name != "0.bias"})
 
 
 def test_the_distance_is_the_relative_norm_of_the_difference() -> None:

@@ -133,7 +133,7 @@ class ModelEma:
         return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.shadow.items()}
 
     @torch.no_grad()
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
+    def load(self, state: Mapping[str, Tensor]) -> None:
         """Bring back what `state` returned.
 
         Raises:
