@@ -252,3 +252,23 @@ def test_runs_are_listed_newest_first_with_the_first_line_of_their_error(ledger:
     assert rows[0].error == "loss is not finite"
     assert rows[1].scores == ((KEY, 90.0),)
     assert run_views(ledger, ledger.runs.find(state="completed")) == rows[1:]
+
+
+def test_the_newest_look_counts_and_open_arms_stay_open(ledger: Ledger) -> None:
+    table = [[90.0, 92.0, 90.2, 91.5], [90.2, 92.1, 90.7, 91.6], [89.9, 92.0, 90.7, 91.4]]
+    for seed, row in enumerate(table):
+        for name, score in zip(SCORES, row, strict=True):
+            finish(ledger, name, seed, score)
+    calibration = calibrate(len(ARMS), RULE)
+    for seeds in (2, 3):
+        made = replay(table[:seeds], RULE, calibration)
+        ledger.studies.add_look("parts", seeds, {"arms": list(ARMS), "replay": made.to_json()})
+    view = study_view(ledger, "parts")
+    assert arm(view, "bigger").verdict == "better"
+    assert not arm(view, "bigger").open
+    assert arm(view, "same").open
+    assert (arm(view, "same").planned, arm(view, "bigger").planned) == (5, 3)
+    assert view.progress.done == 12
+    assert "still open" in study_page(view)
+    ledger.studies.finish("parts")
+    assert not arm(study_view(ledger, "parts"), "same").open

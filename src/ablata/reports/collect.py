@@ -152,7 +152,7 @@ def _arm(study: _Study, arm: ArmRow) -> ArmView:
         effect=Estimate(value=last.effect, low=low, high=high) if last and last.effect is not None else None,
         standardised=last.effect_size if last else None,
         verdict=outcome.verdict.value if outcome else None,
-        open=outcome.open if outcome else not arm.is_control and arm.state == "open",
+        open=study.row.state == "open" and (outcome.open if outcome else not arm.is_control),
         confidence=last.confidence if last else None,
         reason=outcome.reason if outcome else arm.reason or "",
         notes=last.notes if last else (),

@@ -159,7 +159,7 @@ def learning_curves(
         verdicts: verdict and its words by arm, shown in the panels' headings.
     """
     panels = sum(len(curve.arms) for curve in curves)
-    points = max(16, min(60, 1400 // max(panels, 1)))
+    points = max(16, min(60, 1200 // max(panels, 1)))
     groups = []
     for number, curve in enumerate(curves):
         behind = next((arm for arm in curve.arms if arm.arm == reference), None)
