@@ -140,10 +140,10 @@ class Augmenter:
             seed = derive(self.seed, "augment", step, _MIX)
             plan = draw_plan(seed, self.settings.mix, batch.rows.total, self.size, epoch)
         if plan is not None:
-            return apply_plan(batch, plan)
-        if batch.rows.keep is not None:
-            return replace(batch, rows=replace(batch.rows, keep=None)).narrow(*batch.rows.keep)
-        return batch
+            batch = apply_plan(batch, plan)
+        elif batch.rows.keep is not None:
+            batch = replace(batch, rows=replace(batch.rows, keep=None)).narrow(*batch.rows.keep)
+        return replace(batch, images=batch.images.contiguous(memory_format=self.normaliser.memory_format))
 
     def _generator(self, step: int, operation: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self.seed, "augment", step, operation))

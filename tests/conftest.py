@@ -1,0 +1,24 @@
+"""Fixtures for all rooms: where real data sets lie, and a cache that tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_home() -> Path:
+    """Return the folder of real data sets: ABLATA_DATA, or ../shared/data beside the repository; else skip."""
+    named = os.environ.get("ABLATA_DATA")
+    home = Path(named) if named else Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not home.is_dir():
+        pytest.skip(f"no real data sets at {named or '../shared/data'}: set ABLATA_DATA to their folder")
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder that lives as long as the test run."""
+    return tmp_path_factory.mktemp("cache")
