@@ -37,8 +37,15 @@ START = (
 def new_run(seed: int, recipe: str = "base") -> NewRun:
     """A run with settings of a usual size (about 4 kB)."""
     settings = {f"part{index}": {"kind": "conv", "channels": 64, "stride": 2, "bias": False} for index in range(60)}
-    identity = {"code": "c" * 32, "data": "d" * 32, "environment": "e" * 16}
-    return NewRun(recipe_name=recipe, recipe=settings, recipe_hash=f"{recipe:0>64}", seed=seed, **identity)
+    return NewRun(
+        recipe_name=recipe,
+        recipe=settings,
+        recipe_hash=f"{recipe:0>64}",
+        code="c" * 32,
+        data="d" * 32,
+        seed=seed,
+        environment="e" * 16,
+    )
 
 
 def open_fresh(address: str, home: Path) -> str:

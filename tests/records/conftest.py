@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def postgres_server() -> Iterator[str]:
     if binaries is None:
         pytest.skip("no Postgres server under /usr/lib/postgresql")
     # The server refuses to run as root, so that root becomes the user its package made.
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="ablata-postgres-"))
     if user:
         shutil.chown(folder, "postgres", "postgres")

@@ -52,9 +52,15 @@ def test_the_class_depends_on_what_changes_figures_and_on_nothing_else() -> None
     here = environment()
     for key, value in (("host", "other"), ("cores", 999), ("python", "0"), ("memory_bytes", 1), ("platform", "x")):
         assert environment_class({**here, key: value}) == environment_class(here)
-    other = {"processor": "other", "accelerators": ["H200"], "driver": "1.2", "instructions": ["none"], "machine": "x"}
-    for key, value in [*other.items(), ("libraries", {**here["libraries"], "torch": "0.1"})]:
-        assert environment_class({**here, key: value}) != environment_class(here)
+    other: dict[str, object] = {
+        "processor": "other",
+        "accelerators": ["H200"],
+        "driver": "1.2",
+        "instructions": ["none"],
+        "machine": "x",
+    }
+    for part, changed in [*other.items(), ("libraries", {**here["libraries"], "torch": "0.1"})]:
+        assert environment_class({**here, part: changed}) != environment_class(here)
 
 
 def test_graphics_processors_are_read_from_their_drivers_files(tmp_path: Path) -> None:

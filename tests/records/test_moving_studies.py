@@ -16,7 +16,7 @@ from ablata.records.exporting import export_study
 from ablata.records.importing import import_study
 
 Build = Callable[..., NewRun]
-Tamper = Callable[[dict[str, bytes]], None]
+Tamper = Callable[[dict[str, bytes]], object]
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def edit(name: str, change: Callable[[Any], object]) -> Tamper:
 DISHONEST: dict[str, Tamper] = {
     "other scores": edit("runs.json", lambda runs: runs["runs"][0].update(scores={"accuracy": 1.0})),
     "an entry more": lambda entries: entries.update({"runs/x/y": b""}),
-    "an entry less": lambda entries: entries.pop("runs.json") and None,
-    "no manifest": lambda entries: entries.pop(MANIFEST) and None,
+    "an entry less": lambda entries: entries.pop("runs.json"),
+    "no manifest": lambda entries: entries.pop(MANIFEST),
     "a newer version": edit(MANIFEST, lambda manifest: manifest.update(version=2)),
     "another format": edit(MANIFEST, lambda manifest: manifest.update(format="zip")),
     "a manifest that is a list": lambda entries: entries.update({MANIFEST: b"[]"}),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,8 @@ def test_an_equal_identity_is_trained_once(ledger: Ledger, new_run: Build, state
 @pytest.mark.parametrize("part", ["recipe_hash", "code", "data", "seed", "environment"])
 def test_each_part_of_the_identity_makes_another_run(ledger: Ledger, new_run: Build, part: str) -> None:
     run = ledger.runs.enqueue(new_run())
-    other = ledger.runs.enqueue(replace(new_run(), **{part: 7 if part == "seed" else "other"}))
+    changed: dict[str, Any] = {part: 7 if part == "seed" else "other"}
+    other = ledger.runs.enqueue(replace(new_run(), **changed))
     assert other.id != run.id
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,10 @@ def test_a_finished_study_needs_no_runs(ledger: Ledger, arms: list[NewArm], new_
 
 def test_looks_are_kept_in_order_and_an_equal_one_once(ledger: Ledger, arms: list[NewArm]) -> None:
     ledger.studies.create("s", "?", {}, arms)
-    results = [(2, {"nearest": "undecided"}), (3, {"nearest": "better", "p": float("nan")})]
+    results: list[tuple[int, dict[str, Any]]] = [
+        (2, {"nearest": "undecided"}),
+        (3, {"nearest": "better", "p": float("nan")}),
+    ]
     for seeds, result in [*results, results[-1]]:
         look = ledger.studies.add_look("s", seeds, result)
     looks = ledger.studies.looks("s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -55,6 +56,17 @@ def freeze(address: str, home: Path, lease_seconds: str) -> None:
             print("finished")
         except LeaseLostError:
             print("lost")
+
+
+def fork(address: str, home: Path) -> None:
+    """Use a ledger, fork, and use it on both sides: print what each side sees."""
+    with Ledger(address, home=home) as ledger:
+        before = len(ledger.runs.find())
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if len(ledger.runs.find()) == before else 1)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), len(ledger.runs.find()) - before)
 
 
 if __name__ == "__main__":

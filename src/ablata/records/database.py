@@ -100,8 +100,9 @@ def _own_by_process(dbapi_connection: Any, record: Any) -> None:
 
 
 def _refuse_after_fork(dbapi_connection: Any, record: Any, proxy: Any) -> None:
-    """Keep a forked child (a data-loading worker) from speaking on its parent's connection."""
+    """Keep a forked child (a data-loading worker) from speaking on its parent's connection, and from closing it."""
     if record.info["pid"] != os.getpid():
+        record.record_info.setdefault("inherited", []).append(record.dbapi_connection)
         record.dbapi_connection = proxy.dbapi_connection = None
         raise DisconnectionError("the connection belongs to another process")
 
@@ -129,27 +130,36 @@ def is_passing(error: DatabaseError) -> bool:
     return error.connection_invalidated or (isinstance(error, OperationalError) and any(word in text for word in words))
 
 
-def persist(work: Callable[[], T], *, patience: float, stop: Callable[[], bool] = lambda: False) -> T:
+def persist(work: Callable[[], T], *, patience: float) -> T:
     """Do `work`, again and again while the database is locked or out of reach.
 
     Args:
         work: one whole transaction, harmless if done twice.
         patience: seconds after which the last error is raised.
-        stop: asked before each new try; True raises the last error at once.
 
     Returns:
         What `work` returns.
+
+    Raises:
+        RecordError: the database stayed out of reach, or cannot be written at all (a full disk).
     """
     end, pause = time.monotonic() + patience, 0.05
     while True:
         try:
             return work()
         except DatabaseError as error:
-            if not is_passing(error) or time.monotonic() + pause > end or stop():
+            if is_passing(error) and time.monotonic() + pause <= end:
+                # Random, so that workers that met once do not meet again.
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, 5.0)
+            elif isinstance(error, OperationalError):
+                raise RecordError(
+                    "The ledger must be a database that can be written",
+                    found=str(error.orig).strip(),
+                    do="make room on its disk, or see that its server runs; then resume",
+                ) from error
+            else:
                 raise
-        # Random, so that workers that met once do not meet again.
-        time.sleep(pause * random.uniform(0.5, 1.0))
-        pause = min(2 * pause, 5.0)
 
 
 def make_folder(path: Path) -> None:

@@ -147,8 +147,8 @@ class StudyRun(Base):
 class Metric(Base):
     """One point of a curve.
 
-    `run` is a run's number without a foreign key: checking one for each point costs Postgres a third of its speed, every
-    batch is written while its run is held (`leases.hold`), and runs are never deleted.
+    `run` is a run's number without a foreign key: checking one for each point costs Postgres a third of its speed,
+    every batch is written while its run is held (`leases.hold`), and runs are never deleted.
     """
 
     __tablename__ = "metrics"

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from ablata.base.errors import RecordError
+from ablata.records import Ledger, NewRun
+from ablata.records.database import persist
+
+
+def test_a_forked_child_does_not_speak_on_its_parents_connection(
+    ledger: Ledger, new_run: Callable[..., NewRun], start_worker: Callable[..., subprocess.Popen[str]]
+) -> None:
+    ledger.runs.enqueue(new_run())
+    assert start_worker("fork").communicate(timeout=60) == ("0 0\n", "")
+
+
+def test_an_sqlite_ledger_keeps_a_write_ahead_log_and_checks_references(tmp_path: Path) -> None:
+    with Ledger(home=tmp_path) as ledger, ledger.database.read() as connection:
+        pragmas = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys")]
+        assert pragmas == ["wal", 1]
+        assert (connection.execute(text("PRAGMA busy_timeout")).scalar() or 0) >= 10_000
+
+
+def test_a_failed_transaction_leaves_nothing(ledger: Ledger, new_run: Callable[..., NewRun]) -> None:
+    run = ledger.runs.enqueue(new_run())
+    with pytest.raises(ZeroDivisionError), ledger.database.write() as connection:
+        assert connection.execute(text("UPDATE runs SET priority = 9")).rowcount == 1 / 0
+    assert ledger.runs.get(run.id) == run
+
+
+def test_what_will_not_pass_is_raised_at_once_and_in_words(tmp_path: Path) -> None:
+    with Ledger(home=tmp_path) as ledger:
+        tries = []
+
+        def fill_the_disk() -> None:
+            tries.append(1)
+            with ledger.database.write() as connection:
+                connection.execute(text("PRAGMA max_page_count = 1"))
+                connection.execute(text("CREATE TABLE large (data)"))
+                connection.execute(text("INSERT INTO large VALUES (zeroblob(1000000))"))
+
+        with pytest.raises(RecordError, match="full"):
+            persist(fill_the_disk, patience=60)
+        assert len(tries) == 1
+
+        def break_a_rule() -> None:
+            with ledger.database.write() as connection:
+                connection.execute(text("INSERT INTO study_runs VALUES (1, 1, 1, 'absent')"))
+
+        with pytest.raises(IntegrityError):
+            persist(break_a_rule, patience=60)
+
+
+def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablata.records.database.BUSY_SECONDS", 0)
+    with Ledger(home=tmp_path) as ledger:
+        blocker = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+
+        def write() -> None:
+            with ledger.database.write():
+                pass
+
+        with pytest.raises(RecordError, match="locked"):
+            persist(write, patience=0.2)
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        persist(write, patience=0.2)
