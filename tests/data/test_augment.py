@@ -76,8 +76,6 @@ def test_offsets_and_centres_reach_every_place_and_no_other() -> None:
     generator = torch.Generator().manual_seed(0)
     offsets = geometry.draw_offsets(generator, 4000, 2)
     assert offsets.unique(dim=0).tolist() == [[y, x] for y in range(5) for x in range(5)]
-        [y, x] for y in range(5) for x in range(5)
-    ]
     centres = geometry.draw_centres(generator, 4000, 2, 3, 5).reshape(-1, 2)
     assert centres.unique(dim=0).tolist() == [[y, x] for y in range(3) for x in range(5)]
 

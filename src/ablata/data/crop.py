@@ -42,7 +42,7 @@ def resize(
     Args:
         image: uint8 [H, W, 3], or a PIL image for the PIL backend.
         size: height and width of the result.
-        backend: `pil`; `torch`, the same filter in integers, at most one grey level off; `opencv`, no antialias.
+        backend: `pil`; `torch`, the same filter in integers, at most two grey levels off; `opencv`, no antialias.
         interpolation: the filter.
 
     Returns:

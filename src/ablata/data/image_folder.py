@@ -55,7 +55,7 @@ class ImageFolder(Settings):
     interpolation: Interpolation = "bilinear"
     """Filter of resizing."""
     backend: Backend = "torch"
-    """What resizes: torch (PIL's filter within one grey level, fastest), pil, or opencv (no antialias)."""
+    """What resizes: torch (PIL's filter within two grey levels, fastest), pil, or opencv (no antialias)."""
     reduced: bool = False
     """Decode JPEGs at 1/2, 1/4 or 1/8 where a training crop still has enough pixels: faster, other pixels."""
     workers: Annotated[int | None, Field(ge=0), INCIDENTAL] = None

@@ -1,0 +1,174 @@
+"""Images of every type become the right 8-bit RGB, and crops equal torchvision's."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import functional as reference
+
+from ablata.base.errors import DataError
+from ablata.data.crop import Backend, Interpolation, crop, draw_box, resize, resize_and_centre, shrink_factor
+from ablata.data.decode import decode_array, open_image, to_rgb, upright_size
+
+MODES: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
+
+
+def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    return np.asarray(to_rgb(open_image(content, "it.png"), "it.png"))
+
+
+def _smooth(height: int = 40, width: int = 56) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    grey = _smooth().convert("L")
+    assert np.array_equal(_decoded(_encoded(grey, "PNG")), np.repeat(np.asarray(grey)[:, :, None], 3, axis=2))
+
+
+def test_sixteen_bits_are_scaled_to_eight() -> None:
+    values = np.linspace(0, 65535, 16 * 16).reshape(16, 16).astype(np.uint16)
+    expected = np.rint(values / 257)
+    assert np.abs(_decoded(_encoded(Image.fromarray(values), "PNG"))[:, :, 0] - expected).max() <= 0.5
+
+
+def test_a_palette_shows_its_colours() -> None:
+    palette = _smooth().quantize(16)
+    assert np.array_equal(_decoded(_encoded(palette, "PNG")), np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("transparent", ["alpha", "palette"])
+def test_transparent_pixels_show_white(transparent: str) -> None:
+    if transparent == "alpha":
+        image = Image.new("RGBA", (4, 2), (200, 10, 10, 255))
+        image.putpixel((0, 0), (0, 0, 0, 0))
+        content = _encoded(image, "PNG")
+    else:
+        image = Image.new("P", (4, 2), 1)
+        image.putpalette([0, 0, 0, 200, 10, 10])
+        image.putpixel((0, 0), 0)
+        content = _encoded(image, "PNG", transparency=b"\x00\xff")
+    pixels = _decoded(content)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[1, 1].tolist() == [200, 10, 10]
+
+
+def test_cmyk_becomes_its_colours() -> None:
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert np.abs(_decoded(_encoded(image, "JPEG", quality=95)).astype(int) - [255, 0, 0]).max() <= 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_camera_orientation_is_applied(orientation: int, kind: str) -> None:
+    upright = _smooth()
+    turns = [None, None, 0, 3, 1, 5, 4, 6, 2]
+    inverse = {0: 0, 3: 3, 1: 1, 5: 5, 4: 2, 6: 6, 2: 4}
+    turn = turns[orientation]
+    stored = upright if turn is None else upright.transpose(Image.Transpose(inverse[turn]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = _encoded(stored, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+    header = open_image(content, "it")
+    assert upright_size(header) == (40, 56)
+    pixels = decode_array(content, header, "it")
+    assert pixels.shape == (40, 56, 3)
+    assert np.abs(pixels.astype(int) - np.asarray(upright)).mean() < (3 if kind == "JPEG" else 1e-9)
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    image = Image.fromarray(np.zeros((4, 4), np.float32))
+    with pytest.raises(DataError, match=r"it\.png: floating point"):
+        _decoded(_encoded(image, "TIFF"))
+
+
+@pytest.mark.parametrize("damage", ["no image", "cut short", "empty"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_undecodable_file_is_named(damage: str, kind: str) -> None:
+    whole = _encoded(_smooth(200, 300), kind)
+    content = {"no image": b"hello" * 50, "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
+    with pytest.raises(DataError, match=r"folder/it\.jpg"):
+        decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpegs_decode_alike_on_both_ways(mode: str) -> None:
+    for subsampling in (0, 1, 2) if mode == "RGB" else (-1,):
+        content = _encoded(_smooth(123, 77).convert(mode), "JPEG", quality=85, subsampling=subsampling)
+        assert np.array_equal(decode_array(content, open_image(content, "it"), "it"), _decoded(content))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [24, 70])
+def test_pil_crops_equal_torchvision_and_torch_is_within_two_levels(interpolation: Interpolation, size: int) -> None:
+    image, box = _smooth(120, 90), (11, 7, 71, 87)
+    mode = InterpolationMode(interpolation)
+    expected = np.asarray(reference.resized_crop(image, 7, 11, 80, 60, [size, size], mode)).astype(int)
+    assert np.array_equal(resize(crop(image, box), (size, size), "pil", interpolation), expected)
+    arrays = resize(crop(np.asarray(image), box), (size, size), "torch", interpolation)
+    assert np.abs(arrays - expected).max() <= 2
+    assert np.abs(arrays - expected).mean() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(120, 90), (90, 121), (64, 64)])
+def test_the_evaluation_crop_equals_torchvision(shape: tuple[int, int]) -> None:
+    image = _smooth(*shape)
+    expected = np.asarray(reference.center_crop(reference.resize(image, [48]), [40])).astype(int)
+    assert np.array_equal(resize_and_centre(image, 48, 40, "pil", "bilinear"), expected)
+    assert np.abs(resize_and_centre(np.asarray(image), 48, 40, "torch", "bilinear") - expected).max() <= 1
+
+
+def test_opencv_does_not_filter_when_it_shrinks() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    spread: dict[Backend, float] = {
+        backend: float(resize(stripes, (20, 20), backend, "bilinear").std()) for backend in ("torch", "opencv")
+    }
+    assert spread["torch"] < 0.2 * spread["opencv"]
+
+
+def test_random_boxes_are_distributed_as_torchvisions() -> None:
+    random = np.random.default_rng(0)
+    torch.manual_seed(0)
+    picture = torch.zeros(3, 60, 100)
+    ours = np.array([draw_box(random, (60, 100), (0.08, 1.0), (0.75, 4 / 3)) for _ in range(4000)])
+    theirs = np.array([RandomResizedCrop.get_params(picture, [0.08, 1.0], [0.75, 4 / 3]) for _ in range(4000)])
+    left, top, right, bottom = ours.T
+    assert left.min() >= 0
+    assert top.min() >= 0
+    assert right.max() <= 100
+    assert bottom.max() <= 60
+    columns = np.stack([top, left, bottom - top, right - left], axis=1)
+    assert np.allclose(columns.mean(axis=0), theirs.mean(axis=0), atol=1.2)
+    assert np.allclose(columns.std(axis=0), theirs.std(axis=0), atol=1.0)
+
+
+def test_a_box_that_never_fits_becomes_the_largest_central_one() -> None:
+    assert draw_box(np.random.default_rng(0), (10, 100), (0.9, 1.0), (0.75, 4 / 3)) == (43, 0, 56, 10)
+
+
+@pytest.mark.parametrize(("side", "factor"), [(10, 1), (31, 1), (32, 2), (63, 2), (64, 4), (128, 8), (1000, 8)])
+def test_a_jpeg_shrinks_only_while_the_crop_keeps_enough_pixels(side: int, factor: int) -> None:
+    assert shrink_factor((0, 0, side, 2 * side), 16) == factor
+
+
+def test_a_shrunk_jpeg_is_the_same_picture(tmp_path: Path) -> None:
+    image = _smooth(128, 96)
+    content = _encoded(image, "JPEG", quality=95)
+    small = decode_array(content, open_image(content, "it"), "it", shrink=2)
+    assert small.shape == (64, 48, 3)
+    assert np.abs(small.astype(int) - np.asarray(image.resize((48, 64), Image.Resampling.BOX))).mean() < 3
