@@ -143,15 +143,18 @@ def measure(address: str) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def postgres_schema(address: str) -> Iterator[str]:
-    """The address of a new schema of a Postgres database."""
+def postgres_schema(address: str) -> Iterator[tuple[str, str]]:
+    """The address of a new schema of a Postgres database, and the server's name, version and care for the disk."""
     import psycopg
 
     name = f"benchmark_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
         try:
-            yield f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3D{name}"
+            row = connection.execute("SELECT current_setting('server_version'), current_setting('fsync')").fetchone()
+            assert row is not None
+            server = f"Postgres {row[0].split()[0]}, fsync {row[1]}"
+            yield f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3D{name}", server
         finally:
             connection.execute(f"DROP SCHEMA {name} CASCADE")
 
@@ -165,8 +168,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         columns = {"SQLite": measure(f"sqlite:///{folder}/ledger.sqlite3")}
     if arguments.db:
-        with postgres_schema(arguments.db) as address:
-            columns["Postgres"] = measure(address)
+        with postgres_schema(arguments.db) as (address, server):
+            columns[server] = measure(address)
     here = environment()
     hardware = (
         f"{here['processor']}, {here['cores']} cores, {here['memory_bytes'] / 2**30:.0f} GiB; Python {here['python']}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from ablata.base.errors import LeaseLostError, RecordError
+from ablata.base.errors import DivergedError, LeaseLostError, RecordError, StoppedError
 from ablata.records import Ledger, NewRun, RunWriter
 from ablata.records.tables import Run
 from ablata.records.values import clock
@@ -62,6 +62,16 @@ def test_an_unfinished_run_is_given_back_and_a_failed_one_keeps_its_error(ledger
     with RunWriter.resume(ledger, writer.run.id) as again:
         assert again.claim.attempt == 4
         again.finish("completed")
+
+
+def test_a_stopped_run_is_given_back_and_a_diverged_one_is_final(ledger: Ledger, new_run: Build) -> None:
+    with pytest.raises(StoppedError), RunWriter.start(ledger, new_run()) as writer:
+        raise StoppedError("stopped at step 3")
+    assert ledger.runs.get(writer.run.id).state == "waiting"
+    with pytest.raises(DivergedError), RunWriter.start(ledger, new_run()):
+        raise DivergedError("the loss is nan", found="step 7")
+    run = ledger.runs.get(writer.run.id)
+    assert (run.state, run.error) == ("diverged", "the loss is nan\n  found: step 7")
 
 
 def test_a_resumed_writer_truncates_what_it_writes_anew(ledger: Ledger, new_run: Build) -> None:

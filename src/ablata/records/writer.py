@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy.exc import DatabaseError
 
-from ablata.base.errors import LeaseLostError
+from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
 from ablata.records.database import persist
 from ablata.records.events import Level
 from ablata.records.ledger import Ledger
@@ -34,8 +34,9 @@ class RunWriter:
                 writer.metrics([(step, "loss", loss)])
             writer.finish("completed", scores=...)
 
-    Leaving the block without `finish` gives the run back to be resumed, or marks it failed if an exception leaves it
-    (a keyboard interrupt gives it back). Every write raises LeaseLostError once another worker has taken the run over.
+    Leaving the block without `finish` gives the run back to be resumed, as do a keyboard interrupt and StoppedError;
+    DivergedError ends it as diverged, any other exception as failed. Every write raises LeaseLostError once another
+    worker has taken the run over.
 
     Args:
         ledger: the ledger the claim comes from.
@@ -133,7 +134,9 @@ class RunWriter:
         try:
             if self.lost or isinstance(error, LeaseLostError):
                 return
-            if isinstance(error, Exception):
+            if isinstance(error, DivergedError):
+                self.finish("diverged", error=str(error))
+            elif isinstance(error, Exception) and not isinstance(error, StoppedError):
                 self.finish("failed", error=f"{type(error).__name__}: {error}")
             else:
                 self.release("interrupted" if error else "left unfinished")
