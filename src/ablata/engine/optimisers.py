@@ -188,6 +188,9 @@ class RmsPropTf(OptimiserSettings):
     """Share of the last update that is kept."""
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
+        # Imported here: timm takes two seconds to import, and few trainings need it.
+        from timm.optim import RMSpropTF
+
         return RMSpropTF(groups, lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum)
 
 

@@ -49,11 +49,12 @@ class Session:
         self.precision = choose_precision(recipe.compute.precision, self.device)
         self.task = recipe.build(seed, site)
         self.model = self._placed(self.task.model)
-        self.total = recipe.train.total_steps(self.task.steps_per_epoch)
+        planned = recipe.train.total_steps(self.task.steps_per_epoch)
+        self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch)
         self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
         self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
         self.schedule: Callable[[int], float] = recipe.schedule.build(
-            self.base_lr, self.total, self.task.steps_per_epoch
+            self.base_lr, planned, self.task.steps_per_epoch
         )
         self.average = recipe.ema.build(self.model) if recipe.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
@@ -164,7 +165,7 @@ class Session:
     def _watch_average(self) -> None:
         assert self.average is not None
         distance = float(self.average.distance(self.model))
-        if self.average.settings.decay_at(self.step) == self.average.settings.decay and distance > 0.5:
+        if self.average.warmed_up(self.step) and distance > 0.5:
             text = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}: not converged yet"
             self.reporter.event("warning", "average_departs", text)
 

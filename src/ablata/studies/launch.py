@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ablata.base.errors import RunError
+from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow
 from ablata.recipes.index import restore_recipe
@@ -22,6 +23,7 @@ from ablata.studies.study import Study
 
 _POLL_SECONDS = 0.25
 _MOST_ATTEMPTS = 5
+_MOST_DEATHS = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Launch:
         self.columns: list[ArmRow] = sorted(arms, key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._deaths = 0
+        self._log = ledger.home / "logs" / f"{name}.log"
 
     def run(self) -> Assessment:
         """Train until every arm is decided or all seeds are used.
@@ -98,13 +102,21 @@ class Launch:
     def _enqueue(self, assessment: Assessment) -> None:
         """Make sure the next row waits; before the first look, all rows up to it, since none of them can be spared."""
         target = max(assessment.rows + 1, min(self.rule.first_look, self.rule.seeds))
-        present = {(cell.arm, cell.seed) for cell in self.ledger.studies.cells(self.name)}
+        present = {(cell.arm, cell.seed): cell.run for cell in self.ledger.studies.cells(self.name)}
         for row in range(assessment.rows, target):
             seed = self.study.spec["first_seed"] + row
             for arm in open_arms(self.columns, assessment.replay):
-                if (arm.name, seed) not in present:
+                run = present.get((arm.name, seed))
+                if run is None or self._stale(run):
                     recipe = restore_recipe(arm.recipe, arm.recipe_name, source=f"study {self.name}")
                     self.ledger.studies.enqueue(self.name, arm.name, new_run(self.ledger, recipe, seed, self.environment))
+                if run is not None and self._stale(run):
+                    self.ledger.runs.cancel(run.id)
+
+    def _stale(self, run: RunRow) -> bool:
+        """Tell whether a run that nobody has trained yet is meant for other code or another machine than this."""
+        here = (code_fingerprint(), self.environment)
+        return run.state in ("waiting", "cancelled", "failed") and (run.code, run.environment) != here
 
     def _retry_failed(self) -> None:
         for run in self._runs("failed"):
@@ -123,9 +135,16 @@ class Launch:
         """Start the workers, and replace one that died; its run is given back at once, since we know it is dead."""
         for process in [process for process in self._processes if process.poll() is not None]:
             self._processes.remove(process)
+            self._deaths += 1
             for run in self._runs("running"):
                 if run.owner and run.owner.rpartition(":")[2] == str(process.pid):
                     self.ledger.leases.release(run.id, run.attempt, f"its worker ended with {process.returncode}")
+                    self._deaths = 0
+        if self._deaths > _MOST_DEATHS:
+            raise RunError(
+                "Workers must be able to start", found=f"{self._deaths} ended one after the other without a run",
+                do=f"read {self._log}",
+            )  # fmt: skip
         while len(self._processes) < self.workers.count:
             self._processes.append(self._start())
 
@@ -136,7 +155,9 @@ class Launch:
             "ABLATA_DB": self.ledger.address,
             "OMP_NUM_THREADS": str(self.workers.threads),
         }
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def create(ledger: Ledger, study: Study) -> None:

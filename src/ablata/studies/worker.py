@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from ablata.base.errors import AblataError, LeaseLostError, StoppedError
+from ablata.base.errors import AblataError, LeaseLostError, RunError, StoppedError
 from ablata.engine.reporting import Reporter
 from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
@@ -79,6 +79,7 @@ def work(
             if claim is None:
                 if _over(ledger, study, idle_exit) or os.getppid() != parent:
                     break
+                _refuse_other_code(ledger, study)
                 time.sleep(_POLL_SECONDS)
                 continue
             recipe = restore_recipe(claim.recipe, claim.run.recipe_name, source=f"run {claim.run.id}")
@@ -94,3 +95,15 @@ def _over(ledger: Ledger, study: str | None, idle_exit: bool) -> bool:
     if study is not None and ledger.studies.get(study).state == "finished":
         return True
     return idle_exit and ledger.leases.open_count(study=study, code=code_fingerprint()) == 0
+
+
+def _refuse_other_code(ledger: Ledger, study: str | None) -> None:
+    """End a study's worker whose code is not the one that the waiting runs are meant for: it would wait for ever."""
+    if study is None or not ledger.leases.waiting_count(study=study):
+        return
+    if ledger.leases.open_count(study=study, code=code_fingerprint()) == 0:
+        raise RunError(
+            "A worker must run the code that its runs were enqueued for",
+            found=f"study {study} waits for other code; ablata's sources were changed after it was launched",
+            do=f"launch it again: ablata study run {study}",
+        )
