@@ -53,7 +53,7 @@ class _Pictures(Dataset[Tensor | _Failure]):
         self.files, self.cut, self.seed = files, cut, seed
 
     def __getitem__(self, pick: Pick) -> Tensor | _Failure:
-        """Return uint8 [b, 3, H, W] (stored channels last)."""
+        """Return uint8 [b, 3, H, W]."""
         batch: np.ndarray | None = None
         for row, index in enumerate(pick.index):
             random = None
@@ -64,9 +64,10 @@ class _Pictures(Dataset[Tensor | _Failure]):
             except DataError as error:
                 return _Failure(error)
             if batch is None:
-                batch = np.empty((len(pick.index), *pixels.shape), dtype=np.uint8)
-            batch[row] = pixels
-        return torch.from_numpy(batch).permute(0, 3, 1, 2)
+                height, width, channels = pixels.shape
+                batch = np.empty((len(pick.index), channels, height, width), dtype=np.uint8)
+            batch[row] = pixels.transpose(2, 0, 1)
+        return torch.from_numpy(batch)
 
 
 class _Stream(Sampler[Pick]):
