@@ -27,7 +27,8 @@ INSTRUCTIONS = (
     "sve",
 )
 NUMERIC = ("machine", "processor", "instructions", "libraries", "accelerators", "driver")
-"""The parts of an environment that change figures: not its name, its number of cores or its memory."""
+"""The parts of an environment that change figures: not its name, its number of cores or its memory. `processes` is how
+many train one run together, added by whoever starts them."""
 
 
 @cache
