@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -99,6 +100,7 @@ class FileReader:
             batch_size=None,
             collate_fn=_as_is,
             num_workers=workers,
+            worker_init_fn=_one_thread,
             pin_memory=pinned,
             persistent_workers=workers > 0,
             prefetch_factor=2 if workers else None,
@@ -115,6 +117,11 @@ class FileReader:
             if isinstance(images, _Failure):
                 raise images.error()
             yield images
+
+
+def _one_thread(worker: int) -> None:
+    """Keep OpenCV to one thread in a worker: its thread pool does not survive a fork, and the cores are taken."""
+    cv2.setNumThreads(0)
 
 
 def _as_is(item: Any) -> Any:
