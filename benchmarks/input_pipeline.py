@@ -3,10 +3,10 @@
     python benchmarks/input_pipeline.py [FOLDER_OR_ZIP ...] [--size 224] [--rounds 5]
 
 Files: reading, decoding, random resized crop, flip, normalisation and stacking into float32 batches of 32, in one
-thread. The reference is the PIL transform list of torchvision's classification references with the default collation. The two
-pipelines take turns, round by round, and the median round counts; time is processor time, so that other work on the
-machine disturbs little. Memory: flip, pad-and-crop by 4 and normalisation of
-CIFAR-sized batches of 256, beside the reference applied image by image.
+thread. The reference is the PIL transform list of torchvision's classification references with the default collation.
+The two pipelines take turns, round by round, and the median round counts; time is processor time, so that other work on
+the machine disturbs little. Memory: flip, pad-and-crop by 4 and normalisation of CIFAR-sized batches of 256, beside the
+reference applied image by image.
 """
 
 from __future__ import annotations
