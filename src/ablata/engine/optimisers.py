@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from timm.optim.rmsprop_tf import RMSpropTF
 from torch import Tensor, nn
 from torch.optim import Optimizer
 

@@ -58,6 +58,25 @@ class Metric:
         return f"{self.split}/{self.protocol}/{self.name}"
 
 
+@dataclass(frozen=True)
+class Examination:
+    """Everything there is to say of a model on one split.
+
+    Args:
+        scores: totals by name, as `Task.evaluate` gives them.
+        classes: class names.
+        class_accuracy: percent for each class, nan for one that the split does not hold.
+        confusion: counts, true classes in rows.
+        samples: tensors with a row for every sample, in the order of the split; empty unless asked for.
+    """
+
+    scores: dict[str, float]
+    classes: tuple[str, ...]
+    class_accuracy: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    samples: dict[str, Tensor]
+
+
 class Task(ABC):
     """Model, data and loss of one training.
 
@@ -104,6 +123,19 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Score the model; every sample of the split counts once, over all processes."""
+
+    @abstractmethod
+    def examine(self, model: nn.Module, split: str, samples: bool = False) -> Examination:
+        """Score the model in full, on one process.
+
+        Args:
+            model: in evaluation mode, on the task's device.
+            split: any split of the data, the training set too.
+            samples: return what was predicted for every sample.
+
+        Raises:
+            DataError: there is no such split.
+        """
 
     def after_step(self, step: int) -> None:  # noqa: B027
         """Do what a task must do after an optimiser step, such as cooling a temperature; nothing by default."""

@@ -18,10 +18,9 @@ from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismat
 from ablata.engine.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site
-from ablata.records.ledger import Ledger
 from ablata.recipes.index import restore_recipe
+from ablata.records.ledger import Ledger
 from ablata.studies.identity import cache_folder
-from ablata.tasks.classify import ClassifyTask
 
 
 @dataclass(frozen=True)
@@ -100,14 +99,10 @@ def evaluate_run(
     device = choose_device(recipe.compute.device)
     site = Site(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     task = recipe.build(run.seed, site)
-    if not isinstance(task, ClassifyTask):
-        raise SettingsError("Only classification runs can be evaluated so far", found=f"run {run.id}: {recipe.task}")
     refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
     unknown = sorted(set(protocols or ()) - set(task.protocols))
     if unknown:
         raise SettingsError(f"--protocol must be one of {listing(task.protocols)}", found=listing(unknown))
-    if split not in task.data.splits:
-        raise SettingsError(f"--split must be one of {listing(task.data.splits)}", found=split)
     weights = saved.groups["model"] | (saved.groups.get("ema") or {})
     try:
         task.model.load_state_dict(weights)
@@ -117,12 +112,12 @@ def evaluate_run(
     if recipe.compute.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
-        counted = task.score(model, split)
-        if save_to is not None:
-            _save(save_to, task.predictions(model, split), task.data.classes)
-    scores = {f"{split}/{name}/{key}": value for name in protocols or task.protocols for key, value in counted.scores().items()}
-    confusion = tuple(tuple(row) for row in counted.confusion().tolist())
-    return Evaluation(run.id, which, scores, task.data.classes, tuple(counted.class_accuracy().tolist()), confusion)
+        found = task.examine(model, split, samples=save_to is not None)
+    if save_to is not None:
+        _save(save_to, found.samples, found.classes)
+    names = protocols or task.protocols
+    scores = {f"{split}/{name}/{key}": value for name in names for key, value in found.scores.items()}
+    return Evaluation(run.id, which, scores, found.classes, found.class_accuracy, found.confusion)
 
 
 def _same_but_place(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -15,7 +15,7 @@ from ablata.data.any import AnyImageData
 from ablata.data.digits import Digits
 from ablata.data.source import ImageData, TrainLoader
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Metric, Site, Task
+from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.losses.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.cifar_resnet import CifarResNet
@@ -140,6 +140,17 @@ class ClassifyTask(Task):
             counted.update(model(batch.images)["logits"], batch.labels)
         counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
         return counted
+
+    def examine(self, model: nn.Module, split: str, samples: bool = False) -> Examination:
+        """Return totals, the accuracy of each class, the confusion matrix and, if asked for, the predictions."""
+        counted = self.score(model, split)
+        return Examination(
+            scores=counted.scores(),
+            classes=self.data.classes,
+            class_accuracy=tuple(counted.class_accuracy().tolist()),
+            confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
+            samples=self.predictions(model, split) if samples else {},
+        )
 
     def predictions(self, model: nn.Module, split: str) -> dict[str, Tensor]:
         """Return every sample's index int64 [N], label int64 [N] and logits float32 [N, K], on one process."""

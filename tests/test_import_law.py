@@ -1,0 +1,204 @@
+"""The law of the rooms: who may import whom, at any depth of a file, and what starts without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import ablata
+
+ROOT = Path(ablata.__file__).parent
+LONGEST_FILE = 400
+DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "tools"}
+
+ABOVE_TASKS = {"base", "stats", "records", "structures", "nn", "models", "losses", "data", "metrics", "engine"}
+
+LAW: dict[str, set[str]] = {
+    # errors, settings, seeds, atomic files; no torch
+    "base": set(),
+    # contrasts, intervals, the sequential rule; pure functions; no torch
+    "stats": {"base"},
+    # the ledger, run folders, export and import; no torch
+    "records": {"base"},
+    # typed batches, targets, predictions
+    "structures": {"base"},
+    # blocks used by two or more models
+    "nn": {"base", "structures"},
+    # one published model a file
+    "models": {"base", "structures", "nn"},
+    # one loss a file
+    "losses": {"base", "structures", "nn"},
+    # datasets, transforms, loaders
+    "data": {"base", "structures"},
+    # accuracy, mean IoU, AP, retrieval
+    "metrics": {"base", "structures"},
+    # Recipe, Task interface, the one training loop
+    "engine": {"base", "structures", "nn", "records", "data"},
+    # join model, loss, metric: all above
+    "tasks": ABOVE_TASKS,
+    # functions that return a full Recipe: all above
+    "recipes": {
+        "base",
+        "stats",
+        "records",
+        "structures",
+        "nn",
+        "models",
+        "losses",
+        "data",
+        "metrics",
+        "engine",
+        "tasks",
+    },
+    # Study, plan, launch, collect, decide
+    "studies": {"base", "stats", "records", "engine", "recipes"},
+    # tables, figures, HTML from records and verdicts; no torch
+    "reports": {"base", "stats", "records"},
+    # parse, call, print: all; imported by nobody
+    "cli": ABOVE_TASKS | {"tasks", "recipes", "studies", "reports"},
+}
+"""Room: the other rooms it may import, as the table of the design has it."""
+
+ENTRY = {"__init__", "__main__"}
+"""Files of the package itself, in no room: the version, and `python -m ablata`."""
+
+
+def sources() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = ("ablata", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, int]]:
+    """Yield every name that a file imports, wherever in the file it does so, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".") if is_package else module.split(".")[:-1]
+                stem = package[: len(package) - node.level + 1]
+                base = ".".join([*stem, base]) if base else ".".join(stem)
+            for alias in node.names:
+                yield f"{base}.{alias.name}", node.lineno
+
+
+def offences(source: str, module: str, law: Mapping[str, set[str]] = LAW) -> list[str]:
+    """Return what a file imports against the law, as sentences."""
+    room = module.split(".")[1]
+    found = []
+    for name, line in imports(ast.parse(source), module, is_package=False):
+        parts = name.split(".")
+        if parts[0] != "ablata" or len(parts) == 1 or parts[1] == room or parts[1] in law[room]:
+            continue
+        if (ROOT / parts[1]).is_dir():
+            found.append(f"{module}, line {line}: {room} may not import {parts[1]} ({name})")
+    return found
+
+
+def test_every_room_of_the_package_stands_in_the_law() -> None:
+    rooms = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert rooms == set(LAW)
+    assert {path.stem for path in ROOT.glob("*.py")} <= ENTRY
+
+
+def test_rooms_import_only_what_the_law_allows() -> None:
+    in_rooms = [path for path in sources() if path.parent != ROOT]
+    found = [offence for path in in_rooms for offence in offences(path.read_text(encoding="utf-8"), name_of(path))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from ablata.engine.task import Task",
+        "import ablata.engine.task",
+        "from ablata import engine",
+        "def late():\n    from ablata.engine.task import Task",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ablata.engine.task import Task",
+        "from ..engine import task",
+        "from ..engine.task import Task",
+    ],
+)
+def test_the_law_sees_every_form_of_import(source: str) -> None:
+    assert len(offences(source, "ablata.data.memory")) == 1
+    assert not offences(source, "ablata.tasks.classify")
+
+
+def test_nobody_imports_the_command_line() -> None:
+    assert not [room for room, allowed in LAW.items() if "cli" in allowed]
+
+
+def test_the_law_itself_has_an_order() -> None:
+    TopologicalSorter(LAW).prepare()
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    known = {name_of(path): path for path in sources()}
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        targets = {target for target, _ in imports(tree, name, path.stem == "__init__")}
+        # `from ablata.stats import plan` names a module's content; its module is what is imported.
+        modules = {target if target in known else target.rpartition(".")[0] for target in targets}
+        graph[name] = (modules & known.keys()) - {name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_no_file_is_a_drawer_for_odds_and_ends() -> None:
+    assert not [path for path in ROOT.rglob("*") if path.stem.strip("_") in DRAWERS]
+
+
+def test_no_file_is_too_long_to_read_at_once() -> None:
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert not {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE}
+
+
+def test_nothing_in_the_package_unpickles() -> None:
+    forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    found = []
+    for path in sources():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found += [f"{path}:{line} {name}" for name, line in imports(tree, name_of(path), False)
+                  if name.partition(".")[0] in forbidden]  # fmt: skip
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        found += [f"{path}:{call.lineno} {ast.unparse(call)}" for call in calls
+                  if ast.unparse(call) in ("torch.load", "torch.save", "eval", "exec", "yaml.load")]  # fmt: skip
+    assert not found, "\n".join(found)
+
+
+def modules_after(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint('loaded:', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    return set(done.stdout.rpartition("loaded:")[2].split())
+
+
+def test_rooms_that_read_records_start_without_torch() -> None:
+    rooms = [room for room in LAW if room in ("base", "stats", "records", "reports")]
+    names = [name_of(path) for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+    names = [name for name in names if ".migrations" not in name]
+    loaded = modules_after("\n".join(f"import {name}" for name in [*names, "ablata.cli.main"]))
+    assert {"ablata.cli.main", "ablata.records.ledger", "ablata.reports.study"} <= loaded
+    assert not loaded & {"torch", "torchvision", "timm", "sklearn"}
+
+
+def test_help_appears_without_torch() -> None:
+    loaded = modules_after(
+        "from ablata.cli.main import main\nsys.argv = ['ablata', '--help']\ntry:\n    main()\nexcept SystemExit: pass"
+    )
+    assert "ablata.cli.main" in loaded
+    assert not loaded & {"torch", "sklearn", "scipy", "sqlalchemy"}
