@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from sklearn.datasets import load_digits
 
 from ablata.base.settings import Settings
 from ablata.data.augment import Augment
 from ablata.data.memory import MemoryImages, Store
+from ablata.data.source import NominalShape
 from ablata.data.splits import hold_out
 
 
@@ -33,15 +34,18 @@ class Digits(Settings):
     std: tuple[float, ...] = (0.376,)
     """Standard deviation of the channel, in 0..1."""
 
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for."""
+        return NominalShape(classes=10, channels=1, height=8, width=8)
+
     def build(self, cache: Path) -> MemoryImages:
         """Return the data set; nothing is cached.
 
         Raises:
             DataError: minival is out of range.
         """
-        pixels, labels = load_digits(return_X_y=True)
+        pixels, labels = _shipped()
         images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-        labels = labels.astype(np.int64)
         train, val = hold_out(labels, self.val, self.split_seed, "data.val")
         return MemoryImages(
             Store(images[train], labels[train]),
@@ -55,3 +59,19 @@ class Digits(Settings):
             augment=self.augment,
             backend="exact",
         )
+
+
+def _shipped() -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels float64 [1797, 64] in 0..16 and labels int64 [1797].
+
+    The file is read where scikit-learn keeps it: importing the library takes longer than training on these images.
+    """
+    library = find_spec("sklearn")
+    file = Path(library.origin if library and library.origin else "").parent / "datasets" / "data" / "digits.csv.gz"
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        return pixels, labels.astype(np.int64)
+    table = np.loadtxt(file, delimiter=",", dtype=np.int64)
+    return table[:, :-1].astype(np.float64), table[:, -1]
