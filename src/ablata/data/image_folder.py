@@ -30,7 +30,7 @@ from ablata.data.crop import (
 from ablata.data.decode import decode_array, open_image, to_rgb, upright_size
 from ablata.data.folders import LAYOUT, Listing, has_layout, list_folder
 from ablata.data.roots import find_root
-from ablata.data.source import ImageData, Reader
+from ablata.data.source import ImageData, NominalShape, Reader
 from ablata.data.splits import make_splits
 from ablata.data.workers import FileReader, worker_count
 
@@ -80,6 +80,10 @@ class ImageFolder(Settings):
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise ValueError(f"0 < ratio[0] <= ratio[1] must hold, got {list(self.ratio)}")
         return self
+
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for, with the 1,000 classes of ImageNet."""
+        return NominalShape(classes=1000, channels=3, height=self.size, width=self.size)
 
     def build(self, cache: Path) -> FolderImages:
         """Find and list the files, and hash them the first time.

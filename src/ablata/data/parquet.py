@@ -19,6 +19,7 @@ from ablata.data.crop import Interpolation
 from ablata.data.memory import MemoryImages, Store
 from ablata.data.parquet_files import Columns, Decoded, read_files
 from ablata.data.roots import find_root
+from ablata.data.source import NominalShape
 
 _SOURCES: dict[Literal["train", "val"], tuple[str, ...]] = {
     "train": ("train*.parquet",),
@@ -50,6 +51,10 @@ class Cifar10(_ParquetSet):
     """Mean of red, green, blue over the training set, in 0..1."""
     std: tuple[float, ...] = (0.2470, 0.2435, 0.2616)
     """Standard deviation of red, green, blue, in 0..1."""
+
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for."""
+        return NominalShape(classes=10, channels=3, height=32, width=32)
 
     def build(self, cache: Path) -> MemoryImages:
         """Find, decode (the first time) and map the data set.
@@ -87,6 +92,11 @@ class Parquet(_ParquetSet):
     """Mean of red, green, blue over the training set, in 0..1."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Standard deviation of red, green, blue, in 0..1."""
+
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for; ten classes, and CIFAR's 32 pixels where `size` is null."""
+        side = self.size or 32
+        return NominalShape(classes=10, channels=3, height=side, width=side)
 
     def build(self, cache: Path) -> MemoryImages:
         """Find, decode (the first time) and map the data set.

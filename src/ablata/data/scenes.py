@@ -19,6 +19,7 @@ from ablata.data.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.memory import MemoryImages, Store
 from ablata.data.scene_layout import PLACES, RELATIONS, Relation, draw_street
 from ablata.data.scene_paint import paint
+from ablata.data.source import NominalShape
 from ablata.structures.scene import SceneSample
 
 _VERSION = 1
@@ -69,6 +70,10 @@ class Scenes(Settings):
     """Mean of red, green, blue over the training set, in 0..1."""
     std: tuple[float, ...] = (0.186, 0.157, 0.257)
     """Standard deviation of red, green, blue, in 0..1."""
+
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for."""
+        return NominalShape(len(PLACES), channels=3, height=self.streets.height, width=self.streets.width)
 
     def build(self, cache: Path) -> SceneImages:
         """Paint the pictures the first time (about a second for a thousand of 64x64), and map them.

@@ -23,6 +23,16 @@ from ablata.structures.batch import ImageBatch, Rows
 
 
 @dataclass(frozen=True)
+class NominalShape:
+    """What a model is sized for where the files have not been read: classes, channels, height and width in pixels."""
+
+    classes: int
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Pick:
     """Samples to read together.
 

@@ -54,7 +54,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             save_file(tensors, temporary, metadata=header)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            "A checkpoint must be written whole", found=f"{path}: {error}", do="free space; the previous one is untouched"
+            "A checkpoint must be written whole",
+            found=f"{path}: {error}",
+            do="free space; the previous one is untouched",
         ) from None
 
 
@@ -72,10 +74,14 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError("A checkpoint must be readable", found=f"{path}: {error}") from None
-    if header is None:
+    if not isinstance(header, dict) or "format" not in header:
         raise CheckpointError("A checkpoint must be written by ablata", found=f"{path} holds plain tensors")
-    if header.pop("format") > _FORMAT:
-        raise CheckpointError("A checkpoint must not be newer than ablata", found=str(path), do="install a newer ablata")
+    if (newer := header.pop("format")) > _FORMAT:
+        raise CheckpointError(
+            "A checkpoint must not be newer than ablata",
+            found=f"{path} has format {newer}, this version reads formats up to {_FORMAT}",
+            do="install a newer ablata",
+        )
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")

@@ -72,8 +72,8 @@ class Distribution:
         parts = self.world * accumulate
         if batch % parts:
             raise SettingsError(
-                f"train.batch must be divisible by processes x train.accumulate = {self.world} x {accumulate} = {parts}",
-                found=f"train.batch={batch}",
+                f"train.batch must be divisible by processes x train.accumulate = {self.world} x {accumulate}",
+                found=f"train.batch={batch}, not divisible by {parts}",
                 do=f"for example train.batch={max(parts, round(batch / parts) * parts)}",
             )
         return batch // self.world

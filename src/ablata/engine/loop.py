@@ -58,6 +58,7 @@ def train_steps(session: Session) -> None:
         if s.step % s.recipe.train.log_every == 0 or s.step == s.total:
             log.flush(norm)
         if s.evaluation_due():
+            log.read_watchdogs()
             s.evaluate()
         if s.step == s.total or s.checkpoint_due():
             log.read_watchdogs()

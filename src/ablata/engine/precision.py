@@ -52,9 +52,7 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError:
-        raise SettingsError(
-            "compute.device must be auto, cpu or cuda:N", found=f"compute.device={wanted}"
-        ) from None
+        raise SettingsError("compute.device must be auto, cpu or cuda:N", found=f"compute.device={wanted}") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = f"compute.device={wanted}, and this machine has {torch.cuda.device_count()} CUDA devices"
         raise SettingsError("compute.device must exist on this machine", found=found, do="use compute.device=auto")
@@ -73,7 +71,8 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     """
     kind = device.type
     if wanted == "fp16" and kind != "cuda":
-        raise SettingsError("fp16 needs a CUDA device", found=f"compute.precision=fp16 on {kind}", do="use bf16 or auto")
+        found = f"compute.precision=fp16 on {kind}"
+        raise SettingsError("fp16 needs a CUDA device", found=found, do="use bf16 or auto")
     if wanted != "auto":
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
         return Precision(dtype, kind, "as the recipe says")

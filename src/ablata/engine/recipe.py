@@ -1,7 +1,7 @@
 """Recipe: the complete frozen settings of one training, the seed excluded.
 
-The engine knows what every training has in common: length, batch, optimiser, schedule, averaging, precision. A task adds
-its own parts (data, model, loss, protocols) in a subclass and says how it is built.
+The engine knows what every training has in common: length, batch, optimiser, schedule, averaging, precision. A task
+adds its own parts (data, model, loss, protocols) in a subclass and says how it is built.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
+from ablata.engine.complexity import Complexity
 from ablata.engine.ema import Ema
 from ablata.engine.optimisers import AnyOptimiser, Sgd
 from ablata.engine.schedules import AnySchedule, Cosine
@@ -63,7 +64,7 @@ class Compute(Settings):
     """How the arithmetic is done on the machine at hand."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 where the processor (AMX, AVX512-BF16) or GPU has it, else fp32. fp16 scales its loss and needs CUDA."""
+    """auto: bf16 where the processor (AMX, AVX512-BF16) or GPU has it, else fp32; fp16 scales its loss, needs CUDA."""
     channels_last: bool = True
     """Memory order of images and weights; faster for convolutions."""
     compile: bool = False
@@ -105,6 +106,10 @@ class Recipe(Settings):
         Raises:
             UserError: the data or a combination of settings is wrong; raised before the first step.
         """
+
+    @abstractmethod
+    def complexity(self) -> Complexity:
+        """Count parameters, multiply-adds and activations for one image of the data's nominal shape; reads no data."""
 
     @abstractmethod
     def metric(self) -> Metric:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ablata.base.errors import CheckpointError
-from ablata.base.settings import expand, settings_hash
+from ablata.base.errors import CheckpointError, listing
+from ablata.base.settings import diff, expand, restore, settings_hash
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_mismatch, save_checkpoint
 from ablata.engine.clock import Clock
 from ablata.engine.complexity import Complexity, count
@@ -53,9 +53,7 @@ class Session:
         self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch)
         self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
         self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
-        self.schedule: Callable[[int], float] = recipe.schedule.build(
-            self.base_lr, planned, self.task.steps_per_epoch
-        )
+        self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
         self.average = recipe.ema.build(self.model) if recipe.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
         self.gradients = GradientWatch(self.model, self.device)
@@ -122,7 +120,9 @@ class Session:
     # Evaluation.
 
     def _interval(self) -> int:
-        return round(self.recipe.train.evaluate_every * self.task.steps_per_epoch)
+        """Return the steps between two evaluations, at least one; 0: only after the last step."""
+        wanted = self.recipe.train.evaluate_every * self.task.steps_per_epoch
+        return max(1, round(wanted)) if wanted else 0
 
     def evaluation_due(self) -> bool:
         """Tell whether this step ends an evaluation interval, or the training."""
@@ -166,8 +166,8 @@ class Session:
         assert self.average is not None
         distance = float(self.average.distance(self.model))
         if self.average.warmed_up(self.step) and distance > 0.5:
-            text = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}: not converged yet"
-            self.reporter.event("warning", "average_departs", text)
+            apart = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}"
+            self.reporter.event("warning", "average_departs", f"{apart}: not converged yet")
 
     def _keep_best(self) -> None:
         metric = self.recipe.metric()
@@ -232,13 +232,11 @@ class Session:
             return
         saved = load_checkpoint(path)
         facts = saved.facts
-        for key, here in (("recipe_hash", settings_hash(self.recipe)), ("seed", self.seed), ("total", self.total)):
-            if facts[key] != here:
-                raise CheckpointError(
-                    f"A run must be resumed with its own {key}", found=f"{path} has {facts[key]}, asked for {here}"
-                )
-        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
-        self.model.load_state_dict(saved.groups["model"])
+        self._refuse_other_training(path, facts)
+        try:
+            self.model.load_state_dict(saved.groups["model"])
+        except RuntimeError as error:
+            raise CheckpointError("A checkpoint must fit the network", found=f"{path}: {error}") from None
         load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
         self.scaler.load_state_dict(facts["scaler"])
         if self.average is not None:
@@ -246,6 +244,21 @@ class Session:
         self.task.load_state(saved.groups.get("task", {}))
         self.step = self.first_step = facts["step"]
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
+
+    def _refuse_other_training(self, path: Path, facts: dict[str, Any]) -> None:
+        if facts["recipe_hash"] != settings_hash(self.recipe):
+            changes = diff(restore(type(self.recipe), facts["recipe"], source=str(path)), self.recipe)
+            raise CheckpointError(
+                "A run must be resumed with its own recipe",
+                found=f"from {path} to what is asked for: {listing(str(change) for change in changes)}",
+                do="train the changed recipe as a run of its own",
+            )
+        for key, here in (("seed", self.seed), ("total", self.total)):
+            if facts[key] != here:
+                raise CheckpointError(
+                    f"A run must be resumed with its own {key}", found=f"{path} has {facts[key]}, asked for {here}"
+                )
+        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
 
     def seconds(self) -> float:
         """Return the training time so far, earlier attempts included."""

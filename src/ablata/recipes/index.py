@@ -44,7 +44,9 @@ def load_recipe(reference: str, overrides: Sequence[str] = ()) -> Recipe:
 
     made = load(reference, _PACKAGE, "recipe")()
     if not isinstance(made, Recipe):
-        raise SettingsError("A recipe function must return a Recipe", found=f"{reference} returned {type(made).__name__}")
+        raise SettingsError(
+            "A recipe function must return a Recipe", found=f"{reference} returned {type(made).__name__}"
+        )
     return override(made.model_copy(update={"name": reference}), overrides)
 
 

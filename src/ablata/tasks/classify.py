@@ -14,6 +14,7 @@ from ablata.base.errors import DataError
 from ablata.data.any import AnyImageData
 from ablata.data.digits import Digits
 from ablata.data.source import ImageData, TrainLoader
+from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.losses.cross_entropy import CrossEntropy
@@ -36,6 +37,13 @@ class Classify(Recipe):
     def build(self, seed: int, site: Site) -> ClassifyTask:
         """Build data, network and loss; see `Recipe.build`."""
         return ClassifyTask(self, self.data.build(site.cache), seed, site)
+
+    def complexity(self) -> Complexity:
+        """Count the network, built without weights for the nominal shape of the data."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model = self.model.build(shape.classes, shape.channels)
+            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
 
     def metric(self) -> Metric:
         """Return top-1 accuracy, on minival where the recipe holds one out."""

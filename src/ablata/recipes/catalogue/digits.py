@@ -15,6 +15,9 @@ def digits() -> Classify:
     """A small network on scikit-learn's 8x8 handwritten digits.
 
     Command: ablata train digits --seed 3
+    Expected: not measured yet
+    Time: not measured yet
+    Source: none; a network in the manner of LeNet (LeCun et al. 1998), made for first trainings and tests
     """
     return Classify(
         data=Digits(augment=Augment(pad=1)),
