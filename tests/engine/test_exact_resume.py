@@ -1,0 +1,170 @@
+"""A training that was interrupted ends bit for bit like one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablata.base.errors import LeaseLostError
+from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
+from ablata.engine.train import train
+from ablata.recipes.index import load_recipe
+from ablata.tasks.classify import Classify
+
+EVERYTHING = (
+    "ema.decay=0.98",
+    "ema.every=2",
+    "optim.lookahead.steps=4",
+    "train.clip=1.5",
+    "train.accumulate=2",
+    "train.evaluate_every=0.5",
+)
+
+
+def assert_equal(found: Checkpoint, expected: Checkpoint) -> None:
+    assert found.groups.keys() == expected.groups.keys()
+    for group, tensors in expected.groups.items():
+        assert found.groups[group].keys() == tensors.keys()
+        different = [name for name, tensor in tensors.items() if not torch.equal(found.groups[group][name], tensor)]
+        assert not different, f"{group}: {different}"
+    assert {**found.facts, "seconds": 0} == {**expected.facts, "seconds": 0}
+
+
+@pytest.fixture(params=["digits", "streets"])
+def full_recipe(request: pytest.FixtureRequest) -> Classify:
+    """Return a recipe with everything that has a state: averages, slow weights, momentum, randomness."""
+    if request.param == "digits":
+        mixed = ("data.augment.mix=both", "model.dropout=0.3", "optim.nesterov=true", "schedule.warmup.length=1")
+        return request.getfixturevalue("digits")(*EVERYTHING, *mixed)
+    mixed = ("data.augment.mix=mixup", "data.augment.cutout=4", "optim=adamw", "optim.lr=0.01", "data.minival=12")
+    return request.getfixturevalue("streets")(*EVERYTHING, *mixed)
+
+
+def test_steps_equal_some_steps_an_interruption_and_the_others(full_recipe: Classify, training: Callable) -> None:
+    whole = training(full_recipe, "whole")
+    total = whole.listener.facts["total"]
+    assert total >= 10
+    for after in range(1, total, 3 if total > 12 else 2):
+        first = training(full_recipe, f"cut{after}", stop_after=after)
+        assert first.outcome is None
+        assert first.last().facts["step"] == after
+        second = training(full_recipe, f"cut{after}")
+        assert second.listener.facts["step"] == after
+        assert_equal(second.last(), whole.last())
+        assert_equal(second.best(), whole.best())
+        assert second.outcome.scores == whole.outcome.scores
+        assert second.outcome.best == whole.outcome.best
+        assert first.listener.rows + second.listener.rows == whole.listener.rows
+
+
+def test_a_training_interrupted_at_every_step_ends_the_same(full_recipe: Classify, training: Callable) -> None:
+    whole = training(full_recipe, "whole")
+    for step in range(1, whole.listener.facts["total"] + 1):
+        attempt = training(full_recipe, "pieces", stop_after=step)
+    assert_equal(attempt.last(), whole.last())
+    assert attempt.outcome.scores == whole.outcome.scores
+
+
+def test_another_seed_ends_elsewhere(digits: Callable, training: Callable) -> None:
+    one, other = training(digits(), "one", seed=3).last(), training(digits(), "other", seed=4).last()
+    assert not torch.equal(one.groups["model"]["stem.conv.weight"], other.groups["model"]["stem.conv.weight"])
+
+
+def test_a_finished_training_is_not_trained_again(digits: Callable, training: Callable) -> None:
+    first = training(digits())
+    again = training(digits())
+    assert again.listener.rows == []
+    assert again.outcome.scores == first.outcome.scores
+    assert_equal(again.last(), first.last())
+
+
+def test_a_run_that_another_worker_took_writes_nothing_more(
+    digits: Callable, training: Callable, tmp_path: Path
+) -> None:
+    with pytest.raises(LeaseLostError, match="another worker"):
+        training(digits("train.evaluate_every=0"), stop_after=5, reason="lost")
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def ablata(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ablata", "train", *arguments, "--json"]
+    environment = os.environ | {"ABLATA_HOME": str(home)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def killed(home: Path, process: subprocess.Popen[str], moment: float) -> Path:
+    """Kill a training some seconds after its first new checkpoint; return the run's folder."""
+    known = {path: path.stat().st_mtime_ns for path in home.glob(f"runs/*/{LAST}")}
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        new = [path for path in home.glob(f"runs/*/{LAST}") if known.get(path) != path.stat().st_mtime_ns]
+        if new:
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return new[0].parent
+        time.sleep(0.005)
+    pytest.fail(f"no checkpoint before the training ended: {process.communicate()}")
+
+
+def let_the_lease_lapse(home: Path) -> None:
+    with closing(sqlite3.connect(home / "ledger.sqlite3")) as ledger, ledger:
+        ledger.execute("UPDATE runs SET lease_until = 0 WHERE state = 'running'")
+
+
+def survive(tmp_path: Path, shared_cache: Path, overrides: list[str], moments: list[float]) -> int:
+    """Kill one training at each of the moments, let it end, compare; return how many kills came before the end."""
+    home, recipe = tmp_path / "home", load_recipe("digits", overrides)
+    whole = train(recipe, 5, tmp_path / "whole", shared_cache)
+    arguments, kills = ["digits", *overrides, "--seed", "5"], 0
+    for moment in moments:
+        process = ablata(home, *arguments)
+        folder = killed(home, process, moment)
+        kills += process.returncode == -signal.SIGKILL
+        let_the_lease_lapse(home)
+        arguments = ["--resume", folder.name]
+    out, err = (process := ablata(home, *arguments)).communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert json.loads(out)["scores"] == whole.scores
+    for name in (LAST, BEST):
+        assert_equal(load_checkpoint(folder / name), load_checkpoint(tmp_path / "whole" / name))
+    return kills
+
+
+STEADY = ["ema.decay=0.99", "model.dropout=0.2", "data.augment.mix=mixup", "optim.lookahead.steps=5", "train.clip=2"]
+
+
+def test_a_training_killed_at_any_moment_ends_the_same_after_resume(tmp_path: Path, shared_cache: Path) -> None:
+    overrides = [*STEADY, "train.epochs=10", "train.checkpoint_seconds=1e-6"]
+    assert survive(tmp_path, shared_cache, overrides, [random.uniform(0, 0.5)]) == 1
+
+
+@pytest.mark.slow
+def test_a_training_killed_ten_times_ends_the_same(tmp_path: Path, shared_cache: Path) -> None:
+    overrides = [*STEADY, "train.epochs=60", "train.checkpoint_seconds=1e-6"]
+    assert survive(tmp_path, shared_cache, overrides, [random.uniform(0, 0.6) for _ in range(10)]) >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_resnet20_on_cifar10_resumes_exactly(
+    training: Callable, data_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ABLATA_DATA", str(data_home))
+    recipe = load_recipe("resnet20_cifar10", ["train.epochs=null", "train.steps=9", "train.evaluate_every=0"])
+    whole = training(recipe, "whole")
+    for after in (1, 4, 8):
+        training(recipe, f"cut{after}", stop_after=after)
+        assert_equal(training(recipe, f"cut{after}").last(), whole.last())
