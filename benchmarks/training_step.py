@@ -1,0 +1,150 @@
+"""ResNet-20 training on the processor: this engine beside plain PyTorch, and the engine's own overhead.
+
+Three loops take turns in one process, on the same images, and each turn is timed; the figure is the median over turns:
+
+    plain    the same network in fp32, contiguous memory, no autocast: what one writes first
+    bare     the same step as the engine's (bf16, channels_last, compiled if asked), written out, no duties
+    engine   `ablata.engine.loop.train_steps`, with watchdogs, logging and everything else
+
+Command: python benchmarks/training_step.py --root FOLDER [--compile] [--turns 7] [--output docs/results/training_step.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ablata.engine.allocator import keep_memory
+from ablata.engine.clock import Clock
+from ablata.engine.loop import train_steps
+from ablata.engine.precision import choose_device
+from ablata.engine.reporting import Reporter
+from ablata.engine.session import Session
+from ablata.engine.task import Site
+from ablata.recipes.index import load_recipe
+from ablata.records.fingerprint import environment
+from ablata.tasks.classify import ClassifyTask
+
+BATCH = 256
+STEPS = 20
+
+
+def session_of(root: str, settings: list[str], folder: Path) -> Session:
+    """Build a session that evaluates and saves nothing while it is timed."""
+    recipe = load_recipe(
+        "resnet20_cifar10",
+        [f"data.root={root}", f"train.batch={BATCH}", "train.evaluate_every=0", "train.checkpoint_seconds=1e9", *settings],
+    )
+    torch.manual_seed(0)
+    cache = Path.home() / ".cache" / "ablata-bench"
+    session = Session(recipe, 0, folder, Site(choose_device("auto"), cache), Reporter())
+    session.model.train()
+    return session
+
+
+def bare_step(session: Session) -> Callable[[int], None]:
+    """Return the engine's step without its duties: same model, batches, augmentation, optimiser and precision."""
+    task = session.task
+    assert isinstance(task, ClassifyTask)
+
+    def run(steps: int) -> None:
+        batches = task.batches(session.step, session.step + steps)
+        for _ in range(steps):
+            batch = task.augment(next(batches), session.step)
+            with session.precision.autocast():
+                loss = task.criterion(session.network(batch.images)["logits"], batch.labels)
+            loss.backward()
+            session.optimiser.step()
+            session.optimiser.zero_grad(set_to_none=True)
+            session.step += 1
+
+    return run
+
+
+def engine_step(session: Session) -> Callable[[int], None]:
+    """Return the engine's own loop over a number of steps, without the evaluation and checkpoint at its end."""
+    session.evaluate = lambda: None  # type: ignore[method-assign]
+    session.save = lambda which: None  # type: ignore[method-assign]
+    end = session.total
+
+    def run(steps: int) -> None:
+        session.total = session.step + steps
+        train_steps(session)
+        session.total = end
+        session.clock = Clock(end, 0)
+
+    return run
+
+
+def timed(run: Callable[[int], None]) -> float:
+    """Return images per second over one turn."""
+    started = time.perf_counter()
+    run(STEPS)
+    return STEPS * BATCH / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure and print a Markdown page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", required=True, help="folder of the CIFAR-10 parquet files")
+    parser.add_argument("--compile", action="store_true", help="compile the bare and the engine's model")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    fast = ["compute.compile=true"] if arguments.compile else []
+    with tempfile.TemporaryDirectory() as folder:
+        plain = session_of(arguments.root, ["compute.precision=fp32", "compute.channels_last=false"], Path(folder) / "a")
+        bare = session_of(arguments.root, fast, Path(folder) / "b")
+        engine = session_of(arguments.root, fast, Path(folder) / "c")
+        loops = {"plain": bare_step(plain), "bare": bare_step(bare), "engine": engine_step(engine)}
+        loops["plain"](3)
+        keep_memory()
+        for name in ("bare", "engine"):
+            loops[name](6)
+        rates: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(arguments.turns):
+            for name, run in loops.items():
+                rates[name].append(timed(run))
+    page = report(rates, arguments.compile, bare.precision.name)
+    print(page)
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(page)
+
+
+def report(rates: dict[str, list[float]], compiled: bool, precision: str) -> str:
+    """Return the page: medians, ranges, ratios of turns."""
+    here = environment()
+    rows = [
+        f"| {name} | {statistics.median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} |"
+        for name, values in rates.items()
+    ]
+    speedup = statistics.median(e / p for e, p in zip(rates["engine"], rates["plain"], strict=True))
+    overhead = statistics.median(b / e - 1 for b, e in zip(rates["bare"], rates["engine"], strict=True))
+    flag = " --compile" if compiled else ""
+    return "\n".join(
+        [
+            f"# Training step, ResNet-20, batch {BATCH}, {precision}{', compiled' if compiled else ''}",
+            "",
+            f"{datetime.date.today()}, {here['processor']}, {here['cores']} cores, torch {here['libraries']['torch']}.",
+            f"Command: `python benchmarks/training_step.py --root FOLDER{flag}`",
+            "",
+            "| loop | images/s, median | range |",
+            "|---|---|---|",
+            *rows,
+            "",
+            f"Engine beside plain fp32: **{speedup:.2f} times**. Engine beside the bare loop: **{100 * overhead:+.1f}%** time.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

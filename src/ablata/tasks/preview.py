@@ -1,0 +1,53 @@
+"""A picture of what a classification recipe trains on: images as they are beside what the network sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ablata.base.errors import SettingsError
+from ablata.data.preview import contact_sheet
+from ablata.engine.recipe import Recipe
+from ablata.tasks.classify import Classify
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture, and a line that says what it shows."""
+
+    picture: Image.Image
+    summary: str
+
+
+def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Path) -> Sheet:
+    """Draw the images of one training step, each as it is and as the network of that seed sees it.
+
+    Args:
+        recipe: a classification recipe.
+        seed: the run's seed.
+        step: the training step, from 0.
+        count: how many images of the batch, at most.
+        cache: where prepared data is kept.
+
+    Raises:
+        SettingsError: the recipe is no classification, or the batch is larger than the training set.
+        DataError: the data is missing or damaged.
+    """
+    if not isinstance(recipe, Classify):
+        raise SettingsError("A preview needs a classification recipe", found=f"{recipe.name} is a {recipe.task} recipe")
+    data = recipe.data.build(cache)
+    loader = data.train_loader(seed, min(recipe.train.batch, data.sizes["train"]))
+    raw = next(loader.batches(step, step + 1))
+    with torch.random.fork_rng(devices=[]):
+        seen = loader.augment(raw, step, loader.epoch_of(step))
+    picture = contact_sheet(seen, data.classes, data.mean, data.std, originals=raw, most=count)
+    sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
+    height, width = data.image_size
+    summary = (
+        f"{recipe.data.kind}: {len(data.classes)} classes, {height}x{width} (height x width), {sizes}; "
+        f"batch of step {step}, seed {seed}; left as stored, right as trained on"
+    )
+    return Sheet(picture, "\n".join([summary, *data.notices]))
