@@ -1,0 +1,49 @@
+# Two commands set everything up: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+DATA ?= ../shared/data
+
+.PHONY: quickstart test test-postgres test-realdata test-slow lint types bench clean
+
+quickstart: $(VENV)/installed
+	$(BIN)/ablata study run quickstart
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[test]'
+	touch $(VENV)/installed $@
+
+test: $(VENV)/installed-test lint types
+	$(BIN)/pytest
+
+test-postgres: $(VENV)/installed-test
+	$(BIN)/pytest -m postgres
+
+test-realdata: $(VENV)/installed-test
+	$(BIN)/pytest -m "realdata and not slow"
+
+test-slow: $(VENV)/installed-test
+	$(BIN)/pytest -m slow --timeout 3000
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-test
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-test
+	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/training_step.py --root $(DATA)/cifar10 --compile
+	$(BIN)/python benchmarks/decision_rule.py --studies 400
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
