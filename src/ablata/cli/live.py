@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.live import Live
-from rich.text import Text
 
 from ablata.cli.console import err, note
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
-from ablata.reports.terminal import progress_words, verdict_table
+from ablata.reports.terminal import progress_words, study_status
 from ablata.reports.view import StudyView
 
 _REFRESH_SECONDS = 1.0
-_ENDED = ("completed", "diverged", "failed")
+_ENDED = ("completed", "diverged")
 
 
 class StudyDisplay:
@@ -43,7 +41,7 @@ class StudyDisplay:
         self._stopped = {arm.name for arm in self._ledger.studies.arms(self._name) if arm.state == "stopped"}
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
 
@@ -54,8 +52,7 @@ class StudyDisplay:
         self._updated = time.monotonic()
         view = study_view(self._ledger, self._name)
         if self._live is not None:
-            table = verdict_table(view)
-            self._live.update(_Stack(table, progress_words(view)), refresh=True)
+            self._live.update(study_status(view), refresh=True)
         else:
             self._tell(view)
 
@@ -69,14 +66,3 @@ class StudyDisplay:
             if arm.verdict and not arm.open and arm.name not in self._stopped:
                 self._stopped.add(arm.name)
                 note(f"arm {arm.name}: {arm.reason}")
-
-
-class _Stack:
-    """A table with a line below it."""
-
-    def __init__(self, table: object, line: str | None) -> None:
-        self.parts = [table, Text(line or "", style="dim")]
-
-    def __rich_console__(self, console: object, options: object) -> object:
-        """Yield both."""
-        yield from self.parts

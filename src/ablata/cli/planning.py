@@ -2,45 +2,92 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ablata.base.settings import settings_hash
 from ablata.cli.console import duration, figure, out
 from ablata.studies.plan import StudyPlan
+
+_GUESSES = (0.1, 0.25, 0.5, 1.0)
 
 
 def print_plan(plan: StudyPlan) -> None:
     """Print a plan: runs, time, memory, what can be detected, what can be confirmed."""
-    study, unit = plan.study, plan.study.metric.unit or "units"
-    points = "points" if unit == "%" else unit
+    study = plan.study
+    arms = [f"{name} ({' '.join(changes)})" for name, changes in study.arms.items()]
+    stops = "judged once, after all seeds" if study.fixed else f"looks from seed row {study.rule().first_look} on"
+    known = f"; {plan.known} of them are in the ledger already" if plan.known else ""
+    early = "" if study.fixed else "; less if arms are decided early"
     lines = [
         f"study {study.name}: {study.question}",
-        f"  control {study.control.name}; arms: " + ", ".join(f"{n} ({' '.join(c)})" for n, c in study.arms.items()),
-        f"  scored by {study.metric.key}; margin {study.margin:g} {points}; "
-        f"{study.mode.value}: at most {study.mode.alpha:.0%} of such studies give any false verdict",
-        f"  runs: at most {plan.runs}" + (f" ({plan.known} more are in the ledger already)" if plan.known else ""),
-        f"  a run: {duration(plan.cost.seconds)} and {figure(plan.cost.memory, 'B')} of memory ({plan.cost.source})",
-        f"  time: at most {duration(3600 * plan.hours)} with {plan.workers} worker{'s' if plan.workers > 1 else ''}"
-        + ("" if study.fixed else "; less if arms are decided early"),
+        f"  control  {study.control.name}, scored by {study.metric.key}",
+        f"  arms     {arms[0]}",
+        *(f"           {arm}" for arm in arms[1:]),
+        f"  rule     margin {study.margin:g} {_points(plan)}; {stops}",
+        f"           {study.mode.value}: at most {study.mode.alpha:.0%} of such studies give any false verdict",
+        f"  runs     at most {plan.runs + plan.known}: {len(study.recipes)} recipes, {study.seeds} seeds each{known}",
+        f"  a run    {duration(plan.cost.seconds)} of training, {figure(plan.cost.memory, 'B')} of memory "
+        f"({plan.cost.source})",
+        f"  time     at most {duration(3600 * plan.hours)} with {_count(plan.workers, 'worker')}{early}",
+        *_findings(plan),
     ]
-    lines += _findings(plan, points)
     for line in lines:
         out.print(line, markup=False)
 
 
-def _findings(plan: StudyPlan, points: str) -> list[str]:
+def plan_json(plan: StudyPlan) -> dict[str, Any]:
+    """Return a plan JSON-safe; detectable and confirmable are null while the noise is unknown."""
+    study = plan.study
+    return {
+        "study": study.name,
+        "question": study.question,
+        "control": study.control.name,
+        "arms": {name: list(changes) for name, changes in study.arms.items()},
+        "recipes": {name: settings_hash(recipe) for name, recipe in study.recipes.items()},
+        "spec": study.spec(),
+        "runs": plan.runs,
+        "runs_in_ledger": plan.known,
+        "workers": plan.workers,
+        "seconds_of_a_run": plan.cost.seconds,
+        "bytes_of_a_run": plan.cost.memory,
+        "seconds": 3600 * plan.hours,
+        "noise": plan.noise.sd if plan.noise else None,
+        "detectable": plan.sized.detectable if plan.sized else None,
+        "confirmable": plan.sized.confirmable if plan.sized else None,
+        "detectable_in_noise": plan.unit.detectable,
+        "confirmable_in_noise": plan.unit.confirmable,
+    }
+
+
+def _findings(plan: StudyPlan) -> list[str]:
+    """Return what the study can find: from the noise of earlier studies, else for a few guesses at it."""
+    points, unit = _points(plan), plan.unit
+    if unit.detectable is None or unit.confirmable is None:
+        return [f"  finds    nothing: {warning}" for warning in unit.warnings]
     if plan.sized is not None and plan.noise is not None:
-        sized = plan.sized
-        lines = [f"  noise of one run: {plan.noise.sd:.2g} {points} (earlier studies, {plan.noise.df:.0f} degrees of freedom)"]
-        if sized.detectable is not None:
-            lines.append(f"  detectable effect (80%): {sized.detectable:.2g} {points}")
-            lines.append(f"  smallest margin that can be confirmed (80%): {sized.confirmable:.2g} {points}")
-        return [*lines, *(f"  note: {warning}" for warning in sized.warnings)]
-    if plan.unit.detectable is None or plan.unit.confirmable is None:
-        return [f"  note: {warning}" for warning in plan.unit.warnings]
+        return [
+            f"  noise    {plan.noise.sd:.2g} {points} of one run "
+            f"(earlier studies, {plan.noise.df:.0f} degrees of freedom)",
+            f"  finds    a difference of {plan.sized.detectable:.2g} {points} with 80% power; "
+            f"confirms a margin of {plan.sized.confirmable:.2g} or more",
+            *(f"  note     {warning}" for warning in plan.sized.warnings),
+        ]
     return [
-        f"  noise of one run: not known yet; no earlier study of {plan.study.control.name} at this length is in the ledger",
-        f"  detectable effect (80%): {plan.unit.detectable:.2g} times the noise; "
-        f"for a noise of 0.1, 0.25, 0.5 {points}: "
-        + ", ".join(f"{plan.unit.detectable * noise:.2g}" for noise in (0.1, 0.25, 0.5)),
-        f"  smallest margin that can be confirmed (80%): {plan.unit.confirmable:.2g} times the noise; "
-        f"a margin of {plan.study.margin:g} {points} needs a noise of at most "
-        f"{plan.study.margin / plan.unit.confirmable:.2g}",
+        f"  noise    of one run not known: no earlier study of {plan.study.control.name} at this length in the ledger",
+        *(
+            f"  {'finds' if noise == _GUESSES[0] else '':<7}  with a noise of {noise:g} {points}: a difference of "
+            f"{noise * unit.detectable:.2g} (80% power); confirms a margin of {noise * unit.confirmable:.2g}"
+            for noise in _GUESSES
+        ),
+        f"  note     the margin of {plan.study.margin:g} can be confirmed if the noise is at most "
+        f"{plan.study.margin / unit.confirmable:.2g} {points}",
     ]
+
+
+def _points(plan: StudyPlan) -> str:
+    unit = plan.study.metric.unit or "units"
+    return "points" if unit == "%" else unit
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,7 +16,12 @@ class TrainingProgress(Reporter):
     """Shows a training as it goes. Use it as a context."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+        )
         self._bar = Progress(*columns, console=err, disable=not err.is_terminal, transient=True)
         self._task = self._bar.add_task("training", text="", total=None)
         self._newest: TrainingState | None = None
@@ -26,7 +30,7 @@ class TrainingProgress(Reporter):
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
     def start(self, facts: dict[str, Any]) -> None:

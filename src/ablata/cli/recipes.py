@@ -34,7 +34,9 @@ def show_recipe(
     recipe: Annotated[str, typer.Argument(help="A name, or path/to/file.py:function.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema: every key and what it allows.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema: every key and what it allows.")
+    ] = False,
 ) -> None:
     """Show a recipe: description, every setting in effect, and its size."""
     from ablata.base.settings import as_text, expand, json_schema, settings_hash

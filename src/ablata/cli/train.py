@@ -120,9 +120,7 @@ def _follow(recipe: Recipe, seed: int, resume: str | None, ledger: Ledger, place
         raise typer.Exit(error.exit_code) from None
 
 
-def _lead(
-    ledger: Ledger, writer: RunWriter, recipe: Recipe, place: Distribution, cache: Any, json: bool
-) -> None:
+def _lead(ledger: Ledger, writer: RunWriter, recipe: Recipe, place: Distribution, cache: Any, json: bool) -> None:
     from ablata.engine.reporting import Reporters
     from ablata.studies.execution import execute
     from ablata.studies.worker import StopOnSignal

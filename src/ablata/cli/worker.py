@@ -18,13 +18,23 @@ def worker(
     study: Annotated[str | None, typer.Option(help="Only this study's runs; ends when it is finished.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of a training.")] = None,
     idle_exit: Annotated[bool, typer.Option("--idle-exit", help="End as soon as nothing waits or runs.")] = False,
+    any_environment: Annotated[
+        bool,
+        typer.Option(
+            "--any-environment", help="Take runs meant for other machines too; their pairs count as unpaired."
+        ),
+    ] = False,
+    parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
     """Claim runs from a ledger and train them, on this or any machine that sees the database."""
     from ablata.records.ledger import Ledger
     from ablata.studies.worker import work
 
     with Ledger(db) as ledger:
-        done = work(ledger, study=study, threads=threads, idle_exit=idle_exit)
+        done = work(
+            ledger, study=study, threads=threads, idle_exit=idle_exit, any_environment=any_environment, parent=parent,
+            say=note,
+        )  # fmt: skip
     note(f"{done} run{'' if done == 1 else 's'} completed")
 
 

@@ -21,7 +21,7 @@ from ablata.records.home import RUNS_FOLDER
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
 from ablata.records.rows import LookRow, NewArm, RunRow
-from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, recipe_settings
+from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
 from ablata.records.studies import study_looks as looks_of
 from ablata.records.tables import Arm, Environment, Event, Look, Metric, Recipe, Run, Study
@@ -67,7 +67,7 @@ def import_study(ledger: Ledger, path: Path) -> Imported:
         _check_room(ledger.home, archive)
         try:
             with ledger.database.write() as connection:
-                _take_recipes(connection, archive, runs)
+                _take_recipes(connection, runs)
                 places = {run.id: _take_run(connection, archive, run, runs) for run in runs.runs}
                 _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
         except (IntegrityError, DataError, OverflowError) as error:
@@ -107,11 +107,10 @@ def _check_room(home: Path, archive: Archive) -> None:
         raise archive.damaged(f"unpacks to {needed:,} bytes, and {home} has {free:,} free")
 
 
-def _take_recipes(connection: Connection, archive: Archive, runs: RunsFile) -> None:
+def _take_recipes(connection: Connection, runs: RunsFile) -> None:
     for recipe_hash, settings in runs.recipes.items():
+        # Settings of one hash may differ in places and threads; those of this ledger stay.
         insert_ignoring(connection, Recipe, {"hash": recipe_hash, "settings": settings})
-        if recipe_settings(connection, recipe_hash) != settings:
-            raise archive.damaged(f"the recipe of hash {recipe_hash} is not the one of that hash here")
     for environment, description in runs.environments.items():
         insert_ignoring(connection, Environment, {"hash": environment, "description": description})
 

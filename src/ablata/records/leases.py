@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from ablata.base.errors import LeaseLostError, RecordError
 from ablata.records.database import Database
@@ -26,7 +29,7 @@ class Leases:
 
     The filters of `claim`, `waiting_count` and `open_count`: `study` keeps to the runs of the open arms of one study,
     `environment` and `code` to runs enqueued for one environment class and one code fingerprint, so that a worker never
-    trains a run under an identity it does not have.
+    trains a run under an identity it does not have. `code` also admits `code-...`: the same code and a user's own file.
     """
 
     def __init__(self, database: Database) -> None:
@@ -40,6 +43,7 @@ class Leases:
         study: str | None = None,
         environment: str | None = None,
         code: str | None = None,
+        relabel: str | None = None,
     ) -> Claim | None:
         """Take the next run: one that waits, or one whose worker was silent for longer than its lease.
 
@@ -49,17 +53,20 @@ class Leases:
             study: see the class.
             environment: see the class.
             code: see the class.
+            relabel: the environment class the run becomes one of when it is taken, for a worker that takes runs of any
+                class; a run is left alone while an equal one of that class is alive.
 
         Returns:
             The claim, or None if really nothing can be claimed: a lost race is tried again.
         """
-        which = and_(_claimable(), *_filters(study, environment, code))
+        which = and_(_claimable(), *_filters(study, environment, code), *([_no_twin(relabel)] if relabel else []))
         while True:
-            with self._database.write() as connection:
-                claim = _take(connection, which, worker, lease_seconds)
+            with suppress(IntegrityError), self._database.write() as connection:
+                claim = _take(connection, which, worker, lease_seconds, environment=relabel)
                 if claim or self._database.is_sqlite or not _count(connection, which):
                     return claim
-            # The rows there are were locked by others, who may yet leave them: this is a lost race, not an empty queue.
+            # The rows there are were locked by others, who may yet leave them, or a twin appeared: this is a lost race,
+            # not an empty queue.
             time.sleep(random.uniform(0.002, 0.02))
 
     def claim_run(self, run_id: str, worker: str, lease_seconds: float) -> Claim:
@@ -198,8 +205,16 @@ def _filters(study: str | None, environment: str | None, code: str | None) -> li
     if environment is not None:
         filters.append(Run.environment == environment)
     if code is not None:
-        filters.append(Run.code == code)
+        filters.append(or_(Run.code == code, Run.code.startswith(f"{code}-", autoescape=True)))
     return filters
+
+
+def _no_twin(environment: str) -> ColumnElement[bool]:
+    """Tell that no equal run of another environment class is alive."""
+    twin = aliased(Run)
+    same = [getattr(twin, key) == getattr(Run, key) for key in ("recipe_hash", "code", "data", "seed")]
+    alive = twin.state.not_in(("failed", "cancelled"))
+    return ~exists().where(*same, twin.environment == environment, alive, twin.id != Run.id)
 
 
 def _count(connection: Connection, which: ColumnElement[bool]) -> int:
@@ -207,7 +222,13 @@ def _count(connection: Connection, which: ColumnElement[bool]) -> int:
 
 
 def _take(
-    connection: Connection, which: ColumnElement[bool], worker: str, lease_seconds: float, *, skip_locked: bool = True
+    connection: Connection,
+    which: ColumnElement[bool],
+    worker: str,
+    lease_seconds: float,
+    *,
+    skip_locked: bool = True,
+    environment: str | None = None,
 ) -> Claim | None:
     candidate: Select[Any] = select(Run.id).where(which).order_by(Run.priority.desc(), Run.number).limit(1)
     run_id = connection.scalar(candidate.with_for_update(skip_locked=skip_locked))
@@ -217,6 +238,7 @@ def _take(
     change = change.values(
         state="running",
         attempt=Run.attempt + 1,
+        environment=environment or Run.environment,
         owner=worker,
         lease_until=clock() + lease_seconds,
         heartbeat=clock(),

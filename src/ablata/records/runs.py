@@ -159,9 +159,19 @@ def insert_ignoring(connection: Connection, table: type[Base], values: dict[str,
     connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
 
 
+def put_recipe(connection: Connection, recipe_hash: str, settings: dict[str, Any]) -> None:
+    """Keep the settings behind a hash; in what the hash leaves out (places, threads) the newest win."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    new = dialect.insert(Recipe).values(hash=recipe_hash, settings=settings)
+    changed = Recipe.settings != new.excluded.settings
+    connection.execute(
+        new.on_conflict_do_update(index_elements=[Recipe.hash], set_={"settings": new.excluded.settings}, where=changed)
+    )
+
+
 def insert_run(connection: Connection, new: NewRun) -> RunRow:
     """Return the living run of this identity, creating a waiting one if there is none."""
-    insert_ignoring(connection, Recipe, {"hash": new.recipe_hash, "settings": new.recipe})
+    put_recipe(connection, new.recipe_hash, new.recipe)
     while True:
         run_id = new_run_id()
         insert_ignoring(

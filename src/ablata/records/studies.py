@@ -11,7 +11,15 @@ from sqlalchemy import Connection, Select, insert, select, update
 from ablata.base.errors import RecordError, listing, nearest
 from ablata.records.database import Database
 from ablata.records.rows import ArmRow, Cell, LookRow, NewArm, NewRun, RunRow, StudyRow
-from ablata.records.runs import RUN_COLUMNS, cancel_waiting, find_run, insert_ignoring, insert_run, needed_by_open_arms
+from ablata.records.runs import (
+    RUN_COLUMNS,
+    cancel_waiting,
+    find_run,
+    insert_ignoring,
+    insert_run,
+    needed_by_open_arms,
+    put_recipe,
+)
 from ablata.records.tables import Arm, Look, Recipe, Run, Study, StudyRun
 from ablata.records.values import clock, decode, encode
 
@@ -55,6 +63,8 @@ class Studies:
                     found=f"study {name!r} differs in {listing(difference)}",
                     do="give the new study another name",
                 )
+            for arm in arms:
+                put_recipe(connection, arm.recipe_hash, arm.recipe)
             return study
 
     def get(self, name: str) -> StudyRow:

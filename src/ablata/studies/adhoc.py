@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ablata.base.errors import SettingsError
 from ablata.base.overrides import override
@@ -21,6 +23,7 @@ def ask(
     *,
     seeds: int | None,
     margin: float | None,
+    first_seed: int | None = None,
     screen: bool = False,
     fixed: bool = False,
     name: str | None = None,
@@ -33,33 +36,43 @@ def ask(
         sets: `key=value` for the control and every arm.
         arms: `name:key=value`; a name may come again to add a key.
         seeds, margin: must be given; what a difference is worth nobody can guess.
-        screen, fixed, name, question: see `Study`; name and question are made up if None.
+        first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
 
     Raises:
         SettingsError: something is missing or wrong.
     """
     changes = _arms(arms)
     if margin is None or seeds is None:
+        missing = [option for option, value in (("--seeds", seeds), ("--margin", margin)) if value is None]
         raise SettingsError(
             "A study needs --seeds and --margin before it starts",
-            found=f"--seeds {seeds}, --margin {margin}",
+            found=f"no {' and no '.join(missing)}",
             do="the margin is the largest difference that does not matter, for example --seeds 5 --margin 0.5",
         )
     control = load_recipe(recipe, sets)
-    words = [*(f"--set {shlex.quote(text)}" for text in sets), *(f"--arm {shlex.quote(text)}" for text in arms)]
-    flags = [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
-    command = " ".join(["ablata study run --recipe", shlex.quote(recipe), *words, f"--seeds {seeds} --margin {margin:g}", *flags])
-    mark = hashlib.blake2b(command.encode(), digest_size=3).hexdigest()
+    words = ["ablata", "study", "run", "--recipe", recipe]
+    words += [word for text in sets for word in ("--set", text)] + [word for text in arms for word in ("--arm", text)]
+    words += [
+        "--seeds",
+        str(seeds),
+        "--margin",
+        f"{margin:g}",
+        *(["--first-seed", str(first_seed)] if first_seed else []),
+    ]
+    words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
+    mark = hashlib.blake2b(shlex.join(words).encode(), digest_size=3).hexdigest()
+    words += [*(["--name", name] if name else []), *(["--question", question] if question else [])]
     return Study(
-        name=name or f"{control.name.rpartition('/')[2].replace(':', '-')}-{mark}",
+        name=name or f"{_file_name(control.name)}-{mark}",
         question=question or f"Does changing {control.name} help: {', '.join(changes)}?",
         control=control,
         arms=changes,
         seeds=seeds,
+        first_seed=first_seed or 0,
         margin=margin,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
-        commands=(command,),
+        commands=(shlex.join(words),),
     )
 
 
@@ -67,16 +80,17 @@ def change(
     study: Study,
     sets: Sequence[str],
     *,
-    seeds: int | None,
-    margin: float | None,
-    screen: bool,
-    fixed: bool,
-    name: str | None,
-    question: str | None,
+    seeds: int | None = None,
+    first_seed: int | None = None,
+    margin: float | None = None,
+    screen: bool = False,
+    fixed: bool = False,
+    name: str | None = None,
+    question: str | None = None,
 ) -> Study:
     """Return a written study with parts changed on the command line; None and False leave a part as it is."""
-    wanted = {"seeds": seeds, "margin": margin, "name": name, "question": question}
-    changed = {key: value for key, value in wanted.items() if value is not None}
+    wanted = {"seeds": seeds, "first_seed": first_seed, "margin": margin, "name": name, "question": question}
+    changed: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
     if screen:
         changed["mode"] = Mode.SCREEN
     if fixed:
@@ -86,13 +100,20 @@ def change(
     return replace(study, **changed) if changed else study
 
 
+def _file_name(recipe: str) -> str:
+    """Return the end of a recipe's name as a study's name can hold it: `my digits.py:small` as `my-digits.py-small`."""
+    return re.sub(r"[^\w.+-]+", "-", recipe.replace("\\", "/").rpartition("/")[2]).strip("-.+")[:40] or "study"
+
+
 def _arms(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     arms: dict[str, tuple[str, ...]] = {}
     for text in texts:
         name, colon, setting = text.partition(":")
-        if not colon or not name or "=" not in setting:
+        if not colon or not name or "=" not in setting or "=" in name:
             raise SettingsError(
-                "An arm must be written NAME:key=value", found=f"--arm {text}", do="for example --arm noflip:data.augment.flip=false"
+                "An arm must be written NAME:key=value",
+                found=f"--arm {text}",
+                do="for example --arm noflip:data.augment.flip=false",
             )
         arms[name] = (*arms.get(name, ()), setting)
     if not arms:

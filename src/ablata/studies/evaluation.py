@@ -110,7 +110,7 @@ def evaluate_run(
         raise CheckpointError("The checkpoint must fit the network", found=f"{path}: {error}") from None
     model = task.model.to(device).eval()
     if recipe.compute.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
         found = task.examine(model, split, samples=save_to is not None)
     if save_to is not None:
@@ -131,7 +131,6 @@ def _same_but_place(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 
 def _save(path: Path, arrays: dict[str, torch.Tensor], classes: Sequence[str]) -> None:
+    named: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(
-            stream, **{name: tensor.numpy() for name, tensor in arrays.items()}, classes=np.array(classes)
-        )
+        np.savez_compressed(stream, **named, classes=np.array(classes))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
+import sys
 from pathlib import Path
 
+from ablata.base.errors import DataError
 from ablata.base.settings import expand, settings_hash
 from ablata.engine.recipe import Recipe
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
 from ablata.records.ledger import Ledger
-from ablata.records.rows import NewRun
+from ablata.records.rows import NewRun, RunRow
 
 
 def cache_folder(ledger: Ledger) -> Path:
@@ -29,6 +34,16 @@ def record_environment(ledger: Ledger, processes: int = 1) -> str:
     return name
 
 
+def recipe_code(recipe: Recipe) -> str:
+    """Return the fingerprint of the code a recipe runs: ablata's, and that of the user's file its class is from."""
+    module = type(recipe).__module__
+    if module.startswith("ablata."):
+        return code_fingerprint()
+    file = getattr(sys.modules.get(module), "__file__", None)
+    content = Path(file).read_bytes() if file else module.encode()
+    return f"{code_fingerprint()}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
 def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str) -> NewRun:
     """Return the identity of a run of this code on this data.
 
@@ -39,8 +54,49 @@ def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str) -> NewR
         recipe_name=recipe.name,
         recipe=expand(recipe),
         recipe_hash=settings_hash(recipe),
-        code=code_fingerprint(),
+        code=recipe_code(recipe),
         data=recipe.data_fingerprint(cache_folder(ledger)),
         seed=seed,
         environment=environment,
     )
+
+
+def refuse_other_data(ledger: Ledger, recipe: Recipe, run: RunRow) -> None:
+    """Check that the data at hand is the data that a run was made for.
+
+    Raises:
+        DataError: it is not; both fingerprints are named.
+    """
+    here = recipe.data_fingerprint(cache_folder(ledger))
+    if here != run.data:
+        raise DataError(
+            "A run must be trained on the data it was made for",
+            found=f"run {run.id} is for data {run.data}, the data at hand is {here}",
+            do="bring the data back, or train it anew: other data makes another run",
+        )
+
+
+def release_orphan(ledger: Ledger, run: RunRow) -> bool:
+    """Give a run back whose worker was a process of this machine that is no more, before its lease lapses.
+
+    Only for a ledger on this machine's disk: a shared one may name a process of another container by the same name.
+
+    Returns:
+        Whether it was given back.
+    """
+    host, _, pid = (run.owner or "").rpartition(":")
+    here = ledger.database.is_sqlite and host == platform.node() and pid.isdecimal()
+    if run.state != "running" or not here or _alive(int(pid)):
+        return False
+    ledger.leases.release(run.id, run.attempt, f"its worker {run.owner} is gone")
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

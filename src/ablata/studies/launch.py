@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 
-import torch
-
-from ablata.base.errors import RunError
-from ablata.records.fingerprint import code_fingerprint
-from ablata.records.ledger import Ledger
-from ablata.records.rows import ArmRow, RunRow
+from ablata.base.errors import LeaseLostError, RecordError, RunError
 from ablata.recipes.index import restore_recipe
-from ablata.studies.assess import Assessment, assess, open_arms, rule_of
-from ablata.studies.identity import new_run, record_environment
+from ablata.records.database import persist
+from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow, Cell, NewRun
+from ablata.records.writer import PATIENCE_SECONDS
+from ablata.studies.assess import ENDED, Assessment, assess, open_arms, rule_of
+from ablata.studies.identity import new_run, record_environment, release_orphan
+from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
 
 _POLL_SECONDS = 0.25
-_MOST_ATTEMPTS = 5
-_MOST_DEATHS = 4
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How many local worker processes, and how many processor threads for each."""
-
-    count: int
-    threads: int
-
-    @staticmethod
-    def for_this_machine(wanted: int | None, runs: int) -> Workers:
-        """Size the workers: one for each GPU, else one for each core, never more than there are runs in a row."""
-        cores = os.cpu_count() or 1
-        count = wanted or torch.cuda.device_count() or max(1, min(cores, runs))
-        return Workers(count, max(1, cores // count))
+_MOST_FAILURES = 3
+_MOST_LOST = 10
 
 
 class Launch:
@@ -49,115 +32,151 @@ class Launch:
         name: a study that `create` has put there.
         workers: local processes.
         watch: called about four times a second, for a live table.
+        say: called with a line about what goes on.
     """
 
-    def __init__(self, ledger: Ledger, name: str, workers: Workers, watch: Callable[[], None] = lambda: None) -> None:
-        self.ledger, self.name, self.workers, self.watch = ledger, name, workers, watch
+    def __init__(
+        self,
+        ledger: Ledger,
+        name: str,
+        workers: Workers,
+        watch: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.ledger, self.name, self.watch, self.say = ledger, name, watch, say
         self.environment = record_environment(ledger)
         self.study = ledger.studies.get(name)
-        arms = ledger.studies.arms(name)
-        self.columns: list[ArmRow] = sorted(arms, key=lambda arm: not arm.is_control)
+        self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._deaths = 0
-        self._log = ledger.home / "logs" / f"{name}.log"
+        self.assessment = Assessment(0, (), None)
+        self._pool = Pool(ledger, name, workers)
+        self._identities: dict[str, NewRun] = {}
+        self._failures: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._ended = -1
 
     def run(self) -> Assessment:
         """Train until every arm is decided or all seeds are used.
 
         Raises:
-            RunError: a run failed again and again; the study can be continued once the reason is gone.
+            RunError: a run failed again and again, or workers cannot start; the study can be continued once the reason
+                is gone.
             KeyboardInterrupt: passed on after the workers have saved what they had.
         """
-        assessment = self._look()
         try:
-            while not self._finished(assessment):
-                self._enqueue(assessment)
-                self._retry_failed()
-                self._keep_workers()
+            with self._pool:
+                for cell in self.ledger.studies.cells(self.name):
+                    self._give_back(cell, orphan=True)
+                while not persist(self._advance, patience=PATIENCE_SECONDS):
+                    self.watch()
+                    time.sleep(_POLL_SECONDS)
+                self.ledger.studies.finish(self.name)
                 self.watch()
-                time.sleep(_POLL_SECONDS)
-                assessment = self._look(assessment)
-            self.ledger.studies.finish(self.name)
-            self.watch()
-            return assessment
-        finally:
-            _terminate_all(self._processes)
+        except KeyboardInterrupt:
+            self.say("interrupted; what was trained is saved")
+            raise
+        return self.assessment
 
-    def _finished(self, assessment: Assessment) -> bool:
-        return assessment.rows >= self.rule.seeds or not open_arms(self.columns, assessment.replay)
+    def _advance(self) -> bool:
+        """Do what is to be done now; return whether the study is finished. Harmless if done twice."""
+        cells = self.ledger.studies.cells(self.name)
+        ended = sum(cell.run.state in ENDED for cell in cells)
+        if ended != self._ended:
+            self._look()
+            self._ended = ended
+        if self.assessment.rows >= self.rule.seeds or not open_arms(self.columns, self.assessment.replay):
+            return True
+        self._enqueue({(cell.arm, cell.seed): cell for cell in cells})
+        self._replace_dead(cells)
+        return False
 
-    def _look(self, before: Assessment | None = None) -> Assessment:
+    def _look(self) -> None:
         """Judge what is there; record a look when a row was added, and stop the arms it closes."""
         assessment = assess(self.ledger, self.name)
-        if assessment.rows == (before.rows if before else 0):
-            return assessment
-        self.ledger.studies.add_look(self.name, assessment.rows, assessment.as_look())
-        stopped = {arm.name for arm in self.ledger.studies.arms(self.name) if arm.state == "stopped"}
-        for name, outcome in assessment.outcomes().items():
-            if not outcome.open and name not in stopped:
-                self.ledger.studies.stop_arm(self.name, name, outcome.verdict.value, outcome.reason)
-        return assessment
+        if assessment.rows > self.assessment.rows:
+            self.ledger.studies.add_look(self.name, assessment.rows, assessment.as_look())
+            stopped = {arm.name for arm in self.ledger.studies.arms(self.name) if arm.state == "stopped"}
+            for name, outcome in assessment.outcomes().items():
+                if not outcome.open and name not in stopped:
+                    self.ledger.studies.stop_arm(self.name, name, outcome.verdict.value, outcome.reason)
+        self.assessment = assessment
 
-    def _enqueue(self, assessment: Assessment) -> None:
+    def _enqueue(self, cells: dict[tuple[str, int], Cell]) -> None:
         """Make sure the next row waits; before the first look, all rows up to it, since none of them can be spared."""
-        target = max(assessment.rows + 1, min(self.rule.first_look, self.rule.seeds))
-        present = {(cell.arm, cell.seed): cell.run for cell in self.ledger.studies.cells(self.name)}
-        for row in range(assessment.rows, target):
+        rows = self.assessment.rows
+        for row in range(rows, max(rows + 1, min(self.rule.first_look, self.rule.seeds))):
             seed = self.study.spec["first_seed"] + row
-            for arm in open_arms(self.columns, assessment.replay):
-                run = present.get((arm.name, seed))
-                if run is None or self._stale(run):
-                    recipe = restore_recipe(arm.recipe, arm.recipe_name, source=f"study {self.name}")
-                    self.ledger.studies.enqueue(self.name, arm.name, new_run(self.ledger, recipe, seed, self.environment))
-                if run is not None and self._stale(run):
-                    self.ledger.runs.cancel(run.id)
+            for arm in open_arms(self.columns, self.assessment.replay):
+                cell = cells.get((arm.name, seed))
+                if cell is None or cell.run.state in ("waiting", "failed", "cancelled"):
+                    self._fill(arm, seed, cell)
 
-    def _stale(self, run: RunRow) -> bool:
-        """Tell whether a run that nobody has trained yet is meant for other code or another machine than this."""
-        here = (code_fingerprint(), self.environment)
-        return run.state in ("waiting", "cancelled", "failed") and (run.code, run.environment) != here
+    def _fill(self, arm: ArmRow, seed: int, cell: Cell | None) -> None:
+        """See to it that a run waits in a cell that has none, one that failed, or one meant for other code or machine.
 
-    def _retry_failed(self) -> None:
-        for run in self._runs("failed"):
-            if run.attempt >= _MOST_ATTEMPTS:
-                raise RunError(
-                    "Every run of a study must end",
-                    found=f"run {run.id} failed {run.attempt} times: {run.error}",
-                    do=f"mend the reason, then go on with: ablata study run {self.name}",
-                )
-            self.ledger.runs.requeue(run.id)
+        Raises:
+            RunError: its run failed again and again.
+        """
+        wanted = replace(self._identity(arm), seed=seed)
+        same = cell is not None and (cell.run.code, cell.run.environment) == (wanted.code, wanted.environment)
+        if cell is not None and cell.run.state == "failed" and same:
+            self._count_failure(cell)
+        if cell is not None and same:
+            # Another study may have made an equal run since this one failed; then that one fills the cell.
+            with suppress(RecordError):
+                if cell.run.state != "waiting":
+                    self.ledger.runs.requeue(cell.run.id)
+                return
+        self.ledger.studies.enqueue(self.name, arm.name, wanted)
+        if cell is not None and not same:
+            self.ledger.runs.cancel(cell.run.id)
 
-    def _runs(self, state: str) -> list[RunRow]:
-        return [cell.run for cell in self.ledger.studies.cells(self.name) if cell.run.state == state]
+    def _identity(self, arm: ArmRow) -> NewRun:
+        """Return what an arm's runs are apart from their seeds; the data is read once for each launch."""
+        if arm.name not in self._identities:
+            recipe = restore_recipe(arm.recipe, arm.recipe_name, source=f"study {self.name}")
+            recipe = recipe.model_copy(update={"name": arm.recipe_name})
+            self._identities[arm.name] = new_run(self.ledger, recipe, 0, self.environment)
+        return self._identities[arm.name]
 
-    def _keep_workers(self) -> None:
-        """Start the workers, and replace one that died; its run is given back at once, since we know it is dead."""
-        for process in [process for process in self._processes if process.poll() is not None]:
-            self._processes.remove(process)
-            self._deaths += 1
-            for run in self._runs("running"):
-                if run.owner and run.owner.rpartition(":")[2] == str(process.pid):
-                    self.ledger.leases.release(run.id, run.attempt, f"its worker ended with {process.returncode}")
-                    self._deaths = 0
-        if self._deaths > _MOST_DEATHS:
+    def _count_failure(self, cell: Cell) -> None:
+        run = cell.run
+        self._failures[run.id] += 1
+        self.say(f"{cell.arm}, seed {cell.seed}: failed: {run.error}")
+        if self._failures[run.id] >= _MOST_FAILURES:
             raise RunError(
-                "Workers must be able to start", found=f"{self._deaths} ended one after the other without a run",
-                do=f"read {self._log}",
-            )  # fmt: skip
-        while len(self._processes) < self.workers.count:
-            self._processes.append(self._start())
+                "Every run of a study must end",
+                found=f"run {run.id} ({cell.arm}, seed {cell.seed}) failed {self._failures[run.id]} times: {run.error}",
+                do=f"mend the reason, then go on with: ablata study run {self.name}",
+            )
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "ablata", "worker", "--study", self.name, "--threads", str(self.workers.threads)]
-        environment = os.environ | {
-            "ABLATA_HOME": str(self.ledger.home),
-            "ABLATA_DB": self.ledger.address,
-            "OMP_NUM_THREADS": str(self.workers.threads),
-        }
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    def _replace_dead(self, cells: list[Cell]) -> None:
+        """Start workers that are missing; give a dead one's run back at once, since we know that it is dead."""
+        for name, status in self._pool.keep({cell.run.owner for cell in cells if cell.run.owner}).items():
+            for cell in self.ledger.studies.cells(self.name):
+                if cell.run.state == "running" and cell.run.owner == name:
+                    self._give_back(cell, status=status)
+
+    def _give_back(self, cell: Cell, *, status: int = 0, orphan: bool = False) -> None:
+        """Let a run be claimed again whose worker has ended.
+
+        Raises:
+            RunError: its workers die again and again.
+        """
+        run = cell.run
+        with suppress(LeaseLostError):
+            if orphan:
+                release_orphan(self.ledger, run)
+                return
+            self.ledger.leases.release(run.id, run.attempt, f"its worker {run.owner} ended with status {status}")
+        self.say(f"{cell.arm}, seed {cell.seed}: its worker ended with status {status}; another one goes on with it")
+        self._lost[run.id] += 1
+        if self._lost[run.id] >= _MOST_LOST:
+            raise RunError(
+                "Workers must live through the run they train",
+                found=f"run {run.id} ({cell.arm}, seed {cell.seed}) lost {_MOST_LOST}, the last with status {status}",
+                do=f"see whether memory is short (fewer --workers), read {self._pool.log}",
+            )
 
 
 def create(ledger: Ledger, study: Study) -> None:
@@ -169,17 +188,9 @@ def create(ledger: Ledger, study: Study) -> None:
     """
     for recipe in study.recipes.values():
         new_run(ledger, recipe, study.first_seed, environment="")
-    ledger.studies.create(study.name, study.question, study.spec(), study.new_arms())
-
-
-def _terminate_all(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Ask workers to save and end; insist after half a minute."""
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + 30
-    for process in processes:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
+    spec = study.spec()
+    known = next((row for row in ledger.studies.all() if row.name == study.name), None)
+    if known is not None:
+        # How a study was typed is no part of what it asks.
+        spec["commands"] = known.spec.get("commands")
+    ledger.studies.create(study.name, study.question, spec, study.new_arms())

@@ -77,11 +77,8 @@ def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
         UserError: the data is missing, or an arm cannot be built.
     """
     environment = record_environment(ledger)
-    wanted = [
-        new_run(ledger, recipe, study.seed_row(row), environment)
-        for recipe in study.recipes.values()
-        for row in range(study.seeds)
-    ]
+    firsts = [new_run(ledger, recipe, study.first_seed, environment) for recipe in study.recipes.values()]
+    wanted = [replace(first, seed=study.seed_row(row)) for first in firsts for row in range(study.seeds)]
     completed = ledger.runs.find(state=("completed", "diverged"))
     have = {run.identity for run in completed}
     known = sum((new.recipe_hash, new.code, new.data, new.seed, new.environment) in have for new in wanted)
@@ -92,7 +89,8 @@ def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
         study=study,
         runs=len(wanted) - known,
         known=known,
-        cost=_cost_from_history(completed, study.control, environment) or time_steps(study.control, cache_folder(ledger)),
+        cost=_cost_from_history(completed, study.control, environment)
+        or time_steps(study.control, cache_folder(ledger)),
         workers=workers,
         noise=noise,
         sized=plan(noise.sd, arms, rule, calibration) if noise and noise.variance > 0 else None,
@@ -101,7 +99,7 @@ def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
 
 
 def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
-    """Pool the noise of earlier studies of the same recipe, task, metric and training length; None if there are none."""
+    """Pool the noise of earlier studies of the same recipe, metric and training length; None if there are none."""
     pooled = pool_noise(_noises(ledger, study))
     return Noise(variance=pooled.variance, df=pooled.df) if pooled else None
 

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
-from ablata.base.errors import AblataError, LeaseLostError, RunError, StoppedError
+from ablata.base.errors import AblataError, RunError
 from ablata.engine.reporting import Reporter
+from ablata.recipes.index import restore_recipe
+from ablata.records.database import persist
 from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
-from ablata.records.writer import RunWriter, worker_name
-from ablata.recipes.index import restore_recipe
+from ablata.records.rows import Claim
+from ablata.records.writer import PATIENCE_SECONDS, RunWriter, worker_name
 from ablata.studies.execution import execute
-from ablata.studies.identity import cache_folder, record_environment
+from ablata.studies.identity import cache_folder, recipe_code, record_environment, refuse_other_data
 
 LEASE_SECONDS = 30.0
 _POLL_SECONDS = 0.2
+_NOTICE_SECONDS = 5.0
 
 
 class StopOnSignal(Reporter):
-    """Asks the training to stop after its step once an interrupt or a termination signal has come."""
+    """Asks the training to stop after its step once an interrupt or a termination signal has come.
 
-    def __init__(self) -> None:
+    Args:
+        parent: process id of the launcher; the training stops too once that is gone. None: nobody's child.
+        notice: printed to standard error at the first signal, or None.
+    """
+
+    def __init__(self, parent: int | None = None, notice: str | None = None) -> None:
         self.asked = False
+        self._parent, self._notice = parent, notice
 
     def stop_reason(self) -> str | None:
-        """Return `asked` after a signal."""
-        return "asked" if self.asked else None
+        """Return `asked` after a signal, or once the launcher is gone."""
+        orphaned = self._parent is not None and os.getppid() != self._parent
+        return "asked" if self.asked or orphaned else None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -40,6 +52,9 @@ class StopOnSignal(Reporter):
             self.asked = True
             for name, handler in before.items():
                 signal.signal(name, handler)
+            if self._notice:
+                # Not print: the signal may have come in the middle of one.
+                os.write(sys.stderr.fileno(), f"{self._notice}\n".encode())
 
         before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
         for name in before:
@@ -57,6 +72,9 @@ def work(
     study: str | None = None,
     threads: int | None = None,
     idle_exit: bool = False,
+    any_environment: bool = False,
+    parent: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Claim and train runs until there is nothing left to do.
 
@@ -65,36 +83,110 @@ def work(
         study: keep to one study's runs and end when it is finished; None takes any run.
         threads: processor threads for each training; the recipe's own number counts if it is lower.
         idle_exit: end as soon as nothing waits or runs, instead of waiting for more.
+        any_environment: take runs meant for other machines too, under this machine's environment class; their pairs
+            count as unpaired.
+        parent: process id of the launcher; this worker ends once that is gone.
+        say: called with a line about runs that wait but cannot be taken.
 
     Returns:
         How many runs this worker completed.
+
+    Raises:
+        RecordError: there is no such study.
+        RunError: the study's runs are meant for other code.
     """
-    done, parent, signals = 0, os.getppid(), StopOnSignal()
     environment = record_environment(ledger)
+    which = {"study": study, "environment": None if any_environment else environment, "code": code_fingerprint()}
+    relabel = environment if any_environment else None
+    signals, notices, done = StopOnSignal(parent), _Notices(ledger, study, environment, any_environment, say), 0
     with signals.listening():
-        while not signals.asked:
-            claim = ledger.leases.claim(
-                worker_name(), LEASE_SECONDS, study=study, environment=environment, code=code_fingerprint()
+        while not signals.stop_reason():
+            claim = persist(
+                lambda: ledger.leases.claim(worker_name(), LEASE_SECONDS, relabel=relabel, **which),
+                patience=PATIENCE_SECONDS,
             )
-            if claim is None:
-                if _over(ledger, study, idle_exit) or os.getppid() != parent:
-                    break
-                _refuse_other_code(ledger, study)
-                time.sleep(_POLL_SECONDS)
+            if claim is not None:
+                done += _train(ledger, claim, threads, signals)
                 continue
-            recipe = restore_recipe(claim.recipe, claim.run.recipe_name, source=f"run {claim.run.id}")
-            if threads is not None and threads < (recipe.compute.threads or threads + 1):
-                compute = recipe.compute.model_copy(update={"threads": threads})
-                recipe = recipe.model_copy(update={"compute": compute})
-            with suppress(LeaseLostError, StoppedError, AblataError), RunWriter(ledger, claim) as writer:
-                done += execute(writer, recipe, cache_folder(ledger), signals) is not None
+            if study is not None and ledger.studies.get(study).state == "finished":
+                break
+            if idle_exit and ledger.leases.open_count(**which) == 0:
+                notices.tell()
+                break
+            _refuse_other_code(ledger, study)
+            notices.tell()
+            time.sleep(_POLL_SECONDS)
     return done
 
 
-def _over(ledger: Ledger, study: str | None, idle_exit: bool) -> bool:
-    if study is not None and ledger.studies.get(study).state == "finished":
-        return True
-    return idle_exit and ledger.leases.open_count(study=study, code=code_fingerprint()) == 0
+def _train(ledger: Ledger, claim: Claim, threads: int | None, signals: StopOnSignal) -> bool:
+    """Train a claimed run; whatever ends it is in the ledger afterwards. Return whether it completed."""
+    try:
+        with RunWriter(ledger, claim) as writer:
+            recipe = restore_recipe(claim.recipe, claim.run.recipe_name, source=f"run {claim.run.id}")
+            if recipe_code(recipe) != claim.run.code:
+                raise RunError(
+                    "A run must be trained by the code it was enqueued for",
+                    found=f"the file of {claim.run.recipe_name} has changed since",
+                    do="launch the study again",
+                )
+            refuse_other_data(ledger, recipe, claim.run)
+            if threads is not None and threads < (recipe.compute.threads or threads + 1):
+                compute = recipe.compute.model_copy(update={"threads": threads})
+                recipe = recipe.model_copy(update={"compute": compute})
+            return execute(writer, recipe, cache_folder(ledger), signals) is not None
+    except AblataError:
+        return False
+
+
+class _Notices:
+    """Says which runs wait that this worker may not take, each time that changes."""
+
+    def __init__(
+        self, ledger: Ledger, study: str | None, environment: str, any_environment: bool, say: Callable[[str], None]
+    ) -> None:
+        self._ledger, self._study, self._say = ledger, study, say
+        self._environment, self._any = environment, any_environment
+        self._told: list[str] = []
+        self._looked = float("-inf")
+
+    def tell(self) -> None:
+        """Look at what waits, at most every five seconds, and say what is new."""
+        if time.monotonic() - self._looked < _NOTICE_SECONDS:
+            return
+        self._looked = time.monotonic()
+        lines = self._lines()
+        if lines != self._told:
+            self._told = lines
+            for line in lines:
+                self._say(line)
+
+    def _lines(self) -> list[str]:
+        waiting = self._ledger.runs.find(state="waiting", study=self._study)
+        mine = [run for run in waiting if run.code.partition("-")[0] == code_fingerprint()]
+        lines = []
+        if others := len(waiting) - len(mine):
+            lines.append(
+                f"{others} waiting run{'s' * (others > 1)}: meant for other code than this; launch their studies again"
+            )
+        classes = Counter(run.environment for run in mine if run.environment != self._environment)
+        for name, count in classes.items() if not self._any else ():
+            lines.append(
+                f"{count} run{'s' * (count > 1)} wait{'s' * (count == 1)} for environment class {self._machine(name)}; "
+                f"this machine is {self._machine(self._environment)}. "
+                "--any-environment takes them; they then count as unpaired"
+            )
+        return lines
+
+    def _machine(self, name: str) -> str:
+        facts = self._ledger.environments.get(name) or {}
+        libraries = facts.get("libraries") or {}
+        parts = [
+            *(facts.get("accelerators") or [facts.get("processor")]),
+            f"torch {libraries.get('torch')}" if libraries else None,
+        ]
+        known = ", ".join(str(part) for part in parts if part)
+        return f"{name} ({known})" if known else name
 
 
 def _refuse_other_code(ledger: Ledger, study: str | None) -> None:

@@ -1,0 +1,132 @@
+"""What a command line says about a study: its name, or its parts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablata.base.errors import SettingsError
+from ablata.cli.console import note
+
+if TYPE_CHECKING:
+    from ablata.records.ledger import Ledger
+    from ablata.studies.study import Study
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="A study's name, or path/to/file.py:function; none with --recipe."),
+]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="Ask ad hoc: the control's recipe.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the control and all arms.")
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", metavar="NAME:KEY=VALUE", help="An arm; the same name again adds a key to it."),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="The most seeds an arm may use.")]
+FirstSeed = Annotated[int | None, typer.Option(min=0, help="Seeds count up from here; 0 by default.")]
+Margin = Annotated[
+    float | None, typer.Option(help="The largest difference that does not matter, in the metric's unit.")
+]
+Screen = Annotated[bool, typer.Option("--screen", help="20% family-wise errors instead of 5%: verdicts only lean.")]
+Fixed = Annotated[bool, typer.Option("--force-fixed", help="Judge once, after all seeds; stop nothing early.")]
+WithHistory = Annotated[bool, typer.Option("--history", help="Let the noise of earlier studies of this recipe count.")]
+WorkerCount = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Local processes; by default one for each GPU or core.")
+]
+SaveAs = Annotated[str | None, typer.Option("--name", help="The name to record the study under.")]
+Question = Annotated[str | None, typer.Option(help="What is asked, for the report.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The parts of a command line that name or describe a study; None, empty and False where not given."""
+
+    name: str | None
+    recipe: str | None
+    sets: tuple[str, ...]
+    arms: tuple[str, ...]
+    seeds: int | None
+    first_seed: int | None
+    margin: float | None
+    screen: bool
+    fixed: bool
+    history: bool
+    save_as: str | None
+    question: str | None
+
+    @property
+    def only_named(self) -> bool:
+        """Whether nothing but a name is given."""
+        return self.name is not None and self == replace(_NOTHING, name=self.name)
+
+    def study(self, ledger: Ledger) -> Study:
+        """Return the study.
+
+        Raises:
+            SettingsError: both a name and --recipe are given, or neither, or a part is missing or wrong.
+        """
+        from ablata.studies.adhoc import ask, change
+
+        parts: dict[str, Any] = {
+            "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin, "screen": self.screen,
+            "fixed": self.fixed, "name": self.save_as, "question": self.question,
+        }  # fmt: skip
+        if (self.name is None) == (self.recipe is None):
+            raise SettingsError(
+                "Name a study, or ask ad hoc with --recipe and --arm",
+                found=f"study {self.name} and --recipe {self.recipe}" if self.name else "neither",
+                do="ablata study run NAME, or --recipe RECIPE --arm NAME:key=value --seeds N --margin M",
+            )
+        if self.recipe is not None:
+            made = ask(self.recipe, self.sets, self.arms, **parts)
+        else:
+            made = self._changed(change, **parts)
+        return _with_history(ledger, made) if self.history else made
+
+    def _changed(self, change: Callable[..., Study], **parts: Any) -> Study:
+        from ablata.studies.index import load_study
+
+        if self.arms:
+            raise SettingsError(
+                "--arm belongs to a study asked with --recipe", found=f"--arm {self.arms[0]} for study {self.name}"
+            )
+        made = change(load_study(str(self.name)), self.sets, **parts)
+        return made if made.commands else replace(made, commands=(self._command(),))
+
+    def _command(self) -> str:
+        """Return what to type to ask a written study again."""
+        words = ["ablata", "study", "run", str(self.name)]
+        for text in self.sets:
+            words += ["--set", text]
+        options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
+        options |= {"--name": self.save_as, "--question": self.question}
+        for option, value in options.items():
+            words += [] if value is None else [option, str(value)]
+        flags = {"--screen": self.screen, "--force-fixed": self.fixed, "--history": self.history}
+        return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
+
+
+_NOTHING = Asked(
+    name=None, recipe=None, sets=(), arms=(), seeds=None, first_seed=None, margin=None, screen=False, fixed=False,
+    history=False, save_as=None, question=None,
+)  # fmt: skip
+
+
+def _with_history(ledger: Ledger, study: Study) -> Study:
+    """Return the study with the noise it was created with, if it has been, else with that of earlier studies."""
+    from ablata.stats import Rule
+    from ablata.studies.plan import with_history
+
+    recorded = {row.name: row for row in ledger.studies.all()}.get(study.name)
+    if recorded is not None:
+        return replace(study, history=Rule.from_json(recorded.spec["rule"]).history)
+    found = with_history(ledger, study)
+    if found is study:
+        note("no earlier study of this recipe, metric and length: its noise cannot count")
+    return found

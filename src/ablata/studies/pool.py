@@ -1,0 +1,179 @@
+"""The local worker processes of a study: how many, how they are started, replaced and ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ablata.base.errors import RunError
+from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow, NewArm
+
+_MOST_DEATHS = 4
+_WORKER_BYTES = 10**9
+_PATIENCE_SECONDS = 30.0
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many local worker processes, how many processor threads for each, and the GPUs they take in turn."""
+
+    count: int
+    threads: int
+    gpus: tuple[str, ...] = ()
+
+    @staticmethod
+    def for_this_machine(wanted: int | None, runs: int, *, gpu: bool = True) -> Workers:
+        """Size the workers: one for each GPU, else one for each core that memory allows.
+
+        Args:
+            wanted: a number of workers that overrides all that, or None.
+            runs: how many runs can go on at once (the arms of a row); more workers would stand idle.
+            gpu: whether the recipes may use one.
+        """
+        cores, gpus = usable_cores(), _gpus() if gpu else ()
+        most = len(gpus) or max(1, min(cores, available_bytes() // _WORKER_BYTES))
+        count = wanted or max(1, min(most, runs))
+        return Workers(count, max(1, cores // count), gpus)
+
+
+class Pool:
+    """Keeps a study's local workers alive. Use it as a context: leaving it asks them to save and waits for them.
+
+    Args:
+        ledger: where the study is.
+        study: its name.
+        workers: how many processes.
+    """
+
+    def __init__(self, ledger: Ledger, study: str, workers: Workers) -> None:
+        self.log = ledger.home / "logs" / f"{study}.log"
+        self._ledger, self._study, self._workers = ledger, study, workers
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._useful: set[str] = set()
+        self._deaths = 0
+
+    def keep(self, owners: set[str]) -> dict[str, int]:
+        """Start the workers that are missing.
+
+        Args:
+            owners: names of workers that hold or held a run of the study.
+
+        Returns:
+            Names of the workers that ended since the last call, with their exit statuses.
+
+        Raises:
+            RunError: workers end before they take a run, one after the other.
+        """
+        self._useful |= owners
+        ended: dict[str, int] = {}
+        for place, process in list(self._processes.items()):
+            if process.poll() is None:
+                continue
+            del self._processes[place]
+            name = f"{platform.node()}:{process.pid}"
+            ended[name] = process.returncode
+            self._deaths = 0 if name in self._useful else self._deaths + 1
+        if self._deaths >= _MOST_DEATHS:
+            raise RunError(
+                "Workers must be able to start",
+                found=f"{self._deaths} ended one after the other without a run; the last words: {self._last_words()}",
+                do=f"read {self.log}, mend the reason, then go on with: ablata study run {self._study}",
+            )
+        for place in range(self._workers.count):
+            if place not in self._processes:
+                self._processes[place] = self._start(place)
+        return ended
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ask the workers to save and end; insist after half a minute, or at once if interrupted meanwhile."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        try:
+            for process in self._processes.values():
+                process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            for process in self._processes.values():
+                process.kill()
+                process.wait()
+
+    def _start(self, place: int) -> subprocess.Popen[bytes]:
+        threads = str(self._workers.threads)
+        command = [sys.executable, "-m", "ablata", "worker", "--study", self._study, "--threads", threads]
+        command += ["--parent", str(os.getpid())]
+        environment = os.environ | {
+            "ABLATA_HOME": str(self._ledger.home),
+            "ABLATA_DB": self._ledger.address,
+            "OMP_NUM_THREADS": threads,
+        }
+        if gpus := self._workers.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            # A session of its own: an interrupt from the keyboard reaches the parent alone, which asks each once.
+            return subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        said = [line.strip() for line in lines if line.strip()]
+        return " | ".join(said[-3:]) or "nothing"
+
+
+def may_use_gpu(arms: Sequence[ArmRow | NewArm]) -> bool:
+    """Tell whether any arm's recipe may run on a GPU."""
+    return any(arm.recipe["compute"]["device"] != "cpu" for arm in arms)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: those it is bound to, within the quota of its container."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(bound, int(_quota(_CGROUP) or bound)))
+
+
+def available_bytes() -> int:
+    """Return how much memory can be taken without swapping; very much where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return sys.maxsize
+    found = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return int(found) * 1024 if found else sys.maxsize
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the cores a control group allows (cgroup v2, else v1); None without a limit."""
+    try:
+        if (folder / "cpu.max").exists():
+            limit, period = (folder / "cpu.max").read_text().split()
+        else:
+            limit = (folder / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu" / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return None if limit in ("max", "-1") else max(1.0, int(limit) / int(period))
+
+
+def _gpus() -> tuple[str, ...]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = [part.strip() for part in named.split(",")] if named else [str(index) for index in range(count)]
+    return tuple(names[:count])
