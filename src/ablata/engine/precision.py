@@ -52,7 +52,9 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError:
-        raise SettingsError("compute.device must be auto, cpu or cuda:N", found=f"compute.device={wanted}") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise SettingsError("compute.device must be auto, cpu or cuda:N", found=f"compute.device={wanted}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = f"compute.device={wanted}, and this machine has {torch.cuda.device_count()} CUDA devices"
         raise SettingsError("compute.device must exist on this machine", found=found, do="use compute.device=auto")

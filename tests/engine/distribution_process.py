@@ -1,0 +1,69 @@
+"""One of two processes that train together: the test beside it starts `python FILE FOLDER` with torchrun's variables.
+
+FOLDER/trainings.json holds {name: [recipe, override, ...]}; this process writes what it saw to FOLDER/rankN.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ablata.base.errors import AblataError
+from ablata.engine.distribution import from_environment, process_group
+from ablata.engine.reporting import MetricRow, Reporter
+from ablata.engine.task import Site
+from ablata.engine.train import train
+from ablata.recipes.index import load_recipe
+from ablata.tasks.classify import ClassifyTask
+
+
+class Rows(Reporter):
+    """Keeps the points of the curves and what is said at the start."""
+
+    def __init__(self) -> None:
+        self.rows: list[MetricRow] = []
+        self.facts: dict[str, Any] = {}
+
+    def start(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+
+    def metrics(self, rows: Sequence[MetricRow]) -> None:
+        self.rows += rows
+
+
+def main(folder: Path) -> None:
+    """Train everything asked for, and look at how the samples of an evaluation are shared out."""
+    torch.set_num_threads(1)
+    place, cpu, found = from_environment(), torch.device("cpu"), {}
+    with process_group(place, cpu):
+        for name, (reference, *overrides) in json.loads((folder / "trainings.json").read_text()).items():
+            listener = Rows()
+            run = folder / name if place.writes else folder / "nobody writes here"
+            try:
+                outcome = train(load_recipe(reference, overrides), 3, run, folder / "cache", listener, place)
+            except AblataError as error:
+                found[name] = {"error": str(error)}
+                continue
+            found[name] = {"rows": listener.rows, "facts": listener.facts, "scores": outcome.scores}
+        recipe = load_recipe("digits", ["data.val=501", "train.evaluate_batch=64"])
+        task = recipe.build(3, Site(cpu, folder / "cache", place))
+        assert isinstance(task, ClassifyTask)
+        loader = task.data.eval_loader("val", 64, rank=place.rank, world=place.world)
+        with torch.no_grad():
+            counted = int(task.score(task.model.eval(), "val").confusion().sum())
+        found["evaluation"] = {"index": [int(one) for batch in loader for one in batch.index], "counted": counted}
+        found["collectives"] = {
+            "any": [place.any(place.rank == 1), place.any(False)],
+            "shared": place.share({"rank": place.rank, "text": "größer"}),
+            "sum": place.sum(torch.tensor([place.rank + 1.0, 2.0])).tolist(),
+        }
+    (folder / f"rank{place.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
