@@ -11,6 +11,9 @@ from ablata.cli.console import duration, err, figure, note
 from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.reporting import Progress as TrainingState
 
+_SILENCE_SECONDS = 30.0
+"""Where there is no live bar, a line is printed at least this often."""
+
 
 class TrainingProgress(Reporter):
     """Shows a training as it goes. Use it as a context."""
@@ -25,6 +28,7 @@ class TrainingProgress(Reporter):
         self._bar = Progress(*columns, console=err, disable=not err.is_terminal, transient=True)
         self._task = self._bar.add_task("training", text="", total=None)
         self._newest: TrainingState | None = None
+        self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -51,7 +55,7 @@ class TrainingProgress(Reporter):
             text = ", ".join(f"{name} {value:.4g}" for _, name, value in scores)
             state = self._newest
             losses = f"; loss {_losses(state)}, {duration(state.seconds_left)} left" if state else ""
-            note(f"step {scores[0][0]}: {text}{losses}")
+            self._say(f"step {scores[0][0]}: {text}{losses}")
 
     def event(self, level: str, kind: str, text: str) -> None:
         """Print an event."""
@@ -64,7 +68,13 @@ class TrainingProgress(Reporter):
             f"{progress.step}/{progress.total} steps, loss {_losses(progress)}, "
             f"{figure(progress.images_per_second)} images/s, {duration(progress.seconds_left)} left"
         )
+        if not err.is_terminal and time.monotonic() - self._said > _SILENCE_SECONDS:
+            self._say(text)
         self._bar.update(self._task, completed=progress.step, total=progress.total, text=text)
+
+    def _say(self, text: str) -> None:
+        note(text)
+        self._said = time.monotonic()
 
 
 def _losses(state: TrainingState) -> str:
