@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 from ablata import __version__
-from ablata.base.errors import AblataError
+from ablata.base.errors import AblataError, UserError
 from ablata.cli import data, evaluate, recipes, runs, studies, train, worker
 from ablata.cli.console import fail
 
@@ -19,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich" if sys.stderr.isatty() else None,
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
@@ -28,6 +32,8 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
 app.command("worker")(worker.worker)
 app.command("bench")(worker.bench)
+
+_PLACES = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
 def _version(wanted: bool) -> None:
@@ -48,19 +54,34 @@ def options(
         os.environ["ABLATA_DEBUG"] = "1"
 
 
-def main() -> None:
-    """Run the command line; exit 0 if all went well, 1 if something failed, 2 for wrong usage."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit 0 if all went well, 1 if something failed, 2 for wrong usage.
+
+    Args:
+        arguments: what stands after `ablata`; None takes the process's own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A pipe or terminal that cannot show a sign gets a question mark, not a traceback.
+            stream.reconfigure(errors="replace")
     try:
-        app(prog_name="ablata")
+        app(args=arguments, prog_name="ablata")
     except AblataError as error:
         if os.environ.get("ABLATA_DEBUG"):
             raise
         fail(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # The reader of our output has gone; Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        if os.environ.get("ABLATA_DEBUG"):
+            raise
+        kind = UserError if isinstance(error, _PLACES) else AblataError
+        told = kind("A file must be one that can be read or written", found=f"{error.filename or ''}: {error.strerror}")
+        fail(told)
+        sys.exit(told.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A name, or path/to/file.py:function.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Drives initialisation, data order and augmentation.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Drives initialisation, data order and augmentation; 0 by default.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a recipe. Under torchrun, several processes train it together with the same global batch."""
     if (recipe is None) == (resume is None):
-        raise SettingsError("Give a recipe to train, or a run to go on with", found=f"{recipe=}, {resume=}",
+        raise SettingsError("Give a recipe to train, or a run to go on with", found="both" if recipe else "neither",
                             do="ablata train RECIPE [key=value ...], or ablata train --resume RUN")  # fmt: skip
+    if resume is not None and seed is not None:
+        raise SettingsError(
+            "A run keeps its seed", found=f"--seed {seed} with --resume {resume}", do="leave --seed out"
+        )
     if recipe is not None:
         _check_form(recipe, overrides or [])
     from ablata.engine.distribution import from_environment, process_group
@@ -39,6 +45,7 @@ def train(
     place = from_environment()
     if not place.writes:
         err.quiet = out.quiet = True
+    seed = seed or 0
     with Ledger() as ledger:
         made = _recipe(ledger, recipe, overrides or [], resume)
         device = choose_device(made.compute.device, place.local_rank)
@@ -65,13 +72,21 @@ def _check_form(recipe: str, overrides: list[str]) -> None:
 
 def _recipe(ledger: Ledger, recipe: str | None, overrides: list[str], resume: str | None) -> Recipe:
     from ablata.base.overrides import override
+    from ablata.base.settings import settings_hash
     from ablata.recipes.index import load_recipe, restore_recipe
 
     if recipe is not None:
         return load_recipe(recipe, overrides)
     run = ledger.runs.get(str(resume))
     made = restore_recipe(ledger.runs.recipe(run.recipe_hash), run.recipe_name, source=f"run {run.id}")
-    return override(made.model_copy(update={"name": run.recipe_name}), overrides)
+    changed = override(made.model_copy(update={"name": run.recipe_name}), overrides)
+    if settings_hash(changed) != run.recipe_hash:
+        raise SettingsError(
+            "A run goes on with the settings it began with; only where things are and how fast may change",
+            found=" ".join(overrides) or f"run {run.id} was recorded by another version of its recipe",
+            do=f"train another run: ablata train {run.recipe_name} KEY=VALUE",
+        )
+    return changed
 
 
 def _agree(
@@ -83,20 +98,23 @@ def _agree(
         The claim (on the writing process only), or the equal run that has ended already.
     """
     from ablata.records.writer import RunWriter
-    from ablata.studies.identity import new_run, record_environment
+    from ablata.studies.identity import new_run, record_environment, release_orphan
 
     writer: RunWriter | None = None
     ended: RunRow | None = None
     failure: AblataError | None = None
     if place.writes:
         try:
+            here = record_environment(ledger, place.world)
             if resume is not None:
                 run = ledger.runs.get(resume)
+                _refuse_other_identity(ledger, run, recipe, here)
             else:
-                run = ledger.runs.enqueue(new_run(ledger, recipe, seed, record_environment(ledger, place.world)))
+                run = ledger.runs.enqueue(new_run(ledger, recipe, seed, here))
             if run.state in ("completed", "diverged"):
                 ended = run
             else:
+                release_orphan(ledger, run)
                 writer = RunWriter.resume(ledger, run.id)
         except AblataError as error:
             failure = error
@@ -106,6 +124,18 @@ def _agree(
     if word != "go" and not place.writes:
         raise typer.Exit(0 if word == "ended" else 2)
     return writer, ended
+
+
+def _refuse_other_identity(ledger: Ledger, run: RunRow, recipe: Recipe, environment: str) -> None:
+    """Refuse to go on with a run under an identity that is not its own: other data; say if code or machine differ."""
+    from ablata.studies.identity import recipe_code, refuse_other_data
+
+    if run.state in ("completed", "diverged"):
+        return
+    refuse_other_data(ledger, recipe, run)
+    for what, then, now in (("code", run.code, recipe_code(recipe)), ("machine", run.environment, environment)):
+        if then != now:
+            note(f"warning: run {run.id} began with other {what} ({then}, here {now}); it keeps that label")
 
 
 def _follow(recipe: Recipe, seed: int, resume: str | None, ledger: Ledger, place: Distribution) -> None:
@@ -129,7 +159,7 @@ def _lead(ledger: Ledger, writer: RunWriter, recipe: Recipe, place: Distribution
     note(f"run {run.id}: {run.recipe_name}, seed {run.seed}, recipe {run.recipe_hash}")
     if writer.claim.resumed:
         note(f"attempt {run.attempt}: goes on where the last one was saved")
-    stop = StopOnSignal()
+    stop = StopOnSignal(notice="stopping after this step; interrupt again to end at once")
     try:
         with writer, stop.listening(), TrainingProgress() as progress:
             outcome = execute(writer, recipe, cache, Reporters(progress, stop), place)
@@ -153,7 +183,7 @@ def _report_ended(ledger: Ledger, run: RunRow, json: bool, fresh: bool = False) 
                     "scores": run.scores, "cost": run.cost, "error": run.error, "folder": run.folder})  # fmt: skip
     else:
         if not fresh:
-            note(f"run {run.id} is this very training (same recipe, code, data, seed and machine) and has ended:")
+            note(f"run {run.id} (this recipe, code, data, seed and machine) has ended already:")
         if run.error:
             out.print(f"{run.state}: {run.error}", markup=False)
         for name, value in (run.scores or {}).items():
