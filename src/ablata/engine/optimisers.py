@@ -8,6 +8,7 @@ format.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -103,8 +104,9 @@ class OptimiserSettings(Settings):
     def _decays_itself(self) -> bool:
         return False
 
+    @abstractmethod
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
-        raise NotImplementedError
+        """Make torch's optimiser."""
 
 
 class Sgd(OptimiserSettings):
@@ -188,7 +190,7 @@ class RmsPropTf(OptimiserSettings):
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
         # Imported here: timm takes two seconds to import, and few trainings need it.
-        from timm.optim import RMSpropTF
+        from timm.optim.rmsprop_tf import RMSpropTF
 
         return RMSpropTF(groups, lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum)
 

@@ -14,6 +14,7 @@ With a warm-up of W steps, rate = warm-up factor x main part:
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
@@ -121,8 +122,9 @@ class ScheduleSettings(Settings):
                 "The floor of a schedule must not lie above its base rate", found=f"floor {floor:g}, base {base_lr:g}"
             )
 
+    @abstractmethod
     def _main(self, base_lr: float, step: int, steps: int, steps_per_epoch: int) -> float:
-        raise NotImplementedError
+        """Return the rate of the main part at one of its steps."""
 
 
 class Constant(ScheduleSettings):
