@@ -11,6 +11,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,14 +40,22 @@ def entries(package: str) -> list[Entry]:
         package: a package whose every public top-level function without a required argument is an entry.
     """
     spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.submodule_search_locations is not None
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     found: list[Entry] = []
     for path in sorted(Path(spec.submodule_search_locations[0]).glob("*.py")):
         module = f"{package}.{path.stem}"
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not node.args.args:
-                found.append(Entry(node.name, module, ast.get_docstring(node) or ""))
+        found.extend(
+            Entry(node.name, module, ast.get_docstring(node) or "")
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not _required(node.args)
+        )
     return found
+
+
+def _required(arguments: ast.arguments) -> bool:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    return positional > len(arguments.defaults) or any(default is None for default in arguments.kw_defaults)
 
 
 def load(reference: str, package: str, what: str) -> Callable[[], Any]:
@@ -94,11 +103,17 @@ def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
     if not file.is_file():
         raise SettingsError(f"The file of a {what} must exist", found=f"{path}, looked for in {Path.cwd()}")
     module = _import_file(file, what)
-    functions = [key for key, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__]
+    functions = [
+        key
+        for key, value in vars(module).items()
+        if isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+    ]
     function = getattr(module, name, None) if name in functions else None
     if function is None:
         raise SettingsError(
-            f"A {what} in a file is named file.py:function", found=f"{path}:{name}", do=f"choose one of {listing(functions)}"
+            f"A {what} in a file is named file.py:function",
+            found=f"{path}:{name}",
+            do=f"choose one of {listing(functions)}",
         )
     return function  # type: ignore[no-any-return]
 
@@ -106,13 +121,16 @@ def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
 def _import_file(file: Path, what: str) -> ModuleType:
     name = f"ablata_user_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file.resolve())
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        line = next((frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == str(file.resolve())), "?")
+        place = str(file.resolve())
+        lines = [frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == place]
+        line = lines[0] if lines else getattr(error, "lineno", "?")
         raise SettingsError(
             f"The file of a {what} must run", found=f"{file}, line {line}: {type(error).__name__}: {error}"
         ) from error
