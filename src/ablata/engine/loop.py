@@ -38,7 +38,7 @@ def train_steps(session: Session) -> None:
                 terms = s.task.loss(s.network, part)
                 log.add(terms)
                 loss = torch.stack(list(terms.values())).sum() / len(parts)
-            s.scaler.scale(loss).backward()
+            torch.autograd.backward(s.scaler.scale(loss))
 
         s.scaler.unscale_(s.optimiser)
         if s.step == s.first_step:

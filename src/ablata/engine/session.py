@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -78,10 +78,10 @@ class Session:
 
     def _network(self) -> nn.Module:
         """Return the model as the loss calls it: compiled, exchanging gradients, or as it is."""
-        network: Any = torch.compile(self.model) if self.recipe.compute.compile else self.model
-        if not self.distribution.alone:
-            network = DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
-        return network
+        network = cast(nn.Module, torch.compile(self.model)) if self.recipe.compute.compile else self.model
+        if self.distribution.alone:
+            return network
+        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
     def complexity(self) -> Complexity:
         """Count parameters, multiply-adds and activations of one training image."""
@@ -115,7 +115,8 @@ class Session:
             return self.reporter.stop_reason()
         if self.step % self.recipe.train.log_every:
             return None
-        return self.distribution.share(self.reporter.stop_reason())
+        reason: str | None = self.distribution.share(self.reporter.stop_reason())
+        return reason
 
     # Evaluation.
 

@@ -98,7 +98,8 @@ class GradientWatch:
         if check:
             zero, left = norms.new_zeros(()), iter(norms)
             self.finite.note(torch.stack([zero if one.grad is None else next(left) for one in self.parameters]), step)
-        return torch.linalg.vector_norm(norms)
+        total: Tensor = torch.linalg.vector_norm(norms)
+        return total
 
 
 class CollapseWatch:
