@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from ablata.base.errors import AblataError
 from ablata.engine.distribution import from_environment, process_group
@@ -19,13 +20,15 @@ from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.task import Site
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
+from ablata.structures.batch import ImageBatch
 from ablata.tasks.classify import ClassifyTask
 
 
 class Rows(Reporter):
-    """Keeps the points of the curves and what is said at the start."""
+    """Keeps the points of the curves and what is said at the start; asks to stop after the given number of steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after, self.asked = stop_after, 0
         self.rows: list[MetricRow] = []
         self.facts: dict[str, Any] = {}
 
@@ -34,6 +37,33 @@ class Rows(Reporter):
 
     def metrics(self, rows: Sequence[MetricRow]) -> None:
         self.rows += rows
+
+    def stop_reason(self) -> str | None:
+        self.asked += 1
+        return "asked" if self.asked == self.stop_after else None
+
+
+def attempt(found: dict[str, Any], name: str, *arguments: Any) -> None:
+    """Train something that is expected to end early, and keep how it did."""
+    try:
+        train(*arguments)
+    except AblataError as error:
+        found[name] = {"kind": type(error).__name__, "error": str(error)}
+
+
+def poison(rank: int) -> None:
+    """Spoil the loss of step 2 on one process."""
+    plain_loss, plain_augment, now = ClassifyTask.loss, ClassifyTask.augment, {"step": 0}
+
+    def augment(self: ClassifyTask, batch: ImageBatch, step: int) -> ImageBatch:
+        now["step"] = step
+        return plain_augment(self, batch, step)
+
+    def loss(self: ClassifyTask, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
+        factor = float("nan") if now["step"] == 2 and self.site.distribution.rank == rank else 1.0
+        return {name: term * factor for name, term in plain_loss(self, model, batch).items()}
+
+    ClassifyTask.augment, ClassifyTask.loss = augment, loss  # type: ignore[method-assign]
 
 
 def main(folder: Path) -> None:
@@ -50,6 +80,10 @@ def main(folder: Path) -> None:
                 found[name] = {"error": str(error)}
                 continue
             found[name] = {"rows": listener.rows, "facts": listener.facts, "scores": outcome.scores}
+        reference, *overrides = json.loads((folder / "trainings.json").read_text())["rich"]
+        cut = [load_recipe(reference, overrides), 3, folder / "cut", folder / "cache"]
+        attempt(found, "cut", *cut, Rows(stop_after=3), place)
+        train(*cut, Rows(), place)
         recipe = load_recipe("digits", ["data.val=501", "train.evaluate_batch=64"])
         task = recipe.build(3, Site(cpu, folder / "cache", place))
         assert isinstance(task, ClassifyTask)
@@ -62,6 +96,10 @@ def main(folder: Path) -> None:
             "shared": place.share({"rank": place.rank, "text": "größer"}),
             "sum": place.sum(torch.tensor([place.rank + 1.0, 2.0])).tolist(),
         }
+        poison(rank=1)
+        reference, *overrides = json.loads((folder / "trainings.json").read_text())["plain"]
+        poisoned = load_recipe(reference, [*overrides, "train.log_every=5", "train.checkpoint_seconds=1e-9"])
+        attempt(found, "poisoned", poisoned, 3, folder / "poisoned", folder / "cache", Rows(), place)
     (folder / f"rank{place.rank}.json").write_text(json.dumps(found))
 
 

@@ -104,6 +104,25 @@ def test_a_batch_that_does_not_divide_is_refused_by_every_process(ranks: list[di
         assert "train.batch=65" in rank["uneven"]["error"]
 
 
+def test_processes_stop_together_and_go_on_exactly(ranks: list[dict[str, Any]], folder: Path) -> None:
+    for rank in ranks:
+        assert rank["cut"]["kind"] == "StoppedError"
+        assert "Stopped after step 3 of 8" in rank["cut"]["error"]
+    whole, resumed = load_checkpoint(folder / "rich" / LAST), load_checkpoint(folder / "cut" / LAST)
+    for group, tensors in whole.groups.items():
+        assert all(torch.equal(resumed.groups[group][name], tensor) for name, tensor in tensors.items())
+    assert resumed.facts["scores"] == whole.facts["scores"]
+
+
+def test_a_divergence_in_one_process_ends_all_of_them_for_the_same_reason(
+    ranks: list[dict[str, Any]], folder: Path
+) -> None:
+    for rank in ranks:
+        assert rank["poisoned"]["kind"] == "DivergedError"
+        assert "loss term cross_entropy is not finite at step 2" in rank["poisoned"]["error"]
+    assert not (folder / "poisoned" / LAST).exists()
+
+
 def test_every_evaluation_sample_is_counted_once(ranks: list[dict[str, Any]]) -> None:
     shares = [rank["evaluation"]["index"] for rank in ranks]
     assert [len(share) for share in shares] == [251, 250]

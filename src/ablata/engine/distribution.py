@@ -43,6 +43,14 @@ class Distribution:
         dist.all_reduce(total)
         return total
 
+    def least(self, tensor: Tensor) -> Tensor:
+        """Return the elementwise minimum of a tensor over all processes, on each of them."""
+        if self.alone:
+            return tensor
+        lowest = tensor.clone()
+        dist.all_reduce(lowest, dist.ReduceOp.MIN)
+        return lowest
+
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set on at least one process; all processes must ask together."""
         if self.alone:

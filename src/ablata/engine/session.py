@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -25,6 +25,8 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.task import Site
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.sync_batch_norm import convert_sync_batchnorm
+
+T = TypeVar("T")
 
 
 class Session:
@@ -56,8 +58,8 @@ class Session:
         self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
         self.average = recipe.ema.build(self.model) if recipe.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
-        self.gradients = GradientWatch(self.model, self.device)
-        self.terms = FiniteWatch([], "loss term", self.device)
+        self.gradients = GradientWatch(self.model, self.device, self.distribution)
+        self.watch_terms([])
         self.collapse = CollapseWatch()
         self.step = self.first_step = 0
         self.learning_rate = math.nan
@@ -101,7 +103,7 @@ class Session:
 
     def watch_terms(self, names: list[str]) -> None:
         """Start watching the loss terms, whose names are known from the first batch on."""
-        self.terms = FiniteWatch(names, "loss term", self.device)
+        self.terms = FiniteWatch(names, "loss term", self.device, self.distribution)
 
     def warn_of_missing_gradients(self) -> None:
         """Say which trainable parameters the first backward pass did not reach."""
@@ -110,13 +112,17 @@ class Session:
             self.reporter.event("warning", "no_gradient", f"no gradient reaches {shown}: it stays as initialised")
 
     def stop_reason(self) -> str | None:
-        """Return why to stop, agreed by all processes (asked for at every log point only, where they are in step)."""
+        """Return why to stop, on the word of the writing process."""
+        return self._agreed(self.reporter.stop_reason, None)
+
+    def _agreed(self, ask: Callable[[], T], otherwise: T) -> T:
+        """Ask the writing process; several processes listen to it at log points, and take `otherwise` elsewhere."""
         if self.distribution.alone:
-            return self.reporter.stop_reason()
+            return ask()
         if self.step % self.recipe.train.log_every:
-            return None
-        reason: str | None = self.distribution.share(self.reporter.stop_reason())
-        return reason
+            return otherwise
+        answer: T = self.distribution.share(ask() if self.distribution.writes else None)
+        return answer
 
     # Evaluation.
 
@@ -185,7 +191,7 @@ class Session:
 
     def checkpoint_due(self) -> bool:
         """Tell whether a kill would lose more than the recipe allows."""
-        return time.monotonic() - self.saved_at > self.recipe.train.checkpoint_seconds
+        return self._agreed(lambda: time.monotonic() - self.saved_at > self.recipe.train.checkpoint_seconds, False)
 
     def save(self, which: str) -> None:
         """Write `last` (all that resuming needs) or `best` (weights only), on the writing process."""

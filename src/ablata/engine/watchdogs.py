@@ -2,6 +2,7 @@
 
 On a processor a value that is not finite is found in the step where it appears. On a GPU reading a value would make the
 processor wait, so the first bad step of every term and layer is noted on the device and read at the next log point.
+Several processes read at the log point too, where all of them end for the reason that one of them met.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import DivergedError
+from ablata.engine.distribution import Distribution
 
 _NEVER = 2**62
 _COLLAPSED = 1e-6
@@ -25,11 +27,15 @@ class FiniteWatch:
         names: what the values are, in order.
         what: the kind of value, for the message: `loss term` or `gradient of`.
         device: where the values are.
+        distribution: this process's place among several.
     """
 
-    def __init__(self, names: Sequence[str], what: str, device: torch.device) -> None:
+    def __init__(
+        self, names: Sequence[str], what: str, device: torch.device, distribution: Distribution | None = None
+    ) -> None:
         self.names, self.what = list(names), what
-        self.immediate = device.type == "cpu"
+        self.distribution = distribution or Distribution()
+        self.immediate = device.type == "cpu" and self.distribution.alone
         self.first_bad = torch.full((len(self.names),), _NEVER, dtype=torch.int64, device=device)
 
     def note(self, values: Tensor, step: int) -> None:
@@ -46,15 +52,16 @@ class FiniteWatch:
             self.read()
 
     def read(self) -> None:
-        """Read what was noted.
+        """Read what was noted, by any process; all of them must read together.
 
         Raises:
             DivergedError: some value was not finite; names the first ones and their step.
         """
-        step = int(self.first_bad.min()) if self.names else _NEVER
+        first_bad = self.distribution.least(self.first_bad).tolist()
+        step = min(first_bad, default=_NEVER)
         if step == _NEVER:
             return
-        bad = [name for name, first in zip(self.names, self.first_bad.tolist(), strict=True) if first == step]
+        bad = [name for name, first in zip(self.names, first_bad, strict=True) if first == step]
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise DivergedError(
             "Loss and gradients must be finite",
@@ -69,12 +76,13 @@ class GradientWatch:
     Args:
         model: its trainable parameters are watched.
         device: where they are.
+        distribution: this process's place among several.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, device: torch.device, distribution: Distribution | None = None) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.parameters = [parameter for _, parameter in named]
-        self.finite = FiniteWatch([name for name, _ in named], "gradient of", device)
+        self.finite = FiniteWatch([name for name, _ in named], "gradient of", device, distribution)
 
     def missing(self) -> list[str]:
         """Return the names of trainable parameters that got no gradient in the last backward pass."""
