@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ablata.base.errors import RecordError, RunError
+from ablata.records import Ledger
+from ablata.records.rows import RunRow
+from ablata.studies import launch as launch_module
+from ablata.studies.assess import Assessment
+from ablata.studies.identity import release_orphan
+from ablata.studies.launch import Launch, create
+from ablata.studies.pool import Pool, Workers
+from ablata.studies.study import Study
+
+Record = Callable[..., Study]
+End = Callable[..., None]
+Score = Callable[[str, int], float | None]
+NOBODY = Workers(0, 1)
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll without a pause: nothing is trained here."""
+    monkeypatch.setattr(launch_module, "_POLL_SECONDS", 0.0)
+
+
+@pytest.fixture
+def run_with(ledger: Ledger, end_run: End) -> Callable[..., Assessment]:
+    """A function that runs a recorded study, ending every waiting run with the score it is told."""
+
+    def run(name: str, score: Score, **parts: Any) -> Assessment:
+        trained: list[tuple[str, int]] = []
+
+        def watch() -> None:
+            for cell in ledger.studies.cells(name):
+                if cell.run.state == "waiting":
+                    trained.append((cell.arm, cell.seed))
+                    end_run(cell.run, score(cell.arm, cell.seed))
+
+        result = Launch(ledger, name, NOBODY, watch, **parts).run()
+        run.trained = trained  # type: ignore[attr-defined]
+        return result
+
+    return run
+
+
+def clear(arm: str, seed: int) -> float:
+    """A wide network is better, a slow one the same: beyond doubt."""
+    return {"control": 90.0, "wide": 95.0, "slow": 90.0}[arm] + 0.1 * ((seed * 7 + len(arm)) % 3)
+
+
+def open_for_ever(arm: str, seed: int) -> float:
+    """Differences that swing with the seed, so that no verdict comes early."""
+    return 90.0 + (0.0 if arm == "control" else (-1) ** seed * 0.8 + 0.5)
+
+
+def test_a_study_trains_until_all_arms_are_decided_and_keeps_every_look(
+    ledger: Ledger, recorded: Record, run_with: Any
+) -> None:
+    study = recorded()
+    result = run_with(study.name, clear)
+    assert {name: outcome.verdict.value for name, outcome in result.outcomes().items()} == {
+        "wide": "better",
+        "slow": "equivalent",
+    }
+    assert sorted(run_with.trained) == sorted((arm, seed) for arm in study.recipes for seed in range(result.rows))
+    assert ledger.studies.get(study.name).state == "finished"
+    assert ledger.studies.looks(study.name)[-1].result == result.as_look()
+    arms = {arm.name: arm for arm in ledger.studies.arms(study.name)}
+    assert (arms["wide"].state, arms["wide"].verdict) == ("stopped", "better")
+    assert arms["control"].state == "open"
+
+
+def test_a_decided_arm_costs_no_more_runs(ledger: Ledger, recorded: Record, run_with: Any) -> None:
+    study = recorded(futility=False)
+
+    def score(arm: str, seed: int) -> float:
+        return clear(arm, seed) if arm != "slow" else open_for_ever(arm, seed)
+
+    result = run_with(study.name, score)
+    seeds = {arm: {seed for name, seed in run_with.trained if name == arm} for arm in study.recipes}
+    assert seeds["wide"] == {0, 1, 2}
+    assert seeds["control"] == seeds["slow"] == set(range(result.rows)) > seeds["wide"]
+
+
+def test_a_fixed_study_trains_every_run_and_looks_once(ledger: Ledger, recorded: Record, run_with: Any) -> None:
+    study = recorded(fixed=True)
+    result = run_with(study.name, clear)
+    assert len(run_with.trained) == 15
+    assert result.rows == 5
+    assert all(outcome.seeds == 5 for outcome in result.outcomes().values())
+
+
+def test_a_second_study_with_the_same_control_trains_no_control_run_again(
+    ledger: Ledger, recorded: Record, run_with: Any
+) -> None:
+    recorded(name="first", fixed=True)
+    run_with("first", clear)
+    recorded(name="second", arms={"slow": ("optim.lr=0.01",), "wider": ("model.width=8",)}, fixed=True)
+    run_with("second", lambda arm, seed: 91.0)
+    assert {arm for arm, _ in run_with.trained} == {"wider"}
+    shared = {cell.run.id for cell in ledger.studies.cells("first")} & {
+        cell.run.id for cell in ledger.studies.cells("second")
+    }
+    assert len(shared) == 10
+
+
+def test_a_launch_that_was_killed_is_taken_up_where_it_was(ledger: Ledger, recorded: Record, run_with: Any) -> None:
+    whole = recorded(name="whole")
+    expected = run_with("whole", clear).as_look()
+    for kill_after in range(1, 9):
+        study = recorded(name=f"killed{kill_after}", first_seed=0, control=whole.control)
+        left = kill_after
+
+        def score(arm: str, seed: int) -> float:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+            return clear(arm, seed)
+
+        for run in ledger.runs.find():
+            # Runs of the earlier studies would be shared; they stand for another machine's here.
+            with ledger.database.write() as connection:
+                connection.exec_driver_sql("UPDATE runs SET environment = id WHERE id = :id", {"id": run.id})
+        with pytest.raises(KeyboardInterrupt):
+            run_with(study.name, score)
+        assert run_with(study.name, clear).as_look() == expected
+
+
+def test_a_kill_between_a_look_and_its_consequences_loses_nothing(
+    ledger: Ledger, recorded: Record, run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = recorded()
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.studies, "stop_arm", lambda *parts: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_with(study.name, clear)
+    assert all(arm.state == "open" for arm in ledger.studies.arms(study.name))
+    looks = len(ledger.studies.looks(study.name))
+    run_with(study.name, clear)
+    assert len(ledger.studies.looks(study.name)) == looks
+    assert {arm.state for arm in ledger.studies.arms(study.name) if not arm.is_control} == {"stopped"}
+
+
+def fail(ledger: Ledger, run: RunRow, error: str) -> None:
+    claim = ledger.leases.claim_run(run.id, "tester:0", 60)
+    ledger.leases.finish(run.id, claim.attempt, "failed", error=error)
+
+
+def test_a_run_that_fails_once_is_tried_again_with_its_seed(ledger: Ledger, recorded: Record, end_run: End) -> None:
+    study = recorded()
+    failed: list[str] = []
+    lines: list[str] = []
+
+    def watch() -> None:
+        for cell in ledger.studies.cells(study.name):
+            if cell.run.state == "waiting" and not failed:
+                failed.append(cell.run.id)
+                fail(ledger, cell.run, "the disk was full")
+            elif cell.run.state == "waiting":
+                end_run(cell.run, clear(cell.arm, cell.seed))
+
+    Launch(ledger, study.name, NOBODY, watch, lines.append).run()
+    again = ledger.runs.get(failed[0])
+    assert (again.state, again.attempt) == ("completed", 2)
+    assert lines == ["control, seed 0: failed: the disk was full"]
+
+
+def test_a_run_that_fails_again_and_again_ends_the_launch_in_words_and_can_be_continued(
+    ledger: Ledger, recorded: Record, run_with: Any
+) -> None:
+    study = recorded()
+
+    def watch() -> None:
+        for cell in ledger.studies.cells(study.name):
+            if cell.run.state == "waiting":
+                fail(ledger, cell.run, "no file left.png")
+
+    for _ in range(2):
+        with pytest.raises(RunError, match="failed 3 times: no file left.png") as told:
+            Launch(ledger, study.name, NOBODY, watch).run()
+        assert told.value.do == f"mend the reason, then go on with: ablata study run {study.name}"
+    assert run_with(study.name, clear).outcomes()["wide"].verdict.value == "better"
+
+
+def test_a_cancelled_run_is_put_back(ledger: Ledger, recorded: Record, run_with: Any) -> None:
+    study = recorded()
+    launch = Launch(ledger, study.name, NOBODY)
+    launch._advance()
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql("UPDATE runs SET state = 'cancelled'")
+    assert run_with(study.name, clear).rows == 3
+
+
+def test_runs_meant_for_other_code_are_replaced(
+    ledger: Ledger, recorded: Record, run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = recorded()
+    with monkeypatch.context() as patch:
+        patch.setattr("ablata.studies.identity.code_fingerprint", lambda: "older")
+        Launch(ledger, study.name, NOBODY)._advance()
+    older = {cell.run.id for cell in ledger.studies.cells(study.name)}
+    run_with(study.name, clear)
+    newer = {cell.run.id for cell in ledger.studies.cells(study.name)}
+    assert not older & newer
+    assert {ledger.runs.get(run).state for run in older} == {"cancelled"}
+
+
+def test_the_newest_places_of_a_recipe_win(ledger: Ledger, make_study: Record, quick: Any) -> None:
+    create(ledger, make_study(name="first"))
+    moved = quick.model_copy(update={"train": quick.train.model_copy(update={"evaluate_batch": 77})})
+    create(ledger, make_study(name="second", control=moved))
+    batches = {arm.recipe["train"]["evaluate_batch"] for arm in ledger.studies.arms("first")}
+    assert batches == {77}
+
+
+def test_a_study_keeps_its_name_for_one_question_but_may_be_typed_otherwise(ledger: Ledger, make_study: Record) -> None:
+    create(ledger, make_study(commands=("ablata study run one",)))
+    create(ledger, make_study(commands=("ablata study run another",)))
+    assert ledger.studies.get("asked").spec["commands"] == ["ablata study run one"]
+    with pytest.raises(RecordError, match="spec.rule"):
+        create(ledger, make_study(margin=2.0))
+
+
+@pytest.fixture
+def dead_process() -> int:
+    """The id of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_run_of_a_dead_process_of_this_machine_is_given_back_at_once(
+    ledger: Ledger, recorded: Record, run_with: Any, dead_process: int
+) -> None:
+    study = recorded()
+    Launch(ledger, study.name, NOBODY)._advance()
+    held = [cell.run for cell in ledger.studies.cells(study.name)][:3]
+    owners = [f"{platform.node()}:{dead_process}", f"{platform.node()}:{os.getpid()}", f"elsewhere:{dead_process}"]
+    for run, owner in zip(held, owners, strict=True):
+        ledger.leases.claim_run(run.id, owner, 3600)
+    assert [release_orphan(ledger, ledger.runs.get(run.id)) for run in held] == [True, False, False]
+    assert [ledger.runs.get(run.id).state for run in held] == ["waiting", "running", "running"]
+
+
+def test_a_dead_workers_run_goes_on_without_waiting_for_its_lease(
+    ledger: Ledger, recorded: Record, run_with: Any, dead_process: int
+) -> None:
+    study = recorded()
+    Launch(ledger, study.name, NOBODY)._advance()
+    run = ledger.studies.cells(study.name)[0].run
+    ledger.leases.claim_run(run.id, f"{platform.node()}:{dead_process}", 3600)
+    run_with(study.name, clear)
+    assert ledger.runs.get(run.id).attempt == 2
+
+
+def test_workers_that_cannot_start_are_told_with_their_last_words(
+    ledger: Ledger, recorded: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    study = recorded()
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'no module named torch' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("ablata.studies.pool.sys.executable", str(broken))
+    monkeypatch.setattr(launch_module, "_POLL_SECONDS", 0.02)
+    with pytest.raises(RunError, match="no module named torch") as told:
+        Launch(ledger, study.name, Workers(2, 1)).run()
+    assert str(ledger.home / "logs" / "asked.log") in str(told.value)
+
+
+def test_a_pool_replaces_a_dead_worker_and_says_how_it_ended(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr("ablata.studies.pool.sys.executable", str(sleeper))
+    with Pool(ledger, "asked", Workers(2, 1)) as pool:
+        assert pool.keep(set()) == {}
+        first, second = pool._processes[0], pool._processes[1]
+        first.kill()
+        first.wait()
+        assert pool.keep({f"{platform.node()}:{first.pid}"}) == {f"{platform.node()}:{first.pid}": -9}
+        assert pool._processes[1] is second
+        third = pool._processes[0]
+    assert second.returncode == third.returncode == -15
+
+
+def test_a_pool_ends_its_workers_at_once_when_interrupted_while_it_waits(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    deaf = tmp_path / "deaf"
+    deaf.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
+    deaf.chmod(0o755)
+    monkeypatch.setattr("ablata.studies.pool.sys.executable", str(deaf))
+    pool = Pool(ledger, "asked", Workers(1, 1))
+    pool.keep(set())
+    (process,) = pool._processes.values()
+    waited = process.wait
+
+    def interrupted(timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return waited()
+
+    monkeypatch.setattr(process, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.__exit__()
+    assert process.returncode == -9

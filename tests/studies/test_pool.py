@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablata.studies import pool
+from ablata.studies.pool import Workers
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine of 8 cores, much memory and no GPU."""
+    monkeypatch.setattr(pool, "usable_cores", lambda: 8)
+    monkeypatch.setattr(pool, "available_bytes", lambda: 64 * 10**9)
+    monkeypatch.setattr(pool.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("wanted", "runs", "expected"),
+    [(None, 4, Workers(4, 2)), (None, 20, Workers(8, 1)), (3, 20, Workers(3, 2)), (16, 2, Workers(16, 1))],
+)
+def test_workers_share_the_cores_and_are_no_more_than_the_runs(
+    machine: pytest.MonkeyPatch, wanted: int | None, runs: int, expected: Workers
+) -> None:
+    assert Workers.for_this_machine(wanted, runs) == expected
+
+
+def test_little_memory_means_fewer_workers_but_never_none(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(pool, "available_bytes", lambda: int(2.5e9))
+    assert Workers.for_this_machine(None, 20).count == 2
+    machine.setattr(pool, "available_bytes", lambda: 10)
+    assert Workers.for_this_machine(None, 20).count == 1
+
+
+def test_each_gpu_gets_a_worker_unless_the_recipes_stay_on_the_processor(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(pool.torch.cuda, "device_count", lambda: 2)
+    assert Workers.for_this_machine(None, 20) == Workers(2, 4, ("0", "1"))
+    assert Workers.for_this_machine(None, 20, gpu=False) == Workers(8, 1)
+    machine.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-abc")
+    assert Workers.for_this_machine(4, 20) == Workers(4, 2, ("5", "GPU-abc"))
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2.0),
+        ({"cpu.max": "50000 100000\n"}, 1.0),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3.0),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "nonsense"}, None),
+        ({}, None),
+    ],
+)
+def test_a_containers_quota_is_read(tmp_path: Path, files: dict[str, str], cores: float | None) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert pool._quota(tmp_path) == cores
+
+
+def test_this_machine_has_cores_and_memory() -> None:
+    assert pool.usable_cores() >= 1
+    assert pool.available_bytes() > 10**7
