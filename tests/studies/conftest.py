@@ -19,7 +19,8 @@ from ablata.studies.study import Study
 _spec = importlib.util.spec_from_file_location(
     "records_fixtures", Path(__file__).parents[1] / "records" / "conftest.py"
 )
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 _records = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_records)
 postgres_server = _records.postgres_server

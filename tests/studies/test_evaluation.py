@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ablata.base.errors import CheckpointError, DataError, SettingsError
+from ablata.engine.recipe import Recipe
+from ablata.records import Ledger
+from ablata.records.rows import RunRow
+from ablata.studies.evaluation import evaluate_run
+from ablata.studies.identity import new_run, record_environment
+from ablata.studies.worker import work
+
+
+@pytest.fixture
+def trained(ledger: Ledger, quick: Recipe) -> RunRow:
+    """A run that has completed."""
+    run = ledger.runs.enqueue(new_run(ledger, quick, 0, record_environment(ledger)))
+    assert work(ledger, idle_exit=True) == 1
+    return ledger.runs.get(run.id)
+
+
+def test_the_last_checkpoint_scores_what_the_run_recorded(ledger: Ledger, trained: RunRow) -> None:
+    assert evaluate_run(ledger, trained.id[:6]).scores == pytest.approx(trained.scores, abs=1e-5)
+
+
+def test_saved_predictions_give_the_scores_and_every_class(ledger: Ledger, trained: RunRow, tmp_path: Path) -> None:
+    found = evaluate_run(ledger, trained.id, save_to=tmp_path / "new" / "predictions.npz")
+    with np.load(tmp_path / "new" / "predictions.npz", allow_pickle=False) as saved:
+        label, logits, index, classes = (saved[key] for key in ("label", "logits", "index", "classes"))
+    assert logits.shape == (500, 10)
+    assert sorted(index) == sorted(set(index))
+    right = logits.argmax(1) == label
+    assert found.scores["val/plain/top1"] == pytest.approx(100 * right.mean())
+    expected = [100 * right[label == each].mean() for each in range(10)]
+    assert found.class_accuracy == pytest.approx(expected, abs=1e-4)
+    assert tuple(classes) == found.classes
+    confusion = np.zeros((10, 10), dtype=int)
+    np.add.at(confusion, (label, logits.argmax(1)), 1)
+    np.testing.assert_array_equal(found.confusion, confusion)
+
+
+def test_what_cannot_be_evaluated_is_refused_in_words(ledger: Ledger, trained: RunRow, quick: Recipe) -> None:
+    with pytest.raises(DataError, match="split must be one of train, val"):
+        evaluate_run(ledger, trained.id, split="test")
+    with pytest.raises(SettingsError, match="--protocol must be one of plain"):
+        evaluate_run(ledger, trained.id, protocols=["ten-crop"])
+    with pytest.raises(SettingsError, match="last or best"):
+        evaluate_run(ledger, trained.id, which="first")
+    with pytest.raises(SettingsError, match="not what was trained"):
+        evaluate_run(ledger, trained.id, ["model.width=8"])
+    waiting = ledger.runs.enqueue(new_run(ledger, quick, 1, record_environment(ledger)))
+    with pytest.raises(CheckpointError, match="must exist"):
+        evaluate_run(ledger, waiting.id)

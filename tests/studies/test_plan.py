@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ablata.records import Ledger
+from ablata.stats import calibrate, noise_from_scores, plan
+from ablata.studies.identity import new_run, record_environment
+from ablata.studies.plan import earlier_noise, plan_study, with_history
+from ablata.studies.study import Study
+
+Record = Callable[..., Study]
+End = Callable[..., None]
+SCORES = {"control": [90.0, 90.6, 89.5], "wide": [91.0, 91.2, 90.9], "slow": [89.0, 90.1, 88.8]}
+
+
+def end_all(ledger: Ledger, study: Study, end: End, scores: dict[str, list[float]] = SCORES) -> None:
+    environment = record_environment(ledger)
+    for arm, values in scores.items():
+        for row, value in enumerate(values):
+            new = new_run(ledger, study.recipes[arm], study.seed_row(row), environment)
+            end(ledger.studies.enqueue(study.name, arm, new), value)
+
+
+def test_a_plan_without_history_times_a_few_steps_and_trains_nothing(ledger: Ledger, make_study: Record) -> None:
+    planned = plan_study(ledger, make_study(), workers=2)
+    assert (planned.runs, planned.known) == (15, 0)
+    assert planned.cost.source == "6 timed steps"
+    assert planned.cost.seconds > 0
+    assert planned.cost.memory > 1e7
+    assert planned.noise is planned.sized is None
+    assert planned.hours == pytest.approx(15 * planned.cost.seconds / 2 / 3600)
+    assert ledger.runs.find() == []
+    assert ledger.studies.all() == []
+
+
+def test_a_plan_rests_on_what_earlier_studies_cost_and_scattered(
+    ledger: Ledger, make_study: Record, recorded: Record, end_run: End
+) -> None:
+    end_all(ledger, recorded(name="earlier"), end_run)
+    planned = plan_study(ledger, make_study(name="next"), workers=2)
+    assert (planned.runs, planned.known) == (6, 9)
+    assert (planned.cost.seconds, planned.cost.memory, planned.cost.source) == (2.0, 1e8, "3 earlier runs")
+    noise = noise_from_scores([list(row) for row in zip(*SCORES.values(), strict=True)])
+    assert planned.noise is not None
+    assert (planned.noise.sd, planned.noise.df) == pytest.approx((noise.sd, noise.df))
+    rule = make_study().rule()
+    assert planned.sized == plan(noise.sd, 2, rule, calibrate(2, rule))
+
+
+def test_noise_counts_only_from_the_same_recipe_metric_and_length(
+    ledger: Ledger, make_study: Record, recorded: Record, end_run: End, quick: Any
+) -> None:
+    longer = quick.model_copy(update={"train": quick.train.model_copy(update={"steps": 7})})
+    renamed = quick.model_copy(update={"name": "another"})
+    end_all(ledger, recorded(name="longer", control=longer), end_run)
+    end_all(ledger, recorded(name="renamed", control=renamed, first_seed=50), end_run)
+    assert earlier_noise(ledger, make_study()) is None
+    study = make_study()
+    assert with_history(ledger, study) is study
+    end_all(ledger, recorded(name="same", first_seed=90), end_run)
+    assert earlier_noise(ledger, make_study()) is not None
+
+
+def test_a_study_is_no_history_of_itself(ledger: Ledger, recorded: Record, end_run: End) -> None:
+    study = recorded()
+    end_all(ledger, study, end_run)
+    assert earlier_noise(ledger, study) is None
+    assert with_history(ledger, replace(study, name="next")).history is not None

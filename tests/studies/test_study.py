@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ablata.base.errors import SettingsError
+from ablata.base.settings import settings_hash
+from ablata.engine.recipe import Recipe
+from ablata.stats import Mode
+from ablata.studies.adhoc import ask, change
+from ablata.studies.index import load_study, study_entries
+from ablata.studies.study import Study
+
+Make = Callable[..., Study]
+
+
+def test_every_arm_is_the_control_with_its_changes(make_study: Make, quick: Recipe) -> None:
+    study = make_study()
+    assert list(study.recipes) == ["control", "wide", "slow"]
+    assert study.recipes["control"] == quick
+    assert study.recipes["wide"].model_dump()["model"]["width"] == 6
+    arms = study.new_arms()
+    assert [arm.is_control for arm in arms] == [True, False, False]
+    assert [arm.change for arm in arms] == [[], ["model.width: 4 -> 6"], ["optim.lr: 0.1 -> 0.01"]]
+    assert len({arm.recipe_hash for arm in arms}) == 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"name": "a b"}, "made of letters"),
+        ({"name": "../up"}, "made of letters"),
+        ({"name": "-rf"}, "made of letters"),
+        ({"arms": {"a/b": ("model.width=6",)}}, "made of letters"),
+        ({"arms": {"<b>": ("model.width=6",)}}, "made of letters"),
+        ({"arms": {}}, "at least one arm"),
+        ({"arms": {"control": ("model.width=6",)}}, "own name"),
+        ({"arms": {"same": ("model.width=4",)}}, "equals control"),
+        ({"arms": {"a": ("model.width=6",), "b": ("model.width=6",)}}, "equals a"),
+        ({"arms": {"places": ("train.evaluate_batch=9",)}}, "equals control"),
+        ({"arms": {"typo": ("model.wdth=6",)}}, "model.wdth must be a key"),
+        ({"margin": 0.0}, "`margin` must be finite and > 0"),
+        ({"margin": float("nan")}, "`margin` must be finite and > 0"),
+        ({"seeds": 0}, "`seeds`"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(make_study: Make, parts: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        make_study(**parts)
+
+
+def test_a_screening_study_allows_more_errors_and_a_fixed_one_looks_once(make_study: Make) -> None:
+    assert make_study().rule().alpha == 0.05
+    assert make_study(mode=Mode.SCREEN).rule().alpha == 0.20
+    fixed = make_study(fixed=True, seeds=7).rule()
+    assert (fixed.first_look, fixed.futility, list(fixed.looks)) == (7, False, [7])
+
+
+def test_an_asked_study_repeats_by_its_own_command() -> None:
+    import shlex
+
+    made = ask(
+        "digits", ["train.epochs=1"], ["a:model.width=8", "a:optim.lr=0.05", "b:data.augment.pad=0"],
+        seeds=3, margin=0.5, first_seed=10, question="Does it help?",
+    )  # fmt: skip
+    assert made.arms == {"a": ("model.width=8", "optim.lr=0.05"), "b": ("data.augment.pad=0",)}
+    (command,) = made.commands
+    words = shlex.split(command)
+    assert words[:5] == ["ablata", "study", "run", "--recipe", "digits"]
+    options = list(zip(words[3::2], words[4::2], strict=True))
+    again = ask(
+        "digits",
+        [value for option, value in options if option == "--set"],
+        [value for option, value in options if option == "--arm"],
+        seeds=int(dict(options)["--seeds"]),
+        margin=float(dict(options)["--margin"]),
+        first_seed=int(dict(options)["--first-seed"]),
+        question=dict(options)["--question"],
+    )
+    assert again == made
+
+
+def test_a_made_up_name_tells_questions_apart_and_can_be_a_files(tmp_path: Path) -> None:
+    file = tmp_path / "my digits.py"
+    file.write_text("from ablata.recipes.index import load_recipe\ndef small():\n    return load_recipe('digits')\n")
+    one = ask(f"{file}:small", [], ["a:model.width=8"], seeds=3, margin=0.5)
+    two = ask(f"{file}:small", [], ["a:model.width=9"], seeds=3, margin=0.5)
+    assert one.name != two.name
+    assert one.name.startswith("my-digits.py-small-")
+
+
+@pytest.mark.parametrize("arm", ["x", "x:", ":model.width=8", "x:model.width", "model.width=8:x=1"])
+def test_an_arm_is_written_name_colon_key_equals_value(arm: str) -> None:
+    with pytest.raises(SettingsError, match="NAME:key=value"):
+        ask("digits", [], [arm], seeds=3, margin=0.5)
+
+
+@pytest.mark.parametrize(("seeds", "margin", "found"), [(None, 1.0, "no --seeds"), (3, None, "no --margin")])
+def test_seeds_and_margin_are_never_guessed(seeds: int | None, margin: float | None, found: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        ask("digits", [], ["a:model.width=8"], seeds=seeds, margin=margin)
+    assert told.value.found == found
+
+
+def test_a_written_study_can_be_changed_in_parts(make_study: Make) -> None:
+    study = make_study()
+    assert change(study, []) is study
+    changed = change(study, ["model.width=5"], seeds=9, screen=True, name="other")
+    assert (changed.seeds, changed.mode, changed.name, changed.margin) == (9, Mode.SCREEN, "other", study.margin)
+    assert settings_hash(changed.recipes["slow"]) != settings_hash(study.recipes["slow"])
+
+
+def test_every_study_of_the_package_can_be_made_and_says_what_it_asks() -> None:
+    assert [entry.name for entry in study_entries()]
+    for entry in study_entries():
+        study = load_study(entry.name)
+        assert study.name == entry.name
+        assert study.question.endswith("?")
+        assert entry.summary
+
+
+def test_a_study_of_a_users_file_is_found_and_anything_else_refused(tmp_path: Path) -> None:
+    file = tmp_path / "studies.py"
+    file.write_text(
+        "from ablata.recipes.index import load_recipe\n"
+        "from ablata.studies.study import Study\n"
+        "def mine():\n"
+        "    return Study(name='mine', question='?', control=load_recipe('digits'),\n"
+        "                 arms={'a': ['model.width=8']}, margin=1.0)\n"
+        "def other():\n"
+        "    return 3\n"
+    )
+    assert load_study(f"{file}:mine").name == "mine"
+    with pytest.raises(SettingsError, match="must return a Study"):
+        load_study(f"{file}:other")
+    with pytest.raises(SettingsError, match="did you mean quickstart"):
+        load_study("quickstrat")
