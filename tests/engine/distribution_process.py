@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import AblataError
+from ablata.engine import session
+from ablata.engine.checkpoints import Checkpoint
 from ablata.engine.distribution import from_environment, process_group
 from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.task import Site
@@ -51,6 +53,18 @@ def attempt(found: dict[str, Any], name: str, *arguments: Any) -> None:
         found[name] = {"kind": type(error).__name__, "error": str(error)}
 
 
+def count_checkpoints() -> list[Path]:
+    """Return the list to which every checkpoint that this process writes is added."""
+    written, plain = [], session.save_checkpoint
+
+    def save(path: Path, checkpoint: Checkpoint) -> None:
+        written.append(path)
+        plain(path, checkpoint)
+
+    session.save_checkpoint = save
+    return written
+
+
 def poison(rank: int) -> None:
     """Spoil the loss of step 2 on one process."""
     plain_loss, plain_augment, now = ClassifyTask.loss, ClassifyTask.augment, {"step": 0}
@@ -70,6 +84,7 @@ def main(folder: Path) -> None:
     """Train everything asked for, and look at how the samples of an evaluation are shared out."""
     torch.set_num_threads(1)
     place, cpu, found = from_environment(), torch.device("cpu"), {}
+    written = count_checkpoints()
     with process_group(place, cpu):
         for name, (reference, *overrides) in json.loads((folder / "trainings.json").read_text()).items():
             listener = Rows()
@@ -96,6 +111,7 @@ def main(folder: Path) -> None:
             "shared": place.share({"rank": place.rank, "text": "größer"}),
             "sum": place.sum(torch.tensor([place.rank + 1.0, 2.0])).tolist(),
         }
+        found["written"] = [path.relative_to(folder).as_posix() for path in written]
         poison(rank=1)
         reference, *overrides = json.loads((folder / "trainings.json").read_text())["plain"]
         poisoned = load_recipe(reference, [*overrides, "train.log_every=5", "train.checkpoint_seconds=1e-9"])
