@@ -196,6 +196,12 @@ def test_rooms_that_read_records_start_without_torch() -> None:
     assert not loaded & {"torch", "torchvision", "timm", "sklearn"}
 
 
+def test_a_recipe_is_loaded_without_libraries_that_it_does_not_use() -> None:
+    loaded = modules_after("from ablata.recipes.index import load_recipe\nload_recipe('digits')")
+    assert "ablata.tasks.classify" in loaded
+    assert not loaded & {"timm", "sklearn"}
+
+
 def test_help_appears_without_torch() -> None:
     loaded = modules_after(
         "from ablata.cli.main import main\nsys.argv = ['ablata', '--help']\ntry:\n    main()\nexcept SystemExit: pass"

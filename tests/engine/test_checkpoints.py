@@ -84,6 +84,15 @@ def test_a_full_disk_ends_the_training_and_it_goes_on_from_the_last_good_one(
     assert after.outcome.scores == whole.outcome.scores
 
 
+def test_what_a_kill_left_half_written_is_cleared_away(digits: Callable, training: Callable) -> None:
+    stopped = training(digits(), stop_after=3)
+    (stopped.folder / f".{LAST}.abc123.tmp").write_bytes(b"half")
+    (stopped.folder / "notes.tmp").write_text("mine")
+    training(digits())
+    names = {path.name for path in stopped.folder.iterdir()}
+    assert names == {LAST, BEST, "recipe.txt", "notes.tmp"}
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no file .*last\.safetensors"):
         load_checkpoint(tmp_path / LAST)

@@ -17,6 +17,7 @@ from ablata.base.overrides import override
 from ablata.data.augment import Augment
 from ablata.data.digits import Digits
 from ablata.data.memory import MemoryImages, Store
+from ablata.data.scenes import Scenes, Streets
 from ablata.engine.distribution import Distribution
 from ablata.engine.recipe import Train
 from ablata.engine.task import Site
@@ -202,6 +203,13 @@ def test_a_training_set_smaller_than_a_batch_is_refused(make: Callable) -> None:
 def test_the_example_has_the_shape_of_the_training(make: Callable) -> None:
     task = make()
     assert task.example().shape == first_batch(task).images[:1].shape
+
+
+@pytest.mark.parametrize("data", [Digits(), Scenes(train=20, val=10, streets=Streets(height=16, width=24))])
+def test_the_nominal_shape_is_that_of_the_data(data: Digits | Scenes, tmp_path: Path) -> None:
+    built, shape = data.build(tmp_path), data.nominal_shape()
+    assert (shape.classes, shape.channels) == (len(built.classes), built.channels)
+    assert (shape.height, shape.width) == built.image_size
 
 
 def test_classes_and_channels_of_the_network_come_from_the_data(tmp_path: Path) -> None:

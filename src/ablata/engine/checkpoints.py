@@ -60,6 +60,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         ) from None
 
 
+def clear_drafts(folder: Path) -> None:
+    """Remove the unfinished files that a kill in the middle of a write has left in a run's folder."""
+    for name in (LAST, BEST):
+        for draft in folder.glob(f".{name}.*.tmp"):
+            draft.unlink(missing_ok=True)
+
+
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a checkpoint.
 

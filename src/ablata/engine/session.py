@@ -15,7 +15,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import diff, expand, restore, settings_hash
-from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_mismatch, save_checkpoint
+from ablata.engine.checkpoints import (
+    BEST,
+    LAST,
+    Checkpoint,
+    clear_drafts,
+    load_checkpoint,
+    refuse_mismatch,
+    save_checkpoint,
+)
 from ablata.engine.clock import Clock
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.optimisers import load_optimiser_state, optimiser_state
@@ -234,6 +242,8 @@ class Session:
 
     def _take_up(self) -> None:
         """Continue from the folder's last checkpoint, if there is one."""
+        if self.distribution.writes:
+            clear_drafts(self.folder)
         path = self.folder / LAST
         if not self.distribution.any(path.exists()):
             return
