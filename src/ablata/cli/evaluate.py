@@ -24,6 +24,7 @@ def evaluate(
 ) -> None:
     """Score a run's model: totals, every class, the confusion matrix."""
     from ablata.records.ledger import Ledger
+    from ablata.reports.console import show
     from ablata.studies.evaluation import evaluate_run
 
     with Ledger() as ledger:
@@ -41,6 +42,6 @@ def evaluate(
     table.add_column("most often taken for")
     for name, accuracy, confused in result.class_rows():
         table.add_row(name, f"{accuracy:.2f}", confused)
-    out.print(table)
+    show(table, out)
     if save_predictions is not None:
         note(f"predictions written: {save_predictions}")

@@ -28,7 +28,8 @@ def print_plan(plan: StudyPlan) -> None:
         f"  runs     at most {plan.runs + plan.known}: {len(study.recipes)} recipes, {study.seeds} seeds each{known}",
         f"  a run    {duration(plan.cost.seconds)} of training, {figure(plan.cost.memory, 'B')} of memory "
         f"({plan.cost.source})",
-        f"  time     at most {duration(3600 * plan.hours)} with {_count(plan.workers, 'worker')}, their start not counted{early}",
+        f"  time     at most {duration(3600 * plan.hours)} with {_count(plan.workers, 'worker')}, "
+        f"their start not counted{early}",
         *_findings(plan),
     ]
     for line in lines:

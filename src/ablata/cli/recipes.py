@@ -17,6 +17,8 @@ app = typer.Typer(help="List recipes, or show one with every setting.", no_args_
 @app.command("list")
 def list_recipes(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List all recipes with what they train."""
+    from ablata.reports.console import show
+
     found = recipe_entries()
     if json:
         print_json([{"name": entry.name, "summary": entry.summary, "text": entry.text} for entry in found])
@@ -26,7 +28,7 @@ def list_recipes(json: Annotated[bool, typer.Option("--json", help="Print JSON."
     table.add_column("what it trains", overflow="fold")
     for entry in found:
         table.add_row(entry.name, Text(entry.summary))
-    out.print(table)
+    show(table, out)
 
 
 @app.command("show")

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ablata.records import Ledger
+
+QUICK = ("train.epochs=null", "train.steps=6", "train.evaluate_every=0", "model.width=4")
+LONG = ("train.epochs=null", "train.steps=1000000", "train.log_every=1", "model.width=4")
+Ablata = Callable[..., Any]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def test_a_training_prints_its_scores_and_an_equal_one_only_repeats_them(ablata: Ablata, home: Path) -> None:
+    first = ablata("train", "digits", *QUICK)
+    assert first.status == 0
+    assert "val/plain/top1 = " in first.out
+    assert "peak memory" in first.err
+    again = ablata("train", "digits", *QUICK)
+    assert again.status == 0
+    assert again.out == first.out
+    assert "has ended already" in again.err
+    with Ledger(home=home) as ledger:
+        (run,) = ledger.runs.find()
+    assert (run.attempt, (home / run.folder / "recipe.txt").exists()) == (1, True)
+
+
+def test_another_seed_is_another_run_and_json_says_all(ablata: Ablata, home: Path) -> None:
+    first = json.loads(ablata("train", "digits", *QUICK, "--json").out)
+    second = json.loads(ablata("train", "digits", *QUICK, "--seed", "1", "--json").out)
+    assert (first["state"], second["seed"]) == ("completed", 1)
+    assert first["run"] != second["run"]
+    assert [run["id"] for run in json.loads(ablata("runs", "list", "--json").out)] == [second["run"], first["run"]]
+    shown = json.loads(ablata("runs", "show", first["run"][:5], "--json").out)
+    assert shown["settings"]["model"]["width"] == 4
+    assert first["run"] in ablata("runs", "show", first["run"]).out
+    compared = ablata("runs", "compare", first["run"], second["run"], "--output", "both.html")
+    assert compared.status == 0
+    assert Path("both.html").read_text().startswith("<!")
+    assert json.loads(ablata("runs", "compare", first["run"], second["run"], "--json").out)
+    evaluated = ablata("evaluate", first["run"], "--save-predictions", "out/p.npz")
+    assert evaluated.status == 0
+    with np.load("out/p.npz", allow_pickle=False) as saved:
+        assert saved["logits"].shape == (500, 10)
+    scores = json.loads(ablata("evaluate", first["run"], "--json").out)["scores"]
+    assert scores == pytest.approx(first["scores"], abs=1e-5)
+
+
+def test_a_diverged_training_exits_with_1_and_says_why(ablata: Ablata) -> None:
+    answer = ablata("train", "digits", *QUICK, "optim.lr=1e30")
+    assert answer.status == 1
+    assert "diverged" in answer.out
+    assert "finite" in answer.out
+
+
+def test_a_run_goes_on_only_with_its_own_settings(ablata: Ablata, home: Path) -> None:
+    run = json.loads(ablata("train", "digits", *QUICK, "--json").out)["run"]
+    with Ledger(home=home) as ledger, ledger.database.write() as connection:
+        connection.exec_driver_sql("UPDATE runs SET state = 'failed'")
+    refused = ablata("train", "--resume", run, "optim.lr=0.5")
+    assert refused.status == 2
+    assert "only where things are and how fast may change" in refused.err
+    assert ablata("train", "--resume", run, "train.evaluate_batch=100").status == 0
+
+
+def test_a_run_that_is_trained_elsewhere_is_told_with_its_worker(ablata: Ablata, home: Path) -> None:
+    run = json.loads(ablata("train", "digits", *QUICK, "--json").out)["run"]
+    with Ledger(home=home) as ledger:
+        with ledger.database.write() as connection:
+            connection.exec_driver_sql("UPDATE runs SET state = 'waiting'")
+        ledger.leases.claim_run(run, "otherhost:77", 60)
+    answer = ablata("train", "digits", *QUICK)
+    assert answer.status == 2
+    assert f"run {run} is running at otherhost:77" in answer.err
+
+
+def started(process: subprocess.Popen[str], home: Path, attempt: int = 1) -> str:
+    """Wait until an attempt at a training has taken steps; return its run."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        if (home / "ledger.sqlite3").exists():
+            with Ledger(home=home) as ledger:
+                for run in ledger.runs.find(state="running"):
+                    if run.attempt == attempt and run.progress and run.progress["step"] > 3:
+                        return run.id
+        time.sleep(0.1)
+    raise AssertionError("no step in a minute")
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(start: Start, home: Path) -> None:
+    process = start("train", "digits", *LONG)
+    run = started(process, home)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "stopping after this step" in said
+    assert f"go on with: ablata train --resume {run}" in said
+    assert "Traceback" not in said
+    with Ledger(home=home) as ledger:
+        row = ledger.runs.get(run)
+    assert row.state == "waiting"
+    assert (home / row.folder / "last.safetensors").exists()
+
+
+def test_a_killed_training_is_taken_up_at_once_by_the_same_command(start: Start, home: Path) -> None:
+    process = start("train", "digits", *LONG, "train.checkpoint_seconds=0.01")
+    run = started(process, home)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = start("train", "digits", *LONG, "train.checkpoint_seconds=0.01")
+    assert started(again, home, attempt=2) == run
+    again.send_signal(signal.SIGINT)
+    again.send_signal(signal.SIGINT)
+    _, said = again.communicate(timeout=30)
+    assert again.returncode != 0
+    assert "Traceback" not in said
