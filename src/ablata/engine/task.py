@@ -85,12 +85,14 @@ class Task(ABC):
         steps_per_epoch: optimiser steps in one pass over the training set.
         splits: the splits that are evaluated.
         protocols: the ways each split is scored.
+        notices: what is worth knowing of the data, such as files that were left out.
     """
 
     model: nn.Module
     steps_per_epoch: int
     splits: tuple[str, ...] = ("val",)
     protocols: tuple[str, ...] = ("plain",)
+    notices: tuple[str, ...] = ()
 
     @abstractmethod
     def contract(self) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def train(
         complexity = session.complexity()
         session.reporter.rewind(session.step)
         session.reporter.start(_facts(session) | complexity.as_dict() | {"allocator": memory_note})
+        for notice in session.task.notices:
+            session.reporter.event("info", "data", notice)
         if distribution.writes:
             where.mkdir(parents=True, exist_ok=True)
             (where / "recipe.txt").write_text(as_text(recipe))
