@@ -16,7 +16,7 @@ def resnet8_scenes() -> Classify:
     Command: ablata train resnet8_scenes
     Expected: not measured yet
     Time: not measured yet
-    Source: none; the network in the form of He et al. 2016, arXiv 1512.03385, made for trying the lab without data files
+    Source: none; a network in the form of He et al. 2016, arXiv 1512.03385, to try the lab without data files
     """
     return Classify(
         data=Scenes(),
