@@ -50,7 +50,7 @@ class StudyDisplay:
         if time.monotonic() - self._updated < _REFRESH_SECONDS:
             return
         self._updated = time.monotonic()
-        view = study_view(self._ledger, self._name)
+        view = study_view(self._ledger, self._name, curves=False)
         if self._live is not None:
             self._live.update(study_status(view), refresh=True)
         else:

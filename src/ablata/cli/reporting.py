@@ -35,7 +35,7 @@ def check_form(form: str) -> None:
 
 def print_report(ledger: Ledger, name: str, form: str) -> None:
     """Print a study's report in one of the forms."""
-    view = study_view(ledger, name)
+    view = study_view(ledger, name, curves=form != "terminal")
     if form == "terminal":
         show(study_report(view, plain=not out.is_terminal), out)
     elif form == "json":
@@ -61,7 +61,7 @@ def _written(view: StudyView, form: str) -> str:
 
 def print_status(ledger: Ledger, name: str, as_document: bool) -> None:
     """Print a study's table so far, its runs by state, and what is wrong: silent workers, errors, nobody at work."""
-    view, facts = study_view(ledger, name), _status(ledger, name)
+    view, facts = study_view(ledger, name, curves=False), _status(ledger, name)
     if as_document:
         print_json(facts | {"report": as_json(view)})
         return

@@ -72,7 +72,9 @@ class _Study:
         return float(value) if value is not None and math.isfinite(value) else None
 
 
-def study_view(ledger: Ledger, name: str, *, commands: Sequence[str] = (), home: str = "") -> StudyView:
+def study_view(
+    ledger: Ledger, name: str, *, commands: Sequence[str] = (), home: str = "", curves: bool = True
+) -> StudyView:
     """Return the view of a study as it stands in the ledger.
 
     Verdicts, effects and intervals are those of the last look that was stored; without one the view has plain means.
@@ -82,6 +84,7 @@ def study_view(ledger: Ledger, name: str, *, commands: Sequence[str] = (), home:
         name: the study's name.
         commands: the lines that repeat the study; by default those of its specification, else the one that runs it.
         home: the way from the page to the lab's home, such as `../`, to which links to run folders are appended.
+        curves: whether to read them; most of the time goes into that, and a live table shows none.
 
     Raises:
         RecordError: there is no study of this name.
@@ -111,7 +114,7 @@ def study_view(ledger: Ledger, name: str, *, commands: Sequence[str] = (), home:
         arms=arms,
         plan=_plan(ledger, study),
         progress=_progress(study, arms),
-        curves=_curves(ledger, study, placed),
+        curves=_curves(ledger, study, placed) if curves else (),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
