@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import platform
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from ablata.base.errors import DivergedError, LeaseLostError, RecordError, Stopp
 from ablata.records import Ledger, NewRun, RunWriter
 from ablata.records.tables import Run
 from ablata.records.values import clock
+from ablata.records.writer import worker_name
 
 Build = Callable[..., NewRun]
 
@@ -145,3 +149,26 @@ def test_a_database_locked_for_longer_than_its_timeout_delays_a_write_and_loses_
         writer.finish("completed")
         assert ledger.runs.get(writer.run.id).state == "completed"
         assert [curve.values for curve in ledger.metrics.of_runs([writer.run.id])] == [(1.0,)]
+
+
+def test_a_run_whose_process_of_this_machine_is_gone_need_not_wait_for_its_lease(
+    ledger: Ledger, new_run: Build
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    run = ledger.runs.enqueue(new_run())
+    assert ledger.leases.claim_run(run.id, f"{platform.node()}:{process.pid}", 60) is not None
+    if not ledger.database.is_sqlite:
+        with pytest.raises(RecordError, match="running at"):
+            RunWriter.resume(ledger, run.id)
+        return
+    with RunWriter.resume(ledger, run.id) as writer:
+        assert writer.claim.resumed
+
+
+@pytest.mark.parametrize("owner", ["elsewhere:1", "me", "", f"{platform.node()}:x", worker_name()])
+def test_a_run_of_a_living_or_unknown_process_waits_for_its_lease(ledger: Ledger, new_run: Build, owner: str) -> None:
+    run = ledger.runs.enqueue(new_run())
+    assert ledger.leases.claim_run(run.id, owner, 60) is not None
+    with pytest.raises(RecordError, match="running at"):
+        RunWriter.resume(ledger, run.id)

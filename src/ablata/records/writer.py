@@ -69,12 +69,16 @@ class RunWriter:
     def resume(cls, ledger: Ledger, run_id: str, *, worker: str | None = None, lease_seconds: float = 60.0) -> Self:
         """Take a run by its id, putting it back first if it had failed or been cancelled.
 
+        A run whose process is known to be gone, since it was one of this machine, need not wait for its lease to lapse.
+
         Raises:
             RecordError: there is no such run, it has ended for good, or another worker trains it.
         """
         run = ledger.runs.get(run_id)
         if run.state in ("failed", "cancelled"):
             ledger.runs.requeue(run.id)
+        if run.state == "running" and ledger.database.is_sqlite and process_is_gone(run.owner or ""):
+            ledger.leases.release(run.id, run.attempt, "its process was gone")
         return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds))
 
     @property
@@ -175,3 +179,17 @@ class RunWriter:
 def worker_name() -> str:
     """Return a name people can find this process by: host and process id."""
     return f"{platform.node()}:{os.getpid()}"
+
+
+def process_is_gone(worker: str) -> bool:
+    """Tell whether a worker of this name was a process of this machine that exists no more."""
+    host, _, number = worker.rpartition(":")
+    if host != platform.node() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
