@@ -29,7 +29,8 @@ def train(
 ) -> None:
     """Train a recipe. Under torchrun, several processes train it together with the same global batch."""
     if resume is not None and recipe is not None and "=" in recipe:
-        recipe, overrides = None, [recipe, *(overrides or [])]
+        overrides = [recipe, *(overrides or [])]
+        recipe = None
     if (recipe is None) == (resume is None):
         raise SettingsError("Give a recipe to train, or a run to go on with", found="both" if recipe else "neither",
                             do="ablata train RECIPE [key=value ...], or ablata train --resume RUN")  # fmt: skip
