@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -298,13 +299,15 @@ def test_a_pool_ends_its_workers_at_once_when_interrupted_while_it_waits(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     deaf = tmp_path / "deaf"
-    deaf.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
+    deaf.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {tmp_path}/ready\nwhile :; do sleep 0.1; done\n")
     deaf.chmod(0o755)
     monkeypatch.setattr("ablata.studies.pool.sys.executable", str(deaf))
     pool = Pool(ledger, "asked", Workers(1, 1))
     pool.keep(set())
     (process,) = pool._processes.values()
     waited = process.wait
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
 
     def interrupted(timeout: float | None = None) -> int:
         if timeout is not None:

@@ -41,9 +41,12 @@ class StudyDisplay:
         self._stopped = {arm.name for arm in self._ledger.studies.arms(self._name) if arm.state == "stopped"}
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
+        elif kind is None:
+            # What came in the last second.
+            self._tell(study_view(self._ledger, self._name, curves=False))
 
     def update(self) -> None:
         """Show what is new, at most once a second."""
