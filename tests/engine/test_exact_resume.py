@@ -6,12 +6,10 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -119,21 +117,15 @@ def killed(home: Path, process: subprocess.Popen[str], moment: float) -> Path:
     pytest.fail(f"no checkpoint before the training ended: {process.communicate()}")
 
 
-def let_the_lease_lapse(home: Path) -> None:
-    with closing(sqlite3.connect(home / "ledger.sqlite3")) as ledger, ledger:
-        ledger.execute("UPDATE runs SET lease_until = 0 WHERE state = 'running'")
-
-
-def survive(tmp_path: Path, shared_cache: Path, overrides: list[str], moments: list[float]) -> int:
+def survive(tmp_path: Path, shared_cache: Path, name: str, overrides: list[str], moments: list[float]) -> int:
     """Kill one training at each of the moments, let it end, compare; return how many kills came before the end."""
-    home, recipe = tmp_path / "home", load_recipe("digits", overrides)
+    home, recipe = tmp_path / "home", load_recipe(name, overrides)
     whole = train(recipe, 5, tmp_path / "whole", shared_cache)
-    arguments, kills = ["digits", *overrides, "--seed", "5"], 0
+    arguments, kills = [name, *overrides, "--seed", "5"], 0
     for moment in moments:
         process = ablata(home, *arguments)
         folder = killed(home, process, moment)
         kills += process.returncode == -signal.SIGKILL
-        let_the_lease_lapse(home)
         arguments = ["--resume", folder.name]
     out, err = (process := ablata(home, *arguments)).communicate(timeout=300)
     assert process.returncode == 0, err
@@ -148,13 +140,13 @@ STEADY = ["ema.decay=0.99", "model.dropout=0.2", "data.augment.mix=mixup", "opti
 
 def test_a_training_killed_at_any_moment_ends_the_same_after_resume(tmp_path: Path, shared_cache: Path) -> None:
     overrides = [*STEADY, "train.epochs=6", "train.checkpoint_seconds=1e-6"]
-    assert survive(tmp_path, shared_cache, overrides, [random.uniform(0, 0.3)]) == 1
+    assert survive(tmp_path, shared_cache, "digits", overrides, [random.uniform(0, 0.3)]) == 1
 
 
 @pytest.mark.slow
 def test_a_training_killed_ten_times_ends_the_same(tmp_path: Path, shared_cache: Path) -> None:
     overrides = [*STEADY, "train.epochs=60", "train.checkpoint_seconds=1e-6"]
-    assert survive(tmp_path, shared_cache, overrides, [random.uniform(0, 0.6) for _ in range(10)]) >= 8
+    assert survive(tmp_path, shared_cache, "digits", overrides, [random.uniform(0, 0.6) for _ in range(10)]) >= 8
 
 
 @pytest.mark.slow
@@ -168,3 +160,15 @@ def test_resnet20_on_cifar10_resumes_exactly(
     for after in (1, 4, 8):
         training(recipe, f"cut{after}", stop_after=after)
         assert_equal(training(recipe, f"cut{after}").last(), whole.last())
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_resnet20_on_cifar10_killed_ten_times_ends_the_same(
+    tmp_path: Path, shared_cache: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ABLATA_DATA", str(data_home))
+    overrides = ["train.epochs=null", "train.steps=300", "train.evaluate_every=0", "train.checkpoint_seconds=1e-6"]
+    overrides += ["compute.threads=1", "train.batch=64"]
+    moments = [random.uniform(0, 2) for _ in range(10)]
+    assert survive(tmp_path, shared_cache, "resnet20_cifar10", overrides, moments) >= 8
