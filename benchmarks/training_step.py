@@ -1,12 +1,12 @@
 """ResNet-20 training on the processor: this engine beside plain PyTorch, and the engine's own overhead.
 
-Three loops take turns in one process, on the same images, and each turn is timed; the figure is the median over turns:
+Three processes take turns on the same images, the others asleep; the figure is the median over turns:
 
-    plain    the same network in fp32, contiguous memory, no autocast: what one writes first
+    plain    the same network and step in fp32, contiguous memory, the C allocator as it is: what one writes first
     bare     the same step as the engine's (bf16, channels_last, compiled if asked), written out, no duties
     engine   `ablata.engine.loop.train_steps`, with watchdogs, logging and everything else
 
-Command: python benchmarks/training_step.py --root FOLDER [--compile] [--turns 7] [--output docs/results/training_step.md]
+Command: python benchmarks/training_step.py --root FOLDER [--compile] [--turns 9] [--output PAGE.md]
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -24,7 +27,7 @@ import torch
 from ablata.engine.allocator import keep_memory
 from ablata.engine.clock import Clock
 from ablata.engine.loop import train_steps
-from ablata.engine.precision import choose_device
+from ablata.engine.precision import choose_device, choose_precision
 from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session
 from ablata.engine.task import Site
@@ -40,7 +43,13 @@ def session_of(root: str, settings: list[str], folder: Path) -> Session:
     """Build a session that evaluates and saves nothing while it is timed."""
     recipe = load_recipe(
         "resnet20_cifar10",
-        [f"data.root={root}", f"train.batch={BATCH}", "train.evaluate_every=0", "train.checkpoint_seconds=1e9", *settings],
+        [
+            f"data.root={root}",
+            f"train.batch={BATCH}",
+            "train.evaluate_every=0",
+            "train.checkpoint_seconds=1e9",
+            *settings,
+        ],
     )
     torch.manual_seed(0)
     cache = Path.home() / ".cache" / "ablata-bench"
@@ -83,11 +92,43 @@ def engine_step(session: Session) -> Callable[[int], None]:
     return run
 
 
-def timed(run: Callable[[int], None]) -> float:
-    """Return images per second over one turn."""
-    started = time.perf_counter()
-    run(STEPS)
-    return STEPS * BATCH / (time.perf_counter() - started)
+def serve(role: str, root: str, compiled: bool) -> None:
+    """Run one turn for every line that comes in, and answer with its images per second."""
+    slow = ["compute.precision=fp32", "compute.channels_last=false"]
+    if role != "plain":
+        keep_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        session = session_of(root, slow if role == "plain" else [f"compute.compile={compiled}"], Path(folder))
+        run = engine_step(session) if role == "engine" else bare_step(session)
+        run(6)
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            started = time.perf_counter()
+            run(STEPS)
+            print(STEPS * BATCH / (time.perf_counter() - started), flush=True)
+
+
+def measure(root: str, compiled: bool, turns: int) -> dict[str, list[float]]:
+    """Let the three processes take turns; return images per second of each turn."""
+    rates: dict[str, list[float]] = {"plain": [], "bare": [], "engine": []}
+    command = [sys.executable, __file__, "--root", root, *(["--compile"] if compiled else []), "--role"]
+    with ExitStack() as stack:
+        processes = {}
+        for role in rates:
+            process = subprocess.Popen([*command, role], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            processes[role] = stack.enter_context(process)
+            assert process.stdout is not None
+            process.stdout.readline()
+        for _ in range(turns):
+            for role, process in processes.items():
+                assert process.stdin is not None
+                assert process.stdout is not None
+                print("go", file=process.stdin, flush=True)
+                rates[role].append(float(process.stdout.readline()))
+        for process in processes.values():
+            assert process.stdin is not None
+            process.stdin.close()
+    return rates
 
 
 def main() -> None:
@@ -95,24 +136,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder of the CIFAR-10 parquet files")
     parser.add_argument("--compile", action="store_true", help="compile the bare and the engine's model")
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--role", choices=("plain", "bare", "engine"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    fast = ["compute.compile=true"] if arguments.compile else []
-    with tempfile.TemporaryDirectory() as folder:
-        plain = session_of(arguments.root, ["compute.precision=fp32", "compute.channels_last=false"], Path(folder) / "a")
-        bare = session_of(arguments.root, fast, Path(folder) / "b")
-        engine = session_of(arguments.root, fast, Path(folder) / "c")
-        loops = {"plain": bare_step(plain), "bare": bare_step(bare), "engine": engine_step(engine)}
-        loops["plain"](3)
-        keep_memory()
-        for name in ("bare", "engine"):
-            loops[name](6)
-        rates: dict[str, list[float]] = {name: [] for name in loops}
-        for _ in range(arguments.turns):
-            for name, run in loops.items():
-                rates[name].append(timed(run))
-    page = report(rates, arguments.compile, bare.precision.name)
+    if arguments.role:
+        serve(arguments.role, arguments.root, arguments.compile)
+        return
+    rates = measure(arguments.root, arguments.compile, arguments.turns)
+    page = report(rates, arguments.compile, choose_precision("auto", choose_device("auto")).name)
     print(page)
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +172,8 @@ def report(rates: dict[str, list[float]], compiled: bool, precision: str) -> str
             "|---|---|---|",
             *rows,
             "",
-            f"Engine beside plain fp32: **{speedup:.2f} times**. Engine beside the bare loop: **{100 * overhead:+.1f}%** time.",
+            f"Engine beside plain fp32: **{speedup:.2f} times** the images a second.",
+            f"Engine beside the bare loop: **{100 * overhead:+.1f}%** time (median over turns).",
             "",
         ]
     )
