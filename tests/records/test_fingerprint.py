@@ -85,3 +85,8 @@ def test_graphics_processors_are_read_from_their_drivers_files(tmp_path: Path) -
 )
 def test_the_processor_is_named_with_its_numbers(text: str, name: str) -> None:
     assert fingerprint._processor(text) == name
+
+
+def test_runs_of_several_processes_are_a_class_of_their_own() -> None:
+    here = environment()
+    assert environment_class(here | {"processes": 2}) != environment_class(here | {"processes": 1})

@@ -65,8 +65,11 @@ def test_noise_counts_only_from_the_same_recipe_metric_and_length(
     assert earlier_noise(ledger, make_study()) is not None
 
 
-def test_a_study_is_no_history_of_itself(ledger: Ledger, recorded: Record, end_run: End) -> None:
+def test_a_study_plans_with_its_own_noise_but_is_no_history_of_itself(
+    ledger: Ledger, recorded: Record, end_run: End
+) -> None:
     study = recorded()
     end_all(ledger, study, end_run)
-    assert earlier_noise(ledger, study) is None
+    assert earlier_noise(ledger, study) is not None
+    assert with_history(ledger, study) is study
     assert with_history(ledger, replace(study, name="next")).history is not None

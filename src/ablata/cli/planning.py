@@ -68,13 +68,13 @@ def _findings(plan: StudyPlan) -> list[str]:
     if plan.sized is not None and plan.noise is not None:
         return [
             f"  noise    {plan.noise.sd:.2g} {points} of one run "
-            f"(earlier studies, {plan.noise.df:.0f} degrees of freedom)",
+            f"(studies so far, {plan.noise.df:.0f} degrees of freedom)",
             f"  finds    a difference of {plan.sized.detectable:.2g} {points} with 80% power; "
             f"confirms a margin of {plan.sized.confirmable:.2g} or more",
             *(f"  note     {warning}" for warning in plan.sized.warnings),
         ]
     return [
-        f"  noise    of one run not known: no earlier study of {plan.study.control.name} at this length in the ledger",
+        f"  noise    of one run not known: no study of {plan.study.control.name} at this length in the ledger",
         *(
             f"  {'finds' if noise == _GUESSES[0] else '':<7}  with a noise of {noise:g} {points}: a difference of "
             f"{noise * unit.detectable:.2g} (80% power); confirms a margin of {noise * unit.confirmable:.2g}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +25,10 @@ from ablata.cli.asking import (
     WithHistory,
     WorkerCount,
 )
-from ablata.cli.console import note, out, print_json
+from ablata.cli.console import figure, note, out, print_json
+
+if TYPE_CHECKING:
+    from ablata.records.exporting import LeftOut
 
 app = typer.Typer(help="Ask whether a change helps, and get a verdict.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -199,8 +203,11 @@ def export(
     with Ledger() as ledger:
         done = export_study(ledger, name, path, checkpoints=checkpoints)
     note(f"written: {done.path} with {done.runs} runs and {done.files} files")
-    for left in done.left_out:
-        note(f"left out: {left.path}, {left.reason}")
+    for reason, files in _by_reason(done.left_out).items():
+        size = figure(sum(left.bytes for left in files), "B")
+        named = files[0].path if len(files) == 1 else f"{len(files)} files"
+        hint = "; --checkpoints takes them along" if "checkpoint" in reason and not checkpoints else ""
+        note(f"left out: {named} ({size}): {reason}{hint}")
 
 
 @app.command("import")
@@ -212,3 +219,10 @@ def import_(path: Annotated[Path, typer.Argument(help="A file that `export` wrot
     with Ledger() as ledger:
         done = import_study(ledger, path)
     note(f"study {done.study}: {done.taken} runs taken in, {done.shared} were here already")
+
+
+def _by_reason(left_out: Sequence[LeftOut]) -> dict[str, list[LeftOut]]:
+    groups: dict[str, list[LeftOut]] = {}
+    for left in left_out:
+        groups.setdefault(left.reason, []).append(left)
+    return groups

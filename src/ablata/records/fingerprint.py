@@ -26,7 +26,7 @@ INSTRUCTIONS = (
     "bf16",
     "sve",
 )
-NUMERIC = ("machine", "processor", "instructions", "libraries", "accelerators", "driver")
+NUMERIC = ("machine", "processor", "instructions", "libraries", "accelerators", "driver", "processes")
 """The parts of an environment that change figures: not its name, its number of cores or its memory. `processes` is how
 many train one run together, added by whoever starts them."""
 

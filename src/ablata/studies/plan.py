@@ -99,8 +99,12 @@ def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
 
 
 def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
-    """Pool the noise of earlier studies of the same recipe, metric and training length; None if there are none."""
-    pooled = pool_noise(_noises(ledger, study))
+    """Pool the noise of studies of the same recipe, metric and training length, this one's own rows so far included.
+
+    Returns:
+        The noise, for planning; None if there is no such study.
+    """
+    pooled = pool_noise(_noises(ledger, study, own=True))
     return Noise(variance=pooled.variance, df=pooled.df) if pooled else None
 
 
@@ -110,13 +114,13 @@ def with_history(ledger: Ledger, study: Study) -> Study:
     return replace(study, history=history) if history else study
 
 
-def _noises(ledger: Ledger, study: Study) -> Iterator[Noise]:
+def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Noise]:
     length = expand(study.control.train)
     for row in ledger.studies.all():
         arms = ledger.studies.arms(row.name)
         control = next(arm for arm in arms if arm.is_control)
         same = control.recipe_name == study.control.name and row.spec["metric"]["key"] == study.metric.key
-        if row.name == study.name or not same or control.recipe["train"] != length:
+        if (row.name == study.name and not own) or not same or control.recipe["train"] != length:
             continue
         cells = ledger.studies.cells(row.name)
         seeds = sorted({cell.seed for cell in cells})
