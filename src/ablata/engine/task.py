@@ -139,6 +139,10 @@ class Task(ABC):
             DataError: there is no such split.
         """
 
+    def split_indices(self) -> dict[str, list[int]]:
+        """Return which samples of their source each split holds, to be kept with the run; nothing by default."""
+        return {}
+
     def after_step(self, step: int) -> None:  # noqa: B027
         """Do what a task must do after an optimiser step, such as cooling a temperature; nothing by default."""
 

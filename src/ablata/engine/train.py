@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
 from ablata.engine.allocator import keep_memory
@@ -79,7 +81,9 @@ def train(
             session.reporter.event("info", "data", notice)
         if distribution.writes:
             where.mkdir(parents=True, exist_ok=True)
-            (where / "recipe.txt").write_text(as_text(recipe))
+            write_text(where / "recipe.txt", as_text(recipe))
+            if "minival" in session.task.splits:
+                write_text(where / "splits.json", json.dumps(session.task.split_indices()))
         if session.step < session.total:
             session.task.check(session.task.augment(next(session.task.batches(0, 1)).to(device), 0))
             session.model.train()

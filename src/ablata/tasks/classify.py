@@ -98,6 +98,10 @@ class ClassifyTask(Task):
             "splits": self.data.splits_hash,
         }
 
+    def split_indices(self) -> dict[str, list[int]]:
+        """Return the row numbers of each split in its source."""
+        return self.data.split_indices()
+
     def example(self) -> Tensor:
         """Return a grey image [1, C, H, W]."""
         return torch.zeros(1, self.data.channels, *self.data.image_size)
