@@ -13,6 +13,7 @@ BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    """Create every table of the first schema; written out, since a migration must not follow later models."""
     op.create_table(
         "calibrations",
         sa.Column("key", sa.Text(), nullable=False),
