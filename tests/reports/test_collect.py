@@ -54,8 +54,8 @@ def new_run(arm: str, seed: int, machine: str = "m1") -> NewRun:
     )
 
 
-def finish(ledger: Ledger, arm: str, seed: int, score: float | None, machine: str = "m1") -> str:
-    """Enqueue, claim and end one run; a score of None diverges."""
+def finish(ledger: Ledger, arm: str, seed: int, score: float | None, machine: str = "m1", threads: float = 1.0) -> str:
+    """Enqueue, claim and end one run; a score of None diverges, more threads make it faster."""
     run = ledger.studies.enqueue("parts", arm, new_run(arm, seed, machine))
     claim = ledger.leases.claim("worker", 60.0)
     assert claim is not None
@@ -64,7 +64,8 @@ def finish(ledger: Ledger, arm: str, seed: int, score: float | None, machine: st
     rows = [(step, "train/cross_entropy", math.exp(-step / 300)) for step in steps] + [(0, "train/lr", 0.1)]
     rows += [(step, KEY, 90.0) for step in (500, 998)] if score is not None else []
     ledger.metrics.log(run.id, claim.attempt, rows)
-    cost = {"seconds": 10.0 if arm == "control" else 15.0, "peak_memory_bytes": 2e9, "flops": 100, "parameters": 50}
+    seconds = (10.0 if arm == "control" else 15.0) / threads
+    cost = {"seconds": seconds, "threads": threads, "peak_memory_bytes": 2e9, "flops": 100, "parameters": 50}
     if score is None:
         ledger.leases.finish(run.id, claim.attempt, "diverged", error="loss is not finite\nmore", cost={"seconds": 1.0})
     else:
@@ -163,6 +164,15 @@ def test_costs_are_means_of_completed_runs(judged: Ledger) -> None:
     assert arm(view, "wild").cost.seconds == 15.0
     assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds == pytest.approx(1.5)
     assert arm(view, "control").cost.parameters == 50
+
+
+def test_the_time_of_a_run_with_other_threads_does_not_count(ledger: Ledger) -> None:
+    finish(ledger, "control", 0, 90.0, threads=2.0)
+    finish(ledger, "control", 1, 90.0)
+    finish(ledger, "bigger", 0, 90.0)
+    view = study_view(ledger, "parts")
+    assert arm(view, "control").cost.seconds == 10.0
+    assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds == pytest.approx(1.5)
 
 
 def test_curves_are_those_of_the_score_and_the_loss(judged: Ledger) -> None:

@@ -30,7 +30,7 @@ class Outcome:
     Args:
         scores: of the last evaluation, by `split/protocol/name`.
         cost: seconds, images_per_second, evaluation_seconds, peak_memory_bytes, parameters, flops, activations,
-            steps; plain numbers.
+            steps, processes and processor threads; plain numbers.
         best: which checkpoint was kept as best and why, or None.
     """
 
@@ -95,6 +95,7 @@ def train(
             "peak_memory_bytes": float(peak_memory(device)),
             "steps": float(session.total),
             "processes": float(distribution.world),
+            "threads": float(torch.get_num_threads()),
         }
         return Outcome(session.scores, cost, session.best)
 

@@ -8,6 +8,7 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,6 +65,12 @@ class _Study:
         """The seeds of the study, in order."""
         first = int(self.row.spec.get("first_seed", 0))
         return range(first, first + self.rule.seeds)
+
+    @property
+    def threads(self) -> float | None:
+        """The number of processor threads that most of the completed runs had."""
+        found = [_threads(run) for run in self.runs.values() if run.state == "completed"]
+        return statistics.multimode(found)[0] if found else None
 
     def score(self, arm: str, seed: int) -> float | None:
         """The score of an arm at a seed; None if it is not completed or not finite."""
@@ -159,7 +166,7 @@ def _arm(study: _Study, arm: ArmRow) -> ArmView:
         confidence=last.confidence if last else None,
         reason=outcome.reason if outcome else arm.reason or "",
         notes=last.notes if last else (),
-        cost=_mean_cost(runs),
+        cost=_mean_cost(runs, study.threads),
         recipe_hash=arm.recipe_hash,
     )
 
@@ -190,14 +197,22 @@ def _change(text: str) -> ChangeView:
     return ChangeView(key=key, old=old, new=new) if colon and arrow else ChangeView(key=text, old="", new="")
 
 
-def _mean_cost(runs: Sequence[RunRow]) -> CostView:
-    """Mean of what the completed runs cost, each kind over the runs that measured it."""
-    costs = [cost_of(run) for run in runs if run.state == "completed"]
+def _mean_cost(runs: Sequence[RunRow], threads: float | None) -> CostView:
+    """Mean of what the completed runs cost, each kind over the runs that measured it.
+
+    Times count only of runs on `threads` processor threads: a run shared from elsewhere may have had more.
+    """
+    completed = [run for run in runs if run.state == "completed"]
     means = {}
     for kind in COSTS:
-        found = [value for cost in costs if (value := getattr(cost, kind)) is not None]
+        counted = [run for run in completed if kind != "seconds" or _threads(run) == threads]
+        found = [value for run in counted if (value := getattr(cost_of(run), kind)) is not None]
         means[kind] = math.fsum(found) / len(found) if found else None
     return CostView(**means)
+
+
+def _threads(run: RunRow) -> float | None:
+    return (run.cost or {}).get("threads")
 
 
 def _plan(ledger: Ledger, study: _Study) -> PlanView:
