@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ablata.base.errors import CheckpointError, listing
@@ -88,7 +88,9 @@ class Session:
 
     def _network(self) -> nn.Module:
         """Return the model as the loss calls it: compiled, exchanging gradients, or as it is."""
-        network = cast(nn.Module, torch.compile(self.model)) if self.recipe.compute.compile else self.model
+        network = self.model
+        if self.recipe.compute.compile:
+            network = cast(nn.Module, torch.compile(_Outputs(self.model, self.task.outputs)))
         if self.distribution.alone:
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
@@ -280,3 +282,15 @@ class Session:
     def seconds(self) -> float:
         """Return the training time so far, earlier attempts included."""
         return self.seconds_before + self.clock.seconds()
+
+
+class _Outputs(nn.Module):
+    """A model that gives only some of its named outputs."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        outputs = self.model(images)
+        return {name: outputs[name] for name in self.names}

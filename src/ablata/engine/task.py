@@ -85,6 +85,8 @@ class Task(ABC):
         steps_per_epoch: optimiser steps in one pass over the training set.
         splits: the splits that are evaluated.
         protocols: the ways each split is scored.
+        outputs: the model's named outputs that the loss uses; a compiled model gives no others in training, since every
+            output costs a gradient, even one that nobody uses.
         notices: what is worth knowing of the data, such as files that were left out.
     """
 
@@ -92,6 +94,7 @@ class Task(ABC):
     steps_per_epoch: int
     splits: tuple[str, ...] = ("val",)
     protocols: tuple[str, ...] = ("plain",)
+    outputs: tuple[str, ...]
     notices: tuple[str, ...] = ()
 
     @abstractmethod

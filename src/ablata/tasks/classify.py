@@ -71,7 +71,7 @@ class ClassifyTask(Task):
     def __init__(self, recipe: Classify, data: ImageData, seed: int, site: Site) -> None:
         self.recipe, self.data, self.site = recipe, data, site
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
-        self.notices = data.notices
+        self.notices, self.outputs = data.notices, ("logits",)
         self.model = recipe.model.build(len(data.classes), data.channels)
         self.criterion = recipe.loss.build()
         self.loader: TrainLoader = data.train_loader(
