@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 
 import torch
@@ -147,4 +146,3 @@ class LossLog:
                 scores=s.scores,
             )
         )
-        s.logged_at = time.monotonic()

@@ -77,7 +77,7 @@ class Session:
         self._take_up()
         self.clock = Clock(self.total - self.step, self.evaluations_left())
         self.network = self._network()
-        self.logged_at = self.saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
 
     def _placed(self, model: nn.Module) -> nn.Module:
         if not self.distribution.alone and self.recipe.compute.sync_batch_norm:
