@@ -20,14 +20,20 @@ def make_norm(name: NormName, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def make_activation(name: ActivationName) -> nn.Module:
-    """Return an activation; those that can work in place do."""
+def make_activation(name: ActivationName, *, slope: float = 0.1, inplace: bool = True) -> nn.Module:
+    """Return an activation.
+
+    Args:
+        name: which.
+        slope: of the leaky ReLU, below 0.
+        inplace: overwrite the input where the activation can.
+    """
     if name == "relu":
-        return nn.ReLU(inplace=True)
+        return nn.ReLU(inplace)
     if name == "leaky_relu":
-        return nn.LeakyReLU(0.1, inplace=True)
+        return nn.LeakyReLU(slope, inplace)
     if name == "silu":
-        return nn.SiLU(inplace=True)
+        return nn.SiLU(inplace)
     return nn.GELU() if name == "gelu" else nn.Identity()
 
 
