@@ -7,7 +7,7 @@ step exactly as if it had never stopped. A set only says how its pixels are read
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -52,6 +52,16 @@ class Reader(Protocol):
         """Yield uint8 [b, C, H, W] for each pick, in order."""
 
 
+Order = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""Puts the training samples (int64 [n], row numbers) in the order of an epoch, drawn from the epoch's generator: batch b
+of B rows takes places b * B to (b + 1) * B, so at least that many must be there."""
+
+
+def shuffled(index: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return the samples in random order, each once."""
+    return random.permutation(index)
+
+
 @dataclass(frozen=True)
 class TrainLoader:
     """One process's share of the training batches.
@@ -66,6 +76,7 @@ class TrainLoader:
         rank: this process, in [0, world).
         world: number of processes.
         device: where batches are put.
+        order: puts the samples of an epoch in order.
     """
 
     index: np.ndarray
@@ -77,6 +88,7 @@ class TrainLoader:
     rank: int
     world: int
     device: torch.device
+    order: Order = shuffled
 
     @property
     def steps_per_epoch(self) -> int:
@@ -118,7 +130,7 @@ class TrainLoader:
             epoch = self.epoch_of(step)
             if epoch != ordered:
                 random = np.random.default_rng(derive(self.seed, "order", epoch))
-                order, ordered = random.permutation(self.index), epoch
+                order, ordered = self.order(self.index, random), epoch
             begin = (step - epoch * self.steps_per_epoch) * self.batch_size
             rows = self._rows(epoch)
             first, length = (0, self.batch_size) if rows.keep else (rows.first, self.batch_size // self.world)
