@@ -10,7 +10,7 @@ from ablata.structures.batch import ImageBatch, Mixing, Rows
 
 def _batch(rows: int, first: int = 0, mixed: bool = True) -> ImageBatch:
     index = torch.arange(first, first + rows)
-    mixing = Mixing(index % 3, torch.linspace(0, 1, rows), "labels") if mixed else None
+    mixing = Mixing(index % 3, index.flip(0), torch.linspace(0, 1, rows), "labels") if mixed else None
     return ImageBatch(
         torch.randint(0, 256, (rows, 3, 4, 4), dtype=torch.uint8), index % 5, index, Rows(first, 40), mixing
     )
@@ -51,6 +51,6 @@ def test_moving_a_batch_moves_every_tensor() -> None:
 
 
 def test_mixed_targets_weigh_both_labels() -> None:
-    mixing = Mixing(torch.tensor([2, 1]), torch.tensor([0.75, 0.4]), "labels")
+    mixing = Mixing(torch.tensor([2, 1]), torch.tensor([1, 0]), torch.tensor([0.75, 0.4]), "labels")
     expected = torch.tensor([[0.75, 0, 0.25], [0, 1, 0]])
     assert torch.allclose(mixing.targets(torch.tensor([0, 1]), 3), expected)

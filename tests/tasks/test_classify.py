@@ -62,7 +62,7 @@ def test_mixed_images_are_judged_against_both_labels(make: Callable, form: str, 
     task = make(f"loss.smoothing={smoothing}")
     batch = first_batch(task)
     partner, weight = batch.labels.flip(0), torch.linspace(0, 1, len(batch))
-    mixed = replace(batch, mixing=Mixing(partner, weight, form))
+    mixed = replace(batch, mixing=Mixing(partner, batch.index.flip(0), weight, form))
     targets = torch.lerp(F.one_hot(partner, 10).float(), F.one_hot(batch.labels, 10).float(), weight[:, None])
     targets = targets * (1 - float(smoothing)) + float(smoothing) / 10
     logits = task.model(batch.images)["logits"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-STREAMS = ("init", "order", "augment", "model", "split", "data")
+STREAMS = ("init", "order", "augment", "model", "split", "data", "round")
 
 
 def derive(seed: int, stream: str, *position: int) -> int:

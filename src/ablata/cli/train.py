@@ -43,6 +43,7 @@ def train(
     from ablata.engine.distribution import from_environment, process_group
     from ablata.engine.precision import choose_device
     from ablata.records.ledger import Ledger
+    from ablata.studies.chain import lineage
     from ablata.studies.identity import cache_folder
 
     place = from_environment()
@@ -53,14 +54,21 @@ def train(
         made = _recipe(ledger, recipe, overrides or [], resume)
         device = choose_device(made.compute.device, place.local_rank)
         with process_group(place, device):
-            writer, ended = _agree(ledger, made, seed, resume, place)
-            if ended is not None:
-                _report_ended(ledger, ended, json)
-                return
-            if writer is None:
-                _follow(made, seed, resume, ledger, place)
-                return
-            _lead(ledger, writer, made, place, cache_folder(ledger), json)
+            seed = ledger.runs.get(resume).seed if resume is not None else seed
+            chain, parent = lineage(made), None
+            for one in chain:
+                last = one is made
+                word, writer, ended = _agree(ledger, one, seed, resume if last else None, place, parent)
+                if ended is not None:
+                    _report_ended(ledger, ended, json and last, quiet=json and not last)
+                    parent = ended.id
+                elif writer is None and word == "go":
+                    _follow(one, seed, ledger, place)
+                elif writer is not None:
+                    _lead(ledger, writer, one, place, cache_folder(ledger), json, last=last)
+                    parent = writer.run.id
+            if len(chain) > 1 and parent is not None and not json:
+                _report_chain(ledger, parent, made)
 
 
 def _check_form(recipe: str, overrides: list[str]) -> None:
@@ -93,12 +101,12 @@ def _recipe(ledger: Ledger, recipe: str | None, overrides: list[str], resume: st
 
 
 def _agree(
-    ledger: Ledger, recipe: Recipe, seed: int, resume: str | None, place: Distribution
-) -> tuple[RunWriter | None, RunRow | None]:
+    ledger: Ledger, recipe: Recipe, seed: int, resume: str | None, place: Distribution, parent: str | None
+) -> tuple[str, RunWriter | None, RunRow | None]:
     """Let the writing process claim the run and tell the others; all of them end if it cannot.
 
     Returns:
-        The claim (on the writing process only), or the equal run that has ended already.
+        `go`, `ended` or `diverged`, and on the writing process the claim, or the equal run that has ended already.
     """
     from ablata.records.writer import RunWriter
     from ablata.studies.identity import new_run, record_environment, release_orphan
@@ -113,7 +121,7 @@ def _agree(
                 run = ledger.runs.get(resume)
                 _refuse_other_identity(ledger, run, recipe, here)
             else:
-                run = ledger.runs.enqueue(new_run(ledger, recipe, seed, here))
+                run = ledger.runs.enqueue(new_run(ledger, recipe, seed, here, parent))
             if run.state in ("completed", "diverged"):
                 ended = run
             else:
@@ -121,12 +129,13 @@ def _agree(
                 writer = RunWriter.resume(ledger, run.id)
         except AblataError as error:
             failure = error
-    word = place.share("failed" if failure else "ended" if ended else "go")
+    state = "diverged" if ended is not None and ended.state == "diverged" else "ended"
+    word = place.share("failed" if failure else state if ended else "go")
     if failure is not None:
         raise failure
-    if word != "go" and not place.writes:
-        raise typer.Exit(0 if word == "ended" else 2)
-    return writer, ended
+    if word in ("failed", "diverged") and not place.writes:
+        raise typer.Exit(2 if word == "failed" else 1)
+    return word, writer, ended
 
 
 def _refuse_other_identity(ledger: Ledger, run: RunRow, recipe: Recipe, environment: str) -> None:
@@ -141,19 +150,27 @@ def _refuse_other_identity(ledger: Ledger, run: RunRow, recipe: Recipe, environm
             note(f"warning: run {run.id} began with other {what} ({then}, here {now}); it keeps that label")
 
 
-def _follow(recipe: Recipe, seed: int, resume: str | None, ledger: Ledger, place: Distribution) -> None:
+def _follow(recipe: Recipe, seed: int, ledger: Ledger, place: Distribution) -> None:
     """Train along on a process that writes nothing."""
     from ablata.engine.train import train as train_run
     from ablata.studies.identity import cache_folder
 
-    seed = ledger.runs.get(resume).seed if resume is not None else seed
     try:
         train_run(recipe, seed, ledger.home, cache_folder(ledger), None, place)
     except AblataError as error:
         raise typer.Exit(error.exit_code) from None
 
 
-def _lead(ledger: Ledger, writer: RunWriter, recipe: Recipe, place: Distribution, cache: Any, json: bool) -> None:
+def _lead(
+    ledger: Ledger,
+    writer: RunWriter,
+    recipe: Recipe,
+    place: Distribution,
+    cache: Any,
+    json: bool,
+    *,
+    last: bool = True,
+) -> None:
     from ablata.engine.reporting import Reporters
     from ablata.studies.execution import execute
     from ablata.studies.worker import StopOnSignal
@@ -172,15 +189,34 @@ def _lead(ledger: Ledger, writer: RunWriter, recipe: Recipe, place: Distribution
     ended = ledger.runs.get(run.id)
     if outcome is not None and outcome.best is not None and not json:
         note(f"best checkpoint: {outcome.best['why']}")
-    _report_ended(ledger, ended, json, fresh=True)
+    _report_ended(ledger, ended, json and last, fresh=True, quiet=json and not last)
 
 
-def _report_ended(ledger: Ledger, run: RunRow, json: bool, fresh: bool = False) -> None:
-    """Print what a run came to.
+def _report_chain(ledger: Ledger, run: str, recipe: Recipe) -> None:
+    """Print each round of a chain beside the one before, by the recipe's own metric."""
+    from ablata.studies.chain import ancestry
+
+    key, unit = recipe.metric().key, recipe.metric().unit
+    before: float | None = None
+    out.print(f"\nround  {key}", markup=False)
+    for number, one in enumerate(ancestry(ledger, ledger.runs.get(run))):
+        value = (one.scores or {}).get(key)
+        shown = "-" if value is None else f"{value:.2f} {unit}".rstrip()
+        change = "" if value is None or before is None else f"  {value - before:+.2f} beside its teacher"
+        out.print(f"{number:>5}  {shown}{change}  (run {one.id})", markup=False)
+        before = value
+
+
+def _report_ended(ledger: Ledger, run: RunRow, json: bool, fresh: bool = False, quiet: bool = False) -> None:
+    """Print what a run came to; nothing if `quiet`.
 
     Raises:
         typer.Exit: with 1 if it diverged.
     """
+    if quiet:
+        if run.state == "diverged":
+            raise typer.Exit(1)
+        return
     if json:
         print_json({"run": run.id, "state": run.state, "recipe": run.recipe_name, "seed": run.seed,
                     "scores": run.scores, "cost": run.cost, "error": run.error, "folder": run.folder})  # fmt: skip

@@ -167,4 +167,5 @@ def apply_plan(batch: ImageBatch, plan: Plan) -> ImageBatch:
         top, left, bottom, right = plan.box[start:stop].to(device).unbind(1)
         pasted = box_mask(top, left, bottom, right, *batch.images.shape[-2:])[:, None]
         images = torch.where(pasted, others, kept.images)
-    return replace(kept, images=images, mixing=Mixing(batch.labels[partner], weight, plan.form))
+    mixing = Mixing(batch.labels[partner], batch.index[partner], weight, plan.form)
+    return replace(kept, images=images, mixing=mixing)

@@ -27,6 +27,8 @@ class Train(Settings):
     """Passes over the training set; give this or `steps`."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps; give this or `epochs`."""
+    stop_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Stop after this many epochs, early, with the schedule still planned for the whole length; null: do not."""
     batch: Annotated[int, Field(ge=1)] = 128
     """Images in one optimiser step, over all processes and all accumulated parts together."""
     accumulate: Annotated[int, Field(ge=1)] = 1
@@ -56,7 +58,7 @@ class Train(Settings):
         return self
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the number of optimiser steps of the whole training."""
+        """Return the number of optimiser steps that the schedule is planned for."""
         return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
 
 
@@ -94,6 +96,14 @@ class Recipe(Settings):
     schedule: AnySchedule = Cosine()
     ema: Ema | None = None
     compute: Compute = Compute()
+
+    def effective(self) -> Self:
+        """Return the recipe as it is trained, with settings that other settings replace put in their place."""
+        return self
+
+    def parent(self) -> Recipe | None:
+        """Return the recipe whose run must have completed before this one starts, such as a teacher's; None: none."""
+        return None
 
     @abstractmethod
     def build(self, seed: int, site: Site) -> Task:

@@ -27,6 +27,7 @@ from ablata.engine.checkpoints import (
 from ablata.engine.clock import Clock
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.optimisers import load_optimiser_state, optimiser_state
+from ablata.engine.parameter_groups import rate_factor
 from ablata.engine.precision import choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
@@ -61,6 +62,8 @@ class Session:
         self.model = self._placed(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
         self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch)
+        if recipe.train.stop_epochs is not None:
+            self.total = min(self.total, max(1, round(recipe.train.stop_epochs * self.task.steps_per_epoch)))
         self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
         self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
         self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
@@ -105,7 +108,12 @@ class Session:
         """Set every parameter group's learning rate for the step at hand."""
         self.learning_rate = self.schedule(self.step)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * group["lr_scale"]
+            factor = rate_factor(group, self.step, self.task.steps_per_epoch)
+            group["lr"] = self.learning_rate * group["lr_scale"] * factor
+            if factor == 0 and self.network is self.model:
+                # Its gradient is no longer needed; a compiled or distributed network cannot change on the way.
+                for parameter in group["params"]:
+                    parameter.requires_grad_(False)
 
     def without_gradient_exchange(self) -> AbstractContextManager[object]:
         """Return the context for all but the last part of an accumulated batch."""

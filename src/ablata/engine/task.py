@@ -26,12 +26,21 @@ from ablata.structures.batch import ImageBatch
 
 @dataclass(frozen=True)
 class Site:
-    """Where a process works: its device, the folder for prepared data, and its share of a distributed run."""
+    """Where a process works.
+
+    Args:
+        device: where the model and its batches are.
+        cache: folder for prepared data.
+        distribution: its share of a distributed run.
+        channels_last: memory order of images and weights.
+        parent: folder of the run that this one starts from; None where there is none, or where a model is only scored.
+    """
 
     device: torch.device
     cache: Path
     distribution: Distribution = field(default_factory=Distribution)
     channels_last: bool = True
+    parent: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +139,16 @@ class Task(ABC):
         """Score the model; every sample of the split counts once, over all processes."""
 
     @abstractmethod
-    def examine(self, model: nn.Module, split: str, samples: bool = False) -> Examination:
+    def examine(
+        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
+    ) -> Examination:
         """Score the model in full, on one process.
 
         Args:
             model: in evaluation mode, on the task's device.
             split: any split of the data, the training set too.
             samples: return what was predicted for every sample.
+            protocol: how to score; None: the first of the task's.
 
         Raises:
             DataError: there is no such split.

@@ -46,6 +46,7 @@ def train(
     cache: Path,
     reporter: Reporter | None = None,
     distribution: Distribution | None = None,
+    parent: Path | None = None,
 ) -> Outcome:
     """Train, evaluate and save; continue where `folder` already holds a checkpoint.
 
@@ -56,11 +57,13 @@ def train(
         cache: where prepared data is kept between runs.
         reporter: who listens; nobody by default.
         distribution: this process's place among several; alone by default.
+        parent: folder of the completed run of `recipe.parent()`, if there is one.
 
     Raises:
         UserError: something does not fit; raised before the first step.
         RunError: the training ended early; see the subclasses.
     """
+    recipe = recipe.effective()
     reporter, distribution = reporter or Reporter(), distribution or Distribution()
     device = choose_device(recipe.compute.device, distribution.local_rank)
     if device.type == "cuda":
@@ -71,7 +74,8 @@ def train(
     reset_peak_memory(device)
     with process_group(distribution, device):
         where = Path(distribution.share(str(folder)))
-        site = Site(device, cache, distribution, recipe.compute.channels_last)
+        start = distribution.share(str(parent) if parent else None)
+        site = Site(device, cache, distribution, recipe.compute.channels_last, Path(start) if start else None)
         torch.manual_seed(derive(seed, "init"))
         session = Session(recipe, seed, where, site, reporter)
         complexity = session.complexity()
@@ -82,8 +86,8 @@ def train(
         if distribution.writes:
             where.mkdir(parents=True, exist_ok=True)
             write_text(where / "recipe.txt", as_text(recipe))
-            if "minival" in session.task.splits:
-                write_text(where / "splits.json", json.dumps(session.task.split_indices()))
+            if indices := session.task.split_indices():
+                write_text(where / "splits.json", json.dumps(indices))
         if session.step < session.total:
             session.task.check(session.task.augment(next(session.task.batches(0, 1)).to(device), 0))
             session.model.train()

@@ -15,7 +15,7 @@ from ablata.records.events import EVENT_COLUMNS
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import read_curves
 from ablata.records.rows import ArmRow, EventRow, LookRow, RunRow, StudyRow
-from ablata.records.studies import find_study, study_arms, study_cells, study_looks
+from ablata.records.studies import find_study, study_arms, study_cells, study_looks, study_parents
 from ablata.records.tables import Environment, Event, Recipe, Run
 from ablata.records.values import encode
 
@@ -82,7 +82,8 @@ def export_study(
     """
     with ledger.database.snapshot() as connection:
         study = _study_file(connection, name)
-        runs = _runs_file(connection, [cell.run for cell in study_cells(connection, name)])
+        filled = [cell.run for cell in study_cells(connection, name)]
+        runs = _runs_file(connection, study_parents(connection, name) + filled)
         curves = {run.id: _curves(connection, run) for run in runs.runs}
     files: list[tuple[str, Path]] = []
     left_out: list[LeftOut] = []

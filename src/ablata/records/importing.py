@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -68,7 +68,10 @@ def import_study(ledger: Ledger, path: Path) -> Imported:
         try:
             with ledger.database.write() as connection:
                 _take_recipes(connection, runs)
-                places = {run.id: _take_run(connection, archive, run, runs) for run in runs.runs}
+                places: dict[str, _Place] = {}
+                for run in runs.runs:
+                    parent = places[run.parent].run_id if run.parent in places else run.parent
+                    places[run.id] = _take_run(connection, archive, replace(run, parent=parent), runs)
                 _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
         except (IntegrityError, DataError, OverflowError) as error:
             raise archive.damaged(f"rows no ledger can hold: {error}") from error

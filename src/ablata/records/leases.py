@@ -19,7 +19,7 @@ from sqlalchemy.orm import aliased
 from ablata.base.errors import LeaseLostError, RecordError
 from ablata.records.database import Database
 from ablata.records.rows import Claim, EndState, RunRow
-from ablata.records.runs import RUN_COLUMNS, find_run, recipe_settings
+from ablata.records.runs import RUN_COLUMNS, find_run, recipe_settings, with_parents
 from ablata.records.tables import Arm, Run, Study, StudyRun
 from ablata.records.values import clock
 
@@ -27,9 +27,12 @@ from ablata.records.values import clock
 class Leases:
     """Who trains what in a ledger.
 
-    The filters of `claim`, `waiting_count` and `open_count`: `study` keeps to the runs of the open arms of one study,
-    `environment` and `code` to runs enqueued for one environment class and one code fingerprint, so that a worker never
-    trains a run under an identity it does not have. `code` also admits `code-...`: the same code and a user's own file.
+    A run with a parent can be taken once that has completed or diverged.
+
+    The filters of `claim`, `waiting_count` and `open_count`: `study` keeps to the runs of the open arms of one study
+    and those they start from, `environment` and `code` to runs enqueued for one environment class and one code
+    fingerprint, so that a worker never trains a run under an identity it does not have. `code` also admits `code-...`:
+    the same code and a user's own file.
     """
 
     def __init__(self, database: Database) -> None:
@@ -194,14 +197,21 @@ def _held(run_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def _claimable() -> ColumnElement[bool]:
-    return or_(Run.state == "waiting", and_(Run.state == "running", Run.lease_until < clock()))
+    return and_(or_(Run.state == "waiting", and_(Run.state == "running", Run.lease_until < clock())), _ready())
+
+
+def _ready() -> ColumnElement[bool]:
+    """Tell that a run starts from nothing, or from a run that has ended for good."""
+    parent = aliased(Run)
+    ended = exists().where(parent.id == Run.parent, parent.state.in_(("completed", "diverged")))
+    return or_(Run.parent.is_(None), ended)
 
 
 def _filters(study: str | None, environment: str | None, code: str | None) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
     if study is not None:
         query = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == Arm.study_id)
-        filters.append(Run.id.in_(query.where(Study.name == study, Arm.state == "open")))
+        filters.append(Run.id.in_(with_parents(query.where(Study.name == study, Arm.state == "open"))))
     if environment is not None:
         filters.append(Run.environment == environment)
     if code is not None:

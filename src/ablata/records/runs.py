@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from ablata.base.errors import RecordError
 from ablata.base.files import inside
@@ -189,7 +190,16 @@ def insert_run(connection: Connection, new: NewRun) -> RunRow:
         row = connection.execute(living(new.recipe_hash, new.code, new.data, new.seed, new.environment)).one_or_none()
         # None: the equal run failed between the two statements, or the id was taken. Both are over at the next try.
         if row is not None:
-            return RunRow(*row)
+            return _with_parent(connection, RunRow(*row), new.parent)
+
+
+def _with_parent(connection: Connection, run: RunRow, parent: str | None) -> RunRow:
+    """Let a waiting run start from the parent that is alive now: the one it was made for may have failed since."""
+    if run.state != "waiting" or run.parent == parent:
+        return run
+    change = update(Run).where(Run.id == run.id, Run.state == "waiting").values(parent=parent)
+    connection.execute(change)
+    return find_run(connection, run.id)
 
 
 def living(recipe_hash: str, code: str, data: str, seed: int, environment: str) -> Select[Any]:
@@ -238,15 +248,25 @@ def runs_of_study(study: str) -> Select[Any]:
     return select(StudyRun.run_id).join(Study, Study.id == StudyRun.study_id).where(Study.name == study)
 
 
+def with_parents(cells: Select[Any]) -> Select[Any]:
+    """Select the ids among `cells` (one column of run ids) and of all the runs that those start from."""
+    needed = cells.with_only_columns(StudyRun.run_id.label("id")).cte(recursive=True)
+    child = aliased(Run)
+    older = select(child.parent).join(needed, child.id == needed.c.id).where(child.parent.is_not(None))
+    return select(needed.union(older).c.id)
+
+
 def needed_by_open_arms() -> Select[Any]:
-    """Select the ids of the runs that an open arm of an open study needs."""
+    """Select the cells that an open arm of an open study needs; `with_parents` adds what their runs start from."""
     query = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
     return query.where(Arm.state == "open", Study.state == "open")
 
 
 def cancel_waiting(connection: Connection, which: ColumnElement[bool], needed: Select[Any]) -> int:
     """Cancel the waiting runs among `which` that are not among `needed`; return how many."""
-    change = update(Run).where(which, Run.state == "waiting", Run.id.not_in(needed))
+    # Two statements: after one that begins with WITH, SQLite's driver does not say how many rows were changed.
+    spare = select(Run.id).where(which, Run.state == "waiting", Run.id.not_in(with_parents(needed)))
+    change = update(Run).where(Run.id.in_(list(connection.scalars(spare))), Run.state == "waiting")
     return connection.execute(change.values(state="cancelled", finished=clock())).rowcount
 
 

@@ -19,6 +19,8 @@ from ablata.records.runs import (
     insert_run,
     needed_by_open_arms,
     put_recipe,
+    runs_of_study,
+    with_parents,
 )
 from ablata.records.tables import Arm, Look, Recipe, Run, Study, StudyRun
 from ablata.records.values import clock, decode, encode
@@ -109,6 +111,11 @@ class Studies:
             link(connection, name, arm, new.seed, run.id)
             return run
 
+    def parents(self, name: str) -> list[RunRow]:
+        """Return the runs that a study's cells start from, and what those start from, without the cells' own."""
+        with self._database.read() as connection:
+            return study_parents(connection, name)
+
     def attach(self, name: str, arm: str, seed: int, run_id: str) -> None:
         """Fill a cell with a run there is, in place of the one that filled it before.
 
@@ -131,7 +138,7 @@ class Studies:
             arm_id = find_arm(connection, name, arm)
             stopped = {"state": "stopped", "verdict": verdict, "reason": reason}
             connection.execute(update(Arm).where(Arm.id == arm_id).values(**stopped))
-            runs = Run.id.in_(select(StudyRun.run_id).where(StudyRun.arm_id == arm_id))
+            runs = Run.id.in_(with_parents(select(StudyRun.run_id).where(StudyRun.arm_id == arm_id)))
             return cancel_waiting(connection, runs, needed_by_open_arms())
 
     def finish(self, name: str) -> int:
@@ -148,7 +155,7 @@ class Studies:
             change = update(Study).where(Study.name == name, Study.state == "open")
             connection.execute(change.values(state="finished", finished=clock()))
             study_id = select(Study.id).where(Study.name == name).scalar_subquery()
-            runs = Run.id.in_(select(StudyRun.run_id).where(StudyRun.study_id == study_id))
+            runs = Run.id.in_(with_parents(select(StudyRun.run_id).where(StudyRun.study_id == study_id)))
             return cancel_waiting(connection, runs, needed_by_open_arms())
 
     def add_look(self, name: str, seeds: int, result: dict[str, Any]) -> LookRow:
@@ -263,6 +270,13 @@ def study_cells(connection: Connection, name: str) -> list[Cell]:
     query = query.join(Run, Run.id == StudyRun.run_id).where(Study.name == name)
     rows = connection.execute(query.order_by(Arm.position, StudyRun.seed))
     return [Cell(arm, seed, RunRow(*run)) for arm, seed, *run in rows]
+
+
+def study_parents(connection: Connection, name: str) -> list[RunRow]:
+    """Return the runs that a study's cells start from, directly or not, without the cells' own; oldest first."""
+    cells = runs_of_study(name)
+    query = select(*RUN_COLUMNS).where(Run.id.in_(with_parents(cells)), Run.id.not_in(cells))
+    return [RunRow(*row) for row in connection.execute(query.order_by(Run.number))]
 
 
 def study_looks(connection: Connection, name: str) -> list[LookRow]:

@@ -82,6 +82,11 @@ class RunWriter:
         return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds))
 
     @property
+    def ledger(self) -> Ledger:
+        """The ledger that is written to."""
+        return self._ledger
+
+    @property
     def run(self) -> RunRow:
         """The run as it was when it was claimed."""
         return self.claim.run

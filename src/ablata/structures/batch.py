@@ -39,12 +39,14 @@ class Mixing:
 
     Attributes:
         partner_labels: int64 [B], class of the partner, in [0, classes).
+        partner_index: int64 [B], sample id of the partner.
         weight: float32 [B], weight of the row's own label, in [0, 1].
         form: whether the loss is taken once against mixed labels, or twice and then mixed. The two are equal for
             losses that are linear in the target (cross-entropy) and differ for others.
     """
 
     partner_labels: Tensor
+    partner_index: Tensor
     weight: Tensor
     form: MixingForm
 
@@ -55,7 +57,7 @@ class Mixing:
         return torch.lerp(partner, own, self.weight[:, None])
 
     def _at(self, rows: slice) -> Mixing:
-        return Mixing(self.partner_labels[rows], self.weight[rows], self.form)
+        return Mixing(self.partner_labels[rows], self.partner_index[rows], self.weight[rows], self.form)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ class ImageBatch:
             return tensor.to(device, non_blocking=non_blocking)
 
         mixing = self.mixing and replace(
-            self.mixing, partner_labels=moved(self.mixing.partner_labels), weight=moved(self.mixing.weight)
+            self.mixing,
+            partner_labels=moved(self.mixing.partner_labels),
+            partner_index=moved(self.mixing.partner_index),
+            weight=moved(self.mixing.weight),
         )
         return replace(
             self, images=moved(self.images), labels=moved(self.labels), index=moved(self.index), mixing=mixing

@@ -80,7 +80,7 @@ def evaluate_run(
         ledger: holds the run.
         run_id: its id or a beginning of it.
         overrides: changes of incidental settings (where the data lies); others would make it another model.
-        protocols: how to score; None takes all of the task's.
+        protocols: how to score; None takes all of the task's. Classes and samples are those of the first.
         split: what to score on.
         which: `last` or `best`.
         save_to: write index, label and logits of every sample to this .npz.
@@ -112,11 +112,12 @@ def evaluate_run(
     if recipe.compute.channels_last:
         model = model.to(memory_format=torch.channels_last)
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
-        found = task.examine(model, split, samples=save_to is not None)
+        first, *others = protocols or task.protocols
+        found = task.examine(model, split, samples=save_to is not None, protocol=first)
+        totals = {first: found.scores} | {name: task.evaluate(model, split, name) for name in others}
     if save_to is not None:
         _save(save_to, found.samples, found.classes)
-    names = protocols or task.protocols
-    scores = {f"{split}/{name}/{key}": value for name in names for key, value in found.scores.items()}
+    scores = {f"{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
     return Evaluation(run.id, which, scores, found.classes, found.class_accuracy, found.confusion)
 
 

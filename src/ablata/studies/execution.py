@@ -13,6 +13,7 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
 from ablata.engine.train import Outcome, train
 from ablata.records.writer import RunWriter
+from ablata.studies.chain import parent_folder
 
 _FLUSH_SECONDS = 2.0
 
@@ -97,7 +98,8 @@ def execute(
     ledger_reporter = LedgerReporter(writer)
     reporters = Reporters(ledger_reporter, listener)
     try:
-        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, distribution)
+        parent = parent_folder(writer.ledger, recipe, writer.run)
+        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, distribution, parent)
     except DivergedError as error:
         ledger_reporter.flush()
         writer.event("warning", "diverged", str(error))

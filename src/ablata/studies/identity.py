@@ -44,8 +44,8 @@ def recipe_code(recipe: Recipe) -> str:
     return f"{code_fingerprint()}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
-def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str) -> NewRun:
-    """Return the identity of a run of this code on this data.
+def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str, parent: str | None = None) -> NewRun:
+    """Return the identity of a run of this code on this data; `parent` is the run it starts from.
 
     Raises:
         UserError: the data is missing or damaged.
@@ -58,6 +58,7 @@ def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str) -> NewR
         data=recipe.data_fingerprint(cache_folder(ledger)),
         seed=seed,
         environment=environment,
+        parent=parent,
     )
 
 

@@ -15,6 +15,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun
 from ablata.records.writer import PATIENCE_SECONDS
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms, rule_of
+from ablata.studies.chain import lineage
 from ablata.studies.identity import new_run, record_environment, release_orphan
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
@@ -50,7 +51,7 @@ class Launch:
         self.rule = rule_of(self.study)
         self.assessment = Assessment(0, (), None)
         self._pool = Pool(ledger, name, workers)
-        self._identities: dict[str, NewRun] = {}
+        self._identities: dict[str, list[NewRun]] = {}
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._ended = -1
@@ -65,7 +66,7 @@ class Launch:
         """
         try:
             with self._pool:
-                for cell in self.ledger.studies.cells(self.name):
+                for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                     self._give_back(cell, orphan=True)
                 while not persist(self._advance, patience=PATIENCE_SECONDS):
                     self.watch()
@@ -87,7 +88,8 @@ class Launch:
         if self.assessment.rows >= self.rule.seeds or not open_arms(self.columns, self.assessment.replay):
             return True
         self._enqueue({(cell.arm, cell.seed): cell for cell in cells})
-        self._replace_dead(cells)
+        self._revive(parents := self._parents())
+        self._replace_dead([*cells, *parents])
         return False
 
     def _look(self) -> None:
@@ -127,17 +129,41 @@ class Launch:
                 if cell.run.state != "waiting":
                     self.ledger.runs.requeue(cell.run.id)
                 return
-        self.ledger.studies.enqueue(self.name, arm.name, wanted)
+        parent = None
+        for older in self._lineage(arm)[:-1]:
+            parent = self.ledger.runs.enqueue(replace(older, seed=seed, parent=parent)).id
+        self.ledger.studies.enqueue(self.name, arm.name, replace(wanted, parent=parent))
         if cell is not None and not same:
             self.ledger.runs.cancel(cell.run.id)
 
     def _identity(self, arm: ArmRow) -> NewRun:
-        """Return what an arm's runs are apart from their seeds; the data is read once for each launch."""
+        """Return what an arm's runs are apart from their seeds and parents."""
+        return self._lineage(arm)[-1]
+
+    def _lineage(self, arm: ArmRow) -> list[NewRun]:
+        """Return what an arm's runs and those they start from are; the data is read once for each launch."""
         if arm.name not in self._identities:
             recipe = restore_recipe(arm.recipe, arm.recipe_name, source=f"study {self.name}")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
-            self._identities[arm.name] = new_run(self.ledger, recipe, 0, self.environment)
+            self._identities[arm.name] = [new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)]
         return self._identities[arm.name]
+
+    def _parents(self) -> list[Cell]:
+        """Return the runs that cells start from and that fill none themselves, as cells of no arm."""
+        return [Cell("a teacher", run.seed, run) for run in self.ledger.studies.parents(self.name)]
+
+    def _revive(self, parents: list[Cell]) -> None:
+        """Put back the parents that failed or were cancelled: cells that need them would wait for ever.
+
+        Raises:
+            RunError: one failed again and again.
+        """
+        for cell in parents:
+            if cell.run.state == "failed":
+                self._count_failure(cell)
+            if cell.run.state in ("failed", "cancelled"):
+                with suppress(RecordError):
+                    self.ledger.runs.requeue(cell.run.id)
 
     def _count_failure(self, cell: Cell) -> None:
         run = cell.run
@@ -153,7 +179,7 @@ class Launch:
     def _replace_dead(self, cells: list[Cell]) -> None:
         """Start workers that are missing; give a dead one's run back at once, since we know that it is dead."""
         for name, status in self._pool.keep({cell.run.owner for cell in cells if cell.run.owner}).items():
-            for cell in self.ledger.studies.cells(self.name):
+            for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                 if cell.run.state == "running" and cell.run.owner == name:
                     self._give_back(cell, status=status)
 
@@ -187,7 +213,8 @@ def create(ledger: Ledger, study: Study) -> None:
         UserError: the data of an arm is missing.
     """
     for recipe in study.recipes.values():
-        new_run(ledger, recipe, study.first_seed, environment="")
+        for one in lineage(recipe):
+            new_run(ledger, one, study.first_seed, environment="")
     spec = study.spec()
     known = next((row for row in ledger.studies.all() if row.name == study.name), None)
     if known is not None:

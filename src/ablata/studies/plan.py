@@ -22,6 +22,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.stats import History, Noise, Plan, noise_from_scores, plan, pool_noise
 from ablata.studies.assess import cached_calibration
+from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.study import Study
 
@@ -43,7 +44,7 @@ class StudyPlan:
 
     Args:
         study: the study.
-        runs: how many runs at most, those of the ledger left out.
+        runs: how many runs at most, teachers counted, those of the ledger left out.
         known: how many of all runs the ledger has already.
         cost: expected cost of a run of the control.
         workers: local processes.
@@ -77,7 +78,8 @@ def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
         UserError: the data is missing, or an arm cannot be built.
     """
     environment = record_environment(ledger)
-    firsts = [new_run(ledger, recipe, study.first_seed, environment) for recipe in study.recipes.values()]
+    recipes = {settings_hash(one): one for recipe in study.recipes.values() for one in lineage(recipe)}
+    firsts = [new_run(ledger, recipe, study.first_seed, environment) for recipe in recipes.values()]
     wanted = [replace(first, seed=study.seed_row(row)) for first in firsts for row in range(study.seeds)]
     completed = ledger.runs.find(state=("completed", "diverged"))
     have = {run.identity for run in completed}
@@ -90,7 +92,7 @@ def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
         runs=len(wanted) - known,
         known=known,
         cost=_cost_from_history(completed, study.control, environment)
-        or time_steps(study.control, cache_folder(ledger)),
+        or time_steps(lineage(study.control)[0], cache_folder(ledger)),
         workers=workers,
         noise=noise,
         sized=plan(noise.sd, arms, rule, calibration) if noise and noise.variance > 0 else None,
@@ -154,7 +156,7 @@ def time_steps(recipe: Recipe, cache: Path) -> RunCost:
     Raises:
         UserError: the recipe cannot be built.
     """
-    device = choose_device(recipe.compute.device)
+    recipe, device = recipe.effective(), choose_device(recipe.compute.device)
     torch.manual_seed(0)
     reset_peak_memory(device)
     with tempfile.TemporaryDirectory() as folder:
