@@ -138,7 +138,7 @@ def test_predictions_cover_every_sample_once(make: Callable) -> None:
     task = make("train.evaluate_batch=64")
     model = task.model.eval()
     for split, size in (("val", 501), ("minival", 60), ("train", 1236)):
-        found = task.predictions(model, split)
+        found = task.predictions(model, split, "plain")
         assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
             "index": (size,),
             "label": (size,),
@@ -151,7 +151,7 @@ def test_predictions_cover_every_sample_once(make: Callable) -> None:
 @torch.no_grad()
 def test_scores_are_those_of_the_predictions(make: Callable) -> None:
     task = make("train.evaluate_batch=64")
-    found = task.predictions(task.model.eval(), "val")
+    found = task.predictions(task.model.eval(), "val", "plain")
     right = found["logits"].argmax(1) == found["label"]
     five = (found["logits"].topk(5).indices == found["label"][:, None]).any(1)
     scores = task.evaluate(task.model, "val", "plain")

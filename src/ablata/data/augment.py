@@ -32,7 +32,10 @@ class Augment(Settings):
     """Random changes of training batches. The default is none."""
 
     flip: bool = False
-    """Mirror every second image, by chance, left to right."""
+    """Mirror images left to right."""
+    flip_mode: Literal["random", "alternating"] = "random"
+    """random: half of the images, by chance; alternating: by chance in the first epoch, then an image is mirrored in
+    every second epoch, so that two epochs in a row always show both sides (Jordan 2024, arXiv 2404.00498, 3.6)."""
     pad: Annotated[int, Field(ge=0)] = 0
     """Pad by this many pixels on each side and cut back to size at a random place; 0 is off."""
     pad_mode: geometry.PadMode = "zero"
@@ -131,7 +134,7 @@ class Augmenter:
         Returns:
             float32 images; `mixing` set where labels were mixed; only the rows of `batch.rows.keep`, where that is set.
         """
-        images = self._move(batch.images, batch.rows, step)
+        images = self._move(batch, step, epoch)
         images = self._recolour(images, batch.rows, step)
         images = self._cover(images, batch.rows, step)
         batch = replace(batch, images=images)
@@ -148,9 +151,11 @@ class Augmenter:
     def _generator(self, step: int, operation: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self.seed, "augment", step, operation))
 
-    def _move(self, images: Tensor, rows: Rows, step: int) -> Tensor:
-        settings, flips = self.settings, None
-        if settings.flip:
+    def _move(self, batch: ImageBatch, step: int, epoch: int) -> Tensor:
+        settings, images, rows, flips = self.settings, batch.images, batch.rows, None
+        if settings.flip and settings.flip_mode == "alternating":
+            flips = geometry.alternating_flips(derive(self.seed, "augment", 0, _FLIP), batch.index, epoch)
+        elif settings.flip:
             flips = _local(geometry.draw_flips(self._generator(step, _FLIP), rows.total), rows, images)
         if settings.pad:
             offsets = geometry.draw_offsets(self._generator(step, _CROP), rows.total, settings.pad)

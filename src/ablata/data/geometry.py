@@ -20,6 +20,21 @@ def draw_flips(generator: torch.Generator, total: int) -> Tensor:
     return torch.rand(total, generator=generator) < 0.5
 
 
+def alternating_flips(seed: int, index: Tensor, epoch: int) -> Tensor:
+    """Return bool [B]: in the first epoch true for half of all samples, then the other way round in every second one.
+
+    Args:
+        seed: which half; from `derive`.
+        index: int64 [B], sample ids.
+        epoch: counted from 0.
+    """
+    # The finaliser of splitmix64 (Steele et al. 2014), without its last step: one bit of a hash for each sample.
+    mixed = index + (seed >> 1)
+    for factor in (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15):
+        mixed = (mixed ^ (mixed >> 31)) * factor
+    return ((mixed >> 40) & 1).bool() ^ bool(epoch % 2)
+
+
 def draw_offsets(generator: torch.Generator, total: int, pad: int) -> Tensor:
     """Return int64 [total, 2], the top and left of each crop in the padded image, uniform in 0..2*pad."""
     return torch.randint(0, 2 * pad + 1, (total, 2), generator=generator)

@@ -1,4 +1,4 @@
-"""Optimisers: SGD, AdamW, RMSprop in torch's and TensorFlow's form, each with coupled or decoupled decay and Lookahead.
+"""Optimisers: SGD, AdamW, RMSprop in torch's and TensorFlow's form, Muon, with either form of decay, and Lookahead.
 
 What is built is a plain `torch.optim.Optimizer`; decoupled decay and Lookahead are hooks around its `step`, so gradient
 scalers, schedules and checkpoints treat all of them alike. Build it once the model has its final device and memory
@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import Settings
+from ablata.engine.muon import MuonSgd
 from ablata.engine.parameter_groups import ParameterGroups
 
 _EVOLVING = ("lr", "lookahead_step")
@@ -195,7 +196,45 @@ class RmsPropTf(OptimiserSettings):
         return RMSpropTF(groups, lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum)
 
 
-AnyOptimiser = Annotated[Sgd | AdamW | RmsProp | RmsPropTf, Field(discriminator="kind")]
+class Muon(OptimiserSettings):
+    """Orthogonalised momentum for the filters of convolutions, SGD with momentum for all other parameters.
+
+    Source: see `ablata.engine.muon`. A filter is a parameter of 4 dimensions, taken as a matrix of one row a channel.
+    """
+
+    kind: Literal["muon"] = "muon"
+    lr: float = Field(default=0.24, gt=0)
+    """Learning rate of the filters at `reference_batch`; it does not depend on the size of gradients."""
+    momentum: float = Field(default=0.6, ge=0, lt=1)
+    """Share of the last gradients that is kept, for filters."""
+    nesterov: bool = True
+    """Look ahead along the momentum, for filters and others."""
+    steps: int = Field(default=3, ge=1)
+    """Newton-Schulz iterations."""
+    keep_norm: bool = True
+    """Scale each bank of filters to the norm sqrt(rows) before its step; only for filters that are normalised after."""
+    other_lr: float = Field(default=0.1, gt=0)
+    """Learning rate of all other parameters, at `reference_batch`."""
+    other_momentum: float = Field(default=0.85, ge=0, lt=1)
+    """Share of the last gradients that is kept, for all others."""
+
+    def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
+        made = []
+        for group in groups:
+            filters = [pair for pair in group["params"] if pair[1].ndim == 4]
+            others = [pair for pair in group["params"] if pair[1].ndim != 4]
+            shared = group | {"nesterov": self.nesterov, "steps": self.steps, "keep_norm": self.keep_norm}
+            if filters:
+                own = {"name": f"{group['name']}, filters", "params": filters, "momentum": self.momentum}
+                made.append(shared | own | {"orthogonal": True})
+            if others:
+                scale = group["lr_scale"] * self.other_lr / self.lr
+                rates = {"lr": lr * scale, "lr_scale": scale, "momentum": self.other_momentum}
+                made.append(shared | {"params": others, "orthogonal": False} | rates)
+        return MuonSgd(made)
+
+
+AnyOptimiser = Annotated[Sgd | AdamW | RmsProp | RmsPropTf | Muon, Field(discriminator="kind")]
 
 
 def _implementation(parameters: Sequence[Tensor], *, hooked: bool) -> tuple[bool, bool]:

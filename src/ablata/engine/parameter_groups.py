@@ -6,11 +6,12 @@ Every trainable parameter lands in exactly one group. A group is a dict that tor
     params          [(parameter name, parameter), ...]
     lr_scale        the loop sets `group["lr"] = schedule(step) * group["lr_scale"]`
     weight_decay    the decay of the group, multiplier included
+    epochs          only where the group is trained for the first epochs: how many; see `rate_factor`
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -30,6 +31,8 @@ class Multiplier(Settings):
     """Factor on the learning rate."""
     decay: float = Field(default=1.0, ge=0)
     """Factor on the weight decay."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Train them for so many epochs only: a factor on their rate falls from 1 to 0 in a line; null: to the end."""
 
 
 class ParameterGroups(Settings):
@@ -73,6 +76,8 @@ class ParameterGroups(Settings):
                     "weight_decay": weight_decay * (own.decay if own else 1.0) if decays else 0.0,
                 },
             )
+            if own and own.epochs is not None:
+                group["epochs"] = own.epochs
             group["params"].append((name, parameter))
         return list(groups.values())
 
@@ -85,6 +90,11 @@ class ParameterGroups(Settings):
                 do="make the patterns narrower",
             )
         return fitting[0] if fitting else None
+
+
+def rate_factor(group: Mapping[str, Any], step: int, steps_per_epoch: int) -> float:
+    """Return the factor on a group's rate at step number `step`: 1, or falling to 0 where it has `epochs`."""
+    return max(0.0, 1 - step / (group["epochs"] * steps_per_epoch)) if "epochs" in group else 1.0
 
 
 def _is_norm_or_bias(name: str, parameter: nn.Parameter) -> bool:

@@ -191,14 +191,16 @@ class Exponential(ScheduleSettings):
 
 
 class Poly(ScheduleSettings):
-    """base x (1 - step / steps)^power, the schedule of DeepLab and BiSeNet; reaches 0 after the last step."""
+    """floor + (base - floor) (1 - step / steps)^power, the schedule of DeepLab and BiSeNet."""
 
     kind: Literal["poly"] = "poly"
     power: float = Field(default=0.9, gt=0)
     """1 is a straight line."""
+    floor: float = Field(default=0.0, ge=0)
+    """The rate after the last step, absolute; a group's multiplier scales it too."""
 
     def _main(self, base_lr: float, step: int, steps: int, steps_per_epoch: int) -> float:
-        return float(base_lr * (1 - step / steps) ** self.power)
+        return float(self.floor + (base_lr - self.floor) * (1 - step / steps) ** self.power)
 
 
 class Cosine(ScheduleSettings):

@@ -87,7 +87,7 @@ class GradientWatch:
     def missing(self) -> list[str]:
         """Return the names of trainable parameters that got no gradient in the last backward pass."""
         pairs = zip(self.finite.names, self.parameters, strict=True)
-        return [name for name, parameter in pairs if parameter.grad is None]
+        return [name for name, parameter in pairs if parameter.grad is None and parameter.requires_grad]
 
     def norm(self, step: int, check: bool = True) -> Tensor:
         """Return the total gradient norm of this step, a scalar tensor.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError
@@ -19,11 +19,11 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.losses.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
-from ablata.models.cifar_resnet import CifarResNet
 from ablata.models.digits_net import DigitsNet
+from ablata.nn.first_images import StartsFromImages
 from ablata.structures.batch import ImageBatch
-
-AnyClassifier = Annotated[CifarResNet | DigitsNet, Field(discriminator="kind")]
+from ablata.tasks.classifiers import AnyClassifier
+from ablata.tasks.protocols import Protocol, predict
 
 
 class Classify(Recipe):
@@ -33,6 +33,15 @@ class Classify(Recipe):
     data: AnyImageData = Digits()
     model: AnyClassifier = DigitsNet()
     loss: CrossEntropy = CrossEntropy()
+    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
+    """Ways to score: plain, mirror, mirror_translate. The first decides which checkpoint is best, and is compared."""
+
+    @field_validator("protocols")
+    @classmethod
+    def _each_once(cls, protocols: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+        if len(set(protocols)) != len(protocols):
+            raise ValueError("must name each protocol once")
+        return protocols
 
     def build(self, seed: int, site: Site) -> ClassifyTask:
         """Build data, network and loss; see `Recipe.build`."""
@@ -46,8 +55,8 @@ class Classify(Recipe):
             return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
 
     def metric(self) -> Metric:
-        """Return top-1 accuracy, on minival where the recipe holds one out."""
-        return Metric("top1", split="minival" if self.data.minival else "val")
+        """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
+        return Metric("top1", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits."""
@@ -71,8 +80,10 @@ class ClassifyTask(Task):
     def __init__(self, recipe: Classify, data: ImageData, seed: int, site: Site) -> None:
         self.recipe, self.data, self.site = recipe, data, site
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
-        self.notices, self.outputs = data.notices, ("logits",)
+        self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
         self.model = recipe.model.build(len(data.classes), data.channels)
+        if isinstance(self.model, StartsFromImages) and self.model.images_wanted:
+            self.model.start_from(self._first_images(self.model.images_wanted))
         self.criterion = recipe.loss.build()
         self.loader: TrainLoader = data.train_loader(
             seed,
@@ -143,33 +154,44 @@ class ClassifyTask(Task):
         }
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
-        """Return top1, top5 in percent and the mean cross-entropy of a split, each image seen once as it is."""
-        return self.score(model, split).scores()
+        """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once."""
+        return self.score(model, split, protocol).scores()
 
-    def score(self, model: nn.Module, split: str) -> ClassificationScores:
+    def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
         """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""
         counted = ClassificationScores(len(self.data.classes), device=self.site.device)
         for batch in self._evaluation(split):
-            counted.update(model(batch.images)["logits"], batch.labels)
+            counted.update(self._logits(model, batch.images, protocol), batch.labels)
         counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
         return counted
 
-    def examine(self, model: nn.Module, split: str, samples: bool = False) -> Examination:
+    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Return totals, the accuracy of each class, the confusion matrix and, if asked for, the predictions."""
-        counted = self.score(model, split)
+        protocol = protocol or self.protocols[0]
+        counted = self.score(model, split, protocol)
         return Examination(
             scores=counted.scores(),
             classes=self.data.classes,
             class_accuracy=tuple(counted.class_accuracy().tolist()),
             confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
-            samples=self.predictions(model, split) if samples else {},
+            samples=self.predictions(model, split, protocol) if samples else {},
         )
 
-    def predictions(self, model: nn.Module, split: str) -> dict[str, Tensor]:
+    def predictions(self, model: nn.Module, split: str, protocol: str) -> dict[str, Tensor]:
         """Return every sample's index int64 [N], label int64 [N] and logits float32 [N, K], on one process."""
-        rows = [(batch.index, batch.labels, model(batch.images)["logits"].float()) for batch in self._evaluation(split)]
+        rows = [
+            (batch.index, batch.labels, self._logits(model, batch.images, protocol).float())
+            for batch in self._evaluation(split)
+        ]
         index, labels, logits = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
         return {"index": index, "label": labels, "logits": logits}
+
+    def _logits(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        return predict(lambda views: model(views)["logits"], images, cast(Protocol, protocol))
+
+    def _first_images(self, count: int) -> Tensor:
+        """Return the first training images, normalised float32 [N, C, H, W] on the processor."""
+        return next(iter(self.data.eval_loader("train", count))).images
 
     def _evaluation(self, split: str) -> Iterator[ImageBatch]:
         place = self.site.distribution
