@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ablata.models.cifar_resnet import Block, CifarResNet, PadShortcut
+from ablata.models.cifar_resnet import CifarResNet
 
 
 def parameters(model: nn.Module) -> int:
@@ -35,27 +35,21 @@ def test_layers_with_weights_are_as_many_as_the_depth_says() -> None:
     assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules()) == 20
 
 
-def test_the_pad_shortcut_takes_every_second_pixel_between_zero_channels() -> None:
-    x = torch.randn(2, 4, 6, 6)
-    y = PadShortcut(4)(x)
-    assert torch.equal(y[:, 2:6], x[:, :, ::2, ::2])
-    assert not y[:, :2].any()
-    assert not y[:, 6:].any()
-
-
-def test_zero_gamma_makes_every_block_the_identity_at_the_start() -> None:
-    torch.manual_seed(0)
-    model = CifarResNet(depth=14, width=4, zero_gamma=True).build(10)
-    blocks = [module for module in model.modules() if isinstance(module, Block)]
-    x = torch.rand(2, 4, 8, 8)
-    assert torch.equal(blocks[0](x), x)
-
-
 def test_convolutions_start_with_the_variance_of_he() -> None:
     torch.manual_seed(0)
     weight = CifarResNet(depth=8, width=64).build(10).stage3[0].conv2.weight
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 256)), rel=0.01)
     assert abs(weight.mean().item()) < 1e-3
+
+
+def test_without_its_final_norm_a_preactivated_network_has_two_vectors_less() -> None:
+    plain = CifarResNet(preactivation=True)
+    assert parameters(plain.build(10)) - parameters(plain.model_copy(update={"final_norm": False}).build(10)) == 128
+
+
+def test_a_final_norm_cannot_be_left_out_where_there_is_none() -> None:
+    with pytest.raises(ValidationError, match="preactivation=true"):
+        CifarResNet(final_norm=False)
 
 
 @pytest.mark.parametrize("depth", [18, 21])

@@ -20,20 +20,14 @@ def make_norm(name: NormName, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def make_activation(name: ActivationName, *, slope: float = 0.1, inplace: bool = True) -> nn.Module:
-    """Return an activation.
-
-    Args:
-        name: which.
-        slope: of the leaky ReLU, below 0.
-        inplace: overwrite the input where the activation can.
-    """
+def make_activation(name: ActivationName) -> nn.Module:
+    """Return an activation; those that can work in place do."""
     if name == "relu":
-        return nn.ReLU(inplace)
+        return nn.ReLU(inplace=True)
     if name == "leaky_relu":
-        return nn.LeakyReLU(slope, inplace)
+        return nn.LeakyReLU(0.1, inplace=True)
     if name == "silu":
-        return nn.SiLU(inplace)
+        return nn.SiLU(inplace=True)
     return nn.GELU() if name == "gelu" else nn.Identity()
 
 
