@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from ablata.losses.cross_entropy import CrossEntropy
 
@@ -80,3 +81,86 @@ def test_a_partner_without_its_share_is_refused() -> None:
     logits, labels, partner, _ = batch()
     with pytest.raises(ValueError, match="together"):
         CrossEntropy().build()(logits, labels, partner)
+
+
+NOTED = [(0.9, 0.0001), (0.95, 0.00005), (0.9, 0.00005)]
+
+
+@pytest.mark.parametrize(("on", "off"), NOTED)
+def test_a_pair_is_the_target_on_the_label_and_off_it_whatever_it_adds_up_to(on: float, off: float) -> None:
+    logits, labels, partner, weight = batch(10)
+    pair = CrossEntropy(on=on, off=off)
+    target = torch.full((6, 10), off, dtype=torch.float64)
+    target[torch.arange(6), labels] = on
+    torch.testing.assert_close(pair.build().target(labels, 10, dtype=torch.float64), target)
+    assert target.sum(1)[0] != 1
+    expected = -(target * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(pair.build()(logits, labels), expected)
+    torch.testing.assert_close(expected, F.cross_entropy(logits, target))
+    other = torch.full((6, 10), off, dtype=torch.float64)
+    other[torch.arange(6), partner] = on
+    both = weight[:, None] * target + (1 - weight[:, None]) * other
+    mixed = pair.build()(logits, labels, partner, weight)
+    torch.testing.assert_close(mixed, F.cross_entropy(logits, both))
+
+
+def test_a_pair_with_the_values_of_the_smoothing_is_the_smoothing() -> None:
+    logits, labels, *_ = batch()
+    pair = CrossEntropy(on=0.92, off=0.02).build()(logits, labels)
+    torch.testing.assert_close(pair, CrossEntropy(smoothing=0.1).build()(logits, labels))
+
+
+@settings(max_examples=25)
+@given(
+    fields=st.sampled_from([{}, {"smoothing": 0.1}, *({"on": on, "off": off} for on, off in NOTED)]),
+    mixed=st.booleans(),
+    alpha=st.floats(0.1, 1),
+)
+def test_kl_is_cross_entropy_less_the_entropy_of_the_target_with_the_same_gradient(
+    fields: dict[str, float], mixed: bool, alpha: float
+) -> None:
+    logits, labels, partner, _ = batch()
+    weight = torch.linspace(0, alpha, 6, dtype=torch.float64)
+    arguments = (labels, partner, weight) if mixed else (labels,)
+    values, gradients = [], []
+    for divergence in ("cross_entropy", "kl"):
+        loss = CrossEntropy(divergence=divergence, **fields).build()
+        x = logits.clone().requires_grad_()
+        values.append(loss(x, *arguments))
+        values[-1].backward()
+        gradients.append(x.grad)
+    target = loss.target(labels, 5, *arguments[1:], dtype=torch.float64)
+    entropy = -torch.xlogy(target, target).sum(1).mean()
+    torch.testing.assert_close(values[0] - values[1], entropy)
+    torch.testing.assert_close(*gradients)
+
+
+def test_kl_is_torchs_and_zero_where_the_network_says_the_target() -> None:
+    logits, labels, partner, weight = batch()
+    loss = CrossEntropy(smoothing=0.2, divergence="kl").build()
+    target = loss.target(labels, 5, partner, weight, torch.float64)
+    expected = F.kl_div(logits.log_softmax(1), target, reduction="batchmean")
+    torch.testing.assert_close(loss(logits, labels, partner, weight), expected)
+    assert loss(target.log(), labels, partner, weight).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_mixed_losses_of_kl_have_the_gradient_of_mixed_labels_and_another_value() -> None:
+    logits, labels, partner, weight = batch()
+    loss = CrossEntropy(smoothing=0.1, divergence="kl").build()
+    values, gradients = [], []
+    for form in ("labels", "losses"):
+        x = logits.clone().requires_grad_()
+        values.append(loss(x, labels, partner, weight, form=form))
+        values[-1].backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients)
+    assert values[1] > values[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"on": 0.9}, "together"), ({"off": 0.1}, "together"), ({"on": 0.9, "off": 0.1, "smoothing": 0.1}, "smoothing=0")],
+)
+def test_a_pair_is_whole_and_stands_alone(fields: dict[str, float], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        CrossEntropy(**fields)
