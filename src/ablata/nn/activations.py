@@ -1,0 +1,75 @@
+"""Activations that know their channels or keep less memory, beside torch's own; [B, C, H, W] to the same shape."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+ActivationChoice = Literal["relu", "leaky", "swish", "swish_lean", "hswish", "relu6", "frelu"]
+"""leaky: slope 0.01 below 0; swish_lean: swish that keeps only its input for the backward pass; hswish:
+x relu6(x + 3) / 6; frelu: the larger of x and a normalised 3x3 depthwise convolution of x."""
+
+
+def make_channel_activation(name: ActivationChoice, channels: int, *, inplace: bool = True) -> nn.Module:
+    """Return an activation for maps of `channels` channels; with `inplace`, those that can overwrite their input do."""
+    if name == "relu":
+        return nn.ReLU(inplace)
+    if name == "relu6":
+        return nn.ReLU6(inplace)
+    if name == "leaky":
+        return nn.LeakyReLU(0.01, inplace)
+    if name == "hswish":
+        return nn.Hardswish(inplace)
+    if name == "swish":
+        return nn.SiLU(inplace)
+    return LeanSwish() if name == "swish_lean" else FReLU(channels)
+
+
+class LeanSwish(nn.Module):
+    """x sigmoid(x), written so that the backward pass needs x and nothing else.
+
+    In plain torch operations the sigmoid and x are both kept; here the sigmoid is computed again. `torch.nn.SiLU` does
+    the same inside torch; this form shows what is kept, and is differentiable twice.
+
+    Source: Ramachandran et al. 2017, arXiv 1710.05941; Elfwing et al. 2017, arXiv 1702.03118.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map floating values of any shape to the same shape and dtype."""
+        out: Tensor = _LeanSwish.apply(x)
+        return out
+
+
+class _LeanSwish(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        context.save_for_backward(x)
+        return x * torch.sigmoid(x)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (x,) = context.saved_tensors
+        gate = torch.sigmoid(x)
+        out: Tensor = gradient * gate * (1 + x * (1 - gate))
+        return out
+
+
+class FReLU(nn.Module):
+    """max(x, T(x)), T a normalised 3x3 depthwise convolution: an activation that looks at its surroundings.
+
+    Args:
+        channels: C of the maps [B, C, H, W].
+
+    Source: Ma et al. 2020, arXiv 2007.11824, equation 3.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, H, W] to the same shape."""
+        return torch.maximum(x, self.norm(self.conv(x)))

@@ -1,0 +1,179 @@
+"""Forms of convolution that a network can be built with: plain, standardised or aligned weights, dynamic.
+
+All map [B, C, H, W] to [B, D, ceil(H / stride), ceil(W / stride)] without bias: a normalisation follows them. Their
+weight is [D, C / groups, k, k], that of the dynamic form [K, D, C / groups, k, k].
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict, Unpack
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+from ablata.nn.annealing import Temperature
+
+
+class PlainConv(Settings):
+    """torch's own convolution."""
+
+    kind: Literal["plain"] = "plain"
+
+    def build(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> nn.Conv2d:
+        """Make the convolution C = inputs to D = outputs with an odd square kernel."""
+        return nn.Conv2d(inputs, outputs, **_arguments(kernel, stride, dilation, groups))
+
+
+class StandardisedConv(Settings):
+    """Each filter has mean 0 and variance 1 whenever it is used.
+
+    Source: Qiao et al. 2019, arXiv 1903.10520, equations 5 to 7.
+    """
+
+    kind: Literal["weight_standardised"] = "weight_standardised"
+    eps: float = Field(default=1e-6, gt=0)
+    """Added to the variance."""
+
+    def build(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> nn.Conv2d:
+        """Make the convolution; see `PlainConv.build`."""
+        return StandardisedConv2d(self.eps, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
+
+
+class AlignedConv(Settings):
+    """Each filter has mean 0 and He's variance 2 / n (n its inputs) times a learnt factor, whenever it is used.
+
+    Source: Shi et al. 2020, arXiv 2010.07160 (WeightAlign).
+    """
+
+    kind: Literal["weight_aligned"] = "weight_aligned"
+    eps: float = Field(default=1e-6, gt=0)
+    """Added to the variance."""
+
+    def build(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> nn.Conv2d:
+        """Make the convolution; see `PlainConv.build`."""
+        return AlignedConv2d(self.eps, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
+
+
+class DynamicConv(Settings):
+    """K kernels, mixed for each picture by an attention that begins even and sharpens.
+
+    Source: Chen et al. 2020, arXiv 1912.03458.
+    """
+
+    kind: Literal["dynamic"] = "dynamic"
+    kernels: int = Field(default=4, ge=1)
+    """K."""
+    reduction: int = Field(default=4, ge=1)
+    """The attention thinks in 1/reduction of the input channels."""
+    temperature: float = Field(default=30.0, ge=1)
+    """Of the attention's softmax; falls in a straight line to 1."""
+    anneal_steps: int = Field(default=12_500, ge=1)
+    """Optimiser steps until the temperature is 1; the paper's ten epochs of ImageNet at batch 1024."""
+
+    def build(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> nn.Conv2d:
+        """Make the convolution; see `PlainConv.build`."""
+        return DynamicConv2d(self, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
+
+
+AnyConv = Annotated[PlainConv | StandardisedConv | AlignedConv | DynamicConv, Field(discriminator="kind")]
+
+
+class _Arguments(TypedDict):
+    kernel_size: int
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+    bias: bool
+
+
+def _arguments(kernel: int, stride: int, dilation: int, groups: int) -> _Arguments:
+    return _Arguments(
+        kernel_size=kernel,
+        stride=stride,
+        padding=kernel // 2 * dilation,
+        dilation=dilation,
+        groups=groups,
+        bias=False,
+    )
+
+
+def standardised(weight: Tensor, eps: float) -> Tensor:
+    """Return filters [D, ...] with mean 0 and variance w.var() / (w.var() + eps) each, in the weight's dtype."""
+    variance, mean = torch.var_mean(weight, (1, 2, 3), correction=0, keepdim=True)
+    return (weight - mean) * torch.rsqrt(variance + eps)
+
+
+class StandardisedConv2d(nn.Conv2d):
+    """Convolution with standardised filters; `eps` is added to their variance, the rest is torch's."""
+
+    def __init__(self, eps: float, inputs: int, outputs: int, **arguments: Unpack[_Arguments]) -> None:
+        super().__init__(inputs, outputs, **arguments)
+        self.eps = eps
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve [B, C, H, W]."""
+        out: Tensor = self._conv_forward(input, standardised(self.weight, self.eps), None)
+        return out
+
+
+class AlignedConv2d(nn.Conv2d):
+    """Convolution with aligned filters: standardised, times sqrt(2 / n) and the learnt `gamma` [D]."""
+
+    def __init__(self, eps: float, inputs: int, outputs: int, **arguments: Unpack[_Arguments]) -> None:
+        super().__init__(inputs, outputs, **arguments)
+        self.eps = eps
+        self.gamma = nn.Parameter(torch.ones(outputs))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve [B, C, H, W]."""
+        scale = self.gamma * (2 / self.weight[0].numel()) ** 0.5
+        out: Tensor = self._conv_forward(input, standardised(self.weight, self.eps) * scale[:, None, None, None], None)
+        return out
+
+
+class DynamicConv2d(nn.Conv2d):
+    """Convolution whose filters are a mean of K, weighted for each picture.
+
+    Args:
+        settings: K and its attention.
+        inputs: C.
+        outputs: D.
+        arguments: as for torch's convolution.
+    """
+
+    def __init__(self, settings: DynamicConv, inputs: int, outputs: int, **arguments: Unpack[_Arguments]) -> None:
+        super().__init__(inputs, outputs, **arguments)
+        self.weight = nn.Parameter(torch.stack([self._drawn() for _ in range(settings.kernels)]))
+        hidden = max(1, inputs // settings.reduction)
+        self.reduce, self.choose = nn.Linear(inputs, hidden), nn.Linear(hidden, settings.kernels)
+        self.temperature = Temperature(settings.temperature, settings.anneal_steps)
+
+    def _drawn(self) -> Tensor:
+        self.reset_parameters()
+        return self.weight.detach().clone()
+
+    def attention(self, input: Tensor) -> Tensor:
+        """Return the weights of the K kernels for each picture, [B, K], rows summing to 1."""
+        chosen = self.choose(F.relu(self.reduce(input.mean((2, 3)))))
+        return (chosen / self.temperature()).softmax(1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve [B, C, H, W]: the pictures of the batch become groups of one convolution."""
+        count, (_, outputs, *filters) = input.shape[0], self.weight.shape
+        mixed = (self.attention(input) @ self.weight.flatten(1)).view(count * outputs, *filters)
+        stacked = input.reshape(1, -1, *input.shape[2:])
+        out = F.conv2d(stacked, mixed, None, self.stride, self.padding, self.dilation, self.groups * count)
+        joined: Tensor = out.view(count, outputs, *out.shape[2:])
+        return joined

@@ -1,0 +1,109 @@
+"""Attention over channels: the squeeze-and-excitation gate, and the fusion of two maps by attention.
+
+Letters: B batch, C channels, H height and width of the maps, r reduction.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+from ablata.nn.activations import ActivationChoice, make_channel_activation
+from ablata.nn.annealing import Temperature
+
+
+class SqueezeExcite(Settings):
+    """Gate each channel by what the whole picture says.
+
+    Source: Hu et al. 2018, arXiv 1709.01507.
+    """
+
+    kind: Literal["se"] = "se"
+    reduction: float = Field(default=16.0, ge=1)
+    """r: the gate thinks in 1/r of the channels it starts from."""
+    last_norm: bool = False
+    """Normalise what leaves the gate."""
+    temperature: float = Field(default=1.0, ge=1)
+    """The gate is sigmoid(z / temperature), which falls from this to 1 in training; 1: always 1."""
+    anneal_steps: int = Field(default=12_500, ge=1)
+    """Optimiser steps until the temperature is 1; ten epochs of ImageNet at batch 1024."""
+
+    def build(self, channels: int, hidden: int, activation: ActivationChoice = "relu") -> SqueezeExciteGate:
+        """Make the gate of maps with `channels` channels, `hidden` of them inside."""
+        return SqueezeExciteGate(self, channels, hidden, activation)
+
+
+class SqueezeExciteGate(nn.Module):
+    """x sigmoid(expand(act(reduce(mean of x))) / temperature).
+
+    Args:
+        settings: temperature and last norm.
+        channels: C.
+        hidden: channels between the two layers, at least 1.
+        activation: between the two layers.
+    """
+
+    def __init__(self, settings: SqueezeExcite, channels: int, hidden: int, activation: ActivationChoice) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, max(1, hidden), 1)
+        self.act = make_channel_activation(activation, max(1, hidden))
+        self.expand = nn.Conv2d(max(1, hidden), channels, 1)
+        cools = settings.temperature > 1
+        self.temperature = Temperature(settings.temperature, settings.anneal_steps) if cools else None
+        self.norm = nn.BatchNorm2d(channels) if settings.last_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, H, H] to the same shape."""
+        gate = self.expand(self.act(self.reduce(x.mean((2, 3), keepdim=True))))
+        if self.temperature is not None:
+            gate = gate / self.temperature()
+        out: Tensor = self.norm(x * gate.sigmoid())
+        return out
+
+
+class AttentionalFusion(Settings):
+    """Weigh residual against shortcut by attention, at each place and channel.
+
+    Source: Dai et al. 2021, arXiv 2009.14082, equations 1 to 3 (AFF).
+    """
+
+    kind: Literal["aff"] = "aff"
+    reduction: int = Field(default=4, ge=1)
+    """r: the attention thinks in 1/r of the channels."""
+
+    def build(self, channels: int) -> AttentionalFusionGate:
+        """Make the fusion of two maps with `channels` channels."""
+        return AttentionalFusionGate(channels, max(1, channels // self.reduction))
+
+
+class AttentionalFusionGate(nn.Module):
+    """M x + (1 - M) y with M = sigmoid(local(x + y) + global(mean of x + y)).
+
+    Args:
+        channels: C.
+        hidden: channels inside both branches.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.local, self.whole = _thinking(channels, hidden), _thinking(channels, hidden)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Fuse two maps [B, C, H, H] into one."""
+        both = x + y
+        weight = (self.local(both) + self.whole(both.mean((2, 3), keepdim=True))).sigmoid()
+        out: Tensor = weight * x + (1 - weight) * y
+        return out
+
+
+def _thinking(channels: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 1, bias=False),
+        nn.BatchNorm2d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
