@@ -198,7 +198,7 @@ def test_the_best_is_chosen_on_minival_where_there_is_one(digits: Callable, trai
     assert done.outcome.best["key"] == "minival/plain/top1"
     assert "reported on" not in done.outcome.best["why"]
     assert set(done.outcome.scores) >= {"minival/plain/top1", "val/plain/top1"}
-    splits = json.loads((done.folder / "splits.json").read_text())
+    splits = json.loads((done.folder / "splits.json").read_text())["splits"]
     assert len(splits["minival"]) == 30
     assert not set(splits["minival"]) & set(splits["train"])
 

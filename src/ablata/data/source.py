@@ -6,10 +6,11 @@ step exactly as if it had never stopped. A set only says how its pixels are read
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -53,8 +54,8 @@ class Reader(Protocol):
 
 
 Order = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Puts the training samples (int64 [n], row numbers) in the order of an epoch, drawn from the epoch's generator: batch b
-of B rows takes places b * B to (b + 1) * B, so at least that many must be there."""
+"""Puts the training samples (int64 [n], row numbers) in the order of an epoch, drawn from the epoch's generator: batch
+b of B rows takes places b * B to (b + 1) * B."""
 
 
 def shuffled(index: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -221,6 +222,13 @@ class ImageData(ABC):
     def split_indices(self) -> dict[str, list[int]]:
         """Return the row numbers of each split in its source, to be recorded."""
         return {name: split.index.tolist() for name, split in self.splits.items()}
+
+    def restricted(self, index: np.ndarray) -> Self:
+        """Return this set with `index` (int64, ascending) as its training samples; the others are split `unlabelled`."""
+        others = np.setdiff1d(self.splits["train"].index, index, assume_unique=True)
+        small = copy.copy(self)
+        small.splits = self.splits | {"train": Split("train", index), "unlabelled": Split("train", others)}
+        return small
 
     def split_labels(self, split: str) -> Tensor:
         """Return int64 [n], the classes of a split in the order of evaluation with one process."""

@@ -154,8 +154,8 @@ class Task(ABC):
             DataError: there is no such split.
         """
 
-    def split_indices(self) -> dict[str, list[int]]:
-        """Return which samples of their source each split holds, to be kept with the run; nothing by default."""
+    def split_record(self) -> dict[str, Any]:
+        """Return data fingerprint and which samples each split holds, to be kept with the run; nothing by default."""
         return {}
 
     def after_step(self, step: int) -> None:  # noqa: B027

@@ -86,8 +86,8 @@ def train(
         if distribution.writes:
             where.mkdir(parents=True, exist_ok=True)
             write_text(where / "recipe.txt", as_text(recipe))
-            if indices := session.task.split_indices():
-                write_text(where / "splits.json", json.dumps(indices))
+            if record := session.task.split_record():
+                write_text(where / "splits.json", json.dumps(record))
         if session.step < session.total:
             session.task.check(session.task.augment(next(session.task.batches(0, 1)).to(device), 0))
             session.model.train()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, SettingsError
+from ablata.base.seeds import derive
 from ablata.data.any import AnyImageData
 from ablata.data.digits import Digits
+from ablata.data.labelled import Labelled, split_record
 from ablata.data.source import ImageData, TrainLoader
+from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
@@ -24,6 +28,10 @@ from ablata.nn.first_images import StartsFromImages
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classifiers import AnyClassifier
 from ablata.tasks.protocols import Protocol, predict
+from ablata.tasks.refinement import Refinement, effective_round, teacher_recipe
+from ablata.tasks.teacher_files import find_checkpoint, teacher_weights, weights_digest
+from ablata.tasks.teachers import PeerPair
+from ablata.tasks.teaching import Teaching, frozen_teaching, online_teaching
 
 
 class Classify(Recipe):
@@ -33,6 +41,10 @@ class Classify(Recipe):
     data: AnyImageData = Digits()
     model: AnyClassifier = DigitsNet()
     loss: CrossEntropy = CrossEntropy()
+    labelled: Labelled | None = None
+    """Use only these labels: train on this part of the training set; null: on all of it."""
+    refine: Refinement | None = None
+    """Train on a teacher's predictions, the last of a chain of rounds; null: on the labels."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
     """Ways to score: plain, mirror, mirror_translate. The first decides which checkpoint is best, and is compared."""
 
@@ -45,7 +57,25 @@ class Classify(Recipe):
 
     def build(self, seed: int, site: Site) -> ClassifyTask:
         """Build data, network and loss; see `Recipe.build`."""
-        return ClassifyTask(self, self.data.build(site.cache), seed, site)
+        recipe = self.effective()
+        if self.parent() is not None or (self.refine and self.refine.start):
+            # A taught network is a fresh one: it shares neither first weights nor order with its teacher.
+            seed = derive(seed, "round", self.refine.rounds if self.refine else 0)
+            torch.manual_seed(derive(seed, "init"))
+        return ClassifyTask(recipe, recipe.training_data(site.cache), seed, site)
+
+    def effective(self) -> Self:
+        """Return the recipe with the settings of its own round in place."""
+        return effective_round(self)
+
+    def parent(self) -> Classify | None:
+        """Return the recipe of the round before this one."""
+        return teacher_recipe(self)
+
+    def training_data(self, cache: Path) -> ImageData:
+        """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
+        data = self.data.build(cache)
+        return self.labelled.restrict(data) if self.labelled else data
 
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""
@@ -56,12 +86,17 @@ class Classify(Recipe):
 
     def metric(self) -> Metric:
         """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
-        return Metric("top1", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
+        split = "minival" if self.effective().data.minival else "val"
+        return Metric("top1", split=split, protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return the fingerprint of the files joined with that of the splits."""
-        data = self.data.build(cache)
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}"
+        """Return the fingerprint of the files joined with that of the splits, and of a given teacher's weights."""
+        data = self.effective().training_data(cache)
+        name = f"{data.fingerprint[:24]}-{data.splits_hash[:8]}"
+        if self.refine is None or self.refine.start is None:
+            return name
+        path = find_checkpoint(Path(self.refine.start), self.refine.checkpoint)
+        return f"{name}-{weights_digest(teacher_weights(load_checkpoint(path)))[:8]}"
 
 
 class ClassifyTask(Task):
@@ -81,9 +116,9 @@ class ClassifyTask(Task):
         self.recipe, self.data, self.site = recipe, data, site
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
-        self.model = recipe.model.build(len(data.classes), data.channels)
-        if isinstance(self.model, StartsFromImages) and self.model.images_wanted:
-            self.model.start_from(self._first_images(self.model.images_wanted))
+        self.model = self._network()
+        if recipe.refine is not None and recipe.refine.has_peer:
+            self.model, self.outputs = PeerPair(self.model, self._network()), ("logits", "peer_logits")
         self.criterion = recipe.loss.build()
         self.loader: TrainLoader = data.train_loader(
             seed,
@@ -94,9 +129,29 @@ class ClassifyTask(Task):
             channels_last=site.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
+        self.teaching = self._teaching(recipe.refine)
+
+    def _network(self) -> nn.Module:
+        model = self.recipe.model.build(len(self.data.classes), self.data.channels)
+        if isinstance(model, StartsFromImages) and model.images_wanted:
+            model.start_from(self._first_images(model.images_wanted))
+        return model
+
+    def _teaching(self, refine: Refinement | None) -> Teaching | None:
+        if refine is None:
+            return None
+        if refine.online:
+            return online_teaching(refine, self.model, self.steps_per_epoch, self.site, self._hard_loss, self._target)
+        kept, self.teaching = self.contract_of_data(), None
+        return frozen_teaching(self.recipe, refine, self.data, kept, self.site, self._hard_loss, self._target)
 
     def contract(self) -> dict[str, Any]:
-        """Return classes, image size, normalisation and decoder: what predictions of this model mean."""
+        """Return what predictions of this model mean, and who taught it."""
+        taught = {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
+        return self.contract_of_data() | taught
+
+    def contract_of_data(self) -> dict[str, Any]:
+        """Return classes, image size, normalisation, decoder, protocols and splits."""
         return {
             "task": "classify",
             "classes": list(self.data.classes),
@@ -109,9 +164,10 @@ class ClassifyTask(Task):
             "splits": self.data.splits_hash,
         }
 
-    def split_indices(self) -> dict[str, list[int]]:
-        """Return the row numbers of each split in its source."""
-        return self.data.split_indices()
+    def split_record(self) -> dict[str, Any]:
+        """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
+        divided = "minival" in self.splits or self.recipe.labelled is not None
+        return split_record(self.data) if divided else {}
 
     def example(self) -> Tensor:
         """Return a grey image [1, C, H, W]."""
@@ -123,6 +179,12 @@ class ClassifyTask(Task):
         Raises:
             DataError: names what was found.
         """
+        if self.recipe.refine is not None and self.teaching is None:
+            raise SettingsError(
+                "A taught round must be trained after its teacher",
+                found=f"round {self.recipe.refine.rounds} without the run of round {self.recipe.refine.rounds - 1}",
+                do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
+            )
         classes = len(self.data.classes)
         low, high = int(batch.labels.min()), int(batch.labels.max())
         if low < 0 or high >= classes:
@@ -144,18 +206,51 @@ class ClassifyTask(Task):
         return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return the cross-entropy of a batch, against mixed labels where images are mixed."""
-        logits = model(batch.images)["logits"]
-        if batch.mixing is None:
-            return {"cross_entropy": self.criterion(logits, batch.labels)}
+        """Return the cross-entropy of a batch, against mixed labels where images are mixed; or what a teacher asks."""
+        outputs = model(batch.images)
+        if self.teaching is not None:
+            return self.teaching.loss(outputs, batch)
+        return {"cross_entropy": self._hard_loss(outputs["logits"], batch)}
+
+    def _hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
         mixing = batch.mixing
-        return {
-            "cross_entropy": self.criterion(logits, batch.labels, mixing.partner_labels, mixing.weight, mixing.form)
-        }
+        if mixing is None:
+            return cast(Tensor, self.criterion(logits, batch.labels))
+        found = self.criterion(logits, batch.labels, mixing.partner_labels, mixing.weight, mixing.form)
+        return cast(Tensor, found)
+
+    def _target(self, batch: ImageBatch) -> Tensor:
+        classes, smoothing = len(self.data.classes), self.recipe.loss.smoothing
+        plain = F.one_hot(batch.labels, classes).float()
+        target = plain if batch.mixing is None else batch.mixing.targets(batch.labels, classes)
+        return target * (1 - smoothing) + smoothing / classes
+
+    def after_step(self, step: int) -> None:
+        """Let an online teacher learn from the student."""
+        if self.teaching is not None:
+            self.teaching.teacher.after_step(step)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what an online teacher has learned."""
+        return self.teaching.teacher.state() if self.teaching else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back to the teacher."""
+        if self.teaching is not None:
+            self.teaching.teacher.load_state(state)
+        else:
+            super().load_state(state)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
-        """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once."""
-        return self.score(model, split, protocol).scores()
+        """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once.
+
+        A taught round has its teacher's scores on the same images too: `teacher_top1` and the like.
+        """
+        scores = self.score(model, split, protocol).scores()
+        if self.teaching is None:
+            return scores
+        beside = self.teaching.scores(split, protocol, lambda *asked: self.score(*asked).scores())
+        return scores | beside
 
     def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
         """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""
