@@ -10,6 +10,7 @@ from torch import nn
 
 from ablata.base.errors import CheckpointError
 from ablata.engine.ema import Ema
+from ablata.engine.optimisers import Lookahead, Sgd
 
 
 def network() -> nn.Module:
@@ -65,6 +66,48 @@ def test_a_decay_of_zero_is_the_model() -> None:
     average.update(net, 0)
     assert all(torch.equal(average.shadow[name], value) for name, value in net.named_parameters())
     assert average.distance(net) == 0
+
+
+def test_a_decay_of_the_average_shrinks_weights_and_leaves_buffers() -> None:
+    net = network()
+    average = Ema(decay=0.9, warmup="none", weight_decay=0.05, copy_steps=1).build(net)
+    expected = {name: value.clone() for name, value in average.shadow.items()}
+    trainable = {name for name, _ in net.named_parameters()}
+    for step, rate in enumerate((0.3, 0.2, 0.1)):
+        move(net, step)
+        average.update(net, step, rate)
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                kept = 0.0 if step == 0 else 0.9
+                shrunk = 1 - rate * 0.05 if step > 0 and name in trainable else 1.0
+                expected[name] = shrunk * (kept * expected[name] + (1 - kept) * value.detach())
+    for name, value in average.shadow.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_a_decay_of_the_average_needs_the_learning_rate() -> None:
+    net = network()
+    with pytest.raises(ValueError, match="learning_rate"):
+        Ema(weight_decay=0.1).build(net).update(net, 0)
+
+
+def test_going_on_from_the_average_after_each_step_is_lookahead_with_one_step() -> None:
+    nets = [network(), network()]
+    optimiser = Sgd(lr=0.1, momentum=0.9, weight_decay=5e-4, lookahead=Lookahead(steps=1, alpha=0.1)).build(nets[0], 4)
+    plain = Sgd(lr=0.1, momentum=0.9, weight_decay=5e-4).build(nets[1], 4)
+    average = Ema(decay=0.9, warmup="none").build(nets[1])
+    for step in range(4):
+        x = torch.randn(4, 2, 5, 5, generator=torch.Generator().manual_seed(step))
+        for net, stepping in zip(nets, (optimiser, plain), strict=True):
+            stepping.zero_grad()
+            net.train()(x).square().mean().backward()
+            stepping.step()
+        average.update(nets[1], step)
+        with torch.no_grad():
+            for name, parameter in nets[1].named_parameters():
+                parameter.copy_(average.shadow[name])
+    for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_averaging_every_three_steps_skips_the_others() -> None:

@@ -24,10 +24,11 @@ _SETTLED = 100
 
 
 class Ema(Settings):
-    """Moving average of the weights: shadow = d shadow + (1 - d) weights.
+    """Moving average of the weights: shadow = d shadow + (1 - d) weights, then shadow -= lr weight_decay shadow.
 
     With t the number of averagings before this one, the decay d is
     none: `decay`; power: min(decay, 1 - (1 + t / gamma)^-power), timm's; ramp: min(decay, (t + 1) / (t + 10)).
+    A training that goes on from its average after each step is Lookahead with one step and alpha = 1 - d.
     """
 
     kind: Literal["ema"] = "ema"
@@ -45,6 +46,9 @@ class Ema(Settings):
     """First steps of the training in which the shadow only follows the weights."""
     buffers: Literal["average", "copy"] = "average"
     """What happens to floating buffers such as the running statistics of batch normalisation."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Each averaging shrinks all averaged weights by the learning rate times this, beside or in place of the decay that
+    the optimiser applies to the weights themselves."""
 
     def build(self, model: nn.Module) -> ModelEma:
         """Start an average at the present weights of the bare `model`, on its device."""
@@ -80,18 +84,34 @@ class ModelEma:
         if short:
             raise ValueError(f"`model` must have weights of 32 bits or more, got {live[short[0]].dtype} in {short[0]}")
         self.shadow = {name: tensor.detach().clone() for name, tensor in live.items()}
-        self._averaged = [name for name in live if settings.buffers == "average" or name in _parameter_names(model)]
+        trainable = _parameter_names(model)
+        self._parameters = [name for name in live if name in trainable]
+        self._averaged = [name for name in live if settings.buffers == "average" or name in self._parameters]
         self._copied = [name for name in live if name not in set(self._averaged)]
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after optimiser step number `step` (0, 1, ...); between two averagings, do nothing."""
+    def update(self, model: nn.Module, step: int, learning_rate: float | None = None) -> None:
+        """Take in the weights after an optimiser step; between two averagings, do nothing.
+
+        Args:
+            model: the model that stepped.
+            step: number of the step (0, 1, ...).
+            learning_rate: the step's; needed where the average has a weight decay.
+
+        Raises:
+            ValueError: there is a weight decay and no learning rate.
+        """
+        if self.settings.weight_decay and learning_rate is None:
+            raise ValueError("`learning_rate` must be given to an average with weight decay")
         since = step - self.settings.copy_steps
         if since >= 0 and (since + 1) % self.settings.every:
             return
         live = _floating(model)
         weight = 1 - self.settings.decay_at(step)
         torch._foreach_lerp_(*self._pairs(self._averaged, live), weight)
+        if self.settings.weight_decay and learning_rate and since >= 0:
+            decaying = [self.shadow[name] for name in self._parameters]
+            torch._foreach_mul_(decaying, 1 - learning_rate * self.settings.weight_decay)
         if self._copied:
             torch._foreach_copy_(*self._pairs(self._copied, live))
 
@@ -117,8 +137,7 @@ class ModelEma:
 
         A healthy average comes back to a few hundredths after its warm-up; one near 1 has not followed the model.
         """
-        names = [name for name in self.shadow if name in _parameter_names(model)]
-        shadow, live = self._pairs(names, _floating(model))
+        shadow, live = self._pairs(self._parameters, _floating(model))
         apart = torch.stack(torch._foreach_norm(torch._foreach_sub(shadow, live)))
         size = torch.stack(torch._foreach_norm(live))
         relative: Tensor = torch.linalg.vector_norm(apart) / torch.linalg.vector_norm(size)

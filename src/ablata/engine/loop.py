@@ -49,7 +49,7 @@ def train_steps(session: Session) -> None:
         s.scaler.update()
         s.optimiser.zero_grad(set_to_none=True)
         if s.average is not None:
-            s.average.update(s.model, s.step)
+            s.average.update(s.model, s.step, s.learning_rate)
         s.task.after_step(s.step)
         s.step += 1
         s.clock.stepped()
