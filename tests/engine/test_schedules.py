@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch.optim import SGD, Optimizer, lr_scheduler
 
 from ablata.base.errors import SettingsError
+from ablata.base.settings import settings_hash
 from ablata.engine.schedules import (
     AnySchedule,
     Constant,
@@ -122,6 +123,70 @@ def test_sgdr_restarts_at_a_decayed_peak_and_names_the_ends_of_its_cycles() -> N
 def test_a_constant_warm_up_stays_at_its_start() -> None:
     schedule = Constant(warmup=Warmup(form="constant", length=1, start=0.2)).build(1.0, 100, EPOCH)
     assert [schedule(step) for step in (0, 9, 10)] == [0.2, 0.2, 1.0]
+
+
+@pytest.mark.parametrize("form", ["linear", "exponential", "multiplicative"])
+@pytest.mark.parametrize("epochs", [1, 2, 5, 10, 20])
+def test_a_warm_up_from_a_given_rate_has_the_values_of_its_formula(form: str, epochs: int) -> None:
+    start, base, length = 1e-5, 0.2, epochs * EPOCH
+    warmup = Warmup(form=form, length=epochs, start=start, start_as="lr")  # type: ignore[arg-type]
+    schedule = Constant(warmup=warmup).build(base, 1000, EPOCH)
+    if form == "linear":
+        expected = [start + (base - start) * step / length for step in range(length)]
+    else:
+        factor = (base / start) ** (1 / length)
+        expected = [start * factor**step for step in range(length)]
+    assert [schedule(step) for step in range(length)] == pytest.approx(expected)
+    assert schedule(length) == base
+
+
+def test_multiplicative_and_exponential_are_one_warm_up() -> None:
+    assert Warmup(form="multiplicative") == Warmup(form="exponential")
+    assert settings_hash(Warmup(form="multiplicative")) == settings_hash(Warmup(form="exponential"))
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-6, 1e-5, 1e-4, 5e-4])
+def test_a_cosine_ends_at_its_floor(floor: float) -> None:
+    schedule = Cosine(floor=floor).build(0.2, 100, EPOCH)
+    assert (schedule(0), schedule(100)) == (0.2, pytest.approx(floor, abs=1e-15))
+    assert schedule(50) == pytest.approx((0.2 + floor) / 2)
+
+
+def cycles(first: float, multiplier: float, decay: float, floor: float, base: float, steps: int) -> list[float]:
+    """Return SGDR's rates as the paper has them: eta_min + (eta_max - eta_min) (1 + cos(pi t / T)) / 2, T growing."""
+    rates: list[float] = []
+    start, length, peak = 0.0, first, base
+    for step in range(steps):
+        if step >= round(start + length):
+            start, length, peak = start + length, length * multiplier, peak * decay
+        rates.append(floor + (peak - floor) * (1 + math.cos(math.pi * (step - start) / length)) / 2)
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("first", "multiplier", "decay", "epochs"),
+    [
+        (10, 2, 1, 200),
+        (10, 2, 1, 160),
+        (150, 1, 1, 160),
+        (38, 1, 1, 200),
+        (310, 1, 1, 320),
+        (40, 1.5, 1, 200),
+        (40, 1.5, 0.7, 200),
+        (40, 1.5, 0.5, 200),
+    ],
+)
+@pytest.mark.parametrize("per", ["epoch", "step"])
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+def test_the_noted_forms_of_sgdr_have_the_values_of_the_formula(
+    first: float, multiplier: float, decay: float, epochs: int, per: str, unit: str
+) -> None:
+    settings = Sgdr(first=first, unit=unit, multiplier=multiplier, peak_decay=decay, floor=1e-4, per=per)  # type: ignore[arg-type]
+    schedule = settings.build(0.2, epochs * EPOCH, EPOCH)
+    length = first * EPOCH if unit == "epoch" else first
+    by_step = cycles(length, multiplier, decay, 1e-4, 0.2, epochs * EPOCH)
+    expected = [by_step[step - step % EPOCH if per == "epoch" else step] for step in range(epochs * EPOCH)]
+    assert [schedule(step) for step in range(epochs * EPOCH)] == pytest.approx(expected)
 
 
 KINDS = st.sampled_from([Constant(), Step(), Exponential(), Poly(), Cosine(), Cosine(floor=0.01), Sgdr(first=3)])

@@ -30,8 +30,9 @@ Schedule = Callable[[int], float]
 class Warmup(Settings):
     """The first steps of a training at a lower rate."""
 
-    form: Literal["constant", "linear", "exponential"] = "linear"
-    """constant: stay at the start; linear: equal differences; exponential: equal ratios, start^(1 - step / length)."""
+    form: Literal["constant", "linear", "exponential", "multiplicative"] = "linear"
+    """constant: stay at the start; linear: equal differences; exponential: equal ratios, start^(1 - step / length);
+    multiplicative is another word for it, each step's rate being the last one's times (1 / start)^(1 / length)."""
     length: float = Field(default=5.0, gt=0)
     """How long it takes."""
     unit: Literal["epoch", "step"] = "epoch"
@@ -43,6 +44,11 @@ class Warmup(Settings):
     counted: Literal["in", "on_top", "over"] = "in"
     """in: the main part gets what is left of the training; on_top: the training grows by the warm-up; over: the main
     part runs from the first step and the warm-up scales its beginning."""
+
+    @field_validator("form")
+    @classmethod
+    def _one_word(cls, form: str) -> str:
+        return "exponential" if form == "multiplicative" else form
 
     def steps(self, steps_per_epoch: int) -> int:
         """Return the length in steps."""
