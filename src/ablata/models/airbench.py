@@ -21,6 +21,7 @@ width of the picture, h = H - k + 1, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 from ablata.base.settings import Settings
 from ablata.nn.first_images import StartsFromImages
 
-_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -156,7 +157,7 @@ def whitening_filters(images: Tensor, kernel: int, eps: float) -> Tensor:
     patches = F.unfold(images, kernel).transpose(1, 2).reshape(-1, channels * kernel**2)
     moment = (patches.T @ patches).double() / len(patches)
     power, directions = torch.linalg.eigh(moment)
-    filters = (directions / (power + eps).sqrt()).T.flip(0)
+    filters: Tensor = (directions / (power + eps).sqrt()).T.flip(0)
     # An eigenvector is known up to its sign, and both signs are used: a fixed one makes machines agree.
     largest = filters.abs().argmax(1, keepdim=True)
     filters = filters * filters.gather(1, largest).sign()
