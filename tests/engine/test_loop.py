@@ -49,6 +49,16 @@ def test_an_update_is_as_long_as_the_clipped_gradient(digits: Callable, training
     assert moved == pytest.approx(0.05 * min(norm, clip), rel=1e-4)
 
 
+@pytest.mark.parametrize(("rule", "share"), [("null", 0.1), ("0.01", 0.01), ("inverse_square", 1 / 256)])
+def test_running_statistics_take_the_momentum_of_the_settings(
+    digits: Callable, training: Callable, rule: str, share: float
+) -> None:
+    one = ("train.epochs=null", "train.steps=1")
+    whole = training(digits(*one, "train.norm_momentum=1.0"), "whole").last().groups["model"]
+    part = training(digits(*one, f"train.norm_momentum={rule}"), "part").last().groups["model"]
+    torch.testing.assert_close(part["stem.norm.running_mean"], share * whole["stem.norm.running_mean"])
+
+
 def test_a_warm_up_on_top_lengthens_the_training(digits: Callable, training: Callable) -> None:
     warm = ("schedule.warmup.length=1", "schedule.warmup.counted=on_top", "schedule.warmup.start=0.2")
     done = training(digits(*warm))

@@ -18,6 +18,7 @@ from ablata.engine.ema import Ema
 from ablata.engine.optimisers import AnyOptimiser, Sgd
 from ablata.engine.schedules import AnySchedule, Cosine
 from ablata.engine.task import Metric, Site, Task
+from ablata.nn.norm_momentum import NormMomentum
 
 
 class Train(Settings):
@@ -35,6 +36,9 @@ class Train(Settings):
     """Parts that the batch is computed in, one after the other, to save memory."""
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest total gradient norm; null does not clip."""
+    norm_momentum: NormMomentum | None = None
+    """Share of a batch in the running statistics of every batch normalisation; cumulative: the mean over all batches so
+    far (torch's None); inverse_square: 1 / batch^2; null: as the model has it, mostly torch's 0.1."""
     evaluate_every: Annotated[float, Field(ge=0)] = 1.0
     """Epochs between two evaluations; 0 evaluates after the last step only."""
     evaluate_batch: Annotated[int, Field(ge=1), INCIDENTAL] = 512

@@ -33,6 +33,7 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import Site
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
+from ablata.nn.norm_momentum import set_norm_momentum
 from ablata.nn.sync_batch_norm import convert_sync_batchnorm
 
 T = TypeVar("T")
@@ -83,6 +84,8 @@ class Session:
         self.saved_at = time.monotonic()
 
     def _placed(self, model: nn.Module) -> nn.Module:
+        if self.recipe.train.norm_momentum is not None:
+            set_norm_momentum(model, self.recipe.train.norm_momentum, self.recipe.train.batch)
         if not self.distribution.alone and self.recipe.compute.sync_batch_norm:
             model = convert_sync_batchnorm(model)
         layout = torch.channels_last if self.recipe.compute.channels_last else torch.contiguous_format
