@@ -8,7 +8,11 @@ from pydantic import Field
 
 from ablata.data.digits import Digits
 from ablata.data.image_folder import ImageFolder
+from ablata.data.market import Market
 from ablata.data.parquet import Cifar10, Parquet
+from ablata.data.persons import Persons
 from ablata.data.scenes import Scenes
 
 AnyImageData = Annotated[Digits | Cifar10 | Parquet | ImageFolder | Scenes, Field(discriminator="kind")]
+AnyIdentityData = Annotated[Persons | Market, Field(discriminator="kind")]
+"""Sets of persons seen by several cameras."""

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from ablata.engine.recipe import Recipe
 from ablata.tasks.classify import Classify
+from ablata.tasks.reidentify import Reidentify
 
-RECIPES: tuple[type[Recipe], ...] = (Classify,)
+RECIPES: tuple[type[Recipe], ...] = (Classify, Reidentify)

@@ -1,4 +1,4 @@
-"""A picture of what a classification recipe trains on: images as they are beside what the network sees."""
+"""A picture of what a recipe trains on: images as they are beside what the network sees."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ablata.base.errors import SettingsError
 from ablata.data.preview import contact_sheet
 from ablata.engine.recipe import Recipe
 from ablata.tasks.classify import Classify
+from ablata.tasks.reidentify import Reidentify
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,21 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
     """Draw the images of one training step, each as it is and as the network of that seed sees it.
 
     Args:
-        recipe: a classification recipe.
+        recipe: a classification or re-identification recipe.
         seed: the run's seed.
         step: the training step, from 0.
         count: how many images of the batch, at most.
         cache: where prepared data is kept.
 
     Raises:
-        SettingsError: the recipe is no classification, or the batch is larger than the training set.
+        SettingsError: the recipe is of another task, or the batch is larger than the training set.
         DataError: the data is missing or damaged.
     """
-    if not isinstance(recipe, Classify):
-        raise SettingsError("A preview needs a classification recipe", found=f"{recipe.name} is a {recipe.task} recipe")
+    if not isinstance(recipe, Classify | Reidentify):
+        raise SettingsError(
+            "A preview needs a classification or re-identification recipe",
+            found=f"{recipe.name} is a {recipe.task} recipe",
+        )
     data = recipe.data.build(cache)
     loader = data.train_loader(seed, min(recipe.train.batch, data.sizes["train"]))
     raw = next(loader.batches(step, step + 1))

@@ -1,0 +1,63 @@
+"""Batch-hard triplet loss: draw each picture's farthest picture of its class nearer than the nearest of another."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+
+
+class Triplet(Settings):
+    """Batch-hard triplet loss (Hermans et al. 2017, arXiv 1703.07737, equation 5; soft margin: section 2).
+
+    It needs several pictures of each class in a batch: data.sampling=balanced.
+    """
+
+    kind: Literal["triplet"] = "triplet"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """How much nearer, in the features' own scale; null is the soft margin ln(1 + exp(.)), which never lets go."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the loss."""
+
+    def build(self) -> TripletLoss:
+        """Make the loss, without its weight."""
+        return TripletLoss(self.margin)
+
+
+class TripletLoss(nn.Module):
+    """Mean over anchors of [d(a, p) - d(a, n) + margin]+, or ln(1 + exp(d(a, p) - d(a, n))); d is Euclidean.
+
+    p is the anchor's farthest picture of the same class, n the nearest of another, both within the batch that one
+    process computes at once.
+
+    Args:
+        margin: in the features' scale, or None for the soft margin.
+    """
+
+    def __init__(self, margin: float | None = None) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Return a scalar, in float32 at least; 0 where no anchor has both a positive and a negative.
+
+        Args:
+            features: [B, D] float.
+            labels: [B] int64.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float() if features.element_size() < 4 else features
+            distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+            same = labels[:, None] == labels
+            others = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+            farthest = distances.masked_fill(~others, -torch.inf).max(dim=1).values
+            nearest = distances.masked_fill(same, torch.inf).min(dim=1).values
+            complete = others.any(1) & ~same.all(1)
+            gap = torch.where(complete, farthest, 0.0) - torch.where(complete, nearest, 0.0)
+            losses = F.softplus(gap) if self.margin is None else F.relu(gap + self.margin)
+            return torch.where(complete, losses, 0.0).sum() / complete.sum().clamp(min=1)

@@ -1,0 +1,36 @@
+"""Pictures of persons as a network sees them: a vector each, with who is on it and which camera took it.
+
+Letters: N pictures, D dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+JUNK = -1
+"""Identity of a picture that shows no whole person: it counts neither as right nor as wrong."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embedded pictures.
+
+    Attributes:
+        features: float [N, D].
+        identities: int64 [N], `JUNK` or at least 0.
+        cameras: int64 [N].
+    """
+
+    features: Tensor
+    identities: Tensor
+    cameras: Tensor
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.identities)
+
+    def at(self, rows: Tensor | slice) -> Embeddings:
+        """Return some of the pictures, chosen by a mask, row numbers or a slice."""
+        return Embeddings(self.features[rows], self.identities[rows], self.cameras[rows])
