@@ -66,6 +66,12 @@ def test_rates_are_those_of_torchs_scheduler(settings: AnySchedule, make) -> Non
     assert [schedule(step) for step in range(100)] == pytest.approx(torch_rates(make, 100), rel=1e-9, abs=1e-12)
 
 
+def test_a_straight_line_ends_at_its_floor() -> None:
+    schedule = Poly(power=1.0, floor=0.07, warmup=Warmup(length=20, unit="step", start=0.2)).build(1.0, 100, EPOCH)
+    marks = {0: 0.2, 10: 0.6, 20: 1.0, 60: 0.535, 100: 0.07}
+    assert {step: schedule(step) for step in marks} == pytest.approx(marks)
+
+
 def test_bisenets_schedule_has_its_published_values() -> None:
     warmup = Warmup(form="exponential", length=1000, unit="step", start=0.1)
     schedule = Poly(power=0.9, warmup=warmup).build(1.0, 80000, 100)
@@ -87,10 +93,10 @@ def test_a_cosine_counts_from_the_end_of_a_warm_up_in_the_total() -> None:
 
 def test_a_warm_up_on_top_makes_the_training_longer_and_leaves_the_main_part_whole() -> None:
     settings = Cosine(warmup=Warmup(length=2, counted="on_top"))
-    assert settings.extra_steps(EPOCH) == 20
+    assert settings.extra_steps(EPOCH, 100) == 20
     schedule, alone = settings.build(1.0, 100, EPOCH), Cosine().build(1.0, 100, EPOCH)
     assert [schedule(20 + step) for step in range(100)] == [alone(step) for step in range(100)]
-    assert Cosine(warmup=Warmup(length=2)).extra_steps(EPOCH) == 0
+    assert Cosine(warmup=Warmup(length=2)).extra_steps(EPOCH, 100) == 0
 
 
 def test_a_warm_up_over_the_main_part_scales_its_beginning() -> None:
@@ -222,3 +228,10 @@ def test_a_schedule_that_cannot_be_is_refused(settings: AnySchedule, words: str)
 def test_milestones_must_rise() -> None:
     with pytest.raises(ValidationError, match="rise"):
         Step(milestones=(0.7, 0.3))
+
+
+def test_a_warm_up_can_be_a_share_of_the_training() -> None:
+    for total in (40, 400):
+        share = Cosine(warmup=Warmup(length=0.05, unit="share")).build(0.2, total, EPOCH)
+        steps = Cosine(warmup=Warmup(length=0.05 * total, unit="step")).build(0.2, total, EPOCH)
+        assert [share(step) for step in range(total)] == [steps(step) for step in range(total)]

@@ -35,8 +35,8 @@ class Warmup(Settings):
     multiplicative is another word for it, each step's rate being the last one's times (1 / start)^(1 / length)."""
     length: float = Field(default=5.0, gt=0)
     """How long it takes."""
-    unit: Literal["epoch", "step"] = "epoch"
-    """What `length` counts."""
+    unit: Literal["epoch", "step", "share"] = "epoch"
+    """What `length` counts; share: of the whole training as written, so that a shorter one has a shorter warm-up."""
     start: float = Field(default=0.1, ge=0)
     """Where it starts."""
     start_as: Literal["factor", "lr"] = "factor"
@@ -50,9 +50,9 @@ class Warmup(Settings):
     def _one_word(cls, form: str) -> str:
         return "exponential" if form == "multiplicative" else form
 
-    def steps(self, steps_per_epoch: int) -> int:
-        """Return the length in steps."""
-        return round(self.length * (steps_per_epoch if self.unit == "epoch" else 1))
+    def steps(self, steps_per_epoch: int, total_steps: int) -> int:
+        """Return the length in steps, of a training of `total_steps` as the recipe writes them."""
+        return round(self.length * {"epoch": steps_per_epoch, "step": 1, "share": total_steps}[self.unit])
 
     def factor(self, step: int, length: int, base_lr: float) -> float:
         """Return the factor at `step` of `length`; 1 from the end of the warm-up on."""
@@ -78,10 +78,10 @@ class ScheduleSettings(Settings):
 
     _from_first_step: ClassVar[bool] = False
 
-    def extra_steps(self, steps_per_epoch: int) -> int:
+    def extra_steps(self, steps_per_epoch: int, total_steps: int) -> int:
         """Return by how many steps the training grows: the warm-up's length if it is counted on top, else 0."""
         on_top = self.warmup is not None and self.warmup.counted == "on_top"
-        return self.warmup.steps(steps_per_epoch) if self.warmup and on_top else 0
+        return self.warmup.steps(steps_per_epoch, total_steps) if self.warmup and on_top else 0
 
     def build(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
         """Make the schedule of one training.
@@ -97,7 +97,7 @@ class ScheduleSettings(Settings):
         Raises:
             SettingsError: the warm-up is as long as the training, or a floor lies above the base rate.
         """
-        warmup, length = self.warmup, self.warmup.steps(steps_per_epoch) if self.warmup else 0
+        warmup, length = self.warmup, self.warmup.steps(steps_per_epoch, total_steps) if self.warmup else 0
         self._check(base_lr, total_steps, steps_per_epoch)
         counted = warmup.counted if warmup else "in"
         offset = length if counted == "on_top" or (counted == "in" and not self._from_first_step) else 0
@@ -113,8 +113,8 @@ class ScheduleSettings(Settings):
         return schedule
 
     def _check(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> None:
-        length = self.warmup.steps(steps_per_epoch) if self.warmup else 0
-        if length >= total_steps and self.extra_steps(steps_per_epoch) == 0 and length > 0:
+        length = self.warmup.steps(steps_per_epoch, total_steps) if self.warmup else 0
+        if length >= total_steps and self.extra_steps(steps_per_epoch, total_steps) == 0 and length > 0:
             raise SettingsError(
                 "The warm-up must be shorter than the training",
                 found=f"{length} steps of warm-up, {total_steps} steps in all",

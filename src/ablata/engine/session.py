@@ -62,7 +62,7 @@ class Session:
         self.task = recipe.build(seed, site)
         self.model = self._placed(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
-        self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch)
+        self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch, planned)
         if recipe.train.stop_epochs is not None:
             self.total = min(self.total, max(1, round(recipe.train.stop_epochs * self.task.steps_per_epoch)))
         self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
