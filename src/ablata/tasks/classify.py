@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import torch
-import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
@@ -29,6 +28,7 @@ from ablata.structures.batch import ImageBatch
 from ablata.tasks.classifiers import AnyClassifier
 from ablata.tasks.protocols import Protocol, predict
 from ablata.tasks.refinement import Refinement, effective_round, teacher_recipe
+from ablata.tasks.rotation import Rotation
 from ablata.tasks.teacher_files import find_checkpoint, teacher_weights, weights_digest
 from ablata.tasks.teachers import PeerPair
 from ablata.tasks.teaching import Teaching, frozen_teaching, online_teaching
@@ -45,6 +45,8 @@ class Classify(Recipe):
     """Use only these labels: train on this part of the training set; null: on all of it."""
     refine: Refinement | None = None
     """Train on a teacher's predictions, the last of a chain of rounds; null: on the labels."""
+    rotation: Rotation | None = None
+    """Let a second head tell turned copies of the pictures apart; null: none."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
     """Ways to score: plain, mirror, mirror_translate. The first decides which checkpoint is best, and is compared."""
 
@@ -54,6 +56,12 @@ class Classify(Recipe):
         if len(set(protocols)) != len(protocols):
             raise ValueError("must name each protocol once")
         return protocols
+
+    @model_validator(mode="after")
+    def _one_second_head(self) -> Self:
+        if self.rotation is not None and self.refine is not None and self.refine.has_peer:
+            raise ValueError("rotation does not go with a peer as teacher: set rotation=null or another refine.teacher")
+        return self
 
     def build(self, seed: int, site: Site) -> ClassifyTask:
         """Build data, network and loss; see `Recipe.build`."""
@@ -81,8 +89,9 @@ class Classify(Recipe):
         """Count the network, built without weights for the nominal shape of the data."""
         shape = self.data.nominal_shape()
         with torch.device("meta"):
-            model = self.model.build(shape.classes, shape.channels)
-            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+            model: nn.Module = self.model.build(shape.classes, shape.channels)
+            picture = torch.empty(1, shape.channels, shape.height, shape.width)
+            return count(self.rotation.attach(model, picture) if self.rotation else model, picture)
 
     def metric(self) -> Metric:
         """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
@@ -119,6 +128,8 @@ class ClassifyTask(Task):
         self.model = self._network()
         if recipe.refine is not None and recipe.refine.has_peer:
             self.model, self.outputs = PeerPair(self.model, self._network()), ("logits", "peer_logits")
+        if recipe.rotation is not None:
+            self.model, self.outputs = recipe.rotation.attach(self.model, self.example()), ("logits", "rotation")
         self.criterion = recipe.loss.build()
         self.loader: TrainLoader = data.train_loader(
             seed,
@@ -206,11 +217,18 @@ class ClassifyTask(Task):
         return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return the cross-entropy of a batch, against mixed labels where images are mixed; or what a teacher asks."""
-        outputs = model(batch.images)
+        """Return the cross-entropy of a batch, against mixed labels where images are mixed; or what a teacher asks.
+
+        With a head for rotation its loss is beside it, as `rotation`.
+        """
+        beside: dict[str, Tensor] = {}
+        if self.recipe.rotation is None:
+            outputs = model(batch.images)
+        else:
+            outputs, beside["rotation"] = self.recipe.rotation.forward(model, batch.images)
         if self.teaching is not None:
-            return self.teaching.loss(outputs, batch)
-        return {"cross_entropy": self._hard_loss(outputs["logits"], batch)}
+            return self.teaching.loss(outputs, batch) | beside
+        return {"cross_entropy": self._hard_loss(outputs["logits"], batch)} | beside
 
     def _hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
         mixing = batch.mixing
@@ -220,10 +238,10 @@ class ClassifyTask(Task):
         return cast(Tensor, found)
 
     def _target(self, batch: ImageBatch) -> Tensor:
-        classes, smoothing = len(self.data.classes), self.recipe.loss.smoothing
-        plain = F.one_hot(batch.labels, classes).float()
-        target = plain if batch.mixing is None else batch.mixing.targets(batch.labels, classes)
-        return target * (1 - smoothing) + smoothing / classes
+        mixing, classes = batch.mixing, len(self.data.classes)
+        if mixing is None:
+            return self.criterion.target(batch.labels, classes)
+        return self.criterion.target(batch.labels, classes, mixing.partner_labels, mixing.weight)
 
     def after_step(self, step: int) -> None:
         """Let an online teacher learn from the student."""

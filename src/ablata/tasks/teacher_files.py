@@ -44,10 +44,13 @@ def find_checkpoint(place: Path, which: str) -> Path:
 
 
 def teacher_weights(saved: Checkpoint) -> dict[str, Tensor]:
-    """Return the weights that a run delivers: averaged ones where it averages, the student's of a pair of peers."""
+    """Return the weights of the classifier that a run delivers: averaged ones where it averages, the student's of a
+    pair of peers, none of a second head."""
     weights = saved.groups["model"] | (saved.groups.get("ema") or {})
-    student = {name.removeprefix("student."): value for name, value in weights.items() if name.startswith("student.")}
-    return student if len(student) and all(name.startswith(("student.", "peer.")) for name in weights) else weights
+    for inner, beside in (("student.", "peer."), ("network.", "rotation_head.")):
+        if all(name.startswith((inner, beside)) for name in weights):
+            weights = {name.removeprefix(inner): value for name, value in weights.items() if name.startswith(inner)}
+    return weights
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
