@@ -167,6 +167,34 @@ def test_steps_and_seeds_have_numbers_of_their_own() -> None:
     assert torch.equal(results[0], results[3])
 
 
+def test_alternating_flips_show_the_other_side_in_the_next_epoch() -> None:
+    images = _images()
+    augmenter = _augmenter(Augment(flip=True, flip_mode="alternating"))
+    epochs = [augmenter(_batch(images), step, epoch).images for epoch, step in enumerate((3, 8, 1))]
+    assert torch.equal(epochs[0], epochs[2])
+    assert torch.equal(epochs[1], epochs[0].flip(-1))
+    mirrored = (epochs[0] != images).any(dim=(1, 2, 3))
+    assert 0 < mirrored.sum() < len(images)
+
+
+def test_alternating_flips_follow_the_sample_wherever_it_comes() -> None:
+    batch, order = _batch(_images()), torch.arange(16).flip(0)
+    shuffled = ImageBatch(batch.images[order], batch.labels[order], batch.index[order], batch.rows)
+    augmenter = _augmenter(Augment(flip=True, flip_mode="alternating"))
+    assert torch.equal(augmenter(shuffled, 1, 0).images, augmenter(batch, 0, 0).images[order])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
+def test_alternating_flips_are_fair_coins_of_their_seed(seed: int) -> None:
+    index = torch.arange(50_000)
+    flips = geometry.alternating_flips(seed, index, 0).double()
+    # Four standard deviations of a mean, and of a correlation of neighbours, of 50,000 coins.
+    assert flips.mean().item() == pytest.approx(0.5, abs=4 * 0.5 / 50_000**0.5)
+    assert torch.corrcoef(torch.stack([flips[1:], flips[:-1]]))[0, 1].abs() < 4 / 50_000**0.5
+    other = geometry.alternating_flips(seed ^ 0x5555, index, 0).double()
+    assert torch.corrcoef(torch.stack([flips, other]))[0, 1].abs() < 4 / 50_000**0.5
+
+
 def test_the_loaded_batch_is_not_changed() -> None:
     images = _images()
     batch = _batch(images.clone())

@@ -16,6 +16,7 @@ from ablata.base.errors import CheckpointError
 from ablata.engine.optimisers import (
     AdamW,
     Lookahead,
+    Muon,
     OptimiserSettings,
     RmsProp,
     RmsPropTf,
@@ -34,6 +35,8 @@ EVERY = [
     RmsProp(momentum=0.9, weight_decay=0.01),
     RmsPropTf(weight_decay=0.01),
     RmsPropTf(weight_decay=0.01, decay="decoupled"),
+    Muon(weight_decay=0.01),
+    Muon(weight_decay=0.01, decay="decoupled", keep_norm=False, nesterov=False),
 ]
 EVERY += [one.model_copy(update={"lookahead": Lookahead(steps=3)}) for one in EVERY]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ablata.base.errors import SettingsError
-from ablata.engine.parameter_groups import Multiplier, ParameterGroups
+from ablata.engine.parameter_groups import Multiplier, ParameterGroups, rate_factor
 
 
 def network() -> nn.Module:
@@ -54,6 +54,14 @@ def test_multipliers_scale_rate_and_decay() -> None:
     assert (groups["head.weight"]["lr_scale"], groups["head.weight"]["weight_decay"]) == (10, 0.05)
     assert (groups["head.bias"]["lr_scale"], groups["head.bias"]["weight_decay"]) == (10, 0)
     assert (groups["extra.weight"]["lr_scale"], groups["extra.weight"]["weight_decay"]) == (1, 0.1)
+
+
+def test_a_group_of_the_first_epochs_slows_down_to_a_stop_and_others_do_not() -> None:
+    rules = ParameterGroups(multipliers=(Multiplier(pattern="head.bias", epochs=2.0),))
+    groups = by_name(rules.build(network(), 0.1))
+    steps = (0, 5, 15, 20, 21, 400)
+    assert [rate_factor(groups["head.bias"], step, 10) for step in steps] == pytest.approx([1, 0.75, 0.25, 0, 0, 0])
+    assert {rate_factor(groups["head.weight"], step, 10) for step in steps} == {1.0}
 
 
 def test_a_shared_parameter_is_counted_once() -> None:

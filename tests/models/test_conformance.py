@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.settings import expand, restore
+from ablata.models.airbench import Airbench
 from ablata.models.cifar_resnet import CifarResNet
 from ablata.models.digits_net import DigitsNet
 from ablata.models.wide_resnet import WideResNet
@@ -33,6 +34,10 @@ CASES += [
     (CifarResNet(depth=8, width=4, activation="leaky", preactivation=True, final_norm=False), (3, 32, 32)),
     (WideResNet(depth=10, factor=1), (3, 32, 32)),
     (WideResNet(depth=16, factor=2, dropout=0.3, shortcut="pad", logits_dropout=0.1), (3, 32, 32)),
+]
+CASES += [
+    (Airbench(widths=(4, 6, 5), whitening=False, whitening_kernel=1, norm_weight=True, dirac=dirac), (3, 16, 16))
+    for dirac in (True, False)
 ]
 CASES += [
     (DigitsNet(width=8, depth=depth, norm=norm, activation=activation, dropout=dropout), (1, 8, 8))

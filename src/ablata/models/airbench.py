@@ -14,7 +14,7 @@ Shapes: B batch, C channels of the picture, k whitening kernel, F = 2 C k^2 filt
 width of the picture, h = H - k + 1, K classes.
 
     input       [B, C, H, H]          stage3      [B, W3, h // 8, h // 8]
-    whitened    [B, F, h, h]          features    [B, W3]    largest value over the picture
+    stem        [B, F, h, h]          features    [B, W3]    largest value over the picture
     stage1      [B, W1, h // 2, ...]  logits      [B, K]
     stage2      [B, W2, h // 4, ...]
 """
@@ -105,13 +105,13 @@ class AirbenchModel(StartsFromImages):
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Map pictures [B, C, H, H] to the named outputs."""
-        whitened = self.activation(self.whiten(pictures))
-        stage1 = self.stage1(whitened)
+        stem = self.activation(self.whiten(pictures))
+        stage1 = self.stage1(stem)
         stage2 = self.stage2(stage1)
         stage3 = self.stage3(stage2)
         features = stage3.amax((2, 3))
         return {
-            "whitened": whitened,
+            "stem": stem,
             "stage1": stage1,
             "stage2": stage2,
             "stage3": stage3,
