@@ -69,17 +69,17 @@ class ResNet(Loadable, BlockSettings):
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
         """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
-        model = PooledClassifier(self.build_backbone(channels), classes)
-        draw_convolutions(model)
-        if self.zero_gamma:
-            for module in model.modules():
-                if isinstance(module, Block):
-                    module.silence()
-        return model
+        return PooledClassifier(self.build_backbone(channels), classes)
 
     def build_backbone(self, channels: int = 3) -> Backbone:
         """Make the stages alone."""
-        return ResNetBackbone(self, channels)
+        backbone = ResNetBackbone(self, channels)
+        draw_convolutions(backbone)
+        if self.zero_gamma:
+            for module in backbone.modules():
+                if isinstance(module, Block):
+                    module.silence()
+        return backbone
 
     def published_name(self, name: str) -> str | None:
         """Translate a name of torchvision's and timm's resnets (with se, -D and pre-activation forms) to ours."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
+from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.annealing import Temperature
 
 
@@ -167,13 +168,28 @@ class DynamicConv2d(nn.Conv2d):
     def attention(self, input: Tensor) -> Tensor:
         """Return the weights of the K kernels for each picture, [B, K], rows summing to 1."""
         chosen = self.choose(F.relu(self.reduce(input.mean((2, 3)))))
-        return (chosen / self.temperature()).softmax(1)
+        weights: Tensor = (chosen / self.temperature()).softmax(1)
+        return weights
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve [B, C, H, W]: the pictures of the batch become groups of one convolution."""
         count, (_, outputs, *filters) = input.shape[0], self.weight.shape
-        mixed = (self.attention(input) @ self.weight.flatten(1)).view(count * outputs, *filters)
+        mixed: Tensor = (self.attention(input) @ self.weight.flatten(1)).view(count * outputs, *filters)
         stacked = input.reshape(1, -1, *input.shape[2:])
         out = F.conv2d(stacked, mixed, None, self.stride, self.padding, self.dilation, self.groups * count)
         joined: Tensor = out.view(count, outputs, *out.shape[2:])
         return joined
+
+
+class ConvUnit(nn.Sequential):
+    """Convolution of a chosen form, batch normalisation, activation.
+
+    Args:
+        conv: the convolution, as the settings above build it.
+        activation: what follows the normalisation; None: nothing.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: ActivationChoice | None) -> None:
+        super().__init__()
+        self.conv, self.norm = conv, nn.BatchNorm2d(conv.out_channels)
+        self.act = make_channel_activation(activation, conv.out_channels) if activation else nn.Identity()
