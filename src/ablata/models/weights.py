@@ -6,7 +6,7 @@ A state has the names of our models (`backbone.*` and the rest), or the publishe
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,11 +47,16 @@ class Loadable(Settings):
             return
         own = model.state_dict()
         found = self._named(read_state(Path(self.weights).expanduser()), own)
+        heads = {name for name in (*own, *found) if not self.is_of_backbone(name, model)}
         if self.weights_part == "backbone":
-            own = {name: tensor for name, tensor in own.items() if name.startswith(BACKBONE)}
-            found = {name: tensor for name, tensor in found.items() if name.startswith(BACKBONE)}
-        _refuse_misfit(found, own, f"{self.weights} (model.weights_part={self.weights_part})")
+            own = {name: tensor for name, tensor in own.items() if name not in heads}
+            found = {name: tensor for name, tensor in found.items() if name not in heads}
+        _refuse_misfit(found, own, heads, f"{self.weights} (model.weights_part={self.weights_part})")
         model.load_state_dict(found, strict=False)
+
+    def is_of_backbone(self, name: str, model: nn.Module) -> bool:
+        """Tell whether a tensor of a state, under our name, belongs to what `weights_part=backbone` loads."""
+        return name.startswith(BACKBONE)
 
     def _named(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a state under our names, whichever it came with."""
@@ -107,7 +112,7 @@ def _torch_file(path: Path) -> dict[str, Any]:
     raise ValueError(f"it holds a {type(content).__name__}, not tensors by name")
 
 
-def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Set[str], source: str) -> None:
     # Files older than torch 0.4.1 do not count batches; the count matters to a cumulative average only.
     missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in found if name not in own]
@@ -117,7 +122,7 @@ def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], sourc
             found=f"in {source}: missing {_some(missing)}; unexpected {_some(unexpected)}",
             do="build the network that the file was made with",
         )
-    classes = [name for name in found if name.startswith("classifier.") and len(found[name]) != len(own[name])]
+    classes = [name for name in found if name in heads and len(found[name]) != len(own[name])]
     if classes:
         raise CheckpointError(
             "Full weights must be of a network with as many classes",
