@@ -88,10 +88,14 @@ class FrozenNetwork(Teacher):
 
     Args:
         network: on the training device; its gradients are switched off here.
-        train_mode: normalise by batch statistics and drop out; otherwise nothing in it ever changes.
+        train_mode: normalise by batch statistics and drop out. Running statistics stay as they were all the same: that
+            they drift in the public code changes nothing that it uses, and here would change the teacher's score.
     """
 
     def __init__(self, network: nn.Module, train_mode: bool = False) -> None:
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 0.0
         self._network = network.requires_grad_(False).train(train_mode)
 
     @property
