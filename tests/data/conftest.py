@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 CLASSES = ("ant", "bee", "cat")
+COUNTS = {"train": 40, "val": 20}
+"""Pictures in the sources of a little CIFAR."""
 
 
 def _picture(random: np.random.Generator, height: int, width: int) -> Image.Image:
@@ -45,16 +47,57 @@ def parquet_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a little CIFAR-10 in binary files."""
+    root = tmp_path_factory.mktemp("cifar")
+    write_cifar10(root)
+    return root
+
+
 def write_parquet(path: Path, pictures: list[Image.Image], labels: np.ndarray) -> None:
     """Write a parquet file as the hubs publish them."""
-    contents = []
-    for picture in pictures:
-        stream = io.BytesIO()
-        picture.save(stream, "PNG")
-        contents.append({"bytes": stream.getvalue(), "path": None})
-    features = {"label": {"names": list(CLASSES), "_type": "ClassLabel"}}
-    schema = pa.schema(
-        [("img", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("label", pa.int64())],
+    schema = named(("label",), {"label": list(CLASSES)})
+    pq.write_table(pa.table({"img": list(map(encoded, pictures)), "label": labels}, schema=schema), path)
+
+
+def encoded(picture: Image.Image) -> dict[str, object]:
+    """Return a picture as a row of the image column, losslessly."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return {"bytes": stream.getvalue(), "path": None}
+
+
+def named(columns: tuple[str, ...], classes: dict[str, list[str]]) -> pa.Schema:
+    """Return the schema of an image column and label columns, with the class names that the hubs keep in it."""
+    features = {name: {"names": names, "_type": "ClassLabel"} for name, names in classes.items()}
+    image = ("img", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    return pa.schema(
+        [image, *((column, pa.int64()) for column in columns)],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
-    pq.write_table(pa.table({"img": contents, "label": labels}, schema=schema), path)
+
+
+def pixels(source: str) -> np.ndarray:
+    """Return the pictures of a little CIFAR, uint8 [n, 3, 32, 32]."""
+    random = np.random.default_rng(len(source))
+    return random.integers(0, 256, (COUNTS[source], 3, 4, 4), dtype=np.uint8).repeat(8, 2).repeat(8, 3)
+
+
+def labels(source: str, classes: int) -> np.ndarray:
+    """Return their labels, uint8 [n]."""
+    return (np.arange(COUNTS[source]) * 7 % classes).astype(np.uint8)
+
+
+def write_cifar10(folder: Path) -> None:
+    """Write the binary layout: five training files and a test file, a label byte before the pixels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = "airplane automobile bird cat deer dog frog horse ship truck"
+    (folder / "batches.meta.txt").write_text(names.replace(" ", "\n") + "\n\n")
+    records = {
+        source: np.concatenate([labels(source, 10)[:, None], pixels(source).reshape(COUNTS[source], -1)], axis=1)
+        for source in COUNTS
+    }
+    for number in range(5):
+        records["train"][number * 8 : number * 8 + 8].tofile(folder / f"data_batch_{number + 1}.bin")
+    records["val"].tofile(folder / "test_batch.bin")

@@ -26,6 +26,7 @@ Make = Callable[[Augment, float], ImageData]
     params=[
         "digits",
         "parquet",
+        "cifar10_binary",
         "image_folder",
         "scenes",
         pytest.param("cifar10", marks=pytest.mark.realdata),
@@ -43,6 +44,8 @@ def make(request: pytest.FixtureRequest, shared_cache: Path) -> Make:
             return Digits(**common).build(shared_cache)
         if kind == "scenes":
             return Scenes(train=60, val=25, streets=Streets(height=32, width=48), **common).build(shared_cache)
+        if kind == "cifar10_binary":
+            return Cifar10(root=str(request.getfixturevalue("cifar_root")), **common).build(shared_cache)
         if kind in ("parquet", "image_folder"):
             root = str(request.getfixturevalue(f"{kind.removeprefix('image_')}_root"))
             if kind == "parquet":

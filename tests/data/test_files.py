@@ -14,8 +14,9 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.data.augment import Augment
+from ablata.data.cifar import Cifar10
 from ablata.data.image_folder import FolderImages, ImageFolder
-from ablata.data.parquet import Cifar10, Parquet
+from ablata.data.parquet import Parquet
 
 from .conftest import write_parquet
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ablata.data.cifar import Cifar10, Cifar100
 from ablata.data.digits import Digits
 from ablata.data.image_folder import ImageFolder
 from ablata.data.market import Market
-from ablata.data.parquet import Cifar10, Parquet
+from ablata.data.parquet import Parquet
 from ablata.data.persons import Persons
 from ablata.data.scenes import Scenes
 
-AnyImageData = Annotated[Digits | Cifar10 | Parquet | ImageFolder | Scenes, Field(discriminator="kind")]
+AnyImageData = Annotated[Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Scenes, Field(discriminator="kind")]
 AnyIdentityData = Annotated[Persons | Market, Field(discriminator="kind")]
 """Sets of persons seen by several cameras."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablata.data.augment import Augment
-from ablata.data.parquet import Cifar10
+from ablata.data.cifar import Cifar10
 from ablata.engine.optimisers import Muon
 from ablata.engine.parameter_groups import Multiplier, ParameterGroups
 from ablata.engine.recipe import Train

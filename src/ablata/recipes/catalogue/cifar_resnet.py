@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablata.data.augment import Augment
-from ablata.data.parquet import Cifar10
+from ablata.data.cifar import Cifar10
 from ablata.engine.optimisers import Sgd
 from ablata.engine.recipe import Train
 from ablata.engine.schedules import Cosine

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ablata.data.augment import Augment
+from ablata.data.cifar import Cifar10
 from ablata.data.labelled import Labelled
-from ablata.data.parquet import Cifar10
 from ablata.engine.optimisers import Sgd
 from ablata.engine.recipe import Train
 from ablata.engine.schedules import Cosine, Warmup
