@@ -102,9 +102,7 @@ class EfficientNetSettings(Loadable):
     last_norm: bool = False
     """Normalise once more, after that convolution's activation."""
     norm_eps: float = Field(default=1e-5, gt=0)
-    """Added to variances in batch normalisation; TensorFlow's recipe has 1e-3."""
-    norm_momentum: float = Field(default=0.1, gt=0, le=1)
-    """Share of the new batch in running statistics; TensorFlow's recipe has 0.01."""
+    """Added to variances in batch normalisation; TensorFlow's recipe has 1e-3, and train.norm_momentum=0.01."""
 
     @model_validator(mode="after")
     def _can_leave_zero(self) -> EfficientNetSettings:
@@ -311,7 +309,7 @@ def _initialise(settings: EfficientNetSettings, model: nn.Module, classes: int) 
     draw_convolutions(model)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.eps, module.momentum = settings.norm_eps, settings.norm_momentum
+            module.eps = settings.norm_eps
         elif isinstance(module, InvertedResidual) and settings.zero_gamma and module.adds:
             module.project.norm.weight.zero_()
     if isinstance(model, PooledClassifier):

@@ -39,7 +39,7 @@ class PyramidClassifier(Loadable):
     """Network whose stages are used; its own weights come from `model.backbone.weights`."""
     merge: Literal["pool_sum", "nearest_sum", "nearest_concat", "down_sum"] = "pool_sum"
     """pool_sum: mean of each level, then their sum. nearest_sum, nearest_concat: levels resized to the largest by
-    nearest neighbour, added or joined. down_sum: larger levels brought to the smallest by strided convolutions, added."""
+    nearest neighbour, added or joined. down_sum: levels shrunk to the smallest by strided convolutions, added."""
     width: int = Field(default=1024, ge=1)
     """D."""
     kernel: Literal[1, 3] = 1
@@ -56,6 +56,10 @@ class PyramidClassifier(Loadable):
     def build(self, classes: int, channels: int = 3) -> PyramidModel:
         """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
         return PyramidModel(self, classes, channels)
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files that `load_into` reads."""
+        return super().weight_files() + self.backbone.weight_files()
 
     def load_into(self, model: nn.Module) -> None:
         """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""

@@ -5,13 +5,12 @@ A state has the names of our models (`backbone.*` and the rest), or the publishe
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, listing
@@ -35,6 +34,10 @@ class Loadable(Settings):
     def published_name(self, name: str) -> str | None:
         """Translate the name of a tensor in published weights to ours; None: the network needs no such tensor."""
         return name
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files that `load_into` reads."""
+        return () if self.weights is None else (self.weights,)
 
     def load_into(self, model: nn.Module) -> None:
         """Give a model built from these settings the weights of the file, if there is one.
@@ -80,7 +83,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise CheckpointError("A file of weights must exist", found=f"no file {path}", do="correct model.weights")
     try:
         state = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except Exception as error:
+        # A foreign or damaged file fails in ways that torch and safetensors do not list.
         reason = str(error).partition("\n")[0]
         raise CheckpointError(
             "A file of weights must hold tensors and nothing that runs",

@@ -23,9 +23,9 @@ from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.losses.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.digits_net import DigitsNet
-from ablata.nn.first_images import StartsFromImages
+from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.classifiers import AnyClassifier
+from ablata.tasks.classifiers import AnyClassifier, start_classifier, weights_mark
 from ablata.tasks.protocols import Protocol, predict
 from ablata.tasks.refinement import Refinement, effective_round, teacher_recipe
 from ablata.tasks.rotation import Rotation
@@ -99,9 +99,9 @@ class Classify(Recipe):
         return Metric("top1", split=split, protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return the fingerprint of the files joined with that of the splits, and of a given teacher's weights."""
+        """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
         data = self.effective().training_data(cache)
-        name = f"{data.fingerprint[:24]}-{data.splits_hash[:8]}"
+        name = f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
         if self.refine is None or self.refine.start is None:
             return name
         path = find_checkpoint(Path(self.refine.start), self.refine.checkpoint)
@@ -143,10 +143,7 @@ class ClassifyTask(Task):
         self.teaching = self._teaching(recipe.refine)
 
     def _network(self) -> nn.Module:
-        model = self.recipe.model.build(len(self.data.classes), self.data.channels)
-        if isinstance(model, StartsFromImages) and model.images_wanted:
-            model.start_from(self._first_images(model.images_wanted))
-        return model
+        return start_classifier(self.recipe.model, len(self.data.classes), self.data.channels, self._first_images)
 
     def _teaching(self, refine: Refinement | None) -> Teaching | None:
         if refine is None:
@@ -244,7 +241,8 @@ class ClassifyTask(Task):
         return self.criterion.target(batch.labels, classes, mixing.partner_labels, mixing.weight)
 
     def after_step(self, step: int) -> None:
-        """Let an online teacher learn from the student."""
+        """Cool the model's temperatures, and let an online teacher learn from the student."""
+        advance(temperatures(self.model))
         if self.teaching is not None:
             self.teaching.teacher.after_step(step)
 

@@ -25,10 +25,10 @@ from ablata.losses.cross_entropy import CrossEntropy
 from ablata.losses.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.cifar_resnet import CifarResNet
-from ablata.nn.first_images import StartsFromImages
+from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
-from ablata.tasks.classifiers import AnyClassifier
+from ablata.tasks.classifiers import AnyClassifier, start_classifier, weights_mark
 
 PROTOCOL = "cross_camera"
 """Each query searches the gallery, without the pictures of the same person by the same camera."""
@@ -72,9 +72,9 @@ class Reidentify(Recipe):
         return Metric("mAP", split="minival" if self.data.minival else "val", protocol=PROTOCOL)
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return the fingerprint of the pictures joined with that of the splits."""
+        """Return the fingerprint of the pictures joined with that of the splits, and of weights read from files."""
         data = self.data.build(cache)
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}"
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
 
 
 class ReidentifyTask(Task):
@@ -112,9 +112,12 @@ class ReidentifyTask(Task):
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self._refuse_settings()
         self.outputs = ("logits",) if recipe.triplet is None else ("logits", "features")
-        self.model = recipe.model.build(len(self.classes), data.channels)
-        if isinstance(self.model, StartsFromImages) and self.model.images_wanted:
-            self.model.start_from(next(iter(data.eval_loader("train", self.model.images_wanted))).images)
+        self.model = start_classifier(
+            recipe.model,
+            len(self.classes),
+            data.channels,
+            lambda wanted: next(iter(data.eval_loader("train", wanted))).images,
+        )
         self.criterion = recipe.loss.build()
         self.triplet = None if recipe.triplet is None else recipe.triplet.build()
         self.loader: TrainLoader = data.train_loader(
@@ -199,6 +202,10 @@ class ReidentifyTask(Task):
         mixing = batch.mixing
         mixed = () if mixing is None else (mixing.partner_labels, mixing.weight, mixing.form)
         return {"cross_entropy": self.criterion(outputs["logits"], batch.labels, *mixed)}
+
+    def after_step(self, step: int) -> None:
+        """Cool the model's temperatures."""
+        advance(temperatures(self.model))
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return rank1, rank5, rank10 and mAP of a split in percent; each picture is embedded once, on one process."""
