@@ -87,14 +87,14 @@ def draw_camera(
     brightness = random.uniform(-0.3, 0.2)
     return Camera(
         place=paint_place(random, domain, size[0], _STRETCH * size[1]),
-        gain=day * np.exp(gap * (0.12 * cast + brightness)),
+        gain=day * np.exp(gap * (0.14 * cast + brightness)),
         gamma=float(np.exp(gap * random.uniform(-0.3, 0.3))),
         saturation=float(np.exp(gap * random.uniform(-0.5, 0.1))),
         heading=turn,
         scale=random.uniform(0.78, 0.95),
         squash=random.uniform(0.82, 1.0),
-        blur=random.uniform(0.0, 0.7),
-        noise=random.uniform(2.0, 7.0),
+        blur=random.uniform(0.1, 0.9),
+        noise=random.uniform(3.0, 9.0),
         cover=hsv(random.random(), random.uniform(0.05, 0.4), random.uniform(0.2, 0.6)),
     )
 

@@ -27,7 +27,7 @@ the front; open: another colour between the sides, seen from the front."""
 _Swatch = tuple[float, float, float, float]
 """Hue, saturation and value in 0..1, and how often it is worn."""
 
-_BLACK, _GREY, _WHITE = (0.6, 0.1, 0.14, 4.0), (0.6, 0.06, 0.45, 2.0), (0.12, 0.04, 0.88, 2.0)
+_BLACK, _GREY, _WHITE = (0.6, 0.1, 0.14, 5.0), (0.6, 0.06, 0.45, 2.0), (0.12, 0.04, 0.88, 2.0)
 _UPPER: dict[Domain, tuple[_Swatch, ...]] = {
     "winter": (
         _BLACK, _GREY, (0.62, 0.55, 0.28, 3.0), (0.3, 0.35, 0.3, 1.5), (0.07, 0.5, 0.36, 1.5), (0.97, 0.6, 0.36, 1.2),
@@ -111,7 +111,7 @@ def draw_look(random: np.random.Generator, domain: Domain) -> Look:
         hat=hat,
         upper=_worn(random, _UPPER[domain]),
         second=_worn(random, _UPPER[domain]),
-        pattern=_choice(random, _PATTERNS, (0.5, 0.1, 0.12, 0.1, 0.18) if winter else (0.4, 0.2, 0.12, 0.2, 0.08)),
+        pattern=_choice(random, _PATTERNS, (0.66, 0.06, 0.08, 0.06, 0.14) if winter else (0.52, 0.16, 0.1, 0.16, 0.06)),
         hem=random.uniform(0.28, 0.38) if random.random() < (0.3 if winter else 0.03) else random.uniform(0.46, 0.52),
         long_sleeves=bool(random.random() < (0.97 if winter else 0.25)),
         lower=_worn(random, _LOWER[domain]),
@@ -134,7 +134,7 @@ def _worn(random: np.random.Generator, swatches: Sequence[_Swatch]) -> Colour:
     weights = np.array([weight for *_, weight in swatches])
     hue, saturation, value, _ = swatches[random.choice(len(swatches), p=weights / weights.sum())]
     shift = random.normal(size=3)
-    return hsv(hue + 0.02 * shift[0], saturation + 0.08 * shift[1], value + 0.07 * shift[2])
+    return hsv(hue + 0.015 * shift[0], saturation + 0.05 * shift[1], value + 0.05 * shift[2])
 
 
 def _choice(random: np.random.Generator, options: Sequence[T], shares: Sequence[float]) -> T:

@@ -55,15 +55,15 @@ def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlu
         cover = random.uniform(-0.1, 0.8), random.uniform(0.5, 0.85), random.uniform(0.25, 0.6)
     if random.random() < 0.5 * occlusion:
         company = draw_look(random, domain), random.choice((-1, 1)) * random.uniform(0.38, 0.55) + 0.5
-    height = camera.scale * random.uniform(0.88, 1.08)
+    height = camera.scale * random.uniform(0.82, 1.12)
     return Shot(
         heading=camera.heading + random.normal(0, 0.45),
         stride=random.uniform(-0.45, 0.45),
         swing=random.uniform(-0.5, 0.5),
-        x=0.5 + random.normal(0, 0.05),
+        x=0.5 + random.normal(0, 0.07),
         foot=0.5 + 0.5 * height + random.normal(0, 0.02),
         height=height,
-        light=float(np.exp(random.normal(0, 0.12))),
+        light=float(np.exp(random.normal(0, 0.15))),
         offset=random.random(),
         cover=cover,
         company=company,

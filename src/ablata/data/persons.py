@@ -80,7 +80,7 @@ class Persons(IdentitySettings):
     """winter: dark clothes that are much alike, blue daylight; summer: bright ones, warm daylight; other persons."""
     train: Annotated[int, Field(ge=2)] = 400
     """Identities to train on."""
-    val: Annotated[int, Field(ge=2)] = 200
+    val: Annotated[int, Field(ge=2)] = 300
     """Identities to be found, none of them trained on."""
     cameras: Annotated[int, Field(ge=2)] = 4
     """Cameras; each sees every person."""
@@ -90,7 +90,7 @@ class Persons(IdentitySettings):
     """Pixels."""
     width: Annotated[int, Field(ge=8)] = 32
     """Pixels."""
-    occlusion: Annotated[float, Field(ge=0, le=1)] = 0.3
+    occlusion: Annotated[float, Field(ge=0, le=1)] = 0.4
     """Share of pictures in which something stands before the person."""
     gap: Annotated[float, Field(ge=0)] = 1.0
     """Factor on how far cameras differ in brightness, colour and contrast; 0: not at all."""
