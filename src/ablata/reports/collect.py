@@ -17,6 +17,7 @@ from typing import Any
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
+from ablata.reports.rounds import round_views
 from ablata.reports.view import (
     COSTS,
     ArmView,
@@ -28,6 +29,7 @@ from ablata.reports.view import (
     MetricView,
     PlanView,
     ProgressView,
+    RoundView,
     RuleView,
     SeedView,
     StudyView,
@@ -126,6 +128,7 @@ def study_view(
         fingerprints=_fingerprints(taken),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
+        rounds=_rounds(ledger, study, placed),
     )
 
 
@@ -241,6 +244,17 @@ def _placed(study: _Study, arms: Sequence[ArmView]) -> list[tuple[str, RunRow]]:
     """The runs that count, each with its arm."""
     cells = [(arm.name, seed.seed) for arm in arms for seed in arm.seeds if seed.state != "closed"]
     return [(cell[0], study.runs[cell]) for cell in cells if cell in study.runs]
+
+
+def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[RoundView, ...]:
+    """The rounds of the arms whose completed runs were taught by other runs."""
+    done = [(arm, run) for arm, run in placed if run.state == "completed"]
+    if all(run.parent is None for _, run in done):
+        return ()
+    arms = {arm.name: [run for name, run in done if name == arm.name] for arm in study.arms}
+    higher = bool(study.row.spec["metric"].get("higher_is_better", True))
+    parents = [*ledger.studies.parents(study.row.name), *study.runs.values()]
+    return round_views(arms, parents, study.key, higher)
 
 
 def _curves(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[CurveView, ...]:

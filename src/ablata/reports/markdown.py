@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 
 from ablata.reports.figures import Figures, clean, percent
+from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import StudyView
 from ablata.reports.words import SIGNS, answer, glossary, plan_words, rule_words, verdict_words
@@ -29,6 +31,9 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
+    if view.rounds:
+        blocks.append("Each round beside the one that taught it:")
+        blocks.append(_table(HEADS, round_rows(view), right=(2, 3, 4)))
     if len(view.environments) > 1:
         blocks.append(f"**Warning:** the runs were made on {len(view.environments)} different environment classes.")
     metric = view.metric
@@ -83,7 +88,11 @@ def verdict_table(view: StudyView) -> str:
                 cost_words("memory", arm, view.control),
             )
         )
-    right = (2, 5, 6, 7, 8, 9)
+    return _table(heads, rows, right=(2, 5, 6, 7, 8, 9))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    """Return a table; the columns at the places `right` are numbers."""
     rule = ("---:" if place in right else "---" for place in range(len(heads)))
     lines = (map(escape, heads), rule, *(map(escape, row) for row in rows))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -9,6 +9,7 @@ from ablata.reports.bars import Bar, bars
 from ablata.reports.curves import panel
 from ablata.reports.figures import Figures, duration, percent, quantity, ratio
 from ablata.reports.forest import forest
+from ablata.reports.rounds import rounds_table
 from ablata.reports.sections import (
     Cell,
     EnvironmentSection,
@@ -37,6 +38,7 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         )
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
+    sections += [rounds_table(view)] if view.rounds else []
     sections += [cost] if (cost := cost_bars(view)) else []
     sections += [study_curves(view)] if view.curves else []
     sentences = tuple(filter(None, (f"The rule: {rule_words(view)}.", plan_words(view))))

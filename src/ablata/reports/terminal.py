@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ablata.reports.console import Fitted, form, text
 from ablata.reports.figures import Figures, clean, clip, duration, percent
+from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json
 from ablata.reports.words import SIGNS, answer, plan_words, rule_words, verdict_words
@@ -43,6 +44,8 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
     ]
     if any(arm.effect for arm in view.treatments):
         parts += [Text(), forest_lines(view, plain=plain)]
+    if view.rounds:
+        parts += [Text(), rounds_table(view, plain=plain)]
     for block in ((f"Rule: {rule_words(view)}.", plan_words(view)), _warnings(view)):
         if any(block):
             parts += [Text(), *(text(words, plain, "dim") for words in block if words)]
@@ -53,6 +56,19 @@ def study_status(view: StudyView, *, plain: bool = False) -> RenderableType:
     """Return the verdict table and, while the study runs, how far it is; what a live display shows and refreshes."""
     table, progress = verdict_table(view, plain=plain), progress_words(view)
     return Group(table, text(progress, plain, "dim")) if progress else table
+
+
+def rounds_table(view: StudyView, *, plain: bool = False) -> Table:
+    """Return the table of rounds, each beside the one that taught it."""
+    table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
+    for place, head in enumerate(HEADS):
+        table.add_column(text(head.lower(), plain), justify="right" if place in (2, 3, 4) else "left")
+    for row, one in zip(round_rows(view), view.rounds, strict=True):
+        cells = [text(word, plain) for word in row]
+        if one.worse and not plain:
+            cells[4].stylize("red")
+        table.add_row(*cells)
+    return table
 
 
 def answer_text(view: StudyView, *, plain: bool = False) -> Text:

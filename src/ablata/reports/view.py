@@ -255,6 +255,27 @@ class ProgressView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundView:
+    """One round of an arm whose runs start from other runs.
+
+    Args:
+        arm: the arm.
+        number: 0 for the first network of the chain.
+        seeds: how many chains the means are of.
+        mean: of the compared score over the seeds, with its 95% interval.
+        gain: mean difference to the round before, over the seeds, with its 95% interval; None for round 0.
+        worse: whether the round is worse than the one before on average.
+    """
+
+    arm: str
+    number: int
+    seeds: int
+    mean: Estimate
+    gain: Estimate | None = None
+    worse: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyView:
     """A study: the question, how it is decided, and all that is known so far.
 
@@ -270,6 +291,7 @@ class StudyView:
         fingerprints: name and value of what identifies code and data.
         commands: what to type to repeat the study.
         runs: the runs behind it.
+        rounds: the rounds of the arms whose runs were taught by other runs.
     """
 
     name: str
@@ -288,6 +310,7 @@ class StudyView:
     fingerprints: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
     runs: tuple[RunView, ...] = ()
+    rounds: tuple[RoundView, ...] = ()
 
     @property
     def control(self) -> ArmView | None:
