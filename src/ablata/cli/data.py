@@ -41,10 +41,10 @@ def _recipe(dataset: str, overrides: list[str]) -> Recipe:
     from ablata.base.fields import parts
     from ablata.base.overrides import override
     from ablata.recipes.index import load_recipe, recipe_entries
-    from ablata.tasks.classify import Classify
+    from ablata.tasks.any import RECIPES
 
     recipes = [entry.name for entry in recipe_entries()]
-    kinds = list(parts(Classify.model_fields["data"].annotation))
+    kinds = {kind: task for task in reversed(RECIPES) for kind in parts(task.model_fields["data"].annotation)}
     if dataset in recipes or ":" in dataset or dataset.endswith(".py"):
         return load_recipe(dataset, overrides)
     if dataset not in kinds:
@@ -54,4 +54,4 @@ def _recipe(dataset: str, overrides: list[str]) -> Recipe:
             found=dataset,
             do=f"did you mean {close}?" if close else None,
         )
-    return override(Classify(name=dataset), [f"data={dataset}", *overrides])
+    return override(kinds[dataset].model_validate({"name": dataset}), [f"data={dataset}", *overrides])
