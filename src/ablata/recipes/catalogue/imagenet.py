@@ -1,0 +1,273 @@
+"""Classifiers of large pictures: ResNets, EfficientNets, RegNets, T2T-ViT on ImageNet, and small runs on Imagenette."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ablata.data.augment import Augment
+from ablata.data.image_folder import ImageFolder
+from ablata.data.mixing import Cutmix
+from ablata.engine.ema import Ema
+from ablata.engine.optimisers import AdamW, RmsPropTf, Sgd
+from ablata.engine.parameter_groups import ParameterGroups
+from ablata.engine.recipe import Train
+from ablata.engine.schedules import Cosine, Exponential, Warmup
+from ablata.losses.cross_entropy import CrossEntropy
+from ablata.models.efficientnet import EfficientNet, EfficientNetLite
+from ablata.models.regnet import RegNet
+from ablata.models.resnet import ResNet
+from ablata.models.t2t_vit import T2TViT
+from ablata.tasks.classifiers import AnyClassifier
+from ablata.tasks.classify import Classify
+
+_WARMUP = Warmup(form="linear", length=5, unit="epoch", start=0.1)
+
+
+def resnet18_imagenette() -> Classify:
+    """ResNet-18 on ten classes of ImageNet, at 128 pixels.
+
+    Command: ablata train resnet18_imagenette data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: He et al. 2016, arXiv 1512.03385; the training is ours
+    """
+    return Classify(
+        data=_imagenette(),
+        model=ResNet(depth=18, zero_gamma=True),
+        loss=CrossEntropy(smoothing=0.1),
+        train=Train(epochs=40, batch=64, evaluate_batch=128),
+        optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, reference_batch=128, scaling="linear"),
+        schedule=Cosine(warmup=_WARMUP),
+    )
+
+
+def efficientnet_b0_imagenette() -> Classify:
+    """EfficientNet-B0 on ten classes of ImageNet, at 128 pixels.
+
+    Command: ablata train efficientnet_b0_imagenette data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: Tan & Le 2019, arXiv 1905.11946; the training is ours
+    """
+    return Classify(
+        data=_imagenette(),
+        model=EfficientNet(variant="b0"),
+        loss=CrossEntropy(smoothing=0.1),
+        train=Train(epochs=60, batch=64, evaluate_batch=128),
+        optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-5, reference_batch=128, scaling="linear"),
+        schedule=Cosine(warmup=_WARMUP),
+    )
+
+
+def t2t_imagenette() -> Classify:
+    """T2T-ViT-7 on ten classes of ImageNet, at 128 pixels.
+
+    Command: ablata train t2t_imagenette data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: Yuan et al. 2021, arXiv 2101.11986, section 4.1 for optimiser and decay; lengths are ours
+    """
+    return Classify(
+        data=_imagenette(),
+        model=T2TViT(size=7),
+        loss=CrossEntropy(smoothing=0.1),
+        train=Train(epochs=100, batch=64, evaluate_batch=128),
+        optim=AdamW(
+            lr=1e-3,
+            weight_decay=0.05,
+            reference_batch=1024,
+            scaling="sqrt",
+            groups=ParameterGroups(no_decay_norm_and_bias=True),
+        ),
+        schedule=Cosine(warmup=_WARMUP),
+    )
+
+
+def resnet50_imagenet() -> Classify:
+    """ResNet-50 on ImageNet, 100 epochs.
+
+    Command: ablata train resnet50_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: He et al. 2016, arXiv 1512.03385; training after facebookresearch/pycls, configs/dds_baselines, with label
+        smoothing
+    """
+    return _resnet(50, epochs=100)
+
+
+def resnet50_imagenet_300() -> Classify:
+    """ResNet-50 on ImageNet, 300 epochs with cutmix.
+
+    Command: ablata train resnet50_imagenet_300 data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as resnet50_imagenet; cutmix Yun et al. 2019, arXiv 1905.04899
+    """
+    return _resnet(50, epochs=300, cutmix=True)
+
+
+def resnet50_imagenet_500() -> Classify:
+    """ResNet-50 on ImageNet, 500 epochs with cutmix.
+
+    Command: ablata train resnet50_imagenet_500 data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as resnet50_imagenet_300
+    """
+    return _resnet(50, epochs=500, cutmix=True)
+
+
+def resnet101_imagenet() -> Classify:
+    """ResNet-101 on ImageNet, 100 epochs.
+
+    Command: ablata train resnet101_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as resnet50_imagenet
+    """
+    return _resnet(101, epochs=100)
+
+
+def efficientnet_b0_imagenet() -> Classify:
+    """EfficientNet-B0 on ImageNet at 224 pixels, trained as in its paper but for AutoAugment.
+
+    Command: ablata train efficientnet_b0_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: Tan & Le 2019, arXiv 1905.11946, section 5.2
+    """
+    return _efficientnet(EfficientNet(variant="b0"), 224)
+
+
+def efficientnet_b1_imagenet() -> Classify:
+    """EfficientNet-B1 on ImageNet at 240 pixels.
+
+    Command: ablata train efficientnet_b1_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as efficientnet_b0_imagenet
+    """
+    return _efficientnet(EfficientNet(variant="b1"), 240)
+
+
+def efficientnet_b2_imagenet() -> Classify:
+    """EfficientNet-B2 on ImageNet at 260 pixels.
+
+    Command: ablata train efficientnet_b2_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as efficientnet_b0_imagenet
+    """
+    return _efficientnet(EfficientNet(variant="b2"), 260)
+
+
+def efficientnet_b4_imagenet() -> Classify:
+    """EfficientNet-B4 on ImageNet at 380 pixels.
+
+    Command: ablata train efficientnet_b4_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as efficientnet_b0_imagenet
+    """
+    return _efficientnet(EfficientNet(variant="b4"), 380)
+
+
+def efficientnet_b6_imagenet() -> Classify:
+    """EfficientNet-B6 on ImageNet at 528 pixels.
+
+    Command: ablata train efficientnet_b6_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: as efficientnet_b0_imagenet
+    """
+    return _efficientnet(EfficientNet(variant="b6"), 528)
+
+
+def efficientnet_lite0_imagenet() -> Classify:
+    """EfficientNet-Lite0 on ImageNet at 224 pixels.
+
+    Command: ablata train efficientnet_lite0_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: tensorflow/tpu, models/official/efficientnet/lite; trained like efficientnet_b0_imagenet
+    """
+    return _efficientnet(EfficientNetLite(variant="lite0"), 224)
+
+
+def efficientnet_b0_regnet_imagenet() -> Classify:
+    """EfficientNet-B0 on ImageNet, trained as RegNets are.
+
+    Command: ablata train efficientnet_b0_regnet_imagenet data.root=FOLDER
+    Expected: not measured; pycls has 75.1 top-1
+    Time: not measured
+    Source: facebookresearch/pycls, configs/dds_baselines/effnet
+    """
+    model = EfficientNet(variant="b0", drop_connect=0.0, dropout=0.0)
+    return _as_pycls(model, epochs=100, lr=0.2, weight_decay=1e-5, smoothing=0.0)
+
+
+def regnety_imagenet() -> Classify:
+    """RegNetY-1.6GF on ImageNet, 100 epochs.
+
+    Command: ablata train regnety_imagenet data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: Radosavovic et al. 2020, arXiv 2003.13678; facebookresearch/pycls, configs/dds_baselines/regnety
+    """
+    return _as_pycls(RegNet(size="y_1.6gf"), epochs=100, lr=0.1, weight_decay=5e-5, smoothing=0.0)
+
+
+def _imagenette() -> ImageFolder:
+    return ImageFolder(root="imagenette", size=128, resize=146, scale=(0.25, 1.0), augment=Augment(flip=True))
+
+
+def _imagenet(size: int, *, cutmix: bool = False) -> ImageFolder:
+    """Return ImageNet at a size; evaluation cuts the usual 224 of 256 in proportion."""
+    augment = Augment(flip=True, mix=Cutmix() if cutmix else None)
+    return ImageFolder(root="imagenet", size=size, resize=round(size * 256 / 224), augment=augment)
+
+
+def _resnet(depth: Literal[50, 101], *, epochs: int, cutmix: bool = False) -> Classify:
+    model = ResNet(depth=depth, zero_gamma=True)
+    return _as_pycls(model, epochs=epochs, lr=0.1, weight_decay=5e-5, smoothing=0.1, cutmix=cutmix)
+
+
+def _as_pycls(
+    model: AnyClassifier, *, epochs: int, lr: float, weight_decay: float, smoothing: float, cutmix: bool = False
+) -> Classify:
+    """Return a training in the manner of pycls; `lr` is for 128 pictures."""
+    return Classify(
+        data=_imagenet(224, cutmix=cutmix),
+        model=model,
+        loss=CrossEntropy(smoothing=smoothing),
+        train=Train(epochs=epochs, batch=1024, evaluate_batch=256),
+        optim=Sgd(
+            lr=lr,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=weight_decay,
+            reference_batch=128,
+            scaling="linear",
+            groups=ParameterGroups(no_decay_norm_and_bias=True),
+        ),
+        schedule=Cosine(warmup=_WARMUP),
+    )
+
+
+def _efficientnet(model: EfficientNet | EfficientNetLite, size: int) -> Classify:
+    """Return the training of the EfficientNet paper, without AutoAugment."""
+    return Classify(
+        data=_imagenet(size),
+        model=model.model_copy(update={"norm_eps": 1e-3}),
+        loss=CrossEntropy(smoothing=0.1),
+        train=Train(epochs=350, batch=1024, evaluate_batch=256, norm_momentum=0.01),
+        optim=RmsPropTf(
+            lr=0.016,
+            weight_decay=1e-5,
+            reference_batch=256,
+            scaling="linear",
+            groups=ParameterGroups(no_decay_norm_and_bias=True),
+        ),
+        schedule=Exponential(gamma=0.97, every=2.4, warmup=Warmup(form="linear", length=5, start=0.0, counted="over")),
+        ema=Ema(decay=0.9999),
+    )
