@@ -15,6 +15,7 @@ from ablata.base.settings import Settings
 from ablata.data import geometry
 from ablata.data.augment import Augment, Augmenter, Normaliser
 from ablata.data.colour import Colour, draw_factors, jitter
+from ablata.data.enlarge import Enlarge
 from ablata.data.mixing import Mixup
 from ablata.structures.batch import ImageBatch, Rows
 
@@ -241,3 +242,67 @@ def test_the_keys_of_the_tree_work_on_the_command_line() -> None:
 def test_flips_are_fair() -> None:
     flips = geometry.draw_flips(torch.Generator().manual_seed(0), 40000)
     assert float(np.mean(flips.numpy())) == pytest.approx(0.5, abs=0.01)
+
+
+def test_crops_of_enlarged_images_equal_one_image_at_a_time() -> None:
+    images = _images(height=20, width=24)
+    generator = torch.Generator().manual_seed(2)
+    flips = geometry.draw_flips(generator, len(images))
+    places = geometry.draw_places(generator, len(images), (20, 24), (12, 14))
+    result = geometry.flip_crop(images, flips, places, 12, 14)
+    for row, image in enumerate(images):
+        whole = image.flip(-1) if flips[row] else image
+        top, left = places[row].tolist()
+        assert torch.equal(result[row], whole[:, top : top + 12, left : left + 14])
+
+
+def test_places_of_crops_reach_every_pixel_and_none_beyond() -> None:
+    places = geometry.draw_places(torch.Generator().manual_seed(0), 4000, (14, 13), (12, 12))
+    counts = torch.stack([torch.bincount(places[:, 0], minlength=3), torch.bincount(places[:, 1], minlength=3)])
+    assert counts[0].min() > 1200
+    assert (places.amax(0).tolist(), counts[1, :2].min() > 1800) == ([2, 1], True)
+
+
+def test_a_crop_of_an_enlarged_batch_is_drawn_anew_at_each_step() -> None:
+    augmenter = _augmenter(Augment(resize=Enlarge(side=18)))
+    larger = _images(height=18, width=21)
+    first, again, other = (augmenter(_batch(larger), step, 0).images for step in (3, 3, 4))
+    assert first.shape == (16, 3, 12, 14)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_blackened_channels_are_whole_at_most_so_many_and_the_others_are_left() -> None:
+    images = _images(rows=600).clamp_min(1)
+    seen = _augmenter(Augment(channel_drop=2))(_batch(images), 0, 0).images
+    black = (seen == 0).flatten(2)
+    assert torch.equal(black.all(2), black.any(2))
+    counts = torch.bincount(black.all(2).sum(1), minlength=3)
+    assert len(counts) == 3
+    assert counts.min() > 150
+    assert torch.equal(seen[~black.all(2)], images.float()[~black.all(2)])
+
+
+def test_blackening_changes_no_other_number() -> None:
+    images = _images().clamp_min(1)
+    plain = _augmenter(Augment(flip=True, pad=2))(_batch(images), 5, 0).images
+    seen = _augmenter(Augment(flip=True, pad=2, channel_drop=1))(_batch(images), 5, 0).images
+    kept = (seen != 0).flatten(2).any(2)
+    assert torch.equal(seen[kept], plain[kept])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Augment(resize=Enlarge(side=11)), r"at least the shorter side(.|\n)*12x14"),
+        (Augment(channel_drop=3), "leave a channel"),
+    ],
+)
+def test_an_augmentation_that_does_not_fit_the_images_is_refused(settings: Augment, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        _augmenter(settings)
+
+
+def test_padding_and_enlarging_are_refused_together() -> None:
+    with pytest.raises(SettingsError, match="pad=0 or resize=null"):
+        override(Recipe(), ["data.augment.pad=4", "data.augment.resize=true"])

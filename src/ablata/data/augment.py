@@ -1,10 +1,10 @@
 """Augmentation of whole batches on their device, and normalisation.
 
-Order: flip, pad and crop (uint8); colour (0..255); normalise; cutout; mixing. Every operation has a random stream of
-its own, addressed by the step: switching one off changes the numbers of none of the others, so that two recipes that
-differ in one operation see the same flips and crops. The numbers of all rows of the global batch are drawn on the
-processor and then cut to the rows at hand: two processes with half a batch each see exactly what one process with all
-of it sees.
+Order: flip, pad or enlarge, and crop, blackened channels (uint8); colour (0..255); normalise; cutout; mixing. Every
+operation has a random stream of its own, addressed by the step: switching one off changes the numbers of none of the
+others, so that two recipes that differ in one operation see the same flips and crops. The numbers of all rows of the
+global batch are drawn on the processor and then cut to the rows at hand: two processes with half a batch each see
+exactly what one process with all of it sees.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ablata.base.errors import DataError
@@ -22,10 +22,11 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data import geometry
 from ablata.data.colour import Colour, draw_factors, jitter
+from ablata.data.enlarge import Enlarge
 from ablata.data.mixing import Mix, apply_plan, draw_plan
 from ablata.structures.batch import ImageBatch, Rows
 
-_FLIP, _CROP, _COLOUR, _CUTOUT, _MIX = range(5)
+_FLIP, _CROP, _COLOUR, _CUTOUT, _MIX, _CHANNELS = range(6)
 
 
 class Augment(Settings):
@@ -42,6 +43,10 @@ class Augment(Settings):
     """What the padding holds: black, the image mirrored at its border, or the colour of `pad_fill`."""
     pad_fill: int | tuple[int, ...] = 128
     """Value of constant padding, 0..255, one for all channels or one for each."""
+    resize: Enlarge | None = None
+    """Enlarge images and cut them back to size at a random place, in place of `pad` (sets in memory); null is off."""
+    channel_drop: Annotated[int, Field(ge=0)] = 0
+    """Most colour channels of an image that are blackened: 0 to so many, evenly, then which by chance; 0 is off."""
     colour: Colour | None = None
     """Change brightness, contrast and saturation; null is off."""
     cutout: Annotated[int, Field(ge=0)] = 0
@@ -52,6 +57,14 @@ class Augment(Settings):
     """What a box holds: the mean colour of the training set (0 after normalisation), or black."""
     mix: Mix | None = None
     """Mix images and labels within the batch: mixup, cutmix, both; null is off."""
+
+    @model_validator(mode="after")
+    def _one_way_to_crop(self) -> Augment:
+        if self.pad and self.resize is not None:
+            raise ValueError(
+                f"crops come from padded or from enlarged images: set pad=0 or resize=null, got {self.pad=}"
+            )
+        return self
 
 
 class Normaliser:
@@ -100,7 +113,8 @@ class Augmenter:
         size: height and width of the images.
 
     Raises:
-        DataError: the padding is as large as the image, or its colour does not fit the channels.
+        DataError: the padding is as large as the image, its colour does not fit the channels, images would shrink
+            before they are cut, or all channels could be blackened.
     """
 
     def __init__(self, settings: Augment, seed: int, normaliser: Normaliser, size: tuple[int, int]) -> None:
@@ -110,6 +124,12 @@ class Augmenter:
                 found=f"data.augment.pad={settings.pad} for images of {size[0]}x{size[1]} pixels",
                 do="choose a smaller padding (4 is usual for 32x32)",
             )
+        if settings.resize is not None and settings.resize.side < min(size):
+            raise DataError(
+                "data.augment.resize.side must be at least the shorter side of the image",
+                found=f"data.augment.resize.side={settings.resize.side} for images of {size[0]}x{size[1]} pixels",
+                do="choose a larger side (40 is usual for 32x32)",
+            )
         self.settings, self.seed, self.normaliser, self.size = settings, seed, normaliser, size
         fill, channels = settings.pad_fill, len(normaliser.scale.flatten())
         self._fill = (fill,) if isinstance(fill, int) else fill
@@ -117,6 +137,11 @@ class Augmenter:
             raise DataError(
                 f"data.augment.pad_fill must be one value in 0..255 or {channels}, one for each channel",
                 found=f"data.augment.pad_fill={fill}",
+            )
+        if settings.channel_drop and settings.channel_drop >= channels:
+            raise DataError(
+                "data.augment.channel_drop must leave a channel",
+                found=f"data.augment.channel_drop={settings.channel_drop} for images of {channels} channels",
             )
 
     def mixes(self, epoch: int) -> bool:
@@ -135,6 +160,7 @@ class Augmenter:
             float32 images; `mixing` set where labels were mixed; only the rows of `batch.rows.keep`, where that is set.
         """
         images = self._move(batch, step, epoch)
+        images = self._blacken(images, batch.rows, step)
         images = self._recolour(images, batch.rows, step)
         images = self._cover(images, batch.rows, step)
         batch = replace(batch, images=images)
@@ -161,7 +187,18 @@ class Augmenter:
             offsets = geometry.draw_offsets(self._generator(step, _CROP), rows.total, settings.pad)
             offsets = _local(offsets, rows, images)
             return geometry.flip_pad_crop(images, flips, offsets, settings.pad, settings.pad_mode, self._fill)
+        if settings.resize is not None:
+            height, width = images.shape[-2:]
+            places = geometry.draw_places(self._generator(step, _CROP), rows.total, (height, width), self.size)
+            return geometry.flip_crop(images, flips, _local(places, rows, images), *self.size)
         return images if flips is None else geometry.flip(images, flips)
+
+    def _blacken(self, images: Tensor, rows: Rows, step: int) -> Tensor:
+        most = self.settings.channel_drop
+        if not most:
+            return images
+        drawn = geometry.draw_channels(self._generator(step, _CHANNELS), rows.total, images.shape[1], most)
+        return images.masked_fill(_local(drawn, rows, images)[:, :, None, None], 0)
 
     def _recolour(self, images: Tensor, rows: Rows, step: int) -> Tensor:
         colour = self.settings.colour

@@ -40,6 +40,18 @@ def draw_offsets(generator: torch.Generator, total: int, pad: int) -> Tensor:
     return torch.randint(0, 2 * pad + 1, (total, 2), generator=generator)
 
 
+def draw_places(generator: torch.Generator, total: int, size: tuple[int, int], part: tuple[int, int]) -> Tensor:
+    """Return int64 [total, 2], top and left of parts (height, width) of images of `size`, uniform over all places."""
+    free = torch.tensor(size) - torch.tensor(part) + 1
+    return (torch.rand(total, 2, generator=generator, dtype=torch.float64) * free).long()
+
+
+def draw_channels(generator: torch.Generator, total: int, channels: int, most: int) -> Tensor:
+    """Return bool [total, channels], true for 0 to `most` channels of each row: how many is uniform, then which."""
+    rank = torch.rand(total, channels, generator=generator).argsort(1).argsort(1)
+    return rank < torch.randint(most + 1, (total, 1), generator=generator)
+
+
 def draw_centres(generator: torch.Generator, total: int, count: int, height: int, width: int) -> Tensor:
     """Return int64 [total, count, 2], row and column of box centres, uniform over the pixels."""
     place = torch.rand(total, count, 2, generator=generator)
@@ -104,15 +116,30 @@ def flip_pad_crop(
     Returns:
         uint8 [B, C, H, W].
     """
-    batch, channels, height, width = images.shape
-    wide = width + 2 * pad
+    return flip_crop(pad_images(images, pad, mode, fill), flips, offsets, *images.shape[-2:])
+
+
+def flip_crop(images: Tensor, flips: Tensor | None, offsets: Tensor, height: int, width: int) -> Tensor:
+    """Mirror the marked rows and cut a part out of each image at a drawn place, in one gather.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        flips: bool [B], or None for no mirroring.
+        offsets: int64 [B, 2], top and left of the part in the mirrored image.
+        height: of the parts.
+        width: of the parts.
+
+    Returns:
+        uint8 [B, C, height, width].
+    """
+    batch, channels, _, wide = images.shape
     columns = torch.arange(width, device=images.device) + offsets[:, 1:]
     if flips is not None:
         columns = torch.where(flips[:, None], wide - 1 - columns, columns)
     rows = torch.arange(height, device=images.device) + offsets[:, :1]
     place = (rows[:, :, None] * wide + columns[:, None, :]).view(batch, 1, height * width)
-    padded = pad_images(images, pad, mode, fill).reshape(batch, channels, -1)
-    return padded.gather(2, place.expand(batch, channels, -1)).view(batch, channels, height, width)
+    flat = images.reshape(batch, channels, -1)
+    return flat.gather(2, place.expand(batch, channels, -1)).view(batch, channels, height, width)
 
 
 def box_mask(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, height: int, width: int) -> Tensor:

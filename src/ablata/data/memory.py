@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ablata.data.augment import Augment
+from ablata.data.enlarge import middle
 from ablata.data.source import ImageData, Pick, Reader
 from ablata.data.splits import make_splits
 
@@ -41,7 +42,7 @@ class MemoryReader:
 
 
 class MemoryImages(ImageData):
-    """A data set in memory.
+    """A data set in memory, which can be enlarged for its crops.
 
     Args:
         train: the training store; train and minival are taken from it.
@@ -56,6 +57,8 @@ class MemoryImages(ImageData):
         backend: how pixels were decoded.
         notices: see `ImageData`.
     """
+
+    enlarges = True
 
     def __init__(
         self,
@@ -73,6 +76,8 @@ class MemoryImages(ImageData):
         notices: Sequence[str] = (),
     ) -> None:
         _, channels, height, width = train.images.shape
+        if augment.resize is not None:
+            backend = f"{backend}, enlarged by {augment.resize.backend_name()}"
         super().__init__(
             classes=classes,
             image_size=(height, width),
@@ -87,11 +92,17 @@ class MemoryImages(ImageData):
             notices=notices,
         )
         self._images = {"train": torch.from_numpy(train.images), "val": torch.from_numpy(val.images)}
-        self._on_device: dict[tuple[str, torch.device], Tensor] = {}
+        self._on_device: dict[tuple[str, torch.device, str], Tensor] = {}
 
     def reader(self, source: Literal["train", "val"], *, training: bool, seed: int, device: torch.device) -> Reader:
-        """Return a reader of the source's tensor, moved to the device once; memory sets have no random crops."""
-        place = (source, device)
+        """Return a reader of the source's tensor, enlarged where the augmentation asks for it, and moved to the device
+        once; random places of crops are drawn by the augmentation."""
+        enlarge = self._augment.resize
+        enlarged = enlarge is not None and (training or enlarge.evaluation)
+        place = (source, device, "as stored" if not enlarged else "enlarged" if training else "middle")
         if place not in self._on_device:
-            self._on_device[place] = self._images[source].to(device)
+            images = self._images[source]
+            if enlarge is not None and enlarged:
+                images = enlarge.apply(images) if training else middle(enlarge.apply(images), *self.image_size)
+            self._on_device[place] = images.to(device)
         return MemoryReader(self._on_device[place])

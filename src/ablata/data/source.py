@@ -10,7 +10,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -178,7 +178,7 @@ class ImageData(ABC):
 
     Attributes:
         classes: class names; a label is a position in it.
-        image_size: height and width in pixels of every image that a loader gives.
+        image_size: height and width in pixels of every image that a loader gives, after augmentation.
         channels: 1 or 3 (red, green, blue).
         fingerprint: hexadecimal hash of the content: equal content gives an equal fingerprint wherever it lies.
         mean: mean of each channel over the training set, in 0..1.
@@ -186,7 +186,13 @@ class ImageData(ABC):
         splits: train, val, and minival where the settings ask for it. (The test files of CIFAR are val.)
         backend: how pixels were decoded and resized, for checkpoints: evaluation elsewhere must use the same.
         notices: what the reader should know of the files, such as ignored ones.
+        enlarges: whether the set can enlarge its training images, as `augment.resize` asks for.
+
+    Raises:
+        DataError: `augment.resize` is set for a set that cannot.
     """
+
+    enlarges: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -203,6 +209,12 @@ class ImageData(ABC):
         backend: str,
         notices: Sequence[str] = (),
     ) -> None:
+        if augment.resize is not None and not self.enlarges:
+            raise DataError(
+                "data.augment.resize is for sets that lie in memory",
+                found="images that are read from files at every step",
+                do="set data.augment.resize=null; image folders have data.crop=random with data.resize and data.size",
+            )
         self.classes, self.image_size, self.channels = tuple(classes), image_size, channels
         self.fingerprint, self.backend, self.notices = fingerprint, backend, tuple(notices)
         self.mean, self.std, self.splits = tuple(mean), tuple(std), splits
@@ -224,7 +236,7 @@ class ImageData(ABC):
         return {name: split.index.tolist() for name, split in self.splits.items()}
 
     def restricted(self, index: np.ndarray) -> Self:
-        """Return this set with `index` (int64, ascending) as its training samples; the others are split `unlabelled`."""
+        """Return this set with `index` (int64, ascending) as its training samples; the others are `unlabelled`."""
         others = np.setdiff1d(self.splits["train"].index, index, assume_unique=True)
         small = copy.copy(self)
         small.splits = self.splits | {"train": Split("train", index), "unlabelled": Split("train", others)}
