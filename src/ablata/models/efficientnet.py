@@ -107,7 +107,9 @@ class EfficientNetSettings(Loadable):
     @model_validator(mode="after")
     def _can_leave_zero(self) -> EfficientNetSettings:
         if self.zero_gamma and self.project_activation and self.activation in ("relu", "relu6"):
-            raise ValueError(f"model.zero_gamma before model.activation={self.activation} would stay 0 for ever")
+            raise ValueError(
+                f"zero_gamma before activation={self.activation} would stay 0 for ever; set project_activation=false"
+            )
         return self
 
     def scale(self) -> _Scale:

@@ -50,7 +50,7 @@ class PyramidClassifier(Loadable):
     @model_validator(mode="after")
     def _takes_the_backbone_alone(self) -> PyramidClassifier:
         if self.backbone.weights is not None and self.backbone.weights_part == "full":
-            raise ValueError("model.backbone.weights needs model.backbone.weights_part=backbone")
+            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
         return self
 
     def build(self, classes: int, channels: int = 3) -> PyramidModel:

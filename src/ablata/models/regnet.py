@@ -121,11 +121,11 @@ class RegNet(Loadable):
     @model_validator(mode="after")
     def _is_one_net(self) -> RegNet:
         if (self.size == "custom") != (self.design is not None):
-            raise ValueError(f"model.size=custom goes with model.design, got size={self.size}, design={self.design}")
+            raise ValueError(f"size=custom goes with a design, got size={self.size}, design={self.design}")
         if self.design is not None:
             self.design.stages()
         if self.size.startswith("x") and self.attention is not None:
-            raise ValueError(f"model.size={self.size} has no gates: set model.attention=null too, or take a y size")
+            raise ValueError(f"size={self.size} has no gates: set attention=null too, or take a y size")
         return self
 
     def stages(self) -> list[tuple[int, int, int]]:

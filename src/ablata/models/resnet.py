@@ -57,14 +57,12 @@ class ResNet(Loadable, BlockSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> ResNet:
         if self.preactivation and self.order in ("add_act_norm", "act_add_norm"):
-            raise ValueError(f"model.order={self.order} says what follows the addition; it needs preactivation=false")
+            raise ValueError(f"order={self.order} says what follows the addition; it needs preactivation=false")
         if self.split and (self.depth < 50 or self.preactivation):
-            raise ValueError(
-                "model.split replaces the 3x3 of a bottleneck: it needs depth >= 50 and preactivation=false"
-            )
+            raise ValueError("split replaces the 3x3 of a bottleneck: it needs depth >= 50 and preactivation=false")
         ends_with_conv = self.preactivation or self.order in ("add_act_norm", "act_add_norm")
         if self.zero_gamma and ends_with_conv and self.conv.kind == "weight_standardised":
-            raise ValueError("model.zero_gamma would set weights to 0 that model.conv=weight_standardised divides by")
+            raise ValueError("zero_gamma would set weights to 0 that conv=weight_standardised divides by")
         return self
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:

@@ -1,7 +1,7 @@
 """Forms of convolution that a network can be built with: plain, standardised or aligned weights, dynamic.
 
 All map [B, C, H, W] to [B, D, ceil(H / stride), ceil(W / stride)] without bias: a normalisation follows them. Their
-weight is [D, C / groups, k, k], that of the dynamic form [K, D, C / groups, k, k].
+weight is [D, C / groups, k, k], that of the dynamic form [K D, C / groups, k, k].
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class DynamicConv2d(nn.Conv2d):
 
     def __init__(self, settings: DynamicConv, inputs: int, outputs: int, **arguments: Unpack[_Arguments]) -> None:
         super().__init__(inputs, outputs, **arguments)
-        self.weight = nn.Parameter(torch.stack([self._drawn() for _ in range(settings.kernels)]))
+        self.weight = nn.Parameter(torch.cat([self._drawn() for _ in range(settings.kernels)]))
         hidden = max(1, inputs // settings.reduction)
         self.reduce, self.choose = nn.Linear(inputs, hidden), nn.Linear(hidden, settings.kernels)
         self.temperature = Temperature(settings.temperature, settings.anneal_steps)
@@ -173,11 +173,12 @@ class DynamicConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve [B, C, H, W]: the pictures of the batch become groups of one convolution."""
-        count, (_, outputs, *filters) = input.shape[0], self.weight.shape
-        mixed: Tensor = (self.attention(input) @ self.weight.flatten(1)).view(count * outputs, *filters)
+        count, filters = input.shape[0], self.weight.shape[1:]
+        attention = self.attention(input)
+        mixed = (attention @ self.weight.reshape(attention.shape[1], -1)).view(count * self.out_channels, *filters)
         stacked = input.reshape(1, -1, *input.shape[2:])
         out = F.conv2d(stacked, mixed, None, self.stride, self.padding, self.dilation, self.groups * count)
-        joined: Tensor = out.view(count, outputs, *out.shape[2:])
+        joined: Tensor = out.view(count, self.out_channels, *out.shape[2:])
         return joined
 
 
