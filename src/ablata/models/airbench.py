@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from ablata.base.settings import Settings
 from ablata.nn.first_images import StartsFromImages
+from ablata.nn.patch_convolution import PatchConv2d
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 
@@ -165,7 +166,7 @@ def whitening_filters(images: Tensor, kernel: int, eps: float) -> Tensor:
 
 
 def _conv(settings: Airbench, inputs: int, outputs: int) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    conv = PatchConv2d(inputs, outputs)
     if settings.dirac:
         nn.init.dirac_(conv.weight.data[:inputs])
     return conv
