@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.augment import Augment
 from ablata.data.digits import Digits
@@ -222,3 +222,9 @@ def test_classes_and_channels_of_the_network_come_from_the_data(tmp_path: Path) 
     batch = first_batch(task)
     task.check(batch)
     assert task.model(batch.images)["logits"].shape == (32, 4)
+
+
+def test_rounds_cannot_change_a_smoothing_that_a_pair_stands_for() -> None:
+    override(RECIPE, ["loss.on=0.9", "loss.off=0.0001", "refine=true"])
+    with pytest.raises(SettingsError, match=r"refine\.smoothing changes loss\.smoothing"):
+        override(RECIPE, ["loss.on=0.9", "loss.off=0.0001", "refine.smoothing=[0.1,0]"])

@@ -58,9 +58,11 @@ class Classify(Recipe):
         return protocols
 
     @model_validator(mode="after")
-    def _one_second_head(self) -> Self:
+    def _goes_together(self) -> Self:
         if self.rotation is not None and self.refine is not None and self.refine.has_peer:
             raise ValueError("rotation does not go with a peer as teacher: set rotation=null or another refine.teacher")
+        if self.loss.on is not None and self.refine is not None and self.refine.smoothing:
+            raise ValueError("refine.smoothing changes loss.smoothing, in whose place loss.on stands: set one of them")
         return self
 
     def build(self, seed: int, site: Site) -> ClassifyTask:
