@@ -60,7 +60,7 @@ def test_the_held_out_identities_follow_the_split_seed_alone(shared_cache: Path)
 def test_without_minival_there_is_no_such_split(shared_cache: Path) -> None:
     data = SETTINGS.model_copy(update={"minival": 0}).build(shared_cache)
     assert set(data.splits) == {"train", "val"}
-    with pytest.raises(DataError, match="set data.minival"):
+    with pytest.raises(DataError, match=r"set data\.minival"):
         data.sightings("minival")
 
 

@@ -1,0 +1,31 @@
+"""Person re-identification: train on some persons, find others by other cameras."""
+
+from __future__ import annotations
+
+from ablata.data.augment import Augment
+from ablata.data.colour import Colour
+from ablata.data.persons import Persons
+from ablata.engine.optimisers import Sgd
+from ablata.engine.recipe import Train
+from ablata.engine.schedules import Cosine, Warmup
+from ablata.losses.cross_entropy import CrossEntropy
+from ablata.models.cifar_resnet import CifarResNet
+from ablata.tasks.reidentify import Reidentify
+
+
+def reid_scenes() -> Reidentify:
+    """Find generated persons again by other cameras, by the features of a small classifier of identities.
+
+    Command: ablata train reid_scenes
+    Expected: not measured
+    Time: not measured
+    Source: none; the identity loss with label smoothing as in Luo et al. 2019, arXiv 1903.07071, the data is ours
+    """
+    return Reidentify(
+        data=Persons(augment=Augment(flip=True, pad=4, colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3))),
+        model=CifarResNet(depth=8, width=32, stem="3x3_s2", shortcut="conv"),
+        loss=CrossEntropy(smoothing=0.1),
+        train=Train(epochs=20, batch=64, evaluate_every=5),
+        optim=Sgd(lr=0.1, momentum=0.9, weight_decay=5e-4),
+        schedule=Cosine(warmup=Warmup(form="linear", length=1, unit="epoch")),
+    )
