@@ -83,7 +83,7 @@ def evaluate_run(
         protocols: how to score; None takes all of the task's. Classes and samples are those of the first.
         split: what to score on.
         which: `last` or `best`.
-        save_to: write index, label and logits of every sample to this .npz.
+        save_to: write index, label and logits (or features) of every sample to this .npz.
 
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
