@@ -10,11 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.base.settings import expand, restore
+from ablata.base.settings import diff, expand, restore
 from ablata.models.airbench import Airbench
 from ablata.models.cifar_resnet import CifarResNet
 from ablata.models.digits_net import DigitsNet
+from ablata.models.efficientnet import EfficientNet, EfficientNetLite
+from ablata.models.pyramid import PyramidClassifier
+from ablata.models.regnet import Design, RegNet
+from ablata.models.resnet import ResNet
+from ablata.models.resnet_blocks import HierarchicalSplit
+from ablata.models.t2t_vit import T2TViT
+from ablata.models.timm_model import TimmModel
 from ablata.models.wide_resnet import WideResNet
+from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardisedConv
+from ablata.nn.gates import AttentionalFusion, SqueezeExcite
 
 CLASSES = 7
 CASES: list[tuple[Any, tuple[int, int, int]]] = [
@@ -48,14 +57,41 @@ CASES += [
         (2, "batch", "leaky_relu", 0.5),
     ]
 ]
+CASES += [
+    (settings, (3, 64, 64))
+    for settings in (
+        ResNet(depth=18, width=4, zero_gamma=True),
+        ResNet(depth=50, width=4, stem="deep", shortcut="pool_conv", attention=SqueezeExcite(last_norm=True)),
+        ResNet(depth=18, width=8, preactivation=True, stem_norm=False, conv=StandardisedConv()),
+        ResNet(depth=18, width=8, preactivation=True, order="act_norm", shortcut_norm=True, activation="leaky"),
+        ResNet(depth=18, width=4, order="act_norm", stem_order="act_pool_norm", input_norm=True, activation="hswish"),
+        ResNet(depth=18, width=4, order="add_act_norm", fusion=AttentionalFusion(), activation="swish_lean"),
+        ResNet(depth=18, width=4, order="act_add_norm", activation="frelu", conv=AlignedConv(), last_norm=True),
+        ResNet(depth=50, width=8, split=HierarchicalSplit(splits=4), last_stage="dilated"),
+        ResNet(depth=18, width=4, last_stage="no_stride", shortcut_norm=False),
+        ResNet(depth=18, width=16, conv=DynamicConv(), attention=SqueezeExcite(reduction=4, temperature=30)),
+        EfficientNet(width=0.25, depth=0.3, drop_connect=0.0, last_norm=True),
+        EfficientNet(width=0.25, depth=0.3, head="backbone", project_activation=True, drop_connect_form="fixed"),
+        EfficientNetLite(width=0.25, depth=0.3, zero_gamma=True, conv=AlignedConv()),
+        RegNet(size="custom", design=Design(w0=8, wa=8, wm=2, depth=7, group=4), stem=8, drop_path=0.1),
+        T2TViT(size=7, depth=2, width=64, token_width=16),
+        T2TViT(size=7, depth=2, width=64, token_width=16, tokens="transformer", dropout=0.1),
+        PyramidClassifier(backbone=ResNet(depth=18, width=4), width=8),
+        PyramidClassifier(backbone=ResNet(depth=18, width=4), width=8, merge="nearest_sum", kernel=3),
+        PyramidClassifier(backbone=ResNet(depth=18, width=4), width=8, merge="nearest_concat", level_heads=True),
+        PyramidClassifier(backbone=EfficientNet(width=0.25, depth=0.3), width=8, merge="down_sum"),
+        TimmModel(name="test_resnet"),
+        TimmModel(name="test_vit", image_size=64),
+    )
+]
 
-every_model = pytest.mark.parametrize(
-    ("settings", "picture"), CASES, ids=lambda value: "-".join(map(str, words(value)))
-)
+every_model = pytest.mark.parametrize(("settings", "picture"), CASES, ids=lambda value: "-".join(words(value)))
 
 
-def words(value: Any) -> list[Any]:
-    return list(value if isinstance(value, tuple) else expand(value).values())
+def words(value: Any) -> list[str]:
+    if isinstance(value, tuple):
+        return [str(side) for side in value]
+    return [value.kind, *(f"{change.key}={change.new}" for change in diff(type(value)(), value))]
 
 
 def build(settings: Any, picture: tuple[int, int, int], seed: int = 0) -> nn.Module:
@@ -71,10 +107,11 @@ def pictures(picture: tuple[int, int, int], count: int = 4) -> Tensor:
 def test_outputs_are_named_tensors_with_features_and_logits(settings: Any, picture: tuple[int, int, int]) -> None:
     outputs = build(settings, picture)(pictures(picture))
     names = list(outputs)
-    assert (names[0], names[-2:]) == ("stem", ["features", "logits"])
-    assert names[1:-2] == [f"stage{number}" for number in range(1, len(names) - 2)]
+    assert names[-2:] == ["features", "logits"]
+    stages = names[:-2] if names[0] != "stem" else names[1:-2]
+    assert stages == [f"stage{number}" for number in range(1, len(stages) + 1)]
     assert outputs["logits"].shape == (4, CLASSES)
-    assert outputs["features"].shape == (4, outputs[names[-3]].shape[1])
+    assert (outputs["features"].ndim, len(outputs["features"])) == (2, 4)
     sides = [outputs[name].shape[-1] for name in names[:-2]]
     assert sides == sorted(sides, reverse=True)
     assert picture[-1] % sides[0] == 0
