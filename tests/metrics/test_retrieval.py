@@ -158,6 +158,8 @@ def test_a_query_that_only_its_own_camera_saw_is_counted_and_left_out() -> None:
     counted = fed(queries, gallery, "cosine")
     assert (counted.answered, counted.skipped) == (1, 2)
     assert counted.answerable(queries).tolist() == [False, True, False]
+    nobody = queries.at(slice(0, 0))
+    assert counted.answerable(nobody).shape == counted.nearest(nobody).shape == (0,)
 
 
 def test_perfect_features_score_a_hundred() -> None:

@@ -224,13 +224,21 @@ def test_an_identitys_pictures_are_not_torn_apart(make: Make, accumulate: int, w
     make(change, "triplet=null", distribution=Distribution(0, world))
 
 
-def test_queries_that_nothing_answers_are_announced(make: Make, shared_cache: Path) -> None:
+def test_queries_without_an_answer_are_announced_and_a_set_of_them_is_refused(make: Make, shared_cache: Path) -> None:
     assert make().notices == ()
     data = make("data.minival=0").data
-    data._seen["val"] = replace(data._seen["val"], cameras=np.zeros(36, np.int64))
-    recipe = override(RECIPE, ["data.minival=0"])
-    task = ReidentifyTask(recipe, data, 3, Site(CPU, shared_cache, channels_last=False))
-    assert task.notices == ("12 of 12 queries of val have no picture by another camera: left out",)
+    recipe, cameras = override(RECIPE, ["data.minival=0"]), data._seen["val"].cameras
+
+    def seen_by(cameras: np.ndarray) -> ReidentifyTask:
+        data._seen["val"] = replace(data._seen["val"], cameras=cameras)
+        return ReidentifyTask(recipe, data, 3, Site(CPU, shared_cache, channels_last=False))
+
+    first_person_by_one_camera = np.where(np.arange(36) < 6, 0, cameras)
+    assert seen_by(first_person_by_one_camera).notices == (
+        "2 of 12 queries of val have no picture by another camera: left out",
+    )
+    with pytest.raises(DataError, match="none of 12 queries of val"):
+        seen_by(np.zeros(36, np.int64))
 
 
 class Taught(ReidentifyTask):

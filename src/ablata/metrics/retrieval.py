@@ -101,7 +101,7 @@ class RetrievalScores:
         return self._by_chunks(queries, self._nearest)
 
     def _by_chunks(self, queries: Embeddings, answer: Callable[[Embeddings], Tensor]) -> Tensor:
-        parts = range(0, len(queries), self.chunk)
+        parts = range(0, max(len(queries), 1), self.chunk)
         return torch.cat([answer(queries.at(slice(start, start + self.chunk))) for start in parts])
 
     def _nearest(self, queries: Embeddings) -> Tensor:

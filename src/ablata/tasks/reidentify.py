@@ -91,7 +91,7 @@ class ReidentifyTask(Task):
         classes: identities that the logits stand for; None: those of `data`.
 
     Raises:
-        DataError: the batch does not fit the training set.
+        DataError: the batch does not fit the training set, or no query has an answer.
         SettingsError: triplets or balanced batches are asked for where labels are not to be used, or an identity's
             pictures would be torn apart.
     """
@@ -285,11 +285,16 @@ class ReidentifyTask(Task):
             )
 
     def _unanswerable(self) -> Iterator[str]:
-        """Yield a notice for each split with queries that nothing in the gallery answers."""
+        """Yield a notice for each split with queries that nothing in the gallery answers, or refuse it if all are."""
         for split in self.splits:
             sightings = self.data.sightings(split)
             seen = Embeddings(torch.zeros(len(sightings.identities), 0), sightings.identities, sightings.cameras)
             queries = seen.at(sightings.queries)
             without = int((~RetrievalScores(seen.at(sightings.gallery)).answerable(queries)).sum())
+            if without == len(queries):
+                raise DataError(
+                    "Persons of the gallery must be seen by another camera than the one they are searched with",
+                    found=f"none of {len(queries)} queries of {split} has such a picture",
+                )
             if without:
                 yield f"{without} of {len(queries)} queries of {split} have no picture by another camera: left out"
