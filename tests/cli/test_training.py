@@ -124,3 +124,43 @@ def test_a_killed_training_is_taken_up_at_once_by_the_same_command(start: Start,
     _, said = again.communicate(timeout=30)
     assert again.returncode != 0
     assert "Traceback" not in said
+
+
+def test_a_chain_of_rounds_prints_each_beside_its_teacher(ablata: Ablata, home: Path) -> None:
+    taught = ablata("train", "digits", *QUICK, "refine=refinement", "refine.rounds=2")
+    assert taught.status == 0
+    table = taught.out[taught.out.index("round ") :].splitlines()
+    assert len(table) == 4
+    assert "beside its teacher" not in table[1]
+    assert all("beside its teacher" in line for line in table[2:])
+    with Ledger(home=home) as ledger:
+        last, middle, first = ledger.runs.find()
+    assert (last.parent, middle.parent, first.parent) == (middle.id, first.id, None)
+    again = json.loads(ablata("train", "digits", *QUICK, "refine=refinement", "refine.rounds=2", "--json").out)
+    assert again["run"] == last.id
+
+
+def test_a_chain_ends_with_a_teacher_that_diverged(ablata: Ablata, home: Path) -> None:
+    ended = ablata("train", "digits", *QUICK, "optim.lr=1e9", "refine=refinement")
+    assert ended.status == 1
+    with Ledger(home=home) as ledger:
+        assert [run.state for run in ledger.runs.find()] == ["diverged"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("refine=refinement", "refine.start=/nowhere"), "no file /nowhere"),
+        (("refine=refinement", "refine.teacher=online"), "label_weight"),
+        (("labelled=labelled", "labelled.file=/nowhere.json"), "/nowhere.json"),
+        (("labelled=labelled", "labelled.per_class=1000"), "class 0 has"),
+    ],
+)
+def test_a_wrong_teacher_or_list_is_refused_before_the_first_step(
+    ablata: Ablata, home: Path, changes: tuple[str, ...], words: str
+) -> None:
+    answer = ablata("train", "digits", *QUICK, *changes)
+    assert answer.status == 2
+    assert words in answer.err
+    with Ledger(home=home) as ledger:
+        assert ledger.runs.find() == []

@@ -167,17 +167,28 @@ def test_the_place_is_read_from_the_variables_of_torchrun(monkeypatch: pytest.Mo
 
 
 def test_torchrun_trains_one_run_and_prints_the_learning_rate_once(tmp_path: Path) -> None:
-    rule = ("optim.scaling=linear", "optim.reference_batch=128")
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"),
-        *(f"--master-port={free_port()}", "-m", "ablata", "train", "digits", "train.epochs=1", *rule),
-    ]
-    environment = os.environ | {"ABLATA_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
+    said = torchrun(tmp_path, "train.epochs=1", "optim.scaling=linear", "optim.reference_batch=128")
     flat = " ".join(said.split())
     assert flat.count("learning rate 0.05 = 0.1 x linear scale of batch 64 / reference batch 128") == 1, said
     assert flat.count("val/plain/top1 =") == 1
     (run,) = (tmp_path / "home" / "runs").iterdir()
     assert load_checkpoint(run / LAST).facts["step"] == 20
+
+
+def test_torchrun_trains_a_chain_of_rounds(tmp_path: Path) -> None:
+    said = torchrun(tmp_path, "train.epochs=1", "refine=refinement", "refine.teacher=static")
+    assert said.count("beside its teacher") == 1, said
+    assert len(list((tmp_path / "home" / "runs").iterdir())) == 2
+
+
+def torchrun(folder: Path, *overrides: str) -> str:
+    """Train the digits in two processes and return what they printed."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"),
+        *(f"--master-port={free_port()}", "-m", "ablata", "train", "digits", *overrides),
+    ]
+    environment = os.environ | {"ABLATA_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
