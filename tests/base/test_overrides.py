@@ -39,6 +39,7 @@ class Toy(Settings):
     ema: Average | None = None
     aux: Annotated[CrossEntropy | Ohem, Field(discriminator="kind")] | None = None
     lr: Annotated[float, Field(gt=0)] = 0.1
+    clip: Annotated[float, Field(gt=0, le=5)] | Literal["off"] | None = None
     flip: bool = True
     root: Annotated[str | None, INCIDENTAL] = None
     low: float = 0.0
@@ -106,6 +107,7 @@ def test_an_optional_part_is_switched_on_and_off() -> None:
      ("flip=1", ["flip must be true or false"]),
      ("lr", ["key=value"]),
      ("low=3", ["low <= high must hold"]),
+     ("clip=6", ["clip must be a number > 0 and <= 5 or off or null", "clip=6"]),
      ("lr=nan", ["lr must be a number"]),
      ("model=null", ["model must be"])],
 )  # fmt: skip

@@ -26,13 +26,21 @@ def parts(annotation: Any) -> dict[str, type[BaseModel]]:
 
 
 def options(annotation: Any) -> list[Any]:
-    """Return the alternatives of an annotation, unions and `Annotated` taken apart."""
+    """Return the alternatives of an annotation, unions taken apart; a plain value keeps its `Annotated` bounds."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return options(get_args(annotation)[0])
+        inner, *marks = get_args(annotation)
+        found = options(inner)
+        bounded = len(found) == 1 and any(isinstance(mark, Gt | Ge | Lt | Le) for mark in _marks(marks))
+        return [Annotated[inner, *_marks(marks)]] if bounded else found
     if origin in (Union, types.UnionType):
         return [inner for option in get_args(annotation) for inner in options(option)]
     return [annotation]
+
+
+def _marks(marks: Sequence[Any]) -> list[Any]:
+    """Return what marks say, with pydantic's `Field(gt=0, ...)` taken apart."""
+    return [part for mark in marks for part in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
 
 
 def allows_none(annotation: Any) -> bool:
