@@ -119,7 +119,7 @@ def _torch_file(path: Path) -> dict[str, Any]:
 def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Set[str], source: str) -> None:
     # Files older than torch 0.4.1 do not count batches; the count matters to a cumulative average only.
     missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in found if name not in own]
+    unexpected = sorted(name for name in found if name not in own)
     if missing or unexpected:
         raise CheckpointError(
             "Weights must have the names of the network",
@@ -133,7 +133,7 @@ def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], heads
             found=f"{len(found[classes[0]])} classes in {source}, {len(own[classes[0]])} in the data",
             do="take the backbone alone: model.weights_part=backbone",
         )
-    misshapen = [name for name in found if found[name].shape != own[name].shape]
+    misshapen = [name for name in own if name in found and found[name].shape != own[name].shape]
     if misshapen:
         first = misshapen[0]
         raise CheckpointError(
