@@ -40,7 +40,7 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
     if not isinstance(recipe, Classify | Reidentify):
         raise SettingsError(
             "A preview needs a classification or re-identification recipe",
-            found=f"{recipe.name} is a {recipe.task} recipe",
+            found=f"{recipe.name} is a recipe of the task {recipe.task}",
         )
     data = recipe.data.build(cache)
     loader = data.train_loader(seed, min(recipe.train.batch, data.sizes["train"]))

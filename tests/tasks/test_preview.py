@@ -1,0 +1,50 @@
+"""Preview sheets of recipes: which they show, and what they say of the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from ablata.base.errors import SettingsError
+from ablata.data.persons import Persons
+from ablata.data.sampling import Balanced
+from ablata.engine.complexity import Complexity
+from ablata.engine.recipe import Recipe, Train
+from ablata.engine.task import Metric, Site, Task
+from ablata.tasks.preview import preview_sheet
+from ablata.tasks.reidentify import Reidentify
+
+
+class Other(Recipe):
+    """A recipe of a task that has no preview."""
+
+    task: Literal["other"] = "other"
+
+    def build(self, seed: int, site: Site) -> Task:
+        raise NotImplementedError
+
+    def complexity(self) -> Complexity:
+        raise NotImplementedError
+
+    def metric(self) -> Metric:
+        raise NotImplementedError
+
+    def data_fingerprint(self, cache: Path) -> str:
+        raise NotImplementedError
+
+
+def test_persons_are_shown_as_they_meet_in_a_batch(shared_cache: Path) -> None:
+    data = Persons(train=6, val=2, cameras=2, pictures=2, height=32, width=16, sampling=Balanced(pictures=2))
+    recipe = Reidentify(data=data, train=Train(epochs=1, batch=8))
+    sheet = preview_sheet(recipe, seed=0, step=2, count=8, cache=shared_cache)
+    assert sheet.summary.startswith("persons: 6 classes, 32x16 (height x width), train 24, val 8; batch of step 2")
+    again = preview_sheet(recipe, seed=0, step=2, count=8, cache=shared_cache)
+    other = preview_sheet(recipe, seed=1, step=2, count=8, cache=shared_cache)
+    assert sheet.picture.tobytes() == again.picture.tobytes() != other.picture.tobytes()
+
+
+def test_a_recipe_without_pictures_to_show_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="unnamed is a recipe of the task other"):
+        preview_sheet(Other(), seed=0, step=0, count=4, cache=tmp_path)
