@@ -21,6 +21,8 @@ from ablata.tasks.classifiers import AnyClassifier
 from ablata.tasks.classify import Classify
 
 _WARMUP = Warmup(form="linear", length=5, unit="epoch", start=0.1)
+_SHORT_WARMUP = Warmup(form="linear", length=0.1, unit="share", start=0.1)
+"""For small runs, which are often made shorter still."""
 
 
 def resnet18_imagenette() -> Classify:
@@ -37,7 +39,7 @@ def resnet18_imagenette() -> Classify:
         loss=CrossEntropy(smoothing=0.1),
         train=Train(epochs=40, batch=64, evaluate_batch=128),
         optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, reference_batch=128, scaling="linear"),
-        schedule=Cosine(warmup=_WARMUP),
+        schedule=Cosine(warmup=_SHORT_WARMUP),
     )
 
 
@@ -55,7 +57,7 @@ def efficientnet_b0_imagenette() -> Classify:
         loss=CrossEntropy(smoothing=0.1),
         train=Train(epochs=60, batch=64, evaluate_batch=128),
         optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-5, reference_batch=128, scaling="linear"),
-        schedule=Cosine(warmup=_WARMUP),
+        schedule=Cosine(warmup=_SHORT_WARMUP),
     )
 
 
@@ -79,7 +81,7 @@ def t2t_imagenette() -> Classify:
             scaling="sqrt",
             groups=ParameterGroups(no_decay_norm_and_bias=True),
         ),
-        schedule=Cosine(warmup=_WARMUP),
+        schedule=Cosine(warmup=_SHORT_WARMUP),
     )
 
 
