@@ -62,7 +62,7 @@ class Augment(Settings):
     def _one_way_to_crop(self) -> Augment:
         if self.pad and self.resize is not None:
             raise ValueError(
-                f"crops come from padded or from enlarged images: set pad=0 or resize=null, got {self.pad=}"
+                f"crops come from padded or from enlarged images: set pad=0 or resize=null, got pad={self.pad}"
             )
         return self
 
