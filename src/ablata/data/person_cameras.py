@@ -45,12 +45,12 @@ class Camera:
     noise: float
     cover: Colour
 
-    def develop(self, image: np.ndarray, light: float, random: np.random.Generator) -> np.ndarray:
+    def develop(self, image: np.ndarray, light: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return the picture that the camera makes of what it sees.
 
         Args:
             image: uint8 [H, W, 3].
-            light: brightness of the moment, about 1.
+            light: float64 [3], red, green, blue of the moment's light, about 1.
             random: drawn from for noise.
 
         Returns:
@@ -83,13 +83,13 @@ def draw_camera(
     turn = 2 * np.pi * (number + random.uniform(-0.2, 0.2)) / cameras
     hue = turn + (0.5 if domain == "winter" else 2.6)
     cast = np.cos(hue - 2 * np.pi * np.arange(3) / 3)
-    day = np.array([0.94, 0.98, 1.06] if domain == "winter" else [1.06, 1.0, 0.9])
-    brightness = random.uniform(-0.3, 0.2)
+    day = np.array([0.96, 0.99, 1.04] if domain == "winter" else [1.04, 1.0, 0.94])
+    brightness = random.uniform(-0.2, 0.2)
     return Camera(
         place=paint_place(random, domain, size[0], _STRETCH * size[1]),
-        gain=day * np.exp(gap * (0.14 * cast + brightness)),
-        gamma=float(np.exp(gap * random.uniform(-0.3, 0.3))),
-        saturation=float(np.exp(gap * random.uniform(-0.5, 0.1))),
+        gain=day * np.exp(gap * (0.1 * cast + brightness)),
+        gamma=float(np.exp(gap * random.uniform(-0.2, 0.2))),
+        saturation=float(np.exp(gap * random.uniform(-0.3, 0.1))),
         heading=turn,
         scale=random.uniform(0.78, 0.95),
         squash=random.uniform(0.82, 1.0),

@@ -8,7 +8,7 @@ only the whole look tells them apart.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -54,6 +54,8 @@ _HAIR: tuple[_Swatch, ...] = (
 )
 _SKIN: tuple[_Swatch, ...] = ((0.06, 0.35, 0.9, 3.0), (0.06, 0.45, 0.7, 2.0), (0.06, 0.5, 0.42, 1.5))
 _BAG: tuple[_Swatch, ...] = (_BLACK, (0.07, 0.6, 0.4, 2.0), (0.0, 0.7, 0.6, 1.0), (0.6, 0.6, 0.55, 1.0), _GREY)
+_FOREIGN = 0.3
+"""Share of garments from the other domain's wardrobe."""
 _PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "halves", "print", "open")
 
 
@@ -99,9 +101,9 @@ class Look:
 
 
 def draw_look(random: np.random.Generator, domain: Domain) -> Look:
-    """Draw a person's look from the wardrobe of a domain."""
+    """Draw a person's look; some garments come from the other domain's wardrobe."""
     winter = domain == "winter"
-    hat = _worn(random, _UPPER[domain]) if random.random() < (0.25 if winter else 0.12) else None
+    hat = _worn(random, _wardrobe(random, _UPPER, domain)) if random.random() < (0.25 if winter else 0.12) else None
     return Look(
         height=random.uniform(0.86, 1.0),
         build=random.uniform(0.85, 1.2),
@@ -109,12 +111,12 @@ def draw_look(random: np.random.Generator, domain: Domain) -> Look:
         hair=_worn(random, _HAIR),
         hair_style=_choice(random, ("bald", "short", "long"), (0.1, 0.5, 0.4)),
         hat=hat,
-        upper=_worn(random, _UPPER[domain]),
-        second=_worn(random, _UPPER[domain]),
+        upper=_worn(random, _wardrobe(random, _UPPER, domain)),
+        second=_worn(random, _wardrobe(random, _UPPER, domain)),
         pattern=_choice(random, _PATTERNS, (0.66, 0.06, 0.08, 0.06, 0.14) if winter else (0.52, 0.16, 0.1, 0.16, 0.06)),
         hem=random.uniform(0.28, 0.38) if random.random() < (0.3 if winter else 0.03) else random.uniform(0.46, 0.52),
         long_sleeves=bool(random.random() < (0.97 if winter else 0.25)),
-        lower=_worn(random, _LOWER[domain]),
+        lower=_worn(random, _wardrobe(random, _LOWER, domain)),
         lower_kind=_choice(random, ("trousers", "shorts", "skirt"), (0.88, 0.0, 0.12) if winter else (0.45, 0.3, 0.25)),
         shoes=_worn(random, _BAG),
         bag=_choice(random, ("none", "backpack", "shoulder", "hand"), (0.4, 0.25, 0.2, 0.15)),
@@ -127,6 +129,13 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
     inside = [min(max(part, 0.0), 1.0) for part in (saturation, value)]
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, *inside)
     return red * 255, green * 255, blue * 255
+
+
+def _wardrobe(
+    random: np.random.Generator, wardrobes: Mapping[Domain, Sequence[_Swatch]], domain: Domain
+) -> Sequence[_Swatch]:
+    other: Domain = "summer" if domain == "winter" else "winter"
+    return wardrobes[other if random.random() < _FOREIGN else domain]
 
 
 def _worn(random: np.random.Generator, swatches: Sequence[_Swatch]) -> Colour:

@@ -30,7 +30,7 @@ class Shot:
         x: place of the feet, as a share of the picture's width.
         foot: the same of its height.
         height: height of the tallest person, as a share of the picture's.
-        light: brightness, about 1.
+        light: float64 [3], its red, green and blue, about 1.
         offset: where in the camera's place the person walks, in 0..1.
         cover: (x, top, width) of what stands in front, in shares of the picture, or None.
         company: another person at the side, and the x of his feet, or None.
@@ -42,7 +42,7 @@ class Shot:
     x: float
     foot: float
     height: float
-    light: float
+    light: np.ndarray
     offset: float
     cover: tuple[float, float, float] | None
     company: tuple[Look, float] | None
@@ -63,7 +63,7 @@ def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlu
         x=0.5 + random.normal(0, 0.07),
         foot=0.5 + 0.5 * height + random.normal(0, 0.02),
         height=height,
-        light=float(np.exp(random.normal(0, 0.15))),
+        light=np.exp(random.normal(0, 0.18) + random.normal(0, 0.05, size=3)),
         offset=random.random(),
         cover=cover,
         company=company,

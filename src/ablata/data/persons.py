@@ -82,9 +82,9 @@ class Persons(IdentitySettings):
     """Identities to train on."""
     val: Annotated[int, Field(ge=2)] = 300
     """Identities to be found, none of them trained on."""
-    cameras: Annotated[int, Field(ge=2)] = 4
+    cameras: Annotated[int, Field(ge=2)] = 6
     """Cameras; each sees every person."""
-    pictures: Annotated[int, Field(ge=2)] = 4
+    pictures: Annotated[int, Field(ge=2)] = 3
     """Pictures of each person by each camera."""
     height: Annotated[int, Field(ge=16)] = 64
     """Pixels."""
@@ -105,7 +105,7 @@ class Persons(IdentitySettings):
         return NominalShape(self.train - held, channels=3, height=self.height, width=self.width)
 
     def build(self, cache: Path) -> IdentityImages:
-        """Paint the pictures the first time (half a second for a thousand of 64x32), and map them.
+        """Paint the pictures the first time (under a second for a thousand of 64x32), and map them.
 
         Raises:
             DataError: minival is out of range.
