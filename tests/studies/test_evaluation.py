@@ -42,6 +42,19 @@ def test_saved_predictions_give_the_scores_and_every_class(ledger: Ledger, train
     np.testing.assert_array_equal(found.confusion, confusion)
 
 
+def test_every_protocol_has_scores_of_its_own(ledger: Ledger, quick: Recipe) -> None:
+    recipe = quick.model_copy(update={"protocols": ("mirror", "plain")})
+    run = ledger.runs.enqueue(new_run(ledger, recipe, 0, record_environment(ledger)))
+    assert work(ledger, idle_exit=True) == 1
+    recorded = ledger.runs.get(run.id).scores
+    both = evaluate_run(ledger, run.id)
+    assert both.scores == pytest.approx(recorded, abs=1e-5)
+    assert both.scores["val/mirror/loss"] != both.scores["val/plain/loss"]
+    plain = evaluate_run(ledger, run.id, protocols=["plain"])
+    assert set(plain.scores) == {name for name in recorded if name.startswith("val/plain/")}
+    assert plain.class_accuracy != both.class_accuracy
+
+
 def test_what_cannot_be_evaluated_is_refused_in_words(ledger: Ledger, trained: RunRow, quick: Recipe) -> None:
     with pytest.raises(DataError, match="split must be one of train, val"):
         evaluate_run(ledger, trained.id, split="test")
