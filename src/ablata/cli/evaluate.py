@@ -19,7 +19,9 @@ def evaluate(
     protocol: Annotated[list[str] | None, typer.Option(help="How to score; the recipe's protocols by default.")] = None,
     split: Annotated[str, typer.Option(help="What to score on.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
-    save_predictions: Annotated[Path | None, typer.Option(help="Write every sample's logits or features to this .npz.")] = None,
+    save_predictions: Annotated[
+        Path | None, typer.Option(help="Write every sample's logits or features to this .npz.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run's model: totals, every class, the confusion matrix."""

@@ -26,7 +26,7 @@ def refinery_cifar10() -> Classify:
 
 
 def weak_refinery_cifar10() -> Classify:
-    """ResNet-20 on 500 labels a class, then a network taught by it on all training images without their labels.
+    """ResNet-20 on 500 labels a class, then one taught by it on all images without their labels.
 
     Command: ablata train weak_refinery_cifar10 data.root=FOLDER
     Expected: not measured at its 200 epochs
