@@ -20,8 +20,8 @@ def refinery_rounds() -> Study:
             "resnet20_cifar10",
             (
                 "model.depth=8",
-                "train.epochs=6",
-                "train.evaluate_every=3",
+                "train.epochs=4",
+                "train.evaluate_every=2",
                 "schedule.warmup=warmup",
                 "schedule.warmup.length=1",
                 "optim.weight_decay=5e-4",
@@ -33,6 +33,6 @@ def refinery_rounds() -> Study:
             "online": ("refine=refinement", "refine.teacher=online", "refine.loss.label_weight=0.5"),
             "dynamic+mixup": (*dynamic, "refine.mix_alpha=[0,0.3]"),
         },
-        seeds=5,
+        seeds=4,
         margin=1.0,
     )
