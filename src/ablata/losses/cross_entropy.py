@@ -5,28 +5,29 @@ Letters: B rows, K classes, t a row's target, p = softmax(logits).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from ablata.base.settings import Settings
+from ablata.losses.label_loss import LabelLoss, Smoothed
 
 
-class CrossEntropy(Settings):
+class CrossEntropy(Smoothed):
     """Cross-entropy with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share s of the target spread evenly over all K classes: s / K off the label, 1 - s + s / K on it."""
     on: Annotated[float, Field(gt=0, le=1)] | None = None
     """Target on the label, given with `off` in place of smoothing; a row need not add to 1, as with 0.9 and 0.0001."""
     off: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Target on every other class, given with `on`."""
     divergence: Literal["cross_entropy", "kl"] = "cross_entropy"
     """cross_entropy: -sum t log p; kl: sum t (log t - log p), smaller by the target's entropy, of equal gradient."""
+    implementation: Literal["fused", "autograd", "custom"] = "fused"
+    """What computes it, of equal value and gradient: torch's own kernel; elementary operations and their automatic
+    gradient; or a backward pass by hand, p sum t - t, that keeps one [B, K] tensor and computes it again."""
 
     @model_validator(mode="after")
     def _one_form(self) -> CrossEntropy:
@@ -38,92 +39,57 @@ class CrossEntropy(Settings):
             )
         return self
 
+    def pair(self, classes: int) -> tuple[float, float]:
+        """Return the target on the label and off it, of K `classes`."""
+        if self.on is not None and self.off is not None:
+            return self.on, self.off
+        return super().pair(classes)
+
     def build(self) -> CrossEntropyLoss:
         """Make the loss."""
         return CrossEntropyLoss(self)
 
 
-class CrossEntropyLoss(nn.Module):
-    """Mean over the batch, in float32 at least.
+class CrossEntropyLoss(LabelLoss):
+    """Mean over the batch, in float32 at least; cross-entropy is linear in its target, `kl` is not.
 
     Args:
         settings: see `CrossEntropy`.
     """
 
     def __init__(self, settings: CrossEntropy) -> None:
-        super().__init__()
+        super().__init__(settings)
         self.settings = settings
 
-    def forward(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        partner: Tensor | None = None,
-        weight: Tensor | None = None,
-        form: Literal["labels", "losses"] = "labels",
-    ) -> Tensor:
-        """Return the mean over the batch, a scalar.
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss [B] of each row of logits [B, K] against its label, int64 [B]."""
+        settings = self.settings
+        if settings.on is None and settings.divergence == "cross_entropy" and settings.implementation == "fused":
+            return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing, reduction="none")
+        return super().rows(logits, labels)
 
-        Args:
-            logits: [B, K] float.
-            labels: [B] int64 in [0, K).
-            partner: [B] int64 in [0, K), the label of the picture mixed in, or None where nothing is mixed.
-            weight: [B] float in [0, 1], the share of `labels`; the partner has the rest. Given with `partner`.
-            form: how two labels count. labels: one target that holds both; losses: the weighted sum of both losses. The
-                gradients agree up to rounding, and so do the values of cross-entropy, which is linear in its target.
-
-        Raises:
-            ValueError: only one of `partner` and `weight` is given.
-        """
-        if (partner is None) != (weight is None):
-            raise ValueError("`partner` and `weight` must be given together")
-        logits = logits.float() if logits.element_size() < 4 else logits
-        if partner is None or weight is None:
-            return self._rows(logits, labels).mean()
-        if form == "labels":
-            return self._against(logits, self.target(labels, logits.shape[1], partner, weight, logits.dtype)).mean()
-        share = weight.to(logits.dtype)
-        return (share * self._rows(logits, labels) + (1 - share) * self._rows(logits, partner)).mean()
-
-    def target(
-        self,
-        labels: Tensor,
-        classes: int,
-        partner: Tensor | None = None,
-        weight: Tensor | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Return the targets [B, K] that labels stand for, smoothed and mixed.
-
-        Args:
-            labels: [B] int64 in [0, K).
-            classes: K.
-            partner: as for `forward`.
-            weight: as for `forward`.
-            dtype: of the targets.
-        """
-        on, off = self._pair(classes)
-        share = labels.new_ones(len(labels), dtype=dtype) if weight is None else weight.to(dtype)
-        target = labels.new_zeros(len(labels), classes, dtype=dtype)
-        target.scatter_add_(1, labels[:, None], share[:, None])
-        if partner is not None:
-            target.scatter_add_(1, partner[:, None], 1 - share[:, None])
-        return target.mul_(on - off).add_(off)
-
-    def _pair(self, classes: int) -> tuple[float, float]:
-        """Return the target on the label and off it."""
-        if self.settings.on is not None and self.settings.off is not None:
-            return self.settings.on, self.settings.off
-        off = self.settings.smoothing / classes
-        return 1 - self.settings.smoothing + off, off
-
-    def _rows(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss [B] of each row against its label."""
-        if self.settings.on is None and self.settings.divergence == "cross_entropy":
-            return F.cross_entropy(logits, labels, label_smoothing=self.settings.smoothing, reduction="none")
-        return self._against(logits, self.target(labels, logits.shape[1], dtype=logits.dtype))
-
-    def _against(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss [B] of each row against its target [B, K]."""
-        loss = -(target * logits.log_softmax(1)).sum(1)
+    def against(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+        match self.settings.implementation:
+            case "fused":
+                loss = F.cross_entropy(logits, target, reduction="none")
+            case "autograd":
+                loss = -(target * logits.log_softmax(1)).sum(1)
+            case "custom":
+                loss = cast(Tensor, _ByHand.apply(logits, target))
         return loss if self.settings.divergence == "cross_entropy" else loss + torch.xlogy(target, target).sum(1)
+
+
+class _ByHand(torch.autograd.Function):
+    """-sum t log p of each row, with the gradient p sum t - t; p is computed again from the logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, target)
+        return logits.logsumexp(1) * target.sum(1) - (target * logits).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits, target = ctx.saved_tensors
+        slope = logits.softmax(1).mul_(target.sum(1, keepdim=True)).sub_(target)
+        return slope.mul_(gradients[0][:, None]), None

@@ -20,6 +20,7 @@ from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.losses.any import AnyLabelLoss
 from ablata.losses.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.digits_net import DigitsNet
@@ -40,7 +41,7 @@ class Classify(Recipe):
     task: Literal["classify"] = "classify"
     data: AnyImageData = Digits()
     model: AnyClassifier = DigitsNet()
-    loss: CrossEntropy = CrossEntropy()
+    loss: AnyLabelLoss = CrossEntropy()
     labelled: Labelled | None = None
     """Use only these labels: train on this part of the training set; null: on all of it."""
     refine: Refinement | None = None
@@ -61,7 +62,8 @@ class Classify(Recipe):
     def _goes_together(self) -> Self:
         if self.rotation is not None and self.refine is not None and self.refine.has_peer:
             raise ValueError("rotation does not go with a peer as teacher: set rotation=null or another refine.teacher")
-        if self.loss.on is not None and self.refine is not None and self.refine.smoothing:
+        paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None
+        if paired and self.refine is not None and self.refine.smoothing:
             raise ValueError("refine.smoothing changes loss.smoothing, in whose place loss.on stands: set one of them")
         return self
 
@@ -216,7 +218,7 @@ class ClassifyTask(Task):
         return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return the cross-entropy of a batch, against mixed labels where images are mixed; or what a teacher asks.
+        """Return the recipe's loss of a batch under its name, against mixed labels where images are mixed; or what a teacher asks.
 
         With a head for rotation its loss is beside it, as `rotation`.
         """
@@ -227,7 +229,7 @@ class ClassifyTask(Task):
             outputs, beside["rotation"] = self.recipe.rotation.forward(model, batch.images)
         if self.teaching is not None:
             return self.teaching.loss(outputs, batch) | beside
-        return {"cross_entropy": self._hard_loss(outputs["logits"], batch)} | beside
+        return {self.recipe.loss.kind: self._hard_loss(outputs["logits"], batch)} | beside
 
     def _hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
         mixing = batch.mixing
