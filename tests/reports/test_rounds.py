@@ -13,6 +13,7 @@ from ablata.records import Ledger, NewArm, NewRun
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
 from ablata.reports.markdown import study_markdown
+from ablata.reports.rounds import round_views
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
 from ablata.stats import Rule
@@ -76,3 +77,15 @@ def test_every_form_of_the_report_shows_the_rounds(view: StudyView, plain: bool)
         assert "0, on the labels" in text
         assert "1.17" in text
     assert "it is no verdict" in study_page(view)
+
+
+def test_a_teacher_is_compared_on_the_rounds_own_pictures_where_they_are_others(tmp_path: Path) -> None:
+    with Ledger(home=tmp_path / "home") as ledger:
+        teacher = finish(ledger, ledger.runs.enqueue(new_run("source", 0, None)).id, 90.0)
+        student = ledger.runs.enqueue(new_run("target", 0, teacher))
+        claim = ledger.leases.claim_run(student.id, "worker", 60)
+        scores = {KEY: 60.0, "val/plain/teacher_top1": 55.0}
+        ledger.leases.finish(student.id, claim.attempt, "completed", scores=scores)
+        runs = [ledger.runs.get(one) for one in (student.id, teacher)]
+    rounds = round_views({"moved": runs[:1]}, runs, KEY, higher_is_better=True)
+    assert [one.gain.value if one.gain else None for one in rounds] == [None, 5.0]

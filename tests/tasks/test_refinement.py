@@ -10,6 +10,7 @@ from ablata.base.settings import settings_hash
 from ablata.data.digits import Digits
 from ablata.data.mixing import Cutmix, Mixup
 from ablata.tasks.classify import Classify
+from ablata.tasks.refinement import round_data
 
 PLAIN = override(Classify(), ["train.epochs=3", "data.augment.pad=1"])
 
@@ -85,9 +86,14 @@ def test_later_rounds_see_all_images_where_asked() -> None:
 
 def test_later_rounds_train_on_the_target_set() -> None:
     first, second = (one.effective() for one in chain(refined("refine.target=digits", "refine.target.val=300")))
-    assert isinstance(first.data, Digits)
-    assert isinstance(second.data, Digits)
-    assert (first.data.val, second.data.val) == (PLAIN.data.val, 300)  # type: ignore[union-attr]
+    found = [round_data(one) for one in (first, second)]
+    assert all(isinstance(one, Digits) for one in found)
+    assert [one.val for one in found] == [PLAIN.data.val, 300]  # type: ignore[union-attr]
+
+
+def test_a_target_is_mixed_as_its_round_is() -> None:
+    recipe = refined("refine.target=digits", "refine.mix_alpha=[0,0.5]").effective()
+    assert round_data(recipe).augment.mix.alpha == 0.5
 
 
 def test_online_and_given_teachers_have_no_chain() -> None:
@@ -103,6 +109,7 @@ def test_online_and_given_teachers_have_no_chain() -> None:
         (["refine.teacher=online", "refine.loss.label_weight=0.5", "refine.rounds=2"], "refine.rounds must be 1"),
         (["refine.images=all", "refine.loss.label_weight=0.5"], "label_weight must be 0"),
         (["refine.target=digits", "refine.loss.label_weight=0.5"], "label_weight must be 0"),
+        (["refine.target=persons"], "persons is one of identities"),
         (["refine.rounds=0"], "refine.rounds"),
         (["refine.loss.temperature=0"], "refine.loss.temperature"),
         (["refine.teacher=statik"], "static"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -196,15 +197,14 @@ def _report_chain(ledger: Ledger, run: str, recipe: Recipe) -> None:
     """Print each round of a chain beside the one before, by the recipe's own metric."""
     from ablata.studies.chain import ancestry
 
-    key, unit = recipe.metric().key, recipe.metric().unit
-    before: float | None = None
-    out.print(f"\nround  {key}", markup=False)
+    metric = recipe.metric()
+    taught_key = replace(metric, name=f"teacher_{metric.name}").key
+    out.print(f"\nround  {metric.key}", markup=False)
     for number, one in enumerate(ancestry(ledger, ledger.runs.get(run))):
-        value = (one.scores or {}).get(key)
-        shown = "-" if value is None else f"{value:.2f} {unit}".rstrip()
-        change = "" if value is None or before is None else f"  {value - before:+.2f} beside its teacher"
+        value, teacher = ((one.scores or {}).get(key) for key in (metric.key, taught_key))
+        shown = "-" if value is None else f"{value:.2f} {metric.unit}".rstrip()
+        change = "" if value is None or teacher is None else f"  {value - teacher:+.2f} beside its teacher"
         out.print(f"{number:>5}  {shown}{change}  (run {one.id})", markup=False)
-        before = value
 
 
 def _report_ended(ledger: Ledger, run: RunRow, json: bool, fresh: bool = False, quiet: bool = False) -> None:

@@ -17,3 +17,7 @@ from ablata.data.scenes import Scenes
 AnyImageData = Annotated[Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Scenes, Field(discriminator="kind")]
 AnyIdentityData = Annotated[Persons | Market, Field(discriminator="kind")]
 """Sets of persons seen by several cameras."""
+AnyData = Annotated[
+    Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Scenes | Persons | Market, Field(discriminator="kind")
+]
+"""Either."""

@@ -36,12 +36,20 @@ def round_views(
         for chain in chains:
             values = [(run.scores or {}).get(key) for run in chain]
             for number, value in enumerate(values):
-                teacher = values[number - 1] if number else None
+                # The teacher's score on the round's own pictures; the round before may have been scored on others.
+                beside = (chain[number].scores or {}).get(_teacher_key(key))
+                teacher = (values[number - 1] if beside is None else beside) if number else None
                 if value is not None:
                     scores[number].append(float(value))
                     gains[number] += [float(value) - float(teacher)] if teacher is not None else []
         found += [_view(arm, number, scores[number], gains[number], higher_is_better) for number in sorted(scores)]
     return tuple(found)
+
+
+def _teacher_key(key: str) -> str:
+    """Return where a taught run keeps its teacher's score: `val/plain/teacher_top1` for `val/plain/top1`."""
+    place, slash, name = key.rpartition("/")
+    return f"{place}{slash}teacher_{name}"
 
 
 def _chain(run: RunRow, known: Mapping[str, RunRow]) -> list[RunRow]:

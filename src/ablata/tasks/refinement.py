@@ -13,9 +13,8 @@ from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.any import AnyImageData
+from ablata.data.any import AnyData
 from ablata.data.augment import Augment
-from ablata.data.labelled import Labelled
 from ablata.data.mixing import Both, Mix, Mixup
 from ablata.engine.ema import Ema
 from ablata.engine.recipe import Train
@@ -76,7 +75,7 @@ class Refinement(Settings):
     """Label smoothing of rounds 0, 1, ..., in the same way; empty: loss.smoothing for all."""
     images: Literal["labelled", "all"] = "labelled"
     """all: rounds from 1 on train on every training image, with no label read; round 0 has those of `labelled`."""
-    target: AnyImageData | None = None
+    target: AnyData | None = None
     """Another data set that rounds from 1 on train on and are scored on, with no label read; null: the same."""
     start: Annotated[str | None, INCIDENTAL] = None
     """A checkpoint, or a run folder, that teaches round 1 in place of round 0; its content counts as data."""
@@ -129,10 +128,6 @@ class Refinable(Protocol):
         """Its data set; `augment` is changed if rounds mix differently."""
 
     @property
-    def labelled(self) -> Labelled | None:
-        """Its labelled part."""
-
-    @property
     def refine(self) -> Refinement | None:
         """Its chain."""
 
@@ -146,6 +141,12 @@ R = TypeVar("R", bound=Refinable)
 def effective_round(recipe: R) -> R:
     """Return a recipe with the settings of its own round, the last of its chain, put in their place."""
     return recipe if recipe.refine is None else _at_round(recipe, recipe.refine, recipe.refine.rounds)
+
+
+def round_data(recipe: Refinable) -> Any:
+    """Return the settings of the data set that an effective recipe trains on: its target, or its own."""
+    target = recipe.refine.target if recipe.refine is not None else None
+    return recipe.data if target is None else target
 
 
 def teacher_recipe(recipe: R) -> R | None:
@@ -173,20 +174,24 @@ def _at_round(recipe: R, refine: Refinement, number: int) -> R:
         update["train"] = recipe.train.model_copy(update={"epochs": _pick(refine.epochs, number), "steps": None})
     if refine.smoothing:
         update["loss"] = recipe.loss.model_copy(update={"smoothing": _pick(refine.smoothing, number)})
-    data = refine.target if number and refine.target is not None else recipe.data
     if refine.mix_alpha:
-        augment: Augment = data.augment
-        mix = _mix(augment.mix, _pick(refine.mix_alpha, number))
-        data = data.model_copy(update={"augment": augment.model_copy(update={"mix": mix})})
-    if data is not recipe.data:
-        update["data"] = data
-    if number and refine.unlabelled:
+        alpha = _pick(refine.mix_alpha, number)
+        update["data"] = _mixed(recipe.data, alpha)
+        if refine.target is not None:
+            update["refine"] = refine.model_copy(update={"target": _mixed(refine.target, alpha)})
+    if number and refine.unlabelled and getattr(recipe, "labelled", None) is not None:
         update["labelled"] = None
     return recipe.model_copy(update=update)
 
 
 def _pick(values: tuple[float, ...], number: int) -> float:
     return values[min(number, len(values) - 1)]
+
+
+def _mixed(data: Any, alpha: float) -> Any:
+    """Return settings of a data set with another mixing parameter."""
+    augment: Augment = data.augment
+    return data.model_copy(update={"augment": augment.model_copy(update={"mix": _mix(augment.mix, alpha)})})
 
 
 def _mix(mix: Mix | None, alpha: float) -> Mix | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 from pydantic import model_validator
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.data.any import AnyIdentityData
-from ablata.data.identities import IdentityImages
+from ablata.data.identities import IdentityImages, IdentitySettings
 from ablata.data.labelled import split_record
 from ablata.data.persons import Persons
 from ablata.data.sampling import Balanced
@@ -29,6 +29,15 @@ from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.classifiers import AnyClassifier, start_classifier, weights_mark
+from ablata.tasks.refinement import Refinement, effective_round, round_data, teacher_recipe
+from ablata.tasks.teachers import PeerPair
+from ablata.tasks.teaching import (
+    Teaching,
+    given_teacher_mark,
+    make_teaching,
+    refuse_without_teacher,
+    round_seed,
+)
 
 PROTOCOL = "cross_camera"
 """Each query searches the gallery, without the pictures of the same person by the same camera."""
@@ -46,6 +55,8 @@ class Reidentify(Recipe):
     """Of the features, beside it; null is off."""
     distance: Distance = "cosine"
     """Between features, when a person is searched; cosine ignores their lengths."""
+    refine: Refinement | None = None
+    """Train on a teacher's predictions, perhaps on pictures of other persons; null: on the identities."""
 
     @model_validator(mode="after")
     def _triplets_have_one_label(self) -> Self:
@@ -54,11 +65,25 @@ class Reidentify(Recipe):
                 "a mixed picture has no one identity, so triplet and data.augment.mix exclude each other; "
                 "switch one off with =null"
             )
+        if not isinstance(round_data(self), IdentitySettings):
+            raise ValueError("refine.target must be a set of identities: persons or market")
         return self
 
     def build(self, seed: int, site: Site) -> ReidentifyTask:
         """Build data, network and loss; see `Recipe.build`."""
-        return ReidentifyTask(self, self.data.build(site.cache), seed, site)
+        recipe = self.effective()
+        # Of pictures without labels a student says what its teacher does: whom of the persons it knows they resemble.
+        known = self.data.build(site.cache).classes if self.refine is not None and self.refine.unlabelled else None
+        seed = round_seed(self.refine, seed)
+        return ReidentifyTask(recipe, round_data(recipe).build(site.cache), seed, site, known)
+
+    def effective(self) -> Self:
+        """Return the recipe with the settings of its own round in place."""
+        return effective_round(self)
+
+    def parent(self) -> Reidentify | None:
+        """Return the recipe of the round before this one."""
+        return teacher_recipe(self)
 
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""
@@ -69,19 +94,21 @@ class Reidentify(Recipe):
 
     def metric(self) -> Metric:
         """Return the mean average precision, on minival where the recipe holds identities out."""
-        return Metric("mAP", split="minival" if self.data.minival else "val", protocol=PROTOCOL)
+        split = "minival" if round_data(self).minival else "val"
+        return Metric("mAP", split=split, protocol=PROTOCOL)
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the pictures joined with that of the splits, and of weights read from files."""
-        data = self.data.build(cache)
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
+        data = round_data(self.effective()).build(cache)
+        marks = weights_mark(self.model) + given_teacher_mark(self.refine)
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
 
 
 class ReidentifyTask(Task):
     """Re-identification inside the training loop.
 
-    A subclass changes what the network is taught in `identity_terms`. It may also train on pictures of persons who are
-    not in the network's class list, by giving `classes`: labels then read -1, so that nothing can learn from them.
+    Training pictures may show persons who are not in the network's class list: where `classes` are given, labels read
+    -1, so that nothing can learn from them.
 
     Args:
         recipe: the settings.
@@ -112,12 +139,9 @@ class ReidentifyTask(Task):
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self._refuse_settings()
         self.outputs = ("logits",) if recipe.triplet is None else ("logits", "features")
-        self.model = start_classifier(
-            recipe.model,
-            len(self.classes),
-            data.channels,
-            lambda wanted: next(iter(data.eval_loader("train", wanted))).images,
-        )
+        self.model = self._network()
+        if recipe.refine is not None and recipe.refine.has_peer:
+            self.model, self.outputs = PeerPair(self.model, self._network()), (*self.outputs, "peer_logits")
         self.criterion = recipe.loss.build()
         self.triplet = None if recipe.triplet is None else recipe.triplet.build()
         self.loader: TrainLoader = data.train_loader(
@@ -130,10 +154,23 @@ class ReidentifyTask(Task):
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
         self.notices = (*data.notices, *self._unanswerable())
+        self.teaching: Teaching | None = None
+        if recipe.refine is not None:
+            self.teaching = make_teaching(recipe, recipe.refine, self, self._hard_loss, self._target)
+
+    def _network(self) -> nn.Module:
+        images = self.data.eval_loader
+        return start_classifier(
+            self.recipe.model,
+            len(self.classes),
+            self.data.channels,
+            lambda wanted: next(iter(images("train", wanted))).images,
+        )
 
     def contract(self) -> dict[str, Any]:
-        """Return identities, size, normalisation, decoder and protocol: what features and scores mean."""
-        return {
+        """Return what features and scores mean: identities, size, normalisation, decoder, protocol; and who taught."""
+        taught = {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
+        return taught | {
             "task": "reidentify",
             "classes": list(self.classes),
             "image_size": list(self.data.image_size),
@@ -160,6 +197,7 @@ class ReidentifyTask(Task):
         Raises:
             DataError: names what was found.
         """
+        refuse_without_teacher(self.recipe.refine, self.teaching)
         classes = len(self.classes)
         low, high = int(batch.labels.min()), int(batch.labels.max())
         if self.labelled and (low < 0 or high >= classes):
@@ -193,23 +231,54 @@ class ReidentifyTask(Task):
         return terms
 
     def identity_terms(self, outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, Tensor]:
-        """Return what teaches the logits who is who: the cross-entropy with the labels, mixed ones where mixed.
+        """Return what teaches the logits who is who: cross-entropy with the labels, or what a teacher asks.
 
         Args:
             outputs: what the model made of the batch.
             batch: augmented.
         """
+        if self.teaching is not None:
+            return self.teaching.loss(outputs, batch)
+        return {"cross_entropy": self._hard_loss(outputs["logits"], batch)}
+
+    def _hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
         mixing = batch.mixing
         mixed = () if mixing is None else (mixing.partner_labels, mixing.weight, mixing.form)
-        return {"cross_entropy": self.criterion(outputs["logits"], batch.labels, *mixed)}
+        return cast(Tensor, self.criterion(logits, batch.labels, *mixed))
+
+    def _target(self, batch: ImageBatch) -> Tensor:
+        mixing = batch.mixing
+        mixed = () if mixing is None else (mixing.partner_labels, mixing.weight)
+        return self.criterion.target(batch.labels, len(self.classes), *mixed)
 
     def after_step(self, step: int) -> None:
-        """Cool the model's temperatures."""
+        """Cool the model's temperatures; let an online teacher learn from the student."""
         advance(temperatures(self.model))
+        if self.teaching is not None:
+            self.teaching.teacher.after_step(step)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what an online teacher has learned."""
+        return self.teaching.teacher.state() if self.teaching else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back to the teacher."""
+        if self.teaching is not None:
+            self.teaching.teacher.load_state(state)
+        else:
+            super().load_state(state)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
-        """Return rank1, rank5, rank10 and mAP of a split in percent; each picture is embedded once, on one process."""
-        return self.score(self.embed(model, split), split).scores()
+        """Return rank1, rank5, rank10 and mAP of a split in percent; each picture is embedded once, on one process.
+
+        A taught round has its teacher's scores on the same pictures too: `teacher_mAP` and the like.
+        """
+        scores = self.score(self.embed(model, split), split).scores()
+        if self.teaching is None:
+            return scores
+        return scores | self.teaching.scores(
+            split, protocol, lambda network, part, _: self.score(self.embed(network, part), part).scores()
+        )
 
     def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Return totals and, for each identity, how often the nearest picture was right and whose it was instead.
@@ -268,7 +337,7 @@ class ReidentifyTask(Task):
         return counted
 
     def _refuse_settings(self) -> None:
-        recipe, sampling = self.recipe, self.recipe.data.sampling
+        recipe, sampling = self.recipe, round_data(self.recipe).sampling
         balanced = isinstance(sampling, Balanced)
         if not self.labelled and (balanced or recipe.triplet is not None):
             raise SettingsError(

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError
+from ablata.base.seeds import derive
 from ablata.data.source import ImageData
+from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.precision import choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.refinement import Online, Refinement, Static
-from ablata.tasks.teacher_files import load_teacher, stored_labels
+from ablata.tasks.teacher_files import (
+    find_checkpoint,
+    load_teacher,
+    stored_labels,
+    teacher_weights,
+    weights_digest,
+)
 from ablata.tasks.teachers import FrozenNetwork, OwnPast, Peer, PeerPair, StoredLabels, Teacher
 
 Hard = Callable[[Tensor, ImageBatch], Tensor]
@@ -78,6 +87,77 @@ class Teaching:
         return self._scores[split, protocol]
 
 
+def round_seed(refine: Refinement | None, seed: int) -> int:
+    """Return the seed of a round and set torch's generator to its `init` stream.
+
+    A taught network is a fresh one: it shares neither first weights nor order with its teacher. An online round, and
+    one without a teacher, keeps the run's seed.
+    """
+    if refine is None or refine.online:
+        return seed
+    own = derive(seed, "round", refine.rounds)
+    torch.manual_seed(derive(own, "init"))
+    return own
+
+
+def refuse_without_teacher(refine: Refinement | None, teaching: Teaching | None) -> None:
+    """Check before the first step that a taught round has its teacher.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    if refine is not None and teaching is None:
+        raise SettingsError(
+            "A taught round must be trained after its teacher",
+            found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
+            do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
+        )
+
+
+def given_teacher_mark(refine: Refinement | None) -> str:
+    """Return what a teacher given as a file adds to the data's fingerprint: nothing, or a part of its weights' digest.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    if refine is None or refine.start is None:
+        return ""
+    path = find_checkpoint(Path(refine.start), refine.checkpoint)
+    return f"-{weights_digest(teacher_weights(load_checkpoint(path)))[:8]}"
+
+
+class Taught(Protocol):
+    """What a task gives to make its teaching."""
+
+    model: nn.Module
+    site: Site
+    steps_per_epoch: int
+
+    @property
+    def data(self) -> ImageData:
+        """The set it trains on."""
+
+    def contract(self) -> dict[str, Any]:
+        """Return what predictions mean: classes, preparation."""
+
+
+def make_teaching(recipe: Recipe, refine: Refinement, task: Taught, hard: Hard, target: Target) -> Teaching | None:
+    """Return the teaching of a task that is built but for it; None where a student is only to be scored.
+
+    Args:
+        recipe: the recipe as it is trained.
+        refine: its refinement.
+        task: the task.
+        hard, target: see `Teaching`.
+
+    Raises:
+        CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
+    """
+    if refine.online:
+        return online_teaching(refine, task.model, task.steps_per_epoch, task.site, hard, target)
+    return frozen_teaching(recipe, refine, task.data, task.contract(), task.site, hard, target)
+
+
 def frozen_teaching(
     recipe: Recipe,
     refine: Refinement,
@@ -125,7 +205,7 @@ def frozen_teaching(
     def label() -> Tensor:
         network.train(refine.teacher_mode == "train")
         with precision.autocast():
-            logits = _label_all(network, data, recipe.train.evaluate_batch, site)
+            logits = _label_all(network, data, len(contract["classes"]), recipe.train.evaluate_batch, site)
         network.eval()
         return logits
 
@@ -155,10 +235,10 @@ def online_teaching(
     return Teaching(refine, past, hard, target)
 
 
-def _label_all(network: nn.Module, data: ImageData, batch: int, site: Site) -> Tensor:
+def _label_all(network: nn.Module, data: ImageData, classes: int, batch: int, site: Site) -> Tensor:
     """Return the network's logits of every training sample as it is, float32 [N, K]; other rows are zero."""
     rows = 1 + max(int(split.index.max()) for split in data.splits.values() if split.source == "train" and len(split))
-    logits = torch.zeros(rows, len(data.classes))
+    logits = torch.zeros(rows, classes)
     loader = data.eval_loader("train", batch, device=site.device, channels_last=site.channels_last)
     for part in loader:
         logits[part.index.cpu()] = network(part.images)["logits"].float().cpu()

@@ -9,8 +9,10 @@ from ablata.engine.optimisers import Sgd
 from ablata.engine.recipe import Train
 from ablata.engine.schedules import Cosine, Warmup
 from ablata.models.cifar_resnet import CifarResNet
+from ablata.recipes.catalogue.reidentify import reid_scenes
 from ablata.tasks.classify import Classify
 from ablata.tasks.refinement import Refinement
+from ablata.tasks.reidentify import Reidentify
 
 
 def refinery_cifar10() -> Classify:
@@ -35,6 +37,19 @@ def weak_refinery_cifar10() -> Classify:
     """
     refine = Refinement(rounds=1, images="all", mix_alpha=(0.3, 0.0))
     return _base().model_copy(update={"labelled": Labelled(per_class=500), "refine": refine})
+
+
+def refinery_reid_scenes() -> Reidentify:
+    """Learn persons of one domain, then a domain of other persons, places and clothes without its labels.
+
+    Command: ablata train refinery_reid_scenes
+    Expected: not measured
+    Time: not measured
+    Source: the idea of the project's notes, train on one set and refine on another without labels; on generated persons
+    """
+    plain = reid_scenes()
+    target = plain.data.model_copy(update={"domain": "summer"})
+    return plain.model_copy(update={"refine": Refinement(target=target)})
 
 
 def _base() -> Classify:

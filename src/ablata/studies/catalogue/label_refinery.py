@@ -15,7 +15,7 @@ def refinery_rounds() -> Study:
     dynamic = ("refine=refinement", "refine.teacher=dynamic")
     return Study(
         name="refinery_rounds",
-        question="Does a second network learn more from the first one's predictions than the first did from the labels?",
+        question="Does a network learn more from an equal one's predictions than that did from the labels?",
         control=load_recipe(
             "resnet20_cifar10",
             (
