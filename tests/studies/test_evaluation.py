@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ablata.base.errors import CheckpointError, DataError, SettingsError
+from ablata.base.overrides import override
 from ablata.engine.recipe import Recipe
 from ablata.records import Ledger
 from ablata.records.rows import RunRow
@@ -55,11 +56,28 @@ def test_every_protocol_has_scores_of_its_own(ledger: Ledger, quick: Recipe) -> 
     assert plain.class_accuracy != both.class_accuracy
 
 
+def test_a_protocol_that_the_recipe_does_not_name_can_be_asked_for(ledger: Ledger, trained: RunRow) -> None:
+    assert set(evaluate_run(ledger, trained.id, protocols=["mirror"]).scores) >= {"val/mirror/top1", "val/mirror/loss"}
+
+
+def test_raw_weights_score_what_the_run_recorded_for_them(ledger: Ledger, quick: Recipe) -> None:
+    averaged = override(quick, ["ema=ema", "ema.decay=0.9"])
+    run = ledger.runs.enqueue(new_run(ledger, averaged, 0, record_environment(ledger)))
+    assert work(ledger, idle_exit=True) == 1
+    recorded = ledger.runs.get(run.id).scores or {}
+    both = [evaluate_run(ledger, run.id, weights=weights).scores for weights in ("delivered", "raw")]
+    assert both[0] | both[1] == pytest.approx(recorded, abs=1e-5)
+
+
 def test_what_cannot_be_evaluated_is_refused_in_words(ledger: Ledger, trained: RunRow, quick: Recipe) -> None:
     with pytest.raises(DataError, match="split must be one of train, val"):
         evaluate_run(ledger, trained.id, split="test")
     with pytest.raises(SettingsError, match="--protocol must be one of plain"):
         evaluate_run(ledger, trained.id, protocols=["ten-crop"])
+    with pytest.raises(DataError, match="need a set of image files"):
+        evaluate_run(ledger, trained.id, protocols=["ten_crop"])
+    with pytest.raises(SettingsError, match="delivered or raw"):
+        evaluate_run(ledger, trained.id, weights="mean")
     with pytest.raises(SettingsError, match="last or best"):
         evaluate_run(ledger, trained.id, which="first")
     with pytest.raises(SettingsError, match="not what was trained"):

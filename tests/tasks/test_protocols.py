@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.transforms.v2.functional import ten_crop
 
-from ablata.tasks.protocols import predict
+from ablata.data.framing import OWN, Framing
+from ablata.tasks.protocols import PROTOCOLS, framing, predict
 
 
 def network() -> nn.Module:
@@ -40,6 +42,27 @@ def test_mirror_translate_weighs_six_views() -> None:
         for view in [padded[..., top : top + 8, left : left + 9]]
     )
     torch.testing.assert_close(predict(net, images, "mirror_translate"), expected)
+
+
+def test_ten_crop_is_the_mean_probability_over_the_ten_views_of_torchvision() -> None:
+    net, images = network(), torch.randn(6, 3, 12, 13, generator=torch.Generator().manual_seed(2))
+    views = ten_crop(images, [8, 9])
+    expected = torch.stack([net(view).softmax(1) for view in views]).mean(0)
+    torch.testing.assert_close(predict(net, images, "ten_crop", (8, 9)).exp(), expected)
+
+
+def test_ten_crop_of_certain_and_wrong_views_stays_finite() -> None:
+    logits = torch.tensor([[500.0, -500.0]])
+    assert (
+        predict(lambda view: logits.expand(len(view), 2), torch.zeros(1, 3, 4, 4), "ten_crop", (2, 2)).isfinite().all()
+    )
+
+
+def test_each_protocol_looks_at_its_own_part_of_the_picture() -> None:
+    parts = {protocol: framing(protocol) for protocol in PROTOCOLS}
+    assert {protocol for protocol, part in parts.items() if part == OWN} == {"plain", "mirror", "mirror_translate"}
+    assert parts["centre_0.95"] == Framing(ratio=0.95)
+    assert len(set(parts.values())) == len(PROTOCOLS) - 2
 
 
 @pytest.mark.parametrize("protocol", ["plain", "mirror", "mirror_translate"])

@@ -19,6 +19,9 @@ def evaluate(
     protocol: Annotated[list[str] | None, typer.Option(help="How to score; the recipe's protocols by default.")] = None,
     split: Annotated[str, typer.Option(help="What to score on.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
+    weights: Annotated[
+        str, typer.Option(help="delivered: the average where the run keeps one; raw: the weights themselves.")
+    ] = "delivered",
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write every sample's logits or features to this .npz.")
     ] = None,
@@ -31,8 +34,9 @@ def evaluate(
 
     with Ledger() as ledger:
         result = evaluate_run(
-            ledger, run, overrides or [], protocols=protocol, split=split, which=checkpoint, save_to=save_predictions
-        )
+            ledger, run, overrides or [], protocols=protocol, split=split, which=checkpoint, weights=weights,
+            save_to=save_predictions,
+        )  # fmt: skip
     if json:
         print_json(result.as_dict())
         return

@@ -23,12 +23,12 @@ from ablata.data.crop import (
     crop,
     draw_box,
     resize,
-    resize_and_centre,
     resize_and_place,
     shrink_factor,
 )
 from ablata.data.decode import decode_array, open_image, to_rgb, upright_size
 from ablata.data.folders import LAYOUT, Listing, has_layout, list_folder
+from ablata.data.framing import OWN, Framing, frame
 from ablata.data.roots import find_root
 from ablata.data.source import ImageData, NominalShape, Reader
 from ablata.data.splits import make_splits
@@ -85,6 +85,10 @@ class ImageFolder(Settings):
         """Return the shape that complexity is counted for, with the 1,000 classes of ImageNet."""
         return NominalShape(classes=1000, channels=3, height=self.size, width=self.size)
 
+    def backend_name(self) -> str:
+        """Name what decodes and resizes, with its version and filter, as checkpoints record it."""
+        return backend_name(self.backend, self.interpolation, self.reduced)
+
     def build(self, cache: Path) -> FolderImages:
         """Find and list the files, and hash them the first time.
 
@@ -101,9 +105,10 @@ class FileCut:
     """Decodes a file and crops it as the settings say; sent to worker processes."""
 
     settings: ImageFolder
+    framing: Framing = OWN
 
     def __call__(self, file: Path, random: np.random.Generator | None) -> np.ndarray:
-        """Return uint8 [size, size, 3]; `random` places training crops, None asks for the evaluation crop.
+        """Return uint8 [size, size, 3]; `random` places training crops, None asks for the framing of evaluation.
 
         Raises:
             DataError: the file cannot be read or decoded.
@@ -121,7 +126,14 @@ class FileCut:
             return resize_and_place(
                 image, settings.resize, settings.size, settings.backend, settings.interpolation, random
             )
-        return resize_and_centre(image, settings.resize, settings.size, settings.backend, settings.interpolation)
+        return frame(
+            image,
+            self.framing,
+            size=settings.size,
+            short=settings.resize,
+            backend=settings.backend,
+            interpolation=settings.interpolation,
+        )
 
     def _random_resized(
         self, content: bytes, header: Image.Image, where: str, random: np.random.Generator
@@ -166,7 +178,7 @@ class FolderImages(ImageData):
                 listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed
             ),
             augment=settings.augment,
-            backend=backend_name(settings.backend, settings.interpolation, settings.reduced),
+            backend=settings.backend_name(),
             notices=listing.notices,
         )
         self.settings, self.files = settings, listing.files
@@ -175,6 +187,25 @@ class FolderImages(ImageData):
         """Return a reader of the source's files in worker processes."""
         workers = worker_count(self.settings.workers)
         return FileReader(self.files[source], FileCut(self.settings), seed, workers, pinned=device.type == "cuda")
+
+    def framed_reader(self, source: Literal["train", "val"], framing: Framing, device: torch.device) -> Reader:
+        """Return a reader of the source's files in worker processes, framed for evaluation."""
+        self.refuse_framing(framing)
+        cut, workers = FileCut(self.settings, framing), worker_count(self.settings.workers)
+        return FileReader(self.files[source], cut, 0, workers, pinned=device.type == "cuda")
+
+    def refuse_framing(self, framing: Framing) -> None:
+        """Check that views are smaller than the picture they are cut from.
+
+        Raises:
+            DataError: they are not.
+        """
+        if framing.whole and self.settings.resize == self.settings.size:
+            raise DataError(
+                "Several views of a picture need data.resize > data.size",
+                found=f"data.resize={self.settings.resize}, data.size={self.settings.size}",
+                do=f"set data.resize={round(self.settings.size * 256 / 224)}",
+            )
 
     def damaged(self) -> list[str]:
         """Decode every file and return a message for each that fails, in the order of the files."""

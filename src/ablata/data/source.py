@@ -19,6 +19,7 @@ from torch import Tensor
 from ablata.base.errors import DataError, listing, nearest
 from ablata.base.seeds import derive
 from ablata.data.augment import Augment, Augmenter, Normaliser
+from ablata.data.framing import OWN, Framing
 from ablata.data.splits import Split, splits_digest
 from ablata.structures.batch import ImageBatch, Rows
 
@@ -313,6 +314,7 @@ class ImageData(ABC):
         world: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
+        framing: Framing = OWN,
     ) -> EvalLoader:
         """Return this process's share of a split, normalised; over all processes every sample comes exactly once.
 
@@ -323,15 +325,16 @@ class ImageData(ABC):
             world: number of processes.
             device: where batches are put.
             channels_last: memory format of the images.
+            framing: which part of the pictures.
 
         Raises:
-            DataError: there is no such split.
+            DataError: there is no such split, or no such framing of this set.
         """
         chosen, device = self._split(split), torch.device(device)
         return EvalLoader(
             index=chosen.index[rank::world],
             labels=self._labels[chosen.source],
-            reader=self.reader(chosen.source, training=False, seed=0, device=device),
+            reader=self.framed_reader(chosen.source, framing, device),
             normaliser=self._normaliser(channels_last),
             batch_size=batch_size,
             device=device,
@@ -340,6 +343,25 @@ class ImageData(ABC):
     @abstractmethod
     def reader(self, source: Literal["train", "val"], *, training: bool, seed: int, device: torch.device) -> Reader:
         """Return what reads the pixels of a source; `training` asks for the set's random crops, drawn from `seed`."""
+
+    def framed_reader(self, source: Literal["train", "val"], framing: Framing, device: torch.device) -> Reader:
+        """Return what reads the pixels of a source for evaluation, framed otherwise than the settings say."""
+        self.refuse_framing(framing)
+        return self.reader(source, training=False, seed=0, device=device)
+
+    def refuse_framing(self, framing: Framing) -> None:
+        """Check before the first step that evaluation can look at a part of the pictures.
+
+        Raises:
+            DataError: it cannot: only image files are larger than what the network sees.
+        """
+        if framing != OWN:
+            height, width = self.image_size
+            raise DataError(
+                "Protocols that cut pictures otherwise need a set of image files (data.kind=image_folder)",
+                found=f"pictures that are kept at {height}x{width}",
+                do="use plain, mirror or mirror_translate",
+            )
 
     def _normaliser(self, channels_last: bool) -> Normaliser:
         return Normaliser(self.mean, self.std, channels_last)

@@ -94,6 +94,7 @@ class Task(ABC):
         steps_per_epoch: optimiser steps in one pass over the training set.
         splits: the splits that are evaluated.
         protocols: the ways each split is scored.
+        offered: further ways that can be asked for of a finished run.
         outputs: the model's named outputs that the loss uses; a compiled model gives no others in training, since every
             output costs a gradient, even one that nobody uses.
         notices: what is worth knowing of the data, such as files that were left out.
@@ -103,6 +104,7 @@ class Task(ABC):
     steps_per_epoch: int
     splits: tuple[str, ...] = ("val",)
     protocols: tuple[str, ...] = ("plain",)
+    offered: tuple[str, ...] = ()
     outputs: tuple[str, ...]
     notices: tuple[str, ...] = ()
 
@@ -139,9 +141,7 @@ class Task(ABC):
         """Score the model; every sample of the split counts once, over all processes."""
 
     @abstractmethod
-    def examine(
-        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
-    ) -> Examination:
+    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Score the model in full, on one process.
 
         Args:

@@ -30,7 +30,7 @@ class Evaluation:
     Args:
         run: the run's id.
         checkpoint: `last` or `best`.
-        scores: by `split/protocol/name`.
+        scores: by `split/protocol/name`, as the run records them.
         classes: class names.
         class_accuracy: percent for each class, nan for one that the split does not hold.
         confusion: counts, true classes in rows.
@@ -72,6 +72,7 @@ def evaluate_run(
     protocols: Sequence[str] | None = None,
     split: str = "val",
     which: str = "last",
+    weights: str = "delivered",
     save_to: Path | None = None,
 ) -> Evaluation:
     """Score a checkpoint of a run.
@@ -80,9 +81,11 @@ def evaluate_run(
         ledger: holds the run.
         run_id: its id or a beginning of it.
         overrides: changes of incidental settings (where the data lies); others would make it another model.
-        protocols: how to score; None takes all of the task's. Classes and samples are those of the first.
+        protocols: how to score, any that the task offers; None takes all of the recipe's. Classes and samples are those
+            of the first.
         split: what to score on.
         which: `last` or `best`.
+        weights: `delivered`, the average where the run keeps one; or `raw`, whose scores then begin with `raw/`.
         save_to: write index, label and logits (or features) of every sample to this .npz.
 
     Raises:
@@ -94,30 +97,34 @@ def evaluate_run(
     )
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)
+    if weights not in ("delivered", "raw"):
+        raise SettingsError("--weights must be delivered or raw", found=weights)
     path = ledger.runs.folder(run) / (LAST if which == "last" else BEST)
     saved = load_checkpoint(path)
     device = choose_device(recipe.compute.device)
     site = Site(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     task = recipe.build(run.seed, site)
     refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
-    unknown = sorted(set(protocols or ()) - set(task.protocols))
+    known = list(dict.fromkeys((*task.protocols, *task.offered)))
+    unknown = sorted(set(protocols or ()) - set(known))
     if unknown:
-        raise SettingsError(f"--protocol must be one of {listing(task.protocols)}", found=listing(unknown))
-    weights = saved.groups["model"] | (saved.groups.get("ema") or {})
+        raise SettingsError(f"--protocol must be one of {listing(known)}", found=listing(unknown))
+    average = saved.groups.get("ema") or {}
     try:
-        task.model.load_state_dict(weights)
+        task.model.load_state_dict(saved.groups["model"] | (average if weights == "delivered" else {}))
     except RuntimeError as error:
         raise CheckpointError("The checkpoint must fit the network", found=f"{path}: {error}") from None
     model = task.model.to(device).eval()
     if recipe.compute.channels_last:
         model = model.to(memory_format=torch.channels_last)
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
-        first, *others = protocols or task.protocols
+        first, *others = dict.fromkeys(protocols or task.protocols)
         found = task.examine(model, split, samples=save_to is not None, protocol=first)
         totals = {first: found.scores} | {name: task.evaluate(model, split, name) for name in others}
     if save_to is not None:
         _save(save_to, found.samples, found.classes)
-    scores = {f"{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
+    before = "raw/" if average and weights == "raw" else ""
+    scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
     return Evaluation(run.id, which, scores, found.classes, found.class_accuracy, found.confusion)
 
 

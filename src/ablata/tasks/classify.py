@@ -27,7 +27,7 @@ from ablata.models.digits_net import DigitsNet
 from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classifiers import AnyClassifier, start_classifier, weights_mark
-from ablata.tasks.protocols import Protocol, predict
+from ablata.tasks.protocols import PROTOCOLS, Protocol, framing, predict
 from ablata.tasks.refinement import Refinement, effective_round, teacher_recipe
 from ablata.tasks.rotation import Rotation
 from ablata.tasks.teacher_files import find_checkpoint, teacher_weights, weights_digest
@@ -49,7 +49,7 @@ class Classify(Recipe):
     rotation: Rotation | None = None
     """Let a second head tell turned copies of the pictures apart; null: none."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
-    """Ways to score: plain, mirror, mirror_translate. The first decides which checkpoint is best, and is compared."""
+    """Ways to score, such as plain, mirror or ten_crop. The first decides which checkpoint is best, and is compared."""
 
     @field_validator("protocols")
     @classmethod
@@ -125,10 +125,14 @@ class ClassifyTask(Task):
         DataError: the batch does not fit the training set.
     """
 
+    offered = PROTOCOLS
+
     def __init__(self, recipe: Classify, data: ImageData, seed: int, site: Site) -> None:
         self.recipe, self.data, self.site = recipe, data, site
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
+        for protocol in recipe.protocols:
+            data.refuse_framing(framing(protocol))
         self.model = self._network()
         if recipe.refine is not None and recipe.refine.has_peer:
             self.model, self.outputs = PeerPair(self.model, self._network()), ("logits", "peer_logits")
@@ -275,7 +279,7 @@ class ClassifyTask(Task):
     def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
         """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""
         counted = ClassificationScores(len(self.data.classes), device=self.site.device)
-        for batch in self._evaluation(split):
+        for batch in self._evaluation(split, protocol):
             counted.update(self._logits(model, batch.images, protocol), batch.labels)
         counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
         return counted
@@ -296,19 +300,20 @@ class ClassifyTask(Task):
         """Return every sample's index int64 [N], label int64 [N] and logits float32 [N, K], on one process."""
         rows = [
             (batch.index, batch.labels, self._logits(model, batch.images, protocol).float())
-            for batch in self._evaluation(split)
+            for batch in self._evaluation(split, protocol)
         ]
         index, labels, logits = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
         return {"index": index, "label": labels, "logits": logits}
 
     def _logits(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
-        return predict(lambda views: model(views)["logits"], images, cast(Protocol, protocol))
+        size = self.data.image_size
+        return predict(lambda views: model(views)["logits"], images, cast(Protocol, protocol), size)
 
     def _first_images(self, count: int) -> Tensor:
         """Return the first training images, normalised float32 [N, C, H, W] on the processor."""
         return next(iter(self.data.eval_loader("train", count))).images
 
-    def _evaluation(self, split: str) -> Iterator[ImageBatch]:
+    def _evaluation(self, split: str, protocol: str) -> Iterator[ImageBatch]:
         place = self.site.distribution
         return iter(
             self.data.eval_loader(
@@ -318,5 +323,6 @@ class ClassifyTask(Task):
                 world=place.world,
                 device=self.site.device,
                 channels_last=self.site.channels_last,
+                framing=framing(cast(Protocol, protocol)),
             )
         )
