@@ -19,7 +19,7 @@ def reid_scenes() -> Reidentify:
     Command: ablata train reid_scenes
     Expected: 90.3 +- 0.2 rank1, 76.5 +- 0.1 mAP on val (seeds 0 to 2; mAP 76.4 to 76.6); untrained 0.6 and 0.7.
         On the persons of data.domain=summer, which it never saw: 35.1 rank1, 18.9 mAP (seed 0). With triplets of weight
-        0.1 and data.sampling=balanced: 87.0 rank1, 73.7 mAP (seed 0). Triplets of weight 1 collapse from random weights:
+        0.1 and data.sampling=balanced: 87.0 rank1, 73.7 mAP (seed 0). Triplets of weight 1 collapse at the start:
         after train.epochs=5 their loss is still ln 2, and mAP 4.3 (seed 0)
     Time: 3 min 33 s to 5 min 3 s of training on one core of a Xeon with AMX whose other core was busy
     Source: none; the identity loss with label smoothing as in Luo et al. 2019, arXiv 1903.07071, the data is ours
