@@ -14,8 +14,18 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 from ablata.base.errors import DataError
-from ablata.data.crop import Backend, Interpolation, crop, draw_box, resize, resize_and_centre, shrink_factor
-from ablata.data.decode import decode_array, open_image, to_rgb, upright_size
+from ablata.data.crop import (
+    Backend,
+    Interpolation,
+    backend_name,
+    crop,
+    draw_box,
+    resize,
+    resize_and_centre,
+    shrink_factor,
+    torch_resize,
+)
+from ablata.data.decode import Decoder, decode_array, open_image, to_rgb, upright_size
 
 MODES: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
 
@@ -105,11 +115,57 @@ def test_an_undecodable_file_is_named(damage: str, kind: str) -> None:
         decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg")
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_jpegs_decode_alike_on_both_ways(mode: str) -> None:
+@pytest.mark.parametrize("decoder", ["pil", "opencv"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_decode_alike_on_every_way(mode: str, progressive: bool, decoder: Decoder) -> None:
     for subsampling in (0, 1, 2) if mode == "RGB" else (-1,):
-        content = _encoded(_smooth(123, 77).convert(mode), "JPEG", quality=85, subsampling=subsampling)
-        assert np.array_equal(decode_array(content, open_image(content, "it"), "it"), _decoded(content))
+        content = _encoded(
+            _smooth(123, 77).convert(mode), "JPEG", quality=85, subsampling=subsampling, progressive=progressive
+        )
+        pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
+        assert np.array_equal(pixels, _decoded(content))
+
+
+@pytest.mark.parametrize("decoder", ["pil", "opencv"])
+@pytest.mark.parametrize("kind", ["grey", "alpha", "sixteen bits", "palette"])
+def test_what_is_no_jpeg_decodes_alike_on_every_way(kind: str, decoder: Decoder) -> None:
+    image = {
+        "grey": _smooth().convert("L"),
+        "alpha": _smooth().convert("RGBA"),
+        "sixteen bits": Image.fromarray(np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)),
+        "palette": _smooth().quantize(16),
+    }[kind]
+    content = _encoded(image, "PNG")
+    pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
+    assert np.array_equal(pixels, _decoded(content))
+
+
+@pytest.mark.parametrize("decoder", ["pil", "opencv"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_an_ignored_orientation_leaves_the_pixels_as_they_are_stored(orientation: int, decoder: Decoder) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = _encoded(_smooth(), "JPEG", quality=95, exif=exif)
+    header = open_image(content, "it")
+    assert upright_size(header, "ignored") == (40, 56)
+    pixels = decode_array(content, header, "it", decoder=decoder, orientation="ignored")
+    assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(content))))
+
+
+def test_the_name_of_a_backend_tells_every_choice_apart() -> None:
+    names = [
+        backend_name(backend, interpolation, reduced, decoder=decoder, orientation=orientation, prepared=prepared)
+        for backend in ("torch", "pil", "opencv")
+        for interpolation in ("bilinear", "bicubic", "nearest")
+        for reduced in (False, True)
+        for decoder in ("pil", "opencv")
+        for orientation in ("applied", "ignored")
+        for prepared in (None, 256)
+    ]
+    assert len(set(names)) == len(names) == 144
+    assert "nearest no-antialias" in backend_name("torch", "nearest")
+    assert "decoded" not in backend_name("pil", "bilinear", decoder="pil")
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -122,6 +178,22 @@ def test_pil_crops_equal_torchvision_and_torch_is_within_two_levels(interpolatio
     arrays = resize(crop(np.asarray(image), box), (size, size), "torch", interpolation)
     assert np.abs(arrays - expected).max() <= 2
     assert np.abs(arrays - expected).mean() < 0.1
+
+
+@pytest.mark.parametrize("backend", ["torch", "opencv"])
+@pytest.mark.parametrize("size", [(24, 31), (70, 150), (120, 90), (33, 77), (1, 259)])
+def test_nearest_takes_pils_pixels_on_every_way(backend: Backend, size: tuple[int, int]) -> None:
+    image = np.asarray(_smooth(120, 90))
+    expected = resize(image, size, "pil", "nearest")
+    assert np.array_equal(resize(image, size, backend, "nearest"), expected)
+
+
+def test_torch_resizes_a_batch_as_it_does_each_picture() -> None:
+    images = torch.from_numpy(np.asarray(_smooth(30, 20)).copy()).permute(2, 0, 1)[None]
+    for interpolation in ("bilinear", "bicubic", "nearest"):
+        batch = torch_resize(torch.cat([images, images.flip(3)]), (12, 17), interpolation)
+        alone = resize(np.asarray(_smooth(30, 20)), (12, 17), "torch", interpolation)
+        assert np.array_equal(batch[0].permute(1, 2, 0).numpy(), alone)
 
 
 @pytest.mark.parametrize("shape", [(120, 90), (90, 121), (64, 64)])

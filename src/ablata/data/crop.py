@@ -1,7 +1,8 @@
 """Cutting and resizing decoded images, with the filter that made them on record.
 
 PIL and torch filter when they make an image smaller (antialias); OpenCV's linear and cubic do not, and the difference
-is worth up to half a point of accuracy. Whichever is chosen is kept with every checkpoint.
+is worth up to half a point of accuracy. Nearest takes the same pixels in all three. Whichever is chosen is kept with
+every checkpoint.
 """
 
 from __future__ import annotations
@@ -13,25 +14,57 @@ import numpy as np
 import PIL
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional
 
+from ablata.data.decode import Decoder, Orientation
+
 Backend = Literal["torch", "pil", "opencv"]
-Interpolation = Literal["bilinear", "bicubic"]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half open."""
 
-_PIL = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-_OPENCV = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+_PIL = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+_OPENCV = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST_EXACT}
 _TRIES = 10
 
 
-def backend_name(backend: Backend, interpolation: str | None, reduced: bool = False) -> str:
-    """Name what decodes and resizes: `pil 13.0`, `torch 2.6 bilinear antialias`, `reduced` where JPEGs shrink early."""
+def own_decoder(backend: Backend) -> Decoder:
+    """Return what decodes for a resizer where nothing else is asked for."""
+    return "pil" if backend == "pil" else "opencv"
+
+
+def backend_name(
+    backend: Backend,
+    interpolation: str | None,
+    reduced: bool = False,
+    *,
+    decoder: Decoder | None = None,
+    orientation: Orientation = "applied",
+    prepared: int | None = None,
+) -> str:
+    """Name what decodes and resizes, for checkpoints.
+
+    `pil 13.0`, `torch 2.6 bilinear antialias`, `reduced` where JPEGs shrink early, `decoded by pil` where that is not
+    the resizer's own decoder, `orientation ignored`, `prepared 256` where pictures are kept at that shorter side.
+    """
     version = {"pil": PIL.__version__, "torch": torch.__version__, "opencv": cv2.__version__}[backend]
     words = [f"{backend} {'.'.join(version.split('.')[:2])}"]
     if interpolation:
-        words += [interpolation, "no-antialias" if backend == "opencv" else "antialias"]
-    return " ".join([*words, *(["reduced"] if reduced else [])])
+        words += [interpolation, "no-antialias" if interpolation == "nearest" or backend == "opencv" else "antialias"]
+    if reduced:
+        words.append("reduced")
+    if decoder not in (None, own_decoder(backend)):
+        words.append(f"decoded by {decoder}")
+    if orientation == "ignored":
+        words.append("orientation ignored")
+    if prepared:
+        words.append(f"prepared {prepared}")
+    return " ".join(words)
 
 
 def resize(
@@ -58,8 +91,22 @@ def resize(
     if backend == "opencv":
         return cv2.resize(pixels, (width, height), interpolation=_OPENCV[interpolation])
     planes = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    resized = functional.interpolate(planes, (height, width), mode=interpolation, antialias=True)
-    return resized[0].permute(1, 2, 0).numpy()
+    return torch_resize(planes, (height, width), interpolation)[0].permute(1, 2, 0).numpy()
+
+
+def torch_resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
+    """Resize uint8 [b, C, H, W] to `size`, height and width, with the filter that PIL has of this name."""
+    if interpolation == "nearest":
+        rows, columns = (_nearest(old, new) for old, new in zip(images.shape[-2:], size, strict=True))
+        return images.index_select(-2, rows).index_select(-1, columns)
+    return functional.interpolate(images, size, mode=interpolation, antialias=True)
+
+
+def _nearest(old: int, new: int) -> Tensor:
+    """Return int64 [new], the rows that PIL's nearest takes of `old`; torch's own rounds in single precision and takes
+    others."""
+    rows = cv2.resize(np.arange(old, dtype=np.int32)[:, None], (1, new), interpolation=cv2.INTER_NEAREST_EXACT)
+    return torch.from_numpy(rows[:, 0]).long()
 
 
 def crop(image: Image.Image | np.ndarray, box: Box) -> Image.Image | np.ndarray:
@@ -77,7 +124,7 @@ def resize_and_centre(
 
     The longer side becomes `int(short * long / shorter)`; `short` is at least `size`. Returns uint8 [size, size, 3].
     """
-    high, wide = _scaled(image_size(image), short)
+    high, wide = scaled(image_size(image), short)
     left, top = round((wide - size) / 2), round((high - size) / 2)
     return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
 
@@ -91,12 +138,13 @@ def resize_and_place(
     random: np.random.Generator,
 ) -> np.ndarray:
     """Resize the shorter side to `short` and cut a square of `size` pixels at a random place: uint8 [size, size, 3]."""
-    high, wide = _scaled(image_size(image), short)
+    high, wide = scaled(image_size(image), short)
     top, left = random.integers(0, high - size + 1), random.integers(0, wide - size + 1)
     return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
 
 
-def _scaled(size: tuple[int, int], short: int) -> tuple[int, int]:
+def scaled(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """Return height and width with `short` pixels on the shorter side, as torchvision rounds them."""
     height, width = size
     return (int(short * height / width), short) if width <= height else (short, int(short * width / height))
 

@@ -1,6 +1,8 @@
 """Decoding image files into 8-bit RGB, whatever they hold.
 
-PIL decodes everything. Ordinary JPEGs can go through OpenCV, which gives the same pixels without PIL's extra copies.
+PIL decodes everything. Ordinary JPEGs can go through OpenCV, which gives the same pixels without PIL's extra copies;
+files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so that both decoders give the same picture.
+torchvision's decoder gives these pixels at OpenCV's speed, and is to be removed (deprecated since torchvision 0.29).
 """
 
 from __future__ import annotations
@@ -8,12 +10,18 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from ablata.base.errors import DataError
+
+Decoder = Literal["pil", "opencv"]
+Orientation = Literal["applied", "ignored"]
+"""What becomes of the orientation that a camera noted: the picture is turned upright, or stays as its pixels are
+stored, as torchvision's references have it."""
 
 _ORIENTATION = 0x0112
 
@@ -34,11 +42,16 @@ def open_image(content: bytes | Path, where: str) -> Image.Image:
         raise _undecodable(where, error) from None
 
 
-def to_rgb(image: Image.Image, where: str) -> Image.Image:
-    """Decode to 8-bit RGB, turned upright.
+def to_rgb(image: Image.Image, where: str, orientation: Orientation = "applied") -> Image.Image:
+    """Decode to 8-bit RGB.
 
     Grey becomes three equal channels, palettes and CMYK their colours, 16 bits are scaled to 8, transparent pixels show
-    white behind them, and the orientation that a camera noted is applied.
+    white behind them.
+
+    Args:
+        image: opened by `open_image`.
+        where: the file, for the message.
+        orientation: applied turns the picture upright as the camera noted.
 
     Raises:
         DataError: the pixels cannot be decoded, or have a type without a meaning as a picture (floating point).
@@ -47,7 +60,7 @@ def to_rgb(image: Image.Image, where: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             image.load()
-            if image.getexif().get(_ORIENTATION, 1) != 1:
+            if orientation == "applied" and image.getexif().get(_ORIENTATION, 1) != 1:
                 image = ImageOps.exif_transpose(image)
         return _colours(image)
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
@@ -78,13 +91,21 @@ def _undecodable(where: str, error: Exception) -> DataError:
     )
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return height and width after the camera's orientation is applied, from the header alone."""
+def upright_size(image: Image.Image, orientation: Orientation = "applied") -> tuple[int, int]:
+    """Return height and width after the orientation is applied, or not, from the header alone."""
     width, height = image.size
-    return (width, height) if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else (height, width)
+    turned = orientation == "applied" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
 
 
-def decode_array(content: bytes, image: Image.Image, where: str, shrink: int = 1) -> np.ndarray:
+def decode_array(
+    content: bytes,
+    image: Image.Image,
+    where: str,
+    shrink: int = 1,
+    decoder: Decoder = "opencv",
+    orientation: Orientation = "applied",
+) -> np.ndarray:
     """Decode to uint8 [H, W, 3].
 
     Args:
@@ -92,16 +113,19 @@ def decode_array(content: bytes, image: Image.Image, where: str, shrink: int = 1
         image: the same, opened by `open_image`.
         where: the file, for the message.
         shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size (rounded up); other files are not shrunk.
+        decoder: what decodes ordinary JPEGs; the rest is PIL's.
+        orientation: applied turns the picture upright as the camera noted.
 
     Raises:
         DataError: the pixels cannot be decoded.
     """
-    if _is_plain_jpeg(content, image):
-        flag = _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flag)
+    if decoder == "opencv" and _is_plain_jpeg(content, image, orientation):
+        pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
             return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return np.asarray(to_rgb(image, where))
+    if decoder == "pil" and shrink > 1:
+        image.draft(None, (image.width // shrink, image.height // shrink))
+    return np.asarray(to_rgb(image, where, orientation))
 
 
 _SHRUNK = {
@@ -112,11 +136,11 @@ _SHRUNK = {
 }
 
 
-def _is_plain_jpeg(content: bytes, image: Image.Image) -> bool:
-    """Tell whether OpenCV gives PIL's pixels: RGB or grey, upright, and whole (it would fill what is missing)."""
+def _is_plain_jpeg(content: bytes, image: Image.Image, orientation: Orientation) -> bool:
+    """Tell whether OpenCV gives PIL's pixels: RGB or grey, not to be turned, and whole (it fills what is missing)."""
     return (
         image.format == "JPEG"
         and image.mode in ("RGB", "L")
         and content.rstrip(b"\0")[-2:] == b"\xff\xd9"
-        and image.getexif().get(_ORIENTATION, 1) == 1
+        and (orientation == "ignored" or image.getexif().get(_ORIENTATION, 1) == 1)
     )

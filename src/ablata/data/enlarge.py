@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from ablata.base.settings import Settings
-from ablata.data.crop import Backend, Interpolation, backend_name, resize
+from ablata.data.crop import Backend, Interpolation, backend_name, resize, torch_resize
 
 _BLOCK = 1024
 
@@ -46,7 +45,7 @@ class Enlarge(Settings):
         return backend_name(self.backend, self.interpolation)
 
     def _by_torch(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        return functional.interpolate(images, size, mode=self.interpolation, antialias=True)
+        return torch_resize(images, size, self.interpolation)
 
     def _one_by_one(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         planes = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
