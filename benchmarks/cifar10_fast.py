@@ -8,7 +8,7 @@ neighbours on the machine slow both alike. Counted is the time awake, from the d
 test score: building the model, whitening, training, scoring with mirrored and moved views, for ours also checks,
 checkpoints and the plain score. Not counted: starting Python, importing, decoding the JPEG files.
 
-Command: python benchmarks/cifar10_fast.py --root FOLDER --peer airbench94_muon.py [--seeds 2] [--output PAGE.md]
+Command: python benchmarks/cifar10_fast.py --root FOLDER --peer FILE [--seeds 2] [--threads 1] [--output PAGE.md]
 """
 
 from __future__ import annotations
@@ -120,10 +120,12 @@ class Runner:
     Args:
         command: prints `ready` when it begins what is counted, and `score NUMBER` at its end.
         folder: where it runs.
+        threads: processor threads.
     """
 
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    def __init__(self, command: list[str], folder: Path, threads: int) -> None:
+        environ = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True)
         self.seconds, self.score = 0.0, float("nan")
         self.loads: list[float] = []
         self._until("ready")
@@ -155,14 +157,17 @@ class Runner:
         return Result(self.seconds, self.score, statistics.mean(self.loads))
 
 
-def measure(root: str, peer: Path, seed: int, overrides: list[str]) -> tuple[Result, Result]:
+def measure(root: str, peer: Path, seed: int, threads: int, overrides: list[str]) -> tuple[Result, Result]:
     """Run both sides in turns with one seed; return ours and theirs."""
     here = Path.cwd()
     own = [sys.executable, str(Path(__file__).resolve()), "--root", root, "--seed", str(seed), "--role", *overrides]
     data = recipe_of(root, overrides).data.build(CACHE)
     assert isinstance(data, MemoryImages)
     with tempfile.TemporaryDirectory() as folder:
-        runners = [Runner(own, here), Runner(write_peer(Path(folder), peer.resolve(), seed, data), Path(folder))]
+        runners = [
+            Runner(own, here, threads),
+            Runner(write_peer(Path(folder), peer.resolve(), seed, data), Path(folder), threads),
+        ]
         waiting = list(runners)
         try:
             while waiting:
@@ -179,6 +184,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="folder of the CIFAR-10 parquet files")
     parser.add_argument("--peer", type=Path, help="a copy of airbench94_muon.py or airbench94.py")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each side")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor threads of each side")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--role", action="store_true", help=argparse.SUPPRESS)
@@ -193,16 +199,16 @@ def main() -> None:
         )
     pairs = []
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
-        pairs.append((seed, *measure(arguments.root, arguments.peer, seed, arguments.overrides)))
+        pairs.append((seed, *measure(arguments.root, arguments.peer, seed, arguments.threads, arguments.overrides)))
         print(json.dumps([seed, vars(pairs[-1][1]), vars(pairs[-1][2])]), flush=True)
-    page = report(pairs, arguments.peer.name, arguments.overrides)
+    page = report(pairs, arguments.peer.name, arguments.threads, arguments.overrides)
     print(page)
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(page, encoding="utf-8")
 
 
-def report(pairs: list[tuple[int, Result, Result]], peer: str, overrides: list[str]) -> str:
+def report(pairs: list[tuple[int, Result, Result]], peer: str, threads: int, overrides: list[str]) -> str:
     """Return the page: every run, means, the ratio of times."""
     here = environment()
     ours, theirs = [pair[1] for pair in pairs], [pair[2] for pair in pairs]
@@ -214,12 +220,13 @@ def report(pairs: list[tuple[int, Result, Result]], peer: str, overrides: list[s
     ratio = sum(own.seconds for own in ours) / sum(other.seconds for other in theirs)
     gain = statistics.mean(own.score for own in ours) - statistics.mean(other.score for other in theirs)
     changed = "".join(f" {override}" for override in overrides)
+    command = f"python benchmarks/cifar10_fast.py --root FOLDER --peer {peer} --seeds {len(pairs)} --threads {threads}"
     return "\n".join(
         [
             f"# cifar10_fast beside {peer}, on the processor",
             "",
             f"{datetime.date.today()}, {here['processor']}, {here['cores']} cores, torch {here['libraries']['torch']}.",
-            f"Command: `python benchmarks/cifar10_fast.py --root FOLDER --peer {peer} --seeds {len(pairs)}{changed}`",
+            f"Command: `{command}{changed}`",
             "",
             "| seed | ours, s | top-1 | theirs, s | top-1 | ratio of times | load |",
             "|---|---|---|---|---|---|---|",
