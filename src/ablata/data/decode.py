@@ -14,7 +14,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ablata.base.errors import DataError
 
@@ -38,6 +38,8 @@ def open_image(content: bytes | Path, where: str) -> Image.Image:
     """
     try:
         return Image.open(content if isinstance(content, Path) else io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise _undecodable(where, "no image of a known type") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _undecodable(where, error) from None
 
@@ -83,7 +85,7 @@ def _colours(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _undecodable(where: str, error: Exception) -> DataError:
+def _undecodable(where: str, error: Exception | str) -> DataError:
     return DataError(
         "Every image must be decodable",
         found=f"{where}: {error}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError, listing, nearest
+from ablata.data.stored import Member
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 LAYOUT = "folders train/CLASS and val/CLASS (or validation, or test) of image files, and perhaps classes.txt"
@@ -22,14 +24,14 @@ class Listing:
 
     Attributes:
         classes: names by label; folder names in their order, replaced by those of classes.txt where it has them.
-        files: train and val, sorted by class and name.
+        files: train and val; those of folders sorted by class and name.
         labels: int64, one a file.
-        hashed: every file that belongs to the content: images and classes.txt.
+        hashed: every file of a folder that belongs to the content: images and classes.txt.
         notices: ignored files, counted and named; classes without validation images.
     """
 
     classes: tuple[str, ...]
-    files: dict[Literal["train", "val"], list[Path]]
+    files: Mapping[Literal["train", "val"], Sequence[Path | Member]]
     labels: dict[Literal["train", "val"], np.ndarray]
     hashed: list[Path]
     notices: tuple[str, ...]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -19,14 +18,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.source import Pick
+from ablata.data.stored import Stored
 
 _MOST_WORKERS = 8
 
 
 class Cut(Protocol):
-    """Turns an image file into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
+    """Turns a picture into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
 
-    def __call__(self, file: Path, random: np.random.Generator | None) -> np.ndarray:
+    def __call__(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
         """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
 
 
@@ -50,7 +50,7 @@ class _Failure:
 class _Pictures(Dataset[Tensor | _Failure]):
     """Image files of which a whole batch is read at a time."""
 
-    def __init__(self, files: Sequence[Path], cut: Cut, seed: int) -> None:
+    def __init__(self, files: Sequence[Stored], cut: Cut, seed: int) -> None:
         self.files, self.cut, self.seed = files, cut, seed
 
     def __getitem__(self, pick: Pick) -> Tensor | _Failure:
@@ -59,7 +59,8 @@ class _Pictures(Dataset[Tensor | _Failure]):
         for row, index in enumerate(pick.index):
             random = None
             if pick.epoch is not None:
-                random = np.random.default_rng(derive(self.seed, "augment", pick.epoch, int(index), 0))
+                copy = 0 if pick.copy is None else int(pick.copy[row])
+                random = np.random.default_rng(derive(self.seed, "augment", pick.epoch, int(index), copy))
             try:
                 pixels = self.cut(self.files[index], random)
             except DataError as error:
@@ -92,7 +93,7 @@ class FileReader:
         pinned: put batches into pinned memory, from which copies to a GPU run in the background.
     """
 
-    def __init__(self, files: Sequence[Path], cut: Cut, seed: int, workers: int, pinned: bool) -> None:
+    def __init__(self, files: Sequence[Stored], cut: Cut, seed: int, workers: int, pinned: bool) -> None:
         self._stream = _Stream()
         self._loader: DataLoader[Tensor | _Failure] = DataLoader(
             _Pictures(files, cut, seed),

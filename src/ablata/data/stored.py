@@ -1,0 +1,58 @@
+"""Where an encoded picture lies: in a file of its own, or inside a tar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ablata.base.errors import DataError
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture inside a tar.
+
+    Attributes:
+        tar: the tar.
+        name: the member's name.
+        offset: where its bytes begin, counted from the tar's first.
+        size: how many there are.
+    """
+
+    tar: Path
+    name: str
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        """Return tar and name, for messages."""
+        return f"{self.tar}: {self.name}"
+
+
+Stored = Path | Member | np.ndarray
+"""A file, a member of a tar, or a picture that is decoded already: uint8 [H, W, 3]."""
+
+
+def content_of(picture: Path | Member) -> bytes:
+    """Read the encoded bytes.
+
+    Raises:
+        DataError: the file cannot be read, or ends before the picture does.
+    """
+    try:
+        if isinstance(picture, Path):
+            return picture.read_bytes()
+        with picture.tar.open("rb") as stream:
+            stream.seek(picture.offset)
+            content = stream.read(picture.size)
+    except OSError as error:
+        raise DataError("Every image file must be readable", found=f"{picture}: {error.strerror}") from None
+    if len(content) < picture.size:
+        raise DataError(
+            "A tar must be whole",
+            found=f"{picture}: {len(content)} bytes of {picture.size}",
+            do="fetch the tar again",
+        )
+    return content
