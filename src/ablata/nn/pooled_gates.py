@@ -1,0 +1,102 @@
+"""What follows a mean over the whole picture: normalisation that refuses one picture, and gates over channels.
+
+Letters: B batch, C channels, H and W sides of the maps, r reduction.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.base.errors import SettingsError
+from ablata.base.settings import Settings
+from ablata.nn.conv_norm_act import NormName, make_norm
+
+
+class PooledBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of [B, C, 1, 1], which has no spread to learn from where B is 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B, C, 1, 1].
+
+        Raises:
+            SettingsError: in training, one value a channel.
+        """
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] < 2:
+            raise SettingsError(
+                "Batch normalisation behind a mean over the picture needs two pictures a batch in training",
+                found="1 picture",
+                do="take a larger batch, or pooled_norm=group or none",
+            )
+        return super().forward(x)
+
+
+def pooled_norm(name: NormName, channels: int) -> nn.Module:
+    """Return a normalisation of means [B, channels, 1, 1]; batch is the one that refuses one picture."""
+    return PooledBatchNorm(channels) if name == "batch" else make_norm(name, channels)
+
+
+def pooled_unit(
+    inputs: int, outputs: int, norm: NormName, activation: Literal["relu", "sigmoid", "none"] = "none"
+) -> nn.Sequential:
+    """Return a 1x1 convolution, normalisation and activation of means [B, inputs, 1, 1]."""
+    unit = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=norm == "none"))
+    unit.append(pooled_norm(norm, outputs))
+    if activation != "none":
+        unit.append(nn.ReLU(inplace=True) if activation == "relu" else nn.Sigmoid())
+    return unit
+
+
+class ConvGate(Settings):
+    """Gate of one layer: 1x1 convolution, normalisation, activation."""
+
+    kind: Literal["conv"] = "conv"
+    norm: bool = True
+    """Normalise, as `pooled_norm` says; without, the convolution has a bias."""
+    activation: Literal["sigmoid", "relu"] = "sigmoid"
+    """Last operation."""
+
+    def build(self, channels: int, norm: NormName) -> MeanGate:
+        """Make the gate for C channels."""
+        return MeanGate(pooled_unit(channels, channels, norm if self.norm else "none", self.activation))
+
+
+class TwoLayerGate(Settings):
+    """Gate of two layers: 1x1 convolution to C / r, ReLU, 1x1 convolution back, sigmoid; without biases."""
+
+    kind: Literal["two_layers"] = "two_layers"
+    reduction: int = Field(default=4, ge=1)
+    """r."""
+    norm: bool = False
+    """Normalise behind each convolution, as `pooled_norm` says."""
+
+    def build(self, channels: int, norm: NormName) -> MeanGate:
+        """Make the gate for C channels."""
+        hidden = max(1, channels // self.reduction)
+        if self.norm:
+            inner = pooled_unit(channels, hidden, norm, "relu")
+            return MeanGate(nn.Sequential(inner, pooled_unit(hidden, channels, norm, "sigmoid")))
+        reduce, expand = nn.Conv2d(channels, hidden, 1, bias=False), nn.Conv2d(hidden, channels, 1, bias=False)
+        return MeanGate(nn.Sequential(reduce, nn.ReLU(inplace=True), expand, nn.Sigmoid()))
+
+
+PooledGate = Annotated[ConvGate | TwoLayerGate, Field(discriminator="kind")]
+
+
+class MeanGate(nn.Module):
+    """The weights of channels, from their means.
+
+    Args:
+        layers: maps means [B, C, 1, 1] to weights of the same shape.
+    """
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, H, W] to weights [B, C, 1, 1]."""
+        out: Tensor = self.layers(x.mean((2, 3), keepdim=True))
+        return out

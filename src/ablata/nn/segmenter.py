@@ -1,0 +1,139 @@
+"""The frame of networks that name a class for every place: heads, and logits enlarged in a step of their own.
+
+Letters: B batch, H and W sides of the picture, s stride of a map, C channels, D width of the head, K classes.
+A map of stride s is [B, C, ceil(H / s), ceil(W / s)].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+from ablata.nn.conv_norm_act import ConvNormAct, NormName
+from ablata.nn.upsampling import Upsampling
+
+
+class DenseHead(Settings):
+    """Layers from a map to logits."""
+
+    width: int | None = Field(default=256, ge=1)
+    """D: channels of a 3x3 convolution with normalisation and activation before the classifier; null: none."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of places and channels dropped before the classifier."""
+    kernel: Literal[1, 3] = 1
+    """Side of the classifier's convolution."""
+    bias: bool = True
+    """Whether the classifier has a bias."""
+    enlarge: Literal["after", "before_classifier", "before_head"] = "after"
+    """Where the picture's size comes: after, as a step that a loss or metric can leave out; or within the head."""
+
+    def build(self, inputs: int, classes: int, norm: NormName, upsampling: Upsampling, stride: int) -> DenseHeadModel:
+        """Make the head of maps with `inputs` channels at stride `stride`."""
+        return DenseHeadModel(self, (inputs, classes), norm, upsampling, stride)
+
+
+class DenseHeadModel(nn.Module):
+    """Convolution, dropout, classifier, with the enlargement where the settings have it.
+
+    Args:
+        settings: the variants.
+        channels: C and K.
+        norm: normalisation behind the first convolution.
+        upsampling: how to enlarge.
+        stride: s.
+    """
+
+    def __init__(
+        self, settings: DenseHead, channels: tuple[int, int], norm: NormName, upsampling: Upsampling, stride: int
+    ) -> None:
+        super().__init__()
+        inputs, classes = channels
+        width = settings.width or inputs
+        self.hidden = nn.Identity() if settings.width is None else ConvNormAct(inputs, width, norm=norm)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classifier = nn.Conv2d(width, classes, settings.kernel, padding=settings.kernel // 2, bias=settings.bias)
+        self.where = settings.enlarge
+        enlarged = {"after": classes, "before_classifier": width, "before_head": inputs}[settings.enlarge]
+        self.enlarge = upsampling.build(enlarged, stride)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Map [B, C, h, w] to logits [B, K, h, w], or [B, K, H, W] where the head enlarges; `size` is (H, W)."""
+        if self.where == "before_head":
+            x = self.enlarge(x, size)
+        x = self.hidden(x)
+        if self.where == "before_classifier":
+            x = self.enlarge(x, size)
+        out: Tensor = self.classifier(self.dropout(x))
+        return out
+
+    def full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Enlarge what `forward` returned to [B, K, H, W]; nothing is done where the head has done it."""
+        if self.where != "after":
+            return logits
+        out: Tensor = self.enlarge(logits, size)
+        return out
+
+
+class AuxiliaryHead(Settings):
+    """A further head, there in training alone."""
+
+    stride: Literal[4, 8, 16, 32] = 16
+    """s of the map it sees; its logits are named `aux` and this number."""
+    source: Literal["features", "refined", "merged"] = "features"
+    """features: the backbone's map; refined: behind its gate; merged: what came to this stride from the one below."""
+    head: DenseHead = DenseHead()
+    """Its layers."""
+
+
+class Segmenter(nn.Module):
+    """Base of segmenters. In training `forward` returns `logits` and one `aux<stride>` a further head; else no `aux`.
+
+    Attributes:
+        head: the main head.
+        aux: further heads by name.
+    """
+
+    head: DenseHeadModel
+    aux: nn.ModuleDict
+
+    def full_size(self, outputs: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Enlarge the logits of `forward` to the picture's size.
+
+        Args:
+            outputs: what `forward` returned.
+            size: H and W of the pictures that went in.
+
+        Returns:
+            `logits` and those `aux<stride>` that are there, each [B, K, H, W].
+        """
+        full = {"logits": self.head.full_size(outputs["logits"], size)}
+        for name, head in self.aux.items():
+            if name in outputs:
+                assert isinstance(head, DenseHeadModel)
+                full[name] = head.full_size(outputs[name], size)
+        return full
+
+    def _add_aux(self, outputs: dict[str, Tensor], sources: Mapping[str, Tensor], size: tuple[int, int]) -> None:
+        if self.training:
+            for name, head in self.aux.items():
+                outputs[name] = head(sources[name], size)
+
+
+def draw(model: nn.Module, init: Literal["torch", "kaiming", "kaiming_relu"]) -> None:
+    """Draw the convolutions of a part.
+
+    Args:
+        model: the part; transposed convolutions are left as they are.
+        init: torch: as they are; kaiming: N(0, 1 / fan-in); kaiming_relu: N(0, 2 / fan-in); biases 0 with both.
+    """
+    if init == "torch":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, a=1 if init == "kaiming" else 0)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
