@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -10,29 +10,27 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError, SettingsError
-from ablata.base.seeds import derive
+from ablata.base.errors import DataError
 from ablata.data.any import AnyImageData
 from ablata.data.digits import Digits
+from ablata.data.identities import IdentitySettings
 from ablata.data.labelled import Labelled, split_record
 from ablata.data.source import ImageData, TrainLoader
-from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.engine.task import Examination, Metric, Site
 from ablata.losses.any import AnyLabelLoss
 from ablata.losses.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.digits_net import DigitsNet
-from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classifiers import AnyClassifier, start_classifier, weights_mark
 from ablata.tasks.protocols import PROTOCOLS, Protocol, framing, predict
-from ablata.tasks.refinement import Refinement, effective_round, teacher_recipe
+from ablata.tasks.refinement import Refinement, effective_round, round_data, teacher_recipe
 from ablata.tasks.rotation import Rotation
-from ablata.tasks.teacher_files import find_checkpoint, teacher_weights, weights_digest
+from ablata.tasks.taught import TaughtTask
 from ablata.tasks.teachers import PeerPair
-from ablata.tasks.teaching import Teaching, frozen_teaching, online_teaching
+from ablata.tasks.teaching import given_teacher_mark, round_seed
 
 
 class Classify(Recipe):
@@ -65,16 +63,16 @@ class Classify(Recipe):
         paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None
         if paired and self.refine is not None and self.refine.smoothing:
             raise ValueError("refine.smoothing changes loss.smoothing, in whose place loss.on stands: set one of them")
+        if isinstance(round_data(self), IdentitySettings):
+            raise ValueError(
+                f"refine.target must be a set of classes, and {round_data(self).kind} is one of identities"
+            )
         return self
 
     def build(self, seed: int, site: Site) -> ClassifyTask:
         """Build data, network and loss; see `Recipe.build`."""
         recipe = self.effective()
-        if self.parent() is not None or (self.refine and self.refine.start):
-            # A taught network is a fresh one: it shares neither first weights nor order with its teacher.
-            seed = derive(seed, "round", self.refine.rounds if self.refine else 0)
-            torch.manual_seed(derive(seed, "init"))
-        return ClassifyTask(recipe, recipe.training_data(site.cache), seed, site)
+        return ClassifyTask(recipe, recipe.training_data(site.cache), round_seed(self.refine, seed), site)
 
     def effective(self) -> Self:
         """Return the recipe with the settings of its own round in place."""
@@ -86,7 +84,7 @@ class Classify(Recipe):
 
     def training_data(self, cache: Path) -> ImageData:
         """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
-        data = self.data.build(cache)
+        data: ImageData = round_data(self).build(cache)
         return self.labelled.restrict(data) if self.labelled else data
 
     def complexity(self) -> Complexity:
@@ -99,20 +97,17 @@ class Classify(Recipe):
 
     def metric(self) -> Metric:
         """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
-        split = "minival" if self.effective().data.minival else "val"
+        split = "minival" if round_data(self).minival else "val"
         return Metric("top1", split=split, protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
         data = self.effective().training_data(cache)
-        name = f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
-        if self.refine is None or self.refine.start is None:
-            return name
-        path = find_checkpoint(Path(self.refine.start), self.refine.checkpoint)
-        return f"{name}-{weights_digest(teacher_weights(load_checkpoint(path)))[:8]}"
+        marks = weights_mark(self.model) + given_teacher_mark(self.refine)
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
 
 
-class ClassifyTask(Task):
+class ClassifyTask(TaughtTask):
     """Classification inside the training loop.
 
     Args:
@@ -148,27 +143,14 @@ class ClassifyTask(Task):
             channels_last=site.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
-        self.teaching = self._teaching(recipe.refine)
+        self.find_teacher(recipe, recipe.refine, data)
 
     def _network(self) -> nn.Module:
         return start_classifier(self.recipe.model, len(self.data.classes), self.data.channels, self._first_images)
 
-    def _teaching(self, refine: Refinement | None) -> Teaching | None:
-        if refine is None:
-            return None
-        if refine.online:
-            return online_teaching(refine, self.model, self.steps_per_epoch, self.site, self._hard_loss, self._target)
-        kept, self.teaching = self.contract_of_data(), None
-        return frozen_teaching(self.recipe, refine, self.data, kept, self.site, self._hard_loss, self._target)
-
     def contract(self) -> dict[str, Any]:
-        """Return what predictions of this model mean, and who taught it."""
-        taught = {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
-        return self.contract_of_data() | taught
-
-    def contract_of_data(self) -> dict[str, Any]:
-        """Return classes, image size, normalisation, decoder, protocols and splits."""
-        return {
+        """Return what predictions of this model mean: classes, size, normalisation, decoder; and who taught it."""
+        return self.teacher_facts() | {
             "task": "classify",
             "classes": list(self.data.classes),
             "image_size": list(self.data.image_size),
@@ -195,12 +177,7 @@ class ClassifyTask(Task):
         Raises:
             DataError: names what was found.
         """
-        if self.recipe.refine is not None and self.teaching is None:
-            raise SettingsError(
-                "A taught round must be trained after its teacher",
-                found=f"round {self.recipe.refine.rounds} without the run of round {self.recipe.refine.rounds - 1}",
-                do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
-            )
+        self.refuse_without_teacher(self.recipe.refine)
         classes = len(self.data.classes)
         low, high = int(batch.labels.min()), int(batch.labels.max())
         if low < 0 or high >= classes:
@@ -222,9 +199,9 @@ class ClassifyTask(Task):
         return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return the recipe's loss of a batch under its name, against mixed labels where images are mixed; or what a teacher asks.
+        """Return the recipe's loss of a batch under its name, or the terms that a teacher asks for.
 
-        With a head for rotation its loss is beside it, as `rotation`.
+        Mixed images are taken against mixed labels. With a head for rotation its loss is beside it, as `rotation`.
         """
         beside: dict[str, Tensor] = {}
         if self.recipe.rotation is None:
@@ -233,37 +210,22 @@ class ClassifyTask(Task):
             outputs, beside["rotation"] = self.recipe.rotation.forward(model, batch.images)
         if self.teaching is not None:
             return self.teaching.loss(outputs, batch) | beside
-        return {self.recipe.loss.kind: self._hard_loss(outputs["logits"], batch)} | beside
+        return {self.recipe.loss.kind: self.hard_loss(outputs["logits"], batch)} | beside
 
-    def _hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the mean loss against labels, mixed ones where images are mixed."""
         mixing = batch.mixing
         if mixing is None:
             return cast(Tensor, self.criterion(logits, batch.labels))
         found = self.criterion(logits, batch.labels, mixing.partner_labels, mixing.weight, mixing.form)
         return cast(Tensor, found)
 
-    def _target(self, batch: ImageBatch) -> Tensor:
+    def target(self, batch: ImageBatch) -> Tensor:
+        """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
         mixing, classes = batch.mixing, len(self.data.classes)
         if mixing is None:
             return self.criterion.target(batch.labels, classes)
         return self.criterion.target(batch.labels, classes, mixing.partner_labels, mixing.weight)
-
-    def after_step(self, step: int) -> None:
-        """Cool the model's temperatures, and let an online teacher learn from the student."""
-        advance(temperatures(self.model))
-        if self.teaching is not None:
-            self.teaching.teacher.after_step(step)
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Return what an online teacher has learned."""
-        return self.teaching.teacher.state() if self.teaching else {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Give it back to the teacher."""
-        if self.teaching is not None:
-            self.teaching.teacher.load_state(state)
-        else:
-            super().load_state(state)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once.

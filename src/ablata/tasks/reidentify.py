@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -20,24 +20,18 @@ from ablata.data.sampling import Balanced
 from ablata.data.source import TrainLoader
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.engine.task import Examination, Metric, Site
 from ablata.losses.cross_entropy import CrossEntropy
 from ablata.losses.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.cifar_resnet import CifarResNet
-from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.classifiers import AnyClassifier, start_classifier, weights_mark
 from ablata.tasks.refinement import Refinement, effective_round, round_data, teacher_recipe
+from ablata.tasks.taught import TaughtTask
 from ablata.tasks.teachers import PeerPair
-from ablata.tasks.teaching import (
-    Teaching,
-    given_teacher_mark,
-    make_teaching,
-    refuse_without_teacher,
-    round_seed,
-)
+from ablata.tasks.teaching import given_teacher_mark, round_seed
 
 PROTOCOL = "cross_camera"
 """Each query searches the gallery, without the pictures of the same person by the same camera."""
@@ -104,7 +98,7 @@ class Reidentify(Recipe):
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
 
 
-class ReidentifyTask(Task):
+class ReidentifyTask(TaughtTask):
     """Re-identification inside the training loop.
 
     Training pictures may show persons who are not in the network's class list: where `classes` are given, labels read
@@ -154,9 +148,7 @@ class ReidentifyTask(Task):
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
         self.notices = (*data.notices, *self._unanswerable())
-        self.teaching: Teaching | None = None
-        if recipe.refine is not None:
-            self.teaching = make_teaching(recipe, recipe.refine, self, self._hard_loss, self._target)
+        self.find_teacher(recipe, recipe.refine, data)
 
     def _network(self) -> nn.Module:
         images = self.data.eval_loader
@@ -169,8 +161,7 @@ class ReidentifyTask(Task):
 
     def contract(self) -> dict[str, Any]:
         """Return what features and scores mean: identities, size, normalisation, decoder, protocol; and who taught."""
-        taught = {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
-        return taught | {
+        return self.teacher_facts() | {
             "task": "reidentify",
             "classes": list(self.classes),
             "image_size": list(self.data.image_size),
@@ -197,7 +188,7 @@ class ReidentifyTask(Task):
         Raises:
             DataError: names what was found.
         """
-        refuse_without_teacher(self.recipe.refine, self.teaching)
+        self.refuse_without_teacher(self.recipe.refine)
         classes = len(self.classes)
         low, high = int(batch.labels.min()), int(batch.labels.max())
         if self.labelled and (low < 0 or high >= classes):
@@ -239,34 +230,19 @@ class ReidentifyTask(Task):
         """
         if self.teaching is not None:
             return self.teaching.loss(outputs, batch)
-        return {"cross_entropy": self._hard_loss(outputs["logits"], batch)}
+        return {"cross_entropy": self.hard_loss(outputs["logits"], batch)}
 
-    def _hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the mean loss against labels, mixed ones where images are mixed."""
         mixing = batch.mixing
         mixed = () if mixing is None else (mixing.partner_labels, mixing.weight, mixing.form)
         return cast(Tensor, self.criterion(logits, batch.labels, *mixed))
 
-    def _target(self, batch: ImageBatch) -> Tensor:
+    def target(self, batch: ImageBatch) -> Tensor:
+        """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
         mixing = batch.mixing
         mixed = () if mixing is None else (mixing.partner_labels, mixing.weight)
         return self.criterion.target(batch.labels, len(self.classes), *mixed)
-
-    def after_step(self, step: int) -> None:
-        """Cool the model's temperatures; let an online teacher learn from the student."""
-        advance(temperatures(self.model))
-        if self.teaching is not None:
-            self.teaching.teacher.after_step(step)
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Return what an online teacher has learned."""
-        return self.teaching.teacher.state() if self.teaching else {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Give it back to the teacher."""
-        if self.teaching is not None:
-            self.teaching.teacher.load_state(state)
-        else:
-            super().load_state(state)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return rank1, rank5, rank10 and mAP of a split in percent; each picture is embedded once, on one process.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
 from ablata.data.source import ImageData
 from ablata.engine.checkpoints import load_checkpoint
@@ -100,20 +99,6 @@ def round_seed(refine: Refinement | None, seed: int) -> int:
     return own
 
 
-def refuse_without_teacher(refine: Refinement | None, teaching: Teaching | None) -> None:
-    """Check before the first step that a taught round has its teacher.
-
-    Raises:
-        SettingsError: it has none.
-    """
-    if refine is not None and teaching is None:
-        raise SettingsError(
-            "A taught round must be trained after its teacher",
-            found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
-            do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
-        )
-
-
 def given_teacher_mark(refine: Refinement | None) -> str:
     """Return what a teacher given as a file adds to the data's fingerprint: nothing, or a part of its weights' digest.
 
@@ -124,38 +109,6 @@ def given_teacher_mark(refine: Refinement | None) -> str:
         return ""
     path = find_checkpoint(Path(refine.start), refine.checkpoint)
     return f"-{weights_digest(teacher_weights(load_checkpoint(path)))[:8]}"
-
-
-class Taught(Protocol):
-    """What a task gives to make its teaching."""
-
-    model: nn.Module
-    site: Site
-    steps_per_epoch: int
-
-    @property
-    def data(self) -> ImageData:
-        """The set it trains on."""
-
-    def contract(self) -> dict[str, Any]:
-        """Return what predictions mean: classes, preparation."""
-
-
-def make_teaching(recipe: Recipe, refine: Refinement, task: Taught, hard: Hard, target: Target) -> Teaching | None:
-    """Return the teaching of a task that is built but for it; None where a student is only to be scored.
-
-    Args:
-        recipe: the recipe as it is trained.
-        refine: its refinement.
-        task: the task.
-        hard, target: see `Teaching`.
-
-    Raises:
-        CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
-    """
-    if refine.online:
-        return online_teaching(refine, task.model, task.steps_per_epoch, task.site, hard, target)
-    return frozen_teaching(recipe, refine, task.data, task.contract(), task.site, hard, target)
 
 
 def frozen_teaching(

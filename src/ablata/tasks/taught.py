@@ -1,0 +1,90 @@
+"""What tasks have in common whose network may learn from a teacher."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ablata.base.errors import SettingsError
+from ablata.data.source import ImageData
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Site, Task
+from ablata.nn.annealing import advance, temperatures
+from ablata.structures.batch import ImageBatch
+from ablata.tasks.refinement import Refinement
+from ablata.tasks.teaching import Teaching, frozen_teaching, online_teaching
+
+
+class TaughtTask(Task):
+    """A task that can be a round of label refinery.
+
+    Attributes:
+        site: device and share of the work.
+        teaching: who teaches, and how; None where the labels do, or where a student is only to be scored.
+    """
+
+    site: Site
+    teaching: Teaching | None = None
+
+    def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: ImageData) -> None:
+        """Set `teaching`; everything else must be there.
+
+        Args:
+            recipe: the recipe as it is trained.
+            refine: its refinement, or None.
+            data: what is trained on.
+
+        Raises:
+            CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
+        """
+        if refine is None:
+            return
+        hard, target = self.hard_loss, self.target
+        if refine.online:
+            self.teaching = online_teaching(refine, self.model, self.steps_per_epoch, self.site, hard, target)
+        else:
+            self.teaching = frozen_teaching(recipe, refine, data, self.contract(), self.site, hard, target)
+
+    def refuse_without_teacher(self, refine: Refinement | None) -> None:
+        """Check before the first step that a taught round has its teacher.
+
+        Raises:
+            SettingsError: it has none.
+        """
+        if refine is not None and self.teaching is None:
+            raise SettingsError(
+                "A taught round must be trained after its teacher",
+                found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
+                do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
+            )
+
+    def teacher_facts(self) -> dict[str, str]:
+        """Return what a contract says of the teacher: the digest of a frozen one's weights."""
+        return {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
+
+    @abstractmethod
+    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the loss of logits [B, K] against a batch's labels, a scalar."""
+
+    @abstractmethod
+    def target(self, batch: ImageBatch) -> Tensor:
+        """Return a batch's labels as distributions, float32 [B, K], smoothed and mixed."""
+
+    def after_step(self, step: int) -> None:
+        """Cool the model's temperatures; let an online teacher learn from the student."""
+        advance(temperatures(self.model))
+        if self.teaching is not None:
+            self.teaching.teacher.after_step(step)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what an online teacher has learned."""
+        return self.teaching.teacher.state() if self.teaching else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back to the teacher."""
+        if self.teaching is not None:
+            self.teaching.teacher.load_state(state)
+        else:
+            super().load_state(state)
