@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from ablata.data.augment import Normaliser
 from ablata.structures.batch import ImageBatch
@@ -53,6 +54,24 @@ def contact_sheet(
         before = [_enlarged(pixels, side) for pixels in _pixels(originals, normaliser, count)]
         pictures = [_beside(left, right) for left, right in zip(before, pictures, strict=True)]
     return _arranged(pictures, _captions(batch, classes, count), columns)
+
+
+def captioned(
+    images: Sequence[Tensor], captions: Sequence[list[str]], *, columns: int = 6, side: int = 160
+) -> Image.Image:
+    """Draw pictures, uint8 [C, H, W] of any sizes, with lines of text under each.
+
+    Args:
+        images: the pictures; at least one.
+        captions: lines for each.
+        columns: cells a row.
+        side: pixels of a picture's longer side, as in `contact_sheet`.
+
+    Returns:
+        An RGB picture.
+    """
+    pixels = [image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy() for image in images]
+    return _arranged([_enlarged(one, side) for one in pixels], list(captions), columns)
 
 
 def _pixels(batch: ImageBatch, normaliser: Normaliser, count: int) -> list[np.ndarray]:
