@@ -1,0 +1,225 @@
+"""What the values of a mask mean: raw values (ids or colours) to labels and back, without a guess.
+
+A raw value that is in no table is an error that names the file and the count. Silently ignoring it would train on less
+than the user thinks, and score it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ablata.base.errors import DataError, listing
+from ablata.structures.segmentation import IGNORE
+
+Form = Literal["ids", "colours"]
+Colour = tuple[int, int, int]
+MOST_CLASSES = IGNORE
+VOID_COLOUR: Colour = (0, 0, 0)
+"""Ignored pixels are drawn in this colour where the table has no other."""
+VOID_CLASS_COLOUR: Colour = (90, 90, 90)
+"""Colour of ignored values that are trained as a class."""
+
+_LINE = re.compile(r"(#[0-9a-fA-F]{6}|-?\d+)\s+(\S.*)")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The classes of a set and the raw values that stand for them in its masks.
+
+    Attributes:
+        form: what the raw values are: ids, or colours as 0xRRGGBB.
+        names: class names; a label is a position in it.
+        values: raw value of each class.
+        ignored: raw values that become `void`; the first of them is written back for it.
+        palette: red, green, blue of each class for drawing.
+        void: label of the ignored raw values: `IGNORE`, or the last class.
+
+    Raises:
+        DataError: a value stands for two classes, or there are none, or more than 255.
+    """
+
+    form: Form
+    names: tuple[str, ...]
+    values: tuple[int, ...]
+    ignored: tuple[int, ...]
+    palette: tuple[Colour, ...]
+    void: int = IGNORE
+
+    def __post_init__(self) -> None:
+        every = [*self.values, *self.ignored]
+        twice = sorted({value for value in every if every.count(value) > 1})
+        if twice:
+            raise DataError(
+                "A raw value of a mask must stand for one class",
+                found=f"{listing(map(self.written, twice))} named more than once",
+            )
+        expected = len(self.values) + (self.void != IGNORE)
+        if not 0 < len(self.names) <= MOST_CLASSES or len(self.names) != expected:
+            raise DataError(
+                f"A segmentation set must have 1 to {MOST_CLASSES} classes, each with its raw value",
+                found=f"{len(self.names)} classes, {len(self.values)} values",
+            )
+
+    @property
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits that identify which raw value becomes which label."""
+        text = f"{self.form}|{self.names}|{self.values}|{self.ignored}|{self.void}"
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def written(self, value: int) -> str:
+        """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
+        return f"#{value:06X}" if self.form == "colours" else str(value)
+
+    def encode(self, raw: np.ndarray, where: str) -> np.ndarray:
+        """Turn raw values into labels.
+
+        Args:
+            raw: whole numbers [H, W].
+            where: the file, for the message.
+
+        Returns:
+            uint8 [H, W], in [0, classes) or `IGNORE`.
+
+        Raises:
+            DataError: a value is in no class and not ignored; names the file, the values and their pixels.
+        """
+        known = np.array([*self.values, *self.ignored], dtype=np.int64)
+        labels = np.array([*range(len(self.values)), *[self.void] * len(self.ignored)], dtype=np.uint8)
+        order = np.argsort(known)
+        known, labels = known[order], labels[order]
+        place = np.searchsorted(known, raw).clip(max=len(known) - 1)
+        strange = known[place] != raw
+        if strange.any():
+            raise self._unknown(raw[strange], where)
+        encoded: np.ndarray = labels[place]
+        return encoded
+
+    def _unknown(self, strange: np.ndarray, where: str) -> DataError:
+        values, counts = np.unique(strange, return_counts=True)
+        order = np.argsort(-counts)
+        shown = [f"{self.written(int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
+        more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+        what = "colour" if self.form == "colours" else "id"
+        return DataError(
+            f"Every {what} of a mask must be in the class list or among the ignored ones",
+            found=f"{where}: {listing(shown)}{more}",
+            do=f"add the {what} to the class list (and its name to data.ignored, if it is to be ignored)",
+        )
+
+    def decode(self, labels: np.ndarray) -> np.ndarray:
+        """Turn labels back into raw values: the exact reverse of `encode` where one value at most is ignored.
+
+        Args:
+            labels: whole numbers [H, W], in [0, classes) or `IGNORE`.
+
+        Returns:
+            int64 [H, W].
+
+        Raises:
+            DataError: pixels are ignored and no raw value says so.
+        """
+        back = np.zeros(IGNORE + 1, dtype=np.int64)
+        back[: len(self.values)] = self.values
+        if self.ignored:
+            back[self.void] = self.ignored[0]
+        known = (labels < len(self.values)) | ((labels == self.void) & bool(self.ignored))
+        if not known.all():
+            raise DataError(
+                "Every label must have a raw value to be written as",
+                found=f"{int((~known).sum()):,} pixels of {listing(map(str, np.unique(labels[~known])[:5]))}",
+            )
+        return back[labels]
+
+    def with_void_class(self) -> LabelTable:
+        """Return the table in which ignored values are one more class, `void`: only added borders are still ignored.
+
+        Raises:
+            DataError: nothing is ignored.
+        """
+        if not self.ignored:
+            raise DataError("data.void=class needs ignored raw values", found="a class list that ignores none")
+        return replace(
+            self, names=(*self.names, "void"), palette=(*self.palette, VOID_CLASS_COLOUR), void=len(self.values)
+        )
+
+
+def paint(labels: np.ndarray, palette: Sequence[Colour], void: Colour = VOID_COLOUR) -> np.ndarray:
+    """Return uint8 [H, W, 3]: each label (uint8 [H, W]) in its colour, everything else in `void`."""
+    colours = np.empty((IGNORE + 1, 3), dtype=np.uint8)
+    colours[:] = void
+    colours[: len(palette)] = palette
+    return colours[labels]
+
+
+def colour_codes(pixels: np.ndarray) -> np.ndarray:
+    """Return int32 [H, W], 0xRRGGBB of uint8 [H, W, 3]."""
+    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def default_palette(count: int) -> tuple[Colour, ...]:
+    """Return `count` colours, all different and none black: those of Pascal VOC (the bits of the number, interleaved).
+
+    Source: Everingham et al., VOC development kit, VOCcolormap.
+    """
+    palette = []
+    for number in range(1, count + 1):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
+        palette.append((channels[0], channels[1], channels[2]))
+    return tuple(palette)
+
+
+def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
+    """Read a class list: a line `ID NAME` or `#RRGGBB NAME` for each class, in the order of the labels.
+
+    Args:
+        file: the list.
+        ignored: names (in any case) whose pixels are ignored.
+
+    Raises:
+        DataError: the file is missing, a line has another form, ids and colours are mixed, or a name in `ignored` is
+            not in the list.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("The class list must be a text file", found=f"{file}: {error}") from None
+    rows = [(number, line, _LINE.fullmatch(line)) for number, line in enumerate(lines, start=1) if line]
+    wrong = [f"{file}, line {number}: {line}" for number, line, match in rows if match is None]
+    matches = [match for _, _, match in rows if match is not None]
+    forms: set[Form] = {"colours" if match[1].startswith("#") else "ids" for match in matches}
+    if wrong or len(forms) != 1:
+        raise DataError(
+            "Every line of a class list must be `ID NAME`, or every one `#RRGGBB NAME`",
+            found=wrong[0] if wrong else f"{file}: {'both forms' if forms else 'no classes'}",
+        )
+    form, names = forms.pop(), [match[2] for match in matches]
+    values = [int(match[1].removeprefix("#"), 16 if form == "colours" else 10) for match in matches]
+    folded = {name.casefold() for name in ignored}
+    missing = folded - {name.casefold() for name in names}
+    if missing:
+        raise DataError(
+            "data.ignored must name classes of the list",
+            found=f"{listing(sorted(missing))}; {file} has {listing(names)}",
+        )
+    kept = [at for at, name in enumerate(names) if name.casefold() not in folded]
+    palette = default_palette(len(kept))
+    if form == "colours":
+        palette = tuple((values[at] >> 16, values[at] >> 8 & 255, values[at] & 255) for at in kept)
+    return LabelTable(
+        form=form,
+        names=tuple(names[at] for at in kept),
+        values=tuple(values[at] for at in kept),
+        ignored=tuple(value for at, value in enumerate(values) if at not in kept),
+        palette=palette,
+    )
