@@ -1,10 +1,10 @@
 """Augmentation of whole batches on their device, and normalisation.
 
-Order: flip, pad or enlarge, and crop, blackened channels (uint8); colour (0..255); normalise; cutout; mixing. Every
-operation has a random stream of its own, addressed by the step: switching one off changes the numbers of none of the
-others, so that two recipes that differ in one operation see the same flips and crops. The numbers of all rows of the
-global batch are drawn on the processor and then cut to the rows at hand: two processes with half a batch each see
-exactly what one process with all of it sees.
+Order: flip, pad or enlarge, and crop, a policy, blackened channels (uint8); colour, lighting (0 to 255);
+normalise; cutout, erasing; mixing. Every operation has a random stream of its own, addressed by the step: switching one
+off changes the numbers of none of the others, so that two recipes that differ in one operation see the same flips and
+crops. The numbers of all rows of the global batch are drawn on the processor and then cut to the rows at hand: two
+processes with half a batch each see exactly what one process with all of it sees.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from ablata.base.settings import Settings
 from ablata.data import geometry
 from ablata.data.colour import Colour, draw_factors, jitter
 from ablata.data.enlarge import Enlarge
+from ablata.data.erasing import Erase, draw_boxes, erase_boxes
+from ablata.data.lighting import draw_shifts
 from ablata.data.mixing import Mix, apply_plan, draw_plan
+from ablata.data.policy import AnyPolicy
 from ablata.structures.batch import ImageBatch, Rows
 
-_FLIP, _CROP, _COLOUR, _CUTOUT, _MIX, _CHANNELS = range(6)
+_FLIP, _CROP, _COLOUR, _CUTOUT, _MIX, _CHANNELS, _POLICY, _LIGHTING, _ERASE = range(9)
 
 
 class Augment(Settings):
@@ -55,6 +58,15 @@ class Augment(Settings):
     """Boxes an image."""
     cutout_fill: Literal["mean", "zero"] = "mean"
     """What a box holds: the mean colour of the training set (0 after normalisation), or black."""
+    policy: AnyPolicy | None = None
+    """Change colours and shapes by operations drawn for each image: rand_augment, auto_augment; null is off."""
+    lighting: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of noise along the principal colours of ImageNet (0.1 is usual); 0 is off."""
+    erase: Erase | None = None
+    """Cover random boxes after normalisation; null is off."""
+    repeats: Annotated[int, Field(ge=1)] = 1
+    """Times that each image comes in a batch, each time augmented anew (Hoffer et al. 2019, arXiv 1901.09335); an epoch
+    has as many steps as before and shows that share of the images (as in DeiT)."""
     mix: Mix | None = None
     """Mix images and labels within the batch: mixup, cutmix, both; null is off."""
 
@@ -114,7 +126,7 @@ class Augmenter:
 
     Raises:
         DataError: the padding is as large as the image, its colour does not fit the channels, images would shrink
-            before they are cut, or all channels could be blackened.
+            before they are cut, lighting is to change grey images, or all channels could be blackened.
     """
 
     def __init__(self, settings: Augment, seed: int, normaliser: Normaliser, size: tuple[int, int]) -> None:
@@ -138,6 +150,12 @@ class Augmenter:
                 f"data.augment.pad_fill must be one value in 0..255 or {channels}, one for each channel",
                 found=f"data.augment.pad_fill={fill}",
             )
+        if settings.lighting and channels != 3:
+            raise DataError(
+                "data.augment.lighting needs red, green and blue",
+                found=f"data.augment.lighting={settings.lighting} for images of {channels} channels",
+                do="set data.augment.lighting=0",
+            )
         if settings.channel_drop and settings.channel_drop >= channels:
             raise DataError(
                 "data.augment.channel_drop must leave a channel",
@@ -148,11 +166,16 @@ class Augmenter:
         """Tell whether batches of this epoch may be mixed."""
         return self.settings.mix is not None and self.settings.mix.active(epoch)
 
+    def needs_other_batch(self, epoch: int) -> bool:
+        """Tell whether images of this epoch may be mixed with those of another batch."""
+        return self.settings.mix is not None and self.mixes(epoch) and self.settings.mix.other_batch
+
     def __call__(self, batch: ImageBatch, step: int, epoch: int) -> ImageBatch:
         """Return the batch augmented and normalised, on the device it is on.
 
         Args:
-            batch: uint8 images; all rows of the global batch where it is to be mixed between processes.
+            batch: uint8 images; all rows of the global batch where it is to be mixed between processes, and then those
+                of another one where it is to be mixed with that.
             step: global step, counted from 0 over the whole training.
             epoch: epoch of the step.
 
@@ -160,9 +183,12 @@ class Augmenter:
             float32 images; `mixing` set where labels were mixed; only the rows of `batch.rows.keep`, where that is set.
         """
         images = self._move(batch, step, epoch)
+        if self.settings.policy is not None:
+            seed = derive(self.seed, "augment", step, _POLICY)
+            images = self.settings.policy.change_batch(images, batch.rows, seed, epoch)
         images = self._blacken(images, batch.rows, step)
         images = self._recolour(images, batch.rows, step)
-        images = self._cover(images, batch.rows, step)
+        images = self._erase(self._cover(images, batch.rows, step), batch.rows, step, epoch)
         batch = replace(batch, images=images)
         plan = None
         if self.settings.mix is not None and self.mixes(epoch):
@@ -201,11 +227,21 @@ class Augmenter:
         return images.masked_fill(_local(drawn, rows, images)[:, :, None, None], 0)
 
     def _recolour(self, images: Tensor, rows: Rows, step: int) -> Tensor:
-        colour = self.settings.colour
-        if colour is None:
-            return self.normaliser(images)
-        factors = _local(draw_factors(self._generator(step, _COLOUR), rows.total, colour), rows, images)
-        return self.normaliser(jitter(self.normaliser.floats(images), factors, colour))
+        colour, lighting = self.settings.colour, self.settings.lighting
+        if colour is not None:
+            factors = _local(draw_factors(self._generator(step, _COLOUR), rows.total, colour), rows, images)
+            images = jitter(self.normaliser.floats(images), factors, colour)
+        if lighting:
+            shifts = _local(draw_shifts(self._generator(step, _LIGHTING), rows.total, lighting), rows, images)
+            images = self.normaliser.floats(images).add_(shifts[:, :, None, None])
+        return self.normaliser(images)
+
+    def _erase(self, images: Tensor, rows: Rows, step: int, epoch: int) -> Tensor:
+        erase = self.settings.erase
+        if erase is None or not erase.active(epoch):
+            return images
+        seed = derive(self.seed, "augment", step, _ERASE)
+        return erase_boxes(images, draw_boxes(seed, erase, rows, len(images), self.size), erase.fill)
 
     def _cover(self, images: Tensor, rows: Rows, step: int) -> Tensor:
         settings = self.settings

@@ -21,6 +21,7 @@ from ablata.data.decode import Decoder, Orientation
 
 Backend = Literal["torch", "pil", "opencv"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
+Aspect = Literal["log_uniform", "uniform_swapped"]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half open."""
 
@@ -157,7 +158,11 @@ def image_size(image: Image.Image | np.ndarray) -> tuple[int, int]:
 
 
 def draw_box(
-    random: np.random.Generator, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
+    random: np.random.Generator,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    aspect: Aspect = "log_uniform",
 ) -> Box:
     """Draw the box of a random resized crop (Szegedy et al. 2015, arXiv 1409.4842, section 6; as torchvision has it).
 
@@ -165,17 +170,22 @@ def draw_box(
         random: drawn from.
         size: height and width of the image.
         scale: lowest and highest share of the area, uniform.
-        ratio: lowest and highest width / height, uniform in the logarithm.
+        ratio: lowest and highest width / height.
+        aspect: how it is drawn between them. log_uniform: uniform in the logarithm, as torchvision; uniform_swapped:
+            uniform, then width and height are exchanged by a fair coin, as pycls.
 
     Returns:
         A box inside the image; after ten boxes that do not fit, the largest central one with an allowed ratio.
     """
     height, width = size
     low, high = np.log(ratio[0]), np.log(ratio[1])
-    for area, shape, across, down in random.random((_TRIES, 4)):
+    swapped = aspect == "uniform_swapped"
+    for area, shape, across, down, *coin in random.random((_TRIES, 4 + swapped)):
         target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
-        aspect = np.exp(low + (high - low) * shape)
-        wide, tall = round(float(np.sqrt(target * aspect))), round(float(np.sqrt(target / aspect)))
+        shaped = ratio[0] + (ratio[1] - ratio[0]) * shape if swapped else np.exp(low + (high - low) * shape)
+        wide, tall = round(float(np.sqrt(target * shaped))), round(float(np.sqrt(target / shaped)))
+        if swapped and coin[0] < 0.5:
+            wide, tall = tall, wide
         if 0 < wide <= width and 0 < tall <= height:
             left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
             return left, top, left + wide, top + tall

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.augment import Augment
 from ablata.data.cache import folder_digest
 from ablata.data.crop import (
+    Aspect,
     Backend,
     Interpolation,
     backend_name,
@@ -58,6 +59,9 @@ class ImageFiles(Settings):
     """Lowest and highest share of the image's area in a random resized crop."""
     ratio: tuple[float, float] = (0.75, 4 / 3)
     """Lowest and highest width / height of a random resized crop."""
+    aspect: Aspect = "log_uniform"
+    """How width / height is drawn: uniform in the logarithm (torchvision), or uniform and then, for half of
+    the crops, turned over (pycls)."""
     resize: Annotated[int, Field(ge=1)] = 256
     """Evaluation resizes the shorter side to this and cuts the central square of `size`."""
     interpolation: Interpolation = "bilinear"
@@ -158,6 +162,10 @@ class FileCut:
         Raises:
             DataError: the file cannot be read or decoded.
         """
+        pixels, policy = self._framed(picture, random), self.settings.augment.policy
+        return pixels if random is None or policy is None else policy.change_picture(pixels, random)
+
+    def _framed(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
         settings = self.settings
         if random is not None and settings.crop == "random_resized":
             return self._random_resized(picture, random)
@@ -200,11 +208,13 @@ class FileCut:
     def _random_resized(self, picture: Stored, random: np.random.Generator) -> np.ndarray:
         settings = self.settings
         if isinstance(picture, np.ndarray):
-            box = draw_box(random, image_size(picture), settings.scale, settings.ratio)
+            box = draw_box(random, image_size(picture), settings.scale, settings.ratio, settings.aspect)
             return self._resized(crop(picture, box), (settings.size, settings.size))
         content, header = _opened(picture)
         height, width = upright_size(header, settings.orientation)
-        left, top, right, bottom = box = draw_box(random, (height, width), settings.scale, settings.ratio)
+        left, top, right, bottom = box = draw_box(
+            random, (height, width), settings.scale, settings.ratio, settings.aspect
+        )
         shrink = shrink_factor(box, settings.size) if settings.reduced else 1
         image = self._decoded(content, header, str(picture), shrink)
         if image_size(image)[1] < width:
@@ -233,12 +243,17 @@ def _opened(picture: Path | Member) -> tuple[bytes, Image.Image]:
 class FolderImages(ImageData):
     """A data set of image files.
 
+    Attributes:
+        changes_pictures: its reading processes can change pictures one by one.
+
     Args:
         settings: how to crop and decode.
         listing: the files and their classes.
         fingerprint: hash of the files' names and contents.
         pictures: what is read, by source: the listing's files, or the prepared ones.
     """
+
+    changes_pictures: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ablata.base.settings import Settings
@@ -25,8 +25,9 @@ class _Mix(Settings):
 
     alpha: Annotated[float, Field(gt=0)] = 1.0
     """Both parameters of the Beta distribution from which the weight of the own image is drawn."""
-    pairing: Literal["permutation", "reversed"] = "permutation"
-    """Partner of row i of B: a random permutation's (pycls), or row B-1-i (timm)."""
+    pairing: Literal["permutation", "reversed", "other"] = "permutation"
+    """Partner of row i of B: a random permutation's (pycls); row B-1-i (timm); or row i of another batch of the epoch,
+    drawn in an order of its own and read beside this one."""
     weight: Literal["batch", "sample"] = "batch"
     """Draw one weight (and box) a batch, or one a sample."""
     form: MixingForm = "labels"
@@ -37,6 +38,11 @@ class _Mix(Settings):
     """Share of the batches that are mixed."""
     until_epoch: Annotated[int, Field(ge=0)] | None = None
     """First epoch (counted from 0) that is no longer mixed; null: mix to the end."""
+
+    @property
+    def other_batch(self) -> bool:
+        """Whether partners come from another batch."""
+        return self.pairing == "other"
 
     def active(self, epoch: int) -> bool:
         """Tell whether batches of this epoch may be mixed."""
@@ -71,6 +77,17 @@ class Both(Settings):
     switch: Probability = 0.5
     """Share of CutMix batches; the others are mixup batches."""
 
+    @model_validator(mode="after")
+    def _same_batches(self) -> Both:
+        if self.mixup.other_batch != self.cutmix.other_batch:
+            raise ValueError("mixup.pairing and cutmix.pairing must both be other, or neither")
+        return self
+
+    @property
+    def other_batch(self) -> bool:
+        """Whether partners come from another batch."""
+        return self.mixup.other_batch
+
     def active(self, epoch: int) -> bool:
         """Tell whether batches of this epoch may be mixed."""
         return self.mixup.active(epoch) or self.cutmix.active(epoch)
@@ -102,7 +119,7 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
     Args:
         seed: seed of this step's mixing; the same seed gives the same plan.
         mix: the settings.
-        total: B, rows of the global batch.
+        total: B, rows of the global batch, and of the other batch where partners come from one.
         size: height and width of the images.
         epoch: for `until_epoch`.
 
@@ -113,7 +130,7 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
     chosen = (mix.cutmix if random.random() < mix.switch else mix.mixup) if isinstance(mix, Both) else mix
     if not chosen.active(epoch) or random.random() >= chosen.probability:
         return None
-    partner = np.arange(total)[::-1].copy() if chosen.pairing == "reversed" else random.permutation(total)
+    partner = _partners(random, chosen.pairing, total)
     draws = total if chosen.weight == "sample" else 1
     weight = random.beta(chosen.alpha, chosen.alpha, size=draws)
     if chosen.larger:
@@ -126,6 +143,14 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
     weight = np.broadcast_to(weight, (total,)).astype(np.float32)
     boxes = None if box is None else torch.from_numpy(box)
     return Plan(torch.from_numpy(partner), torch.from_numpy(weight), boxes, chosen.form)
+
+
+def _partners(random: np.random.Generator, pairing: str, total: int) -> np.ndarray:
+    """Return int64 [total]; another batch is the second half of the rows."""
+    if pairing == "permutation":
+        return random.permutation(total)
+    rows = np.arange(total)
+    return rows[::-1].copy() if pairing == "reversed" else (rows + total // 2) % total
 
 
 def _centred(random: np.random.Generator, weight: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -41,10 +41,12 @@ class Pick:
     Attributes:
         index: int64 [b], row numbers in the source.
         epoch: addresses the random crops; None: no random crops.
+        copy: int64 [b], tells the crops of one sample in one epoch apart; None: 0.
     """
 
     index: np.ndarray
     epoch: int | None
+    copy: np.ndarray | None = None
 
 
 class Reader(Protocol):
@@ -104,6 +106,7 @@ class TrainLoader:
     def batches(self, start_step: int, stop_step: int) -> Iterator[ImageBatch]:
         """Yield uint8 batches of the steps in [start_step, stop_step), on the device. Starting anywhere costs nothing.
 
+        Where images are mixed with those of another batch, that one is read too and follows the batch's own rows.
         Where rows are mixed between processes every process reads the whole global batch, and `rows.keep` says which
         rows stay its own after `augment`.
         """
@@ -122,21 +125,28 @@ class TrainLoader:
     def _rows(self, epoch: int) -> Rows:
         share = self.batch_size // self.world
         first = self.rank * share
+        if self.augmenter.needs_other_batch(epoch):
+            return Rows(0, 2 * self.batch_size, keep=(first, first + share))
         if self.world > 1 and self.augmenter.mixes(epoch):
             return Rows(0, self.batch_size, keep=(first, first + share))
         return Rows(first, self.batch_size)
 
     def _picks(self, start_step: int, stop_step: int) -> Iterator[Pick]:
-        order, ordered = np.zeros(0, dtype=np.int64), -1
+        orders: list[np.ndarray] = []
+        ordered, repeats = -1, self.augmenter.settings.repeats
+        images = self.batch_size // repeats
         for step in range(start_step, stop_step):
             epoch = self.epoch_of(step)
             if epoch != ordered:
-                random = np.random.default_rng(derive(self.seed, "order", epoch))
-                order, ordered = self.order(self.index, random), epoch
-            begin = (step - epoch * self.steps_per_epoch) * self.batch_size
+                places = [(epoch,), (epoch, 1)] if self.augmenter.needs_other_batch(epoch) else [(epoch,)]
+                randoms = [np.random.default_rng(derive(self.seed, "order", *place)) for place in places]
+                orders, ordered = [self.order(self.index, random) for random in randoms], epoch
+            begin = (step - epoch * self.steps_per_epoch) * images
+            chosen = np.concatenate([np.repeat(order[begin : begin + images], repeats) for order in orders])
+            copies = np.arange(len(chosen)) % repeats + np.arange(len(chosen)) // self.batch_size * repeats
             rows = self._rows(epoch)
-            first, length = (0, self.batch_size) if rows.keep else (rows.first, self.batch_size // self.world)
-            yield Pick(order[begin + first : begin + first + length], epoch)
+            first, length = (0, len(chosen)) if rows.keep else (rows.first, self.batch_size // self.world)
+            yield Pick(chosen[first : first + length], epoch, copies[first : first + length])
 
 
 @dataclass(frozen=True)
@@ -187,13 +197,15 @@ class ImageData(ABC):
         splits: train, val, and minival where the settings ask for it. (The test files of CIFAR are val.)
         backend: how pixels were decoded and resized, for checkpoints: evaluation elsewhere must use the same.
         notices: what the reader should know of the files, such as ignored ones.
+        changes_pictures: whether the set can change pictures where it reads them, as `augment.policy.where` asks for.
         enlarges: whether the set can enlarge its training images, as `augment.resize` asks for.
 
     Raises:
-        DataError: `augment.resize` is set for a set that cannot.
+        DataError: `augment.resize` or `augment.policy.where` is set for a set that cannot.
     """
 
     enlarges: ClassVar[bool] = False
+    changes_pictures: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -215,6 +227,12 @@ class ImageData(ABC):
                 "data.augment.resize is for sets that lie in memory",
                 found="images that are read from files at every step",
                 do="set data.augment.resize=null; image folders have data.crop=random with data.resize and data.size",
+            )
+        if augment.policy is not None and augment.policy.where != "batch" and not self.changes_pictures:
+            raise DataError(
+                "data.augment.policy.where must be batch for sets that are not read from image folders",
+                found=f"data.augment.policy.where={augment.policy.where}",
+                do="set data.augment.policy.where=batch",
             )
         self.classes, self.image_size, self.channels = tuple(classes), image_size, channels
         self.fingerprint, self.backend, self.notices = fingerprint, backend, tuple(notices)
@@ -286,6 +304,11 @@ class ImageData(ABC):
                 "The global batch size must be a positive multiple of the number of processes",
                 found=f"batch size {batch_size} for {world} processes",
                 do=f"use a multiple of {world}",
+            )
+        if batch_size % self._augment.repeats:
+            raise DataError(
+                "The global batch size must be a multiple of data.augment.repeats",
+                found=f"batch size {batch_size}, data.augment.repeats={self._augment.repeats}",
             )
         if count < batch_size:
             raise DataError(

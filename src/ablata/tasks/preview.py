@@ -47,7 +47,8 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
     raw = next(loader.batches(step, step + 1))
     with torch.random.fork_rng(devices=[]):
         seen = loader.augment(raw, step, loader.epoch_of(step))
-    picture = contact_sheet(seen, data.classes, data.mean, data.std, originals=raw, most=count)
+    shown = raw.narrow(0, len(seen))  # without those of another batch that are only mixed in
+    picture = contact_sheet(seen, data.classes, data.mean, data.std, originals=shown, most=count)
     sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
     height, width = data.image_size
     summary = (
