@@ -1,0 +1,106 @@
+"""Online hard example mining: the mean cross-entropy of the pixels that are hardest. Four definitions share the name.
+
+`count_valid` and `count_all` are those of CoinCheung/BiSeNet (lib/ohem_ce_loss.py, now and formerly), `probability` is
+that of openseg and mmsegmentation, `top_share` that of DeepLab (hard example mining of its train utilities).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings, mean_over
+
+KEPT_BY_PROBABILITY = 100_000
+
+
+class Ohem(PixelSettings):
+    """Online hard example mining."""
+
+    kind: Literal["ohem"] = "ohem"
+    definition: Literal["count_valid", "count_all", "probability", "top_share"] = "count_valid"
+    """Which pixels are kept. count_valid: those with a loss above -ln threshold, and at least the hardest n, n = valid
+    pixels // divisor. count_all: the same with n = all pixels // divisor, where ignored ones count with a loss of 0.
+    probability: those whose label has a probability below the larger of threshold and the (n + 1)-th lowest, n =
+    min_kept. top_share: the hardest n, n = all pixels // divisor, whatever the threshold; losses of 0 do not count in
+    the mean."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """The probability of the label below which a pixel is hard."""
+    divisor: Annotated[int, Field(ge=1)] = 16
+    """One pixel in so many is kept at least, of the pixels that one process sees in a step."""
+    min_kept: Annotated[int, Field(ge=0)] | None = None
+    """How many pixels are kept at least, in place of `divisor`; null with `probability` is 100,000."""
+    min_kept_of: Literal["batch", "image"] = "batch"
+    """Whether `min_kept` is of the batch (openseg) or of each of its pictures (mmsegmentation)."""
+
+    def build(self, ignore: int = IGNORE) -> OhemLoss:
+        """Make the loss; pixels labelled `ignore` do not count."""
+        return OhemLoss(self, ignore)
+
+
+class OhemLoss(PixelLoss):
+    """Mean cross-entropy over the pixels that are kept; 0 where none is.
+
+    The lean form keeps one loss a pixel, found strip by strip, and selects the n-th value. The plain form holds all
+    logits and sorts all pixels.
+
+    Args:
+        settings: see `Ohem`.
+        ignore: label of the pixels that do not count.
+    """
+
+    def __init__(self, settings: Ohem, ignore: int = IGNORE) -> None:
+        super().__init__(settings, ignore)
+        self.settings = settings
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return a scalar."""
+        losses = self.cross_entropy(logits, labels).flatten()
+        valid = labels.flatten() != self.ignore
+        return self.hardest(losses, valid, len(labels))
+
+    def hardest(self, losses: Tensor, valid: Tensor, pictures: int = 1) -> Tensor:
+        """Return the mean over the pixels that are kept; a loss that is not a number is hard. Waits for no device.
+
+        Args:
+            losses: [N] float, cross-entropy in nats, 0 for ignored pixels.
+            valid: [N] bool, the pixels that count.
+            pictures: of the batch.
+        """
+        settings = self.settings
+        most = min(self._least(len(losses), pictures), len(losses))
+        if settings.definition == "probability":
+            return self._by_probability(losses, valid, most)
+        top = self._top(losses, most)
+        if settings.definition == "top_share":
+            return mean_over(top, top != 0)
+        hard = ~(losses <= -math.log(settings.threshold))
+        least = torch.tensor(most, device=losses.device)
+        if settings.definition == "count_valid":
+            count = valid.sum()
+            least = count // settings.divisor if settings.min_kept is None else count.clamp(max=most)
+        first = torch.arange(most, device=losses.device) < least
+        # Where exactly `least` pixels are hard both ways keep the same ones, so the older code's test by index, one
+        # off, has the same value.
+        return torch.where(hard.sum() >= least, mean_over(losses, hard), mean_over(top, first))
+
+    def _least(self, pixels: int, pictures: int) -> int:
+        settings, kept = self.settings, self.settings.min_kept
+        if kept is None and settings.definition != "probability":
+            return pixels // settings.divisor
+        return (KEPT_BY_PROBABILITY if kept is None else kept) * (pictures if settings.min_kept_of == "image" else 1)
+
+    def _top(self, losses: Tensor, count: int) -> Tensor:
+        if self.settings.implementation == "plain":
+            return losses.sort(descending=True).values[:count]
+        return losses.topk(count).values
+
+    def _by_probability(self, losses: Tensor, valid: Tensor, least: int) -> Tensor:
+        probability = torch.where(valid, (-losses.detach()).exp(), 1.0)
+        index = (valid.sum() - 1).clamp(min=0, max=least)
+        lowest = -self._top(-probability, min(least + 1, len(probability)))
+        return mean_over(losses, valid & ~(probability >= lowest[index].clamp(min=self.settings.threshold)))
