@@ -135,7 +135,8 @@ class LabelTable:
                 "Every label must have a raw value to be written as",
                 found=f"{int((~known).sum()):,} pixels of {listing(map(str, np.unique(labels[~known])[:5]))}",
             )
-        return back[labels]
+        raw: np.ndarray = back[labels]
+        return raw
 
     def with_void_class(self) -> LabelTable:
         """Return the table in which ignored values are one more class, `void`: only added borders are still ignored.
@@ -155,7 +156,8 @@ def paint(labels: np.ndarray, palette: Sequence[Colour], void: Colour = VOID_COL
     colours = np.empty((IGNORE + 1, 3), dtype=np.uint8)
     colours[:] = void
     colours[: len(palette)] = palette
-    return colours[labels]
+    painted: np.ndarray = colours[labels]
+    return painted
 
 
 def colour_codes(pixels: np.ndarray) -> np.ndarray:
