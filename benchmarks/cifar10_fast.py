@@ -106,8 +106,14 @@ def write_peer(folder: Path, peer: Path, seed: int, data: MemoryImages) -> list[
     for split, name in (("train", "train.pt"), ("val", "test.pt")):
         images = data.reader(split, training=False, seed=0, device=torch.device("cpu")).images  # type: ignore[attr-defined,arg-type]
         labels = data.split_labels(split)
+        # The peer whitens the first images, and the parquet files are sorted by class: the published order is random.
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
         torch.save(
-            {"images": images.permute(0, 2, 3, 1).contiguous(), "labels": labels, "classes": list(data.classes)},
+            {
+                "images": images.permute(0, 2, 3, 1)[order].contiguous(),
+                "labels": labels[order],
+                "classes": list(data.classes),
+            },
             folder / "cifar10" / name,
         )
     (folder / "peer.py").write_text(adapted(peer, seed), encoding="utf-8")

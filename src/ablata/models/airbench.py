@@ -51,7 +51,7 @@ class Airbench(Settings):
     whitening_eps: float = Field(default=5e-4, gt=0)
     """Added to the power of each direction: what is weaker than this is not raised to full strength."""
     whitening_images: int = Field(default=5000, ge=1)
-    """Training images that whitening is computed from."""
+    """Training images that whitening is computed from, spread evenly over the set."""
     dirac: bool = True
     """Start each 3x3 convolution with as many filters that hand a channel on unchanged as it has input channels."""
     norm_weight: bool = False

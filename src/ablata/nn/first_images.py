@@ -22,5 +22,5 @@ class StartsFromImages(nn.Module):
         """Set the initial weights.
 
         Args:
-            images: float32 [N, C, H, W], normalised, not augmented: the first `images_wanted` of the training set.
+            images: float32 [N, C, H, W], normalised, not augmented: `images_wanted` of the training set, or all of it.
         """

@@ -46,7 +46,7 @@ def start_classifier(settings: Any, classes: int, channels: int, images: Callabl
         settings: one of `AnyClassifier`.
         classes: of the data.
         channels: of its pictures.
-        images: returns the first N training images, float32 [N, C, H, W], normalised.
+        images: returns N training images, spread over the set, float32 [N, C, H, W], normalised.
 
     Raises:
         UserError: the network cannot be built so, or the file of weights does not fit it.

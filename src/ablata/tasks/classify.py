@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
+import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
@@ -146,7 +148,7 @@ class ClassifyTask(TaughtTask):
         self.find_teacher(recipe, recipe.refine, data)
 
     def _network(self) -> nn.Module:
-        return start_classifier(self.recipe.model, len(self.data.classes), self.data.channels, self._first_images)
+        return start_classifier(self.recipe.model, len(self.data.classes), self.data.channels, self._spread_images)
 
     def contract(self) -> dict[str, Any]:
         """Return what predictions of this model mean: classes, size, normalisation, decoder; and who taught it."""
@@ -271,9 +273,14 @@ class ClassifyTask(TaughtTask):
         size = self.data.image_size
         return predict(lambda views: model(views)["logits"], images, cast(Protocol, protocol), size)
 
-    def _first_images(self, count: int) -> Tensor:
-        """Return the first training images, normalised float32 [N, C, H, W] on the processor."""
-        return next(iter(self.data.eval_loader("train", count))).images
+    def _spread_images(self, count: int) -> Tensor:
+        """Return training images, normalised float32 [N, C, H, W] on the processor, evenly spread over the set: files
+        may be sorted by class."""
+        loader = self.data.eval_loader("train", count)
+        every = len(loader.index)
+        count = min(count, every)
+        chosen = loader.index[np.arange(count) * every // count]
+        return next(iter(replace(loader, index=chosen))).images
 
     def _evaluation(self, split: str, protocol: str) -> Iterator[ImageBatch]:
         place = self.site.distribution
