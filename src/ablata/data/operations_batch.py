@@ -82,7 +82,7 @@ def _stretched(images: Tensor) -> Tensor:
     flat = images.flatten(2)
     low, high = (edge[..., None].double() for edge in (flat.amin(2), flat.amax(2)))
     values = torch.arange(256, device=images.device, dtype=torch.float64).expand(*flat.shape[:2], 256)
-    scale = 255.0 / (high - low)
+    scale = torch.full_like(high, 255).div(high - low)  # a number over a tensor is a product, rounded twice
     return _looked_up(images, torch.where(high > low, values * scale + -low * scale, values))
 
 

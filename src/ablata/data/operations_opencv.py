@@ -1,7 +1,7 @@
-"""The operations on one picture by OpenCV and tables of 256 values: several times as fast as PIL.
+"""The operations on one picture by OpenCV and tables of 256 values.
 
-Where values only are changed, the result is PIL's but for rounding: one grey level for colour and sharpness. Where
-pixels move, OpenCV weighs neighbours in steps of 1/32 (two levels in smooth parts, more at edges), and blends the
+Where values only are changed, the result is PIL's but for rounding: one grey level for contrast and brightness, two for
+colour and sharpness. Where pixels move, OpenCV weighs neighbours in steps of 1/32 (up to four levels), and blends the
 outermost pixels with the fill where PIL cuts.
 """
 

@@ -27,7 +27,8 @@ def apply_to_picture(
         case "invert":
             return ImageOps.invert(image)
         case "posterize":
-            return ImageOps.posterize(image, int(argument)) if argument < 8 else image
+            mask = 256 - 2 ** (8 - min(8, int(argument)))  # PIL itself refuses to keep no bit
+            return image.point([value & mask for value in range(256)] * 3)
         case "solarize":
             return ImageOps.solarize(image, int(argument))
         case "solarize_add":
