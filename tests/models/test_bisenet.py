@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from ablata.engine.parameter_groups import Multiplier, ParameterGroups
 from ablata.models.bisenet import BiSeNet, BiSeNetModel
 from ablata.models.bisenet_average import Average
 from ablata.models.bisenet_context import ContextPath, Refinement
+from ablata.models.bisenet_forms import compat
 from ablata.models.bisenet_fusion import ConcatFusion, FeatureFusion, SumFusion
 from ablata.models.bisenet_spatial import SpatialPath, StagePath
 from ablata.models.resnet import ResNet
@@ -80,6 +81,8 @@ VARIANTS: dict[str, BiSeNet] = {
     ),
     "classify at full size": tiny(head=DenseHead(width=6, dropout=0.1, enlarge="before_classifier")),
     "head at full size": tiny(head=DenseHead(width=None, kernel=3, enlarge="before_head")),
+    "doubled head": tiny(head=DenseHead(width=6, double=True)),
+    "doubled head, enlarged inside": tiny(head=DenseHead(width=6, double=True, enlarge="before_classifier")),
     "group": tiny(norm="group", pooled_norm="none"),
     "kept norm": tiny(train_backbone_norm=False),
 }
@@ -247,6 +250,33 @@ def test_pretrained_weights_of_the_backbone_alone_are_taken(tmp_path: Any) -> No
         assert torch.equal(model.backbone.state_dict()[name], value), name
 
 
+def published_names(ffm: str) -> set[str]:
+    """Return the names of the public re-implementation's state, its ResNet apart."""
+    units = [f"sp.{name}" for name in ("conv1", "conv2", "conv3", "conv_out")]
+    units += [f"cp.{name}" for name in ("arm16.conv", "arm32.conv", "conv_head32", "conv_head16", "conv_avg")]
+    units += ["ffm.convblk", "conv_out.conv", "conv_out16.conv", "conv_out32.conv"]
+    norms = [f"{unit}.bn" for unit in units] + ["cp.arm16.bn_atten", "cp.arm32.bn_atten"]
+    names = {f"{unit}.conv.weight" for unit in units} | {f"cp.arm{stride}.conv_atten.weight" for stride in (16, 32)}
+    names |= {f"{head}.conv_out.weight" for head in ("conv_out", "conv_out16", "conv_out32")}
+    if ffm == "conv":
+        norms.append("ffm.bn")
+        names |= {"ffm.conv.weight", *(f"{head}.conv_out.bias" for head in ("conv_out", "conv_out16", "conv_out32"))}
+    else:
+        names |= {"ffm.conv1.weight", "ffm.conv2.weight"}
+    parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    return names | {f"{norm}.{part}" for norm in norms for part in parts}
+
+
+@pytest.mark.parametrize("ffm", ["conv", "two_layers"])
+def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv", "two_layers"]) -> None:
+    settings = compat(ffm)
+    with torch.device("meta"):
+        own = set(settings.build(19).state_dict())
+    translated = [settings.published_name(name) for name in published_names(ffm)]
+    assert sorted(str(name) for name in translated) == sorted(n for n in own if not n.startswith("backbone."))
+    assert settings.published_name("cp.resnet.layer2.0.downsample.0.weight") in own
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -260,6 +290,8 @@ def test_pretrained_weights_of_the_backbone_alone_are_taken(tmp_path: Any) -> No
         (lambda: ContextPath(levels=(16, 8), stride=16), "at most that of the last level"),
         (lambda: ContextPath(refine=Refinement(kernel=0)), "equal widths"),
         (lambda: ContextPath(average=Average(form="mean", place="level")), "needs a convolution"),
+        (lambda: ContextPath(join_width=64), "needs join_kernel"),
+        (lambda: DenseHead(double=True, enlarge="before_head"), "double needs"),
         (lambda: SpatialPath(widths=(0, 1, 1)), "at least 1"),
     ],
 )

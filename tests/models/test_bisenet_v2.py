@@ -35,7 +35,7 @@ def test_nineteen_classes_at_1024_are_five_full_logits_in_training_and_one_in_ev
             ("logits", "aux4", "aux8", "aux16", "aux32"), (2, 19, 1024, 1024)
         )
         strides = {name: 1024 // outputs[name].shape[2] for name in full}
-        assert strides == {"logits": 8, "aux4": 4, "aux8": 8, "aux16": 16, "aux32": 32}
+        assert strides == {"logits": 8, "aux4": 2, "aux8": 4, "aux16": 8, "aux32": 16}
         assert set(model.eval().full_size(model(x), (1024, 1024))) == {"logits"}
 
 
@@ -64,7 +64,10 @@ def test_parameters_add_up() -> None:
     keep = depthwise(128, 128) + 128 * 128
     fusion = 2 * keep + 3 * cbr(3, 128, 128)
     head = cbr(3, 128, 1024) + 1025 * 19
-    aux = sum(cbr(3, width, 128) + 129 * 19 for width in (16, 32, 64, 128))
+    aux = sum(
+        cbr(3, width, 128) + cbr(3, 128, stride**2) + (stride**2 + 1) * 19
+        for width, stride in ((16, 4), (32, 8), (64, 16), (128, 32))
+    )
     with torch.device("meta"):
         model = BiSeNetV2().build(19)
     assert sum(p.numel() for p in model.parameters()) == detail + stem + stages + context + fusion + head + aux

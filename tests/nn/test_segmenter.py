@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ablata.nn.segmenter import DenseHead, draw
+from ablata.nn.segmenter import DenseHead, Init, draw
 from ablata.nn.upsampling import Bilinear, Nearest
 
 
@@ -42,14 +42,22 @@ def test_width_null_leaves_the_classifier_alone() -> None:
     assert shapes == [(5, 4, 3, 3), (5,)]
 
 
-@pytest.mark.parametrize(("init", "variance"), [("kaiming", 1.0), ("kaiming_relu", 2.0)])
-def test_weights_are_drawn_with_the_variance_of_their_name(
-    init: Literal["kaiming", "kaiming_relu"], variance: float
-) -> None:
+def test_a_doubled_head_convolves_at_twice_the_size() -> None:
+    head, x = DenseHead(width=8, double=True).build(4, 5, "batch", Bilinear(), 16), torch.randn(2, 4, 3, 4)
+    logits = head(x, (48, 64))
+    assert logits.shape == (2, 5, 6, 8)
+    assert head.classifier.in_channels == 16**2
+    assert head.full_size(logits, (48, 64)).shape == (2, 5, 48, 64)
+
+
+@pytest.mark.parametrize(
+    ("init", "variance"), [("kaiming", 1 / 576), ("kaiming_relu", 2 / 576), ("kaiming_out", 2 / 1152)]
+)
+def test_weights_are_drawn_with_the_variance_of_their_name(init: Init, variance: float) -> None:
     torch.manual_seed(0)
-    conv = nn.Conv2d(64, 64, 3)
+    conv = nn.Conv2d(64, 128, 3)
     draw(conv, init)
-    assert conv.weight.var().item() == pytest.approx(variance / (64 * 9), rel=0.03)
+    assert conv.weight.var().item() == pytest.approx(variance, rel=0.03)
     assert conv.bias is not None
     assert not conv.bias.any()
 

@@ -15,6 +15,7 @@ The backbone's outputs (stem, stage1 to stage4) and those of the context path ar
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -28,7 +29,7 @@ from ablata.models.weights import Loadable
 from ablata.models.xception39 import Xception39
 from ablata.nn.conv_norm_act import NormName
 from ablata.nn.pooled_classifier import Backbone
-from ablata.nn.segmenter import AuxiliaryHead, DenseHead, Segmenter, draw
+from ablata.nn.segmenter import AuxiliaryHead, DenseHead, Init, Segmenter, draw
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 
@@ -59,8 +60,8 @@ class BiSeNet(Loadable):
     """Normalisation outside the backbone."""
     pooled_norm: NormName = "batch"
     """Normalisation of means over the picture; batch refuses a batch of one picture in training, the others take it."""
-    init: Literal["torch", "kaiming", "kaiming_relu"] = "kaiming"
-    """Weights outside the backbone: torch's; normal of variance 1 / fan-in; normal of variance 2 / fan-in."""
+    init: Init = "kaiming"
+    """Distribution of first weights outside the backbone."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> BiSeNet:
@@ -95,6 +96,15 @@ class BiSeNet(Loadable):
         super().load_into(model)
         self.backbone.load_into(model)
 
+    def published_name(self, name: str) -> str | None:
+        """Translate a name of the public re-implementation's states, with either fusion module, to ours."""
+        inner = re.sub(r"^cp\.resnet\.", "", name)
+        if inner != name:
+            return self.backbone.published_name(inner)
+        for pattern, ours in _PUBLISHED:
+            name = re.sub(pattern, ours, name)
+        return name
+
     def new_layers(self) -> tuple[str, ...]:
         """Return patterns of the parameters that the published code trains at ten times the rate: fusion and heads.
 
@@ -102,6 +112,30 @@ class BiSeNet(Loadable):
         """
         fusion = ("fusion.*",) if self.spatial is not None and isinstance(self.fusion, FeatureFusion) else ()
         return (*fusion, "head.*", *(("aux.*",) if self.aux else ()))
+
+
+_PUBLISHED = (
+    (r"^sp\.conv(\d)\.", lambda found: f"spatial.{int(found[1]) - 1}."),
+    (r"^sp\.conv_out\.", "spatial.3."),
+    (r"^cp\.arm(\d+)\.conv_atten\.", r"context.refine.\1.gate.layers.0."),
+    (r"^cp\.arm(\d+)\.bn_atten\.", r"context.refine.\1.gate.layers.1."),
+    (r"^cp\.arm(\d+)\.", r"context.refine.\1."),
+    (r"^cp\.conv_head32\.", "context.after.16."),
+    (r"^cp\.conv_head16\.", "context.after.8."),
+    (r"^cp\.conv_avg\.conv\.", "context.average.layers.0."),
+    (r"^cp\.conv_avg\.bn\.", "context.average.layers.1."),
+    (r"^ffm\.convblk\.", "fusion.conv."),
+    (r"^ffm\.conv1?\.", "fusion.gate.layers.0."),
+    (r"^ffm\.bn\.", "fusion.gate.layers.1."),
+    (r"^ffm\.conv2\.", "fusion.gate.layers.2."),
+    (r"^(conv_out\d*)\.conv\.", r"\1.hidden."),
+    (r"^(conv_out\d*)\.conv_out\.", r"\1.classifier."),
+    (r"^conv_out\.", "head."),
+    (r"^conv_out16\.", "aux.aux8."),
+    (r"^conv_out32\.", "aux.aux16."),
+    (r"\.bn\.", ".norm."),
+)
+"""Applied in this order; the re-implementation calls its heads at 1/8 and 1/16 16 and 32."""
 
 
 class BiSeNetModel(Segmenter):

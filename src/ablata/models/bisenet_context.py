@@ -84,6 +84,8 @@ class ContextPath(Settings):
             joined = self.join_width or self.width
             if len(self.levels) > 1 and self.join_kernel and not self.after_upsampling and joined != self.width:
                 raise ValueError("join=sum needs equal widths: join_width=null or after_upsampling 1 or 3")
+        if self.join_width is not None and not self.join_kernel:
+            raise ValueError("join_width says how wide a convolution is: it needs join_kernel 1 or 3")
         average = self.average
         if average and average.place == "level" and average.form == "mean":
             raise ValueError("average.place=level is added to the map it comes from: its form needs a convolution")

@@ -50,7 +50,8 @@ def compat(ffm: Literal["conv", "two_layers"] = "conv") -> BiSeNet:
     """Return the form of the public re-implementation.
 
     Args:
-        ffm: gate of the fusion module; conv: the present code; two_layers: the first, whose heads have no biases.
+        ffm: gate of the fusion module; conv: the present code; two_layers: the first, whose heads have no biases
+            and whose logits are enlarged with aligned corners.
     """
     if ffm == "conv":
         return BiSeNet()
@@ -58,7 +59,12 @@ def compat(ffm: Literal["conv", "two_layers"] = "conv") -> BiSeNet:
         head.model_copy(update={"head": DenseHead(width=64, bias=False)})
         for head in BiSeNet.model_fields["aux"].default
     )
-    return BiSeNet(fusion=FeatureFusion(gate=TwoLayerGate()), head=DenseHead(bias=False), aux=aux)
+    return BiSeNet(
+        fusion=FeatureFusion(gate=TwoLayerGate()),
+        head=DenseHead(bias=False),
+        aux=aux,
+        upsampling=Bilinear(align_corners=True),
+    )
 
 
 def ladder(rung: Rung, backbone: ResNet | Xception39 | None = None) -> BiSeNet:

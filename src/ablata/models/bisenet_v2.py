@@ -11,7 +11,7 @@ stride s is ceil(H / s): a size that 32 does not divide is handled. With the def
     detail   [B, D, H/8, W/8]       stage5    [B, D, H/32, W/32]
     stem     [B, 16, H/4, W/4]      context   [B, D, H/32, W/32]
     stage3   [B, 32, H/8, W/8]      fused     [B, D, H/8, W/8]
-    logits   [B, K, H/8, W/8]       aux<s>    [B, K, H/s, W/s]   in training only: stem, stage3 to stage5
+    logits   [B, K, H/8, W/8]       aux<s>    [B, K, 2H/s, 2W/s]  in training only: stem, stage3 to stage5; doubled
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ablata.models.weights import Loadable
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import pooled_norm, pooled_unit
-from ablata.nn.segmenter import DenseHead, Segmenter, draw
+from ablata.nn.segmenter import DenseHead, Init, Segmenter, draw
 from ablata.nn.upsampling import Bilinear, Nearest, Upsampling
 
 _SEMANTIC = ((32, 2), (64, 2), (128, 4))
@@ -42,7 +42,7 @@ class BiSeNetV2(Loadable):
     """Factor from the channels of a gather and expansion layer to those in its middle."""
     head: DenseHead = DenseHead(width=1024, dropout=0.1)
     """Layers from the fused map to logits."""
-    aux: DenseHead | None = DenseHead(width=128, dropout=0.1)
+    aux: DenseHead | None = DenseHead(width=128, dropout=0.1, double=True)
     """Layers of the four heads there in training alone; null: there are none."""
     merge: Upsampling = Nearest()
     """How the semantic map gets to the detail map's size."""
@@ -50,8 +50,10 @@ class BiSeNetV2(Loadable):
     """How logits get to the picture's size."""
     pooled_norm: NormName = "batch"
     """Normalisation of means over the picture; batch refuses a batch of one picture in training, the others take it."""
-    init: Literal["torch", "kaiming", "kaiming_relu"] = "kaiming_relu"
-    """First weights: torch's; normal of variance 1 / fan-in; normal of variance 2 / fan-in."""
+    init: Init = "kaiming_out"
+    """Distribution of first weights."""
+    zero_gamma: bool = True
+    """Start gather and expansion layers as their shortcut: the branch's last normalisation weight begins at 0."""
 
     def build(self, classes: int, channels: int = 3) -> BiSeNetV2Model:
         """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
@@ -112,11 +114,15 @@ class GatherExpansion(nn.Module):
             self.branch.append(_depthwise(inputs, middle))
             self.shortcut = nn.Identity()
         self.branch.append(nn.ReLU(inplace=True))
-        self.branch.append(ConvNormAct(middle, outputs, 1, activation="none"))
+        self.last = ConvNormAct(middle, outputs, 1, activation="none")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, inputs, h, w] to [B, outputs, h/stride, w/stride]."""
-        return torch.relu(self.shortcut(x) + self.branch(x))
+        return torch.relu(self.shortcut(x) + self.last(self.branch(x)))
+
+    def silence(self) -> None:
+        """Set the last normalisation weight of the branch to 0."""
+        nn.init.zeros_(self.last.norm.get_parameter("weight"))
 
 
 class ContextEmbedding(nn.Module):
@@ -208,6 +214,10 @@ class BiSeNetV2Model(Segmenter):
                 stride = int(name.removeprefix("aux"))
                 self.aux[name] = settings.aux.build(widths[source], classes, "batch", settings.upsampling, stride)
         draw(self, settings.init)
+        if settings.zero_gamma:
+            for module in self.modules():
+                if isinstance(module, GatherExpansion):
+                    module.silence()
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Map pictures [B, C, H, W] to the named outputs.

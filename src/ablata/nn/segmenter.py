@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
@@ -28,8 +28,16 @@ class DenseHead(Settings):
     """Side of the classifier's convolution."""
     bias: bool = True
     """Whether the classifier has a bias."""
+    double: bool = False
+    """Double the map's sides, by nearest values, and convolve it 3x3 to s s channels before the classifier."""
     enlarge: Literal["after", "before_classifier", "before_head"] = "after"
     """Where the picture's size comes: after, as a step that a loss or metric can leave out; or within the head."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DenseHead:
+        if self.double and self.enlarge == "before_head":
+            raise ValueError("double needs enlarge=after or before_classifier")
+        return self
 
     def build(self, inputs: int, classes: int, norm: NormName, upsampling: Upsampling, stride: int) -> DenseHeadModel:
         """Make the head of maps with `inputs` channels at stride `stride`."""
@@ -55,19 +63,24 @@ class DenseHeadModel(nn.Module):
         width = settings.width or inputs
         self.hidden = nn.Identity() if settings.width is None else ConvNormAct(inputs, width, norm=norm)
         self.dropout = nn.Dropout(settings.dropout)
+        self.doubled: nn.Module = nn.Identity()
+        if settings.double:
+            conv = ConvNormAct(width, stride * stride, norm=norm)
+            self.doubled = nn.Sequential(nn.Upsample(scale_factor=2), conv)
+            width, stride = stride * stride, stride // 2
         self.classifier = nn.Conv2d(width, classes, settings.kernel, padding=settings.kernel // 2, bias=settings.bias)
         self.where = settings.enlarge
         enlarged = {"after": classes, "before_classifier": width, "before_head": inputs}[settings.enlarge]
         self.enlarge = upsampling.build(enlarged, stride)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Map [B, C, h, w] to logits [B, K, h, w], or [B, K, H, W] where the head enlarges; `size` is (H, W)."""
+        """Map [B, C, h, w] to logits of that size, or twice that, or of `size` = (H, W), as the settings have it."""
         if self.where == "before_head":
             x = self.enlarge(x, size)
-        x = self.hidden(x)
+        x = self.doubled(self.dropout(self.hidden(x)))
         if self.where == "before_classifier":
             x = self.enlarge(x, size)
-        out: Tensor = self.classifier(self.dropout(x))
+        out: Tensor = self.classifier(x)
         return out
 
     def full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -123,17 +136,24 @@ class Segmenter(nn.Module):
                 outputs[name] = head(sources[name], size)
 
 
-def draw(model: nn.Module, init: Literal["torch", "kaiming", "kaiming_relu"]) -> None:
+Init = Literal["torch", "kaiming", "kaiming_relu", "kaiming_out"]
+"""torch: as torch draws them. Else normal, of variance kaiming: 1 / fan-in; kaiming_relu: 2 / fan-in; kaiming_out:
+2 / fan-out; and biases are 0."""
+
+
+def draw(model: nn.Module, init: Init) -> None:
     """Draw the convolutions of a part.
 
     Args:
         model: the part; transposed convolutions are left as they are.
-        init: torch: as they are; kaiming: N(0, 1 / fan-in); kaiming_relu: N(0, 2 / fan-in); biases 0 with both.
+        init: from which distribution.
     """
     if init == "torch":
         return
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, a=1 if init == "kaiming" else 0)
+            # As the published code, torch's fan-out, which counts a grouped convolution as if it were not.
+            mode: Literal["fan_in", "fan_out"] = "fan_out" if init == "kaiming_out" else "fan_in"
+            nn.init.kaiming_normal_(module.weight, a=1 if init == "kaiming" else 0, mode=mode)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
