@@ -1,0 +1,36 @@
+"""Checking the data that a recipe trains on, whatever it is stored in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablata.base.errors import SettingsError
+from ablata.data.checking import Report, check_images
+from ablata.data.folder_check import check_folder
+from ablata.data.image_folder import ImageFolder
+from ablata.engine.recipe import Recipe
+from ablata.tasks.classify import Classify
+
+
+def check_data(recipe: Recipe, cache: Path) -> Report:
+    """Read a recipe's data whole and report what it holds and what is wrong.
+
+    Args:
+        recipe: a classification recipe.
+        cache: where prepared data is kept.
+
+    Raises:
+        SettingsError: the recipe is of another task, or names no folder.
+        DataError: the data is missing, or cannot be read at all.
+    """
+    if not isinstance(recipe, Classify):
+        raise SettingsError(
+            "A check is for sets of classes", found=f"{recipe.name} is a recipe of the task {recipe.task}"
+        )
+    data = recipe.data
+    if isinstance(data, ImageFolder):
+        if data.root is None:
+            raise SettingsError("A check of image files needs their folder", found="data.root is not set",
+                                do="ablata data check FOLDER")  # fmt: skip
+        return check_folder(data.root, cache, data.size)
+    return check_images(data.build(cache))

@@ -1,0 +1,90 @@
+"""`ablata predict`, `ablata export` and `ablata data check`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .conftest import QUICK
+
+Ablata = Callable[..., object]
+
+
+@pytest.fixture
+def run(ablata: Callable) -> str:
+    """A run of the digits that has completed."""
+    return str(json.loads(ablata("train", "digits", *QUICK, "--json").out)["run"])
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    """An image file."""
+    Image.linear_gradient("L").save(tmp_path / "picture.png")
+    return str(tmp_path / "picture.png")
+
+
+def test_an_export_predicts_by_path_and_by_name_what_its_run_does(
+    ablata: Callable, run: str, picture: str, tmp_path: Path
+) -> None:
+    said = json.loads(ablata("predict", run, picture, "--json", "--top", "3").out)
+    assert len(said["predictions"][0]["classes"]) == 3
+    answer = ablata("export", run, "--format", "hub")
+    assert (answer.status, "differ by at most 0" in answer.err) == (0, True)
+    assert ablata("export", run, "--format", "hub", "--output", str(tmp_path / "out")).status == 0
+    for reference in (f"digits-{run}", str(tmp_path / "out")):
+        assert json.loads(ablata("predict", reference, picture, "--json", "--top", "3").out) == said
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_told(
+    ablata: Callable, run: str, picture: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"broken")
+    answer = ablata("predict", run, str(tmp_path / "bad.jpg"), picture, "--output", str(tmp_path / "new" / "sheet.png"))
+    assert answer.status == 1
+    assert "unreadable" in answer.err
+    assert "bad.jpg" in answer.err
+    assert "picture.png: " in answer.out
+    with Image.open(tmp_path / "new" / "sheet.png") as sheet:
+        assert sheet.width > 100
+
+
+def test_wrong_usage_is_told_in_words(ablata: Callable, run: str, picture: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for line, words in (
+        (f"predict zzz {picture}", "fits no run"),
+        (f"predict {tmp_path / 'empty'} {picture}", "must be one that was exported"),
+        (f"predict {run} nothing.png", "nothing.png"),
+        (f"predict {run} {picture} --protocol ten_crop", "trained on digits"),
+        (f"predict {run} {picture} --checkpoint first", "last or best"),
+        (f"export {run} --format tflite", "--format must be one of"),
+        (f"evaluate {run} --protocol ten_crop", "need a set of image files"),
+        (f"evaluate {run} --weights mean", "delivered or raw"),
+        ("data check ./nowhere", "does not exist"),
+        ("data check digitz", "did you mean digits?"),
+        ("data check image_folder", "data.root is not set"),
+        ("data check reid_scenes", "of the task reidentify"),
+    ):
+        answer = ablata(*line.split())
+        assert answer.status == 2, line
+        assert words in answer.err, line
+        assert "Traceback" not in answer.err
+
+
+def test_a_check_ends_with_1_where_something_is_wrong(ablata: Callable, tmp_path: Path) -> None:
+    for split, colour in (("train", "red"), ("val", "blue")):
+        for name in ("ant", "bee"):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            Image.new("RGB", (20 + len(split), 20 + ord(name[0])), colour).save(
+                tmp_path / "set" / split / name / "0.png"
+            )
+    sound = ablata("data", "check", str(tmp_path / "set"), "data.size=16")
+    assert (sound.status, sound.out.splitlines()[-1]) == (0, "no problems")
+    (tmp_path / "set" / "train" / "bee" / "0.png").write_bytes(b"broken")
+    wrong = ablata("data", "check", str(tmp_path / "set"), "data.size=16", "--json")
+    assert wrong.status == 1
+    assert {one["kind"] for one in json.loads(wrong.out)["problems"]} == {"unreadable", "empty class"}
+    assert ablata("data", "stats", str(tmp_path / "set"), "data.size=16").status == 0
