@@ -308,3 +308,15 @@ def test_a_sum_of_unequal_paths_is_refused_with_both_widths() -> None:
 def test_nearest_merging_and_bilinear_merging_have_the_same_weights() -> None:
     states = [make(tiny(**context(upsampling=way))).state_dict() for way in (Nearest(), Bilinear())]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+
+
+def test_the_groups_have_the_published_codes_sizes() -> None:
+    """Parameters that its `get_params` returns (CoinCheung/BiSeNet at 6b4b67a, 19 classes)."""
+    with torch.device("meta"):
+        model = BiSeNet().build(19)
+    multipliers = tuple(Multiplier(pattern=pattern, lr=10) for pattern in BiSeNet().new_layers())
+    sizes: dict[tuple[bool, bool], int] = {}
+    for group in ParameterGroups(no_decay_norm_and_bias=True, multipliers=multipliers).build(model, 5e-4):
+        key = (group["lr_scale"] == 10, group["weight_decay"] > 0)
+        sizes[key] = sizes.get(key, 0) + sum(parameter.numel() for _, parameter in group["params"])
+    assert sizes == {(False, True): 12_536_192, (False, False): 12_032, (True, True): 875_648, (True, False): 1_849}

@@ -103,3 +103,15 @@ def test_one_picture_is_refused_in_training_unless_the_norm_takes_it() -> None:
         BiSeNetV2(**small).build(5)(pictures(1))
     assert BiSeNetV2(**small, pooled_norm="group").build(5)(pictures(1))["logits"].isfinite().all()
     assert BiSeNetV2(**small).build(5).eval()(pictures(1))["logits"].isfinite().all()
+
+
+def test_the_groups_have_the_published_codes_sizes() -> None:
+    """Parameters that its `get_params` returns (CoinCheung/BiSeNet at 6b4b67a, 19 classes)."""
+    with torch.device("meta"):
+        model = BiSeNetV2().build(19)
+    multipliers = tuple(Multiplier(pattern=pattern, lr=10) for pattern in BiSeNetV2().new_layers())
+    sizes: dict[tuple[bool, bool], int] = {}
+    for group in ParameterGroups(no_decay_norm_and_bias=True, multipliers=multipliers).build(model, 5e-4):
+        key = (group["lr_scale"] == 10, group["weight_decay"] > 0)
+        sizes[key] = sizes.get(key, 0) + sum(parameter.numel() for _, parameter in group["params"])
+    assert sizes == {(False, True): 2_142_176, (False, False): 15_280, (True, True): 3_068_144, (True, False): 5_887}
