@@ -13,11 +13,15 @@ from ablata.data.market import Market
 from ablata.data.parquet import Parquet
 from ablata.data.persons import Persons
 from ablata.data.scenes import Scenes
+from ablata.data.shards import Shards
 
-AnyImageData = Annotated[Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Scenes, Field(discriminator="kind")]
+AnyImageData = Annotated[
+    Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes, Field(discriminator="kind")
+]
 AnyIdentityData = Annotated[Persons | Market, Field(discriminator="kind")]
 """Sets of persons seen by several cameras."""
 AnyData = Annotated[
-    Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Scenes | Persons | Market, Field(discriminator="kind")
+    Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes | Persons | Market,
+    Field(discriminator="kind"),
 ]
 """Either."""
