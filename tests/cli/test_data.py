@@ -32,3 +32,30 @@ def test_an_unknown_kind_is_refused_with_the_nearest(ablata: Callable) -> None:
     assert answer.status == 2
     assert "did you mean persons?" in answer.err
     assert "market" in answer.err
+
+
+def test_a_folder_is_converted_to_shards_that_train(ablata: Callable, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for number, name in enumerate(("ant", "bee")):
+            (tmp_path / "folder" / split / name).mkdir(parents=True)
+            for picture in range(4):
+                colour = (picture * 40, number * 200, 10)
+                Image.new("RGB", (30, 20), colour).save(tmp_path / "folder" / split / name / f"{picture}.png")
+    shards = tmp_path / "shards"
+    answer = ablata("data", "convert", str(tmp_path / "folder"), str(shards))
+    assert answer.status == 0
+    assert "8 in 1 train tars, 8 in 1 val tars" in answer.err + answer.out
+    sizes = ("data.size=16", "data.resize=18", "data.prepared=20", "data.workers=0")
+    sheet = ("--output", str(tmp_path / "sheet.png"), "--count", "4")
+    assert ablata("data", "preview", "shards", f"data.root={shards}", *sizes, "train.batch=4", *sheet).status == 0
+    again = ablata("data", "convert", str(tmp_path / "folder"), str(shards))
+    assert again.status != 0
+    assert "is there" in again.err
+    assert "Traceback" not in again.err
+
+
+def test_a_folder_of_another_layout_is_not_converted(ablata: Callable, tmp_path: Path) -> None:
+    answer = ablata("data", "convert", str(tmp_path), str(tmp_path / "shards"))
+    assert answer.status != 0
+    assert "train/CLASS and val/CLASS" in answer.err
+    assert not (tmp_path / "shards").exists()
