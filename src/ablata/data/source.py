@@ -379,10 +379,9 @@ class ImageData(ABC):
             DataError: it cannot: only image files are larger than what the network sees.
         """
         if framing != OWN:
-            height, width = self.image_size
             raise DataError(
                 "Protocols that cut pictures otherwise need a set of image files (data.kind=image_folder)",
-                found=f"pictures that are kept at {height}x{width}",
+                found=f"pictures that are kept at {'x'.join(map(str, self.image_size))}",
                 do="use plain, mirror or mirror_translate",
             )
 

@@ -18,7 +18,7 @@ from ablata.data.any import AnyImageData
 from ablata.data.augment import Normaliser
 from ablata.data.decode import open_image, to_rgb
 from ablata.data.framing import OWN, Framing
-from ablata.data.image_folder import FileCut, ImageFolder
+from ablata.data.image_folder import FileCut, ImageFiles
 from ablata.engine.checkpoints import load_checkpoint, refuse_mismatch
 from ablata.tasks.classifiers import AnyClassifier
 from ablata.tasks.protocols import Protocol
@@ -62,6 +62,11 @@ class Delivered:
         return height, width
 
     @property
+    def from_files(self) -> bool:
+        """Tell whether the network was trained on image files, which are cut and resized as they are read."""
+        return isinstance(self.data, ImageFiles)
+
+    @property
     def protocol(self) -> Protocol:
         """Return the protocol by which the network was compared."""
         first: Protocol = self.contract["protocols"][0]
@@ -90,7 +95,7 @@ class Delivered:
         Raises:
             DataError: the file is no image or damaged.
         """
-        if isinstance(self.data, ImageFolder):
+        if self.from_files:
             return torch.from_numpy(FileCut(self.data, framing)(file, None).copy()).permute(2, 0, 1)
         picture = to_rgb(open_image(file, str(file)), str(file))
         height, width = self.size
@@ -105,7 +110,7 @@ class Delivered:
         Raises:
             CheckpointError: another library or version would do it; both are named.
         """
-        if isinstance(self.data, ImageFolder):
+        if self.from_files:
             refuse_mismatch(self.contract, {"image_backend": self.data.backend_name()}, self.source)
 
 

@@ -115,7 +115,7 @@ def preparation(model: Delivered) -> dict[str, Any]:
 
 def _evaluation(model: Delivered) -> str:
     settings = model.data
-    if settings.kind != "image_folder":
+    if not model.from_files:
         return "pictures come at this size"
     return (
         f"the shorter side is resized to {settings.resize} ({model.contract['image_backend']}), "

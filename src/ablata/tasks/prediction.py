@@ -119,11 +119,10 @@ def _protocol(model: Delivered, asked: str | None) -> Protocol:
     chosen = next((name for name in PROTOCOLS if name == (asked or model.protocol)), None)
     if chosen is None:
         raise SettingsError(f"--protocol must be one of {listing(PROTOCOLS)}", found=str(asked))
-    kind = model.data.kind
-    if framing(chosen) != OWN and kind != "image_folder":
+    if framing(chosen) != OWN and not model.from_files:
         raise SettingsError(
             "Protocols that cut pictures otherwise are for networks trained on image files",
-            found=f"--protocol {chosen}, trained on {kind}",
+            found=f"--protocol {chosen}, trained on {model.data.kind}",
             do="use plain, mirror or mirror_translate",
         )
     return chosen
