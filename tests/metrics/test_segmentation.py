@@ -104,3 +104,11 @@ def test_ids_that_are_no_class_are_refused(odd: int) -> None:
 def test_predictions_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         SegmentationScores(3).update(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 4, 6, dtype=torch.int64))
+
+
+def test_pictures_larger_than_a_piece_and_empty_batches_are_counted() -> None:
+    generator = torch.Generator().manual_seed(0)
+    predicted, labels = (torch.randint(3, (2, 211, 307), generator=generator) for _ in range(2))
+    metric = fed(predicted, labels, 3)
+    metric.update(predicted[:0], labels[:0])
+    assert np.array_equal(metric.confusion().flatten(), np.bincount((labels * 3 + predicted).flatten()))

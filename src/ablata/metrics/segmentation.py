@@ -13,6 +13,8 @@ from torch import Tensor
 from ablata.base.errors import DataError
 
 _LARGEST_SHORT = torch.iinfo(torch.int16).max
+_PIECE = 2**15
+"""Pixels counted at once on the processor: their codes stay in its cache."""
 
 
 class SegmentationScores:
@@ -48,9 +50,13 @@ class SegmentationScores:
                 f"predictions and labels must have one shape, got {[*predicted.shape]} and {[*labels.shape]}"
             )
         dtype = torch.int16 if len(self._counts) <= _LARGEST_SHORT else torch.int64
-        for guess, truth in zip(predicted, labels, strict=True):
+        if not labels.numel():
+            return
+        piece = _PIECE if labels.device.type == "cpu" else labels.numel()
+        pieces = (torch.split(ids.flatten(), piece) for ids in (predicted, labels))
+        for guess, truth in zip(*pieces, strict=True):
             code = _row(truth, self.classes, dtype).mul_(self.classes + 2).add_(_row(guess, self.classes, dtype))
-            self._counts += _histogram(code.flatten(), len(self._counts))
+            self._counts += _histogram(code, len(self._counts))
             self._ignored += torch.count_nonzero(truth == self.ignore)
 
     def state(self) -> dict[str, Tensor]:
@@ -118,7 +124,8 @@ def _row(ids: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
 
 def _is_wide(ids: Tensor) -> bool:
     """Tell whether an id does not fit into 16 bits; cheaper than `clamp`, but it waits for the device."""
-    return bool(ids.numel()) and (int(ids.max()) > _LARGEST_SHORT or int(ids.min()) < -_LARGEST_SHORT)
+    least, most = torch.aminmax(ids)
+    return int(most) > _LARGEST_SHORT or int(least) < -_LARGEST_SHORT
 
 
 def _histogram(codes: Tensor, bins: int) -> Tensor:
