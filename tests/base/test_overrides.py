@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 import pytest
@@ -139,7 +140,16 @@ def test_diff_lists_changed_keys_with_both_values() -> None:
     shown = {change.key: (change.old, change.new) for change in changes}
     assert shown["lr"] == ("0.1", "0.2")
     assert shown["loss.kind"] == ('"cross_entropy"', '"ohem"')
-    assert shown["loss.smoothing"] == ("0.0", None)
+    assert set(shown) == {"lr", "loss.kind"}
+
+
+def test_diff_lists_of_a_part_of_another_kind_what_is_not_its_default() -> None:
+    changes = diff(Toy(), override(Toy(), ["loss=ohem", "loss.threshold=0.5"]))
+    default = json.dumps(expand(override(Toy(), ["loss=ohem"]))["loss"]["threshold"])
+    assert [str(change) for change in changes] == [
+        'loss.kind: "cross_entropy" -> "ohem"',
+        f"loss.threshold: {default} -> 0.5",
+    ]
 
 
 def test_the_text_form_has_one_line_a_setting_and_the_schema_every_alternative() -> None:

@@ -122,16 +122,43 @@ def _essential(value: Any) -> Any:
 
 
 def diff(old: Settings, new: Settings) -> list[Change]:
-    """Return the settings that differ between `old` and `new`, in the order of declaration."""
-    before, after = leaves(old), leaves(new)
-    keys = [*before, *(key for key in after if key not in before)]
+    """Return the settings that differ between `old` and `new`, in the order of declaration.
 
-    def shown(values: dict[str, Any], key: str) -> str | None:
-        return json.dumps(values[key]) if key in values else None
+    Of a part that is new, or of another kind than before, only what differs from that kind's defaults is listed.
+    """
+    return list(_differences(old, new, ""))
 
-    return [
-        Change(key, shown(before, key), shown(after, key)) for key in keys if shown(before, key) != shown(after, key)
-    ]
+
+def _differences(old: Any, new: Any, key: str) -> Iterator[Change]:
+    before, after = isinstance(old, Settings), isinstance(new, Settings)
+    if before and after and type(old) is type(new):
+        for name in type(new).model_fields:
+            yield from _differences(getattr(old, name), getattr(new, name), f"{key}.{name}" if key else name)
+    elif after:
+        yield Change(f"{key}.kind" if before else key, _shown(old), _shown(new))
+        plain = _defaults(type(new))
+        yield from () if plain is None else _differences(plain, new, key)
+    elif _plain(old) != _plain(new):
+        yield Change(key, _shown(old), _shown(new))
+
+
+def _defaults(kind: type[S]) -> S | None:
+    """Return a part with all its defaults; None where some setting has none."""
+    return None if any(field.is_required() for field in kind.model_fields.values()) else kind()
+
+
+def _shown(value: Any) -> str:
+    """Write a value as in JSON, a part of settings as its kind."""
+    named = getattr(value, "kind", type(value).__name__) if isinstance(value, Settings) else _plain(value)
+    return json.dumps(named)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return expand(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def json_schema(kind: type[Settings]) -> dict[str, Any]:
