@@ -13,7 +13,9 @@ from ablata.base.errors import DataError
 from ablata.data.augment import Augment
 from ablata.data.crop import draw_box
 from ablata.data.digits import Digits
+from ablata.data.image_folder import ImageFolder
 from ablata.data.mixing import Both, Cutmix, Mixup
+from ablata.data.policy import RandAugment
 from ablata.data.source import ImageData
 
 
@@ -89,3 +91,26 @@ def test_the_shape_of_a_crop_is_uniform_in_the_logarithm_or_uniform_and_turned_o
     levels = np.linspace(0.05, 0.95, 10)
     assert np.quantile(found, levels) == pytest.approx(np.quantile(both, levels), abs=0.02)
     assert (found.min() >= 0.749, found.max() <= 4 / 3 + 0.001) == (True, True)
+
+
+def folder(root: Path, cache: Path, workers: int, augment: Augment) -> ImageData:
+    return ImageFolder(root=str(root), size=16, resize=18, workers=workers, augment=augment).build(cache)
+
+
+def test_pictures_changed_where_they_are_read_depend_on_seed_and_step_alone(folder_root: Path, tmp_path: Path) -> None:
+    augment = Augment(policy=RandAugment(where="opencv", probability=1), repeats=2)
+    loaders = [folder(folder_root, tmp_path, workers, augment).train_loader(0, 8) for workers in (0, 2)]
+    alone, helped = ([batch.images for batch in loader.batches(1, 4)] for loader in loaders)
+    assert all(torch.equal(one, other) for one, other in zip(alone, helped, strict=True))
+    again = next(loaders[0].batches(3, 4)).images
+    assert torch.equal(again, alone[2])
+    assert (alone[0][::2] != alone[0][1::2]).flatten(1).any(1).all()
+
+
+def test_changing_pictures_moves_no_crop(folder_root: Path, tmp_path: Path) -> None:
+    still = Augment(policy=RandAugment(where="pil", probability=0))
+    crops = [
+        next(folder(folder_root, tmp_path, 0, augment).train_loader(0, 8).batches(2, 3)).images
+        for augment in (Augment(), still)
+    ]
+    assert torch.equal(*crops)
