@@ -46,16 +46,20 @@ def main() -> None:
     print("| case | reference, images/s | ablata, images/s | ratio |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as cache:
         for root in arguments.roots:
-            for backend, reduced in (("pil", False), ("torch", False), ("torch", True)):
+            stored = arguments.size * 8 // 7
+            cases = (("pil", False, None), ("torch", False, None), ("torch", True, None), ("torch", False, stored))
+            for backend, reduced, prepared in cases:
                 data = ImageFolder(
                     root=str(root),
                     size=arguments.size,
-                    resize=arguments.size * 8 // 7,
+                    resize=stored,
                     workers=0,
                     backend=backend,
                     reduced=reduced,
+                    prepared=prepared,
                 ).build(Path(cache))
                 name = f"{root.stem}, size {arguments.size}, {backend}{', reduced' if reduced else ''}"
+                name += f", prepared {prepared}" if prepared else ""
                 _report(name, *_file_pipelines(data, arguments.size, arguments.images), arguments.rounds)
     _report("memory, 256x3x32x32", *_memory_pipelines(), arguments.rounds)
 
