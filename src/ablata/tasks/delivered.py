@@ -19,10 +19,10 @@ from ablata.data.augment import Normaliser
 from ablata.data.decode import open_image, to_rgb
 from ablata.data.framing import OWN, Framing
 from ablata.data.image_folder import FileCut, ImageFiles
-from ablata.engine.checkpoints import load_checkpoint, refuse_mismatch
+from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismatch
 from ablata.tasks.classifiers import AnyClassifier
 from ablata.tasks.protocols import Protocol
-from ablata.tasks.teacher_files import find_checkpoint, teacher_weights
+from ablata.tasks.teacher_files import teacher_weights
 
 
 class _Parts(Settings):
@@ -124,7 +124,7 @@ def from_checkpoint(place: Path, which: str = "last") -> Delivered:
     Raises:
         CheckpointError: the file is missing or damaged, or holds no classifier.
     """
-    path = find_checkpoint(place, which)
+    path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
     saved = load_checkpoint(path)
     kept: dict[str, Any] = {key: saved.facts[key] for key in ("recipe", "seed", "step", "scores") if key in saved.facts}
     return assemble(kept["recipe"], saved.facts["contract"], teacher_weights(saved), kept, str(path))
