@@ -142,7 +142,10 @@ def test_lists_can_be_read_by_a_script(ablata: Ablata) -> None:
     recipes = json.loads(ablata("recipes", "list", "--json").out)
     assert "digits" in {recipe["name"] for recipe in recipes}
     assert json.loads(ablata("runs", "list", "--json").out) == []
-    assert json.loads(ablata("study", "list", "--json").out) == {"recorded": [], "available": ["refinery_rounds", "quickstart"]}
+    assert json.loads(ablata("study", "list", "--json").out) == {
+        "recorded": [],
+        "available": ["refinery_rounds", "quickstart"],
+    }
     shown = json.loads(ablata("recipes", "show", "digits", "model.width=5", "--json").out)
     assert shown["settings"]["model"]["width"] == 5
     assert "properties" in json.loads(ablata("recipes", "show", "digits", "--schema").out)

@@ -12,7 +12,7 @@ from torch import nn
 from ablata.base.errors import SettingsError
 from ablata.engine import precision
 from ablata.engine.precision import choose_device, choose_precision
-from ablata.models.cifar_resnet import CifarResNetModel
+from ablata.nn.small_resnet import SmallResNet
 
 CPU = torch.device("cpu")
 
@@ -69,16 +69,16 @@ def test_auto_finds_a_device() -> None:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.dtype, bool, bool]]:
     """Collect, of every forward pass in training: dtype of stage1, whether pictures and weights are channels_last."""
-    forward, found = CifarResNetModel.forward, []
+    forward, found = SmallResNet.forward, []
 
-    def watched(self: CifarResNetModel, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+    def watched(self: SmallResNet, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
         outputs = forward(self, pictures)
         if self.training:
             layouts = (one.is_contiguous(memory_format=torch.channels_last) for one in (pictures, self.stem.weight))
             found.append((outputs["stage1"].dtype, *layouts))
         return outputs
 
-    monkeypatch.setattr(CifarResNetModel, "forward", watched)
+    monkeypatch.setattr(SmallResNet, "forward", watched)
     return found
 
 
@@ -111,13 +111,13 @@ def test_bf16_is_in_force_during_evaluation_too(
         if not module.training and not output.is_meta:
             dtypes.add(output.dtype)
 
-    build = CifarResNetModel.__init__
+    build = SmallResNet.__init__
 
-    def watched(self: CifarResNetModel, *arguments: object) -> None:
+    def watched(self: SmallResNet, *arguments: object) -> None:
         build(self, *arguments)
         self.classifier.register_forward_hook(note)
 
-    monkeypatch.setattr(CifarResNetModel, "__init__", watched)
+    monkeypatch.setattr(SmallResNet, "__init__", watched)
     short = ("train.epochs=null", "train.steps=1", "compute.device=cpu", "compute.precision=bf16")
     training(streets(*short))
     assert torch.bfloat16 in dtypes
