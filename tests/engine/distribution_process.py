@@ -104,7 +104,7 @@ def main(folder: Path) -> None:
         assert isinstance(task, ClassifyTask)
         loader = task.data.eval_loader("val", 64, rank=place.rank, world=place.world)
         with torch.no_grad():
-            counted = int(task.score(task.model.eval(), "val").confusion().sum())
+            counted = int(task.score(task.model.eval(), "val", "plain").confusion().sum())
         found["evaluation"] = {"index": [int(one) for batch in loader for one in batch.index], "counted": counted}
         found["collectives"] = {
             "any": [place.any(place.rank == 1), place.any(False)],
