@@ -24,7 +24,7 @@ def cifar10_fast() -> Classify:
     """Eight epochs on CIFAR-10: a whitened first layer, Muon, mirrored and moved views at the test.
 
     Command: ablata train cifar10_fast data.root=FOLDER
-    Expected: 90.82 top-1 on val by mirror_translate on JPEG files (quality 75), 89.86 plain; one seed (0)
+    Expected: 90.82 top-1 on val by mirror_translate on JPEG files (quality 75), one seed (0)
     Time: 10 min 29 s on two cores of a Xeon with AMX that had other work
     Source: KellerJordan/cifar10-airbench, airbench94_muon.py; Jordan 2024, arXiv 2404.00498
     """
