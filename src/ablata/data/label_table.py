@@ -75,7 +75,7 @@ class LabelTable:
 
     def written(self, value: int) -> str:
         """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
-        return f"#{value:06X}" if self.form == "colours" else str(value)
+        return written(self.form, value)
 
     def encode(self, raw: np.ndarray, where: str) -> np.ndarray:
         """Turn raw values into labels.
@@ -90,28 +90,11 @@ class LabelTable:
         Raises:
             DataError: a value is in no class and not ignored; names the file, the values and their pixels.
         """
-        known = np.array([*self.values, *self.ignored], dtype=np.int64)
-        labels = np.array([*range(len(self.values)), *[self.void] * len(self.ignored)], dtype=np.uint8)
-        order = np.argsort(known)
-        known, labels = known[order], labels[order]
-        place = np.searchsorted(known, raw).clip(max=len(known) - 1)
-        strange = known[place] != raw
+        targets = [*range(len(self.values)), *[self.void] * len(self.ignored)]
+        labels, strange = translate(raw, [*self.values, *self.ignored], targets)
         if strange.any():
-            raise self._unknown(raw[strange], where)
-        encoded: np.ndarray = labels[place]
-        return encoded
-
-    def _unknown(self, strange: np.ndarray, where: str) -> DataError:
-        values, counts = np.unique(strange, return_counts=True)
-        order = np.argsort(-counts)
-        shown = [f"{self.written(int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
-        more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-        what = "colour" if self.form == "colours" else "id"
-        return DataError(
-            f"Every {what} of a mask must be in the class list or among the ignored ones",
-            found=f"{where}: {listing(shown)}{more}",
-            do=f"add the {what} to the class list (and its name to data.ignored, if it is to be ignored)",
-        )
+            raise unknown_values(self.form, raw[strange], where)
+        return labels
 
     def decode(self, labels: np.ndarray) -> np.ndarray:
         """Turn labels back into raw values: the exact reverse of `encode` where one value at most is ignored.
@@ -149,6 +132,43 @@ class LabelTable:
         return replace(
             self, names=(*self.names, "void"), palette=(*self.palette, VOID_CLASS_COLOUR), void=len(self.values)
         )
+
+
+def written(form: Form, value: int) -> str:
+    """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
+    return f"#{value:06X}" if form == "colours" else str(value)
+
+
+def translate(raw: np.ndarray, values: Sequence[int], targets: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Replace raw values by labels.
+
+    Args:
+        raw: whole numbers [H, W].
+        values: the raw values, all different.
+        targets: the label of each, in 0..255.
+
+    Returns:
+        Labels, uint8 [H, W], and bool [H, W]: where a value is not among `values` and the label means nothing.
+    """
+    order = np.argsort(values)
+    known, labels = np.array(values, dtype=np.int64)[order], np.array(targets, dtype=np.uint8)[order]
+    place = np.searchsorted(known, raw).clip(max=len(known) - 1)
+    return labels[place], known[place] != raw
+
+
+def unknown_values(form: Form, strange: np.ndarray, where: str) -> DataError:
+    """Return the error that names a file, those of its values that no class list has, and their pixels."""
+    values, counts = np.unique(strange, return_counts=True)
+    order = np.argsort(-counts)
+    shown = [f"{written(form, int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
+    more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    what = "colour" if form == "colours" else "id"
+    return DataError(
+        f"Every {what} of a mask must be in the class list or among the ignored ones",
+        found=f"{where}: {listing(shown)}{more}",
+        do=f"add the {what} to the class list or label map, as a class or as ignored; `ablata data check FOLDER` lists "
+        "every such file, and --propose-map FILE writes a map of what is there",
+    )
 
 
 def paint(labels: np.ndarray, palette: Sequence[Colour], void: Colour = VOID_COLOUR) -> np.ndarray:
