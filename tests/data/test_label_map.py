@@ -103,5 +103,5 @@ def test_a_wrong_map_is_refused_with_the_file_and_what_is_wrong(tmp_path: Path, 
 
 
 def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none.yaml"):
+    with pytest.raises(DataError, match=r"none\.yaml"):
         read_label_map(tmp_path / "none.yaml")

@@ -132,12 +132,11 @@ class LabelMap:
             names=self.names,
             values=tuple(label.value for label in classes),
             ignored=tuple(label.value for label in ignored),
-            palette=tuple(self.drawn(self.labels.index(label)) for label in classes),
+            palette=tuple(self.drawn(label) for label in classes),
         )
 
-    def drawn(self, at: int) -> Colour:
-        """Return the colour of the label at this position."""
-        label = self.labels[at]
+    def drawn(self, label: Label) -> Colour:
+        """Return the colour that one of the labels is drawn in."""
         if label.colour is not None:
             return label.colour
         if self.form == "colours":
@@ -147,8 +146,8 @@ class LabelMap:
     def converted(self) -> LabelMap:
         """Return the map of the set that `ablata data convert` writes: the ids as values, the colours kept."""
         first: dict[int, Label] = {}
-        for at, label in enumerate(self.labels):
-            first.setdefault(label.id, Label(label.id, label.id, label.name, label.ignore, self.drawn(at)))
+        for label in self.labels:
+            first.setdefault(label.id, Label(label.id, label.id, label.name, label.ignore, self.drawn(label)))
         return LabelMap("ids", tuple(first[number] for number in sorted(first)), MAP_FILE)
 
     def encode(self, raw: np.ndarray, where: str) -> np.ndarray:
@@ -182,9 +181,8 @@ class LabelMap:
         lines = []
         for label in self.labels:
             raw = f"colour: {_quoted(self.written(label.value))}" if self.form == "colours" else f"value: {label.value}"
-            drawn = (
-                f", colour: {_quoted('#%02X%02X%02X' % label.colour)}" if label.colour and self.form == "ids" else ""
-            )
+            shown = label.colour is not None and self.form == "ids"
+            drawn = f", colour: {_quoted(written('colours', colour_code(self.drawn(label))))}" if shown else ""
             ignore = ", ignore: true" if label.ignore else ""
             remark = f"  # {label.remark}" if label.remark else ""
             lines.append(f"- {{{raw}, id: {label.id}, name: {_quoted(label.name)}{drawn}{ignore}}}{remark}")
@@ -205,6 +203,11 @@ class _Text(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[object]] = {}  # noqa: RUF012
 
 
+def colour_code(colour: Colour) -> int:
+    """Return 0xRRGGBB."""
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
+
+
 def read_label_map(file: Path) -> LabelMap:
     """Read a label map.
 
@@ -216,7 +219,8 @@ def read_label_map(file: Path) -> LabelMap:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("A label map must be a text file", found=f"{file}: {error}") from None
     except yaml.YAMLError as error:
-        raise DataError("A label map must be YAML", found=f"{file}: {' '.join(str(error).split())}") from None
+        raise DataError("A label map must be YAML", found=f"{file}: {' '.join(str(error).split())}",
+                        do='put colours and names with special signs in quotation marks: "#8429F6"') from None  # fmt: skip
     rows = tree.get("labels") if isinstance(tree, dict) and set(tree) == {"labels"} else None
     if not isinstance(rows, list) or not rows:
         raise DataError("A label map must have one key, `labels`, with a line for each value",
