@@ -36,7 +36,7 @@ def test_saved_predictions_give_the_scores_and_every_class(ledger: Ledger, train
     right = logits.argmax(1) == label
     assert found.scores["val/plain/top1"] == pytest.approx(100 * right.mean())
     expected = [100 * right[label == each].mean() for each in range(10)]
-    assert found.class_accuracy == pytest.approx(expected, abs=1e-4)
+    assert found.class_scores == pytest.approx(expected, abs=1e-4)
     assert tuple(classes) == found.classes
     confusion = np.zeros((10, 10), dtype=int)
     np.add.at(confusion, (label, logits.argmax(1)), 1)
@@ -53,7 +53,7 @@ def test_every_protocol_has_scores_of_its_own(ledger: Ledger, quick: Recipe) -> 
     assert both.scores["val/mirror/loss"] != both.scores["val/plain/loss"]
     plain = evaluate_run(ledger, run.id, protocols=["plain"])
     assert set(plain.scores) == {name for name in recorded if name.startswith("val/plain/")}
-    assert plain.class_accuracy != both.class_accuracy
+    assert plain.class_scores != both.class_scores
 
 
 def test_a_protocol_that_the_recipe_does_not_name_can_be_asked_for(ledger: Ledger, trained: RunRow) -> None:

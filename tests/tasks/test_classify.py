@@ -171,7 +171,7 @@ def test_an_examination_agrees_with_the_scores(make: Callable) -> None:
     confusion = np.array(plain.confusion)
     assert confusion.sum() == 501
     assert plain.scores["top1"] == pytest.approx(100 * confusion.trace() / 501)
-    assert list(plain.class_accuracy) == pytest.approx(list(100 * confusion.diagonal() / confusion.sum(1)))
+    assert list(plain.class_scores) == pytest.approx(list(100 * confusion.diagonal() / confusion.sum(1)))
     assert plain.classes == task.data.classes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -22,7 +22,7 @@ class Other(Recipe):
 
     task: Literal["other"] = "other"
 
-    def build(self, seed: int, site: Site) -> Task:
+    def build(self, seed: int, site: Site) -> Task[Any]:
         raise NotImplementedError
 
     def complexity(self) -> Complexity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ def evaluate(
         str, typer.Option(help="delivered: the average where the run keeps one; raw: the weights themselves.")
     ] = "delivered",
     save_predictions: Annotated[
-        Path | None, typer.Option(help="Write every sample's logits or features to this .npz.")
+        Path | None, typer.Option(help="Write every sample's predictions to this .npz.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -44,10 +45,10 @@ def evaluate(
         out.print(f"{name} = {value:.6g}", markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class")
-    table.add_column("accuracy %", justify="right")
+    table.add_column(f"{result.class_metric} %", justify="right")
     table.add_column("most often taken for")
-    for name, accuracy, confused in result.class_rows():
-        table.add_row(name, f"{accuracy:.2f}", confused)
+    for name, score, confused in result.class_rows():
+        table.add_row(name, "-" if math.isnan(score) else f"{score:.2f}", confused)
     show(table, out)
     if save_predictions is not None:
         note(f"predictions written: {save_predictions}")

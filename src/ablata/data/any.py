@@ -6,12 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ablata.data.camvid import CamVid
 from ablata.data.cifar import Cifar10, Cifar100
+from ablata.data.cityscapes import Cityscapes
 from ablata.data.digits import Digits
 from ablata.data.image_folder import ImageFolder
 from ablata.data.market import Market
+from ablata.data.mask_folder import MaskFolder
 from ablata.data.parquet import Parquet
 from ablata.data.persons import Persons
+from ablata.data.scene_masks import SceneMasks
 from ablata.data.scenes import Scenes
 from ablata.data.shards import Shards
 
@@ -20,8 +24,10 @@ AnyImageData = Annotated[
 ]
 AnyIdentityData = Annotated[Persons | Market, Field(discriminator="kind")]
 """Sets of persons seen by several cameras."""
+AnySegmentationData = Annotated[SceneMasks | CamVid | Cityscapes | MaskFolder, Field(discriminator="kind")]
+"""Sets with a class for every pixel."""
 AnyData = Annotated[
     Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes | Persons | Market,
     Field(discriminator="kind"),
 ]
-"""Either."""
+"""Sets of pictures with one label each, of whatever kind."""

@@ -19,6 +19,7 @@ from ablata.data.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.pairs import Pair, decoded_pairs
 from ablata.data.roots import find_root
 from ablata.data.segmentation import SegmentationData
+from ablata.data.source import NominalShape
 from ablata.data.splits import Split, make_splits
 
 LAYOUT = "images/train, images/val, and labels (or masks) with the same names, and classes.txt"
@@ -98,6 +99,12 @@ class MaskFolder(PairedSet):
     """Class list: a line `ID NAME` or `#RRGGBB NAME` for each class; null: classes.txt in the folder."""
     ignored: tuple[str, ...] = ()
     """Names of the list (in any case) whose pixels are ignored."""
+
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for, with the 19 classes of Cityscapes."""
+        crop = self.augment.crop
+        height, width = (crop.height, crop.width) if crop else (512, 512)
+        return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
     def build(self, cache: Path) -> SegmentationData:
         """Find, decode (the first time) and map the set.

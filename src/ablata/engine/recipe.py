@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -110,7 +110,7 @@ class Recipe(Settings):
         return None
 
     @abstractmethod
-    def build(self, seed: int, site: Site) -> Task:
+    def build(self, seed: int, site: Site) -> Task[Any]:
         """Build the task: data set, model with freshly drawn weights, loss.
 
         Args:

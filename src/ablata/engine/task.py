@@ -15,13 +15,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ablata.engine.distribution import Distribution
-from ablata.structures.batch import ImageBatch
+
+B = TypeVar("B")
+"""The batches of a task, such as `ImageBatch`: they have a length, `to(device)` and `chunk(n)`."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,21 @@ class Examination:
     Args:
         scores: totals by name, as `Task.evaluate` gives them.
         classes: class names.
-        class_accuracy: percent for each class, nan for one that the split does not hold.
+        class_metric: what `class_scores` are: `accuracy` or `iou`.
+        class_scores: percent for each class, nan for one that the split does not hold.
         confusion: counts, true classes in rows.
         samples: tensors with a row for every sample, in the order of the split; empty unless asked for.
     """
 
     scores: dict[str, float]
     classes: tuple[str, ...]
-    class_accuracy: tuple[float, ...]
+    class_metric: str
+    class_scores: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
     samples: dict[str, Tensor]
 
 
-class Task(ABC):
+class Task(ABC, Generic[B]):
     """Model, data and loss of one training.
 
     Attributes:
@@ -117,7 +121,7 @@ class Task(ABC):
         """Return one prepared image [1, C, H, W] of the size the model is trained on, to count its operations."""
 
     @abstractmethod
-    def check(self, batch: ImageBatch) -> None:
+    def check(self, batch: B) -> None:
         """Compare the shapes of outputs and labels on one batch and refuse what does not fit.
 
         Raises:
@@ -125,15 +129,15 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
+    def batches(self, start: int, stop: int) -> Iterator[B]:
         """Yield this process's share of the batches of steps `start` to `stop`, on the device or ready to go there."""
 
     @abstractmethod
-    def augment(self, batch: ImageBatch, step: int) -> ImageBatch:
+    def augment(self, batch: B, step: int) -> B:
         """Augment and normalise a batch on its device; the random numbers depend on seed and step alone."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, batch: B) -> dict[str, Tensor]:
         """Return the loss as named scalar terms, weights included; their sum is minimised."""
 
     @abstractmethod
@@ -158,7 +162,7 @@ class Task(ABC):
         """Return data fingerprint and which samples each split holds, to be kept with the run; nothing by default."""
         return {}
 
-    def after_step(self, step: int) -> None:  # noqa: B027
+    def after_step(self, step: int) -> None:
         """Do what a task must do after an optimiser step, such as cooling a temperature; nothing by default."""
 
     def state(self) -> Mapping[str, Tensor]:

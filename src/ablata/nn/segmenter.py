@@ -6,7 +6,7 @@ A map of stride s is [B, C, ceil(H / s), ceil(W / s)].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
-from ablata.nn.upsampling import Upsampling
+from ablata.nn.upsampling import Resize, Upsampling
 
 
 class DenseHead(Settings):
@@ -83,6 +83,12 @@ class DenseHeadModel(nn.Module):
         out: Tensor = self.classifier(x)
         return out
 
+    @property
+    def plain(self) -> bool:
+        """Tell whether `full_size` is what losses do by themselves: bilinear, corners not aligned; or nothing."""
+        step = self.enlarge
+        return self.where != "after" or (isinstance(step, Resize) and (step.mode, step.corners) == ("bilinear", False))
+
     def full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Enlarge what `forward` returned to [B, K, H, W]; nothing is done where the head has done it."""
         if self.where != "after":
@@ -123,12 +129,30 @@ class Segmenter(nn.Module):
         Returns:
             `logits` and those `aux<stride>` that are there, each [B, K, H, W].
         """
-        full = {"logits": self.head.full_size(outputs["logits"], size)}
+        return {name: head.full_size(outputs[name], size) for name, head in self._heads(outputs)}
+
+    def for_loss(self, outputs: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Return the logits of `forward` as small as a loss may have them that enlarges bilinearly by itself.
+
+        Args:
+            outputs: what `forward` returned.
+            size: H and W of the labels.
+
+        Returns:
+            `logits` and those `aux<stride>` that are there: as they are where their head enlarges in just that way,
+            else [B, K, H, W].
+        """
+        return {
+            name: outputs[name] if head.plain else head.full_size(outputs[name], size)
+            for name, head in self._heads(outputs)
+        }
+
+    def _heads(self, outputs: Mapping[str, Tensor]) -> Iterator[tuple[str, DenseHeadModel]]:
+        yield "logits", self.head
         for name, head in self.aux.items():
             if name in outputs:
                 assert isinstance(head, DenseHeadModel)
-                full[name] = head.full_size(outputs[name], size)
-        return full
+                yield name, head
 
     def _add_aux(self, outputs: dict[str, Tensor], sources: Mapping[str, Tensor], size: tuple[int, int]) -> None:
         if self.training:

@@ -32,7 +32,8 @@ class Evaluation:
         checkpoint: `last` or `best`.
         scores: by `split/protocol/name`, as the run records them.
         classes: class names.
-        class_accuracy: percent for each class, nan for one that the split does not hold.
+        class_metric: what `class_scores` are: `accuracy` or `iou`.
+        class_scores: percent for each class, nan for one that the split does not hold.
         confusion: counts, true classes in rows.
     """
 
@@ -40,27 +41,28 @@ class Evaluation:
     checkpoint: str
     scores: dict[str, float]
     classes: tuple[str, ...]
-    class_accuracy: tuple[float, ...]
+    class_metric: str
+    class_scores: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything JSON-safe; a class without samples has null."""
-        accuracy = [None if value != value else value for value in self.class_accuracy]
+        each = [None if value != value else value for value in self.class_scores]
         return {
             "run": self.run,
             "checkpoint": self.checkpoint,
             "scores": self.scores,
-            "class_accuracy": dict(zip(self.classes, accuracy, strict=True)),
+            f"class_{self.class_metric}": dict(zip(self.classes, each, strict=True)),
             "confusion": [list(row) for row in self.confusion],
         }
 
     def class_rows(self) -> list[tuple[str, float, str]]:
-        """Return class, accuracy, and the class it is most often taken for with the count."""
+        """Return class, score, and the class it is most often taken for with the count."""
         rows = []
-        for position, (name, accuracy) in enumerate(zip(self.classes, self.class_accuracy, strict=True)):
+        for position, (name, score) in enumerate(zip(self.classes, self.class_scores, strict=True)):
             wrong = [0 if other == position else count for other, count in enumerate(self.confusion[position])]
             worst = int(np.argmax(wrong))
-            rows.append((name, accuracy, f"{self.classes[worst]} ({wrong[worst]})" if wrong[worst] else "-"))
+            rows.append((name, score, f"{self.classes[worst]} ({wrong[worst]})" if wrong[worst] else "-"))
         return rows
 
 
@@ -86,7 +88,7 @@ def evaluate_run(
         split: what to score on.
         which: `last` or `best`.
         weights: `delivered`, the average where the run keeps one; or `raw`, whose scores then begin with `raw/`.
-        save_to: write index, label and logits (or features) of every sample to this .npz.
+        save_to: write index, label and logits (or features, or predicted labels) of every sample to this .npz.
 
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
@@ -125,7 +127,7 @@ def evaluate_run(
         _save(save_to, found.samples, found.classes)
     before = "raw/" if average and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
-    return Evaluation(run.id, which, scores, found.classes, found.class_accuracy, found.confusion)
+    return Evaluation(run.id, which, scores, found.classes, found.class_metric, found.class_scores, found.confusion)
 
 
 def _same_but_place(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from ablata.engine.recipe import Recipe
 from ablata.tasks.classify import Classify
 from ablata.tasks.reidentify import Reidentify
+from ablata.tasks.segment import Segment
 
-RECIPES: tuple[type[Recipe], ...] = (Classify, Reidentify)
+RECIPES: tuple[type[Recipe], ...] = (Classify, Reidentify, Segment)

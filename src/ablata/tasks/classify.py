@@ -255,7 +255,8 @@ class ClassifyTask(TaughtTask):
         return Examination(
             scores=counted.scores(),
             classes=self.data.classes,
-            class_accuracy=tuple(counted.class_accuracy().tolist()),
+            class_metric="accuracy",
+            class_scores=tuple(counted.class_accuracy().tolist()),
             confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
             samples=self.predictions(model, split, protocol) if samples else {},
         )

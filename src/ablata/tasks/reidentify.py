@@ -280,7 +280,8 @@ class ReidentifyTask(TaughtTask):
         return Examination(
             scores=counted.scores(),
             classes=sightings.names,
-            class_accuracy=tuple(accuracy.tolist()),
+            class_metric="accuracy",
+            class_scores=tuple(accuracy.tolist()),
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             samples=rows if samples else {},
         )

@@ -17,7 +17,7 @@ from ablata.tasks.refinement import Refinement
 from ablata.tasks.teaching import Teaching, frozen_teaching, online_teaching
 
 
-class TaughtTask(Task):
+class TaughtTask(Task[ImageBatch]):
     """A task that can be a round of label refinery.
 
     Attributes:

@@ -1,0 +1,260 @@
+"""Semantic segmentation: a class for every pixel, mean intersection over union."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from ablata.base.settings import expand
+from ablata.data.any import AnySegmentationData
+from ablata.data.scene_masks import SceneMasks
+from ablata.data.segmentation import SegmentationData
+from ablata.engine.complexity import Complexity, count
+from ablata.engine.parameter_groups import Multiplier
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.losses.any_pixel import AnyPixelLoss
+from ablata.losses.ohem import Ohem
+from ablata.metrics.segmentation import SegmentationScores
+from ablata.models.bisenet import BiSeNet
+from ablata.nn.segmenter import Segmenter
+from ablata.structures.segmentation import IGNORE, SegmentationBatch
+from ablata.tasks.classifiers import weights_mark
+from ablata.tasks.segmentation_check import check_loss, check_shapes
+from ablata.tasks.segmenters import AnySegmenter, start_segmenter
+from ablata.tasks.windows import PROTOCOL_NAMES, ProtocolName, Windows, named, score
+
+
+class Segment(Recipe):
+    """Recipe of a network that names the class of every pixel."""
+
+    task: Literal["segment"] = "segment"
+    data: AnySegmentationData = SceneMasks()
+    model: AnySegmenter = BiSeNet()
+    loss: AnyPixelLoss = Ohem()
+    """Of the main head and of each auxiliary one."""
+    aux_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the loss of each auxiliary head; the heads themselves are chosen in `model.aux`."""
+    new_layers_lr: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the learning rate of the layers that the network's published code calls new: for BiSeNet the fusion
+    module and all heads."""
+    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=1)] = ("ss",)
+    """Ways to score: ss, ssc, msf, mscf. The first decides which checkpoint is best, and is compared."""
+    windows: Windows = Windows()
+    """The windows of ssc and mscf."""
+
+    @field_validator("protocols")
+    @classmethod
+    def _each_once(cls, protocols: tuple[ProtocolName, ...]) -> tuple[ProtocolName, ...]:
+        if len(set(protocols)) != len(protocols):
+            raise ValueError("must name each protocol once")
+        return protocols
+
+    def effective(self) -> Self:
+        """Return the recipe with the rate of new layers written out as parameter groups."""
+        if self.new_layers_lr == 1:
+            return self
+        new = tuple(Multiplier(pattern=pattern, lr=self.new_layers_lr) for pattern in self.model.new_layers())
+        groups = self.optim.groups
+        groups = groups.model_copy(update={"multipliers": (*groups.multipliers, *new)})
+        return self.model_copy(update={"optim": self.optim.model_copy(update={"groups": groups}), "new_layers_lr": 1.0})
+
+    def build(self, seed: int, site: Site) -> SegmentTask:
+        """Build data, network and loss; see `Recipe.build`."""
+        return SegmentTask(self.effective(), self.data.build(site.cache), seed, site)
+
+    def complexity(self) -> Complexity:
+        """Count the network, built without weights for the nominal shape of the data."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model = self.model.build(shape.classes, shape.channels)
+            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+
+    def metric(self) -> Metric:
+        """Return the mean intersection over union under the first protocol, on minival where some is held out."""
+        return Metric("miou", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
+
+    def data_fingerprint(self, cache: Path) -> str:
+        """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
+        data = self.data.build(cache)
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
+
+
+class SegmentTask(Task[SegmentationBatch]):
+    """Segmentation inside the training loop.
+
+    Args:
+        recipe: the settings.
+        data: the data set.
+        seed: the run's seed.
+        site: device and share of the work.
+
+    Attributes:
+        scored: names of the classes that are scored: all but a void class, which is trained but has no score; its
+            pixels are ignored, and it is never predicted.
+
+    Raises:
+        DataError: the batch does not fit the training set.
+        SettingsError: the loss does not fit the classes.
+    """
+
+    offered = PROTOCOL_NAMES
+
+    def __init__(self, recipe: Segment, data: SegmentationData, seed: int, site: Site) -> None:
+        self.recipe, self.data, self.site = recipe, data, site
+        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
+        self.notices, self.protocols = data.notices, recipe.protocols
+        self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
+        self.model: Segmenter = start_segmenter(recipe.model, len(data.classes), data.channels)
+        self.outputs = ("logits", *self.model.aux)
+        self.criterion = recipe.loss.build(data.ignore).to(site.device)
+        check_loss(recipe.loss, self.criterion, data.classes)
+        place = site.distribution
+        self.loader = data.train_loader(
+            seed,
+            recipe.train.batch,
+            rank=place.rank,
+            world=place.world,
+            device=site.device,
+            channels_last=site.channels_last,
+        )
+        self.steps_per_epoch = self.loader.steps_per_epoch
+
+    def contract(self) -> dict[str, Any]:
+        """Return what predictions of this model mean: classes, their ids in masks, what is ignored, preparation."""
+        table = self.data.table
+        return {
+            "task": "segment",
+            "classes": list(self.data.classes),
+            "scored_classes": list(self.scored),
+            "ids": {"form": table.form, "values": list(table.values), "ignored": list(table.ignored)},
+            "ignore_label": self.data.ignore,
+            "image_size": list(self.data.image_size),
+            "channels": self.data.channels,
+            "mean": list(self.data.mean),
+            "std": list(self.data.std),
+            "image_backend": self.data.backend,
+            "protocols": {name: expand(named(name, self.recipe.windows)) for name in self.protocols},
+            "splits": self.data.splits_hash,
+        }
+
+    def split_record(self) -> dict[str, Any]:
+        """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
+        divided = "minival" in self.splits
+        return {"data": self.data.fingerprint, "splits": self.data.split_indices()} if divided else {}
+
+    def example(self) -> Tensor:
+        """Return a grey image [1, C, H, W]."""
+        return torch.zeros(1, self.data.channels, *self.data.image_size)
+
+    def check(self, batch: SegmentationBatch) -> None:
+        """Refuse labels outside the class list, and outputs that do not fit their labels.
+
+        Raises:
+            UserError: names what was found.
+        """
+        part = batch.chunk(self.recipe.train.accumulate)[0]
+        check_shapes(self.model, self.data.classes, part, alone=self.site.distribution.alone)
+
+    def batches(self, start: int, stop: int) -> Iterator[SegmentationBatch]:
+        """Yield this process's share of the batches of steps `start` to `stop`."""
+        return self.loader.batches(start, stop)
+
+    def augment(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
+        """Augment and normalise a batch on its device."""
+        return self.loader.augment(batch, step, self.loader.epoch_of(step))
+
+    def loss(self, model: nn.Module, batch: SegmentationBatch) -> dict[str, Tensor]:
+        """Return the loss of the main head under its name, and that of each auxiliary head as `aux<stride>`."""
+        labels = batch.labels.long()
+        size = (labels.shape[1], labels.shape[2])
+        logits = self.model.for_loss(model(batch.images), size)
+        terms: dict[str, Tensor] = {self.recipe.loss.kind: self.criterion(logits.pop("logits"), labels)}
+        return terms | {name: self.recipe.aux_weight * self.criterion(aux, labels) for name, aux in logits.items()}
+
+    def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
+        """Return miou, pixel_accuracy and mean_accuracy of a split in percent, each picture scored once."""
+        return self.score(model, split, protocol).scores()
+
+    def score(self, model: nn.Module, split: str, protocol: str) -> SegmentationScores:
+        """Count the pixels of a split over all processes."""
+        counted = SegmentationScores(len(self.scored), self.data.ignore, self.site.device)
+        for batch in self._evaluation(split):
+            counted.update(self.predicted(model, batch.images, protocol), self._truth(batch.labels))
+        counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
+        return counted
+
+    def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        """Return the likeliest scored class of every pixel.
+
+        Args:
+            model: a segmenter, in evaluation mode.
+            images: float32 [B, C, H, W], normalised.
+            protocol: how they are shown.
+
+        Returns:
+            int64 [B, H, W].
+        """
+        assert isinstance(model, Segmenter)
+
+        def logits(views: Tensor) -> Tensor:
+            return model.full_size(model(views), (views.shape[-2], views.shape[-1]))["logits"]
+
+        chosen = next(name for name in PROTOCOL_NAMES if name == protocol)
+        return score(logits, images, named(chosen, self.recipe.windows))[:, : len(self.scored)].argmax(1)
+
+    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+        """Return totals, the intersection over union of each class, the confusion matrix of pixels.
+
+        Samples are index int64 [N], size int64 [N, 2], and label and predicted uint8 [N, H, W] of the largest height
+        and width: smaller pictures lie at the top left, ignored beside them.
+        """
+        protocol = protocol or self.protocols[0]
+        counted = self.score(model, split, protocol)
+        return Examination(
+            scores=counted.scores(),
+            classes=self.scored,
+            class_metric="iou",
+            class_scores=tuple(counted.class_iou().tolist()),
+            confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
+            samples=self.predictions(model, split, protocol) if samples else {},
+        )
+
+    def predictions(self, model: nn.Module, split: str, protocol: str) -> dict[str, Tensor]:
+        """Return what `examine` has of every sample, in the order of the split."""
+        order = torch.from_numpy(self.data.splits[split].index)
+        sizes = torch.from_numpy(self.data.picture_sizes(split))
+        high, wide = sizes.amax(0).tolist()
+        maps = {
+            name: torch.full((len(order), high, wide), IGNORE, dtype=torch.uint8) for name in ("label", "predicted")
+        }
+        place = {row: position for position, row in enumerate(order.tolist())}
+        for batch in self._evaluation(split):
+            rows = [place[row] for row in batch.index.tolist()]
+            height, width = batch.labels.shape[1:]
+            found = self.predicted(model, batch.images, protocol)
+            maps["label"][rows, :height, :width] = self._truth(batch.labels).cpu()
+            maps["predicted"][rows, :height, :width] = found.to(torch.uint8).cpu()
+        return {"index": order, "size": sizes} | maps
+
+    def _truth(self, labels: Tensor) -> Tensor:
+        """Return labels with those of a void class ignored."""
+        return torch.where(labels < len(self.scored), labels, IGNORE)
+
+    def _evaluation(self, split: str) -> Iterator[SegmentationBatch]:
+        place = self.site.distribution
+        return iter(
+            self.data.eval_loader(
+                split,
+                self.recipe.train.evaluate_batch,
+                rank=place.rank,
+                world=place.world,
+                device=self.site.device,
+                channels_last=self.site.channels_last,
+            )
+        )

@@ -1,0 +1,31 @@
+"""The networks a segmentation recipe can choose from, told apart by `kind`, and how one gets its first weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ablata.models.bisenet import BiSeNet
+from ablata.models.bisenet_v2 import BiSeNetV2
+from ablata.models.weights import Loadable
+from ablata.nn.segmenter import Segmenter
+
+AnySegmenter = Annotated[BiSeNet | BiSeNetV2, Field(discriminator="kind")]
+
+
+def start_segmenter(settings: Any, classes: int, channels: int) -> Segmenter:
+    """Build a network and give it its first weights: drawn, or from files.
+
+    Args:
+        settings: one of `AnySegmenter`.
+        classes: of the data.
+        channels: of its pictures.
+
+    Raises:
+        UserError: the network cannot be built so, or a file of weights does not fit it.
+    """
+    model: Segmenter = settings.build(classes, channels)
+    if isinstance(settings, Loadable):
+        settings.load_into(model)
+    return model
