@@ -57,16 +57,16 @@ VARIANTS: dict[str, BiSeNet] = {
     "concat": tiny(fusion=ConcatFusion()),
     "ffm of stride 2": tiny(fusion=FeatureFusion(width=None, stride=2, kernel=3, project=7)),
     "ffm of two layers": tiny(fusion=FeatureFusion(width=12, gate=TwoLayerGate())),
-    "fpn": tiny(**context(levels=(16, 8), refine=Refinement(kernel=1, gate=None), join_kernel=3)),
-    "fcn skips": tiny(**context(levels=(16, 8), refine=Refinement(kernel=3, gate=None), after_upsampling=0)),
-    "concatenation": tiny(**context(join="concat", after_upsampling=0, refine=Refinement(kernel=0))),
-    "concatenation of three": tiny(**context(join="concat", levels=(16, 8), join_kernel=1, join_width=9)),
+    "fpn": tiny(**context(levels=(16, 8), refine=Refinement(kernel=1, gate=None), merge_kernel=3)),
+    "fcn skips": tiny(**context(levels=(16, 8), refine=Refinement(kernel=3, gate=None), after_upsample=0)),
+    "concatenation": tiny(merge="concat", **context(after_upsample=0, refine=Refinement(kernel=0))),
+    "concatenation of three": tiny(merge="concat", **context(levels=(16, 8), merge_kernel=1, merge_width=9)),
     "down to 16": tiny(spatial=None, aux=(), **context(stride=16)),
     "straight from 32": tiny(aux=(), **context(levels=())),
     "stays at 32": tiny(spatial=None, aux=(), **context(levels=(), stride=32)),
     "only 8 joins": tiny(aux=(), **context(levels=(8,))),
-    "bilinear": tiny(**context(upsampling=Bilinear())),
-    "transposed": tiny(**context(upsampling=Transposed()), upsampling=Transposed(steps="doubling")),
+    "bilinear": tiny(upsample=Bilinear()),
+    "transposed": tiny(upsample=Transposed(), logits_upsample=Transposed(steps="doubling")),
     "no average": tiny(**context(average=None)),
     "mean alone": tiny(**context(average=Average(form="mean"))),
     "mean of features": tiny(**context(average=Average(form="mean", place="features"))),
@@ -288,9 +288,9 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
         (lambda: tiny(backbone=ResNet(weights="a.pt")), "weights_part=backbone"),
         (lambda: ContextPath(levels=(8, 16)), "levels must go up"),
         (lambda: ContextPath(levels=(16, 8), stride=16), "at most that of the last level"),
-        (lambda: ContextPath(refine=Refinement(kernel=0)), "equal widths"),
+        (lambda: tiny(**context(refine=Refinement(kernel=0))), "merge=sum needs equal widths"),
         (lambda: ContextPath(average=Average(form="mean", place="level")), "needs a convolution"),
-        (lambda: ContextPath(join_width=64), "needs join_kernel"),
+        (lambda: ContextPath(merge_width=64), "needs merge_kernel"),
         (lambda: DenseHead(double=True, enlarge="before_head"), "double needs"),
         (lambda: SpatialPath(widths=(0, 1, 1)), "at least 1"),
     ],
@@ -306,7 +306,7 @@ def test_a_sum_of_unequal_paths_is_refused_with_both_widths() -> None:
 
 
 def test_nearest_merging_and_bilinear_merging_have_the_same_weights() -> None:
-    states = [make(tiny(**context(upsampling=way))).state_dict() for way in (Nearest(), Bilinear())]
+    states = [make(tiny(upsample=way)).state_dict() for way in (Nearest(), Bilinear())]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
 
 

@@ -17,8 +17,8 @@ from ablata.nn.upsampling import Bilinear, Transposed
 
 VARIANTS = [
     BiSeNetV2(width=0.125, head=DenseHead(width=8), aux=DenseHead(width=4)),
-    BiSeNetV2(width=0.25, expansion=2, head=DenseHead(width=None), aux=None, merge=Bilinear()),
-    BiSeNetV2(width=0.125, head=DenseHead(width=8), upsampling=Transposed(), init="torch"),
+    BiSeNetV2(width=0.25, expansion=2, head=DenseHead(width=None), aux=None, upsample=Bilinear()),
+    BiSeNetV2(width=0.125, head=DenseHead(width=8), logits_upsample=Transposed(), init="torch"),
 ]
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.models.bisenet_context import Context, ContextPath
+from ablata.models.bisenet_context import Context, ContextPath, Merge
 from ablata.models.bisenet_fusion import AnyFusion, FeatureFusion
 from ablata.models.bisenet_spatial import STAGES, AnySpatial, SpatialPath
 from ablata.models.resnet import ResNet
@@ -30,7 +30,7 @@ from ablata.models.xception39 import Xception39
 from ablata.nn.conv_norm_act import NormName
 from ablata.nn.pooled_classifier import Backbone
 from ablata.nn.segmenter import AuxiliaryHead, DenseHead, Init, Segmenter, draw
-from ablata.nn.upsampling import Bilinear, Upsampling
+from ablata.nn.upsampling import Bilinear, Nearest, Upsampling
 
 
 class BiSeNet(Loadable):
@@ -45,6 +45,10 @@ class BiSeNet(Loadable):
     """Path for detail; null: the head sees the context path alone."""
     context: ContextPath = ContextPath()
     """Path for context."""
+    merge: Merge = "sum"
+    """How the context path's levels join what comes from below."""
+    upsample: Upsampling = Nearest()
+    """How the context path's maps get to the next level that joins."""
     fusion: AnyFusion = FeatureFusion()
     """How both paths become one map; not used without a spatial path."""
     head: DenseHead = DenseHead()
@@ -54,7 +58,7 @@ class BiSeNet(Loadable):
         AuxiliaryHead(stride=16, source="merged", head=DenseHead(width=64)),
     )
     """Heads there in training alone, at most one a stride."""
-    upsampling: Upsampling = Bilinear()
+    logits_upsample: Upsampling = Bilinear()
     """How logits get to the picture's size."""
     norm: NormName = "batch"
     """Normalisation outside the backbone."""
@@ -71,6 +75,8 @@ class BiSeNet(Loadable):
             raise ValueError("backbone.last_stage must be stride: the context path counts on 1/32")
         if self.spatial is not None and self.context.stride != 8:
             raise ValueError("context.stride must be 8 where there is a spatial path, which ends there")
+        if self.merge == "sum":
+            self.context.refuse_sum()
         strides = [head.stride for head in self.aux]
         if len(set(strides)) < len(strides):
             raise ValueError("aux: at most one head a stride")
@@ -152,7 +158,7 @@ class BiSeNetModel(Segmenter):
         self.backbone: Backbone = settings.backbone.build_backbone(channels)
         self.learns_norm = settings.train_backbone_norm
         norms = (settings.norm, settings.pooled_norm)
-        self.context = Context(settings.context, self.backbone.widths, norms)
+        self.context = Context(settings.context, self.backbone.widths, norms, settings.merge, settings.upsample)
         draw(self.context, settings.init)
         spatial = settings.spatial
         self.from_stage = None if spatial is None or isinstance(spatial, SpatialPath) else STAGES[spatial.stride]
@@ -166,7 +172,7 @@ class BiSeNetModel(Segmenter):
             width, stride = settings.fusion.outputs(inputs), stride * settings.fusion.step()
             draw(self.spatial, settings.init)
             draw(self.fusion, settings.init)
-        self.head = settings.head.build(width, classes, norms[0], settings.upsampling, stride)
+        self.head = settings.head.build(width, classes, norms[0], settings.logits_upsample, stride)
         draw(self.head, settings.init)
         self.aux = nn.ModuleDict()
         self.sources: dict[str, str] = {}
@@ -175,7 +181,7 @@ class BiSeNetModel(Segmenter):
             source = STAGES[extra.stride] if extra.source == "features" else f"{extra.source}{extra.stride}"
             name = f"aux{extra.stride}"
             self.sources[name] = source
-            self.aux[name] = extra.head.build(widths[source], classes, norms[0], settings.upsampling, extra.stride)
+            self.aux[name] = extra.head.build(widths[source], classes, norms[0], settings.logits_upsample, extra.stride)
         draw(self.aux, settings.init)
         if not self.learns_norm:
             for module in self._backbone_norms():

@@ -26,10 +26,11 @@ from ablata.models.bisenet_average import Average, GlobalAverage
 from ablata.models.bisenet_spatial import STAGES
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import ConvGate, PooledGate
-from ablata.nn.upsampling import Nearest, Upsampling
+from ablata.nn.upsampling import Upsampling
 
 Kernel = Literal[0, 1, 3]
 """Side of a convolution; 0: there is none."""
+Merge = Literal["sum", "concat"]
 
 
 class Refinement(Settings):
@@ -61,15 +62,11 @@ class ContextPath(Settings):
     """What becomes of each stage first."""
     average: Average | None = Average()
     """The picture's mean; null: none."""
-    upsampling: Upsampling = Nearest()
-    """How a map gets to the next level; straight to the next that joins."""
-    after_upsampling: Kernel = 3
+    after_upsample: Kernel = 3
     """Side of a convolution to D channels behind each enlargement; 0: none."""
-    join: Literal["sum", "concat"] = "sum"
-    """How a level joins."""
-    join_kernel: Kernel = 0
+    merge_kernel: Kernel = 0
     """Side of a convolution behind each joining (an FPN's output convolution, a U's); 0: none."""
-    join_width: int | None = Field(default=None, ge=1)
+    merge_width: int | None = Field(default=None, ge=1)
     """Its channels; null: D."""
 
     @model_validator(mode="after")
@@ -78,18 +75,24 @@ class ContextPath(Settings):
             raise ValueError("levels must go up: [], [16], [16, 8] or [8]")
         if self.levels and self.stride > self.levels[-1]:
             raise ValueError(f"stride must be at most that of the last level, found stride={self.stride}")
-        if self.levels and self.join == "sum":
-            if self.refine.kernel == 0:
-                raise ValueError("join=sum needs equal widths: refine.kernel 1 or 3")
-            joined = self.join_width or self.width
-            if len(self.levels) > 1 and self.join_kernel and not self.after_upsampling and joined != self.width:
-                raise ValueError("join=sum needs equal widths: join_width=null or after_upsampling 1 or 3")
-        if self.join_width is not None and not self.join_kernel:
-            raise ValueError("join_width says how wide a convolution is: it needs join_kernel 1 or 3")
+        if self.merge_width is not None and not self.merge_kernel:
+            raise ValueError("merge_width says how wide a convolution is: it needs merge_kernel 1 or 3")
         average = self.average
         if average and average.place == "level" and average.form == "mean":
             raise ValueError("average.place=level is added to the map it comes from: its form needs a convolution")
         return self
+
+    def refuse_sum(self) -> None:
+        """Check that levels can be added to what comes from below.
+
+        Raises:
+            ValueError: their widths differ.
+        """
+        if self.levels and self.refine.kernel == 0:
+            raise ValueError("merge=sum needs equal widths: context.refine.kernel 1 or 3")
+        joined = self.merge_width or self.width
+        if len(self.levels) > 1 and self.merge_kernel and not self.after_upsample and joined != self.width:
+            raise ValueError("merge=sum needs equal widths: context.merge_width=null or context.after_upsample 1 or 3")
 
 
 class Refine(nn.Module):
@@ -129,14 +132,23 @@ class Context(nn.Module):
         settings: the variants.
         widths: channels of the backbone's outputs by name.
         norms: normalisation of maps, and of means.
+        merge: how a level joins what comes from below.
+        upsample: how a map gets to the next level that joins.
 
     Attributes:
         widths: channels of the outputs, by the names that `forward` gives them.
     """
 
-    def __init__(self, settings: ContextPath, widths: Mapping[str, int], norms: tuple[NormName, NormName]) -> None:
+    def __init__(
+        self,
+        settings: ContextPath,
+        widths: Mapping[str, int],
+        norms: tuple[NormName, NormName],
+        merge: Merge,
+        upsample: Upsampling,
+    ) -> None:
         super().__init__()
-        self.join, self.levels = settings.join, settings.levels
+        self.merge, self.levels = merge, settings.levels
         self.refine = nn.ModuleDict(
             {
                 str(stride): Refine(settings.refine, widths[STAGES[stride]], settings.width, norms)
@@ -151,22 +163,22 @@ class Context(nn.Module):
         width = refined[32]
         for above, stride in pairwise(self.strides):
             key = str(stride)
-            self.up[key] = settings.upsampling.build(width, above // stride)
-            if settings.after_upsampling:
-                self.after[key] = ConvNormAct(width, settings.width, settings.after_upsampling, norm=norms[0])
+            self.up[key] = upsample.build(width, above // stride)
+            if settings.after_upsample:
+                self.after[key] = ConvNormAct(width, settings.width, settings.after_upsample, norm=norms[0])
                 width = settings.width
             self.widths[f"merged{stride}"] = width
             if stride in settings.levels:
-                width = width + refined[stride] if settings.join == "concat" else width
-                if settings.join_kernel:
-                    outputs = settings.join_width or settings.width
-                    self.joined[key] = ConvNormAct(width, outputs, settings.join_kernel, norm=norms[0])
+                width = width + refined[stride] if merge == "concat" else width
+                if settings.merge_kernel:
+                    outputs = settings.merge_width or settings.width
+                    self.joined[key] = ConvNormAct(width, outputs, settings.merge_kernel, norm=norms[0])
                     width = outputs
         self.outputs = self.widths["context"] = width
         self.average = GlobalAverage(settings.average, widths["stage4"], refined[32], width, norms[1])
         self.level_conv = None
-        if settings.average and settings.average.place == "level" and settings.after_upsampling:
-            self.level_conv = ConvNormAct(refined[32], refined[32], settings.after_upsampling, norm=norms[0])
+        if settings.average and settings.average.place == "level" and settings.after_upsample:
+            self.level_conv = ConvNormAct(refined[32], refined[32], settings.after_upsample, norm=norms[0])
 
     def _outputs(self, stride: str) -> int:
         refine = self.refine[stride]
@@ -195,7 +207,7 @@ class Context(nn.Module):
             outputs[f"merged{key}"] = x
             if stride in self.levels:
                 level = outputs[f"refined{key}"]
-                x = torch.cat([x, level], 1) if self.join == "concat" else x + level
+                x = torch.cat([x, level], 1) if self.merge == "concat" else x + level
                 if key in self.joined:
                     x = self.joined[key](x)
         outputs["context"] = self.average.joined("merged", x, average)

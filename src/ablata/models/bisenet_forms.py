@@ -34,14 +34,14 @@ def paper(backbone: ResNet | Xception39 | None = None) -> BiSeNet:
     corners = Bilinear(align_corners=True)
     return BiSeNet(
         backbone=backbone or ResNet(depth=18),
-        context=ContextPath(upsampling=corners),
+        upsample=corners,
         fusion=FeatureFusion(gate=TwoLayerGate(reduction=1, norm=True)),
         head=DenseHead(width=64),
         aux=(
             AuxiliaryHead(stride=8, source="merged", head=DenseHead(width=256)),
             AuxiliaryHead(stride=16, source="merged", head=DenseHead(width=256)),
         ),
-        upsampling=corners,
+        logits_upsample=corners,
         init="kaiming_relu",
     )
 
@@ -63,7 +63,7 @@ def compat(ffm: Literal["conv", "two_layers"] = "conv") -> BiSeNet:
         fusion=FeatureFusion(gate=TwoLayerGate()),
         head=DenseHead(bias=False),
         aux=aux,
-        upsampling=Bilinear(align_corners=True),
+        logits_upsample=Bilinear(align_corners=True),
     )
 
 
@@ -91,17 +91,16 @@ def ladder(rung: Rung, backbone: ResNet | Xception39 | None = None) -> BiSeNet:
         stride=8 if from_rung("upsample_first") else 32,
         refine=Refinement(kernel=0, gate=Refinement().gate if from_rung("arm") else None, gate_first=from_rung("arm")),
         average=Average(form="conv_sigmoid", join="multiply", place="features") if from_rung("average") else None,
-        after_upsampling=0,
-        join="concat",
-        join_kernel=3 if u_shape else 0,
+        after_upsample=0,
+        merge_kernel=3 if u_shape else 0,
     )
     strides: tuple[Literal[16, 32], ...] = (16, 32) if u_shape else (16,) if from_rung("fcn_head") else ()
     return BiSeNet(
         backbone=backbone or ResNet(depth=18),
         spatial=SpatialPath(widths=(32, 128, 512), width=512) if from_rung("spatial_path") else None,
         context=context,
+        merge="concat",
         fusion=FeatureFusion(width=1024) if from_rung("ffm") else SumFusion(),
         head=fcn_head if from_rung("fcn_head") else DenseHead(width=None),
         aux=tuple(AuxiliaryHead(stride=stride, head=fcn_head) for stride in strides),
-        upsampling=Bilinear(),
     )

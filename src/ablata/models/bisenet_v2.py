@@ -44,9 +44,9 @@ class BiSeNetV2(Loadable):
     """Layers from the fused map to logits."""
     aux: DenseHead | None = DenseHead(width=128, dropout=0.1, double=True)
     """Layers of the four heads there in training alone; null: there are none."""
-    merge: Upsampling = Nearest()
+    upsample: Upsampling = Nearest()
     """How the semantic map gets to the detail map's size."""
-    upsampling: Upsampling = Bilinear()
+    logits_upsample: Upsampling = Bilinear()
     """How logits get to the picture's size."""
     pooled_norm: NormName = "batch"
     """Normalisation of means over the picture; batch refuses a batch of one picture in training, the others take it."""
@@ -150,10 +150,10 @@ class GuidedAggregation(nn.Module):
 
     Args:
         channels: D.
-        merge: how 1/32 gets to 1/8.
+        upsample: how 1/32 gets to 1/8.
     """
 
-    def __init__(self, channels: int, merge: Upsampling) -> None:
+    def __init__(self, channels: int, upsample: Upsampling) -> None:
         super().__init__()
         self.detail_keep = nn.Sequential(_depthwise(channels, channels), nn.Conv2d(channels, channels, 1, bias=False))
         self.detail_down = nn.Sequential(
@@ -161,7 +161,7 @@ class GuidedAggregation(nn.Module):
         )
         self.semantic_up = ConvNormAct(channels, channels, activation="none")
         self.semantic_keep = nn.Sequential(_depthwise(channels, channels), nn.Conv2d(channels, channels, 1, bias=False))
-        self.enlarge_gate, self.enlarge_sum = merge.build(channels, 4), merge.build(channels, 4)
+        self.enlarge_gate, self.enlarge_sum = upsample.build(channels, 4), upsample.build(channels, 4)
         self.last = ConvNormAct(channels, channels)
 
     def forward(self, detail: Tensor, semantic: Tensor) -> Tensor:
@@ -205,14 +205,14 @@ class BiSeNetV2Model(Segmenter):
             self.add_module(f"stage{number}", stage)
             widths[f"stage{number}"] = outputs
         self.context = ContextEmbedding(two, settings.pooled_norm)
-        self.fusion = GuidedAggregation(two, settings.merge)
-        self.head = settings.head.build(two, classes, "batch", settings.upsampling, 8)
+        self.fusion = GuidedAggregation(two, settings.upsample)
+        self.head = settings.head.build(two, classes, "batch", settings.logits_upsample, 8)
         self.aux = nn.ModuleDict()
         self.sources = dict(zip(("aux4", "aux8", "aux16", "aux32"), widths, strict=True))
         if settings.aux is not None:
             for name, source in self.sources.items():
                 stride = int(name.removeprefix("aux"))
-                self.aux[name] = settings.aux.build(widths[source], classes, "batch", settings.upsampling, stride)
+                self.aux[name] = settings.aux.build(widths[source], classes, "batch", settings.logits_upsample, stride)
         draw(self, settings.init)
         if settings.zero_gamma:
             for module in self.modules():

@@ -40,7 +40,7 @@ class Bilinear(Settings):
 class Transposed(Settings):
     """Learned kernels, of twice the factor: 16x16 for 8 times; what goes past the wanted size is cut off."""
 
-    kind: Literal["transposed"] = "transposed"
+    kind: Literal["deconv"] = "deconv"
     init: Literal["kaiming", "bilinear"] = "kaiming"
     """Kernels are drawn, or begin as the bilinear enlargement of each channel by itself."""
     steps: Literal["one", "doubling"] = "one"
