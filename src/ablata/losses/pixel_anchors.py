@@ -1,6 +1,6 @@
 """Which pixels a contrast is taken at: of each class of each picture as many wrongly as rightly predicted ones.
 
-Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (hard anchor sampling); how many of which, from the authors' code.
+Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (hard anchor sampling); how many of which, from its code.
 
 Letters: B pictures, K classes, P pixels of a picture, G = B K groups of the pixels of a class in a picture, S samples.
 """

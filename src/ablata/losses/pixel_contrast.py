@@ -1,7 +1,7 @@
 """Supervised contrast of pixels: those of a class come together on the unit sphere, those of other classes go apart.
 
-Source: Wang et al. 2021, arXiv 2101.11939, equation 3, scaled by tau / tau_b as in the authors' code and in Khosla et al.
-2020, arXiv 2004.11362. For anchor i, positives p and negatives n, s the products of unit vectors:
+Source: Wang et al. 2021, arXiv 2101.11939, equation 3, scaled by tau / tau_b as in its code and in Khosla et al. 2020,
+arXiv 2004.11362. For anchor i, positives p and negatives n, s the products of unit vectors:
 
     L_i = (tau / tau_b) mean_p -log( exp(s_ip / tau) / (exp(s_ip / tau) + sum_n exp(s_in / tau)) )
         = (tau / tau_b) mean_p softplus( log sum_n exp(s_in / tau) - s_ip / tau )
@@ -191,8 +191,7 @@ def difficult(scores: Tensor, among: Tensor, share: float, most: int) -> Tensor:
 
     Args:
         scores: [A, M].
-        among: bool [A, M], what can be chosen; of n in a row the ceil(share n) highest are candidates, and those equal to
-            the last of them.
+        among: bool [A, M], what can be chosen; of n in a row the ceil(share n) highest are candidates, with ties.
         share: in (0, 1].
         most: how many of the candidates are chosen at most.
 
@@ -208,8 +207,8 @@ def difficult(scores: Tensor, among: Tensor, share: float, most: int) -> Tensor:
 
 
 def nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps [..., H, W] at another size: place i takes pixel floor(i H / h), the centre that a convolution of that
-    stride with padding sees."""
+    """Return maps [..., H, W] at another size: place i takes pixel floor(i H / h), where a convolution of that stride,
+    with padding, has its centre."""
     (height, width), (h, w) = maps.shape[-2:], size
     if (height, width) == size:
         return maps

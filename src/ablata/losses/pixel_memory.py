@@ -2,8 +2,8 @@
 
 Each class has a queue: the newest vectors push out the oldest. A region is the mean of a class's pixels in a picture.
 
-Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (memory bank). Unlike the authors' code a queue moves on by as many
-as came, holds its own class alone (class 0 too, never ignored pixels), and is empty at first, not full of noise.
+Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (memory bank). Unlike in its code a queue moves on by as many as
+came, holds its own class alone (class 0 too, never ignored pixels), and is empty at first, not full of noise.
 
 Letters: B pictures, P pixels of a picture, D width of the embedding, K classes, T length of a queue, N new vectors.
 """
