@@ -1,0 +1,99 @@
+"""Changes of pictures together with their boxes and masks: enlarged or shrunk, mirrored with paired classes swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import cv2
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ablata.base.errors import DataError, listing
+from ablata.base.settings import Settings
+from ablata.structures.detection import Objects
+
+_SIDES = (("Left", "Right"), ("left", "right"), ("LEFT", "RIGHT"))
+
+
+class DetectionAugment(Settings):
+    """Sizes of pictures, and random changes of training ones."""
+
+    flip: bool = True
+    """Mirror half of the training pictures left to right."""
+    swap: tuple[tuple[str, str], ...] | None = None
+    """Classes that change places in a mirror; null: those whose names differ by left and right alone."""
+    shorter: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=1)] | None = None
+    """Lengths of the shorter side in pixels, one drawn for each training picture; null: pictures keep their size."""
+    shorter_test: Annotated[int, Field(ge=8)] | None = None
+    """That of evaluation; null: the last of `shorter`."""
+    longer: Annotated[int, Field(ge=8)] = 1333
+    """Most pixels of the longer side, where `shorter` is set."""
+
+    def scale(self, height: int, width: int, training: bool, draw: float) -> float:
+        """Return the factor for a picture.
+
+        Args:
+            height: of the picture as stored.
+            width: likewise.
+            training: False for evaluation.
+            draw: in [0, 1), chooses among the lengths.
+        """
+        if self.shorter is None:
+            return 1.0
+        tested = self.shorter_test or self.shorter[-1]
+        side = self.shorter[int(draw * len(self.shorter))] if training else tested
+        return min(side / min(height, width), self.longer / max(height, width))
+
+    def swaps(self, classes: Sequence[str]) -> Tensor:
+        """Return int64 [K]: the class that each becomes in a mirror.
+
+        Raises:
+            DataError: a pair names a class that there is not, or one class twice.
+        """
+        pairs = self.swap if self.swap is not None else _sided(classes)
+        names = [name for pair in pairs for name in pair]
+        unknown = sorted(set(names) - set(classes))
+        if unknown or len(set(names)) != len(names):
+            raise DataError(
+                "data.augment.swap must name classes of the data, each once at most",
+                found=f"unknown: {listing(unknown)}" if unknown else f"data.augment.swap={pairs}",
+                do=f"the classes are {listing(classes)}",
+            )
+        becomes = torch.arange(len(classes))
+        for one, other in pairs:
+            first, second = classes.index(one), classes.index(other)
+            becomes[first], becomes[second] = second, first
+        return becomes
+
+
+def _sided(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of names that differ by left and right alone."""
+    mirrored = {name: name.replace(left, right) for left, right in _SIDES for name in classes if left in name}
+    return tuple((name, other) for name, other in mirrored.items() if other in classes)
+
+
+def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarray, Objects]:
+    """Change the size of a picture uint8 [H, W, 3], of its boxes and masks bool [N, H, W]."""
+    if scale == 1:
+        return pixels, objects
+    height, width = pixels.shape[:2]
+    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    boxes = objects.boxes * torch.tensor([wide / width, tall / height] * 2)
+    masks = objects.masks
+    if isinstance(masks, Tensor):
+        masks = torch.nn.functional.interpolate(masks[None].float(), size=(tall, wide), mode="nearest-exact")[0].bool()
+    return pixels, Objects(boxes, objects.labels, masks, objects.ids, objects.crowd)
+
+
+def mirror(pixels: np.ndarray, objects: Objects, swaps: Tensor) -> tuple[np.ndarray, Objects]:
+    """Mirror a picture left to right; paired classes change places (`swaps` int64 [K])."""
+    width = pixels.shape[1]
+    left, top, right, bottom = objects.boxes.unbind(1)
+    boxes = torch.stack([width - right, top, width - left, bottom], dim=1)
+    masks = objects.masks.flip(-1) if isinstance(objects.masks, Tensor) else objects.masks
+    flipped = Objects(boxes, swaps[objects.labels], masks, objects.ids, objects.crowd)
+    return np.ascontiguousarray(pixels[:, ::-1]), flipped

@@ -1,0 +1,122 @@
+"""Painting the pictures of `scene_boxes`: things on a noisy ground, none of them over another."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+Large = Literal["ring", "cross", "bar"]
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, half open."""
+
+_COLOURS: dict[Large, tuple[int, int, int]] = {"ring": (200, 60, 50), "cross": (60, 80, 210), "bar": (60, 170, 80)}
+_GREY = (165, 165, 165)
+_SMALL, _LARGE, _BAR = 9, 23, (9, 33)
+_MARGIN, _TRIES = 2, 60
+
+
+class Canvas:
+    """A picture that things are put on.
+
+    Args:
+        random: drawn from.
+        height: pixels.
+        width: pixels.
+        gap: fewest pixels between the middle of a small thing and the border of the large one it goes with.
+
+    Attributes:
+        pixels: uint8 [H, W, 3].
+        instances: uint8 [H, W], 0 or 1 + the thing's place in `classes`.
+        classes: of each thing, in the order of painting.
+    """
+
+    def __init__(self, random: np.random.Generator, height: int, width: int, gap: int) -> None:
+        self._random, self._gap = random, gap
+        ground = random.normal(85, 14, (height, width, 3)) + random.normal(0, 12, 3)
+        self.pixels = ground.clip(0, 255).astype(np.uint8)
+        self.instances = np.zeros((height, width), dtype=np.uint8)
+        self.classes: list[int] = []
+        self._taken: list[Box] = []
+        self._large: dict[Large, Box] = {}
+
+    def large(self, name: Large, label: int) -> bool:
+        """Put a large thing at a free place; return whether there was one."""
+        width, height = _BAR if name == "bar" else (_LARGE, _LARGE)
+        # A bar leaves room for squares on both sides.
+        edge = self._gap + _SMALL if name == "bar" else 0
+        box = self._free(width, height, edge)
+        if box is None:
+            return False
+        self._large[name] = box
+        left, top = box[:2]
+        shape = np.zeros((height, width), dtype=np.uint8)
+        middle = _LARGE // 2
+        if name == "ring":
+            cv2.circle(shape, (middle, middle), middle - 2, 1, 4)
+        elif name == "cross":
+            shape[middle - 2 : middle + 3] = 1
+            shape[:, middle - 2 : middle + 3] = 1
+        else:
+            shape[:] = 1
+        self._paint(shape.astype(bool), left, top, _COLOURS[name], label)
+        return True
+
+    def disc(self, label: int, company: Large) -> bool:
+        """Put a grey disc away from the thing it goes with; return whether there was room."""
+        place = self._away(company, side=None)
+        if place is None:
+            return False
+        rows, columns = np.mgrid[:_SMALL, :_SMALL] - _SMALL // 2
+        self._paint(rows**2 + columns**2 <= (_SMALL / 2) ** 2, place[0], place[1], _GREY, label)
+        return True
+
+    def square(self, label: int, side: int) -> bool:
+        """Put a grey square left (0) or right (1) of the bar; return whether there was room."""
+        place = self._away("bar", side)
+        if place is None:
+            return False
+        self._paint(np.ones((_SMALL, _SMALL), dtype=bool), place[0], place[1], _GREY, label)
+        return True
+
+    def _away(self, company: Large, side: int | None) -> Box | None:
+        """Return a free place for a small thing, `gap` from its company, on one side of it where asked for."""
+        left, top, right, bottom = self._large[company]
+        for _ in range(_TRIES):
+            box = self._free(_SMALL, _SMALL, 0)
+            if box is None:
+                return None
+            x, y = box[0] + _SMALL / 2, box[1] + _SMALL / 2
+            across, down = max(left - x, x - right, 0), max(top - y, y - bottom, 0)
+            if side is None and max(across, down) >= self._gap:
+                return box
+            if side is not None and (left - x if side == 0 else x - right) >= self._gap:
+                return box
+        return None
+
+    def _free(self, width: int, height: int, edge: int) -> Box | None:
+        """Return a place where nothing is, at least `edge` pixels from the left and right border."""
+        tall, wide = self.instances.shape
+        for _ in range(_TRIES):
+            left = int(self._random.integers(edge, max(wide - width - edge, edge) + 1))
+            top = int(self._random.integers(0, tall - height + 1))
+            box = (left, top, left + width, top + height)
+            if left + width <= wide and not any(_near(box, other) for other in self._taken):
+                return box
+        return None
+
+    def _paint(self, shape: np.ndarray, left: int, top: int, colour: tuple[int, int, int], label: int) -> None:
+        height, width = shape.shape
+        part = (slice(top, top + height), slice(left, left + width))
+        noise = self._random.normal(0, 10, (height, width, 1))
+        painted = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+        self.pixels[part][shape] = painted[shape]
+        self.classes.append(label)
+        self.instances[part][shape] = len(self.classes)
+        self._taken.append((left, top, left + width, top + height))
+
+
+def _near(one: Box, other: Box) -> bool:
+    apart = max(one[0] - other[2], other[0] - one[2], one[1] - other[3], other[1] - one[3])
+    return apart < _MARGIN

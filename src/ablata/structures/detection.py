@@ -1,0 +1,177 @@
+"""Pictures with the objects on them, and what a detector says of them.
+
+Letters: B rows of the batch, C channels, H height, W width, N objects or detections of a picture.
+Boxes are left, top, right, bottom in pixels, half open, from the upper left corner.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ablata.structures.batch import Rows
+
+
+@dataclass(frozen=True)
+class Rle:
+    """A mask as COCO writes it: run lengths down the columns, packed into text.
+
+    Attributes:
+        size: height and width in pixels.
+        counts: the packed run lengths.
+    """
+
+    size: tuple[int, int]
+    counts: bytes
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the form that COCO's evaluators read."""
+        return {"size": list(self.size), "counts": self.counts}
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The truth of one picture.
+
+    Attributes:
+        boxes: float32 [N, 4], right > left and bottom > top, inside the picture.
+        labels: int64 [N], in [0, classes).
+        masks: bool [N, H, W]; run lengths, one an object; or None where the data has boxes alone.
+        ids: int64 [N], stable numbers of the objects, each once in a data set.
+        crowd: bool [N], regions with many objects, which neither teach nor count as missed.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor | tuple[Rle, ...] | None
+    ids: Tensor
+    crowd: Tensor
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Objects:
+        """Return the objects with every tensor on `device`."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
+
+        masks = moved(self.masks) if isinstance(self.masks, Tensor) else self.masks
+        return Objects(moved(self.boxes), moved(self.labels), masks, moved(self.ids), moved(self.crowd))
+
+    def at(self, rows: Tensor) -> Objects:
+        """Return some of the objects, chosen by a mask bool [N] or row numbers."""
+        if isinstance(self.masks, tuple):
+            numbers = torch.arange(len(self))[rows.cpu()].tolist()
+            masks: Tensor | tuple[Rle, ...] | None = tuple(self.masks[number] for number in numbers)
+        else:
+            masks = None if self.masks is None else self.masks[rows]
+        return Objects(self.boxes[rows], self.labels[rows], masks, self.ids[rows], self.crowd[rows])
+
+
+def no_objects(masks: bool = False) -> Objects:
+    """Return the truth of a picture on which nothing is; with `masks`, an empty tuple of them."""
+    return Objects(
+        torch.zeros(0, 4),
+        torch.zeros(0, dtype=torch.int64),
+        () if masks else None,
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0, dtype=torch.bool),
+    )
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector says of one picture, the surest first.
+
+    Attributes:
+        boxes: float32 [N, 4], in pixels of the original picture.
+        labels: int64 [N], in [0, classes).
+        scores: float32 [N], in [0, 1].
+        masks: run lengths, one a detection; None where the detector has none.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    masks: tuple[Rle, ...] | None = None
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """Pictures with their objects.
+
+    Attributes:
+        images: uint8 [B, C, H, W] in 0..255 as loaded; float32 normalised after augmentation or for evaluation. A
+            picture lies at the upper left; what is beside it is black, or 0 after normalisation.
+        sizes: int64 [B, 2], height and width of each picture in the batch.
+        originals: int64 [B, 2], height and width of each picture as it is stored.
+        objects: of each picture; boxes and masks in pixels of the batch.
+        index: int64 [B], stable sample ids: row numbers in the split's source, the same in every run.
+        rows: which rows of the global batch these are.
+    """
+
+    images: Tensor
+    sizes: Tensor
+    originals: Tensor
+    objects: tuple[Objects, ...]
+    index: Tensor
+    rows: Rows
+
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.index)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectionBatch:
+        """Return the batch with every tensor on `device`; `non_blocking` copies pinned memory in the background."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=non_blocking),
+            objects=tuple(one.to(device, non_blocking) for one in self.objects),
+        )
+
+    def narrow(self, start: int, stop: int) -> DetectionBatch:
+        """Return rows `start` to `stop` (exclusive) as views, with their place in the global batch kept."""
+        rows = slice(start, stop)
+        place = Rows(self.rows.first + start, self.rows.total)
+        return DetectionBatch(
+            self.images[rows], self.sizes[rows], self.originals[rows], self.objects[rows], self.index[rows], place
+        )
+
+    def chunk(self, n: int) -> list[DetectionBatch]:
+        """Split into `n` consecutive micro-batches whose lengths differ by at most one.
+
+        Raises:
+            ValueError: `n` is not in [1, B].
+        """
+        if not 1 <= n <= len(self):
+            raise ValueError(f"`n` must be in [1, {len(self)}] for a batch of {len(self)} rows, got {n}")
+        bounds = [len(self) * part // n for part in range(n + 1)]
+        return [self.narrow(start, stop) for start, stop in itertools.pairwise(bounds)]
+
+
+def joined(pictures: Sequence[Tensor], stride: int = 1) -> tuple[Tensor, Tensor]:
+    """Lay pictures of several sizes into one batch.
+
+    Args:
+        pictures: [C, h, w] each, of one type.
+        stride: H and W are multiples of it.
+
+    Returns:
+        [B, C, H, W] with zeros beside the pictures, and their sizes, int64 [B, 2].
+    """
+    sizes = torch.tensor([list(picture.shape[-2:]) for picture in pictures])
+    height, width = (-(-int(side) // stride) * stride for side in sizes.amax(0))
+    batch = pictures[0].new_zeros(len(pictures), pictures[0].shape[0], height, width)
+    for row, picture in zip(batch, pictures, strict=True):
+        row[:, : picture.shape[-2], : picture.shape[-1]] = picture
+    return batch, sizes
