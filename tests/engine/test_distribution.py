@@ -29,6 +29,10 @@ TRAININGS = {
     ],
     # Without ReLU: behind a normalisation, an input in its last bit above or below 0 changes a gradient by 1e-4.
     "batch_norm": ["digits", *SHORT, "model.activation=silu"],
+    "precise": [
+        *("digits", *SHORT, "model.activation=silu", "ema.decay=0.9"),
+        *("train.precise_norm=true", "train.precise_norm.samples=200"),
+    ],
     "uneven": ["digits", *SHORT, "train.batch=65"],
 }
 TRAINED = [name for name in TRAININGS if name != "uneven"]
@@ -88,7 +92,7 @@ def test_two_processes_give_the_losses_of_one(
         assert together[point] == pytest.approx(value, **tolerance), point
     assert ranks[0][name]["scores"] == pytest.approx(outcome.scores, abs=1e-5)
     one, two = load_checkpoint(tmp_path / "alone" / LAST), load_checkpoint(folder / name / LAST)
-    for group in ("model", "ema"):
+    for group in ("model", "ema", "model_statistics", "ema_statistics"):
         for key, tensor in one.groups.get(group, {}).items():
             torch.testing.assert_close(two.groups[group][key], tensor, rtol=1e-4, atol=1e-5)
 

@@ -21,7 +21,16 @@ from ablata.base.files import atomic_path
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"
+RAW = "model"
+"""The group of the weights themselves."""
+AVERAGE = "ema"
+"""The group of their average."""
 _FORMAT = 1
+
+
+def statistics_of(which: str) -> str:
+    """Return the group of the statistics with which the weights of a group were scored."""
+    return f"{which}_statistics"
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,23 @@ class Checkpoint:
     """Everything a checkpoint holds.
 
     Args:
-        groups: tensors by owner: `model`, `ema`, `optimiser`, `task`; each a mapping from name to tensor.
+        groups: tensors by owner: `model`, `ema`, the statistics of either, `optimiser`, `task`; each a mapping from
+            name to tensor.
         facts: JSON-safe: step, recipe, seed, contract, environment, scores, why this one was kept.
     """
 
     groups: dict[str, dict[str, Tensor]]
     facts: dict[str, Any]
+
+    @property
+    def averages(self) -> bool:
+        """Tell whether there is an average beside the weights themselves."""
+        return bool(self.groups.get(AVERAGE))
+
+    def weights(self, raw: bool = False) -> dict[str, Tensor]:
+        """Return the network's state as it was scored: averaged where there is an average, unless `raw`."""
+        which = RAW if raw or not self.averages else AVERAGE
+        return self.groups[RAW] | self.groups[which] | self.groups.get(statistics_of(which), {})
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -16,6 +16,7 @@ from ablata.base.settings import INCIDENTAL, Settings
 from ablata.engine.complexity import Complexity
 from ablata.engine.ema import Ema
 from ablata.engine.optimisers import AnyOptimiser, Sgd
+from ablata.engine.precise_norm import PreciseNorm
 from ablata.engine.schedules import AnySchedule, Cosine
 from ablata.engine.task import Metric, Site, Task
 from ablata.nn.norm_momentum import NormMomentum
@@ -39,6 +40,9 @@ class Train(Settings):
     norm_momentum: NormMomentum | None = None
     """Share of a batch in the running statistics of every batch normalisation; cumulative: the mean over all batches so
     far (torch's None); inverse_square: 1 / batch^2; null: as the model has it, mostly torch's 0.1."""
+    precise_norm: PreciseNorm | None = None
+    """Take the statistics of batch normalisation anew from training pictures before each evaluation, for the scores and
+    for what is delivered; null: the running ones. The training itself is the same either way."""
     evaluate_every: Annotated[float, Field(ge=0)] = 1.0
     """Epochs between two evaluations; 0 evaluates after the last step only."""
     evaluate_batch: Annotated[int, Field(ge=1), INCIDENTAL] = 512

@@ -16,8 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import diff, expand, restore, settings_hash
 from ablata.engine.checkpoints import (
+    AVERAGE,
     BEST,
     LAST,
+    RAW,
     Checkpoint,
     clear_drafts,
     load_checkpoint,
@@ -31,6 +33,7 @@ from ablata.engine.parameter_groups import rate_factor
 from ablata.engine.precision import choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
+from ablata.engine.scoring import Rhythm, Scorer
 from ablata.engine.task import Site
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.norm_momentum import set_norm_momentum
@@ -69,6 +72,8 @@ class Session:
         self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
         self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
         self.average = recipe.ema.build(self.model) if recipe.ema else None
+        self.scorer = Scorer(recipe.train, self.task, self.model, self.average, self.distribution)
+        self.rhythm = Rhythm(recipe.train, self.task.steps_per_epoch, self.total)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
         self.gradients = GradientWatch(self.model, self.device, self.distribution)
         self.watch_terms([])
@@ -147,53 +152,29 @@ class Session:
 
     # Evaluation.
 
-    def _interval(self) -> int:
-        """Return the steps between two evaluations, at least one; 0: only after the last step."""
-        wanted = self.recipe.train.evaluate_every * self.task.steps_per_epoch
-        return max(1, round(wanted)) if wanted else 0
-
     def evaluation_due(self) -> bool:
         """Tell whether this step ends an evaluation interval, or the training."""
-        interval = self._interval()
-        return self.step == self.total or bool(interval and self.step % interval == 0)
+        return self.rhythm.due(self.step)
 
     def evaluations_left(self) -> int:
         """Return how many evaluations are to come."""
-        interval = self._interval()
-        return self.total // interval - self.step // interval + bool(self.total % interval) if interval else 1
+        return self.rhythm.left(self.step)
 
     def evaluate(self) -> None:
-        """Score the model, the averaged one too if there is one, and keep the best.
-
-        With averaging on, plain names such as `val/plain/top1` are the averaged model's, since that is the one the run
-        delivers, and `raw/val/plain/top1` the last weights'.
-        """
+        """Score the model, the averaged one too if there is one, and keep the best."""
         with self.clock.aside(evaluation=True), torch.no_grad(), self.precision.autocast():
             self.model.eval()
-            raw = self._scored()
-            if self.average is None:
-                self.scores = raw
-            else:
-                with self.average.applied(self.model):
-                    averaged = self._scored()
-                self.scores = averaged | {f"raw/{name}": value for name, value in raw.items()}
-                self._watch_average()
+            self.scores = self.scorer.scores(self.step)
+            self._watch_average()
             self.model.train()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
         self._keep_best()
 
-    def _scored(self) -> dict[str, float]:
-        return {
-            f"{split}/{protocol}/{name}": value
-            for split in self.task.splits
-            for protocol in self.task.protocols
-            for name, value in self.task.evaluate(self.model, split, protocol).items()
-        }
-
     def _watch_average(self) -> None:
-        assert self.average is not None
+        if self.average is None or not self.average.warmed_up(self.step):
+            return
         distance = float(self.average.distance(self.model))
-        if self.average.warmed_up(self.step) and distance > 0.5:
+        if distance > 0.5:
             apart = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}"
             self.reporter.event("warning", "average_departs", f"{apart}: not converged yet")
 
@@ -239,19 +220,16 @@ class Session:
 
     def _captured(self) -> Checkpoint:
         tensors, plain = optimiser_state(self.optimiser)
-        groups = {"model": self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
+        groups = {RAW: self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
         if self.average is not None:
-            groups["ema"] = self.average.state()
+            groups[AVERAGE] = self.average.state()
+        groups |= self.scorer.state(self.step)
         facts = self._facts() | {"optimiser": plain, "scaler": self.scaler.state_dict()}
         return Checkpoint(groups, facts)
 
     def _delivered(self) -> Checkpoint:
-        """Return the weights alone: the averaged ones where averaging is on."""
-        if self.average is None:
-            return Checkpoint({"model": self.model.state_dict()}, self._facts())
-        with self.average.applied(self.model):
-            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        return Checkpoint({"model": weights}, self._facts())
+        """Return the weights alone, as they were scored: the averaged ones where averaging is on."""
+        return Checkpoint({RAW: self.scorer.delivered()}, self._facts())
 
     def _take_up(self) -> None:
         """Continue from the folder's last checkpoint, if there is one."""
@@ -264,13 +242,13 @@ class Session:
         facts = saved.facts
         self._refuse_other_training(path, facts)
         try:
-            self.model.load_state_dict(saved.groups["model"])
+            self.model.load_state_dict(saved.groups[RAW])
         except RuntimeError as error:
             raise CheckpointError("A checkpoint must fit the network", found=f"{path}: {error}") from None
         load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
         self.scaler.load_state_dict(facts["scaler"])
         if self.average is not None:
-            self.average.load(saved.groups["ema"])
+            self.average.load(saved.groups[AVERAGE])
         self.task.load_state(saved.groups.get("task", {}))
         self.step = self.first_step = facts["step"]
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]

@@ -6,6 +6,7 @@ The loop calls, in this order and nowhere else:
     batches(start, stop), augment(batch)   every step
     loss(model, batch) -> named terms      every step
     after_step(step)                       every step, after the optimiser
+    norm_pictures(pictures, start, count)  at every evaluation where the recipe asks for precise normalisation
     evaluate(model, split, protocol)       at every evaluation, for the raw and the averaged model
 """
 
@@ -20,7 +21,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError, listing
 from ablata.engine.distribution import Distribution
+from ablata.engine.precise_norm import Pictures
 
 B = TypeVar("B")
 """The batches of a task, such as `ImageBatch`: they have a length, `to(device)` and `chunk(n)`."""
@@ -140,6 +143,16 @@ class Task(ABC, Generic[B]):
     def loss(self, model: nn.Module, batch: B) -> dict[str, Tensor]:
         """Return the loss as named scalar terms, weights included; their sum is minimised."""
 
+    def check_protocol(self, name: str) -> None:
+        """Refuse a way to score that is neither one of the task's own nor offered.
+
+        Raises:
+            SettingsError: names those there are.
+        """
+        known = dict.fromkeys((*self.protocols, *self.offered))
+        if name not in known:
+            raise SettingsError(f"--protocol must be one of {listing(known)}", found=name)
+
     @abstractmethod
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Score the model; every sample of the split counts once, over all processes."""
@@ -161,6 +174,26 @@ class Task(ABC, Generic[B]):
     def split_record(self) -> dict[str, Any]:
         """Return data fingerprint and which samples each split holds, to be kept with the run; nothing by default."""
         return {}
+
+    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
+        """Yield prepared training pictures, float32 [b, C, H, W] on the device, for precise normalisation.
+
+        They come from a reader of their own, so that the order of the training is not disturbed. Called once before the
+        first step, unread, for a task to refuse.
+
+        Args:
+            pictures: augmented as in training, or as validation pictures are prepared.
+            start: the step whose batch comes first, where they are augmented.
+            count: global batches, of which this process yields its share.
+
+        Raises:
+            SettingsError: this task has none, or not these; none by default.
+        """
+        raise SettingsError(
+            "train.precise_norm is for tasks that can show their training pictures again",
+            found=f"{type(self).__name__}, which cannot",
+            do="train.precise_norm=null",
+        )
 
     def after_step(self, step: int) -> None:
         """Do what a task must do after an optimiser step, such as cooling a temperature; nothing by default."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ablata.base.errors import CheckpointError, SettingsError, listing
+from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.files import atomic_path
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
@@ -107,13 +107,10 @@ def evaluate_run(
     site = Site(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     task = recipe.build(run.seed, site)
     refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
-    known = list(dict.fromkeys((*task.protocols, *task.offered)))
-    unknown = sorted(set(protocols or ()) - set(known))
-    if unknown:
-        raise SettingsError(f"--protocol must be one of {listing(known)}", found=listing(unknown))
-    average = saved.groups.get("ema") or {}
+    for name in protocols or ():
+        task.check_protocol(name)
     try:
-        task.model.load_state_dict(saved.groups["model"] | (average if weights == "delivered" else {}))
+        task.model.load_state_dict(saved.weights(raw=weights == "raw"))
     except RuntimeError as error:
         raise CheckpointError("The checkpoint must fit the network", found=f"{path}: {error}") from None
     model = task.model.to(device).eval()
@@ -125,7 +122,7 @@ def evaluate_run(
         totals = {first: found.scores} | {name: task.evaluate(model, split, name) for name in others}
     if save_to is not None:
         _save(save_to, found.samples, found.classes)
-    before = "raw/" if average and weights == "raw" else ""
+    before = "raw/" if saved.averages and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
     return Evaluation(run.id, which, scores, found.classes, found.class_metric, found.class_scores, found.confusion)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+import numpy as np
 from torch import Tensor
 
 from ablata.base.errors import SettingsError
-from ablata.data.source import ImageData
+from ablata.base.seeds import derive
+from ablata.data.source import ImageData, TrainLoader
+from ablata.engine.precise_norm import Pictures
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site, Task
 from ablata.nn.annealing import advance, temperatures
@@ -22,10 +26,14 @@ class TaughtTask(Task[ImageBatch]):
 
     Attributes:
         site: device and share of the work.
+        data: what is trained on.
+        loader: its training batches.
         teaching: who teaches, and how; None where the labels do, or where a student is only to be scored.
     """
 
     site: Site
+    data: ImageData
+    loader: TrainLoader
     teaching: Teaching | None = None
 
     def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: ImageData) -> None:
@@ -71,6 +79,26 @@ class TaughtTask(Task[ImageBatch]):
     @abstractmethod
     def target(self, batch: ImageBatch) -> Tensor:
         """Return a batch's labels as distributions, float32 [B, K], smoothed and mixed."""
+
+    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training pictures from a reader of their own; see `Task.norm_pictures`."""
+        return self._augmented(start, count) if pictures == "training" else self._plain(count)
+
+    def _augmented(self, start: int, count: int) -> Iterator[Tensor]:
+        reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.site.device)
+        loader = replace(self.loader, reader=reader)
+        for step, batch in enumerate(loader.batches(start, start + count), start):
+            yield loader.augment(batch.to(self.site.device), step, loader.epoch_of(step)).images
+
+    def _plain(self, count: int) -> Iterator[Tensor]:
+        place, batch = self.site.distribution, self.loader.batch_size
+        random = np.random.default_rng(derive(self.loader.seed, "data"))
+        chosen = random.permutation(self.loader.index)[: count * batch]
+        loader = self.data.eval_loader(
+            "train", batch // place.world, device=self.site.device, channels_last=self.site.channels_last
+        )
+        for prepared in replace(loader, index=chosen[place.rank :: place.world]):
+            yield prepared.images
 
     def after_step(self, step: int) -> None:
         """Cool the model's temperatures; let an online teacher learn from the student."""

@@ -46,7 +46,7 @@ def find_checkpoint(place: Path, which: str) -> Path:
 def teacher_weights(saved: Checkpoint) -> dict[str, Tensor]:
     """Return the weights of the classifier that a run delivers: averaged ones where it averages, the student's of a
     pair of peers, none of a second head."""
-    weights = saved.groups["model"] | (saved.groups.get("ema") or {})
+    weights = saved.weights()
     for inner, beside in (("student.", "peer."), ("network.", "rotation_head.")):
         if all(name.startswith((inner, beside)) for name in weights):
             weights = {name.removeprefix(inner): value for name, value in weights.items() if name.startswith(inner)}

@@ -11,6 +11,7 @@ from ablata.data.policy import AnyPolicy, AutoAugment, RandAugment
 from ablata.engine.ema import Ema
 from ablata.engine.optimisers import AdamW, RmsPropTf, Sgd
 from ablata.engine.parameter_groups import ParameterGroups
+from ablata.engine.precise_norm import PreciseNorm
 from ablata.engine.recipe import Train
 from ablata.engine.schedules import Cosine, Exponential, Warmup
 from ablata.losses.cross_entropy import CrossEntropy
@@ -256,7 +257,7 @@ def _as_pycls(
         data=_imagenet(224, cutmix=cutmix, lighting=0.1).model_copy(update={"aspect": "uniform_swapped"}),
         model=model,
         loss=CrossEntropy(smoothing=smoothing),
-        train=Train(epochs=epochs, batch=1024, evaluate_batch=256),
+        train=Train(epochs=epochs, batch=1024, evaluate_batch=256, precise_norm=PreciseNorm(samples=8192)),
         optim=Sgd(
             lr=lr,
             momentum=0.9,

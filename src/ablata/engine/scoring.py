@@ -1,0 +1,117 @@
+"""Scores of a model under training: when they are due, of which weights, and what is delivered with them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+from torch import Tensor, nn
+
+from ablata.base.errors import SettingsError
+from ablata.engine.checkpoints import AVERAGE, RAW, statistics_of
+from ablata.engine.distribution import Distribution
+from ablata.engine.ema import ModelEma
+from ablata.engine.precise_norm import Statistics, buffers, installed, normalisations, population_statistics
+from ablata.engine.recipe import Train
+from ablata.engine.task import Task
+
+
+class Rhythm:
+    """Which steps are followed by an evaluation.
+
+    Args:
+        train: how often.
+        steps_per_epoch: of the task.
+        total: steps of the training.
+    """
+
+    def __init__(self, train: Train, steps_per_epoch: int, total: int) -> None:
+        wanted = train.evaluate_every * steps_per_epoch
+        self.total, self.interval = total, max(1, round(wanted)) if wanted else 0
+
+    def due(self, step: int) -> bool:
+        """Tell whether `step` steps end an evaluation interval, or the training."""
+        return step == self.total or bool(self.interval and step % self.interval == 0)
+
+    def left(self, step: int) -> int:
+        """Return how many evaluations are to come after `step` steps."""
+        if not self.interval:
+            return 1
+        return self.total // self.interval - step // self.interval + bool(self.total % self.interval)
+
+
+class Scorer:
+    """Scores the weights and their average, each with statistics of its own where the recipe asks for precise ones.
+
+    Args:
+        train: what the statistics are taken from.
+        task: scores.
+        model: the bare model, which the training goes on with.
+        average: its average, or None.
+        distribution: this process's place.
+
+    Raises:
+        SettingsError: precise statistics are asked for of a network without batch normalisation, or of a task that
+            has none.
+    """
+
+    def __init__(
+        self, train: Train, task: Task[Any], model: nn.Module, average: ModelEma | None, distribution: Distribution
+    ) -> None:
+        self.train, self.task, self.model, self.average, self.distribution = train, task, model, average, distribution
+        self._statistics: dict[str, Statistics] = {}
+        self._step: int | None = None
+        if train.precise_norm is not None:
+            if not normalisations(model):
+                raise SettingsError(
+                    "train.precise_norm needs a network with batch normalisation",
+                    found="a network without running statistics",
+                    do="train.precise_norm=null",
+                )
+            task.norm_pictures(train.precise_norm.pictures, 0, 1)
+
+    def scores(self, step: int) -> dict[str, float]:
+        """Score the model, in evaluation mode, after `step` steps.
+
+        With averaging on, plain names such as `val/plain/top1` are the averaged model's, since that is the one the run
+        delivers, and `raw/val/plain/top1` the last weights'.
+        """
+        raw = self._scored(RAW, step)
+        scores = raw
+        if self.average is not None:
+            with self.average.applied(self.model):
+                scores = self._scored(AVERAGE, step) | {f"raw/{name}": value for name, value in raw.items()}
+        self._step = step
+        return scores
+
+    def delivered(self) -> dict[str, Tensor]:
+        """Return the state that was scored last under plain names: of the average where there is one."""
+        which = RAW if self.average is None else AVERAGE
+        averaged = nullcontext() if self.average is None else self.average.applied(self.model)
+        with averaged, installed(self.model, self._statistics.get(which, {})):
+            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def state(self, step: int) -> dict[str, dict[str, Tensor]]:
+        """Return the statistics as groups of a checkpoint, if the weights after `step` steps were those scored."""
+        if self._step != step:
+            return {}
+        return {statistics_of(which): buffers(found) for which, found in self._statistics.items() if found}
+
+    def _scored(self, which: str, step: int) -> dict[str, float]:
+        if self.train.precise_norm is not None:
+            self._statistics[which] = self._precise(step)
+        with installed(self.model, self._statistics.get(which, {})):
+            return {
+                f"{split}/{protocol}/{name}": value
+                for split in self.task.splits
+                for protocol in self.task.protocols
+                for name, value in self.task.evaluate(self.model, split, protocol).items()
+            }
+
+    def _precise(self, step: int) -> Statistics:
+        settings = self.train.precise_norm
+        assert settings is not None
+        count = settings.batches(self.train.batch, self.task.steps_per_epoch)
+        seen = self.task.norm_pictures(settings.pictures, max(0, step - count), count)
+        parts = (part for pictures in seen for part in pictures.chunk(self.train.accumulate))
+        return population_statistics(self.model, parts, self.distribution)
