@@ -7,9 +7,11 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from ablata.nn.segmenter import DenseHead, Init, draw
+from ablata.base.errors import SettingsError
+from ablata.nn.projection import Projection
+from ablata.nn.segmenter import DenseHead, Init, Segmenter, draw
 from ablata.nn.upsampling import Bilinear, Nearest
 
 
@@ -67,3 +69,45 @@ def test_torch_leaves_weights_as_they_are() -> None:
     before = conv.weight.clone()
     draw(conv, "torch")
     assert torch.equal(conv.weight, before)
+
+
+def test_a_head_can_be_as_wide_as_what_comes_in_and_drop_whole_channels() -> None:
+    torch.manual_seed(0)
+    head = DenseHead(width="input", dropout=0.5, dropout_of="channels").build(6, 5, "batch", Bilinear(), 8)
+    assert head.classifier.in_channels == 6
+    dropped = head.train().dropout(torch.ones(4, 6, 3, 3))
+    assert set(dropped.mean((2, 3)).flatten().tolist()) == {0.0, 2.0}
+
+
+class Small(Segmenter):
+    """A network of one convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.least = nn.Conv2d(3, 4, 1), 8
+        self.head = DenseHead(width=None).build(4, 5, "batch", Bilinear(), 1)
+        self.aux = nn.ModuleDict()
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        size = (pictures.shape[2], pictures.shape[3])
+        self.refuse_small(size)
+        outputs = {"features": self.conv(pictures)}
+        outputs["logits"] = self.head(outputs["features"], size)
+        self._add_for_training(outputs, {}, size)
+        return outputs
+
+
+def test_an_embedding_is_there_in_training_alone_and_changes_no_name_of_the_network() -> None:
+    network, pictures = Small(), torch.randn(2, 3, 8, 8)
+    before = set(network.state_dict())
+    assert "embedding" not in network.train()(pictures)
+    network.projection = Projection(width=6).build(4)
+    assert network.train()(pictures)["embedding"].shape == (2, 6, 8, 8)
+    assert "embedding" not in network.eval()(pictures)
+    assert before == {name for name in network.state_dict() if not name.startswith("projection.")}
+
+
+def test_pictures_below_the_smallest_size_are_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match="at least 8 pixels high and wide") as caught:
+        Small()(torch.randn(1, 3, 9, 7))
+    assert "9x7 (height x width)" in str(caught.value)

@@ -163,6 +163,7 @@ class BiSeNetModel(Segmenter):
         spatial = settings.spatial
         self.from_stage = None if spatial is None or isinstance(spatial, SpatialPath) else STAGES[spatial.stride]
         self.spatial: nn.Module | None = None
+        self.embedded = "context" if spatial is None else "fused"
         self.fusion: nn.Module | None = None
         width, stride = self.context.outputs, int(settings.context.stride)
         if spatial is not None:
@@ -214,5 +215,5 @@ class BiSeNetModel(Segmenter):
             outputs["spatial"] = self.spatial(seen)
             fused = outputs["fused"] = self.fusion(outputs["spatial"], fused)
         outputs["logits"] = self.head(fused, size)
-        self._add_aux(outputs, {name: outputs[source] for name, source in self.sources.items()}, size)
+        self._add_for_training(outputs, {name: outputs[source] for name, source in self.sources.items()}, size)
         return outputs

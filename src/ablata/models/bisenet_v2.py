@@ -182,6 +182,8 @@ class BiSeNetV2Model(Segmenter):
         channels: C.
     """
 
+    embedded = "fused"
+
     def __init__(self, settings: BiSeNetV2, classes: int, channels: int) -> None:
         super().__init__()
         one, two, stem = settings.channels(64), settings.channels(128), settings.channels(16)
@@ -233,7 +235,7 @@ class BiSeNetV2Model(Segmenter):
         outputs["context"] = self.context(x)
         outputs["fused"] = self.fusion(outputs["detail"], outputs["context"])
         outputs["logits"] = self.head(outputs["fused"], size)
-        self._add_aux(outputs, {name: outputs[source] for name, source in self.sources.items()}, size)
+        self._add_for_training(outputs, {name: outputs[source] for name, source in self.sources.items()}, size)
         return outputs
 
 

@@ -7,11 +7,12 @@ A map of stride s is [B, C, ceil(H / s), ceil(W / s)].
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.upsampling import Resize, Upsampling
@@ -20,10 +21,13 @@ from ablata.nn.upsampling import Resize, Upsampling
 class DenseHead(Settings):
     """Layers from a map to logits."""
 
-    width: int | None = Field(default=256, ge=1)
-    """D: channels of a 3x3 convolution with normalisation and activation before the classifier; null: none."""
+    width: Annotated[int, Field(ge=1)] | Literal["input"] | None = 256
+    """D: channels of a 3x3 convolution with normalisation and activation before the classifier; input: as many as come
+    in; null: none."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of places and channels dropped before the classifier."""
+    dropout_of: Literal["values", "channels"] = "values"
+    """What is dropped together: nothing but itself, or whole channels of a picture."""
     kernel: Literal[1, 3] = 1
     """Side of the classifier's convolution."""
     bias: bool = True
@@ -60,9 +64,9 @@ class DenseHeadModel(nn.Module):
     ) -> None:
         super().__init__()
         inputs, classes = channels
-        width = settings.width or inputs
+        width = settings.width if isinstance(settings.width, int) else inputs
         self.hidden = nn.Identity() if settings.width is None else ConvNormAct(inputs, width, norm=norm)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = (nn.Dropout if settings.dropout_of == "values" else nn.Dropout2d)(settings.dropout)
         self.doubled: nn.Module = nn.Identity()
         if settings.double:
             conv = ConvNormAct(width, stride * stride, norm=norm)
@@ -109,15 +113,38 @@ class AuxiliaryHead(Settings):
 
 
 class Segmenter(nn.Module):
-    """Base of segmenters. In training `forward` returns `logits` and one `aux<stride>` a further head; else no `aux`.
+    """Base of segmenters. In training `forward` returns `logits`, one `aux<stride>` a further head, and `embedding` if
+    there is a projection; else `logits` alone of these.
 
     Attributes:
         head: the main head.
         aux: further heads by name.
+        embedded: the output of `forward` that a projection sees.
+        least: smallest side of a picture.
+        projection: layers from that output to an embedding of pixels; None: there is no embedding.
     """
 
     head: DenseHeadModel
     aux: nn.ModuleDict
+    embedded: str = "features"
+    least: int = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection: nn.Module | None = None
+
+    def refuse_small(self, size: tuple[int, int]) -> None:
+        """Refuse pictures of H x W that are smaller than the network can take.
+
+        Raises:
+            SettingsError: names the smallest size.
+        """
+        if min(size) < self.least:
+            raise SettingsError(
+                f"Pictures must be at least {self.least} pixels high and wide for this network",
+                found=f"{size[0]}x{size[1]} (height x width)",
+                do=f"set data.augment.crop.height and data.augment.crop.width to {self.least} or more, or enlarge them",
+            )
 
     def full_size(self, outputs: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         """Enlarge the logits of `forward` to the picture's size.
@@ -154,10 +181,14 @@ class Segmenter(nn.Module):
                 assert isinstance(head, DenseHeadModel)
                 yield name, head
 
-    def _add_aux(self, outputs: dict[str, Tensor], sources: Mapping[str, Tensor], size: tuple[int, int]) -> None:
+    def _add_for_training(
+        self, outputs: dict[str, Tensor], sources: Mapping[str, Tensor], size: tuple[int, int]
+    ) -> None:
         if self.training:
             for name, head in self.aux.items():
                 outputs[name] = head(sources[name], size)
+            if self.projection is not None:
+                outputs["embedding"] = self.projection(outputs[self.embedded])
 
 
 Init = Literal["torch", "kaiming", "kaiming_relu", "kaiming_out"]
