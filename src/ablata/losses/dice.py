@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings, enlarge, mean_over
+from ablata.losses.enlarging import enlarge
+from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings, mean_over
 
 
 class Dice(PixelSettings):

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings, enlarge, mean_over
+from ablata.losses.enlarging import enlarge
+from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings, mean_over
 
 
 class Lovasz(PixelSettings):

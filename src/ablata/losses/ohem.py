@@ -75,18 +75,22 @@ class OhemLoss(PixelLoss):
         most = min(self._least(len(losses), pictures), len(losses))
         if settings.definition == "probability":
             return self._by_probability(losses, valid, most)
-        top = self._top(losses, most)
         if settings.definition == "top_share":
+            top = self._top(losses, most, ordered=False)
             return mean_over(top, top != 0)
         hard = ~(losses <= -math.log(settings.threshold))
         least = torch.tensor(most, device=losses.device)
         if settings.definition == "count_valid":
             count = valid.sum()
             least = count // settings.divisor if settings.min_kept is None else count.clamp(max=most)
-        first = torch.arange(most, device=losses.device) < least
         # Where exactly `least` pixels are hard both ways keep the same ones, so the older code's test by index, one
         # off, has the same value.
-        return torch.where(hard.sum() >= least, mean_over(losses, hard), mean_over(top, first))
+        enough = hard.sum() >= least
+        if losses.device.type == "cpu":  # nothing to wait for, so only one of the two is computed
+            return mean_over(losses, hard) if enough else self._top(losses, int(least), ordered=False).mean()
+        top = self._top(losses, most)
+        first = torch.arange(most, device=losses.device) < least
+        return torch.where(enough, mean_over(losses, hard), mean_over(top, first))
 
     def _least(self, pixels: int, pictures: int) -> int:
         settings, kept = self.settings, self.settings.min_kept
@@ -94,10 +98,10 @@ class OhemLoss(PixelLoss):
             return pixels // settings.divisor
         return (KEPT_BY_PROBABILITY if kept is None else kept) * (pictures if settings.min_kept_of == "image" else 1)
 
-    def _top(self, losses: Tensor, count: int) -> Tensor:
+    def _top(self, losses: Tensor, count: int, ordered: bool = True) -> Tensor:
         if self.settings.implementation == "plain":
             return losses.sort(descending=True).values[:count]
-        return losses.topk(count).values
+        return losses.topk(count, sorted=ordered).values
 
     def _by_probability(self, losses: Tensor, valid: Tensor, least: int) -> Tensor:
         probability = torch.where(valid, (-losses.detach()).exp(), 1.0)

@@ -48,9 +48,9 @@ class PixelCrossEntropyLoss(PixelLoss):
         """
         valid = labels != self.ignore
         losses = self.cross_entropy(logits, labels)
-        share = valid.to(losses.dtype)
-        if self.weights is not None:
-            share = share * weight_of(self.weights, labels, valid, logits.shape[1])
+        if self.weights is None:
+            return losses.sum() / valid.sum().clamp(min=1)  # ignored pixels have a loss of 0
+        share = weight_of(self.weights, labels, valid, logits.shape[1]).to(losses.dtype) * valid
         total = share.sum()
         return (losses * share).sum() / torch.where(total > 0, total, 1.0)
 
