@@ -51,6 +51,19 @@ class Distribution:
         dist.all_reduce(lowest, dist.ReduceOp.MIN)
         return lowest
 
+    def joined(self, rows: Tensor) -> Tensor:
+        """Return the rows [N, ...] of all processes, in the order of their ranks, on each of them; N may differ."""
+        if self.alone:
+            return rows
+        counts = torch.zeros(self.world, dtype=torch.int64, device=rows.device)
+        counts[self.rank] = len(rows)
+        each: list[int] = self.sum(counts).tolist()
+        padded = rows.new_zeros(max(each), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in each]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, each, strict=True)])
+
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set on at least one process; all processes must ask together."""
         if self.alone:
