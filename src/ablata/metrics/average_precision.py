@@ -1,0 +1,157 @@
+"""Average precision of boxes and masks at any overlaps, after COCO's rules (Lin et al. 2014; cocodataset.org).
+
+Of each class the detections of all pictures are taken by falling score; each is a hit if it overlaps an object that is
+still free by at least the threshold (intersection over union), the best such object; precision, made falling, is read
+at 101 recalls and averaged. Objects marked as crowd neither count as missed nor make a detection wrong. A class without
+an object has no average precision: it is left out of means and named.
+
+Counting is faster-coco-eval's; thresholds, classes and sizes are read from its arrays by position, never by equality of
+floating-point numbers (cocoapi issue 409).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as packed
+
+from ablata.structures.detection import Detections, Objects
+
+EVALUATOR = 1
+"""Version of these rules; scores of two versions are not compared. It changes with anything that can move a score."""
+
+COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+SIZES = ("all", "small", "medium", "large")
+"""Sizes of objects: any; below 32 x 32 pixels; up to 96 x 96; above. Pixels of the mask, or of the box without one."""
+_AREAS = [[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]]
+
+Kind = Literal["box", "mask"]
+_TYPES: dict[Kind, str] = {"box": "bbox", "mask": "segm"}
+
+
+@dataclass(frozen=True)
+class AveragePrecisions:
+    """Average precision of one kind.
+
+    Attributes:
+        thresholds: overlaps, T of them.
+        values: float64 [T, K, 4], in percent, by threshold, class and `SIZES`; nan where there is no such object.
+    """
+
+    thresholds: tuple[float, ...]
+    values: np.ndarray
+
+    def mean(self, size: str = "all", threshold: float | None = None) -> float:
+        """Return the mean over classes that have objects of a size, and over thresholds or at one of them.
+
+        Returns:
+            Percent; nan where no class has an object.
+        """
+        chosen = self.values[:, :, SIZES.index(size)]
+        if threshold is not None:
+            chosen = chosen[self.thresholds.index(threshold)]
+        known = chosen[~np.isnan(chosen)]
+        return float(known.mean()) if known.size else float("nan")
+
+    def of_classes(self) -> np.ndarray:
+        """Return float64 [K], the mean over thresholds of each class; nan for one without objects."""
+        mean: np.ndarray = self.values[:, :, 0].mean(axis=0)
+        return mean
+
+
+class DetectionScores:
+    """Collects the detections of a split and scores them.
+
+    Args:
+        classes: how many there are.
+        pictures: height and width, and truth, of every picture of the split, masks as run lengths.
+    """
+
+    def __init__(self, classes: int, pictures: Sequence[tuple[tuple[int, int], Objects]]) -> None:
+        self._classes = classes
+        self._pictures = pictures
+        self._found: list[list[Any]] = []
+
+    def update(self, picture: int, found: Detections) -> None:
+        """Add the detections of a picture, given by its place in the split."""
+        boxes = found.boxes.double().tolist()
+        columns = (boxes, found.labels.tolist(), found.scores.double().tolist())
+        masks = [mask.counts.decode() for mask in found.masks] if found.masks is not None else [None] * len(boxes)
+        for box, label, score, mask in zip(*columns, masks, strict=True):
+            self._found.append([picture, label, score, *box, mask])
+
+    def state(self) -> bytes:
+        """Return what was collected, to be joined with that of other processes."""
+        return json.dumps(self._found).encode()
+
+    def join(self, states: Sequence[bytes]) -> None:
+        """Replace what was collected by that of all processes, in an order that does not depend on how many."""
+        rows = [row for state in states for row in json.loads(state)]
+        self._found = sorted(rows, key=lambda row: row[0])
+
+    def score(self, kind: Kind, thresholds: Sequence[float], most: int = 100) -> AveragePrecisions:
+        """Score what was collected.
+
+        Args:
+            kind: boxes or masks.
+            thresholds: overlaps from which a detection is a hit, each in (0, 1].
+            most: detections of a picture and class that count, the surest ones.
+
+        Raises:
+            ValueError: masks are asked for where truth or detections have none.
+        """
+        truth = COCO(self._truth(kind))
+        rows = self._rows(kind)
+        evaluation = COCOeval_faster(truth, truth.loadRes(rows), _TYPES[kind], print_function=_silent)
+        evaluation.params.iouThrs = np.array(thresholds, dtype=np.float64)
+        evaluation.params.maxDets = [most]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = _AREAS, list(SIZES)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        precision = np.asarray(evaluation.eval["precision"], dtype=np.float64)
+        values = precision.reshape(len(thresholds), -1, self._classes, len(SIZES)).mean(axis=1)
+        return AveragePrecisions(tuple(thresholds), np.where(values < 0, np.nan, 100 * values))
+
+    def _truth(self, kind: Kind) -> dict[str, Any]:
+        annotations: list[dict[str, Any]] = []
+        images = []
+        for number, ((height, width), objects) in enumerate(self._pictures):
+            images.append({"id": number, "height": height, "width": width})
+            if kind == "mask" and objects.masks is None:
+                raise ValueError(f"masks are to be scored, but picture {number} has boxes alone")
+            masks = objects.masks if isinstance(objects.masks, tuple) else (None,) * len(objects)
+            columns = (objects.boxes.double().tolist(), objects.labels.tolist(), objects.crowd.tolist(), masks)
+            for (left, top, right, bottom), label, crowd, mask in zip(*columns, strict=True):
+                one = {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": label,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "area": (right - left) * (bottom - top) if mask is None else float(packed.area(mask.as_dict())),
+                    "iscrowd": int(crowd),
+                }
+                annotations.append(one | ({} if mask is None else {"segmentation": mask.as_dict()}))
+        categories = [{"id": label, "name": str(label)} for label in range(self._classes)]
+        return {"images": images, "annotations": annotations, "categories": categories}
+
+    def _rows(self, kind: Kind) -> list[dict[str, Any]]:
+        rows = []
+        for picture, label, score, left, top, right, bottom, counts in self._found:
+            row = {"image_id": picture, "category_id": label, "score": score}
+            if kind == "box":
+                row["bbox"] = [left, top, right - left, bottom - top]
+            elif counts is None:
+                raise ValueError(f"masks are to be scored, but a detection on picture {picture} has none")
+            else:
+                row["segmentation"] = {"size": list(self._pictures[picture][0]), "counts": counts}
+            rows.append(row)
+        return rows
+
+
+def _silent(message: str) -> None:
+    """Print nothing."""

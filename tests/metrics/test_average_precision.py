@@ -1,0 +1,184 @@
+"""Average precision against pycocotools, and against values worked out by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from ablata.data.rle import areas, encode
+from ablata.metrics.average_precision import COCO_THRESHOLDS, SIZES, DetectionScores, Kind
+from ablata.structures.detection import Detections, Objects, Rle, no_objects
+
+CLASSES = 4
+SIZE = (200, 240)
+ROWS = {"all": 0, "small": 1, "medium": 2, "large": 3}
+
+
+def boxed(random: np.random.Generator, count: int) -> np.ndarray:
+    corner = random.uniform(0, 120, (count, 2))
+    return np.concatenate([corner, corner + random.uniform(4, 110, (count, 2))], axis=1).clip(0, 200)
+
+
+def masked(boxes: np.ndarray) -> tuple[Rle, ...]:
+    masks = np.zeros((len(boxes), *SIZE), dtype=np.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.astype(int), strict=True):
+        mask[top : bottom + 1, left : right + 1] = 1
+        mask[(top + bottom) // 2 :, (left + right) // 2 :] = 0
+    return encode(masks)
+
+
+def random_set(seed: int, pictures: int = 25) -> tuple[list[Objects], list[Detections]]:
+    """Objects of the first three classes alone, some of them crowds, and detections near them and elsewhere."""
+    random = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(pictures):
+        count = int(random.integers(0, 7))
+        boxes = boxed(random, count)
+        labels = torch.from_numpy(random.integers(0, CLASSES - 1, count))
+        truth.append(
+            Objects(
+                torch.from_numpy(boxes).float(),
+                labels,
+                masked(boxes),
+                torch.arange(count),
+                torch.from_numpy(random.random(count) < 0.1),
+            )
+        )
+        near = (boxes + random.normal(0, 6, boxes.shape)).clip(0, 199)
+        near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 2)
+        guessed = np.concatenate([near, boxed(random, int(random.integers(0, 9)))])
+        wild = torch.from_numpy(random.integers(0, CLASSES, len(guessed) - count))
+        scores = torch.from_numpy(random.random(len(guessed)).round(2)).float()
+        all_labels = torch.cat([labels, wild])
+        found.append(Detections(torch.from_numpy(guessed).float(), all_labels, scores, masked(guessed)))
+    return truth, found
+
+
+def collected(truth: list[Objects], found: list[Detections]) -> DetectionScores:
+    scores = DetectionScores(CLASSES, [(SIZE, objects) for objects in truth])
+    for picture, detections in enumerate(found):
+        scores.update(picture, detections)
+    return scores
+
+
+def reference(
+    truth: list[Objects], found: list[Detections], kind: Kind, thresholds: tuple[float, ...], most: int
+) -> np.ndarray:
+    """Return [T, K, 4] in percent, nan for what is not there, from pycocotools."""
+    annotations, results = [], []
+    for number, (objects, detections) in enumerate(zip(truth, found, strict=True)):
+        assert isinstance(objects.masks, tuple)
+        assert detections.masks is not None
+        for box, label, crowd, mask in zip(
+            objects.boxes.double().tolist(), objects.labels.tolist(), objects.crowd.tolist(), objects.masks, strict=True
+        ):
+            wide, tall = box[2] - box[0], box[3] - box[1]
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": number, "category_id": label, "iscrowd": int(crowd),
+                 "bbox": [box[0], box[1], wide, tall], "area": float(areas([mask])[0]), "segmentation": mask.as_dict()}
+            )  # fmt: skip
+        for box, label, score, mask in zip(
+            detections.boxes.double().tolist(),
+            detections.labels.tolist(),
+            detections.scores.double().tolist(),
+            detections.masks,
+            strict=True,
+        ):
+            place = (
+                {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
+                if kind == "box"
+                else {"segmentation": mask.as_dict()}
+            )
+            results.append({"image_id": number, "category_id": label, "score": score} | place)
+    data = COCO()
+    data.dataset = {
+        "images": [{"id": number, "height": SIZE[0], "width": SIZE[1]} for number in range(len(truth))],
+        "annotations": annotations,
+        "categories": [{"id": label, "name": str(label)} for label in range(CLASSES)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        data.createIndex()
+        evaluation = COCOeval(data, data.loadRes(results), "bbox" if kind == "box" else "segm")
+        evaluation.params.iouThrs = np.array(thresholds)
+        evaluation.params.maxDets = [most]
+        evaluation.params.areaRng = [[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]]
+        evaluation.params.areaRngLbl = list(SIZES)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    values = evaluation.eval["precision"][..., 0].mean(axis=1)
+    return np.where(values < 0, np.nan, 100 * values)
+
+
+@pytest.mark.parametrize("thresholds", [(0.01,), (0.5,), COCO_THRESHOLDS])
+@pytest.mark.parametrize("kind", ["box", "mask"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_class_size_and_threshold_is_as_in_pycocotools(
+    seed: int, kind: Kind, thresholds: tuple[float, ...]
+) -> None:
+    truth, found = random_set(seed)
+    ours = collected(truth, found).score(kind, thresholds)
+    theirs = reference(truth, found, kind, thresholds, most=100)
+    np.testing.assert_allclose(ours.values, theirs, rtol=0, atol=1e-9)
+    assert np.isfinite(theirs).any()
+
+
+def test_only_the_surest_detections_count() -> None:
+    truth, found = random_set(2)
+    scores = collected(truth, found)
+    few = scores.score("box", (0.5,), most=2).values
+    np.testing.assert_allclose(few, reference(truth, found, "box", (0.5,), most=2), rtol=0, atol=1e-9)
+    assert not np.allclose(few, scores.score("box", (0.5,)).values, equal_nan=True)
+
+
+def test_a_miss_before_a_hit_on_one_of_two_objects_gives_a_quarter() -> None:
+    boxes = torch.tensor([[0.0, 0, 50, 50], [100, 100, 150, 150]])
+    truth = Objects(boxes, torch.zeros(2, dtype=torch.int64), None, torch.arange(2), torch.zeros(2, dtype=torch.bool))
+    guessed = torch.tensor([[60.0, 60, 90, 90], [0, 0, 50, 50]])
+    found = Detections(guessed, torch.zeros(2, dtype=torch.int64), torch.tensor([0.9, 0.8]))
+    scores = DetectionScores(2, [(SIZE, truth)])
+    scores.update(0, found)
+    for threshold in (0.01, 0.5):
+        precision = scores.score("box", (threshold,))
+        assert precision.mean() == pytest.approx(25.25, abs=5e-3)
+        assert math.isnan(precision.of_classes()[1])
+
+
+def test_a_class_without_objects_is_left_out_of_the_mean() -> None:
+    truth, found = random_set(3)
+    precision = collected(truth, found).score("box", COCO_THRESHOLDS)
+    by_class = precision.of_classes()
+    assert math.isnan(by_class[CLASSES - 1])
+    assert precision.mean() == pytest.approx(float(np.mean(by_class[: CLASSES - 1])))
+    assert precision.mean(threshold=0.5) > precision.mean(threshold=0.95)
+
+
+def test_without_detections_every_class_that_is_there_has_nothing() -> None:
+    truth, _ = random_set(4)
+    values = DetectionScores(CLASSES, [(SIZE, objects) for objects in truth]).score("box", (0.5,)).values[0, :, 0]
+    assert values[: CLASSES - 1].tolist() == [0, 0, 0]
+    assert math.isnan(values[CLASSES - 1])
+    assert math.isnan(DetectionScores(1, [(SIZE, no_objects())]).score("box", (0.5,)).mean())
+
+
+def test_joined_processes_score_like_one() -> None:
+    truth, found = random_set(5)
+    whole = collected(truth, found).score("mask", (0.5,))
+    shares = [DetectionScores(CLASSES, [(SIZE, objects) for objects in truth]) for _ in range(2)]
+    for picture, detections in enumerate(found):
+        shares[picture % 2].update(picture, detections)
+    shares[0].join([share.state() for share in shares])
+    np.testing.assert_array_equal(shares[0].score("mask", (0.5,)).values, whole.values)
+
+
+def test_masks_cannot_be_scored_where_there_are_none() -> None:
+    truth, found = random_set(6)
+    bare = [Objects(one.boxes, one.labels, None, one.ids, one.crowd) for one in truth]
+    with pytest.raises(ValueError, match="boxes alone"):
+        collected(bare, found).score("mask", (0.5,))
