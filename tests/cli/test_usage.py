@@ -108,7 +108,7 @@ def test_an_error_of_the_file_system_is_no_traceback(ablata: Ablata, monkeypatch
 
 def test_help_names_every_command(ablata: Ablata) -> None:
     text = ablata("--help").out
-    for command in ("train", "evaluate", "study", "recipes", "runs", "worker", "data"):
+    for command in ("train", "evaluate", "predict", "export", "study", "recipes", "runs", "worker", "data"):
         assert command in text
     assert "--seeds" in ablata("study", "run", "-h").out
 
