@@ -16,9 +16,9 @@ from ablata.data.crop import Backend, Interpolation
 from ablata.data.digits import Digits
 from ablata.data.enlarge import Enlarge, middle
 from ablata.data.image_folder import ImageFolder
+from ablata.data.loaders import Pick
 from ablata.data.memory import MemoryImages
 from ablata.data.scenes import Scenes, Streets
-from ablata.data.source import Pick
 
 BACKENDS: tuple[Backend, ...] = ("torch", "pil", "opencv")
 every_filter = pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -11,9 +11,9 @@ import torch
 from ablata.base.errors import DataError
 from ablata.data.augment import Augment
 from ablata.data.identities import IdentityImages, first_of_each
+from ablata.data.loaders import TrainLoader
 from ablata.data.persons import Persons
 from ablata.data.sampling import Balanced
-from ablata.data.source import TrainLoader
 from ablata.structures.batch import ImageBatch
 
 SETTINGS = Persons(

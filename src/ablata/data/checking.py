@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ablata.data.source import ImageData, Pick
+from ablata.data.loaders import Pick
+from ablata.data.source import ImageData
 
 Wrong = Literal["unreadable", "animated", "huge", "empty class", "unknown class", "in train and val"]
 """What keeps a set from being trained on, or its scores from being believed."""

@@ -21,8 +21,8 @@ from ablata.base.errors import DataError, listing, nearest
 from ablata.base.seeds import derive
 from ablata.data.augment import Normaliser
 from ablata.data.detection_augment import DetectionAugment, mirror, resize
+from ablata.data.loaders import shuffled
 from ablata.data.rle import decode
-from ablata.data.source import shuffled
 from ablata.data.splits import Split, splits_digest
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Objects, joined

@@ -19,9 +19,9 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.augment import Augment
+from ablata.data.loaders import TrainLoader
 from ablata.data.memory import MemoryImages, Store
 from ablata.data.sampling import AnySampling, Shuffled
-from ablata.data.source import TrainLoader
 from ablata.data.splits import Split
 
 

@@ -35,9 +35,10 @@ from ablata.data.crop import (
 from ablata.data.decode import Decoder, Orientation, decode_array, open_image, to_rgb, upright_size
 from ablata.data.folders import LAYOUT, Listing, has_layout, list_folder
 from ablata.data.framing import OWN, Framing, frame
+from ablata.data.loaders import Reader
 from ablata.data.prepared import prepare
 from ablata.data.roots import find_root
-from ablata.data.source import ImageData, NominalShape, Reader
+from ablata.data.source import ImageData, NominalShape
 from ablata.data.splits import make_splits
 from ablata.data.stored import Member, Stored, content_of
 from ablata.data.workers import FileReader, worker_count

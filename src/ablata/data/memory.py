@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ablata.data.augment import Augment
 from ablata.data.enlarge import middle
-from ablata.data.source import ImageData, Pick, Reader
+from ablata.data.loaders import Pick, Reader
+from ablata.data.source import ImageData
 from ablata.data.splits import make_splits
 
 

@@ -17,8 +17,8 @@ from ablata.base.errors import DataError
 from ablata.data.cache import load_array, stored_arrays
 from ablata.data.decode import open_image, to_rgb, upright_size
 from ablata.data.label_table import LabelTable
+from ablata.data.loaders import Pick
 from ablata.data.masks import open_mask, read_mask
-from ablata.data.source import Pick
 from ablata.structures.segmentation import IGNORE
 
 PLANES = 4

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError
 from ablata.base.settings import Settings
-from ablata.data.source import Order, shuffled
+from ablata.data.loaders import Order, shuffled
 
 
 class Shuffled(Settings):

@@ -18,8 +18,8 @@ from ablata.base.seeds import derive
 from ablata.data.augment import Normaliser
 from ablata.data.joint_augment import JointAugment, JointAugmenter
 from ablata.data.label_table import LabelTable
+from ablata.data.loaders import Pick, shuffled
 from ablata.data.pairs import PairReader, PairStore
-from ablata.data.source import Pick, shuffled
 from ablata.data.splits import Split, splits_digest
 from ablata.structures.batch import Rows
 from ablata.structures.segmentation import IGNORE, SegmentationBatch

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
-from ablata.data.source import Pick
+from ablata.data.loaders import Pick
 from ablata.data.stored import Stored
 
 _MOST_WORKERS = 8

@@ -17,7 +17,8 @@ from ablata.data.any import AnyImageData
 from ablata.data.digits import Digits
 from ablata.data.identities import IdentitySettings
 from ablata.data.labelled import Labelled, split_record
-from ablata.data.source import ImageData, TrainLoader
+from ablata.data.loaders import TrainLoader
+from ablata.data.source import ImageData
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site

@@ -15,9 +15,9 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.data.any import AnyIdentityData
 from ablata.data.identities import IdentityImages, IdentitySettings
 from ablata.data.labelled import split_record
+from ablata.data.loaders import TrainLoader
 from ablata.data.persons import Persons
 from ablata.data.sampling import Balanced
-from ablata.data.source import TrainLoader
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
-from ablata.data.source import ImageData, TrainLoader
+from ablata.data.loaders import TrainLoader
+from ablata.data.source import ImageData
 from ablata.engine.precise_norm import Pictures
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site, Task
