@@ -26,8 +26,9 @@ from ablata.nn.segmenter import Segmenter
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.classifiers import weights_mark
 from ablata.tasks.segmentation_check import check_loss, check_shapes
+from ablata.tasks.segmentation_protocols import protocol_settings
 from ablata.tasks.segmenters import AnySegmenter, start_segmenter
-from ablata.tasks.windows import PROTOCOL_NAMES, ProtocolName, Windows, named, score
+from ablata.tasks.windows import PROTOCOL_NAMES, SegmentationProtocol, Windows, score
 
 
 class Segment(Recipe):
@@ -43,16 +44,19 @@ class Segment(Recipe):
     new_layers_lr: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the learning rate of the layers that the network's published code calls new: for BiSeNet the fusion
     module and all heads."""
-    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=1)] = ("ss",)
-    """Ways to score: ss, ssc, msf, mscf. The first decides which checkpoint is best, and is compared."""
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ss",)
+    """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+windows.crop=960. The first decides which
+    checkpoint is best, and is compared."""
     windows: Windows = Windows()
     """The windows of ssc and mscf."""
 
     @field_validator("protocols")
     @classmethod
-    def _each_once(cls, protocols: tuple[ProtocolName, ...]) -> tuple[ProtocolName, ...]:
+    def _exist_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(protocols)) != len(protocols):
             raise ValueError("must name each protocol once")
+        for name in protocols:
+            protocol_settings(name)
         return protocols
 
     def effective(self) -> Self:
@@ -139,7 +143,7 @@ class SegmentTask(Task[SegmentationBatch]):
             "mean": list(self.data.mean),
             "std": list(self.data.std),
             "image_backend": self.data.backend,
-            "protocols": {name: expand(named(name, self.recipe.windows)) for name in self.protocols},
+            "protocols": {name: expand(self._protocol(name)) for name in self.protocols},
             "splits": self.data.splits_hash,
         }
 
@@ -177,6 +181,10 @@ class SegmentTask(Task[SegmentationBatch]):
         terms: dict[str, Tensor] = {self.recipe.loss.kind: self.criterion(logits.pop("logits"), labels)}
         return terms | {name: self.recipe.aux_weight * self.criterion(aux, labels) for name, aux in logits.items()}
 
+    def check_protocol(self, name: str) -> None:
+        """Refuse a name that `protocol_settings` does not know."""
+        self._protocol(name)
+
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return miou, pixel_accuracy and mean_accuracy of a split in percent, each picture scored once."""
         return self.score(model, split, protocol).scores()
@@ -205,8 +213,7 @@ class SegmentTask(Task[SegmentationBatch]):
         def logits(views: Tensor) -> Tensor:
             return model.full_size(model(views), (views.shape[-2], views.shape[-1]))["logits"]
 
-        chosen = next(name for name in PROTOCOL_NAMES if name == protocol)
-        return score(logits, images, named(chosen, self.recipe.windows))[:, : len(self.scored)].argmax(1)
+        return score(logits, images, self._protocol(protocol))[:, : len(self.scored)].argmax(1)
 
     def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Return totals, the intersection over union of each class, the confusion matrix of pixels.
@@ -241,6 +248,9 @@ class SegmentTask(Task[SegmentationBatch]):
             maps["label"][rows, :height, :width] = self._truth(batch.labels).cpu()
             maps["predicted"][rows, :height, :width] = found.to(torch.uint8).cpu()
         return {"index": order, "size": sizes} | maps
+
+    def _protocol(self, name: str) -> SegmentationProtocol:
+        return protocol_settings(name, self.recipe.windows)
 
     def _truth(self, labels: Tensor) -> Tensor:
         """Return labels with those of a void class ignored."""
