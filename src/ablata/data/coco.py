@@ -53,13 +53,32 @@ class Coco(ObjectFiles):
         """Return the number of classes."""
         return self.classes
 
+    def home(self) -> str | None:
+        """Return the folder's name among the data sets."""
+        return "coco"
+
+    def locate(self, cache: Path) -> Path:
+        """Return the folder of the set.
+
+        Raises:
+            DataError: there is none.
+        """
+        paths = (self.train_json, self.val_json)
+        return find_root(
+            self.root,
+            default=self.home(),
+            fits=lambda folder: all((folder / path).is_file() for path in paths),
+            layout=f"{paths[0]}, {paths[1]} and the folders {self.train_images} and {self.val_images}",
+            cache=cache,
+        )
+
     def build(self, cache: Path) -> DetectionData:
         """Read and check the annotations.
 
         Raises:
             DataError: files are missing, are not COCO's, or have faults that are refused.
         """
-        return _read(self, "coco", cache)
+        return _read(self, cache)
 
 
 class ChestXray(Coco):
@@ -79,20 +98,13 @@ class ChestXray(Coco):
     group: str | None = "patient_id"
     """A key of the pictures whose groups `minival` keeps together; null: none."""
 
-    def build(self, cache: Path) -> DetectionData:
-        """Read and check the annotations; see `Coco.build`."""
-        return _read(self, "chest_xray", cache)
+    def home(self) -> str | None:
+        """Return the folder's name among the data sets."""
+        return "chest_xray"
 
 
-def _read(settings: Coco, default: str, cache: Path) -> DetectionData:
-    paths = (settings.train_json, settings.val_json)
-    root = find_root(
-        settings.root,
-        default=default,
-        fits=lambda folder: all((folder / path).is_file() for path in paths),
-        layout=f"{paths[0]}, {paths[1]} and the folders {settings.train_images} and {settings.val_images}",
-        cache=cache,
-    )
+def _read(settings: Coco, cache: Path) -> DetectionData:
+    paths, root = (settings.train_json, settings.val_json), settings.locate(cache)
     folders = (settings.train_images, settings.val_images)
     findings = Findings(settings.on_bad)
     trees = [_tree(root / path) for path in paths]

@@ -42,19 +42,27 @@ class PennFudan(ObjectFiles):
         """Return 1."""
         return 1
 
-    def build(self, cache: Path) -> DetectionData:
-        """Read the masks.
+    def locate(self, cache: Path) -> Path:
+        """Return the folder of the set.
 
         Raises:
-            DataError: files are missing, or have faults that are refused.
+            DataError: there is none.
         """
-        root = find_root(
+        return find_root(
             self.root,
             default="penn_fudan",
             fits=lambda folder: (folder / _MASKS).is_dir() and any((folder / name).is_dir() for name in _IMAGES),
             layout="PNGImages/NAME.png (or PNGImages_jpg/NAME.jpg) and PedMasks/NAME_mask.png",
             cache=cache,
         )
+
+    def build(self, cache: Path) -> DetectionData:
+        """Read the masks.
+
+        Raises:
+            DataError: files are missing, or have faults that are refused.
+        """
+        root = self.locate(cache)
         folder = next(root / name for name in _IMAGES if (root / name).is_dir())
         files = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
         if not self.val < len(files):

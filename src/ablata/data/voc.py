@@ -53,13 +53,36 @@ class Voc(ObjectFiles):
         """Tell that there are boxes alone."""
         return False
 
+    def home(self) -> str | None:
+        """Return the folder's name among the data sets; None: it has none."""
+        return None
+
+    def lists(self) -> tuple[str, str]:
+        """Return the files that list the pictures to train and to score on, below the root."""
+        return f"{_LISTS}/{self.train_list}.txt", f"{_LISTS}/{self.val_list}.txt"
+
+    def locate(self, cache: Path) -> Path:
+        """Return the folder of the set.
+
+        Raises:
+            DataError: there is none.
+        """
+        lists = self.lists()
+        return find_root(
+            self.root,
+            default=self.home(),
+            fits=lambda folder: all((folder / path).is_file() for path in lists) and (folder / "Annotations").is_dir(),
+            layout=f"{lists[0]}, {lists[1]}, Annotations/NAME.xml and JPEGImages/NAME.jpg",
+            cache=cache,
+        )
+
     def build(self, cache: Path) -> DetectionData:
         """Read and check the annotations.
 
         Raises:
             DataError: files are missing, are not VOC's, or have faults that are refused.
         """
-        return _read(self, None, cache)
+        return _read(self, cache)
 
 
 class BloodCells(Voc):
@@ -73,20 +96,13 @@ class BloodCells(Voc):
         """Return the height and width that complexity is counted for: all pictures are 640 x 480."""
         return (480, 640) if self.augment.shorter is None else super().picture_size()
 
-    def build(self, cache: Path) -> DetectionData:
-        """Read and check the annotations; see `Voc.build`."""
-        return _read(self, "blood_cells", cache)
+    def home(self) -> str | None:
+        """Return the folder's name among the data sets."""
+        return "blood_cells"
 
 
-def _read(settings: Voc, default: str | None, cache: Path) -> DetectionData:
-    lists = [f"{_LISTS}/{name}.txt" for name in (settings.train_list, settings.val_list)]
-    root = find_root(
-        settings.root,
-        default=default,
-        fits=lambda folder: all((folder / path).is_file() for path in lists) and (folder / "Annotations").is_dir(),
-        layout=f"{lists[0]}, {lists[1]}, Annotations/NAME.xml and JPEGImages/NAME.jpg",
-        cache=cache,
-    )
+def _read(settings: Voc, cache: Path) -> DetectionData:
+    lists, root = settings.lists(), settings.locate(cache)
     findings = Findings(settings.on_bad)
     names = [[line.split()[0] for line in (root / path).read_text().splitlines() if line.split()] for path in lists]
     both = sorted(set(names[0]) & set(names[1]))
