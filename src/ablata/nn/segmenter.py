@@ -185,8 +185,9 @@ class Segmenter(nn.Module):
         self, outputs: dict[str, Tensor], sources: Mapping[str, Tensor], size: tuple[int, int]
     ) -> None:
         if self.training:
-            for name, head in self.aux.items():
-                outputs[name] = head(sources[name], size)
+            for name, source in sources.items():
+                if name in self.aux:
+                    outputs[name] = self.aux[name](source, size)
             if self.projection is not None:
                 outputs["embedding"] = self.projection(outputs[self.embedded])
 
