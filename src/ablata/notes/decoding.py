@@ -1,0 +1,85 @@
+"""From a file's bytes to its text, in whatever encoding it was saved."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablata.base.errors import DataError
+
+LIMIT_BYTES = 256 << 20
+"""A larger file is no hand-written note."""
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_ALLOWED = {"\t", "\n", "\r", "\f", "\v", "\x1b", "\b"}
+_SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text, the encoding it was in and the SHA-256 of its bytes."""
+
+    text: str
+    encoding: str
+    digest: str
+
+
+def decode_file(path: Path) -> Decoded:
+    """Read a text file.
+
+    Raises:
+        DataError: the file is absent, a folder, empty, too large, or binary.
+    """
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= LIMIT_BYTES else b""
+    except OSError as error:
+        raise DataError("Notes must be a text file that can be read", found=f"{path}: {error.strerror}") from error
+    if size > LIMIT_BYTES:
+        raise DataError(f"Notes must be at most {LIMIT_BYTES >> 20} MiB", found=f"{path}: {size:,} bytes")
+    return decode(content, str(path))
+
+
+def decode(content: bytes, source: str) -> Decoded:
+    """Decode bytes: by their byte-order mark, else UTF-8, else GB18030, else Latin-1.
+
+    Args:
+        content: the file.
+        source: its name, for errors.
+
+    Raises:
+        DataError: the bytes are empty or no text.
+    """
+    if not content.strip():
+        raise DataError("Notes must have text in them", found=f"{source} is empty")
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    text = None
+    for candidate in [encoding] if encoding else ["utf-8", "gb18030", "latin-1"]:
+        try:
+            text = content.decode(candidate)
+        except UnicodeDecodeError:
+            continue
+        if not (candidate == "gb18030" and _looks_mistaken(text)):
+            encoding = candidate
+            break
+        text = None
+    if text is None or encoding is None or _is_binary(text):
+        raise DataError("Notes must be a text file", found=f"{source} is binary", do="give the log or notes as text")
+    return Decoded(text.replace("\r\n", "\n").replace("\r", "\n"), encoding, hashlib.sha256(content).hexdigest())
+
+
+def _looks_mistaken(text: str) -> bool:
+    """Tell whether GB18030 made odd signs of another encoding's bytes: real Chinese is mostly of the common block."""
+    wide = [character for character in text[:_SAMPLE] if ord(character) > 0x7F]
+    common = sum("\u3000" <= character <= "\u303f" or "\u4e00" <= character <= "\u9fff" or character in "，。：；（）、！？“”‘’—…" for character in wide)
+    return common < 0.8 * len(wide)
+
+
+def _is_binary(text: str) -> bool:
+    """Tell by control characters, of which a text has next to none: none of them a zero byte."""
+    if "\0" in text:
+        return True
+    sample = text[:_SAMPLE]
+    odd = sum(character < " " and character not in _ALLOWED or "\x7f" <= character <= "\x9f" for character in sample)
+    return odd > 0.01 * len(sample)

@@ -1,0 +1,238 @@
+"""Scores in a line: named metrics, figures behind a colon, at the start, or alone behind a gap.
+
+Four small readers are tried in that order. Each says which part of the line it took; what stands before is the label,
+what stands behind is the remark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ablata.notes.model import Score
+
+_NOT_IN_WORD = r"(?![A-Za-z0-9_^]|[.\-×]\d|\.[A-Za-z])"
+FIGURE = rf"(?:\d{{1,3}}\.\d+|\d{{1,3}}(?![\w\u4e00-\u9fff])|\bnan\b|\binf\b){_NOT_IN_WORD}\s?%?"
+_JOIN = r"\s*[/,，、]+\s*"
+_GROUP = rf"{FIGURE}(?:{_JOIN}{FIGURE})*"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-+\.-+|\?+|N/?A"
+_METRIC = (
+    r"(?:val(?:id)?|test|eval|train|best|ema|mean|avg|class)?[\s_./-]*(?:\w+[./])?"
+    r"(?:m?iou|a?acc(?:uracy)?\w*(?:@\d)?|m?ap(?:@?\[?\d[\d.:]*\]?|_\w+)?|top-?[15]|prec(?:ision)?(?:@\d+)?|recall(?:@\d+)?|f1(?:[\s_-]?score)?"
+    r"|m?dice\w*|psnr|ssim|rank-?\d+|auc\w*|\w*loss(?:es)?(?:_\w+)?|loos_\w+|err(?:or)?(?:@\d)?|perplexity|ppl|kappa|score|正确率|准确率|精度)"
+)
+_NAMED = re.compile(
+    rf"(?<![\w.])(?P<name>{_METRIC})\s*(?P<sign>[:：=]|\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\((?P<mean>{_NUMBER})\))?",
+    re.IGNORECASE,
+)
+_STRONG_NAMES = re.compile(r"(?i)(mean\s+)?(m?iou|map\S*|ap\d+|top-?[15])")
+_CLASSES = re.compile(r"(?P<name>[A-Za-z][\w ]*?)\s*[:：=]?\s*\{(?P<body>\s*['\"]?[\w ]+['\"]?\s*:\s*[\d.naif]+\s*(?:,[^{}]*)?)\}")
+_CLASS = re.compile(r"['\"]?([\w ]+?)['\"]?\s*:\s*(nan|inf|[-+]?[\d.]+(?:e[-+]?\d+)?)")
+_MEMORY = re.compile(r"(?i)(?<![\w.])(mem(?:ory)?)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*([mg]i?b?)?(?![\w.])")
+_TIME = re.compile(r"(?i)(?<![\w.])((?:data_)?time)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?(?![\w.:])")
+_DURATION = re.compile(r"(?i)^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|min|h)\s*$")
+_SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+_THRESHOLDS = re.compile(r"(?<![\w.=])(0\.\d{1,2})\s+(\d{1,3}\.\d+)\s*(%?)")
+_PERCENTS = re.compile(r"(?<![\w.=])(\d{1,3}\.\d+)\s*%(?:\s+(\d{1,3}\.\d+)\s*%)?")
+_COLON = re.compile(r"[:：]")
+_ITEM = re.compile(rf"\s*(?:(?P<name>[^\W\d][\w +./-]{{0,30}}?)\s*[:：]\s*)?(?P<group>{_GROUP})\s*(?:[(（](?P<note>[^()（）]*)[)）])?")
+_LEADING = re.compile(rf"(?P<group>{_GROUP})")
+_LONE = re.compile(r"(?<![\w.=/:：^\-\[(（])(0?\.\d{3,}|\d{2}\.\d{2,})" + _NOT_IN_WORD + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)")
+_CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
+_DASHES = " \t,，;；.。:：-–—>＞<→|"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Scores found in a line.
+
+    Attributes:
+        scores: in the order written; empty if there are none.
+        label: the text before them.
+        remark: the text behind them.
+        missing: a figure's place is held by a sign that stands for none (`--.--`, `?`).
+    """
+
+    scores: tuple[Score, ...] = ()
+    label: str = ""
+    remark: str = ""
+    missing: bool = False
+
+
+def find_figures(body: str) -> Figures | None:
+    """Return the scores of a line without its marker, or None if it has none."""
+    if not any(character.isdigit() for character in body) and "nan" not in body and "--.--" not in body:
+        return None
+    for reader in (_named, _at_thresholds, _behind_colon, _leading, _percents, _alone):
+        if found := reader(body):
+            return found
+    return None
+
+
+def figure(text: str) -> float:
+    """Read one figure as the notes write it; a sign for none is nan."""
+    text = text.strip().rstrip("%").strip().lower()
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf", text) else float("nan")
+
+
+def _named(body: str) -> Figures | None:
+    """`mIOU = 34.56`, `mAP50:21.73 mAP1:35.72`, `Class IOU: {0: 0.93, 1: nan}`, `mem=6600m, time=120s: 76.99/93.53`."""
+    spans: list[tuple[int, int, Score]] = []
+    for found in _CLASSES.finditer(body):
+        pairs = _CLASS.findall(found["body"])
+        values = tuple(float(value) for _, value in pairs)
+        name = re.sub(r"\s+", " ", found["name"]).strip()
+        spans.append((found.start(), found.end(), Score(name, values, "classes", tuple(key.strip() for key, _ in pairs))))
+    missing = False
+    for found in _NAMED.finditer(body):
+        if _inside(found.start(), spans) or (found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())):
+            continue
+        texts = [text for text in re.split(r"\s?/\s?", found["values"]) if text]
+        if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
+            missing = True
+            spans.append((found.start(), found.end(), Score(None, ())))
+            continue
+        if found["sign"] == "=" and not any("." in text for text in texts):
+            continue
+        name = re.sub(r"\s+", " ", found["name"]).strip(" _./-")
+        spans.append((found.start(), found.end(), Score(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts")))
+    spans += [span for span in _costs(body) if not _inside(span[0], spans)]
+    if not spans:
+        return None
+    spans.sort(key=lambda span: span[0])
+    before, behind = body[: spans[0][0]], body[spans[-1][1] :]
+    scores = [score for _, _, score in spans if score.values]
+    lead, tail = _leading(before), _tail(behind)
+    if lead and not lead.label.strip(_DASHES) and not lead.remark.strip(_DASHES):
+        scores, before = [*lead.scores, *scores], ""
+    if tail:
+        scores, behind = [*scores, *tail.scores], tail.remark
+    if all(score.name in ("mem", "time") for score in scores) and before.strip(_DASHES) and not tail and not missing:
+        found_in = find_figures(before) if _COLON.search(before) else None
+        if found_in:
+            return Figures((*found_in.scores, *scores), found_in.label, found_in.remark + behind)
+    label, remark = before.strip(), behind.strip()
+    if not before.strip(_DASHES):
+        # `mAP50:21.73 512box`: what tells these figures from others stands behind them.
+        label, remark = ("", behind) if behind[:1] in tuple("-–—,，(（;。") else (behind.strip(), "")
+    return Figures(tuple(scores), label.strip(_DASHES), remark.strip(), missing and not scores)
+
+
+def _costs(body: str) -> list[tuple[int, int, Score]]:
+    """Memory in MB and time in seconds, as scores named mem and time."""
+    found = []
+    for memory in _MEMORY.finditer(body):
+        size = float(memory[2]) * (1024 if (memory[3] or "").lower().startswith("g") else 1)
+        found.append((memory.start(), memory.end(), Score("mem", (size,))))
+    for time in _TIME.finditer(body):
+        found.append((time.start(), time.end(), Score(time[1].lower(), (float(time[2]) * _SECONDS[(time[3] or "s").lower()],))))
+    return found
+
+
+def _inside(place: int, spans: list[tuple[int, int, Score]]) -> bool:
+    return any(start <= place < end for start, end, _ in spans)
+
+
+def _at_thresholds(body: str) -> Figures | None:
+    """`original 0.01 41.37% 0.5 25.96%`: each figure behind the overlap it holds at."""
+    found = list(_THRESHOLDS.finditer(body))
+    if len(found) < 2 and not any(pair[3] for pair in found):
+        return None
+    scores = tuple(Score(pair[1], (float(pair[2]),)) for pair in found)
+    return Figures(scores, body[: found[0].start()].strip(_DASHES), body[found[-1].end() :].strip())
+
+
+def _behind_colon(body: str) -> Figures | None:
+    """`label: 76.03/92.84 - remark`, at the first colon that figures follow."""
+    opaque = _CLOSED.sub(lambda found: "\0" * len(found[0]), body)
+    for colon in _COLON.finditer(opaque):
+        behind = body[colon.end() :]
+        if colon[0] == ":" and body[colon.end() : colon.end() + 2] == "//":
+            continue
+        if duration := _DURATION.match(behind):
+            seconds = float(duration[1]) * _SECONDS[duration[2].lower()]
+            return Figures((Score("time", (seconds,)),), body[: colon.start()].strip())
+        if tail := _tail(behind):
+            return Figures(tail.scores, body[: colon.start()].strip(), tail.remark)
+    return None
+
+
+def _tail(text: str) -> Figures | None:
+    """Figures at the start of a text, more of them behind commas, with names and parentheses of their own."""
+    text = text.lstrip(" \t:：,，")
+    scores: list[Score] = []
+    place = 0
+    while found := _ITEM.match(text, place):
+        if found["name"] and not scores and not _is_score(found["group"]):
+            break
+        if not _is_score(found["group"]):
+            break
+        scores.append(_score(found["group"], found["name"], found["note"]))
+        if inner := re.fullmatch(rf"\s*([A-Za-z]\w*)\s*[:：=]\s*({FIGURE})\s*", found["note"] or ""):
+            scores[-1:] = [_score(found["group"], found["name"], ""), _score(inner[2], inner[1], "")]
+        place = found.end()
+        if not (comma := re.compile(r"\s*[,，]\s*").match(text, place)):
+            break
+        place = comma.end()
+    if not scores:
+        return None
+    return Figures(tuple(scores), "", text[place:].strip())
+
+
+def _leading(body: str) -> Figures | None:
+    """`54.20 - remark`, `0.8208  what gave it`: figures first."""
+    found = _LEADING.match(body)
+    if not found or not _is_score(found["group"], alone=True):
+        return None
+    behind = body[found.end() :]
+    if behind and not behind[0].isspace() and behind[0] not in _DASHES + "(（":
+        return None
+    words = behind.strip()
+    if words[:1] in tuple("-–—<>（(") or not words.strip(_DASHES):
+        return Figures((_score(found["group"], None, ""),), "", words)
+    return Figures((_score(found["group"], None, ""),), words.lstrip(_DASHES), "")
+
+
+def _percents(body: str) -> Figures | None:
+    """`sc2 (what) 44.31% 29.75% remark`: per cents behind a name, in a line that is no sentence."""
+    found = list(_PERCENTS.finditer(body))
+    label = body[: found[0].start()].strip(_DASHES) if found else ""
+    if not found or len(label) > 60 or re.search(r"[，。；,;]", _CLOSED.sub("", label)):
+        return None
+    scores = tuple(
+        Score(None, tuple(float(value) for value in pair.groups() if value), "parts" if pair[2] else "single")
+        for pair in found
+    )
+    return Figures(scores, label, body[found[-1].end() :].strip())
+
+
+def _alone(body: str) -> Figures | None:
+    """`ce * weights        0.7997   remark`: a figure of score's form that nothing else explains."""
+    found = _LONE.search(_CLOSED.sub(lambda closed: "\0" * len(closed[0]), body))
+    if not found:
+        return None
+    label, remark = body[: found.start()].rstrip(), body[found.end() :].strip()
+    if len(label) > 80 or "。" in label or (len(label) > 40 and remark):
+        return None
+    label = re.split(r"\s{4,}", label)[0]
+    values = (float(found[1]), *map(float, found[2].split()))
+    return Figures((Score(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark)
+
+
+def _is_score(group: str, *, alone: bool = False) -> bool:
+    """Tell whether figures may be scores: at most 100, with a decimal point or as whole per cents side by side."""
+    texts = [text.strip() for text in re.split(_JOIN, group.strip()) if text.strip()]
+    values = [figure(text) for text in texts]
+    if any(value > 100 for value in values):
+        return False
+    decimals = [text for text in texts if "." in text]
+    if alone:
+        first = texts[0].rstrip("%").rstrip()
+        return bool(re.fullmatch(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}", first)) and len(decimals) >= len(texts) - 1
+    return bool(decimals) or any(text.endswith("%") for text in texts) or ("/" in group and len(texts) > 1)
+
+
+def _score(group: str, name: str | None, note: str | None) -> Score:
+    values = tuple(figure(text) for text in re.split(_JOIN, group.strip()) if text.strip())
+    form = "single" if len(values) == 1 else "parts" if "/" in group else "series"
+    return Score(name.strip() if name else None, values, form, (), (note or "").strip())  # type: ignore[arg-type]

@@ -1,0 +1,143 @@
+"""From the grammar's names of settings to recipe keys, so that an imported trial can become an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ablata.notes.model import Setting, Value
+
+Override = tuple[str, Value]
+"""A recipe key and its value; null is off."""
+
+PLAIN: dict[str, str] = {
+    "momentum": "optim.momentum",
+    "weight_decay": "optim.weight_decay",
+    "batch": "train.batch",
+    "iterations": "train.steps",
+    "floor": "schedule.floor",
+    "smoothing": "loss.smoothing",
+    "dropout": "model.dropout",
+    "slope": "model.slope",
+    "init_slope": "model.init_slope",
+    "precision": "compute.precision",
+    "activation": "model.activation",
+    "preactivation": "model.preactivation",
+    "zero_gamma": "model.zero_gamma",
+    "sync_bn": "compute.sync_batch_norm",
+    "restart_length": "schedule.first",
+    "restart_multiplier": "schedule.multiplier",
+    "restart_decay": "schedule.peak_decay",
+    "depth": "model.depth",
+}
+"""Settings whose value is the recipe key's value."""
+
+
+def overrides(settings: Iterable[Setting]) -> dict[str, Value]:
+    """Return the overrides of a recipe that reproduce settings, as far as their names are known.
+
+    Args:
+        settings: what a trial sets.
+
+    Returns:
+        Value by dotted key, in an order in which they can be applied; `arguments` writes them as a command line takes
+        them. Which of the keys a recipe has depends on the recipe.
+    """
+    given = {setting.name: setting.value for setting in settings}
+    found: dict[str, Value] = {}
+    for name, reader in _READERS.items():
+        if name in given:
+            found.update(reader(given))
+    for name, value in given.items():
+        if name in PLAIN and not isinstance(value, list):
+            found.setdefault(PLAIN[name], value)
+    if "schedule.first" in found:
+        found = {"schedule": "sgdr"} | found
+    return found
+
+
+def arguments(found: Mapping[str, Value]) -> list[str]:
+    """Write overrides as `key=value`."""
+    return [f"{key}={_written(value)}" for key, value in found.items()]
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _pair(value: Value) -> tuple[Value, Value]:
+    """Take `1e-2/1e-5` apart; a lone value has no second."""
+    if isinstance(value, list):
+        return (value[0], value[1]) if len(value) == 2 else (None, None)
+    return value, None
+
+
+def _rate(given: Mapping[str, Value]) -> dict[str, Value]:
+    """A rate; of two, the second is where the schedule ends."""
+    first, second = _pair(given["lr"])
+    if not isinstance(first, int | float):
+        return {}
+    return {"optim.lr": first} | ({"schedule.floor": second} if second is not None else {})
+
+
+def _epochs(given: Mapping[str, Value]) -> dict[str, Value]:
+    """A length; of two, the first is that of the warm-up."""
+    first, second = _pair(given["epochs"])
+    if not isinstance(first, int | float):
+        return {}
+    return {"train.epochs": first} if second is None else {"schedule.warmup.length": first, "train.epochs": second}
+
+
+def _iterations(given: Mapping[str, Value]) -> dict[str, Value]:
+    steps = given["iterations"]
+    return {"train.epochs": None, "train.steps": steps} if isinstance(steps, int) else {}
+
+
+def _mixing(given: Mapping[str, Value]) -> dict[str, Value]:
+    on = [name for name in ("mixup", "cutmix") if given.get(name) is True]
+    if not on:
+        return {"data.augment.mix": None}
+    found: dict[str, Value] = {"data.augment.mix": "both" if len(on) == 2 else on[0]}
+    if "mixup" in on and isinstance(given.get("alpha"), int | float):
+        found["data.augment.mix.alpha"] = given["alpha"]
+    return found
+
+
+def _alpha(given: Mapping[str, Value]) -> dict[str, Value]:
+    """Alone, the alpha of mixup; beside a moving average, its decay."""
+    if not isinstance(given["alpha"], int | float):
+        return {}
+    if given.get("ema"):
+        return {"ema.decay": given["alpha"]}
+    return {} if "mixup" in given else {"data.augment.mix": "mixup", "data.augment.mix.alpha": given["alpha"]}
+
+
+def _switch(on: dict[str, Value], off: dict[str, Value]) -> Callable[[str], Callable[[Mapping[str, Value]], dict[str, Value]]]:
+    return lambda name: lambda given: on if given[name] else off
+
+
+_READERS: dict[str, Callable[[Mapping[str, Value]], dict[str, Value]]] = {
+    "optimiser": lambda given: {"optim": given["optimiser"]} if given["optimiser"] in ("sgd", "adamw", "rmsprop") else {},
+    "schedule": lambda given: {"schedule": given["schedule"]},
+    "lr": _rate,
+    "epochs": _epochs,
+    "iterations": _iterations,
+    "mixup": _mixing,
+    "cutmix": _mixing,
+    "alpha": _alpha,
+    "warmup_epochs": lambda given: {"schedule.warmup.length": given["warmup_epochs"]},
+    "warmup": _switch({}, {"schedule.warmup": None})("warmup"),
+    "label_smoothing": _switch({"loss.smoothing": 0.1}, {"loss.smoothing": 0.0})("label_smoothing"),
+    "rand_augment": _switch({"data.augment.policy": "rand_augment"}, {"data.augment.policy": None})("rand_augment"),
+    "auto_augment": _switch({"data.augment.policy": "auto_augment"}, {"data.augment.policy": None})("auto_augment"),
+    "random_erasing": _switch({"data.augment.erase": True}, {"data.augment.erase": None})("random_erasing"),
+    "colour_jitter": _switch({"data.augment.colour": True}, {"data.augment.colour": None})("colour_jitter"),
+    "pca_noise": _switch({"data.augment.lighting": 0.1}, {"data.augment.lighting": 0.0})("pca_noise"),
+    "flip": _switch({"data.augment.flip": True}, {"data.augment.flip": False})("flip"),
+    "se": _switch({"model.attention": "se"}, {"model.attention": "none"})("se"),
+    "frelu": _switch({"model.activation": "frelu"}, {"model.activation": "relu"})("frelu"),
+    "weight_standardised": _switch({"model.conv": "weight_standardised"}, {"model.conv": "plain"})("weight_standardised"),
+    "refinery": _switch({"refine": True}, {"refine": None})("refinery"),
+    "lookahead": _switch({"optim.lookahead": True}, {"optim.lookahead": None})("lookahead"),
+}

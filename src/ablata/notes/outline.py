@@ -1,0 +1,280 @@
+"""What each line is among the others: which texts are titles, which name a trial, which were only planned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablata.notes.model import Kind, Line
+from ablata.notes.shape import BULLET, HASH, NUMBER, PLAIN
+from ablata.notes.wording import Nature, Wording
+
+_RESULTS: frozenset[Nature] = frozenset(("result", "answer", "outcome"))
+_NAMES: frozenset[Nature] = frozenset(("label", "text", "named"))
+_TITLE_LENGTH = 60
+_LISTING = re.compile(
+    r"(?i).*(命名|文件输出|模型输出|输出|步骤|问题|结论|总结|区别|错误|bug测试|关于|原因|naming|files?|outputs?|paths?|steps|conclusions?|summary|problems?|issues?|references?|links?)\s*"
+)
+_TARGETS = re.compile(r"(?i)(目标|goals?|targets?)\s*")
+_INTENT = re.compile(
+    r"试|看(一下|是否|看|能不能|两|是不是)|能不能|是否|再来|再弄|改成|改用|换成|换上|加上?|加个|使用|用回|去掉|想|要不要|别忘|需要|修正|实现|调大|调小|变成|延长|那样|弄一个|"
+    r"\b(to-?do|try|test|check|should|add|use|replace|switch|see (if|whether)|want|plan|investigate|compare|retrain|rerun|increase|reduce|change)\b",
+    re.IGNORECASE,
+)
+_OPENED = re.compile(r"(.*[:=]\s*)?(\[[-\d.,\s]*|\{|\[\{?)\s*")
+_SENTENCE_END = re.compile(r"[。！!?？.]\s*$")
+_BLOCK_LIMIT = 400
+
+
+@dataclass(slots=True)
+class _Heading:
+    """An open title: where it stands, whether what belongs to it is indented, and the block it began."""
+
+    indent: int
+    rank: int
+    label: str
+    deep: bool
+    block: int
+
+
+def outline(texts: Sequence[str], words: Sequence[Wording]) -> list[Line]:
+    """Give every line its kind and the headings above it.
+
+    Args:
+        texts: the lines as written.
+        words: what each says by itself.
+    """
+    return _Outline(texts, words).read()
+
+
+class _Outline:
+    """One pass over the lines, with a look at what follows."""
+
+    def __init__(self, texts: Sequence[str], words: Sequence[Wording]) -> None:
+        self.texts, self.words = texts, words
+        self.natures: list[Nature] = [word.nature for word in words]
+        self.kinds: list[Kind] = []
+        self.open: list[_Heading] = []
+        self.block = 0
+        self._next = self._following()
+        self._fill_brackets()
+
+    def read(self) -> list[Line]:
+        """Read all lines in their order."""
+        lines: list[Line] = []
+        for place, (text, word) in enumerate(zip(self.texts, self.words, strict=True)):
+            kind = self._kind(place)
+            if kind == "blank":
+                self.block += 1
+            self._close(place, kind)
+            section = tuple(heading.label for heading in self.open if heading.label)
+            self.kinds.append(kind)
+            if kind == "heading" and self.natures[place] not in ("columns", "rule"):
+                self._push(place)
+            label = word.label if kind in ("heading", "plan", "trial") else ""
+            remark = word.remark
+            if kind == "remark" and not remark:
+                remark = word.shape.body
+            claim = word.claim if kind in ("trial", "remark") else None
+            state = word.state if kind == "plan" else None
+            lines.append(Line(place + 1, text, kind, section, label, word.settings, remark, claim, state=state))
+        return lines
+
+    def _following(self) -> list[int | None]:
+        """For each line, the next one that is not blank."""
+        found: list[int | None] = []
+        after: int | None = None
+        for place in range(len(self.natures) - 1, -1, -1):
+            found.append(after)
+            after = after if self.natures[place] == "blank" else place
+        return found[::-1]
+
+    def _fill_brackets(self) -> None:
+        """Make settings of the lines inside an opened list or object, until it closes or a blank line ends it."""
+        depth = since = 0
+        for place, text in enumerate(self.texts):
+            stripped = text.strip()
+            if not stripped or place - since > _BLOCK_LIMIT:
+                depth = 0
+            opens = depth == 0 and stripped[-1:] in ("[", "{", ",") and ("[" in stripped or "{" in stripped)
+            if opens and (self.natures[place] == "setting" or _OPENED.fullmatch(stripped)):
+                depth, since = _depth(stripped), place
+                self.natures[place] = "setting"
+            elif depth > 0:
+                depth += _depth(stripped)
+                self.natures[place] = "setting"
+
+    def _kind(self, place: int) -> Kind:
+        nature, word = self.natures[place], self.words[place]
+        if nature == "blank":
+            return "blank"
+        if nature in ("rule", "heading", "columns"):
+            return "heading"
+        listed = self._listing(place)
+        if nature in _RESULTS:
+            return "remark" if listed == "targets" and nature != "outcome" else "trial"
+        if nature == "setting":
+            return self._setting(place)
+        if nature == "plan":
+            return "remark" if listed else "plan"
+        if nature in ("remark", "unknown"):
+            return "trial" if nature == "unknown" and self._names_trial(place) else nature  # type: ignore[return-value]
+        if self._names_trial(place):
+            return "trial"
+        if self._is_title(place):
+            return "heading"
+        if self._describes(place):
+            return "setting"
+        if listed or not (word.colon or self._is_intended(place)):
+            return "remark"
+        return "plan"
+
+    def _listing(self, place: int) -> str | None:
+        """Return "list" or "targets" if the line stands under a title that announces a list of no trials."""
+        indent = self.words[place].shape.indent
+        for heading in self.open:
+            holds = heading.indent < indent or (heading.indent == indent and not (heading.deep and heading.rank != HASH))
+            if holds and (heading.rank in (HASH, NUMBER) or heading.block == self.block or heading.indent < indent):
+                if _TARGETS.fullmatch(heading.label):
+                    return "targets"
+                if _LISTING.fullmatch(heading.label) and len(heading.label) < 20:
+                    return "list"
+        return None
+
+    def _setting(self, place: int) -> Kind:
+        """Settings alone name a trial if figures follow, and a group if what follows is indented below them."""
+        if self.words[place].nature != "setting" or not self.words[place].label:
+            return "setting"
+        if self._names_trial(place):
+            return "trial"
+        after = self._next[place]
+        deeper = after is not None and after == place + 1 and self._indent(after) > self._indent(place)
+        return "heading" if deeper and self.natures[after or 0] in _RESULTS | _NAMES else "setting"
+
+    def _names_trial(self, place: int) -> bool:
+        """Tell whether the next line gives figures alone, which then are this one's."""
+        after = self._next[place]
+        if after is None or after != place + 1 or self.natures[after] != "answer":
+            return False
+        return self._indent(after) >= self._indent(place) and self.words[after].shape.rank != HASH
+
+    def _is_title(self, place: int) -> bool:
+        word, after = self.words[place], self._next[place]
+        if after is None or after - place > 2:
+            return False
+        shape, below = word.shape, self.words[after].shape
+        nature, adjacent = self.natures[after], after == place + 1
+        if nature in ("rule", "heading"):
+            return adjacent and shape.rank == PLAIN and self._natures_before(place) in ("rule",)
+        if self._natures_before(place) == "rule" and adjacent and word.label and len(word.label) <= _TITLE_LENGTH and self._has_results(place):
+            return True
+        if below.indent > shape.indent:
+            return word.colon or len(shape.body) <= _TITLE_LENGTH and nature in _RESULTS | _NAMES
+        if below.indent < shape.indent:
+            return False
+        if word.colon and adjacent and nature == "setting":
+            return True
+        if word.colon and adjacent and nature == "remark":
+            return len(shape.body) <= 24
+        if self._follows_sibling(place, after):
+            return False
+        if shape.rank == PLAIN and below.rank == BULLET:
+            return (adjacent and word.colon) or self._has_results(place, blanks=0 if adjacent else 1)
+        if not adjacent or (shape.rank != PLAIN and below.rank <= shape.rank):
+            return shape.rank == PLAIN and below.rank == PLAIN and not word.colon and self._has_results(place, blanks=1, ranks=(BULLET,))
+        if shape.rank == PLAIN and not word.colon and below.rank == PLAIN:
+            marked = self._has_results(place, blanks=1, ranks=(BULLET,))
+            return (len(shape.body) <= _TITLE_LENGTH and not _SENTENCE_END.search(shape.body) and self._has_results(place)) or marked
+        return self._has_results(place)
+
+    def _follows_sibling(self, place: int, after: int) -> bool:
+        """Tell whether a line stands in a row of trials, so that it is one more that has no result yet."""
+        shape = self.words[place].shape
+        before = place - 1
+        if shape.rank == PLAIN and before >= 0 and self.natures[before] != "blank":
+            last = self.words[before].shape
+            if (last.indent, last.rank) == (shape.indent, shape.rank) and self.kinds[before] in ("trial", "plan", "heading") and self.natures[before] not in ("rule", "heading"):
+                return True
+        first, second = (re.match(r"[A-Za-z_]+(?=\s*=)", self.words[index].shape.body) for index in (place, after))
+        return bool(first and second and first[0] == second[0])
+
+    def _has_results(self, place: int, *, blanks: int = 0, ranks: tuple[int, ...] = (HASH, NUMBER, PLAIN, BULLET)) -> bool:
+        """Tell whether results follow below a line before its block ends or a line of its own standing comes."""
+        shape = self.words[place].shape
+        for index in range(place + 1, min(place + 40, len(self.natures))):
+            if self.natures[index] == "blank":
+                blanks -= 1
+                if blanks < 0:
+                    return False
+                continue
+            other = self.words[index].shape
+            if self.natures[index] in ("rule", "heading") or other.indent < shape.indent:
+                return False
+            if other.indent == shape.indent and other.rank <= shape.rank and shape.rank != PLAIN:
+                return False
+            if self.natures[index] in _RESULTS and other.rank in ranks:
+                return True
+        return False
+
+    def _describes(self, place: int) -> bool:
+        """Tell whether a text says how all trials below were made: it stands between their title and the first one."""
+        if place == 0 or self.words[place].colon or self.kinds[place - 1] != "heading" or self.natures[place - 1] == "rule":
+            return False
+        shape, title = self.words[place].shape, self.words[place - 1].shape
+        near = shape.rank == PLAIN and (title.indent, title.rank <= PLAIN) == (shape.indent, True)
+        return near and not self._listing(place) and self._has_results(place)
+
+    def _is_intended(self, place: int) -> bool:
+        """Tell whether a text that nothing follows names something to be tried."""
+        word = self.words[place]
+        body = word.shape.body
+        if word.nature == "named":
+            return True
+        if len(body) > 100 or body.endswith(("。", ".")) and len(body) > 40 or "。" in body.rstrip("。 ") and len(body) > 60:
+            return False
+        if word.logged:
+            return False
+        if word.shape.rank in (NUMBER, BULLET) and not _SENTENCE_END.search(body):
+            return True
+        return bool(_INTENT.search(body)) and len(body) <= 60 and not (body.isascii() and len(body.split()) > 12)
+
+    def _natures_before(self, place: int) -> Nature:
+        return self.natures[place - 1] if place else "blank"
+
+    def _indent(self, place: int) -> int:
+        return self.words[place].shape.indent
+
+    def _close(self, place: int, kind: Kind) -> None:
+        """Close the titles that a line ends."""
+        if kind == "blank":
+            return
+        shape = self.words[place].shape
+        title = kind == "heading" and self.natures[place] != "columns"
+        if shape.ruled:
+            self.open = [heading for heading in self.open if heading.rank == HASH and shape.rank != HASH]
+            return
+        while self.open:
+            last = self.open[-1]
+            if last.rank == HASH:
+                if title and shape.rank == HASH:
+                    self.open.pop()
+                    continue
+                break
+            same = last.indent == shape.indent
+            gone = same and last.rank in (PLAIN, BULLET) and last.block != self.block
+            if last.indent > shape.indent or gone or (same and (last.deep or shape.rank <= NUMBER)) or (title and same and last.rank >= shape.rank):
+                self.open.pop()
+                continue
+            break
+
+    def _push(self, place: int) -> None:
+        word, after = self.words[place], self._next[place]
+        if not word.label:
+            return
+        deep = after is not None and self._indent(after) > word.shape.indent
+        self.open.append(_Heading(word.shape.indent, word.shape.rank, word.label, deep, self.block))
+
+
+def _depth(text: str) -> int:
+    return sum(text.count(sign) for sign in "[{") - sum(text.count(sign) for sign in "]}")

@@ -1,0 +1,157 @@
+"""Settings in a line: `lr=1e-2/1e-5`, `40k iters`, `ep=200`, `+ra -lbsmooth`, `crop=960`, `"workers": 8`, `nearest`."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+
+from ablata.notes.model import Setting, Value
+from ablata.notes.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
+
+_FLOAT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_QUOTED = re.compile(r"\"([\w .\-/]+)\"\s*[:：]\s*(\"[^\"]*\"|\[[^\]]*\]?|\{|true|false|null|" + _FLOAT + r")")
+_EQUALS = re.compile(
+    rf"(?P<keys>(?:[A-Za-z_][\w.\-]*\s*=\s*)+)(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{_FLOAT}(?:\s?[x×*]\s?\d+|(?:/{_FLOAT})+)?(?P<unit>k|w|ep(?:och)?s?|iters?)?(?![\w.])|[\w./*+\-]+)"
+)
+_FLAG = re.compile(r"(?<!\S)--([A-Za-z][\w\-]*)(?:[= ]\s*((?!-)[^\s\\]+(?: \d+)*))?")
+_COUNTED = (
+    ("iterations", re.compile(r"(?<![\w.=])(\d+(?:\.\d+)?)\s?(k|w)?\s*个?\s*(?:iter(?:ation)?s?|次|步|steps?)(?![a-z_])", re.IGNORECASE)),
+    ("epochs", re.compile(r"(?<![\w.=+])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.IGNORECASE)),
+    ("iterations", re.compile(r"(?<![\w.=])(\d+)(k)(?![\w])", re.IGNORECASE)),
+    ("classes", re.compile(r"(?<![\w.=])(\d+)()\s*(?:个类|类)(?!似)")),
+    ("depth", re.compile(r"(?<![\w.=])(\d+)()\s*层")),
+    ("images", re.compile(r"(?<![\w.=])(\d+)()\s*张(?!卡)")),
+    ("train_boxes", re.compile(r"(?<![\w.=])(\d+)()\s*box\(train\)", re.IGNORECASE)),
+    ("test_boxes", re.compile(r"(?<![\w.=])(\d+)()\s*box(?!\(|\w)", re.IGNORECASE)),
+)  # fmt: skip
+_SPOKEN = re.compile(
+    rf"(?<![\w.\-])\"?({'|'.join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])", re.IGNORECASE
+)
+_SIZE = re.compile(r"(?<![\w.])(\d{3,4})\s?[x×*\\]+\s?(\d{3,4})(?![\w.])")
+_WIDTHS = re.compile(r"(?<![\w.\-])(\d{2,4})(?:-(\d{2,4}))(?:-(\d{2,4}))(?![\w.\-])")
+_OFF = r"(?:不加|不带|不用|不使用|不要|去掉|取消|无|没有?|without|w/o|no|remove|drop|disable)[\s\-_]*(?:\w{0,2}的)?"
+_ON_SIGN = r"\+\s*"
+_SEPARATORS = re.compile(r"[\s,，;；、。()（）\[\]{}+|\\:：'\"]+")
+
+
+def read_settings(text: str) -> tuple[Setting, ...]:
+    """Return what a text sets, each name once, in the order in which the readers find them."""
+    found: dict[str, Value] = {}
+    for name, value, _, _ in _read(text):
+        found.setdefault(name, value)
+    return tuple(Setting(name, value) for name, value in found.items())
+
+
+def only_settings(text: str) -> bool:
+    """Tell whether a text says nothing but settings written as keys and values or as counts."""
+    spans = [(start, end) for name, _, start, end in _read(text) if name is not None]
+    left = "".join(" " if any(start <= place < end for start, end in spans) else sign for place, sign in enumerate(text))
+    return bool(spans) and not _SEPARATORS.sub("", left)
+
+
+def parse_value(text: str) -> Value:
+    """Read a value as notes write it: numbers, `90k`, `1e-2/1e-5`, `1024x768`, lists, true and false; else the text."""
+    text = text.strip().strip("\"'").rstrip(",")
+    if text.lower() in ("true", "false", "null", "none"):
+        return {"true": True, "false": False}.get(text.lower())
+    if re.fullmatch(_FLOAT, text):
+        return _number(text)
+    if short := re.fullmatch(rf"({_FLOAT})([kw])", text, re.IGNORECASE):
+        return round(float(short[1]) * (1000 if short[2] in "kK" else 10_000))
+    if size := re.fullmatch(r"(\d+)\s?[x×*]\s?(\d+)", text):
+        return [int(size[1]), int(size[2])]
+    if re.fullmatch(rf"{_FLOAT}(/{_FLOAT})+", text):
+        return [_number(part) for part in text.split("/")]
+    if text[:1] == "[":
+        try:
+            return list(json.loads(text if text.endswith("]") else text.rstrip(", ") + "]"))
+        except ValueError:
+            return text
+    return text
+
+
+def _number(text: str) -> float | int:
+    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+
+
+def _read(text: str) -> list[tuple[str, Value, int, int]]:
+    """Return (name, value, start, end) of everything set, the surest readers first."""
+    found: list[tuple[str, Value, int, int]] = []
+
+    def add(name: str, value: Value, start: int, end: int) -> None:
+        if not any(start < taken_end and taken_start < end for _, _, taken_start, taken_end in found):
+            found.append((name, value, start, end))
+
+    if "=" in text or '"' in text or "--" in text:
+        _read_written(text, found)
+    if any(character.isdigit() for character in text):
+        for name, pattern in _COUNTED:
+            for count in pattern.finditer(text):
+                scale = {"k": 1000, "w": 10_000}.get((count[2] or "").lower(), 1)
+                add(name, round(float(count[1]) * scale), count.start(), count.end())
+        for spoken in _SPOKEN.finditer(text):
+            value = parse_value(spoken[2] + (spoken[3] or ""))
+            add(KEYS.get(normal(spoken[1]), normal(spoken[1])), value, spoken.start(), spoken.end())
+        for size in _SIZE.finditer(text):
+            add("crop", [int(size[1]), int(size[2])], size.start(), size.end())
+        for widths in _WIDTHS.finditer(text):
+            add("widths", [int(width) for width in widths.groups()], widths.start(), widths.end())
+    if any("A" <= character <= "z" for character in text):
+        for name, value, start, end in _read_words(text):
+            add(name, value, start, end)
+    return found
+
+
+def _read_written(text: str, found: list[tuple[str, Value, int, int]]) -> None:
+    """Keys with values: `"workers": 8`, `--gpu 0 1`, `lr=wd=0`."""
+    for quoted in _QUOTED.finditer(text):
+        name = KEYS.get(normal(quoted[1]), quoted[1])
+        found.append((name, None if quoted[2] == "{" else parse_value(quoted[2]), quoted.start(), quoted.end()))
+    for flag in _FLAG.finditer(text):
+        name = KEYS.get(normal(flag[1]), normal(flag[1]))
+        found.append((name, parse_value(flag[2]) if flag[2] else True, flag.start(), flag.end()))
+    for equals in _EQUALS.finditer(text):
+        if any(start <= equals.start() < end for _, _, start, end in found):
+            continue
+        written = equals["value"]
+        value = parse_value(written[: -len(equals["unit"])] if equals["unit"] not in (None, "k", "w") else written)
+        for key in re.findall(r"[A-Za-z_][\w.\-]*", equals["keys"]):
+            name = KEYS.get(normal(key), key)
+            if "stride" in name and isinstance(value, list) and len(value) == 2:
+                value = value[0] / value[1] if value[1] else written
+            found.append((name, value, equals.start(), equals.end()))
+
+
+@cache
+def _switches() -> re.Pattern[str]:
+    names = "|".join(f"(?P<s{index}>{pattern})" for index, pattern in enumerate(SWITCHES))
+    return re.compile(rf"(?<![A-Za-z])(?P<off>{_OFF}|(?<![\w.])-(?=[A-Za-z]))?(?P<on>{_ON_SIGN})?(?:{names})(?![A-Za-z])", re.IGNORECASE)
+
+
+@cache
+def _choices() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
+    words = {word: (name, value) for name, values in CHOICES.items() for word, value in values.items()}
+    listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    return re.compile(rf"(?<![A-Za-z\-])({listed})(?![A-Za-z\-])", re.IGNORECASE), words
+
+
+def _read_words(text: str) -> list[tuple[str, Value, int, int]]:
+    """Switches, networks and choices named by their value. A switch in a row behind "without" is off like the first."""
+    found: list[tuple[str, Value, int, int]] = []
+    names = list(SWITCHES.values())
+    off_until = -1
+    for switch in _switches().finditer(text):
+        name = names[next(index for index in range(len(names)) if switch[f"s{index}"] is not None)]
+        off = switch["off"] is not None or (switch.start() == off_until and text[switch.start() - 1] == "/")
+        if off and switch.end() < len(text) and text[switch.end()] == "/":
+            off_until = switch.end() + 1
+        found.append((name, not off, switch.start(), switch.end()))
+    found += [("model", model[1].lower(), model.start(), model.end()) for model in MODELS.finditer(text)]
+    pattern, words = _choices()
+    for choice in pattern.finditer(text):
+        before = text[max(0, choice.start() - 6) : choice.start()]
+        if not re.search(r"(不用|不使用|去掉|不加|没有|without|no|不)\s*$", before):
+            name, value = words[choice[1].lower()]
+            found.append((name, value, choice.start(), choice.end()))
+    return found

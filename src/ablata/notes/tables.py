@@ -1,0 +1,124 @@
+"""Tables in notes: columns between bars or tabs, or separated by commas, below one line of their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ablata.notes.claims import read_claim
+from ablata.notes.model import Score, Setting
+from ablata.notes.names import KEYS, normal
+from ablata.notes.settings import parse_value, read_settings
+from ablata.notes.shape import PLAIN, shape_of
+from ablata.notes.wording import LONGEST, Wording
+
+_RULE = re.compile(r"[|+:=\-\s]+")
+_FIGURE = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*%?|nan|inf", re.IGNORECASE)
+_EMPTY = re.compile(r"[-–—.?/]*|n/?a", re.IGNORECASE)
+_STEP = re.compile(r"(global_?)?(step|epoch|iter(ation)?s?|batch)", re.IGNORECASE)
+_HEAD = re.compile(r"[A-Za-z_][\w ./@()%\-]{0,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Lines of one table: place of the first, and the sign between columns."""
+
+    start: int
+    stop: int
+    sign: str
+
+
+def read_tables(texts: Sequence[str]) -> dict[int, Wording]:
+    """Return what the lines of tables say, by place from 0; lines outside tables are absent."""
+    found: dict[int, Wording] = {}
+    for block in _blocks(texts):
+        rows = {place: _cells(texts[place], block.sign) for place in range(block.start, block.stop)}
+        head: list[str] = []
+        for place, cells in rows.items():
+            shape = shape_of(texts[place][:LONGEST])
+            if _RULE.fullmatch(texts[place].strip()):
+                found[place] = Wording(shape, "columns")
+            elif not head or not any(map(_FIGURE.fullmatch, cells)) and not _row(head, cells):
+                head = head or cells
+                found[place] = Wording(shape, "columns", " | ".join(cells))
+            else:
+                found[place] = _row(head, cells) or Wording(shape, "plan", cells[0] if cells else "")
+    return found
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[_Block]:
+    place = 0
+    while place < len(texts):
+        sign = _sign(texts, place)
+        if not sign:
+            place += 1
+            continue
+        stop = place + 1
+        width = texts[place].count(sign)
+        while stop < len(texts) and (
+            (texts[stop].count(sign) == width and texts[stop].strip()) or (sign == "|" and _is_ruled(texts[stop]))
+        ):
+            stop += 1
+        if stop - place >= (3 if sign == "," else 2):
+            yield _Block(place, stop, sign)
+        place = stop
+
+
+def _sign(texts: Sequence[str], place: int) -> str | None:
+    """Return the sign between the columns of a table that starts here, or None."""
+    text = texts[place]
+    after = texts[place + 1] if place + 1 < len(texts) else ""
+    stripped = text.strip()
+    if text.count("|") >= 2 and not stripped.startswith("--") and (stripped[0] == "|" or _is_ruled(after)):
+        follows = after.count("|") == text.count("|") or _is_ruled(after)
+        return "|" if follows and any(_cells(text, "|")) else None
+    for sign in ("\t", ","):
+        cells = _cells(text, sign)
+        if len(cells) < 2 or after.count(sign) != text.count(sign) or len(text) > LONGEST:
+            continue
+        rows = [_cells(row, sign) for row in texts[place + 1 : place + 3] if row.count(sign) == text.count(sign)]
+        numeric = [sum(bool(_FIGURE.fullmatch(cell)) for cell in row) for row in rows]
+        if all(map(_HEAD.fullmatch, cells)) and rows and min(numeric) >= max(1, (len(cells) + 1) // 2 if sign == "," else 1):
+            return sign
+    return None
+
+
+def _is_ruled(text: str) -> bool:
+    return "-" in text and bool(_RULE.fullmatch(text.strip())) and ("|" in text or "+" in text)
+
+
+def _cells(text: str, sign: str) -> list[str]:
+    cells = text.strip().strip("|").split("|") if sign == "|" else text.rstrip("\n").split(sign)
+    return [cell.strip().strip("`*_") for cell in cells]
+
+
+def _row(head: list[str], cells: list[str]) -> Wording | None:
+    """Read one row: figures are scores named by their column, unless the column is a setting; words are the label."""
+    scores: list[Score] = []
+    settings: list[Setting] = []
+    words: list[str] = []
+    step = ""
+    for name, cell in zip(head, [*cells, *[""] * len(head)], strict=False):
+        if _EMPTY.fullmatch(cell):
+            continue
+        key = KEYS.get(normal(name))
+        if _STEP.fullmatch(name) and _FIGURE.fullmatch(cell):
+            step = name.lower()
+        elif key is not None:
+            settings.append(Setting(key, parse_value(cell)))
+        elif _FIGURE.fullmatch(cell):
+            scores.append(Score(name or None, (float(cell.rstrip("% ")),)))
+        else:
+            words.append(cell)
+    if not scores:
+        return None
+    label, rest = (words[0], " ".join(words[1:])) if words else ("", "")
+    shape = shape_of(" | ".join(cells))
+    written = {setting.name for setting in settings}
+    settings += [setting for setting in read_settings(label) if setting.name not in written]
+    label = label or ", ".join(f"{setting.name}={setting.value}" for setting in settings) or step
+    return Wording(
+        type(shape)(shape.indent, PLAIN, "", shape.body), "result", label, tuple(scores), tuple(settings), rest,
+        read_claim(rest, label), progress=f"table by {step}" if step else None,
+    )  # fmt: skip

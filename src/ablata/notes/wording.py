@@ -1,0 +1,197 @@
+"""What one line says by itself: its shape, label, scores, settings, remark, claim, and how it may be meant."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from ablata.notes.claims import read_claim
+from ablata.notes.figures import find_figures
+from ablata.notes.foreign import foreign_kind, progress_key, without_time
+from ablata.notes.model import Claim, Score, Setting, State
+from ablata.notes.settings import only_settings, read_settings
+from ablata.notes.shape import HASH, PLAIN, Shape, shape_of
+
+Nature = Literal[
+    "blank", "rule", "heading", "result", "answer", "outcome", "label", "text", "named", "plan", "remark", "setting", "columns", "unknown"
+]
+"""How a line may be meant.
+
+result: a label with figures; answer: figures alone; outcome: a label and what came of it in words; label: it ends in a
+colon; named: it opens with an experiment's name; columns: the head of a table; text: words that others have to explain.
+"""
+LONGEST = 4000
+"""Of a longer line, only so many characters are read."""
+
+_DATE = re.compile(r"\d{4}\s?[.\-/年]\s?\d{1,2}\s?[.\-/月]\s?\d{1,2}\s?日?(?:\s+\d{1,2}:\d{2}(?::\d{2})?)?")
+_COLON = re.compile(r"[:：]")
+_CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
+_REMARK_SIGN = re.compile(r"\s+(?:--+>?|<--+|->(?=\s)|—+|=>)\s+|\s-\s?(?=[\u4e00-\u9fff])")
+_CONCLUSION = re.compile(
+    r"(?i).{0,6}(结论|总结|说明|注意|摘要|原因分析|备注|论文解?读?|论文链接|问题)|(note|notes|conclusion|summary|abstract|remark|warning|reason|nb|ps|paper|link|source|author)s?"
+)
+_GIVEN_UP = re.compile(r"不看了|算了|没必要|不要了|放弃|不做了|不保存|\b(discard(ed)?|abandon(ed)?|skip(ped)?|gave up|given up|cancel(led)?|not needed)\b", re.IGNORECASE)
+_GIVEN_UP_FIRST = re.compile(r"(discard|不要|放弃)\b|~~", re.IGNORECASE)
+_DONE_FIRST = re.compile(r"(done|finished|已完成|完成)\b|\[[xX]\]|✓|✔|☑", re.IGNORECASE)
+_WAITING = re.compile(
+    r"[左右]|更?晚|.{0,12}screen.{0,8}|screen.{0,10}|running|跑着|在跑|待.{0,3}|todo|tbd|wip|pending|queued|later|next|\?+|[-.…]+", re.IGNORECASE
+)
+_WORKS = re.compile(r"正常|可以了?|貌似可以了?|好了|对了|正确|没问题|稳定了|ok(ay)?|fine|works?|done", re.IGNORECASE)
+_HEDGED = re.compile(r"貌似|看样子|看来|可能|好像|应该是|说明|不知道|感觉|是.{1,20}的问题|seems|looks like|probably|because", re.IGNORECASE)
+_NAME = re.compile(r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$")
+_MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
+_WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One line by itself.
+
+    Attributes:
+        shape: its marks and body.
+        nature: how it may be meant.
+        label: what it names.
+        scores: its figures.
+        settings: what it sets.
+        remark: the words behind label and figures.
+        claim: what those claim.
+        colon: it ends in a colon.
+        state: done or discarded, of something planned.
+        progress: what it shares with the other lines of a tool's log.
+        logged: a logging library wrote it.
+    """
+
+    shape: Shape
+    nature: Nature
+    label: str = ""
+    scores: tuple[Score, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    remark: str = ""
+    claim: Claim | None = None
+    colon: bool = False
+    state: State | None = None
+    progress: str | None = None
+    logged: bool = False
+
+
+def read_wording(text: str) -> Wording:
+    """Read one line by itself."""
+    text = text[:LONGEST]
+    stripped = text.strip()
+    if not stripped:
+        return Wording(Shape(0, PLAIN, "", ""), "blank")
+    shape = shape_of(text)
+    if shape.ruled and not shape.body:
+        return Wording(shape, "rule")
+    if kind := foreign_kind(stripped) if shape.rank != HASH else None:
+        claim: Claim | None = "failed" if kind == "failed" else None
+        nature: Nature = "setting" if kind == "setting" else "remark"
+        return Wording(shape, nature, "", (), read_settings(stripped) if kind == "setting" else (), stripped, claim)
+    body, logged = without_time(shape.body) if shape.body else ("", False)
+    if not shape.body or _DATE.fullmatch(body):
+        return Wording(shape, "heading", body or shape.marker.rstrip(".)、．"))
+    figures = find_figures(body)
+    if figures and figures.missing:
+        return Wording(shape, "plan", figures.label, (), read_settings(figures.label), figures.remark)
+    if figures and not (shape.rank == HASH and not figures.label):
+        return _with_figures(shape, figures.scores, figures.label, figures.remark, logged)
+    if shape.rank == HASH:
+        return Wording(shape, "heading", body.rstrip(":： "), (), read_settings(body))
+    return _without_figures(shape, body, logged)
+
+
+def _with_figures(shape: Shape, scores: tuple[Score, ...], label: str, remark: str, logged: bool) -> Wording:
+    progress = progress_key(label)
+    if progress:
+        label = re.split(r"\s{2,}|[,;]\s|\s+(?=lr:)", label)[0].strip(" ,:")
+    head, tail = split_colon(label)
+    if tail and (read_claim(tail) or _HEDGED.search(tail)) and not only_settings(tail):
+        label, remark = head, f"{tail} {remark}".strip()
+    words = remark.strip(" \t,，;；.。:：-–—<>→")
+    settings = read_settings(f"{label} {words}" if label else words)
+    return Wording(
+        shape, "result" if label else "answer", label.strip(), scores, settings, words, read_claim(remark, label),
+        progress=progress, logged=logged,
+    )  # fmt: skip
+
+
+def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
+    remark = ""
+    if sign := _REMARK_SIGN.search(body):
+        body, remark = body[: sign.start()], body[sign.end() :].strip()
+    body = body.strip()
+    if _DONE_FIRST.match(body) or shape.marker.strip().lower() == "[x]":
+        return Wording(shape, "plan", _DONE_FIRST.sub("", body).strip(" :："), state="done", remark=remark)
+    if found := _GIVEN_UP_FIRST.match(body):
+        return Wording(shape, "plan", body[found.end() :].strip(" :：~"), state="discarded", remark=remark)
+    if found := re.search(r"\s+(discard(?:ed)?|不要了|算了)$", body):
+        return Wording(shape, "plan", body[: found.start()].strip(" :："), state="discarded", remark=remark)
+    if logged and not progress_key(body):
+        return Wording(shape, "remark", "", (), read_settings(body), body, read_claim(body), logged=True)
+    head, tail = split_colon(body)
+    settings = read_settings(body)
+    if head is not body:
+        return _with_colon(shape, body, head, tail, remark, settings)
+    claim = read_claim(remark or body, body)
+    if claim and not remark:
+        named = len(body) <= 120 and "。" not in body and (_NAME.match(body) or (body[0] in "(（" and settings))
+        nature: Nature = "outcome" if named else "remark"
+        return Wording(shape, nature, body if named else "", (), settings, body, claim)
+    if remark and (claim or _GIVEN_UP.search(remark)):
+        return _judged(shape, body, remark, settings, claim)
+    if only_settings(body):
+        return Wording(shape, "setting", body, (), settings, remark)
+    return Wording(shape, _plain_nature(shape, body), body, (), settings, remark)
+
+
+def _plain_nature(shape: Shape, body: str) -> Nature:
+    if not _WORDS.search(body):
+        return "heading" if re.fullmatch(r"\d+", body) and shape.rank != PLAIN else "unknown"
+    if _NAME.match(body) and len(body) <= 80 and "。" not in body:
+        return "named"
+    return "text"
+
+
+def _with_colon(
+    shape: Shape, body: str, head: str, tail: str, remark: str, settings: tuple[Setting, ...]
+) -> Wording:
+    """A line in which a colon stands outside parentheses."""
+    words = f"{tail} {remark}".strip()
+    if not tail:
+        if remark:
+            return _judged(shape, head, remark, settings, read_claim(remark, head))
+        nature: Nature = "setting" if only_settings(body) else "label"
+        return Wording(shape, nature, head, (), settings, colon=True)
+    if only_settings(body) and not read_claim(words):
+        return Wording(shape, "setting", body, (), settings)
+    if _CONCLUSION.fullmatch(head) or len(words) > 90 or len(head) > 90:
+        return Wording(shape, "remark", "", (), settings, words or body, read_claim(words))
+    claim = read_claim(words, head)
+    if claim or _GIVEN_UP.search(words):
+        return _judged(shape, head, words, settings, claim)
+    if _WAITING.fullmatch(tail):
+        return Wording(shape, "plan", head, (), settings, words)
+    if _WORKS.match(tail):
+        return Wording(shape, "outcome", head, (), settings, words)
+    if re.search(r"[:：]$", body):
+        return Wording(shape, "label", body.rstrip(":： "), (), settings, remark, colon=True)
+    return Wording(shape, _plain_nature(shape, body), body, (), settings, remark)
+
+
+def _judged(shape: Shape, label: str, words: str, settings: tuple[Setting, ...], claim: Claim | None) -> Wording:
+    """A label with an outcome in words, or one that was given up."""
+    if _GIVEN_UP.search(words):
+        return Wording(shape, "plan", label, (), settings, words, state="discarded")
+    return Wording(shape, "outcome", label, (), settings, words, claim)
+
+
+def split_colon(text: str) -> tuple[str, str]:
+    """Split at the first colon outside parentheses, times and addresses; without one, the text is returned as it is."""
+    opaque = _CLOSED.sub(lambda found: "\0" * len(found[0]), text)
+    for colon in _COLON.finditer(opaque):
+        before, behind = opaque[: colon.start()], opaque[colon.end() :]
+        if behind.startswith("//") or (before[-1:].isdigit() and re.match(r"\d{2}\b", behind)):
+            continue
+        return text[: colon.start()].strip(), text[colon.end() :].strip()
+    return text, ""
