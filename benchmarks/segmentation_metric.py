@@ -60,18 +60,19 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     labels, guesses = picture()
     print(f"{HEIGHT} x {WIDTH} pixels, {CLASSES} classes, {arguments.threads} thread(s), {arguments.turns} turns")
-    for dtype in (np.int64, np.uint8):
-        truth, guess = labels.astype(dtype), guesses.astype(dtype)
+    for of_labels, of_guesses in ((np.int64, np.int64), (np.uint8, np.int64), (np.uint8, np.uint8)):
+        truth, guess = labels.astype(of_labels), guesses.astype(of_guesses)
+        name = f"{of_labels.__name__} labels, {of_guesses.__name__} predictions"
         tensors = torch.from_numpy(guess), torch.from_numpy(truth)
         if not np.array_equal(by_numpy(guess, truth), by_us(*tensors).numpy()):
-            raise SystemExit(f"the two matrices of {dtype.__name__} pictures differ")
+            raise SystemExit(f"the two matrices differ: {name}")
         turns = [
             (seconds(partial(by_numpy, guess, truth)), seconds(partial(by_us, *tensors)))
             for _ in range(arguments.turns)
         ]
         usual, ours = (1e3 * statistics.median(column) for column in zip(*turns, strict=True))
         ratio = statistics.median(us / them for them, us in turns)
-        print(f"{dtype.__name__}: numpy.bincount {usual:.1f} ms, ours {ours:.1f} ms, ratio {ratio:.2f}")
+        print(f"{name}: numpy.bincount {usual:.1f} ms, ours {ours:.1f} ms, ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def fed(predicted: Tensor, labels: Tensor, classes: int, ignore: int = 255) -> S
 
 
 @settings(deadline=None, max_examples=40)
-@given(classes=st.integers(2, 8), seed=st.integers(0, 1000), ignore=st.sampled_from([255, -1, 0, 1]))
+@given(classes=st.integers(2, 8), seed=st.integers(0, 1000), ignore=st.sampled_from([255, -1, 0, 1, -100, 65535]))
 def test_counts_are_those_of_numpy_and_scores_those_of_scikit_learn(classes: int, seed: int, ignore: int) -> None:
     predicted, labels = pictures(classes, seed, ignore=ignore)
     metric = fed(predicted, labels, classes, ignore)
@@ -112,3 +112,8 @@ def test_pictures_larger_than_a_piece_and_empty_batches_are_counted() -> None:
     metric = fed(predicted, labels, 3)
     metric.update(predicted[:0], labels[:0])
     assert np.array_equal(metric.confusion().flatten(), np.bincount((labels * 3 + predicted).flatten()))
+
+
+def test_an_ignored_label_that_needs_too_long_a_table_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`ignore` must be in \[-256, 65535\]"):
+        SegmentationScores(3, ignore=2**20)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ablata.base.errors import DataError
 
 _LARGEST_SHORT = torch.iinfo(torch.int16).max
-_PIECE = 2**15
+_PIECE = 2**16
 """Pixels counted at once on the processor: their codes stay in its cache."""
 
 
@@ -24,15 +24,21 @@ class SegmentationScores:
 
     Args:
         classes: K.
-        ignore: label of the pixels that do not count.
+        ignore: label of the pixels that do not count, in [-256, 65535].
         device: where the predictions will be.
+
+    Raises:
+        ValueError: `ignore` lies elsewhere.
     """
 
     def __init__(self, classes: int, ignore: int = 255, device: torch.device | str = "cpu") -> None:
+        if not -256 <= ignore <= 65535:
+            raise ValueError(f"`ignore` must be in [-256, 65535], got {ignore}")
         self.classes, self.ignore = classes, ignore
-        # A row and a column more on either side take in whatever is no class, so that a pixel costs no selection.
-        self._counts = torch.zeros((classes + 2) ** 2, dtype=torch.int64, device=device)
-        self._ignored = torch.zeros((), dtype=torch.int64, device=device)
+        # One row for each label between the classes and the ignored one, and a row and a column more on either side
+        # take in whatever is no class, so that a pixel costs no selection.
+        self._least, self._most = min(-1, ignore - 1), max(classes, ignore + 1)
+        self._counts = torch.zeros((self._most - self._least + 1) * (classes + 2), dtype=torch.int64, device=device)
 
     @torch.no_grad()
     def update(self, predicted: Tensor, labels: Tensor) -> None:
@@ -49,26 +55,27 @@ class SegmentationScores:
             raise ValueError(
                 f"predictions and labels must have one shape, got {[*predicted.shape]} and {[*labels.shape]}"
             )
-        dtype = torch.int16 if len(self._counts) <= _LARGEST_SHORT else torch.int64
         if not labels.numel():
             return
+        dtype = torch.int16 if len(self._counts) <= _LARGEST_SHORT else torch.int32
+        columns = self.classes + 2
         piece = _PIECE if labels.device.type == "cpu" else labels.numel()
         pieces = (torch.split(ids.flatten(), piece) for ids in (predicted, labels))
         for guess, truth in zip(*pieces, strict=True):
-            code = _row(truth, self.classes, dtype).mul_(self.classes + 2).add_(_row(guess, self.classes, dtype))
+            row, column = _within(truth, self._least, self._most, dtype), _within(guess, -1, self.classes, dtype)
+            code = column.add_(row, alpha=columns).add_(1 - self._least * columns)
             self._counts += _histogram(code, len(self._counts))
-            self._ignored += torch.count_nonzero(truth == self.ignore)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the sums: `counts` [(K + 2)^2] int64 and `ignored` [] int64.
+        """Return the sums: `counts`, int64 of one axis.
 
         Summed over processes and given to `load_state`, they are the sums of the joined data.
         """
-        return {"counts": self._counts, "ignored": self._ignored}
+        return {"counts": self._counts}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Replace the sums by those of `state`."""
-        self._counts, self._ignored = (state[name].clone() for name in ("counts", "ignored"))
+        self._counts = state["counts"].clone()
 
     def confusion(self) -> Tensor:
         """Return [K, K] int64 counts, true classes in rows, predicted ones in columns.
@@ -76,19 +83,18 @@ class SegmentationScores:
         Raises:
             DataError: a label is neither a class nor `ignore`, or a prediction is no class.
         """
-        table = self._counts.view(self.classes + 2, self.classes + 2).clone()
-        if 0 <= self.ignore < self.classes:
-            table[0] += table[self.ignore + 1]
-            table[self.ignore + 1] = 0
-        odd_labels = int(table[0].sum() + table[-1].sum() - self._ignored)
-        odd_guesses = int(table[1:-1, 0].sum() + table[1:-1, -1].sum())
+        table = self._counts.view(-1, self.classes + 2).clone()
+        table[self.ignore - self._least] = 0
+        classes = table[-self._least :][: self.classes]
+        odd_labels = int(table.sum() - classes.sum())
+        odd_guesses = int(classes[:, 0].sum() + classes[:, -1].sum())
         if odd_labels or odd_guesses:
             raise DataError(
                 f"labels and predictions must be classes 0 to {self.classes - 1}, or labels {self.ignore} for ignored",
                 found=f"{odd_labels} pixels with another label, {odd_guesses} with another prediction",
                 do="check the table of ids: training and scoring must use the same classes",
             )
-        return table[1:-1, 1:-1]
+        return classes[:, 1:-1]
 
     def class_iou(self) -> Tensor:
         """Return [K] float64 in percent: intersection over union; nan for a class in neither truth nor prediction."""
@@ -115,17 +121,11 @@ class SegmentationScores:
         }
 
 
-def _row(ids: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """Return 1 + id of each pixel as a new tensor of `dtype`; 0 for ids below 0, K + 1 for those of K or above."""
-    if ids.element_size() > 2 and (ids.device.type != "cpu" or _is_wide(ids)):
-        ids = ids.clamp(-1, classes)  # before it is narrowed, where a large id would come round as a small one
-    return ids.to(dtype).clamp(-1, classes).add_(1)
-
-
-def _is_wide(ids: Tensor) -> bool:
-    """Tell whether an id does not fit into 16 bits; cheaper than `clamp`, but it waits for the device."""
-    least, most = torch.aminmax(ids)
-    return int(most) > _LARGEST_SHORT or int(least) < -_LARGEST_SHORT
+def _within(ids: Tensor, least: int, most: int, dtype: torch.dtype) -> Tensor:
+    """Return ids as a new tensor of `dtype`, those outside of `least` to `most` at the nearer end."""
+    if ids.element_size() > dtype.itemsize:  # before it is narrowed, where a large id would come round as a small one
+        return ids.clamp(least, most).to(dtype)
+    return ids.to(dtype).clamp(least, most)
 
 
 def _histogram(codes: Tensor, bins: int) -> Tensor:
