@@ -58,10 +58,12 @@ LAW: dict[str, set[str]] = {
     },
     # Study, plan, launch, collect, decide
     "studies": {"base", "stats", "records", "engine", "recipes"},
+    # the notebooks as studies
+    "replications": {"base", "recipes", "studies"},
     # tables, figures, HTML from records and verdicts; no torch
     "reports": {"base", "stats", "records"},
     # parse, call, print: all; imported by nobody
-    "cli": ABOVE_TASKS | {"tasks", "recipes", "studies", "reports"},
+    "cli": ABOVE_TASKS | {"tasks", "recipes", "studies", "replications", "reports"},
 }
 """Room: the other rooms it may import, as the table of the design has it."""
 

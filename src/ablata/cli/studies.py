@@ -29,6 +29,7 @@ from ablata.cli.console import figure, note, out, print_json
 
 if TYPE_CHECKING:
     from ablata.records.exporting import LeftOut
+    from ablata.records.ledger import Ledger
 
 app = typer.Typer(help="Ask whether a change helps, and get a verdict.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -103,7 +104,7 @@ def run(
         signal.signal(number, signal.default_int_handler)
     with Ledger() as ledger:
         recorded = _record(ledger, asked)
-        _launch(ledger, recorded, workers)
+        launch(ledger, recorded, workers)
         print_report(ledger, recorded, "json" if json else "terminal")
         write_report(ledger, recorded, "html", output or ledger.home / "reports" / f"{recorded}.html")
 
@@ -119,7 +120,12 @@ def _record(ledger, asked: Asked) -> str:  # type: ignore[no-untyped-def]
     return study.name
 
 
-def _launch(ledger, name: str, workers: int | None) -> None:  # type: ignore[no-untyped-def]
+def launch(ledger: Ledger, name: str, workers: int | None) -> None:
+    """Run a recorded study with a live table; interrupted, say how to go on.
+
+    Raises:
+        typer.Exit: with 1 after an interrupt.
+    """
     from ablata.cli.live import StudyDisplay
     from ablata.studies.launch import Launch
     from ablata.studies.pool import Workers, may_use_gpu

@@ -9,6 +9,7 @@ from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
 from ablata.stats.rule import History, Mode, Rule, Verdict
 from ablata.stats.sequential import look, replay
 from ablata.stats.simulation import draw_scores, is_false
+from ablata.stats.single_runs import Visibility, visibility
 from ablata.stats.table import Table
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Rule",
     "Table",
     "Verdict",
+    "Visibility",
     "calibrate",
     "calibration_key",
     "contrasts",
@@ -44,4 +46,5 @@ __all__ = [
     "replay",
     "seeds_for_effect",
     "seeds_for_margin",
+    "visibility",
 ]

@@ -20,10 +20,11 @@ from ablata.engine.session import Session
 from ablata.engine.task import Site
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.stats import History, Noise, Plan, noise_from_scores, plan, pool_noise
+from ablata.stats import History, Noise, Plan, plan, pool_noise
 from ablata.studies.assess import cached_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
+from ablata.studies.noise import noise_of_study
 from ablata.studies.study import Study
 
 _TIMED_STEPS = 8
@@ -124,17 +125,9 @@ def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Nois
         same = control.recipe_name == study.control.name and row.spec["metric"]["key"] == study.metric.key
         if (row.name == study.name and not own) or not same or control.recipe["train"] != length:
             continue
-        cells = ledger.studies.cells(row.name)
-        seeds = sorted({cell.seed for cell in cells})
-        table = np.full((len(seeds), len(arms)), np.nan)
-        for cell in cells:
-            if cell.run.state == "completed" and cell.run.scores:
-                column = next(arm.position for arm in arms if arm.name == cell.arm)
-                table[seeds.index(cell.seed), column] = cell.run.scores.get(study.metric.key, np.nan)
-        try:
-            yield noise_from_scores(table[~np.isnan(table[:, control.position])])
-        except ValueError:
-            continue
+        found = noise_of_study(ledger, row.name)
+        if found is not None:
+            yield found
 
 
 def _cost_from_history(completed: list[RunRow], recipe: Recipe, environment: str) -> RunCost | None:

@@ -27,7 +27,8 @@ class Study:
         name: unique in the ledger; letters, digits, `_`, `-`, `.`, `+`.
         question: what is asked, a sentence for people.
         control: the recipe that every arm is compared with.
-        arms: for each arm the overrides of the control that make it, such as `("data.augment.flip=false",)`.
+        arms: for each arm the overrides of the control that make it, such as `("data.augment.flip=false",)`, or its
+            recipe.
         margin: the largest difference that does not matter, in the metric's unit.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -45,7 +46,7 @@ class Study:
     name: str
     question: str
     control: Recipe
-    arms: Mapping[str, Sequence[str]]
+    arms: Mapping[str, Sequence[str] | Recipe]
     margin: float
     seeds: int = 5
     mode: Mode = Mode.CLAIM
@@ -77,12 +78,12 @@ class Study:
         made = {CONTROL: self.control}
         owners = {settings_hash(self.control): CONTROL}
         for name, changes in self.arms.items():
-            made[name] = override(self.control, list(changes))
+            made[name] = changes if isinstance(changes, Recipe) else override(self.control, list(changes))
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name:
                 raise SettingsError(
                     "Every arm must change something, and not the same as another",
-                    found=f"arm {name} ({' '.join(changes) or 'no change'}) equals {owner}",
+                    found=f"arm {name} ({_told(changes)}) equals {owner}",
                 )
         return made
 
@@ -143,3 +144,7 @@ class Study:
             )
             for name, recipe in self.recipes.items()
         ]
+
+
+def _told(changes: Sequence[str] | Recipe) -> str:
+    return "its recipe" if isinstance(changes, Recipe) else " ".join(changes) or "no change"

@@ -1,0 +1,191 @@
+"""`ablata replicate`: the notebooks as studies, listed, run at three scales, and reported."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablata.base.errors import AblataError, SettingsError, listing
+from ablata.cli.asking import WorkerCount
+from ablata.cli.console import note, out, print_json
+
+if TYPE_CHECKING:
+    from ablata.replications.index import Scale
+    from ablata.replications.trial import Notebook, Question, Trial
+
+app = typer.Typer(help="Repeat what five notebooks recorded, and see what could be concluded.", no_args_is_help=True)
+
+Named = Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, see `ablata replicate list`.")]
+OneStudy = Annotated[str | None, typer.Option("--study", metavar="NAME", help="One of its studies; all by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_SCALES = ("smoke", "small", "full")
+
+
+@app.command("list")
+def list_notebooks(json: Json = False) -> None:
+    """List notebooks and studies, how many trials each holds and how many of them can be run."""
+    from ablata.replications.index import NOTEBOOKS
+
+    counts = {one.name: [_counted(one, question) for question in one.questions] for one in NOTEBOOKS}
+    if json:
+        print_json({name: [asdict(one) for one in studies] for name, studies in counts.items()})
+        return
+    for notebook in NOTEBOOKS:
+        studies = counts[notebook.name]
+        trials = sum(one.trials for one in studies)
+        runnable = trials - sum(len(one.refused) for one in studies)
+        out.print(f"{notebook.name}  {notebook.title}", markup=False, style="bold")
+        out.print(f"  {len(studies)} studies, {trials} trials, {runnable} can be run", markup=False)
+        for one in studies:
+            planned = f", {one.planned} without a result" if one.planned else ""
+            out.print(f"    {one.study:<22} {one.trials:>3} trials{planned}  {one.title}", markup=False)
+            for reason in one.refused:
+                out.print(f"      cannot be run: {reason}", markup=False)
+        for left in notebook.omissions:
+            out.print(f"  left out, line {', '.join(map(str, left.lines))}: {left.reason}", markup=False)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """A study of a notebook: how many trials it holds, how many have no result, and why some cannot be run."""
+
+    study: str
+    title: str
+    trials: int
+    planned: int
+    refused: tuple[str, ...]
+
+
+def _counted(notebook: Notebook, question: Question) -> _Counted:
+    from ablata.replications.index import recipe_of
+
+    refused = []
+    for trial in question.every:
+        try:
+            recipe_of(notebook, question, trial)
+        except AblataError as error:
+            refused.append(f"{trial.name}: {error.must}")
+    planned = sum(not trial.scores for trial in question.every)
+    return _Counted(question.name, question.title, len(question.every), planned, tuple(refused))
+
+
+@app.command("show")
+def show(notebook: Named, study: OneStudy = None) -> None:
+    """Show the trials of a notebook: what was changed, the settings that repeat it, what was recorded and concluded."""
+    from ablata.replications.index import find_notebook, find_question
+
+    found = find_notebook(notebook)
+    questions = (find_question(found, study),) if study else found.questions
+    for question in questions:
+        _show(found, question)
+
+
+def _show(notebook: Notebook, question: Question) -> None:
+    recipe = question.recipe or notebook.recipe
+    out.print(f"\n{question.name}: {question.title}", markup=False, style="bold")
+    out.print(f"  ablata train {recipe} {question.base}", markup=False)
+    if question.meaning:
+        out.print(f"  scores: {question.meaning}", markup=False)
+    for trial in question.every:
+        lines = ",".join(map(str, trial.lines))
+        scores = "/".join(f"{score:g}" for score in trial.scores) or "planned"
+        difference = question.difference(trial)
+        shown = "" if difference is None or trial is question.control else f" ({difference:+.2f})"
+        out.print(f"  {trial.name:<22} {scores}{shown}  {trial.change}  [line {lines}]", markup=False)
+        for text in filter(None, (trial.settings, trial.note)):
+            out.print(f"  {'':<22} {text}", markup=False)
+    for conclusion in question.conclusions:
+        out.print(f"  concluded (line {', '.join(map(str, conclusion.lines))}): {conclusion.text}", markup=False)
+
+
+@app.command("run")
+def run(
+    notebook: Named,
+    study: OneStudy = None,
+    scale: Annotated[
+        str, typer.Option(help="smoke: a few steps on generated pictures; small: the data at hand; full: as recorded.")
+    ] = "smoke",
+    workers: WorkerCount = None,
+) -> None:
+    """Repeat the trials of a notebook: build and step each (smoke), or judge them (small, full)."""
+    if scale not in _SCALES:
+        raise SettingsError(f"--scale must be one of {listing(_SCALES)}", found=scale)
+    from ablata.replications.index import find_notebook, find_question
+
+    found = find_notebook(notebook)
+    questions = (find_question(found, study),) if study else found.questions
+    if scale == "smoke":
+        _smoke(found, questions)
+    else:
+        _judge(found, questions, scale, workers)  # type: ignore[arg-type]
+
+
+def _smoke(notebook: Notebook, questions: tuple[Question, ...]) -> None:
+    """Build and step every trial.
+
+    Raises:
+        typer.Exit: with 1 if one of them failed.
+    """
+    from ablata.records.home import lab_home
+
+    failed = 0
+    for question in questions:
+        wrong = [
+            (trial, text)
+            for trial in question.every
+            if (text := _stepped(notebook, question, trial, lab_home() / "cache")) is not None
+        ]
+        count = len(question.every)
+        out.print(f"{question.name}: {count - len(wrong)} of {count} trials built and stepped", markup=False)
+        for trial, text in wrong:
+            out.print(f"  {trial.name}: {text}", markup=False)
+        failed += len(wrong)
+    if failed:
+        note(f"{failed} trials failed")
+        raise typer.Exit(1)
+
+
+def _stepped(notebook: Notebook, question: Question, trial: Trial, cache: Path) -> str | None:
+    """Take a trial's steps; return what went wrong, or None."""
+    from ablata.replications.index import recipe_of
+    from ablata.studies.smoke import smoke
+
+    try:
+        smoke(recipe_of(notebook, question, trial, "smoke"), cache)
+    except AblataError as error:
+        return f"{error.must} (found: {error.found})"
+    return None
+
+
+def _judge(notebook: Notebook, questions: tuple[Question, ...], scale: Scale, workers: int | None) -> None:
+    from ablata.cli.reporting import print_report, write_report
+    from ablata.cli.studies import launch
+    from ablata.records.ledger import Ledger
+    from ablata.replications.index import study_of
+    from ablata.studies.launch import create
+
+    with Ledger() as ledger:
+        for question in questions:
+            made = study_of(notebook, question, scale)
+            create(ledger, made)
+            launch(ledger, made.name, workers)
+            print_report(ledger, made.name, "terminal")
+            write_report(ledger, made.name, "html", ledger.home / "reports" / f"{made.name}.html")
+
+
+@app.command("report")
+def report(
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("replications.html"),
+) -> None:
+    """Write what each notebook concluded, whether it could have been seen, and our verdicts, as one HTML page."""
+    from ablata.base.files import write_text
+    from ablata.cli.replication_views import replication_views
+    from ablata.records.ledger import Ledger
+    from ablata.reports.replications import replications_page
+
+    with Ledger() as ledger:
+        write_text(output, replications_page(replication_views(ledger)))
+    note(f"report: {output}")

@@ -1,0 +1,108 @@
+"""A recipe at another scale: all its lengths shortened alike, or a few steps on generated pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ablata.data.persons import Persons
+from ablata.data.scenes import Scenes, Streets
+from ablata.engine.recipe import Recipe
+from ablata.engine.schedules import Exponential, ScheduleSettings, Sgdr, Step
+from ablata.tasks.classify import Classify
+from ablata.tasks.reidentify import Reidentify
+
+_SMALL_SIDE = 40
+"""Pictures up to this side are taken for small ones, as CIFAR's."""
+
+
+def shortened(recipe: Recipe, factor: float) -> Recipe:
+    """Return a recipe whose every length is multiplied: training, warm-up, cycles, milestones, rounds.
+
+    Args:
+        recipe: its lengths in epochs or steps.
+        factor: above 0, such as 0.02 for four epochs in place of two hundred.
+    """
+    train, schedule = recipe.train, recipe.schedule
+    lengths: dict[str, Any] = {}
+    if train.epochs is not None:
+        lengths["epochs"] = train.epochs * factor
+    if train.steps is not None:
+        lengths["steps"] = max(1, round(train.steps * factor))
+    if train.stop_epochs is not None:
+        lengths["stop_epochs"] = train.stop_epochs * factor
+    update: dict[str, Any] = {
+        "train": train.model_copy(update=lengths),
+        "schedule": schedule.model_copy(update=_of_schedule(schedule, factor)),
+    }
+    if isinstance(recipe, Classify | Reidentify) and recipe.refine is not None:
+        refine = recipe.refine
+        rounds = {
+            "epochs": tuple(epochs * factor for epochs in refine.epochs),
+            "stop_epochs": None if refine.stop_epochs is None else refine.stop_epochs * factor,
+        }
+        update["refine"] = refine.model_copy(update=rounds)
+    return recipe.model_copy(update=update)
+
+
+def on_generated_data(recipe: Recipe, steps: int = 2, batch: int = 8) -> Recipe:
+    """Return a recipe of a few steps on a few generated pictures, to see that it builds and learns at all.
+
+    Networks, losses, schedules and augmentation stay as they are; chains keep at most two taught rounds.
+
+    Args:
+        recipe: of any task that has generated data.
+        steps: optimiser steps.
+        batch: images in a step.
+
+    Raises:
+        TypeError: there is no generated data for such a recipe.
+    """
+    train = recipe.train.model_copy(
+        update={
+            "epochs": None,
+            "steps": steps,
+            "stop_epochs": None,
+            "batch": batch,
+            "accumulate": 1,
+            "evaluate_every": 0,
+        }
+    )
+    schedule = recipe.schedule.model_copy(update={"warmup": None})
+    compute = recipe.compute.model_copy(update={"precision": "fp32", "compile": False, "threads": 1})
+    update: dict[str, Any] = {"train": train, "schedule": schedule, "compute": compute}
+    if not isinstance(recipe, Classify | Reidentify):
+        raise TypeError(f"there is no generated data for {type(recipe).__name__}")
+    update["data"] = _classes(recipe.data) if isinstance(recipe, Classify) else _persons(recipe.data)
+    if isinstance(recipe, Classify) and recipe.labelled is not None:
+        update["labelled"] = recipe.labelled.model_copy(update={"per_class": 2})
+    if recipe.refine is not None:
+        refine = recipe.refine
+        target = None if refine.target is None else _persons(refine.target)
+        update["refine"] = refine.model_copy(
+            update={"rounds": min(refine.rounds, 2), "epochs": (), "stop_epochs": None, "target": target}
+        )
+    return recipe.model_copy(update=update)
+
+
+def _of_schedule(schedule: ScheduleSettings, factor: float) -> dict[str, Any]:
+    """Return what changes in a schedule; shares of the training stay."""
+    update: dict[str, Any] = {}
+    if schedule.warmup is not None and schedule.warmup.unit != "share":
+        update["warmup"] = schedule.warmup.model_copy(update={"length": schedule.warmup.length * factor})
+    if isinstance(schedule, Sgdr):
+        update["first"] = schedule.first * factor
+    if isinstance(schedule, Exponential):
+        update["every"] = schedule.every * factor
+    if isinstance(schedule, Step) and schedule.unit == "epoch":
+        update["milestones"] = tuple(mark * factor for mark in schedule.milestones)
+    return update
+
+
+def _classes(data: Any) -> Scenes:
+    side = 32 if max(data.nominal_shape().height, data.nominal_shape().width) <= _SMALL_SIDE else 64
+    return Scenes(train=48, val=16, streets=Streets(height=side, width=side), augment=data.augment)
+
+
+def _persons(data: Any) -> Persons:
+    domain = data.domain if isinstance(data, Persons) else "winter"
+    return Persons(domain=domain, train=8, val=4, augment=data.augment)
