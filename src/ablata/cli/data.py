@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.cli.console import note, out, print_json
+from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, draw_labels
 
 if TYPE_CHECKING:
     from ablata.data.checking import Report
@@ -16,16 +17,46 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
 
+_Dataset = Annotated[
+    str, typer.Argument(metavar="DATASET|FOLDER", help="A folder or zip, a kind of data, or a recipe.")
+]
+_Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
+_Map = Annotated[Path | None, typer.Option("--map", help="Label map or class list; by default the folder's own.")]
+_Images = Annotated[
+    str | None, typer.Option("--images", metavar="NAME", help="What the folders of pictures are called.")
+]
+_Labels = Annotated[
+    str | None, typer.Option("--labels", metavar="NAME", help="What the folders of label files are called.")
+]
+_Form = Annotated[
+    str | None, typer.Option("--form", metavar="ids|colours", help="What label files hold; by default what most do.")
+]
+_Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes that read label files; by default one a core.")
+]
+
+
 @app.command("preview")
 def preview(
-    dataset: Annotated[str, typer.Argument(help="A recipe, or a kind of data such as scenes or image_folder.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    dataset: _Dataset,
+    overrides: _Overrides = None,
     output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
     seed: Annotated[int, typer.Option(min=0, help="The run's seed: shows just what that run would see.")] = 0,
     step: Annotated[int, typer.Option(min=0, help="Which training step.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=256, help="How many images.")] = 32,
+    map: _Map = None,
+    images: _Images = None,
+    labels: _Labels = None,
+    form: _Form = None,
 ) -> None:
-    """Write a picture of a training batch as the network sees it, with labels, beside the images as they are."""
+    """Write a picture of a training batch as the network sees it, with labels, beside the images as they are.
+
+    Of a folder of pictures and label files: picture, label, and both together.
+    """
+    chosen = LabelFolder(dataset, images, labels, map, form)
+    if _is_folder(dataset) and chosen.fits(overrides):
+        draw_labels(chosen, output, count)
+        return
     from ablata.records.home import lab_home
     from ablata.tasks.preview import preview_sheet
 
@@ -38,11 +69,52 @@ def preview(
 
 @app.command("convert")
 def convert(
-    folder: Annotated[str, typer.Argument(help="train/CLASS and val/CLASS of image files, or a zip of it.")],
-    shards: Annotated[Path, typer.Argument(help="The folder to make.")],
+    folder: Annotated[str, typer.Argument(help="A folder of image files, or of pictures and label files; or a zip.")],
+    shards: Annotated[Path | None, typer.Argument(help="Of image files: the folder of tars to make.")] = None,
     tar_mib: Annotated[int, typer.Option(min=1, help="About how many MiB of pictures go into a tar.")] = 256,
+    map: Annotated[Path | None, typer.Option("--map", help="Label map: convert label files by it.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Of label files: the folder to make.")] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="From ids back to colours or values.")] = False,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="Values that the map has not become the nearest it has; reads JPEG too.")
+    ] = False,
+    palette: Annotated[
+        str, typer.Option("--palette", metavar="index|grey", help="What palette files stand for in a map of values.")
+    ] = "index",
+    paired_only: Annotated[bool, typer.Option("--paired-only", help="Leave out files without a partner.")] = False,
+    val: Annotated[
+        float | None,
+        typer.Option("--val", help="Draw a new split, this share for validation, every class in both."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of that split.")] = 0,
+    images: _Images = None,
+    labels: _Labels = None,
+    workers: _Workers = None,
 ) -> None:
-    """Pack an image folder into tars of pictures and labels, which `data=shards data.root=SHARDS` reads."""
+    """Turn label files into ids by a label map (--map, --output), or pack image files into tars (SHARDS).
+
+    Label files: the new folder has images/SPLIT, labels/SPLIT and label_map.yaml; a folder without train and val is
+    split, every class on both sides. Sources are never changed, nothing is overwritten, and --reverse with the same map
+    brings the raw values back exactly. Image files: `data=shards data.root=SHARDS` reads the tars.
+    """
+    if map is not None and output is not None and shards is None:
+        chosen = LabelFolder(folder, images, labels, map, None, workers)
+        convert_labels(chosen, output, reverse=reverse, nearest=nearest, palette=palette, paired_only=paired_only,
+                       val=val, seed=seed)  # fmt: skip
+    elif shards is not None and map is None and output is None:
+        _pack(folder, shards, tar_mib)
+    else:
+        from ablata.base.errors import SettingsError
+
+        raise SettingsError(
+            "A folder is converted to tars, or its label files by a map",
+            found="parts of both" if shards else "--map without --output" if map else "neither",
+            do=f"ablata data convert {folder} SHARDS, or ablata data convert {folder} --map FILE --output NEW_FOLDER "
+            f"(a map by: ablata data check {folder} --propose-map FILE)",
+        )
+
+
+def _pack(folder: str, shards: Path, tar_mib: int) -> None:
     from ablata.data.shard_writing import pack_folder
     from ablata.records.home import lab_home
 
@@ -53,19 +125,25 @@ def convert(
     note(f"written: {shards} ({said})")
 
 
-_Dataset = Annotated[
-    str, typer.Argument(metavar="DATASET|FOLDER", help="A folder or zip, a kind of data, or a recipe.")
-]
-_Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
-
-
 @app.command("check")
 def check(
     dataset: _Dataset,
     overrides: _Overrides = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    propose_map: Annotated[
+        Path | None, typer.Option("--propose-map", metavar="FILE", help="Write a label map of what is there.")
+    ] = None,
+    map: _Map = None,
+    images: _Images = None,
+    labels: _Labels = None,
+    form: _Form = None,
+    workers: _Workers = None,
 ) -> None:
-    """Read every picture and name what is wrong, by file; exit 1 if something is."""
+    """Read every picture or label file and name what is wrong, by file; exit 1 if something is."""
+    chosen = LabelFolder(dataset, images, labels, map, form, workers)
+    if _is_folder(dataset) and chosen.fits(overrides):
+        check_labels(chosen, propose_map, json)
+        return
     report = _report(dataset, overrides or [])
     if json:
         print_json(report.as_dict())
@@ -84,8 +162,25 @@ def stats(
     dataset: _Dataset,
     overrides: _Overrides = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="inverse|most-frequent|median|effective", help="Class weights to print."),
+    ] = None,
+    beta: Annotated[float | None, typer.Option("--beta", help="Of effective weights, in [0, 1).")] = None,
+    map: _Map = None,
+    images: _Images = None,
+    labels: _Labels = None,
+    form: _Form = None,
+    workers: _Workers = None,
 ) -> None:
-    """Print what a data set holds: pictures of each class, sizes, mean and standard deviation of the colours."""
+    """Print what a data set holds: pictures of each class, sizes, mean and standard deviation of the colours.
+
+    Of pictures and label files: pixels and pictures of each class, whether weights are advised, and the weights.
+    """
+    chosen = LabelFolder(dataset, images, labels, map, form, workers)
+    if _is_folder(dataset) and chosen.fits(overrides):
+        count_labels(chosen, weights, beta, json)
+        return
     report = _report(dataset, overrides or [])
     if json:
         print_json({key: value for key, value in report.as_dict().items() if key not in ("problems", "remarks")})
@@ -97,18 +192,23 @@ def stats(
         out.print(f"{name}: {counted}", markup=False)
 
 
+def _is_folder(dataset: str) -> bool:
+    """Tell whether an argument names a folder and not a recipe or kind."""
+    folder = Path(dataset).expanduser()
+    return folder.suffix != ".py" and ".py:" not in dataset and (folder.exists() or "/" in dataset)
+
+
 def _report(dataset: str, overrides: list[str]) -> Report:
     """Check a folder, or the data of a recipe or kind."""
     from ablata.base.errors import SettingsError
     from ablata.records.home import lab_home
     from ablata.tasks.checking import check_data
 
-    folder = Path(dataset).expanduser()
-    if folder.suffix == ".py" or ".py:" in dataset or not (folder.exists() or "/" in dataset):
+    if not _is_folder(dataset):
         return check_data(_recipe(dataset, overrides), lab_home() / "cache")
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
-    made = _recipe("image_folder", [f"data.root={folder}", *overrides])
+    made = _recipe("image_folder", [f"data.root={Path(dataset).expanduser()}", *overrides])
     return check_data(made, lab_home() / "cache")
 
 

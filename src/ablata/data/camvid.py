@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError
+from ablata.data.label_layout import list_labelled
 from ablata.data.label_table import Colour, read_table
-from ablata.data.mask_folder import LAYOUT, PairedSet, has_masks, list_pairs
+from ablata.data.mask_folder import LAYOUT, Found, PairedSet, has_masks, strict_pairs
 from ablata.data.roots import find_root
-from ablata.data.segmentation import SegmentationData
 from ablata.data.source import NominalShape
 from ablata.data.splits import Split
 
@@ -43,14 +43,10 @@ class CamVid(PairedSet):
         height, width = (crop.height, crop.width) if crop else (360, 480)
         return NominalShape(classes=11 + (self.void == "class"), channels=3, height=height, width=width)
 
-    def build(self, cache: Path) -> SegmentationData:
-        """Find, decode (the first time) and map the set.
-
-        Raises:
-            DataError: the files are missing, or see `list_pairs` and `decoded_pairs`.
-        """
+    def find(self, cache: Path) -> Found:
+        """Find the files; see `PairedSet.find`."""
         root = find_camvid(self.root, cache)
-        pairs, notices = list_pairs(root)
+        pairs, notices = strict_pairs(list_labelled(root))
         table = read_table(root / "classes.txt", ("Unlabelled",))
         if len(table.names) == len(PALETTE):
             table = replace(table, palette=PALETTE)
@@ -59,8 +55,7 @@ class CamVid(PairedSet):
         splits = {"train": Split("train", train), "val": Split("val", np.arange(len(pairs["val"]), dtype=np.int64))}
         if len(held_out):
             splits["minival"] = Split("train", held_out)
-        more = (root / "classes.txt",)
-        return self.assemble(root, pairs, table, cache, splits=splits, more=more, notices=notices)
+        return Found(root, pairs, table, splits, (root / "classes.txt",), notices)
 
 
 def find_camvid(root: str | None, cache: Path) -> Path:

@@ -13,10 +13,9 @@ import numpy as np
 
 from ablata.base.errors import DataError, listing
 from ablata.data.label_table import Colour, LabelTable
-from ablata.data.mask_folder import PairedSet, Pairs
+from ablata.data.mask_folder import Found, PairedSet, Pairs
 from ablata.data.pairs import Pair
 from ablata.data.roots import find_root
-from ablata.data.segmentation import SegmentationData
 from ablata.data.source import NominalShape
 from ablata.data.splits import make_splits
 
@@ -71,17 +70,13 @@ class Cityscapes(PairedSet):
         height, width = (crop.height, crop.width) if crop else (1024, 2048)
         return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
-    def build(self, cache: Path) -> SegmentationData:
-        """Find, decode (the first time, into about 27 GiB for the whole set) and map the set.
-
-        Raises:
-            DataError: the files are missing, a picture has no mask, or see `decoded_pairs`.
-        """
+    def find(self, cache: Path) -> Found:
+        """Find the files (decoded they take about 27 GiB); see `PairedSet.find`."""
         root = find_root(self.root, default="cityscapes", fits=_has_layout, layout=LAYOUT, cache=cache)
         pairs: Pairs = {source: _pairs(root, source) for source in _SOURCES}
         cities = np.unique([pair.image.parent.name for pair in pairs["train"]], return_inverse=True)[1]
         splits = make_splits(cities.astype(np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        return self.assemble(root, pairs, TABLE, cache, splits=splits)
+        return Found(root, pairs, TABLE, splits)
 
 
 def _has_layout(folder: Path) -> bool:

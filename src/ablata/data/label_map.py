@@ -219,8 +219,9 @@ def read_label_map(file: Path) -> LabelMap:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("A label map must be a text file", found=f"{file}: {error}") from None
     except yaml.YAMLError as error:
-        raise DataError("A label map must be YAML", found=f"{file}: {' '.join(str(error).split())}",
-                        do='put colours and names with special signs in quotation marks: "#8429F6"') from None  # fmt: skip
+        found = f"{file}: {' '.join(str(error).split())}"
+        do = 'put colours and names with special signs in quotation marks: "#8429F6"'
+        raise DataError("A label map must be YAML", found=found, do=do) from None
     rows = tree.get("labels") if isinstance(tree, dict) and set(tree) == {"labels"} else None
     if not isinstance(rows, list) or not rows:
         raise DataError("A label map must have one key, `labels`, with a line for each value",

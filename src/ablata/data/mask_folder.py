@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -12,20 +14,41 @@ from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.cache import combined, folder_digest
 from ablata.data.crop import backend_name
-from ablata.data.folders import SUFFIXES
 from ablata.data.joint_augment import JointAugment
+from ablata.data.label_layout import Labelled, Names, find_labelled, layout_splits
+from ablata.data.label_lists import find_list
+from ablata.data.label_map import MAP_FILE, read_label_map
 from ablata.data.label_table import LabelTable, read_table
 from ablata.data.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.pairs import Pair, decoded_pairs
-from ablata.data.roots import find_root
 from ablata.data.segmentation import SegmentationData
 from ablata.data.source import NominalShape
 from ablata.data.splits import Split, make_splits
 
-LAYOUT = "images/train, images/val, and labels (or masks) with the same names, and classes.txt"
-_MASKS = ("labels", "masks")
+LAYOUT = "images/train, images/val, labels (or masks) with the same names, and label_map.yaml or classes.txt"
 _SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
-Pairs = dict[Literal["train", "val"], list[Pair]]
+Pairs: TypeAlias = dict[Literal["train", "val"], list[Pair]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a set.
+
+    Attributes:
+        root: the folder that holds them.
+        pairs: the files of each source.
+        table: the classes.
+        splits: which of them are in which split.
+        more: other files of the content.
+        notices: what the reader should know.
+    """
+
+    root: Path
+    pairs: Pairs
+    table: LabelTable
+    splits: dict[str, Split]
+    more: tuple[Path, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class PairedSet(Settings):
@@ -48,57 +71,56 @@ class PairedSet(Settings):
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
 
-    def assemble(
-        self,
-        root: Path,
-        pairs: Pairs,
-        table: LabelTable,
-        cache: Path,
-        *,
-        splits: dict[str, Split],
-        more: tuple[Path, ...] = (),
-        notices: tuple[str, ...] = (),
-    ) -> SegmentationData:
-        """Decode the pairs of both sources the first time, and put them together.
-
-        Args:
-            root: the folder that holds them.
-            pairs: the files of each source.
-            table: the classes.
-            cache: the cache folder.
-            splits: which of them are in which split.
-            more: other files of the content.
-            notices: what the reader should know.
+    @abstractmethod
+    def find(self, cache: Path) -> Found:
+        """Find the files and what their values mean; `cache` is where zips are unpacked.
 
         Raises:
-            DataError: see `decoded_pairs`.
+            DataError: the files or the class list are not there, or something stands alone.
         """
-        table = table.with_void_class() if self.void == "class" else table
-        files = {source: [file for pair in pairs[source] for file in (pair.image, pair.mask)] for source in _SOURCES}
-        digests = {source: folder_digest(root, files[source], cache) for source in _SOURCES}
-        stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache) for source in _SOURCES}
-        own = [folder_digest(file.parent, [file], cache) for file in more]
+
+    def build(self, cache: Path) -> SegmentationData:
+        """Find the set, decode it the first time, and put both sources together.
+
+        Raises:
+            DataError: see `find` and `decoded_pairs`.
+        """
+        found = self.find(cache)
+        table = found.table.with_void_class() if self.void == "class" else found.table
+        pairs, sources = found.pairs, _SOURCES
+        files = {source: [file for pair in pairs[source] for file in (pair.image, pair.mask)] for source in sources}
+        digests = {source: folder_digest(found.root, files[source], cache) for source in sources}
+        stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache) for source in sources}
+        own = [folder_digest(file.parent, [file], cache) for file in found.more]
         return SegmentationData(
             stores,
             table,
-            splits=splits,
+            splits=found.splits,
             fingerprint=combined([*digests.values(), *own]),
             mean=self.mean,
             std=self.std,
             augment=self.augment,
             backend=backend_name("pil", None),
-            notices=notices,
+            notices=found.notices,
         )
 
 
 class MaskFolder(PairedSet):
-    """Any folder of images and masks of the same names; what the masks' values mean stands in a class list."""
+    """Any folder of images and masks of the same names; what the masks' values mean stands in a label map or list.
+
+    Understood are images/train with labels/train, and train/images with train/labels, under their usual names.
+    """
 
     kind: Literal["mask_folder"] = "mask_folder"
-    table: str | None = None
-    """Class list: a line `ID NAME` or `#RRGGBB NAME` for each class; null: classes.txt in the folder."""
+    map: str | None = None
+    """Label map (.yaml), or class list with a line `ID NAME` or `#RRGGBB NAME` for each class; null: label_map.yaml in
+    the folder, else classes.txt."""
     ignored: tuple[str, ...] = ()
-    """Names of the list (in any case) whose pixels are ignored."""
+    """Names of a class list (in any case) whose pixels are ignored; a label map says so itself."""
+    images: str | None = None
+    """What the folders of pictures are called; null: images, image, img and the like."""
+    labels: str | None = None
+    """What the folders of masks are called; null: labels, label, masks, annotations and the like."""
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, with the 19 classes of Cityscapes."""
@@ -106,58 +128,67 @@ class MaskFolder(PairedSet):
         height, width = (crop.height, crop.width) if crop else (512, 512)
         return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
-    def build(self, cache: Path) -> SegmentationData:
-        """Find, decode (the first time) and map the set.
+    def find(self, cache: Path) -> Found:
+        """Find the files and what their values mean.
 
         Raises:
-            DataError: the layout or the class list is not there, a picture has no mask or a mask no picture, or see
-                `decoded_pairs`.
+            DataError: the layout, a split or the class list is not there, or a picture or a mask stands alone.
         """
-        root = find_root(self.root, default=None, fits=has_masks, layout=LAYOUT, cache=cache)
-        file = Path(self.table).expanduser() if self.table else root / "classes.txt"
-        pairs, notices = list_pairs(root)
+        names = Names(self.images, self.labels)
+        if self.root is None:
+            raise DataError(f"This data set needs a folder: {LAYOUT}", found="data.root is not set",
+                            do="set data.root=FOLDER")  # fmt: skip
+        labelled = find_labelled(self.root, names, cache)
+        pairs, notices = strict_pairs(labelled)
+        file, table = self._table(labelled.root)
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        table = read_table(file, self.ignored)
-        return self.assemble(root, pairs, table, cache, splits=splits, more=(file,), notices=notices)
+        return Found(labelled.root, pairs, table, splits, (file,), notices)
+
+    def _table(self, root: Path) -> tuple[Path, LabelTable]:
+        file = Path(self.map).expanduser() if self.map else find_list(root)
+        if file is None or file.suffix == ".json":
+            raise DataError(
+                "What the masks' values mean must be known: a label map, or a class list `ID NAME`",
+                found=f"no {MAP_FILE} and no classes.txt in {root}",
+                do=f"ablata data check {self.root} --propose-map map.yaml; ablata data convert {self.root} "
+                "--map map.yaml --output NEW_FOLDER; then data.root=NEW_FOLDER",
+            )
+        if file.suffix not in (".yaml", ".yml"):
+            return file, read_table(file, self.ignored)
+        if self.ignored:
+            raise DataError("data.ignored is for class lists", found=f"data.ignored beside {file}",
+                            do="write `ignore: true` in the label map")  # fmt: skip
+        return file, read_label_map(file).table()
 
 
 def has_masks(folder: Path) -> bool:
-    """Tell whether a folder has images/train, images/val and masks beside them."""
-    return _mask_folder(folder) is not None and all((folder / "images" / source).is_dir() for source in _SOURCES)
+    """Tell whether a folder has pictures with masks beside them, in train and val."""
+    return {"train", "val"} <= layout_splits(folder)
 
 
-def _mask_folder(root: Path) -> Path | None:
-    return next((root / name for name in _MASKS if (root / name / "train").is_dir()), None)
-
-
-def list_pairs(root: Path) -> tuple[Pairs, tuple[str, ...]]:
+def strict_pairs(labelled: Labelled) -> tuple[Pairs, tuple[str, ...]]:
     """Return the pairs of both sources in the order of their names, and notices of files that are no images.
 
     Raises:
         DataError: a source is empty, or a picture or a mask stands alone.
     """
-    pairs: Pairs = {}
-    notices: list[str] = []
+    root, pairs = labelled.root, Pairs()
     for source in _SOURCES:
-        images, junk = _named(root / "images" / source)
-        masks, more = _named((_mask_folder(root) or root) / source)
-        alone = sorted(images.keys() ^ masks.keys())
-        if alone or not images:
-            shown = [f"{name} has no {'mask' if name in images else 'image'}" for name in alone[:5]]
+        samples = [sample for sample in labelled.samples if sample.split == source]
+        alone = [one for one in samples if one.image is None or one.label is None]
+        if alone:
+            shown = [f"{one.name} has no {'mask' if one.label is None else 'image'}" for one in alone[:5]]
             raise DataError(
                 "Every image must have a mask of its name, and every mask an image",
                 found=f"{root}, {source}: {listing(shown)}{f' ({len(alone)} such files)' if len(alone) > 5 else ''}",
-                do="add what is missing, or remove what stands alone",
+                do=f"add what is missing, or: ablata data convert {root} --map FILE --paired-only --output NEW_FOLDER",
             )
-        pairs[source] = [Pair(images[name], masks[name]) for name in sorted(images)]
-        if junk or more:
-            notices.append(f"{len(junk) + len(more)} files in {source} are no images and are ignored")
-    return pairs, tuple(notices)
-
-
-def _named(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Return {name without suffix: image file}, and the other files."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    images = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-    named = {file.relative_to(folder).with_suffix("").as_posix(): file for file in images}
-    return named, [file for file in files if file not in set(images)]
+        if not samples:
+            raise DataError(
+                "A set must have pictures for training and for validation",
+                found=f"{root}: none in {source}",
+                do=f"ablata data convert {root} --map FILE --val 0.2 --output NEW_FOLDER draws a split",
+            )
+        pairs[source] = [Pair(one.image, one.label) for one in samples if one.image and one.label]
+    count = len(labelled.strays) + len(labelled.twins)
+    return pairs, (f"{count} files are no images, or second ones of a name, and are ignored",) if count else ()

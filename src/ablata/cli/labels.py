@@ -1,0 +1,315 @@
+"""What `ablata data` does with a folder of pictures and label files: check, count, convert, draw."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ablata.base.errors import SettingsError, listing, nearest
+from ablata.cli.console import err, note, out, print_json
+
+if TYPE_CHECKING:
+    from ablata.data.label_check import LabelReport
+    from ablata.data.label_faults import Finding
+    from ablata.data.label_layout import Labelled
+    from ablata.data.label_map import LabelMap
+    from ablata.data.label_table import Form
+
+_SHOWN = 12
+_MOST_FOLDERS = 24
+_SILENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class LabelFolder:
+    """What a command line says about a folder: the folder, the names inside, the map, the form, processes."""
+
+    folder: str
+    images: str | None = None
+    labels: str | None = None
+    map: Path | None = None
+    form: str | None = None
+    workers: int | None = None
+
+    def fits(self, overrides: list[str] | None) -> bool:
+        """Tell whether the folder holds label files; one of whole pictures in folders by class does not.
+
+        Raises:
+            DataError: there is nothing of either kind.
+            SettingsError: settings stand beside a folder of label files.
+        """
+        from ablata.data.folders import LAYOUT as BY_CLASS
+        from ablata.data.folders import has_layout
+        from ablata.data.label_layout import LAYOUT, Names, is_labelled
+        from ablata.data.roots import find_root
+        from ablata.records.home import lab_home
+
+        names = Names(self.images, self.labels)
+        wanted = f"{self.images or 'images'} beside {self.labels}" if self.labels else f"{LAYOUT}; or {BY_CLASS}"
+
+        def either(folder: Path) -> bool:
+            return is_labelled(folder, names) or (self.labels is None and has_layout(folder))
+
+        root = find_root(self.folder, default=None, fits=either, layout=wanted, cache=lab_home() / "cache")
+        fits = is_labelled(root, names)
+        if fits and overrides:
+            raise SettingsError("A folder of label files takes options, no settings", found=" ".join(overrides),
+                                do="see --help")  # fmt: skip
+        return fits
+
+    def listed(self) -> Labelled:
+        """List the files.
+
+        Raises:
+            DataError: there is no such folder, or it has not the layout.
+        """
+        from ablata.data.label_layout import Names, find_labelled
+        from ablata.records.home import lab_home
+
+        return find_labelled(self.folder, Names(self.images, self.labels), lab_home() / "cache")
+
+    def read_as(self, guess: Form) -> Form:
+        """Return what label files are read as: the option, else the guess.
+
+        Raises:
+            SettingsError: the option is neither ids nor colours.
+        """
+        if self.form not in (None, "ids", "colours"):
+            raise SettingsError("--form must be ids or colours", found=f"--form {self.form}")
+        return "ids" if self.form == "ids" else "colours" if self.form else guess
+
+    def known(self, labelled: Labelled) -> LabelMap | None:
+        """Return what the values should be: by the option, else by the folder's own list; None where there is none.
+
+        Raises:
+            DataError: the list cannot be read.
+        """
+        from ablata.data.label_lists import find_list, read_list
+
+        file = self.map or find_list(labelled.root)
+        if file is None:
+            return None
+        found = read_list(file)
+        # A zip is read from the cache: its list is named by where the user sees it.
+        return found if self.map else replace(found, source=f"{self.folder}/{file.name}")
+
+    def report(self) -> LabelReport:
+        """Read every label file.
+
+        Raises:
+            DataError: the folder or the map cannot be read.
+            SettingsError: the form is none.
+        """
+        from ablata.data.label_check import judge
+        from ablata.data.label_scan import LENIENT, Reading, guess_form
+        from ablata.data.label_survey import survey
+
+        labelled = self.listed()
+        known = self.known(labelled)
+        form = self.read_as(guess_form(labelled.samples, known))
+        with Bar("label files") as bar:
+            found = survey(labelled, Reading(form, LENIENT), workers=self.workers, tell=bar.tell)
+        return judge(labelled, found, known, self.folder)
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """Progress over files: a bar in a terminal, a line now and then elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=err, disable=not err.is_terminal, transient=True)
+        self._task, self._what, self._said = self._bar.add_task(what, total=None), what, time.monotonic()
+
+    def tell(self, done: int, total: int) -> None:
+        """Show how many are done."""
+        self._bar.start()
+        self._bar.update(self._task, completed=done, total=total)
+        if not err.is_terminal and time.monotonic() - self._said > _SILENCE_SECONDS:
+            self._said = time.monotonic()
+            note(f"{done:,} of {total:,} {self._what}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+
+def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
+    """Check a folder, print what was found, and write a proposed map where one is asked for."""
+    from ablata.base.files import write_text
+    from ablata.data.label_proposal import propose as proposed
+
+    if propose is not None and propose.exists():
+        raise SettingsError("The file to propose a map in must not be there yet: it may have been edited",
+                            found=str(propose), do="choose another name, or remove it")  # fmt: skip
+    report = chosen.report()
+    if propose is not None:
+        _, text = proposed(report.survey, report.label_map)
+        write_text(propose, text)
+    if json:
+        print_json(report.as_dict())
+    else:
+        show_report(report)
+    if propose is not None:
+        note(f"written: {propose}; look it through, then: ablata data convert {chosen.folder} --map {propose} "
+             "--output NEW_FOLDER")  # fmt: skip
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def show_report(report: LabelReport) -> None:
+    """Print what a folder holds and what is wrong with it."""
+    from ablata.reports.console import show
+
+    survey, labelled = report.survey, report.labelled
+    for split in labelled.splits:
+        pairs = sum(1 for one in labelled.samples if one.split == split and one.image and one.label)
+        out.print(Text(f"{split or 'all'}: {pairs:,} pairs of picture and label file"))
+    modes = ", ".join(f"{mode} {files:,}" for mode, files in survey.modes.most_common())
+    source = f"; by {report.label_map.source}" if report.label_map else ""
+    out.print(Text(f"label files: {sum(survey.files.values()):,} ({modes}), read as {survey.form}{source}"))
+    show(_values(report), out)
+    folders = _folders(report)
+    if folders is not None:
+        show(folders, out)
+    _tell(report.problems, "problem")
+    _tell(report.remarks, "note")
+    out.print(Text(f"{len(report.problems)} problems" if report.problems else "no problems"))
+
+
+def _values(report: LabelReport) -> Table:
+    """Return each value with its share of every split."""
+    from ablata.data.label_proposal import percent
+
+    splits = report.labelled.splits
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("value", "id", "class"):
+        table.add_column(title)
+    for split in splits:
+        table.add_column(f"{split} pixels".strip(), justify="right")
+        table.add_column(f"{split} files".strip(), justify="right")
+    for value, label, found in report.rows()[:256]:
+        cells = [report.survey.written(value)]
+        cells += [str(label.id), label.name + (" (ignored)" if label.ignore else "")] if label else ["-", "?"]
+        for split in splits:
+            count = found.total(split)
+            cells += [percent(report.survey.share(value, split)), f"{count.files:,}"]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _folders(report: LabelReport) -> Table | None:
+    """Return the files of each class by source folder, where there are several and not too many."""
+    survey = report.survey
+    places = sorted(survey.files)
+    if not 1 < len({folder for _, folder in places}) <= _MOST_FOLDERS:
+        return None
+    table = Table(box=None, pad_edge=False, header_style="bold", title="label files with each value, by source folder")
+    table.add_column("source folder")
+    rows = report.rows()[:_SHOWN]
+    for value, label, _ in rows:
+        table.add_column(label.name if label else survey.written(value), justify="right")
+    for split, folder in places:
+        counts = [found.total(split, folder).files for _, _, found in rows]
+        table.add_row(Text(f"{split}/{folder}".strip("/") or "."), *(Text(f"{count:,}") for count in counts))
+    return table
+
+
+def _tell(findings: tuple[Finding, ...], what: str) -> None:
+    """Print findings, those of one kind together with what mends them, and count what would be too long a list."""
+    for kind in dict.fromkeys(finding.kind for finding in findings):
+        alike = [finding for finding in findings if finding.kind == kind]
+        for finding in alike[:_SHOWN]:
+            out.print(Text(f"{what}: {finding}"))
+        if len(alike) > _SHOWN:
+            out.print(Text(f"{what}: {kind}: and {len(alike) - _SHOWN:,} more (--json lists all)"))
+        for do in dict.fromkeys(finding.do for finding in alike if finding.do):
+            out.print(Text(f"  do: {do}"))
+
+
+def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None, json: bool) -> None:
+    """Print how often each class is there, and the weights that are asked for."""
+    from ablata.data.label_statistics import ADVISED_RATIO, WEIGHTINGS, statistics
+    from ablata.reports.console import show
+
+    kind = next((one for one in WEIGHTINGS if one == weighting), None)
+    if weighting is not None and kind is None:
+        close = nearest(weighting, WEIGHTINGS)
+        raise SettingsError(f"--weights must be one of {listing(WEIGHTINGS)}", found=weighting,
+                            do=f"did you mean {close}?" if close else None)  # fmt: skip
+    found = statistics(chosen.report())
+    if json:
+        print_json(found.as_dict())
+        return
+    weights = found.weights(kind, beta) if kind else None
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    for split in found.pixels:
+        for title in ("pixels", "share", "pictures"):
+            table.add_column(f"{split} {title}".strip(), justify="right")
+    if weights is not None:
+        table.add_column("weight", justify="right")
+    for at, one in enumerate(found.classes):
+        cells = [one.name]
+        for split, count in one.splits.items():
+            share, pictures = count.pixels / max(found.pixels[split], 1), count.files / max(found.files[split], 1)
+            cells += [f"{count.pixels:,}", f"{share:.2%}", f"{pictures:.0%}"]
+        table.add_row(*map(Text, [*cells, *([] if weights is None else [f"{weights[at]:.4g}"])]))
+    show(table, out)
+    void = ", ".join(f"{split or 'all'} {pixels:,}" for split, pixels in found.ignored.items())
+    out.print(Text(f"ignored pixels: {void}"))
+    advised = found.ratio > ADVISED_RATIO
+    out.print(Text(
+        f"largest over smallest class: {found.ratio:.4g}; weights are {'advised' if advised else 'not needed'} "
+        f"(above {ADVISED_RATIO:g})" + ("" if weights is not None or not advised else ": --weights most-frequent")
+    ))  # fmt: skip
+    if weights is not None:
+        out.print(Text(f"loss.weights=[{','.join(f'{value:.5g}' for value in weights)}]"))
+
+
+def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
+    """Convert a folder by a map."""
+    from ablata.data.label_conversion import Conversion, convert
+    from ablata.data.label_lists import read_list
+
+    assert chosen.map is not None
+    conversion = Conversion(label_map=read_list(chosen.map), **how)
+    with Bar("label files") as bar:
+        done = convert(chosen.listed(), conversion, output, workers=chosen.workers, tell=bar.tell)
+    label_map = conversion.label_map
+    total = sum(done.pixels.values())
+    ignored = {label.id: label.name for label in label_map.labels if label.ignore}
+    for number, name in ignored.items():
+        note(f"ignored: id {number}, {name}, {done.pixels[number] / max(total, 1):.3%} of the pixels")
+    if done.moved:
+        note(f"{done.moved:,} pixels ({done.moved / total:.3%}) took the nearest value of the map, "
+             f"{done.furthest:.0f} away at most")  # fmt: skip
+    for notice in done.notices:
+        note(notice)
+    pairs = ", ".join(f"{split or 'all'} {count:,}" for split, count in done.pairs.items())
+    note(f"written: {output} ({pairs} pairs)")
+
+
+def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
+    """Draw pairs of a folder into one picture."""
+    from ablata.data.label_preview import label_sheet
+    from ablata.data.label_scan import LENIENT, Reading, guess_form
+
+    labelled = chosen.listed()
+    known = chosen.known(labelled)
+    form = chosen.read_as(guess_form(labelled.samples, known))
+    known = known if known and known.form == form else None
+    sheet = label_sheet(labelled, Reading(form, LENIENT), known, count=count)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(output)
+    note(f"left the pictures, then their label files ({'by ' + known.source if known else 'no map'}), right both\n"
+         f"written: {output}")  # fmt: skip
