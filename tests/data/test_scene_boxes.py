@@ -11,7 +11,7 @@ import torch
 from ablata.data.detection import DetectionData
 from ablata.data.scene_boxes import CLASSES, Planted, SceneBoxes
 
-RING, CROSS, BAR, BEAD, SEED, LEFT, RIGHT = range(len(CLASSES))
+RING, CROSS, BLOCK, BEAD, SEED, BESIDE, STACKED = range(len(CLASSES))
 
 
 @pytest.fixture(scope="module")
@@ -27,27 +27,30 @@ def test_company_decides_the_class_of_discs(data: DetectionData) -> None:
         assert present[present[:, small], company].all()
 
 
-def test_the_side_of_the_bar_decides_the_class_of_squares(data: DetectionData) -> None:
+def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionData) -> None:
     seen = 0
     for entry in data.entries("train"):
         labels, boxes = entry.objects.labels, entry.objects.boxes
-        for side, sign in ((LEFT, -1), (RIGHT, 1)):
-            for box in boxes[labels == side]:
-                (bar,) = boxes[labels == BAR]
-                assert sign * (box[[0, 2]].mean() - bar[[0, 2]].mean()) > 20
+        for kind, far, level in ((BESIDE, 0, 1), (STACKED, 1, 0)):
+            for box in boxes[labels == kind]:
+                (block,) = boxes[labels == BLOCK]
+                apart = ((box[:2] + box[2:]) / 2 - (block[:2] + block[2:]) / 2).abs()
+                half = (block[2:] - block[:2]) / 2
+                assert apart[far] >= half[far] + 20
+                assert apart[level] <= half[level]
                 seen += 1
     assert seen > 50
 
 
 def test_small_things_of_two_classes_look_alike(data: DetectionData) -> None:
-    colours: dict[int, list[np.ndarray]] = {label: [] for label in (BEAD, SEED, LEFT, RIGHT)}
+    colours: dict[int, list[np.ndarray]] = {label: [] for label in (BEAD, SEED, BESIDE, STACKED)}
     for row, entry in enumerate(data.entries("train")):
         pixels = data.sources["train"].pixels(row)
         for label, box in zip(entry.objects.labels.tolist(), entry.objects.boxes.int().tolist(), strict=True):
             if label in colours:
                 assert (box[2] - box[0], box[3] - box[1]) == (9, 9)
                 colours[label].append(pixels[box[1] + 3 : box[3] - 3, box[0] + 3 : box[2] - 3].mean())
-    for one, other in ((BEAD, SEED), (LEFT, RIGHT)):
+    for one, other in ((BEAD, SEED), (BESIDE, STACKED)):
         error = np.hypot(*(np.std(colours[label]) / len(colours[label]) ** 0.5 for label in (one, other)))
         assert abs(np.mean(colours[one]) - np.mean(colours[other])) < 4 * error
 

@@ -7,13 +7,13 @@ from typing import Literal
 import cv2
 import numpy as np
 
-Large = Literal["ring", "cross", "bar"]
+Large = Literal["ring", "cross", "block"]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, half open."""
 
-_COLOURS: dict[Large, tuple[int, int, int]] = {"ring": (200, 60, 50), "cross": (60, 80, 210), "bar": (60, 170, 80)}
+_COLOURS: dict[Large, tuple[int, int, int]] = {"ring": (200, 60, 50), "cross": (60, 80, 210), "block": (60, 170, 80)}
 _GREY = (165, 165, 165)
-_SMALL, _LARGE, _BAR = 9, 23, (9, 33)
+_SMALL, _LARGE, _BLOCK = 9, 23, (15, 15)
 _MARGIN, _TRIES = 2, 60
 
 
@@ -43,10 +43,8 @@ class Canvas:
 
     def large(self, name: Large, label: int) -> bool:
         """Put a large thing at a free place; return whether there was one."""
-        width, height = _BAR if name == "bar" else (_LARGE, _LARGE)
-        # A bar leaves room for squares on both sides.
-        edge = self._gap + _SMALL if name == "bar" else 0
-        box = self._free(width, height, edge)
+        width, height = _BLOCK if name == "block" else (_LARGE, _LARGE)
+        box = self._free(width, height)
         if box is None:
             return False
         self._large[name] = box
@@ -73,8 +71,8 @@ class Canvas:
         return True
 
     def square(self, label: int, side: int) -> bool:
-        """Put a grey square left (0) or right (1) of the bar; return whether there was room."""
-        place = self._away("bar", side)
+        """Put a grey square beside the block (0), or above or below it (1); return whether there was room."""
+        place = self._away("block", side)
         if place is None:
             return False
         self._paint(np.ones((_SMALL, _SMALL), dtype=bool), place[0], place[1], _GREY, label)
@@ -84,25 +82,26 @@ class Canvas:
         """Return a free place for a small thing, `gap` from its company, on one side of it where asked for."""
         left, top, right, bottom = self._large[company]
         for _ in range(_TRIES):
-            box = self._free(_SMALL, _SMALL, 0)
+            box = self._free(_SMALL, _SMALL)
             if box is None:
                 return None
             x, y = box[0] + _SMALL / 2, box[1] + _SMALL / 2
             across, down = max(left - x, x - right, 0), max(top - y, y - bottom, 0)
             if side is None and max(across, down) >= self._gap:
                 return box
-            if side is not None and (left - x if side == 0 else x - right) >= self._gap:
+            # Beside: far across and level with it; stacked: the other way round.
+            if side is not None and (across, down)[side] >= self._gap and (down, across)[side] == 0:
                 return box
         return None
 
-    def _free(self, width: int, height: int, edge: int) -> Box | None:
-        """Return a place where nothing is, at least `edge` pixels from the left and right border."""
+    def _free(self, width: int, height: int) -> Box | None:
+        """Return a place where nothing is."""
         tall, wide = self.instances.shape
         for _ in range(_TRIES):
-            left = int(self._random.integers(edge, max(wide - width - edge, edge) + 1))
+            left = int(self._random.integers(0, wide - width + 1))
             top = int(self._random.integers(0, tall - height + 1))
             box = (left, top, left + width, top + height)
-            if left + width <= wide and not any(_near(box, other) for other in self._taken):
+            if not any(_near(box, other) for other in self._taken):
                 return box
         return None
 

@@ -1,10 +1,12 @@
 """Made scenes with planted relations: small things that look alike, told apart only by their company and their place.
 
-Large things are easy to tell: a red ring, a blue cross, a green bar. Small things are grey. A disc is a `bead` where
+Large things are easy to tell: a red ring, a blue cross, a green block. Small things are grey. A disc is a `bead` where
 the picture holds a ring and a `seed` where it holds a cross, wherever both stand: company. A square is a
-`left square` or a `right square` by its side of the bar: place. The small things keep a distance from the large ones,
-so that a network that sees no further cannot do better than guess between two classes. A ring and a cross are never on
-the same picture. `faith` is the share of small things that follow the rule; the others are of the other class.
+`beside square` left or right of the block, and a `stacked square` above or below it: place. (Left and right of it would
+be lost on Relation Networks, whose geometry knows distances without their signs.) The small things keep away from the
+large ones, so that a network that sees no further cannot do better than guess between two classes. A ring and a cross
+are never on the same picture. `faith` is the share of small things that follow the rule; the others are of the other
+class.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from ablata.data.object_findings import Findings, checked_objects
 from ablata.data.rle import encode, tight_box
 from ablata.data.scene_box_paint import Canvas, Large
 
-CLASSES = ("ring", "cross", "bar", "bead", "seed", "left square", "right square")
+CLASSES = ("ring", "cross", "block", "bead", "seed", "beside square", "stacked square")
 """Class names; the last four are small."""
 COMPANY: dict[Large, str] = {"ring": "bead", "cross": "seed"}
 """Which large thing brings which small ones."""
@@ -61,10 +63,10 @@ class Planted(Settings):
             if canvas.large(large, CLASSES.index(large)):
                 for _ in range(int(random.integers(1, 4))):
                     canvas.disc(CLASSES.index(self._faithful(random, COMPANY[large], other)), large)
-        if random.random() < 0.8 and canvas.large("bar", CLASSES.index("bar")):
+        if random.random() < 0.8 and canvas.large("block", CLASSES.index("block")):
             for _ in range(int(random.integers(1, 4))):
                 side = int(random.integers(2))
-                names = ("left square", "right square")
+                names = ("beside square", "stacked square")
                 name = self._faithful(random, names[side], names[1 - side])
                 canvas.square(CLASSES.index(name), side=side)
         return canvas.pixels, canvas.instances, canvas.classes
@@ -88,7 +90,7 @@ class SceneBoxes(ObjectSettings):
     std: tuple[float, ...] = (0.15, 0.15, 0.15)
     """What red, green, blue are divided by, in 0..1."""
     augment: DetectionAugment = DetectionAugment()
-    """Sizes of pictures, and random changes of training ones; in a mirror left and right squares swap."""
+    """Sizes of pictures, and random changes of training ones."""
 
     def class_count(self) -> int:
         """Return 7."""

@@ -1,0 +1,137 @@
+"""Relations between classes, through which a detector's classifier enriches the features of its regions.
+
+Reasoning-RCNN (Xu et al. 2019, CVPR), with its definitions and without the faults of its public code: regions are
+described by the scores of the very boxes that are enriched, so that rows belong together after refinement; every
+picture is computed by itself, however many there are in a batch.
+
+Shapes: B pictures, R regions of a picture (filled up), C = K + 1 classes with the background first, D features of a
+region, G features that are added, L levels, F channels of all levels together.
+
+    weights    [C, D + 1]     the classifier's weights and bias: what the detector knows of each class (M)
+    graph      [C, C]         weight that row i gives column j (A)
+    attention  [B, C]         alpha = softmax over classes of z M^T, with z from the picture's feature maps
+    known      [B, C, D + 1]  alpha_c (A M)_c, or (A (alpha M))_c
+    semantics  [B, C, G]      E = ReLU(linear(known))
+    mapped     [B, R, G]      softmax(scores of the region) E
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablata.base.settings import Settings
+
+
+class ClassRelation(Settings):
+    """How the classifier's weights travel over the class graph and reach the regions."""
+
+    width: Annotated[int, Field(ge=1)] = 256
+    """Features that a region gains; with combine=add the regions' own width is taken."""
+    propagate: bool = True
+    """Send the weights over the graph; false: each class keeps its own (soft mapping alone)."""
+    attention: bool = True
+    """Weight the classes by what the picture shows as a whole."""
+    attention_width: Annotated[int, Field(ge=1)] = 64
+    """Channels that the feature maps are reduced to for it."""
+    attention_relu: bool = True
+    """Rectify the picture's vector before it meets the classes."""
+    attention_place: Literal["after", "before"] = "after"
+    """Weight classes after their weights travelled over the graph (a class's own attention), or before (its
+    neighbours')."""
+    gradient: Literal["detached", "through"] = "detached"
+    """Whether the classifier learns from the features it gives rise to."""
+    reduce: Literal["linear_relu", "linear"] = "linear_relu"
+    """From a class's weights to the features that are added: a linear layer, or one with ReLU."""
+    reduce_place: Literal["before", "after"] = "before"
+    """Reduce the classes before they are mapped onto regions, or the regions' sums after it."""
+    combine: Literal["concat", "add"] = "concat"
+    """Put what is gained beside a region's features, or add it to them."""
+
+    def build(self, features: int, channels: int, graph: Tensor) -> ClassRelationModule:
+        """Make the module.
+
+        Args:
+            features: D.
+            channels: F, of all levels together.
+            graph: float [C, C].
+        """
+        return ClassRelationModule(self, features, channels, graph)
+
+    def gained(self, features: int) -> int:
+        """Return G for regions of `features`."""
+        return features if self.combine == "add" else self.width
+
+
+class ClassRelationModule(nn.Module):
+    """Maps regions to what their classes' relations say of them.
+
+    Args:
+        settings: what is done.
+        features: D.
+        channels: F.
+        graph: float [C, C].
+    """
+
+    graph: Tensor
+
+    def __init__(self, settings: ClassRelation, features: int, channels: int, graph: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("graph", graph.float().clone())
+        self.reduce = nn.Linear(features + 1, settings.gained(features))
+        if settings.attention:
+            self.squeeze = nn.Conv2d(channels, settings.attention_width, 3, stride=2, padding=1)
+            self.excite = nn.Linear(settings.attention_width, features + 1)
+
+    def forward(self, scores: Tensor, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
+        """Return what is gained, [B, R, G].
+
+        Args:
+            scores: [B, R, C], probabilities of each region; rows that fill up may hold anything.
+            weights: [C, D + 1].
+            maps: L feature maps [B, channels, Hl, Wl], the finest first.
+            shares: [B, 2], the part of the height and width that each picture fills.
+        """
+        known = weights.detach() if self.settings.gradient == "detached" else weights
+        semantics = self.travelled(known, self.attention(known, maps, shares) if self.settings.attention else None)
+        if self.settings.reduce_place == "before":
+            return scores @ self._reduced(semantics).expand(len(scores), -1, -1)
+        return self._reduced(scores @ semantics.expand(len(scores), -1, -1))
+
+    def attention(self, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
+        """Return [B, C], how much each class matters on each picture; rows add to one."""
+        target = maps[min(2, len(maps) - 1)] if len(maps) > 3 else maps[-1]
+        joined = torch.cat([F.interpolate(one, size=target.shape[-2:], mode="nearest") for one in maps], dim=1)
+        squeezed = self.squeeze(joined).float()
+        inside = _inside(shares, squeezed.shape[-2], squeezed.shape[-1])
+        mean = (squeezed * inside).sum((2, 3)) / inside.sum((2, 3))
+        vector = self.excite(mean)
+        vector = F.relu(vector) if self.settings.attention_relu else vector
+        return (vector.float() @ weights.float().T).softmax(1)
+
+    def travelled(self, weights: Tensor, attention: Tensor | None) -> Tensor:
+        """Return [B or 1, C, D + 1], the classes' weights after they travelled over the graph."""
+        if not self.settings.propagate:
+            return weights[None] if attention is None else attention[:, :, None] * weights
+        if attention is None:
+            return (self.graph @ weights)[None]
+        if self.settings.attention_place == "before":
+            return self.graph @ (attention[:, :, None] * weights)
+        return attention[:, :, None] * (self.graph @ weights)
+
+    def _reduced(self, known: Tensor) -> Tensor:
+        reduced = self.reduce(known)
+        return F.relu(reduced) if self.settings.reduce == "linear_relu" else reduced
+
+
+def _inside(shares: Tensor, height: int, width: int) -> Tensor:
+    """Return [B, 1, height, width]: 1 for the cells of a map that its picture reaches, 0 beside it."""
+    rows = torch.arange(height, device=shares.device)[None] < (shares[:, :1] * height).ceil().clamp(min=1)
+    columns = torch.arange(width, device=shares.device)[None] < (shares[:, 1:] * width).ceil().clamp(min=1)
+    return (rows[:, None, :, None] & columns[:, None, None, :]).float()

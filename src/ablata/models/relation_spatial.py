@@ -1,0 +1,218 @@
+"""Relations between the regions of a picture: attention by where they lie to each other and by what they look like.
+
+Relation Networks (Hu et al. 2018, arXiv 1711.11575), equations 1 to 6 and appendix; with Gaussian weights of the
+geometry in place of the paper's as an alternative. Every picture is computed by itself: rows that fill a batch up are
+never looked at, nor are boxes of the truth that were added for training.
+
+Shapes: B pictures, R regions of a picture (filled up), S of them that are looked at, D features of a region, H heads,
+W width of queries and keys.
+
+    boxes      [B, R, 4]      left, top, right, bottom, half open, so that a width is right - left
+    geometry   [B, R, S, 4]   log(|dx| / w), log(|dy| / h), log(w / w'), log(h / h') of a region to one it looks at
+    embedding  [B, R, S, E]   of each number 100 u / 1000^(8 k / E) for k < E / 8, sines and then cosines
+    weights    [B, H, R, S]   log(max(ReLU(linear(embedding)), 1e-6)) + query key / sqrt(W / H), softmax over S
+    relation   [B, R, D]      weighted features, each head's projected to D / H
+
+The paper averages raw features and projects the averages by groups; projecting first gives the same numbers, since both
+are linear, with less memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablata.base.settings import Settings
+
+_LEAST = 1e-3
+_FAINT = 1e-6
+_FILLED = -1e9
+
+
+class ReluWeights(Settings):
+    """Weights of the geometry by an embedding and ReLU, as in the paper."""
+
+    kind: Literal["relu"] = "relu"
+    embedding: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    """Numbers that the geometry is embedded in."""
+
+
+class GaussianWeights(Settings):
+    """Weights of the geometry by a Gaussian for each head, its middle and widths learned."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    form: Literal["random", "normalised"] = "random"
+    """random: begins anywhere, and joins what regions look like; normalised: divided by its sum over the regions, and
+    stands alone."""
+
+
+class SpatialRelation(Settings):
+    """How regions look at each other."""
+
+    weights: Annotated[ReluWeights | GaussianWeights, Field(discriminator="kind")] = ReluWeights()
+    heads: Annotated[int, Field(ge=1)] = 16
+    """Relations side by side; divides the regions' features and `width`."""
+    width: Annotated[int, Field(ge=1)] = 1024
+    """Features of queries and keys, all heads together."""
+    boxes_train: Annotated[int, Field(ge=1)] | None = None
+    """Most regions that are looked at in training, the likeliest objects first; null: all."""
+    boxes_test: Annotated[int, Field(ge=1)] | None = None
+    """Likewise in testing."""
+    foreground_only: bool = False
+    """Look only at regions whose likeliest class is not the background (where scores are known)."""
+    itself: bool = True
+    """A region looks at itself too, as in the paper."""
+    pairs: Literal["objects", "parts", "both"] = "objects"
+    """Look at all regions; at smaller ones that lie in it by half at least; or at both, one after the other."""
+    own_weights: bool = True
+    """With pairs=both: each has weights of its own; false: they share one set."""
+    extra_fc: bool = False
+    """A linear layer with ReLU behind the relation."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, got width={self.width}, heads={self.heads}")
+        return self
+
+    def build(self, features: int) -> SpatialRelationModule:
+        """Make the module for regions of `features`.
+
+        Raises:
+            ValueError: the heads do not divide them.
+        """
+        if features % self.heads:
+            raise ValueError(f"heads (={self.heads}) must divide the regions' features (={features})")
+        return SpatialRelationModule(self, features)
+
+
+class SpatialRelationModule(nn.Module):
+    """Gives each region what the regions around it say.
+
+    Args:
+        settings: what is done.
+        features: D.
+    """
+
+    def __init__(self, settings: SpatialRelation, features: int) -> None:
+        super().__init__()
+        self.settings = settings
+        rounds = 2 if settings.pairs == "both" else 1
+        made = [_Relation(settings, features) for _ in range(rounds if settings.own_weights else 1)]
+        self.relations = nn.ModuleList(made)
+        self.extra = nn.Linear(features, features) if settings.extra_fc else None
+
+    def forward(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
+        """Return what each region gains, [B, R, D]; zero for one that sees no other.
+
+        Args:
+            features: [B, R, D].
+            boxes: [B, R, 4].
+            keys: bool [B, R], regions that may be looked at, in falling order of likelihood.
+            foreground: bool [B, R], regions that seem to show an object; None: not known.
+        """
+        settings = self.settings
+        if settings.foreground_only and foreground is not None:
+            keys = keys & foreground
+        most = settings.boxes_train if self.training else settings.boxes_test
+        chosen = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
+        seen = torch.gather(keys, 1, chosen)[:, None, :].expand(-1, boxes.shape[1], -1)
+        if not settings.itself:
+            seen = seen & (chosen[:, None, :] != torch.arange(boxes.shape[1], device=boxes.device)[None, :, None])
+        near = torch.gather(boxes, 1, chosen[..., None].expand(-1, -1, 4)).float()
+        looked = torch.gather(features, 1, chosen[..., None].expand(-1, -1, features.shape[-1]))
+        total = torch.zeros_like(features)
+        kinds = ("objects", "parts") if settings.pairs == "both" else (settings.pairs,)
+        for number, kind in enumerate(kinds):
+            allowed = seen & parts(boxes.float(), near) if kind == "parts" else seen
+            total = total + self.relations[min(number, len(self.relations) - 1)](
+                features, looked, geometry(boxes.float(), near), allowed
+            )
+        return total if self.extra is None else F.relu(self.extra(total))
+
+
+class _Relation(nn.Module):
+    def __init__(self, settings: SpatialRelation, features: int) -> None:
+        super().__init__()
+        self.heads, self.kind = settings.heads, settings.weights
+        appearance = not (isinstance(self.kind, GaussianWeights) and self.kind.form == "normalised")
+        self.query = nn.Linear(features, settings.width) if appearance else None
+        self.key = nn.Linear(features, settings.width) if appearance else None
+        self.value = nn.Linear(features, features)
+        for layer in (self.query, self.key, self.value):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.zeros_(layer.bias)
+        if isinstance(self.kind, ReluWeights):
+            self.place = nn.Linear(self.kind.embedding, self.heads)
+            nn.init.normal_(self.place.weight, std=0.01)
+            nn.init.zeros_(self.place.bias)
+        else:
+            self.middle = nn.Parameter(torch.randn(self.heads, 4))
+            self.spread = nn.Parameter(torch.zeros(self.heads, 4))
+
+    def forward(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
+        """Return [B, R, D] from features [B, R, D], those looked at [B, S, D], geometry and flags [B, R, S]."""
+        logits = self.placed(places)
+        if self.query is not None and self.key is not None:
+            queries, keys = self._split(self.query(features)), self._split(self.key(looked))
+            logits = logits + (queries @ keys.transpose(2, 3)).float() / math.sqrt(queries.shape[-1])
+        weights = logits.masked_fill(~allowed[:, None], _FILLED).softmax(3)
+        weights = weights * allowed.any(2)[:, None, :, None]
+        values = self._split(self.value(looked))
+        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2)
+
+    def placed(self, places: Tensor) -> Tensor:
+        """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
+        if isinstance(self.kind, ReluWeights):
+            weight = F.relu(self.place(embedded(places, self.kind.embedding))).float()
+            return weight.clamp(min=_FAINT).log().permute(0, 3, 1, 2)
+        # The square is multiplied out, so that no [B, R, S, H, 4] is ever made.
+        sharp = (-2 * self.spread.float()).exp()
+        middle = self.middle.float()
+        squares = places**2 @ sharp.T - 2 * places @ (sharp * middle).T + (sharp * middle**2).sum(1)
+        return -0.5 * squares.permute(0, 3, 1, 2)
+
+    def _split(self, features: Tensor) -> Tensor:
+        return features.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+def geometry(boxes: Tensor, near: Tensor) -> Tensor:
+    """Return float32 [B, R, S, 4], where boxes [B, S, 4] lie as seen from boxes [B, R, 4].
+
+    Boxes are half open, which is the paper's `+ 1` for boxes that hold their last pixel. Moving all boxes, or scaling
+    all together, changes nothing.
+    """
+    middle, size = _middle_and_size(boxes)
+    other, other_size = _middle_and_size(near)
+    apart = (middle[:, :, None] - other[:, None]).abs() / size[:, :, None]
+    ratio = size[:, :, None] / other_size[:, None]
+    return torch.cat([apart.clamp(min=_LEAST).log(), ratio.log()], dim=3)
+
+
+def embedded(values: Tensor, size: int) -> Tensor:
+    """Return sines and cosines of the values [..., 4], [..., size]; `size` is a multiple of 8."""
+    waves = size // 8
+    rates = 100 / 1000 ** (torch.arange(waves, device=values.device, dtype=torch.float32) * 8 / size)
+    angles = values[..., None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+def parts(boxes: Tensor, near: Tensor) -> Tensor:
+    """Return bool [B, R, S]: which of `near` [B, S, 4] are smaller than a box [B, R, 4] and lie in it by half or more."""
+    low = torch.maximum(boxes[:, :, None, :2], near[:, None, :, :2])
+    high = torch.minimum(boxes[:, :, None, 2:], near[:, None, :, 2:])
+    common = (high - low).clamp(min=0).prod(-1)
+    area, other = (_middle_and_size(one)[1].prod(-1) for one in (boxes, near))
+    return (common >= 0.5 * other[:, None]) & (other[:, None] < area[:, :, None])
+
+
+def _middle_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return [..., 2] each; a box that fills a row up counts as one pixel wide."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return (low + high) / 2, torch.where(high > low, high - low, torch.ones_like(low))
