@@ -188,6 +188,12 @@ class SegmentationData:
         counts = self._stores[chosen.source].pixels[chosen.index].sum(axis=0)
         return torch.from_numpy(np.append(counts[: len(self.classes)], counts[IGNORE]))
 
+    def picture_pixels(self, split: str) -> np.ndarray:
+        """Return int64 [n, classes], pixels of each class in each picture of a split."""
+        chosen = self._split(split)
+        counts: np.ndarray = self._stores[chosen.source].pixels[chosen.index][:, : len(self.classes)].astype(np.int64)
+        return counts
+
     def picture_sizes(self, split: str) -> np.ndarray:
         """Return int64 [n, 2], height and width of each picture of a split as evaluation sees it."""
         chosen = self._split(split)

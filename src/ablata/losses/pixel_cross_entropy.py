@@ -10,18 +10,26 @@ from torch import Tensor
 
 from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings
 
-ClassWeights = tuple[Annotated[float, Field(ge=0)], ...]
+Weight = Annotated[float, Field(ge=0)]
+ClassWeights = tuple[Weight, ...]
+WeightsOf = Literal["inverse", "most-frequent", "median", "effective"]
+"""How weights are made from the pixels of each class in the training set; `ablata data stats` shows them."""
 
 
 class PixelCrossEntropy(PixelSettings):
     """Mean cross-entropy over the pixels that count."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    weights: ClassWeights | None = None
-    """A weight for each class, in the order of the class list; the mean is divided by the weights that counted."""
+    weights: ClassWeights | dict[str, Weight] | WeightsOf | None = None
+    """A weight for each class, in the order of the class list; or of some classes by name, the others having 1; or how
+    to make them from the training set. The mean is divided by the weights that counted."""
 
     def build(self, ignore: int = IGNORE) -> PixelCrossEntropyLoss:
-        """Make the loss; pixels labelled `ignore` do not count."""
+        """Make the loss; pixels labelled `ignore` do not count.
+
+        Raises:
+            ValueError: the weights are names still, not numbers in the order of the class list.
+        """
         return PixelCrossEntropyLoss(self, ignore)
 
 
@@ -37,6 +45,8 @@ class PixelCrossEntropyLoss(PixelLoss):
 
     def __init__(self, settings: PixelCrossEntropy, ignore: int = IGNORE) -> None:
         super().__init__(settings, ignore)
+        if isinstance(settings.weights, dict | str):
+            raise ValueError(f"weights must be numbers in the order of the class list here, got {settings.weights}")
         weights = None if settings.weights is None else torch.tensor(settings.weights)
         self.register_buffer("weights", weights, persistent=False)
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from ablata.base.seeds import derive
 from ablata.base.settings import expand
 from ablata.data.any import AnySegmentationData
 from ablata.data.scene_masks import SceneMasks
-from ablata.data.segmentation import SegmentationData
+from ablata.data.segmentation import SegmentationData, SegmentationEvalLoader
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.parameter_groups import Multiplier
+from ablata.engine.precise_norm import Pictures
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
-from ablata.losses.any_pixel import AnyPixelLoss
+from ablata.losses.any_segmentation import AnySegmentationLoss
 from ablata.losses.ohem import Ohem
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.models.bisenet import BiSeNet
 from ablata.nn.segmenter import Segmenter
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.classifiers import weights_mark
-from ablata.tasks.segmentation_check import check_loss, check_shapes
+from ablata.tasks.segmentation_check import check_shapes
+from ablata.tasks.segmentation_loss import SegmentationLoss
 from ablata.tasks.segmentation_protocols import protocol_settings
 from ablata.tasks.segmenters import AnySegmenter, start_segmenter
 from ablata.tasks.windows import PROTOCOL_NAMES, SegmentationProtocol, Windows, score
@@ -37,8 +42,8 @@ class Segment(Recipe):
     task: Literal["segment"] = "segment"
     data: AnySegmentationData = SceneMasks()
     model: AnySegmenter = BiSeNet()
-    loss: AnyPixelLoss = Ohem()
-    """Of the main head and of each auxiliary one."""
+    loss: AnySegmentationLoss = Ohem()
+    """Of the main head and of each auxiliary one; contrast: and of the embedding of pixels."""
     aux_weight: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the loss of each auxiliary head; the heads themselves are chosen in `model.aux`."""
     new_layers_lr: Annotated[float, Field(gt=0)] = 1.0
@@ -115,9 +120,8 @@ class SegmentTask(Task[SegmentationBatch]):
         self.notices, self.protocols = data.notices, recipe.protocols
         self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
         self.model: Segmenter = start_segmenter(recipe.model, len(data.classes), data.channels)
-        self.outputs = ("logits", *self.model.aux)
-        self.criterion = recipe.loss.build(data.ignore).to(site.device)
-        check_loss(recipe.loss, self.criterion, data.classes)
+        self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, site)
+        self.outputs = self.criterion.outputs
         place = site.distribution
         self.loader = data.train_loader(
             seed,
@@ -128,6 +132,7 @@ class SegmentTask(Task[SegmentationBatch]):
             channels_last=site.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
+        self.planned = recipe.train.total_steps(self.steps_per_epoch)
 
     def contract(self) -> dict[str, Any]:
         """Return what predictions of this model mean: classes, their ids in masks, what is ignored, preparation."""
@@ -171,15 +176,34 @@ class SegmentTask(Task[SegmentationBatch]):
 
     def augment(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
         """Augment and normalise a batch on its device."""
+        self.criterion.at(min(step / self.planned, 1.0))
         return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
+    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training pictures again; see `Task.norm_pictures`."""
+        if pictures == "training":
+            for step, batch in enumerate(self.batches(start, start + count), start):
+                yield self.loader.augment(batch, step, self.loader.epoch_of(step)).images
+            return
+        place, size = self.site.distribution, self.loader.batch_size
+        random = np.random.default_rng(derive(self.loader.seed, "data"))
+        chosen = random.permutation(self.loader.index)[: count * size]
+        for prepared in replace(
+            self._evaluation("train", size // place.world), index=chosen[place.rank :: place.world]
+        ):
+            yield prepared.images
+
     def loss(self, model: nn.Module, batch: SegmentationBatch) -> dict[str, Tensor]:
-        """Return the loss of the main head under its name, and that of each auxiliary head as `aux<stride>`."""
-        labels = batch.labels.long()
-        size = (labels.shape[1], labels.shape[2])
-        logits = self.model.for_loss(model(batch.images), size)
-        terms: dict[str, Tensor] = {self.recipe.loss.kind: self.criterion(logits.pop("logits"), labels)}
-        return terms | {name: self.recipe.aux_weight * self.criterion(aux, labels) for name, aux in logits.items()}
+        """Return the loss of the main head under its name, of each auxiliary head as `aux<stride>`, and `contrast`."""
+        return self.criterion.terms(model(batch.images), batch.labels.long())
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what the memory of a contrast holds."""
+        return self.criterion.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back."""
+        self.criterion.load_state(state)
 
     def check_protocol(self, name: str) -> None:
         """Refuse a name that `protocol_settings` does not know."""
@@ -256,15 +280,13 @@ class SegmentTask(Task[SegmentationBatch]):
         """Return labels with those of a void class ignored."""
         return torch.where(labels < len(self.scored), labels, IGNORE)
 
-    def _evaluation(self, split: str) -> Iterator[SegmentationBatch]:
+    def _evaluation(self, split: str, batch: int | None = None) -> SegmentationEvalLoader:
         place = self.site.distribution
-        return iter(
-            self.data.eval_loader(
-                split,
-                self.recipe.train.evaluate_batch,
-                rank=place.rank,
-                world=place.world,
-                device=self.site.device,
-                channels_last=self.site.channels_last,
-            )
+        return self.data.eval_loader(
+            split,
+            batch or self.recipe.train.evaluate_batch,
+            rank=place.rank,
+            world=place.world,
+            device=self.site.device,
+            channels_last=self.site.channels_last,
         )
