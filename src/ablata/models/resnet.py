@@ -6,7 +6,7 @@ in torchvision, whose parameters and logits this network has with its defaults: 
 21,797,672 at 34, 25,557,032 at 50, 44,549,160 at 101 and 60,192,808 at 152, for 1,000 classes.
 
 Shapes: B batch, C channels of the picture, W width, H height and width of the picture, e = 1 (depth 18, 34) or 4,
-K classes, D = 8 e W.
+K classes, D = 8 e W. With a stem for small pictures every H is two or four times as large.
 
     input    [B, C, H, H]             stage3    [B, 4eW, H/16, H/16]
     stem     [B, W, H/4, H/4]         stage4    [B, 8eW, H/32, H/32]   normalised and activated where a last norm is
@@ -39,8 +39,9 @@ class ResNet(Loadable, BlockSettings):
     """Layers with weights; from 50 on blocks are bottlenecks."""
     width: int = Field(default=64, ge=2)
     """Channels of the stem and in the middle of the first stage's blocks; each stage has twice as many."""
-    stem: Literal["7x7", "deep"] = "7x7"
-    """First convolution: 7x7 of stride 2; or three of 3x3, the first of stride 2, half as wide before the last."""
+    stem: Literal["7x7", "deep", "3x3_s2_pool", "3x3_s2", "3x3"] = "7x7"
+    """First convolution: 7x7 of stride 2; three of 3x3, the first of stride 2, half as wide before the last; for small
+    pictures one of 3x3 of stride 2 with and without the maximum behind it, or of stride 1 without."""
     stem_order: Literal["norm_act_pool", "act_pool_norm"] = "norm_act_pool"
     """What follows the first convolution."""
     stem_norm: bool = True
@@ -49,10 +50,16 @@ class ResNet(Loadable, BlockSettings):
     """Normalise the picture itself, before the first convolution."""
     zero_gamma: bool = False
     """Start every block as its shortcut: the last normalisation weight of the residual branch begins at 0."""
-    last_stage: Literal["stride", "no_stride", "dilated"] = "stride"
-    """Stage 4 halves the maps, or keeps them, or keeps them and spreads its kernels (dilation 2)."""
+    last_stage: Literal["stride", "no_stride", "dilated", "two_dilated"] = "stride"
+    """Stage 4 halves the maps, or keeps them, or keeps them and spreads its kernels (dilation 2); two_dilated: stages 3
+    and 4 keep them, with dilations 2 and 4."""
     last_norm: bool | None = None
     """Normalise and activate what leaves stage 4; null: with pre-activation."""
+    norm_eps: float = Field(default=1e-5, gt=0)
+    """Added to variances in batch normalisation."""
+    init: Literal["published", "torch"] = "published"
+    """First weights of convolutions: normal with variance 2 / (kernel area x outputs), as published; or as torch draws
+    them, uniform with variance 1 / (3 x kernel area x inputs)."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> ResNet:
@@ -65,6 +72,11 @@ class ResNet(Loadable, BlockSettings):
             raise ValueError("zero_gamma would set weights to 0 that conv=weight_standardised divides by")
         return self
 
+    @property
+    def stem_stride(self) -> int:
+        """How much smaller the stem makes a picture: 4, or less with the stems for small ones."""
+        return {"3x3": 1, "3x3_s2": 2}.get(self.stem, 4)
+
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
         """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
         return PooledClassifier(self.build_backbone(channels), classes)
@@ -72,11 +84,13 @@ class ResNet(Loadable, BlockSettings):
     def build_backbone(self, channels: int = 3) -> Backbone:
         """Make the stages alone."""
         backbone = ResNetBackbone(self, channels)
-        draw_convolutions(backbone)
-        if self.zero_gamma:
-            for module in backbone.modules():
-                if isinstance(module, Block):
-                    module.silence()
+        if self.init == "published":
+            draw_convolutions(backbone)
+        for module in backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = self.norm_eps
+            elif isinstance(module, Block) and self.zero_gamma:
+                module.silence()
         return backbone
 
     def published_name(self, name: str) -> str | None:
@@ -130,22 +144,23 @@ class Stem(nn.Module):
         super().__init__()
         width, activation = settings.width, settings.activation
         conv = PlainConv() if settings.conv.kind == "dynamic" else settings.conv
-        if settings.stem == "7x7":
-            convs = [conv.build(channels, width, 7, 2)]
-        else:
+        if settings.stem == "deep":
             half = width // 2
             convs = [conv.build(channels, half, 3, 2), conv.build(half, half, 3), conv.build(half, width, 3)]
+        else:
+            kernel = 7 if settings.stem == "7x7" else 3
+            convs = [conv.build(channels, width, kernel, min(settings.stem_stride, 2))]
         self.convs = nn.ModuleList(convs)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width // 2) for _ in convs[1:])
         self.acts = nn.ModuleList(make_channel_activation(activation, width // 2) for _ in convs[1:])
         acts = settings.stem_norm or not settings.preactivation
         self.last_norm = nn.BatchNorm2d(width) if settings.stem_norm else nn.Identity()
         self.last_act = make_channel_activation(activation, width) if acts else nn.Identity()
-        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        self.pool = nn.MaxPool2d(3, 2, padding=1) if settings.stem_stride == 4 else nn.Identity()
         self.norm_first = settings.stem_order == "norm_act_pool"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures [B, C, H, H] to [B, W, H/4, H/4]."""
+        """Map pictures [B, C, H, H] to [B, W, H/s, H/s], s the stride of the stem."""
         *before, last = self.convs
         for conv, norm, act in zip(before, self.norms, self.acts, strict=True):
             x = act(norm(conv(x)))
@@ -173,10 +188,14 @@ class ResNetBackbone(Backbone):
         self.stem = Stem(settings, channels)
         self.widths = {"stem": settings.width}
         inputs = settings.width
+        kept = {"stride": (), "two_dilated": (2, 3)}.get(settings.last_stage, (3,))
+        dilation = 1
         for index, blocks in enumerate(_BLOCKS[settings.depth]):
             last = index == 3
-            stride = 1 if index == 0 or (last and settings.last_stage != "stride") else 2
-            dilation = 2 if last and settings.last_stage == "dilated" else 1
+            stride = 1 if index == 0 or index in kept else 2
+            before = dilation
+            if index in kept and settings.last_stage != "no_stride":
+                dilation *= 2
             activation = "relu" if last and settings.activation == "frelu" else settings.activation
             middle = settings.middle(settings.width * 2**index, index)
             outputs = settings.width * 2**index * (4 if bottleneck else 1)
@@ -188,8 +207,8 @@ class ResNetBackbone(Backbone):
                         (inputs, middle, outputs),
                         bottleneck=bottleneck,
                         stride=stride if number == 0 else 1,
-                        # As in torchvision, the block that would have had the stride is not spread yet.
-                        dilation=dilation if number else 1,
+                        # As in torchvision, the block that would have had the stride is not spread more yet.
+                        dilation=dilation if number else before,
                         activation=activation,
                     )
                 )

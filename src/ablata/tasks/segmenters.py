@@ -8,11 +8,12 @@ from pydantic import Field
 
 from ablata.models.bisenet import BiSeNet
 from ablata.models.bisenet_v2 import BiSeNetV2
+from ablata.models.deeplab import DeepLab
 from ablata.models.hrnet import HRNet
 from ablata.models.weights import Loadable
 from ablata.nn.segmenter import Segmenter
 
-AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet, Field(discriminator="kind")]
+AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet | DeepLab, Field(discriminator="kind")]
 
 
 def start_segmenter(settings: Any, classes: int, channels: int) -> Segmenter:
