@@ -10,11 +10,13 @@ import pytest
 from ablata.base.errors import SettingsError
 from ablata.data.persons import Persons
 from ablata.data.sampling import Balanced
+from ablata.data.scene_masks import SceneMasks
 from ablata.engine.complexity import Complexity
 from ablata.engine.recipe import Recipe, Train
 from ablata.engine.task import Metric, Site, Task
 from ablata.tasks.preview import preview_sheet
 from ablata.tasks.reidentify import Reidentify
+from ablata.tasks.segment import Segment
 
 
 class Other(Recipe):
@@ -42,6 +44,15 @@ def test_persons_are_shown_as_they_meet_in_a_batch(shared_cache: Path) -> None:
     assert sheet.summary.startswith("persons: 6 classes, 32x16 (height x width), train 24, val 8; batch of step 2")
     again = preview_sheet(recipe, seed=0, step=2, count=8, cache=shared_cache)
     other = preview_sheet(recipe, seed=1, step=2, count=8, cache=shared_cache)
+    assert sheet.picture.tobytes() == again.picture.tobytes() != other.picture.tobytes()
+
+
+def test_pictures_are_shown_beside_their_label_maps(shared_cache: Path) -> None:
+    recipe = Segment(data=SceneMasks(train=6, val=2), train=Train(epochs=1, batch=4))
+    sheet = preview_sheet(recipe, seed=0, step=1, count=2, cache=shared_cache)
+    assert sheet.summary.startswith("scene_masks: 11 classes, 64x64 (height x width), train 6, val 2; batch of step 1")
+    again = preview_sheet(recipe, seed=0, step=1, count=2, cache=shared_cache)
+    other = preview_sheet(recipe, seed=1, step=1, count=2, cache=shared_cache)
     assert sheet.picture.tobytes() == again.picture.tobytes() != other.picture.tobytes()
 
 

@@ -10,9 +10,11 @@ from PIL import Image
 
 from ablata.base.errors import SettingsError
 from ablata.data.preview import contact_sheet
+from ablata.data.segmentation_preview import segmentation_sheet
 from ablata.engine.recipe import Recipe
 from ablata.tasks.classify import Classify
 from ablata.tasks.reidentify import Reidentify
+from ablata.tasks.segment import Segment
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
     """Draw the images of one training step, each as it is and as the network of that seed sees it.
 
     Args:
-        recipe: a classification or re-identification recipe.
+        recipe: a classification, re-identification or segmentation recipe.
         seed: the run's seed.
         step: the training step, from 0.
         count: how many images of the batch, at most.
@@ -37,9 +39,11 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
         SettingsError: the recipe is of another task, or the batch is larger than the training set.
         DataError: the data is missing or damaged.
     """
+    if isinstance(recipe, Segment):
+        return _segmentation(recipe, seed=seed, step=step, count=count, cache=cache)
     if not isinstance(recipe, Classify | Reidentify):
         raise SettingsError(
-            "A preview needs a classification or re-identification recipe",
+            "A preview needs a classification, re-identification or segmentation recipe",
             found=f"{recipe.name} is a recipe of the task {recipe.task}",
         )
     data = recipe.data.build(cache)
@@ -56,3 +60,16 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
         f"batch of step {step}, seed {seed}; left as stored, right as trained on"
     )
     return Sheet(picture, "\n".join([summary, *data.notices]))
+
+
+def _segmentation(recipe: Segment, *, seed: int, step: int, count: int, cache: Path) -> Sheet:
+    data = recipe.data.build(cache)
+    loader = data.train_loader(seed, min(recipe.train.batch, data.sizes["train"]))
+    seen = loader.augment(next(loader.batches(step, step + 1)), step, loader.epoch_of(step))
+    sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
+    height, width = data.image_size
+    summary = (
+        f"{recipe.data.kind}: {len(data.classes)} classes, {height}x{width} (height x width), {sizes}; "
+        f"batch of step {step}, seed {seed}; picture, label map, both"
+    )
+    return Sheet(segmentation_sheet(seen, data, most=count), "\n".join([summary, *data.notices]))
