@@ -50,13 +50,19 @@ class LabelFolder:
         from ablata.data.folders import has_layout
         from ablata.data.label_layout import LAYOUT, Names, is_labelled
         from ablata.data.roots import find_root
+        from ablata.data.shards import LAYOUT as IN_TARS
+        from ablata.data.shards import has_shards
         from ablata.records.home import lab_home
 
         names = Names(self.images, self.labels)
-        wanted = f"{self.images or 'images'} beside {self.labels}" if self.labels else f"{LAYOUT}; or {BY_CLASS}"
+        wanted = (
+            f"{self.images or 'images'} beside {self.labels}"
+            if self.labels
+            else f"{LAYOUT}; or {BY_CLASS}; or {IN_TARS}"
+        )
 
         def either(folder: Path) -> bool:
-            return is_labelled(folder, names) or (self.labels is None and has_layout(folder))
+            return is_labelled(folder, names) or (self.labels is None and (has_layout(folder) or has_shards(folder)))
 
         root = find_root(self.folder, default=None, fits=either, layout=wanted, cache=lab_home() / "cache")
         fits = is_labelled(root, names)
@@ -295,7 +301,7 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
              f"{done.furthest:.0f} away at most")  # fmt: skip
     for notice in done.notices:
         note(notice)
-    pairs = ", ".join(f"{split or 'all'} {count:,}" for split, count in done.pairs.items())
+    pairs = ", ".join(f"{split or 'all'} {count:,}" for split, count in sorted(done.pairs.items()))
     note(f"written: {output} ({pairs} pairs)")
 
 

@@ -103,9 +103,8 @@ def _write(
     tell: Tell | None,
 ) -> None:  # fmt: skip
     _refuse_full_disk(samples, draft)
-    names = _targets(samples)
     unsorted = draft / "unsorted"
-    jobs = [(sample.label, unsorted / f"{name}.png") for sample, name in zip(samples, names, strict=True)]
+    jobs = [(sample.label, unsorted / sample.split / f"{sample.name}.png") for sample in samples]
     holds = np.zeros((len(samples), 256), dtype=bool)
     for row, (ids, counts, moved, furthest) in enumerate(mapped(partial(_convert_file, root, how), jobs, workers)):
         done.pixels.update(dict(zip(ids, counts, strict=True)))
@@ -114,6 +113,7 @@ def _write(
         if tell is not None:
             tell(row + 1, len(jobs))
     splits = _splits(samples, holds[:, : len(how.label_map.names)], how, done)
+    names = _targets(samples, splits)
     for sample, name, (_, written), split in zip(samples, names, jobs, splits, strict=True):
         assert sample.image is not None
         for kind, source in (("images", sample.image), ("labels", written)):
@@ -204,10 +204,10 @@ def _paired(labelled: Labelled, how: Conversion) -> list[Sample]:
     return pairs
 
 
-def _targets(samples: Sequence[Sample]) -> list[str]:
-    """Return each pair's name in the new folder, with its old split before it where names would clash."""
+def _targets(samples: Sequence[Sample], splits: Sequence[str]) -> list[str]:
+    """Return each pair's name in the new folder; its old split stands before it where names would clash."""
     names = [sample.name for sample in samples]
-    if len(set(names)) == len(names):
+    if len(set(zip(splits, names, strict=True))) == len(names):
         return names
     return [f"{sample.split}/{sample.name}" if sample.split else sample.name for sample in samples]
 

@@ -51,14 +51,14 @@ class Mending:
     @property
     def convert(self) -> str:
         """Edit the map there is, convert."""
-        if self.map is None or not self.map.endswith(("yaml", "yml")):
+        if self.map is None or not self._has_map:
             return self.convert_anew
         return f"add it to {shlex.quote(self.map)}, as a class or with `ignore: true`; {self._convert(self.map)}"
 
     @property
     def split_anew(self) -> str:
         """Convert with another split, in which every class is on both sides."""
-        return f"{self._with_map} --val 0.2" + self._first
+        return self._with_map("--val 0.2 ")
 
     @property
     def collect(self) -> str:
@@ -68,36 +68,33 @@ class Mending:
     @property
     def paired(self) -> str:
         """Convert what has a partner."""
-        return f"add what is missing, or leave them out: {self._with_map} --paired-only" + self._first
+        return f"add what is missing, or leave them out: {self._with_map('--paired-only ')}"
 
     @property
     def nearest(self) -> str:
         """Convert to the nearest values of a map."""
-        return f"export them again as PNG, or take the nearest values of a map: {self._with_map} --nearest{self._first}"
+        return f"export them again as PNG, or take the nearest values of a map: {self._with_map('--nearest ')}"
 
     @property
     def grey(self) -> str:
         """Convert by the colours of palettes."""
-        return f"take the grey values instead: {self._with_map} --palette grey" + self._first
-
-    def _convert(self, file: str) -> str:
-        return f"ablata data convert {shlex.quote(self.folder)} --map {shlex.quote(file)} --output NEW_FOLDER"
-
-    @property
-    def _propose(self) -> str:
-        return f"ablata data check {shlex.quote(self.folder)} --propose-map map.yaml"
+        return f"take the grey values instead: {self._with_map('--palette grey ')}"
 
     @property
     def _has_map(self) -> bool:
         return self.map is not None and self.map.endswith(("yaml", "yml"))
 
     @property
-    def _with_map(self) -> str:
-        return self._convert(self.map if self.map and self._has_map else "map.yaml")
+    def _propose(self) -> str:
+        return f"ablata data check {shlex.quote(self.folder)} --propose-map map.yaml"
 
-    @property
-    def _first(self) -> str:
-        return "" if self._has_map else f" (map.yaml by {self._propose})"
+    def _convert(self, file: str, flags: str = "") -> str:
+        return f"ablata data convert {shlex.quote(self.folder)} --map {shlex.quote(file)} {flags}--output NEW_FOLDER"
+
+    def _with_map(self, flags: str) -> str:
+        if self.map is not None and self._has_map:
+            return self._convert(self.map, flags)
+        return f"{self._convert('map.yaml', flags)} (map.yaml by {self._propose})"
 
 
 def file_findings(survey: Survey, mend: Mending) -> tuple[list[Finding], list[Finding]]:

@@ -17,7 +17,7 @@ from ablata.data.masks import read_mask
 from ablata.data.preview import captioned
 
 STRANGE = (255, 0, 255)
-"""Values that the map has not are drawn in this colour."""
+"""Values that the map has not are drawn in this colour; colours that it has not, as they are."""
 _NAMED = 5
 
 
@@ -72,10 +72,12 @@ def coloured(raw: np.ndarray, reading: Reading, known: LabelMap | None) -> np.nd
     drawn = []
     for value in values.tolist():
         label = known.find(value) if known else None
-        if known is not None:
-            drawn.append((0, 0, 0) if label and label.ignore else known.drawn(label) if label else STRANGE)
+        if known is not None and label is not None:
+            drawn.append((0, 0, 0) if label.ignore else known.drawn(label))
+        elif reading.form == "colours":
+            drawn.append(split_colour(value))
         else:
-            drawn.append(split_colour(value) if reading.form == "colours" else palette[value % 256])
+            drawn.append(palette[value % 256] if known is None else STRANGE)
     painted: np.ndarray = np.array(drawn, dtype=np.uint8)[which.reshape(raw.shape)]
     return painted
 

@@ -1,0 +1,58 @@
+"""Small folders of pictures and label files, made to be spoiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ablata.data.label_check import LabelReport, judge
+from ablata.data.label_layout import USUAL, Names, find_labelled
+from ablata.data.label_lists import find_list, read_list
+from ablata.data.label_scan import Reading, guess_form
+from ablata.data.label_survey import survey
+
+SIZE = (12, 16)
+
+
+def blocks(values: list[int], seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Return uint8 [H, W] with columns of every value."""
+    edges = np.linspace(0, size[1], len(values) + 1).astype(int)
+    mask = np.zeros(size, np.uint8)
+    for value, left, right in zip(values, edges, edges[1:], strict=False):
+        mask[:, left:right] = value
+    return np.roll(mask, seed, axis=1)
+
+
+def picture(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Return a picture like no other."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+def write(root: Path, split: str, name: str, mask: np.ndarray, seed: int, suffix: str = "png") -> Path:
+    """Write a pair; return the label file."""
+    for kind in ("images", "labels"):
+        (root / kind / split / name).parent.mkdir(parents=True, exist_ok=True)
+    picture(seed, mask.shape[:2]).save(root / "images" / split / f"{name}.png")
+    file = root / "labels" / split / f"{name}.{suffix}"
+    Image.fromarray(mask).save(file)
+    return file
+
+
+def small_set(root: Path, values: list[int], train: int = 8, val: int = 4) -> Path:
+    """Write a set in which every label file holds every value."""
+    for split, count in (("train", train), ("val", val)):
+        for number in range(count):
+            seed = number + 100 * (split == "val")
+            write(root, split, f"p{number:02}", blocks(values, number % SIZE[1]), seed)
+    return root
+
+
+def checked(root: Path, names: Names = USUAL, workers: int | None = None) -> LabelReport:
+    """Check a folder as the command does."""
+    labelled = find_labelled(str(root), names, root.parent / "cache")
+    file = find_list(labelled.root)
+    known = read_list(file) if file else None
+    form = guess_form(labelled.samples, known)
+    return judge(labelled, survey(labelled, Reading(form), workers=workers), known, str(root))
