@@ -41,9 +41,8 @@ class SegmentationLoss:
         self.model, self.aux_weight, self._done = model, aux_weight, 0.0
         self.contrast: PixelContrastLoss | None = None
         self.dense: PixelLoss | None = None
-        dense = settings
+        dense = settings.dense if isinstance(settings, PixelContrast) else settings
         if isinstance(settings, PixelContrast):
-            dense = settings.dense
             model.projection = settings.projection.build(embedded_width(model, data))
             self.contrast = settings.build_contrast(
                 len(data.classes), data.ignore, site.device, site.distribution.joined
