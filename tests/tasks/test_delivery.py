@@ -19,7 +19,8 @@ from ablata.base.settings import expand
 from ablata.data.image_folder import ImageFolder
 from ablata.models.resnet import ResNet
 from ablata.recipes.index import load_recipe
-from ablata.tasks.delivered import Delivered, assemble
+from ablata.tasks.assembling import assemble
+from ablata.tasks.delivered_classifier import DeliveredClassifier
 from ablata.tasks.exported import BACKBONE, MODEL, RECIPE, export_hub, load_exported
 from ablata.tasks.graphs import export_onnx, export_pt2, preparation
 from ablata.tasks.prediction import predict_files
@@ -27,7 +28,7 @@ from ablata.tasks.prediction import predict_files
 FOLDER_DATA = ImageFolder(size=32, resize=40, backend="pil", workers=0)
 
 
-def delivered(kind: str = "digits") -> Delivered:
+def delivered(kind: str = "digits") -> DeliveredClassifier:
     """Return an untrained classifier: of digits, or a little ResNet for image files."""
     torch.manual_seed(0)
     files = kind == "files"
@@ -48,7 +49,9 @@ def delivered(kind: str = "digits") -> Delivered:
     }
     network: nn.Module = recipe.model.build(3, channels)  # type: ignore[attr-defined]
     facts = {"recipe": tree, "run": "abc", "seed": 0, "step": 6, "scores": {"val/plain/top1": 50.0}}
-    return assemble(tree, contract, network.state_dict(), facts, "run abc")
+    found = assemble(tree, contract, network.state_dict(), facts, "run abc")
+    assert isinstance(found, DeliveredClassifier)
+    return found
 
 
 @pytest.fixture
@@ -69,6 +72,7 @@ def test_an_exported_folder_gives_the_same_predictions_wherever_it_lies(
     assert export_hub(model, tmp_path / "new" / "out") == 0
     moved = (tmp_path / "new" / "out").rename(tmp_path / "moved")
     back = load_exported(moved)
+    assert isinstance(back, DeliveredClassifier)
     assert (back.classes, back.contract, back.facts["run"]) == (model.classes, dict(model.contract), "abc")
     assert [one.classes for one in predict_files(back, pictures).done] == [
         one.classes for one in predict_files(model, pictures).done

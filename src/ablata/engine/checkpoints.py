@@ -116,6 +116,10 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     return Checkpoint(groups, header)
 
 
+_LOOKS = {"palette"}
+"""Entries of a contract that change how a prediction is drawn, not what it means."""
+
+
 def refuse_mismatch(saved: Mapping[str, Any], here: Mapping[str, Any], source: str) -> None:
     """Compare a checkpoint's contract with the task at hand.
 
@@ -127,7 +131,7 @@ def refuse_mismatch(saved: Mapping[str, Any], here: Mapping[str, Any], source: s
     Raises:
         CheckpointError: they differ in anything both speak of: classes, ids, ignore label, image backend.
     """
-    for key in sorted(saved.keys() & here.keys()):
+    for key in sorted((saved.keys() & here.keys()) - _LOOKS):
         if saved[key] != here[key]:
             raise CheckpointError(
                 f"{key} must be the same in the checkpoint and in the data at hand",

@@ -1,7 +1,7 @@
-"""A trained classifier as a folder that can be handed on: weights, settings, and a card that says what it is.
+"""A trained network as a folder that can be handed on: weights, settings, and a card that says what it is.
 
 model.safetensors      all weights, under our names
-backbone.safetensors   without the classifier, to begin another training with (model.weights_part=backbone)
+backbone.safetensors   without what belongs to the classes, to begin another training with (model.weights_part=backbone)
 recipe.json            settings, contract, scores; what is needed to build the network and prepare pictures
 README.md              the card
 """
@@ -23,7 +23,8 @@ from ablata import __version__
 from ablata.base.errors import CheckpointError
 from ablata.base.files import write_text
 from ablata.models.weights import Loadable, read_state
-from ablata.tasks.delivered import Delivered, assemble
+from ablata.tasks.assembling import assemble
+from ablata.tasks.delivered import Delivered
 from ablata.tasks.graphs import preparation
 from ablata.tasks.teacher_files import weights_digest
 
@@ -34,7 +35,7 @@ _FORMAT = 1
 
 
 def export_hub(model: Delivered, folder: Path) -> float:
-    """Write a classifier as a folder, load it back and compare.
+    """Write a network as a folder, load it back and compare.
 
     Returns:
         The largest difference of a logit on a batch of noise.
@@ -52,8 +53,8 @@ def export_hub(model: Delivered, folder: Path) -> float:
         _fill(draft, model)
         back = load_exported(draft)
         with torch.no_grad():
-            images = model.example(4)
-            difference = (back.network(images)["logits"] - model.network(images)["logits"]).abs().max()
+            images = model.example(2)
+            difference = (back.logits(images) - model.logits(images)).abs().max()
         draft.chmod(0o755)
         draft.rename(folder)
     finally:
@@ -67,7 +68,7 @@ def is_exported(folder: Path) -> bool:
 
 
 def load_exported(folder: Path) -> Delivered:
-    """Build a classifier from an exported folder, wherever it lies; no data set and no ledger is needed.
+    """Build a network from an exported folder, wherever it lies; no data set and no ledger is needed.
 
     Raises:
         CheckpointError: a file is missing, damaged, newer, or the weights are not those that were exported.
@@ -141,14 +142,14 @@ def card(model: Delivered) -> str:
     listed = "\n".join(f"{label}. {one}" for label, one in enumerate(model.classes))
     return f"""---
 library_name: ablata
-pipeline_tag: image-classification
+pipeline_tag: {model.pipeline}
 tags:
-- image-classification
+- {model.pipeline}
 - {model.model.kind}
 ---
 # {name}
 
-A classifier of {len(model.classes)} classes, {count:,} parameters, trained by ablata {__version__}: recipe `{name}`,
+A {model.title} of {len(model.classes)} classes, {count:,} parameters, trained by ablata {__version__}: recipe `{name}`,
 seed {facts.get("seed")}, run {facts.get("run")}, {facts.get("step")} steps. Every setting is in recipe.json.
 
 ## Scores
@@ -168,7 +169,7 @@ As the run recorded them. Split and protocol (which part of a picture is seen, i
 
 ## Use
 
-    ablata predict FOLDER IMAGE...                                          # this folder, with pictures prepared so
+    {f"{model.use:<71}"} # this folder, with pictures prepared so
     ablata train RECIPE model.weights=FOLDER/backbone.safetensors model.weights_part=backbone    # other classes
 
 ## Classes

@@ -1,4 +1,4 @@
-"""Finding a trained classifier by what a user calls it: a run, an exported folder, or an export's name."""
+"""Finding a trained network by what a user calls it: a run, an exported folder, or an export's name."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 from ablata.base.errors import CheckpointError, RecordError, SettingsError
 from ablata.records.ledger import Ledger
-from ablata.tasks.delivered import Delivered, from_checkpoint
+from ablata.tasks.assembling import from_checkpoint
+from ablata.tasks.delivered import Delivered
 from ablata.tasks.exported import is_exported, load_exported
 
 _EXPORTS = "exports"
 
 
 def find_model(ledger: Ledger, reference: str, which: str = "last") -> Delivered:
-    """Return the classifier that a reference names.
+    """Return the network that a reference names.
 
     Args:
         ledger: holds the runs; its home folder holds exports under `exports/`.
@@ -22,7 +23,7 @@ def find_model(ledger: Ledger, reference: str, which: str = "last") -> Delivered
         which: of a run, the `last` or the `best` checkpoint.
 
     Raises:
-        UserError: nothing has that name, or what has it is damaged or no classifier.
+        UserError: nothing has that name, or what has it is damaged, or no classifier or segmenter.
     """
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)

@@ -1,7 +1,7 @@
-"""A trained classifier as a graph that runs without ablata: ONNX, or torch.export's archive.
+"""A trained network as a graph that runs without ablata: ONNX, or torch.export's archive.
 
-A graph maps `images`, float32 [B, C, H, W], normalised, any B, to `logits` [B, K]. What it must be fed and what comes
-out stands in the file itself, as JSON under `ablata` (ONNX metadata; `extra/ablata.json` in the archive).
+A graph maps `images`, float32 [B, C, H, W], normalised, any B, to `logits`, [B, K] or [B, K, H, W]. What it must be fed
+and what comes out stands in the file itself, as JSON under `ablata` (ONNX metadata; `extra/ablata.json` in an archive).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ablata.base.errors import AblataError, SettingsError
 from ablata.base.files import atomic_path
@@ -29,18 +29,8 @@ TOLERANCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit (or of 1)."""
 
 
-class _Logits(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)["logits"]
-        return logits
-
-
 def export_pt2(model: Delivered, path: Path) -> float:
-    """Write a classifier as an archive of `torch.export`, read it back and compare.
+    """Write a network as an archive of `torch.export`, read it back and compare.
 
     Returns:
         The largest difference of a logit on a batch of noise.
@@ -64,7 +54,7 @@ def export_pt2(model: Delivered, path: Path) -> float:
 
 
 def export_onnx(model: Delivered, path: Path) -> float:
-    """Write a classifier as one ONNX file, run it with ONNX Runtime and compare.
+    """Write a network as one ONNX file, run it with ONNX Runtime and compare.
 
     Returns:
         The largest difference of a logit on a batch of noise.
@@ -104,29 +94,19 @@ def preparation(model: Delivered) -> dict[str, Any]:
     channels, (height, width) = model.contract["channels"], model.size
     said = {
         "input": f"images: float32 [batch, {channels}, {height}, {width}], (pixels / 255 - mean) / std",
-        "output": f"logits: float32 [batch, {len(model.classes)}]",
+        "output": model.output(),
         "recipe": model.facts.get("recipe", {}).get("name"),
         "run": model.facts.get("run"),
         "scores": model.facts.get("scores"),
-        "evaluation": _evaluation(model),
+        "evaluation": model.evaluation(),
     }
     return said | {key: value for key, value in model.contract.items() if key not in ("splits", "teacher")}
-
-
-def _evaluation(model: Delivered) -> str:
-    settings = model.data
-    if not model.from_files:
-        return "pictures come at this size"
-    return (
-        f"the shorter side is resized to {settings.resize} ({model.contract['image_backend']}), "
-        f"the central square of {settings.size} cut"
-    )
 
 
 def _traced(model: Delivered) -> Any:
     batch = torch.export.Dim("batch")
     try:
-        return torch.export.export(_Logits(model.network), (model.example(2),), dynamic_shapes={"images": {0: batch}})
+        return torch.export.export(model.exportable(), (model.example(2),), dynamic_shapes={"images": {0: batch}})
     except Exception as error:
         # Tracing fails in as many ways as there are networks.
         raise _untold("torch.export", model, error) from None
@@ -144,7 +124,7 @@ def _untold(how: str, model: Delivered, error: Exception) -> AblataError:
 @torch.no_grad()
 def _compared(model: Delivered, exported: Callable[[Tensor], Tensor], path: Path) -> float:
     images = model.example(_ROWS)
-    own = model.network(images)["logits"].float()
+    own = model.logits(images).float()
     difference = float((exported(images).float() - own).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(own.abs().max())):
         raise AblataError(

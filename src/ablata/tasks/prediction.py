@@ -14,7 +14,7 @@ from torch import Tensor
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.data.framing import OWN
 from ablata.data.preview import captioned
-from ablata.tasks.delivered import Delivered
+from ablata.tasks.delivered_classifier import DeliveredClassifier
 from ablata.tasks.protocols import PROTOCOLS, Protocol, framing, predict
 
 _BATCH = 32
@@ -71,7 +71,9 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict_files(model: Delivered, files: Sequence[Path], *, top: int = 5, protocol: str | None = None) -> Predictions:
+def predict_files(
+    model: DeliveredClassifier, files: Sequence[Path], *, top: int = 5, protocol: str | None = None
+) -> Predictions:
     """Predict the classes of image files.
 
     Args:
@@ -104,7 +106,9 @@ def predict_files(model: Delivered, files: Sequence[Path], *, top: int = 5, prot
     return Predictions(tuple(done), tuple(unreadable), chosen)
 
 
-def _predict(model: Delivered, read: list[tuple[Path, Tensor]], top: int, protocol: Protocol) -> list[Prediction]:
+def _predict(
+    model: DeliveredClassifier, read: list[tuple[Path, Tensor]], top: int, protocol: Protocol
+) -> list[Prediction]:
     images = model.prepared(torch.stack([pixels for _, pixels in read]))
     logits = predict(lambda views: model.network(views)["logits"], images, protocol, model.size)
     best = logits.float().softmax(1).topk(min(top, len(model.classes)), dim=1)
@@ -115,7 +119,7 @@ def _predict(model: Delivered, read: list[tuple[Path, Tensor]], top: int, protoc
     ]
 
 
-def _protocol(model: Delivered, asked: str | None) -> Protocol:
+def _protocol(model: DeliveredClassifier, asked: str | None) -> Protocol:
     chosen = next((name for name in PROTOCOLS if name == (asked or model.protocol)), None)
     if chosen is None:
         raise SettingsError(f"--protocol must be one of {listing(PROTOCOLS)}", found=str(asked))

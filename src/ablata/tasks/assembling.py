@@ -1,0 +1,84 @@
+"""Building a trained network from a checkpoint or from what an export wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ablata.base.errors import CheckpointError
+from ablata.base.settings import Settings, restore
+from ablata.data.any import AnyImageData, AnySegmentationData
+from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
+from ablata.tasks.classifiers import AnyClassifier
+from ablata.tasks.delivered import Delivered
+from ablata.tasks.delivered_classifier import DeliveredClassifier
+from ablata.tasks.delivered_segmenter import DeliveredSegmenter
+from ablata.tasks.segmenters import AnySegmenter
+from ablata.tasks.teacher_files import teacher_weights
+
+
+class _ClassifierParts(Settings):
+    model: AnyClassifier
+    data: AnyImageData
+
+
+class _SegmenterParts(Settings):
+    model: AnySegmenter
+    data: AnySegmentationData
+
+
+_KINDS: Mapping[str, tuple[type[Settings], type[Delivered]]] = {
+    "classify": (_ClassifierParts, DeliveredClassifier),
+    "segment": (_SegmenterParts, DeliveredSegmenter),
+}
+_TRAINING_ONLY = "projection."
+"""Weights that only a loss over embeddings needs."""
+
+
+def from_checkpoint(place: Path, which: str = "last") -> Delivered:
+    """Build the network of a checkpoint: averaged weights where the run averages, a student without its teacher.
+
+    Args:
+        place: a run's folder, or a checkpoint.
+        which: `last` or `best`.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or holds no network of a kind that is handed on.
+    """
+    path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
+    saved = load_checkpoint(path)
+    kept: dict[str, Any] = {key: saved.facts[key] for key in ("recipe", "seed", "step", "scores") if key in saved.facts}
+    return assemble(kept["recipe"], saved.facts["contract"], teacher_weights(saved), kept, str(path))
+
+
+def assemble(
+    recipe: Mapping[str, Any],
+    contract: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    source: str,
+) -> Delivered:
+    """Build a network from a recipe's expanded settings and give it its weights.
+
+    Raises:
+        CheckpointError: it is no classifier or segmenter, or the weights do not fit the network.
+        SettingsError: the settings are of another version.
+    """
+    if contract.get("task") not in _KINDS:
+        raise CheckpointError(
+            "Predictions and exports are those of a classifier or a segmenter",
+            found=f"{source} is of the task {contract.get('task')}",
+        )
+    form, kind = _KINDS[str(contract["task"])]
+    parts: Any = restore(form, {"model": recipe.get("model"), "data": recipe.get("data")}, source=source)
+    network: nn.Module = parts.model.build(len(contract["classes"]), contract["channels"])
+    known = network.state_dict()
+    needed = {name: value for name, value in weights.items() if name in known or not name.startswith(_TRAINING_ONLY)}
+    try:
+        network.load_state_dict(needed)
+    except RuntimeError as error:
+        raise CheckpointError("Weights must fit the network", found=f"{source}: {error}") from None
+    return kind(network.eval(), parts.model, parts.data, contract, facts, source)
