@@ -74,7 +74,7 @@ def check_loss(settings: PixelSettings, criterion: PixelLoss, classes: Sequence[
 def _check_labels(labels: Tensor, classes: int) -> None:
     odd = labels[(labels >= classes) & (labels != IGNORE)]
     if len(odd):
-        found = ", ".join(map(str, odd.unique()[:5].tolist()))
+        found = ", ".join(map(str, torch.unique(odd)[:5].tolist()))
         raise DataError(
             f"Labels must be classes 0 to {classes - 1}, or {IGNORE} for ignored",
             found=f"{len(odd):,} pixels with labels such as {found}",
