@@ -215,3 +215,31 @@ def test_a_split_network_is_smaller_at_the_bottlenecks_own_width() -> None:
 def test_settings_that_do_not_go_together_are_refused(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         ResNet(**wrong)
+
+
+@pytest.mark.parametrize(("stem", "stride"), [("3x3", 1), ("3x3_s2", 2), ("3x3_s2_pool", 4)])
+def test_stems_for_small_pictures_shrink_them_less(stem: str, stride: int) -> None:
+    settings = ResNet.model_validate({"depth": 18, "width": 8, "stem": stem})
+    out = settings.build(5)(torch.randn(2, 3, 32, 32))
+    assert settings.stem_stride == stride
+    assert out["stem"].shape == (2, 8, 32 // stride, 32 // stride)
+    assert out["stage4"].shape[-2:] == (4 // stride, 4 // stride) if stride < 4 else (1, 1)
+
+
+def test_a_shortcut_of_3x3_has_nine_times_the_weights() -> None:
+    plain, wide = (ResNet.model_validate({"depth": 18, "width": 8, "shortcut": name}) for name in ("conv", "conv3x3"))
+    shortcuts = 8 * 16 + 16 * 32 + 32 * 64
+    assert parameters(wide) - parameters(plain) == 8 * shortcuts
+
+
+def test_first_weights_are_as_published_or_as_torch_draws_them() -> None:
+    torch.manual_seed(0)
+    published, drawn = (ResNet.model_validate({"depth": 18, "init": name}).build(5) for name in ("published", "torch"))
+    weights = [model.backbone.stage4[1].units["1"].conv.weight for model in (published, drawn)]
+    assert weights[0].var().item() == pytest.approx(2 / (9 * 512), rel=0.02)
+    assert weights[1].var().item() == pytest.approx(1 / (3 * 9 * 512), rel=0.02)
+
+
+def test_every_normalisation_has_the_eps_of_the_settings() -> None:
+    model = ResNet(depth=18, width=4, norm_eps=1e-3).build(5)
+    assert {one.eps for one in model.modules() if isinstance(one, nn.BatchNorm2d)} == {1e-3}

@@ -73,6 +73,8 @@ class BiSeNet(Loadable):
             raise ValueError("backbone.weights needs backbone.weights_part=backbone")
         if isinstance(self.backbone, ResNet) and self.backbone.last_stage != "stride":
             raise ValueError("backbone.last_stage must be stride: the context path counts on 1/32")
+        if isinstance(self.backbone, ResNet) and self.backbone.stem_stride != 4:
+            raise ValueError("backbone.stem must be 7x7, deep or 3x3_s2_pool: the context path counts on 1/32")
         if self.spatial is not None and self.context.stride != 8:
             raise ValueError("context.stride must be 8 where there is a spatial path, which ends there")
         if self.merge == "sum":

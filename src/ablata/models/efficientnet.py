@@ -101,6 +101,9 @@ class EfficientNetSettings(Loadable):
     """Whose part the last 1x1 convolution is: of stage 4, or of what is left out of a backbone."""
     last_norm: bool = False
     """Normalise once more, after that convolution's activation."""
+    init: Literal["published", "torch"] = "published"
+    """First weights of convolutions: normal with variance 2 / (kernel area x outputs), as published; or as torch draws
+    them, uniform with variance 1 / (3 x kernel area x inputs)."""
     norm_eps: float = Field(default=1e-5, gt=0)
     """Added to variances in batch normalisation; TensorFlow's recipe has 1e-3, and train.norm_momentum=0.01."""
 
@@ -308,7 +311,8 @@ def _head_width(settings: EfficientNetSettings) -> int:
 @torch.no_grad()
 def _initialise(settings: EfficientNetSettings, model: nn.Module, classes: int) -> None:
     """Draw the weights as the paper's TensorFlow code does, and set up the normalisations."""
-    draw_convolutions(model)
+    if settings.init == "published":
+        draw_convolutions(model)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = settings.norm_eps

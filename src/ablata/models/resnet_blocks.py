@@ -43,8 +43,9 @@ class BlockSettings(Settings):
     """norm_act: conv-norm-act, the last activation after the addition. act_norm: activation before normalisation inside
     the block. add_act_norm: so inside, and add, activate, normalise at its end. act_add_norm: so inside, and activate
     both branches, add, normalise at its end."""
-    shortcut: Literal["conv", "pool_conv"] = "conv"
-    """Where shapes change: a 1x1 convolution with the stride, or a mean over 2x2 and a 1x1 convolution (ResNet-D)."""
+    shortcut: Literal["conv", "conv3x3", "pool_conv"] = "conv"
+    """Where shapes change: a 1x1 or 3x3 convolution with the stride, or a mean over 2x2 and a 1x1 convolution
+    (ResNet-D)."""
     shortcut_norm: bool | None = None
     """Normalise behind that convolution; null: yes, but not with pre-activation."""
     attention: SqueezeExcite | None = None
@@ -206,7 +207,8 @@ class Shortcut(nn.Module):
         pools = settings.shortcut == "pool_conv" and stride > 1
         # Maps with an odd side keep their last row and column, as the strided convolution does.
         self.pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False) if pools else nn.Identity()
-        self.conv = settings.conv.build(inputs, outputs, 1, 1 if pools else stride)
+        kernel = 3 if settings.shortcut == "conv3x3" else 1
+        self.conv = settings.conv.build(inputs, outputs, kernel, 1 if pools else stride)
         norm = not settings.preactivation if settings.shortcut_norm is None else settings.shortcut_norm
         self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
 
