@@ -26,7 +26,8 @@ from torch.utils.data import default_collate
 from torchvision import transforms
 
 from ablata.data.augment import Augment, Augmenter, Normaliser
-from ablata.data.image_folder import FolderImages, ImageFolder
+from ablata.data.folder_images import FolderImages
+from ablata.data.image_folder import ImageFolder
 from ablata.structures.batch import ImageBatch, Rows
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,7 +12,7 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.checking import Report, check_images
 from ablata.data.digits import Digits
-from ablata.data.folder_check import check_folder
+from ablata.data.folder_check import check_files
 from ablata.data.image_folder import ImageFolder
 
 
@@ -23,7 +23,7 @@ def root(folder_root: Path, tmp_path: Path) -> Path:
 
 
 def found(root: Path, crop: int = 8) -> Report:
-    return check_folder(str(root), root.parent / "cache", crop)
+    return check_files(ImageFolder(root=str(root)).listed(root.parent / "cache"), crop)
 
 
 def problems(root: Path) -> set[tuple[str, str]]:
@@ -116,6 +116,7 @@ def test_a_set_in_memory_has_balance_colours_and_twins(tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 def test_hymenoptera_has_one_junk_file_and_many_sizes(data_home: Path, shared_cache: Path) -> None:
-    report = check_folder(str(data_home / "hymenoptera"), shared_cache, ImageFolder().size)
+    settings = ImageFolder(root=str(data_home / "hymenoptera"))
+    report = check_files(settings.listed(shared_cache), settings.size)
     assert report.classes == {"train": {"ants": 123, "bees": 121}, "val": {"ants": 70, "bees": 83}}
     assert any("imageNotFound.gif" in one.where for one in report.remarks if one.kind == "no image")

@@ -15,7 +15,8 @@ from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.data.augment import Augment
 from ablata.data.cifar import Cifar10
-from ablata.data.image_folder import FolderImages, ImageFolder
+from ablata.data.folder_images import FolderImages
+from ablata.data.image_folder import ImageFolder
 from ablata.data.parquet import Parquet
 
 from .conftest import write_parquet
@@ -73,16 +74,18 @@ def test_the_fingerprint_follows_a_changed_file_and_not_the_place(folder_root: P
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_damaged_image_is_named_wherever_it_is_read(folder_root: Path, tmp_path: Path, workers: int) -> None:
+def test_an_image_that_is_damaged_later_is_named_wherever_it_is_read(
+    folder_root: Path, tmp_path: Path, workers: int
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder_root, copy)
-    (copy / "train" / "bee" / "3.png").write_bytes(b"broken")
     data = _build(copy, tmp_path / "cache", workers)
+    (copy / "train" / "bee" / "3.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"bee/3\.png") as caught:
         list(data.train_loader(0, 33).batches(0, 1))
     assert "Traceback" not in str(caught.value)
-    assert [name for name in data.damaged() if "3.png" in name] == data.damaged()
-    assert len(data.damaged()) == 1
+    with pytest.raises(DataError, match=r"unreadable: train/bee/3\.png \(no image of a known type\)"):
+        _build(copy, tmp_path / "cache")
 
 
 def test_an_empty_class_and_an_unknown_class_are_named(folder_root: Path, tmp_path: Path) -> None:
@@ -176,4 +179,3 @@ def test_hymenoptera_has_one_junk_file_and_imagenette_none(data_home: Path, shar
     assert "imageNotFound.gif" in ants.notices[0]
     nette = ImageFolder(root=str(data_home / "imagenette")).build(shared_cache)
     assert (len(nette.classes), nette.classes[0], nette.notices) == (10, "tench", ())
-    assert nette.damaged() == []

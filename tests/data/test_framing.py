@@ -12,8 +12,9 @@ from torchvision.transforms import v2
 
 from ablata.base.errors import DataError
 from ablata.data.digits import Digits
+from ablata.data.folder_images import FolderImages
 from ablata.data.framing import OWN, Framing, frame
-from ablata.data.image_folder import FolderImages, ImageFolder
+from ablata.data.image_folder import ImageFolder
 
 
 def picture(height: int = 50, width: int = 71) -> Image.Image:

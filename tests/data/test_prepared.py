@@ -11,8 +11,9 @@ import torch
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
+from ablata.data.folder_images import FolderImages
 from ablata.data.framing import Framing
-from ablata.data.image_folder import FolderImages, ImageFolder
+from ablata.data.image_folder import ImageFolder
 from ablata.data.prepared import Prepared
 
 

@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.image_folder import FolderImages, ImageFolder
+from ablata.data.folder_check import check_files
+from ablata.data.folder_images import FolderImages
+from ablata.data.image_folder import ImageFolder
 from ablata.data.shard_writing import pack_folder
 from ablata.data.shards import Shards
 from ablata.data.stored import Member, content_of
@@ -124,9 +126,9 @@ def test_shards_can_be_prepared(packed: Path, tmp_path: Path) -> None:
 def test_the_fingerprint_follows_names_lengths_and_labels_and_not_the_place(packed: Path, copy: Path) -> None:
     before = _build(packed, copy.parent / "cache").fingerprint
     assert _build(copy, copy.parent / "cache").fingerprint == before
-    _write(copy / "val-000001.tar", _sample("more", 1))
+    _write(copy / "val-9.tar", _sample("more", 1))
     more = _build(copy, copy.parent / "cache").fingerprint
-    _write(copy / "val-000001.tar", _sample("more", 2))
+    _write(copy / "val-9.tar", _sample("more", 2))
     assert len({before, more, _build(copy, copy.parent / "cache").fingerprint}) == 3
 
 
@@ -144,6 +146,7 @@ def test_labels_may_stand_in_json_and_classes_are_numbers_without_a_list(tmp_pat
     with pytest.raises(DataError, match="no pictures"):
         _build(tmp_path, tmp_path / "cache")
     _write(tmp_path / "set-train-0.tar", _sample("a.b/x", 1, kind="json"))
+    _write(tmp_path / "set-test-1.tar", _sample("v", 0))
     data = _build(tmp_path, tmp_path / "cache")
     assert data.classes == ("0", "1")
     assert data.split_labels("train").tolist() == [1, 0]
@@ -178,7 +181,7 @@ def test_a_tar_that_is_not_whole_is_named(copy: Path, damage: str) -> None:
         (_sample("x", "ant"), r"x\.cls: b'ant'"),
         (_sample("x", -1), "-1"),
         (_sample("x", "true"), "True"),
-        (_sample("x", 7), r"Labels must be in 0\.\.2.*"),
+        (_sample("x", 7), r"train-000001\.tar: x\.png \(label 7, labels must be in 0\.\.2"),
         (_sample("x", 0)[:1], r"x\.png"),
         (_sample("x", 0)[1:], "no pictures"),
         ([*_sample("x", 0), *_sample("y", 1)[1:]], "a label for y"),
@@ -204,15 +207,47 @@ def test_a_folder_without_tars_says_how_it_must_look(tmp_path: Path) -> None:
 
 
 def test_a_damaged_picture_is_named_with_its_tar(copy: Path) -> None:
+    data = _build(copy, copy.parent / "cache")
     with tarfile.open(copy / "val-000000.tar") as tar:
         member = tar.getmembers()[0]
     with (copy / "val-000000.tar").open("r+b") as stream:
         stream.seek(member.offset_data)
         stream.write(b"\0" * 40)
-    data = _build(copy, copy.parent / "cache")
-    with pytest.raises(DataError, match=rf"val-000000\.tar: {member.name}"):
-        list(data.eval_loader("val", 4))
-    assert len(data.damaged()) == 1
+    for built in (data, None):
+        with pytest.raises(DataError, match=rf"val-000000\.tar: {member.name}"):
+            list((built or _build(copy, copy.parent / "cache")).eval_loader("val", 4))
+
+
+def test_what_cannot_be_used_is_left_out_and_listed(copy: Path) -> None:
+    before = _build(copy, copy.parent / "cache")
+    cut = (copy / "train-000001.tar").read_bytes()
+    with tarfile.open(copy / "train-000001.tar") as tar:
+        lost = sum(member.name.endswith(".cls") for member in tar.getmembers())
+    (copy / "train-000001.tar").write_bytes(cut[: len(cut) // 2])
+    broken = ("x/broken.png", b"broken")
+    _write(copy / "train-9.tar", [*_sample("new", 1), *_sample("odd", 3), broken, ("x/broken.cls", b"0")])
+    data = _build(copy, copy.parent / "cache", policy="skip")
+    assert data.sizes == {"train": before.sizes["train"] - lost + 1, "val": before.sizes["val"]}
+    assert [line.split(" (")[0] for line in data.left_out] == [
+        "unreadable: train-000001.tar",
+        "unknown class: train-9.tar: odd.png",
+        "unreadable: train-9.tar: x/broken.png",
+    ]
+    assert data.fingerprint != before.fingerprint
+    assert sum(len(batch) for batch in data.eval_loader("train", 8)) == data.sizes["train"]
+
+
+def test_a_check_names_what_is_wrong_tar_by_tar_and_picture_by_picture(copy: Path) -> None:
+    _write(copy / "val-9.tar", [*_sample("odd", 3), ("broken.png", b"broken"), ("broken.cls", b"0")])
+    (copy / "train-000000.tar").write_bytes(b"")
+    settings = Shards.model_validate({"root": str(copy), **SIZES})
+    report = check_files(settings.listed(copy.parent / "cache"), settings.size)
+    assert [(one.kind, one.where) for one in report.problems] == [
+        ("unreadable", "train-000000.tar"),
+        ("unknown class", "val-9.tar: odd.png"),
+        ("unreadable", "val-9.tar: broken.png"),
+    ]
+    assert sum(report.classes["val"].values()) == 11
 
 
 def test_shards_are_not_written_over_a_folder(folder_root: Path, packed: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def check(
     if json:
         print_json(report.as_dict())
     else:
-        for line in [*report.lines(), *map(str, report.problems)]:
+        for line in [*report.lines(), *(str(finding) for finding in report.problems)]:
             out.print(line, markup=False)
         for finding in report.remarks:
             out.print(f"note: {finding}", markup=False)
@@ -208,7 +208,9 @@ def _report(dataset: str, overrides: list[str]) -> Report:
         return check_data(_recipe(dataset, overrides), lab_home() / "cache")
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
-    made = _recipe("image_folder", [f"data.root={Path(dataset).expanduser()}", *overrides])
+    folder = Path(dataset).expanduser()
+    kind = "shards" if folder.is_dir() and any(folder.glob("*train*.tar")) else "image_folder"
+    made = _recipe(kind, [f"data.root={folder}", *overrides])
     return check_data(made, lab_home() / "cache")
 
 

@@ -6,31 +6,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from ablata.data.findings import Finding
 from ablata.data.loaders import Pick
 from ablata.data.source import ImageData
 
-Wrong = Literal["unreadable", "animated", "huge", "empty class", "unknown class", "in train and val"]
-"""What keeps a set from being trained on, or its scores from being believed."""
-Remark = Literal["no image", "grey", "smaller than the crop"]
-"""What is worth knowing, and does no harm."""
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found: what, where (relative to the set's folder), and the detail."""
-
-    kind: Wrong | Remark
-    where: str
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.where}" + (f" ({self.detail})" if self.detail else "")
 
 
 @dataclass(frozen=True)

@@ -79,5 +79,7 @@ class Labelled(Settings):
 
 
 def split_record(data: ImageData) -> dict[str, Any]:
-    """Return what `splits.json` keeps: the data's fingerprint and the row numbers of each split in its source."""
-    return {"data": data.fingerprint, "splits": data.split_indices()}
+    """Return what `splits.json` keeps: the data's fingerprint, the row numbers of each split in its source (files that
+    can be used, in their order), and what was left out."""
+    left_out = {"left_out": list(data.left_out)} if data.left_out else {}
+    return {"data": data.fingerprint, "splits": data.split_indices(), **left_out}

@@ -49,15 +49,19 @@ class TarIndex:
 
 
 class Members(Sequence[Path | Member]):
-    """The pictures of several tars, by row number over all of them."""
+    """The pictures of several tars, by row number over all of them.
+
+    Attributes:
+        tars: their indexes, in order.
+    """
 
     def __init__(self, tars: Sequence[TarIndex]) -> None:
-        self._tars = tuple(tars)
+        self.tars = tuple(tars)
         self._ends = np.cumsum([len(tar.names) for tar in tars])
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        return int(self._ends[-1])
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     @overload
     def __getitem__(self, row: int) -> Member: ...
@@ -70,9 +74,15 @@ class Members(Sequence[Path | Member]):
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         number = int(np.searchsorted(self._ends, row, side="right"))
-        tar = self._tars[number]
+        tar = self.tars[number]
         place = row - (int(self._ends[number]) - len(tar.names))
         return Member(tar.tar, tar.names[place].decode(), int(tar.offsets[place]), int(tar.sizes[place]))
+
+
+def index_key(tar: Path) -> str:
+    """Return 64 hexadecimal digits that change with the place, size or time of a tar."""
+    stat = tar.stat()
+    return hashlib.sha256(f"{tar.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{_VERSION}".encode()).hexdigest()
 
 
 def index_tar(tar: Path, cache: Path) -> TarIndex:
@@ -81,9 +91,7 @@ def index_tar(tar: Path, cache: Path) -> TarIndex:
     Raises:
         DataError: the tar is cut short, compressed or no tar at all, or a sample lacks its picture or its label.
     """
-    stat = tar.stat()
-    key = hashlib.sha256(f"{tar.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{_VERSION}".encode()).hexdigest()
-    kept = cache / "shards" / f"{key[:32]}.npz"
+    kept = cache / "shards" / f"{index_key(tar)[:32]}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             return TarIndex(tar, arrays["names"], arrays["offsets"], arrays["sizes"], arrays["labels"])

@@ -15,7 +15,8 @@ from ablata.base.errors import DataError
 from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.data.cache import build_once
-from ablata.data.folders import LAYOUT, Listing, has_layout, list_folder
+from ablata.data.folders import LAYOUT, has_layout, list_folder
+from ablata.data.listing import Listing, refuse
 from ablata.data.roots import find_root
 from ablata.data.stored import content_of
 
@@ -59,6 +60,7 @@ def pack_folder(folder: str, target: Path, cache: Path, tar_bytes: int) -> Packe
         )
     root = find_root(folder, default=None, fits=has_layout, layout=LAYOUT, cache=cache)
     found, tars = list_folder(root), {}
+    refuse(root, found.findings)
     _refuse_full_disk(target, found)
 
     def fill(draft: Path) -> None:

@@ -11,15 +11,20 @@ from typing import Literal
 
 import numpy as np
 
-from ablata.base.errors import DataError, listing
-from ablata.data.folders import Listing
-from ablata.data.image_folder import FolderImages, ImageFiles
+from ablata.base.errors import DataError
+from ablata.data.cache import combined
+from ablata.data.findings import Finding
+from ablata.data.folder_images import FolderImages, assemble
+from ablata.data.image_files import ImageFiles
+from ablata.data.inspection import inspect
+from ablata.data.listing import Listing, Source, screen
 from ablata.data.roots import find_root
-from ablata.data.shard_index import Members, TarIndex, index_tar
+from ablata.data.shard_index import Members, TarIndex, index_key, index_tar
 
 LAYOUT = "tars *train*.tar and *val*.tar (or *test*.tar), and perhaps classes.txt with one name a line"
 _VAL = ("*val*.tar", "*test*.tar")
 _THREADS = 4
+_NONE = np.zeros(0, np.int64)
 
 
 class Shards(ImageFiles):
@@ -32,25 +37,28 @@ class Shards(ImageFiles):
 
     kind: Literal["shards"] = "shards"
 
-    def build(self, cache: Path) -> FolderImages:
-        """Find the tars and read their headers the first time.
+    def listed(self, cache: Path) -> Listing:
+        """Find the tars and list their samples, usable or not; headers are read the first time.
 
         Raises:
-            DataError: the tars are not there, one is wrong or cut short, or labels and class names do not fit.
+            DataError: the tars are not there.
         """
-        root = find_root(self.root, default=None, fits=has_shards, layout=LAYOUT, cache=cache)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            read = partial(index_tar, cache=cache)
-            train, val = (list(pool.map(read, tars)) for tars in (sorted(root.glob("*train*.tar")), _val_tars(root)))
-        classes = _classes(root, train, val)
-        found = Listing(
-            classes=classes,
-            files={"train": Members(train), "val": Members(val)},
-            labels={"train": _labels(train), "val": _labels(val)},
-            hashed=[],
-            notices=(),
-        )
-        return self.assemble(found, _fingerprint(classes, train, val), cache)
+        return _list_shards(find_root(self.root, default=None, fits=has_shards, layout=LAYOUT, cache=cache), cache)
+
+    def build(self, cache: Path) -> FolderImages:
+        """Find the tars, read their headers and decode their pictures the first time, to see which can be used.
+
+        Raises:
+            DataError: the tars are not there, or what the settings refuse is.
+        """
+        found = self.listed(cache)
+        seen = {
+            source: inspect(files, _stamp(files.tars), cache)
+            for source, files in found.files.items()
+            if isinstance(files, Members)
+        }
+        left = screen(found, seen, policy=self.policy, smaller=self.smaller, side=self.size)
+        return assemble(self, left, _fingerprint(found, left), cache)
 
 
 def has_shards(folder: Path) -> bool:
@@ -63,41 +71,72 @@ def _val_tars(root: Path) -> list[Path]:
     return next((tars for tars in found if tars), [])
 
 
-def _labels(tars: Sequence[TarIndex]) -> np.ndarray:
-    return np.concatenate([tar.labels for tar in tars])
+def _list_shards(root: Path, cache: Path) -> Listing:
+    tars: dict[Source, list[Path]] = {"train": sorted(root.glob("*train*.tar")), "val": _val_tars(root)}
+    findings: list[Finding] = []
+    whole: dict[Source, list[TarIndex]] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for source, files in tars.items():
+            read = list(pool.map(partial(_indexed, cache=cache), files))
+            whole[source] = [index for index in read if isinstance(index, TarIndex)]
+            findings += [
+                Finding("unreadable", file.relative_to(root).as_posix(), index)
+                for file, index in zip(files, read, strict=True)
+                if isinstance(index, str)
+            ]
+    labels = {source: np.concatenate([_NONE, *(tar.labels for tar in found)]) for source, found in whole.items()}
+    names = _names(root, labels["train"])
+    for source, found in whole.items():
+        findings += _of_no_class(root, found, len(names))
+        labels[source] = np.where(labels[source] < len(names), labels[source], -1)
+        unseen = np.setdiff1d(np.arange(len(names)), labels[source])
+        findings += [Finding("empty class", f"{source}, class {names[number]}", "no pictures") for number in unseen]
+    files = {source: Members(found) for source, found in whole.items()}
+    return Listing(root=root, ids=names, classes=names, files=files, labels=labels, findings=tuple(findings))
 
 
-def _classes(root: Path, train: Sequence[TarIndex], val: Sequence[TarIndex]) -> tuple[str, ...]:
-    """Return the class names by label: the lines of classes.txt, or the numbers."""
-    file, labels = root / "classes.txt", _labels(train)
-    count = int(labels.max()) + 1
-    names = tuple(str(number) for number in range(count))
+def _indexed(tar: Path, cache: Path) -> TarIndex | str:
+    """Return a tar's index, or why it has none."""
+    try:
+        return index_tar(tar, cache)
+    except DataError as error:
+        return f"{(error.found or '').removeprefix(f'{tar}: ')}; {error.must[0].lower()}{error.must[1:]}"
+
+
+def _names(root: Path, labels: np.ndarray) -> tuple[str, ...]:
+    """Return the class names by label: the lines of classes.txt, or the numbers up to the highest in train."""
+    file = root / "classes.txt"
     if file.is_file():
-        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    for tar in (*train, *val):
-        wrong = np.flatnonzero(tar.labels >= len(names))
-        if len(wrong):
-            raise DataError(
-                f"Labels must be in 0..{len(names) - 1}",
-                found=f"{tar.labels[wrong[0]]} of {tar.names[wrong[0]].decode()} in {tar.tar}",
-                do="classes.txt must name every class, and validation can have none that training lacks",
-            )
-    unseen = np.setdiff1d(np.arange(len(names)), labels)
-    if len(unseen):
-        raise DataError(
-            "Every class must have training pictures",
-            found=f"none of {listing(names[number] for number in unseen[:5])} ({len(unseen)} such classes) in {root}",
-            do="add pictures, or correct the labels or classes.txt",
+        return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    return tuple(str(number) for number in range(int(labels.max(initial=-1)) + 1))
+
+
+def _of_no_class(root: Path, tars: Sequence[TarIndex], count: int) -> list[Finding]:
+    return [
+        Finding(
+            "unknown class",
+            f"{tar.tar.relative_to(root).as_posix()}: {tar.names[row].decode()}",
+            f"label {tar.labels[row]}, labels must be in 0..{count - 1} (as many as classes.txt or train has)",
         )
-    return names
+        for tar in tars
+        for row in np.flatnonzero(tar.labels >= count)
+    ]
 
 
-def _fingerprint(classes: Sequence[str], train: Sequence[TarIndex], val: Sequence[TarIndex]) -> str:
-    """Return 64 hexadecimal digits over class names and every picture's name, length and label, in their order."""
-    content = hashlib.sha256("\n".join(("shards", *classes)).encode())
-    for source, tars in (("train", train), ("val", val)):
+def _stamp(tars: Sequence[TarIndex]) -> str:
+    """Return 32 hexadecimal digits that change with the place, size or time of any of the tars."""
+    return combined([index_key(tar.tar) for tar in tars])[:32]
+
+
+def _fingerprint(found: Listing, left: Listing) -> str:
+    """Return 64 hexadecimal digits over class names and every picture's name, length and label, in their order, and
+    over what was left out."""
+    content = hashlib.sha256("\n".join(("shards", *left.classes)).encode())
+    for source, files in found.files.items():
         content.update(f"\n{source}\n".encode())
-        for tar in tars:
+        for tar in files.tars if isinstance(files, Members) else ():
             for name, size, label in zip(tar.names.tolist(), tar.sizes.tolist(), tar.labels.tolist(), strict=True):
                 content.update(b"%s\0%d\0%d\n" % (name, size, label))
+    for one in left.left_out:
+        content.update(f"without {one.where}\n".encode())
     return content.hexdigest()

@@ -43,6 +43,7 @@ class ImageData(ABC):
         splits: train, val, and minival where the settings ask for it. (The test files of CIFAR are val.)
         backend: how pixels were decoded and resized, for checkpoints: evaluation elsewhere must use the same.
         notices: what the reader should know of the files, such as ignored ones.
+        left_out: files and classes that could not be used, and why, one a line.
         changes_pictures: whether the set can change pictures where it reads them, as `augment.policy.where` asks for.
         enlarges: whether the set can enlarge its training images, as `augment.resize` asks for.
 
@@ -67,6 +68,7 @@ class ImageData(ABC):
         augment: Augment,
         backend: str,
         notices: Sequence[str] = (),
+        left_out: Sequence[str] = (),
     ) -> None:
         if augment.resize is not None and not self.enlarges:
             raise DataError(
@@ -81,7 +83,8 @@ class ImageData(ABC):
                 do="set data.augment.policy.where=batch",
             )
         self.classes, self.image_size, self.channels = tuple(classes), image_size, channels
-        self.fingerprint, self.backend, self.notices = fingerprint, backend, tuple(notices)
+        self.fingerprint, self.backend = fingerprint, backend
+        self.notices, self.left_out = tuple(notices), tuple(left_out)
         self.mean, self.std, self.splits = tuple(mean), tuple(std), splits
         self._augment = augment
         self._labels = {source: torch.from_numpy(values) for source, values in labels.items()}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ablata.base.errors import SettingsError
 from ablata.data.checking import Report, check_images
-from ablata.data.folder_check import check_folder
+from ablata.data.folder_check import check_files
 from ablata.data.image_folder import ImageFolder
+from ablata.data.shards import Shards
 from ablata.engine.recipe import Recipe
 from ablata.tasks.classify import Classify
 
@@ -28,9 +29,6 @@ def check_data(recipe: Recipe, cache: Path) -> Report:
             "A check is for sets of classes", found=f"{recipe.name} is a recipe of the task {recipe.task}"
         )
     data = recipe.data
-    if isinstance(data, ImageFolder):
-        if data.root is None:
-            raise SettingsError("A check of image files needs their folder", found="data.root is not set",
-                                do="ablata data check FOLDER")  # fmt: skip
-        return check_folder(data.root, cache, data.size)
+    if isinstance(data, ImageFolder | Shards):
+        return check_files(data.listed(cache), data.size)
     return check_images(data.build(cache))

@@ -166,9 +166,10 @@ class ClassifyTask(TaughtTask):
         }
 
     def split_record(self) -> dict[str, Any]:
-        """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
+        """Return the data's fingerprint and the row numbers of each split, where not all of the training set is
+        trained on, and what was left out as unusable."""
         divided = "minival" in self.splits or self.recipe.labelled is not None
-        return split_record(self.data) if divided else {}
+        return split_record(self.data) if divided or self.data.left_out else {}
 
     def example(self) -> Tensor:
         """Return a grey image [1, C, H, W]."""
