@@ -137,11 +137,18 @@ def test_factors_fill_their_range() -> None:
     assert torch.all(factors[:, 2] == 1)
 
 
-def test_normalising_equals_the_definition_and_can_be_undone() -> None:
-    images, normaliser = _images(), Normaliser(MEAN, STD)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("given", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("count", [0, 1, 20, 700])
+def test_normalising_equals_the_definition_and_can_be_undone(
+    channels_last: bool, given: torch.memory_format, count: int
+) -> None:
+    images, normaliser = _images(count).contiguous(memory_format=given), Normaliser(MEAN, STD, channels_last)
     expected = (images.double() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     result = normaliser(images)
     assert torch.allclose(result.double(), expected, atol=1e-5)
+    assert result.is_contiguous(memory_format=normaliser.memory_format)
+    assert torch.equal(normaliser(images.float()), result)
     assert torch.equal(normaliser.undo(result).round().to(torch.uint8), images)
 
 

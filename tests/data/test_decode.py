@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -238,9 +237,21 @@ def test_a_jpeg_shrinks_only_while_the_crop_keeps_enough_pixels(side: int, facto
     assert shrink_factor((0, 0, side, 2 * side), 16) == factor
 
 
-def test_a_shrunk_jpeg_is_the_same_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
+def test_a_shrunk_jpeg_is_the_same_picture(shrink: int) -> None:
     image = _smooth(128, 96)
     content = _encoded(image, "JPEG", quality=95)
-    small = decode_array(content, open_image(content, "it"), "it", shrink=2)
-    assert small.shape == (64, 48, 3)
-    assert np.abs(small.astype(int) - np.asarray(image.resize((48, 64), Image.Resampling.BOX))).mean() < 3
+    small = decode_array(content, open_image(content, "it"), "it", shrink)
+    high, wide = 128 // shrink, 96 // shrink
+    assert small.shape == (high, wide, 3)
+    assert np.abs(small.astype(int) - np.asarray(image.resize((wide, high), Image.Resampling.BOX))).mean() < 3
+
+
+@pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
+def test_a_part_of_a_picture_is_resized_like_a_copy_of_it(backend: Backend) -> None:
+    whole = np.asarray(_smooth())
+    whole.flags.writeable = False
+    part = whole[3:33, 10:50]
+    assert np.array_equal(
+        resize(part, (24, 24), backend, "bilinear"), resize(part.copy(), (24, 24), backend, "bilinear")
+    )

@@ -30,6 +30,7 @@ def test_results_do_not_depend_on_the_number_of_workers(folder_root: Path, tmp_p
     loaders = [_build(folder_root, tmp_path, workers).train_loader(0, 8) for workers in (0, 2)]
     alone, helped = ([batch.images for batch in loader.batches(1, 7)] for loader in loaders)
     assert all(torch.equal(a, b) for a, b in zip(alone, helped, strict=True))
+    assert all(images.is_contiguous(memory_format=torch.channels_last) for images in alone + helped)
     next(loaders[1].batches(0, 7))
     again = [batch.images for batch in loaders[1].batches(3, 7)]
     assert all(torch.equal(a, b) for a, b in zip(alone[2:], again, strict=True))

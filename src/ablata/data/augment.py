@@ -26,6 +26,7 @@ from ablata.data.enlarge import Enlarge
 from ablata.data.erasing import Erase, draw_boxes, erase_boxes
 from ablata.data.lighting import draw_shifts
 from ablata.data.mixing import Mix, apply_plan, draw_plan
+from ablata.data.normalisation import normalise_in_cache
 from ablata.data.policy import AnyPolicy
 from ablata.structures.batch import ImageBatch, Rows
 
@@ -103,7 +104,9 @@ class Normaliser:
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise uint8 or float [B, C, H, W] in 0..255 to float32 [B, C, H, W]."""
         self.to(images.device)
-        return self.floats(images).mul_(self.scale).add_(self.shift)
+        if images.device.type != "cpu":
+            return self.floats(images).mul_(self.scale).add_(self.shift)
+        return normalise_in_cache(images, self.scale, self.shift, self.memory_format)
 
     def floats(self, images: Tensor) -> Tensor:
         """Copy to float32, still in 0..255, in the wanted memory format."""

@@ -7,6 +7,7 @@ every checkpoint.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import cv2
@@ -91,8 +92,9 @@ def resize(
         return pixels
     if backend == "opencv":
         return cv2.resize(pixels, (width, height), interpolation=_OPENCV[interpolation])
-    planes = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    return torch_resize(planes, (height, width), interpolation)[0].permute(1, 2, 0).numpy()
+    # The dimension of the batch comes first: put there after permute, its stride hides channels_last, and torch copies.
+    images = torch.from_numpy(np.require(pixels, requirements=["W"]))[None].permute(0, 3, 1, 2)
+    return torch_resize(images, (height, width), interpolation)[0].permute(1, 2, 0).numpy()
 
 
 def torch_resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
@@ -178,12 +180,12 @@ def draw_box(
         A box inside the image; after ten boxes that do not fit, the largest central one with an allowed ratio.
     """
     height, width = size
-    low, high = np.log(ratio[0]), np.log(ratio[1])
+    low, high = math.log(ratio[0]), math.log(ratio[1])
     swapped = aspect == "uniform_swapped"
-    for area, shape, across, down, *coin in random.random((_TRIES, 4 + swapped)):
+    for area, shape, across, down, *coin in random.random((_TRIES, 4 + swapped)).tolist():
         target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
-        shaped = ratio[0] + (ratio[1] - ratio[0]) * shape if swapped else np.exp(low + (high - low) * shape)
-        wide, tall = round(float(np.sqrt(target * shaped))), round(float(np.sqrt(target / shaped)))
+        shaped = ratio[0] + (ratio[1] - ratio[0]) * shape if swapped else math.exp(low + (high - low) * shape)
+        wide, tall = round(math.sqrt(target * shaped)), round(math.sqrt(target / shaped))
         if swapped and coin[0] < 0.5:
             wide, tall = tall, wide
         if 0 < wide <= width and 0 < tall <= height:

@@ -124,18 +124,19 @@ def decode_array(
     if decoder == "opencv" and _is_plain_jpeg(content, image, orientation):
         pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
-            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+            return pixels
     if decoder == "pil" and shrink > 1:
         image.draft(None, (image.width // shrink, image.height // shrink))
     return np.asarray(to_rgb(image, where, orientation))
 
 
 _SHRUNK = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+"""OpenCV's flags by fraction; those of reduced grey are the fraction alone, those of reduced colour ask for BGR."""
 
 
 def _is_plain_jpeg(content: bytes, image: Image.Image, orientation: Orientation) -> bool:

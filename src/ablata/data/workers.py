@@ -54,7 +54,7 @@ class _Pictures(Dataset[Tensor | _Failure]):
         self.files, self.cut, self.seed = files, cut, seed
 
     def __getitem__(self, pick: Pick) -> Tensor | _Failure:
-        """Return uint8 [b, 3, H, W]."""
+        """Return uint8 [b, 3, H, W], its memory in the order of decoded pictures (channels_last)."""
         batch: np.ndarray | None = None
         for row, index in enumerate(pick.index):
             random = None
@@ -66,10 +66,9 @@ class _Pictures(Dataset[Tensor | _Failure]):
             except DataError as error:
                 return _Failure(error)
             if batch is None:
-                height, width, channels = pixels.shape
-                batch = np.empty((len(pick.index), channels, height, width), dtype=np.uint8)
-            batch[row] = pixels.transpose(2, 0, 1)
-        return torch.from_numpy(batch)
+                batch = np.empty((len(pick.index), *pixels.shape), dtype=np.uint8)
+            batch[row] = pixels
+        return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
 
 class _Stream(Sampler[Pick]):
