@@ -14,11 +14,11 @@ _CLAUSES = re.compile(r"[，。；,;！!\n]|(?<=[?？])|\.(?:\s|$)|\s-+\s|（|�
 _BUT = re.compile(r"但是|但(?!凡)|不过(?!拟)|然而|\bbut\b|\bhowever\b|\balthough\b", re.IGNORECASE)
 _OPEN = re.compile(
     r"[?？]|吗\s*$|呢\s*$|是否|能不能|会不会|行不行|怎么|如何|为何|为什么|如果|要是|假如|万一|的话|应该会|目标|"
-    r"看看|试试|试一下|看一下|\b(whether|if|would|could|should|maybe try|how|why|expect(ed)?|goal|target)\b",
+    r"只有小部分|偶尔|看看|试试|试一下|看一下|\b(whether|if|would|could|should|maybe try|how|why|expect(ed)?|goal|target)\b",
     re.IGNORECASE,
 )
 _FAILED = (
-    r"\bnan\b|\binf\b|变成?nan|爆(了|掉|炸)|发散|[不没未](有|完全)?收敛(?!完)|不稳定|报错|溢出|崩(了|溃)|坏了|有问题|卡死|"
+    r"\bnan\b|\binf\b|变成?nan|爆(了|掉|炸)|发散|[不没未](有|完全)?收敛(?!完)|不稳定|报错|溢出|崩(了|溃)|坏了|(?<!没)有.{0,2}问题|卡死|"
     r"变成?了?\s?0(\.1)?(了|%|$|\s|的)|会变0|不行了|\bdiverg\w*|\bcrash\w*|\bfail(s|ed|ure)?\b|\bbroke(n)?\b|"
     r"\bcollaps\w*|\boverflow\w*|\boom\b|out of memory|did(n't| not) converge|\bunstable\b|(Error|Exception)\b|assert\w* failed"
 )
@@ -36,9 +36,9 @@ _WORSE = (
     r"\b(does|did|do)(n't| not) (work|help|improve)|\bnot (as |so )?(good|helpful|useful)\b|\bslower\b|\bbad\b|\bno good\b|\bdecreas\w*"
 )
 _BETTER = (
-    r"提高|提升|更好|更强|更快|更稳|更加稳定|变快|变好|好了?(一|不|很)?(些|点|少|多)|(大|多|长|小)(一|些)(些|点)?(就)?好|有用|有帮助|有助|有效|"
+    r"提高|提升|更好|更强|更快|更稳|更加稳定|变快|变好|好了?(一|不|很)?(些|点|少|多)|(大|多|长|小)(一|些)(些|点)?(就)?好|有用|有帮助|有助|有效(?!果)|(?<!没)有必要|"
     r"作用(很|更)?(大|明显|好)|效果(很|更|比较|较)?(明显|好)|强(一|了|很)|比.{1,40}(好|强|高|快)|长(了)?\s?[一\d零半][\d.]*个?点|能(提|长)|高了|"
-    r"(还是|看样子|感觉)[^，。]{0,20}最好|最好(?=$|的|\s)|(是)?work的|(?<!不)好使|优于|又快又强|加速了|"
+    r"(还是|看样子|感觉)[^，。]{0,20}最好|最好(?=$|的|\s)|(是)?work的|(?<!不)好使|(优|好|高|强)于|又快又强|加速了|"
     r"\bbetter\b|\bimprov(e|es|ed|ement|ing)\b|\bhelp(s|ed|ful)?\b|\bbest\b|\bgain(s|ed)?\b|\bhigher\b|\bfaster\b|\bworks\b|\buseful\b|\bincreas\w*|\boutperform\w*"
 )
 _NOW_RIGHT = r"之前.{0,20}(不对|太大|太小|有问题|错|搞反|没对)"

@@ -25,17 +25,25 @@ _NAMED = re.compile(
     rf"(?<![\w.])(?P<name>{_METRIC})\s*(?P<sign>[:：=]|\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\((?P<mean>{_NUMBER})\))?",
     re.IGNORECASE,
 )
+_HINTS = (
+    "iou", "acc", "ap", "top", "prec", "rec", "f1", "dice", "psnr", "ssim", "rank", "auc", "loss", "loos", "err", "ppl",
+    "perp", "kappa", "score", "率", "精度", "mem", "time", "{",
+)  # fmt: skip
+"""What every named metric has some of, so that other lines are passed over quickly."""
 _STRONG_NAMES = re.compile(r"(?i)(mean\s+)?(m?iou|map\S*|ap\d+|top-?[15])")
 _CLASSES = re.compile(r"(?P<name>[A-Za-z][\w ]*?)\s*[:：=]?\s*\{(?P<body>\s*['\"]?[\w ]+['\"]?\s*:\s*[\d.naif]+\s*(?:,[^{}]*)?)\}")
 _CLASS = re.compile(r"['\"]?([\w ]+?)['\"]?\s*:\s*(nan|inf|[-+]?[\d.]+(?:e[-+]?\d+)?)")
 _MEMORY = re.compile(r"(?i)(?<![\w.])(mem(?:ory)?)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*([mg]i?b?)?(?![\w.])")
-_TIME = re.compile(r"(?i)(?<![\w.])((?:data_)?time)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?(?![\w.:])")
+_TIME = re.compile(r"(?i)(?<![\w.])((?:data_)?time)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?(?![\w.]|:\d)")
 _DURATION = re.compile(r"(?i)^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|min|h)\s*$")
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _THRESHOLDS = re.compile(r"(?<![\w.=])(0\.\d{1,2})\s+(\d{1,3}\.\d+)\s*(%?)")
 _PERCENTS = re.compile(r"(?<![\w.=])(\d{1,3}\.\d+)\s*%(?:\s+(\d{1,3}\.\d+)\s*%)?")
 _COLON = re.compile(r"[:：]")
 _ITEM = re.compile(rf"\s*(?:(?P<name>[^\W\d][\w +./-]{{0,30}}?)\s*[:：]\s*)?(?P<group>{_GROUP})\s*(?:[(（](?P<note>[^()（）]*)[)）])?")
+_INNER = re.compile(rf"\s*([A-Za-z]\w*)\s*[:：=]\s*({FIGURE})\s*")
+_COMMA = re.compile(r"\s*[,，]\s*")
+_JOINS = re.compile(_JOIN)
 _LEADING = re.compile(rf"(?P<group>{_GROUP})")
 _LONE = re.compile(r"(?<![\w.=/:：^\-\[(（])(0?\.\d{3,}|\d{2}\.\d{2,})" + _NOT_IN_WORD + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)")
 _CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
@@ -69,16 +77,29 @@ def find_figures(body: str) -> Figures | None:
     return None
 
 
+def hidden(text: str) -> str:
+    """Return a text of the same length in which what stands in brackets is zero bytes."""
+    if not any(sign in text for sign in "(（[{"):
+        return text
+    return _CLOSED.sub(lambda found: "\0" * len(found[0]), text)
+
+
 def figure(text: str) -> float:
     """Read one figure as the notes write it; a sign for none is nan."""
     text = text.strip().rstrip("%").strip().lower()
-    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf", text) else float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _named(body: str) -> Figures | None:
     """`mIOU = 34.56`, `mAP50:21.73 mAP1:35.72`, `Class IOU: {0: 0.93, 1: nan}`, `mem=6600m, time=120s: 76.99/93.53`."""
+    lowered = body.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return None
     spans: list[tuple[int, int, Score]] = []
-    for found in _CLASSES.finditer(body):
+    for found in _CLASSES.finditer(body) if "{" in body else ():
         pairs = _CLASS.findall(found["body"])
         values = tuple(float(value) for _, value in pairs)
         name = re.sub(r"\s+", " ", found["name"]).strip()
@@ -100,6 +121,11 @@ def _named(body: str) -> Figures | None:
     if not spans:
         return None
     spans.sort(key=lambda span: span[0])
+    if len(spans) == 1 and not missing and body[spans[0][1] :].strip(_DASHES) and not body[: spans[0][0]].strip(_DASHES):
+        name = spans[0][2].name or ""
+        if "loss" in name and name.lower() != "loss" and not _STRONG_NAMES.fullmatch(name):
+            # `smooth_loss:   0.7173  still rising` tells of a trial of that loss.
+            return None
     before, behind = body[: spans[0][0]], body[spans[-1][1] :]
     scores = [score for _, _, score in spans if score.values]
     lead, tail = _leading(before), _tail(behind)
@@ -144,7 +170,9 @@ def _at_thresholds(body: str) -> Figures | None:
 
 def _behind_colon(body: str) -> Figures | None:
     """`label: 76.03/92.84 - remark`, at the first colon that figures follow."""
-    opaque = _CLOSED.sub(lambda found: "\0" * len(found[0]), body)
+    if ":" not in body and "：" not in body:
+        return None
+    opaque = hidden(body)
     for colon in _COLON.finditer(opaque):
         behind = body[colon.end() :]
         if colon[0] == ":" and body[colon.end() : colon.end() + 2] == "//":
@@ -152,7 +180,7 @@ def _behind_colon(body: str) -> Figures | None:
         if duration := _DURATION.match(behind):
             seconds = float(duration[1]) * _SECONDS[duration[2].lower()]
             return Figures((Score("time", (seconds,)),), body[: colon.start()].strip())
-        if tail := _tail(behind):
+        if (tail := _tail(behind)) and (tail.scores[0].name is None or sum(bool(score.name) for score in tail.scores) > 1):
             return Figures(tail.scores, body[: colon.start()].strip(), tail.remark)
     return None
 
@@ -168,10 +196,10 @@ def _tail(text: str) -> Figures | None:
         if not _is_score(found["group"]):
             break
         scores.append(_score(found["group"], found["name"], found["note"]))
-        if inner := re.fullmatch(rf"\s*([A-Za-z]\w*)\s*[:：=]\s*({FIGURE})\s*", found["note"] or ""):
+        if inner := _INNER.fullmatch(found["note"] or ""):
             scores[-1:] = [_score(found["group"], found["name"], ""), _score(inner[2], inner[1], "")]
         place = found.end()
-        if not (comma := re.compile(r"\s*[,，]\s*").match(text, place)):
+        if not (comma := _COMMA.match(text, place)):
             break
         place = comma.end()
     if not scores:
@@ -208,31 +236,31 @@ def _percents(body: str) -> Figures | None:
 
 def _alone(body: str) -> Figures | None:
     """`ce * weights        0.7997   remark`: a figure of score's form that nothing else explains."""
-    found = _LONE.search(_CLOSED.sub(lambda closed: "\0" * len(closed[0]), body))
+    found = _LONE.search(hidden(body))
     if not found:
         return None
     label, remark = body[: found.start()].rstrip(), body[found.end() :].strip()
+    label = re.split(r"\s{4,}", label)[0]
     if len(label) > 80 or "。" in label or (len(label) > 40 and remark):
         return None
-    label = re.split(r"\s{4,}", label)[0]
     values = (float(found[1]), *map(float, found[2].split()))
     return Figures((Score(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark)
 
 
 def _is_score(group: str, *, alone: bool = False) -> bool:
     """Tell whether figures may be scores: at most 100, with a decimal point or as whole per cents side by side."""
-    texts = [text.strip() for text in re.split(_JOIN, group.strip()) if text.strip()]
+    texts = [text.strip() for text in _JOINS.split(group.strip()) if text.strip()]
     values = [figure(text) for text in texts]
     if any(value > 100 for value in values):
         return False
     decimals = [text for text in texts if "." in text]
     if alone:
         first = texts[0].rstrip("%").rstrip()
-        return bool(re.fullmatch(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}", first)) and len(decimals) >= len(texts) - 1
+        return bool(re.fullmatch(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}", first)) and 2 * len(decimals) >= len(texts)
     return bool(decimals) or any(text.endswith("%") for text in texts) or ("/" in group and len(texts) > 1)
 
 
 def _score(group: str, name: str | None, note: str | None) -> Score:
-    values = tuple(figure(text) for text in re.split(_JOIN, group.strip()) if text.strip())
+    values = tuple(figure(text) for text in _JOINS.split(group.strip()) if text.strip())
     form = "single" if len(values) == 1 else "parts" if "/" in group else "series"
     return Score(name.strip() if name else None, values, form, (), (note or "").strip())  # type: ignore[arg-type]

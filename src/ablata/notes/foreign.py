@@ -11,14 +11,15 @@ _HISTORY = re.compile(r"\d{1,5}\s{1,4}(git|cd|python\d?|pip|ls|sudo|docker|conda
 _COMMAND = re.compile(r"(\$|>>>)\s+\S|(sudo|git|pip3?|conda|docker|wget|curl|torchrun|CUDA_VISIBLE_DEVICES=\S+|python3?)\s+[\w./\-]+(\s|$)")
 _CODE = re.compile(
     r"(import \w[\w.]*|from [\w.]+ import .+|def \w+\(.*|class \w+.*:|return\b.*|print\(.*|(if|for|while|with|elif) .*:\s*(#.*)?|else:|@\w[\w.]*.*"
-    r"|\w[\w.]*\(.*\)[;,]?|[{}\[\]();,\s]+|(if|fi|done|do|then|esac)\b.*;.*)$"
+    r"|\w[\w.]*\((?!.*\w \w).*\)[;,]?|[{}\[\]();,\s]+|(if|fi|done|do|then|esac)\b.*;.*)$"
 )
-_ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*(?:\[[^\]]*\])?\s+[-+*/]?=\s+\S.*(?:[\[(].*|\.\w+.*)$")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*(?:\[[^\]]*\])?\s+[-+*/]?=\s+\S.*(?:[\[(].*|[A-Za-z_]\w*\.[A-Za-z_]\w*.*)$")
 _NUMBERS = re.compile(r"\[?\s*(?:[-+]?\d+(?:\.\d+)?\s*,\s*)+(?:[-+]?\d+(?:\.\d+)?)?\s*\]?,?|[-+]?\d+(?:\.\d+)?\s*\],?|\[\s*[-+]?\d+(?:\.\d+)?\s*,?")
 _PAIR = re.compile(r"\"[^\"]+\"\s*:\s*(\S.*)")
 _FLAGS = re.compile(r"(.*\s)?--[A-Za-z][\w\-]*(\s.*|=.*|\\)?$")
 _PATH = re.compile(r"(?:[\w.+-]+\s*[:：]\s*)?(?:~|\.{1,2}|[A-Za-z]:)?[/\\]?(?:[\w.+\-]+[/\\])+[\w.+\-*]*(?:\s+\S{1,12}){0,2}")
 _ADDRESS = re.compile(r"(https?|ftp|git|ssh)://|www\.\w+")
+_FILE = re.compile(r"[\w\-]+\.(txt|py|json|ya?ml|pth|pt|log|md|sh|csv|zip|ipynb|cfg)(\s+\S.{0,60})?")
 _TREE = re.compile(r"[│├└┌─┬┴|`]+\s*[─-]+\s*\S|[│|]\s+[│├└|`]")
 _FAULT = re.compile(r"\b[A-Z]\w*(Error|Exception)\b:?|^Traceback \(most|\bAssertion\b.*\bfailed\b|^\s*File \".*\", line \d+|\bcore dumped\b|\bSegmentation fault\b")
 _TIMED = re.compile(
@@ -26,7 +27,7 @@ _TIMED = re.compile(
     r"|\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL)\]?\s*[:\-]?\s+|[IWEF]\d{4}\s\d{2}:\d{2}:\d{2}[.\d]*\s[^\]]*\]\s*|\[?\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\]\s*|\[[\w.]+\.(?:py|cpp|cc)[,:]\s?\d+\]\s*"
 )
 _PROGRESS = re.compile(
-    r"\[\s*\d+\s*/\s*\d+|(?<!\w)(?:Iter(?:ation)?(?:\(\w+\))?|Epoch(?:\(\w+\))?|Step|Batch|global_step|Train|Test|Val(?:id(?:ate|ation)?)?)\s*[:=\[(#]*\s*\[?\s*\d+(?!\.\d)|^\s*\d+%\||^\s*\d+/\d+\s*\[",
+    r"[\[(]?\s*(?:(?:Iter(?:ation)?|Epoch|Step|Batch|global_step|Train|Test|Eval|Val(?:id(?:ate|ation)?)?)(?:\(\w+\))?\s*[:\[(#]*\s*\[?\s*\d+(?!\.\d)|\d+\s*/\s*\d+[\])\s]|\d+%\|)",
     re.IGNORECASE,
 )
 
@@ -46,6 +47,8 @@ def foreign_kind(stripped: str) -> Foreign | None:
     if "://" in stripped and _ADDRESS.search(stripped):
         return "remark"
     if first in "│├└┌|`" and _TREE.match(stripped):
+        return "remark"
+    if "." in stripped and _FILE.fullmatch(stripped.lstrip("-| ")):
         return "remark"
     if first.isdigit() and _HISTORY.match(stripped):
         return "remark"
@@ -75,8 +78,8 @@ def without_time(stripped: str) -> tuple[str, bool]:
 
 
 def progress_key(label: str) -> str | None:
-    """Return what the lines of one progress log have in common, or None if a label counts no steps."""
+    """Return what the lines of one progress log have in common, or None if a label does not open with a count of steps."""
     if not any(character.isdigit() for character in label):
         return None
-    found = _PROGRESS.search(label)
+    found = _PROGRESS.match(label)
     return re.sub(r"\d+", "#", label[: found.end()]) if found else None

@@ -91,7 +91,7 @@ def _epochs(given: Mapping[str, Value]) -> dict[str, Value]:
 
 def _iterations(given: Mapping[str, Value]) -> dict[str, Value]:
     steps = given["iterations"]
-    return {"train.epochs": None, "train.steps": steps} if isinstance(steps, int) else {}
+    return {"train.epochs": None, "train.steps": steps} if isinstance(steps, int) and steps > 0 else {}
 
 
 def _mixing(given: Mapping[str, Value]) -> dict[str, Value]:
@@ -113,6 +113,20 @@ def _alpha(given: Mapping[str, Value]) -> dict[str, Value]:
     return {} if "mixup" in given else {"data.augment.mix": "mixup", "data.augment.mix.alpha": given["alpha"]}
 
 
+def _policy(given: Mapping[str, Value]) -> dict[str, Value]:
+    """RandAugment, with the number of operations and the magnitude (`ra=2,9`) and their probability where given."""
+    value = given["rand_augment"]
+    if value is False:
+        return {"data.augment.policy": None}
+    found: dict[str, Value] = {"data.augment.policy": "rand_augment"}
+    if isinstance(value, list) and len(value) == 2:
+        found |= {"data.augment.policy.count": value[0], "data.augment.policy.magnitude": value[1]}
+    for name in ("p", "prob"):
+        if isinstance(given.get(name), int | float):
+            found["data.augment.policy.probability"] = given[name]
+    return found
+
+
 def _switch(on: dict[str, Value], off: dict[str, Value]) -> Callable[[str], Callable[[Mapping[str, Value]], dict[str, Value]]]:
     return lambda name: lambda given: on if given[name] else off
 
@@ -129,7 +143,9 @@ _READERS: dict[str, Callable[[Mapping[str, Value]], dict[str, Value]]] = {
     "warmup_epochs": lambda given: {"schedule.warmup.length": given["warmup_epochs"]},
     "warmup": _switch({}, {"schedule.warmup": None})("warmup"),
     "label_smoothing": _switch({"loss.smoothing": 0.1}, {"loss.smoothing": 0.0})("label_smoothing"),
-    "rand_augment": _switch({"data.augment.policy": "rand_augment"}, {"data.augment.policy": None})("rand_augment"),
+    "rand_augment": _policy,
+    "max": lambda given: {"train.epochs": given["max"]} if "restart_length" in given else {},
+    "dropout_on": lambda given: {"model.dropout": given["p"]} if given["dropout_on"] and "p" in given else {},
     "auto_augment": _switch({"data.augment.policy": "auto_augment"}, {"data.augment.policy": None})("auto_augment"),
     "random_erasing": _switch({"data.augment.erase": True}, {"data.augment.erase": None})("random_erasing"),
     "colour_jitter": _switch({"data.augment.colour": True}, {"data.augment.colour": None})("colour_jitter"),

@@ -20,7 +20,7 @@ KEYS: dict[str, str] = {
     "max_samples": "max_samples", "max_sample": "max_samples", "max_view": "max_views", "max_views": "max_views",
     "samples_list": "sample_list", "sample_list": "sample_list", "poly": "poly", "lamda_poly": "poly",
     "lambda_poly": "poly", "dropout": "dropout", "dropconnect": "drop_connect", "seed": "seed", "num_classes": "classes",
-    "em_dim": "embedding", "box_num": "boxes",
+    "ra": "rand_augment", "em_dim": "embedding", "box_num": "boxes",
 }  # fmt: skip
 """Keys as written, in lower case with `_` for blanks and hyphens: the grammar's name."""
 
@@ -31,23 +31,23 @@ SPOKEN = (
 """Keys that may be written without an equals sign: `temperature 0.4`, `samples list:1048576`."""
 
 SWITCHES: dict[str, str] = {
-    r"ra(?:nd(?:om)?[-_ ]?aug(?:ment)?\w*)?|自制randaug\w*|randomaug": "rand_augment",
-    r"(?:lb|label)s?[-_ ]?sm(?:oo|o|m)+th\w*": "label_smoothing",
+    r"ra(?:nd(?:om)?[-_ ]?aug(?:ment)?\w*)?": "rand_augment",
+    r"lbs?[-_ ]?sm(?:oo|o|m)+th\w*|labels?[-_ ]?sm(?:oo|o|m)+th\w*": "label_smoothing",
     r"mixup": "mixup", r"cutmix": "cutmix", r"ema": "ema", r"warm[-_ ]?up": "warmup",
     r"se(?:-block)?": "se", r"aux(?:i?liary)?(?:[-_ ]loss)?": "auxiliary_loss",
     r"ohem|hard[-_ ]?mining": "ohem", r"sync[-_ ]?bn": "sync_bn", r"auto[-_ ]?aug(?:ment)?": "auto_augment",
-    r"colou?r[-_ ]?jitter": "colour_jitter", r"random[-_ ]erasing": "random_erasing", r"pca[-_ ]noise": "pca_noise",
+    r"color[-_ ]?jitter|colour[-_ ]?jitter": "colour_jitter", r"random[-_ ]erasing": "random_erasing", r"pca[-_ ]noise": "pca_noise",
     r"dropout|droput": "dropout_on", r"flip": "flip", r"msc": "multi_scale", r"fpn": "fpn", r"arm": "arm", r"ffm": "ffm",
     r"lookahead": "lookahead", r"channel[-_ ]drop": "channel_drop", r"last[-_ ]gamma": "zero_gamma",
-    r"last[-_ ]bn": "last_bn", r"(?:label|lb|lable)[-_ ]refine(?:ry)?": "refinery", r"pre[-_ ]?act": "preactivation",
+    r"last[-_ ]bn": "last_bn", r"label[-_ ]refine(?:ry)?|lb[-_ ]refine(?:ry)?|lable[-_ ]refine(?:ry)?": "refinery", r"pre[-_ ]?act": "preactivation",
     r"contrast(?:ive)?": "contrast", r"mem(?:ory)?_bank|contrast_mem": "memory", r"lovas?z": "lovasz",
     r"maxpool": "max_pool", r"focal(?:[-_ ]loss)?": "focal", r"soft_mapping": "soft_mapping", r"frelu": "frelu",
-    r"flip\+msc": "flip_and_scales", r"ws|convws|wsconv": "weight_standardised", r"sharpen\w*": "sharpened",
+    r"ws|convws|wsconv": "weight_standardised", r"sharpen\w*": "sharpened",
 }  # fmt: skip
 """What is on or off, as a pattern of what the notes write: the grammar's name."""
 
 CHOICES: dict[str, dict[str, str]] = {
-    "upsample": {"nearest": "nearest", "bilinear": "bilinear", "linear": "bilinear", "deconv": "transposed"},
+    "upsample": {"nearest": "nearest", "bilinear": "bilinear", "deconv": "transposed"},
     "activation": {"leaky-relu": "leaky", "hswish": "hswish", "swish": "swish", "relu": "relu"},
     "precision": {"fp16": "fp16", "fp32": "fp32", "bf16": "bf16"},
     "optimiser": {"sgd": "sgd", "rmsprop": "rmsprop", "rms-prop": "rmsprop", "rmsprob": "rmsprop", "rmsprobtf": "rmsprop_tf",

@@ -14,14 +14,22 @@ _RESULTS: frozenset[Nature] = frozenset(("result", "answer", "outcome"))
 _NAMES: frozenset[Nature] = frozenset(("label", "text", "named"))
 _TITLE_LENGTH = 60
 _LISTING = re.compile(
-    r"(?i).*(命名|文件输出|模型输出|输出|步骤|问题|结论|总结|区别|错误|bug测试|关于|原因|naming|files?|outputs?|paths?|steps|conclusions?|summary|problems?|issues?|references?|links?)\s*"
+    r"(?i).*(说明|命名|文件输出|模型输出|输出|步骤|问题|结论|总结|区别|错误|bug测试|关于|原因|naming|files?|outputs?|paths?|steps|conclusions?|summary|problems?|issues?|references?|links?)\s*"
 )
 _TARGETS = re.compile(r"(?i)(目标|goals?|targets?)\s*")
 _INTENT = re.compile(
-    r"试|看(一下|是否|看|能不能|两|是不是)|能不能|是否|再来|再弄|改成|改用|换成|换上|加上?|加个|使用|用回|去掉|想|要不要|别忘|需要|修正|实现|调大|调小|变成|延长|那样|弄一个|"
+    r"试|看(一下|是否|看|能不能|两|是不是|先)|能不能|是否|再来|再弄|改成|改用|换成|换上|加上?|加个|使用|用回|去掉|想|要不要|别忘|需要|修正|调大|调小|变成|延长|那样|弄一个|"
     r"\b(to-?do|try|test|check|should|add|use|replace|switch|see (if|whether)|want|plan|investigate|compare|retrain|rerun|increase|reduce|change)\b",
     re.IGNORECASE,
 )
+_INTENT_FIRST = re.compile(r"(再|先|然后)?(试|看(一下|是否|能不能))")
+_CONCLUDING = re.compile(
+    r"看来|看样子|看起来|说明|所以|因为|因此|可见|可以看出|感觉|反而|其实|而且|原版|原实现|官方好像|论文里?|后面先|可能|应该|实验发现|为何|为什么|如何|怎么|那我们|的|"
+    r"(so|thus|hence|because|it seems|seems|therefore|conclusion|in the paper|the paper|why|how)\b", re.IGNORECASE
+)
+_EXPECTED = re.compile(r"应该会|应该是.*才对|预计|估计|should (be|give|improve)|expected to", re.IGNORECASE)
+_ASKING = re.compile(r"怎么|如何|为何|为什么|\b(how|why)\b", re.IGNORECASE)
+_PLAN_OF = re.compile(r"(?i).*(做法|设置|配置|超参)(是|如下)?|(settings?|set-?up|config(uration)?|hyper-?parameters?)")
 _OPENED = re.compile(r"(.*[:=]\s*)?(\[[-\d.,\s]*|\{|\[\{?)\s*")
 _SENTENCE_END = re.compile(r"[。！!?？.]\s*$")
 _BLOCK_LIMIT = 400
@@ -35,6 +43,7 @@ class _Heading:
     rank: int
     label: str
     deep: bool
+    numbered: bool
     block: int
 
 
@@ -117,29 +126,33 @@ class _Outline:
         if nature == "setting":
             return self._setting(place)
         if nature == "plan":
-            return "remark" if listed else "plan"
-        if nature in ("remark", "unknown"):
-            return "trial" if nature == "unknown" and self._names_trial(place) else nature  # type: ignore[return-value]
+            return "trial" if self._names_trial(place) else "remark" if listed else "plan"
+        if nature == "remark":
+            return "remark"
         if self._names_trial(place):
             return "trial"
-        if self._is_title(place):
-            return "heading"
+        if nature == "unknown":
+            return "unknown"
         if self._describes(place):
             return "setting"
-        if listed or not (word.colon or self._is_intended(place)):
-            return "remark"
-        return "plan"
+        if self._is_title(place):
+            return "heading"
+        if listed == "settings":
+            return "setting"
+        return "remark" if listed or not self._is_intended(place) else "plan"
 
     def _listing(self, place: int) -> str | None:
-        """Return "list" or "targets" if the line stands under a title that announces a list of no trials."""
+        """Return "list", "settings" or "targets" if the line stands under a title that announces no trials."""
         indent = self.words[place].shape.indent
         for heading in self.open:
             holds = heading.indent < indent or (heading.indent == indent and not (heading.deep and heading.rank != HASH))
             if holds and (heading.rank in (HASH, NUMBER) or heading.block == self.block or heading.indent < indent):
                 if _TARGETS.fullmatch(heading.label):
                     return "targets"
-                if _LISTING.fullmatch(heading.label) and len(heading.label) < 20:
+                if len(heading.label) < 20 and _LISTING.fullmatch(heading.label):
                     return "list"
+                if heading.block == self.block and len(heading.label) < 20 and _PLAN_OF.fullmatch(heading.label):
+                    return "settings"
         return None
 
     def _setting(self, place: int) -> Kind:
@@ -150,18 +163,29 @@ class _Outline:
             return "trial"
         after = self._next[place]
         deeper = after is not None and after == place + 1 and self._indent(after) > self._indent(place)
-        return "heading" if deeper and self.natures[after or 0] in _RESULTS | _NAMES else "setting"
+        if deeper and self.natures[after or 0] in _RESULTS | _NAMES | {"setting", "plan"}:
+            return "heading"
+        if self.words[place].colon:
+            below = after is not None and after == place + 1 and self.natures[after] in _RESULTS
+            first = place == 0 or self.natures[place - 1] in ("blank", "rule")
+            if below and first and self._indent(after or 0) == self._indent(place) and not self._shares_key(place, after or 0):
+                return "heading"
+            return "plan"
+        return "setting"
 
     def _names_trial(self, place: int) -> bool:
         """Tell whether the next line gives figures alone, which then are this one's."""
         after = self._next[place]
         if after is None or after != place + 1 or self.natures[after] != "answer":
             return False
-        return self._indent(after) >= self._indent(place) and self.words[after].shape.rank != HASH
+        expected = self.natures[place] == "text" and _EXPECTED.search(self.words[place].shape.body)
+        return self._indent(after) >= self._indent(place) and self.words[after].shape.rank != HASH and not expected
 
     def _is_title(self, place: int) -> bool:
         word, after = self.words[place], self._next[place]
-        if after is None or after - place > 2:
+        if word.colon and len(word.label) < 20 and (_LISTING.fullmatch(word.label) or _TARGETS.fullmatch(word.label)):
+            return True
+        if after is None or after - place > 2 or (word.remark and not word.colon):
             return False
         shape, below = word.shape, self.words[after].shape
         nature, adjacent = self.natures[after], after == place + 1
@@ -170,22 +194,27 @@ class _Outline:
         if self._natures_before(place) == "rule" and adjacent and word.label and len(word.label) <= _TITLE_LENGTH and self._has_results(place):
             return True
         if below.indent > shape.indent:
-            return word.colon or len(shape.body) <= _TITLE_LENGTH and nature in _RESULTS | _NAMES
+            return (word.colon and adjacent) or self._has_results(place, blanks=after - place - 1)
         if below.indent < shape.indent:
             return False
-        if word.colon and adjacent and nature == "setting":
+        if word.colon and adjacent and (nature == "setting" or len(self._written(after)) > 1 and nature == "label"):
             return True
         if word.colon and adjacent and nature == "remark":
             return len(shape.body) <= 24
         if self._follows_sibling(place, after):
             return False
-        if shape.rank == PLAIN and below.rank == BULLET:
+        if shape.rank == PLAIN and below.rank in (BULLET, NUMBER):
             return (adjacent and word.colon) or self._has_results(place, blanks=0 if adjacent else 1)
-        if not adjacent or (shape.rank != PLAIN and below.rank <= shape.rank):
-            return shape.rank == PLAIN and below.rank == PLAIN and not word.colon and self._has_results(place, blanks=1, ranks=(BULLET,))
-        if shape.rank == PLAIN and not word.colon and below.rank == PLAIN:
+        if not adjacent:
+            record = word.colon and self._names_trial(after) and below.body.startswith("[")
+            return record or (shape.rank == PLAIN and not word.colon and self._has_results(place, blanks=1, ranks=(BULLET,)))
+        if shape.rank != PLAIN and below.rank <= shape.rank and below.rank != PLAIN:
+            return False
+        if shape.rank == PLAIN and not word.colon:
+            if len(shape.body) > _TITLE_LENGTH or _SENTENCE_END.search(shape.body) or re.search(r"[；。;]", shape.body):
+                return False
             marked = self._has_results(place, blanks=1, ranks=(BULLET,))
-            return (len(shape.body) <= _TITLE_LENGTH and not _SENTENCE_END.search(shape.body) and self._has_results(place)) or marked
+            return marked or (word.nature != "named" and self._has_results(place))
         return self._has_results(place)
 
     def _follows_sibling(self, place: int, after: int) -> bool:
@@ -194,10 +223,18 @@ class _Outline:
         before = place - 1
         if shape.rank == PLAIN and before >= 0 and self.natures[before] != "blank":
             last = self.words[before].shape
-            if (last.indent, last.rank) == (shape.indent, shape.rank) and self.kinds[before] in ("trial", "plan", "heading") and self.natures[before] not in ("rule", "heading"):
+            if (last.indent, last.rank) == (shape.indent, shape.rank) and self.kinds[before] in ("trial", "plan"):
                 return True
+        return self._shares_key(place, after)
+
+    def _shares_key(self, place: int, after: int) -> bool:
+        """Tell whether two lines open with the same key: `wd=1e-5:` stands beside `wd=2e-5`, not above it."""
         first, second = (re.match(r"[A-Za-z_]+(?=\s*=)", self.words[index].shape.body) for index in (place, after))
         return bool(first and second and first[0] == second[0])
+
+    def _written(self, place: int) -> list[str]:
+        """Keys that a line writes with an equals sign."""
+        return re.findall(r"[A-Za-z_]\w*(?=\s?=)", self.words[place].shape.body)
 
     def _has_results(self, place: int, *, blanks: int = 0, ranks: tuple[int, ...] = (HASH, NUMBER, PLAIN, BULLET)) -> bool:
         """Tell whether results follow below a line before its block ends or a line of its own standing comes."""
@@ -211,7 +248,7 @@ class _Outline:
             other = self.words[index].shape
             if self.natures[index] in ("rule", "heading") or other.indent < shape.indent:
                 return False
-            if other.indent == shape.indent and other.rank <= shape.rank and shape.rank != PLAIN:
+            if other.indent == shape.indent and other.rank <= shape.rank and PLAIN not in (shape.rank, other.rank):
                 return False
             if self.natures[index] in _RESULTS and other.rank in ranks:
                 return True
@@ -219,11 +256,18 @@ class _Outline:
 
     def _describes(self, place: int) -> bool:
         """Tell whether a text says how all trials below were made: it stands between their title and the first one."""
-        if place == 0 or self.words[place].colon or self.kinds[place - 1] != "heading" or self.natures[place - 1] == "rule":
+        word = self.words[place]
+        if place == 0 or not word.settings or word.remark or word.nature == "named" or _EXPECTED.search(word.shape.body) or word.shape.rank != PLAIN or self._listing(place):
             return False
-        shape, title = self.words[place].shape, self.words[place - 1].shape
-        near = shape.rank == PLAIN and (title.indent, title.rank <= PLAIN) == (shape.indent, True)
-        return near and not self._listing(place) and self._has_results(place)
+        if self.kinds[place - 1] != "heading":
+            return False
+        if self.natures[place - 1] == "rule":
+            after = self._next[place]
+            return not word.colon and after is not None and after == place + 2 and not _INTENT_FIRST.match(word.shape.body)
+        title = self.words[place - 1].shape
+        if (title.indent, title.rank <= PLAIN) != (word.shape.indent, True):
+            return False
+        return (len(self._written(place)) > 1 or not word.colon) and self._has_results(place, blanks=1 if word.colon else 0)
 
     def _is_intended(self, place: int) -> bool:
         """Tell whether a text that nothing follows names something to be tried."""
@@ -231,9 +275,15 @@ class _Outline:
         body = word.shape.body
         if word.nature == "named":
             return True
-        if len(body) > 100 or body.endswith(("。", ".")) and len(body) > 40 or "。" in body.rstrip("。 ") and len(body) > 60:
+        if _CONCLUDING.match(body) or _EXPECTED.search(body) or _ASKING.search(body) or word.logged:
             return False
-        if word.logged:
+        if word.colon:
+            return len(body) <= 60 or bool(_INTENT.search(body))
+        if word.remark:
+            return False
+        if _INTENT_FIRST.match(body) and len(body) <= 120:
+            return True
+        if len(body) > 100 or body.endswith(("。", ".")) and len(body) > 40 or "。" in body.rstrip("。 ") and len(body) > 60:
             return False
         if word.shape.rank in (NUMBER, BULLET) and not _SENTENCE_END.search(body):
             return True
@@ -263,6 +313,8 @@ class _Outline:
                 break
             same = last.indent == shape.indent
             gone = same and last.rank in (PLAIN, BULLET) and last.block != self.block
+            if last.numbered and same and shape.rank == NUMBER:
+                break
             if last.indent > shape.indent or gone or (same and (last.deep or shape.rank <= NUMBER)) or (title and same and last.rank >= shape.rank):
                 self.open.pop()
                 continue
@@ -273,7 +325,8 @@ class _Outline:
         if not word.label:
             return
         deep = after is not None and self._indent(after) > word.shape.indent
-        self.open.append(_Heading(word.shape.indent, word.shape.rank, word.label, deep, self.block))
+        numbered = after is not None and word.shape.rank == PLAIN and self.words[after].shape.rank == NUMBER
+        self.open.append(_Heading(word.shape.indent, word.shape.rank, word.label, deep, numbered, self.block))
 
 
 def _depth(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ablata.notes.decoding import decode, decode_file
@@ -9,7 +10,9 @@ from ablata.notes.model import Reading
 from ablata.notes.outline import outline
 from ablata.notes.tables import read_tables
 from ablata.notes.trials import gather
-from ablata.notes.wording import Wording, read_wording
+from ablata.notes.wording import LONGEST, Wording, read_wording
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def read_file(path: Path) -> Reading:
@@ -36,11 +39,28 @@ def _read(text: str, source: str, encoding: str, digest: str) -> Reading:
     texts = text.split("\n")
     if texts and not texts[-1]:
         texts.pop()
-    known: dict[str, Wording] = {}
-    for line in texts:
-        if line not in known:
-            known[line] = read_wording(line)
-    tables = read_tables(texts)
-    words = [tables.get(place) or known[line] for place, line in enumerate(texts)]
+    words = _wordings(texts, read_tables(texts))
     lines = outline(texts, words)
     return Reading(source, encoding, digest, lines, gather(lines, words))
+
+
+def _wordings(texts: list[str], tables: dict[int, Wording]) -> list[Wording]:
+    """Read each line by itself: equal lines once, and of a run of progress lines that differ in digits the first and
+    the last, since the trial they fold into keeps no more."""
+    known: dict[str, Wording] = {}
+    words: list[Wording] = []
+    mould, after = "", _mould(texts[0])
+    for place, line in enumerate(texts):
+        before, mould, after = mould, after, _mould(texts[place + 1]) if place + 1 < len(texts) else ""
+        word = tables.get(place) or known.get(line)
+        if word is None and before == mould == after and words[-1].progress:
+            word = words[-1]
+        if word is None:
+            word = known[line] = read_wording(line)
+        words.append(word)
+    return words
+
+
+def _mould(text: str) -> str:
+    """Return a line with every number the same."""
+    return _NUMBER.sub("0", text[:LONGEST])

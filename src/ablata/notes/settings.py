@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from ablata.notes.model import Setting, Value
 from ablata.notes.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
@@ -12,33 +12,42 @@ from ablata.notes.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
 _FLOAT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUOTED = re.compile(r"\"([\w .\-/]+)\"\s*[:：]\s*(\"[^\"]*\"|\[[^\]]*\]?|\{|true|false|null|" + _FLOAT + r")")
 _EQUALS = re.compile(
-    rf"(?P<keys>(?:[A-Za-z_][\w.\-]*\s*=\s*)+)(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{_FLOAT}(?:\s?[x×*]\s?\d+|(?:/{_FLOAT})+)?(?P<unit>k|w|ep(?:och)?s?|iters?)?(?![\w.])|[\w./*+\-]+)"
+    rf"(?P<keys>(?:[A-Za-z_][\w.\-]*\s*=\s*)+)(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{_FLOAT}(?:\s?[x×*]\s?\d+|(?:/{_FLOAT})+|(?:,\s?{_FLOAT})(?=[\s,，:：)]|$))?(?P<unit>k|w|ep(?:och)?s?|iters?)?(?![A-Za-z0-9_.])|[A-Za-z0-9_./*+\-]+)"
 )
 _FLAG = re.compile(r"(?<!\S)--([A-Za-z][\w\-]*)(?:[= ]\s*((?!-)[^\s\\]+(?: \d+)*))?")
 _COUNTED = (
-    ("iterations", re.compile(r"(?<![\w.=])(\d+(?:\.\d+)?)\s?(k|w)?\s*个?\s*(?:iter(?:ation)?s?|次|步|steps?)(?![a-z_])", re.IGNORECASE)),
-    ("epochs", re.compile(r"(?<![\w.=+])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.IGNORECASE)),
-    ("iterations", re.compile(r"(?<![\w.=])(\d+)(k)(?![\w])", re.IGNORECASE)),
-    ("classes", re.compile(r"(?<![\w.=])(\d+)()\s*(?:个类|类)(?!似)")),
-    ("depth", re.compile(r"(?<![\w.=])(\d+)()\s*层")),
-    ("images", re.compile(r"(?<![\w.=])(\d+)()\s*张(?!卡)")),
-    ("train_boxes", re.compile(r"(?<![\w.=])(\d+)()\s*box\(train\)", re.IGNORECASE)),
-    ("test_boxes", re.compile(r"(?<![\w.=])(\d+)()\s*box(?!\(|\w)", re.IGNORECASE)),
+    ("warmup_epochs", re.compile(r"warm-?up[^\d,，/]{0,6}(\d+)()\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.IGNORECASE)),
+    ("iterations", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+(?:\.\d+)?)\s?(k|w)?\s*个?\s*(?:iter(?:ation)?s?|次|步|steps?)(?![a-z_])", re.IGNORECASE)),
+    ("epochs", re.compile(r"(?<![A-Za-z0-9_.=+/])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.IGNORECASE)),
+    ("iterations", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)(k)(?![\w])", re.IGNORECASE)),
+    ("classes", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*(?:个类|类)(?!似)")),
+    ("depth", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*层")),
+    ("images", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*张(?!卡)")),
+    ("train_boxes", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*box\(train\)", re.IGNORECASE)),
+    ("test_boxes", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*box(?![(A-Za-z0-9_])", re.IGNORECASE)),
 )  # fmt: skip
+_UNITS = re.compile(r"\d\s*[kKwW个次步类层张IiSsEeBb]|[Ww]arm", re.ASCII)
 _SPOKEN = re.compile(
     rf"(?<![\w.\-])\"?({'|'.join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])", re.IGNORECASE
 )
 _SIZE = re.compile(r"(?<![\w.])(\d{3,4})\s?[x×*\\]+\s?(\d{3,4})(?![\w.])")
 _WIDTHS = re.compile(r"(?<![\w.\-])(\d{2,4})(?:-(\d{2,4}))(?:-(\d{2,4}))(?![\w.\-])")
-_OFF = r"(?:不加|不带|不用|不使用|不要|去掉|取消|无|没有?|without|w/o|no|remove|drop|disable)[\s\-_]*(?:\w{0,2}的)?"
-_ON_SIGN = r"\+\s*"
+_OFF = re.compile(
+    r"(?:不加|不带|不用|不使用|不要|去掉|取消|无|没有?|(?<![a-z])(?:non?|without|w/o|remove|drop|disable))[\s\-_]*(?:\w{0,2}的)?$|(?<![\w.])-$"
+)
+_LETTERS = re.compile(r"[a-z]{2,}")
 _SEPARATORS = re.compile(r"[\s,，;；、。()（）\[\]{}+|\\:：'\"]+")
 
 
-def read_settings(text: str) -> tuple[Setting, ...]:
-    """Return what a text sets, each name once, in the order in which the readers find them."""
+def read_settings(text: str, *, written: bool = False) -> tuple[Setting, ...]:
+    """Return what a text sets, each name once, in the order in which the readers find them.
+
+    Args:
+        text: a label or a whole line.
+        written: take only keys with values, as from a remark, whose other words may tell of anything.
+    """
     found: dict[str, Value] = {}
-    for name, value, _, _ in _read(text):
+    for name, value, _, _ in _read(text, written):
         found.setdefault(name, value)
     return tuple(Setting(name, value) for name, value in found.items())
 
@@ -61,8 +70,8 @@ def parse_value(text: str) -> Value:
         return round(float(short[1]) * (1000 if short[2] in "kK" else 10_000))
     if size := re.fullmatch(r"(\d+)\s?[x×*]\s?(\d+)", text):
         return [int(size[1]), int(size[2])]
-    if re.fullmatch(rf"{_FLOAT}(/{_FLOAT})+", text):
-        return [_number(part) for part in text.split("/")]
+    if re.fullmatch(rf"{_FLOAT}([/,]\s?{_FLOAT})+", text):
+        return [_number(part.strip()) for part in re.split("[/,]", text)]
     if text[:1] == "[":
         try:
             return list(json.loads(text if text.endswith("]") else text.rstrip(", ") + "]"))
@@ -75,7 +84,8 @@ def _number(text: str) -> float | int:
     return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
 
 
-def _read(text: str) -> list[tuple[str, Value, int, int]]:
+@lru_cache(maxsize=256)
+def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int], ...]:
     """Return (name, value, start, end) of everything set, the surest readers first."""
     found: list[tuple[str, Value, int, int]] = []
 
@@ -86,21 +96,21 @@ def _read(text: str) -> list[tuple[str, Value, int, int]]:
     if "=" in text or '"' in text or "--" in text:
         _read_written(text, found)
     if any(character.isdigit() for character in text):
-        for name, pattern in _COUNTED:
+        for name, pattern in _COUNTED if not written and _UNITS.search(text) else ():
             for count in pattern.finditer(text):
                 scale = {"k": 1000, "w": 10_000}.get((count[2] or "").lower(), 1)
                 add(name, round(float(count[1]) * scale), count.start(), count.end())
         for spoken in _SPOKEN.finditer(text):
             value = parse_value(spoken[2] + (spoken[3] or ""))
             add(KEYS.get(normal(spoken[1]), normal(spoken[1])), value, spoken.start(), spoken.end())
-        for size in _SIZE.finditer(text):
+        for size in () if written else _SIZE.finditer(text):
             add("crop", [int(size[1]), int(size[2])], size.start(), size.end())
-        for widths in _WIDTHS.finditer(text):
+        for widths in () if written else _WIDTHS.finditer(text):
             add("widths", [int(width) for width in widths.groups()], widths.start(), widths.end())
-    if any("A" <= character <= "z" for character in text):
+    if not written and any("A" <= character <= "z" for character in text):
         for name, value, start, end in _read_words(text):
             add(name, value, start, end)
-    return found
+    return tuple(found)
 
 
 def _read_written(text: str, found: list[tuple[str, Value, int, int]]) -> None:
@@ -124,34 +134,44 @@ def _read_written(text: str, found: list[tuple[str, Value, int, int]]) -> None:
 
 
 @cache
-def _switches() -> re.Pattern[str]:
-    names = "|".join(f"(?P<s{index}>{pattern})" for index, pattern in enumerate(SWITCHES))
-    return re.compile(rf"(?<![A-Za-z])(?P<off>{_OFF}|(?<![\w.])-(?=[A-Za-z]))?(?P<on>{_ON_SIGN})?(?:{names})(?![A-Za-z])", re.IGNORECASE)
+def _switches() -> dict[str, list[tuple[re.Pattern[str], str]]]:
+    """Patterns of the switches by the two letters they can open with: most words of a line open with others."""
+    found: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+    for pattern, name in SWITCHES.items():
+        compiled = re.compile(rf"(?:{pattern})(?![a-z])")
+        for opening in {alternative.replace("(?:", "")[:2] for alternative in pattern.split("|")} | {pattern[3:5]}:
+            found.setdefault(opening, []).append((compiled, name))
+    return found
 
 
 @cache
 def _choices() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
     words = {word: (name, value) for name, values in CHOICES.items() for word, value in values.items()}
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-    return re.compile(rf"(?<![A-Za-z\-])({listed})(?![A-Za-z\-])", re.IGNORECASE), words
+    return re.compile(rf"(?<![A-Za-z_\-])({listed})(?![A-Za-z_\-])", re.IGNORECASE), words
 
 
 def _read_words(text: str) -> list[tuple[str, Value, int, int]]:
     """Switches, networks and choices named by their value. A switch in a row behind "without" is off like the first."""
     found: list[tuple[str, Value, int, int]] = []
-    names = list(SWITCHES.values())
-    off_until = -1
-    for switch in _switches().finditer(text):
-        name = names[next(index for index in range(len(names)) if switch[f"s{index}"] is not None)]
-        off = switch["off"] is not None or (switch.start() == off_until and text[switch.start() - 1] == "/")
-        if off and switch.end() < len(text) and text[switch.end()] == "/":
-            off_until = switch.end() + 1
-        found.append((name, not off, switch.start(), switch.end()))
+    lowered = text.lower()
+    off_until = taken = -1
+    for word in _LETTERS.finditer(lowered):
+        if word.start() < taken or len(lowered) != len(text):
+            continue
+        for pattern, name in _switches().get(word[0][:2], ()):
+            if switch := pattern.match(lowered, word.start()):
+                off = bool(_OFF.search(lowered[max(0, word.start() - 10) : word.start()])) or word.start() == off_until
+                taken = switch.end()
+                if off and lowered[taken : taken + 1] == "/":
+                    off_until = taken + 1
+                found.append((name, not off, word.start(), taken))
+                break
     found += [("model", model[1].lower(), model.start(), model.end()) for model in MODELS.finditer(text)]
     pattern, words = _choices()
     for choice in pattern.finditer(text):
         before = text[max(0, choice.start() - 6) : choice.start()]
-        if not re.search(r"(不用|不使用|去掉|不加|没有|without|no|不)\s*$", before):
+        if not re.search(r"(先|再|不用|不使用|去掉|不加|没有|without|no|不)\s*$", before):
             name, value = words[choice[1].lower()]
             found.append((name, value, choice.start(), choice.end()))
     return found

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ablata.notes.claims import read_claim
 from ablata.notes.model import Line, Setting, Trial
+from ablata.notes.names import KEYS, normal
+from ablata.notes.settings import parse_value
 from ablata.notes.wording import Wording
 
 _COSTS = frozenset(("mem", "time"))
+_SIZES = frozenset(("crop", "widths", "scales"))
+_KEY = re.compile(r"([A-Za-z][A-Za-z_\- ]*?)\s*(?:=.*|的.*)?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def _value_of(line: Line) -> tuple[Setting, ...]:
+    """Read a bare number below a title that is a key: `1e-4: 92.84` below `eta:`."""
+    title = _KEY.fullmatch(line.section[-1]) if line.section else None
+    name = KEYS.get(normal(title[1])) if title and _NUMBER.fullmatch(line.label) else None
+    return (Setting(name, parse_value(line.label)),) if name else ()
 
 
 def gather(lines: list[Line], words: Sequence[Wording]) -> list[Trial]:
@@ -26,7 +39,8 @@ class _Gathering:
         self.lines, self.words = lines, words
         self.trials: list[Trial] = []
         self.progress: str | None = None
-        self.given: dict[tuple[str, ...], tuple[Setting, ...]] = {}
+        self.given: dict[tuple[str, ...], dict[str, Setting]] = {}
+        self.below_rule = False
         self.inherited = ""
         waiting: int | None = None
         for place, (line, word) in enumerate(zip(lines, words, strict=True)):
@@ -38,11 +52,24 @@ class _Gathering:
             elif line.kind == "remark":
                 self._attach(line)
             elif line.kind == "setting":
-                self.given[line.section] = (*self.given.get(line.section, ()), *line.settings)
+                self.given[line.section] = {**self.given.get(line.section, {}), **{one.name: one for one in line.settings}}
             elif line.kind == "heading":
-                self.inherited, self.progress = "", None
+                self._open(line, word)
+            elif line.kind == "blank" and not self.below_rule:
+                self.given.pop((), None)
+            if line.kind not in ("blank", "setting"):
+                self.below_rule = word.nature == "rule"
             waiting = None
         self._finish()
+
+    def _open(self, line: Line, word: Wording) -> None:
+        """Begin a group: what its title sets holds for its trials, alternatives (`wd=1e-4/5e-4`) excepted."""
+        self.inherited, self.progress = "", None
+        if word.nature == "rule" or not line.section:
+            self.given.clear()
+        if line.label:
+            sets = {one.name: one for one in line.settings if not isinstance(one.value, list) or one.name in _SIZES}
+            self.given[(*line.section, line.label)] = sets
 
     def _add(self, place: int, waiting: int | None) -> None:
         """Add a line with figures or an outcome to the trial it belongs to, or to a new one."""
@@ -69,7 +96,8 @@ class _Gathering:
         if named is not None:
             label = self.inherited = named.label
         elif word.nature == "answer":
-            label = self.inherited if before or not line.section else line.section[-1]
+            label = self.inherited if before and self.inherited or not line.section else line.section[-1]
+            self.inherited = label
         else:
             label, self.inherited = line.label, ""
         settings = self._settings(line, (*(named.settings if named else ()), *line.settings))
@@ -97,13 +125,11 @@ class _Gathering:
         return None not in here or (None not in there and there <= _COSTS)
 
     def _settings(self, line: Line, own: tuple[Setting, ...]) -> tuple[Setting, ...]:
-        """Settings of a trial: its own, then what its section gives for all."""
-        names = {setting.name for setting in own}
-        given = [setting for depth in range(len(line.section), -1, -1) for setting in self.given.get(line.section[:depth], ())]
-        found: dict[str, Setting] = {setting.name: setting for setting in own}
-        for setting in given:
-            if setting.name not in names:
-                found.setdefault(setting.name, setting)
+        """Settings of a trial: its own, then what its sections give for all, the nearest first."""
+        found: dict[str, Setting] = {setting.name: setting for setting in (*own, *_value_of(line))}
+        for depth in range(len(line.section), -1, -1):
+            for name, setting in self.given.get(line.section[:depth], {}).items():
+                found.setdefault(name, setting)
         return tuple(found.values())
 
     def _attach(self, line: Line) -> None:

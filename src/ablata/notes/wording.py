@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablata.notes.claims import read_claim
-from ablata.notes.figures import find_figures
+from ablata.notes.figures import find_figures, hidden
 from ablata.notes.foreign import foreign_kind, progress_key, without_time
 from ablata.notes.model import Claim, Score, Setting, State
 from ablata.notes.settings import only_settings, read_settings
@@ -26,20 +26,20 @@ LONGEST = 4000
 
 _DATE = re.compile(r"\d{4}\s?[.\-/年]\s?\d{1,2}\s?[.\-/月]\s?\d{1,2}\s?日?(?:\s+\d{1,2}:\d{2}(?::\d{2})?)?")
 _COLON = re.compile(r"[:：]")
-_CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
-_REMARK_SIGN = re.compile(r"\s+(?:--+>?|<--+|->(?=\s)|—+|=>)\s+|\s-\s?(?=[\u4e00-\u9fff])")
+_REMARK_SIGN = re.compile(r"\s+(?:--+>?|<--+|—+)\s+|\s-\s?(?=[\u4e00-\u9fff])")
 _CONCLUSION = re.compile(
     r"(?i).{0,6}(结论|总结|说明|注意|摘要|原因分析|备注|论文解?读?|论文链接|问题)|(note|notes|conclusion|summary|abstract|remark|warning|reason|nb|ps|paper|link|source|author)s?"
 )
 _GIVEN_UP = re.compile(r"不看了|算了|没必要|不要了|放弃|不做了|不保存|\b(discard(ed)?|abandon(ed)?|skip(ped)?|gave up|given up|cancel(led)?|not needed)\b", re.IGNORECASE)
 _GIVEN_UP_FIRST = re.compile(r"(discard|不要|放弃)\b|~~", re.IGNORECASE)
 _DONE_FIRST = re.compile(r"(done|finished|已完成|完成)\b|\[[xX]\]|✓|✔|☑", re.IGNORECASE)
+_ANNOUNCING = re.compile(r"(原因|问题|结论|区别)(是|如下)$")
 _WAITING = re.compile(
     r"[左右]|更?晚|.{0,12}screen.{0,8}|screen.{0,10}|running|跑着|在跑|待.{0,3}|todo|tbd|wip|pending|queued|later|next|\?+|[-.…]+", re.IGNORECASE
 )
 _WORKS = re.compile(r"正常|可以了?|貌似可以了?|好了|对了|正确|没问题|稳定了|ok(ay)?|fine|works?|done", re.IGNORECASE)
 _HEDGED = re.compile(r"貌似|看样子|看来|可能|好像|应该是|说明|不知道|感觉|是.{1,20}的问题|seems|looks like|probably|because", re.IGNORECASE)
-_NAME = re.compile(r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$")
+_NAME = re.compile(r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=[(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$")
 _MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
 _WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
@@ -97,23 +97,28 @@ def read_wording(text: str) -> Wording:
     if figures and not (shape.rank == HASH and not figures.label):
         return _with_figures(shape, figures.scores, figures.label, figures.remark, logged)
     if shape.rank == HASH:
-        return Wording(shape, "heading", body.rstrip(":： "), (), read_settings(body))
+        return Wording(shape, "heading", _label(body), (), read_settings(body))
     return _without_figures(shape, body, logged)
 
 
 def _with_figures(shape: Shape, scores: tuple[Score, ...], label: str, remark: str, logged: bool) -> Wording:
-    progress = progress_key(label)
+    counted = logged or len(scores) > 1 or bool(re.search(r"\d\s*/\s*\d|\[", label))
+    progress = progress_key(label) if counted else None
     if progress:
         label = re.split(r"\s{2,}|[,;]\s|\s+(?=lr:)", label)[0].strip(" ,:")
     head, tail = split_colon(label)
     if tail and (read_claim(tail) or _HEDGED.search(tail)) and not only_settings(tail):
         label, remark = head, f"{tail} {remark}".strip()
     words = remark.strip(" \t,，;；.。:：-–—<>→")
-    settings = read_settings(f"{label} {words}" if label else words)
+    settings = _joined(read_settings(label), read_settings(words, written=True))
     return Wording(
-        shape, "result" if label else "answer", label.strip(), scores, settings, words, read_claim(remark, label),
+        shape, "result" if label else "answer", _label(label), scores, settings, words, read_claim(remark, label),
         progress=progress, logged=logged,
     )  # fmt: skip
+
+
+def _joined(first: tuple[Setting, ...], second: tuple[Setting, ...]) -> tuple[Setting, ...]:
+    return tuple({setting.name: setting for setting in (*second, *first)}.values())
 
 
 def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
@@ -131,6 +136,8 @@ def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
         return Wording(shape, "remark", "", (), read_settings(body), body, read_claim(body), logged=True)
     head, tail = split_colon(body)
     settings = read_settings(body)
+    if _ANNOUNCING.search(body):
+        return Wording(shape, "label", body, (), settings, colon=True)
     if head is not body:
         return _with_colon(shape, body, head, tail, remark, settings)
     claim = read_claim(remark or body, body)
@@ -142,11 +149,17 @@ def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
         return _judged(shape, body, remark, settings, claim)
     if only_settings(body):
         return Wording(shape, "setting", body, (), settings, remark)
-    return Wording(shape, _plain_nature(shape, body), body, (), settings, remark)
+    return Wording(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
+
+
+def _label(text: str) -> str:
+    """Return what a line calls something, without the signs at its end."""
+    return text.strip().rstrip(" ,，、;；:：。\\")
 
 
 def _plain_nature(shape: Shape, body: str) -> Nature:
-    if not _WORDS.search(body):
+    letters = sum(character.isalpha() for character in body)
+    if not _WORDS.search(body) or (3 * letters < len(body) and not read_settings(body)):
         return "heading" if re.fullmatch(r"\d+", body) and shape.rank != PLAIN else "unknown"
     if _NAME.match(body) and len(body) <= 80 and "。" not in body:
         return "named"
@@ -158,25 +171,26 @@ def _with_colon(
 ) -> Wording:
     """A line in which a colon stands outside parentheses."""
     words = f"{tail} {remark}".strip()
+    named = _joined(read_settings(head), read_settings(words, written=True))
     if not tail:
         if remark:
             return _judged(shape, head, remark, settings, read_claim(remark, head))
         nature: Nature = "setting" if only_settings(body) else "label"
-        return Wording(shape, nature, head, (), settings, colon=True)
+        return Wording(shape, nature, _label(head), (), settings, colon=True)
     if only_settings(body) and not read_claim(words):
-        return Wording(shape, "setting", body, (), settings)
+        return Wording(shape, "setting", _label(body), (), settings, colon=body[-1] in ":：")
     if _CONCLUSION.fullmatch(head) or len(words) > 90 or len(head) > 90:
         return Wording(shape, "remark", "", (), settings, words or body, read_claim(words))
     claim = read_claim(words, head)
     if claim or _GIVEN_UP.search(words):
-        return _judged(shape, head, words, settings, claim)
+        return _judged(shape, head, words, named, claim)
     if _WAITING.fullmatch(tail):
         return Wording(shape, "plan", head, (), settings, words)
     if _WORKS.match(tail):
-        return Wording(shape, "outcome", head, (), settings, words)
+        return Wording(shape, "outcome", head, (), named, words)
     if re.search(r"[:：]$", body):
-        return Wording(shape, "label", body.rstrip(":： "), (), settings, remark, colon=True)
-    return Wording(shape, _plain_nature(shape, body), body, (), settings, remark)
+        return Wording(shape, "label", _label(body), (), settings, remark, colon=True)
+    return Wording(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
 
 
 def _judged(shape: Shape, label: str, words: str, settings: tuple[Setting, ...], claim: Claim | None) -> Wording:
@@ -188,7 +202,9 @@ def _judged(shape: Shape, label: str, words: str, settings: tuple[Setting, ...],
 
 def split_colon(text: str) -> tuple[str, str]:
     """Split at the first colon outside parentheses, times and addresses; without one, the text is returned as it is."""
-    opaque = _CLOSED.sub(lambda found: "\0" * len(found[0]), text)
+    if ":" not in text and "：" not in text:
+        return text, ""
+    opaque = hidden(text)
     for colon in _COLON.finditer(opaque):
         before, behind = opaque[: colon.start()], opaque[colon.end() :]
         if behind.startswith("//") or (before[-1:].isdigit() and re.match(r"\d{2}\b", behind)):
