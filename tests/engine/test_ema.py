@@ -10,7 +10,8 @@ from torch import nn
 
 from ablata.base.errors import CheckpointError
 from ablata.engine.ema import Ema
-from ablata.engine.optimisers import Lookahead, Sgd
+from ablata.engine.optimiser_hooks import Lookahead
+from ablata.engine.optimisers import Sgd
 
 
 def network() -> nn.Module:

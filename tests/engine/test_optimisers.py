@@ -13,17 +13,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError
-from ablata.engine.optimisers import (
-    AdamW,
-    Lookahead,
-    Muon,
-    OptimiserSettings,
-    RmsProp,
-    RmsPropTf,
-    Sgd,
-    load_optimiser_state,
-    optimiser_state,
-)
+from ablata.engine.optimiser_hooks import Lookahead
+from ablata.engine.optimiser_state import load_optimiser_state, optimiser_state
+from ablata.engine.optimisers import AdamW, Muon, OptimiserSettings, RmsProp, RmsPropTf, Sgd
 from ablata.engine.parameter_groups import Multiplier, ParameterGroups
 
 EVERY = [

@@ -71,7 +71,7 @@ class FolderImages(ImageData):
             fingerprint=fingerprint,
             mean=settings.mean,
             std=settings.std,
-            labels=listing.labels,
+            labels=dict(listing.labels),
             splits=make_splits(
                 listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed
             ),

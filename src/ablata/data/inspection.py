@@ -25,7 +25,8 @@ _MOST_THREADS = 8
 _BLOCK = 512
 _HUGE = 89_478_485
 """Pixels above which a picture is more likely a trap or a scan than a photograph; PIL's own limit."""
-A, R = TypeVar("A"), TypeVar("R")
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)

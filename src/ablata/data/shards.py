@@ -76,12 +76,12 @@ def _list_shards(root: Path, cache: Path) -> Listing:
     findings: list[Finding] = []
     whole: dict[Source, list[TarIndex]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for source, files in tars.items():
-            read = list(pool.map(partial(_indexed, cache=cache), files))
+        for source, paths in tars.items():
+            read = list(pool.map(partial(_indexed, cache=cache), paths))
             whole[source] = [index for index in read if isinstance(index, TarIndex)]
             findings += [
                 Finding("unreadable", file.relative_to(root).as_posix(), index)
-                for file, index in zip(files, read, strict=True)
+                for file, index in zip(paths, read, strict=True)
                 if isinstance(index, str)
             ]
     labels = {source: np.concatenate([_NONE, *(tar.labels for tar in found)]) for source, found in whole.items()}

@@ -9,33 +9,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import Settings
 from ablata.engine.muon import MuonSgd
+from ablata.engine.optimiser_hooks import Lookahead, add_lookahead, decay_weights, implementation, match_layouts
 from ablata.engine.parameter_groups import ParameterGroups
-
-_EVOLVING = ("lr", "lookahead_step")
-"""Values of a group that a training changes; all others come from the settings and are not restored."""
-
-
-class Lookahead(Settings):
-    """Slow weights that follow the fast ones: every `steps` steps slow += alpha (fast - slow), fast = slow.
-
-    The slow weights start as the weights before the first step (Zhang et al. 2019, arXiv 1907.08610, algorithm 1).
-    """
-
-    steps: int = Field(default=5, ge=1)
-    """Steps of the inner optimiser between two synchronisations."""
-    alpha: float = Field(default=0.5, gt=0, le=1)
-    """How far the slow weights move towards the fast ones."""
 
 
 class OptimiserSettings(Settings):
@@ -92,13 +76,13 @@ class OptimiserSettings(Settings):
                 group["weight_decay"] = 0.0
         parameters = [parameter for group in groups for _, parameter in group["params"]]
         hooked = hooks_decay or self.lookahead is not None
-        fused, foreach = _implementation(parameters, hooked=hooked)
+        fused, foreach = implementation(parameters, hooked=hooked)
         optimiser = self._make(groups, base_lr, fused=fused, foreach=foreach)
         if hooks_decay:
-            optimiser.register_step_pre_hook(_decay_weights)
+            optimiser.register_step_pre_hook(decay_weights)
         if self.lookahead is not None:
-            _add_lookahead(optimiser, self.lookahead)
-        optimiser.register_step_pre_hook(_match_layouts)
+            add_lookahead(optimiser, self.lookahead)
+        optimiser.register_step_pre_hook(match_layouts)
         return optimiser
 
     @property
@@ -235,134 +219,3 @@ class Muon(OptimiserSettings):
 
 
 AnyOptimiser = Annotated[Sgd | AdamW | RmsProp | RmsPropTf | Muon, Field(discriminator="kind")]
-
-
-def _implementation(parameters: Sequence[Tensor], *, hooked: bool) -> tuple[bool, bool]:
-    """Choose torch's fastest step: (fused, by lists of tensors).
-
-    Fused is fastest on both devices, but skips a step with an infinite gradient inside the kernel, where hooks around
-    the step cannot see it. Lists of tensors pay on the GPU only: on the processor they cost twice the plain loop.
-    """
-    devices = {parameter.device.type for parameter in parameters}
-    return devices <= {"cpu", "cuda"} and not hooked, devices == {"cuda"}
-
-
-def _moving(group: Mapping[str, Any]) -> list[Tensor]:
-    return [parameter for parameter in group["params"] if parameter.grad is not None]
-
-
-def _match_layouts(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
-    """Give every gradient the strides of its parameter: torch's fused step on the processor takes them as equal, and
-    silently mixes up the elements where one is channels_last and the other is not."""
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None and parameter.grad.stride() != parameter.stride():
-                parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
-
-
-@torch.no_grad()
-def _decay_weights(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
-    for group in optimiser.param_groups:
-        moving = _moving(group)
-        if moving and group["decoupled_decay_rate"]:
-            torch._foreach_mul_(moving, 1 - group["lr"] * group["decoupled_decay_rate"])
-
-
-def _add_lookahead(optimiser: Optimizer, settings: Lookahead) -> None:
-    """Hook Lookahead around `optimiser.step`; its slow weights lie in the optimiser's own state as `lookahead_slow`."""
-    for group in optimiser.param_groups:
-        group["lookahead_step"] = 0
-    starts: dict[Tensor, Tensor] = {}
-
-    @torch.no_grad()
-    def remember(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
-        # An optimiser takes a non-empty state for an initialised one: the slow weights enter it after its first step.
-        for group in optimiser.param_groups:
-            for parameter in _moving(group):
-                if "lookahead_slow" not in optimiser.state[parameter]:
-                    starts[parameter] = parameter.detach().clone()
-
-    @torch.no_grad()
-    def synchronise(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
-        for parameter, start in starts.items():
-            optimiser.state[parameter]["lookahead_slow"] = start
-        starts.clear()
-        for group in optimiser.param_groups:
-            group["lookahead_step"] += 1
-            fast = [parameter for parameter in group["params"] if "lookahead_slow" in optimiser.state[parameter]]
-            if fast and group["lookahead_step"] % settings.steps == 0:
-                slow = [optimiser.state[parameter]["lookahead_slow"] for parameter in fast]
-                torch._foreach_lerp_(slow, fast, settings.alpha)
-                torch._foreach_copy_(fast, slow)
-
-    optimiser.register_step_pre_hook(remember)
-    optimiser.register_step_post_hook(synchronise)
-
-
-def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Take the state of an optimiser apart into what safetensors and what JSON can hold.
-
-    Returns:
-        Tensors on the processor, contiguous, by `parameter name:state name`; and a tree of plain values: the groups'
-        names, parameters, learning rates and counters, and state that is not a tensor.
-    """
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    for name, parameter in _named(optimiser):
-        for key, value in optimiser.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"{name}:{key}"] = value.detach().to("cpu", copy=True).contiguous()
-            elif value is not None:
-                values[f"{name}:{key}"] = value
-    groups = [
-        {"name": group["name"], "parameters": list(group["param_names"])}
-        | {key: group[key] for key in _EVOLVING if key in group}
-        for group in optimiser.param_groups
-    ]
-    return tensors, {"optimiser": type(optimiser).__name__, "groups": groups, "values": values}
-
-
-def load_optimiser_state(optimiser: Optimizer, tensors: Mapping[str, Tensor], tree: Mapping[str, Any]) -> None:
-    """Bring back what `optimiser_state` returned into an optimiser built from the same settings for the same model.
-
-    Training goes on bit for bit as if it had not been interrupted.
-
-    Raises:
-        CheckpointError: the state is of another optimiser, of other groups, or of tensors of other shapes.
-    """
-    expected = [(group["name"], list(group["param_names"])) for group in optimiser.param_groups]
-    found = [(group["name"], list(group["parameters"])) for group in tree["groups"]]
-    if tree["optimiser"] != type(optimiser).__name__ or found != expected:
-        raise CheckpointError(
-            "A checkpoint's optimiser must be of the kind and have the parameter groups of the recipe",
-            found=f"{tree['optimiser']} with groups {listing(name for name, _ in found)}; "
-            f"the recipe has {type(optimiser).__name__} with groups {listing(name for name, _ in expected)}",
-            do="resume with the recipe that the run was started with",
-        )
-    index = {name: position for position, (name, _) in enumerate(_named(optimiser))}
-    parameters = dict(_named(optimiser))
-    state: dict[int, dict[str, Any]] = {}
-    for full, value in [*tensors.items(), *tree["values"].items()]:
-        name, _, key = full.rpartition(":")
-        state.setdefault(index[name], {})[key] = _laid_out(full, value, parameters[name])
-    groups = optimiser.state_dict()["param_groups"]
-    for group, saved in zip(groups, tree["groups"], strict=True):
-        group |= {key: saved[key] for key in _EVOLVING if key in saved}
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _named(optimiser: Optimizer) -> list[tuple[str, Tensor]]:
-    return [
-        pair for group in optimiser.param_groups for pair in zip(group["param_names"], group["params"], strict=True)
-    ]
-
-
-def _laid_out(name: str, value: Any, parameter: Tensor) -> Any:
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return value
-    if value.shape != parameter.shape:
-        raise CheckpointError(
-            "An optimiser's state must have the shape of its parameter",
-            found=f"{name}: {tuple(value.shape)}, the parameter is {tuple(parameter.shape)}",
-        )
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -151,7 +151,7 @@ def _pooled(moments: Mapping[str, _Moments], distribution: Distribution) -> Stat
     total = distribution.sum(counts)
     mean = distribution.sum(means * (counts / total))
     variance = distribution.sum(squares + counts * (means - mean).square()) / total
-    pairs = zip(mean.float().split(sizes), variance.float().split(sizes), strict=True)
+    pairs = zip(torch.split(mean.float(), sizes), torch.split(variance.float(), sizes), strict=True)
     return {name: (one.clone(), other.clone()) for name, (one, other) in zip(moments, pairs, strict=True)}
 
 

@@ -28,7 +28,7 @@ from ablata.engine.checkpoints import (
 )
 from ablata.engine.clock import Clock
 from ablata.engine.complexity import Complexity, count
-from ablata.engine.optimisers import load_optimiser_state, optimiser_state
+from ablata.engine.optimiser_state import load_optimiser_state, optimiser_state
 from ablata.engine.parameter_groups import rate_factor
 from ablata.engine.precision import choose_precision
 from ablata.engine.recipe import Recipe

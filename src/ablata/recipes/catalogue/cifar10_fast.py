@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ablata.data.augment import Augment
 from ablata.data.cifar import Cifar10
-from ablata.engine.optimisers import Lookahead, Muon, Sgd
+from ablata.engine.optimiser_hooks import Lookahead
+from ablata.engine.optimisers import Muon, Sgd
 from ablata.engine.parameter_groups import Multiplier, ParameterGroups
 from ablata.engine.recipe import Train
 from ablata.engine.schedules import Poly, Warmup
