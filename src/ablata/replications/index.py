@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ablata.base.errors import SettingsError, listing
+from ablata.replications.imagenet import NOTEBOOK as IMAGENET
 from ablata.replications.label_refinery import NOTEBOOK as LABEL_REFINERY
 from ablata.replications.trial import Notebook, Question, Trial
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
     from ablata.studies.study import Study
 
-NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY,)
+NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET)
 
 Scale = Literal["smoke", "small", "full"]
 """smoke: a few steps on generated pictures; small: the data at hand, every length shortened; full: as recorded."""

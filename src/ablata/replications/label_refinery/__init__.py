@@ -5,6 +5,7 @@ from __future__ import annotations
 from ablata.replications.label_refinery.first import FIRST
 from ablata.replications.label_refinery.mixup import MIXUP
 from ablata.replications.label_refinery.parts import PARTS
+from ablata.replications.label_refinery.plans import PLANS
 from ablata.replications.label_refinery.resnet20 import RESNET20
 from ablata.replications.label_refinery.schedules import SCHEDULES
 from ablata.replications.trial import Notebook, Small
@@ -19,5 +20,5 @@ NOTEBOOK = Notebook(
         margin=1.0,
         note="The same networks on CIFAR-10 in JPEG files, every length a fiftieth: 4 epochs for 200.",
     ),
-    questions=(*FIRST, *RESNET20, *SCHEDULES, *MIXUP, *PARTS),
+    questions=(*FIRST, *RESNET20, *SCHEDULES, *MIXUP, *PARTS, *PLANS),
 )
