@@ -31,6 +31,21 @@ def test_every_packaged_migration_is_a_known_version() -> None:
     assert tuple(reversed(revisions)) == schema.VERSIONS
 
 
+def test_trials_read_before_notes_were_kept_whole_are_carried_over(
+    fresh_address: Callable[[str], str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = fresh_address("old")
+    monkeypatch.setattr(schema, "HEAD", "0001")
+    with Ledger(address, home=home) as old, old.database.write() as connection:
+        row = "'notes.txt', 7, 'Loss', 'ohem', '{}', '{}', NULL, NULL, 'ohem 71.0'"
+        columns = "source, line, section, label, settings, scores, claim, remark, original"
+        connection.execute(text(f"INSERT INTO imported_trials ({columns}) VALUES ({row})"))
+    monkeypatch.setattr(schema, "HEAD", "0002")
+    with Ledger(address, home=home) as new:
+        (entry,) = new.notes.find(kind="trial")
+    assert (entry.source, entry.line, entry.last, entry.label) == ("notes.txt", 7, 7, "ohem")
+
+
 def test_four_processes_may_open_a_fresh_ledger_at_once(start_worker: Callable[..., subprocess.Popen[str]]) -> None:
     workers = [start_worker("open_fresh") for _ in range(4)]
     for worker in workers:

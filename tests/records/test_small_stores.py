@@ -5,19 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from ablata.records import Ledger, NewArm, NewRun, TrialRow
+from ablata.records import Ledger, NewArm, NewRun, NoteEntry, NoteFile
 
-TRIAL = TrialRow(
+TRIAL = NoteEntry(
     source="notes.md",
     line=12,
+    last=13,
+    kind="trial",
     section="Loss",
     label="ohem 0.6",
     settings={"loss.threshold": 0.6},
-    scores={"mean_iou": 0.71},
+    scores={"mean_iou": 0.71, "series": [0.5, float("inf")]},
     claim={"verdict": "better"},
     remark="the baseline is not named",
     original="ohem 0.6 -> 71.0 (better)",
 )
+FILE = NoteFile(source="notes.md", digest="0" * 64, encoding="utf-8", counts={"trial": 2, "plan": 1})
 
 
 def test_events_come_oldest_first_and_filtered(
@@ -45,14 +48,27 @@ def test_environments_and_calibrations_keep_what_was_put_first(ledger: Ledger) -
     assert ledger.calibrations.get("k") == {"c": 1}
 
 
-def test_reading_notes_again_replaces_the_trials_of_their_file_alone(ledger: Ledger) -> None:
+def test_reading_notes_again_replaces_the_entries_of_their_file_alone(ledger: Ledger) -> None:
     other = replace(TRIAL, source="other.md", claim=None)
-    ledger.trials.replace("other.md", [other])
-    ledger.trials.replace("notes.md", [TRIAL, replace(TRIAL, line=3)])
-    assert ledger.trials.find() == [replace(TRIAL, line=3), TRIAL, other]
-    ledger.trials.replace("notes.md", [TRIAL])
-    assert ledger.trials.find(source="notes.md") == [TRIAL]
-    ledger.trials.replace("notes.md", [])
-    assert ledger.trials.find() == [other]
+    plan = replace(TRIAL, line=3, kind="plan", scores={}, claim=None)
+    ledger.notes.replace(replace(FILE, source="other.md"), "other", [other])
+    ledger.notes.replace(FILE, "first\ntext", [TRIAL, plan])
+    assert ledger.notes.find() == [plan, TRIAL, other]
+    assert ledger.notes.find(kind="plan") == [plan]
+    ledger.notes.replace(FILE, "second\ntext", [TRIAL])
+    assert ledger.notes.find(source="notes.md") == [TRIAL]
+    assert ledger.notes.text("notes.md") == "second\ntext"
+    assert ledger.notes.text("nothing.md") is None
+    ledger.notes.replace(FILE, "", [])
+    assert ledger.notes.find() == [other]
+    assert [file.source for file in ledger.notes.files()] == ["notes.md", "other.md"]
+    assert replace(ledger.notes.files()[0], time=0.0) == FILE
     with pytest.raises(ValueError, match=r"other\.md"):
-        ledger.trials.replace("notes.md", [other])
+        ledger.notes.replace(FILE, "", [other])
+
+
+def test_notes_of_any_length_and_any_signs_are_kept(ledger: Ledger) -> None:
+    many = [replace(TRIAL, line=line, remark="学习率 \x00 é") for line in range(1, 2502)]
+    ledger.notes.replace(FILE, "\x00", many)
+    assert [entry.line for entry in ledger.notes.find()] == list(range(1, 2502))
+    assert ledger.notes.find()[0].remark == "学习率 \ufffd é"

@@ -2,7 +2,7 @@
 
 Within: `home` (where it lies), `database` (connections), `schema` and `migrations` (versions), `tables` and `values`
 (what is kept), `rows` (what is returned), then one module a subject: `runs`, `leases`, `metrics`, `studies`, `events`,
-`trials`, `caches`. `ledger` joins them, `writer` is the training process's side, `archive`, `exporting` and `importing`
+`notes`, `caches`. `ledger` joins them, `writer` is the training process's side, `archive`, `exporting` and `importing`
 move studies between ledgers.
 """
 
@@ -18,9 +18,10 @@ from ablata.records.rows import (
     LookRow,
     NewArm,
     NewRun,
+    NoteEntry,
+    NoteFile,
     RunRow,
     StudyRow,
-    TrialRow,
 )
 from ablata.records.writer import RunWriter
 
@@ -34,10 +35,11 @@ __all__ = [
     "LookRow",
     "NewArm",
     "NewRun",
+    "NoteEntry",
+    "NoteFile",
     "RunRow",
     "RunWriter",
     "StudyRow",
-    "TrialRow",
     "code_fingerprint",
     "environment",
     "environment_class",

@@ -12,10 +12,10 @@ from ablata.records.events import Events
 from ablata.records.home import lab_home, ledger_url, refuse_network_file_system
 from ablata.records.leases import Leases
 from ablata.records.metrics import Metrics
+from ablata.records.notes import Notes
 from ablata.records.runs import Runs
 from ablata.records.schema import bring_to_head
 from ablata.records.studies import Studies
-from ablata.records.trials import Trials
 
 
 class Ledger:
@@ -37,7 +37,7 @@ class Ledger:
         events: add, find.
         environments: record, get.
         calibrations: put, get.
-        trials: replace, find.
+        notes: replace, find, files, text.
 
     Raises:
         RecordError: the address is wrong, the database is out of reach, damaged or of newer code, or an SQLite file
@@ -64,7 +64,7 @@ class Ledger:
         self.events = Events(self.database)
         self.environments = Environments(self.database)
         self.calibrations = Calibrations(self.database)
-        self.trials = Trials(self.database)
+        self.notes = Notes(self.database)
 
     @property
     def address(self) -> str:

@@ -9,6 +9,7 @@ RunState = Literal["waiting", "running", "completed", "failed", "diverged", "can
 EndState = Literal["completed", "failed", "diverged"]
 StudyState = Literal["open", "finished"]
 ArmState = Literal["open", "stopped"]
+EntryKind = Literal["trial", "plan", "remark"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,23 +185,27 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRow:
-    """One trial read from hand-written notes.
+class NoteEntry:
+    """One trial, plan or remark read from hand-written notes.
 
     Attributes:
         source: the file it was read from.
         line: the line it starts at, from 1.
-        section: the heading it stands under.
+        last: the line it ends at.
+        kind: a trial has a result, a plan has none, a remark is about others.
+        section: the headings it stands under.
         label: what the notes call it.
         settings: changed settings by name.
         scores: figures by name.
-        claim: what the notes conclude, if they do.
-        remark: what the reader of the notes has to say about the reading.
+        claim: what the notes conclude, if they do: `{"verdict": "better"}`; of a plan, that it was done or discarded.
+        remark: the author's words beside label and figures.
         original: the text as written.
     """
 
     source: str
     line: int
+    last: int
+    kind: EntryKind
     section: str | None
     label: str | None
     settings: dict[str, Any]
@@ -208,3 +213,22 @@ class TrialRow:
     claim: dict[str, Any] | None
     remark: str | None
     original: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteFile:
+    """One file of hand-written notes.
+
+    Attributes:
+        source: its path.
+        digest: SHA-256 of its bytes, hexadecimal.
+        encoding: how its bytes were decoded.
+        counts: how many lines were read as what.
+        time: when it was read into the ledger.
+    """
+
+    source: str
+    digest: str
+    encoding: str
+    counts: dict[str, Any]
+    time: float = 0.0

@@ -191,13 +191,27 @@ class Calibration(Base):
     value: Mapped[dict[str, Any]]
 
 
-class ImportedTrial(Base):
-    """One trial read from hand-written notes."""
+class NoteText(Base):
+    """One file of hand-written notes: all of it, and how many of its lines were read as what."""
 
-    __tablename__ = "imported_trials"
+    __tablename__ = "note_files"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    encoding: Mapped[str]
+    counts: Mapped[dict[str, Any]]
+    text: Mapped[str] = mapped_column(Prose)
+    time: Mapped[float]
+
+
+class Note(Base):
+    """One trial, plan or remark read from hand-written notes."""
+
+    __tablename__ = "note_entries"
     id: Mapped[int] = mapped_column(primary_key=True)
     source: Mapped[str]
     line: Mapped[int]
+    last: Mapped[int]
+    kind: Mapped[str]
     section: Mapped[str | None] = mapped_column(Prose)
     label: Mapped[str | None] = mapped_column(Prose)
     settings: Mapped[dict[str, Any]]
@@ -205,4 +219,7 @@ class ImportedTrial(Base):
     claim: Mapped[dict[str, Any] | None] = mapped_column(Json)
     remark: Mapped[str | None] = mapped_column(Prose)
     original: Mapped[str] = mapped_column(Prose)
-    __table_args__ = (Index("ix_imported_trials_source", "source", "line"),)
+    __table_args__ = (
+        Index("ix_note_entries_source", "source", "line"),
+        CheckConstraint("kind IN ('trial', 'plan', 'remark')", name="ck_note_entries_kind"),
+    )

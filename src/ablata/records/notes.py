@@ -1,0 +1,63 @@
+"""Imported notes: what hand-written notes say was tried, kept beside the runs but never taken for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+from sqlalchemy import delete, insert, select
+
+from ablata.records.database import Database
+from ablata.records.rows import EntryKind, NoteEntry, NoteFile
+from ablata.records.tables import Note, NoteText
+from ablata.records.values import clock
+
+ENTRY_NAMES = tuple(field.name for field in fields(NoteEntry))
+FILE_NAMES = tuple(field.name for field in fields(NoteFile))
+BATCH = 1000
+
+
+class Notes:
+    """The imported notes of a ledger: files, and the trials, plans and remarks in them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def replace(self, file: NoteFile, text: str, entries: Sequence[NoteEntry]) -> None:
+        """Make `entries` those of a file, in place of what was read from it before.
+
+        Args:
+            file: what is known of it; its time is set by the database.
+            text: all of it, as decoded.
+            entries: in the order of their lines.
+        """
+        if strangers := {entry.source for entry in entries} - {file.source}:
+            raise ValueError(f"entries of {strangers} among those of {file.source!r}")
+        described = {name: getattr(file, name) for name in FILE_NAMES if name != "time"}
+        with self._database.write() as connection:
+            connection.execute(delete(Note).where(Note.source == file.source))
+            connection.execute(delete(NoteText).where(NoteText.source == file.source))
+            connection.execute(insert(NoteText).values(**described, text=text, time=clock()))
+            for start in range(0, len(entries), BATCH):
+                connection.execute(insert(Note), [asdict(entry) for entry in entries[start : start + BATCH]])
+
+    def find(self, *, source: str | None = None, kind: EntryKind | None = None) -> list[NoteEntry]:
+        """Return the entries that pass every filter given, by source and line."""
+        query = select(*(getattr(Note, name) for name in ENTRY_NAMES)).order_by(Note.source, Note.line, Note.id)
+        if source is not None:
+            query = query.where(Note.source == source)
+        if kind is not None:
+            query = query.where(Note.kind == kind)
+        with self._database.read() as connection:
+            return [NoteEntry(**dict(zip(ENTRY_NAMES, row, strict=True))) for row in connection.execute(query)]
+
+    def files(self) -> list[NoteFile]:
+        """Return the files read so far, by source."""
+        query = select(*(getattr(NoteText, name) for name in FILE_NAMES)).order_by(NoteText.source)
+        with self._database.read() as connection:
+            return [NoteFile(**dict(zip(FILE_NAMES, row, strict=True))) for row in connection.execute(query)]
+
+    def text(self, source: str) -> str | None:
+        """Return the whole text of a file as it was read, or None."""
+        with self._database.read() as connection:
+            return connection.scalar(select(NoteText.text).where(NoteText.source == source))
