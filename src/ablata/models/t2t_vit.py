@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ablata.models.weights import Loadable
 from ablata.nn.drop_path import DropPath, rising
+from ablata.nn.pooled_classifier import Backbone
 
 _SIZES = {7: (256, 2), 10: (256, 2), 12: (256, 2), 14: (384, 3), 19: (448, 3), 24: (512, 3)}
 """Layers: width D, width of a layer's hidden features relative to D."""
@@ -67,6 +68,12 @@ class T2TViT(Loadable):
         """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
         return T2TViTModel(self, classes, channels)
 
+    def build_backbone(self, channels: int = 3) -> T2TBackbone:
+        """Make all but the classifier."""
+        backbone = T2TBackbone(self, channels)
+        _draw(backbone)
+        return backbone
+
     def published_name(self, name: str) -> str | None:
         """Translate a name of the authors' weights to ours; their fixed positions are computed here."""
         if name == "pos_embed":
@@ -101,11 +108,7 @@ class T2TViTModel(nn.Module):
         super().__init__()
         self.backbone = T2TBackbone(settings, channels)
         self.classifier = nn.Linear(settings.shape()[1], classes)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        _draw(self)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Map pictures [B, C, H, H] to the named outputs."""
@@ -114,12 +117,22 @@ class T2TViTModel(nn.Module):
         return outputs
 
 
-class T2TBackbone(nn.Module):
+def _draw(model: nn.Module) -> None:
+    """Draw the linear layers."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class T2TBackbone(Backbone):
     """Soft splits with token layers between them, then the transformer; arguments as for `T2TViTModel`."""
 
     def __init__(self, settings: T2TViT, channels: int) -> None:
         super().__init__()
         depth, width, hidden = settings.shape()
+        self.widths = {"stage1": settings.token_width, "stage2": settings.token_width, "stage3": width}
         layer = Performer if settings.tokens == "performer" else TokenTransformer
         self.tokens1 = layer(settings, channels * 49)
         self.tokens2 = layer(settings, settings.token_width * 9)

@@ -9,11 +9,12 @@ from pydantic import Field
 from ablata.models.bisenet import BiSeNet
 from ablata.models.bisenet_v2 import BiSeNetV2
 from ablata.models.deeplab import DeepLab
+from ablata.models.feature_segmenter import FeatureSegmenter
 from ablata.models.hrnet import HRNet
 from ablata.models.weights import Loadable
 from ablata.nn.segmenter import Segmenter
 
-AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet | DeepLab, Field(discriminator="kind")]
+AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet | DeepLab | FeatureSegmenter, Field(discriminator="kind")]
 
 
 def start_segmenter(settings: Any, classes: int, channels: int) -> Segmenter:
