@@ -88,3 +88,28 @@ def test_a_check_ends_with_1_where_something_is_wrong(ablata: Callable, tmp_path
     assert wrong.status == 1
     assert {one["kind"] for one in json.loads(wrong.out)["problems"]} == {"unreadable", "empty class"}
     assert ablata("data", "stats", str(tmp_path / "set"), "data.size=16").status == 0
+
+
+def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, picture: str, tmp_path: Path) -> None:
+    small = ("data.train=32", "data.val=8", "train.batch=16", *QUICK[:3], "train.steps=1", "model.head.width=16")
+    run = str(json.loads(ablata("train", "bisenet_scenes", *small, "--json").out)["run"])
+    (tmp_path / "in").mkdir()
+    Path(picture).rename(tmp_path / "in" / "picture.png")
+    (tmp_path / "in" / "bad.mp4").write_bytes(b"broken")
+    answer = ablata("predict", run, str(tmp_path / "in"), "--output", str(tmp_path / "out"))
+    assert answer.status == 1
+    assert "unreadable: " in answer.err
+    assert "bad.mp4: no film, damaged" in answer.err
+    assert "picture.png: " in answer.out
+    with Image.open(tmp_path / "out" / "masks" / "picture.png") as mask, Image.open(tmp_path / "in/picture.png") as own:
+        assert (mask.mode, mask.size) == ("P", own.size)
+    said = json.loads(ablata("predict", run, str(tmp_path / "in" / "picture.png"), "--protocol", "msf", "--json").out)
+    assert said["protocol"] == "msf"
+    for line, words in (
+        (f"export {run} --format pt2 --size 64", "HEIGHTxWIDTH"),
+        (f"export {run} --format hub --size 64x96", "onnx or pt2"),
+        (f"predict {run} {tmp_path / 'in'} --output {tmp_path / 'in' / 'picture.png'}", "must be a folder"),
+        (f"predict {run} {tmp_path / 'in'} --protocol plain", "ss, ssc, msf, mscf"),
+    ):
+        answer = ablata(*line.split())
+        assert (answer.status, words in answer.err) == (2, True), line

@@ -1,35 +1,70 @@
-"""`ablata predict` and `ablata export`: use a trained classifier here, or hand it on."""
+"""`ablata predict` and `ablata export`: use a trained network here, or hand it on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablata.base.errors import SettingsError
 from ablata.cli.console import note, out, print_json
 
+if TYPE_CHECKING:
+    from ablata.tasks.delivered_classifier import DeliveredClassifier
+    from ablata.tasks.delivered_segmenter import DeliveredSegmenter
+
 _FORMATS = ("onnx", "pt2", "hub")
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="A run's id, an exported folder, or the name of an export.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...", help="Image files, or folders of them; films too where every pixel is named."
+        ),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Classes shown for each.")] = 5,
     protocol: Annotated[str | None, typer.Option(help="Views of a picture; by default the run's first.")] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best, of a run.")] = "last",
-    output: Annotated[Path | None, typer.Option(help="Write a picture of the images with their classes.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write here: a picture of the images with their classes; of a "
+            "segmenter a folder of overlays and masks."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Name the most probable classes of images, prepared as they were in training; exit 1 if one cannot be read."""
+    """Name the classes of images, or of every pixel, prepared as in training; exit 1 if one cannot be read."""
     from ablata.records.ledger import Ledger
+    from ablata.tasks.delivered_classifier import DeliveredClassifier
+    from ablata.tasks.delivered_segmenter import DeliveredSegmenter
     from ablata.tasks.finding import find_model
-    from ablata.tasks.prediction import predict_files
 
     with Ledger() as ledger:
-        found = predict_files(find_model(ledger, model, checkpoint), images, top=top, protocol=protocol)
-    if json:
+        found = find_model(ledger, model, checkpoint)
+    if isinstance(found, DeliveredSegmenter):
+        whole = _segment(found, images, top, protocol, output, as_document=json)
+    else:
+        assert isinstance(found, DeliveredClassifier)
+        whole = _classify(found, images, top, protocol, output, as_document=json)
+    if not whole:
+        raise typer.Exit(1)
+
+
+def _classify(
+    model: DeliveredClassifier, images: list[Path], top: int, protocol: str | None, output: Path | None,
+    *, as_document: bool,
+) -> bool:  # fmt: skip
+    """Predict, print, and tell whether every file could be read."""
+    from ablata.tasks.prediction import predict_files
+    from ablata.tasks.prediction_inputs import find_inputs
+
+    files = [one.file for one in find_inputs(images, films=False)]
+    found = predict_files(model, files, top=top, protocol=protocol)
+    if as_document:
         print_json(found.as_dict())
     else:
         for one in found.done:
@@ -41,8 +76,34 @@ def predict(
         note(f"written: {output}")
     for reason in found.unreadable:
         note(f"unreadable: {reason}")
-    if found.unreadable:
-        raise typer.Exit(1)
+    return not found.unreadable
+
+
+def _segment(
+    model: DeliveredSegmenter, images: list[Path], top: int, protocol: str | None, output: Path | None,
+    *, as_document: bool,
+) -> bool:  # fmt: skip
+    """Predict, print each file as it is done, and tell whether all of every file could be read."""
+    from ablata.tasks.mask_prediction import predict_masks
+    from ablata.tasks.prediction_inputs import find_inputs
+
+    if output is not None and output.is_file():
+        raise SettingsError("--output of a segmenter must be a folder", found=f"{output} is a file")
+    done = []
+    for one in predict_masks(model, find_inputs(images, films=True), output=output, protocol=protocol):
+        done.append(one)
+        if one.classes and not as_document:
+            said = ", ".join(f"{name} {share:.1%}" for name, share in one.classes[:top])
+            frames = f" ({one.frames} frames)" if one.frames > 1 else ""
+            out.print(f"{one.file}{frames}: {said}", markup=False)
+        if one.problem:
+            note(f"unreadable: {one.problem}")
+    if as_document:
+        named = protocol or model.protocols[0]
+        print_json({"protocol": named, "predictions": [one.as_dict() for one in done]})
+    if output is not None:
+        note(f"written: {output}")
+    return not any(one.problem for one in done)
 
 
 def export(
@@ -52,17 +113,28 @@ def export(
         Path | None, typer.Option(help="File or folder to write; by default RECIPE-RUN here, or in the lab's home.")
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best, of a run.")] = "last",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Height and width of the pictures that a segmenter's "
+            "graph takes, such as 1024x2048; by default those trained on.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a trained classifier for use elsewhere, and compare what was written with the network."""
+    """Write a trained network for use elsewhere, and compare what was written with it."""
     if format not in _FORMATS:
         raise SettingsError("--format must be one of onnx, pt2, hub", found=format)
+    if format == "hub" and size is not None:
+        raise SettingsError("--size is of a graph: --format onnx or pt2; a folder takes any size", found=size)
     from ablata.records.ledger import Ledger
+    from ablata.tasks.delivered_segmenter import sized
     from ablata.tasks.exported import export_hub
     from ablata.tasks.finding import export_name, export_place, find_model
     from ablata.tasks.graphs import export_onnx, export_pt2
 
     with Ledger() as ledger:
-        model = find_model(ledger, run, checkpoint)
+        model = sized(find_model(ledger, run, checkpoint), size)
         name = export_name(model)
         place = output or (export_place(ledger, name) if format == "hub" else Path(f"{name}.{format}"))
     write = {"onnx": export_onnx, "pt2": export_pt2, "hub": export_hub}[format]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError
 from ablata.base.settings import restore
 from ablata.data.crop import backend_name
 from ablata.data.decode import open_image, to_rgb
@@ -120,6 +122,29 @@ class DeliveredSegmenter(Delivered):
         """
         if self.contract["image_backend"] != "exact":
             self.refuse_backend(backend_name("pil", None))
+
+
+def sized(model: Delivered, size: str | None) -> Delivered:
+    """Return a segmenter whose graph takes pictures of another size.
+
+    Args:
+        model: what is exported.
+        size: height and width as `1024x2048`; None: as it is.
+
+    Raises:
+        SettingsError: it is no segmenter, has no such form, or is too small for the network.
+    """
+    if size is None:
+        return model
+    match = re.fullmatch(r"(\d+)x(\d+)", size)
+    if match is None or not isinstance(model, DeliveredSegmenter):
+        raise SettingsError(
+            "--size must be HEIGHTxWIDTH in pixels, of a segmenter", found=f"{size} for a {model.title}"
+        )
+    wanted = int(match[1]), int(match[2])
+    assert isinstance(model.network, Segmenter)
+    model.network.refuse_small(wanted)
+    return replace(model, graph_size=wanted)
 
 
 class FullSize(nn.Module):
