@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,8 +141,8 @@ def check(
     workers: _Workers = None,
 ) -> None:
     """Read every picture or label file and name what is wrong, by file; exit 1 if something is."""
-    chosen = LabelFolder(dataset, images, labels, map, form, workers)
-    if _is_folder(dataset) and chosen.fits(overrides):
+    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
+    if chosen is not None:
         check_labels(chosen, propose_map, json)
         return
     report = _report(dataset, overrides or [])
@@ -177,8 +178,8 @@ def stats(
 
     Of pictures and label files: pixels and pictures of each class, whether weights are advised, and the weights.
     """
-    chosen = LabelFolder(dataset, images, labels, map, form, workers)
-    if _is_folder(dataset) and chosen.fits(overrides):
+    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
+    if chosen is not None:
         count_labels(chosen, weights, beta, json)
         return
     report = _report(dataset, overrides or [])
@@ -196,6 +197,17 @@ def _is_folder(dataset: str) -> bool:
     """Tell whether an argument names a folder and not a recipe or kind."""
     folder = Path(dataset).expanduser()
     return folder.suffix != ".py" and ".py:" not in dataset and (folder.exists() or "/" in dataset)
+
+
+def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder | None:
+    """Return what has label files: a folder, or the set of a recipe or kind; None for sets of pictures."""
+    from ablata.data.mask_folder import PairedSet
+    from ablata.records.home import lab_home
+
+    if _is_folder(chosen.folder):
+        return chosen if chosen.fits(overrides) else None
+    data = getattr(_recipe(chosen.folder, overrides or []), "data", None)
+    return replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, PairedSet) else None
 
 
 def _report(dataset: str, overrides: list[str]) -> Report:

@@ -19,9 +19,10 @@ from ablata.cli.console import err, note, out, print_json
 if TYPE_CHECKING:
     from ablata.data.label_check import LabelReport
     from ablata.data.label_faults import Finding
-    from ablata.data.label_layout import Labelled
+    from ablata.data.label_layout import Labelled, Names
     from ablata.data.label_map import LabelMap
     from ablata.data.label_table import Form
+    from ablata.data.mask_folder import Found
 
 _SHOWN = 12
 _MOST_FOLDERS = 24
@@ -38,6 +39,15 @@ class LabelFolder:
     map: Path | None = None
     form: str | None = None
     workers: int | None = None
+    found: Found | None = None
+    """The files of a recipe's or kind's set, where that is asked about and no folder."""
+
+    @property
+    def names(self) -> Names:
+        """Return what the folders inside are called."""
+        from ablata.data.label_layout import Names
+
+        return Names(self.images, self.labels)
 
     def fits(self, overrides: list[str] | None) -> bool:
         """Tell whether the folder holds label files; one of whole pictures in folders by class does not.
@@ -46,15 +56,18 @@ class LabelFolder:
             DataError: there is nothing of either kind.
             SettingsError: settings stand beside a folder of label files.
         """
+        place = Path(self.folder).expanduser()
+        if place.is_dir() and any(place.glob("*train*.tar")):
+            return False
         from ablata.data.folders import LAYOUT as BY_CLASS
         from ablata.data.folders import has_layout
-        from ablata.data.label_layout import LAYOUT, Names, is_labelled
+        from ablata.data.label_layout import LAYOUT, is_labelled
         from ablata.data.roots import find_root
         from ablata.data.shards import LAYOUT as IN_TARS
         from ablata.data.shards import has_shards
         from ablata.records.home import lab_home
 
-        names = Names(self.images, self.labels)
+        names = self.names
         wanted = (
             f"{self.images or 'images'} beside {self.labels}"
             if self.labels
@@ -77,10 +90,13 @@ class LabelFolder:
         Raises:
             DataError: there is no such folder, or it has not the layout.
         """
-        from ablata.data.label_layout import Names, find_labelled
+        from ablata.data.label_layout import find_labelled
+        from ablata.data.mask_folder import labelled_of
         from ablata.records.home import lab_home
 
-        return find_labelled(self.folder, Names(self.images, self.labels), lab_home() / "cache")
+        if self.found is not None:
+            return labelled_of(self.found)
+        return find_labelled(self.folder, self.names, lab_home() / "cache")
 
     def read_as(self, guess: Form) -> Form:
         """Return what label files are read as: the option, else the guess.
@@ -98,8 +114,10 @@ class LabelFolder:
         Raises:
             DataError: the list cannot be read.
         """
-        from ablata.data.label_lists import find_list, read_list
+        from ablata.data.label_lists import find_list, map_of, read_list
 
+        if self.found is not None and self.map is None:
+            return map_of(self.found.table, f"the class list of {self.folder}")
         file = self.map or find_list(labelled.root)
         if file is None:
             return None
@@ -123,7 +141,7 @@ class LabelFolder:
         form = self.read_as(guess_form(labelled.samples, known))
         with Bar("label files") as bar:
             found = survey(labelled, Reading(form, LENIENT), workers=self.workers, tell=bar.tell)
-        return judge(labelled, found, known, self.folder)
+        return judge(labelled, found, known, self.folder, self.names)
 
 
 class Bar(AbstractContextManager["Bar"]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablata.data.label_faults import Finding, Mending, file_findings, pair_findings
-from ablata.data.label_layout import Labelled
+from ablata.data.label_layout import USUAL, Labelled, Names
 from ablata.data.label_map import Label, LabelMap
 from ablata.data.label_proposal import is_contiguous, is_rare, percent
 from ablata.data.label_survey import Survey, Value
@@ -78,7 +78,7 @@ class LabelReport:
         }
 
 
-def judge(labelled: Labelled, survey: Survey, known: LabelMap | None, folder: str) -> LabelReport:
+def judge(labelled: Labelled, survey: Survey, known: LabelMap | None, folder: str, names: Names = USUAL) -> LabelReport:
     """Say what is wrong with a folder.
 
     Args:
@@ -86,8 +86,9 @@ def judge(labelled: Labelled, survey: Survey, known: LabelMap | None, folder: st
         survey: what the label files hold.
         known: what the values should be, or None where nothing says so.
         folder: the folder as the user calls it, for the commands that mend.
+        names: what the user says its folders are called.
     """
-    mend = Mending(folder, known.source if known else None)
+    mend = Mending(folder, known.source if known else None, names)
     problems, remarks = file_findings(survey, mend)
     more, also = pair_findings(labelled, survey, mend)
     problems, remarks = problems + more, remarks + also

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablata.data.label_layout import Labelled
+from ablata.data.label_layout import USUAL, Labelled, Names
 from ablata.data.label_map import split_colour
 from ablata.data.label_proposal import percent
 from ablata.data.label_scan import same_files
@@ -38,10 +38,12 @@ class Mending:
     Attributes:
         folder: as the user calls it.
         map: the label map or class list there is, or None.
+        names: what its folders are called, where they need to be told.
     """
 
     folder: str
     map: str | None
+    names: Names = USUAL
 
     @property
     def convert_anew(self) -> str:
@@ -86,10 +88,17 @@ class Mending:
 
     @property
     def _propose(self) -> str:
-        return f"ablata data check {shlex.quote(self.folder)} --propose-map map.yaml"
+        return f"ablata data check {self._place} --propose-map map.yaml"
 
     def _convert(self, file: str, flags: str = "") -> str:
-        return f"ablata data convert {shlex.quote(self.folder)} --map {shlex.quote(file)} {flags}--output NEW_FOLDER"
+        return f"ablata data convert {self._place} --map {shlex.quote(file)} {flags}--output NEW_FOLDER"
+
+    @property
+    def _place(self) -> str:
+        named = {"--images": self.names.images, "--labels": self.names.labels}
+        return " ".join(
+            [shlex.quote(self.folder), *(f"{key} {shlex.quote(name)}" for key, name in named.items() if name)]
+        )
 
     def _with_map(self, flags: str) -> str:
         if self.map is not None and self._has_map:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ablata.base.errors import DataError
 from ablata.data.label_map import HIGHEST_ID, MAP_FILE, Label, LabelMap, read_label_map
-from ablata.data.label_table import Form, read_table
+from ablata.data.label_table import Form, LabelTable, read_table
 
 VOID_NAMES = frozenset({"unlabelled", "unlabeled", "void", "ignore", "ignored", "unknown", "don't care"})
 """Classes of these names, in any case, are ignored where a list cannot say so itself."""
@@ -48,6 +48,12 @@ def read_list(file: Path) -> LabelMap:
     table = read_table(file, ())
     pairs = zip(table.values, table.names, strict=True)
     return numbered(table.form, ((value, name, _is_void(name), "") for value, name in pairs), str(file))
+
+
+def map_of(table: LabelTable, source: str) -> LabelMap:
+    """Return the map of a table; what it ignores has no name there."""
+    rows = [(value, name, False, "") for value, name in zip(table.values, table.names, strict=False)]
+    return numbered(table.form, rows + [(value, "ignored", True, "") for value in table.ignored], source)
 
 
 def find_list(root: Path) -> Path | None:

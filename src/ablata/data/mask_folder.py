@@ -15,7 +15,7 @@ from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.cache import combined, folder_digest
 from ablata.data.crop import backend_name
 from ablata.data.joint_augment import JointAugment
-from ablata.data.label_layout import Labelled, Names, find_labelled, layout_splits
+from ablata.data.label_layout import Labelled, Names, Sample, find_labelled, layout_splits, split_name
 from ablata.data.label_lists import find_list
 from ablata.data.label_map import MAP_FILE, read_label_map
 from ablata.data.label_table import LabelTable, read_table
@@ -159,6 +159,17 @@ class MaskFolder(PairedSet):
             raise DataError("data.ignored is for class lists", found=f"data.ignored beside {file}",
                             do="write `ignore: true` in the label map")  # fmt: skip
         return file, read_label_map(file).table()
+
+
+def labelled_of(found: Found) -> Labelled:
+    """Return the files of a set as a check of label files takes them; their folder is the source folder."""
+    samples = []
+    for source in _SOURCES:
+        for pair in found.pairs[source]:
+            name = pair.mask.relative_to(found.root).with_suffix("").as_posix()
+            folder = "" if split_name(pair.mask.parent.name) else pair.mask.parent.name
+            samples.append(Sample(source, folder, name, pair.image, pair.mask))
+    return Labelled(found.root, tuple(samples), (), ())
 
 
 def has_masks(folder: Path) -> bool:
