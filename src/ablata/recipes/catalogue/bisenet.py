@@ -20,7 +20,7 @@ from ablata.losses.ohem import Ohem
 from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
 from ablata.models.bisenet import BiSeNet
 from ablata.models.bisenet_context import ContextPath
-from ablata.models.bisenet_forms import compat, paper
+from ablata.models.bisenet_forms import compat, ladder, paper
 from ablata.models.bisenet_fusion import FeatureFusion
 from ablata.models.bisenet_spatial import SpatialPath
 from ablata.models.bisenet_v2 import BiSeNetV2
@@ -152,6 +152,28 @@ def bisenet_camvid() -> Segment:
         schedule=Poly(warmup=Warmup(form="exponential", length=0.02, unit="share", start=0.1)),
         protocols=("ss",),
         windows=Windows(crop=360),
+    )
+
+
+def fcn_camvid() -> Segment:
+    """A plain FCN of ResNet-18 on CamVid at half its size: where the ladder to BiSeNet begins, see `bisenet_ladder`.
+
+    Command: ablata train fcn_camvid data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: the ladder's first network (logits from 1/32, enlarged 32 times) is that of the notes; size, length and rate
+        are ours, for two cores
+    """
+    scales = ScaleRange(low=0.375, high=1.0)
+    return Segment(
+        data=CamVid(augment=JointAugment(flip=True, scale=scales, crop=Crop(height=176, width=240))),
+        model=ladder("fcn"),
+        loss=PixelCrossEntropy(),
+        train=Train(epochs=7, batch=8, evaluate_every=0, evaluate_batch=8),
+        optim=Sgd(lr=0.05, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="share")),
+        protocols=("ss+scales=[0.5]",),
+        windows=Windows(crop=176),
     )
 
 

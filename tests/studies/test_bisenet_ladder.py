@@ -1,0 +1,23 @@
+"""The ladder to BiSeNet: its arms are the networks of `models.bisenet_forms.ladder`."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from ablata.models.bisenet_forms import Rung, ladder
+from ablata.studies.catalogue.bisenet import bisenet_ladder
+from ablata.tasks.segment import Segment
+
+
+@pytest.mark.parametrize("rung", get_args(Rung))
+def test_each_arm_is_the_network_of_its_rung(rung: Rung) -> None:
+    recipes = bisenet_ladder().recipes
+    assert list(recipes) == ["control", *get_args(Rung)[1:]]
+    recipe = recipes["control" if rung == "fcn" else rung]
+    assert isinstance(recipe, Segment)
+    with_parts = ladder(rung)
+    if recipe.model.spatial is None:
+        with_parts = with_parts.model_copy(update={"fusion": recipe.model.fusion})
+    assert recipe.model == with_parts
