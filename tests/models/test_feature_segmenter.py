@@ -105,7 +105,7 @@ def test_pictures_that_are_too_small_are_refused_in_words() -> None:
 def test_a_backbone_begins_with_the_weights_of_a_file(backbone: Any, tmp_path: Any) -> None:
     if isinstance(backbone, TimmFeatures):
         state = timm.create_model("test_resnet", num_classes=3).state_dict()
-        first = "conv1.weight"
+        first = "conv1.0.weight"
         ours = f"backbone.network.{first}"
     else:
         state = backbone.build(3).state_dict()
