@@ -76,7 +76,7 @@ def contrast_camvid() -> Segment:
 
 
 def contrast_dubai() -> Segment:
-    """HRNet-W18 with a contrast of pixels on the aerial pictures of Dubai, converted by `ablata data convert`.
+    """HRNet-W18 with a contrast of pixels on the aerial pictures of Dubai, converted with a label map.
 
     Command: ablata train contrast_dubai data.root=CONVERTED_FOLDER
     Expected: not measured
