@@ -196,6 +196,17 @@ def test_a_split_hands_half_of_each_group_to_the_next() -> None:
     torch.testing.assert_close(split(x), torch.cat((x[:, :4], second[:, 2:], third), 1))
 
 
+def test_where_maps_are_halved_the_groups_stay_apart_or_are_averaged_first() -> None:
+    x = torch.randn(2, 12, 8, 8)
+    apart = SplitConv(ResNet(split=HierarchicalSplit(splits=3)), 12, 2, 1, "relu")
+    expected = (nn.functional.avg_pool2d(x[:, :4], 3, 2, 1), apart.units[0](x[:, 4:8]), apart.units[1](x[:, 8:]))
+    torch.testing.assert_close(apart(x), torch.cat(expected, 1))
+    pooled = SplitConv(ResNet(split=HierarchicalSplit(splits=3, strided="pooled")), 12, 2, 1, "relu")
+    whole = SplitConv(ResNet(split=HierarchicalSplit(splits=3)), 12, 1, 1, "relu")
+    whole.load_state_dict(pooled.state_dict())
+    torch.testing.assert_close(pooled(x), whole(nn.functional.avg_pool2d(x, 3, 2, 1)))
+
+
 def test_a_split_network_is_smaller_at_the_bottlenecks_own_width() -> None:
     assert parameters(ResNet(split=HierarchicalSplit())) < parameters(ResNet())
     assert parameters(ResNet(split=HierarchicalSplit(splits=8, width=8))) == parameters(

@@ -12,6 +12,7 @@ Shapes: B batch, N channels in, M in the middle, P out, H height and width of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -32,6 +33,9 @@ class HierarchicalSplit(Settings):
     """S: groups of channels."""
     width: int | None = Field(default=None, ge=2)
     """Channels of a group in the first stage, doubled with each stage; null: what the bottleneck has, divided by S."""
+    strided: Literal["apart", "pooled"] = "apart"
+    """Where maps are halved. apart: nothing is handed on, the first group is averaged over 3x3 and each other convolved
+    with the stride (its authors, PaddlePaddle/PaddleClas issue 472); pooled: all is averaged over 3x3 first."""
 
 
 class BlockSettings(Settings):
@@ -222,7 +226,7 @@ class SplitConv(nn.Module):
     """S groups of channels: the first stays; each other is convolved together with half of the one before's result.
 
     Every convolution has its own normalisation and activation. The halves that are not handed on are joined; the last
-    group hands nothing on. With a stride, a mean over 3x3 comes first.
+    group hands nothing on. For strides see `HierarchicalSplit.strided`.
 
     Args:
         settings: form and order of the convolutions, S.
@@ -238,17 +242,26 @@ class SplitConv(nn.Module):
         super().__init__()
         assert settings.split is not None
         self.splits, width = settings.split.splits, channels // settings.split.splits
+        self.apart = stride > 1 and settings.split.strided == "apart"
         self.pool = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
         self.units, handed = nn.ModuleList(), 0
         for _ in range(self.splits - 1):
-            conv = settings.conv.build(width + handed, width + handed, 3, 1, dilation)
+            conv = settings.conv.build(width + handed, width + handed, 3, stride if self.apart else 1, dilation)
             self.units.append(Unit(conv, width + handed, settings, activation))
-            handed = (width + handed) // 2
+            handed = 0 if self.apart else (width + handed) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, M, H, H] to [B, M, H/s, H/s]."""
+        if self.apart:
+            first, *groups = x.chunk(self.splits, 1)
+            made = [unit(group) for unit, group in zip(self.units, groups, strict=True)]
+            return torch.cat([self.pool(first), *made], 1)
         first, *groups = self.pool(x).chunk(self.splits, 1)
-        joined, handed = [first], None
+        return torch.cat([first, *self._handed_on(groups)], 1)
+
+    def _handed_on(self, groups: Sequence[Tensor]) -> list[Tensor]:
+        joined: list[Tensor] = []
+        handed: Tensor | None = None
         for number, (unit, group) in enumerate(zip(self.units, groups, strict=True), start=1):
             made = unit(group if handed is None else torch.cat((group, handed), 1))
             if number == len(groups):
@@ -257,7 +270,7 @@ class SplitConv(nn.Module):
             half = made.shape[1] // 2
             handed, kept = made[:, :half], made[:, half:]
             joined.append(kept)
-        return torch.cat(joined, 1)
+        return joined
 
 
 def _spatial(
