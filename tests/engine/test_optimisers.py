@@ -172,6 +172,13 @@ def test_decoupled_decay_without_a_gradient_shrinks_the_weight_by_rate_times_dec
     assert one_parameter(settings, [0.0, 0.0], [0.1, 0.2]) == pytest.approx([0.95, 0.95 * 0.9])
 
 
+@pytest.mark.parametrize("settings", [Sgd(), AdamW(), RmsProp(), RmsPropTf()], ids=lambda one: one.kind)
+@pytest.mark.parametrize("rate", [0.1, 0.01])
+def test_direct_decay_shrinks_the_weight_whatever_the_rate(settings: OptimiserSettings, rate: float) -> None:
+    settings = settings.model_copy(update={"decay": "direct", "weight_decay": 0.25})
+    assert one_parameter(settings, [0.0, 0.0], [rate, rate]) == pytest.approx([0.75, 0.5625])
+
+
 def test_the_decay_hook_equals_torchs_own_decoupled_decay() -> None:
     hooked = Sgd(momentum=0.0, weight_decay=0.3, decay="decoupled")
     # With betas of 0 and a large eps, Adam's step is lr g / (|g| + eps), close to SGD's with a rate of lr / eps.

@@ -53,11 +53,12 @@ def match_layouts(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
 
 @torch.no_grad()
 def decay_weights(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
-    """Shrink the weights by lr * decay before a step, where each group carries its `decoupled_decay_rate`."""
+    """Shrink the weights by each group's `decoupled_decay_rate` before a step, times lr where it `decays_by_rate`."""
     for group in optimiser.param_groups:
         moving = _moving(group)
         if moving and group["decoupled_decay_rate"]:
-            torch._foreach_mul_(moving, 1 - group["lr"] * group["decoupled_decay_rate"])
+            factor = group["lr"] if group["decays_by_rate"] else 1.0
+            torch._foreach_mul_(moving, 1 - factor * group["decoupled_decay_rate"])
 
 
 def add_lookahead(optimiser: Optimizer, settings: Lookahead) -> None:

@@ -31,8 +31,9 @@ class OptimiserSettings(Settings):
     """Learning rate at `reference_batch`, or at any batch where `scaling` is none."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Strength of the decay; parameter groups can multiply it."""
-    decay: Literal["coupled", "decoupled"] = "coupled"
-    """coupled: L2, the gradient grows by weight_decay * w; decoupled: w shrinks by lr * weight_decay * w first."""
+    decay: Literal["coupled", "decoupled", "direct"] = "coupled"
+    """coupled: L2, the gradient grows by weight_decay * w; decoupled: w shrinks by lr * weight_decay * w first; direct:
+    by weight_decay * w, whatever the learning rate."""
     scaling: Literal["none", "linear", "sqrt"] = "none"
     """How the learning rate follows the global batch size, relative to `reference_batch`."""
     reference_batch: int = Field(default=256, ge=1)
@@ -68,11 +69,11 @@ class OptimiserSettings(Settings):
         """
         base_lr, _ = self.scaled_lr(batch_size)
         groups = self.groups.build(model, self.weight_decay)
-        hooks_decay = self.decay == "decoupled" and not self._decays_itself
+        hooks_decay = self.decay == "direct" or (self.decay == "decoupled" and not self._decays_itself)
         for group in groups:
             group["lr"] = base_lr * group["lr_scale"]
             if hooks_decay:
-                group["decoupled_decay_rate"] = group["weight_decay"]
+                group["decoupled_decay_rate"], group["decays_by_rate"] = group["weight_decay"], self.decay != "direct"
                 group["weight_decay"] = 0.0
         parameters = [parameter for group in groups for _, parameter in group["params"]]
         hooked = hooks_decay or self.lookahead is not None
@@ -121,8 +122,9 @@ class AdamW(OptimiserSettings):
     kind: Literal["adamw"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate at `reference_batch`, or at any batch where `scaling` is none."""
-    decay: Literal["coupled", "decoupled"] = "decoupled"
-    """coupled: L2, the gradient grows by weight_decay * w; decoupled: w shrinks by lr * weight_decay * w first."""
+    decay: Literal["coupled", "decoupled", "direct"] = "decoupled"
+    """coupled: L2, the gradient grows by weight_decay * w; decoupled: w shrinks by lr * weight_decay * w first; direct:
+    by weight_decay * w, whatever the learning rate."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Memory of the mean and of the mean square of the gradient."""
     eps: float = Field(default=1e-8, gt=0)

@@ -45,6 +45,24 @@ def resnet18_imagenette() -> Classify:
     )
 
 
+def resnet18_hymenoptera() -> Classify:
+    """ResNet-18 on ants and bees, 244 pictures of many sizes, at 128 pixels.
+
+    Command: ablata train resnet18_hymenoptera data.root=FOLDER
+    Expected: not measured
+    Time: not measured
+    Source: He et al. 2016, arXiv 1512.03385; the training is ours
+    """
+    return Classify(
+        data=_imagenette().model_copy(update={"root": "hymenoptera"}),
+        model=ResNet(depth=18, zero_gamma=True),
+        loss=CrossEntropy(smoothing=0.1),
+        train=Train(epochs=60, batch=32, evaluate_batch=128, evaluate_every=5),
+        optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, reference_batch=128, scaling="linear"),
+        schedule=Cosine(warmup=_SHORT_WARMUP),
+    )
+
+
 def efficientnet_b0_imagenette() -> Classify:
     """EfficientNet-B0 on ten classes of ImageNet, at 128 pixels.
 
