@@ -288,7 +288,7 @@ def report(pairs: list[tuple[int, Result, Result]], settings: Settings, version:
             f"Training steps, ours / timm's: **{statistics.mean(ratios):.2f} times** the images a second.",
             f"Top-1 on val, ours - timm's, mean over seeds: **{statistics.mean(gains):+.1f} points**{error}.",
             "",
-            f"Batch 64, bf16, channels_last, threads: {settings.threads}, reading processes: {settings.workers}, on both",
+            f"Batch 64, bf16, channels_last, {settings.threads} threads, {settings.workers} reading processes on both",
             "sides, which take turns of half a minute. Speed leaves out the first epoch and scoring; the minutes leave",
             "out nothing. timm's flags:",
             "",
