@@ -13,7 +13,7 @@ import typer
 
 from ablata import __version__
 from ablata.base.errors import AblataError, UserError
-from ablata.cli import data, deliver, evaluate, recipes, replicate, runs, studies, train, worker
+from ablata.cli import data, deliver, evaluate, notes, recipes, replicate, runs, studies, train, worker
 from ablata.cli.console import fail
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.add_typer(studies.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
+app.add_typer(notes.app, name="notes")
 app.add_typer(replicate.app, name="replicate")
 app.command("worker")(worker.worker)
 app.command("bench")(worker.bench)

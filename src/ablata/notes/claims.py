@@ -49,7 +49,10 @@ _READERS: tuple[tuple[Claim, re.Pattern[str]], ...] = (
     ("worse", re.compile(_WORSE, re.IGNORECASE)),
     ("better", re.compile(_BETTER, re.IGNORECASE)),
 )
-_NOT_CLAIMED = re.compile(r"像[^，。]*一样|不是因?为?|没有?报错|\bno (nan|errors?|crash)\b|一样不一样|跟.{0,8}一样大|\bhelper\b", re.IGNORECASE)
+_NOT_CLAIMED = re.compile(
+    r"像[^，。]*一样|不是因?为?|没有?报错|\bno (nan|errors?|crash)\b|一样不一样|跟.{0,8}一样大|\bhelper\b",
+    re.IGNORECASE,
+)
 _COMPARED = re.compile(r"([\w\-]+)\s*(?:就|都|要|会)?比\s*([\w\-]+?)\s*(?:的)?(?:要|更|效果|都)*(?:好|强|高)", re.ASCII)
 
 
@@ -71,7 +74,9 @@ def read_claim(words: str, label: str = "") -> Claim | None:
     if "same" in claims:
         return "same"
     counted = Counter(claims).most_common()
-    best: Claim = next(claim for claim in claims if claim in {name for name, times in counted if times == counted[0][1]})
+    best: Claim = next(
+        claim for claim in claims if claim in {name for name, times in counted if times == counted[0][1]}
+    )
     return _turned(best, words, label)
 
 

@@ -72,7 +72,12 @@ def decode(content: bytes, source: str) -> Decoded:
 def _looks_mistaken(text: str) -> bool:
     """Tell whether GB18030 made odd signs of another encoding's bytes: real Chinese is mostly of the common block."""
     wide = [character for character in text[:_SAMPLE] if ord(character) > 0x7F]
-    common = sum("\u3000" <= character <= "\u303f" or "\u4e00" <= character <= "\u9fff" or character in "，。：；（）、！？“”‘’—…" for character in wide)
+    common = sum(
+        "\u3000" <= character <= "\u303f"
+        or "\u4e00" <= character <= "\u9fff"
+        or character in "，。：；（）、！？“”‘’—…"
+        for character in wide
+    )
     return common < 0.8 * len(wide)
 
 
@@ -81,5 +86,5 @@ def _is_binary(text: str) -> bool:
     if "\0" in text:
         return True
     sample = text[:_SAMPLE]
-    odd = sum(character < " " and character not in _ALLOWED or "\x7f" <= character <= "\x9f" for character in sample)
+    odd = sum((character < " " and character not in _ALLOWED) or "\x7f" <= character <= "\x9f" for character in sample)
     return odd > 0.01 * len(sample)

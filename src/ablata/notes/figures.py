@@ -31,7 +31,9 @@ _HINTS = (
 )  # fmt: skip
 """What every named metric has some of, so that other lines are passed over quickly."""
 _STRONG_NAMES = re.compile(r"(?i)(mean\s+)?(m?iou|map\S*|ap\d+|top-?[15])")
-_CLASSES = re.compile(r"(?P<name>[A-Za-z][\w ]*?)\s*[:：=]?\s*\{(?P<body>\s*['\"]?[\w ]+['\"]?\s*:\s*[\d.naif]+\s*(?:,[^{}]*)?)\}")
+_CLASSES = re.compile(
+    r"(?P<name>[A-Za-z][\w ]*?)\s*[:：=]?\s*\{(?P<body>\s*['\"]?[\w ]+['\"]?\s*:\s*[\d.naif]+\s*(?:,[^{}]*)?)\}"
+)
 _CLASS = re.compile(r"['\"]?([\w ]+?)['\"]?\s*:\s*(nan|inf|[-+]?[\d.]+(?:e[-+]?\d+)?)")
 _MEMORY = re.compile(r"(?i)(?<![\w.])(mem(?:ory)?)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*([mg]i?b?)?(?![\w.])")
 _TIME = re.compile(r"(?i)(?<![\w.])((?:data_)?time)\s*[=:：]\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?(?![\w.]|:\d)")
@@ -40,12 +42,18 @@ _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _THRESHOLDS = re.compile(r"(?<![\w.=])(0\.\d{1,2})\s+(\d{1,3}\.\d+)\s*(%?)")
 _PERCENTS = re.compile(r"(?<![\w.=])(\d{1,3}\.\d+)\s*%(?:\s+(\d{1,3}\.\d+)\s*%)?")
 _COLON = re.compile(r"[:：]")
-_ITEM = re.compile(rf"\s*(?:(?P<name>[^\W\d][\w +./-]{{0,30}}?)\s*[:：]\s*)?(?P<group>{_GROUP})\s*(?:[(（](?P<note>[^()（）]*)[)）])?")
+_ITEM = re.compile(
+    rf"\s*(?:(?P<name>[^\W\d][\w +./-]{{0,30}}?)\s*[:：]\s*)?(?P<group>{_GROUP})\s*(?:[(（](?P<note>[^()（）]*)[)）])?"
+)
 _INNER = re.compile(rf"\s*([A-Za-z]\w*)\s*[:：=]\s*({FIGURE})\s*")
 _COMMA = re.compile(r"\s*[,，]\s*")
 _JOINS = re.compile(_JOIN)
 _LEADING = re.compile(rf"(?P<group>{_GROUP})")
-_LONE = re.compile(r"(?<![\w.=/:：^\-\[(（])(0?\.\d{3,}|\d{2}\.\d{2,})" + _NOT_IN_WORD + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)")
+_LONE = re.compile(
+    r"(?<![\w.=/:：^\-\[(（])(0?\.\d{3,}|\d{2}\.\d{2,})"
+    + _NOT_IN_WORD
+    + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)"
+)
 _CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
 _DASHES = " \t,，;；.。:：-–—>＞<→|"
 
@@ -103,10 +111,14 @@ def _named(body: str) -> Figures | None:
         pairs = _CLASS.findall(found["body"])
         values = tuple(float(value) for _, value in pairs)
         name = re.sub(r"\s+", " ", found["name"]).strip()
-        spans.append((found.start(), found.end(), Score(name, values, "classes", tuple(key.strip() for key, _ in pairs))))
+        spans.append(
+            (found.start(), found.end(), Score(name, values, "classes", tuple(key.strip() for key, _ in pairs)))
+        )
     missing = False
     for found in _NAMED.finditer(body):
-        if _inside(found.start(), spans) or (found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())):
+        if _inside(found.start(), spans) or (
+            found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())
+        ):
             continue
         texts = [text for text in re.split(r"\s?/\s?", found["values"]) if text]
         if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
@@ -116,12 +128,23 @@ def _named(body: str) -> Figures | None:
         if found["sign"] == "=" and not any("." in text for text in texts):
             continue
         name = re.sub(r"\s+", " ", found["name"]).strip(" _./-")
-        spans.append((found.start(), found.end(), Score(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts")))
+        spans.append(
+            (
+                found.start(),
+                found.end(),
+                Score(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts"),
+            )
+        )
     spans += [span for span in _costs(body) if not _inside(span[0], spans)]
     if not spans:
         return None
     spans.sort(key=lambda span: span[0])
-    if len(spans) == 1 and not missing and body[spans[0][1] :].strip(_DASHES) and not body[: spans[0][0]].strip(_DASHES):
+    if (
+        len(spans) == 1
+        and not missing
+        and body[spans[0][1] :].strip(_DASHES)
+        and not body[: spans[0][0]].strip(_DASHES)
+    ):
         name = spans[0][2].name or ""
         if "loss" in name and name.lower() != "loss" and not _STRONG_NAMES.fullmatch(name):
             # `smooth_loss:   0.7173  still rising` tells of a trial of that loss.
@@ -151,7 +174,9 @@ def _costs(body: str) -> list[tuple[int, int, Score]]:
         size = float(memory[2]) * (1024 if (memory[3] or "").lower().startswith("g") else 1)
         found.append((memory.start(), memory.end(), Score("mem", (size,))))
     for time in _TIME.finditer(body):
-        found.append((time.start(), time.end(), Score(time[1].lower(), (float(time[2]) * _SECONDS[(time[3] or "s").lower()],))))
+        found.append(
+            (time.start(), time.end(), Score(time[1].lower(), (float(time[2]) * _SECONDS[(time[3] or "s").lower()],)))
+        )
     return found
 
 
@@ -180,7 +205,9 @@ def _behind_colon(body: str) -> Figures | None:
         if duration := _DURATION.match(behind):
             seconds = float(duration[1]) * _SECONDS[duration[2].lower()]
             return Figures((Score("time", (seconds,)),), body[: colon.start()].strip())
-        if (tail := _tail(behind)) and (tail.scores[0].name is None or sum(bool(score.name) for score in tail.scores) > 1):
+        if (tail := _tail(behind)) and (
+            tail.scores[0].name is None or sum(bool(score.name) for score in tail.scores) > 1
+        ):
             return Figures(tail.scores, body[: colon.start()].strip(), tail.remark)
     return None
 
@@ -244,7 +271,9 @@ def _alone(body: str) -> Figures | None:
     if len(label) > 80 or "。" in label or (len(label) > 40 and remark):
         return None
     values = (float(found[1]), *map(float, found[2].split()))
-    return Figures((Score(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark)
+    return Figures(
+        (Score(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark
+    )
 
 
 def _is_score(group: str, *, alone: bool = False) -> bool:
@@ -256,7 +285,9 @@ def _is_score(group: str, *, alone: bool = False) -> bool:
     decimals = [text for text in texts if "." in text]
     if alone:
         first = texts[0].rstrip("%").rstrip()
-        return bool(re.fullmatch(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}", first)) and 2 * len(decimals) >= len(texts)
+        return bool(re.fullmatch(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}", first)) and 2 * len(decimals) >= len(
+            texts
+        )
     return bool(decimals) or any(text.endswith("%") for text in texts) or ("/" in group and len(texts) > 1)
 
 

@@ -7,21 +7,31 @@ from typing import Literal
 
 Foreign = Literal["remark", "setting", "failed"]
 
-_HISTORY = re.compile(r"\d{1,5}\s{1,4}(git|cd|python\d?|pip|ls|sudo|docker|conda|source|export|bash|sh|mkdir|cp|mv|rm|tar|wget)\b")
-_COMMAND = re.compile(r"(\$|>>>)\s+\S|(sudo|git|pip3?|conda|docker|wget|curl|torchrun|CUDA_VISIBLE_DEVICES=\S+|python3?)\s+[\w./\-]+(\s|$)")
+_HISTORY = re.compile(
+    r"\d{1,5}\s{1,4}(git|cd|python\d?|pip|ls|sudo|docker|conda|source|export|bash|sh|mkdir|cp|mv|rm|tar|wget)\b"
+)
+_COMMAND = re.compile(
+    r"(\$|>>>)\s+\S|(sudo|git|pip3?|conda|docker|wget|curl|torchrun|CUDA_VISIBLE_DEVICES=\S+|python3?)\s+[\w./\-]+(\s|$)"
+)
 _CODE = re.compile(
     r"(import \w[\w.]*|from [\w.]+ import .+|def \w+\(.*|class \w+.*:|return\b.*|print\(.*|(if|for|while|with|elif) .*:\s*(#.*)?|else:|@\w[\w.]*.*"
     r"|\w[\w.]*\((?!.*\w \w).*\)[;,]?|[{}\[\]();,\s]+|(if|fi|done|do|then|esac)\b.*;.*)$"
 )
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*(?:\[[^\]]*\])?\s+[-+*/]?=\s+\S.*(?:[\[(].*|[A-Za-z_]\w*\.[A-Za-z_]\w*.*)$")
-_NUMBERS = re.compile(r"\[?\s*(?:[-+]?\d+(?:\.\d+)?\s*,\s*)+(?:[-+]?\d+(?:\.\d+)?)?\s*\]?,?|[-+]?\d+(?:\.\d+)?\s*\],?|\[\s*[-+]?\d+(?:\.\d+)?\s*,?")
+_NUMBERS = re.compile(
+    r"\[?\s*(?:[-+]?\d+(?:\.\d+)?\s*,\s*)+(?:[-+]?\d+(?:\.\d+)?)?\s*\]?,?|[-+]?\d+(?:\.\d+)?\s*\],?|\[\s*[-+]?\d+(?:\.\d+)?\s*,?"
+)
 _PAIR = re.compile(r"\"[^\"]+\"\s*:\s*(\S.*)")
 _FLAGS = re.compile(r"(.*\s)?--[A-Za-z][\w\-]*(\s.*|=.*|\\)?$")
-_PATH = re.compile(r"(?:[\w.+-]+\s*[:：]\s*)?(?:~|\.{1,2}|[A-Za-z]:)?[/\\]?(?:[\w.+\-]+[/\\])+[\w.+\-*]*(?:\s+\S{1,12}){0,2}")
+_PATH = re.compile(
+    r"(?:[\w.+-]+\s*[:：]\s*)?(?:~|\.{1,2}|[A-Za-z]:)?[/\\]?(?:[\w.+\-]+[/\\])+[\w.+\-*]*(?:\s+\S{1,12}){0,2}"
+)
 _ADDRESS = re.compile(r"(https?|ftp|git|ssh)://|www\.\w+")
 _FILE = re.compile(r"[\w\-]+\.(txt|py|json|ya?ml|pth|pt|log|md|sh|csv|zip|ipynb|cfg)(\s+\S.{0,60})?")
 _TREE = re.compile(r"[│├└┌─┬┴|`]+\s*[─-]+\s*\S|[│|]\s+[│├└|`]")
-_FAULT = re.compile(r"\b[A-Z]\w*(Error|Exception)\b:?|^Traceback \(most|\bAssertion\b.*\bfailed\b|^\s*File \".*\", line \d+|\bcore dumped\b|\bSegmentation fault\b")
+_FAULT = re.compile(
+    r"\b[A-Z]\w*(Error|Exception)\b:?|^Traceback \(most|\bAssertion\b.*\bfailed\b|^\s*File \".*\", line \d+|\bcore dumped\b|\bSegmentation fault\b"
+)
 _TIMED = re.compile(
     r"\[?\d{4}[-/.]\d{1,2}[-/.]\d{1,2}[T ,]\s*\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?Z?\]?[\s:\-|]*(?:(?:[\w.]+\s+-\s+)?\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL)\]?\b)?(?:\s*\[?[\w.]+(?::\d+)?\]?\s*(?=[-:]\s))?[\s:\-|]*"
     r"|\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL)\]?\s*[:\-]?\s+|[IWEF]\d{4}\s\d{2}:\d{2}:\d{2}[.\d]*\s[^\]]*\]\s*|\[?\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\]\s*|\[[\w.]+\.(?:py|cpp|cc)[,:]\s?\d+\]\s*"
@@ -56,7 +66,15 @@ def foreign_kind(stripped: str) -> Foreign | None:
         return "remark"
     if first in "[-+0123456789" and stripped[-1] in "],[" and "," in stripped and _NUMBERS.fullmatch(stripped):
         return "setting"
-    if ("Err" in stripped or "Exce" in stripped or "ssert" in stripped or "raceback" in stripped or "dump" in stripped or "ault" in stripped or "File" in stripped) and _FAULT.search(stripped):
+    if (
+        "Err" in stripped
+        or "Exce" in stripped
+        or "ssert" in stripped
+        or "raceback" in stripped
+        or "dump" in stripped
+        or "ault" in stripped
+        or "File" in stripped
+    ) and _FAULT.search(stripped):
         return "failed"
     if _COMMAND.match(stripped) and stripped.isascii():
         return "remark"
@@ -66,7 +84,13 @@ def foreign_kind(stripped: str) -> Foreign | None:
 
 
 def _is_path(text: str) -> bool:
-    return bool(_PATH.fullmatch(text)) and not re.fullmatch(r"[\d./\s%]+", text) and not re.search(r"[:：]\s*\d", text) and "=" not in text and (text.count("/") + text.count("\\") > 1 or "." in text or text.endswith("/"))
+    return (
+        bool(_PATH.fullmatch(text))
+        and not re.fullmatch(r"[\d./\s%]+", text)
+        and not re.search(r"[:：]\s*\d", text)
+        and "=" not in text
+        and (text.count("/") + text.count("\\") > 1 or "." in text or text.endswith("/"))
+    )
 
 
 def without_time(stripped: str) -> tuple[str, bool]:

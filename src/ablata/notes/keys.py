@@ -127,12 +127,16 @@ def _policy(given: Mapping[str, Value]) -> dict[str, Value]:
     return found
 
 
-def _switch(on: dict[str, Value], off: dict[str, Value]) -> Callable[[str], Callable[[Mapping[str, Value]], dict[str, Value]]]:
+def _switch(
+    on: dict[str, Value], off: dict[str, Value]
+) -> Callable[[str], Callable[[Mapping[str, Value]], dict[str, Value]]]:
     return lambda name: lambda given: on if given[name] else off
 
 
 _READERS: dict[str, Callable[[Mapping[str, Value]], dict[str, Value]]] = {
-    "optimiser": lambda given: {"optim": given["optimiser"]} if given["optimiser"] in ("sgd", "adamw", "rmsprop") else {},
+    "optimiser": lambda given: (
+        {"optim": given["optimiser"]} if given["optimiser"] in ("sgd", "adamw", "rmsprop") else {}
+    ),
     "schedule": lambda given: {"schedule": given["schedule"]},
     "lr": _rate,
     "epochs": _epochs,
@@ -153,7 +157,9 @@ _READERS: dict[str, Callable[[Mapping[str, Value]], dict[str, Value]]] = {
     "flip": _switch({"data.augment.flip": True}, {"data.augment.flip": False})("flip"),
     "se": _switch({"model.attention": "se"}, {"model.attention": "none"})("se"),
     "frelu": _switch({"model.activation": "frelu"}, {"model.activation": "relu"})("frelu"),
-    "weight_standardised": _switch({"model.conv": "weight_standardised"}, {"model.conv": "plain"})("weight_standardised"),
+    "weight_standardised": _switch({"model.conv": "weight_standardised"}, {"model.conv": "plain"})(
+        "weight_standardised"
+    ),
     "refinery": _switch({"refine": True}, {"refine": None})("refinery"),
     "lookahead": _switch({"optim.lookahead": True}, {"optim.lookahead": None})("lookahead"),
 }

@@ -175,4 +175,6 @@ def _named(score: Score) -> list[tuple[str, Any]]:
 def _rises_in_pairs(values: tuple[float, ...]) -> bool:
     """Tell whether figures look like top-1 and top-5: in each pair, at least a sixth of the errors go."""
     pairs = list(zip(values[::2], values[1::2], strict=True))
-    return all(math.isfinite(low + high) and 0 <= low < high and 100 - high < 0.85 * (100 - low) for low, high in pairs[:1]) and all(low <= high for low, high in pairs[1:])
+    return all(
+        math.isfinite(low + high) and 0 <= low < high and 100 - high < 0.85 * (100 - low) for low, high in pairs[:1]
+    ) and all(low <= high for low, high in pairs[1:])

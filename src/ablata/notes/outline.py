@@ -25,7 +25,8 @@ _INTENT = re.compile(
 _INTENT_FIRST = re.compile(r"(再|先|然后)?(试|看(一下|是否|能不能))")
 _CONCLUDING = re.compile(
     r"看来|看样子|看起来|说明|所以|因为|因此|可见|可以看出|感觉|反而|其实|而且|原版|原实现|官方好像|论文里?|后面先|可能|应该|实验发现|为何|为什么|如何|怎么|那我们|的|"
-    r"(so|thus|hence|because|it seems|seems|therefore|conclusion|in the paper|the paper|why|how)\b", re.IGNORECASE
+    r"(so|thus|hence|because|it seems|seems|therefore|conclusion|in the paper|the paper|why|how)\b",
+    re.IGNORECASE,
 )
 _EXPECTED = re.compile(r"应该会|应该是.*才对|预计|估计|should (be|give|improve)|expected to", re.IGNORECASE)
 _ASKING = re.compile(r"怎么|如何|为何|为什么|\b(how|why)\b", re.IGNORECASE)
@@ -145,7 +146,9 @@ class _Outline:
         """Return "list", "settings" or "targets" if the line stands under a title that announces no trials."""
         indent = self.words[place].shape.indent
         for heading in self.open:
-            holds = heading.indent < indent or (heading.indent == indent and not (heading.deep and heading.rank != HASH))
+            holds = heading.indent < indent or (
+                heading.indent == indent and not (heading.deep and heading.rank != HASH)
+            )
             if holds and (heading.rank in (HASH, NUMBER) or heading.block == self.block or heading.indent < indent):
                 if _TARGETS.fullmatch(heading.label):
                     return "targets"
@@ -168,7 +171,12 @@ class _Outline:
         if self.words[place].colon:
             below = after is not None and after == place + 1 and self.natures[after] in _RESULTS
             first = place == 0 or self.natures[place - 1] in ("blank", "rule")
-            if below and first and self._indent(after or 0) == self._indent(place) and not self._shares_key(place, after or 0):
+            if (
+                below
+                and first
+                and self._indent(after or 0) == self._indent(place)
+                and not self._shares_key(place, after or 0)
+            ):
                 return "heading"
             return "plan"
         return "setting"
@@ -191,13 +199,19 @@ class _Outline:
         nature, adjacent = self.natures[after], after == place + 1
         if nature in ("rule", "heading"):
             return adjacent and shape.rank == PLAIN and self._natures_before(place) in ("rule",)
-        if self._natures_before(place) == "rule" and adjacent and word.label and len(word.label) <= _TITLE_LENGTH and self._has_results(place):
+        if (
+            self._natures_before(place) == "rule"
+            and adjacent
+            and word.label
+            and len(word.label) <= _TITLE_LENGTH
+            and self._has_results(place)
+        ):
             return True
         if below.indent > shape.indent:
             return (word.colon and adjacent) or self._has_results(place, blanks=after - place - 1)
         if below.indent < shape.indent:
             return False
-        if word.colon and adjacent and (nature == "setting" or len(self._written(after)) > 1 and nature == "label"):
+        if word.colon and adjacent and (nature == "setting" or (len(self._written(after)) > 1 and nature == "label")):
             return True
         if word.colon and adjacent and nature == "remark":
             return len(shape.body) <= 24
@@ -207,7 +221,9 @@ class _Outline:
             return (adjacent and word.colon) or self._has_results(place, blanks=0 if adjacent else 1)
         if not adjacent:
             record = word.colon and self._names_trial(after) and below.body.startswith("[")
-            return record or (shape.rank == PLAIN and not word.colon and self._has_results(place, blanks=1, ranks=(BULLET,)))
+            return record or (
+                shape.rank == PLAIN and not word.colon and self._has_results(place, blanks=1, ranks=(BULLET,))
+            )
         if shape.rank != PLAIN and below.rank <= shape.rank and below.rank != PLAIN:
             return False
         if shape.rank == PLAIN and not word.colon:
@@ -236,7 +252,9 @@ class _Outline:
         """Keys that a line writes with an equals sign."""
         return re.findall(r"[A-Za-z_]\w*(?=\s?=)", self.words[place].shape.body)
 
-    def _has_results(self, place: int, *, blanks: int = 0, ranks: tuple[int, ...] = (HASH, NUMBER, PLAIN, BULLET)) -> bool:
+    def _has_results(
+        self, place: int, *, blanks: int = 0, ranks: tuple[int, ...] = (HASH, NUMBER, PLAIN, BULLET)
+    ) -> bool:
         """Tell whether results follow below a line before its block ends or a line of its own standing comes."""
         shape = self.words[place].shape
         for index in range(place + 1, min(place + 40, len(self.natures))):
@@ -257,17 +275,29 @@ class _Outline:
     def _describes(self, place: int) -> bool:
         """Tell whether a text says how all trials below were made: it stands between their title and the first one."""
         word = self.words[place]
-        if place == 0 or not word.settings or word.remark or word.nature == "named" or _EXPECTED.search(word.shape.body) or word.shape.rank != PLAIN or self._listing(place):
+        if (
+            place == 0
+            or not word.settings
+            or word.remark
+            or word.nature == "named"
+            or _EXPECTED.search(word.shape.body)
+            or word.shape.rank != PLAIN
+            or self._listing(place)
+        ):
             return False
         if self.kinds[place - 1] != "heading":
             return False
         if self.natures[place - 1] == "rule":
             after = self._next[place]
-            return not word.colon and after is not None and after == place + 2 and not _INTENT_FIRST.match(word.shape.body)
+            return (
+                not word.colon and after is not None and after == place + 2 and not _INTENT_FIRST.match(word.shape.body)
+            )
         title = self.words[place - 1].shape
         if (title.indent, title.rank <= PLAIN) != (word.shape.indent, True):
             return False
-        return (len(self._written(place)) > 1 or not word.colon) and self._has_results(place, blanks=1 if word.colon else 0)
+        return (len(self._written(place)) > 1 or not word.colon) and self._has_results(
+            place, blanks=1 if word.colon else 0
+        )
 
     def _is_intended(self, place: int) -> bool:
         """Tell whether a text that nothing follows names something to be tried."""
@@ -283,7 +313,11 @@ class _Outline:
             return False
         if _INTENT_FIRST.match(body) and len(body) <= 120:
             return True
-        if len(body) > 100 or body.endswith(("。", ".")) and len(body) > 40 or "。" in body.rstrip("。 ") and len(body) > 60:
+        if (
+            len(body) > 100
+            or (body.endswith(("。", ".")) and len(body) > 40)
+            or ("。" in body.rstrip("。 ") and len(body) > 60)
+        ):
             return False
         if word.shape.rank in (NUMBER, BULLET) and not _SENTENCE_END.search(body):
             return True
@@ -315,7 +349,12 @@ class _Outline:
             gone = same and last.rank in (PLAIN, BULLET) and last.block != self.block
             if last.numbered and same and shape.rank == NUMBER:
                 break
-            if last.indent > shape.indent or gone or (same and (last.deep or shape.rank <= NUMBER)) or (title and same and last.rank >= shape.rank):
+            if (
+                last.indent > shape.indent
+                or gone
+                or (same and (last.deep or shape.rank <= NUMBER))
+                or (title and same and last.rank >= shape.rank)
+            ):
                 self.open.pop()
                 continue
             break

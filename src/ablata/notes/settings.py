@@ -28,7 +28,8 @@ _COUNTED = (
 )  # fmt: skip
 _UNITS = re.compile(r"\d\s*[kKwW个次步类层张IiSsEeBb]|[Ww]arm", re.ASCII)
 _SPOKEN = re.compile(
-    rf"(?<![\w.\-])\"?({'|'.join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])", re.IGNORECASE
+    rf"(?<![\w.\-])\"?({'|'.join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])",
+    re.IGNORECASE,
 )
 _SIZE = re.compile(r"(?<![\w.])(\d{3,4})\s?[x×*\\]+\s?(\d{3,4})(?![\w.])")
 _WIDTHS = re.compile(r"(?<![\w.\-])(\d{2,4})(?:-(\d{2,4}))(?:-(\d{2,4}))(?![\w.\-])")
@@ -55,7 +56,9 @@ def read_settings(text: str, *, written: bool = False) -> tuple[Setting, ...]:
 def only_settings(text: str) -> bool:
     """Tell whether a text says nothing but settings written as keys and values or as counts."""
     spans = [(start, end) for name, _, start, end in _read(text) if name is not None]
-    left = "".join(" " if any(start <= place < end for start, end in spans) else sign for place, sign in enumerate(text))
+    left = "".join(
+        " " if any(start <= place < end for start, end in spans) else sign for place, sign in enumerate(text)
+    )
     return bool(spans) and not _SEPARATORS.sub("", left)
 
 

@@ -12,7 +12,9 @@ HASH, NUMBER, PLAIN, BULLET = range(4)
 _RULE = re.compile(r"[#=*~_+.·—–\-\s]*([#=*~_—–\-])\1\1[#=*~_+.·—–\-\s]*")
 _HASHES = re.compile(r"(#+)\s*(.*?)[\s#]*$", re.S)
 _NUMBERED = re.compile(r"(\d{1,3}[.)、．](?!\d)|[(（]\d{1,2}[)）]|[①-⑳])\s*")
-_BULLETED = re.compile(r"(-{2,}\||[*•·‣▪◦-](?=\s)|[-–—]{2,}(?=\s*[\d.]*\d\s*\S|\s+)|\+(?=\s)|\[[ xX]?\]\s|- \[[ xX]?\]\s)\s*")
+_BULLETED = re.compile(
+    r"(-{2,}\||[*•·‣▪◦-](?=\s)|[-–—]{2,}(?=\s*[\d.]*\d\s*\S|\s+)|\+(?=\s)|\[[ xX]?\]\s|- \[[ xX]?\]\s)\s*"
+)
 _RULED_TITLE = re.compile(r"([=#*~\-_])\1{2,}\s*(.*?)[\s=#*~\-_]*$")
 
 

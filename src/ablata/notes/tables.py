@@ -39,7 +39,7 @@ def read_tables(texts: Sequence[str]) -> dict[int, Wording]:
             shape = shape_of(texts[place][:LONGEST])
             if _RULE.fullmatch(texts[place].strip()):
                 found[place] = Wording(shape, "columns")
-            elif not head or not any(map(_FIGURE.fullmatch, cells)) and not _row(head, cells):
+            elif not head or (not any(map(_FIGURE.fullmatch, cells)) and not _row(head, cells)):
                 head = head or cells
                 found[place] = Wording(shape, "columns", " | ".join(cells))
             else:
@@ -79,7 +79,11 @@ def _sign(texts: Sequence[str], place: int) -> str | None:
             continue
         rows = [_cells(row, sign) for row in texts[place + 1 : place + 3] if row.count(sign) == text.count(sign)]
         numeric = [sum(bool(_FIGURE.fullmatch(cell)) for cell in row) for row in rows]
-        if all(map(_HEAD.fullmatch, cells)) and rows and min(numeric) >= max(1, (len(cells) + 1) // 2 if sign == "," else 1):
+        if (
+            all(map(_HEAD.fullmatch, cells))
+            and rows
+            and min(numeric) >= max(1, (len(cells) + 1) // 2 if sign == "," else 1)
+        ):
             return sign
     return None
 

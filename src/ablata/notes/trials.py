@@ -52,7 +52,10 @@ class _Gathering:
             elif line.kind == "remark":
                 self._attach(line)
             elif line.kind == "setting":
-                self.given[line.section] = {**self.given.get(line.section, {}), **{one.name: one for one in line.settings}}
+                self.given[line.section] = {
+                    **self.given.get(line.section, {}),
+                    **{one.name: one for one in line.settings},
+                }
             elif line.kind == "heading":
                 self._open(line, word)
             elif line.kind == "blank" and not self.below_rule:
@@ -92,11 +95,13 @@ class _Gathering:
 
     def _begin(self, place: int, waiting: int | None, before: Trial | None) -> None:
         line, word = self.lines[place], self.words[place]
-        named = self.lines[waiting] if waiting is not None and waiting == place - 1 and word.nature == "answer" else None
+        named = (
+            self.lines[waiting] if waiting is not None and waiting == place - 1 and word.nature == "answer" else None
+        )
         if named is not None:
             label = self.inherited = named.label
         elif word.nature == "answer":
-            label = self.inherited if before and self.inherited or not line.section else line.section[-1]
+            label = self.inherited if (before and self.inherited) or not line.section else line.section[-1]
             self.inherited = label
         else:
             label, self.inherited = line.label, ""

@@ -14,7 +14,20 @@ from ablata.notes.settings import only_settings, read_settings
 from ablata.notes.shape import HASH, PLAIN, Shape, shape_of
 
 Nature = Literal[
-    "blank", "rule", "heading", "result", "answer", "outcome", "label", "text", "named", "plan", "remark", "setting", "columns", "unknown"
+    "blank",
+    "rule",
+    "heading",
+    "result",
+    "answer",
+    "outcome",
+    "label",
+    "text",
+    "named",
+    "plan",
+    "remark",
+    "setting",
+    "columns",
+    "unknown",
 ]
 """How a line may be meant.
 
@@ -30,16 +43,25 @@ _REMARK_SIGN = re.compile(r"\s+(?:--+>?|<--+|—+)\s+|\s-\s?(?=[\u4e00-\u9fff])"
 _CONCLUSION = re.compile(
     r"(?i).{0,6}(结论|总结|说明|注意|摘要|原因分析|备注|论文解?读?|论文链接|问题)|(note|notes|conclusion|summary|abstract|remark|warning|reason|nb|ps|paper|link|source|author)s?"
 )
-_GIVEN_UP = re.compile(r"不看了|算了|没必要|不要了|放弃|不做了|不保存|\b(discard(ed)?|abandon(ed)?|skip(ped)?|gave up|given up|cancel(led)?|not needed)\b", re.IGNORECASE)
+_GIVEN_UP = re.compile(
+    r"不看了|算了|没必要|不要了|放弃|不做了|不保存|\b(discard(ed)?|abandon(ed)?|skip(ped)?|gave up|given up|cancel(led)?|not needed)\b",
+    re.IGNORECASE,
+)
 _GIVEN_UP_FIRST = re.compile(r"(discard|不要|放弃)\b|~~", re.IGNORECASE)
 _DONE_FIRST = re.compile(r"(done|finished|已完成|完成)\b|\[[xX]\]|✓|✔|☑", re.IGNORECASE)
 _ANNOUNCING = re.compile(r"(原因|问题|结论|区别)(是|如下)$")
 _WAITING = re.compile(
-    r"[左右]|更?晚|.{0,12}screen.{0,8}|screen.{0,10}|running|跑着|在跑|待.{0,3}|todo|tbd|wip|pending|queued|later|next|\?+|[-.…]+", re.IGNORECASE
+    r"[左右]|更?晚|.{0,12}screen.{0,8}|screen.{0,10}|running|跑着|在跑|待.{0,3}|todo|tbd|wip|pending|queued|later|next|\?+|[-.…]+",
+    re.IGNORECASE,
 )
 _WORKS = re.compile(r"正常|可以了?|貌似可以了?|好了|对了|正确|没问题|稳定了|ok(ay)?|fine|works?|done", re.IGNORECASE)
-_HEDGED = re.compile(r"貌似|看样子|看来|可能|好像|应该是|说明|不知道|感觉|是.{1,20}的问题|seems|looks like|probably|because", re.IGNORECASE)
-_NAME = re.compile(r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=[(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$")
+_HEDGED = re.compile(
+    r"貌似|看样子|看来|可能|好像|应该是|说明|不知道|感觉|是.{1,20}的问题|seems|looks like|probably|because",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=[(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$"
+)
 _MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
 _WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
@@ -166,9 +188,7 @@ def _plain_nature(shape: Shape, body: str) -> Nature:
     return "text"
 
 
-def _with_colon(
-    shape: Shape, body: str, head: str, tail: str, remark: str, settings: tuple[Setting, ...]
-) -> Wording:
+def _with_colon(shape: Shape, body: str, head: str, tail: str, remark: str, settings: tuple[Setting, ...]) -> Wording:
     """A line in which a colon stands outside parentheses."""
     words = f"{tail} {remark}".strip()
     named = _joined(read_settings(head), read_settings(words, written=True))

@@ -1,0 +1,79 @@
+"""From a reading to the ledger: trials, plans and remarks as entries, the whole text beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ablata.notes.keys import arguments, overrides
+from ablata.notes.model import Line, Reading, Trial, scores_by_name
+from ablata.records.ledger import Ledger
+from ablata.records.rows import NoteEntry, NoteFile
+
+BETWEEN = " > "
+"""What stands between the headings of a section."""
+
+
+def keep(ledger: Ledger, reading: Reading) -> list[NoteEntry]:
+    """Write a reading to the ledger, in place of what was read from the same file before.
+
+    Returns:
+        The entries written, in the order of their lines.
+    """
+    entries = [_of_trial(reading, trial) for trial in reading.trials]
+    entries += [_of_line(reading, line) for line in reading.lines if line.kind in ("plan", "remark")]
+    entries.sort(key=lambda entry: entry.line)
+    file = NoteFile(
+        source=reading.source, digest=reading.digest, encoding=reading.encoding, counts=dict(reading.counts)
+    )
+    ledger.notes.replace(file, reading.text, entries)
+    return entries
+
+
+def trial_facts(reading: Reading, trial: Trial) -> dict[str, Any]:
+    """Return a trial as JSON has it, with the overrides of a recipe that its settings amount to."""
+    return {
+        "lines": [trial.first, trial.last],
+        "section": list(trial.section),
+        "label": trial.label,
+        "settings": {setting.name: setting.value for setting in trial.settings},
+        "overrides": arguments(overrides(trial.settings)),
+        "scores": scores_by_name(trial.scores),
+        "claim": trial.claim,
+        "remark": trial.remark,
+        "folded_lines": trial.steps,
+        "original": reading.original(trial) if trial.steps == 1 else reading.lines[trial.last - 1].text,
+    }
+
+
+def _of_trial(reading: Reading, trial: Trial) -> NoteEntry:
+    facts = trial_facts(reading, trial)
+    return NoteEntry(
+        source=reading.source,
+        line=trial.first,
+        last=trial.last,
+        kind="trial",
+        section=BETWEEN.join(trial.section) or None,
+        label=trial.label or None,
+        settings=facts["settings"],
+        scores=facts["scores"],
+        claim={"verdict": trial.claim} if trial.claim else None,
+        remark=trial.remark or None,
+        original=facts["original"],
+    )
+
+
+def _of_line(reading: Reading, line: Line) -> NoteEntry:
+    claim = {"state": line.state} if line.state else {"verdict": line.claim} if line.claim else None
+    return NoteEntry(
+        source=reading.source,
+        line=line.number,
+        last=line.number,
+        kind="plan" if line.kind == "plan" else "remark",
+        section=BETWEEN.join(line.section) or None,
+        label=line.label or None,
+        settings={setting.name: setting.value for setting in line.settings},
+        scores={},
+        claim=claim,
+        remark=line.remark or None,
+        original=line.text,
+    )
