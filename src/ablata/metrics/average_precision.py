@@ -22,7 +22,7 @@ from faster_coco_eval.core import mask as packed
 
 from ablata.structures.detection import Detections, Objects
 
-EVALUATOR = 1
+EVALUATOR: Literal[1] = 1
 """Version of these rules; scores of two versions are not compared. It changes with anything that can move a score."""
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -117,6 +117,32 @@ class DetectionScores:
         values = precision.reshape(len(thresholds), -1, self._classes, len(SIZES)).mean(axis=1)
         return AveragePrecisions(tuple(thresholds), np.where(values < 0, np.nan, 100 * values))
 
+    def rows(self) -> list[list[Any]]:
+        """Return what was collected: place of the picture, label, score, left, top, right, bottom, mask or None."""
+        return self._found
+
+    def confusion(self, threshold: float) -> np.ndarray:
+        """Return int64 [K, K]: of each class's objects (rows) how many the surest detection on them gives each class.
+
+        Args:
+            threshold: overlap from which a detection is on an object. An object without any is not counted.
+        """
+        counts = np.zeros((self._classes, self._classes), dtype=np.int64)
+        by_picture: dict[int, list[list[Any]]] = {}
+        for row in self._found:
+            by_picture.setdefault(row[0], []).append(row)
+        for picture, rows in by_picture.items():
+            objects = self._pictures[picture][1]
+            truth = objects.boxes.double().numpy()
+            overlaps = _overlaps(truth, np.array([row[3:7] for row in rows]))
+            scores = np.array([row[2] for row in rows])
+            for number, label in enumerate(objects.labels.tolist()):
+                on_it = overlaps[number] >= threshold
+                if on_it.any():
+                    surest = int(np.argmax(np.where(on_it, scores, -1.0)))
+                    counts[label, rows[surest][1]] += 1
+        return counts
+
     def _truth(self, kind: Kind) -> dict[str, Any]:
         annotations: list[dict[str, Any]] = []
         images = []
@@ -155,3 +181,13 @@ class DetectionScores:
 
 def _silent(message: str) -> None:
     """Print nothing."""
+
+
+def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return float64 [N, M], intersection over union of boxes [N, 4] and [M, 4]."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (high - low).clip(min=0).prod(-1)
+    areas = [(one[:, 2:] - one[:, :2]).prod(-1) for one in (boxes, others)]
+    overlaps: np.ndarray = common / (areas[0][:, None] + areas[1][None] - common).clip(min=1e-12)
+    return overlaps

@@ -1,0 +1,221 @@
+"""Backbones of detectors: a feature pyramid over any network of timm, ResNet up to its fourth stage, a small one.
+
+Feature pyramid: Lin et al. 2017, arXiv 1612.03144; C4: He et al. 2017, arXiv 1703.06870, section 3.1.
+
+Shapes: B pictures, H and W multiples of 32.
+
+    fpn      levels 0 to 3: [B, 256, H/4, W/4] to [B, 256, H/32, W/32]; level 4, H/64, is every second cell of level 3
+    c4       one level: [B, 1024, H/16, W/16]; `tail` is ResNet's last stage, which regions go through one by one
+    small    one level: [B, width x 2, H/4, W/4], of which a cell sees 27 x 27 pixels
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablata.base.errors import CheckpointError, SettingsError, nearest
+from ablata.base.settings import Settings
+from ablata.models.weights import read_state
+
+Norm = Literal["batch", "frozen"]
+
+
+class _Pretrained(Settings):
+    """A backbone that can begin with weights of a file; not itself a choice."""
+
+    norm: Norm = "batch"
+    """batch: normalise over the batch; frozen: keep the statistics that the weights came with (small batches)."""
+    frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
+    """How many parts stay as they are, the stem first: 2 leaves out stem and first stage, as is usual with weights."""
+    weights: str | None = None
+    """File of ImageNet weights under timm's or torchvision's names (safetensors, or torch's); null: drawn anew."""
+
+    def prepared(self, body: nn.Module) -> None:
+        """Load weights into a ResNet-like body and freeze what is to stay.
+
+        Raises:
+            CheckpointError: the file cannot be read, or lacks tensors of the body.
+        """
+        if self.weights is not None:
+            state = read_state(Path(self.weights).expanduser())
+            own = body.state_dict()
+            found = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+            missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
+            if missing:
+                raise CheckpointError(
+                    "Weights of a backbone must have its tensors",
+                    found=f"{self.weights} lacks {missing[0]} and {len(missing) - 1} more",
+                    do="give a file of the network that model.backbone names",
+                )
+            body.load_state_dict({name: found[name] for name in own if name in found}, strict=False)
+        if self.norm == "frozen":
+            _freeze_norms(body)
+        parts = [("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)][: self.frozen_stages]
+        for name, parameter in body.named_parameters():
+            if any(name.startswith(f"{start}.") for part in parts for start in part):
+                parameter.requires_grad_(False)
+
+
+class Fpn(_Pretrained):
+    """A feature pyramid over a network of timm."""
+
+    kind: Literal["fpn"] = "fpn"
+    name: Annotated[str, Field(min_length=1)] = "resnet50"
+    """timm's name of a network with stages of strides 4, 8, 16 and 32."""
+    channels: Annotated[int, Field(ge=1)] = 256
+    """Channels of every level."""
+
+    def build(self) -> PyramidBackbone:
+        """Make the backbone.
+
+        Raises:
+            SettingsError: timm has no such network, or it has other strides.
+        """
+        # timm takes a second to import, and few recipes need it.
+        import timm
+
+        if not timm.is_model(self.name):
+            close = nearest(self.name, timm.list_models())
+            raise SettingsError(
+                "model.backbone.name must be a network of timm",
+                found=f"model.backbone.name={self.name}",
+                do=f"did you mean {close}?" if close else "see timm.list_models()",
+            )
+        try:
+            probe: Any = timm.create_model(self.name, pretrained=False, features_only=True)
+            strides = list(probe.feature_info.reduction())
+            chosen = tuple(strides.index(stride) for stride in (4, 8, 16, 32))
+        except (RuntimeError, ValueError, AttributeError) as error:
+            raise SettingsError(
+                "A pyramid needs a network with stages of strides 4, 8, 16 and 32",
+                found=f"{self.name}: {error}",
+                do="model.backbone.name=resnet50",
+            ) from None
+        body: Any = timm.create_model(self.name, pretrained=False, features_only=True, out_indices=chosen)
+        self.prepared(body)
+        return PyramidBackbone(body, list(body.feature_info.channels()), self.channels)
+
+
+class C4(_Pretrained):
+    """ResNet up to its fourth stage; the fifth works on regions."""
+
+    kind: Literal["c4"] = "c4"
+    depth: Literal[18, 50, 101] = 50
+    """Layers of the ResNet."""
+
+    def build(self) -> C4Backbone:
+        """Make the backbone."""
+        from torchvision import models
+
+        network = {18: models.resnet18, 50: models.resnet50, 101: models.resnet101}[self.depth](weights=None)
+        del network.fc
+        self.prepared(network)
+        return C4Backbone(network)
+
+
+class Small(Settings):
+    """Six convolutions for small pictures, which see little of what is around a thing."""
+
+    kind: Literal["small"] = "small"
+    width: Annotated[int, Field(ge=1)] = 32
+    """Channels of the first layers; the last have twice as many."""
+
+    def build(self) -> SmallBackbone:
+        """Make the backbone."""
+        return SmallBackbone(self.width)
+
+
+AnyBackbone = Annotated[Fpn | C4 | Small, Field(discriminator="kind")]
+
+
+class PyramidBackbone(nn.Module):
+    """A network with a pyramid on it.
+
+    Args:
+        body: gives four maps of falling size.
+        widths: their channels.
+        channels: of every level.
+    """
+
+    tail: nn.Module | None = None
+
+    def __init__(self, body: nn.Module, widths: list[int], channels: int) -> None:
+        super().__init__()
+        from torchvision.ops import FeaturePyramidNetwork
+
+        self.body = body
+        self.pyramid = FeaturePyramidNetwork(widths, channels)
+        self.channels, self.levels = channels, len(widths) + 1
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the levels, the finest first; the last is for proposals alone."""
+        maps = {str(level): one for level, one in enumerate(self.body(images))}
+        levels = list(self.pyramid(maps).values())
+        return [*levels, F.max_pool2d(levels[-1], 1, 2)]
+
+
+class C4Backbone(nn.Module):
+    """ResNet without its last stage, which is kept as `tail`.
+
+    Args:
+        network: torchvision's ResNet without its classifier.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
+        self.stages = nn.Sequential(network.layer1, network.layer2, network.layer3)
+        self.tail: nn.Module | None = network.layer4
+        wide = 4 if hasattr(network.layer1[0], "conv3") else 1
+        self.channels, self.tail_channels, self.levels = 256 * wide, 512 * wide, 1
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the one level."""
+        return [self.stages(self.stem(images))]
+
+
+class SmallBackbone(nn.Module):
+    """Six convolutions, of which the first two halve.
+
+    Args:
+        width: channels of the first three.
+    """
+
+    tail: nn.Module | None = None
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        plan = [(3, width, 2), (width, width, 2), (width, width, 1), (width, 2 * width, 1), (2 * width, 2 * width, 1)]
+        self.body = nn.Sequential(*(_block(before, after, stride) for before, after, stride in plan))
+        self.channels, self.levels = 2 * width, 1
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the one level."""
+        return [self.body(images)]
+
+
+def _block(before: int, after: int, stride: int) -> nn.Module:
+    conv = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+
+
+def _freeze_norms(module: nn.Module) -> None:
+    """Put a normalisation with fixed statistics in the place of every batch normalisation."""
+    from torchvision.ops import FrozenBatchNorm2d
+
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            fixed = FrozenBatchNorm2d(child.num_features, eps=child.eps)
+            state = {key: value for key, value in child.state_dict().items() if key != "num_batches_tracked"}
+            fixed.load_state_dict(state)
+            # timm's normalisations hold an activation.
+            activation = getattr(child, "act", None)
+            setattr(module, name, fixed if activation is None else nn.Sequential(fixed, activation))
+        else:
+            _freeze_norms(child)

@@ -1,0 +1,140 @@
+"""Proposals of regions (Ren et al. 2015, arXiv 1506.01497) with a loss for each level of a pyramid.
+
+Anchors, matching, sampling, coding and suppression are torchvision's. Its losses are sums over all levels; here each
+level has its share, and together they are the same.
+
+Shapes: B pictures, A anchors of all levels, Al of level l.
+
+    objectness [B, A]     deltas [B, A, 4]     proposals [n, 4] of each picture, the likeliest first
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
+
+from ablata.base.settings import Settings
+from ablata.structures.detection import Objects
+
+
+class Proposals(Settings):
+    """Anchors, and which boxes are proposed."""
+
+    sizes: Annotated[tuple[tuple[int, ...], ...], Field(min_length=1)] = ((32,), (64,), (128,), (256,), (512,))
+    """Anchors' sides in pixels, those of each level together, the finest level first."""
+    ratios: Annotated[tuple[float, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
+    """Heights of anchors by their widths."""
+    foreground: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Overlap with an object from which an anchor shows it."""
+    background: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Overlap below which it shows none; between the two it teaches nothing."""
+    sampled: Annotated[int, Field(ge=1)] = 256
+    """Anchors of a picture that teach."""
+    positive: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Most of them that show an object, as a share."""
+    before_train: Annotated[int, Field(ge=1)] = 2000
+    """Boxes of a level that enter suppression in training."""
+    before_test: Annotated[int, Field(ge=1)] = 1000
+    """Likewise in testing."""
+    train: Annotated[int, Field(ge=1)] = 2000
+    """Boxes of a picture that are proposed in training."""
+    test: Annotated[int, Field(ge=1)] = 1000
+    """Likewise in testing, where the protocol does not say how many."""
+    suppress: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Overlap from which the less likely of two boxes is dropped."""
+
+    @model_validator(mode="after")
+    def _between(self) -> Self:
+        if self.background > self.foreground:
+            raise ValueError(f"background must not exceed foreground, got {self.background} and {self.foreground}")
+        return self
+
+    def build(self, channels: int) -> ProposalNetwork:
+        """Make the module for maps of `channels`."""
+        return ProposalNetwork(self, channels)
+
+
+class ProposalNetwork(nn.Module):
+    """Proposes regions.
+
+    Args:
+        settings: anchors and numbers.
+        channels: of every level.
+    """
+
+    def __init__(self, settings: Proposals, channels: int) -> None:
+        super().__init__()
+        self.settings = settings
+        anchors = AnchorGenerator(settings.sizes, (settings.ratios,) * len(settings.sizes))
+        self.network = RegionProposalNetwork(
+            anchors,
+            RPNHead(channels, anchors.num_anchors_per_location()[0]),
+            settings.foreground,
+            settings.background,
+            settings.sampled,
+            settings.positive,
+            {"training": settings.before_train, "testing": settings.before_test},
+            {"training": settings.train, "testing": settings.test},
+            settings.suppress,
+        )
+
+    def forward(
+        self, images: Tensor, sizes: list[tuple[int, int]], levels: list[Tensor], objects: tuple[Objects, ...] | None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Return each picture's proposals and, where there is a truth, the loss of each level.
+
+        Args:
+            images: [B, 3, H, W], of which only the shape counts.
+            sizes: height and width of each picture in it.
+            levels: feature maps.
+            objects: the truth; None: no loss.
+        """
+        network: Any = self.network
+        objectness, deltas = network.head(levels)
+        anchors = network.anchor_generator(ImageList(images, sizes), levels)
+        counts = [one.shape[1] * one.shape[2] * one.shape[3] for one in objectness]
+        flat, moves = concat_box_prediction_layers(objectness, deltas)
+        flat, moves = flat.float(), moves.float()
+        boxes = network.box_coder.decode(moves.detach(), anchors).view(len(sizes), -1, 4)
+        proposals, _ = network.filter_proposals(boxes, flat, sizes, counts)
+        return proposals, {} if objects is None else self._losses(flat, moves, anchors, counts, objects)
+
+    def limited(self, most: int | None) -> None:
+        """Propose at most so many boxes in testing; None: as the settings say."""
+        network: Any = self.network
+        network._post_nms_top_n["testing"] = most or self.settings.test
+        network._pre_nms_top_n["testing"] = max(self.settings.before_test, most or 0)
+
+    def _losses(
+        self,
+        objectness: Tensor,
+        deltas: Tensor,
+        anchors: list[Tensor],
+        counts: list[int],
+        objects: tuple[Objects, ...],
+    ) -> dict[str, Tensor]:
+        network: Any = self.network
+        targets = [{"boxes": one.boxes} for one in objects]
+        labels, matched = network.assign_targets_to_anchors(anchors, targets)
+        wanted = torch.cat(network.box_coder.encode(matched, anchors))
+        positive, negative = (torch.cat(one).bool() for one in network.fg_bg_sampler(labels))
+        sampled = positive | negative
+        total = sampled.sum().clamp(min=1)
+        truth = torch.cat(labels)
+        level = torch.arange(len(counts), device=truth.device).repeat_interleave(torch.tensor(counts).to(truth.device))
+        level = level.repeat(len(objects))
+        shown = F.binary_cross_entropy_with_logits(objectness.flatten()[sampled], truth[sampled], reduction="none")
+        moved = F.smooth_l1_loss(deltas[positive], wanted[positive], beta=1 / 9, reduction="none").sum(1)
+        terms: dict[str, Tensor] = {}
+        for name, values, rows in (("objectness", shown, sampled), ("proposal_box", moved, positive)):
+            for number in range(len(counts)):
+                part = (values * (level[rows] == number)).sum() / total
+                terms[f"{name}_{number}" if len(counts) > 1 else name] = part
+        return terms

@@ -1,0 +1,108 @@
+"""Where relations enter a detector, in which order, and how what they give is joined.
+
+Shapes: B pictures, R regions of a picture (filled up), C classes with the background, D features of a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+from ablata.models.relation_class import ClassRelation
+from ablata.models.relation_spatial import SpatialRelation
+
+
+class Relations(Settings):
+    """Relations of a detector."""
+
+    classes: ClassRelation | None = ClassRelation()
+    """Relations between classes, before the last stage; null: none."""
+    spatial: SpatialRelation | None = None
+    """Relations between regions; null: none."""
+    spatial_place: Literal["stage", "head"] = "stage"
+    """stage: before the last stage; head: after each linear layer of the region head, as in Relation Networks."""
+    order: Literal["class_first", "spatial_first", "parallel"] = "class_first"
+    """class_first: regions look at each other's enriched features; spatial_first: classes are told from features that
+    have looked around; parallel: neither sees what the other gave."""
+
+    @model_validator(mode="after")
+    def _has_some(self) -> Self:
+        if self.classes is None and self.spatial is None:
+            raise ValueError("relations without classes and spatial relate nothing; set model.relations=null")
+        return self
+
+    @property
+    def at_stage(self) -> SpatialRelation | None:
+        """The relations between regions, if they enter before the last stage."""
+        return self.spatial if self.spatial_place == "stage" else None
+
+    def features(self, width: int) -> int:
+        """Return the features of a region that the last stage sees, of `width` before."""
+        if self.classes is None or self.classes.combine == "add":
+            return width
+        return width + self.classes.gained(width)
+
+
+@dataclass(frozen=True)
+class RegionContext:
+    """What relations know of the regions beside their features.
+
+    Attributes:
+        boxes: float [B, R, 4].
+        keys: bool [B, R], regions that may be looked at.
+        maps: feature maps of the pictures.
+        shares: float [B, 2], the part of height and width that each picture fills.
+    """
+
+    boxes: Tensor
+    keys: Tensor
+    maps: Sequence[Tensor]
+    shares: Tensor
+
+
+class RelationStage(nn.Module):
+    """Enriches regions before the last stage.
+
+    Args:
+        settings: which relations, in which order.
+        width: D.
+        channels: of all feature maps together.
+        graph: float [C, C].
+    """
+
+    def __init__(self, settings: Relations, width: int, channels: int, graph: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        self.classes = None if settings.classes is None else settings.classes.build(width, channels, graph)
+        seen = settings.features(width) if settings.order == "class_first" else width
+        self.spatial = None if settings.at_stage is None else settings.at_stage.build(seen)
+
+    def forward(self, features: Tensor, scores: Tensor, classifier: nn.Linear, context: RegionContext) -> Tensor:
+        """Return the enriched features, [B, R, `Relations.features(D)`].
+
+        Args:
+            features: [B, R, D].
+            scores: [B, R, C], the earlier stage's probabilities of these very regions.
+            classifier: that stage's.
+            context: boxes and maps.
+        """
+        foreground = scores.argmax(2) != 0
+        gained = features
+        if self.spatial is not None and self.settings.order != "class_first":
+            gained = gained + self.spatial(features, context.boxes, context.keys, foreground)
+        if self.classes is not None:
+            if self.settings.order == "spatial_first":
+                scores = classifier(gained).float().softmax(2)
+            weights = torch.cat([classifier.weight, classifier.bias[:, None]], dim=1)
+            known = self.classes(scores, weights, context.maps, context.shares).to(gained.dtype)
+            joined = self.classes.settings.combine == "concat"
+            gained = torch.cat([gained, known], dim=2) if joined else gained + known
+        if self.spatial is not None and self.settings.order == "class_first":
+            gained = gained + self.spatial(gained, context.boxes, context.keys, foreground)
+        return gained

@@ -1,0 +1,182 @@
+"""Detectors: Mask R-CNN of He et al. 2017 with a pyramid or on ResNet's fourth stage, plain and with relations."""
+
+from __future__ import annotations
+
+from ablata.data.coco import ChestXray, Coco
+from ablata.data.detection_augment import DetectionAugment
+from ablata.data.penn_fudan import PennFudan
+from ablata.data.scene_boxes import SceneBoxes
+from ablata.data.voc import BloodCells
+from ablata.engine.optimisers import Sgd
+from ablata.engine.recipe import Train
+from ablata.engine.schedules import Cosine, Step, Warmup
+from ablata.models.detection_backbones import C4, Fpn, Small
+from ablata.models.mask_rcnn import MaskRcnn, Masks
+from ablata.models.region_heads import Sampling, Stage
+from ablata.models.region_proposals import Proposals
+from ablata.models.relation_class import ClassRelation
+from ablata.models.relation_spatial import SpatialRelation
+from ablata.models.relation_stage import Relations
+from ablata.tasks.detect import Detect
+
+_ALL_SIZES = ((32, 64, 128, 256, 512),)
+_REFINED = Stage(boxes="refined", overlap=0.6, deviations=(0.05, 0.05, 0.1, 0.1), weight=0.5)
+"""The second stage of Reasoning-RCNN."""
+
+
+def mask_rcnn_fpn_coco() -> Detect:
+    """Mask R-CNN with a ResNet-50 pyramid on COCO 2017.
+
+    Command: ablata train mask_rcnn_fpn_coco data.root=FOLDER model.backbone.weights=FILE
+    Expected: not measured
+    Time: not measured; made for GPUs
+    Source: He et al. 2017, arXiv 1703.06870; 90,000 steps of 16 pictures as in detectron2's model zoo
+    """
+    return Detect(
+        data=Coco(augment=DetectionAugment(shorter=(640, 672, 704, 736, 768, 800), shorter_test=800)),
+        model=MaskRcnn(backbone=Fpn(norm="frozen", frozen_stages=2)),
+        protocols=("coco", "ap50"),
+        train=Train(steps=90_000, batch=16, evaluate_batch=4, evaluate_every=4),
+        optim=Sgd(lr=0.02, momentum=0.9, weight_decay=1e-4),
+        schedule=Step(milestones=(2 / 3, 8 / 9), warmup=Warmup(length=1000, unit="step", start=0.001)),
+    )
+
+
+def mask_rcnn_c4_coco() -> Detect:
+    """Mask R-CNN on ResNet-50's fourth stage, its last stage on regions, on COCO 2017.
+
+    Command: ablata train mask_rcnn_c4_coco data.root=FOLDER model.backbone.weights=FILE
+    Expected: not measured
+    Time: not measured; made for GPUs
+    Source: He et al. 2017, arXiv 1703.06870; 15 anchors a cell as in detectron2's model zoo
+    """
+    plain = mask_rcnn_fpn_coco()
+    proposals = Proposals(sizes=_ALL_SIZES, before_train=12_000, before_test=6000)
+    model = MaskRcnn(backbone=C4(norm="frozen", frozen_stages=2), proposals=proposals, pool=14)
+    return plain.model_copy(update={"model": model})
+
+
+def relation_rcnn_fpn_coco() -> Detect:
+    """Mask R-CNN with a second stage that relations between classes enrich, on COCO 2017.
+
+    Command: ablata train relation_rcnn_fpn_coco data.root=FOLDER start.run=RUN start.heads=retrain
+    Expected: not measured
+    Time: not measured; made for GPUs
+    Source: Xu et al. 2019 (Reasoning-RCNN, CVPR), which starts from a trained detector; stages of its public settings
+    """
+    plain = mask_rcnn_fpn_coco()
+    model = plain.model.model_copy(
+        update={"stages": (Stage(), _REFINED), "class_agnostic": True, "relations": Relations()}
+    )
+    return plain.model_copy(update={"model": model})
+
+
+def relation_rcnn_chest_xray() -> Detect:
+    """Relations between classes and between regions on 63 chest X-rays with 13 overlapping classes.
+
+    Command: ablata train relation_rcnn_chest_xray data.root=../shared/data/chest_xray
+    Expected: not measured
+    Time: not measured
+    Source: the notes on relation R-CNN (class + relation network, pyramid); ResNet-18 from scratch and 512 pixels are
+        ours, for 51 training pictures on a processor
+    """
+    model = MaskRcnn(
+        backbone=Fpn(name="resnet18", channels=128),
+        proposals=Proposals(train=500, test=300),
+        sampling=Sampling(count=128),
+        stages=(Stage(), _REFINED),
+        class_agnostic=True,
+        head_width=512,
+        masks=Masks(width=128),
+        relations=Relations(classes=ClassRelation(), spatial=SpatialRelation(heads=8, width=512), spatial_place="head"),
+    )
+    return Detect(
+        data=ChestXray(augment=DetectionAugment(shorter=(384, 448, 512), shorter_test=448, longer=640)),
+        model=model,
+        protocols=("ap50", "ap01"),
+        train=Train(steps=2000, batch=4, evaluate_batch=4, evaluate_every=20, clip=10.0),
+        optim=Sgd(lr=0.01, momentum=0.9, weight_decay=1e-4),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+    )
+
+
+def mask_rcnn_penn_fudan() -> Detect:
+    """Mask R-CNN from scratch on 120 pictures of pedestrians.
+
+    Command: ablata train mask_rcnn_penn_fudan data.root=../shared/data/penn_fudan
+    Expected: not measured
+    Time: not measured
+    Source: the set that torchvision's tutorial of detection uses; ResNet-18 and 320 pixels are ours
+    """
+    model = MaskRcnn(
+        backbone=Fpn(name="resnet18", channels=128),
+        proposals=Proposals(train=500, test=200),
+        sampling=Sampling(count=128),
+        head_width=512,
+        masks=Masks(width=128),
+    )
+    return Detect(
+        data=PennFudan(augment=DetectionAugment(shorter=(256, 288, 320), shorter_test=288, longer=480)),
+        model=model,
+        protocols=("ap50", "coco"),
+        train=Train(steps=1500, batch=4, evaluate_batch=4, evaluate_every=10, clip=10.0),
+        optim=Sgd(lr=0.01, momentum=0.9, weight_decay=1e-4),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+    )
+
+
+def faster_rcnn_blood_cells() -> Detect:
+    """Faster R-CNN from scratch on pictures of blood: boxes of three kinds of cells, most of them red.
+
+    Command: ablata train faster_rcnn_blood_cells data.root=../shared/data/blood_cells
+    Expected: not measured
+    Time: not measured
+    Source: Ren et al. 2015, arXiv 1506.01497, with the pyramid of Lin et al. 2017; ResNet-18 and 320 pixels are ours
+    """
+    model = MaskRcnn(
+        backbone=Fpn(name="resnet18", channels=128),
+        proposals=Proposals(sizes=((24,), (48,), (96,), (144,), (192,)), train=500, test=300),
+        sampling=Sampling(count=128),
+        head_width=512,
+        masks=None,
+    )
+    return Detect(
+        data=BloodCells(augment=DetectionAugment(shorter=(320,))),
+        model=model,
+        protocols=("ap50", "coco"),
+        train=Train(steps=1500, batch=4, evaluate_batch=8, evaluate_every=10, clip=10.0),
+        optim=Sgd(lr=0.01, momentum=0.9, weight_decay=1e-4),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+    )
+
+
+def relation_rcnn_scenes() -> Detect:
+    """Both relations on made scenes whose small things are told apart by company and place alone.
+
+    Command: ablata train relation_rcnn_scenes
+    Expected: not measured
+    Time: not measured
+    Source: ours; the relations of Xu et al. 2019 and Hu et al. 2018 on a network that sees no further than a thing
+    """
+    model = MaskRcnn(
+        backbone=Small(width=16),
+        proposals=Proposals(
+            sizes=((9, 16, 24),), ratios=(1.0,), sampled=64, before_train=200, before_test=200, train=64, test=48
+        ),
+        sampling=Sampling(count=32, positive=0.5),
+        stages=(Stage(), Stage()),
+        pool=5,
+        samples=1,
+        head_width=64,
+        masks=Masks(layers=1, width=16, pool=7),
+        relations=Relations(spatial=SpatialRelation(heads=4, width=64)),
+        detections=20,
+    )
+    return Detect(
+        data=SceneBoxes(),
+        model=model,
+        protocols=("ap50", "ap01"),
+        train=Train(steps=1500, batch=8, evaluate_batch=32, evaluate_every=0, clip=10.0),
+        optim=Sgd(lr=0.03, momentum=0.9, weight_decay=1e-4),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+    )
