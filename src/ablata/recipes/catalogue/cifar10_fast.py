@@ -25,8 +25,8 @@ def cifar10_fast() -> Classify:
     """Eight epochs on CIFAR-10: a whitened first layer, Muon, mirrored and moved views at the test.
 
     Command: ablata train cifar10_fast data.root=FOLDER
-    Expected: 90.82 top-1 on val by mirror_translate on JPEG files (quality 75), one seed (0)
-    Time: 10 min 29 s on two cores of a Xeon with AMX that had other work
+    Expected: 90.8 +- 0.1 top-1 on val by mirror_translate on JPEG files (quality 75), seeds 0 to 2
+    Time: 7 min 8 s on two cores of a Xeon with AMX; 10 to 11 min where they had other work
     Source: KellerJordan/cifar10-airbench, airbench94_muon.py; Jordan 2024, arXiv 2404.00498
     """
     head = _HEAD_LR / _BIAS_LR
