@@ -1,7 +1,8 @@
-"""`ablata notes`: read hand-written training notes, look at what was read, search them, find what was never finished."""
+"""`ablata notes`: read hand-written training notes, look at what was read, search, find what was never finished."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,7 +130,7 @@ def plan(
 def _read(file: Path) -> Reading:
     from ablata.notes.reading import read_file
 
-    return read_file(file.expanduser().absolute())
+    return read_file(Path(os.path.abspath(file.expanduser())))
 
 
 def _entries(ledger: Ledger, sources: list[str] | None, kind: EntryKind | None) -> list[NoteEntry]:
@@ -156,7 +157,8 @@ def _kind(kind: str) -> str:
 def _counted(reading: Reading) -> str:
     """Say how many lines were read as what, none left out."""
     counts = ", ".join(f"{count} {_kind(kind)}" for kind, count in reading.counts.items() if count)
-    return f"{reading.source}: {len(reading.lines)} lines ({counts}), {len(reading.trials)} trials, {len(reading.plans)} plans"
+    found = f"{len(reading.trials)} trials, {len(reading.plans)} plans without a result"
+    return f"{reading.source}: {len(reading.lines)} lines ({counts}), {found}"
 
 
 def _searched(entry: NoteEntry) -> str:

@@ -1,10 +1,10 @@
-"""Reading hand-written training notes, in Chinese or English, into trials. A grammar of small readers, no learned model.
+"""Reading hand-written training notes, in Chinese or English, into trials: a grammar of small readers, nothing learned.
 
 Within: `decoding` (bytes to text), then what one line says: `shape` (indent and marker), `figures` (scores), `settings`
 with `names` (what is set) and `keys` (which recipe key that is), `claims` (better, worse, same, failed), `foreign`
 (code, paths, logs of tools), all joined by `wording`. What lines say together: `tables`, `outline` (which line is what,
-under which heading), `trials` (lines that belong together), `reading` (a whole file). Then `keeping` (to the ledger) and
-`page` (the notes beside what was read).
+under which heading), `trials` (lines that belong together), `reading` (a whole file). Then `keeping` (to the ledger)
+and `page` (the notes beside what was read).
 """
 
 from ablata.notes.model import Claim, Kind, Line, Reading, Score, Setting, Trial

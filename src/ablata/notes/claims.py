@@ -14,32 +14,46 @@ _CLAUSES = re.compile(r"[，。；,;！!\n]|(?<=[?？])|\.(?:\s|$)|\s-+\s|（|�
 _BUT = re.compile(r"但是|但(?!凡)|不过(?!拟)|然而|\bbut\b|\bhowever\b|\balthough\b", re.IGNORECASE)
 _OPEN = re.compile(
     r"[?？]|吗\s*$|呢\s*$|是否|能不能|会不会|行不行|怎么|如何|为何|为什么|如果|要是|假如|万一|的话|应该会|目标|"
-    r"只有小部分|偶尔|看看|试试|试一下|看一下|\b(whether|if|would|could|should|maybe try|how|why|expect(ed)?|goal|target)\b",
+    r"只有小部分|偶尔|看看|试试|试一下|看一下|\b(whether|if|would|could|should|maybe try|how|why|expect(ed)?|goal|"
+    r"target)\b",
     re.IGNORECASE,
 )
 _FAILED = (
-    r"\bnan\b|\binf\b|变成?nan|爆(了|掉|炸)|发散|[不没未](有|完全)?收敛(?!完)|不稳定|报错|溢出|崩(了|溃)|坏了|(?<!没)有.{0,2}问题|卡死|"
+    r"\bnan\b|\binf\b|变成?nan|爆(了|掉|炸)|发散|[不没未](有|完全)?收敛(?!完)|不稳定|报错|溢出|崩(了|溃)|坏了|"
+    r"(?<!没)有.{0,2}问题|卡死|"
     r"变成?了?\s?0(\.1)?(了|%|$|\s|的)|会变0|不行了|\bdiverg\w*|\bcrash\w*|\bfail(s|ed|ure)?\b|\bbroke(n)?\b|"
-    r"\bcollaps\w*|\boverflow\w*|\boom\b|out of memory|did(n't| not) converge|\bunstable\b|(Error|Exception)\b|assert\w* failed"
+    r"\bcollaps\w*|\boverflow\w*|\boom\b|out of memory|did(n't| not) converge|\bunstable\b|(Error|Exception)\b|"
+    r"assert\w* failed"
 )
 _SAME = (
-    r"差不(太)?多|差别不(大|明显)|没有?(太大|什么|啥|多大|明显|任何|太多)?的?(区别|差别|差异|变化|改变|影响|效果$|作用$|用$|用处|意义|用的)|"
-    r"没(啥|什么|有什么)用|没用|不变$|无(明显|显著)?(区别|变化|影响|差别)|(作用|区别|影响|差异)不(算)?(大|明显|显著)|效果不(算)?明显|持平|无所谓|"
-    r"是?一样的|效果(是)?一样|不一定(会)?.{0,4}(好|强)|不会.{0,4}差|\bno (real |clear |visible )?(difference|effect|change|gain|improvement)|"
-    r"\b(about|roughly|nearly|almost|much) the same\b|\bsame\b|\bsimilar\b|\bcomparable\b|\bequal\b|\bunchanged\b|\bon par\b|"
+    r"差不(太)?多|差别不(大|明显)|没有?(太大|什么|啥|多大|明显|任何|太多)?的?(区别|差别|差异|变化|改变|影响|效果$|"
+    r"作用$|用$|用处|意义|用的)|"
+    r"没(啥|什么|有什么)用|没用|不变$|无(明显|显著)?(区别|变化|影响|差别)|(作用|区别|影响|差异)不(算)?(大|明显|显著)|"
+    r"效果不(算)?明显|持平|无所谓|"
+    r"是?一样的|效果(是)?一样|不一定(会)?.{0,4}(好|强)|不会.{0,4}差|\bno (real |clear |visible )?(difference|effect|"
+    r"change|gain|improvement)|"
+    r"\b(about|roughly|nearly|almost|much) the same\b|\bsame\b|\bsimilar\b|\bcomparable\b|\bequal\b|\bunchanged\b|"
+    r"\bon par\b|"
     r"\blittle (difference|effect)|\b(does|did|do)(n't| not) matter"
 )
 _WORSE = (
-    r"不行|不好使|不好用|不太行|不\s?work|没\s?work|差了?(一|很|好)?(些|点|多)|变差|更差|越来越差|下降|降低|变坏|更坏|效果坏|越.{0,12}越(坏|差)|不如|"
-    r"没有?[^，。没不]{0,16}(好|高|强)$|不(算|太|够|是很)?好(?!像|看|说)|(变|更|太|很)慢|冲突|没有?体现|低了|掉(了|点|到|下去)|掉\s*\d|不能代替|"
-    r"欠拟合|小\s?[\d.]+\s?个点|低\s?[\d.]+\s?个?点|\bworse(n|ned)?\b|\bhurt(s|ing)?\b|\bdegrad\w*|\bdrop(s|ped) (to|by|from|a|in|the|0|1|2)|\blower\b|"
-    r"\b(does|did|do)(n't| not) (work|help|improve)|\bnot (as |so )?(good|helpful|useful)\b|\bslower\b|\bbad\b|\bno good\b|\bdecreas\w*"
+    r"不行|不好使|不好用|不太行|不\s?work|没\s?work|差了?(一|很|好)?(些|点|多)|变差|更差|越来越差|下降|降低|变坏|"
+    r"更坏|效果坏|越.{0,12}越(坏|差)|不如|"
+    r"没有?[^，。没不]{0,16}(好|高|强)$|不(算|太|够|是很)?好(?!像|看|说)|(变|更|太|很)慢|冲突|没有?体现|低了|掉(了|"
+    r"点|到|下去)|掉\s*\d|不能代替|"
+    r"欠拟合|小\s?[\d.]+\s?个点|低\s?[\d.]+\s?个?点|\bworse(n|ned)?\b|\bhurt(s|ing)?\b|\bdegrad\w*|\bdrop(s|ped) (to|"
+    r"by|from|a|in|the|0|1|2)|\blower\b|"
+    r"\b(does|did|do)(n't| not) (work|help|improve)|\bnot (as |so )?(good|helpful|useful)\b|\bslower\b|\bbad\b|"
+    r"\bno good\b|\bdecreas\w*"
 )
 _BETTER = (
-    r"提高|提升|更好|更强|更快|更稳|更加稳定|变快|变好|好了?(一|不|很)?(些|点|少|多)|(大|多|长|小)(一|些)(些|点)?(就)?好|有用|有帮助|有助|有效(?!果)|(?<!没)有必要|"
-    r"作用(很|更)?(大|明显|好)|效果(很|更|比较|较)?(明显|好)|强(一|了|很)|比.{1,40}(好|强|高|快)|长(了)?\s?[一\d零半][\d.]*个?点|能(提|长)|高了|"
+    r"提高|提升|更好|更强|更快|更稳|更加稳定|变快|变好|好了?(一|不|很)?(些|点|少|多)|(大|多|长|小)(一|些)(些|"
+    r"点)?(就)?好|有用|有帮助|有助|有效(?!果)|(?<!没)有必要|"
+    r"作用(很|更)?(大|明显|好)|效果(很|更|比较|较)?(明显|好)|强(一|了|很)|比.{1,40}(好|强|高|快)|"
+    r"长(了)?\s?[一\d零半][\d.]*个?点|能(提|长)|高了|"
     r"(还是|看样子|感觉)[^，。]{0,20}最好|最好(?=$|的|\s)|(是)?work的|(?<!不)好使|(优|好|高|强)于|又快又强|加速了|"
-    r"\bbetter\b|\bimprov(e|es|ed|ement|ing)\b|\bhelp(s|ed|ful)?\b|\bbest\b|\bgain(s|ed)?\b|\bhigher\b|\bfaster\b|\bworks\b|\buseful\b|\bincreas\w*|\boutperform\w*"
+    r"\bbetter\b|\bimprov(e|es|ed|ement|ing)\b|\bhelp(s|ed|ful)?\b|\bbest\b|\bgain(s|ed)?\b|\bhigher\b|\bfaster\b|"
+    r"\bworks\b|\buseful\b|\bincreas\w*|\boutperform\w*"
 )
 _NOW_RIGHT = r"之前.{0,20}(不对|太大|太小|有问题|错|搞反|没对)"
 _READERS: tuple[tuple[Claim, re.Pattern[str]], ...] = (

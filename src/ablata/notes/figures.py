@@ -18,11 +18,14 @@ _GROUP = rf"{FIGURE}(?:{_JOIN}{FIGURE})*"
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-+\.-+|\?+|N/?A"
 _METRIC = (
     r"(?:val(?:id)?|test|eval|train|best|ema|mean|avg|class)?[\s_./-]*(?:\w+[./])?"
-    r"(?:m?iou|a?acc(?:uracy)?\w*(?:@\d)?|m?ap(?:@?\[?\d[\d.:]*\]?|_\w+)?|top-?[15]|prec(?:ision)?(?:@\d+)?|recall(?:@\d+)?|f1(?:[\s_-]?score)?"
-    r"|m?dice\w*|psnr|ssim|rank-?\d+|auc\w*|\w*loss(?:es)?(?:_\w+)?|loos_\w+|err(?:or)?(?:@\d)?|perplexity|ppl|kappa|score|正确率|准确率|精度)"
+    r"(?:m?iou|a?acc(?:uracy)?\w*(?:@\d)?|m?ap(?:@?\[?\d[\d.:]*\]?|_\w+)?|top-?[15]|prec(?:ision)?(?:@\d+)?|"
+    r"recall(?:@\d+)?|f1(?:[\s_-]?score)?"
+    r"|m?dice\w*|psnr|ssim|rank-?\d+|auc\w*|\w*loss(?:es)?(?:_\w+)?|loos_\w+|err(?:or)?(?:@\d)?|perplexity|ppl|kappa|"
+    r"score|正确率|准确率|精度)"
 )
 _NAMED = re.compile(
-    rf"(?<![\w.])(?P<name>{_METRIC})\s*(?P<sign>[:：=]|\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\((?P<mean>{_NUMBER})\))?",
+    rf"(?<![\w.])(?P<name>{_METRIC})\s*(?P<sign>[:：=]|"
+    rf"\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\((?P<mean>{_NUMBER})\))?",
     re.IGNORECASE,
 )
 _HINTS = (
@@ -173,10 +176,8 @@ def _costs(body: str) -> list[tuple[int, int, Score]]:
     for memory in _MEMORY.finditer(body):
         size = float(memory[2]) * (1024 if (memory[3] or "").lower().startswith("g") else 1)
         found.append((memory.start(), memory.end(), Score("mem", (size,))))
-    for time in _TIME.finditer(body):
-        found.append(
-            (time.start(), time.end(), Score(time[1].lower(), (float(time[2]) * _SECONDS[(time[3] or "s").lower()],)))
-        )
+    times = ((time, float(time[2]) * _SECONDS[(time[3] or "s").lower()]) for time in _TIME.finditer(body))
+    found.extend((time.start(), time.end(), Score(time[1].lower(), (seconds,))) for time, seconds in times)
     return found
 
 

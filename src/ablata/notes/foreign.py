@@ -1,4 +1,4 @@
-"""Lines that are no notes though they stand among them: code, shell, configuration, paths, addresses, trees, tool logs."""
+"""Lines that are no notes though they stand among them: code, shell, settings files, paths, trees, logs of tools."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ _HISTORY = re.compile(
     r"\d{1,5}\s{1,4}(git|cd|python\d?|pip|ls|sudo|docker|conda|source|export|bash|sh|mkdir|cp|mv|rm|tar|wget)\b"
 )
 _COMMAND = re.compile(
-    r"(\$|>>>)\s+\S|(sudo|git|pip3?|conda|docker|wget|curl|torchrun|CUDA_VISIBLE_DEVICES=\S+|python3?)\s+[\w./\-]+(\s|$)"
+    r"(\$|>>>)\s+\S|(sudo|git|pip3?|conda|docker|wget|curl|torchrun|CUDA_VISIBLE_DEVICES=\S+|"
+    r"python3?)\s+[\w./\-]+(\s|$)"
 )
 _CODE = re.compile(
-    r"(import \w[\w.]*|from [\w.]+ import .+|def \w+\(.*|class \w+.*:|return\b.*|print\(.*|(if|for|while|with|elif) .*:\s*(#.*)?|else:|@\w[\w.]*.*"
+    r"(import \w[\w.]*|from [\w.]+ import .+|def \w+\(.*|class \w+.*:|return\b.*|print\(.*|(if|for|while|with|"
+    r"elif) .*:\s*(#.*)?|else:|@\w[\w.]*.*"
     r"|\w[\w.]*\((?!.*\w \w).*\)[;,]?|[{}\[\]();,\s]+|(if|fi|done|do|then|esac)\b.*;.*)$"
 )
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*(?:\[[^\]]*\])?\s+[-+*/]?=\s+\S.*(?:[\[(].*|[A-Za-z_]\w*\.[A-Za-z_]\w*.*)$")
 _NUMBERS = re.compile(
-    r"\[?\s*(?:[-+]?\d+(?:\.\d+)?\s*,\s*)+(?:[-+]?\d+(?:\.\d+)?)?\s*\]?,?|[-+]?\d+(?:\.\d+)?\s*\],?|\[\s*[-+]?\d+(?:\.\d+)?\s*,?"
+    r"\[?\s*(?:[-+]?\d+(?:\.\d+)?\s*,\s*)+(?:[-+]?\d+(?:\.\d+)?)?\s*\]?,?|[-+]?\d+(?:\.\d+)?\s*\],?|"
+    r"\[\s*[-+]?\d+(?:\.\d+)?\s*,?"
 )
 _PAIR = re.compile(r"\"[^\"]+\"\s*:\s*(\S.*)")
 _FLAGS = re.compile(r"(.*\s)?--[A-Za-z][\w\-]*(\s.*|=.*|\\)?$")
@@ -30,14 +33,23 @@ _ADDRESS = re.compile(r"(https?|ftp|git|ssh)://|www\.\w+")
 _FILE = re.compile(r"[\w\-]+\.(txt|py|json|ya?ml|pth|pt|log|md|sh|csv|zip|ipynb|cfg)(\s+\S.{0,60})?")
 _TREE = re.compile(r"[│├└┌─┬┴|`]+\s*[─-]+\s*\S|[│|]\s+[│├└|`]")
 _FAULT = re.compile(
-    r"\b[A-Z]\w*(Error|Exception)\b:?|^Traceback \(most|\bAssertion\b.*\bfailed\b|^\s*File \".*\", line \d+|\bcore dumped\b|\bSegmentation fault\b"
+    r"\b[A-Z]\w*(Error|Exception)\b:?|^Traceback \(most|\bAssertion\b.*\bfailed\b|^\s*File \".*\", line \d+|"
+    r"\bcore dumped\b|\bSegmentation fault\b"
 )
+_LEVEL = r"\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL)\]?"
 _TIMED = re.compile(
-    r"\[?\d{4}[-/.]\d{1,2}[-/.]\d{1,2}[T ,]\s*\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?Z?\]?[\s:\-|]*(?:(?:[\w.]+\s+-\s+)?\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL)\]?\b)?(?:\s*\[?[\w.]+(?::\d+)?\]?\s*(?=[-:]\s))?[\s:\-|]*"
-    r"|\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL)\]?\s*[:\-]?\s+|[IWEF]\d{4}\s\d{2}:\d{2}:\d{2}[.\d]*\s[^\]]*\]\s*|\[?\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\]\s*|\[[\w.]+\.(?:py|cpp|cc)[,:]\s?\d+\]\s*"
+    # 2023-05-01 12:30:59,123 - mmseg - INFO -
+    r"\[?\d{4}[-/.]\d{1,2}[-/.]\d{1,2}[T ,]\s*\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?Z?\]?[\s:\-|]*"
+    rf"(?:(?:[\w.]+\s+-\s+)?{_LEVEL}\b)?(?:\s*\[?[\w.]+(?::\d+)?\]?\s*(?=[-:]\s))?[\s:\-|]*"
+    rf"|{_LEVEL}\s*[:\-]?\s+"
+    # glog, a bare time, [base.py, 49]
+    r"|[IWEF]\d{4}\s\d{2}:\d{2}:\d{2}[.\d]*\s[^\]]*\]\s*"
+    r"|\[?\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\]\s*"
+    r"|\[[\w.]+\.(?:py|cpp|cc)[,:]\s?\d+\]\s*"
 )
 _PROGRESS = re.compile(
-    r"[\[(]?\s*(?:(?:Iter(?:ation)?|Epoch|Step|Batch|global_step|Train|Test|Eval|Val(?:id(?:ate|ation)?)?)(?:\(\w+\))?\s*[:\[(#]*\s*\[?\s*\d+(?!\.\d)|\d+\s*/\s*\d+[\])\s]|\d+%\|)",
+    r"[\[(]?\s*(?:(?:Iter(?:ation)?|Epoch|Step|Batch|global_step|Train|Test|Eval|Val(?:id(?:ate|"
+    r"ation)?)?)(?:\(\w+\))?\s*[:\[(#]*\s*\[?\s*\d+(?!\.\d)|\d+\s*/\s*\d+[\])\s]|\d+%\|)",
     re.IGNORECASE,
 )
 
@@ -102,7 +114,7 @@ def without_time(stripped: str) -> tuple[str, bool]:
 
 
 def progress_key(label: str) -> str | None:
-    """Return what the lines of one progress log have in common, or None if a label does not open with a count of steps."""
+    """Return what the lines of a progress log have in common; None if a label does not open with a count of steps."""
     if not any(character.isdigit() for character in label):
         return None
     found = _PROGRESS.match(label)

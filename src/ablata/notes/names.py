@@ -19,14 +19,14 @@ KEYS: dict[str, str] = {
     "len": "restart_length", "mult": "restart_multiplier", "decay": "restart_decay", "scale_search": "scales",
     "max_samples": "max_samples", "max_sample": "max_samples", "max_view": "max_views", "max_views": "max_views",
     "samples_list": "sample_list", "sample_list": "sample_list", "poly": "poly", "lamda_poly": "poly",
-    "lambda_poly": "poly", "dropout": "dropout", "dropconnect": "drop_connect", "seed": "seed", "num_classes": "classes",
-    "ra": "rand_augment", "em_dim": "embedding", "box_num": "boxes",
+    "lambda_poly": "poly", "dropout": "dropout", "dropconnect": "drop_connect", "seed": "seed",
+    "num_classes": "classes", "ra": "rand_augment", "em_dim": "embedding", "box_num": "boxes",
 }  # fmt: skip
 """Keys as written, in lower case with `_` for blanks and hyphens: the grammar's name."""
 
 SPOKEN = (
-    "max samples", "max_samples", "max view", "max_view", "max_views", "samples list", "sample list", "poly", "temperature",
-    "batch", "lr", "wd", "dropout", "crop", "cropsize", "iter", "seed", "momentum", "power", "bs",
+    "max samples", "max_samples", "max view", "max_view", "max_views", "samples list", "sample list", "poly",
+    "temperature", "batch", "lr", "wd", "dropout", "crop", "cropsize", "iter", "seed", "momentum", "power", "bs",
 )  # fmt: skip
 """Keys that may be written without an equals sign: `temperature 0.4`, `samples list:1048576`."""
 
@@ -36,10 +36,14 @@ SWITCHES: dict[str, str] = {
     r"mixup": "mixup", r"cutmix": "cutmix", r"ema": "ema", r"warm[-_ ]?up": "warmup",
     r"se(?:-block)?": "se", r"aux(?:i?liary)?(?:[-_ ]loss)?": "auxiliary_loss",
     r"ohem|hard[-_ ]?mining": "ohem", r"sync[-_ ]?bn": "sync_bn", r"auto[-_ ]?aug(?:ment)?": "auto_augment",
-    r"color[-_ ]?jitter|colour[-_ ]?jitter": "colour_jitter", r"random[-_ ]erasing": "random_erasing", r"pca[-_ ]noise": "pca_noise",
-    r"dropout|droput": "dropout_on", r"flip": "flip", r"msc": "multi_scale", r"fpn": "fpn", r"arm": "arm", r"ffm": "ffm",
-    r"lookahead": "lookahead", r"channel[-_ ]drop": "channel_drop", r"last[-_ ]gamma": "zero_gamma",
-    r"last[-_ ]bn": "last_bn", r"label[-_ ]refine(?:ry)?|lb[-_ ]refine(?:ry)?|lable[-_ ]refine(?:ry)?": "refinery", r"pre[-_ ]?act": "preactivation",
+    r"color[-_ ]?jitter|"
+    r"colour[-_ ]?jitter": "colour_jitter", r"random[-_ ]erasing": "random_erasing",
+    r"pca[-_ ]noise": "pca_noise",     r"dropout|"
+    r"droput": "dropout_on", r"flip": "flip", r"msc": "multi_scale", r"fpn": "fpn", r"arm": "arm",
+    r"ffm": "ffm",     r"lookahead": "lookahead", r"channel[-_ ]drop": "channel_drop", r"last[-_ ]gamma": "zero_gamma",
+    r"last[-_ ]bn": "last_bn", r"label[-_ ]refine(?:ry)?|lb[-_ ]refine(?:ry)?|"
+    r"lable[-_ ]refine(?:ry)?": "refinery",
+    r"pre[-_ ]?act": "preactivation",
     r"contrast(?:ive)?": "contrast", r"mem(?:ory)?_bank|contrast_mem": "memory", r"lovas?z": "lovasz",
     r"maxpool": "max_pool", r"focal(?:[-_ ]loss)?": "focal", r"soft_mapping": "soft_mapping", r"frelu": "frelu",
     r"ws|convws|wsconv": "weight_standardised", r"sharpen\w*": "sharpened",
@@ -50,8 +54,8 @@ CHOICES: dict[str, dict[str, str]] = {
     "upsample": {"nearest": "nearest", "bilinear": "bilinear", "deconv": "transposed"},
     "activation": {"leaky-relu": "leaky", "hswish": "hswish", "swish": "swish", "relu": "relu"},
     "precision": {"fp16": "fp16", "fp32": "fp32", "bf16": "bf16"},
-    "optimiser": {"sgd": "sgd", "rmsprop": "rmsprop", "rms-prop": "rmsprop", "rmsprob": "rmsprop", "rmsprobtf": "rmsprop_tf",
-                  "adamw": "adamw", "adam": "adam", "lamb": "lamb"},
+    "optimiser": {"sgd": "sgd", "rmsprop": "rmsprop", "rms-prop": "rmsprop", "rmsprob": "rmsprop",
+                  "rmsprobtf": "rmsprop_tf", "adamw": "adamw", "adam": "adam", "lamb": "lamb"},
     "schedule": {"cosine": "cosine", "cosine-lr": "cosine", "sgdr": "sgdr", "sgd-restart": "sgdr"},
     "warmup_form": {"linear-warmup": "linear", "exp-warmup": "exponential"},
     "backend": {"pil": "pil", "opencv": "opencv", "cv2": "opencv"},
@@ -61,7 +65,8 @@ CHOICES: dict[str, dict[str, str]] = {
 """Settings named by their value alone: `nearest`, `swish`."""
 
 MODELS = re.compile(
-    r"(?<![A-Za-z])((?:pa-|se-)*(?:resnet-?\d*|r\d{2,3})|(?:eff(?:icient)?net[-_]?)?b[0-7](?:-lite)?(?![A-Za-z\d])|wide ?resnet|hrnet\w*"
+    r"(?<![A-Za-z])((?:pa-|se-)*(?:resnet-?\d*|r\d{2,3})|(?:eff(?:icient)?net[-_]?)?b[0-7](?:-lite)?(?![A-Za-z\d])|"
+    r"wide ?resnet|hrnet\w*"
     r"|deeplab[-_]?v?\d*|bisenet\w*|xception\d*|vit\w*|mask-?rcnn)(?![A-Za-z])",
     re.IGNORECASE,
 )

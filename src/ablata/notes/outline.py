@@ -14,17 +14,21 @@ _RESULTS: frozenset[Nature] = frozenset(("result", "answer", "outcome"))
 _NAMES: frozenset[Nature] = frozenset(("label", "text", "named"))
 _TITLE_LENGTH = 60
 _LISTING = re.compile(
-    r"(?i).*(说明|命名|文件输出|模型输出|输出|步骤|问题|结论|总结|区别|错误|bug测试|关于|原因|naming|files?|outputs?|paths?|steps|conclusions?|summary|problems?|issues?|references?|links?)\s*"
+    r"(?i).*(说明|命名|文件输出|模型输出|输出|步骤|问题|结论|总结|区别|错误|bug测试|关于|原因|naming|files?|outputs?|"
+    r"paths?|steps|conclusions?|summary|problems?|issues?|references?|links?)\s*"
 )
 _TARGETS = re.compile(r"(?i)(目标|goals?|targets?)\s*")
 _INTENT = re.compile(
-    r"试|看(一下|是否|看|能不能|两|是不是|先)|能不能|是否|再来|再弄|改成|改用|换成|换上|加上?|加个|使用|用回|去掉|想|要不要|别忘|需要|修正|调大|调小|变成|延长|那样|弄一个|"
-    r"\b(to-?do|try|test|check|should|add|use|replace|switch|see (if|whether)|want|plan|investigate|compare|retrain|rerun|increase|reduce|change)\b",
+    r"试|看(一下|是否|看|能不能|两|是不是|先)|能不能|是否|再来|再弄|改成|改用|换成|换上|加上?|加个|使用|用回|去掉|想|"
+    r"要不要|别忘|需要|修正|调大|调小|变成|延长|那样|弄一个|"
+    r"\b(to-?do|try|test|check|should|add|use|replace|switch|see (if|whether)|want|plan|investigate|compare|retrain|"
+    r"rerun|increase|reduce|change)\b",
     re.IGNORECASE,
 )
 _INTENT_FIRST = re.compile(r"(再|先|然后)?(试|看(一下|是否|能不能))")
 _CONCLUDING = re.compile(
-    r"看来|看样子|看起来|说明|所以|因为|因此|可见|可以看出|感觉|反而|其实|而且|原版|原实现|官方好像|论文里?|后面先|可能|应该|实验发现|为何|为什么|如何|怎么|那我们|的|"
+    r"看来|看样子|看起来|说明|所以|因为|因此|可见|可以看出|感觉|反而|其实|而且|原版|原实现|官方好像|论文里?|后面先|"
+    r"可能|应该|实验发现|为何|为什么|如何|怎么|那我们|的|"
     r"(so|thus|hence|because|it seems|seems|therefore|conclusion|in the paper|the paper|why|how)\b",
     re.IGNORECASE,
 )
@@ -116,7 +120,7 @@ class _Outline:
                 self.natures[place] = "setting"
 
     def _kind(self, place: int) -> Kind:
-        nature, word = self.natures[place], self.words[place]
+        nature = self.natures[place]
         if nature == "blank":
             return "blank"
         if nature in ("rule", "heading", "columns"):

@@ -12,29 +12,35 @@ from ablata.notes.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
 _FLOAT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUOTED = re.compile(r"\"([\w .\-/]+)\"\s*[:：]\s*(\"[^\"]*\"|\[[^\]]*\]?|\{|true|false|null|" + _FLOAT + r")")
 _EQUALS = re.compile(
-    rf"(?P<keys>(?:[A-Za-z_][\w.\-]*\s*=\s*)+)(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{_FLOAT}(?:\s?[x×*]\s?\d+|(?:/{_FLOAT})+|(?:,\s?{_FLOAT})(?=[\s,，:：)]|$))?(?P<unit>k|w|ep(?:och)?s?|iters?)?(?![A-Za-z0-9_.])|[A-Za-z0-9_./*+\-]+)"
+    rf"(?P<keys>(?:[A-Za-z_][\w.\-]*\s*=\s*)+)(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{_FLOAT}(?:\s?[x×*]\s?\d+|"
+    rf"(?:/{_FLOAT})+|(?:,\s?{_FLOAT})(?=[\s,，:：)]|$))?(?P<unit>k|w|ep(?:och)?s?|iters?)?(?![A-Za-z0-9_.])|"
+    rf"[A-Za-z0-9_./*+\-]+)"
 )
 _FLAG = re.compile(r"(?<!\S)--([A-Za-z][\w\-]*)(?:[= ]\s*((?!-)[^\s\\]+(?: \d+)*))?")
+_ALONE = r"(?<![A-Za-z0-9_.=/])"
 _COUNTED = (
-    ("warmup_epochs", re.compile(r"warm-?up[^\d,，/]{0,6}(\d+)()\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.IGNORECASE)),
-    ("iterations", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+(?:\.\d+)?)\s?(k|w)?\s*个?\s*(?:iter(?:ation)?s?|次|步|steps?)(?![a-z_])", re.IGNORECASE)),
-    ("epochs", re.compile(r"(?<![A-Za-z0-9_.=+/])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.IGNORECASE)),
-    ("iterations", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)(k)(?![\w])", re.IGNORECASE)),
-    ("classes", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*(?:个类|类)(?!似)")),
-    ("depth", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*层")),
-    ("images", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*张(?!卡)")),
-    ("train_boxes", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*box\(train\)", re.IGNORECASE)),
-    ("test_boxes", re.compile(r"(?<![A-Za-z0-9_.=/])(\d+)()\s*box(?![(A-Za-z0-9_])", re.IGNORECASE)),
+    ("warmup_epochs", re.compile(r"warm-?up[^\d,，/]{0,6}(\d+)()\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.I)),
+    ("iterations",
+     re.compile(rf"{_ALONE}(\d+(?:\.\d+)?)\s?(k|w)?\s*个?\s*(?:iter(?:ation)?s?|次|步|steps?)(?![a-z_])", re.I)),
+    ("epochs", re.compile(r"(?<![A-Za-z0-9_.=+/])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.I)),
+    ("iterations", re.compile(rf"{_ALONE}(\d+)(k)(?![\w])", re.I)),
+    ("classes", re.compile(rf"{_ALONE}(\d+)()\s*(?:个类|类)(?!似)")),
+    ("depth", re.compile(rf"{_ALONE}(\d+)()\s*层")),
+    ("images", re.compile(rf"{_ALONE}(\d+)()\s*张(?!卡)")),
+    ("train_boxes", re.compile(rf"{_ALONE}(\d+)()\s*box\(train\)", re.I)),
+    ("test_boxes", re.compile(rf"{_ALONE}(\d+)()\s*box(?![(A-Za-z0-9_])", re.I)),
 )  # fmt: skip
 _UNITS = re.compile(r"\d\s*[kKwW个次步类层张IiSsEeBb]|[Ww]arm", re.ASCII)
+_SPOKEN_NAMES = "|".join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))
 _SPOKEN = re.compile(
-    rf"(?<![\w.\-])\"?({'|'.join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])",
-    re.IGNORECASE,
+    rf"(?<![\w.\-])\"?({_SPOKEN_NAMES})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])",
+    re.I,
 )
 _SIZE = re.compile(r"(?<![\w.])(\d{3,4})\s?[x×*\\]+\s?(\d{3,4})(?![\w.])")
 _WIDTHS = re.compile(r"(?<![\w.\-])(\d{2,4})(?:-(\d{2,4}))(?:-(\d{2,4}))(?![\w.\-])")
 _OFF = re.compile(
-    r"(?:不加|不带|不用|不使用|不要|去掉|取消|无|没有?|(?<![a-z])(?:non?|without|w/o|remove|drop|disable))[\s\-_]*(?:\w{0,2}的)?$|(?<![\w.])-$"
+    r"(?:不加|不带|不用|不使用|不要|去掉|取消|无|没有?|(?<![a-z])(?:non?|without|w/o|remove|drop|"
+    r"disable))[\s\-_]*(?:\w{0,2}的)?$|(?<![\w.])-$"
 )
 _LETTERS = re.compile(r"[a-z]{2,}")
 _SEPARATORS = re.compile(r"[\s,，;；、。()（）\[\]{}+|\\:：'\"]+")
@@ -69,7 +75,7 @@ def parse_value(text: str) -> Value:
         return {"true": True, "false": False}.get(text.lower())
     if re.fullmatch(_FLOAT, text):
         return _number(text)
-    if short := re.fullmatch(rf"({_FLOAT})([kw])", text, re.IGNORECASE):
+    if short := re.fullmatch(rf"({_FLOAT})([kw])", text, re.I):
         return round(float(short[1]) * (1000 if short[2] in "kK" else 10_000))
     if size := re.fullmatch(r"(\d+)\s?[x×*]\s?(\d+)", text):
         return [int(size[1]), int(size[2])]
@@ -151,7 +157,7 @@ def _switches() -> dict[str, list[tuple[re.Pattern[str], str]]]:
 def _choices() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
     words = {word: (name, value) for name, values in CHOICES.items() for word, value in values.items()}
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-    return re.compile(rf"(?<![A-Za-z_\-])({listed})(?![A-Za-z_\-])", re.IGNORECASE), words
+    return re.compile(rf"(?<![A-Za-z_\-])({listed})(?![A-Za-z_\-])", re.I), words
 
 
 def _read_words(text: str) -> list[tuple[str, Value, int, int]]:

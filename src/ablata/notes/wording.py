@@ -41,17 +41,20 @@ _DATE = re.compile(r"\d{4}\s?[.\-/年]\s?\d{1,2}\s?[.\-/月]\s?\d{1,2}\s?日?(?:
 _COLON = re.compile(r"[:：]")
 _REMARK_SIGN = re.compile(r"\s+(?:--+>?|<--+|—+)\s+|\s-\s?(?=[\u4e00-\u9fff])")
 _CONCLUSION = re.compile(
-    r"(?i).{0,6}(结论|总结|说明|注意|摘要|原因分析|备注|论文解?读?|论文链接|问题)|(note|notes|conclusion|summary|abstract|remark|warning|reason|nb|ps|paper|link|source|author)s?"
+    r"(?i).{0,6}(结论|总结|说明|注意|摘要|原因分析|备注|论文解?读?|论文链接|问题)|(note|notes|conclusion|summary|"
+    r"abstract|remark|warning|reason|nb|ps|paper|link|source|author)s?"
 )
 _GIVEN_UP = re.compile(
-    r"不看了|算了|没必要|不要了|放弃|不做了|不保存|\b(discard(ed)?|abandon(ed)?|skip(ped)?|gave up|given up|cancel(led)?|not needed)\b",
+    r"不看了|算了|没必要|不要了|放弃|不做了|不保存|\b(discard(ed)?|abandon(ed)?|skip(ped)?|gave up|given up|"
+    r"cancel(led)?|not needed)\b",
     re.IGNORECASE,
 )
 _GIVEN_UP_FIRST = re.compile(r"(discard|不要|放弃)\b|~~", re.IGNORECASE)
 _DONE_FIRST = re.compile(r"(done|finished|已完成|完成)\b|\[[xX]\]|✓|✔|☑", re.IGNORECASE)
 _ANNOUNCING = re.compile(r"(原因|问题|结论|区别)(是|如下)$")
 _WAITING = re.compile(
-    r"[左右]|更?晚|.{0,12}screen.{0,8}|screen.{0,10}|running|跑着|在跑|待.{0,3}|todo|tbd|wip|pending|queued|later|next|\?+|[-.…]+",
+    r"[左右]|更?晚|.{0,12}screen.{0,8}|screen.{0,10}|running|跑着|在跑|待.{0,3}|todo|tbd|wip|pending|queued|later|"
+    r"next|\?+|[-.…]+",
     re.IGNORECASE,
 )
 _WORKS = re.compile(r"正常|可以了?|貌似可以了?|好了|对了|正确|没问题|稳定了|ok(ay)?|fine|works?|done", re.IGNORECASE)
