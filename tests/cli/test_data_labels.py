@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +93,12 @@ def test_a_map_without_a_value_that_is_there_names_file_and_value(ablata: Callab
     assert answer.status == 2
     assert "label/0.png: 128 (48 pixels), 145 (48 pixels)" in answer.err
     assert not (tmp_path / "new").exists()
+
+
+def test_label_files_are_checked_where_torch_is_not(tmp_path: Path) -> None:
+    root = _grey_set(tmp_path / "own")
+    code = "import sys; sys.modules['torch'] = None; from ablata.cli.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-W", "error", "-c", code, "data", "check", str(root)]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert "values with gaps" in answer.stdout

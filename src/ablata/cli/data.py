@@ -201,11 +201,11 @@ def _is_folder(dataset: str) -> bool:
 
 def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder | None:
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of pictures."""
+    if _is_folder(chosen.folder):
+        return chosen if chosen.fits(overrides) else None
     from ablata.data.mask_folder import PairedSet
     from ablata.records.home import lab_home
 
-    if _is_folder(chosen.folder):
-        return chosen if chosen.fits(overrides) else None
     data = getattr(_recipe(chosen.folder, overrides or []), "data", None)
     return replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, PairedSet) else None
 

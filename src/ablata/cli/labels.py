@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import DataError, SettingsError, listing, nearest
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
@@ -56,33 +56,39 @@ class LabelFolder:
             DataError: there is nothing of either kind.
             SettingsError: settings stand beside a folder of label files.
         """
-        place = Path(self.folder).expanduser()
-        if place.is_dir() and any(place.glob("*train*.tar")):
-            return False
-        from ablata.data.folders import LAYOUT as BY_CLASS
-        from ablata.data.folders import has_layout
-        from ablata.data.label_layout import LAYOUT, is_labelled
+        from ablata.data.label_layout import is_labelled
         from ablata.data.roots import find_root
-        from ablata.data.shards import LAYOUT as IN_TARS
-        from ablata.data.shards import has_shards
         from ablata.records.home import lab_home
 
-        names = self.names
-        wanted = (
-            f"{self.images or 'images'} beside {self.labels}"
-            if self.labels
-            else f"{LAYOUT}; or {BY_CLASS}; or {IN_TARS}"
-        )
+        def fitting(folder: Path) -> bool:
+            return is_labelled(folder, self.names)
 
-        def either(folder: Path) -> bool:
-            return is_labelled(folder, names) or (self.labels is None and (has_layout(folder) or has_shards(folder)))
-
-        root = find_root(self.folder, default=None, fits=either, layout=wanted, cache=lab_home() / "cache")
-        fits = is_labelled(root, names)
-        if fits and overrides:
+        cache = lab_home() / "cache"
+        try:
+            find_root(self.folder, default=None, fits=fitting, layout="", cache=cache)
+        except DataError:
+            find_root(self.folder, default=None, fits=self._of_pictures, layout=self._layouts(), cache=cache)
+            return False
+        if overrides:
             raise SettingsError("A folder of label files takes options, no settings", found=" ".join(overrides),
                                 do="see --help")  # fmt: skip
-        return fits
+        return True
+
+    def _of_pictures(self, folder: Path) -> bool:
+        """Tell whether a folder is a set of whole pictures; not where folders of label files are asked for."""
+        from ablata.data.folders import has_layout
+        from ablata.data.shards import has_shards
+
+        return self.labels is None and (has_layout(folder) or has_shards(folder))
+
+    def _layouts(self) -> str:
+        from ablata.data.folders import LAYOUT as BY_CLASS
+        from ablata.data.label_layout import LAYOUT
+        from ablata.data.shards import LAYOUT as IN_TARS
+
+        if self.labels:
+            return f"{self.images or 'images'} beside {self.labels}"
+        return f"{LAYOUT}; or {BY_CLASS}; or {IN_TARS}"
 
     def listed(self) -> Labelled:
         """List the files.
@@ -91,10 +97,11 @@ class LabelFolder:
             DataError: there is no such folder, or it has not the layout.
         """
         from ablata.data.label_layout import find_labelled
-        from ablata.data.mask_folder import labelled_of
         from ablata.records.home import lab_home
 
         if self.found is not None:
+            from ablata.data.mask_folder import labelled_of
+
             return labelled_of(self.found)
         return find_labelled(self.folder, self.names, lab_home() / "cache")
 

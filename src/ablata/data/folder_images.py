@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 
 from ablata.base.errors import DataError
+from ablata.data.cores import worker_count
 from ablata.data.file_cut import FileCut
 from ablata.data.framing import Framing
 from ablata.data.image_files import ImageFiles
@@ -18,7 +19,7 @@ from ablata.data.prepared import prepare
 from ablata.data.source import ImageData
 from ablata.data.splits import make_splits
 from ablata.data.stored import Stored
-from ablata.data.workers import FileReader, worker_count
+from ablata.data.workers import FileReader
 
 
 def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> FolderImages:

@@ -12,7 +12,7 @@ from ablata.data.label_map import Label, LabelMap
 from ablata.data.label_proposal import is_contiguous, is_rare, percent
 from ablata.data.label_survey import Survey, Value
 from ablata.data.label_table import written
-from ablata.structures.segmentation import IGNORE
+from ablata.structures.ignore import IGNORE
 
 _SHOWN = 5
 

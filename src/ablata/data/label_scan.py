@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError
+from ablata.data.cores import worker_count
 from ablata.data.decode import open_image, upright_size
 from ablata.data.label_layout import Sample
 from ablata.data.label_map import LabelMap
 from ablata.data.label_table import Form
 from ablata.data.masks import Fault, Leniency, MaskError, is_lossy, load_mask, open_mask, raw_values
-from ablata.data.workers import worker_count
 
 _CHUNK = 16
 _FEW = 128

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.structures.segmentation import IGNORE
+from ablata.structures.ignore import IGNORE
 
 Form = Literal["ids", "colours"]
 Colour = tuple[int, int, int]

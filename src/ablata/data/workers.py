@@ -5,7 +5,6 @@ Random numbers belong to a sample of an epoch, not to a worker: results do not d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -20,21 +19,12 @@ from ablata.base.seeds import derive
 from ablata.data.loaders import Pick
 from ablata.data.stored import Stored
 
-_MOST_WORKERS = 8
-
 
 class Cut(Protocol):
     """Turns a picture into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
 
     def __call__(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
         """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
-
-
-def worker_count(workers: int | None) -> int:
-    """Return the number of worker processes: as set, or one a core this process may use, at most 8."""
-    if workers is not None:
-        return workers
-    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class _Failure:

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from ablata.structures.batch import Rows
-
-IGNORE = 255
-"""Label of a pixel that counts neither in training nor in a score."""
+from ablata.structures.ignore import IGNORE as IGNORE
 
 
 @dataclass(frozen=True)
