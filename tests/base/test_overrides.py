@@ -162,3 +162,16 @@ def test_settings_are_frozen_and_refuse_unknown_keys() -> None:
         Toy().lr = 3  # type: ignore[misc]
     with pytest.raises(ValueError, match="Extra inputs"):
         Toy(nothing=1)  # type: ignore[call-arg]
+
+
+class Heads(Settings):
+    kind: Literal["heads"] = "heads"
+    each: tuple[CrossEntropy, ...] = (CrossEntropy(smoothing=0.1),)
+
+
+class WithHeads(Settings):
+    part: Annotated[Heads | Ohem, Field(discriminator="kind")] = Ohem()
+
+
+def test_a_part_that_is_chosen_has_its_list_of_parts() -> None:
+    assert override(WithHeads(), ["part=heads"]).part == Heads()

@@ -38,7 +38,7 @@ def written_out(keys: Tensor, labels: list[int], anchors: int, tau: float, base:
 
 def test_worked_value() -> None:
     labels = torch.tensor([0, 0, 1, 1])
-    assert contrast(WORKED, labels, WORKED, labels, 0.1, 0.07).item() == pytest.approx(0.091114, abs=1e-6)
+    assert contrast(WORKED, labels, 0.1, 0.07).item() == pytest.approx(0.091114, abs=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,28 +54,43 @@ def test_contrast_is_its_formula_with_and_without_further_keys(
     every = [*labels, *later]
     keys = vectors(len(every), 5, seed)
     truth, count = torch.tensor(every), len(labels)
-    found = contrast(keys[:count], truth[:count], keys, truth, tau, 0.07)
+    found = contrast(keys[:count], truth[:count], tau, 0.07, keys[count:], truth[count:])
     assert found.item() == pytest.approx(written_out(keys, every, count, tau, 0.07), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("mining", [None, SemiHard(share=0.5, positives=3, negatives=5)])
+def test_a_contrast_in_parts_is_that_of_all_at_once_in_value_and_gradient(
+    mining: SemiHard | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, labels = vectors(30, 4, 0), torch.arange(30) % 3
+    found = []
+    for products in (2**23, 75):
+        monkeypatch.setattr("ablata.losses.pixel_contrast._PRODUCTS", products)
+        torch.manual_seed(0)
+        x = keys[:12].clone().requires_grad_()
+        value = contrast(x, labels[:12], 0.1, 0.07, keys[12:], labels[12:], mining)
+        found.append((value, torch.autograd.grad(value, x)[0]))
+    if mining is None:
+        torch.testing.assert_close(found[1], found[0])
+    assert all(tensor.isfinite().all() for tensor in found[1])
 
 
 def test_rows_that_do_not_count_change_nothing() -> None:
     keys, labels = vectors(6, 4, 0), torch.tensor([0, 0, 1, 1, -1, -2])
-    found = contrast(keys[:5], labels[:5], keys, labels, 0.1, 0.07)
-    torch.testing.assert_close(found, contrast(keys[:4], labels[:4], keys[:4], labels[:4], 0.1, 0.07))
+    found = contrast(keys[:5], labels[:5], 0.1, 0.07, keys[5:], labels[5:])
+    torch.testing.assert_close(found, contrast(keys[:4], labels[:4], 0.1, 0.07))
 
 
 def test_its_gradient_is_that_of_finite_differences() -> None:
     labels = torch.tensor([0, 0, 1, 1, 2])
-    assert torch.autograd.gradcheck(
-        lambda x: contrast(x, labels, x, labels, 0.4, 0.07), vectors(5, 3, 0).requires_grad_()
-    )
+    assert torch.autograd.gradcheck(lambda x: contrast(x, labels, 0.4, 0.07), vectors(5, 3, 0).requires_grad_())
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 0], [-1, -1, -1], [0, 0, -1]])
 def test_missing_positives_or_negatives_give_a_finite_loss_and_gradient(labels: list[int]) -> None:
     x = vectors(3, 4, 0).requires_grad_()
     truth = torch.tensor(labels)
-    loss = contrast(x, truth, x, truth, 0.1, 0.07)
+    loss = contrast(x, truth, 0.1, 0.07)
     loss.backward()
     assert loss.item() == 0
     assert x.grad is not None
@@ -84,7 +99,7 @@ def test_missing_positives_or_negatives_give_a_finite_loss_and_gradient(labels: 
 
 def test_large_similarities_do_not_overflow() -> None:
     labels = torch.tensor([0, 0, 1, 1])
-    found = contrast(WORKED, labels, WORKED, labels, 1e-3, 1e-3)
+    found = contrast(WORKED, labels, 1e-3, 1e-3)
     assert found.isfinite()
 
 
@@ -189,8 +204,8 @@ def test_without_mining_a_memory_is_all_used_and_mining_draws_from_its_difficult
 def test_mining_with_room_for_all_is_no_mining() -> None:
     keys, labels = vectors(12, 4, 0), torch.tensor([0, 1, 2] * 4)
     every = SemiHard(share=1.0, positives=100, negatives=100)
-    found = contrast(keys[:5], labels[:5], keys, labels, 0.1, 0.07, every)
-    torch.testing.assert_close(found, contrast(keys[:5], labels[:5], keys, labels, 0.1, 0.07))
+    found = contrast(keys[:5], labels[:5], 0.1, 0.07, keys[5:], labels[5:], every)
+    torch.testing.assert_close(found, contrast(keys[:5], labels[:5], 0.1, 0.07, keys[5:], labels[5:]))
 
 
 def test_labels_are_taken_where_a_strided_convolution_has_its_centre() -> None:

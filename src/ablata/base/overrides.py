@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from ablata.base.errors import SettingsError, listing, nearest
 from ablata.base.fields import allows_none, describe, explain, parts
@@ -186,9 +187,7 @@ def _defaults(kind: type[BaseModel]) -> dict[str, Any]:
         for name, field in kind.model_fields.items()
         if not field.is_required()
     }
-    return {
-        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value for name, value in tree.items()
-    }
+    return {name: to_jsonable_python(value) for name, value in tree.items()}
 
 
 def _kind(model: type[BaseModel]) -> str:

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from ablata.losses.any_pixel import AnyPixelLoss
 from ablata.losses.pixel_anchors import Anchors, draw_anchors, grouped
@@ -30,6 +31,10 @@ from ablata.losses.pixel_memory import Memory, Queues, SemiHard, regions
 from ablata.losses.pixels import IGNORE
 from ablata.losses.weight_course import AnyCourse, Fixed
 from ablata.nn.projection import Projection
+
+_PRODUCTS = 2**23
+"""Products of anchors and keys that are held at once (32 MiB, and masks and their like); more are computed in parts,
+each again in the backward pass."""
 
 
 class PixelContrast(Anchors):
@@ -103,14 +108,12 @@ class PixelContrastLoss:
             rows, counts = draw_anchors(settings, grouped(truth, right, self.classes, self.ignore))
             anchors = vectors_at(embedding, rows)
             own = torch.where(counts, truth.flatten()[rows], -1)
-            keys, key_labels = anchors, own
-            for queue in self.queues.values():
-                held, held_labels, filled = queue.content()
-                keys = torch.cat((keys, held))
-                key_labels = torch.cat((key_labels, torch.where(filled, held_labels, -2)))
+            held = [queue.content() for queue in self.queues.values()]
+            memory = torch.cat([vectors for vectors, _, _ in held]) if held else None
+            held_labels = torch.cat([torch.where(full, of, -1) for _, of, full in held]) if held else None
             mining = settings.memory.mining if settings.memory else None
             loss = settings.weight * contrast(
-                anchors, own, keys, key_labels, settings.temperature, settings.base_temperature, mining
+                anchors, own, settings.temperature, settings.base_temperature, memory, held_labels, mining
             )
             if self.queues:
                 self._remember(embedding.detach(), truth)
@@ -151,28 +154,57 @@ class PixelContrastLoss:
 def contrast(
     anchors: Tensor,
     labels: Tensor,
-    keys: Tensor,
-    key_labels: Tensor,
     temperature: float,
     base_temperature: float,
+    memory: Tensor | None = None,
+    memory_labels: Tensor | None = None,
     mining: SemiHard | None = None,
 ) -> Tensor:
-    """Return the loss at the head of the file, a scalar.
+    """Return the loss at the head of the file, a scalar; keys are the anchors and what is in the memory.
 
     Args:
         anchors: [A, D], unit vectors.
         labels: int64 [A], below 0 for rows that do not count.
-        keys: [M, D], unit vectors; the first A are the anchors.
-        key_labels: int64 [M], below 0 for rows that do not count.
         temperature: tau.
         base_temperature: tau_b.
-        mining: which of the keys behind the first A are used; None: all.
+        memory: [M, D], unit vectors, which get no gradient; None: there are none.
+        memory_labels: int64 [M], below 0 for rows that do not count.
+        mining: which part of the memory is used; None: all.
     """
-    products = anchors @ keys.T / temperature
-    same = labels[:, None] == key_labels
-    counted = (labels >= 0)[:, None] & (key_labels >= 0)
+    if memory is None or memory_labels is None:
+        memory, memory_labels = anchors.detach()[:0], labels[:0]
+    rows = max(1, _PRODUCTS // (len(anchors) + len(memory)))
+    arguments = (anchors, labels, memory.detach(), memory_labels, temperature, mining)
+    if len(anchors) <= rows:
+        sums = [_of_rows(slice(0, len(anchors)), *arguments)]
+    else:
+        sums = [
+            checkpoint(_of_rows, slice(first, first + rows), *arguments, use_reentrant=False)
+            for first in range(0, len(anchors), rows)
+        ]
+    total, counted = torch.stack(sums).sum(0)
+    loss: Tensor = temperature / base_temperature * total / counted.clamp(min=1)
+    return loss
+
+
+def _of_rows(
+    chosen: slice,
+    anchors: Tensor,
+    labels: Tensor,
+    memory: Tensor,
+    memory_labels: Tensor,
+    temperature: float,
+    mining: SemiHard | None,
+) -> Tensor:
+    """Return the sum of L_i over the chosen anchors, and how many of them have a positive: [2]."""
+    mine, own = anchors[chosen], labels[chosen]
+    products = torch.cat((mine @ anchors.T, mine @ memory.T), 1) / temperature
+    key_labels = torch.cat((labels, memory_labels))
+    same = own[:, None] == key_labels
+    counted = (own >= 0)[:, None] & (key_labels >= 0)
     positive, negative = same & counted, ~same & counted
-    positive.fill_diagonal_(False)
+    row = torch.arange(len(mine), device=mine.device)
+    positive[row, chosen.start + row] = False
     if mining is not None:
         count = len(anchors)
         later = products.detach()[:, count:]
@@ -182,8 +214,7 @@ def contrast(
     # Where an anchor has no negative this is softplus(-inf) = 0, with a gradient of 0.
     each = torch.where(positive, F.softplus(against - products), 0.0).sum(1)
     number = positive.sum(1)
-    mean = (each / number.clamp(min=1)).sum() / (number > 0).sum().clamp(min=1)
-    return temperature / base_temperature * mean
+    return torch.stack(((each / number.clamp(min=1)).sum(), (number > 0).sum().to(each.dtype)))
 
 
 def difficult(scores: Tensor, among: Tensor, share: float, most: int) -> Tensor:

@@ -38,10 +38,10 @@ class Memory(Settings):
     """Queues of earlier pixels and regions. Vectors of all processes enter all queues, which stay equal."""
 
     kind: Literal["memory"] = "memory"
-    pixels: Annotated[int, Field(ge=0)] = 5000
-    """Pixels remembered of each class; 0: none."""
-    regions: Annotated[int, Field(ge=0)] = 5000
-    """Regions remembered of each class; 0: none."""
+    pixels: Annotated[int, Field(ge=0)] = 1000
+    """Pixels remembered of each class; 0: none. The published code has 5,000 of both; cost grows with them."""
+    regions: Annotated[int, Field(ge=0)] = 500
+    """Regions remembered of each class; 0: none. The paper has as many as there are training pictures."""
     per_image: Annotated[int, Field(ge=1)] = 10
     """Pixels of each class that a picture adds, drawn at random, or all it has."""
     mining: SemiHard | None = None
