@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ablata.data.augment import Augment
 from ablata.data.persons import Persons
 from ablata.data.scenes import Scenes, Streets
 from ablata.engine.recipe import Recipe
@@ -73,6 +74,8 @@ def on_generated_data(recipe: Recipe, steps: int = 2, batch: int = 8) -> Recipe:
     if not isinstance(recipe, Classify | Reidentify):
         raise TypeError(f"there is no generated data for {type(recipe).__name__}")
     update["data"] = _classes(recipe.data) if isinstance(recipe, Classify) else _persons(recipe.data)
+    if isinstance(recipe, Classify):
+        update["protocols"] = ("plain",)
     if isinstance(recipe, Classify) and recipe.labelled is not None:
         update["labelled"] = recipe.labelled.model_copy(update={"per_class": 2})
     if recipe.refine is not None:
@@ -100,7 +103,11 @@ def _of_schedule(schedule: ScheduleSettings, factor: float) -> dict[str, Any]:
 
 def _classes(data: Any) -> Scenes:
     side = 32 if max(data.nominal_shape().height, data.nominal_shape().width) <= _SMALL_SIDE else 64
-    return Scenes(train=48, val=16, streets=Streets(height=side, width=side), augment=data.augment)
+    augment: Augment = data.augment
+    if augment.policy is not None:
+        # Only files are augmented picture by picture as they are read; these pictures are in memory.
+        augment = augment.model_copy(update={"policy": augment.policy.model_copy(update={"where": "batch"})})
+    return Scenes(train=48, val=16, streets=Streets(height=side, width=side), augment=augment)
 
 
 def _persons(data: Any) -> Persons:
