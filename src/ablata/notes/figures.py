@@ -25,7 +25,7 @@ _METRIC = (
 )
 _NAMED = re.compile(
     rf"(?<![\w.])(?P<name>{_METRIC})\s*(?P<sign>[:：=]|"
-    rf"\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\((?P<mean>{_NUMBER})\))?",
+    rf"\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\(\s*(?P<mean>{_NUMBER})\))?",
     re.IGNORECASE,
 )
 _HINTS = (
@@ -119,9 +119,8 @@ def _named(body: str) -> Figures | None:
         )
     missing = False
     for found in _NAMED.finditer(body):
-        if _inside(found.start(), spans) or (
-            found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())
-        ):
+        weak = found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())
+        if _inside(found.start(), spans) or (weak and "." not in found["values"]):
             continue
         texts = [text for text in re.split(r"\s?/\s?", found["values"]) if text]
         if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
@@ -131,6 +130,9 @@ def _named(body: str) -> Figures | None:
         if found["sign"] == "=" and not any("." in text for text in texts):
             continue
         name = re.sub(r"\s+", " ", found["name"]).strip(" _./-")
+        if found["mean"]:
+            # Loggers write `Acc@1: 71.9 (76.1)`: this batch, then all so far.
+            texts = [found["mean"]]
         spans.append(
             (
                 found.start(),

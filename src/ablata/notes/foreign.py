@@ -118,4 +118,4 @@ def progress_key(label: str) -> str | None:
     if not any(character.isdigit() for character in label):
         return None
     found = _PROGRESS.match(label)
-    return re.sub(r"\d+", "#", label[: found.end()]) if found else None
+    return re.sub(r"\s*\d+", " #", label[: found.end()]) if found else None

@@ -23,7 +23,10 @@ def keep(ledger: Ledger, reading: Reading) -> list[NoteEntry]:
     entries += [_of_line(reading, line) for line in reading.lines if line.kind in ("plan", "remark")]
     entries.sort(key=lambda entry: entry.line)
     file = NoteFile(
-        source=reading.source, digest=reading.digest, encoding=reading.encoding, counts=dict(reading.counts)
+        source=reading.source,
+        digest=reading.digest,
+        encoding=reading.encoding,
+        counts={str(kind): count for kind, count in reading.counts.items()},
     )
     ledger.notes.replace(file, reading.text, entries)
     return entries

@@ -51,7 +51,7 @@ def overrides(settings: Iterable[Setting]) -> dict[str, Value]:
         if name in PLAIN and not isinstance(value, list):
             found.setdefault(PLAIN[name], value)
     if "schedule.first" in found:
-        found = {"schedule": "sgdr"} | found
+        found = {"schedule": "sgdr", **found}
     return found
 
 
@@ -61,8 +61,10 @@ def arguments(found: Mapping[str, Value]) -> list[str]:
 
 
 def _written(value: Value) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -78,7 +80,7 @@ def _rate(given: Mapping[str, Value]) -> dict[str, Value]:
     first, second = _pair(given["lr"])
     if not isinstance(first, int | float):
         return {}
-    return {"optim.lr": first} | ({"schedule.floor": second} if second is not None else {})
+    return {"optim.lr": first} if second is None else {"optim.lr": first, "schedule.floor": second}
 
 
 def _epochs(given: Mapping[str, Value]) -> dict[str, Value]:

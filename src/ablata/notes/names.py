@@ -20,7 +20,8 @@ KEYS: dict[str, str] = {
     "max_samples": "max_samples", "max_sample": "max_samples", "max_view": "max_views", "max_views": "max_views",
     "samples_list": "sample_list", "sample_list": "sample_list", "poly": "poly", "lamda_poly": "poly",
     "lambda_poly": "poly", "dropout": "dropout", "dropconnect": "drop_connect", "seed": "seed",
-    "num_classes": "classes", "ra": "rand_augment", "em_dim": "embedding", "box_num": "boxes",
+    "num_classes": "classes", "crop_pct": "crop_share", "drop_path": "drop_connect", "label_smooth": "smoothing",
+    "gamma": "gamma", "ra": "rand_augment", "em_dim": "embedding", "box_num": "boxes",
 }  # fmt: skip
 """Keys as written, in lower case with `_` for blanks and hyphens: the grammar's name."""
 

@@ -12,7 +12,7 @@ from ablata.notes.tables import read_tables
 from ablata.notes.trials import gather
 from ablata.notes.wording import LONGEST, Wording, read_wording
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"\s*\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def read_file(path: Path) -> Reading:
@@ -62,5 +62,5 @@ def _wordings(texts: list[str], tables: dict[int, Wording]) -> list[Wording]:
 
 
 def _mould(text: str) -> str:
-    """Return a line with every number the same."""
+    """Return a line with every number, and the blanks before it, the same."""
     return _NUMBER.sub("0", text[:LONGEST])

@@ -10,6 +10,7 @@ from ablata.notes.claims import read_claim
 from ablata.notes.figures import find_figures, hidden
 from ablata.notes.foreign import foreign_kind, progress_key, without_time
 from ablata.notes.model import Claim, Score, Setting, State
+from ablata.notes.names import KEYS, normal
 from ablata.notes.settings import only_settings, read_settings
 from ablata.notes.shape import HASH, PLAIN, Shape, shape_of
 
@@ -34,6 +35,7 @@ Nature = Literal[
 result: a label with figures; answer: figures alone; outcome: a label and what came of it in words; label: it ends in a
 colon; named: it opens with an experiment's name; columns: the head of a table; text: words that others have to explain.
 """
+_LARGEST_SET = 10.0
 LONGEST = 4000
 """Of a longer line, only so many characters are read."""
 
@@ -130,16 +132,26 @@ def _with_figures(shape: Shape, scores: tuple[Score, ...], label: str, remark: s
     counted = logged or len(scores) > 1 or bool(re.search(r"\d\s*/\s*\d|\[", label))
     progress = progress_key(label) if counted else None
     if progress:
+        label = re.sub(r"([\[(])\s+", r"\1", label)
         label = re.split(r"\s{2,}|[,;]\s|\s+(?=lr:)", label)[0].strip(" ,:")
     head, tail = split_colon(label)
     if tail and (read_claim(tail) or _HEDGED.search(tail)) and not only_settings(tail):
         label, remark = head, f"{tail} {remark}".strip()
+    if len(scores) == 1 and not remark and _is_setting(label, scores[0]):
+        return Wording(shape, "setting", _label(shape.body), (), (Setting(KEYS[normal(label)], scores[0].plain),))
+    noted = "; ".join(score.note for score in scores if read_claim(score.note))
+    remark = f"{noted}; {remark}".strip("; ") if noted else remark
     words = remark.strip(" \t,，;；.。:：-–—<>→")
     settings = _joined(read_settings(label), read_settings(words, written=True))
     return Wording(
         shape, "result" if label else "answer", _label(label), scores, settings, words, read_claim(remark, label),
         progress=progress, logged=logged,
     )  # fmt: skip
+
+
+def _is_setting(label: str, score: Score) -> bool:
+    """Tell `momentum: 0.9` from `dropout: 92.3`: what a key is set to is small, what it gave is a per cent."""
+    return normal(label) in KEYS and score.form == "single" and not score.note and score.values[0] < _LARGEST_SET
 
 
 def _joined(first: tuple[Setting, ...], second: tuple[Setting, ...]) -> tuple[Setting, ...]:
@@ -151,7 +163,9 @@ def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
     if sign := _REMARK_SIGN.search(body):
         body, remark = body[: sign.start()], body[sign.end() :].strip()
     body = body.strip()
-    if _DONE_FIRST.match(body) or shape.marker.strip().lower() == "[x]":
+    if shape.marker.endswith("[ ]") and not split_colon(body)[1]:
+        return Wording(shape, "plan", _label(body), (), read_settings(body), remark)
+    if _DONE_FIRST.match(body) or shape.marker.lower().endswith("[x]"):
         return Wording(shape, "plan", _DONE_FIRST.sub("", body).strip(" :："), state="done", remark=remark)
     if found := _GIVEN_UP_FIRST.match(body):
         return Wording(shape, "plan", body[found.end() :].strip(" :：~"), state="discarded", remark=remark)
