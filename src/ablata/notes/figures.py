@@ -58,6 +58,7 @@ _LONE = re.compile(
     + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)"
 )
 _CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
+_ENDS = ("", *",，;；:：)）|")
 _DASHES = " \t,，;；.。:：-–—>＞<→|"
 
 
@@ -121,6 +122,9 @@ def _named(body: str) -> Figures | None:
     for found in _NAMED.finditer(body):
         weak = found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())
         if _inside(found.start(), spans) or (weak and "." not in found["values"]):
+            continue
+        if weak and body[: found.start()].rstrip()[-1:] not in _ENDS:
+            # `dice loss 0.81`: the metric's word is part of the trial's name.
             continue
         texts = [text for text in re.split(r"\s?/\s?", found["values"]) if text]
         if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):

@@ -53,7 +53,7 @@ def _wordings(texts: list[str], tables: dict[int, Wording]) -> list[Wording]:
     for place, line in enumerate(texts):
         before, mould, after = mould, after, _mould(texts[place + 1]) if place + 1 < len(texts) else ""
         word = tables.get(place) or known.get(line)
-        if word is None and before == mould == after and words[-1].progress:
+        if word is None and words and before == mould == after and words[-1].progress:
             word = words[-1]
         if word is None:
             word = known[line] = read_wording(line)
