@@ -103,6 +103,8 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, pic
     assert "picture.png: " in answer.out
     with Image.open(tmp_path / "out" / "masks" / "picture.png") as mask, Image.open(tmp_path / "in/picture.png") as own:
         assert (mask.mode, mask.size) == ("P", own.size)
+    assert ablata("runs", "show", run, "--output", str(tmp_path / "page.html")).status == 0
+    assert (tmp_path / "page.html").read_text().count("data:image/jpeg;base64,") > 1
     said = json.loads(ablata("predict", run, str(tmp_path / "in" / "picture.png"), "--protocol", "msf", "--json").out)
     assert said["protocol"] == "msf"
     for line, words in (

@@ -17,6 +17,8 @@ from ablata.reports.collect import study_view
 from ablata.reports.console import plain_lines, show
 from ablata.reports.html import study_page
 from ablata.reports.markdown import study_markdown
+from ablata.reports.sections import Section
+from ablata.reports.shown import study_sections
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
 
@@ -41,21 +43,26 @@ def print_report(ledger: Ledger, name: str, form: str) -> None:
     elif form == "json":
         print_json(as_json(view))
     else:
-        out.file.write(_written(view, form))
+        out.file.write(_written(view, form, _page_extra(ledger, name, form)))
 
 
 def write_report(ledger: Ledger, name: str, form: str, path: Path) -> None:
     """Write a study's report to a file; links in it lead to the run folders."""
     way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
-    write_text(path, _written(study_view(ledger, name, home=way), form))
+    write_text(path, _written(study_view(ledger, name, home=way), form, _page_extra(ledger, name, form)))
     note(f"report: {path}")
 
 
-def _written(view: StudyView, form: str) -> str:
+def _page_extra(ledger: Ledger, name: str, form: str) -> tuple[Section, ...]:
+    """Return what only a page can show: pictures of predictions."""
+    return study_sections(ledger, name) if form == "html" else ()
+
+
+def _written(view: StudyView, form: str, extra: tuple[Section, ...] = ()) -> str:
     if form == "markdown":
         return study_markdown(view)
     if form == "html":
-        return study_page(view)
+        return study_page(view, extra=extra)
     return json.dumps(as_json(view), indent=2) + "\n" if form == "json" else plain_lines(study_report(view, plain=True))
 
 

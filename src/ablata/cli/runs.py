@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablata.cli.console import note, out, print_json
+
+if TYPE_CHECKING:
+    from ablata.records.ledger import Ledger
+    from ablata.records.rows import RunRow
 
 app = typer.Typer(help="List runs, show one, compare two.", no_args_is_help=True)
 
@@ -44,6 +49,9 @@ def list_runs(
 @app.command("show")
 def show_run(
     run: Annotated[str, typer.Argument(help="Its id, or a beginning of it.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Write an HTML page here: scores, classes, curves, pictures of predictions.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one run: recipe, scores, cost, events, files."""
@@ -53,6 +61,8 @@ def show_run(
 
     with Ledger() as ledger:
         found = ledger.runs.get(run)
+        if output is not None:
+            _write_page(ledger, found, output)
         facts = asdict(found)
         facts["folder"] = str(ledger.runs.folder(found))
         facts["studies"] = ledger.runs.studies_of(found.id)
@@ -61,6 +71,8 @@ def show_run(
         facts["environment_description"] = ledger.environments.get(found.environment)
     if json:
         print_json(facts)
+        return
+    if output is not None:
         return
     for key, value in facts.items():
         if isinstance(value, dict):
@@ -72,6 +84,20 @@ def show_run(
                 out.print(f"{key}: {item}", markup=False)
         else:
             out.print(f"{key} = {value}", markup=False)
+
+
+def _write_page(ledger: Ledger, run: RunRow, path: Path) -> None:
+    from ablata.base.files import write_text
+    from ablata.records.shown import read_shown
+    from ablata.reports.collect_runs import run_curves, run_view
+    from ablata.reports.html import run_page
+    from ablata.reports.shown import run_sections
+
+    way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
+    shown = read_shown(ledger.runs.folder(run))
+    extra = run_sections(shown) if shown is not None else ()
+    write_text(path, run_page(run_view(run, home=way), run_curves(ledger, run), extra))
+    note(f"written: {path}")
 
 
 @app.command("compare")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -86,10 +87,16 @@ class Scorer:
 
     def delivered(self) -> dict[str, Tensor]:
         """Return the state that was scored last under plain names: of the average where there is one."""
+        with self.as_delivered():
+            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    @contextmanager
+    def as_delivered(self) -> Iterator[None]:
+        """Give the model the state that is delivered, and its own back at the end."""
         which = RAW if self.average is None else AVERAGE
         averaged = nullcontext() if self.average is None else self.average.applied(self.model)
         with averaged, installed(self.model, self._statistics.get(which, {})):
-            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            yield
 
     def state(self, step: int) -> dict[str, dict[str, Tensor]]:
         """Return the statistics as groups of a checkpoint, if the weights after `step` steps were those scored."""

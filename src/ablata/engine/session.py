@@ -38,6 +38,7 @@ from ablata.engine.task import Site
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.norm_momentum import set_norm_momentum
 from ablata.nn.sync_batch_norm import convert_sync_batchnorm
+from ablata.records.shown import write_shown
 
 T = TypeVar("T")
 
@@ -169,6 +170,20 @@ class Session:
             self.model.train()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
         self._keep_best()
+
+    def keep_shown(self) -> None:
+        """Keep what the finished run has to show; what cannot be written is told and costs nothing else."""
+        if not self.distribution.writes:
+            return
+        with self.clock.aside(), torch.no_grad(), self.precision.autocast(), self.scorer.as_delivered():
+            self.model.eval()
+            shown = self.task.shown(self.model)
+            self.model.train()
+        try:
+            if shown is not None:
+                write_shown(self.folder, shown)
+        except OSError as error:
+            self.reporter.event("warning", "shown", f"pictures of predictions could not be written: {error}")
 
     def _watch_average(self) -> None:
         if self.average is None or not self.average.warmed_up(self.step):

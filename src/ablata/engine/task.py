@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError, listing
 from ablata.engine.distribution import Distribution
 from ablata.engine.precise_norm import Pictures
+from ablata.records.shown import Shown
 
 B = TypeVar("B")
 """The batches of a task, such as `ImageBatch`: they have a length, `to(device)` and `chunk(n)`."""
@@ -170,6 +171,14 @@ class Task(ABC, Generic[B]):
         Raises:
             DataError: there is no such split.
         """
+
+    def shown(self, model: nn.Module) -> Shown | None:
+        """Return what the finished run keeps to be looked at, such as pictures of predictions; nothing by default.
+
+        Args:
+            model: in evaluation mode, with the weights that the run delivers. Called on the writing process alone.
+        """
+        return None
 
     def split_record(self) -> dict[str, Any]:
         """Return data fingerprint and which samples each split holds, to be kept with the run; nothing by default."""

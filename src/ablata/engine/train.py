@@ -92,6 +92,7 @@ def train(
             session.task.check(session.task.augment(next(session.task.batches(0, 1)).to(device), 0))
             session.model.train()
             train_steps(session)
+        session.keep_shown()
         cost = complexity.as_dict() | {
             "seconds": session.seconds(),
             "images_per_second": session.clock.steps_per_second() * recipe.train.batch,

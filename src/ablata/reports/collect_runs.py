@@ -96,6 +96,16 @@ def arm_curves(
     return tuple(ArmCurves(arm=arm, series=tuple(series)) for arm, series in found.items() if series)
 
 
+def run_curves(ledger: Ledger, run: RunRow) -> tuple[CurveView, ...]:
+    """Return the curves that a run logged, scores first, at most `MOST_COMPARED`."""
+    curves = ledger.metrics.of_runs([run.id])
+    names = sorted({curve.name for curve in curves}, key=lambda name: (name.startswith("train/"), name))
+    owners = {run.id: (run.id, run)}
+    return tuple(
+        CurveView(name=name, arms=arm_curves(curves, name, owners, [run.id])) for name in names[:MOST_COMPARED]
+    )
+
+
 def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> CompareView:
     """Return two runs side by side: settings that differ, scores and costs, and the curves both logged.
 

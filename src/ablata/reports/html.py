@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ablata.reports.figures import clean, duration
 from ablata.reports.sections import Cell, Section, TableSection, TermsSection
 from ablata.reports.study import learning_curves, runs_table, study_sections
-from ablata.reports.view import CompareView, RunView, StudyView
+from ablata.reports.view import CompareView, CurveView, RunView, StudyView
 from ablata.reports.words import Piece, answer, rule_words
 
 
@@ -131,6 +131,34 @@ def compare_page(view: CompareView, links: tuple[tuple[str, str], ...] = ()) -> 
     sections += [learning_curves(view.curves, first.id)] if view.curves else []
     sections.append(runs_table((first, second)))
     return page(Header(kind="Runs", name="compare", title=f"{first.id} and {second.id}", links=links), sections)
+
+
+def run_page(
+    run: RunView,
+    curves: tuple[CurveView, ...] = (),
+    extra: Sequence[Section] = (),
+    links: tuple[tuple[str, str], ...] = (),
+) -> str:
+    """Return one run as an HTML document.
+
+    Args:
+        run: the run.
+        curves: what it logged.
+        extra: further sections, such as the classes' scores and pictures of predictions.
+        links: ways to other pages, for a server.
+    """
+    rows = tuple(
+        (Cell(text=name, order=name), Cell(text=_value(value), order=value, class_="number"))
+        for name, value in run.scores
+    )
+    sections: list[Section] = [TableSection(title="Scores", ident="scores", columns=("Score", "Value"), rows=rows)]
+    sections += extra
+    sections += [learning_curves(curves, None)] if curves else []
+    sections.append(runs_table((run,), "Run"))
+    facts = (("recipe", run.recipe), ("seed", str(run.seed)), ("state", run.state))
+    return page(
+        Header(kind="Run", name=run.id, title=f"{run.recipe}, seed {run.seed}", facts=facts, links=links), sections
+    )
 
 
 def runs_page(runs: tuple[RunView, ...], links: tuple[tuple[str, str], ...] = ()) -> str:

@@ -27,11 +27,13 @@ from ablata.losses.ohem import Ohem
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.models.bisenet import BiSeNet
 from ablata.nn.segmenter import Segmenter
+from ablata.records.shown import Shown
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.classifiers import weights_mark
 from ablata.tasks.segmentation_check import check_shapes
 from ablata.tasks.segmentation_loss import SegmentationLoss
 from ablata.tasks.segmentation_protocols import protocol_settings
+from ablata.tasks.segmentation_shown import shown_of
 from ablata.tasks.segmenters import AnySegmenter, start_segmenter
 from ablata.tasks.windows import PROTOCOL_NAMES, SegmentationProtocol, Windows, score
 
@@ -106,6 +108,7 @@ class SegmentTask(Task[SegmentationBatch]):
     Attributes:
         scored: names of the classes that are scored: all but a void class, which is trained but has no score; its
             pixels are ignored, and it is never predicted.
+        counted: the pixels counted last, by split and protocol.
 
     Raises:
         DataError: the batch does not fit the training set.
@@ -132,6 +135,7 @@ class SegmentTask(Task[SegmentationBatch]):
             channels_last=site.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
+        self.counted: dict[tuple[str, str], SegmentationScores] = {}
         self.planned = recipe.train.total_steps(self.steps_per_epoch)
 
     def contract(self) -> dict[str, Any]:
@@ -218,9 +222,18 @@ class SegmentTask(Task[SegmentationBatch]):
         """Count the pixels of a split over all processes."""
         counted = SegmentationScores(len(self.scored), self.data.ignore, self.site.device)
         for batch in self._evaluation(split):
-            counted.update(self.predicted(model, batch.images, protocol), self._truth(batch.labels))
+            counted.update(self.predicted(model, batch.images, protocol), self.truth(batch.labels))
         counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
+        self.counted[split, protocol] = counted
         return counted
+
+    def shown(self, model: nn.Module) -> Shown:
+        """Return predictions on some pictures beside labels and errors, and the last scores of the classes."""
+        return shown_of(self, model)
+
+    def some(self, split: str, index: np.ndarray) -> SegmentationEvalLoader:
+        """Return samples of a split by themselves, in batches of one, on every process alike."""
+        return replace(self._evaluation(split, 1), index=index)
 
     def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
         """Return the likeliest scored class of every pixel.
@@ -270,14 +283,14 @@ class SegmentTask(Task[SegmentationBatch]):
             rows = [place[row] for row in batch.index.tolist()]
             height, width = batch.labels.shape[1:]
             found = self.predicted(model, batch.images, protocol)
-            maps["label"][rows, :height, :width] = self._truth(batch.labels).cpu()
+            maps["label"][rows, :height, :width] = self.truth(batch.labels).cpu()
             maps["predicted"][rows, :height, :width] = found.to(torch.uint8).cpu()
         return {"index": order, "size": sizes} | maps
 
     def _protocol(self, name: str) -> SegmentationProtocol:
         return protocol_settings(name, self.recipe.windows)
 
-    def _truth(self, labels: Tensor) -> Tensor:
+    def truth(self, labels: Tensor) -> Tensor:
         """Return labels with those of a void class ignored."""
         return torch.where(labels < len(self.scored), labels, IGNORE)
 

@@ -1,0 +1,81 @@
+"""Pictures of a segmenter's predictions on validation pictures, beside labels and errors."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from ablata.data.augment import Normaliser
+from ablata.data.overlay import errors, legend, overlay
+from ablata.records.shown import Shown, ShownPicture
+from ablata.structures.segmentation import IGNORE, SegmentationBatch
+
+if TYPE_CHECKING:
+    from ablata.tasks.segment import SegmentTask
+
+PICTURES = 6
+_WIDTH = 256
+"""Of each of the four drawings beside each other, at most (small pictures are enlarged by whole factors)."""
+_GAP = 4
+_QUALITY = 85
+
+
+def shown_of(task: SegmentTask, model: nn.Module) -> Shown:
+    """Draw predictions on evenly spaced pictures of the split that the run is compared on, by its first protocol.
+
+    Args:
+        task: names the split and protocol; where it has counted them the scores of the classes are told.
+        model: a segmenter, in evaluation mode.
+    """
+    split, protocol = task.recipe.metric().split, task.protocols[0]
+    index = task.data.splits[split].index
+    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(PICTURES, len(index))).round().astype(int))]
+    pictures = [_picture(task, model, batch, protocol) for batch in task.some(split, chosen)]
+    counted = task.counted.get((split, protocol))
+    classes = () if counted is None else tuple(zip(task.scored, counted.class_iou().tolist(), strict=True))
+    key = _jpeg(legend(task.scored, task.data.table.palette))
+    return Shown(split, protocol, "iou" if classes else "", classes, tuple(pictures), key)
+
+
+def _picture(task: SegmentTask, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownPicture:
+    pixels = Normaliser(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
+    image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    predicted = task.predicted(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
+    labels = task.truth(batch.labels)[0].cpu().numpy()
+    palette = task.data.table.palette
+    counts = labels != IGNORE
+    right = f"{(predicted == labels)[counts].mean():.1%} of the pixels right" if counts.any() else "no pixel counts"
+    drawings = (image, overlay(image, predicted, palette), overlay(image, labels, palette), errors(predicted, labels))
+    number = int(batch.index[0])
+    return ShownPicture(
+        alt=f"picture {number}, its prediction, its label, and the errors of the prediction",
+        caption=f"picture {number}: {right}",
+        content=_jpeg(_beside([_sized(drawing) for drawing in drawings])),
+    )
+
+
+def _sized(drawing: np.ndarray) -> Image.Image:
+    picture = Image.fromarray(drawing)
+    if picture.width > _WIDTH:
+        return picture.resize((_WIDTH, max(1, round(picture.height * _WIDTH / picture.width))))
+    factor = _WIDTH // picture.width
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def _beside(pictures: list[Image.Image]) -> Image.Image:
+    width, height = pictures[0].size
+    joined = Image.new("RGB", (len(pictures) * (width + _GAP) - _GAP, height), "white")
+    for place, picture in enumerate(pictures):
+        joined.paste(picture, (place * (width + _GAP), 0))
+    return joined
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", quality=_QUALITY)
+    return content.getvalue()

@@ -1,0 +1,50 @@
+"""What a run shows: read as it was written, without what is gone, and refused where the list is damaged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablata.base.errors import RecordError
+from ablata.records.shown import Shown, ShownPicture, read_shown, write_shown
+
+JPEG = b"\xff\xd8\xff\xe0 picture "
+SHOWN = Shown(
+    "val",
+    "ss",
+    "iou",
+    (("road", 81.5), ("sign", None)),
+    tuple(ShownPicture(f"alt {number}", f"caption {number}", JPEG + bytes([number])) for number in range(2)),
+    JPEG,
+)
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    assert read_shown(tmp_path) is None
+    write_shown(tmp_path, SHOWN)
+    assert read_shown(tmp_path) == SHOWN
+
+
+def test_a_class_without_a_finite_score_has_none(tmp_path: Path) -> None:
+    write_shown(tmp_path, replace(SHOWN, classes=(("road", float("nan")),)))
+    found = read_shown(tmp_path)
+    assert found is not None
+    assert found.classes == (("road", None),)
+
+
+def test_a_picture_that_is_gone_or_no_jpeg_is_left_out(tmp_path: Path) -> None:
+    write_shown(tmp_path, SHOWN)
+    (tmp_path / "shown" / "picture-0.jpg").write_bytes(b"<script>")
+    (tmp_path / "shown" / "key.jpg").unlink()
+    assert read_shown(tmp_path) == replace(SHOWN, pictures=SHOWN.pictures[1:], key=None)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', json.dumps({"format": 9})])
+def test_a_damaged_or_newer_list_is_refused_by_name(text: str, tmp_path: Path) -> None:
+    write_shown(tmp_path, SHOWN)
+    (tmp_path / "shown" / "shown.json").write_text(text)
+    with pytest.raises(RecordError, match=r"shown\.json"):
+        read_shown(tmp_path)
