@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ablata.base.seeds import derive
-from ablata.base.settings import expand
+from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
 from ablata.data.scene_masks import SceneMasks
 from ablata.data.segmentation import SegmentationData, SegmentationEvalLoader
@@ -24,6 +24,7 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.losses.any_segmentation import AnySegmentationLoss
 from ablata.losses.ohem import Ohem
+from ablata.metrics.boundary import BoundaryScores
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.models.bisenet import BiSeNet
 from ablata.nn.segmenter import Segmenter
@@ -56,6 +57,10 @@ class Segment(Recipe):
     checkpoint is best, and is compared."""
     windows: Windows = Windows()
     """The windows of ssc and mscf."""
+    boundary: Annotated[float | None, Field(gt=0, lt=1), INCIDENTAL] = None
+    """Score the outlines of regions too, as boundary_f: how far from the true one an outline may lie, as a share of the
+    picture's diagonal (0.0075 in Csurka et al. 2013, 0.008 in DAVIS); null: no. `ablata evaluate RUN boundary=0.0075`
+    asks it of a finished run."""
 
     @field_validator("protocols")
     @classmethod
@@ -215,17 +220,29 @@ class SegmentTask(Task[SegmentationBatch]):
         self._protocol(name)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
-        """Return miou, pixel_accuracy and mean_accuracy of a split in percent, each picture scored once."""
-        return self.score(model, split, protocol).scores()
+        """Return miou, pixel_accuracy, mean_accuracy and perhaps boundary_f of a split in percent, each picture scored
+        once."""
+        return self._score(model, split, protocol)[1]
 
     def score(self, model: nn.Module, split: str, protocol: str) -> SegmentationScores:
         """Count the pixels of a split over all processes."""
+        return self._score(model, split, protocol)[0]
+
+    def _score(self, model: nn.Module, split: str, protocol: str) -> tuple[SegmentationScores, dict[str, float]]:
+        """Return the counts of a split over all processes, and all scores."""
         counted = SegmentationScores(len(self.scored), self.data.ignore, self.site.device)
+        metrics: list[SegmentationScores | BoundaryScores] = [counted]
+        if self.recipe.boundary is not None:
+            metrics.append(BoundaryScores(len(self.scored), self.data.ignore, self.recipe.boundary))
         for batch in self._evaluation(split):
-            counted.update(self.predicted(model, batch.images, protocol), self.truth(batch.labels))
-        counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
+            predicted, truth = self.predicted(model, batch.images, protocol), self.truth(batch.labels)
+            for metric in metrics:
+                metric.update(predicted, truth)
+        place, device = self.site.distribution, self.site.device
+        for metric in metrics:
+            metric.load_state({name: place.sum(tensor.to(device)) for name, tensor in metric.state().items()})
         self.counted[split, protocol] = counted
-        return counted
+        return counted, {name: value for metric in metrics for name, value in metric.scores().items()}
 
     def shown(self, model: nn.Module) -> Shown:
         """Return predictions on some pictures beside labels and errors, and the last scores of the classes."""
@@ -260,9 +277,9 @@ class SegmentTask(Task[SegmentationBatch]):
         and width: smaller pictures lie at the top left, ignored beside them.
         """
         protocol = protocol or self.protocols[0]
-        counted = self.score(model, split, protocol)
+        counted, scores = self._score(model, split, protocol)
         return Examination(
-            scores=counted.scores(),
+            scores=scores,
             classes=self.scored,
             class_metric="iou",
             class_scores=tuple(counted.class_iou().tolist()),
