@@ -179,7 +179,9 @@ def _sizes(survey: Survey) -> list[Finding]:
 
 def pair_findings(labelled: Labelled, survey: Survey, mend: Mending) -> tuple[list[Finding], list[Finding]]:
     """Return the problems and remarks of pairs: files that stand alone, files that are there twice, no split."""
-    root, problems, remarks = labelled.root, [], []
+    root = labelled.root
+    problems: list[Finding] = []
+    remarks: list[Finding] = []
     for sample in labelled.samples:
         if sample.label is None:
             problems.append(Finding("no label file", name_of(sample.image, root), "", mend.paired))

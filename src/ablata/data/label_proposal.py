@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ablata.base.errors import DataError, listing
 from ablata.data.label_lists import numbered
 from ablata.data.label_map import HEAD, LabelMap, split_colour
@@ -99,7 +101,7 @@ def distance(left: int, right: int, form: Form) -> float:
     """Return how far two values are apart: colours in RGB, ids as numbers."""
     if form == "ids":
         return abs(left - right)
-    return sum((a - b) ** 2 for a, b in zip(split_colour(left), split_colour(right), strict=True)) ** 0.5
+    return math.dist(split_colour(left), split_colour(right))
 
 
 def percent(share: float) -> str:
