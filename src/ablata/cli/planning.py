@@ -14,7 +14,7 @@ _GUESSES = (0.1, 0.25, 0.5, 1.0)
 def print_plan(plan: StudyPlan) -> None:
     """Print a plan: runs, time, memory, what can be detected, what can be confirmed."""
     study = plan.study
-    arms = [f"{name} ({' '.join(changes)})" for name, changes in study.arms.items()]
+    arms = [f"{name} ({' '.join(study.change(name))})" for name in study.arms]
     stops = "judged once, after all seeds" if study.fixed else f"looks from seed row {study.rule().first_look} on"
     known = f"; {plan.known} of them are in the ledger already" if plan.known else ""
     early = "" if study.fixed else "; less if arms are decided early"
@@ -43,7 +43,7 @@ def plan_json(plan: StudyPlan) -> dict[str, Any]:
         "study": study.name,
         "question": study.question,
         "control": study.control.name,
-        "arms": {name: list(changes) for name, changes in study.arms.items()},
+        "arms": {name: list(study.change(name)) for name in study.arms},
         "recipes": {name: settings_hash(recipe) for name, recipe in study.recipes.items()},
         "spec": study.spec(),
         "runs": plan.runs,

@@ -24,6 +24,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SCALES = ("smoke", "small", "full")
 
 
+def _chosen(name: str, study: str | None) -> tuple[Notebook, tuple[Question, ...]]:
+    """Return a notebook, and the one of its studies that is named, or all.
+
+    Raises:
+        SettingsError: there is no such notebook or study; names those there are.
+    """
+    from ablata.replications.index import NOTEBOOKS
+
+    found = {one.name: one for one in NOTEBOOKS}
+    if name not in found:
+        raise SettingsError(f"A notebook must be one of {listing(found)}", found=name)
+    questions = {one.name: one for one in found[name].questions}
+    if study is not None and study not in questions:
+        raise SettingsError(f"A study of {name} must be one of {listing(questions)}", found=study)
+    return found[name], (questions[study],) if study is not None else found[name].questions
+
+
 @app.command("list")
 def list_notebooks(json: Json = False) -> None:
     """List notebooks and studies, how many trials each holds and how many of them can be run."""
@@ -75,10 +92,8 @@ def _counted(notebook: Notebook, question: Question) -> _Counted:
 @app.command("show")
 def show(notebook: Named, study: OneStudy = None) -> None:
     """Show the trials of a notebook: what was changed, the settings that repeat it, what was recorded and concluded."""
-    from ablata.replications.index import find_notebook, find_question
 
-    found = find_notebook(notebook)
-    questions = (find_question(found, study),) if study else found.questions
+    found, questions = _chosen(notebook, study)
     for question in questions:
         _show(found, question)
 
@@ -113,10 +128,8 @@ def run(
     """Repeat the trials of a notebook: build and step each (smoke), or judge them (small, full)."""
     if scale not in _SCALES:
         raise SettingsError(f"--scale must be one of {listing(_SCALES)}", found=scale)
-    from ablata.replications.index import find_notebook, find_question
 
-    found = find_notebook(notebook)
-    questions = (find_question(found, study),) if study else found.questions
+    found, questions = _chosen(notebook, study)
     if scale == "smoke":
         _smoke(found, questions)
     else:

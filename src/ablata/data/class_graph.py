@@ -212,9 +212,11 @@ def _normalised(counts: np.ndarray, normalise: Normalise, pictures: float) -> np
         degrees = counts.sum(1) - own
         return _quotient(counts, np.sqrt(np.outer(degrees, degrees)))
     lift = _quotient(pictures * counts, np.outer(own, own))
-    return np.log(np.maximum(lift, 1.0))
+    logarithm: np.ndarray = np.log(np.maximum(lift, 1.0))
+    return logarithm
 
 
 def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     below = np.broadcast_to(below, above.shape)
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    quotient: np.ndarray = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return quotient

@@ -32,9 +32,12 @@ def decode(masks: Sequence[Rle], height: int, width: int) -> Tensor:
 
 def from_runs(size: tuple[int, int], counts: str | bytes | list[int]) -> Rle:
     """Return a mask of COCO's JSON: packed text, or a list of run lengths."""
+    text: str | bytes
     if isinstance(counts, list):
-        counts = packed.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
-    return Rle(size, _bytes(counts))
+        text = packed.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
+    else:
+        text = counts
+    return Rle(size, _bytes(text))
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:

@@ -47,4 +47,5 @@ class CrossEntropyLovaszLoss(PixelLoss):
         """Return a scalar."""
         settings = self.settings
         both: Tensor = settings.cross_entropy_weight * self.cross_entropy_loss(logits, labels)
-        return both + settings.lovasz_weight * self.lovasz_loss(logits, labels)
+        lovasz: Tensor = self.lovasz_loss(logits, labels)
+        return both + settings.lovasz_weight * lovasz

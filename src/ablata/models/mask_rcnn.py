@@ -244,7 +244,8 @@ class MaskRcnnNetwork(nn.Module):
     def _masks_of(self, pooled: Tensor) -> Tensor:
         tail = self.stages.describers[0].tail
         assert tail is None or isinstance(tail, nn.Module)
-        return self.mask_predictor(self.mask_head(pooled) if tail is None else tail(pooled)).float()
+        logits: Tensor = self.mask_predictor(self.mask_head(pooled) if tail is None else tail(pooled))
+        return logits.float()
 
     def _mask_loss(
         self, levels: list[Tensor], canvas: tuple[int, int], candidates: Candidates, objects: tuple[Objects, ...]

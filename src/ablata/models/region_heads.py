@@ -169,7 +169,8 @@ class RegionHead(nn.Module):
     def forward(self, pooled: Tensor, context: RegionContext, counts: list[int]) -> Tensor:
         """Return [N, D]."""
         if self.tail is not None:
-            return self.tail(pooled).mean((2, 3))
+            maps: Tensor = self.tail(pooled)
+            return maps.mean((2, 3))
         features = pooled.flatten(1)
         for number, layer in enumerate(self.layers):
             features = layer(features)
@@ -244,6 +245,7 @@ class Stages(nn.Module):
         results: list[Tensor] = []
         features: Tensor | None = None
         for number, head in enumerate(self.heads):
+            assert isinstance(head, StageHead)
             describer = self.describers[min(number, len(self.describers) - 1)]
             if features is None or len(self.describers) > 1 or head.settings.boxes == "refined":
                 features = describer(pooled, context, counts)
@@ -258,7 +260,8 @@ class Stages(nn.Module):
     def pooled(self, maps: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
         """Return the regions' cut-outs, [N, channels, P, P]."""
         named = {str(level): one for level, one in enumerate(maps)}
-        return self.pool(named, boxes, [canvas] * len(boxes))
+        cut: Tensor = self.pool(named, boxes, [canvas] * len(boxes))
+        return cut
 
     def _refined(
         self, before: Scored, number: int, sizes: list[tuple[int, int]], objects: Sequence[Objects] | None
@@ -268,7 +271,7 @@ class Stages(nn.Module):
         assert isinstance(maker, StageHead)
         assert isinstance(head, StageHead)
         moved = maker.decoded(torch.cat(before.candidates.boxes), before.deltas.detach())
-        parts = moved.split(before.candidates.counts)
+        parts = torch.split(moved, before.candidates.counts)
         boxes = [clipped(part, size) for part, size in zip(parts, sizes, strict=True)]
         if objects is None:
             return Candidates(boxes, before.candidates.added, [], [])
@@ -329,7 +332,7 @@ def region_context(
 
 def filled(features: Tensor, counts: list[int]) -> Tensor:
     """Return [B, R, D] from [N, D], zeros behind the regions of a picture that has fewer than others."""
-    return nn.utils.rnn.pad_sequence(list(features.split(counts)), batch_first=True)
+    return nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
 
 
 def emptied(features: Tensor, counts: list[int]) -> Tensor:

@@ -179,7 +179,7 @@ class _Relation(nn.Module):
         return -0.5 * squares.permute(0, 3, 1, 2)
 
     def _split(self, features: Tensor) -> Tensor:
-        return features.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return features.reshape(*features.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def geometry(boxes: Tensor, near: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ def embedded(values: Tensor, size: int) -> Tensor:
 
 
 def parts(boxes: Tensor, near: Tensor) -> Tensor:
-    """Return bool [B, R, S]: which of `near` [B, S, 4] are smaller than a box [B, R, 4] and lie in it by half or more."""
+    """Return bool [B, R, S]: which of `near` [B, S, 4] are smaller than a box [B, R, 4] and half in it or more."""
     low = torch.maximum(boxes[:, :, None, :2], near[:, None, :, :2])
     high = torch.minimum(boxes[:, :, None, 2:], near[:, None, :, 2:])
     common = (high - low).clamp(min=0).prod(-1)

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ablata.base.overrides import override
 from ablata.data.augment import Augment
 from ablata.data.persons import Persons
 from ablata.data.scenes import Scenes, Streets
-from ablata.engine.recipe import Recipe
+from ablata.engine.recipe import Recipe as Recipe
 from ablata.engine.schedules import Exponential, ScheduleSettings, Sgdr, Step
+from ablata.recipes.index import load_recipe
 from ablata.tasks.classify import Classify
 from ablata.tasks.reidentify import Reidentify
 
 _SMALL_SIDE = 40
 """Pictures up to this side are taken for small ones, as CIFAR's."""
+
+
+def overridden(name: str, *steps: Sequence[str]) -> Recipe:
+    """Return a recipe by name with overrides applied, one step after the other.
+
+    Args:
+        name: of the recipe.
+        steps: lists of `key=value`; each is complete in itself, a later one changes what an earlier one made.
+
+    Raises:
+        SettingsError: a setting does not fit.
+    """
+    made = load_recipe(name)
+    for step in steps:
+        made = override(made, list(step))
+    return made
 
 
 def shortened(recipe: Recipe, factor: float) -> Recipe:

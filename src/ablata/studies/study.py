@@ -108,6 +108,13 @@ class Study:
             history=self.history,
         )
 
+    def change(self, arm: str) -> tuple[str, ...]:
+        """Return what an arm changes: its overrides, or how its recipe differs from the control."""
+        changes = self.arms[arm]
+        if isinstance(changes, Recipe):
+            return tuple(str(one) for one in diff(self.control, changes))
+        return tuple(changes)
+
     def seed_row(self, row: int) -> int:
         """Return the seed of a row, counted from 0."""
         return self.first_seed + row

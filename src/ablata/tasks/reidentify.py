@@ -118,6 +118,7 @@ class ReidentifyTask(TaughtTask):
     """
 
     protocols = (PROTOCOL,)
+    data: IdentityImages
 
     def __init__(
         self,
