@@ -13,6 +13,7 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.label_faults import Finding
 from ablata.data.label_layout import Names
+from ablata.data.label_scan import value_counts
 
 from .label_sets import blocks, checked, picture, small_set, write
 
@@ -239,3 +240,31 @@ def test_dubai_has_another_class_list_an_undocumented_black_and_five_sizes(data_
     assert problems["in few files"].where == "#000000"
     assert "5 of its 6 colours are in no label file" in problems["class list"].detail
     assert len(report.survey.sizes) == 5
+
+
+def test_values_are_counted_as_numpy_counts_them() -> None:
+    random = np.random.default_rng(0)
+    for high, shape in ((3, (7, 9)), (70_000, (40, 50)), (2, (1, 1)), (5, (0, 4))):
+        raw = random.integers(-1, high, shape).astype(np.int32)
+        values, counts, more = value_counts(raw)
+        expected = np.unique(raw, return_counts=True)
+        if more:
+            assert len(values) == 1024
+            assert len(values) + more == len(expected[0])
+        else:
+            assert np.array_equal(values, expected[0])
+            assert np.array_equal(counts, expected[1])
+
+
+def test_equal_label_files_of_different_pictures_are_remarked_on(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
+    write(root, "train", "p05", blocks([0, 1, 2], 2), 5)
+    twice = {(one.where, one.detail) for one in checked(root).remarks if one.kind == "there twice"}
+    assert (
+        "labels/train/p02.png = labels/train/p05.png = labels/val/p02.png",
+        "one label for different pictures",
+    ) in twice
+    flipped = blocks([0, 1, 2], 2)[:, ::-1]
+    write(root, "train", "p05", flipped, 5)
+    twice = {one.where for one in checked(root).remarks if one.kind == "there twice"}
+    assert "labels/train/p02.png = labels/val/p02.png" in twice
