@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +38,22 @@ def test_results_do_not_depend_on_the_number_of_workers(folder_root: Path, tmp_p
     next(loaders[1].batches(0, 7))
     again = [batch.images for batch in loaders[1].batches(3, 7)]
     assert all(torch.equal(a, b) for a, b in zip(alone[2:], again, strict=True))
+
+
+def test_an_interrupt_is_not_for_the_workers_which_end_with_their_reader(folder_root: Path, tmp_path: Path) -> None:
+    before = set(multiprocessing.active_children())
+    loader = _build(folder_root, tmp_path, workers=2).train_loader(0, 8)
+    batches = loader.batches(0, 12)
+    first = next(batches)
+    helpers = set(multiprocessing.active_children()) - before
+    assert len(helpers) == 2
+    for helper in helpers:
+        os.kill(helper.pid or 0, signal.SIGINT)
+    assert len([first, *batches]) == 12
+    assert all(helper.is_alive() for helper in helpers)
+    del loader, batches
+    gc.collect()
+    assert not any(helper.is_alive() for helper in helpers)
 
 
 def test_each_epoch_crops_a_sample_anew(folder_root: Path, tmp_path: Path) -> None:

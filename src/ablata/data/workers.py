@@ -5,6 +5,8 @@ Random numbers belong to a sample of an epoch, not to a worker: results do not d
 
 from __future__ import annotations
 
+import signal
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -90,11 +92,13 @@ class FileReader:
             batch_size=None,
             collate_fn=_as_is,
             num_workers=workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin,
             pin_memory=pinned,
             persistent_workers=workers > 0,
             prefetch_factor=2 if workers else None,
         )
+        # At the end of the program too, where torch would take the end of its workers for their death and raise.
+        weakref.finalize(self, _end, self._loader)
 
     def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
         """Yield uint8 [b, 3, H, W] for each pick, in order.
@@ -109,9 +113,21 @@ class FileReader:
             yield images
 
 
-def _one_thread(worker: int) -> None:
-    """Keep OpenCV to one thread in a worker: its thread pool does not survive a fork, and the cores are taken."""
+def _begin(worker: int) -> None:
+    """Start a worker.
+
+    OpenCV keeps to one thread: its pool does not survive a fork, and the cores are taken. An interrupt is for the
+    training, which finishes its step with what the workers still read; a forked handler would answer once a worker.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(loader: DataLoader[Any]) -> None:
+    """Let the workers of a loader go and wait for them."""
+    if (passing := getattr(loader, "_iterator", None)) is not None:
+        passing._shutdown_workers()
 
 
 def _as_is(item: Any) -> Any:
