@@ -221,6 +221,7 @@ class MaskRcnnNetwork(nn.Module):
         if images.is_meta:
             return self._counted(levels, canvas)
         self.proposals.limited(most)
+        terms: dict[str, Tensor]
         proposals, terms = self.proposals(images, sizes, levels, objects)
         if objects is None:
             added = [torch.zeros(len(one), dtype=torch.bool, device=one.device) for one in proposals]

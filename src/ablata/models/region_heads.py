@@ -252,6 +252,7 @@ class Stages(nn.Module):
             seen = features
             if self.relations is not None and number == len(self.heads) - 1:
                 before, known = self.heads[number - 1], filled(features, counts)
+                assert isinstance(before, StageHead)
                 scores = before.classifier(known).softmax(2)
                 seen = emptied(self.relations(known, scores, before.classifier, context), counts)
             results += head(seen)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from ablata.data.augment import Normaliser
 from ablata.data.overlay import errors, legend, overlay
+from ablata.data.segmentation import SegmentationData
+from ablata.metrics.segmentation import SegmentationScores
 from ablata.records.shown import Shown, ShownPicture
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
-
-if TYPE_CHECKING:
-    from ablata.tasks.segment import SegmentTask
 
 PICTURES = 6
 _WIDTH = 256
@@ -25,7 +25,26 @@ _GAP = 4
 _QUALITY = 85
 
 
-def shown_of(task: SegmentTask, model: nn.Module) -> Shown:
+class Showing(Protocol):
+    """What a task has to offer for its predictions to be drawn."""
+
+    recipe: Any
+    data: SegmentationData
+    protocols: tuple[str, ...]
+    scored: tuple[str, ...]
+    counted: dict[tuple[str, str], SegmentationScores]
+
+    def some(self, split: str, index: np.ndarray) -> Iterable[SegmentationBatch]:
+        """Return samples of a split by themselves, in batches of one."""
+
+    def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        """Return the likeliest scored class of every pixel."""
+
+    def truth(self, labels: Tensor) -> Tensor:
+        """Return labels with those of a void class ignored."""
+
+
+def shown_of(task: Showing, model: nn.Module) -> Shown:
     """Draw predictions on evenly spaced pictures of the split that the run is compared on, by its first protocol.
 
     Args:
@@ -42,7 +61,7 @@ def shown_of(task: SegmentTask, model: nn.Module) -> Shown:
     return Shown(split, protocol, "iou" if classes else "", classes, tuple(pictures), key)
 
 
-def _picture(task: SegmentTask, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownPicture:
+def _picture(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownPicture:
     pixels = Normaliser(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
     image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     predicted = task.predicted(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
