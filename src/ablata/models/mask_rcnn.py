@@ -10,7 +10,7 @@ Shapes: B pictures, H and W of the batch, N detections of a picture, C = K + 1 c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 import torch
@@ -124,12 +124,14 @@ class Found:
         labels: int64 [N], in [0, K).
         scores: float [N].
         masks: float [N, M, M], how likely each cell of a box belongs to the object; None: no masks.
+        regions: int64 [N], which of the last stage's regions each was made from; None: not known.
     """
 
     boxes: Tensor
     labels: Tensor
     scores: Tensor
     masks: Tensor | None
+    regions: Tensor | None = None
 
 
 class MaskRcnnNetwork(nn.Module):
@@ -285,7 +287,7 @@ class MaskRcnnNetwork(nn.Module):
         labels = torch.cat([one.labels for one in chosen])
         masks = logits[torch.arange(len(labels), device=labels.device), labels + 1].sigmoid()
         parts = torch.split(masks, [len(one.labels) for one in chosen])
-        return [Found(one.boxes, one.labels, one.scores, part) for one, part in zip(chosen, parts, strict=True)]
+        return [replace(one, masks=part) for one, part in zip(chosen, parts, strict=True)]
 
     def _chosen(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Found:
         """Return a picture's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""
@@ -294,7 +296,7 @@ class MaskRcnnNetwork(nn.Module):
         picked = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels + 1]
         picked, sure = clipped(picked, size), scores[rows, labels + 1]
         kept = batched_nms(picked, sure, labels, settings.suppress)[: settings.detections]
-        return Found(picked[kept], labels[kept], sure[kept], None)
+        return Found(picked[kept], labels[kept], sure[kept], None, rows[kept])
 
     def _counted(self, levels: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, ...]:
         """Run every layer on as many regions as there can be, so that its operations can be counted without values."""

@@ -116,24 +116,46 @@ class SpatialRelationModule(nn.Module):
             keys: bool [B, R], regions that may be looked at, in falling order of likelihood.
             foreground: bool [B, R], regions that seem to show an object; None: not known.
         """
+        _, others, places, rounds = self._looked(features, boxes, keys, foreground)
+        total = torch.zeros_like(features)
+        for relation, allowed in rounds:
+            total = total + relation(features, others, places, allowed)
+        return total if self.extra is None else F.relu(self.extra(total))
+
+    def attention(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
+        """Return how much each region looks at every other, float [B, R, R], the mean over heads and kinds of pairs.
+
+        Rows add up to one, or with two kinds of pairs to the share of those that see any region.
+        """
+        looked, others, places, rounds = self._looked(features, boxes, keys, foreground)
+        means = [relation.attention(features, others, places, allowed).mean(1) for relation, allowed in rounds]
+        weights = torch.stack(means).mean(0)
+        every = weights.new_zeros(*weights.shape[:2], boxes.shape[1])
+        return every.scatter(2, looked[:, None, :].expand(weights.shape), weights)
+
+    def _looked(
+        self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, list[tuple[_Relation, Tensor]]]:
+        """Return which regions are looked at, int64 [B, S], their features, the geometry, and each kind of pairs' flags.
+
+        Arguments are those of `forward`; flags are bool [B, R, S].
+        """
         settings = self.settings
         if settings.foreground_only and foreground is not None:
             keys = keys & foreground
         most = settings.boxes_train if self.training else settings.boxes_test
-        chosen = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
-        seen = torch.gather(keys, 1, chosen)[:, None, :].expand(-1, boxes.shape[1], -1)
+        looked = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
+        seen = torch.gather(keys, 1, looked)[:, None, :].expand(-1, boxes.shape[1], -1)
         if not settings.itself:
-            seen = seen & (chosen[:, None, :] != torch.arange(boxes.shape[1], device=boxes.device)[None, :, None])
-        near = torch.gather(boxes, 1, chosen[..., None].expand(-1, -1, 4)).float()
-        looked = torch.gather(features, 1, chosen[..., None].expand(-1, -1, features.shape[-1]))
-        total = torch.zeros_like(features)
-        kinds = ("objects", "parts") if settings.pairs == "both" else (settings.pairs,)
-        for number, kind in enumerate(kinds):
-            allowed = seen & parts(boxes.float(), near) if kind == "parts" else seen
-            total = total + self.relations[min(number, len(self.relations) - 1)](
-                features, looked, geometry(boxes.float(), near), allowed
-            )
-        return total if self.extra is None else F.relu(self.extra(total))
+            seen = seen & (looked[:, None, :] != torch.arange(boxes.shape[1], device=boxes.device)[None, :, None])
+        near = torch.gather(boxes, 1, looked[..., None].expand(-1, -1, 4)).float()
+        others = torch.gather(features, 1, looked[..., None].expand(-1, -1, features.shape[-1]))
+        rounds = []
+        for number, kind in enumerate(("objects", "parts") if settings.pairs == "both" else (settings.pairs,)):
+            relation = self.relations[min(number, len(self.relations) - 1)]
+            assert isinstance(relation, _Relation)
+            rounds.append((relation, seen & parts(boxes.float(), near) if kind == "parts" else seen))
+        return looked, others, geometry(boxes.float(), near), rounds
 
 
 class _Relation(nn.Module):
@@ -158,14 +180,18 @@ class _Relation(nn.Module):
 
     def forward(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
         """Return [B, R, D] from features [B, R, D], those looked at [B, S, D], geometry and flags [B, R, S]."""
+        weights = self.attention(features, looked, places, allowed)
+        values = self._split(self.value(looked))
+        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2)
+
+    def attention(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
+        """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
         logits = self.placed(places)
         if self.query is not None and self.key is not None:
             queries, keys = self._split(self.query(features)), self._split(self.key(looked))
             logits = logits + (queries @ keys.transpose(2, 3)).float() / math.sqrt(queries.shape[-1])
         weights = logits.masked_fill(~allowed[:, None], _FILLED).softmax(3)
-        weights = weights * allowed.any(2)[:, None, :, None]
-        values = self._split(self.value(looked))
-        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2)
+        return weights * allowed.any(2)[:, None, :, None]
 
     def placed(self, places: Tensor) -> Tensor:
         """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
