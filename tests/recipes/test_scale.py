@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ablata.base.overrides import override
+from ablata.data.joint_augment import Crop
 from ablata.recipes.index import load_recipe
 from ablata.recipes.scale import on_generated_data, shortened
+from ablata.tasks.segment import Segment
 
 PAIRS = [
     ("train.epochs", "train.epochs=200"),
@@ -44,3 +47,28 @@ def test_generated_data_keeps_all_but_the_pictures_and_the_length() -> None:
     assert (made.train.steps, made.data.kind, made.refine.rounds) == (2, "scenes", 2)  # type: ignore[attr-defined]
     assert (made.model, made.loss, made.optim) == (recipe.model, recipe.loss, recipe.optim)  # type: ignore[attr-defined]
     assert made.data.augment == recipe.data.augment  # type: ignore[attr-defined]
+
+
+def test_a_segmentation_keeps_network_and_loss_and_sees_small_streets() -> None:
+    recipe = load_recipe("bisenet_cityscapes", ["data.augment.crop.height=768", "data.augment.crop.width=1536"])
+    made = on_generated_data(recipe)
+    assert isinstance(recipe, Segment)
+    assert isinstance(made, Segment)
+    assert (made.data.kind, made.protocols) == ("scene_masks", ("ss",))
+    assert made.data.augment.crop == Crop(height=64, width=128)
+    assert made.data.augment.model_copy(update={"crop": None}) == recipe.data.augment.model_copy(update={"crop": None})
+    assert (made.model, made.loss, made.optim) == (recipe.model, recipe.loss, recipe.optim)
+
+
+def test_weights_of_certain_classes_are_made_anew_for_other_classes() -> None:
+    recipe = load_recipe("contrast_hrnet48_cityscapes")
+    made = on_generated_data(recipe)
+    assert isinstance(recipe, Segment)
+    assert isinstance(made, Segment)
+    assert len(recipe.loss.dense.weights) == 19  # type: ignore[union-attr, arg-type]
+    assert made.loss == override(recipe, ["loss.dense.weights=median"]).loss
+
+
+def test_the_length_of_a_segmentation_is_shortened_with_its_warmup() -> None:
+    short = shortened(load_recipe("bisenet_cityscapes"), 0.005)
+    assert (short.train.steps, value(short, "schedule.warmup.length")) == (400, 5)
