@@ -62,7 +62,7 @@ class MaskRcnn(Settings):
     proposals: Proposals = Proposals()
     sampling: Sampling = Sampling()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(),)
-    """Scorings of the regions, one after the other; scores are averaged, boxes are the last one's."""
+    """Scorings of the regions, one after the other; scores of those that learn are averaged, boxes are the last's."""
     shared_head: bool = True
     """Stages share the layers that describe a region; false: each has its own, as in Cascade R-CNN."""
     class_agnostic: bool = False
@@ -73,6 +73,8 @@ class MaskRcnn(Settings):
     """Points along each side of a cut-out's cell that are read and averaged."""
     head_width: Annotated[int, Field(ge=1)] = 1024
     """Features of a region."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a region's features that is dropped in training before each scoring."""
     masks: Masks | None = Masks()
     """null: boxes alone."""
     relations: Relations | None = None
@@ -191,7 +193,7 @@ class MaskRcnnNetwork(nn.Module):
         if stage is not None and relations is not None:
             widths[-1] = relations.features(features)
         scorers = [
-            StageHead(one, width, self.classes, settings.class_agnostic)
+            StageHead(one, width, self.classes, settings.class_agnostic, settings.dropout)
             for one, width in zip(settings.stages, widths, strict=True)
         ]
         return Stages(scorers, heads, MultiScaleRoIAlign(names, settings.pool, sampling_ratio=settings.samples), stage)
@@ -271,8 +273,9 @@ class MaskRcnnNetwork(nn.Module):
     def _found(
         self, levels: list[Tensor], canvas: tuple[int, int], sizes: list[tuple[int, int]], scored: list[Scored]
     ) -> list[Found]:
-        """Return the detections: scores averaged over stages, boxes of the last."""
-        scores = torch.stack([one.logits.softmax(1) for one in scored]).mean(0)
+        """Return the detections: scores averaged over the stages that learn, boxes of the last."""
+        learning = [one for one, stage in zip(scored, self.settings.stages, strict=True) if stage.weight > 0] or scored
+        scores = torch.stack([one.logits.softmax(1) for one in learning]).mean(0)
         last, head = scored[-1], self.stages.heads[-1]
         assert isinstance(head, StageHead)
         boxes = head.decoded(torch.cat(last.candidates.boxes), last.deltas)

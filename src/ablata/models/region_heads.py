@@ -38,7 +38,8 @@ class Stage(Settings):
     deviations: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
     """What moves and stretches of boxes are divided by."""
     weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor on the stage's loss; 0: it does not learn, as where only new boxes are in the loss."""
+    """Factor on the stage's loss; 0: it does not learn, as where only new boxes are in the loss, and detections do not
+    take its scores."""
     class_weight: Annotated[float, Field(ge=0)] = 1.0
     """Further factor on its loss of classes."""
 
@@ -97,11 +98,13 @@ class StageHead(nn.Module):
         features: of a region.
         classes: C.
         agnostic: one box a region, not one a class.
+        dropout: share of the features that is dropped in training.
     """
 
-    def __init__(self, settings: Stage, features: int, classes: int, agnostic: bool) -> None:
+    def __init__(self, settings: Stage, features: int, classes: int, agnostic: bool, dropout: float = 0.0) -> None:
         super().__init__()
         self.settings, self.agnostic = settings, agnostic
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(features, classes)
         self.regressor = nn.Linear(features, 4 if agnostic else 4 * classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
@@ -112,6 +115,7 @@ class StageHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and deltas in float32."""
+        features = self.dropout(features)
         return self.classifier(features).float(), self.regressor(features).float()
 
     def decoded(self, boxes: Tensor, deltas: Tensor) -> Tensor:

@@ -73,6 +73,8 @@ class SpatialRelation(Settings):
     """With pairs=both: each has weights of its own; false: they share one set."""
     extra_fc: bool = False
     """A linear layer with ReLU behind the relation."""
+    combine: Literal["add", "concat"] = "add"
+    """Add what is gained to a region's features, as in the paper, or put it beside them (before the last stage)."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -136,7 +138,7 @@ class SpatialRelationModule(nn.Module):
     def _looked(
         self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, list[tuple[_Relation, Tensor]]]:
-        """Return which regions are looked at, int64 [B, S], their features, the geometry, and each kind of pairs' flags.
+        """Return which regions are looked at, int64 [B, S], their features, the geometry, and flags for each relation.
 
         Arguments are those of `forward`; flags are bool [B, R, S].
         """

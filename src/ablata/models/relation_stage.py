@@ -17,6 +17,9 @@ from ablata.base.settings import Settings
 from ablata.models.relation_class import ClassRelation
 from ablata.models.relation_spatial import SpatialRelation
 
+_Gain = tuple[Tensor, Literal["add", "concat"]]
+"""What relations give, and how it is joined with the features."""
+
 
 class Relations(Settings):
     """Relations of a detector."""
@@ -35,6 +38,14 @@ class Relations(Settings):
     def _has_some(self) -> Self:
         if self.classes is None and self.spatial is None:
             raise ValueError("relations without classes and spatial relate nothing; set model.relations=null")
+        if self.spatial is None or self.spatial.combine == "add":
+            return self
+        if self.spatial_place == "head":
+            raise ValueError("relations in the region head add to its features: set spatial.combine=add")
+        if self.classes is not None and self.order == "spatial_first":
+            raise ValueError(
+                "classes cannot be told from widened features: with order=spatial_first set spatial.combine=add"
+            )
         return self
 
     @property
@@ -44,9 +55,18 @@ class Relations(Settings):
 
     def features(self, width: int) -> int:
         """Return the features of a region that the last stage sees, of `width` before."""
-        if self.classes is None or self.classes.combine == "add":
+        classes, spatial = self.classes, self.at_stage
+        gained = classes.gained(width) if classes is not None and classes.combine == "concat" else 0
+        if spatial is None or spatial.combine == "add":
+            return width + gained
+        return width + gained + self.looking(width)
+
+    def looking(self, width: int) -> int:
+        """Return the features of a region with which it looks at others before the last stage, of `width` before."""
+        classes = self.classes
+        if classes is None or classes.combine == "add" or self.order != "class_first":
             return width
-        return width + self.classes.gained(width)
+        return width + classes.gained(width)
 
 
 @dataclass(frozen=True)
@@ -80,8 +100,7 @@ class RelationStage(nn.Module):
         super().__init__()
         self.settings = settings
         self.classes = None if settings.classes is None else settings.classes.build(width, channels, graph)
-        seen = settings.features(width) if settings.order == "class_first" else width
-        self.spatial = None if settings.at_stage is None else settings.at_stage.build(seen)
+        self.spatial = None if settings.at_stage is None else settings.at_stage.build(settings.looking(width))
 
     def forward(self, features: Tensor, scores: Tensor, classifier: nn.Linear, context: RegionContext) -> Tensor:
         """Return the enriched features, [B, R, `Relations.features(D)`].
@@ -93,16 +112,29 @@ class RelationStage(nn.Module):
             context: boxes and maps.
         """
         foreground = scores.argmax(2) != 0
-        gained = features
+        gains: list[_Gain] = []
         if self.spatial is not None and self.settings.order != "class_first":
-            gained = gained + self.spatial(features, context.boxes, context.keys, foreground)
+            looked = self.spatial(features, context.boxes, context.keys, foreground)
+            gains.append((looked, self.spatial.settings.combine))
         if self.classes is not None:
             if self.settings.order == "spatial_first":
-                scores = classifier(gained).float().softmax(2)
+                scores = classifier(_joined(features, gains)).float().softmax(2)
             weights = torch.cat([classifier.weight, classifier.bias[:, None]], dim=1)
-            known = self.classes(scores, weights, context.maps, context.shares).to(gained.dtype)
-            joined = self.classes.settings.combine == "concat"
-            gained = torch.cat([gained, known], dim=2) if joined else gained + known
-        if self.spatial is not None and self.settings.order == "class_first":
-            gained = gained + self.spatial(gained, context.boxes, context.keys, foreground)
-        return gained
+            known = self.classes(scores, weights, context.maps, context.shares).to(features.dtype)
+            gains.append((known, self.classes.settings.combine))
+        enriched = _joined(features, gains)
+        if self.spatial is None or self.settings.order != "class_first":
+            return enriched
+        looked = self.spatial(enriched, context.boxes, context.keys, foreground)
+        return _joined(enriched, [(looked, self.spatial.settings.combine)])
+
+
+def _joined(features: Tensor, gains: Sequence[_Gain]) -> Tensor:
+    """Return features [B, R, D] with gains added, or put beside them."""
+    beside = []
+    for gain, combine in gains:
+        if combine == "concat":
+            beside.append(gain)
+        else:
+            features = features + gain
+    return torch.cat([features, *beside], dim=2) if beside else features
