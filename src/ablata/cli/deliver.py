@@ -12,6 +12,7 @@ from ablata.cli.console import note, out, print_json
 
 if TYPE_CHECKING:
     from ablata.tasks.delivered_classifier import DeliveredClassifier
+    from ablata.tasks.delivered_detector import DeliveredDetector
     from ablata.tasks.delivered_segmenter import DeliveredSegmenter
 
 _FORMATS = ("onnx", "pt2", "hub")
@@ -32,14 +33,16 @@ def predict(
         Path | None,
         typer.Option(
             help="Write here: a picture of the images with their classes; of a "
-            "segmenter a folder of overlays and masks."
+            "segmenter a folder of overlays and masks; of a detector one of overlays and COCO's JSON."
         ),
     ] = None,
+    score: Annotated[float, typer.Option(help="Of a detector: from which on objects are drawn and counted.")] = 0.5,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Name the classes of images, or of every pixel, prepared as in training; exit 1 if one cannot be read."""
+    """Name what is on images, on every pixel, or each object, prepared as in training; exit 1 if one is unreadable."""
     from ablata.records.ledger import Ledger
     from ablata.tasks.delivered_classifier import DeliveredClassifier
+    from ablata.tasks.delivered_detector import DeliveredDetector
     from ablata.tasks.delivered_segmenter import DeliveredSegmenter
     from ablata.tasks.finding import find_model
 
@@ -47,6 +50,8 @@ def predict(
         found = find_model(ledger, model, checkpoint)
     if isinstance(found, DeliveredSegmenter):
         whole = _segment(found, images, top, protocol, output, as_document=json)
+    elif isinstance(found, DeliveredDetector):
+        whole = _detect(found, images, protocol, output, score, as_document=json)
     else:
         assert isinstance(found, DeliveredClassifier)
         whole = _classify(found, images, top, protocol, output, as_document=json)
@@ -98,6 +103,33 @@ def _segment(
             out.print(f"{one.file}{frames}: {said}", markup=False)
         if one.problem:
             note(f"unreadable: {one.problem}")
+    if as_document:
+        named = protocol or model.protocols[0]
+        print_json({"protocol": named, "predictions": [one.as_dict() for one in done]})
+    if output is not None:
+        note(f"written: {output}")
+    return not any(one.problem for one in done)
+
+
+def _detect(
+    model: DeliveredDetector, images: list[Path], protocol: str | None, output: Path | None, score: float,
+    *, as_document: bool,
+) -> bool:  # fmt: skip
+    """Predict, print each file as it is done, and tell whether every file could be read."""
+    from ablata.tasks.detection_prediction import predict_objects
+    from ablata.tasks.prediction_inputs import find_inputs
+
+    if output is not None and output.is_file():
+        raise SettingsError("--output of a detector must be a folder", found=f"{output} is a file")
+    done = []
+    inputs = find_inputs(images, films=False)
+    for one in predict_objects(model, inputs, output=output, protocol=protocol, sure=score):
+        done.append(one)
+        if one.problem:
+            note(f"unreadable: {one.problem}")
+        elif not as_document:
+            said = ", ".join(f"{count} {name} (surest {best:.2f})" for name, count, best in one.classes)
+            out.print(f"{one.file}: {said or f'nothing of score {score:g} or more'}", markup=False)
     if as_document:
         named = protocol or model.protocols[0]
         print_json({"protocol": named, "predictions": [one.as_dict() for one in done]})

@@ -57,6 +57,7 @@ def show_run(
     """Show one run: recipe, scores, cost, events, files."""
     from dataclasses import asdict
 
+    from ablata.records.evaluations import read_evaluations
     from ablata.records.ledger import Ledger
 
     with Ledger() as ledger:
@@ -66,6 +67,7 @@ def show_run(
         facts = asdict(found)
         facts["folder"] = str(ledger.runs.folder(found))
         facts["studies"] = ledger.runs.studies_of(found.id)
+        facts["evaluations"] = [asdict(one) for one in read_evaluations(ledger.runs.folder(found))]
         facts["events"] = [asdict(event) for event in ledger.events.find(run_id=found.id)]
         facts["settings"] = ledger.runs.recipe(found.recipe_hash)
         facts["environment_description"] = ledger.environments.get(found.environment)
@@ -88,14 +90,19 @@ def show_run(
 
 def _write_page(ledger: Ledger, run: RunRow, path: Path) -> None:
     from ablata.base.files import write_text
+    from ablata.records.evaluations import read_evaluations
     from ablata.records.shown import read_shown
     from ablata.reports.collect_runs import run_curves, run_view
+    from ablata.reports.evaluated import evaluation_sections
     from ablata.reports.html import run_page
     from ablata.reports.shown import run_sections
 
     way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
     shown = read_shown(ledger.runs.folder(run))
-    extra = run_sections(shown) if shown is not None else ()
+    extra = (
+        *evaluation_sections(read_evaluations(ledger.runs.folder(run))),
+        *(run_sections(shown) if shown is not None else ()),
+    )
     write_text(path, run_page(run_view(run, home=way), run_curves(ledger, run), extra))
     note(f"written: {path}")
 

@@ -143,6 +143,7 @@ def _read(settings: Coco, cache: Path) -> DetectionData:
         augment=settings.augment,
         backend="opencv",
         notices=notices,
+        category_ids=numbers,
     )
 
 

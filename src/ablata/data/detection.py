@@ -30,7 +30,7 @@ from ablata.structures.detection import DetectionBatch, Objects, joined
 _AHEAD = 2
 """Batches that are read ahead of the one at hand."""
 _THREADS = 4
-_STRIDE = 32
+STRIDE = 32
 """Height and width of a batch are multiples of it, so that every level of a pyramid halves evenly."""
 
 
@@ -251,6 +251,7 @@ class DetectionData:
         augment: sizes and random changes.
         backend: how pixels are decoded.
         notices: what the reader should know, such as repaired annotations.
+        category_ids: the number of each class in its annotations; None: from 1 on.
 
     Raises:
         DataError: a pair of `augment.swap` does not fit the classes, or there is no object to train on.
@@ -268,7 +269,9 @@ class DetectionData:
         augment: DetectionAugment,
         backend: str,
         notices: Sequence[str] = (),
+        category_ids: Sequence[int] | None = None,
     ) -> None:
+        self.category_ids = tuple(category_ids or range(1, len(classes) + 1))
         self.classes, self.sources, self.fingerprint = tuple(classes), sources, fingerprint
         self.mean, self.std, self.splits, self.backend = tuple(mean), tuple(std), splits, backend
         self._augment, self._swaps = augment, augment.swaps(classes)
@@ -330,7 +333,7 @@ class DetectionData:
                 found=f"{len(split)} training pictures for a batch size of {batch_size}",
                 do=f"choose a batch size of at most {len(split)}",
             )
-        reader = LookReader(self.sources["train"], self._swaps, masks and self.has_masks, crowd=False, stride=_STRIDE)
+        reader = LookReader(self.sources["train"], self._swaps, masks and self.has_masks, crowd=False, stride=STRIDE)
         normaliser = Normaliser(self.mean, self.std, channels_last)
         return DetectionTrainLoader(split.index, reader, self._augment, normaliser, seed, batch_size, rank, world)
 
@@ -349,7 +352,7 @@ class DetectionData:
             DataError: there is no such split.
         """
         chosen = self._split(split)
-        reader = LookReader(self.sources[chosen.source], self._swaps, masks=False, crowd=True, stride=_STRIDE)
+        reader = LookReader(self.sources[chosen.source], self._swaps, masks=False, crowd=True, stride=STRIDE)
         normaliser = Normaliser(self.mean, self.std, channels_last)
         index = chosen.index[rank::world]
         return DetectionEvalLoader(index, reader, self._augment, normaliser, batch_size, torch.device(device))

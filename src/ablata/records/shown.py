@@ -1,15 +1,16 @@
 """What a finished run keeps to be looked at: pictures of its predictions, and the score of every class.
 
-shown/shown.json       split, protocol, classes with scores, captions
-shown/picture-0.jpg    the pictures, in the order of their captions
-shown/key.jpg          what the colours mean
+shown/shown.json          split, protocol, classes with scores, captions
+shown/picture-0.jpg       the pictures, in the order of their captions
+shown/group-0-0.jpg       those of further groups, such as relations; or .svg
+shown/key.jpg             what the colours mean
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,31 @@ from ablata.base.files import write_bytes, write_text
 FOLDER = "shown"
 _FORMAT = 1
 _KEY = "key.jpg"
-_JPEG = b"\xff\xd8\xff"
+_BEGINNINGS = {"jpg": b"\xff\xd8\xff", "svg": b"<svg"}
+"""How the files begin, by their ending."""
 
 
 @dataclass(frozen=True)
 class ShownPicture:
-    """A picture: what it shows, a line under it, and its JPEG file's bytes."""
+    """A picture: what it shows, a line under it, and the bytes of its JPEG or SVG file."""
 
     alt: str
     caption: str
     content: bytes
+
+    @property
+    def ending(self) -> str:
+        """`svg` or `jpg`, as the content begins."""
+        return "svg" if self.content.startswith(_BEGINNINGS["svg"]) else "jpg"
+
+
+@dataclass(frozen=True)
+class ShownGroup:
+    """Further pictures under a heading of their own, with what all of them show."""
+
+    title: str
+    caption: str
+    pictures: tuple[ShownPicture, ...]
 
 
 @dataclass(frozen=True)
@@ -39,10 +55,12 @@ class Shown:
     Attributes:
         split: the split that was looked at.
         protocol: how it was scored.
-        class_metric: what the classes' scores are: `iou`.
+        class_metric: what the classes' scores are: `iou`, `ap`.
         classes: name and score in percent of each class, None for one that the split does not hold; empty: unknown.
         pictures: the pictures.
         key: bytes of a JPEG file that says what their colours mean; None: nothing to say.
+        caption: what all the pictures show.
+        groups: further pictures.
     """
 
     split: str
@@ -51,12 +69,15 @@ class Shown:
     classes: tuple[tuple[str, float | None], ...] = ()
     pictures: tuple[ShownPicture, ...] = ()
     key: bytes | None = None
+    caption: str = ""
+    groups: tuple[ShownGroup, ...] = ()
 
 
 def write_shown(run: Path, shown: Shown) -> None:
     """Write into a run's folder; the list comes last, so that it names only what is there."""
-    for number, picture in enumerate(shown.pictures):
-        write_bytes(_place(run, number), picture.content)
+    for name, pictures in [("picture", shown.pictures), *_named(shown.groups)]:
+        for number, picture in enumerate(pictures):
+            write_bytes(_place(run, name, number, picture.ending), picture.content)
     if shown.key is not None:
         write_bytes(run / FOLDER / _KEY, shown.key)
     told = {
@@ -65,13 +86,18 @@ def write_shown(run: Path, shown: Shown) -> None:
         "protocol": shown.protocol,
         "class_metric": shown.class_metric,
         "classes": [[name, _finite(score)] for name, score in shown.classes],
-        "pictures": [{"alt": picture.alt, "caption": picture.caption} for picture in shown.pictures],
+        "caption": shown.caption,
+        "pictures": _told(shown.pictures),
+        "groups": [
+            {"title": group.title, "caption": group.caption, "pictures": _told(group.pictures)}
+            for group in shown.groups
+        ],
     }
     write_text(run / FOLDER / "shown.json", json.dumps(told, indent=1) + "\n")
 
 
 def read_shown(run: Path) -> Shown | None:
-    """Read from a run's folder; None where nothing was kept. A picture whose file is gone or no JPEG is left out.
+    """Read from a run's folder; None where nothing was kept. A picture whose file is gone or no picture is left out.
 
     Raises:
         RecordError: the list is damaged or newer.
@@ -83,15 +109,21 @@ def read_shown(run: Path) -> Shown | None:
         told: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if told["format"] > _FORMAT:
             raise ValueError(f"format {told['format']}, this version reads up to {_FORMAT}")
-        pictures = [
-            ShownPicture(str(one["alt"]), str(one["caption"]), content)
-            for number, one in enumerate(told["pictures"])
-            if (content := _content(_place(run, number))) is not None
-        ]
-        classes = tuple((str(name), None if score is None else float(score)) for name, score in told["classes"])
-        key = _content(run / FOLDER / _KEY)
+        groups = tuple(
+            ShownGroup(str(one["title"]), str(one["caption"]), _pictures(run, f"group-{number}", one["pictures"]))
+            for number, one in enumerate(told.get("groups", ()))
+        )
         split, protocol, metric = (str(told[name]) for name in ("split", "protocol", "class_metric"))
-        return Shown(split, protocol, metric, classes, tuple(pictures), key)
+        return Shown(
+            split,
+            protocol,
+            metric,
+            classes=tuple((str(name), None if score is None else float(score)) for name, score in told["classes"]),
+            pictures=_pictures(run, "picture", told["pictures"]),
+            key=_content(run / FOLDER / _KEY),
+            caption=str(told.get("caption", "")),
+            groups=groups,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
             "What a run shows must be readable", found=f"{path}: {type(error).__name__}: {error}",
@@ -99,8 +131,28 @@ def read_shown(run: Path) -> Shown | None:
         ) from None  # fmt: skip
 
 
-def _place(run: Path, number: int) -> Path:
-    return run / FOLDER / f"picture-{number}.jpg"
+def _named(groups: Sequence[ShownGroup]) -> list[tuple[str, tuple[ShownPicture, ...]]]:
+    return [(f"group-{number}", group.pictures) for number, group in enumerate(groups)]
+
+
+def _told(pictures: Sequence[ShownPicture]) -> list[dict[str, str]]:
+    return [{"alt": one.alt, "caption": one.caption, "ending": one.ending} for one in pictures]
+
+
+def _pictures(run: Path, name: str, told: Sequence[Mapping[str, Any]]) -> tuple[ShownPicture, ...]:
+    """Return those pictures of a list whose files are there."""
+    endings = ["svg" if one.get("ending") == "svg" else "jpg" for one in told]
+    found = [
+        (one, _content(_place(run, name, number, ending)))
+        for number, (one, ending) in enumerate(zip(told, endings, strict=True))
+    ]
+    return tuple(
+        ShownPicture(str(one["alt"]), str(one["caption"]), content) for one, content in found if content is not None
+    )
+
+
+def _place(run: Path, name: str, number: int, ending: str) -> Path:
+    return run / FOLDER / f"{name}-{number}.{ending}"
 
 
 def _content(path: Path) -> bytes | None:
@@ -108,7 +160,7 @@ def _content(path: Path) -> bytes | None:
         content = path.read_bytes()
     except OSError:
         return None
-    return content if content.startswith(_JPEG) else None
+    return content if content.startswith(_BEGINNINGS[path.suffix.removeprefix(".")]) else None
 
 
 def _finite(score: float | None) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ablata.records.evaluations import EVALUATOR, comparable, later_scores
 from ablata.records.ledger import Ledger
 from ablata.records.rows import Curve, RunRow
 from ablata.reports.view import (
@@ -120,6 +121,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
     rows = (ledger.runs.get(first), ledger.runs.get(second))
     before, after = (dict(_leaves(ledger.runs.recipe(row.recipe_hash))) for row in rows)
     keys = [*before, *(key for key in after if key not in before)]
+    scores = (_scores(ledger, rows[0]), _scores(ledger, rows[1]))
     changes = [
         ChangeView(key=key, old=before.get(key, ABSENT), new=after.get(key, ABSENT))
         for key in keys
@@ -129,19 +131,38 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
         first=run_view(rows[0], home=home),
         second=run_view(rows[1], home=home),
         changes=tuple(changes),
-        scores=_pairs(*rows),
+        scores=(*_pairs(*scores), *_pairs(rows[0].cost or {}, rows[1].cost or {})),
         curves=_shared_curves(ledger, *rows),
-        notes=_notes(*rows),
+        notes=(*_notes(*rows), *_versions(*scores)),
     )
 
 
-def _pairs(first: RunRow, second: RunRow) -> tuple[ScorePair, ...]:
-    """Scores, then costs, by name."""
-    pairs = []
-    for one, other in ((first.scores or {}, second.scores or {}), (first.cost or {}, second.cost or {})):
-        names = [*one, *(name for name in other if name not in one)]
-        pairs += [ScorePair(name=name, first=_figure(one, name), second=_figure(other, name)) for name in names]
-    return tuple(pairs)
+def _scores(ledger: Ledger, run: RunRow) -> dict[str, Any]:
+    """Scores as the run recorded them, and those it was given later."""
+    return later_scores(ledger.runs.folder(run)) | dict(run.scores or {})
+
+
+def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[ScorePair]:
+    names = [*first, *(name for name in second if name not in first)]
+    return [
+        ScorePair(
+            name=name,
+            first=_figure(first, name),
+            second=_figure(second, name),
+            comparable=comparable(name, first, second),
+        )
+        for name in names
+    ]
+
+
+def _versions(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which scores were made by two versions of the evaluation."""
+    names = [name for name in first if name.endswith(f"/{EVALUATOR}") and second.get(name, first[name]) != first[name]]
+    return tuple(
+        f"The evaluators of {name.rpartition('/')[0]} differ: versions {first[name]:g} and {second[name]:g}; "
+        "its scores are not compared."
+        for name in names
+    )
 
 
 def _figure(values: Mapping[str, Any], name: str) -> float | None:

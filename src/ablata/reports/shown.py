@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.records.shown import Shown, read_shown
+from ablata.records.shown import Shown, ShownGroup, ShownPicture, read_shown
 from ablata.reports.bars import Bar, bars
 from ablata.reports.sections import Cell, GridSection, Image, ImageSection, Panel, Section, TableSection
 
@@ -19,20 +19,19 @@ MOST_ARMS = 8
 MOST_BYTES = 600_000
 """Of pictures on a study's page, before they are written as text (which adds a third)."""
 TITLES = {"iou": "Intersection over union", "ap": "Average precision", "accuracy": "Accuracy"}
-PICTURES = "Each row from left to right: the picture, the prediction over it, the label over it, and the errors (red)."
 
 
 def run_sections(shown: Shown) -> tuple[Section, ...]:
-    """Return the sections of one run: bars of its classes, its pictures; without those with nothing to show."""
+    """Return the sections of one run: bars of its classes, pictures by groups; without those with nothing to show."""
     sections: list[Section] = []
     if shown.classes:
         drawing = _bars(shown.classes, TITLES.get(shown.class_metric, shown.class_metric), "classes-0")
         groups = (("", (Panel(title=f"{len(shown.classes)} classes", drawing=drawing),)),)
         sections.append(GridSection(title=_title(shown), ident="classes", groups=groups, caption=_scored(shown)))
     if shown.pictures:
-        images = [Image(alt=one.alt, caption=one.caption, source=_address(one.content)) for one in shown.pictures]
+        images = [_image(one) for one in shown.pictures]
         sections.append(_pictures_section(images, shown, _seen(shown)))
-    return tuple(sections)
+    return (*sections, *(_group_section(group, number) for number, group in enumerate(shown.groups)))
 
 
 def study_sections(ledger: Ledger, name: str) -> tuple[Section, ...]:
@@ -124,6 +123,15 @@ def _pictures_section(images: Sequence[Image], shown: Shown, caption: str) -> Im
     return ImageSection(title="Predictions", ident="predictions", images=(*images, *key), caption=caption)
 
 
+def _group_section(group: ShownGroup, number: int) -> ImageSection:
+    images = tuple(_image(one) for one in group.pictures)
+    return ImageSection(title=group.title, ident=f"shown-{number}", images=images, caption=group.caption)
+
+
+def _image(one: ShownPicture) -> Image:
+    return Image(alt=one.alt, caption=one.caption, source=_address(one.content, one.ending))
+
+
 def _pictures(arms: dict[str, list[tuple[RunRow, Shown]]]) -> list[Image]:
     """Return the first pictures of every arm, picture by picture, as many as the page may hold."""
     shown = {arm: kept[0] for arm, kept in list(arms.items())[:MOST_ARMS]}
@@ -138,7 +146,7 @@ def _pictures(arms: dict[str, list[tuple[RunRow, Shown]]]) -> list[Image]:
             Image(
                 alt=f"{arm}: {picture.alt}",
                 caption=f"{arm}, seed {seed}, {picture.caption}",
-                source=_address(picture.content),
+                source=_address(picture.content, picture.ending),
             )
             for arm, seed, picture in row
         ]
@@ -159,8 +167,10 @@ def _scored(shown: Shown) -> str:
 
 
 def _seen(shown: Shown) -> str:
-    return f"{PICTURES} Pictures of {shown.split}, protocol {shown.protocol}."
+    return f"{shown.caption} Pictures of {shown.split}, protocol {shown.protocol}.".strip()
 
 
-def _address(content: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+def _address(content: bytes, ending: str = "jpg") -> str:
+    # A drawing is an address too, never a part of the page: nothing in it can run there.
+    kind = {"jpg": "jpeg", "svg": "svg+xml"}[ending]
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -325,16 +325,19 @@ class StudyView:
 
 @dataclass(frozen=True, kw_only=True)
 class ScorePair:
-    """One score of two runs; None where a run has no such score."""
+    """One score of two runs; None where a run has no such score. `comparable` is False for two evaluators' scores."""
 
     name: str
     first: float | None
     second: float | None
+    comparable: bool = True
 
     @property
     def difference(self) -> float | None:
-        """Second minus first."""
-        return None if self.first is None or self.second is None else self.second - self.first
+        """Second minus first; None where they are not comparable."""
+        if self.first is None or self.second is None or not self.comparable:
+            return None
+        return self.second - self.first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ablata.engine.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site
 from ablata.recipes.index import restore_recipe
+from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.ledger import Ledger
 from ablata.studies.identity import cache_folder
 
@@ -32,7 +34,7 @@ class Evaluation:
         checkpoint: `last` or `best`.
         scores: by `split/protocol/name`, as the run records them.
         classes: class names.
-        class_metric: what `class_scores` are: `accuracy` or `iou`.
+        class_metric: what `class_scores` are: `accuracy`, `iou` or `AP`.
         class_scores: percent for each class, nan for one that the split does not hold.
         confusion: counts, true classes in rows.
     """
@@ -77,7 +79,7 @@ def evaluate_run(
     weights: str = "delivered",
     save_to: Path | None = None,
 ) -> Evaluation:
-    """Score a checkpoint of a run.
+    """Score a checkpoint of a run, and keep the scores with it.
 
     Args:
         ledger: holds the run.
@@ -122,9 +124,20 @@ def evaluate_run(
         totals = {first: found.scores} | {name: task.evaluate(model, split, name) for name in others}
     if save_to is not None:
         _save(save_to, found.samples, found.classes)
+    for name, scores_of in totals.items():
+        write_evaluation(
+            ledger.runs.folder(run),
+            StoredEvaluation(
+                which, weights, int(saved.facts["step"]), split, name, scores_of, _now(), tuple(overrides)
+            ),
+        )  # fmt: skip
     before = "raw/" if saved.averages and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
     return Evaluation(run.id, which, scores, found.classes, found.class_metric, found.class_scores, found.confusion)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _same_but_place(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

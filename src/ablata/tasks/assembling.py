@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from ablata.base.errors import CheckpointError
 from ablata.base.settings import Settings, restore
 from ablata.data.any import AnyImageData, AnySegmentationData
+from ablata.data.any_detection import AnyDetectionData
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
+from ablata.models.detection_backbones import Small
+from ablata.models.mask_rcnn import MaskRcnn
 from ablata.tasks.classifiers import AnyClassifier
 from ablata.tasks.delivered import Delivered
 from ablata.tasks.delivered_classifier import DeliveredClassifier
+from ablata.tasks.delivered_detector import DeliveredDetector
 from ablata.tasks.delivered_segmenter import DeliveredSegmenter
 from ablata.tasks.segmenters import AnySegmenter
 from ablata.tasks.teacher_files import teacher_weights
@@ -24,15 +28,37 @@ class _ClassifierParts(Settings):
     model: AnyClassifier
     data: AnyImageData
 
+    def network(self, contract: Mapping[str, Any]) -> nn.Module:
+        """Return the network without its weights."""
+        return self.model.build(len(contract["classes"]), contract["channels"])
+
 
 class _SegmenterParts(Settings):
     model: AnySegmenter
     data: AnySegmentationData
 
+    def network(self, contract: Mapping[str, Any]) -> nn.Module:
+        """Return the network without its weights."""
+        return self.model.build(len(contract["classes"]), contract["channels"])
 
-_KINDS: Mapping[str, tuple[type[Settings], type[Delivered]]] = {
+
+class _DetectorParts(Settings):
+    model: MaskRcnn
+    data: AnyDetectionData
+
+    def network(self, contract: Mapping[str, Any]) -> nn.Module:
+        """Return the network without its weights; its class graph is one of them."""
+        backbone = self.model.backbone
+        # The file that the backbone began with need not be here any more.
+        bare = backbone if isinstance(backbone, Small) else backbone.model_copy(update={"weights": None})
+        return self.model.model_copy(update={"backbone": bare}).build(len(contract["classes"]))
+
+
+_Parts = type[_ClassifierParts] | type[_SegmenterParts] | type[_DetectorParts]
+_KINDS: Mapping[str, tuple[_Parts, type[Delivered]]] = {
     "classify": (_ClassifierParts, DeliveredClassifier),
     "segment": (_SegmenterParts, DeliveredSegmenter),
+    "detect": (_DetectorParts, DeliveredDetector),
 }
 _TRAINING_ONLY = "projection."
 """Weights that only a loss over embeddings needs."""
@@ -64,17 +90,17 @@ def assemble(
     """Build a network from a recipe's expanded settings and give it its weights.
 
     Raises:
-        CheckpointError: it is no classifier or segmenter, or the weights do not fit the network.
+        CheckpointError: it is no classifier, segmenter or detector, or the weights do not fit the network.
         SettingsError: the settings are of another version.
     """
     if contract.get("task") not in _KINDS:
         raise CheckpointError(
-            "Predictions and exports are those of a classifier or a segmenter",
+            "Predictions and exports are those of a classifier, a segmenter or a detector",
             found=f"{source} is of the task {contract.get('task')}",
         )
     form, kind = _KINDS[str(contract["task"])]
     parts: Any = restore(form, {"model": recipe.get("model"), "data": recipe.get("data")}, source=source)
-    network: nn.Module = parts.model.build(len(contract["classes"]), contract["channels"])
+    network: nn.Module = parts.network(contract)
     known = network.state_dict()
     needed = {name: value for name, value in weights.items() if name in known or not name.startswith(_TRAINING_ONLY)}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -15,21 +16,24 @@ from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, DataError
 from ablata.base.files import digest
+from ablata.base.overrides import override
 from ablata.base.settings import expand
 from ablata.data.any_detection import AnyDetectionData
 from ablata.data.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
 from ablata.data.detection import DetectionData, DetectionEvalLoader, DetectionTrainLoader
-from ablata.data.rle import encode
 from ablata.data.scene_boxes import SceneBoxes
 from ablata.engine.complexity import Complexity, count
 from ablata.engine.recipe import Recipe, Train
 from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
 from ablata.models.detection_backbones import Small
-from ablata.models.mask_rcnn import Found, MaskRcnn, pasted
+from ablata.models.mask_rcnn import MaskRcnn
+from ablata.records.shown import Shown
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.detection_protocols import NAMES, detection_protocol
+from ablata.tasks.detection_shown import shown_of
 from ablata.tasks.detection_start import StartFrom
+from ablata.tasks.detections import found_in, on_original, sizes_of
 
 
 class Detect(Recipe):
@@ -41,7 +45,7 @@ class Detect(Recipe):
     graph: AnyClassGraph = Cooccurrence()
     """What classes have to do with each other, for `model.relations.classes`; counted on the training split."""
     start: StartFrom | None = None
-    """An earlier run to go on from; null: weights are drawn, or the backbone's are read from a file."""
+    """An earlier training to go on from; null: weights are drawn, or the backbone's are read from a file."""
     train: Train = Train(epochs=1, batch=2, evaluate_batch=2)
     protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ap50",)
     """Ways to score: ap01, ap50 (any overlap in percent), coco, perhaps with a number of proposed boxes: ap50@1000.
@@ -69,6 +73,21 @@ class Detect(Recipe):
     def build(self, seed: int, site: Site) -> DetectTask:
         """Build data, graph and detector; see `Recipe.build`."""
         return DetectTask(self, self.data.build(site.cache), seed, site)
+
+    def parent(self) -> Detect | None:
+        """Return the training that comes before, where `start` describes one.
+
+        Raises:
+            SettingsError: one of its changes does not fit.
+        """
+        before = self.start.before() if self.start is not None else None
+        if self.start is None or before is None:
+            return None
+        older = override(self.model_copy(update={"start": self.start.before_that()}), before.changes)
+        if before.steps is None:
+            return older
+        length = self.train.model_copy(update={"steps": before.steps, "epochs": None})
+        return older.model_copy(update={"train": length})
 
     def complexity(self) -> Complexity:
         """Count the detector for the data's nominal shape, with as many regions as there can be in testing."""
@@ -111,6 +130,9 @@ class DetectTask(Task[DetectionBatch]):
         seed: the run's seed.
         site: device and share of the work.
 
+    Attributes:
+        counted: average precision of boxes of each class, scored last, by split and protocol.
+
     Raises:
         DataError: the batch does not fit the training set, masks are asked for where there are none, or a graph does
             not fit the classes.
@@ -132,8 +154,7 @@ class DetectTask(Task[DetectionBatch]):
             )  # fmt: skip
         self.graph = class_graph(recipe, data)
         self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
-        started = (recipe.start.load_into(self.model, data.classes),) if recipe.start is not None else ()
-        self.notices = (*data.notices, *started)
+        self.notices = (*data.notices, *self._started())
         place = site.distribution
         self.loader: DetectionTrainLoader = data.train_loader(
             seed,
@@ -144,12 +165,22 @@ class DetectTask(Task[DetectionBatch]):
             masks=self.masks,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
+        self.counted: dict[tuple[str, str], tuple[float, ...]] = {}
+
+    def _started(self) -> Iterator[str]:
+        """Load the weights that the recipe starts from, and yield what was taken."""
+        start, parent = self.recipe.start, self.site.parent
+        # A model that is only scored has no parent at hand, and needs none.
+        if start is not None and (start.run is not None or parent is not None):
+            yield start.load_into(self.model, self.data.classes, parent)
 
     def contract(self) -> dict[str, Any]:
         """Return what detections of this model mean: classes, preparation, protocols, version of the evaluation."""
         return {
             "task": "detect",
             "classes": list(self.data.classes),
+            "category_ids": list(self.data.category_ids),
+            "channels": 3,
             "mean": list(self.data.mean),
             "std": list(self.data.std),
             "sizes": expand(self.recipe.data.augment),
@@ -197,7 +228,7 @@ class DetectTask(Task[DetectionBatch]):
 
     def loss(self, model: nn.Module, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return the losses of proposals by level, of classes and boxes by stage, and of masks."""
-        terms = model(batch.images, _sizes(batch), batch.objects)
+        terms = model(batch.images, sizes_of(batch), batch.objects)
         assert isinstance(terms, dict)
         return terms
 
@@ -211,7 +242,7 @@ class DetectTask(Task[DetectionBatch]):
         With `coco` that at 0.5 and 0.75 and by size too. `classes` counts the classes that the split holds; the others
         are left out of every mean. `evaluator` is the version of the evaluation.
         """
-        return self._totals(self.collect(model, split, protocol), protocol)
+        return self._totals(self.collect(model, split, protocol), split, protocol)
 
     def collect(self, model: nn.Module, split: str, protocol: str) -> DetectionScores:
         """Return the scored detections of a split, those of all processes."""
@@ -233,9 +264,16 @@ class DetectTask(Task[DetectionBatch]):
             boxes: how many are proposed; None: as the settings say.
         """
         for batch in self._evaluation(split):
-            found = cast(list[Found], model(batch.images, _sizes(batch), None, boxes))
-            for row, one in enumerate(found):
+            for row, one in enumerate(found_in(model, batch, boxes)):
                 yield int(batch.index[row]), on_original(one, batch.sizes[row], batch.originals[row])
+
+    def shown(self, model: nn.Module) -> Shown:
+        """Return detections on some pictures beside the truth, what regions look at, and the classes' last scores."""
+        return shown_of(self, model)
+
+    def some(self, split: str, index: np.ndarray) -> DetectionEvalLoader:
+        """Return pictures of a split by themselves, in batches of one, on every process alike."""
+        return replace(self._evaluation(split), index=index, batch_size=1)
 
     def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Return totals, the average precision of each class, and whom objects are taken for.
@@ -246,13 +284,13 @@ class DetectTask(Task[DetectionBatch]):
         protocol = protocol or self.protocols[0]
         settings = detection_protocol(protocol)
         scores = self.collect(model, split, protocol)
-        by_class = scores.score("box", settings.thresholds, self._most).of_classes()
+        totals = self._totals(scores, split, protocol)
         confusion = scores.confusion(settings.thresholds[0])
         return Examination(
-            scores=self._totals(scores, protocol),
+            scores=totals,
             classes=self.data.classes,
             class_metric="AP",
-            class_scores=tuple(by_class.tolist()),
+            class_scores=self.counted[split, protocol],
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             samples=self._samples(scores, split) if samples else {},
         )
@@ -261,7 +299,7 @@ class DetectTask(Task[DetectionBatch]):
     def _most(self) -> int:
         return self.recipe.model.detections
 
-    def _totals(self, scores: DetectionScores, protocol: str) -> dict[str, float]:
+    def _totals(self, scores: DetectionScores, split: str, protocol: str) -> dict[str, float]:
         settings = detection_protocol(protocol)
         totals: dict[str, float] = {}
         for kind, before in (("box", ""), ("mask", "mask_")) if self.masks else (("box", ""),):
@@ -271,7 +309,9 @@ class DetectTask(Task[DetectionBatch]):
                 totals |= {f"{before}AP{percent}": found.mean(threshold=percent / 100) for percent in (50, 75)}
                 totals |= {f"{before}AP_{size}": found.mean(size) for size in SIZES[1:]}
             if kind == "box":
-                totals["classes"] = float(np.isfinite(found.of_classes()).sum())
+                by_class = found.of_classes()
+                self.counted[split, protocol] = tuple(by_class.tolist())
+                totals["classes"] = float(np.isfinite(by_class).sum())
         return {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
 
     def _samples(self, scores: DetectionScores, split: str) -> dict[str, Tensor]:
@@ -304,31 +344,6 @@ def class_graph(recipe: Detect, data: DetectionData) -> ClassGraph:
         DataError: it does not fit the classes.
     """
     return recipe.graph.build(data.presence("train"), data.classes)
-
-
-def on_original(found: Found, size: Tensor, original: Tensor) -> Detections:
-    """Return detections in pixels of the picture as it is stored.
-
-    Args:
-        found: in pixels of the batch.
-        size: int64 [2], height and width of the picture in the batch.
-        original: those of the picture as stored.
-    """
-    height, width = original.tolist()
-    factors = torch.tensor([width / float(size[1]), height / float(size[0])] * 2, device=found.boxes.device)
-    boxes = found.boxes.float() * factors
-    masks = None
-    if found.masks is not None:
-        masks = tuple(
-            packed
-            for mask, box in zip(found.masks, boxes, strict=True)
-            for packed in encode(pasted(mask[None], box[None], height, width).cpu().numpy())
-        )
-    return Detections(boxes.cpu(), found.labels.cpu(), found.scores.float().cpu(), masks)
-
-
-def _sizes(batch: DetectionBatch) -> list[tuple[int, int]]:
-    return [(int(height), int(width)) for height, width in batch.sizes.tolist()]
 
 
 def _gathered(own: bytes, site: Site) -> list[bytes]:

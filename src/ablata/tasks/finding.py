@@ -23,7 +23,7 @@ def find_model(ledger: Ledger, reference: str, which: str = "last") -> Delivered
         which: of a run, the `last` or the `best` checkpoint.
 
     Raises:
-        UserError: nothing has that name, or what has it is damaged, or no classifier or segmenter.
+        UserError: nothing has that name, or what has it is damaged, or no classifier, segmenter or detector.
     """
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ablata.data.augment import Normaliser
+from ablata.data.drawings import beside, jpeg, sized
 from ablata.data.overlay import errors, legend, overlay
 from ablata.data.segmentation import SegmentationData
 from ablata.metrics.segmentation import SegmentationScores
@@ -21,8 +21,7 @@ from ablata.structures.segmentation import IGNORE, SegmentationBatch
 PICTURES = 6
 _WIDTH = 256
 """Of each of the four drawings beside each other, at most (small pictures are enlarged by whole factors)."""
-_GAP = 4
-_QUALITY = 85
+_CAPTION = "Each row from left to right: the picture, the prediction over it, the label over it, and the errors (red)."
 
 
 class Showing(Protocol):
@@ -57,8 +56,8 @@ def shown_of(task: Showing, model: nn.Module) -> Shown:
     pictures = [_picture(task, model, batch, protocol) for batch in task.some(split, chosen)]
     counted = task.counted.get((split, protocol))
     classes = () if counted is None else tuple(zip(task.scored, counted.class_iou().tolist(), strict=True))
-    key = _jpeg(legend(task.scored, task.data.table.palette))
-    return Shown(split, protocol, "iou" if classes else "", classes, tuple(pictures), key)
+    key = jpeg(legend(task.scored, task.data.table.palette))
+    return Shown(split, protocol, "iou" if classes else "", classes, tuple(pictures), key, _CAPTION)
 
 
 def _picture(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownPicture:
@@ -74,27 +73,5 @@ def _picture(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol
     return ShownPicture(
         alt=f"picture {number}, its prediction, its label, and the errors of the prediction",
         caption=f"picture {number}: {right}",
-        content=_jpeg(_beside([_sized(drawing) for drawing in drawings])),
+        content=jpeg(beside([sized(Image.fromarray(drawing), _WIDTH) for drawing in drawings])),
     )
-
-
-def _sized(drawing: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(drawing)
-    if picture.width > _WIDTH:
-        return picture.resize((_WIDTH, max(1, round(picture.height * _WIDTH / picture.width))))
-    factor = _WIDTH // picture.width
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-
-
-def _beside(pictures: list[Image.Image]) -> Image.Image:
-    width, height = pictures[0].size
-    joined = Image.new("RGB", (len(pictures) * (width + _GAP) - _GAP, height), "white")
-    for place, picture in enumerate(pictures):
-        joined.paste(picture, (place * (width + _GAP), 0))
-    return joined
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, format="JPEG", quality=_QUALITY)
-    return content.getvalue()

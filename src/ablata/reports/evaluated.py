@@ -1,0 +1,40 @@
+"""The scores that a run was given after its training, as a table of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablata.records.evaluations import EVALUATOR, StoredEvaluation
+from ablata.reports.sections import Cell, Section, TableSection
+
+_CAPTION = (
+    "Given by `ablata evaluate` after the training. Scores of two versions of the evaluation are not compared; a dash "
+    "where an evaluation has no versions."
+)
+
+
+def evaluation_sections(stored: Sequence[StoredEvaluation]) -> tuple[Section, ...]:
+    """Return one table of all scores, or nothing where there is none."""
+    rows = [_row(one, name, value) for one in stored for name, value in one.scores.items() if name != EVALUATOR]
+    if not rows:
+        return ()
+    columns = ("Score", "Value", "Checkpoint", "Weights", "Step", "Version", "Made")
+    return (
+        TableSection(
+            title="Scored again", ident="evaluations", columns=columns, rows=tuple(rows), caption=_CAPTION, folded=True
+        ),
+    )
+
+
+def _row(one: StoredEvaluation, name: str, value: float) -> tuple[Cell, ...]:
+    version = one.scores.get(EVALUATOR)
+    full = f"{one.split}/{one.protocol}/{name}"
+    return (
+        Cell(text=full, order=full),
+        Cell(text=f"{value:.6g}".replace("-", "−"), order=value, class_="number"),
+        Cell(text=one.checkpoint, order=one.checkpoint),
+        Cell(text=one.weights, order=one.weights),
+        Cell(text=str(one.step), order=one.step, class_="number"),
+        Cell(text="–" if version is None else f"{version:g}", order=version, class_="number"),
+        Cell(text=one.made, order=one.made),
+    )
