@@ -31,8 +31,8 @@ def resnet18_imagenette() -> Classify:
     """ResNet-18 on ten classes of ImageNet, at 128 pixels.
 
     Command: ablata train resnet18_imagenette data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured at its 40 epochs. With train.epochs=3, at seed 0: 43.2 top-1, 87.2 top-5 on val
+    Time: 6 min 11 s for those 3 epochs on two cores of a Xeon with AMX, beside other work; so about 80 min for 40
     Source: He et al. 2016, arXiv 1512.03385; the training is ours
     """
     return Classify(
@@ -49,8 +49,9 @@ def resnet18_hymenoptera() -> Classify:
     """ResNet-18 on ants and bees, 244 pictures of many sizes, at 128 pixels.
 
     Command: ablata train resnet18_hymenoptera data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured at its 60 epochs. At the end of the first 5 of them, at seed 0: 60.8 top-1 on val, where the
+        larger class alone would have 54.2
+    Time: not measured; by its first steps 6 min on two cores of a Xeon with AMX, beside other work
     Source: He et al. 2016, arXiv 1512.03385; the training is ours
     """
     return Classify(
@@ -86,7 +87,7 @@ def t2t_imagenette() -> Classify:
 
     Command: ablata train t2t_imagenette data.root=FOLDER
     Expected: not measured
-    Time: not measured
+    Time: not measured; by its first steps 2 h 30 min on two cores of a Xeon with AMX, beside other work
     Source: Yuan et al. 2021, arXiv 2101.11986, section 4.1 for optimiser and decay; lengths are ours
     """
     return Classify(
@@ -109,8 +110,8 @@ def resnet50_imagenet() -> Classify:
     """ResNet-50 on ImageNet, 100 epochs.
 
     Command: ablata train resnet50_imagenet data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured; the notes have 77.19 top-1; pycls has 76.8, without smoothing
+    Time: not measured; pycls has 12.2 hours on 8 V100
     Source: He et al. 2016, arXiv 1512.03385; training after facebookresearch/pycls, configs/dds_baselines, with label
         smoothing
     """
@@ -121,8 +122,8 @@ def resnet50_imagenet_300() -> Classify:
     """ResNet-50 on ImageNet, 300 epochs with cutmix.
 
     Command: ablata train resnet50_imagenet_300 data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured; the notes have 78.84 top-1
+    Time: not measured; three times that of resnet50_imagenet
     Source: as resnet50_imagenet; cutmix Yun et al. 2019, arXiv 1905.04899
     """
     return _resnet(50, epochs=300, cutmix=True)
@@ -132,8 +133,8 @@ def resnet50_imagenet_500() -> Classify:
     """ResNet-50 on ImageNet, 500 epochs with cutmix.
 
     Command: ablata train resnet50_imagenet_500 data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured; the notes have 79.11 top-1, with RandAugment too (data.augment.policy=rand_augment)
+    Time: not measured; five times that of resnet50_imagenet
     Source: as resnet50_imagenet_300
     """
     return _resnet(50, epochs=500, cutmix=True)
@@ -143,8 +144,8 @@ def resnet101_imagenet() -> Classify:
     """ResNet-101 on ImageNet, 100 epochs.
 
     Command: ablata train resnet101_imagenet data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured; the notes have 78.50 top-1; pycls has 78.6, without smoothing
+    Time: not measured; pycls has 20.4 hours on 8 V100
     Source: as resnet50_imagenet
     """
     return _resnet(101, epochs=100)
@@ -154,7 +155,7 @@ def efficientnet_b0_imagenet() -> Classify:
     """EfficientNet-B0 on ImageNet at 224 pixels, trained as in its paper, with AutoAugment.
 
     Command: ablata train efficientnet_b0_imagenet data.root=FOLDER
-    Expected: not measured
+    Expected: not measured; the notes have 76.03 top-1, their target was 77.3
     Time: not measured
     Source: Tan & Le 2019, arXiv 1905.11946, section 5.2
     """
@@ -176,7 +177,7 @@ def efficientnet_b1_imagenet() -> Classify:
     """EfficientNet-B1 on ImageNet at 240 pixels.
 
     Command: ablata train efficientnet_b1_imagenet data.root=FOLDER
-    Expected: not measured
+    Expected: not measured; the notes have 78.21 top-1 with RandAugment, 79.27 of the average
     Time: not measured
     Source: as efficientnet_b0_imagenet
     """
@@ -187,7 +188,7 @@ def efficientnet_b2_imagenet() -> Classify:
     """EfficientNet-B2 on ImageNet at 260 pixels.
 
     Command: ablata train efficientnet_b2_imagenet data.root=FOLDER
-    Expected: not measured
+    Expected: not measured; the notes have 78.79 top-1, their target was 79.8
     Time: not measured
     Source: as efficientnet_b0_imagenet
     """
@@ -198,7 +199,7 @@ def efficientnet_b4_imagenet() -> Classify:
     """EfficientNet-B4 on ImageNet at 380 pixels.
 
     Command: ablata train efficientnet_b4_imagenet data.root=FOLDER
-    Expected: not measured
+    Expected: not measured; the notes have 81.04 top-1, and 82.5 as the published figure
     Time: not measured
     Source: as efficientnet_b0_imagenet
     """
@@ -220,7 +221,7 @@ def efficientnet_lite0_imagenet() -> Classify:
     """EfficientNet-Lite0 on ImageNet at 224 pixels.
 
     Command: ablata train efficientnet_lite0_imagenet data.root=FOLDER
-    Expected: not measured
+    Expected: not measured; the notes have 74.64 top-1; the source has 75.1
     Time: not measured
     Source: tensorflow/tpu, models/official/efficientnet/lite; trained like efficientnet_b0_imagenet
     """
@@ -232,7 +233,7 @@ def efficientnet_b0_regnet_imagenet() -> Classify:
 
     Command: ablata train efficientnet_b0_regnet_imagenet data.root=FOLDER
     Expected: not measured; pycls has 75.1 top-1
-    Time: not measured
+    Time: not measured; pycls has 11.7 hours on 8 V100
     Source: facebookresearch/pycls, configs/dds_baselines/effnet
     """
     model = EfficientNet(variant="b0", drop_connect=0.0, dropout=0.0)
@@ -243,8 +244,8 @@ def regnety_imagenet() -> Classify:
     """RegNetY-1.6GF on ImageNet, 100 epochs.
 
     Command: ablata train regnety_imagenet data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured; pycls has 78.0 top-1
+    Time: not measured; pycls has 10.1 hours on 8 V100
     Source: Radosavovic et al. 2020, arXiv 2003.13678; facebookresearch/pycls, configs/dds_baselines/regnety
     """
     return _as_pycls(RegNet(size="y_1.6gf"), epochs=100, lr=0.1, weight_decay=5e-5, smoothing=0.0)
