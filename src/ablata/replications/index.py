@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ablata.replications.imagenet import NOTEBOOK as IMAGENET
@@ -18,29 +20,35 @@ Scale = Literal["smoke", "small", "full"]
 """smoke: a few steps on generated pictures; small: the data at hand, every length shortened; full: as recorded."""
 
 
-def recipe_of(notebook: Notebook, question: Question, trial: Trial, scale: Scale = "full") -> Recipe:
-    """Return the recipe that repeats a trial.
+def recipe_of(
+    notebook: Notebook, question: Question, trial: Trial, scale: Scale = "full", sets: Sequence[str] = ()
+) -> Recipe:
+    """Return the recipe that repeats a trial; `sets` are overrides on top of it.
 
     Raises:
         SettingsError: a setting does not fit.
         TypeError: at `smoke`, there is no generated data for the task.
     """
-    from ablata.recipes.scale import on_generated_data, overridden, shortened
+    from ablata.base.overrides import override
+    from ablata.recipes.generated import on_generated_data
+    from ablata.recipes.scale import overridden, shortened
 
     name = question.recipe or notebook.recipe
     if scale == "small":
-        made = overridden(name, question.base.split(), trial.overrides, notebook.small.overrides.split())
-        return shortened(made, notebook.small.factor)
-    made = overridden(name, question.base.split(), trial.overrides)
+        small = (notebook.small.overrides, question.small, trial.small)
+        made = overridden(name, question.base.split(), trial.overrides, *(one.split() for one in small))
+        return override(shortened(made, notebook.small.factor), list(sets))
+    made = override(overridden(name, question.base.split(), trial.overrides), list(sets))
     return on_generated_data(made) if scale == "smoke" else made
 
 
-def study_name(notebook: Notebook, question: Question, scale: Scale) -> str:
-    """Return the name that a question has in the ledger at a scale."""
-    return f"{notebook.name}.{question.name}" + ("" if scale == "small" else f".{scale}")
+def study_name(notebook: Notebook, question: Question, scale: Scale, sets: Sequence[str] = ()) -> str:
+    """Return the name that a question has in the ledger at a scale, another one where more is set."""
+    changed = f".{hashlib.sha256(' '.join(sets).encode()).hexdigest()[:8]}" if sets else ""
+    return f"{notebook.name}.{question.name}" + ("" if scale == "small" else f".{scale}") + changed
 
 
-def study_of(notebook: Notebook, question: Question, scale: Scale) -> Study:
+def study_of(notebook: Notebook, question: Question, scale: Scale, sets: Sequence[str] = ()) -> Study:
     """Return a question as a study, its control and arms as its author grouped them.
 
     Trials that come to the same recipe at the scale are one arm, under the first one's name; one that comes to the
@@ -51,18 +59,25 @@ def study_of(notebook: Notebook, question: Question, scale: Scale) -> Study:
     """
     from ablata.studies.study import Study
 
-    recipes = {trial.name: recipe_of(notebook, question, trial, scale) for trial in question.every}
+    recipes = {trial.name: recipe_of(notebook, question, trial, scale, sets) for trial in question.every}
     control = recipes.pop(question.control.name)
     arms: dict[str, Recipe] = {}
     for name, recipe in recipes.items():
         if recipe not in (control, *arms.values()):
             arms[name] = recipe
     return Study(
-        name=study_name(notebook, question, scale),
+        name=study_name(notebook, question, scale, sets),
         question=question.title,
         control=control,
         arms=arms,
         margin=notebook.small.margin,
         seeds=notebook.small.seeds,
-        commands=(f"ablata replicate run {notebook.name} --study {question.name} --scale {scale}",),
+        commands=(
+            " ".join(
+                (
+                    f"ablata replicate run {notebook.name} --study {question.name} --scale {scale}",
+                    *(f"--set {one}" for one in sets),
+                )
+            ),
+        ),
     )

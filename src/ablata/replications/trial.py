@@ -22,6 +22,7 @@ class Trial:
         scores: as recorded, in their order; empty where a trial was planned and never finished.
         judged: which of the scores is compared, as an index; None: the question's.
         note: what a reader should know, such as a guess that had to be made.
+        small: further overrides at the small scale, after all others: where the trial's own figures do not fit there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Trial:
     scores: tuple[float, ...] = ()
     judged: int | None = None
     note: str = ""
+    small: str = ""
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ class Question:
         recipe: another recipe than the notebook's; None: that one.
         meaning: what the scores of a trial are, one after the other.
         judged: which of a trial's scores is compared, as an index, unless the trial says so itself.
+        small: overrides at the small scale after the notebook's, such as a smaller form of the question's network.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Question:
     recipe: str | None = None
     meaning: str = ""
     judged: int = -1
+    small: str = ""
 
     @property
     def every(self) -> tuple[Trial, ...]:
@@ -126,6 +130,8 @@ class Small:
         margin: the largest difference that does not matter at that scale, in the metric's unit.
         seeds: the most that an arm may use.
         note: what is smaller, a sentence.
+        same_data: it is the notebook's own data and metric, so that the noise of these runs, though they are shorter,
+            says something of the recorded scores.
     """
 
     overrides: str = ""
@@ -133,6 +139,22 @@ class Small:
     margin: float = 0.5
     seeds: int = 4
     note: str = ""
+    same_data: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedNoise:
+    """How much equal trainings differ, as someone else measured it.
+
+    Args:
+        sd: standard deviation of one run's score over seeds, in the metric's unit.
+        df: degrees of freedom, the number of runs less one.
+        source: what was trained how often and where it is told, such as "five runs of ... (arXiv ...)".
+    """
+
+    sd: float
+    df: float
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +169,7 @@ class Notebook:
         questions: in the order of the notebook.
         small: how its trials are run on the data at hand.
         omissions: trials that cannot be repeated.
+        noise: what the recorded scores are held against where our own runs say nothing of them.
     """
 
     name: str
@@ -156,6 +179,7 @@ class Notebook:
     questions: tuple[Question, ...]
     small: Small = Small()
     omissions: tuple[Omission, ...] = ()
+    noise: PublishedNoise | None = None
 
     def question(self, name: str) -> Question:
         """Return a question by name.
