@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ablata.losses.pixel_anchors import Anchors, Few, draw_anchors, grouped
+from ablata.losses.pixel_anchors import Anchors, Few, FewOf, draw_anchors, grouped
 
 CLASSES = 3
 
@@ -66,6 +66,17 @@ def test_classes_with_too_few_pixels_are_left_out_or_give_what_they_have_or_repe
     assert Counter(row[1] for row in found) == expected
     if few == "repeat":
         assert {row[3] for row in found} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(("of", "classes"), [("any", {0, 1, 2}), ("one_kind", {0, 1}), ("hard", {0})])
+@pytest.mark.parametrize("few", ["take", "repeat"])
+def test_which_small_classes_count_can_depend_on_their_kinds(few: Few, of: FewOf, classes: set[int]) -> None:
+    labels = torch.tensor([[0, 0, 1, 1, 2, 2]])
+    right = torch.tensor([[False, False, True, True, False, True]])
+    anchors = Anchors(views=4, few=few, few_of=of)
+    assert {row[1] for row in drawn(labels, right, anchors)} == classes
+    # A class with enough pixels counts whatever its kinds.
+    assert {row[1] for row in drawn(labels.repeat(1, 4), right.repeat(1, 4), anchors)} == {0, 1, 2}
 
 
 def test_more_classes_than_samples_give_one_pixel_each_of_some() -> None:

@@ -92,6 +92,25 @@ def test_auxiliary_heads_have_a_loss_of_their_own_weight(make: Callable[..., Seg
     torch.testing.assert_close(weighted["cross_entropy"], plain["cross_entropy"])
 
 
+def test_the_loss_of_the_logits_can_be_scaled_beside_the_contrast(make: Callable[..., SegmentTask]) -> None:
+    context = ("model.context=object_context", "model.context.width=8", "model.context.keys=4", "model.head.width=null")
+    plain, scaled = (terms_of(make(*context, f"loss.dense_weight={weight}")) for weight in (1.0, 0.01))
+    for name in ("cross_entropy", "aux4"):
+        torch.testing.assert_close(scaled[name], 0.01 * plain[name])
+    torch.testing.assert_close(scaled["contrast"], plain["contrast"])
+
+
+def test_the_product_of_loss_and_contrast_is_that_of_the_two_terms(make: Callable[..., SegmentTask]) -> None:
+    apart, joint = (terms_of(make(f"loss.combine={form}")) for form in ("sum", "product"))
+    assert list(joint) == ["cross_entropy_times_contrast"]
+    torch.testing.assert_close(joint["cross_entropy_times_contrast"], apart["cross_entropy"] * apart["contrast"])
+    task = make("loss.combine=product")
+    terms_of(task)["cross_entropy_times_contrast"].backward()
+    assert reached(task) == {"backbone", "head", "projection"}
+    with pytest.raises(SettingsError, match="must not be null"):
+        make("loss.combine=product", "loss.dense=null")
+
+
 def test_contrast_alone_leaves_the_head_as_it_is(make: Callable[..., SegmentTask]) -> None:
     task = make("loss.dense=null")
     terms = terms_of(task)

@@ -17,6 +17,7 @@ from torch import Tensor
 from ablata.base.settings import Settings
 
 Few = Literal["skip", "take", "repeat"]
+FewOf = Literal["any", "one_kind", "hard"]
 
 
 class Anchors(Settings):
@@ -29,6 +30,10 @@ class Anchors(Settings):
     few: Few = "skip"
     """A class with too few pixels in a picture (skip: no more than `views`) is left out; or gives the pixels it has
     (take); or gives those again and again until there are enough (repeat)."""
+    few_of: FewOf = "any"
+    """Of which classes with too few pixels `few` speaks, the others being left out: any of them; those whose pixels in
+    the picture are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly predicted
+    (hard)."""
     hard_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of wrongly predicted pixels; where one kind is short, all of it and the rest of the other."""
 
@@ -84,7 +89,10 @@ def draw_anchors(settings: Anchors, pixels: Grouped) -> tuple[Tensor, Tensor]:
         int64 [S], numbers of pixels, and bool [S], which of them count: fewer than S where there are not so many.
     """
     hard, easy, total = pixels.hard, pixels.easy, pixels.hard + pixels.easy
-    taking = total > settings.views if settings.few == "skip" else total > 0
+    taking = total > settings.views
+    if settings.few != "skip":
+        meant = {"any": total > 0, "one_kind": (hard > 0) ^ (easy > 0), "hard": (hard > 0) & (easy == 0)}
+        taking = taking | meant[settings.few_of]
     # With more groups than samples, a random choice of groups gets one pixel each.
     turn = torch.where(taking, torch.rand(len(total), device=total.device), 2.0).argsort().argsort()
     taking = taking & (turn < settings.samples)

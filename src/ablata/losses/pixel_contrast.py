@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
@@ -43,6 +43,11 @@ class PixelContrast(Anchors):
     kind: Literal["contrast"] = "contrast"
     dense: AnyPixelLoss | None = PixelCrossEntropy()
     """Loss of the logits; null: none, so that the heads learn nothing."""
+    dense_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the loss of the logits, on that of auxiliary heads too."""
+    combine: Literal["sum", "product"] = "sum"
+    """What is made of the main head's loss and the contrast; of a product each is the other's weight, so that a batch
+    without contrast teaches the main head nothing."""
     weight: Annotated[float, Field(gt=0)] = 0.1
     """Factor on the contrast."""
     course: AnyCourse = Fixed()
@@ -55,6 +60,12 @@ class PixelContrast(Anchors):
     """Layers from the network's features to the embedding; there in training alone."""
     memory: Memory | None = None
     """Contrast with earlier pixels and regions too; null: with those of the batch alone."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PixelContrast:
+        if self.combine == "product" and self.dense is None:
+            raise ValueError("combine=product needs a loss of the logits: dense must not be null")
+        return self
 
     def build_contrast(
         self,

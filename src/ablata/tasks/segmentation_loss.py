@@ -41,8 +41,10 @@ class SegmentationLoss:
         self.model, self.aux_weight, self._done = model, aux_weight, 0.0
         self.contrast: PixelContrastLoss | None = None
         self.dense: PixelLoss | None = None
+        self._factor, self._product = 1.0, False
         dense = settings.dense if isinstance(settings, PixelContrast) else settings
         if isinstance(settings, PixelContrast):
+            self._factor, self._product = settings.dense_weight, settings.combine == "product"
             model.projection = settings.projection.build(embedded_width(model, data))
             self.contrast = settings.build_contrast(
                 len(data.classes), data.ignore, site.device, site.distribution.joined
@@ -58,7 +60,8 @@ class SegmentationLoss:
         self._done = done
 
     def terms(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Return the loss of the main head under its name, of each auxiliary head as `aux<stride>`, and `contrast`.
+        """Return the loss of the main head under its name, of each auxiliary head as `aux<stride>`, and `contrast`; or
+        the product of first and last as `<name>_times_contrast`.
 
         Args:
             outputs: the model's in training.
@@ -68,7 +71,8 @@ class SegmentationLoss:
         terms: dict[str, Tensor] = {}
         if self.dense is not None:
             terms = {
-                self.kind if name == "logits" else name: (1 if name == "logits" else self.aux_weight)
+                self.kind if name == "logits" else name: self._factor
+                * (1 if name == "logits" else self.aux_weight)
                 * self.dense(value, labels)
                 for name, value in logits.items()
             }
@@ -76,7 +80,10 @@ class SegmentationLoss:
             contrast = self.contrast(outputs["embedding"], outputs["logits"], labels, self._done)
             # Heads that nothing teaches still belong to the step: processes wait for every parameter's gradient.
             silent = 0.0 if terms else sum(0.0 * value.float().sum() for value in logits.values())
-            terms["contrast"] = contrast + silent
+            if self._product:
+                terms[f"{self.kind}_times_contrast"] = terms.pop(self.kind) * contrast
+            else:
+                terms["contrast"] = contrast + silent
         return terms
 
     def state(self) -> Mapping[str, Tensor]:
