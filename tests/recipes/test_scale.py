@@ -6,8 +6,9 @@ import pytest
 
 from ablata.base.overrides import override
 from ablata.data.joint_augment import Crop
+from ablata.recipes.generated import on_generated_data
 from ablata.recipes.index import load_recipe
-from ablata.recipes.scale import on_generated_data, shortened
+from ablata.recipes.scale import shortened
 from ablata.tasks.segment import Segment
 
 PAIRS = [

@@ -7,6 +7,7 @@ that describe the same.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -68,6 +69,17 @@ class StartFrom(Settings):
         if len(self.earlier) < 2:
             return None
         return StartFrom(earlier=self.earlier[:-1], checkpoint=self.checkpoint, heads=self.earlier[-1].heads)
+
+    def lasting(self, steps: Callable[[int], int]) -> StartFrom:
+        """Return the same with other lengths of what comes before.
+
+        Args:
+            steps: from a length that is given to the one in its place.
+        """
+        earlier = tuple(
+            one if one.steps is None else one.model_copy(update={"steps": steps(one.steps)}) for one in self.earlier
+        )
+        return self.model_copy(update={"earlier": earlier, "step": None})
 
     def find(self, parent: Path | None = None) -> Path:
         """Return the checkpoint.
