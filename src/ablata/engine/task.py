@@ -144,6 +144,16 @@ class Task(ABC, Generic[B]):
     def loss(self, model: nn.Module, batch: B) -> dict[str, Tensor]:
         """Return the loss as named scalar terms, weights included; their sum is minimised."""
 
+    def watched(self, losses: dict[str, float]) -> dict[str, float]:
+        """Return the loss terms as the watch for collapsed ones is to see them: here as they are.
+
+        A task joins or leaves out terms that may rightly be nothing for long, such as those of a pyramid's levels.
+
+        Args:
+            losses: means of a log interval, by term.
+        """
+        return losses
+
     def check_protocol(self, name: str) -> None:
         """Refuse a way to score that is neither one of the task's own nor offered.
 

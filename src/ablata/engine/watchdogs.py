@@ -16,7 +16,7 @@ from ablata.base.errors import DivergedError
 from ablata.engine.distribution import Distribution
 
 _NEVER = 2**62
-_COLLAPSED = 1e-6
+_COLLAPSED = 1e-4
 _PATIENCE = 3
 
 
@@ -111,7 +111,7 @@ class GradientWatch:
 
 
 class CollapseWatch:
-    """Notices a loss term that fell to nothing: below a millionth of its first value, or exactly constant."""
+    """Notices a loss term that fell to nothing: below a ten-thousandth of its first value, or exactly constant."""
 
     def __init__(self) -> None:
         self._first: dict[str, float] = {}

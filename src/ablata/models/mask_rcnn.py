@@ -104,6 +104,15 @@ class MaskRcnn(Settings):
             raise ValueError("a C4 backbone has no linear layers for model.relations.spatial_place=head: use stage")
         return self
 
+    def silent_terms(self) -> set[str]:
+        """Return the names of loss terms whose weight is 0."""
+        silent = {"mask"} if self.masks is not None and not self.masks.weight else set()
+        for number, stage in enumerate(self.stages, 1):
+            place = f"_{number}" if len(self.stages) > 1 else ""
+            silent |= {f"class{place}"} if not stage.weight * stage.class_weight else set()
+            silent |= {f"box{place}"} if not stage.weight else set()
+        return silent
+
     def build(self, classes: int, graph: Tensor | None = None) -> MaskRcnnNetwork:
         """Make the model; weights come from torch's global generator.
 

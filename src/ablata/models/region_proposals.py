@@ -23,6 +23,9 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, con
 from ablata.base.settings import Settings
 from ablata.structures.detection import Objects
 
+LEVEL_TERMS = ("objectness", "proposal_box")
+"""The loss terms: does an anchor show an object, and where it is; with several levels each has `_` and its number."""
+
 
 class Proposals(Settings):
     """Anchors, and which boxes are proposed."""
@@ -133,7 +136,7 @@ class ProposalNetwork(nn.Module):
         shown = F.binary_cross_entropy_with_logits(objectness.flatten()[sampled], truth[sampled], reduction="none")
         moved = F.smooth_l1_loss(deltas[positive], wanted[positive], beta=1 / 9, reduction="none").sum(1)
         terms: dict[str, Tensor] = {}
-        for name, values, rows in (("objectness", shown, sampled), ("proposal_box", moved, positive)):
+        for name, values, rows in zip(LEVEL_TERMS, (shown, moved), (sampled, positive), strict=True):
             for number in range(len(counts)):
                 part = (values * (level[rows] == number)).sum() / total
                 terms[f"{name}_{number}" if len(counts) > 1 else name] = part

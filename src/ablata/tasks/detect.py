@@ -232,6 +232,20 @@ class DetectTask(Task[DetectionBatch]):
         assert isinstance(terms, dict)
         return terms
 
+    def watched(self, losses: dict[str, float]) -> dict[str, float]:
+        """Return the terms with those of a pyramid's levels in sums, for on many a level nothing lies.
+
+        Terms of weight 0 are left out: they are not meant to teach.
+        """
+        silent = self.recipe.model.silent_terms()
+        seen: dict[str, float] = {}
+        for name, value in losses.items():
+            stem = name.rpartition("_")[0]
+            whole = stem if stem in LEVEL_TERMS else name
+            if whole not in silent:
+                seen[whole] = seen.get(whole, 0.0) + value
+        return seen
+
     def check_protocol(self, name: str) -> None:
         """Refuse a name that `detection_protocol` does not know."""
         detection_protocol(name)
