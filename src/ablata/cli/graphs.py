@@ -1,0 +1,145 @@
+"""`ablata data graph`: which classes are seen together, counted, written and drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablata.cli.console import note, out
+from ablata.cli.named_data import is_folder, named_recipe
+
+if TYPE_CHECKING:
+    from ablata.data.class_graph import ClassGraph
+    from ablata.tasks.detect import Detect
+
+_PAIRS = 8
+
+
+def graph(
+    dataset: Annotated[
+        str,
+        typer.Argument(metavar="DATASET|FOLDER", help="A folder or zip, a kind of data, or a recipe of a detector."),
+    ],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    output: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("graph.json"),
+    picture: Annotated[Path | None, typer.Option(help="The SVG to draw; by default beside the JSON.")] = None,
+    normalise: Annotated[
+        str | None, typer.Option(metavar="counts|conditional|symmetric|pmi", help="From counts to weights: symmetric.")
+    ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="identity|random", help="A graph to compare with: no ties, or the weights between others."
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A class that takes part, again for each; all by default.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(metavar="zero|self|every", help="Background: no ties, its own alone, or to all: zero.")
+    ] = None,
+    self_loops: Annotated[
+        str | None, typer.Option(metavar="unit|counted|none", help="The diagonal: 1, as normalised, or 0: unit.")
+    ] = None,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Added to every count, so that no class is without ties: 0.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random control: 0.")] = None,
+) -> None:
+    """Count which classes are on the same training pictures; write the class graph as JSON and draw it as SVG.
+
+    A recipe trains with the file by graph=file graph.path=FILE; a recipe named here shows its own graph.
+    """
+    from ablata.base.errors import SettingsError
+    from ablata.data.class_graph_drawing import graph_svg
+    from ablata.records.home import lab_home
+    from ablata.tasks.detect import class_graph
+
+    options = {
+        "normalise": normalise, "background": background, "self_loops": self_loops,
+        "smoothing": smoothing, "classes": json.dumps(classes) if classes else None,
+    }  # fmt: skip
+    given = {key: str(value) for key, value in options.items() if value is not None}
+    drawn = picture or output.with_suffix(".svg")
+    if drawn == output:
+        raise SettingsError("Graph and picture need a file each", found=f"{output} for both", do="--output graph.json")
+    made = _detector(dataset, [*(overrides or []), *_chosen(control, given, seed)])
+    data = made.data.build(lab_home() / "cache")
+    for notice in data.notices:
+        note(notice)
+    counted = class_graph(made, data)
+    counted.save(output)
+    drawn.parent.mkdir(parents=True, exist_ok=True)
+    drawn.write_text(graph_svg(counted), encoding="utf-8")
+    _tell(counted)
+    note(f"written: {output}, {drawn}\ntrain with it: graph=file graph.path={output}")
+
+
+def _chosen(control: str | None, given: dict[str, str], seed: int | None) -> list[str]:
+    """Return the settings of the graph that the options stand for; none where nothing is asked for.
+
+    Raises:
+        SettingsError: an option has no meaning for the graph that is asked for.
+    """
+    from ablata.base.errors import SettingsError
+
+    if control not in (None, "identity", "random"):
+        raise SettingsError("--control must be identity or random", found=f"--control {control}")
+    if seed is not None and control != "random":
+        raise SettingsError("--seed shuffles the random control alone", found=f"--seed {seed}", do="--control random")
+    if control == "identity" and given:
+        option = next(iter(given)).replace("_", "-")
+        raise SettingsError("The identity counts nothing, so nothing about counting can be chosen",
+                            found=f"--control identity with --{option}")  # fmt: skip
+    if control is None and not given:
+        return []
+    place = "graph.of" if control == "random" else "graph"
+    settings = [f"{place}.{key}={value}" for key, value in given.items()]
+    return [f"graph={control or 'cooccurrence'}", *settings, *([] if seed is None else [f"graph.graph_seed={seed}"])]
+
+
+def _detector(dataset: str, settings: list[str]) -> Detect:
+    """Return the recipe of a detector around a data set.
+
+    Raises:
+        DataError: a folder is of no known layout.
+        SettingsError: the recipe or kind is not of detection, or a setting does not fit.
+    """
+    from ablata.base.errors import DataError, SettingsError, listing
+    from ablata.base.fields import parts
+    from ablata.data.any_detection import recognise
+    from ablata.records.home import lab_home
+    from ablata.tasks.detect import Detect
+
+    kinds = parts(Detect.model_fields["data"].annotation)
+    kind = dataset
+    if is_folder(dataset):
+        found = recognise(dataset, lab_home() / "cache")
+        if found is None:
+            raise DataError(
+                "A class graph is counted on annotated objects: COCO's JSON, masks of Penn-Fudan, XML of Pascal VOC",
+                found=f"{dataset} has none of these layouts",
+                do=f"name the kind ({listing(kinds)}) and its files, as in: ablata data graph coco data.root={dataset} "
+                "data.train_json=FILE",
+            )
+        kind, settings = found, [f"data.root={dataset}", *settings]
+    # Counting needs no masks, and some sets have none.
+    made = named_recipe(kind, ["model.masks=null", *settings] if kind in kinds else settings)
+    if not isinstance(made, Detect):
+        raise SettingsError("A class graph is of detection", found=f"{dataset} is of the task {made.task}",
+                            do=f"choose from {listing(kinds)}")  # fmt: skip
+    return made
+
+
+def _tell(counted: ClassGraph) -> None:
+    """Print the classes and the pairs with the heaviest weights."""
+    names = counted.names[1:]
+    out.print(f"{len(names)} classes on {counted.pictures} training pictures", markup=False)
+    weights, both = counted.matrix[1:, 1:], counted.counts
+    pairs = [(max(weights[i, j], weights[j, i]), i, j) for i in range(len(names)) for j in range(i)]
+    for weight, i, j in sorted(pairs, reverse=True)[:_PAIRS]:
+        if weight > 0:
+            out.print(f"{names[j]} - {names[i]}: {weight:.4g}, together on {both[i, j]}", markup=False)
