@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.cli.console import note, out, print_json
+from ablata.cli.graphs import graph
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, draw_labels
+from ablata.cli.named_data import is_folder, named_recipe
 
 if TYPE_CHECKING:
     from ablata.data.checking import Report
-    from ablata.engine.recipe import Recipe
 
 app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+app.command("graph")(graph)
 
 
 _Dataset = Annotated[
@@ -55,13 +57,13 @@ def preview(
     Of a folder of pictures and label files: picture, label, and both together.
     """
     chosen = LabelFolder(dataset, images, labels, map, form)
-    if _is_folder(dataset) and chosen.fits(overrides):
+    if is_folder(dataset) and chosen.fits(overrides):
         draw_labels(chosen, output, count)
         return
     from ablata.records.home import lab_home
     from ablata.tasks.preview import preview_sheet
 
-    made = _recipe(dataset, overrides or [])
+    made = named_recipe(dataset, overrides or [])
     sheet = preview_sheet(made, seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.picture.save(output)
@@ -193,20 +195,14 @@ def stats(
         out.print(f"{name}: {counted}", markup=False)
 
 
-def _is_folder(dataset: str) -> bool:
-    """Tell whether an argument names a folder and not a recipe or kind."""
-    folder = Path(dataset).expanduser()
-    return folder.suffix != ".py" and ".py:" not in dataset and (folder.exists() or "/" in dataset)
-
-
 def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder | None:
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of pictures."""
-    if _is_folder(chosen.folder):
+    if is_folder(chosen.folder):
         return chosen if chosen.fits(overrides) else None
     from ablata.data.mask_folder import PairedSet
     from ablata.records.home import lab_home
 
-    data = getattr(_recipe(chosen.folder, overrides or []), "data", None)
+    data = getattr(named_recipe(chosen.folder, overrides or []), "data", None)
     return replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, PairedSet) else None
 
 
@@ -216,33 +212,11 @@ def _report(dataset: str, overrides: list[str]) -> Report:
     from ablata.records.home import lab_home
     from ablata.tasks.checking import check_data
 
-    if not _is_folder(dataset):
-        return check_data(_recipe(dataset, overrides), lab_home() / "cache")
+    if not is_folder(dataset):
+        return check_data(named_recipe(dataset, overrides), lab_home() / "cache")
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
     folder = Path(dataset).expanduser()
     kind = "shards" if folder.is_dir() and any(folder.glob("*train*.tar")) else "image_folder"
-    made = _recipe(kind, [f"data.root={folder}", *overrides])
+    made = named_recipe(kind, [f"data.root={folder}", *overrides])
     return check_data(made, lab_home() / "cache")
-
-
-def _recipe(dataset: str, overrides: list[str]) -> Recipe:
-    """Return the recipe of a name, or a plain one around a kind of data."""
-    from ablata.base.errors import SettingsError, listing, nearest
-    from ablata.base.fields import parts
-    from ablata.base.overrides import override
-    from ablata.recipes.index import load_recipe, recipe_entries
-    from ablata.tasks.any import RECIPES
-
-    recipes = [entry.name for entry in recipe_entries()]
-    kinds = {kind: task for task in reversed(RECIPES) for kind in parts(task.model_fields["data"].annotation)}
-    if dataset in recipes or ":" in dataset or dataset.endswith(".py"):
-        return load_recipe(dataset, overrides)
-    if dataset not in kinds:
-        close = nearest(dataset, [*kinds, *recipes])
-        raise SettingsError(
-            f"A data set must be a kind ({listing(kinds)}) or a recipe ({listing(recipes)})",
-            found=dataset,
-            do=f"did you mean {close}?" if close else None,
-        )
-    return override(kinds[dataset].model_validate({"name": dataset}), [f"data={dataset}", *overrides])

@@ -1,0 +1,41 @@
+"""What a command line names as a data set: a folder, a kind of data, or a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ablata.engine.recipe import Recipe
+
+
+def is_folder(dataset: str) -> bool:
+    """Tell whether an argument names a folder and not a recipe or kind."""
+    folder = Path(dataset).expanduser()
+    return folder.suffix != ".py" and ".py:" not in dataset and (folder.exists() or "/" in dataset)
+
+
+def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
+    """Return the recipe of a name, or a plain one around a kind of data.
+
+    Raises:
+        SettingsError: there is no such kind or recipe, or a setting does not fit.
+    """
+    from ablata.base.errors import SettingsError, listing, nearest
+    from ablata.base.fields import parts
+    from ablata.base.overrides import override
+    from ablata.recipes.index import load_recipe, recipe_entries
+    from ablata.tasks.any import RECIPES
+
+    recipes = [entry.name for entry in recipe_entries()]
+    kinds = {kind: task for task in reversed(RECIPES) for kind in parts(task.model_fields["data"].annotation)}
+    if dataset in recipes or ":" in dataset or dataset.endswith(".py"):
+        return load_recipe(dataset, overrides)
+    if dataset not in kinds:
+        close = nearest(dataset, [*kinds, *recipes])
+        raise SettingsError(
+            f"A data set must be a kind ({listing(kinds)}) or a recipe ({listing(recipes)})",
+            found=dataset,
+            do=f"did you mean {close}?" if close else None,
+        )
+    return override(kinds[dataset].model_validate({"name": dataset}), [f"data={dataset}", *overrides])
