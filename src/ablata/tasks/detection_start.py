@@ -49,7 +49,7 @@ class StartFrom(Settings):
     checkpoint: Literal["last", "best"] = "last"
     """Which of its checkpoints."""
     step: Annotated[int, Field(ge=1)] | None = None
-    """The step that the checkpoint must be of; null: whichever it is."""
+    """The step that the checkpoint must be of: that one of last and best is taken; null: whichever it is."""
     heads: Heads = "keep"
     """keep: all weights, and the model and its classes must be the same; fit: what both models have, the rest begins
     anew, as do the layers that score classes where those differ; retrain: those layers begin anew in any case."""
@@ -96,7 +96,10 @@ class StartFrom(Settings):
                                   do="train the whole chain: ablata train RECIPE")  # fmt: skip
         if self.run is not None and not place.exists():
             place = lab_home() / "runs" / self.run
-        path = place / (BEST if self.checkpoint == "best" else LAST) if place.is_dir() else place
+        kept = (BEST, LAST) if self.checkpoint == "best" else (LAST, BEST)
+        path = place
+        if place.is_dir():
+            path = place / kept[0] if self.step is None else self._of_step([place / name for name in kept])
         if not path.is_file():
             raise CheckpointError(
                 "A detector starts from a run's checkpoint",
@@ -104,6 +107,11 @@ class StartFrom(Settings):
                 do="give a run of `ablata runs list`, or a checkpoint",
             )
         return path
+
+    def _of_step(self, paths: list[Path]) -> Path:
+        """Return the first of a run's checkpoints that is of the step asked for; else the first there is."""
+        there = [path for path in paths if path.is_file()]
+        return next((path for path in there if _step(path) == self.step), (there or paths)[0])
 
     def mark(self) -> str:
         """Return what the weights of a run add to the fingerprint of the data; those that come before add nothing."""
@@ -157,8 +165,19 @@ class StartFrom(Settings):
 
     def _read(self, path: Path) -> Checkpoint:
         saved = load_checkpoint(path)
-        step = saved.facts.get("step")
-        if self.step is not None and step != self.step:
-            raise CheckpointError("start.step must be that of the checkpoint", found=f"{path} is of step {step}",
-                                  do=f"start.step={step}, or null")  # fmt: skip
+        if self.step is not None and saved.facts.get("step") != self.step:
+            kept = [path.with_name(name) for name in (LAST, BEST)] if path.name in (LAST, BEST) else [path]
+            steps = {one.name: _step(one) for one in kept if one.is_file()}
+            raise CheckpointError(
+                "start.step must be the step of a checkpoint that is kept",
+                found=f"start.step={self.step}; {path.parent} keeps "
+                + listing(f"{name} of step {step}" for name, step in steps.items()),
+                do=f"start.step={next(iter(steps.values()))}, or null",
+            )
         return saved
+
+
+def _step(path: Path) -> int | None:
+    """Return the step at which a checkpoint was written."""
+    step: int | None = load_checkpoint(path).facts.get("step")
+    return step
