@@ -6,7 +6,7 @@ Shapes: B pictures, H and W multiples of 32.
 
     fpn      levels 0 to 3: [B, 256, H/4, W/4] to [B, 256, H/32, W/32]; level 4, H/64, is every second cell of level 3
     c4       one level: [B, 1024, H/16, W/16]; `tail` is ResNet's last stage, which regions go through one by one
-    small    one level: [B, width x 2, H/4, W/4], of which a cell sees 27 x 27 pixels
+    small    one level: [B, width x 2, H/4, W/4], of which a cell sees 31 x 31 pixels
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class C4(_Pretrained):
 
 
 class Small(Settings):
-    """Six convolutions for small pictures, which see little of what is around a thing."""
+    """Five convolutions for small pictures, which see little of what is around a thing."""
 
     kind: Literal["small"] = "small"
     width: Annotated[int, Field(ge=1)] = 32
@@ -180,7 +180,7 @@ class C4Backbone(nn.Module):
 
 
 class SmallBackbone(nn.Module):
-    """Six convolutions, of which the first two halve.
+    """Five convolutions, of which the first two halve.
 
     Args:
         width: channels of the first three.
