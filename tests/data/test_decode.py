@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as reference
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, SettingsError
+from ablata.base.overrides import override
 from ablata.data.crop import (
     Backend,
     Interpolation,
@@ -24,9 +25,10 @@ from ablata.data.crop import (
     shrink_factor,
     torch_resize,
 )
-from ablata.data.decode import Decoder, decode_array, open_image, to_rgb, upright_size
+from ablata.data.decode import Decoder, decode_array, open_image, refuse_missing, to_rgb, upright_size
+from ablata.data.image_folder import ImageFolder
 
-MODES: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
+DECODERS = get_args(Decoder)
 
 
 def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -105,16 +107,31 @@ def test_floating_point_pixels_are_refused() -> None:
         _decoded(_encoded(image, "TIFF"))
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("damage", ["no image", "cut short", "empty"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_an_undecodable_file_is_named(damage: str, kind: str) -> None:
+def test_an_undecodable_file_is_named(damage: str, kind: str, decoder: Decoder) -> None:
     whole = _encoded(_smooth(200, 300), kind)
     content = {"no image": b"hello" * 50, "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
     with pytest.raises(DataError, match=r"folder/it\.jpg"):
-        decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg")
+        decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg", decoder=decoder)
 
 
-@pytest.mark.parametrize("decoder", ["pil", "opencv"])
+def test_a_torchvision_that_cannot_decode_is_told_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_missing("torchvision")
+    monkeypatch.setattr(torch.ops, "image", object())
+    for decoder in ("pil", "opencv"):
+        refuse_missing(decoder)
+    with pytest.raises(SettingsError, match=r"set data\.decoder=opencv"):
+        refuse_missing("torchvision")
+
+
+def test_torchvision_does_not_shrink_and_is_not_asked_to() -> None:
+    with pytest.raises(SettingsError, match="reduced=false or decoder=opencv"):
+        override(ImageFolder(), ["decoder=torchvision", "reduced=true"])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpegs_decode_alike_on_every_way(mode: str, progressive: bool, decoder: Decoder) -> None:
@@ -126,7 +143,7 @@ def test_jpegs_decode_alike_on_every_way(mode: str, progressive: bool, decoder: 
         assert np.array_equal(pixels, _decoded(content))
 
 
-@pytest.mark.parametrize("decoder", ["pil", "opencv"])
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("kind", ["grey", "alpha", "sixteen bits", "palette"])
 def test_what_is_no_jpeg_decodes_alike_on_every_way(kind: str, decoder: Decoder) -> None:
     image = {
@@ -140,7 +157,7 @@ def test_what_is_no_jpeg_decodes_alike_on_every_way(kind: str, decoder: Decoder)
     assert np.array_equal(pixels, _decoded(content))
 
 
-@pytest.mark.parametrize("decoder", ["pil", "opencv"])
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_an_ignored_orientation_leaves_the_pixels_as_they_are_stored(orientation: int, decoder: Decoder) -> None:
     exif = Image.Exif()
@@ -158,11 +175,11 @@ def test_the_name_of_a_backend_tells_every_choice_apart() -> None:
         for backend in ("torch", "pil", "opencv")
         for interpolation in ("bilinear", "bicubic", "nearest")
         for reduced in (False, True)
-        for decoder in ("pil", "opencv")
+        for decoder in DECODERS
         for orientation in ("applied", "ignored")
         for prepared in (None, 256)
     ]
-    assert len(set(names)) == len(names) == 144
+    assert len(set(names)) == len(names) == 216
     assert "nearest no-antialias" in backend_name("torch", "nearest")
     assert "decoded" not in backend_name("pil", "bilinear", decoder="pil")
 

@@ -76,6 +76,20 @@ def test_every_way_to_crop_gives_whole_pictures(
     assert (batch.images.float().flatten(1).std(dim=1) > 1).all()
 
 
+@pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
+@pytest.mark.parametrize("prepared", [None, 24])
+def test_the_decoder_changes_the_name_and_no_picture(
+    folder_root: Path, tmp_path: Path, backend: str, prepared: int | None
+) -> None:
+    sets = [
+        _build(folder_root, tmp_path, backend=backend, decoder=decoder, prepared=prepared)
+        for decoder in ("pil", "opencv", "torchvision")
+    ]
+    first, *others = (next(data.train_loader(0, 16).batches(0, 1)).images for data in sets)
+    assert all(torch.equal(first, other) for other in others)
+    assert len({data.backend for data in sets}) == 3
+
+
 def test_classes_take_their_names_from_the_file_and_junk_is_counted(folder_root: Path, tmp_path: Path) -> None:
     data = _build(folder_root, tmp_path)
     assert data.classes == ("Formica rufa", "Apis", "cat")

@@ -10,6 +10,8 @@ import torch
 
 from ablata.base.errors import DataError
 from ablata.data.cores import worker_count
+from ablata.data.crop import own_decoder
+from ablata.data.decode import refuse_missing
 from ablata.data.file_cut import FileCut
 from ablata.data.framing import Framing
 from ablata.data.image_files import ImageFiles
@@ -33,7 +35,9 @@ def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Pa
 
     Raises:
         DataError: a picture that is to be prepared does not decode, or minival is out of range.
+        SettingsError: the decoder is not there.
     """
+    refuse_missing(settings.decoder or own_decoder(settings.backend))
     pictures: dict[Source, Sequence[Stored]] = dict(listing.files)
     if settings.prepared is not None:
         cut, name = FileCut(settings), settings.backend_name().replace(" ", "-")

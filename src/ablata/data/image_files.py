@@ -42,7 +42,8 @@ class ImageFiles(Settings):
     reduced: bool = False
     """Decode JPEGs at 1/2, 1/4 or 1/8 where a training crop still has enough pixels: faster, other pixels."""
     decoder: Decoder | None = None
-    """What decodes JPEGs: pil or opencv, which give the same pixels; null: pil for the backend pil, else opencv."""
+    """What decodes JPEGs: pil, opencv or torchvision, which give the same pixels; null: pil for the backend pil, else
+    opencv."""
     orientation: Orientation = "applied"
     """The orientation that a camera noted (EXIF): applied, or ignored as in torchvision's references."""
     prepared: Annotated[int | None, Field(ge=1)] = None
@@ -77,6 +78,8 @@ class ImageFiles(Settings):
             raise ValueError(f"prepared >= resize must hold, got prepared={self.prepared}, resize={self.resize}")
         if self.prepared is not None and self.reduced:
             raise ValueError("reduced decodes at every step, prepared but once: set reduced=false or prepared=null")
+        if self.reduced and self.decoder == "torchvision":
+            raise ValueError("torchvision decodes JPEGs at their full size only: set reduced=false or decoder=opencv")
         return self
 
     def nominal_shape(self) -> NominalShape:
