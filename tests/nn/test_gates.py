@@ -56,6 +56,15 @@ def test_fusion_of_equal_maps_is_that_map(x: Tensor) -> None:
     torch.testing.assert_close(AttentionalFusion().build(16)(x, x), x)
 
 
+def test_fusion_that_cannot_decide_is_half_the_sum_or_with_the_authors_gain_the_sum(x: Tensor) -> None:
+    y = torch.randn(3, 16, 5, 5)
+    for gain, share in ((1, 0.5), (2, 1)):
+        fusion = AttentionalFusion(gain=gain).build(16)
+        for branch in (fusion.local, fusion.whole):
+            nn.init.zeros_(branch[-1].weight)
+        torch.testing.assert_close(fusion(x, y), share * (x + y))
+
+
 def test_the_reduction_decides_the_width_inside() -> None:
     assert AttentionalFusion(reduction=4).build(16).local[0].out_channels == 4
     assert AttentionalFusion(reduction=64).build(16).whole[0].out_channels == 1

@@ -72,31 +72,36 @@ class AttentionalFusion(Settings):
 
     kind: Literal["aff"] = "aff"
     reduction: int = Field(default=4, ge=1)
-    """r: the attention thinks in 1/r of the channels."""
+    """r: the attention thinks in 1/r of the channels; 16 in the bottlenecks of its authors (YimianDai/open-aff)."""
+    gain: float = Field(default=1.0, gt=0)
+    """Factor on the result: 1 as the equations have it; 2 as their authors' code, where an attention that cannot decide
+    is then the plain addition, and not half of it at every block."""
 
     def build(self, channels: int) -> AttentionalFusionGate:
         """Make the fusion of two maps with `channels` channels."""
-        return AttentionalFusionGate(channels, max(1, channels // self.reduction))
+        return AttentionalFusionGate(channels, max(1, channels // self.reduction), self.gain)
 
 
 class AttentionalFusionGate(nn.Module):
-    """M x + (1 - M) y with M = sigmoid(local(x + y) + global(mean of x + y)).
+    """gain (M x + (1 - M) y) with M = sigmoid(local(x + y) + global(mean of x + y)).
 
     Args:
         channels: C.
         hidden: channels inside both branches.
+        gain: factor on the result.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, gain: float = 1.0) -> None:
         super().__init__()
         self.local, self.whole = _thinking(channels, hidden), _thinking(channels, hidden)
+        self.gain = gain
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Fuse two maps [B, C, H, H] into one."""
         both = x + y
         weight = (self.local(both) + self.whole(both.mean((2, 3), keepdim=True))).sigmoid()
         out: Tensor = weight * x + (1 - weight) * y
-        return out
+        return out if self.gain == 1 else self.gain * out
 
 
 def _thinking(channels: int, hidden: int) -> nn.Sequential:
