@@ -66,11 +66,13 @@ def test_unreadable_truncated_and_animated_files_are_named(root: Path) -> None:
 
 
 def test_a_picture_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> None:
-    Image.new("1", (12_000, 9_000)).save(root / "train/ant/bomb.png")
+    Image.new("1", (12_000, 9_000)).save(root / "train/ant/scan.png")
+    Image.new("1", (19_000, 10_000)).save(root / "val/bee/bomb.png")
     report = found(root)
-    assert [(one.kind, one.where, one.detail) for one in report.problems] == [
-        ("huge", "train/ant/bomb.png", "12000x9000 pixels")
-    ]
+    scan, bomb = report.problems
+    assert (scan.kind, scan.where, scan.detail) == ("huge", "train/ant/scan.png", "12000x9000 pixels")
+    assert (bomb.kind, bomb.where) == ("huge", "val/bee/bomb.png")
+    assert "190000000 pixels" in bomb.detail
     assert report.sizes["highest"] < 100
 
 
@@ -119,4 +121,5 @@ def test_hymenoptera_has_one_junk_file_and_many_sizes(data_home: Path, shared_ca
     settings = ImageFolder(root=str(data_home / "hymenoptera"))
     report = check_files(settings.listed(shared_cache), settings.size)
     assert report.classes == {"train": {"ants": 123, "bees": 121}, "val": {"ants": 70, "bees": 83}}
+    assert report.sizes["different"] == 153
     assert any("imageNotFound.gif" in one.where for one in report.remarks if one.kind == "no image")
