@@ -16,6 +16,7 @@ from ablata.models.resnet import ResNet
 from ablata.models.resnet_blocks import Block, HierarchicalSplit, SplitConv
 from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardisedConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
+from ablata.nn.pooled_gates import ConvGate, TwoLayerGate
 
 
 def parameters(settings: ResNet) -> int:
@@ -109,6 +110,8 @@ def test_the_last_stage_can_keep_its_size_and_its_parameters(last_stage: str) ->
         {"preactivation": True, "conv": AlignedConv()},
         {"attention": SqueezeExcite(reduction=4, last_norm=True)},
         {"attention": SqueezeExcite(reduction=4)},
+        {"attention": ConvGate()},
+        {"attention": TwoLayerGate()},
         {"conv": DynamicConv()},
     ],
     ids=str,
@@ -212,6 +215,19 @@ def test_a_split_network_is_smaller_at_the_bottlenecks_own_width() -> None:
     assert parameters(ResNet(split=HierarchicalSplit(splits=8, width=8))) == parameters(
         ResNet(split=HierarchicalSplit())
     )
+
+
+@pytest.mark.parametrize(("splits", "width"), [(5, 16), (8, 64)])
+def test_the_convolutions_of_a_split_have_the_parameters_of_the_papers_sum(splits: int, width: int) -> None:
+    """Equation 3 with the square that it lacks, as its readers found: bobo0810/HS-ResNet issue 1."""
+    split = SplitConv(ResNet(split=HierarchicalSplit(splits=splits)), splits * width, 1, 1, "relu")
+    expected = sum((3 * width * (2 - 0.5 ** (number - 1))) ** 2 for number in range(1, splits))
+    assert sum(weight.numel() for weight in split.parameters() if weight.ndim == 4) == expected
+
+
+@pytest.mark.parametrize(("width", "millions"), [(None, 17.3), (12, 25.9)])
+def test_sizes_of_split_networks_are_as_told(width: int | None, millions: float) -> None:
+    assert round(parameters(ResNet(split=HierarchicalSplit(width=width))) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize(
