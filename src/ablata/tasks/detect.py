@@ -28,6 +28,7 @@ from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
 from ablata.models.detection_backbones import Small
 from ablata.models.mask_rcnn import MaskRcnn
+from ablata.models.region_proposals import LEVEL_TERMS
 from ablata.records.shown import Shown
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.detection_protocols import NAMES, detection_protocol
