@@ -21,6 +21,8 @@ from ablata.records.home import lab_home
 
 _HEADS = ("stages.heads.", "mask_predictor.")
 """What tells classes apart; the layers before it are kept whenever they fit."""
+_GRAPH = "stages.relations.classes.graph"
+"""What a recipe says itself, whatever the earlier training was told."""
 _SEEING = "backbone."
 """What must be the same on both sides, whatever else begins anew."""
 
@@ -103,7 +105,7 @@ class StartFrom(Settings):
         if not path.is_file():
             raise CheckpointError(
                 "A detector starts from a run's checkpoint",
-                found=f"start.run={self.run}: no file {path}",
+                found=f"{f'start.run={self.run}' if self.run else 'the training before'}: no file {path}",
                 do="give a run of `ablata runs list`, or a checkpoint",
             )
         return path
@@ -147,6 +149,8 @@ class StartFrom(Settings):
                 do="start.heads=retrain",
             )
         own, weights = model.state_dict(), saved.weights()
+        for tensors in (own, weights):
+            tensors.pop(_GRAPH, None)
         if self.heads == "retrain" or theirs != classes:
             weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_HEADS)}
         fitting = {name: one for name, one in weights.items() if name in own and own[name].shape == one.shape}
