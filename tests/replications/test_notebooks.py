@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from ablata.replications.index import NOTEBOOKS, Scale, recipe_of, study_name, s
 from ablata.replications.trial import Notebook, Question, Trial
 from ablata.studies.smoke import smoke
 
+SCORE = re.compile(r"(?<![\d.])\d{2}\.\d{1,3}(?![\d.])")
+"""A percentage of at least ten, with a fraction."""
 NOTES = Path(__file__).parents[3] / "shared" / "notebooks"
 QUESTIONS = [
     pytest.param(one, question, id=f"{one.name}.{question.name}") for one in NOTEBOOKS for question in one.questions
@@ -67,9 +70,27 @@ def test_scores_stand_where_the_trial_says(notebook: Notebook) -> None:
         missing += [
             f"{question.name}.{trial.name}: {score:g} not in lines {trial.lines}"
             for score in trial.scores
-            if not any(f"{score:{form}}" in text for form in ("g", ".1f", ".2f", ".3f"))
+            if not any(written in text for written in _ways_to_write(score))
         ]
     assert not missing, "\n".join(missing)
+
+
+def _ways_to_write(score: float) -> list[str]:
+    """Return a score as a note may have it: with fewer digits, or as a share where we have percent."""
+    return [*(f"{score:{form}}" for form in ("g", ".1f", ".2f", ".3f")), f"{score / 100:g}"]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda one: one.name)
+def test_every_line_with_a_score_is_restated_or_left_out_with_a_reason(notebook: Notebook) -> None:
+    file = NOTES / f"{notebook.name}.txt"
+    if not file.is_file():
+        pytest.skip(f"{file} is not here")
+    known = {number for _, trial in notebook.trials() for number in trial.lines}
+    known |= {number for question in notebook.questions for one in question.conclusions for number in one.lines}
+    known |= {number for left in notebook.omissions for number in left.lines}
+    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+    assert not [f"{number}: {line}" for number, line in lines if SCORE.search(line) and number not in known]
 
 
 @pytest.mark.slow
