@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from ablata.replications.imagenet import NOTEBOOK as IMAGENET
 from ablata.replications.label_refinery import NOTEBOOK as LABEL_REFINERY
+from ablata.replications.relation_rcnn import NOTEBOOK as RELATION_RCNN
 from ablata.replications.trial import Notebook, Question, Trial
 
 if TYPE_CHECKING:
     from ablata.recipes.scale import Recipe
     from ablata.studies.study import Study
 
-NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET)
+NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, RELATION_RCNN)
 
 Scale = Literal["smoke", "small", "full"]
 """smoke: a few steps on generated pictures; small: the data at hand, every length shortened; full: as recorded."""
