@@ -36,7 +36,7 @@ def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionData)
                 (block,) = boxes[labels == BLOCK]
                 apart = ((box[:2] + box[2:]) / 2 - (block[:2] + block[2:]) / 2).abs()
                 half = (block[2:] - block[:2]) / 2
-                assert apart[far] >= half[far] + 20
+                assert apart[far] >= half[far] + Planted().gap
                 assert apart[level] <= half[level]
                 seen += 1
     assert seen > 50
@@ -53,6 +53,21 @@ def test_small_things_of_two_classes_look_alike(data: DetectionData) -> None:
     for one, other in ((BEAD, SEED), (BESIDE, STACKED)):
         error = np.hypot(*(np.std(colours[label]) / len(colours[label]) ** 0.5 for label in (one, other)))
         assert abs(np.mean(colours[one]) - np.mean(colours[other])) < 4 * error
+
+
+def test_the_place_of_a_square_tells_nothing_of_its_class() -> None:
+    counts = np.zeros((2, 2, 2))
+    for row in range(400):
+        _, instances, labels = Planted().paint(0, row)
+        for number, label in enumerate(labels, 1):
+            if label >= BESIDE:
+                middle = np.argwhere(instances == number).mean(0)
+                # Where across is nearer to a border than down is, or the other way round, and by how much.
+                near = np.abs(middle - 47.5)
+                counts[int(near[1] > near[0]), int(np.abs(near[1] - near[0]) > 15), label - BESIDE] += 1
+    shares = counts[..., 0] / counts.sum(2)
+    assert (np.abs(shares - 0.5) < 4 * 0.5 / np.sqrt(counts.sum(2))).all()
+    assert (counts.sum(2) > 50).all()
 
 
 def test_without_faith_company_tells_nothing(tmp_path: Path) -> None:

@@ -63,34 +63,54 @@ class Canvas:
 
     def disc(self, label: int, company: Large) -> bool:
         """Put a grey disc away from the thing it goes with; return whether there was room."""
-        place = self._away(company, side=None)
+        place = self._far(company)
         if place is None:
             return False
         rows, columns = np.mgrid[:_SMALL, :_SMALL] - _SMALL // 2
         self._paint(rows**2 + columns**2 <= (_SMALL / 2) ** 2, place[0], place[1], _GREY, label)
         return True
 
-    def square(self, label: int, side: int) -> bool:
-        """Put a grey square beside the block (0), or above or below it (1); return whether there was room."""
-        place = self._away("block", side)
-        if place is None:
-            return False
-        self._paint(np.ones((_SMALL, _SMALL), dtype=bool), place[0], place[1], _GREY, label)
-        return True
+    def side(self) -> tuple[Box, int] | None:
+        """Draw a place for a square once; return it with its side of the block: 0 beside, 1 above or below.
 
-    def _away(self, company: Large, side: int | None) -> Box | None:
-        """Return a free place for a small thing, `gap` from its company, on one side of it where asked for."""
+        None where it is taken, or on neither side. Places that lie more often on one side than on the other, such as
+        those at the picture's border, are left out as often as makes both sides alike: a place alone tells nothing.
+        """
+        box = self._free(_SMALL, _SMALL)
+        if box is None:
+            return None
+        across, down = self._away(box, "block")
+        if min(across, down) > 0 or max(across, down) < self._gap:
+            return None
+        side = int(down > across)
+        height, width = self.instances.shape
+        (level_x, far_x), (level_y, far_y) = self._chances(box[0], width), self._chances(box[1], height)
+        beside, stacked = level_y * far_x, level_x * far_y
+        own, other = (beside, stacked) if side == 0 else (stacked, beside)
+        return (box, side) if self._random.random() * own < other else None
+
+    def square(self, label: int, place: Box) -> None:
+        """Put a grey square at a place of `side`."""
+        self._paint(np.ones((_SMALL, _SMALL), dtype=bool), place[0], place[1], _GREY, label)
+
+    def _away(self, box: Box, company: Large) -> tuple[float, float]:
+        """Return how far the middle of a small thing lies from the border of a large one, across and down."""
         left, top, right, bottom = self._large[company]
+        x, y = box[0] + _SMALL / 2, box[1] + _SMALL / 2
+        return max(left - x, x - right, 0.0), max(top - y, y - bottom, 0.0)
+
+    def _chances(self, start: int, length: int) -> tuple[float, float]:
+        """Return of how many of the block's places along an axis a square that starts here is level, and far."""
+        size, middle = _BLOCK[0], start + _SMALL / 2
+        starts = np.arange(length - size + 1)
+        apart = np.maximum(starts - middle, middle - (starts + size))
+        return float((apart <= 0).mean()), float((apart >= self._gap).mean())
+
+    def _far(self, company: Large) -> Box | None:
+        """Return a free place for a small thing, `gap` from its company."""
         for _ in range(_TRIES):
             box = self._free(_SMALL, _SMALL)
-            if box is None:
-                return None
-            x, y = box[0] + _SMALL / 2, box[1] + _SMALL / 2
-            across, down = max(left - x, x - right, 0), max(top - y, y - bottom, 0)
-            if side is None and max(across, down) >= self._gap:
-                return box
-            # Beside: far across and level with it; stacked: the other way round.
-            if side is not None and (across, down)[side] >= self._gap and (down, across)[side] == 0:
+            if box is None or max(self._away(box, company)) >= self._gap:
                 return box
         return None
 

@@ -4,9 +4,9 @@ Large things are easy to tell: a red ring, a blue cross, a green block. Small th
 the picture holds a ring and a `seed` where it holds a cross, wherever both stand: company. A square is a
 `beside square` left or right of the block, and a `stacked square` above or below it: place. (Left and right of it would
 be lost on Relation Networks, whose geometry knows distances without their signs.) The small things keep away from the
-large ones, so that a network that sees no further cannot do better than guess between two classes. A ring and a cross
-are never on the same picture. `faith` is the share of small things that follow the rule; the others are of the other
-class.
+large ones, and either side of the block is as likely at every place of a picture, so that a network that sees no
+further cannot do better than guess between two classes. A ring and a cross are never on the same picture. `faith` is
+the share of small things that follow the rule; the others are of the other class.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ CLASSES = ("ring", "cross", "block", "bead", "seed", "beside square", "stacked s
 COMPANY: dict[Large, str] = {"ring": "bead", "cross": "seed"}
 """Which large thing brings which small ones."""
 
-_VERSION = 1
+_VERSION = 2
+_PLACES = 20
+"""Places that are drawn for squares; about a tenth of them fit."""
 
 
 class Planted(Settings):
@@ -46,7 +48,7 @@ class Planted(Settings):
     """Seed of the whole set, apart from any run's seed."""
     faith: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of small things that follow the rule; 0.5: there is no rule."""
-    gap: Annotated[int, Field(ge=0)] = 20
+    gap: Annotated[int, Field(ge=0)] = 26
     """Fewest pixels between the middle of a small thing and the border of a large one."""
 
     def paint(self, source: int, row: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
@@ -64,11 +66,12 @@ class Planted(Settings):
                 for _ in range(int(random.integers(1, 4))):
                     canvas.disc(CLASSES.index(self._faithful(random, COMPANY[large], other)), large)
         if random.random() < 0.8 and canvas.large("block", CLASSES.index("block")):
-            for _ in range(int(random.integers(1, 4))):
-                side = int(random.integers(2))
-                names = ("beside square", "stacked square")
-                name = self._faithful(random, names[side], names[1 - side])
-                canvas.square(CLASSES.index(name), side=side)
+            names = ("beside square", "stacked square")
+            for _ in range(_PLACES):
+                found = canvas.side()
+                if found is not None:
+                    name = self._faithful(random, names[found[1]], names[1 - found[1]])
+                    canvas.square(CLASSES.index(name), found[0])
         return canvas.pixels, canvas.instances, canvas.classes
 
     def _faithful(self, random: np.random.Generator, name: str, other: str) -> str:
