@@ -15,7 +15,7 @@ from ablata.base.settings import expand, restore
 from ablata.engine.parameter_groups import Multiplier, ParameterGroups
 from ablata.models.bisenet import BiSeNet, BiSeNetModel
 from ablata.models.bisenet_average import Average
-from ablata.models.bisenet_context import ContextPath, Refinement
+from ablata.models.bisenet_context import ContextPath, Merge, Refinement
 from ablata.models.bisenet_forms import compat
 from ablata.models.bisenet_fusion import ConcatFusion, FeatureFusion, SumFusion
 from ablata.models.bisenet_spatial import SpatialPath, StagePath
@@ -65,7 +65,19 @@ VARIANTS: dict[str, BiSeNet] = {
     "straight from 32": tiny(aux=(), **context(levels=())),
     "stays at 32": tiny(spatial=None, aux=(), **context(levels=(), stride=32)),
     "only 8 joins": tiny(aux=(), **context(levels=(8,))),
+    "all join at the end": tiny(aux=AUX[:1], **context(joined_at="end")),
+    "16 and 32 side by side at 8": tiny(
+        aux=(), merge="concat", **context(joined_at="end", after_upsample=0, refine=Refinement(kernel=0))
+    ),
+    "three join at the end": tiny(aux=(), **context(joined_at="end", levels=(16, 8), merge_kernel=3, merge_width=9)),
+    "a convolution at the end": tiny(**context(after_upsample=0, end_kernel=3)),
+    "the end enlarged in its own way": tiny(end_upsample=Bilinear()),
     "bilinear": tiny(upsample=Bilinear()),
+    "auxiliary head enlarged in its own way": tiny(
+        aux=(AuxiliaryHead(stride=32, head=HEAD, upsample=Transposed(rest=8)),)
+    ),
+    "hidden 1x1": tiny(head=DenseHead(width=6, hidden_kernel=1)),
+    "gates in blocks": tiny(backbone=ResNet(depth=18, width=4, attention=ConvGate())),
     "transposed": tiny(upsample=Transposed(), logits_upsample=Transposed(steps="doubling")),
     "no average": tiny(**context(average=None)),
     "mean alone": tiny(**context(average=Average(form="mean"))),
@@ -156,7 +168,7 @@ def test_every_variant_differs_from_the_default() -> None:
                 shapes[name] = make(settings).eval()(x)["logits"]
     default = shapes.pop("default")
     same = [name for name, logits in shapes.items() if logits.shape == default.shape and torch.equal(logits, default)]
-    assert same == ["refined seen"], "which differs in training alone"
+    assert set(same) == {"refined seen", "auxiliary head enlarged in its own way"}, "which differ in training alone"
 
 
 class Reference:
@@ -288,6 +300,10 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
         (lambda: tiny(backbone=ResNet(weights="a.pt")), "weights_part=backbone"),
         (lambda: ContextPath(levels=(8, 16)), "levels must go up"),
         (lambda: ContextPath(levels=(16, 8), stride=16), "at most that of the last level"),
+        (lambda: ContextPath(levels=(), joined_at="end"), "joined_at=end needs levels"),
+        (lambda: tiny(end_upsample=Nearest(), **context(levels=(16, 8))), "end_upsample needs"),
+        (lambda: tiny(end_upsample=Nearest(), aux=(), **context(joined_at="end")), "end_upsample needs"),
+        (lambda: tiny(**context(joined_at="end")), r"strides \[8\], found 16"),
         (lambda: tiny(**context(refine=Refinement(kernel=0))), "merge=sum needs equal widths"),
         (lambda: ContextPath(average=Average(form="mean", place="level")), "needs a convolution"),
         (lambda: ContextPath(merge_width=64), "needs merge_kernel"),
@@ -308,6 +324,36 @@ def test_a_sum_of_unequal_paths_is_refused_with_both_widths() -> None:
 def test_nearest_merging_and_bilinear_merging_have_the_same_weights() -> None:
     states = [make(tiny(upsample=way)).state_dict() for way in (Nearest(), Bilinear())]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+
+
+@pytest.mark.parametrize("merge", ["sum", "concat"])
+def test_levels_that_join_at_the_end_come_there_straight(merge: Merge) -> None:
+    settings = context(joined_at="end", after_upsample=0, average=None)
+    model, x = make(tiny(merge=merge, aux=(), **settings)).eval(), pictures()
+    with torch.no_grad():
+        outputs = model(x)
+    maps = [F.interpolate(outputs[f"refined{stride}"], (8, 12)) for stride in (32, 16)]
+    assert torch.equal(outputs["merged8"], maps[0])
+    assert torch.equal(outputs["context"], maps[0] + maps[1] if merge == "sum" else torch.cat(maps, 1))
+
+
+def test_with_nearest_values_and_no_convolutions_it_does_not_matter_where_levels_join() -> None:
+    stepwise, straight = (
+        make(tiny(aux=(), **context(joined_at=where, after_upsample=0))).eval() for where in ("levels", "end")
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(stepwise(pictures())["context"], straight(pictures())["context"])
+
+
+def test_the_average_multiplies_before_the_convolution_that_ends_the_path() -> None:
+    average = Average(form="mean", join="multiply", place="merged")
+    model, x = make(tiny(aux=(), **context(after_upsample=0, average=average, end_kernel=3))).eval(), pictures()
+    with torch.no_grad():
+        outputs = model(x)
+        merged = outputs["merged8"]
+        torch.testing.assert_close(
+            outputs["context"], model.context.end(merged * merged.mean((2, 3), keepdim=True)), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_groups_have_the_published_codes_sizes() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ablata.base.errors import SettingsError
-from ablata.nn.pooled_gates import ConvGate, PooledBatchNorm, TwoLayerGate, pooled_unit
+from ablata.nn.pooled_gates import ConvGate, Gated, PooledBatchNorm, TwoLayerGate, pooled_unit
 
 
 def test_one_picture_in_training_is_refused_with_the_way_out() -> None:
@@ -50,3 +50,10 @@ def test_a_gate_that_ends_with_relu_is_not_bounded_by_one() -> None:
     out = gate(torch.full((2, 4, 3, 3), 100.0))
     assert out.min() == 0 or out.max() > 1
     assert out.min() >= 0
+
+
+def test_a_gated_map_is_the_map_times_what_its_means_say() -> None:
+    gate, x = ConvGate(norm=False).build(4, "batch"), torch.randn(2, 4, 3, 5)
+    conv = gate.layers[0]  # type: ignore[index]
+    weights = torch.sigmoid(x.mean((2, 3)) @ conv.weight[:, :, 0, 0].T + conv.bias)  # type: ignore[operator]
+    torch.testing.assert_close(Gated(gate)(x), x * weights[:, :, None, None])

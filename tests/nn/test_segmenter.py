@@ -44,6 +44,11 @@ def test_width_null_leaves_the_classifier_alone() -> None:
     assert shapes == [(5, 4, 3, 3), (5,)]
 
 
+def test_the_hidden_convolution_can_be_1x1() -> None:
+    head = DenseHead(width=6, hidden_kernel=1).build(4, 5, "batch", Nearest(), 8)
+    assert next(head.parameters()).shape == (6, 4, 1, 1)
+
+
 def test_a_doubled_head_convolves_at_twice_the_size() -> None:
     head, x = DenseHead(width=8, double=True).build(4, 5, "batch", Bilinear(), 16), torch.randn(2, 4, 3, 4)
     logits = head(x, (48, 64))

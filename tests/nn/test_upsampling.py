@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ablata.base.errors import SettingsError
 from ablata.nn.upsampling import Bilinear, Nearest, Transposed
 
 
@@ -47,6 +48,19 @@ def test_what_goes_past_the_wanted_size_is_cut_off(steps: Literal["one", "doubli
     full = model(x, (32, 40))
     assert full.shape == (1, 2, 32, 40)
     assert torch.equal(model(x, size), full[:, :, : size[0], : size[1]])
+
+
+def test_the_rest_of_a_factor_is_bilinear_behind_the_learned_part() -> None:
+    model, whole, x = Transposed(rest=8).build(2, 32), Transposed().build(2, 4), torch.randn(1, 2, 3, 4)
+    whole.load_state_dict(model.state_dict())
+    expected = F.interpolate(whole(x, (12, 16)), (96, 128), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(model(x, (96, 128)), expected)
+    torch.testing.assert_close(model(x, (90, 101)), expected[..., :90, :101])
+
+
+def test_a_rest_that_leaves_nothing_to_learn_is_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match="rest=8 for maps that are 8 times smaller"):
+        Transposed(rest=8).build(2, 8)
 
 
 @pytest.mark.parametrize("factor", [1, 3, 12])

@@ -49,6 +49,8 @@ class BiSeNet(Loadable):
     """How the context path's levels join what comes from below."""
     upsample: Upsampling = Nearest()
     """How the context path's maps get to the next level that joins."""
+    end_upsample: Upsampling | None = None
+    """How its map gets from the last level to the path's end; null: as `upsample` says."""
     fusion: AnyFusion = FeatureFusion()
     """How both paths become one map; not used without a spatial path."""
     head: DenseHead = DenseHead()
@@ -59,7 +61,7 @@ class BiSeNet(Loadable):
     )
     """Heads there in training alone, at most one a stride."""
     logits_upsample: Upsampling = Bilinear()
-    """How logits get to the picture's size."""
+    """How logits get to the picture's size, those of an auxiliary head unless it says so itself."""
     norm: NormName = "batch"
     """Normalisation outside the backbone."""
     pooled_norm: NormName = "batch"
@@ -75,6 +77,9 @@ class BiSeNet(Loadable):
             raise ValueError("backbone.last_stage must be stride: the context path counts on 1/32")
         if isinstance(self.backbone, ResNet) and self.backbone.stem_stride != 4:
             raise ValueError("backbone.stem must be 7x7, deep or 3x3_s2_pool: the context path counts on 1/32")
+        ends = self.context.stride not in (32, *self.context.levels)
+        if self.end_upsample is not None and (self.context.joined_at == "end" or not ends):
+            raise ValueError("end_upsample needs context.joined_at=levels and a last level deeper than context.stride")
         if self.spatial is not None and self.context.stride != 8:
             raise ValueError("context.stride must be 8 where there is a spatial path, which ends there")
         if self.merge == "sum":
@@ -86,7 +91,8 @@ class BiSeNet(Loadable):
         for head in self.aux:
             if head.source == "refined" and head.stride not in levels:
                 raise ValueError(f"aux: source=refined has strides {levels}, found {head.stride}")
-            merged = set(self.context.levels) | ({self.context.stride} - {32})
+            on_the_way = self.context.levels if self.context.joined_at == "levels" else ()
+            merged = set(on_the_way) | ({self.context.stride} - {32})
             if head.source == "merged" and head.stride not in merged:
                 raise ValueError(f"aux: source=merged has strides {sorted(merged)}, found {head.stride}")
         return self
@@ -160,7 +166,8 @@ class BiSeNetModel(Segmenter):
         self.backbone: Backbone = settings.backbone.build_backbone(channels)
         self.learns_norm = settings.train_backbone_norm
         norms = (settings.norm, settings.pooled_norm)
-        self.context = Context(settings.context, self.backbone.widths, norms, settings.merge, settings.upsample)
+        upsample = (settings.upsample, settings.end_upsample or settings.upsample)
+        self.context = Context(settings.context, self.backbone.widths, norms, settings.merge, upsample)
         draw(self.context, settings.init)
         spatial = settings.spatial
         self.from_stage = None if spatial is None or isinstance(spatial, SpatialPath) else STAGES[spatial.stride]
@@ -184,7 +191,8 @@ class BiSeNetModel(Segmenter):
             source = STAGES[extra.stride] if extra.source == "features" else f"{extra.source}{extra.stride}"
             name = f"aux{extra.stride}"
             self.sources[name] = source
-            self.aux[name] = extra.head.build(widths[source], classes, norms[0], settings.logits_upsample, extra.stride)
+            enlarged = extra.upsample or settings.logits_upsample
+            self.aux[name] = extra.head.build(widths[source], classes, norms[0], enlarged, extra.stride)
         draw(self.aux, settings.init)
         if not self.learns_norm:
             for module in self._backbone_norms():

@@ -29,8 +29,8 @@ class Average(Settings):
     join: Literal["add", "multiply"] = "add"
     """How it joins."""
     place: Literal["features", "refined", "merged", "level"] = "refined"
-    """What it joins: stage 4; the refined map at 1/32; the result of the context path; or it comes as one more level,
-    enlarged and convolved as the others are, added to the refined map."""
+    """What it joins: stage 4; the refined map at 1/32; the result of the context path, before its `end_kernel`; or it
+    comes as one more level, enlarged and convolved as the others are, added to the refined map."""
 
 
 class GlobalAverage(nn.Module):

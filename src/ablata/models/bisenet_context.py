@@ -9,11 +9,14 @@ of the path, D' = D or what joining made of it, t the stride where the path ends
     refined16   [B, D, H/16, W/16]    merged8    [B, D', H/8, W/8]    what comes from 1/16, before 1/8 joins
     refined8    [B, D, H/8, W/8]      context    [B, D', H/t, W/t]
     average     [B, D or W4, 1, 1]
+
+Where all levels join at the end, merged<t> is what comes from 1/32 alone, and there is no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from itertools import pairwise
 from typing import Literal
 
@@ -31,6 +34,7 @@ from ablata.nn.upsampling import Upsampling
 Kernel = Literal[0, 1, 3]
 """Side of a convolution; 0: there is none."""
 Merge = Literal["sum", "concat"]
+JoinedAt = Literal["levels", "end"]
 
 
 class Refinement(Settings):
@@ -58,6 +62,9 @@ class ContextPath(Settings):
     """Strides that join on the way up; empty: stage 4 is alone."""
     stride: Literal[8, 16, 32] = 8
     """t: where the path ends."""
+    joined_at: JoinedAt = "levels"
+    """levels: what comes from below is enlarged to the next level and joins it there, step by step. end: every level is
+    enlarged to t at once, and all join there."""
     refine: Refinement = Refinement()
     """What becomes of each stage first."""
     average: Average | None = Average()
@@ -68,6 +75,8 @@ class ContextPath(Settings):
     """Side of a convolution behind each joining (an FPN's output convolution, a U's); 0: none."""
     merge_width: int | None = Field(default=None, ge=1)
     """Its channels; null: D."""
+    end_kernel: Kernel = 0
+    """Side of a convolution to D channels that ends the path; 0: none."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> ContextPath:
@@ -75,6 +84,8 @@ class ContextPath(Settings):
             raise ValueError("levels must go up: [], [16], [16, 8] or [8]")
         if self.levels and self.stride > self.levels[-1]:
             raise ValueError(f"stride must be at most that of the last level, found stride={self.stride}")
+        if self.joined_at == "end" and not self.levels:
+            raise ValueError("joined_at=end needs levels that join: [16] or [16, 8]")
         if self.merge_width is not None and not self.merge_kernel:
             raise ValueError("merge_width says how wide a convolution is: it needs merge_kernel 1 or 3")
         average = self.average
@@ -91,7 +102,8 @@ class ContextPath(Settings):
         if self.levels and self.refine.kernel == 0:
             raise ValueError("merge=sum needs equal widths: context.refine.kernel 1 or 3")
         joined = self.merge_width or self.width
-        if len(self.levels) > 1 and self.merge_kernel and not self.after_upsample and joined != self.width:
+        stepwise = len(self.levels) > 1 and self.joined_at == "levels"
+        if stepwise and self.merge_kernel and not self.after_upsample and joined != self.width:
             raise ValueError("merge=sum needs equal widths: context.merge_width=null or context.after_upsample 1 or 3")
 
 
@@ -133,7 +145,7 @@ class Context(nn.Module):
         widths: channels of the backbone's outputs by name.
         norms: normalisation of maps, and of means.
         merge: how a level joins what comes from below.
-        upsample: how a map gets to the next level that joins.
+        upsample: how a map gets to the next level that joins, and how from the last one to the path's end.
 
     Attributes:
         widths: channels of the outputs, by the names that `forward` gives them.
@@ -145,7 +157,7 @@ class Context(nn.Module):
         widths: Mapping[str, int],
         norms: tuple[NormName, NormName],
         merge: Merge,
-        upsample: Upsampling,
+        upsample: tuple[Upsampling, Upsampling],
     ) -> None:
         super().__init__()
         self.merge, self.levels = merge, settings.levels
@@ -157,28 +169,59 @@ class Context(nn.Module):
         )
         refined = {int(stride): self._outputs(stride) for stride in self.refine}
         self.widths = {f"refined{stride}": width for stride, width in refined.items()}
-        ends = {32, *settings.levels, settings.stride}
-        self.strides = sorted(ends, reverse=True)
+        self.strides = sorted({32, *settings.levels, settings.stride}, reverse=True)
+        self.straight = settings.joined_at == "end"
         self.up, self.after, self.joined = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
-        width = refined[32]
-        for above, stride in pairwise(self.strides):
-            key = str(stride)
-            self.up[key] = upsample.build(width, above // stride)
-            if settings.after_upsample:
-                self.after[key] = ConvNormAct(width, settings.width, settings.after_upsample, norm=norms[0])
-                width = settings.width
-            self.widths[f"merged{stride}"] = width
-            if stride in settings.levels:
-                width = width + refined[stride] if merge == "concat" else width
-                if settings.merge_kernel:
-                    outputs = settings.merge_width or settings.width
-                    self.joined[key] = ConvNormAct(width, outputs, settings.merge_kernel, norm=norms[0])
-                    width = outputs
-        self.outputs = self.widths["context"] = width
+        plan = self._plan_straight if self.straight else self._plan_steps
+        width = plan(settings, refined, norms[0], upsample)
         self.average = GlobalAverage(settings.average, widths["stage4"], refined[32], width, norms[1])
+        ends = settings.end_kernel
+        self.end = ConvNormAct(width, settings.width, ends, norm=norms[0]) if ends else nn.Identity()
+        self.outputs = self.widths["context"] = settings.width if ends else width
         self.level_conv = None
         if settings.average and settings.average.place == "level" and settings.after_upsample:
             self.level_conv = ConvNormAct(refined[32], refined[32], settings.after_upsample, norm=norms[0])
+
+    def _plan_steps(
+        self, settings: ContextPath, refined: Mapping[int, int], norm: NormName, upsample: tuple[Upsampling, Upsampling]
+    ) -> int:
+        """Make the way up level by level; return the width where it ends."""
+        width = refined[32]
+        for above, stride in pairwise(self.strides):
+            key, joins = str(stride), stride in settings.levels
+            self.up[key] = upsample[0 if joins else 1].build(width, above // stride)
+            if settings.after_upsample:
+                self.after[key] = ConvNormAct(width, settings.width, settings.after_upsample, norm=norm)
+                width = settings.width
+            self.widths[f"merged{stride}"] = width
+            if joins:
+                width = width + refined[stride] if self.merge == "concat" else width
+                width = self._plan_joining(settings, key, width, norm)
+        return width
+
+    def _plan_straight(
+        self, settings: ContextPath, refined: Mapping[int, int], norm: NormName, upsample: tuple[Upsampling, Upsampling]
+    ) -> int:
+        """Make a way from every level straight to the end; return the width there."""
+        widths = []
+        for stride, width in refined.items():
+            if stride > settings.stride:
+                self.up[str(stride)] = upsample[0].build(width, stride // settings.stride)
+                if settings.after_upsample:
+                    self.after[str(stride)] = ConvNormAct(width, settings.width, settings.after_upsample, norm=norm)
+                    width = settings.width
+            widths.append(width)
+        end = str(settings.stride)
+        self.widths[f"merged{end}"] = widths[0]
+        return self._plan_joining(settings, end, sum(widths) if self.merge == "concat" else widths[0], norm)
+
+    def _plan_joining(self, settings: ContextPath, key: str, width: int, norm: NormName) -> int:
+        """Make the convolution behind a joining of `width` channels; return how many leave it."""
+        if not settings.merge_kernel:
+            return width
+        outputs = settings.merge_width or settings.width
+        self.joined[key] = ConvNormAct(width, outputs, settings.merge_kernel, norm=norm)
+        return outputs
 
     def _outputs(self, stride: str) -> int:
         refine = self.refine[stride]
@@ -199,16 +242,35 @@ class Context(nn.Module):
         if self.average.place == "level" and average is not None:
             level = average.expand(-1, -1, *x.shape[2:])
             x = self.average.with_level(x, level if self.level_conv is None else self.level_conv(level))
+        x = self._straight(x, stages, outputs) if self.straight else self._stepwise(x, stages, outputs)
+        outputs["context"] = self.end(self.average.joined("merged", x, average))
+        return outputs
+
+    def _stepwise(self, x: Tensor, stages: Mapping[str, Tensor], outputs: dict[str, Tensor]) -> Tensor:
+        """Bring the map at 1/32 up level by level, and return what all levels make."""
         for stride in self.strides[1:]:
             key = str(stride)
-            x = self.up[key](x, tuple(stages[STAGES[stride]].shape[2:]))
-            if key in self.after:
-                x = self.after[key](x)
-            outputs[f"merged{key}"] = x
+            x = outputs[f"merged{key}"] = self._enlarged(x, key, stages[STAGES[stride]])
             if stride in self.levels:
-                level = outputs[f"refined{key}"]
-                x = torch.cat([x, level], 1) if self.merge == "concat" else x + level
-                if key in self.joined:
-                    x = self.joined[key](x)
-        outputs["context"] = self.average.joined("merged", x, average)
-        return outputs
+                x = self._together([x, outputs[f"refined{key}"]], key)
+        return x
+
+    def _straight(self, x: Tensor, stages: Mapping[str, Tensor], outputs: dict[str, Tensor]) -> Tensor:
+        """Bring every level to the end, and return what all make there."""
+        end = self.strides[-1]
+        maps = [self._enlarged(x, "32", stages[STAGES[end]])]
+        outputs[f"merged{end}"] = maps[0]
+        for stride in self.levels:
+            level = outputs[f"refined{stride}"]
+            maps.append(self._enlarged(level, str(stride), stages[STAGES[end]]) if stride > end else level)
+        return self._together(maps, str(end))
+
+    def _enlarged(self, x: Tensor, key: str, goal: Tensor) -> Tensor:
+        """Bring a map to the height and width of `goal`."""
+        out: Tensor = self.up[key](x, tuple(goal.shape[2:]))
+        return self.after[key](out) if key in self.after else out
+
+    def _together(self, maps: list[Tensor], key: str) -> Tensor:
+        """Join maps of one size."""
+        x = torch.cat(maps, 1) if self.merge == "concat" else reduce(torch.add, maps)
+        return self.joined[key](x) if key in self.joined else x

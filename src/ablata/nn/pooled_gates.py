@@ -100,3 +100,20 @@ class MeanGate(nn.Module):
         """Map [B, C, H, W] to weights [B, C, 1, 1]."""
         out: Tensor = self.layers(x.mean((2, 3), keepdim=True))
         return out
+
+
+class Gated(nn.Module):
+    """A map times its own weights of channels.
+
+    Args:
+        gate: maps [B, C, H, W] to weights [B, C, 1, 1].
+    """
+
+    def __init__(self, gate: MeanGate) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, H, W] to the same shape."""
+        out: Tensor = x * self.gate(x)
+        return out

@@ -22,8 +22,10 @@ class DenseHead(Settings):
     """Layers from a map to logits."""
 
     width: Annotated[int, Field(ge=1)] | Literal["input"] | None = 256
-    """D: channels of a 3x3 convolution with normalisation and activation before the classifier; input: as many as come
-    in; null: none."""
+    """D: channels of a convolution with normalisation and activation before the classifier; input: as many as come in;
+    null: none."""
+    hidden_kernel: Literal[1, 3] = 3
+    """Side of that convolution."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of places and channels dropped before the classifier."""
     dropout_of: Literal["values", "channels"] = "values"
@@ -65,7 +67,9 @@ class DenseHeadModel(nn.Module):
         super().__init__()
         inputs, classes = channels
         width = settings.width if isinstance(settings.width, int) else inputs
-        self.hidden = nn.Identity() if settings.width is None else ConvNormAct(inputs, width, norm=norm)
+        self.hidden = (
+            nn.Identity() if settings.width is None else ConvNormAct(inputs, width, settings.hidden_kernel, norm=norm)
+        )
         self.dropout = (nn.Dropout if settings.dropout_of == "values" else nn.Dropout2d)(settings.dropout)
         self.doubled: nn.Module = nn.Identity()
         if settings.double:
@@ -88,10 +92,15 @@ class DenseHeadModel(nn.Module):
         return out
 
     @property
+    def resize(self) -> Resize | None:
+        """Return what `full_size` does, where it is an enlargement without weights, else None."""
+        return self.enlarge if self.where == "after" and isinstance(self.enlarge, Resize) else None
+
+    @property
     def plain(self) -> bool:
         """Tell whether `full_size` is what losses do by themselves: bilinear, corners not aligned; or nothing."""
-        step = self.enlarge
-        return self.where != "after" or (isinstance(step, Resize) and (step.mode, step.corners) == ("bilinear", False))
+        step = self.resize
+        return self.where != "after" or (step is not None and (step.mode, step.corners) == ("bilinear", False))
 
     def full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Enlarge what `forward` returned to [B, K, H, W]; nothing is done where the head has done it."""
@@ -110,6 +119,8 @@ class AuxiliaryHead(Settings):
     """features: the backbone's map; refined: behind its gate; merged: what came to this stride from the one below."""
     head: DenseHead = DenseHead()
     """Its layers."""
+    upsample: Upsampling | None = None
+    """How its logits get to the picture's size; null: as those of the main head."""
 
 
 class Segmenter(nn.Module):

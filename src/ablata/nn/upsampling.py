@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 
 
@@ -45,13 +46,22 @@ class Transposed(Settings):
     """Kernels are drawn, or begin as the bilinear enlargement of each channel by itself."""
     steps: Literal["one", "doubling"] = "one"
     """One convolution of stride f, or 4x4 convolutions of stride 2 until f is reached."""
+    rest: Literal[1, 2, 4, 8] = 1
+    """Part of f that is left to a bilinear enlargement behind the learned one; 1: none."""
 
     def build(self, channels: int, factor: int) -> TransposedUpsampling:
         """Make the step for maps of `channels` channels that are `factor` times smaller than the result, a power of 2.
 
         Raises:
             ValueError: the factor is no power of 2 from 2 on.
+            SettingsError: nothing of it is left to learn.
         """
+        if self.rest > 1 and factor <= self.rest:
+            raise SettingsError(
+                "A learned enlargement must leave less than the whole factor to the bilinear one",
+                found=f"rest={self.rest} for maps that are {factor} times smaller than the result",
+                do="set rest=1, or take a deeper map",
+            )
         return TransposedUpsampling(self, channels, factor)
 
 
@@ -78,10 +88,10 @@ class Resize(nn.Module):
 
 
 class TransposedUpsampling(nn.Module):
-    """Enlargement by transposed convolutions without bias.
+    """Enlargement by transposed convolutions without bias, the rest by bilinear interpolation.
 
     Args:
-        settings: number of steps, first weights.
+        settings: number of steps, first weights, rest.
         channels: C.
         factor: f.
     """
@@ -90,6 +100,7 @@ class TransposedUpsampling(nn.Module):
         super().__init__()
         if factor < 2 or factor & (factor - 1):
             raise ValueError(f"factor must be a power of 2 from 2 on, found {factor}")
+        self.rest, factor = settings.rest, factor // settings.rest
         steps = [factor] if settings.steps == "one" else [2] * (factor.bit_length() - 1)
         self.convs = nn.Sequential(
             *(nn.ConvTranspose2d(channels, channels, 2 * f, f, padding=f // 2, bias=False) for f in steps)
@@ -113,4 +124,6 @@ class TransposedUpsampling(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map [B, C, h, w] to [B, C, H, W], `size` being (H, W), at most f times as large."""
         out: Tensor = self.convs(x)
+        if self.rest > 1:
+            out = F.interpolate(out, scale_factor=self.rest, mode="bilinear", align_corners=False)
         return out[:, :, : size[0], : size[1]]
