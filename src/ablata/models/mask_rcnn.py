@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_loss
-from torchvision.ops import MultiScaleRoIAlign, batched_nms
+from torchvision.ops import batched_nms
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 from ablata.models.detection_backbones import AnyBackbone, Fpn
+from ablata.models.region_align import RegionAlign
 from ablata.models.region_heads import (
     Candidates,
     RegionHead,
@@ -167,13 +168,12 @@ class MaskRcnnNetwork(nn.Module):
         self.proposals = settings.proposals.build(channels)
         # The coarsest level of a pyramid is for proposals alone.
         self.pooled_levels = max(levels - 1, 1)
-        names = [str(level) for level in range(self.pooled_levels)]
         tail = self.backbone.tail
         self.backbone.tail = None
         tail_channels = int(getattr(self.backbone, "tail_channels", 0))
-        self.stages = self._stages(tail, tail_channels, channels, levels, names, graph)
+        self.stages = self._stages(tail, tail_channels, channels, levels, graph)
         if settings.masks is not None:
-            self._add_masks(settings.masks, channels if tail is None else tail_channels, names)
+            self._add_masks(settings.masks, channels if tail is None else tail_channels)
 
     def _stages(
         self,
@@ -181,7 +181,6 @@ class MaskRcnnNetwork(nn.Module):
         tail_channels: int,
         channels: int,
         levels: int,
-        names: list[str],
         graph: Tensor | None,
     ) -> Stages:
         settings, relations = self.settings, self.settings.relations
@@ -205,10 +204,10 @@ class MaskRcnnNetwork(nn.Module):
             StageHead(one, width, self.classes, settings.class_agnostic, settings.dropout)
             for one, width in zip(settings.stages, widths, strict=True)
         ]
-        return Stages(scorers, heads, MultiScaleRoIAlign(names, settings.pool, sampling_ratio=settings.samples), stage)
+        return Stages(scorers, heads, RegionAlign(self.pooled_levels, settings.pool, settings.samples), stage)
 
-    def _add_masks(self, masks: Masks, channels: int, names: list[str]) -> None:
-        self.mask_pool = MultiScaleRoIAlign(names, masks.pool, sampling_ratio=self.settings.samples)
+    def _add_masks(self, masks: Masks, channels: int) -> None:
+        self.mask_pool = RegionAlign(self.pooled_levels, masks.pool, self.settings.samples)
         with_tail = self.stages.describers[0].tail is not None
         self.mask_head = nn.Identity() if with_tail else MaskRCNNHeads(channels, (masks.width,) * masks.layers, 1)
         self.mask_predictor = MaskRCNNPredictor(channels if with_tail else masks.width, masks.width, self.classes)
@@ -252,8 +251,7 @@ class MaskRcnnNetwork(nn.Module):
         return terms
 
     def _mask_logits(self, levels: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
-        named = {str(level): one for level, one in enumerate(levels[: self.pooled_levels])}
-        return self._masks_of(self.mask_pool(named, boxes, [canvas] * len(boxes)))
+        return self._masks_of(self.mask_pool(levels, boxes, canvas))
 
     def _masks_of(self, pooled: Tensor) -> Tensor:
         tail = self.stages.describers[0].tail

@@ -20,9 +20,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
-from torchvision.ops import MultiScaleRoIAlign, box_iou
+from torchvision.ops import box_iou
 
 from ablata.base.settings import Settings
+from ablata.models.region_align import RegionAlign
 from ablata.models.relation_spatial import SpatialRelation
 from ablata.models.relation_stage import RegionContext, RelationStage
 from ablata.structures.detection import Objects
@@ -199,7 +200,7 @@ class Stages(nn.Module):
         self,
         heads: Sequence[StageHead],
         describers: Sequence[RegionHead],
-        pool: MultiScaleRoIAlign,
+        pool: RegionAlign,
         relations: RelationStage | None,
     ) -> None:
         super().__init__()
@@ -264,8 +265,7 @@ class Stages(nn.Module):
 
     def pooled(self, maps: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
         """Return the regions' cut-outs, [N, channels, P, P]."""
-        named = {str(level): one for level, one in enumerate(maps)}
-        cut: Tensor = self.pool(named, boxes, [canvas] * len(boxes))
+        cut: Tensor = self.pool(maps, boxes, canvas)
         return cut
 
     def _refined(
