@@ -293,9 +293,10 @@ def report(asked: argparse.Namespace, times: dict[str, Any], module: dict[str, d
             "# Training step of Mask R-CNN, ResNet-50 pyramid",
             "",
             f"{datetime.date.today()}, {here['processor']}, {asked.threads} threads, "
-            f"torch {here['libraries']['torch']}. Command: `python benchmarks/detection_step.py --turns {asked.turns}`: "
-            f"{PICTURES} pictures of {asked.side} x {asked.side} with {OBJECTS} objects each; seconds of a step, medians "
-            f"over turns of {STEPS} steps in turning processes (range), ratios within a turn.",
+            f"torch {here['libraries']['torch']}. "
+            f"Command: `python benchmarks/detection_step.py --turns {asked.turns} --threads {asked.threads}`: "
+            f"{PICTURES} pictures of {asked.side} x {asked.side} with {OBJECTS} objects each; seconds of a step, "
+            f"medians over turns of {STEPS} steps in turning processes (range), ratios within a turn.",
             "",
             "| format | torchvision, plain loop | ours, whole engine | times as fast |",
             "|---|---|---|---|",

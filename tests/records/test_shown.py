@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import RecordError
-from ablata.records.shown import Shown, ShownPicture, read_shown, write_shown
+from ablata.records.shown import Shown, ShownGroup, ShownPicture, read_shown, write_shown
 
 JPEG = b"\xff\xd8\xff\xe0 picture "
 SHOWN = Shown(
@@ -40,6 +40,18 @@ def test_a_picture_that_is_gone_or_no_jpeg_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "shown" / "picture-0.jpg").write_bytes(b"<script>")
     (tmp_path / "shown" / "key.jpg").unlink()
     assert read_shown(tmp_path) == replace(SHOWN, pictures=SHOWN.pictures[1:], key=None)
+
+
+def test_groups_of_pictures_and_drawings_are_read_again_without_what_is_none(tmp_path: Path) -> None:
+    graph = ShownPicture("graph", "which", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    groups = (ShownGroup("Graph", "all", (graph,)), ShownGroup("Looks", "boxes", SHOWN.pictures))
+    write_shown(tmp_path, replace(SHOWN, caption="left, right", groups=groups))
+    assert read_shown(tmp_path) == replace(SHOWN, caption="left, right", groups=groups)
+    (tmp_path / "shown" / "group-0-0.svg").write_bytes(b"<script>alert(1)</script>")
+    (tmp_path / "shown" / "group-1-1.jpg").unlink()
+    found = read_shown(tmp_path)
+    assert found is not None
+    assert [len(group.pictures) for group in found.groups] == [0, 1]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', json.dumps({"format": 9})])

@@ -11,6 +11,7 @@ import pytest
 
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun
+from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import compare_view, run_views
 from ablata.reports.html import compare_page, study_page
@@ -244,6 +245,22 @@ def test_two_runs_are_compared_by_setting_score_cost_and_curve(ledger: Ledger) -
     assert "train/cross_entropy" in [curve.name for curve in view.curves]
     assert len(view.notes) == 2
     assert "optim.lr" in compare_page(view)
+
+
+def test_later_scores_are_compared_too_but_not_those_of_two_versions_of_the_evaluation(ledger: Ledger) -> None:
+    runs = [finish(ledger, "control", 0, 90.0), finish(ledger, "bigger", 1, 92.0)]
+    for run, version, protocol in ((0, 1.0, "ap50"), (1, 2.0, "ap50"), (0, 1.0, "coco"), (1, 1.0, "coco")):
+        scores = {"AP": 10.0 + run, "evaluator": version}
+        stored = StoredEvaluation("last", "delivered", 6, "val", protocol, scores, "now")
+        write_evaluation(ledger.runs.folder(ledger.runs.get(runs[run])), stored)
+    view = compare_view(ledger, *runs)
+    pairs = {pair.name: pair for pair in view.scores}
+    assert (pairs["val/ap50/AP"].first, pairs["val/ap50/AP"].second) == (10.0, 11.0)
+    assert pairs["val/ap50/AP"].difference is None
+    assert pairs["val/coco/AP"].difference == pytest.approx(1.0)
+    assert pairs[KEY].difference == pytest.approx(2.0)
+    assert [note for note in view.notes if "evaluators of val/ap50 differ: versions 1 and 2" in note]
+    assert not any("val/coco" in note for note in view.notes)
 
 
 def test_a_run_beside_itself_differs_in_nothing(ledger: Ledger) -> None:

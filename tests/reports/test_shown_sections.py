@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablata.records.shown import Shown, ShownPicture
+from ablata.records.shown import Shown, ShownGroup, ShownPicture
 from ablata.reports.html import run_page
 from ablata.reports.sections import GridSection, ImageSection
 from ablata.reports.shown import class_bars, class_table, run_sections
@@ -28,6 +28,18 @@ def test_a_run_page_shows_classes_and_pictures_and_escapes_their_words() -> None
     assert not any(tag in page for tag in ("<b>", "<i>90", "<u>"))
     assert "81.5" in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_drawings_are_addresses_and_no_part_of_the_page() -> None:
+    drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    groups = (ShownGroup("Class <graph>", "how <much>", (ShownPicture("a", "<b>of</b>", drawing),)),)
+    shown = replace(SHOWN, groups=groups, caption="left & right.")
+    page = run_page(RunView(id="abc", seed=1, state="completed", recipe="r"), extra=run_sections(shown))
+    assert page.count("data:image/svg+xml;base64,") == 1
+    assert "alert" not in page
+    assert "Class &lt;graph&gt;" in page
+    assert "how &lt;much&gt;" in page
+    assert "left &amp; right. Pictures of val, protocol ss." in page
 
 
 def test_sections_without_content_are_left_out() -> None:

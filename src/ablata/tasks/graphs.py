@@ -104,9 +104,9 @@ def preparation(model: Delivered) -> dict[str, Any]:
 
 
 def _traced(model: Delivered) -> Any:
-    batch = torch.export.Dim("batch")
+    batch, network = torch.export.Dim("batch"), model.exportable()
     try:
-        return torch.export.export(model.exportable(), (model.example(2),), dynamic_shapes={"images": {0: batch}})
+        return torch.export.export(network, (model.example(2),), dynamic_shapes={"images": {0: batch}})
     except Exception as error:
         # Tracing fails in as many ways as there are networks.
         raise _untold("torch.export", model, error) from None
