@@ -16,7 +16,7 @@ from ablata.engine.recipe import Recipe
 from ablata.losses.focal import Focal
 from ablata.losses.pixel_contrast import PixelContrast
 from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
-from ablata.models.detection_backbones import Small
+from ablata.models.detection_backbones import C4, Small
 from ablata.tasks.classify import Classify
 from ablata.tasks.detect import Detect
 from ablata.tasks.reidentify import Reidentify
@@ -117,13 +117,17 @@ def _for_any_classes(loss: Any) -> Any:
 
 def _detection(recipe: Detect, steps: int) -> dict[str, Any]:
     model, data = recipe.model, recipe.data
-    fewer = {"before_train": 200, "before_test": 200, "train": 64, "test": 16}
+    fewer = {"before_train": 200, "before_test": 200, "train": 32, "test": 8}
     most = {name: min(count, getattr(model.proposals, name)) for name, count in fewer.items()}
     update: dict[str, Any] = {
         "proposals": model.proposals.model_copy(update=most),
-        "sampling": model.sampling.model_copy(update={"count": min(model.sampling.count, 16)}),
-        "detections": min(model.detections, 10),
+        "sampling": model.sampling.model_copy(update={"count": min(model.sampling.count, 8)}),
+        "detections": min(model.detections, 4),
     }
+    if isinstance(model.backbone, C4):
+        # Its last stage works on every region: a quarter of the cells, a quarter of the time.
+        update["pool"] = min(model.pool, 7)
+        update["masks"] = model.masks and model.masks.model_copy(update={"pool": min(model.masks.pool, 7)})
     if not isinstance(model.backbone, Small):
         # Statistics that weights came with are no use without them.
         drawn = {"weights": None, "norm": "batch", "frozen_stages": 0}
