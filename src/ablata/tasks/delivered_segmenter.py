@@ -17,9 +17,10 @@ from ablata.data.crop import backend_name
 from ablata.data.decode import open_image, to_rgb
 from ablata.data.label_table import VOID_CLASS_COLOUR, Colour, default_palette
 from ablata.nn.segmenter import Segmenter
+from ablata.tasks.class_maps import likeliest
 from ablata.tasks.delivered import Delivered
 from ablata.tasks.segmentation_protocols import protocol_settings
-from ablata.tasks.windows import SegmentationProtocol, Windows, score
+from ablata.tasks.windows import SegmentationProtocol, Windows
 
 
 @dataclass(frozen=True)
@@ -102,17 +103,9 @@ class DeliveredSegmenter(Delivered):
         Raises:
             SettingsError: the picture is smaller than the network can take.
         """
-        network = self.network
-        assert isinstance(network, Segmenter)
-
-        def logits(views: Tensor) -> Tensor:
-            size = (views.shape[-2], views.shape[-1])
-            network.refuse_small(size)
-            return network.full_size(network(views), size)["logits"]
-
+        assert isinstance(self.network, Segmenter)
         images = self.prepared(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
-        found = score(logits, images, protocol)[0, : len(self.scored)].argmax(0)
-        return found.to(torch.uint8).numpy()
+        return likeliest(self.network, images, protocol, len(self.scored))[0].to(torch.uint8).numpy()
 
     def refuse_other_backend(self) -> None:
         """Check that pictures are decoded here as they were in training; painted pictures fit any decoder.

@@ -30,13 +30,14 @@ from ablata.models.bisenet import BiSeNet
 from ablata.nn.segmenter import Segmenter
 from ablata.records.shown import Shown
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
+from ablata.tasks.class_maps import likeliest
 from ablata.tasks.classifiers import weights_mark
 from ablata.tasks.segmentation_check import check_shapes
 from ablata.tasks.segmentation_loss import SegmentationLoss
 from ablata.tasks.segmentation_protocols import protocol_settings
 from ablata.tasks.segmentation_shown import shown_of
 from ablata.tasks.segmenters import AnySegmenter, start_segmenter
-from ablata.tasks.windows import PROTOCOL_NAMES, SegmentationProtocol, Windows, score
+from ablata.tasks.windows import PROTOCOL_NAMES, SegmentationProtocol, Windows
 
 
 class Segment(Recipe):
@@ -261,14 +262,10 @@ class SegmentTask(Task[SegmentationBatch]):
             protocol: how they are shown.
 
         Returns:
-            int64 [B, H, W].
+            uint8 or int64 [B, H, W], as `likeliest`.
         """
         assert isinstance(model, Segmenter)
-
-        def logits(views: Tensor) -> Tensor:
-            return model.full_size(model(views), (views.shape[-2], views.shape[-1]))["logits"]
-
-        return score(logits, images, self._protocol(protocol))[:, : len(self.scored)].argmax(1)
+        return likeliest(model, images, self._protocol(protocol), len(self.scored))
 
     def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Return totals, the intersection over union of each class, the confusion matrix of pixels.

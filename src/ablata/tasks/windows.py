@@ -47,6 +47,8 @@ class Windows(Settings):
 class SegmentationProtocol(Settings):
     """What a segmenter is shown and how its answers are joined."""
 
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Height and width that pictures are brought to before they are scaled, whatever their aspect; null: their own."""
     scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
     """Factors on height and width."""
     mirror: bool = False
@@ -129,12 +131,11 @@ def score(
     size = size or (images.shape[-2], images.shape[-1])
     total: Tensor | None = None
     for scale in protocol.scales:
-        shown = scaled_size(images.shape[-2], images.shape[-1], scale, protocol.multiple)
-        view = _resized(images, shown, protocol.align_corners)
+        view = view_of(images, protocol, scale)
         if protocol.windows is None:
             scores = _of_view(network, view, protocol, size)
         else:
-            scores = _resized(_of_windows(network, view, protocol, protocol.windows), size, protocol.align_corners)
+            scores = resized(_of_windows(network, view, protocol, protocol.windows), size, protocol.align_corners)
         total = scores if total is None else total.add_(scores)
     assert total is not None  # `scales` has at least one
     return total
@@ -182,11 +183,19 @@ def _of_view(network: Network, view: Tensor, protocol: SegmentationProtocol, siz
 def _widened(logits: Tensor, size: tuple[int, int], protocol: SegmentationProtocol) -> Tensor:
     """Return logits at `size` in float32 at least, or their softmax where the fusion adds that up."""
     logits = logits.float() if logits.element_size() < 4 else logits
-    logits = _resized(logits, size, protocol.align_corners)
+    logits = resized(logits, size, protocol.align_corners)
     return logits.softmax(1) if protocol.fusion in ("softmax", "exp") else logits
 
 
-def _resized(images: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+def view_of(images: Tensor, protocol: SegmentationProtocol, scale: float) -> Tensor:
+    """Return the pictures [B, C, h, w] as the network sees them at one of the protocol's scales."""
+    height, width = protocol.size or images.shape[-2:]
+    shown = scaled_size(height, width, scale, protocol.multiple)
+    return resized(images, shown, protocol.align_corners)
+
+
+def resized(images: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Return pictures or scores [B, C, h, w] at another size, by bilinear interpolation."""
     if images.shape[-2:] == size:
         return images
     return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)
