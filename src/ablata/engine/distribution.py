@@ -53,8 +53,23 @@ class Distribution:
 
     def joined(self, rows: Tensor) -> Tensor:
         """Return the rows [N, ...] of all processes, in the order of their ranks, on each of them; N may differ."""
+        return rows if self.alone else torch.cat(self._gathered(rows))
+
+    def pooled(self, rows: Tensor) -> Tensor:
+        """Return `joined`, through which gradients reach this process's own rows.
+
+        They are times the number of processes: what all compute alike from all rows is one loss, and a training takes
+        the mean of the processes' gradients.
+        """
         if self.alone:
             return rows
+        parts = self._gathered(rows.detach())
+        parts[self.rank] = own = rows.clone()
+        if own.requires_grad:
+            own.register_hook(lambda gradient: gradient * self.world)
+        return torch.cat(parts)
+
+    def _gathered(self, rows: Tensor) -> list[Tensor]:
         counts = torch.zeros(self.world, dtype=torch.int64, device=rows.device)
         counts[self.rank] = len(rows)
         each: list[int] = self.sum(counts).tolist()
@@ -62,7 +77,7 @@ class Distribution:
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in each]
         dist.all_gather(parts, padded)
-        return torch.cat([part[:count] for part, count in zip(parts, each, strict=True)])
+        return [part[:count] for part, count in zip(parts, each, strict=True)]
 
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set on at least one process; all processes must ask together."""

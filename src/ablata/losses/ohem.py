@@ -7,6 +7,7 @@ that of openseg and mmsegmentation, `top_share` that of DeepLab (hard example mi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -31,11 +32,15 @@ class Ohem(PixelSettings):
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
     """The probability of the label below which a pixel is hard."""
     divisor: Annotated[int, Field(ge=1)] = 16
-    """One pixel in so many is kept at least, of the pixels that one process sees in a step."""
+    """One pixel in so many is kept at least, of those that are mined together."""
     min_kept: Annotated[int, Field(ge=0)] | None = None
     """How many pixels are kept at least, in place of `divisor`; null with `probability` is 100,000."""
     min_kept_of: Literal["batch", "image"] = "batch"
     """Whether `min_kept` is of the batch (openseg) or of each of its pictures (mmsegmentation)."""
+    mine: Literal["process", "batch"] = "process"
+    """Which pixels are mined together: those that one process has at once, as in the notes and in the public codes, or
+    those of all processes at once, so that the result does not depend on their number; each then sorts the losses of
+    all. The parts of an accumulated batch are mined one by one either way."""
 
     def build(self, ignore: int = IGNORE) -> OhemLoss:
         """Make the loss; pixels labelled `ignore` do not count."""
@@ -51,17 +56,25 @@ class OhemLoss(PixelLoss):
     Args:
         settings: see `Ohem`.
         ignore: label of the pixels that do not count.
+
+    Attributes:
+        pool: joins values [N] of this process with those of the others, for `mine=batch`; gradients reach its own.
     """
 
     def __init__(self, settings: Ohem, ignore: int = IGNORE) -> None:
         super().__init__(settings, ignore)
         self.settings = settings
+        self.pool: Callable[[Tensor], Tensor] = _alone
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
         losses = self.cross_entropy(logits, labels).flatten()
-        valid = labels.flatten() != self.ignore
-        return self.hardest(losses, valid, len(labels))
+        valid, pictures = labels.flatten() != self.ignore, len(labels)
+        if self.settings.mine == "batch":
+            own = len(losses)
+            losses, valid = self.pool(losses), self.pool(valid.byte()).bool()
+            pictures = pictures * len(losses) // own
+        return self.hardest(losses, valid, pictures)
 
     def hardest(self, losses: Tensor, valid: Tensor, pictures: int = 1) -> Tensor:
         """Return the mean over the pixels that are kept; a loss that is not a number is hard. Waits for no device.
@@ -108,3 +121,7 @@ class OhemLoss(PixelLoss):
         index = (valid.sum() - 1).clamp(min=0, max=least)
         lowest = -self._top(-probability, min(least + 1, len(probability)))
         return mean_over(losses, valid & ~(probability >= lowest[index].clamp(min=self.settings.threshold)))
+
+
+def _alone(values: Tensor) -> Tensor:
+    return values

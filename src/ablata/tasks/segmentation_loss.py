@@ -11,6 +11,7 @@ from torch import Tensor
 from ablata.data.segmentation import SegmentationData
 from ablata.engine.task import Site
 from ablata.losses.any_segmentation import AnySegmentationLoss
+from ablata.losses.ohem import OhemLoss
 from ablata.losses.pixel_contrast import PixelContrast, PixelContrastLoss
 from ablata.losses.pixels import PixelLoss
 from ablata.nn.segmenter import Segmenter
@@ -52,6 +53,8 @@ class SegmentationLoss:
         if dense is not None:
             dense = with_numbers(dense, data)
             self.kind, self.dense = dense.kind, dense.build(data.ignore).to(site.device)
+            if isinstance(self.dense, OhemLoss):
+                self.dense.pool = site.distribution.pooled
             check_loss(dense, self.dense, data.classes)
         self.outputs = ("logits", *model.aux, *(("embedding",) if self.contrast else ()))
 
