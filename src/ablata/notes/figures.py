@@ -28,10 +28,9 @@ _NAMED = re.compile(
     rf"\s)\s*(?P<values>(?:{_NUMBER})(?:\s?/\s?(?:{_NUMBER}))*)(?![\w.]*[A-Za-z\u4e00-\u9fff])\s?%?(?:\s*\(\s*(?P<mean>{_NUMBER})\))?",
     re.IGNORECASE,
 )
-_HINTS = (
-    "iou", "acc", "ap", "top", "prec", "rec", "f1", "dice", "psnr", "ssim", "rank", "auc", "loss", "loos", "err", "ppl",
-    "perp", "kappa", "score", "率", "精度", "mem", "time", "{",
-)  # fmt: skip
+_HINTS = re.compile(
+    r"iou|a(?:cc|p|uc)|top|p(?:rec|snr|pl|erp)|r(?:ec|ank)|f1|dice|s(?:sim|core)|lo(?:ss|os)|err|kappa|率|精度|mem|time|\{"
+)
 """What every named metric has some of, so that other lines are passed over quickly."""
 _STRONG_NAMES = re.compile(r"(?i)(mean\s+)?(m?iou|map\S*|ap\d+|top-?[15])")
 _CLASSES = re.compile(
@@ -57,6 +56,8 @@ _LONE = re.compile(
     + _NOT_IN_WORD
     + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)"
 )
+_DIGIT = re.compile(r"\d")
+_OPENS = re.compile(r"[(（\[{]")
 _CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
 _ENDS = ("", *",，;；:：)）|")
 _DASHES = " \t,，;；.。:：-–—>＞<→|"
@@ -81,7 +82,7 @@ class Figures:
 
 def find_figures(body: str) -> Figures | None:
     """Return the scores of a line without its marker, or None if it has none."""
-    if not any(character.isdigit() for character in body) and "nan" not in body and "--.--" not in body:
+    if not _DIGIT.search(body) and "nan" not in body and "--.--" not in body:
         return None
     for reader in (_named, _at_thresholds, _behind_colon, _leading, _percents, _alone):
         if found := reader(body):
@@ -91,7 +92,7 @@ def find_figures(body: str) -> Figures | None:
 
 def hidden(text: str) -> str:
     """Return a text of the same length in which what stands in brackets is zero bytes."""
-    if not any(sign in text for sign in "(（[{"):
+    if not _OPENS.search(text):
         return text
     return _CLOSED.sub(lambda found: "\0" * len(found[0]), text)
 
@@ -107,8 +108,7 @@ def figure(text: str) -> float:
 
 def _named(body: str) -> Figures | None:
     """`mIOU = 34.56`, `mAP50:21.73 mAP1:35.72`, `Class IOU: {0: 0.93, 1: nan}`, `mem=6600m, time=120s: 76.99/93.53`."""
-    lowered = body.lower()
-    if not any(hint in lowered for hint in _HINTS):
+    if not _HINTS.search(body.lower()):
         return None
     spans: list[tuple[int, int, Score]] = []
     for found in _CLASSES.finditer(body) if "{" in body else ():

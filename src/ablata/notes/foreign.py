@@ -47,6 +47,7 @@ _TIMED = re.compile(
     r"|\[?\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\]\s*"
     r"|\[[\w.]+\.(?:py|cpp|cc)[,:]\s?\d+\]\s*"
 )
+_DIGIT = re.compile(r"\d")
 _PROGRESS = re.compile(
     r"[\[(]?\s*(?:(?:Iter(?:ation)?|Epoch|Step|Batch|global_step|Train|Test|Eval|Val(?:id(?:ate|"
     r"ation)?)?)(?:\(\w+\))?\s*[:\[(#]*\s*\[?\s*\d+(?!\.\d)|\d+\s*/\s*\d+[\])\s]|\d+%\|)",
@@ -115,7 +116,5 @@ def without_time(stripped: str) -> tuple[str, bool]:
 
 def progress_key(label: str) -> str | None:
     """Return what the lines of a progress log have in common; None if a label does not open with a count of steps."""
-    if not any(character.isdigit() for character in label):
-        return None
-    found = _PROGRESS.match(label)
+    found = _PROGRESS.match(label) if _DIGIT.search(label) else None
     return re.sub(r"\s*\d+", " #", label[: found.end()]) if found else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ablata.notes.keys import arguments, overrides
-from ablata.notes.model import Line, Reading, Trial, scores_by_name
+from ablata.notes.model import Line, Reading, Trial, Value, scores_by_name
 from ablata.records.ledger import Ledger
 from ablata.records.rows import NoteEntry, NoteFile
 
@@ -38,18 +38,26 @@ def trial_facts(reading: Reading, trial: Trial) -> dict[str, Any]:
         "lines": [trial.first, trial.last],
         "section": list(trial.section),
         "label": trial.label,
-        "settings": {setting.name: setting.value for setting in trial.settings},
+        "settings": _settings(trial),
         "overrides": arguments(overrides(trial.settings)),
         "scores": scores_by_name(trial.scores),
         "claim": trial.claim,
         "remark": trial.remark,
         "folded_lines": trial.steps,
-        "original": reading.original(trial) if trial.steps == 1 else reading.lines[trial.last - 1].text,
+        "original": _original(reading, trial),
     }
 
 
+def _settings(told: Trial | Line) -> dict[str, Value]:
+    return {setting.name: setting.value for setting in told.settings}
+
+
+def _original(reading: Reading, trial: Trial) -> str:
+    """Return a trial's lines as written; of folded ones the last."""
+    return reading.original(trial) if trial.steps == 1 else reading.lines[trial.last - 1].text
+
+
 def _of_trial(reading: Reading, trial: Trial) -> NoteEntry:
-    facts = trial_facts(reading, trial)
     return NoteEntry(
         source=reading.source,
         line=trial.first,
@@ -57,11 +65,11 @@ def _of_trial(reading: Reading, trial: Trial) -> NoteEntry:
         kind="trial",
         section=BETWEEN.join(trial.section) or None,
         label=trial.label or None,
-        settings=facts["settings"],
-        scores=facts["scores"],
+        settings=_settings(trial),
+        scores=scores_by_name(trial.scores),
         claim={"verdict": trial.claim} if trial.claim else None,
         remark=trial.remark or None,
-        original=facts["original"],
+        original=_original(reading, trial),
     )
 
 
@@ -74,7 +82,7 @@ def _of_line(reading: Reading, line: Line) -> NoteEntry:
         kind="plan" if line.kind == "plan" else "remark",
         section=BETWEEN.join(line.section) or None,
         label=line.label or None,
-        settings={setting.name: setting.value for setting in line.settings},
+        settings=_settings(line),
         scores={},
         claim=claim,
         remark=line.remark or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ablata.notes.model import Kind, Line
 from ablata.notes.shape import BULLET, HASH, NUMBER, PLAIN
@@ -42,7 +43,7 @@ _BLOCK_LIMIT = 400
 
 @dataclass(slots=True)
 class _Heading:
-    """An open title: where it stands, whether what belongs to it is indented, and the block it began."""
+    """An open title: where it stands, whether what belongs to it is indented, the block it began, what it announces."""
 
     indent: int
     rank: int
@@ -50,6 +51,7 @@ class _Heading:
     deep: bool
     numbered: bool
     block: int
+    announces: str | None
 
 
 def outline(texts: Sequence[str], words: Sequence[Wording]) -> list[Line]:
@@ -150,16 +152,15 @@ class _Outline:
         """Return "list", "settings" or "targets" if the line stands under a title that announces no trials."""
         indent = self.words[place].shape.indent
         for heading in self.open:
+            if heading.announces is None:
+                continue
             holds = heading.indent < indent or (
                 heading.indent == indent and not (heading.deep and heading.rank != HASH)
             )
-            if holds and (heading.rank in (HASH, NUMBER) or heading.block == self.block or heading.indent < indent):
-                if _TARGETS.fullmatch(heading.label):
-                    return "targets"
-                if len(heading.label) < 20 and _LISTING.fullmatch(heading.label):
-                    return "list"
-                if heading.block == self.block and len(heading.label) < 20 and _PLAN_OF.fullmatch(heading.label):
-                    return "settings"
+            here = heading.block == self.block
+            holds = holds and (here or heading.rank in (HASH, NUMBER) or heading.indent < indent)
+            if holds and (here or heading.announces != "settings"):
+                return heading.announces
         return None
 
     def _setting(self, place: int) -> Kind:
@@ -369,7 +370,18 @@ class _Outline:
             return
         deep = after is not None and self._indent(after) > word.shape.indent
         numbered = after is not None and word.shape.rank == PLAIN and self.words[after].shape.rank == NUMBER
-        self.open.append(_Heading(word.shape.indent, word.shape.rank, word.label, deep, numbered, self.block))
+        shape, announces = word.shape, _announced(word.label)
+        self.open.append(_Heading(shape.indent, shape.rank, word.label, deep, numbered, self.block, announces))
+
+
+@lru_cache(maxsize=1024)
+def _announced(label: str) -> str | None:
+    """Return what stands below a title that announces no trials: "targets", "list", "settings"; None below others."""
+    if _TARGETS.fullmatch(label):
+        return "targets"
+    if len(label) >= 20:
+        return None
+    return "list" if _LISTING.fullmatch(label) else "settings" if _PLAN_OF.fullmatch(label) else None
 
 
 def _depth(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from ablata.notes.decoding import decode, decode_file
@@ -49,18 +50,19 @@ def _wordings(texts: list[str], tables: dict[int, Wording]) -> list[Wording]:
     the last, since the trial they fold into keeps no more."""
     known: dict[str, Wording] = {}
     words: list[Wording] = []
-    mould, after = "", _mould(texts[0])
     for place, line in enumerate(texts):
-        before, mould, after = mould, after, _mould(texts[place + 1]) if place + 1 < len(texts) else ""
         word = tables.get(place) or known.get(line)
-        if word is None and words and before == mould == after and words[-1].progress:
-            word = words[-1]
+        if word is None and words and words[-1].progress and place + 1 < len(texts):
+            here = _mould(line)
+            if here == _mould(texts[place - 1]) and here == _mould(texts[place + 1]):
+                word = words[-1]
         if word is None:
             word = known[line] = read_wording(line)
         words.append(word)
     return words
 
 
+@lru_cache(maxsize=4)
 def _mould(text: str) -> str:
     """Return a line with every number, and the blanks before it, the same."""
     return _NUMBER.sub("0", text[:LONGEST])

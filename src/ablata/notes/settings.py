@@ -42,7 +42,11 @@ _OFF = re.compile(
     r"(?:不加|不带|不用|不使用|不要|去掉|取消|无|没有?|(?<![a-z])(?:non?|without|w/o|remove|drop|"
     r"disable))[\s\-_]*(?:\w{0,2}的)?$|(?<![\w.])-$"
 )
+_DIGIT = re.compile(r"\d")
+_LETTER = re.compile("[A-z]")
 _LETTERS = re.compile(r"[a-z]{2,}")
+_MODEL_SIGNS = re.compile(r"net|[rb]\d|xception|vit|deeplab|mask")
+_NOT_CHOSEN = re.compile(r"(先|再|不用|不使用|去掉|不加|没有|without|no|不)\s*$")
 _SEPARATORS = re.compile(r"[\s,，;；、。()（）\[\]{}+|\\:：'\"]+")
 
 
@@ -62,10 +66,12 @@ def read_settings(text: str, *, written: bool = False) -> tuple[Setting, ...]:
 def only_settings(text: str) -> bool:
     """Tell whether a text says nothing but settings written as keys and values or as counts."""
     spans = [(start, end) for name, _, start, end in _read(text) if name is not None]
-    left = "".join(
-        " " if any(start <= place < end for start, end in spans) else sign for place, sign in enumerate(text)
-    )
-    return bool(spans) and not _SEPARATORS.sub("", left)
+    if not spans:
+        return False
+    left = text
+    for start, end in spans:
+        left = f"{left[:start]}{' ' * (end - start)}{left[end:]}"
+    return not _SEPARATORS.sub("", left)
 
 
 def parse_value(text: str) -> Value:
@@ -104,7 +110,7 @@ def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int]
 
     if "=" in text or '"' in text or "--" in text:
         _read_written(text, found)
-    if any(character.isdigit() for character in text):
+    if _DIGIT.search(text):
         for name, pattern in _COUNTED if not written and _UNITS.search(text) else ():
             for count in pattern.finditer(text):
                 scale = {"k": 1000, "w": 10_000}.get((count[2] or "").lower(), 1)
@@ -116,7 +122,7 @@ def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int]
             add("crop", [int(size[1]), int(size[2])], size.start(), size.end())
         for widths in () if written else _WIDTHS.finditer(text):
             add("widths", [int(width) for width in widths.groups()], widths.start(), widths.end())
-    if not written and any("A" <= character <= "z" for character in text):
+    if not written and _LETTER.search(text):
         for name, value, start, end in _read_words(text):
             add(name, value, start, end)
     return tuple(found)
@@ -154,10 +160,11 @@ def _switches() -> dict[str, list[tuple[re.Pattern[str], str]]]:
 
 
 @cache
-def _choices() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
+def _choices() -> tuple[re.Pattern[str], re.Pattern[str], dict[str, tuple[str, str]]]:
+    """Words that name a setting by its value: a pattern of them, a quicker one that finds more, and what they set."""
     words = {word: (name, value) for name, values in CHOICES.items() for word, value in values.items()}
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-    return re.compile(rf"(?<![A-Za-z_\-])({listed})(?![A-Za-z_\-])", re.I), words
+    return re.compile(rf"(?<![A-Za-z_\-])({listed})(?![A-Za-z_\-])", re.I), re.compile(listed.lower()), words
 
 
 def _read_words(text: str) -> list[tuple[str, Value, int, int]]:
@@ -176,11 +183,12 @@ def _read_words(text: str) -> list[tuple[str, Value, int, int]]:
                     off_until = taken + 1
                 found.append((name, not off, word.start(), taken))
                 break
-    found += [("model", model[1].lower(), model.start(), model.end()) for model in MODELS.finditer(text)]
-    pattern, words = _choices()
-    for choice in pattern.finditer(text):
+    if _MODEL_SIGNS.search(lowered):
+        found += [("model", model[1].lower(), model.start(), model.end()) for model in MODELS.finditer(text)]
+    pattern, quick, words = _choices()
+    for choice in pattern.finditer(text) if quick.search(lowered) else ():
         before = text[max(0, choice.start() - 6) : choice.start()]
-        if not re.search(r"(先|再|不用|不使用|去掉|不加|没有|without|no|不)\s*$", before):
+        if not _NOT_CHOSEN.search(before):
             name, value = words[choice[1].lower()]
             found.append((name, value, choice.start(), choice.end()))
     return found

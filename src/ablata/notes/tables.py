@@ -74,9 +74,9 @@ def _sign(texts: Sequence[str], place: int) -> str | None:
         follows = after.count("|") == text.count("|") or _is_ruled(after)
         return "|" if follows and any(_cells(text, "|")) else None
     for sign in ("\t", ","):
-        cells = _cells(text, sign)
-        if len(cells) < 2 or after.count(sign) != text.count(sign) or len(text) > LONGEST:
+        if sign not in text or after.count(sign) != text.count(sign) or len(text) > LONGEST:
             continue
+        cells = _cells(text, sign)
         rows = [_cells(row, sign) for row in texts[place + 1 : place + 3] if row.count(sign) == text.count(sign)]
         numeric = [sum(bool(_FIGURE.fullmatch(cell)) for cell in row) for row in rows]
         if (

@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 MARK = "$float"
 """The key of an object that stands for a figure JSON has no form for: {"$float": "nan"}."""
+_STRICT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def encode(value: Any) -> str:
@@ -25,11 +26,11 @@ def encode(value: Any) -> str:
         ValueError: a value has no JSON form.
     """
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return _STRICT.encode(value)
     except TypeError as error:
         raise ValueError(f"a record holds only JSON values: {error}") from error
     except ValueError:
-        return json.dumps(_marked(value), separators=(",", ":"), allow_nan=False)
+        return _STRICT.encode(_marked(value))
 
 
 def _marked(value: Any) -> Any:
@@ -76,7 +77,12 @@ class Prose(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        return None if value is None else keepable(value)
+
+
+def keepable(text: str) -> str:
+    """Return a text with U+FFFD for what no database can keep."""
+    return (text if text.isascii() else text.encode("utf-8", "replace").decode()).replace("\0", "\ufffd")
 
 
 class Figure(TypeDecorator[float]):
