@@ -7,6 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ablata.base.settings import expand, settings_hash
+from ablata.records import Ledger, NewRun
+from ablata.replications.index import study_of
+from ablata.replications.label_refinery import NOTEBOOK as LABEL_REFINERY
+from ablata.studies.assess import assess
+
 Ablata = Callable[..., Any]
 
 
@@ -43,5 +49,43 @@ def test_wrong_names_are_refused_with_those_there_are(ablata: Ablata) -> None:
 def test_the_report_is_one_page(ablata: Ablata, tmp_path: Path) -> None:
     assert ablata("replicate", "report", "--output", str(tmp_path / "r.html")).status == 0
     page = (tmp_path / "r.html").read_text()
-    assert "could be concluded" in page
+    assert "what one run a side can show" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def run_by_hand(home: Path, scores: dict[str, list[float]]) -> None:
+    """Put the small study of the warm-up into the ledger with these scores, as if its runs had been trained."""
+    made = study_of(LABEL_REFINERY, LABEL_REFINERY.question("warmup"), "small")
+    with Ledger(home=home) as ledger:
+        ledger.studies.create(made.name, made.question, made.spec(), made.new_arms())
+        for arm, values in scores.items():
+            recipe = made.recipes[arm]
+            for seed, score in enumerate(values):
+                new = NewRun(
+                    recipe_name=recipe.name, recipe=expand(recipe), recipe_hash=settings_hash(recipe), code="c" * 32,
+                    data="d" * 32, seed=seed, environment="e",
+                )  # fmt: skip
+                run = ledger.studies.enqueue(made.name, arm, new)
+                claim = ledger.leases.claim_run(run.id, "tester:0", 60)
+                found = {made.metric.key: score}
+                ledger.leases.finish(run.id, claim.attempt, "completed", scores=found, cost={"seconds": 2.0})
+        assessment = assess(ledger, made.name)
+        ledger.studies.add_look(made.name, assessment.rows, assessment.as_look())
+
+
+def test_our_runs_give_the_noise_and_the_verdicts_of_the_report(ablata: Ablata, home: Path, tmp_path: Path) -> None:
+    run_by_hand(
+        home,
+        {
+            "control": [65.0, 65.4, 64.8, 65.2],
+            "warmup1": [60.0, 60.2, 59.9, 60.3],
+            "warmup2": [65.1, 65.2, 65.0, 65.2],
+            "warmup5": [65.1, 65.3, 65.0, 65.1],
+        },
+    )
+    answer = ablata("replicate", "report", "--output", str(tmp_path / "r.html"))
+    page = (tmp_path / "r.html").read_text()
+    assert "16 runs of 4 epochs of our own (study label_refinery.warmup)" in page
+    assert "; contradicted</small>" in page
+    assert "rest on a difference that two equal trainings show by chance" in page
+    assert "repeated 3 at a small scale" in answer.err.replace("\n", " ")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import fmean, stdev
+from typing import Any
 
 import pytest
 
+from ablata.reports.claims import Claim, ClaimView, NoiseView, NotebookView
 from ablata.reports.view import (
     ArmCurves,
     ArmView,
@@ -24,6 +27,7 @@ from ablata.reports.view import (
     SeriesView,
     StudyView,
 )
+from ablata.stats import Noise, visibility
 
 CONTROL = (74.62, 74.31, 74.88, 74.47, 74.71)
 ARMS = {
@@ -186,3 +190,34 @@ def example() -> StudyView:
         commands=("ablata study run two_path.py:parts --seeds 5 --margin 0.3", "ablata study report two-path-parts"),
         runs=rows,
     )
+
+
+@pytest.fixture
+def make_claim() -> Callable[..., ClaimView]:
+    """A function that returns a conclusion of a trial: name, claim, recorded difference; keywords replace its parts."""
+
+    def build(name: str, claim: Claim, difference: float | None, **parts: Any) -> ClaimView:
+        known = NoiseView(noise=Noise(variance=0.04, df=20), source="12 runs")
+        shown = visibility(difference, known.noise) if difference is not None else None
+        made: dict[str, Any] = {
+            "question": "warmup", "title": "Does warm-up help?", "text": f"{name} <b>matters</b>", "lines": (7, 8),
+            "trial": name, "change": f"{name} epochs", "claim": claim, "control": 90.0, "beside": "none",
+            "recorded": None if difference is None else 90.0 + difference, "noise": known, "visible": shown,
+        }  # fmt: skip
+        return ClaimView(**{**made, **parts})
+
+    return build
+
+
+@pytest.fixture
+def make_notebook() -> Callable[..., NotebookView]:
+    """A function that returns a notebook of these conclusions."""
+
+    def build(*claims: ClaimView, **parts: Any) -> NotebookView:
+        made: dict[str, Any] = {
+            "name": "book", "title": "A book", "metric": "top-1", "studies": 1, "trials": 5, "planned": 1,
+            "scale": "Shorter.", "claims": claims,
+        }  # fmt: skip
+        return NotebookView(**{**made, **parts})
+
+    return build

@@ -2,47 +2,110 @@
 
 from __future__ import annotations
 
-from ablata.reports.replications import ClaimView, Finding, NotebookView, replications_page
-from ablata.stats import Noise, visibility
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+from ablata.reports.claims import ClaimView, Finding, NotebookView
+from ablata.reports.replications import replications_page, summary
+
+MakeClaim = Callable[..., ClaimView]
+MakeNotebook = Callable[..., NotebookView]
+FOUND = Finding(verdict="worse", effect=-0.8, low=-1.2, high=-0.4, seeds=3)
 
 
-def claim(name: str, claim: str, difference: float, finding: Finding | None = None) -> ClaimView:
-    noise = Noise(variance=0.04, df=20)
-    return ClaimView(
-        question="warmup", text=f"{name} <b>matters</b>", lines=(7, 8), trial=name, change=f"{name} epochs",
-        claim=claim, control=90.0, recorded=90.0 + difference, visible=visibility(difference, noise), finding=finding,
-    )  # fmt: skip
+class Rows(HTMLParser):
+    """Collects the marks of the rows, the choices of the filter, and every id."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.marks: list[list[str]] = []
+        self.choices: list[str] = []
+        self.idents: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "tr" and "data-marks" in given:
+            self.marks.append(given["data-marks"].split())
+        if given.get("type") == "radio":
+            self.choices.append(given["value"])
+        if "id" in given:
+            self.idents.append(given["id"])
 
 
-def view(*claims: ClaimView) -> NotebookView:
-    return NotebookView(
-        name="book", title="A book", metric="top-1", studies=1, trials=5, planned=1, noise=Noise(variance=0.04, df=20),
-        scale="Shorter.", claims=claims,
-    )  # fmt: skip
+def told(*views: NotebookView) -> str:
+    return "".join(piece.text for piece in summary(views))
 
 
-def test_the_page_counts_what_cannot_be_seen_and_what_our_runs_confirm() -> None:
-    found = Finding(verdict="worse", effect=-0.8, low=-1.2, high=-0.4, seeds=3)
-    page = replications_page(
-        [view(claim("a", "better", 0.3), claim("b", "worse", -2.0, found), claim("c", "same", 0.1))]
+def test_the_top_says_how_many_conclusions_chance_explains_and_what_repeating_gave(
+    make_claim: MakeClaim, make_notebook: MakeNotebook
+) -> None:
+    words = told(
+        make_notebook(
+            make_claim("a", "better", 0.3),
+            make_claim("b", "worse", -2.0, finding=FOUND),
+            make_claim("c", "same", 0.1, finding=FOUND),
+            make_claim("d", "failed", None),
+            make_claim("e", "better", 0.2, visible=None, noise=None),
+        )
     )
-    assert "Of 2 that call a change better or worse and whose noise is known, 1 rest on a difference" in page
-    assert "Of 1 that our own runs decide, 1 come out as the notebook has them." in page
-    assert "−0.80 [−1.20, −0.40], 3 seeds" in page
-    assert "+0.30" in page
-    assert "line 7, 8" in page
+    assert "5 trials, and 5 conclusions" in words
+    assert "Of 2 that call a change better or worse, and whose noise is known, 1 rest on" in words
+    assert "7 seeds a side or more" in words
+    assert "repeated 2 at a small scale with several seeds: 1 confirmed, 1 contradicted, 0 undecided." in words
 
 
-def test_what_comes_from_a_notebook_is_escaped() -> None:
-    page = replications_page([view(claim("a", "better", 0.3))])
+def test_without_known_noise_or_runs_the_top_says_so(make_claim: MakeClaim, make_notebook: MakeNotebook) -> None:
+    words = told(make_notebook(make_claim("a", "better", 0.3, visible=None, noise=None)))
+    assert "not known yet" in words
+    assert "None has been repeated here yet." in words
+
+
+def test_every_row_can_be_filtered_and_every_choice_has_rows(
+    make_claim: MakeClaim, make_notebook: MakeNotebook
+) -> None:
+    claims = (
+        make_claim("a", "better", 0.3, finding=FOUND),
+        make_claim("b", "worse", 2.0),
+        make_claim("c", "same", 0.1),
+        make_claim("d", "failed", None),
+        make_claim("e", "better", None),
+    )
+    rows = Rows(replications_page([make_notebook(*claims), make_notebook(*claims, name="other")]))
+    assert len(rows.marks) == 10
+    assert rows.choices[0] == ""
+    assert set(rows.choices[1:]) == {mark for marks in rows.marks for mark in marks}
+    assert len(set(rows.idents)) == len(rows.idents)
+
+
+def test_a_row_puts_three_things_side_by_side(make_claim: MakeClaim, make_notebook: MakeNotebook) -> None:
+    page = replications_page([make_notebook(make_claim("five", "worse", -0.3, finding=FOUND))])
+    row = re.search(r'<tr class="claim".*?</tr>', page, re.DOTALL)
+    assert row is not None
+    for words in ("five epochs", "said to be worse", "−0.30", "89.7 beside 90 (none)", "chance does as much (±0.59)",
+                  "−0.80 [−1.20, −0.40], 3 seeds; confirmed"):  # fmt: skip
+        assert words in row[0]
+    assert "lines 7, 8 · warmup: Does warm-up help?" in page
+    assert "Noise of one run: 0.20 [0.15, 0.29], from 12 runs." in page
+
+
+def test_conclusions_of_one_place_stand_under_it_together(make_claim: MakeClaim, make_notebook: MakeNotebook) -> None:
+    claims = [make_claim(name, "same", 0.1, text="All alike.") for name in "abc"]
+    page = replications_page([make_notebook(*claims, loose=(("Nothing works.", (9,)),))])
+    assert page.count("<q>All alike.</q>") == 1
+    assert "Said of no single trial: “Nothing works.” (line 9)." in page
+
+
+def test_what_comes_from_a_notebook_is_escaped(make_claim: MakeClaim, make_notebook: MakeNotebook) -> None:
+    page = replications_page([make_notebook(make_claim('a"><b>', "better", 0.3))])
     assert "&lt;b&gt;matters&lt;/b&gt;" in page
-    assert "<b>matters" not in page
+    assert "<b>" not in page
 
 
-def test_a_claim_without_figures_says_so() -> None:
-    bare = ClaimView(
-        question="q", text="t", lines=(1,), trial="x", change="y", claim="worse", control=None, recorded=None,
-        visible=None, finding=None,
-    )  # fmt: skip
-    page = replications_page([view(bare)])
-    assert all(words in page for words in ("no figure", "not run", "no difference recorded"))
+def test_the_page_names_the_number_of_notebooks_and_no_address_outside_it(
+    make_claim: MakeClaim, make_notebook: MakeNotebook
+) -> None:
+    page = replications_page([make_notebook(make_claim("a", "better", 0.3), name=name) for name in "xyz"])
+    assert "What three notebooks concluded" in page
+    assert "http" not in page.replace("http://www.w3.org", "")

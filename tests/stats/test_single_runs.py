@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from ablata.stats import Noise, visibility
+from ablata.stats import Noise, largest_noise, visibility
 
 
 def known(sd: float) -> Noise:
@@ -52,3 +52,15 @@ def test_no_difference_is_found_by_no_number_of_seeds() -> None:
 def test_what_is_out_of_range_is_refused(noise: float, options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"noise|alpha"):
         visibility(0.5, known(noise), **options)
+
+
+@pytest.mark.parametrize("difference", [0.4, -1.7])
+def test_a_difference_is_seen_just_below_the_largest_noise_and_not_above_it(difference: float) -> None:
+    bound = largest_noise(difference)
+    assert visibility(difference, known(0.999 * bound)).seen
+    assert not visibility(difference, known(1.001 * bound)).seen
+
+
+def test_a_share_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="alpha"):
+        largest_noise(0.5, alpha=1.0)

@@ -123,6 +123,10 @@ def run(
     scale: Annotated[
         str, typer.Option(help="smoke: a few steps on generated pictures; small: the data at hand; full: as recorded.")
     ] = "smoke",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of every trial on top, such as train.epochs=1."),
+    ] = None,
     workers: WorkerCount = None,
 ) -> None:
     """Repeat the trials of a notebook: build and step each (smoke), or judge them (small, full)."""
@@ -131,12 +135,12 @@ def run(
 
     found, questions = _chosen(notebook, study)
     if scale == "smoke":
-        _smoke(found, questions)
+        _smoke(found, questions, sets or [])
     else:
-        _judge(found, questions, scale, workers)  # type: ignore[arg-type]
+        _judge(found, questions, scale, sets or [], workers)  # type: ignore[arg-type]
 
 
-def _smoke(notebook: Notebook, questions: tuple[Question, ...]) -> None:
+def _smoke(notebook: Notebook, questions: tuple[Question, ...], sets: list[str]) -> None:
     """Build and step every trial.
 
     Raises:
@@ -149,7 +153,7 @@ def _smoke(notebook: Notebook, questions: tuple[Question, ...]) -> None:
         wrong = [
             (trial, text)
             for trial in question.every
-            if (text := _stepped(notebook, question, trial, lab_home() / "cache")) is not None
+            if (text := _stepped(notebook, question, trial, sets, lab_home() / "cache")) is not None
         ]
         count = len(question.every)
         out.print(f"{question.name}: {count - len(wrong)} of {count} trials built and stepped", markup=False)
@@ -161,19 +165,21 @@ def _smoke(notebook: Notebook, questions: tuple[Question, ...]) -> None:
         raise typer.Exit(1)
 
 
-def _stepped(notebook: Notebook, question: Question, trial: Trial, cache: Path) -> str | None:
+def _stepped(notebook: Notebook, question: Question, trial: Trial, sets: list[str], cache: Path) -> str | None:
     """Take a trial's steps; return what went wrong, or None."""
     from ablata.replications.index import recipe_of
     from ablata.studies.smoke import smoke
 
     try:
-        smoke(recipe_of(notebook, question, trial, "smoke"), cache)
+        smoke(recipe_of(notebook, question, trial, "smoke", sets), cache)
     except AblataError as error:
         return f"{error.must} (found: {error.found})"
     return None
 
 
-def _judge(notebook: Notebook, questions: tuple[Question, ...], scale: Scale, workers: int | None) -> None:
+def _judge(
+    notebook: Notebook, questions: tuple[Question, ...], scale: Scale, sets: list[str], workers: int | None
+) -> None:
     from ablata.cli.reporting import print_report, write_report
     from ablata.cli.studies import launch
     from ablata.records.ledger import Ledger
@@ -182,7 +188,7 @@ def _judge(notebook: Notebook, questions: tuple[Question, ...], scale: Scale, wo
 
     with Ledger() as ledger:
         for question in questions:
-            made = study_of(notebook, question, scale)
+            made = study_of(notebook, question, scale, sets)
             create(ledger, made)
             launch(ledger, made.name, workers)
             print_report(ledger, made.name, "terminal")
@@ -197,8 +203,10 @@ def report(
     from ablata.base.files import write_text
     from ablata.cli.replication_views import replication_views
     from ablata.records.ledger import Ledger
-    from ablata.reports.replications import replications_page
+    from ablata.reports.replications import replications_page, summary
 
     with Ledger() as ledger:
-        write_text(output, replications_page(replication_views(ledger)))
+        views = replication_views(ledger)
+    write_text(output, replications_page(views))
+    note("".join(piece.text for piece in summary(views)))
     note(f"report: {output}")

@@ -2,212 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from statistics import median
 
+from ablata.reports.claim_drawing import swarm
+from ablata.reports.claim_rows import FilterSection, claims_section
+from ablata.reports.claims import NotebookView, Standing
 from ablata.reports.html import Header, page
-from ablata.reports.sections import Cell, Section, TableSection, TermsSection
+from ablata.reports.sections import Cell, FigureSection, Section, TableSection, TermsSection
 from ablata.reports.words import Piece
-from ablata.stats import Noise, Visibility
 
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Our own verdict on a trial.
-
-    Args:
-        verdict: better, worse, equivalent, undecided or unstable.
-        effect: trial minus control, in the metric's unit.
-        low: end of its interval, over all looks and arms.
-        high: the other end.
-        seeds: whole seed rows that it rests on.
-    """
-
-    verdict: str
-    effect: float
-    low: float
-    high: float
-    seeds: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClaimView:
-    """What an author said of one trial, and what can be said of it.
-
-    Args:
-        question: the study it belongs to.
-        text: the author's conclusion, in English.
-        lines: where it stands in the notebook.
-        trial: its name.
-        change: what was changed.
-        claim: better, worse, same or failed.
-        control: the recorded score it was compared with; None: none.
-        recorded: its own recorded score; None: none.
-        visible: whether single runs could show that; None where there is no difference or no known noise.
-        finding: our verdict; None where it was not run.
-    """
-
-    question: str
-    text: str
-    lines: tuple[int, ...]
-    trial: str
-    change: str
-    claim: str
-    control: float | None
-    recorded: float | None
-    visible: Visibility | None
-    finding: Finding | None
-
-    @property
-    def difference(self) -> float | None:
-        """The recorded difference; None where a score is missing."""
-        return None if self.control is None or self.recorded is None else self.recorded - self.control
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotebookView:
-    """A notebook on the page.
-
-    Args:
-        name: of its system.
-        title: what was studied.
-        metric: what its scores are.
-        studies: how many groups of trials it has.
-        trials: how many trials.
-        planned: how many of them have no result.
-        noise: of one of our runs, with control and arms at the same seeds; None while there is none.
-        scale: how our runs are smaller, a sentence.
-        claims: in the notebook's order.
-    """
-
-    name: str
-    title: str
-    metric: str
-    studies: int
-    trials: int
-    planned: int
-    noise: Noise | None
-    scale: str
-    claims: tuple[ClaimView, ...]
-
-
-_AGREES = {"better": ("better",), "worse": ("worse",), "same": ("equivalent",), "failed": ("worse", "unstable")}
-_DECIDED = ("better", "worse", "equivalent", "unstable")
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def replications_page(views: Sequence[NotebookView]) -> str:
     """Return the page as one HTML document."""
+    count = _NUMBERS[len(views)] if len(views) < len(_NUMBERS) else str(len(views))
     header = Header(
         kind="Notebooks",
         name="replications",
-        title="What five notebooks concluded, and what could be concluded",
-        answer=(Piece(_answer(views)),),
+        title=f"What {count} notebook{'s' if len(views) != 1 else ''} concluded, and what one run a side can show",
+        answer=summary(views),
     )
-    return page(header, [_how_to_read(), *(section for view in views for section in _sections(view))])
+    sections: list[Section] = [*_drawn(views), _overview(views), _filter(views)]
+    sections += [claims_section(view) for view in views]
+    return page(header, [*sections, _terms()])
 
 
-def _answer(views: Sequence[NotebookView]) -> str:
-    claims = [claim for view in views for claim in view.claims]
-    weighed = [claim for claim in claims if claim.visible is not None]
-    told_apart = [claim for claim in weighed if claim.claim in ("better", "worse")]
-    hidden = sum(not claim.visible.seen for claim in told_apart if claim.visible)
-    run = [claim for claim in claims if claim.finding is not None and claim.finding.verdict in _DECIDED]
-    agreed = sum(claim.finding.verdict in _AGREES[claim.claim] for claim in run if claim.finding)
+def summary(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
+    """Say in a few sentences what the page comes to."""
+    total = sum(len(view.claims) for view in views)
     trials = sum(view.trials for view in views)
-    text = f"{trials} trials, {len(claims)} conclusions about single ones, each from one run a side. "
-    if told_apart:
-        text += (
-            f"Of {len(told_apart)} that call a change better or worse and whose noise is known, {hidden} rest on a "
-            "difference that two equal trainings show as well. "
+    pieces = [Piece(f"{trials} trials, and {total} conclusions about single ones, each from one run a side. ")]
+    weighed = _count(views, "shown", "hidden", "contrary")
+    if weighed:
+        hidden = [claim for view in views for claim in view.claims if claim.standing == "hidden"]
+        pieces += [
+            Piece(f"Of {weighed} that call a change better or worse, and whose noise is known, "),
+            Piece(f"{len(hidden)} rest on a difference that two equal trainings show by chance", strong=True),
+            Piece("; one run could not have told. "),
+        ]
+        seeds = [claim.visible.seeds for claim in hidden if claim.visible and claim.visible.seeds is not None]
+        if seeds:
+            pieces.append(Piece(f"Half of these differences, if real, take {median(seeds):.0f} seeds a side or more. "))
+    else:
+        pieces.append(Piece("How noisy their trainings are is not known yet: run one of the studies. "))
+    return (*pieces, *_repeated(views))
+
+
+def _repeated(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
+    confirmed, contradicted, undecided = (
+        sum(view.agreed(agreement) for view in views)  # type: ignore[arg-type]
+        for agreement in ("confirmed", "contradicted", "undecided")
+    )
+    run = confirmed + contradicted + undecided
+    if not run:
+        return (Piece("None has been repeated here yet."),)
+    return (
+        Piece(f"We have repeated {run} at a small scale with several seeds: "),
+        Piece(f"{confirmed} confirmed, {contradicted} contradicted, {undecided} undecided", strong=True),
+        Piece("."),
+    )
+
+
+def _count(views: Sequence[NotebookView], *standings: Standing) -> int:
+    return sum(view.count(*standings) for view in views)
+
+
+def _drawn(views: Sequence[NotebookView]) -> list[Section]:
+    if not _count(views, "shown", "hidden", "contrary", "same"):
+        return []
+    return [
+        FigureSection(
+            title="How large the differences are beside chance",
+            ident="swarm",
+            wide=swarm(views, width=1024, ident="swarm-wide"),
+            narrow=swarm(views, width=340, ident="swarm-narrow"),
+            caption="Each sign is one conclusion, said to be better (▲), worse (▼) or the same (■), at the size of "
+            "its recorded difference. Two trainings that differ in their seed alone lie in the band in 95 of 100 "
+            "cases. Conclusions without figures or without known noise, and trainings that failed, are not drawn.",
         )
-    if run:
-        text += f"Of {len(run)} that our own runs decide, {agreed} come out as the notebook has them."
-    return text.strip()
+    ]
 
 
-def _how_to_read() -> TermsSection:
+def _overview(views: Sequence[NotebookView]) -> TableSection:
+    columns = (
+        "Notebook",
+        "Conclusions",
+        "Shown",
+        "Hidden by noise",
+        "Said to be the same",
+        "Failed",
+        "Open",
+        "Repeated",
+    )
+    rows = []
+    for view in views:
+        agreed = [view.agreed(one) for one in ("confirmed", "contradicted", "undecided")]  # type: ignore[arg-type]
+        words = ("confirmed", "contradicted", "undecided")
+        repeated = ", ".join(f"{count} {word}" for count, word in zip(agreed, words, strict=True) if count)
+        contrary = view.count("contrary")
+        counts = (
+            (len(view.claims), f"{view.trials} trials"),
+            (view.count("shown"), f"{contrary} more the other way" if contrary else ""),
+            (view.count("hidden"), ""),
+            (view.count("same"), ""),
+            (view.count("failed"), ""),
+            (view.count("unknown", "bare"), _open_words(view)),
+            (sum(agreed), repeated),
+        )
+        cells = [Cell(text=str(count), note=note, order=count, class_="number") for count, note in counts]
+        rows.append((Cell(text=view.name, note=view.title, link=f"#{view.name}", order=view.name), *cells))
+    return TableSection(
+        title="Notebook by notebook",
+        ident="overview",
+        columns=columns,
+        rows=tuple(rows),
+        caption="Shown: the recorded difference is larger than chance. Hidden: called better or worse, though two "
+        "equal trainings differ as much. Open: no figures to compare, or nothing known of the noise.",
+    )
+
+
+def _open_words(view: NotebookView) -> str:
+    bare, unknown = view.count("bare"), view.count("unknown")
+    return ", ".join(
+        filter(None, (f"{bare} without figures" if bare else "", f"{unknown} of unknown noise" if unknown else ""))
+    )
+
+
+def _filter(views: Sequence[NotebookView]) -> FilterSection:
+    claims = [claim for view in views for claim in view.claims]
+    named = (
+        ("shown", "larger than chance"),
+        ("hidden", "hidden by noise"),
+        ("contrary", "figures the other way"),
+        ("same", "said to be the same"),
+        ("failed", "failed"),
+        ("unknown", "noise not known"),
+        ("bare", "no figures"),
+    )
+    counted = [(key, words, sum(claim.standing == key for claim in claims)) for key, words in named]
+    counted.append(("repeated", "repeated here", sum(claim.finding is not None for claim in claims)))
+    choices = [("", f"all {len(claims)}"), *((key, f"{words} ({count})") for key, words, count in counted if count)]
+    return FilterSection(title="Every conclusion", ident="conclusions", choices=tuple(choices))
+
+
+def _terms() -> TermsSection:
     return TermsSection(
         title="How to read this",
         ident="words",
         sentences=(
             "A notebook compares one run with one run. Two trainings that differ in their seed alone differ in their "
-            "score too, and a smaller difference between two changes says nothing.",
-            "Recorded figures are the notebook's; the noise and the verdicts are those of our runs, which are shorter. "
-            "Noise is mostly larger in short trainings, so the thresholds are estimates for the long ones.",
+            "score too; a smaller difference between two changes says nothing of the changes.",
+            "The noise of one run is what is left of its score's spread once the part that all arms share at a seed "
+            "is taken out. Where it is known from our runs, they are shorter than the notebook's, and shorter "
+            "trainings are mostly noisier: thresholds may then be too wide for the long ones. It favours the notebook "
+            "that we take its two runs to have shared a seed, which none of them says.",
+            "Our verdicts are of the small scale named above each table. They say what the change does there; a change "
+            "may do otherwise in a full training.",
         ),
         terms=(
-            ("recorded", "the notebook's score, and its difference from what its author compared it with"),
-            (
-                "could it be seen",
-                "whether two equal trainings would differ by less in 95% of all cases; and how many seeds of each side "
-                "would find an effect of that size in 80%",
-            ),
-            ("our verdict", "of several seeds, 5% false verdicts over all arms and looks of a study together"),
-            ("better", "the interval of the difference lies above 0 and the margin is passed"),
-            ("equivalent", "the interval lies within the margin"),
-            ("undecided", "the runs do not tell"),
+            ("recorded", "the notebook's difference, and the two scores it comes from; the band is what two equal "
+             "trainings show in 95% of cases"),
+            ("seeds a side", "how many runs of each side, at common seeds, find a true effect of the recorded size in "
+             "80% of cases (two-sided test at 5%, one arm, one look)"),
+            ("better", "our verdict: the interval of the difference lies above 0"),
+            ("worse", "it lies below 0"),
+            ("equivalent", "it lies within the margin on both sides"),
+            ("undecided", "the seeds run so far do not tell"),
+            ("confirmed", "our verdict is what the notebook says; a failed training counts as confirmed where ours is "
+             "worse or unstable"),
         ),
-    )
-
-
-def _sections(view: NotebookView) -> Iterator[Section]:
-    recorded = view.trials - view.planned
-    noise = (
-        f"Noise of one run here: {view.noise.sd:.2f} ({view.noise.df:.0f} degrees of freedom)."
-        if view.noise is not None
-        else "No study of it has been run here, so its noise is not known."
-    )
-    yield TableSection(
-        title=view.title,
-        ident=view.name,
-        columns=("Study", "The notebook concludes", "Change", "Recorded", "Could it be seen?", "Our verdict"),
-        rows=tuple(_row(claim) for claim in view.claims),
-        caption=f"{view.studies} studies, {view.trials} trials, {recorded} with a result. Scores: {view.metric}. "
-        f"{noise} {view.scale}",
-    )
-
-
-def _row(claim: ClaimView) -> tuple[Cell, ...]:
-    return (
-        Cell(text=claim.question, class_="code", order=claim.question),
-        Cell(text=f"{claim.text}", note=f"line {', '.join(map(str, claim.lines))}"),
-        Cell(text=claim.change, note=f"{claim.trial}: {claim.claim}"),
-        _recorded(claim),
-        _seen(claim),
-        _found(claim),
-    )
-
-
-def _recorded(claim: ClaimView) -> Cell:
-    if claim.difference is None:
-        only = "" if claim.recorded is None else f"{claim.recorded:g}"
-        return Cell(text=only or "–", note="" if only else "no figure", order=None, class_="number")
-    return Cell(
-        text=_signed(claim.difference),
-        note=f"{claim.recorded:g} beside {claim.control:g}",
-        order=claim.difference,
-        class_="number",
-    )
-
-
-def _seen(claim: ClaimView) -> Cell:
-    if claim.visible is None:
-        return Cell(text="–", note="no difference recorded" if claim.difference is None else "noise not known")
-    seen = claim.visible
-    seeds = "no number of seeds finds it" if seen.seeds is None else f"{seen.seeds} seeds a side would find it"
-    words = "yes" if seen.seen else "no"
-    return Cell(
-        text=words, note=f"threshold {seen.threshold:.2f}; {seeds}", order=abs(seen.difference) - seen.threshold
-    )
-
-
-def _found(claim: ClaimView) -> Cell:
-    if claim.finding is None:
-        return Cell(text="not run")
-    found = claim.finding
-    between = f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}], {found.seeds} seeds"
-    return Cell(text=found.verdict, note=between, order=found.effect, verdict=found.verdict)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
 from ablata.stats.rule import History, Mode, Rule, Verdict
 from ablata.stats.sequential import look, replay
 from ablata.stats.simulation import draw_scores, is_false
-from ablata.stats.single_runs import Visibility, visibility
+from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "draw_scores",
     "expected_runs",
     "is_false",
+    "largest_noise",
     "look",
     "mean_interval",
     "noise_from_scores",

@@ -55,3 +55,20 @@ def visibility(difference: float, noise: Noise, *, alpha: float = 0.05, power: f
         quantiles = float(norm.ppf(1 - alpha / 2) + norm.ppf(power))
         seeds = math.ceil(2 * (quantiles * noise.sd / difference) ** 2)
     return Visibility(difference=difference, threshold=threshold, seen=abs(difference) >= threshold, seeds=seeds)
+
+
+def largest_noise(difference: float, *, alpha: float = 0.05) -> float:
+    """Return the noise of one run, in the metric's units, up to which a difference between two runs is seen.
+
+    The threshold of `visibility` solved for s_e, the noise taken as known exactly.
+
+    Args:
+        difference: of the scores, in the metric's units.
+        alpha: share of equal pairs that may be taken for different, in (0, 1).
+
+    Raises:
+        ValueError: the share is out of range.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
+    return abs(difference) / (math.sqrt(2) * float(norm.ppf(1 - alpha / 2)))

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow
 from ablata.stats import Noise, noise_from_scores, pool_noise
 
 
-def known_noise(ledger: Ledger, recipe: str) -> Noise | None:
+@dataclass(frozen=True, kw_only=True)
+class KnownNoise:
+    """The noise of one run, and the runs that it rests on.
+
+    Attributes:
+        noise: pooled over the studies.
+        studies: their names.
+        runs: how many completed runs they hold, a run that several share counted once.
+        epochs: lengths of the controls' trainings, rising, each once; those counted in steps are left out.
+    """
+
+    noise: Noise
+    studies: tuple[str, ...]
+    runs: int
+    epochs: tuple[float, ...]
+
+
+def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
     """Pool the noise of all studies whose control is a recipe of this name.
 
     Args:
@@ -18,21 +38,31 @@ def known_noise(ledger: Ledger, recipe: str) -> Noise | None:
     Returns:
         The noise of one run, or None if no study has two arms at two common seeds.
     """
-    pooled = pool_noise(filter(None, (_of_study(ledger, row.name, recipe) for row in ledger.studies.all())))
-    return Noise(variance=pooled.variance, df=pooled.df) if pooled and pooled.variance > 0 else None
-
-
-def _of_study(ledger: Ledger, name: str, recipe: str) -> Noise | None:
-    arms = {arm.name: arm for arm in ledger.studies.arms(name)}
-    if next(arm for arm in arms.values() if arm.is_control).recipe_name != recipe:
+    noises: dict[str, Noise] = {}
+    runs: set[str] = set()
+    epochs: set[float | None] = set()
+    for row in ledger.studies.all():
+        control = _control(ledger.studies.arms(row.name))
+        if control.recipe_name != recipe:
+            continue
+        found = noise_of_study(ledger, row.name)
+        if found is None:
+            continue
+        noises[row.name] = found
+        runs |= {cell.run.id for cell in ledger.studies.cells(row.name) if cell.run.state == "completed"}
+        epochs.add(control.recipe["train"].get("epochs"))
+    pooled = pool_noise(noises.values())
+    if pooled is None or pooled.variance <= 0:
         return None
-    return noise_of_study(ledger, name)
+    lengths = tuple(sorted(length for length in epochs if length is not None))
+    return KnownNoise(
+        noise=Noise(variance=pooled.variance, df=pooled.df), studies=tuple(noises), runs=len(runs), epochs=lengths
+    )
 
 
 def noise_of_study(ledger: Ledger, name: str) -> Noise | None:
     """Return the noise of one study's completed runs, at seeds where the control has completed; None if too few."""
     arms = ledger.studies.arms(name)
-    control = next(arm for arm in arms if arm.is_control)
     key = ledger.studies.get(name).spec["metric"]["key"]
     columns = {arm.name: column for column, arm in enumerate(arms)}
     cells = ledger.studies.cells(name)
@@ -42,6 +72,10 @@ def noise_of_study(ledger: Ledger, name: str) -> Noise | None:
         if cell.run.state == "completed" and cell.run.scores:
             table[rows[cell.seed], columns[cell.arm]] = cell.run.scores.get(key, np.nan)
     try:
-        return noise_from_scores(table[~np.isnan(table[:, columns[control.name]])])
+        return noise_from_scores(table[~np.isnan(table[:, columns[_control(arms).name]])])
     except ValueError:
         return None
+
+
+def _control(arms: list[ArmRow]) -> ArmRow:
+    return next(arm for arm in arms if arm.is_control)

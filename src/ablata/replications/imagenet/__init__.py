@@ -9,7 +9,7 @@ from ablata.replications.imagenet.pyramid import PYRAMIDS
 from ablata.replications.imagenet.repeating import REPEATED
 from ablata.replications.imagenet.resnet import RESNET
 from ablata.replications.imagenet.start import START
-from ablata.replications.trial import Notebook, Omission, Small
+from ablata.replications.trial import Notebook, Omission, PublishedNoise, Small
 
 NOTEBOOK = Notebook(
     name="imagenet",
@@ -21,6 +21,11 @@ NOTEBOOK = Notebook(
         factor=0.1,
         margin=2.0,
         note="The same networks on Imagenette's ten classes at 64 pixels, every length a tenth.",
+    ),
+    noise=PublishedNoise(
+        sd=0.12,
+        df=4,
+        source="five trainings of ResNet-50, error 23.60 ±0.12 (Goyal et al. 2017, arXiv 1706.02677, table 1)",
     ),
     questions=(*START, *PUBLISHED, *REPEATED, *RESNET, *EFFICIENT, *FORMS, *PYRAMIDS),
     omissions=(

@@ -19,6 +19,7 @@ NOTEBOOK = Notebook(
         factor=0.02,
         margin=1.0,
         note="The same networks on CIFAR-10 in JPEG files, every length a fiftieth: 4 epochs for 200.",
+        same_data=True,
     ),
     questions=(*FIRST, *RESNET20, *SCHEDULES, *MIXUP, *PARTS, *PLANS),
 )
