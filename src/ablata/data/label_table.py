@@ -166,8 +166,9 @@ def unknown_values(form: Form, strange: np.ndarray, where: str) -> DataError:
     return DataError(
         f"Every {what} of a mask must be in the class list or among the ignored ones",
         found=f"{where}: {listing(shown)}{more}",
-        do=f"add the {what} to the class list or label map, as a class or as ignored; `ablata data check FOLDER` lists "
-        "every such file, and --propose-map FILE writes a map of what is there",
+        do=f"add the {what} to the class list or label map, as a class or as ignored; or let a map of what is there be "
+        "written, and convert: ablata data check FOLDER --propose-map map.yaml; ablata data convert FOLDER "
+        "--map map.yaml --output NEW_FOLDER",
     )
 
 

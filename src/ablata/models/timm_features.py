@@ -122,11 +122,13 @@ class TimmMaps(Backbone):
                 pictures, indices=self.levels, intermediates_only=True, output_fmt="NCHW"
             )
         except AssertionError as error:
+            size = getattr(getattr(network, "patch_embed", None), "img_size", None) or ("H", "W")
             raise SettingsError(
                 "Pictures must have a size that the network takes",
                 found=f"{pictures.shape[2]}x{pictures.shape[3]} (height x width): {error}",
-                do="set data.augment.crop to that size and score in windows of it (protocols=ssc, windows.crop), or "
-                "set model.backbone.image_size",
+                do=f"data.augment.crop.height={size[0]} data.augment.crop.width={size[1]} protocols=ssc "
+                f"windows.crop={size[0]} trains on that size and scores in windows of it; or set "
+                "model.backbone.image_size",
             ) from None
         return dict(zip(self.widths, maps, strict=True))
 
