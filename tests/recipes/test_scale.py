@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ablata.base.overrides import override
+from ablata.data.camvid import CamVid
 from ablata.data.joint_augment import Crop
 from ablata.recipes.generated import on_generated_data
 from ablata.recipes.index import load_recipe
-from ablata.recipes.scale import shortened
+from ablata.recipes.scale import on_other_pictures, shortened
 from ablata.tasks.segment import Segment
 
 PAIRS = [
@@ -73,3 +74,23 @@ def test_weights_of_certain_classes_are_made_anew_for_other_classes() -> None:
 def test_the_length_of_a_segmentation_is_shortened_with_its_warmup() -> None:
     short = shortened(load_recipe("bisenet_cityscapes"), 0.005)
     assert (short.train.steps, value(short, "schedule.warmup.length")) == (400, 5)
+
+
+def test_other_pictures_are_augmented_as_before_in_smaller_crops_and_windows() -> None:
+    recipe = load_recipe("bisenet_cityscapes", ["data.void=class", 'protocols=["mscf+windows.crop=960","ss"]'])
+    made = on_other_pictures(recipe, "camvid", 0.25)
+    assert isinstance(recipe, Segment)
+    assert isinstance(made, Segment)
+    assert (made.data.kind, made.data.void) == ("camvid", "class")  # type: ignore[union-attr]
+    assert made.data.mean == CamVid().mean
+    assert made.data.augment == recipe.data.augment.model_copy(update={"crop": Crop(height=240, width=240)})
+    assert made.windows == recipe.windows.model_copy(update={"crop": 256})
+    assert made.protocols == ("mscf+windows.crop=240", "ss")
+    assert made.model_copy(update={"data": recipe.data, "windows": recipe.windows, "protocols": ()}) == (
+        recipe.model_copy(update={"protocols": ()})
+    )
+
+
+def test_only_a_segmentation_changes_its_pictures() -> None:
+    with pytest.raises(TypeError, match="found Classify"):
+        on_other_pictures(load_recipe("resnet20_cifar10"), "camvid", 0.25)

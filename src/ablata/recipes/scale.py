@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from ablata.base.overrides import override
+from ablata.data.joint_augment import Crop
 from ablata.engine.recipe import Recipe as Recipe
 from ablata.engine.schedules import Exponential, ScheduleSettings, Sgdr, Step
 from ablata.recipes.index import load_recipe
 from ablata.tasks.classify import Classify
 from ablata.tasks.detect import Detect
 from ablata.tasks.reidentify import Reidentify
+from ablata.tasks.segment import Segment
 
 
 def overridden(name: str, *steps: Sequence[str]) -> Recipe:
@@ -59,6 +62,39 @@ def shortened(recipe: Recipe, factor: float) -> Recipe:
     if isinstance(recipe, Detect) and recipe.start is not None:
         update["start"] = recipe.start.lasting(lambda steps: max(1, round(steps * factor)))
     return recipe.model_copy(update=update)
+
+
+def on_other_pictures(recipe: Recipe, data: str, crops: float) -> Recipe:
+    """Return a segmentation on another data set, augmented and scored as before, but in smaller crops and windows.
+
+    Args:
+        recipe: of a segmentation.
+        data: kind of the set, such as `camvid`.
+        crops: factor on the sides of crops and windows, above 0.
+
+    Raises:
+        SettingsError: there is no such set.
+        TypeError: it is no segmentation.
+    """
+    if not isinstance(recipe, Segment):
+        raise TypeError(f"only segmentations change their pictures, found {type(recipe).__name__}")
+    augment, windows = recipe.data.augment, recipe.windows
+    if augment.crop is not None:
+        sides = {side: round(getattr(augment.crop, side) * crops) for side in ("height", "width")}
+        augment = augment.model_copy(update={"crop": Crop(**sides)})
+    other = override(recipe, [f"data={data}"]).data
+    both = type(recipe.data).model_fields.keys() & type(other).model_fields.keys()
+    kept = {name: getattr(recipe.data, name) for name in ("minival", "split_seed", "void") if name in both}
+    named = re.compile(r"(?<=windows\.crop=)\d+")
+    return recipe.model_copy(
+        update={
+            "data": other.model_copy(update=kept | {"augment": augment}),
+            "windows": windows.model_copy(update={"crop": round(windows.crop * crops)}),
+            "protocols": tuple(
+                named.sub(lambda side: str(round(int(side[0]) * crops)), name) for name in recipe.protocols
+            ),
+        }
+    )
 
 
 def _of_schedule(schedule: ScheduleSettings, factor: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ablata.replications.contrastive_seg import NOTEBOOK as CONTRASTIVE_SEG
 from ablata.replications.imagenet import NOTEBOOK as IMAGENET
 from ablata.replications.label_refinery import NOTEBOOK as LABEL_REFINERY
 from ablata.replications.relation_rcnn import NOTEBOOK as RELATION_RCNN
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ablata.recipes.scale import Recipe
     from ablata.studies.study import Study
 
-NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, RELATION_RCNN)
+NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, RELATION_RCNN, CONTRASTIVE_SEG)
 
 Scale = Literal["smoke", "small", "full"]
 """smoke: a few steps on generated pictures; small: the data at hand, every length shortened; full: as recorded."""
@@ -32,12 +33,16 @@ def recipe_of(
     """
     from ablata.base.overrides import override
     from ablata.recipes.generated import on_generated_data
-    from ablata.recipes.scale import overridden, shortened
+    from ablata.recipes.scale import on_other_pictures, overridden, shortened
 
     name = question.recipe or notebook.recipe
     if scale == "small":
         small = (notebook.small.overrides, question.small, trial.small)
-        made = overridden(name, question.base.split(), trial.overrides, *(one.split() for one in small))
+        made = overridden(name, question.base.split(), trial.overrides)
+        if notebook.small.data is not None:
+            made = on_other_pictures(made, notebook.small.data, notebook.small.crops)
+        for one in small:
+            made = override(made, one.split())
         return override(shortened(made, notebook.small.factor), list(sets))
     made = override(overridden(name, question.base.split(), trial.overrides), list(sets))
     return on_generated_data(made) if scale == "smoke" else made

@@ -125,6 +125,9 @@ class Small:
     """How a notebook's trials are run on the data at hand.
 
     Args:
+        data: kind of the segmentation set in the place of the notebook's, augmented as a trial says; None: the
+            overrides say which.
+        crops: on the sides of crops and windows of that set.
         overrides: on top of a trial's own settings, separated by spaces: data, sizes of pictures.
         factor: on all lengths: epochs, warm-ups, cycles.
         margin: the largest difference that does not matter at that scale, in the metric's unit.
@@ -134,6 +137,8 @@ class Small:
             says something of the recorded scores.
     """
 
+    data: str | None = None
+    crops: float = 1.0
     overrides: str = ""
     factor: float = 1.0
     margin: float = 0.5
