@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ablata.notes.decoding import decode, decode_file
 from ablata.notes.model import Reading
+from ablata.notes.objects import read_objects
 from ablata.notes.outline import outline
+from ablata.notes.plain import plain_lines
 from ablata.notes.tables import read_tables
 from ablata.notes.trials import gather
 from ablata.notes.wording import LONGEST, Wording, read_wording
@@ -40,18 +42,19 @@ def _read(text: str, source: str, encoding: str, digest: str) -> Reading:
     texts = text.split("\n")
     if texts and not texts[-1]:
         texts.pop()
-    words = _wordings(texts, read_tables(texts))
+    plain = plain_lines(texts)
+    words = _wordings(plain, {**read_objects(plain), **read_tables(plain)})
     lines = outline(texts, words)
     return Reading(source, encoding, digest, lines, gather(lines, words))
 
 
-def _wordings(texts: list[str], tables: dict[int, Wording]) -> list[Wording]:
-    """Read each line by itself: equal lines once, and of a run of progress lines that differ in digits the first and
-    the last, since the trial they fold into keeps no more."""
+def _wordings(texts: list[str], known_places: dict[int, Wording]) -> list[Wording]:
+    """Read each line that is not known by its place: equal lines once, and of a run of progress lines that differ in
+    digits the first and the last, since the trial they fold into keeps no more."""
     known: dict[str, Wording] = {}
     words: list[Wording] = []
     for place, line in enumerate(texts):
-        word = tables.get(place) or known.get(line)
+        word = known_places.get(place) or known.get(line)
         if word is None and words and words[-1].progress and place + 1 < len(texts):
             here = _mould(line)
             if here == _mould(texts[place - 1]) and here == _mould(texts[place + 1]):

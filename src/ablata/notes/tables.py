@@ -1,4 +1,4 @@
-"""Tables in notes: columns between bars or tabs, or separated by commas, below one line of their names."""
+"""Tables in notes: columns between bars, tabs, commas, semicolons or LaTeX's `&`, below one line of their names."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ablata.notes.shape import PLAIN, shape_of
 from ablata.notes.wording import LONGEST, Wording
 
 _RULE = re.compile(r"[|+:=\-\s]+")
+_LATEX_RULE = re.compile(r"\s*(?:\\(?:hline|(?:top|mid|bottom|c)(?:rule|line)(?:\{[^}]*\})?)\s*)+")
 _FIGURE = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*%?|nan|inf", re.IGNORECASE)
 _EMPTY = re.compile(r"[-–—.?/]*|n/?a", re.IGNORECASE)
 _STEP = re.compile(r"(global_?)?(step|epoch|iter(ation)?s?|batch)", re.IGNORECASE)
@@ -37,7 +38,7 @@ def read_tables(texts: Sequence[str]) -> dict[int, Wording]:
         head: list[str] = []
         for place, cells in rows.items():
             shape = shape_of(texts[place][:LONGEST])
-            if _RULE.fullmatch(texts[place].strip()):
+            if _RULE.fullmatch(texts[place].strip()) or (block.sign == "&" and _LATEX_RULE.fullmatch(texts[place])):
                 found[place] = Wording(shape, "columns")
             elif not head or (not any(map(_FIGURE.fullmatch, cells)) and not _row(head, cells)):
                 head = head or cells
@@ -57,10 +58,12 @@ def _blocks(texts: Sequence[str]) -> Iterator[_Block]:
         stop = place + 1
         width = texts[place].count(sign)
         while stop < len(texts) and (
-            (texts[stop].count(sign) == width and texts[stop].strip()) or (sign == "|" and _is_ruled(texts[stop]))
+            (texts[stop].count(sign) == width and texts[stop].strip())
+            or (sign == "|" and _is_ruled(texts[stop]))
+            or (sign == "&" and _LATEX_RULE.fullmatch(texts[stop]))
         ):
             stop += 1
-        if stop - place >= (3 if sign == "," else 2):
+        if stop - place >= (3 if sign in ",;" else 2):
             yield _Block(place, stop, sign)
         place = stop
 
@@ -73,16 +76,21 @@ def _sign(texts: Sequence[str], place: int) -> str | None:
     if text.count("|") >= 2 and not stripped.startswith("--") and (stripped[0] == "|" or _is_ruled(after)):
         follows = after.count("|") == text.count("|") or _is_ruled(after)
         return "|" if follows and any(_cells(text, "|")) else None
-    for sign in ("\t", ","):
-        if sign not in text or after.count(sign) != text.count(sign) or len(text) > LONGEST:
+    for sign in ("\t", ";", "&", ","):
+        if sign not in text or len(text) > LONGEST:
+            continue
+        if sign == "&":
+            below = [row for row in texts[place + 1 : place + 4] if not _LATEX_RULE.fullmatch(row)]
+            after = below[0] if below else ""
+        if after.count(sign) != text.count(sign):
             continue
         cells = _cells(text, sign)
-        rows = [_cells(row, sign) for row in texts[place + 1 : place + 3] if row.count(sign) == text.count(sign)]
+        rows = [_cells(row, sign) for row in texts[place + 1 : place + 4] if row.count(sign) == text.count(sign)][:2]
         numeric = [sum(bool(_FIGURE.fullmatch(cell)) for cell in row) for row in rows]
         if (
             all(map(_HEAD.fullmatch, cells))
             and rows
-            and min(numeric) >= max(1, (len(cells) + 1) // 2 if sign == "," else 1)
+            and min(numeric) >= max(1, (len(cells) + 1) // 2 if sign in ",;" else 1)
         ):
             return sign
     return None
@@ -93,6 +101,8 @@ def _is_ruled(text: str) -> bool:
 
 
 def _cells(text: str, sign: str) -> list[str]:
+    if sign == "&":
+        text = text.strip().removesuffix("\\\\")
     cells = text.strip().strip("|").split("|") if sign == "|" else text.rstrip("\n").split(sign)
     return [cell.strip().strip("`*_") for cell in cells]
 
