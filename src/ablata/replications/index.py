@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ablata.replications.bisenet import NOTEBOOK as BISENET
 from ablata.replications.contrastive_seg import NOTEBOOK as CONTRASTIVE_SEG
 from ablata.replications.imagenet import NOTEBOOK as IMAGENET
 from ablata.replications.label_refinery import NOTEBOOK as LABEL_REFINERY
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ablata.recipes.scale import Recipe
     from ablata.studies.study import Study
 
-NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, RELATION_RCNN, CONTRASTIVE_SEG)
+NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, BISENET, RELATION_RCNN, CONTRASTIVE_SEG)
 
 Scale = Literal["smoke", "small", "full"]
 """smoke: a few steps on generated pictures; small: the data at hand, every length shortened; full: as recorded."""
