@@ -10,7 +10,7 @@ from markupsafe import Markup
 from ablata.reports.claims import ClaimView, NotebookView
 from ablata.reports.drawing import Scale, element, join, line, mark, number, path, picture, text
 
-STRIP_WIDTH, STRIP_HEIGHT = 150.0, 18.0
+STRIP_WIDTH, STRIP_HEIGHT = 200.0, 18.0
 DOT = 9.0
 """Pixels from one dot of a swarm to the next."""
 MOST = 4.0
@@ -109,5 +109,5 @@ def _axis(scale: Scale, bottom: float) -> Markup:
         label = f"{value}×" + (" and more" if value == MOST else "")
         parts.append(text(scale(value), bottom + 16, label, "small tick", "end" if value == MOST else "middle"))
     parts.append(text((scale.start + scale(1)) / 2, 18, "chance does as much", "small muted", "middle"))
-    parts.append(text(scale(1) + 10, 18, "larger than chance →", "small muted"))
+    parts.append(text(scale(1) + 10, 18, "beyond chance →", "small muted"))
     return join(parts)

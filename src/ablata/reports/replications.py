@@ -86,16 +86,7 @@ def _drawn(views: Sequence[NotebookView]) -> list[Section]:
 
 
 def _overview(views: Sequence[NotebookView]) -> TableSection:
-    columns = (
-        "Notebook",
-        "Conclusions",
-        "Shown",
-        "Hidden by noise",
-        "Said to be the same",
-        "Failed",
-        "Open",
-        "Repeated",
-    )
+    columns = ("Notebook", "Conclusions", "Beyond chance", "Hidden by noise", "Said the same", "Failed", "Open")
     rows = []
     for view in views:
         agreed = [view.agreed(one) for one in ("confirmed", "contradicted", "undecided")]  # type: ignore[arg-type]
@@ -116,10 +107,11 @@ def _overview(views: Sequence[NotebookView]) -> TableSection:
     return TableSection(
         title="Notebook by notebook",
         ident="overview",
-        columns=columns,
+        columns=(*columns, "Repeated"),
         rows=tuple(rows),
-        caption="Shown: the recorded difference is larger than chance. Hidden: called better or worse, though two "
-        "equal trainings differ as much. Open: no figures to compare, or nothing known of the noise.",
+        caption="Beyond chance: the recorded difference is larger than that of two equal trainings. Hidden: called "
+        "better or worse, though two equal trainings differ as much. Open: no figures to compare, or nothing known of "
+        "the noise.",
     )
 
 
@@ -133,7 +125,7 @@ def _open_words(view: NotebookView) -> str:
 def _filter(views: Sequence[NotebookView]) -> FilterSection:
     claims = [claim for view in views for claim in view.claims]
     named = (
-        ("shown", "larger than chance"),
+        ("shown", "beyond chance"),
         ("hidden", "hidden by noise"),
         ("contrary", "figures the other way"),
         ("same", "said to be the same"),
