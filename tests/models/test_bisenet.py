@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.settings import expand, restore
 from ablata.engine.parameter_groups import Multiplier, ParameterGroups
 from ablata.models.bisenet import BiSeNet, BiSeNetModel
@@ -260,6 +260,17 @@ def test_pretrained_weights_of_the_backbone_alone_are_taken(tmp_path: Any) -> No
     settings.load_into(model)
     for name, value in donor.backbone.state_dict().items():
         assert torch.equal(model.backbone.state_dict()[name], value), name
+
+
+def test_weights_of_the_whole_network_are_taken_and_of_other_classes_refused(tmp_path: Any) -> None:
+    donor = make(tiny(), classes=10)
+    torch.save(donor.state_dict(), tmp_path / "donor.pt")
+    settings = tiny(weights=str(tmp_path / "donor.pt"))
+    model = make(settings, classes=10)
+    settings.load_into(model)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in donor.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"10 classes in .*donor\.pt.*, 7 in the data"):
+        settings.load_into(make(settings, classes=7))
 
 
 def published_names(ffm: str) -> set[str]:

@@ -126,7 +126,7 @@ def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], heads
             found=f"in {source}: missing {_some(missing)}; unexpected {_some(unexpected)}",
             do="build the network that the file was made with",
         )
-    classes = [name for name in found if name in heads and len(found[name]) != len(own[name])]
+    classes = [name for name in found if name in heads and found[name].shape[:1] != own[name].shape[:1]]
     if classes:
         raise CheckpointError(
             "Full weights must be of a network with as many classes",
