@@ -24,7 +24,7 @@ def test_a_training_prints_its_scores_and_an_equal_one_only_repeats_them(ablata:
     first = ablata("train", "digits", *QUICK)
     assert first.status == 0
     assert "val/plain/top1 = " in first.out
-    assert "peak memory" in first.err
+    assert "images/s, peak memory" in first.err
     again = ablata("train", "digits", *QUICK)
     assert again.status == 0
     assert again.out == first.out
@@ -32,6 +32,12 @@ def test_a_training_prints_its_scores_and_an_equal_one_only_repeats_them(ablata:
     with Ledger(home=home) as ledger:
         (run,) = ledger.runs.find()
     assert (run.attempt, (home / run.folder / "recipe.txt").exists()) == (1, True)
+
+
+def test_a_run_too_short_to_time_names_no_rate(ablata: Ablata) -> None:
+    told = ablata("train", "digits", *QUICK, "train.steps=2").err
+    assert "peak memory" in told
+    assert "images/s" not in told
 
 
 def test_another_seed_is_another_run_and_json_says_all(ablata: Ablata, home: Path) -> None:

@@ -229,10 +229,9 @@ def _report_ended(ledger: Ledger, run: RunRow, json: bool, fresh: bool = False, 
             out.print(f"{name} = {value:.6g}", markup=False)
         cost = run.cost or {}
         if "images_per_second" in cost:
-            note(
-                f"{duration(cost['seconds'])}, {figure(cost['images_per_second'])} images/s, "
-                f"peak memory {figure(cost['peak_memory_bytes'], 'B')}"
-            )
+            # The first steps are not timed: a run of three has no rate.
+            rate = f"{figure(cost['images_per_second'])} images/s, " if cost["images_per_second"] else ""
+            note(f"{duration(cost['seconds'])}, {rate}peak memory {figure(cost['peak_memory_bytes'], 'B')}")
         note(f"folder: {ledger.runs.folder(run)}")
     if run.state == "diverged":
         raise typer.Exit(1)
