@@ -42,6 +42,10 @@ def test_most_frequent_over_own_and_inverse_are_those_of_the_notes(counted: Labe
     assert inverse[:3].mean() == pytest.approx(1)
 
 
+def test_the_complement_is_one_less_the_share_of_all_pixels(counted: LabelStatistics) -> None:
+    assert counted.weights("complement") == pytest.approx([1010 / 101_010, 100_010 / 101_010, 101_000 / 101_010, 0])
+
+
 def test_median_frequency_is_that_of_its_definition(counted: LabelStatistics) -> None:
     frequency = np.array([100_000 / 100_000, 1000 / 1010, 10 / 1010])
     assert counted.weights("median")[:3] == pytest.approx(np.median(frequency) / frequency)

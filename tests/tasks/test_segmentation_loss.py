@@ -125,8 +125,9 @@ def test_every_segmenter_can_be_contrasted(make: Callable[..., SegmentTask]) -> 
     assert list(terms_of(make(recipe=recipe))) == ["cross_entropy", "aux8", "aux16", "contrast"]
 
 
-def test_a_batch_without_labels_gives_finite_terms(make: Callable[..., SegmentTask]) -> None:
-    task = make(*MEMORY)
+@pytest.mark.parametrize("memory", [MEMORY, ()], ids=["memory", "no memory"])
+def test_a_batch_without_labels_gives_finite_terms(make: Callable[..., SegmentTask], memory: tuple[str, ...]) -> None:
+    task = make(*memory)
     batch = next(task.batches(0, 1))
     ignored = torch.full_like(batch.labels, IGNORE)
     batch = task.augment(SegmentationBatch(batch.images, ignored, batch.sizes, batch.index, batch.rows), 0)
@@ -134,6 +135,15 @@ def test_a_batch_without_labels_gives_finite_terms(make: Callable[..., SegmentTa
     assert {name: value.item() for name, value in terms.items()} == {"cross_entropy": 0, "contrast": 0}
     sum(terms.values()).backward()
     assert reached(task) == set()
+
+
+def test_a_batch_in_which_no_class_has_enough_pixels_has_no_contrast(make: Callable[..., SegmentTask]) -> None:
+    task = make("loss.views=5000")
+    terms = terms_of(task)
+    assert terms["contrast"].item() == 0
+    sum(terms.values()).backward()
+    assert reached(task) == {"backbone", "head"}
+    assert all(parameter.grad is not None for parameter in task.model.parameters())
 
 
 class Stopping(Reporter):

@@ -167,7 +167,9 @@ def stats(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="inverse|most-frequent|median|effective", help="Class weights to print."),
+        typer.Option(
+            "--weights", metavar="inverse|most-frequent|median|effective|complement", help="Class weights to print."
+        ),
     ] = None,
     beta: Annotated[float | None, typer.Option("--beta", help="Of effective weights, in [0, 1).")] = None,
     map: _Map = None,

@@ -11,7 +11,7 @@ from ablata.base.errors import DataError, listing
 from ablata.data.label_check import LabelReport
 from ablata.data.label_survey import Count
 
-Weighting = Literal["inverse", "most-frequent", "median", "effective"]
+Weighting = Literal["inverse", "most-frequent", "median", "effective", "complement"]
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 ADVISED_RATIO = 10.0
 """Weights are advised where the largest class has more than this many times the pixels of the smallest."""
@@ -59,6 +59,7 @@ class LabelStatistics:
         inverse: 1 / n, scaled to a mean of 1 over the classes. most-frequent: max n / n. median: median f / f, f the
         share of a class among the pixels of the pictures that hold it (Eigen and Fergus 2015, arXiv 1411.4734).
         effective: (1 - beta) / (1 - beta^n), scaled to a mean of 1 (Cui et al. 2019, arXiv 1901.05555, equation 4).
+        complement: 1 - n / sum n, which hardly tells rare classes apart.
 
         Args:
             weighting: which of them.
@@ -78,6 +79,8 @@ class LabelStatistics:
             present = np.array([one.splits[self.split].present for one in self.classes], dtype=np.float64)
             frequency = counts[there] / present[there]
             made[there] = np.median(frequency) / frequency
+        elif weighting == "complement":
+            made[there] = 1 - counts[there] / counts.sum()
         else:
             made[there] = 1 / -np.expm1(counts[there] * np.log1p(-1 / self._volume(beta, counts[there])))
         return made * there.sum() / made.sum() if weighting in ("inverse", "effective") else made

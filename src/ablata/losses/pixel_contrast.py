@@ -174,7 +174,7 @@ def contrast(
     """Return the loss at the head of the file, a scalar; keys are the anchors and what is in the memory.
 
     Args:
-        anchors: [A, D], unit vectors.
+        anchors: [A, D], unit vectors; of A = 0 the loss is 0.
         labels: int64 [A], below 0 for rows that do not count.
         temperature: tau.
         base_temperature: tau_b.
@@ -182,6 +182,8 @@ def contrast(
         memory_labels: int64 [M], below 0 for rows that do not count.
         mining: which part of the memory is used; None: all.
     """
+    if not len(anchors):
+        return anchors.sum()
     if memory is None or memory_labels is None:
         memory, memory_labels = anchors.detach()[:0], labels[:0]
     rows = max(1, _PRODUCTS // (len(anchors) + len(memory)))

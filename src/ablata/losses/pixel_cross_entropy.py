@@ -12,7 +12,7 @@ from ablata.losses.pixels import IGNORE, PixelLoss, PixelSettings
 
 Weight = Annotated[float, Field(ge=0)]
 ClassWeights = tuple[Weight, ...]
-WeightsOf = Literal["inverse", "most-frequent", "median", "effective"]
+WeightsOf = Literal["inverse", "most-frequent", "median", "effective", "complement"]
 """How weights are made from the pixels of each class in the training set; `ablata data stats` shows them."""
 
 

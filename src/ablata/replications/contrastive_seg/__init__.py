@@ -21,7 +21,7 @@ NOTEBOOK = Notebook(
         factor=0.02,
         margin=2.0,
         note="CamVid's eleven classes, crops of half the side, HRNet-W18 for W48 from drawn weights, every length a "
-        "fiftieth; lists of class weights are made anew by median frequency.",
+        "fiftieth; lists of class weights are made anew.",
     ),
     questions=(*BEGINNINGS, *FOUR_CLASSES, *THREE_HUNDRED, *OWN_SAMPLING, *ALL_PICTURES),
     omissions=(

@@ -48,7 +48,7 @@ WEIGHTS = Question(
                 *(92.53, 90.65, 81.89, 80.21, 93.91, 92.79, 60.65, 86.82, math.nan, 77.11, 90.16, 90.74),
                 *(93.03, 90.85, 81.52, 81.16, 94.14, 93.27, 61.2, 86.55, math.nan, 75.19, 91.79, 90.4),
             ),
-            small="loss.weights=median",
+            small="loss.weights=complement",
         ),
     ),
     meaning="mean IoU of each reading, then the IoU of classes 0 to 11, of two readings",
