@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from ablata.engine.complexity import count
-from ablata.models.resnet import ResNet
+from ablata.models.resnet import ResNet, Stem
 from ablata.models.resnet_blocks import Block, HierarchicalSplit, SplitConv
 from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardisedConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
@@ -174,6 +174,27 @@ def test_the_stem_can_normalise_after_its_pool() -> None:
     stem, x = ResNet(depth=18, width=4, stem_order="act_pool_norm").build(5).backbone.stem, torch.randn(2, 3, 16, 16)
     pooled = nn.functional.max_pool2d(nn.functional.relu(stem.convs[0](x)), 3, 2, 1)
     torch.testing.assert_close(stem(x), stem.last_norm(pooled))
+
+
+@pytest.mark.parametrize("order", ["norm_act_pool", "act_pool_norm"])
+@pytest.mark.parametrize("activation", ["relu", "leaky", "relu6"])
+def test_a_rectifier_behind_the_maximum_gives_the_same_values_and_gradients(activation: str, order: str) -> None:
+    torch.manual_seed(0)
+    stem = Stem(ResNet.model_validate({"activation": activation, "stem_order": order, "width": 8}), 3)
+    images = torch.randn(2, 3, 32, 32)
+    seen = []
+    for first in (False, True):
+        stem.pool_first = first
+        stem.zero_grad()
+        out = stem(images)
+        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+        seen.append([out.detach(), *(parameter.grad for parameter in stem.parameters())])
+    torch.testing.assert_close(seen[0], seen[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("activation", ["swish", "hswish", "frelu"])
+def test_other_activations_stay_before_the_maximum(activation: str) -> None:
+    assert not Stem(ResNet.model_validate({"activation": activation}), 3).pool_first
 
 
 def test_frelu_leaves_relu_in_the_last_stage() -> None:

@@ -158,6 +158,8 @@ class Stem(nn.Module):
         self.last_act = make_channel_activation(activation, width) if acts else nn.Identity()
         self.pool = nn.MaxPool2d(3, 2, padding=1) if settings.stem_stride == 4 else nn.Identity()
         self.norm_first = settings.stem_order == "norm_act_pool"
+        # A rectifier keeps order: behind the maximum it gives the same values and gradients on a quarter of the pixels.
+        self.pool_first = isinstance(self.last_act, nn.ReLU | nn.ReLU6 | nn.LeakyReLU)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures [B, C, H, H] to [B, W, H/s, H/s], s the stride of the stem."""
@@ -167,9 +169,13 @@ class Stem(nn.Module):
         x = last(x)
         out: Tensor
         if self.norm_first:
-            out = self.pool(self.last_act(self.last_norm(x)))
+            out = self._pooled(self.last_norm(x))
         else:
-            out = self.last_norm(self.pool(self.last_act(x)))
+            out = self.last_norm(self._pooled(x))
+        return out
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last_act(self.pool(x)) if self.pool_first else self.pool(self.last_act(x))
         return out
 
 
