@@ -72,7 +72,8 @@ def _ellipse(rows: Tensor, columns: Tensor, box: Tensor) -> Tensor:
     left, top, right, bottom = box.tolist()
     across = (columns - (left + right) / 2) / (right - left) * 2
     down = (rows - (top + bottom) / 2) / (bottom - top) * 2
-    return across**2 + down**2 <= 1
+    inside: Tensor = across**2 + down**2 <= 1
+    return inside
 
 
 def our_steps(side: int, precision: str, channels_last: bool, folder: Path) -> Callable[[int], None]:

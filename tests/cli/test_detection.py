@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .conftest import Answer
+
+Ablata = Callable[..., Answer]
+
 TINY = (
     "data.train=8", "data.val=4", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32",
     "model.least_score=0",
@@ -17,13 +21,13 @@ TINY = (
 
 
 @pytest.fixture
-def run(ablata: Callable) -> str:
+def run(ablata: Ablata) -> str:
     """A run that has completed."""
     return str(json.loads(ablata("train", "relation_rcnn_scenes", *TINY, "--json").out)["run"])
 
 
 def test_a_run_is_scored_by_every_protocol_asked_for_and_its_page_shows_all(
-    ablata: Callable, run: str, tmp_path: Path
+    ablata: Ablata, run: str, tmp_path: Path
 ) -> None:
     answer = ablata("evaluate", run, "--protocol", "ap01", "--protocol", "ap50", "--protocol", "coco")
     assert answer.status == 0
@@ -36,7 +40,7 @@ def test_a_run_is_scored_by_every_protocol_asked_for_and_its_page_shows_all(
     assert "'protocol': 'coco'" in ablata("runs", "show", run).out
 
 
-def test_pictures_are_drawn_and_told_in_the_form_of_coco(ablata: Callable, run: str, tmp_path: Path) -> None:
+def test_pictures_are_drawn_and_told_in_the_form_of_coco(ablata: Ablata, run: str, tmp_path: Path) -> None:
     place, out = tmp_path / "in", tmp_path / "out"
     place.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(place / "a.png")
@@ -53,7 +57,7 @@ def test_pictures_are_drawn_and_told_in_the_form_of_coco(ablata: Callable, run: 
     assert "bad.jpg" in answer.err
 
 
-def test_what_a_detector_cannot_do_is_told_in_words(ablata: Callable, run: str, tmp_path: Path) -> None:
+def test_what_a_detector_cannot_do_is_told_in_words(ablata: Ablata, run: str, tmp_path: Path) -> None:
     for line, words in (
         (f"predict {run} nothing.png", "nothing.png"),
         (f"predict {run} . --protocol ss", "apNN"),

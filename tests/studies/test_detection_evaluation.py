@@ -40,6 +40,7 @@ def changed(ledger: Ledger, run: RunRow, **contract: object) -> None:
 def test_every_protocol_is_scored_and_kept_with_the_version_of_its_evaluation(ledger: Ledger, trained: RunRow) -> None:
     found = evaluate_run(ledger, trained.id, protocols=["ap01", "ap50", "coco"])
     assert {name.split("/")[1] for name in found.scores} == {"ap01", "ap50", "coco"}
+    assert trained.scores is not None
     assert found.scores["val/ap50/AP"] == pytest.approx(trained.scores["val/ap50/AP"])
     assert found.scores["val/coco/AP"] <= found.scores["val/ap50/AP"] <= found.scores["val/ap01/AP"]
     kept = read_evaluations(ledger.runs.folder(trained))

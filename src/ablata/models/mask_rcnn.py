@@ -10,6 +10,7 @@ Shapes: B pictures, H and W of the batch, N detections of a picture, C = K + 1 c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
@@ -339,11 +340,16 @@ def pasted(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     """
     rows = torch.arange(height, device=boxes.device) + 0.5
     columns = torch.arange(width, device=boxes.device) + 0.5
-    left, top, right, bottom = (side[:, None] for side in boxes.unbind(1))
-    x = (columns - left) / (right - left).clamp(min=1e-6) * 2 - 1
-    y = (rows - top) / (bottom - top).clamp(min=1e-6) * 2 - 1
+    low, size = boxes[:, :2], (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
+    x = (columns - low[:, :1]) / size[:, :1] * 2 - 1
+    y = (rows - low[:, 1:]) / size[:, 1:] * 2 - 1
     result = torch.zeros(len(masks), height, width, dtype=torch.bool, device=boxes.device)
-    for number, mask in enumerate(masks):
-        grid = torch.stack(torch.meshgrid(x[number], y[number], indexing="xy"), dim=-1)
-        result[number] = F.grid_sample(mask[None, None].float(), grid[None], align_corners=False)[0, 0] >= 0.5
+    # Beyond its box a mask is less than one half everywhere.
+    for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        across = slice(max(0, math.floor(left)), max(0, min(width, math.ceil(right))))
+        down = slice(max(0, math.floor(top)), max(0, min(height, math.ceil(bottom))))
+        grid = torch.stack(torch.meshgrid(x[number, across], y[number, down], indexing="xy"), dim=-1)
+        if grid.numel():
+            values = F.grid_sample(masks[number][None, None].float(), grid[None], align_corners=False)
+            result[number, down, across] = values[0, 0] >= 0.5
     return result
