@@ -13,13 +13,9 @@ def test_masks_are_those_of_a_computation_over_the_whole_picture() -> None:
     boxes = torch.rand(30, 4) * torch.tensor([50.0, 40, 50, 40])
     boxes[:, 2:] += boxes[:, :2]
     extremes = [
-        [-5.0, -3, 80, 70],
-        [10.2, 10.4, 10.6, 10.9],
-        [0, 0, 60, 50],
-        [70, 60, 90, 80],
-        [-30, -30, -9, -9],
+        [-5.0, -3, 80, 70], [10.2, 10.4, 10.6, 10.9], [0, 0, 60, 50], [70, 60, 90, 80], [-30, -30, -9, -9],
         [20, 20, 20, 20],
-    ]
+    ]  # fmt: skip
     boxes = torch.cat([boxes, torch.tensor(extremes)])
     masks = torch.rand(len(boxes), 7, 7)
     rows, columns = torch.arange(50) + 0.5, torch.arange(60) + 0.5
