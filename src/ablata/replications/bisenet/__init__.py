@@ -8,7 +8,7 @@ from ablata.replications.bisenet.merging import MERGING
 from ablata.replications.bisenet.outputs import LOGITS
 from ablata.replications.bisenet.published import PUBLISHED
 from ablata.replications.bisenet.start import START
-from ablata.replications.trial import Notebook, Omission, Small
+from ablata.replications.trial import Notebook, Omission, PublishedNoise, Small
 
 NOTEBOOK = Notebook(
     name="bisenet",
@@ -22,6 +22,11 @@ NOTEBOOK = Notebook(
         factor=0.005,
         margin=1.0,
         note="The same networks on CamVid, crops and windows of 176 pixels for 1024, every length a 200th.",
+    ),
+    noise=PublishedNoise(
+        sd=0.57,
+        df=4,
+        source="five trainings of BiSeNetV2 on Cityscapes, 74.28, 72.96, 73.73, 74.39 and 73.77 (the public code's page)",
     ),
     questions=(*START, *MERGING, *KERNELS, *LOGITS, *LADDERS, *PUBLISHED),
     omissions=(
