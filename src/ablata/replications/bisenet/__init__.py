@@ -26,7 +26,7 @@ NOTEBOOK = Notebook(
     noise=PublishedNoise(
         sd=0.57,
         df=4,
-        source="five trainings of BiSeNetV2 on Cityscapes, 74.28, 72.96, 73.73, 74.39 and 73.77 (the public code's page)",
+        source="five trainings of BiSeNetV2 on Cityscapes, 74.28, 72.96, 73.73, 74.39 and 73.77 (public code)",
     ),
     questions=(*START, *MERGING, *KERNELS, *LOGITS, *LADDERS, *PUBLISHED),
     omissions=(
