@@ -66,7 +66,7 @@ class Distribution:
         parts = self._gathered(rows.detach())
         parts[self.rank] = own = rows.clone()
         if own.requires_grad:
-            own.register_hook(lambda gradient: gradient * self.world)
+            own.register_hook(lambda gradient: gradient * self.world)  # type: ignore[no-untyped-call]
         return torch.cat(parts)
 
     def _gathered(self, rows: Tensor) -> list[Tensor]:

@@ -122,7 +122,7 @@ class StageHead(nn.Module):
     def decoded(self, boxes: Tensor, deltas: Tensor) -> Tensor:
         """Return [N, 4] or [N, C, 4], boxes [N, 4] as moved by the deltas."""
         found: Tensor = self.coder.decode_single(deltas, boxes)
-        return found if self.agnostic else found.view(len(boxes), -1, 4)
+        return found if self.agnostic else found.view(len(boxes), deltas.shape[1] // 4, 4)
 
     def loss(self, scored: Scored, objects: Sequence[Objects], name: str) -> dict[str, Tensor]:
         """Return the losses of classes and boxes, weights included."""
@@ -136,7 +136,7 @@ class StageHead(nn.Module):
         wanted = self.coder.encode_single(truth[rows], boxes[rows])
         deltas = scored.deltas[rows]
         if not self.agnostic:
-            deltas = deltas.view(len(rows), -1, 4)[torch.arange(len(rows)), labels[rows]]
+            deltas = deltas.view(len(rows), scored.logits.shape[1], 4)[torch.arange(len(rows)), labels[rows]]
         moved = F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum") / max(len(labels), 1)
         weight = self.settings.weight
         classified = F.cross_entropy(scored.logits, labels)

@@ -52,7 +52,7 @@ def summary(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
 
 def _repeated(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
     confirmed, contradicted, undecided = (
-        sum(view.agreed(agreement) for view in views)  # type: ignore[arg-type]
+        sum(view.agreed(agreement) for view in views)
         for agreement in ("confirmed", "contradicted", "undecided")
     )
     run = confirmed + contradicted + undecided
@@ -89,7 +89,7 @@ def _overview(views: Sequence[NotebookView]) -> TableSection:
     columns = ("Notebook", "Conclusions", "Beyond chance", "Hidden by noise", "Said the same", "Failed", "Open")
     rows = []
     for view in views:
-        agreed = [view.agreed(one) for one in ("confirmed", "contradicted", "undecided")]  # type: ignore[arg-type]
+        agreed = [view.agreed(one) for one in ("confirmed", "contradicted", "undecided")]
         words = ("confirmed", "contradicted", "undecided")
         repeated = ", ".join(f"{count} {word}" for count, word in zip(agreed, words, strict=True) if count)
         contrary = view.count("contrary")
