@@ -94,8 +94,8 @@ def main() -> None:
     text = (
         f"""# Reading 10 MB of notes
 
-{datetime.date.today()}, {facts["processor"]}, {facts["cores"]} cores; Python {facts["python"]}; load average {load:.1f}, so
-other work shared the cores: processor time is the fairer figure.
+{datetime.date.today()}, {facts["processor"]}, {facts["cores"]} cores; Python {facts["python"]};
+load average {load:.1f}, so other work shared the cores: processor time is the fairer figure.
 `python benchmarks/notes.py`
 
 | file | lines | time | processor time | read as |

@@ -167,11 +167,7 @@ class Stem(nn.Module):
         for conv, norm, act in zip(before, self.norms, self.acts, strict=True):
             x = act(norm(conv(x)))
         x = last(x)
-        out: Tensor
-        if self.norm_first:
-            out = self._pooled(self.last_norm(x))
-        else:
-            out = self.last_norm(self._pooled(x))
+        out: Tensor = self._pooled(self.last_norm(x)) if self.norm_first else self.last_norm(self._pooled(x))
         return out
 
     def _pooled(self, x: Tensor) -> Tensor:

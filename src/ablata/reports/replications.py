@@ -52,8 +52,7 @@ def summary(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
 
 def _repeated(views: Sequence[NotebookView]) -> tuple[Piece, ...]:
     confirmed, contradicted, undecided = (
-        sum(view.agreed(agreement) for view in views)
-        for agreement in ("confirmed", "contradicted", "undecided")
+        sum(view.agreed(agreement) for view in views) for agreement in ("confirmed", "contradicted", "undecided")
     )
     run = confirmed + contradicted + undecided
     if not run:
