@@ -11,15 +11,16 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from ablata.base.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Decoder = Literal["pil", "opencv", "torchvision"]
 Orientation = Literal["applied", "ignored"]
@@ -153,6 +154,8 @@ def _by_opencv(content: bytes, shrink: int) -> np.ndarray | None:
 
 
 def _by_torchvision(content: bytes) -> np.ndarray | None:
+    import torch
+
     decode = _torchvision_operator()
     try:
         return decode(torch.frombuffer(bytearray(content), dtype=torch.uint8), _RGB, False).permute(1, 2, 0).numpy()
@@ -161,8 +164,12 @@ def _by_torchvision(content: bytes) -> np.ndarray | None:
 
 
 def _torchvision_operator() -> Callable[[Tensor, int, bool], Tensor]:
-    """Return the operator itself: the function around it warns at every call that it is deprecated."""
+    """Return the operator itself: the function around it warns at every call that it is deprecated.
+
+    Imported here, since pictures are checked and counted where torch is not.
+    """
     try:
+        import torch
         import torchvision.io  # noqa: F401 (registers it)
 
         decode: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg

@@ -21,6 +21,8 @@ from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
 
 _POLL_SECONDS = 0.25
+_REST = 20.0
+"""Rest after a look at the ledger, in times of what it took: the trainings need the processor."""
 _MOST_FAILURES = 3
 _MOST_LOST = 10
 
@@ -68,9 +70,12 @@ class Launch:
             with self._pool:
                 for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                     self._give_back(cell, orphan=True)
+                began = time.perf_counter()
                 while not persist(self._advance, patience=PATIENCE_SECONDS):
                     self.watch()
-                    time.sleep(_POLL_SECONDS)
+                    spent = time.perf_counter() - began
+                    time.sleep(max(_POLL_SECONDS, _REST * spent))
+                    began = time.perf_counter()
                 self.ledger.studies.finish(self.name)
                 self.watch()
         except KeyboardInterrupt:
