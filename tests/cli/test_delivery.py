@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from ablata.data.video import Film, written_film
 
 from .conftest import QUICK
 
@@ -115,3 +118,24 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, pic
     ):
         answer = ablata(*line.split())
         assert (answer.status, words in answer.err) == (2, True), line
+
+
+@pytest.mark.slow
+def test_a_segmenter_is_exported_in_every_form_and_names_the_pixels_of_a_film(ablata: Callable, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    small = ("data.train=32", "data.val=8", "train.batch=16", *QUICK[:3], "train.steps=1", "model.head.width=16")
+    run = str(json.loads(ablata("train", "bisenet_scenes", *small, "--json").out)["run"])
+    for form, size in (("onnx", ("--size", "64x96")), ("pt2", ("--size", "64x96")), ("hub", ())):
+        answer = ablata("export", run, "--format", form, "--output", str(tmp_path / f"out.{form}"), *size)
+        assert (answer.status, (tmp_path / f"out.{form}").exists()) == (0, True), answer.err
+        assert "logits differ by at most" in answer.err
+    random = np.random.default_rng(0)
+    with written_film(tmp_path / "film.mp4", 10) as add:
+        for _ in range(3):
+            add(random.integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    for model in (run, str(tmp_path / "out.hub")):
+        out = tmp_path / Path(model).name / "drawn"
+        answer = ablata("predict", model, str(tmp_path / "film.mp4"), "--output", str(out))
+        assert (answer.status, "film.mp4 (3 frames): " in answer.out) == (0, True), answer.err
+        assert len(list(Film(out / "overlays" / "film.mp4").frames())) == 3
+        assert len(list((out / "masks" / "film").iterdir())) == 3

@@ -243,6 +243,14 @@ def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
             read_file(path)
 
 
+def test_several_processes_read_what_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablata.notes.reading._MANY", 20)
+    log = "".join(f"Iter [{step}/90]  loss: {3 / step:.4f}, acc: {step / 90:.4f}\n" for step in range(1, 20))
+    path = tmp_path / "notes.txt"
+    path.write_text("".join(f"{one}. lr={one}e-3 +ra: 7{one}.5/9{one}.1 better\n" for one in range(1, 60)) + log)
+    assert read_file(path, processes=2) == read_file(path)
+
+
 @pytest.mark.slow
 def test_ten_megabytes_are_read_in_time_that_grows_with_their_length() -> None:
     line = "2023-05-01 10:00:00,123 - mmseg - INFO - Iter [{0}/160000]\tlr: 1e-02, loss: {1:.4f}, acc_seg: {2:.4f}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,17 @@ def test_logits_of_a_picture_have_its_size_and_a_void_class_is_never_predicted()
     labels = model.predict(pixels, model.protocol("ss"))
     assert labels.shape == (40, 50)
     assert labels.max() <= 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_picture_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
+    model = delivered()
+    tree = model.facts["recipe"]
+    model = replace(model, facts={**model.facts, "recipe": {**tree, "compute": {"precision": precision}}})
+    seen: list[torch.dtype] = []
+    model.network.head.register_forward_hook(lambda *said: seen.append(said[-1].dtype))  # type: ignore[union-attr]
+    model.predict(np.zeros((64, 64, 3), dtype=np.uint8), model.protocol("ss"))
+    assert seen == [{"fp32": torch.float32, "bf16": torch.bfloat16}[precision]]
 
 
 def test_masks_overlays_and_class_list_are_written_for_every_readable_file(folder: Path, tmp_path: Path) -> None:

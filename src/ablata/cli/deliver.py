@@ -89,11 +89,13 @@ def _segment(
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print each file as it is done, and tell whether all of every file could be read."""
+    from ablata.engine.allocator import keep_memory
     from ablata.tasks.mask_prediction import predict_masks
     from ablata.tasks.prediction_inputs import find_inputs
 
     if output is not None and output.is_file():
         raise SettingsError("--output of a segmenter must be a folder", found=f"{output} is a file")
+    keep_memory()
     done = []
     for one in predict_masks(model, find_inputs(images, films=True), output=output, protocol=protocol):
         done.append(one)

@@ -128,9 +128,10 @@ def plan(
 
 
 def _read(file: Path) -> Reading:
+    from ablata.base.cores import usable_cores
     from ablata.notes.reading import read_file
 
-    return read_file(Path(os.path.abspath(file.expanduser())))
+    return read_file(Path(os.path.abspath(file.expanduser())), usable_cores())
 
 
 def _entries(ledger: Ledger, sources: list[str] | None, kind: EntryKind | None) -> list[NoteEntry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from ablata.base.cores import usable_cores
 
 _MOST_WORKERS = 8
 
@@ -11,4 +11,4 @@ def worker_count(workers: int | None) -> int:
     """Return the number of worker processes: as set, or one a core this process may use, at most 8."""
     if workers is not None:
         return workers
-    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(_MOST_WORKERS, usable_cores())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
 from ablata.data.decode import decode_array, open_image, upright_size
@@ -115,7 +115,7 @@ def _outcome(picture: Path | Member) -> tuple[tuple[int, int], Fault | None, str
 
 def in_threads(function: Callable[[A], R], items: Sequence[A]) -> Iterator[R]:
     """Yield `function` of each item in order, computed by several threads a block at a time, without PIL's warnings."""
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    threads = min(_MOST_THREADS, usable_cores())
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("ignore")
         for start in range(0, len(items), _BLOCK):

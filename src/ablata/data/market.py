@@ -9,7 +9,6 @@ A name such as 0002_c1s1_000451_03.jpg says identity 2, camera 1, sequence 1, fr
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL
 from ablata.data.augment import Augment
@@ -98,7 +98,7 @@ class Market(IdentitySettings):
     def _decode(self, draft: Path, files: Sequence[Path]) -> dict[str, object]:
         shape = (len(files), 3, self.height, self.width)
         images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
             for row, pixels in enumerate(pool.map(self._pixels, files)):
                 images[row] = pixels
         images.flush()

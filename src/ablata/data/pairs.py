@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.data.cache import load_array, stored_arrays
 from ablata.data.decode import open_image, to_rgb, upright_size
@@ -91,7 +91,7 @@ def decoded_pairs(name: str, pairs: Sequence[Pair], table: LabelTable, cache: Pa
     """
 
     def fill(draft: Path) -> dict[str, object]:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
             sizes = list(pool.map(_size, pairs))
             write_pairs(draft, sizes, pool.map(lambda pair: _decoded(pair, table), pairs))
         return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, listing
 from ablata.data.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.crop import Interpolation, backend_name, resize_and_centre
@@ -86,7 +86,7 @@ def _decode(draft: Path, files: list[Path], columns: Columns) -> dict[str, objec
     labels, classes = _labels(raw, tables[0].schema_arrow, label, files)
     np.save(draft / "labels.npy", labels)
     images: np.memmap | None = None
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
         for start, rows in _encoded(tables, files, image):
             block = list(pool.map(lambda row: _pixels(row[0], row[1], columns), rows))
             if images is None:

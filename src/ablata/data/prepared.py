@@ -6,7 +6,6 @@ bytes: a million pictures of 256x341 take 262 GB.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import overload
 
 import numpy as np
 
+from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.data.cache import load_array, stored_arrays
 from ablata.data.stored import Stored
@@ -80,7 +80,7 @@ def prepare(
     """
 
     def fill(draft: Path) -> dict[str, object]:
-        with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
             sizes = np.array(list(pool.map(size_of, pictures)), dtype=np.int64).reshape(-1, 2)
             ends = np.cumsum(3 * sizes.prod(axis=1))
             needed = int(ends[-1]) if len(ends) else 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 from ablata.notes.decoding import decode, decode_file
@@ -15,17 +17,25 @@ from ablata.notes.tables import read_tables
 from ablata.notes.trials import gather
 from ablata.notes.wording import LONGEST, Wording, read_wording
 
+_MANY = 30_000
+"""Different lines from which on several processes read: starting them takes as long as a few thousand lines."""
+_CHUNK = 2_000
 _NUMBER = re.compile(r"\s*\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-def read_file(path: Path) -> Reading:
+def read_file(path: Path, processes: int = 1) -> Reading:
     """Read a file of notes; every line of it gets a kind.
+
+    Args:
+        path: the file.
+        processes: how many may read lines where there are very many. More than one begin anew at the program's main
+            module, which must be guarded by its name, see multiprocessing.
 
     Raises:
         DataError: the file is absent, empty, too large or no text.
     """
     decoded = decode_file(path)
-    return _read(decoded.text, str(path), decoded.encoding, decoded.digest)
+    return _read(decoded.text, str(path), decoded.encoding, decoded.digest, processes)
 
 
 def read_text(text: str, source: str = "notes") -> Reading:
@@ -38,20 +48,20 @@ def read_text(text: str, source: str = "notes") -> Reading:
     return _read(decoded.text, source, "utf-8", decoded.digest)
 
 
-def _read(text: str, source: str, encoding: str, digest: str) -> Reading:
+def _read(text: str, source: str, encoding: str, digest: str, processes: int = 1) -> Reading:
     texts = text.split("\n")
     if texts and not texts[-1]:
         texts.pop()
     plain = plain_lines(texts)
-    words = _wordings(plain, {**read_objects(plain), **read_tables(plain)})
+    words = _wordings(plain, {**read_objects(plain), **read_tables(plain)}, processes)
     lines = outline(texts, words)
     return Reading(source, encoding, digest, lines, gather(lines, words))
 
 
-def _wordings(texts: list[str], known_places: dict[int, Wording]) -> list[Wording]:
+def _wordings(texts: list[str], known_places: dict[int, Wording], processes: int) -> list[Wording]:
     """Read each line that is not known by its place: equal lines once, and of a run of progress lines that differ in
     digits the first and the last, since the trial they fold into keeps no more."""
-    known: dict[str, Wording] = {}
+    known = _read_beside(_unlike_neighbours(texts), processes) if processes > 1 and len(texts) > _MANY else {}
     words: list[Wording] = []
     for place, line in enumerate(texts):
         word = known_places.get(place) or known.get(line)
@@ -63,6 +73,22 @@ def _wordings(texts: list[str], known_places: dict[int, Wording]) -> list[Wordin
             word = known[line] = read_wording(line)
         words.append(word)
     return words
+
+
+def _unlike_neighbours(texts: list[str]) -> list[str]:
+    """Return the lines, each once, that differ from one of their neighbours in more than digits."""
+    moulds = ["", *map(_mould, texts), ""]
+    return list({
+        text: None for place, text in enumerate(texts) if not moulds[place] == moulds[place + 1] == moulds[place + 2]
+    })  # fmt: skip
+
+
+def _read_beside(lines: list[str], processes: int) -> dict[str, Wording]:
+    """Read many different lines in several processes; few are left for later."""
+    if len(lines) < _MANY:
+        return {}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return dict(zip(lines, pool.map(read_wording, lines, chunksize=_CHUNK), strict=True))
 
 
 @lru_cache(maxsize=4)

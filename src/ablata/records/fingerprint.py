@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ablata.base.cores import usable_cores
+
 PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow", "scipy")
 INSTRUCTIONS = (
@@ -61,7 +63,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": _processor(processor),
         "instructions": sorted(set(INSTRUCTIONS) & set(" ".join(_values(processor, "flags|Features")[:1]).split())),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_bytes": _memory_bytes(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "accelerators": _accelerators(Path("/proc/driver/nvidia")),

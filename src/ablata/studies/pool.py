@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from ablata.base.cores import usable_cores
 from ablata.base.errors import RunError
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, NewArm
@@ -21,7 +22,6 @@ from ablata.records.rows import ArmRow, NewArm
 _MOST_DEATHS = 4
 _WORKER_BYTES = 10**9
 _PATIENCE_SECONDS = 30.0
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,6 @@ def may_use_gpu(arms: Sequence[ArmRow | NewArm]) -> bool:
     return any(arm.recipe["compute"]["device"] != "cpu" for arm in arms)
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use: those it is bound to, within the quota of its container."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(bound, int(_quota(_CGROUP) or bound)))
-
-
 def available_bytes() -> int:
     """Return how much memory can be taken without swapping; very much where the system does not tell."""
     try:
@@ -157,19 +151,6 @@ def available_bytes() -> int:
         return sys.maxsize
     found = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
     return int(found) * 1024 if found else sys.maxsize
-
-
-def _quota(folder: Path) -> float | None:
-    """Return the cores a control group allows (cgroup v2, else v1); None without a limit."""
-    try:
-        if (folder / "cpu.max").exists():
-            limit, period = (folder / "cpu.max").read_text().split()
-        else:
-            limit = (folder / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu" / "cpu.cfs_period_us").read_text().strip()
-    except (OSError, ValueError):
-        return None
-    return None if limit in ("max", "-1") else max(1.0, int(limit) / int(period))
 
 
 def _gpus() -> tuple[str, ...]:

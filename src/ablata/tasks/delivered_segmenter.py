@@ -16,6 +16,7 @@ from ablata.base.settings import restore
 from ablata.data.crop import backend_name
 from ablata.data.decode import open_image, to_rgb
 from ablata.data.label_table import VOID_CLASS_COLOUR, Colour, default_palette
+from ablata.engine.precision import Precision, choose_precision
 from ablata.nn.segmenter import Segmenter
 from ablata.tasks.class_maps import likeliest
 from ablata.tasks.delivered import Delivered
@@ -91,7 +92,7 @@ class DeliveredSegmenter(Delivered):
 
     @torch.no_grad()
     def predict(self, pixels: np.ndarray, protocol: SegmentationProtocol) -> np.ndarray:
-        """Return the likeliest scored class of every pixel.
+        """Return the likeliest scored class of every pixel, in the number format that the network was scored in.
 
         Args:
             pixels: uint8 [H, W, 3].
@@ -104,8 +105,16 @@ class DeliveredSegmenter(Delivered):
             SettingsError: the picture is smaller than the network can take.
         """
         assert isinstance(self.network, Segmenter)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = self.prepared(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
-        return likeliest(self.network, images, protocol, len(self.scored))[0].to(torch.uint8).numpy()
+        with self.precision().autocast():
+            found = likeliest(self.network, images, protocol, len(self.scored))
+        return found[0].to(torch.uint8).numpy()
+
+    def precision(self) -> Precision:
+        """Return the number format of the training's recipe, or what this machine has in place of fp16."""
+        wanted = str(self.facts.get("recipe", {}).get("compute", {}).get("precision", "auto"))
+        return choose_precision("auto" if wanted == "fp16" else wanted, torch.device("cpu"))
 
     def refuse_other_backend(self) -> None:
         """Check that pictures are decoded here as they were in training; painted pictures fit any decoder.
