@@ -77,7 +77,8 @@ def resize(
     Args:
         image: uint8 [H, W, 3], or a PIL image for the PIL backend.
         size: height and width of the result.
-        backend: `pil`; `torch`, the same filter in integers, at most two grey levels off; `opencv`, no antialias.
+        backend: `pil`; `torch`, the same filter in integers, at most two grey levels off (where neither side shrinks,
+            there is nothing to antialias, and OpenCV's faster code of that filter is taken); `opencv`, no antialias.
         interpolation: the filter.
 
     Returns:
@@ -90,7 +91,8 @@ def resize(
     pixels = np.asarray(image)
     if pixels.shape[:2] == size:
         return pixels
-    if backend == "opencv":
+    grows = height >= pixels.shape[0] and width >= pixels.shape[1]
+    if backend == "opencv" or (grows and interpolation == "bilinear"):
         return cv2.resize(pixels, (width, height), interpolation=_OPENCV[interpolation])
     # The dimension of the batch comes first: put there after permute, its stride hides channels_last, and torch copies.
     images = torch.from_numpy(np.require(pixels, requirements=["W"]))[None].permute(0, 3, 1, 2)
