@@ -204,6 +204,13 @@ def test_nearest_takes_pils_pixels_on_every_way(backend: Backend, size: tuple[in
     assert np.array_equal(resize(image, size, backend, "nearest"), expected)
 
 
+@pytest.mark.parametrize("size", [(40, 50), (41, 53), (80, 100), (224, 224), (40, 224)])
+def test_a_picture_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    expected = resize(noise, size, "pil", "bilinear").astype(int)
+    assert np.abs(resize(noise, size, "torch", "bilinear") - expected).max() <= 1
+
+
 def test_torch_resizes_a_batch_as_it_does_each_picture() -> None:
     images = torch.from_numpy(np.asarray(_smooth(30, 20)).copy()).permute(2, 0, 1)[None]
     for interpolation in ("bilinear", "bicubic", "nearest"):
