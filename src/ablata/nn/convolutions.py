@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ablata.base.settings import Settings
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.annealing import Temperature
+from ablata.nn.patch_convolution import PatchConv2d
 
 
 class PlainConv(Settings):
@@ -27,6 +28,8 @@ class PlainConv(Settings):
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
     ) -> nn.Conv2d:
         """Make the convolution C = inputs to D = outputs with an odd square kernel."""
+        if (kernel, stride, dilation, groups) == (3, 1, 1, 1):
+            return PatchConv2d(inputs, outputs)
         return nn.Conv2d(inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
