@@ -128,12 +128,17 @@ def decode_array(
         SettingsError: torchvision is to decode, and this one cannot.
     """
     if decoder != "pil" and _is_plain_jpeg(content, image, orientation):
-        pixels = _by_opencv(content, shrink) if decoder == "opencv" else _by_torchvision(content)
+        pixels = decode_jpeg(content, shrink, decoder)
         if pixels is not None:
             return pixels
     if decoder == "pil" and shrink > 1:
         image.draft(None, (image.width // shrink, image.height // shrink))
     return np.asarray(to_rgb(image, where, orientation))
+
+
+def decode_jpeg(content: bytes, shrink: int, decoder: Decoder) -> np.ndarray | None:
+    """Decode an ordinary JPEG by OpenCV or torchvision to uint8 [H, W, 3]; None if they cannot. See `decode_array`."""
+    return _by_opencv(content, shrink) if decoder == "opencv" else _by_torchvision(content)
 
 
 def refuse_missing(decoder: Decoder) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ablata.data.crop import crop, draw_box, image_size, own_decoder, resize, resize_and_place, scaled, shrink_factor
-from ablata.data.decode import decode_array, open_image, to_rgb, upright_size
+from ablata.data.encoded import Encoded
 from ablata.data.framing import OWN, Framing, frame
 from ablata.data.image_files import ImageFiles
 from ablata.data.stored import Member, Stored, content_of
@@ -35,7 +35,7 @@ class FileCut:
         settings = self.settings
         if random is not None and settings.crop == "random_resized":
             return self._random_resized(picture, random)
-        image = picture if isinstance(picture, np.ndarray) else self._decoded(*_opened(picture), str(picture))
+        image = picture if isinstance(picture, np.ndarray) else self._decoded(self._encoded(picture))
         if random is not None and settings.crop == "random":
             return resize_and_place(
                 image, settings.resize, settings.size, settings.backend, settings.interpolation, random
@@ -53,7 +53,7 @@ class FileCut:
         """Return height and width of what `prepare` gives, from the file's header."""
         if isinstance(picture, np.ndarray):
             return image_size(picture)
-        return self._prepared_size(upright_size(_opened(picture)[1], self.settings.orientation))
+        return self._prepared_size(self._encoded(picture).size)
 
     def prepare(self, picture: Stored) -> np.ndarray:
         """Decode a picture to uint8 [H, W, 3], the shorter side at most `settings.prepared`.
@@ -63,7 +63,7 @@ class FileCut:
         """
         if isinstance(picture, np.ndarray):
             return picture
-        image = self._decoded(*_opened(picture), str(picture))
+        image = self._decoded(self._encoded(picture))
         size = self._prepared_size(image_size(image))
         return np.asarray(image) if size == image_size(image) else self._resized(image, size)
 
@@ -76,13 +76,13 @@ class FileCut:
         if isinstance(picture, np.ndarray):
             box = draw_box(random, image_size(picture), settings.scale, settings.ratio, settings.aspect)
             return self._resized(crop(picture, box), (settings.size, settings.size))
-        content, header = _opened(picture)
-        height, width = upright_size(header, settings.orientation)
+        encoded = self._encoded(picture)
+        height, width = encoded.size
         left, top, right, bottom = box = draw_box(
             random, (height, width), settings.scale, settings.ratio, settings.aspect
         )
         shrink = shrink_factor(box, settings.size) if settings.reduced else 1
-        image = self._decoded(content, header, str(picture), shrink)
+        image = self._decoded(encoded, shrink)
         if image_size(image)[1] < width:
             left, top, right, bottom = left // shrink, top // shrink, right // shrink, bottom // shrink
         return self._resized(crop(image, (left, top, right, bottom)), (settings.size, settings.size))
@@ -90,17 +90,11 @@ class FileCut:
     def _resized(self, image: Image.Image | np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return resize(image, size, self.settings.backend, self.settings.interpolation)
 
-    def _decoded(self, content: bytes, header: Image.Image, where: str, shrink: int = 1) -> Image.Image | np.ndarray:
-        settings = self.settings
-        decoder = settings.decoder or own_decoder(settings.backend)
-        if decoder != "pil" or settings.backend != "pil":
-            return decode_array(content, header, where, shrink, decoder, settings.orientation)
-        if shrink > 1:
-            header.draft(None, (header.width // shrink, header.height // shrink))
-        return to_rgb(header, where, settings.orientation)
+    def _encoded(self, picture: Path | Member) -> Encoded:
+        return Encoded(content_of(picture), str(picture), self.settings.orientation)
 
-
-def _opened(picture: Path | Member) -> tuple[bytes, Image.Image]:
-    """Return the encoded bytes and the image, its header read."""
-    content = content_of(picture)
-    return content, open_image(content, str(picture))
+    def _decoded(self, encoded: Encoded, shrink: int = 1) -> Image.Image | np.ndarray:
+        decoder = self.settings.decoder or own_decoder(self.settings.backend)
+        if decoder == "pil" and self.settings.backend == "pil":
+            return encoded.image(shrink)
+        return encoded.array(decoder, shrink)
