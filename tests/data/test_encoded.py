@@ -17,8 +17,6 @@ from ablata.base.errors import DataError
 from ablata.data.decode import Orientation, open_image, to_rgb, upright_size
 from ablata.data.encoded import Encoded, plain_jpeg_size
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-
 
 def picture(mode: str = "RGB", height: int = 37, width: int = 61) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -101,8 +99,8 @@ def test_damaged_bytes_never_raise_and_never_tell_another_size_than_pil(data: st
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", ["hymenoptera", "imagenette"])
-def test_real_files_have_the_size_that_pil_reads(name: str) -> None:
-    with zipfile.ZipFile(SHARED / name / f"{name}.zip") as archive:
+def test_real_files_have_the_size_that_pil_reads(name: str, data_home: Path) -> None:
+    with zipfile.ZipFile(data_home / name / f"{name}.zip") as archive:
         members = [member for member in archive.namelist() if member.lower().endswith((".jpg", ".jpeg"))][::7]
         contents = {member: archive.read(member) for member in members}
     sizes = {member: plain_jpeg_size(content) for member, content in contents.items()}
