@@ -9,7 +9,7 @@ _FPN_LINES = (106, 107, 108, 109)
 _FPN_SCORES = (50.63, 52.60, 55.09, 57.09, 57.98)
 
 SPATIAL_KERNELS = Question(
-    name="spatial-kernels",
+    name="spatial-path",
     title="Larger kernels in the spatial path?",
     base=REFINED_FPN,
     control=Trial(
