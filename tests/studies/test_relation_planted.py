@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ablata.base.settings import diff
+from ablata.base.settings import diff, settings_hash
 from ablata.data.class_graph import Cooccurrence, IdentityGraph, RandomGraph
 from ablata.models.relation_spatial import GaussianWeights, ReluWeights
 from ablata.studies.catalogue.relations import relation_planted
+from ablata.studies.chain import lineage
 from ablata.tasks.detect import Detect
 
 
@@ -34,3 +35,11 @@ def test_arms_have_the_relations_of_their_names() -> None:
         assert isinstance(recipe.graph, expected)
         if relations.spatial is not None:
             assert isinstance(relations.spatial.weights, GaussianWeights if "gaussian" in name else ReluWeights)
+
+
+def test_all_arms_go_on_from_one_plain_detector() -> None:
+    parents = [lineage(recipe)[0] for recipe in arms().values()]
+    assert {settings_hash(parent) for parent in parents} == {settings_hash(parents[0])}
+    assert isinstance(parents[0], Detect)
+    assert parents[0].model.relations is None
+    assert all(len(lineage(recipe)) == 2 for recipe in arms().values())
