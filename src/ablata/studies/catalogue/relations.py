@@ -15,9 +15,8 @@ def relation_planted() -> Study:
 
     All arms score regions twice, as the relations need it. The control confuses bead with seed and beside with stacked,
     as it must: it does not see what tells them apart. Every arm goes on from one plain detector of its seed, as both
-    papers do: a class graph sends the classifier's weights to other classes, and begun with drawn weights it had
-    nothing to send (300 steps: no better than the control). At most 35 runs of 1,000 steps behind five of 750; a step
-    took 0.07 to 0.1 s of one core of a Xeon, which makes 25 to 35 minutes on two.
+    papers do, so that a class graph has a classifier's weights to send. At most 35 runs of 1,000 steps behind five of
+    750; a step took 0.07 to 0.1 s of one core of a Xeon, which makes 25 to 35 minutes on two.
     """
     return Study(
         name="relation_planted",
