@@ -30,13 +30,14 @@ def read(
     json: Json = False,
 ) -> None:
     """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
+    from ablata.base.collecting import collecting_later
     from ablata.base.files import write_text
     from ablata.notes.keeping import keep, trial_facts
     from ablata.notes.page import notes_page
     from ablata.records.ledger import Ledger
 
     readings = [_read(file) for file in files]
-    with Ledger() as ledger:
+    with Ledger() as ledger, collecting_later():
         for reading in readings:
             keep(ledger, reading)
     if html is not None:
@@ -128,10 +129,12 @@ def plan(
 
 
 def _read(file: Path) -> Reading:
+    from ablata.base.collecting import collecting_later
     from ablata.base.cores import usable_cores
     from ablata.notes.reading import read_file
 
-    return read_file(Path(os.path.abspath(file.expanduser())), usable_cores())
+    with collecting_later():
+        return read_file(Path(os.path.abspath(file.expanduser())), usable_cores())
 
 
 def _entries(ledger: Ledger, sources: list[str] | None, kind: EntryKind | None) -> list[NoteEntry]:

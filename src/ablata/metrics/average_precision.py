@@ -11,10 +11,8 @@ floating-point numbers (cocoapi issue 409).
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +20,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as packed
 
+from ablata.base.collecting import collecting_later
 from ablata.structures.detection import Detections, Objects
 
 EVALUATOR: Literal[1] = 1
@@ -107,7 +106,7 @@ class DetectionScores:
         Raises:
             ValueError: masks are asked for where truth or detections have none.
         """
-        with _collecting_later():
+        with collecting_later():
             truth = COCO(self._truth(kind))
             rows = self._rows(kind)
             evaluation = COCOeval_faster(truth, truth.loadRes(rows), _TYPES[kind], print_function=_silent)
@@ -181,18 +180,6 @@ class DetectionScores:
                 row["segmentation"] = {"size": list(self._pictures[picture][0]), "counts": counts}
             rows.append(row)
         return rows
-
-
-@contextmanager
-def _collecting_later() -> Iterator[None]:
-    """Put off Python's search for cycles, which runs again and again over the rows made here: half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _silent(message: str) -> None:

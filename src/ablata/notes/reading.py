@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -87,7 +88,7 @@ def _read_beside(lines: list[str], processes: int) -> dict[str, Wording]:
     """Read many different lines in several processes; few are left for later."""
     if len(lines) < _MANY:
         return {}
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
         return dict(zip(lines, pool.map(read_wording, lines, chunksize=_CHUNK), strict=True))
 
 

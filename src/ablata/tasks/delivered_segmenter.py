@@ -105,7 +105,7 @@ class DeliveredSegmenter(Delivered):
             SettingsError: the picture is smaller than the network can take.
         """
         assert isinstance(self.network, Segmenter)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         images = self.prepared(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
         with self.precision().autocast():
             found = likeliest(self.network, images, protocol, len(self.scored))
