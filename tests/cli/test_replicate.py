@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ablata.base.settings import expand, settings_hash
 from ablata.records import Ledger, NewRun
 from ablata.replications.index import study_of
@@ -16,6 +18,7 @@ from ablata.studies.assess import assess
 Ablata = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_every_trial_of_every_notebook_can_be_run(ablata: Ablata) -> None:
     listed = json.loads(ablata("replicate", "list", "--json").out)
     assert "label_refinery" in listed
