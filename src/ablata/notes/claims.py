@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 from ablata.notes.model import Claim
 
@@ -70,6 +71,7 @@ _NOT_CLAIMED = re.compile(
 _COMPARED = re.compile(r"([\w\-]+)\s*(?:就|都|要|会)?比\s*([\w\-]+?)\s*(?:的)?(?:要|更|效果|都)*(?:好|强|高)", re.ASCII)
 
 
+@lru_cache(maxsize=1 << 14)
 def read_claim(words: str, label: str = "") -> Claim | None:
     """Return what a remark claims, or None.
 

@@ -99,7 +99,7 @@ def _number(text: str) -> float | int:
     return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1 << 14)
 def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int], ...]:
     """Return (name, value, start, end) of everything set, the surest readers first."""
     found: list[tuple[str, Value, int, int]] = []
