@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,16 +276,10 @@ def test_boxes_alone_must_be_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_score_every_picture_once_and_as_one_does(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
-        subprocess.Popen([sys.executable, PROCESS, tmp_path], env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+def test_two_processes_score_every_picture_once_and_as_one_does(
+    tmp_path: Path, run_on_two: Callable[[Path, Path], None]
+) -> None:
+    run_on_two(PROCESS, tmp_path)
     told = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
     assert told[0]["rows"] == [0, 2, 4] * 2
     assert told[1]["rows"] == [1, 3] * 2

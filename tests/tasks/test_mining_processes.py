@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,16 +68,8 @@ def test_each_process_mines_its_own_unless_told_otherwise() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_mine_like_one(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
-        subprocess.Popen([sys.executable, PROCESS, tmp_path], env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+def test_two_processes_mine_like_one(tmp_path: Path, run_on_two: Callable[[Path, Path], None]) -> None:
+    run_on_two(PROCESS, tmp_path)
     first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in range(2))
     for definition in DEFINITIONS:
         value, gradient = whole(definition)

@@ -14,9 +14,10 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.cache import folder_digest
-from ablata.data.decode import decode_array, open_image, upright_size
+from ablata.data.decode import open_image, upright_size
 from ablata.data.detection import Entry, Pictures
 from ablata.data.detection_augment import DetectionAugment
+from ablata.data.encoded import Encoded
 from ablata.data.object_findings import Findings, OnBad
 from ablata.data.source import NominalShape
 from ablata.data.splits import Split
@@ -83,8 +84,7 @@ class FilePictures(Pictures):
     def pixels(self, row: int) -> np.ndarray:
         """Return uint8 [H, W, 3], as stored: boxes know nothing of the camera's orientation."""
         file = self.files[row]
-        content = file.read_bytes()
-        return decode_array(content, open_image(content, str(file)), str(file), orientation="ignored")
+        return Encoded(file.read_bytes(), str(file), "ignored").array("opencv")
 
 
 def check_files(

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.data.augment import Normaliser
-from ablata.data.decode import decode_array, open_image
 from ablata.data.detection import STRIDE, normalised
 from ablata.data.detection_augment import resize
+from ablata.data.encoded import Encoded
 from ablata.models.mask_rcnn import MaskRcnnNetwork
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
@@ -80,8 +80,7 @@ class DeliveredDetector(Delivered):
         Raises:
             DataError: the file is no image or damaged.
         """
-        content = file.read_bytes()
-        return decode_array(content, open_image(content, str(file)), str(file), orientation="ignored")
+        return Encoded(file.read_bytes(), str(file), "ignored").array("opencv")
 
     @torch.no_grad()
     def detect(self, pixels: np.ndarray, boxes: int | None = None) -> Detections:

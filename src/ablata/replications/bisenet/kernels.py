@@ -8,7 +8,7 @@ from ablata.replications.trial import Conclusion, Question, Trial
 _FPN_LINES = (106, 107, 108, 109)
 _FPN_SCORES = (50.63, 52.60, 55.09, 57.09, 57.98)
 
-SPATIAL_KERNELS = Question(
+SPATIAL_PATH = Question(
     name="spatial-path",
     title="Larger kernels in the spatial path?",
     base=REFINED_FPN,
@@ -265,4 +265,4 @@ LATER = Question(
     meaning=CHECKPOINTS,
 )
 
-KERNELS = (SPATIAL_KERNELS, EIGHTH, OUTPUT, LEARNED, LATER)
+KERNELS = (SPATIAL_PATH, EIGHTH, OUTPUT, LEARNED, LATER)
