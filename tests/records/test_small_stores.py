@@ -49,8 +49,8 @@ def test_environments_and_calibrations_keep_what_was_put_first(ledger: Ledger) -
 
 
 def test_reading_notes_again_replaces_the_entries_of_their_file_alone(ledger: Ledger) -> None:
-    other = replace(TRIAL, source="other.md", claim=None)
-    plan = replace(TRIAL, line=3, kind="plan", scores={}, claim=None)
+    other = TRIAL._replace(source="other.md", claim=None)
+    plan = TRIAL._replace(line=3, kind="plan", scores={}, claim=None)
     ledger.notes.replace(replace(FILE, source="other.md"), "other", [other])
     ledger.notes.replace(FILE, "first\ntext", [TRIAL, plan])
     assert ledger.notes.find() == [plan, TRIAL, other]
@@ -64,11 +64,12 @@ def test_reading_notes_again_replaces_the_entries_of_their_file_alone(ledger: Le
     assert [file.source for file in ledger.notes.files()] == ["notes.md", "other.md"]
     assert replace(ledger.notes.files()[0], time=0.0) == FILE
     with pytest.raises(ValueError, match=r"other\.md"):
-        ledger.notes.replace(FILE, "", [other])
+        ledger.notes.replace(FILE, "", [TRIAL, other])
+    assert ledger.notes.find() == [other]
 
 
 def test_notes_of_any_length_and_any_signs_are_kept(ledger: Ledger) -> None:
-    many = [replace(TRIAL, line=line, remark="学习率 \x00 é") for line in range(1, 2502)]
+    many = [TRIAL._replace(line=line, remark="学习率 \x00 é") for line in range(1, 2502)]
     ledger.notes.replace(FILE, "\x00", many)
     assert [entry.line for entry in ledger.notes.find()] == list(range(1, 2502))
     assert ledger.notes.find()[0].remark == "学习率 \ufffd é"

@@ -172,12 +172,10 @@ def _searched(entry: NoteEntry) -> str:
 
 
 def _print_entries(entries: list[NoteEntry], as_document: bool) -> None:
-    from dataclasses import asdict
-
     from ablata.reports.console import show
 
     if as_document:
-        print_json([asdict(entry) for entry in entries])
+        print_json([entry._asdict() for entry in entries])
         return
     shown = _table(("place", "kind", "section", "text", "claim"))
     for entry in entries:

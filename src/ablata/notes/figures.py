@@ -7,7 +7,7 @@ what stands behind is the remark.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ablata.notes.model import Score
 
@@ -63,8 +63,7 @@ _ENDS = ("", *",，;；:：)）|")
 _DASHES = " \t,，;；.。:：-–—>＞<→|"
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """Scores found in a line.
 
     Attributes:
@@ -193,7 +192,7 @@ def _inside(place: int, spans: list[tuple[int, int, Score]]) -> bool:
 
 def _at_thresholds(body: str) -> Figures | None:
     """`original 0.01 41.37% 0.5 25.96%`: each figure behind the overlap it holds at."""
-    found = list(_THRESHOLDS.finditer(body))
+    found = list(_THRESHOLDS.finditer(body)) if "0." in body else []
     if len(found) < 2 and not any(pair[3] for pair in found):
         return None
     scores = tuple(Score(pair[1], (float(pair[2]),)) for pair in found)
@@ -257,7 +256,7 @@ def _leading(body: str) -> Figures | None:
 
 def _percents(body: str) -> Figures | None:
     """`sc2 (what) 44.31% 29.75% remark`: per cents behind a name, in a line that is no sentence."""
-    found = list(_PERCENTS.finditer(body))
+    found = list(_PERCENTS.finditer(body)) if "%" in body else []
     label = body[: found[0].start()].strip(_DASHES) if found else ""
     if not found or len(label) > 60 or re.search(r"[，。；,;]", _CLOSED.sub("", label)):
         return None

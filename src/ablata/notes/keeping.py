@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from operator import attrgetter
 from typing import Any
 
 from ablata.notes.keys import arguments, overrides
@@ -13,23 +15,17 @@ BETWEEN = " > "
 """What stands between the headings of a section."""
 
 
-def keep(ledger: Ledger, reading: Reading) -> list[NoteEntry]:
-    """Write a reading to the ledger, in place of what was read from the same file before.
-
-    Returns:
-        The entries written, in the order of their lines.
-    """
-    entries = [_of_trial(reading, trial) for trial in reading.trials]
-    entries += [_of_line(reading, line) for line in reading.lines if line.kind in ("plan", "remark")]
-    entries.sort(key=lambda entry: entry.line)
+def keep(ledger: Ledger, reading: Reading) -> None:
+    """Write a reading to the ledger, in place of what was read from the same file before."""
+    trials = (_of_trial(reading, trial) for trial in reading.trials)
+    lines = (_of_line(reading, line) for line in reading.lines if line.kind in ("plan", "remark"))
     file = NoteFile(
         source=reading.source,
         digest=reading.digest,
         encoding=reading.encoding,
         counts={str(kind): count for kind, count in reading.counts.items()},
     )
-    ledger.notes.replace(file, reading.text, entries)
-    return entries
+    ledger.notes.replace(file, reading.text, merge(trials, lines, key=attrgetter("line")))
 
 
 def trial_facts(reading: Reading, trial: Trial) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["trial", "remark", "setting", "heading", "plan", "unknown", "blank"]
 """What a line is: part of a trial, words, a setting, a title, something named without a result, not understood."""
@@ -16,8 +16,7 @@ State = Literal["done", "discarded"]
 KINDS: tuple[Kind, ...] = ("trial", "remark", "setting", "heading", "plan", "unknown", "blank")
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """Figures that stand together.
 
     Attributes:
@@ -42,8 +41,7 @@ class Score:
         return self.values[0] if len(self.values) == 1 else list(self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One thing set: its name (the grammar's own where it knows one, else as written) and its value."""
 
     name: str

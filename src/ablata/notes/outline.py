@@ -79,12 +79,15 @@ class _Outline:
     def read(self) -> list[Line]:
         """Read all lines in their order."""
         lines: list[Line] = []
+        section: tuple[str, ...] = ()
         for place, (text, word) in enumerate(zip(self.texts, self.words, strict=True)):
             kind = self._kind(place)
             if kind == "blank":
                 self.block += 1
             self._close(place, kind)
-            section = tuple(heading.label for heading in self.open if heading.label)
+            above = tuple([heading.label for heading in self.open if heading.label])
+            # Lines of one section share its tuple: a file may have 300,000.
+            section = section if above == section else above
             self.kinds.append(kind)
             if kind == "heading" and self.natures[place] not in ("columns", "rule"):
                 self._push(place)

@@ -6,6 +6,7 @@ import gc
 import re
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -78,18 +79,37 @@ def _wordings(texts: list[str], known_places: dict[int, Wording], processes: int
 
 def _unlike_neighbours(texts: list[str]) -> list[str]:
     """Return the lines, each once, that differ from one of their neighbours in more than digits."""
-    moulds = ["", *map(_mould, texts), ""]
+    opens = ["", *map(_opening, texts), ""]
     return list({
-        text: None for place, text in enumerate(texts) if not moulds[place] == moulds[place + 1] == moulds[place + 2]
+        text: None
+        for place, text in enumerate(texts)
+        if not opens[place] == opens[place + 1] == opens[place + 2]
+        or not 0 < place < len(texts) - 1
+        or not _mould(texts[place - 1]) == _mould(text) == _mould(texts[place + 1])
     })  # fmt: skip
 
 
 def _read_beside(lines: list[str], processes: int) -> dict[str, Wording]:
-    """Read many different lines in several processes; few are left for later."""
+    """Read many different lines in several processes, of which this is one; few are left for later."""
     if len(lines) < _MANY:
         return {}
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
-        return dict(zip(lines, pool.map(read_wording, lines, chunksize=_CHUNK), strict=True))
+    parts = [lines[start : start + _CHUNK] for start in range(0, len(lines), _CHUNK)]
+    with ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
+        begun = [pool.submit(_read_all, part) for part in parts]
+        # From the end on, what no other process has begun is read here.
+        own = {place: _read_all(parts[place]) for place in reversed(range(len(parts))) if begun[place].cancel()}
+        words = (own.get(place) or future.result() for place, future in enumerate(begun))
+        return dict(zip(lines, chain.from_iterable(words), strict=True))
+
+
+def _read_all(lines: list[str]) -> list[Wording]:
+    return [read_wording(line) for line in lines]
+
+
+def _opening(text: str) -> str:
+    """Return the first sign of a line's mould, blanks apart."""
+    sign = text.lstrip()[:1]
+    return "0" if sign.isdecimal() else sign
 
 
 @lru_cache(maxsize=4)

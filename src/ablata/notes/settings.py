@@ -19,23 +19,26 @@ _EQUALS = re.compile(
 _FLAG = re.compile(r"(?<!\S)--([A-Za-z][\w\-]*)(?:[= ]\s*((?!-)[^\s\\]+(?: \d+)*))?")
 _ALONE = r"(?<![A-Za-z0-9_.=/])"
 _COUNTED = (
-    ("warmup_epochs", re.compile(r"warm-?up[^\d,，/]{0,6}(\d+)()\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.I)),
-    ("iterations",
+    ("warmup_epochs", "warm", re.compile(r"warm-?up[^\d,，/]{0,6}(\d+)()\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.I)),
+    ("iterations", "",
      re.compile(rf"{_ALONE}(\d+(?:\.\d+)?)\s?(k|w)?\s*个?\s*(?:iter(?:ation)?s?|次|步|steps?)(?![a-z_])", re.I)),
-    ("epochs", re.compile(r"(?<![A-Za-z0-9_.=+/])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.I)),
-    ("iterations", re.compile(rf"{_ALONE}(\d+)(k)(?![\w])", re.I)),
-    ("classes", re.compile(rf"{_ALONE}(\d+)()\s*(?:个类|类)(?!似)")),
-    ("depth", re.compile(rf"{_ALONE}(\d+)()\s*层")),
-    ("images", re.compile(rf"{_ALONE}(\d+)()\s*张(?!卡)")),
-    ("train_boxes", re.compile(rf"{_ALONE}(\d+)()\s*box\(train\)", re.I)),
-    ("test_boxes", re.compile(rf"{_ALONE}(\d+)()\s*box(?![(A-Za-z0-9_])", re.I)),
+    ("epochs", "ep", re.compile(r"(?<![A-Za-z0-9_.=+/])(\d+)(k)?\s*个?\s*(?:epochs?|ep)(?![a-z_])", re.I)),
+    ("iterations", "k", re.compile(rf"{_ALONE}(\d+)(k)(?![\w])", re.I)),
+    ("classes", "类", re.compile(rf"{_ALONE}(\d+)()\s*(?:个类|类)(?!似)")),
+    ("depth", "层", re.compile(rf"{_ALONE}(\d+)()\s*层")),
+    ("images", "张", re.compile(rf"{_ALONE}(\d+)()\s*张(?!卡)")),
+    ("train_boxes", "box", re.compile(rf"{_ALONE}(\d+)()\s*box\(train\)", re.I)),
+    ("test_boxes", "box", re.compile(rf"{_ALONE}(\d+)()\s*box(?![(A-Za-z0-9_])", re.I)),
 )  # fmt: skip
+"""Settings counted in a unit: name, what such a text contains in any case, pattern."""
 _UNITS = re.compile(r"\d\s*[kKwW个次步类层张IiSsEeBb]|[Ww]arm", re.ASCII)
 _SPOKEN_NAMES = "|".join(sorted(map(re.escape, SPOKEN), key=len, reverse=True))
 _SPOKEN = re.compile(
     rf"(?<![\w.\-])\"?({_SPOKEN_NAMES})\"?\s*[:：]?\s*({_FLOAT})(k)?(?![\w.%/])",
     re.I,
 )
+_SPOKEN_SIGNS = re.compile("|".join(sorted({name[:2] for name in SPOKEN})))
+_TIMES = re.compile(r"\d\s?[x×*\\]")
 _SIZE = re.compile(r"(?<![\w.])(\d{3,4})\s?[x×*\\]+\s?(\d{3,4})(?![\w.])")
 _WIDTHS = re.compile(r"(?<![\w.\-])(\d{2,4})(?:-(\d{2,4}))(?:-(\d{2,4}))(?![\w.\-])")
 _OFF = re.compile(
@@ -45,11 +48,13 @@ _OFF = re.compile(
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile("[A-z]")
 _LETTERS = re.compile(r"[a-z]{2,}")
+_OPENINGS = re.compile(r"([a-z]{2})[a-z]*")
 _MODEL_SIGNS = re.compile(r"net|[rb]\d|xception|vit|deeplab|mask")
 _NOT_CHOSEN = re.compile(r"(先|再|不用|不使用|去掉|不加|没有|without|no|不)\s*$")
 _SEPARATORS = re.compile(r"[\s,，;；、。()（）\[\]{}+|\\:：'\"]+")
 
 
+@lru_cache(maxsize=1 << 14)
 def read_settings(text: str, *, written: bool = False) -> tuple[Setting, ...]:
     """Return what a text sets, each name once, in the order in which the readers find them.
 
@@ -65,7 +70,7 @@ def read_settings(text: str, *, written: bool = False) -> tuple[Setting, ...]:
 
 def only_settings(text: str) -> bool:
     """Tell whether a text says nothing but settings written as keys and values or as counts."""
-    spans = [(start, end) for name, _, start, end in _read(text) if name is not None]
+    spans = [(start, end) for name, _, start, end in _read(text, False) if name is not None]
     if not spans:
         return False
     left = text
@@ -111,16 +116,17 @@ def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int]
     if "=" in text or '"' in text or "--" in text:
         _read_written(text, found)
     if _DIGIT.search(text):
-        for name, pattern in _COUNTED if not written and _UNITS.search(text) else ():
-            for count in pattern.finditer(text):
+        lowered = text.lower()
+        for name, sign, pattern in _COUNTED if not written and _UNITS.search(text) else ():
+            for count in pattern.finditer(text) if sign in lowered else ():
                 scale = {"k": 1000, "w": 10_000}.get((count[2] or "").lower(), 1)
                 add(name, round(float(count[1]) * scale), count.start(), count.end())
-        for spoken in _SPOKEN.finditer(text):
+        for spoken in _SPOKEN.finditer(text) if _SPOKEN_SIGNS.search(lowered) else ():
             value = parse_value(spoken[2] + (spoken[3] or ""))
             add(KEYS.get(normal(spoken[1]), normal(spoken[1])), value, spoken.start(), spoken.end())
-        for size in () if written else _SIZE.finditer(text):
+        for size in _SIZE.finditer(text) if not written and _TIMES.search(text) else ():
             add("crop", [int(size[1]), int(size[2])], size.start(), size.end())
-        for widths in () if written else _WIDTHS.finditer(text):
+        for widths in _WIDTHS.finditer(text) if not written and text.count("-") > 1 else ():
             add("widths", [int(width) for width in widths.groups()], widths.start(), widths.end())
     if not written and _LETTER.search(text):
         for name, value, start, end in _read_words(text):
@@ -172,10 +178,12 @@ def _read_words(text: str) -> list[tuple[str, Value, int, int]]:
     found: list[tuple[str, Value, int, int]] = []
     lowered = text.lower()
     off_until = taken = -1
-    for word in _LETTERS.finditer(lowered):
-        if word.start() < taken or len(lowered) != len(text):
+    switches = _switches()
+    opens = len(lowered) == len(text) and not switches.keys().isdisjoint(_OPENINGS.findall(lowered))
+    for word in _LETTERS.finditer(lowered) if opens else ():
+        if word.start() < taken:
             continue
-        for pattern, name in _switches().get(word[0][:2], ()):
+        for pattern, name in switches.get(word[0][:2], ()):
             if switch := pattern.match(lowered, word.start()):
                 off = bool(_OFF.search(lowered[max(0, word.start() - 10) : word.start()])) or word.start() == off_until
                 taken = switch.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TAB = 4
 HASH, NUMBER, PLAIN, BULLET = range(4)
@@ -18,8 +18,7 @@ _BULLETED = re.compile(
 _RULED_TITLE = re.compile(r"([=#*~\-_])\1{2,}\s*(.*?)[\s=#*~\-_]*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """A line without its outer marks.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ablata.notes.claims import read_claim
 from ablata.notes.figures import find_figures, hidden
@@ -52,6 +51,7 @@ _GIVEN_UP = re.compile(
     re.IGNORECASE,
 )
 _GIVEN_UP_FIRST = re.compile(r"(discard|不要|放弃)\b|~~", re.IGNORECASE)
+_GIVEN_UP_LAST = re.compile(r"\s+(discard(?:ed)?|不要了|算了)$")
 _DONE_FIRST = re.compile(r"(done|finished|已完成|完成)\b|\[[xX]\]|✓|✔|☑", re.IGNORECASE)
 _ANNOUNCING = re.compile(r"(原因|问题|结论|区别)(是|如下)$")
 _WAITING = re.compile(
@@ -71,8 +71,7 @@ _MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
 _WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(NamedTuple):
     """One line by itself.
 
     Attributes:
@@ -169,7 +168,7 @@ def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
         return Wording(shape, "plan", _DONE_FIRST.sub("", body).strip(" :："), state="done", remark=remark)
     if found := _GIVEN_UP_FIRST.match(body):
         return Wording(shape, "plan", body[found.end() :].strip(" :：~"), state="discarded", remark=remark)
-    if found := re.search(r"\s+(discard(?:ed)?|不要了|算了)$", body):
+    if found := _GIVEN_UP_LAST.search(body):
         return Wording(shape, "plan", body[: found.start()].strip(" :："), state="discarded", remark=remark)
     if logged and not progress_key(body):
         return Wording(shape, "remark", "", (), read_settings(body), body, read_claim(body), logged=True)
@@ -197,7 +196,7 @@ def _label(text: str) -> str:
 
 
 def _plain_nature(shape: Shape, body: str) -> Nature:
-    letters = sum(character.isalpha() for character in body)
+    letters = sum(map(str.isalpha, body))
     if not _WORDS.search(body) or (3 * letters < len(body) and not read_settings(body)):
         return "heading" if re.fullmatch(r"\d+", body) and shape.rank != PLAIN else "unknown"
     if _NAME.match(body) and len(body) <= 80 and "。" not in body:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import fields
+from itertools import islice
 
 from sqlalchemy import delete, insert, select
 
@@ -12,7 +13,8 @@ from ablata.records.rows import EntryKind, NoteEntry, NoteFile
 from ablata.records.tables import Note, NoteText
 from ablata.records.values import clock, encode, keepable
 
-ENTRY_NAMES = tuple(field.name for field in fields(NoteEntry))
+ENTRY_NAMES = NoteEntry._fields
+_AT_ONCE = 5_000
 FILE_NAMES = tuple(field.name for field in fields(NoteFile))
 
 
@@ -22,7 +24,7 @@ class Notes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def replace(self, file: NoteFile, text: str, entries: Sequence[NoteEntry]) -> None:
+    def replace(self, file: NoteFile, text: str, entries: Iterable[NoteEntry]) -> None:
         """Make `entries` those of a file, in place of what was read from it before.
 
         Args:
@@ -30,20 +32,17 @@ class Notes:
             text: all of it, as decoded.
             entries: in the order of their lines.
         """
-        if strangers := {entry.source for entry in entries} - {file.source}:
-            raise ValueError(f"entries of {strangers} among those of {file.source!r}")
         described = {name: getattr(file, name) for name in FILE_NAMES if name != "time"}
         with self._database.write() as connection:
             connection.execute(delete(Note).where(Note.source == file.source))
             connection.execute(delete(NoteText).where(NoteText.source == file.source))
             connection.execute(insert(NoteText).values(**described, text=text, time=clock()))
-            if entries:
-                mark = "?" if self._database.is_sqlite else "%s"
-                # The driver is called directly, which is several times faster: a log may hold 100,000 entries.
+            # The driver is called directly, which is several times faster: a log may hold 100,000 entries.
+            marks = ", ".join(["?" if self._database.is_sqlite else "%s"] * len(ENTRY_NAMES))
+            rows = (_row(entry, file.source) for entry in entries)
+            while some := list(islice(rows, _AT_ONCE)):
                 connection.exec_driver_sql(
-                    f"INSERT INTO {Note.__tablename__} ({', '.join(ENTRY_NAMES)}) "
-                    f"VALUES ({', '.join([mark] * len(ENTRY_NAMES))})",
-                    [_row(entry) for entry in entries],
+                    f"INSERT INTO {Note.__tablename__} ({', '.join(ENTRY_NAMES)}) VALUES ({marks})", some
                 )
 
     def find(self, *, source: str | None = None, kind: EntryKind | None = None) -> list[NoteEntry]:
@@ -68,8 +67,10 @@ class Notes:
             return connection.scalar(select(NoteText.text).where(NoteText.source == source))
 
 
-def _row(entry: NoteEntry) -> tuple[str | int | None, ...]:
+def _row(entry: NoteEntry, source: str) -> tuple[str | int | None, ...]:
     """Return an entry as its columns hold it, in the order of `ENTRY_NAMES`."""
+    if entry.source != source:
+        raise ValueError(f"an entry of {entry.source!r} among those of {source!r}")
     return (
         entry.source,
         entry.line,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 RunState = Literal["waiting", "running", "completed", "failed", "diverged", "cancelled"]
 EndState = Literal["completed", "failed", "diverged"]
@@ -184,9 +184,8 @@ class EventRow:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoteEntry:
-    """One trial, plan or remark read from hand-written notes.
+class NoteEntry(NamedTuple):
+    """One trial, plan or remark read from hand-written notes; a tuple, since a log may hold 100,000 of them.
 
     Attributes:
         source: the file it was read from.

@@ -82,7 +82,12 @@ class Prose(TypeDecorator[str]):
 
 def keepable(text: str) -> str:
     """Return a text with U+FFFD for what no database can keep."""
-    return (text if text.isascii() else text.encode("utf-8", "replace").decode()).replace("\0", "\ufffd")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\ufffd")
 
 
 class Figure(TypeDecorator[float]):
