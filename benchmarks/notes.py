@@ -3,7 +3,8 @@
     python benchmarks/notes.py [--notebooks ../shared/notebooks] [--output docs/results/notes.md]
 
 dense: the notebooks one after the other, again and again; varied: the same with every figure changed from one round to
-the next, so that hardly a line comes twice; log: lines of a training tool's progress.
+the next, so that hardly a line comes twice; log: lines of a training tool's progress; words: lines of the docstrings
+of Python's library and of the packages installed here, each once, which are no notes at all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import random
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from ablata.records import environment
 
 SIZE = 10_000_000
 _DIGITS = re.compile(r"\d(?=\d*(?:[^\d.]|$))")
+_DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 _LINE = (
     "2023-05-01 10:00:00,123 - mmseg - INFO - Iter [{0}/160000]\tlr: 1e-02, time: 0.47, loss: {1:.4f}, acc: {2:.4f}\n"
 )
@@ -48,12 +51,25 @@ def log(notebooks: list[str]) -> Iterator[str]:
     return (_LINE.format(50 * step, 3 / step, step / 200_000) for step in itertools.count(1))
 
 
+def words(notebooks: list[str]) -> Iterator[str]:
+    """Lines of docstrings, a file's at a time, each line once."""
+    seen: set[str] = set()
+    for folder in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")):
+        for path in sorted(Path(folder).rglob("*.py")):
+            found = _DOCSTRING.findall(path.read_text(encoding="utf-8", errors="replace"))
+            new = [line for text in found for line in text.split("\n") if line.strip() and line not in seen]
+            seen.update(new)
+            yield "".join(f"{line}\n" for line in new)
+
+
 def write_notes(path: Path, texts: Iterator[str]) -> int:
     """Write texts until the file is large enough; return its lines."""
     size = lines = 0
     with path.open("w", encoding="utf-8") as file:
         while size < SIZE:
-            text = next(texts)
+            text = next(texts, None)
+            if text is None:
+                raise SystemExit(f"{path.name}: {size:,} bytes, not {SIZE:,}: too few packages are installed")
             file.write(text)
             size += len(text.encode())
             lines += text.count("\n")
@@ -80,14 +96,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     notebooks = [path.read_text(encoding="utf-8") for path in sorted(asked.notebooks.glob("*.txt"))]
-    kinds: dict[str, Callable[[list[str]], Iterator[str]]] = {"dense": dense, "varied": varied, "log": log}
+    kinds: tuple[Callable[[list[str]], Iterator[str]], ...] = (dense, varied, log, words)
     rows = []
-    for name, make in kinds.items():
+    for make in kinds:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "notes.txt"
             lines = write_notes(path, make(notebooks))
             seconds, busy, counted = read(path, Path(folder) / "home")
-        rows.append(f"| {name} | {lines:,} | {seconds:.1f} s | {busy:.1f} s | {counted} |")
+        rows.append(f"| {make.__name__} | {lines:,} | {seconds:.1f} s | {busy:.1f} s | {counted} |")
         print(rows[-1], flush=True)
     load = os.getloadavg()[0]
     facts = environment()

@@ -36,10 +36,11 @@ def read(
     from ablata.notes.page import notes_page
     from ablata.records.ledger import Ledger
 
-    readings = [_read(file) for file in files]
-    with Ledger() as ledger, collecting_later():
-        for reading in readings:
-            keep(ledger, reading)
+    with collecting_later():
+        readings = [_read(file) for file in files]
+        with Ledger() as ledger:
+            for reading in readings:
+                keep(ledger, reading)
     if html is not None:
         write_text(html, notes_page(readings))
     if json:

@@ -56,6 +56,7 @@ _LONE = re.compile(
     + _NOT_IN_WORD
     + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)"
 )
+_ALONE = re.compile(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}")
 _DIGIT = re.compile(r"\d")
 _OPENS = re.compile(r"[(（\[{]")
 _CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
@@ -98,9 +99,8 @@ def hidden(text: str) -> str:
 
 def figure(text: str) -> float:
     """Read one figure as the notes write it; a sign for none is nan."""
-    text = text.strip().rstrip("%").strip().lower()
     try:
-        return float(text)
+        return float(text.strip().rstrip("%"))
     except ValueError:
         return float("nan")
 
@@ -291,9 +291,7 @@ def _is_score(group: str, *, alone: bool = False) -> bool:
     decimals = [text for text in texts if "." in text]
     if alone:
         first = texts[0].rstrip("%").rstrip()
-        return bool(re.fullmatch(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}", first)) and 2 * len(decimals) >= len(
-            texts
-        )
+        return bool(_ALONE.fullmatch(first)) and 2 * len(decimals) >= len(texts)
     return bool(decimals) or any(text.endswith("%") for text in texts) or ("/" in group and len(texts) > 1)
 
 

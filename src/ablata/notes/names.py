@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 KEYS: dict[str, str] = {
     "lr": "lr", "lr0": "lr", "base_lr": "lr", "lr_start": "lr", "learning_rate": "lr", "学习率": "lr", "lr1": "lr",
@@ -74,6 +75,7 @@ MODELS = re.compile(
 """Networks by the names the notes use."""
 
 
+@lru_cache(maxsize=1 << 12)
 def normal(key: str) -> str:
     """Return a key as `KEYS` has it."""
     return re.sub(r"[\s\-]+", "_", key.strip().strip("\"'").lower())

@@ -84,7 +84,8 @@ class _Outline:
             kind = self._kind(place)
             if kind == "blank":
                 self.block += 1
-            self._close(place, kind)
+            else:
+                self._close(place, kind)
             above = tuple([heading.label for heading in self.open if heading.label])
             # Lines of one section share its tuple: a file may have 300,000.
             section = section if above == section else above
@@ -339,8 +340,6 @@ class _Outline:
 
     def _close(self, place: int, kind: Kind) -> None:
         """Close the titles that a line ends."""
-        if kind == "blank":
-            return
         shape = self.words[place].shape
         title = kind == "heading" and self.natures[place] != "columns"
         if shape.ruled:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from multiprocessing import get_context
@@ -21,7 +23,7 @@ from ablata.notes.wording import LONGEST, Wording, read_wording
 
 _MANY = 30_000
 """Different lines from which on several processes read: starting them takes as long as a few thousand lines."""
-_CHUNK = 2_000
+_CHUNK = 250
 _NUMBER = re.compile(r"\s*\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -54,16 +56,29 @@ def _read(text: str, source: str, encoding: str, digest: str, processes: int = 1
     texts = text.split("\n")
     if texts and not texts[-1]:
         texts.pop()
-    plain = plain_lines(texts)
-    words = _wordings(plain, {**read_objects(plain), **read_tables(plain)}, processes)
+    with _others(processes - 1 if len(texts) > _MANY else 0) as others:
+        plain = plain_lines(texts)
+        words = _wordings(plain, {**read_objects(plain), **read_tables(plain)}, others)
     lines = outline(texts, words)
     return Reading(source, encoding, digest, lines, gather(lines, words))
 
 
-def _wordings(texts: list[str], known_places: dict[int, Wording], processes: int) -> list[Wording]:
+@contextmanager
+def _others(processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Other processes that read lines, begun at once; None for none."""
+    if processes < 1:
+        yield None
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
+        for _ in range(processes):
+            pool.submit(_read_all, [])
+        yield pool
+
+
+def _wordings(texts: list[str], known_places: dict[int, Wording], others: ProcessPoolExecutor | None) -> list[Wording]:
     """Read each line that is not known by its place: equal lines once, and of a run of progress lines that differ in
     digits the first and the last, since the trial they fold into keeps no more."""
-    known = _read_beside(_unlike_neighbours(texts), processes) if processes > 1 and len(texts) > _MANY else {}
+    known = _read_beside(_unlike_neighbours(texts), others) if others else {}
     words: list[Wording] = []
     for place, line in enumerate(texts):
         word = known_places.get(place) or known.get(line)
@@ -89,17 +104,16 @@ def _unlike_neighbours(texts: list[str]) -> list[str]:
     })  # fmt: skip
 
 
-def _read_beside(lines: list[str], processes: int) -> dict[str, Wording]:
-    """Read many different lines in several processes, of which this is one; few are left for later."""
+def _read_beside(lines: list[str], others: ProcessPoolExecutor) -> dict[str, Wording]:
+    """Read many different lines in this process and others; few are left for later."""
     if len(lines) < _MANY:
         return {}
     parts = [lines[start : start + _CHUNK] for start in range(0, len(lines), _CHUNK)]
-    with ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
-        begun = [pool.submit(_read_all, part) for part in parts]
-        # From the end on, what no other process has begun is read here.
-        own = {place: _read_all(parts[place]) for place in reversed(range(len(parts))) if begun[place].cancel()}
-        words = (own.get(place) or future.result() for place, future in enumerate(begun))
-        return dict(zip(lines, chain.from_iterable(words), strict=True))
+    begun = [others.submit(_read_all, part) for part in parts]
+    # From the end on, what no other process has begun is read here.
+    own = {place: _read_all(parts[place]) for place in reversed(range(len(parts))) if begun[place].cancel()}
+    words = (own.get(place) or future.result() for place, future in enumerate(begun))
+    return dict(zip(lines, chain.from_iterable(words), strict=True))
 
 
 def _read_all(lines: list[str]) -> list[Wording]:

@@ -10,6 +10,10 @@ from ablata.notes.model import Setting, Value
 from ablata.notes.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
 
 _FLOAT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_IS_FLOAT = re.compile(_FLOAT)
+_FLOATS = re.compile(rf"{_FLOAT}(?:[/,]\s?{_FLOAT})+")
+_SHORT = re.compile(rf"({_FLOAT})([kw])", re.I)
+_PRODUCT = re.compile(r"(\d+)\s?[x×*]\s?(\d+)")
 _QUOTED = re.compile(r"\"([\w .\-/]+)\"\s*[:：]\s*(\"[^\"]*\"|\[[^\]]*\]?|\{|true|false|null|" + _FLOAT + r")")
 _EQUALS = re.compile(
     rf"(?P<keys>(?:[A-Za-z_][\w.\-]*\s*=\s*)+)(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{_FLOAT}(?:\s?[x×*]\s?\d+|"
@@ -84,13 +88,13 @@ def parse_value(text: str) -> Value:
     text = text.strip().strip("\"'").rstrip(",")
     if text.lower() in ("true", "false", "null", "none"):
         return {"true": True, "false": False}.get(text.lower())
-    if re.fullmatch(_FLOAT, text):
+    if _IS_FLOAT.fullmatch(text):
         return _number(text)
-    if short := re.fullmatch(rf"({_FLOAT})([kw])", text, re.I):
+    if short := _SHORT.fullmatch(text):
         return round(float(short[1]) * (1000 if short[2] in "kK" else 10_000))
-    if size := re.fullmatch(r"(\d+)\s?[x×*]\s?(\d+)", text):
+    if size := _PRODUCT.fullmatch(text):
         return [int(size[1]), int(size[2])]
-    if re.fullmatch(rf"{_FLOAT}([/,]\s?{_FLOAT})+", text):
+    if _FLOATS.fullmatch(text):
         return [_number(part.strip()) for part in re.split("[/,]", text)]
     if text[:1] == "[":
         try:
@@ -101,7 +105,7 @@ def parse_value(text: str) -> Value:
 
 
 def _number(text: str) -> float | int:
-    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+    return int(text) if text.lstrip("-+").isdecimal() else float(text)
 
 
 @lru_cache(maxsize=1 << 14)

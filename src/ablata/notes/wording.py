@@ -39,6 +39,7 @@ LONGEST = 4000
 """Of a longer line, only so many characters are read."""
 
 _DATE = re.compile(r"\d{4}\s?[.\-/年]\s?\d{1,2}\s?[.\-/月]\s?\d{1,2}\s?日?(?:\s+\d{1,2}:\d{2}(?::\d{2})?)?")
+_COUNT = re.compile(r"\d\s*/\s*\d|\[")
 _COLON = re.compile(r"[:：]")
 _REMARK_SIGN = re.compile(r"\s+(?:--+>?|<--+|—+)\s+|\s-\s?(?=[\u4e00-\u9fff])")
 _CONCLUSION = re.compile(
@@ -128,7 +129,7 @@ def read_wording(text: str) -> Wording:
 
 
 def _with_figures(shape: Shape, scores: tuple[Score, ...], label: str, remark: str, logged: bool) -> Wording:
-    counted = logged or len(scores) > 1 or bool(re.search(r"\d\s*/\s*\d|\[", label))
+    counted = logged or len(scores) > 1 or bool(_COUNT.search(label))
     progress = progress_key(label) if counted else None
     if progress:
         label = re.sub(r"([\[(])\s+", r"\1", label)
@@ -224,7 +225,7 @@ def _with_colon(shape: Shape, body: str, head: str, tail: str, remark: str, sett
         return Wording(shape, "plan", head, (), settings, words)
     if _WORKS.match(tail):
         return Wording(shape, "outcome", head, (), named, words)
-    if re.search(r"[:：]$", body):
+    if body.endswith((":", "：")):
         return Wording(shape, "label", _label(body), (), settings, remark, colon=True)
     return Wording(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
 
