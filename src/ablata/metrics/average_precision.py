@@ -21,6 +21,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as packed
 
 from ablata.base.collecting import collecting_later
+from ablata.metrics.box_counting import BoxCounting, Boxes, sorted_boxes
 from ablata.structures.detection import Detections, Objects
 
 EVALUATOR: Literal[1] = 1
@@ -32,7 +33,6 @@ SIZES = ("all", "small", "medium", "large")
 _AREAS = [[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]]
 
 Kind = Literal["box", "mask"]
-_TYPES: dict[Kind, str] = {"box": "bbox", "mask": "segm"}
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ class DetectionScores:
         """
         with collecting_later():
             truth = COCO(self._truth(kind))
-            rows = self._rows(kind)
-            evaluation = COCOeval_faster(truth, truth.loadRes(rows), _TYPES[kind], print_function=_silent)
+            evaluation = self._box_counting(truth) if kind == "box" else self._mask_counting(truth)
             evaluation.params.iouThrs = np.array(thresholds, dtype=np.float64)
             evaluation.params.maxDets = [most]
             evaluation.params.areaRng, evaluation.params.areaRngLbl = _AREAS, list(SIZES)
@@ -167,19 +166,39 @@ class DetectionScores:
         categories = [{"id": label, "name": str(label)} for label in range(self._classes)]
         return {"images": images, "annotations": annotations, "categories": categories}
 
-    def _rows(self, kind: Kind) -> list[dict[str, Any]]:
+    def _box_counting(self, truth: COCO) -> BoxCounting:
+        columns = list(zip(*self._found, strict=True)) or [()] * 8
+        pictures, labels, scores, *sides = (np.array(column) for column in columns[:7])
+        left, top, right, bottom = (side.astype(np.float64) for side in sides)
+        boxes, none = np.stack([left, top, right - left, bottom - top], axis=1), np.zeros(len(left), dtype=np.int64)
+        rows = [
+            {"id": number, "image_id": picture, "category_id": label, "score": score, "area": area, "iscrowd": 0}
+            for number, (picture, label, score, area) in enumerate(
+                zip(*columns[:3], (boxes[:, 2] * boxes[:, 3]).tolist(), strict=True), start=1
+            )
+        ]
+        found = sorted_boxes(pictures, labels, scores, boxes, none)
+        return BoxCounting(truth, rows, self._true_boxes(), found, print_function=_silent)
+
+    def _true_boxes(self) -> Boxes:
+        every = [objects for _, objects in self._pictures]
+        pictures = np.repeat(np.arange(len(every)), [len(objects) for objects in every])
+        boxes = np.concatenate([objects.boxes.double().numpy() for objects in every] or [np.zeros((0, 4))])
+        boxes[:, 2:] -= boxes[:, :2]
+        labels, crowd = (
+            np.concatenate([getattr(objects, name).numpy() for objects in every] or [np.zeros(0)]).astype(np.int64)
+            for name in ("labels", "crowd")
+        )
+        return sorted_boxes(pictures, labels, np.zeros(len(boxes)), boxes, crowd)
+
+    def _mask_counting(self, truth: COCO) -> COCOeval_faster:
         rows = []
-        for picture, label, score, left, top, right, bottom, counts in self._found:
-            row = {"image_id": picture, "category_id": label, "score": score}
-            if kind == "box":
-                # Without an outline of its own faster-coco-eval would make one, which nothing reads.
-                row |= {"bbox": [left, top, right - left, bottom - top], "segmentation": []}
-            elif counts is None:
+        for picture, label, score, *_, counts in self._found:
+            if counts is None:
                 raise ValueError(f"masks are to be scored, but a detection on picture {picture} has none")
-            else:
-                row["segmentation"] = {"size": list(self._pictures[picture][0]), "counts": counts}
-            rows.append(row)
-        return rows
+            mask = {"size": list(self._pictures[picture][0]), "counts": counts}
+            rows.append({"image_id": picture, "category_id": label, "score": score, "segmentation": mask})
+        return COCOeval_faster(truth, truth.loadRes(rows), "segm", print_function=_silent)
 
 
 def _silent(message: str) -> None:
