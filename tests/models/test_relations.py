@@ -38,7 +38,7 @@ def class_inputs(seed: int = 0) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
 CLASS_FORMS: list[dict[str, object]] = [
     {},
     {"attention": False},
-    {"attention_place": "before"},
+    {"attention_place": "before", "attention_pool": "max"},
     {"propagate": False},
     {"reduce": "linear", "reduce_place": "after"},
     {"combine": "add", "gradient": "through", "attention_relu": False},
@@ -243,9 +243,10 @@ def test_the_classifier_learns_through_the_graph_only_where_asked(changes: dict[
         assert parameter.grad.abs().sum() > 0, title
 
 
-def test_attention_does_not_see_what_lies_beside_a_picture() -> None:
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_attention_does_not_see_what_lies_beside_a_picture(pool: str) -> None:
     _, weights, maps, shares = class_inputs()
-    module = class_module(torch.eye(C))
+    module = class_module(torch.eye(C), attention_pool=pool)
     torch.nn.init.constant_(module.excite.bias, 0.5)
     before = module.attention(weights, maps, shares)
     wild = [one.clone() for one in maps]
@@ -253,3 +254,17 @@ def test_attention_does_not_see_what_lies_beside_a_picture() -> None:
     after = module.attention(weights, wild, shares)
     torch.testing.assert_close(after[1], before[1])
     torch.testing.assert_close(before.sum(1), torch.ones(B))
+
+
+def test_one_small_object_changes_the_largest_value_of_a_map_far_more_than_its_mean() -> None:
+    _, weights, _, _ = class_inputs()
+    empty = torch.zeros(1, F, 64, 64)
+    one = empty.clone()
+    one[0, :, 20:22, 20:22] = 3.0
+    changes = {}
+    for pool in ("mean", "max"):
+        module = class_module(torch.eye(C), attention_pool=pool)
+        with torch.no_grad():
+            seen, nothing = (module.attention(weights, [each], torch.ones(1, 2)) for each in (one, empty))
+        changes[pool] = float((seen - nothing).abs().max())
+    assert changes["max"] > 50 * changes["mean"] > 0

@@ -39,6 +39,9 @@ class ClassRelation(Settings):
     """Weight the classes by what the picture shows as a whole."""
     attention_width: Annotated[int, Field(ge=1)] = 64
     """Channels that the feature maps are reduced to for it."""
+    attention_pool: Literal["mean", "max"] = "mean"
+    """What stands for the whole picture: the mean over its cells, as published, in which small objects drown (docs/
+    results/relation_planted.md), or the largest value of each channel."""
     attention_relu: bool = True
     """Rectify the picture's vector before it meets the classes."""
     attention_place: Literal["after", "before"] = "after"
@@ -110,8 +113,11 @@ class ClassRelationModule(nn.Module):
         joined = torch.cat([F.interpolate(one, size=target.shape[-2:], mode="nearest") for one in maps], dim=1)
         squeezed = self.squeeze(joined).float()
         inside = _inside(shares, squeezed.shape[-2], squeezed.shape[-1])
-        mean = (squeezed * inside).sum((2, 3)) / inside.sum((2, 3))
-        vector = self.excite(mean)
+        if self.settings.attention_pool == "mean":
+            pooled = (squeezed * inside).sum((2, 3)) / inside.sum((2, 3))
+        else:
+            pooled = squeezed.masked_fill(inside == 0, -torch.inf).amax((2, 3))
+        vector = self.excite(pooled)
         vector = F.relu(vector) if self.settings.attention_relu else vector
         return (vector.float() @ weights.float().T).softmax(1)
 
