@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,11 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from ablata.data.coco import ChestXray
+from ablata.data.object_files import Entry
+from ablata.data.penn_fudan import PennFudan
 from ablata.data.rle import areas, encode
+from ablata.data.voc import BloodCells
 from ablata.metrics.average_precision import COCO_THRESHOLDS, SIZES, DetectionScores, Kind
 from ablata.structures.detection import Detections, Objects, Rle, no_objects
 
@@ -69,39 +75,42 @@ def collected(truth: list[Objects], found: list[Detections]) -> DetectionScores:
 
 
 def reference(
-    truth: list[Objects], found: list[Detections], kind: Kind, thresholds: tuple[float, ...], most: int
+    truth: list[Objects],
+    found: list[Detections],
+    kind: Kind,
+    thresholds: tuple[float, ...],
+    most: int,
+    *,
+    classes: int = CLASSES,
 ) -> np.ndarray:
     """Return [T, K, 4] in percent, nan for what is not there, from pycocotools."""
     annotations, results = [], []
     for number, (objects, detections) in enumerate(zip(truth, found, strict=True)):
-        assert isinstance(objects.masks, tuple)
-        assert detections.masks is not None
+        masks = objects.masks if isinstance(objects.masks, tuple) else (None,) * len(objects)
         for box, label, crowd, mask in zip(
-            objects.boxes.double().tolist(), objects.labels.tolist(), objects.crowd.tolist(), objects.masks, strict=True
+            objects.boxes.double().tolist(), objects.labels.tolist(), objects.crowd.tolist(), masks, strict=True
         ):
             wide, tall = box[2] - box[0], box[3] - box[1]
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": number, "category_id": label, "iscrowd": int(crowd),
-                 "bbox": [box[0], box[1], wide, tall], "area": float(areas([mask])[0]), "segmentation": mask.as_dict()}
-            )  # fmt: skip
+            annotation = {
+                "id": len(annotations) + 1, "image_id": number, "category_id": label, "iscrowd": int(crowd),
+                "bbox": [box[0], box[1], wide, tall], "area": float(areas([mask])[0]) if mask else wide * tall,
+            }  # fmt: skip
+            annotations.append(annotation | ({"segmentation": mask.as_dict()} if mask else {}))
         for box, label, score, mask in zip(
             detections.boxes.double().tolist(),
             detections.labels.tolist(),
             detections.scores.double().tolist(),
-            detections.masks,
+            detections.masks or (None,) * len(detections.boxes),
             strict=True,
         ):
-            place = (
-                {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
-                if kind == "box"
-                else {"segmentation": mask.as_dict()}
-            )
+            place = {"segmentation": mask.as_dict()} if kind == "mask" and mask else {}
+            place = place or {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
             results.append({"image_id": number, "category_id": label, "score": score} | place)
     data = COCO()
     data.dataset = {
         "images": [{"id": number, "height": SIZE[0], "width": SIZE[1]} for number in range(len(truth))],
         "annotations": annotations,
-        "categories": [{"id": label, "name": str(label)} for label in range(CLASSES)],
+        "categories": [{"id": label, "name": str(label)} for label in range(classes)],
     }
     with contextlib.redirect_stdout(io.StringIO()):
         data.createIndex()
@@ -127,6 +136,48 @@ def test_every_class_size_and_threshold_is_as_in_pycocotools(
     theirs = reference(truth, found, kind, thresholds, most=100)
     np.testing.assert_allclose(ours.values, theirs, rtol=0, atol=1e-9)
     assert np.isfinite(theirs).any()
+
+
+def near_real(entries: Sequence[Entry], classes: int) -> list[Detections]:
+    """Return three guesses at each object: its box moved, its mask or a neighbour's, its class or another."""
+    random = np.random.default_rng(0)
+    found = []
+    for entry in entries:
+        source = np.repeat(np.arange(len(entry.objects)), 3)
+        boxes = entry.objects.boxes[source].double() + torch.from_numpy(random.normal(0, 8, (len(source), 4)))
+        boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        labels = entry.objects.labels[source].clone()
+        wrong = torch.from_numpy(random.random(len(source)) < 0.3)
+        labels[wrong] = torch.from_numpy(random.integers(0, classes, int(wrong.sum())))
+        masks = entry.objects.masks
+        other = random.permutation(len(entry.objects))
+        chosen = np.where(random.random(len(source)) < 0.7, source, other[source])
+        seen = tuple(masks[place] for place in chosen) if isinstance(masks, tuple) else None
+        scores = torch.from_numpy(random.random(len(source)).round(2)).float()
+        found.append(Detections(boxes.float(), labels, scores, seen))
+    return found
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("data", "kinds"),
+    [(ChestXray, ("box", "mask")), (PennFudan, ("box", "mask")), (BloodCells, ("box",))],
+)
+def test_on_real_sets_every_class_size_and_threshold_is_as_in_pycocotools(
+    data: type[ChestXray | PennFudan | BloodCells], kinds: tuple[Kind, ...], data_home: Path, shared_cache: Path
+) -> None:
+    name = data.model_fields["kind"].default
+    built = data(root=str(data_home / name)).build(shared_cache)
+    entries, classes = built.entries("train"), len(built.classes)
+    found = near_real(entries, classes)
+    scores = DetectionScores(classes, [(entry.size, entry.objects) for entry in entries])
+    for picture, detections in enumerate(found):
+        scores.update(picture, detections)
+    for kind in kinds:
+        for thresholds in ((0.01,), (0.5,), COCO_THRESHOLDS):
+            theirs = reference([entry.objects for entry in entries], found, kind, thresholds, most=100, classes=classes)
+            np.testing.assert_allclose(scores.score(kind, thresholds).values, theirs, rtol=0, atol=1e-9)
+            assert np.isfinite(theirs).any()
 
 
 def test_only_the_surest_detections_count() -> None:
