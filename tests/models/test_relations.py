@@ -38,7 +38,7 @@ def class_inputs(seed: int = 0) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
 CLASS_FORMS: list[dict[str, object]] = [
     {},
     {"attention": False},
-    {"attention_place": "before", "attention_pool": "max"},
+    {"attention_place": "before", "attention_pool": "max", "attention_scale": 10.0},
     {"propagate": False},
     {"reduce": "linear", "reduce_place": "after"},
     {"combine": "add", "gradient": "through", "attention_relu": False},

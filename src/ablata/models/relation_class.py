@@ -9,7 +9,7 @@ region, G features that are added, L levels, F channels of all levels together.
 
     weights    [C, D + 1]     the classifier's weights and bias: what the detector knows of each class (M)
     graph      [C, C]         weight that row i gives column j (A)
-    attention  [B, C]         alpha = softmax over classes of z M^T, with z from the picture's feature maps
+    attention  [B, C]         alpha = softmax over classes of s z M^T, with z from the picture's feature maps
     known      [B, C, D + 1]  alpha_c (A M)_c, or (A (alpha M))_c
     semantics  [B, C, G]      E = ReLU(linear(known))
     mapped     [B, R, G]      softmax(scores of the region) E
@@ -42,6 +42,8 @@ class ClassRelation(Settings):
     attention_pool: Literal["mean", "max"] = "mean"
     """What stands for the whole picture: the mean over its cells, as published, in which small objects drown (docs/
     results/relation_planted.md), or the largest value of each channel."""
+    attention_scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor of z M^T before the softmax: at 1, as published, small weights leave all classes alike for long."""
     attention_relu: bool = True
     """Rectify the picture's vector before it meets the classes."""
     attention_place: Literal["after", "before"] = "after"
@@ -119,7 +121,7 @@ class ClassRelationModule(nn.Module):
             pooled = squeezed.masked_fill(inside == 0, -torch.inf).amax((2, 3))
         vector = self.excite(pooled)
         vector = F.relu(vector) if self.settings.attention_relu else vector
-        return (vector.float() @ weights.float().T).softmax(1)
+        return (self.settings.attention_scale * (vector.float() @ weights.float().T)).softmax(1)
 
     def travelled(self, weights: Tensor, attention: Tensor | None) -> Tensor:
         """Return [B or 1, C, D + 1], the classes' weights after they travelled over the graph."""
