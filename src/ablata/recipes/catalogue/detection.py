@@ -169,7 +169,12 @@ def relation_rcnn_scenes() -> Detect:
         samples=1,
         head_width=64,
         masks=Masks(layers=1, width=16, pool=7),
-        relations=Relations(spatial=SpatialRelation(heads=4, width=64)),
+        relations=Relations(
+            classes=ClassRelation(
+                attention_pool="max", attention_place="before", attention_scale=3.0, attention_relu=False
+            ),
+            spatial=SpatialRelation(heads=4, width=64),
+        ),
         detections=20,
     )
     return Detect(
