@@ -13,7 +13,7 @@ _CLASSES = (
     "model.relations.classes.attention_relu=false",
 )
 _BETWEEN = ("model.relations.spatial=true", "model.relations.spatial.heads=4", "model.relations.spatial.width=64")
-_SPATIAL = (*_CLASSES, "model.relations.classes=null", *_BETWEEN)
+_SPATIAL = ("model.relations=true", "model.relations.classes=null", *_BETWEEN)
 
 
 def relation_planted() -> Study:
