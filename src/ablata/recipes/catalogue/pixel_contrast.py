@@ -60,8 +60,8 @@ def contrast_camvid() -> Segment:
     """HRNet-W18 with a contrast of pixels on CamVid, from nothing.
 
     Command: ablata train contrast_camvid data.root=FOLDER
-    Expected: not measured
-    Time: not measured
+    Expected: not measured at its 60 epochs. With train.epochs=2 loss.memory=true, at seed 0: 19.8 mIoU on val
+    Time: 1 min 35 s an epoch on two cores of a Xeon with AMX, with the memory
     Source: Wang et al. 2021, arXiv 2101.11939, for the loss; length and rate are ours
     """
     return Segment(
@@ -90,8 +90,8 @@ def custom_segmentation() -> Segment:
     """HRNet-W18 with a contrast of pixels on a folder of one's own, with a label map.
 
     Command: ablata train custom_segmentation data.root=FOLDER
-    Expected: not measured; it depends on the pictures
-    Time: not measured
+    Expected: depends on the pictures. 200 steps on 22 aerial pictures of Dubai, at seed 0: 73.4% of the pixels right
+    Time: 1.4 s a step of 8 crops on two cores of a Xeon with AMX
     Source: Wang et al. 2021, arXiv 2101.11939, for the loss; length and rate are ours
     """
     return _own_folder(steps=5000)
