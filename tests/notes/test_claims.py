@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+import re
 
-from ablata.notes.claims import read_claim
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ablata.notes.claims import _READERS, _SIGNS, read_claim
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,15 @@ def test_remarks_claim_what_their_words_say(words: str, claim: str | None) -> No
 def test_what_beats_the_trial_counts_against_it() -> None:
     assert read_claim("看样子用gate比plain好", "使用plain而不是gate") == "worse"
     assert read_claim("看样子用gate比plain好", "gate放在最后") == "better"
+
+
+@pytest.mark.parametrize(
+    "pattern", [pattern for _, pattern in _READERS], ids=["now right", "failed", "same", "worse", "better"]
+)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_claims_has_one_of_the_signs_that_are_looked_for_first(
+    pattern: re.Pattern[str], data: st.DataObject
+) -> None:
+    words = data.draw(st.from_regex(pattern))
+    assert _SIGNS.search(words.lower())
