@@ -88,7 +88,7 @@ class LabelFolder:
 
         if self.labels:
             return f"{self.images or 'images'} beside {self.labels}"
-        return f"{LAYOUT}; or {BY_CLASS}; or {IN_TARS}"
+        return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}"
 
     def listed(self) -> Labelled:
         """List the files.
@@ -177,6 +177,7 @@ class Bar(AbstractContextManager["Bar"]):
 def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
     """Check a folder, print what was found, and write a proposed map where one is asked for."""
     from ablata.base.files import write_text
+    from ablata.data.label_faults import Mending
     from ablata.data.label_proposal import propose as proposed
 
     if propose is not None and propose.exists():
@@ -191,7 +192,8 @@ def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
     else:
         show_report(report)
     if propose is not None:
-        note(f"written: {propose}; look it through, then: ablata data convert {chosen.folder} --map {propose} "
+        place = Mending(chosen.folder, None, chosen.names).place
+        note(f"written: {propose}; look it through, then: ablata data convert {place} --map {propose} "
              "--output NEW_FOLDER")  # fmt: skip
     if report.problems:
         raise typer.Exit(1)

@@ -88,13 +88,14 @@ class Mending:
 
     @property
     def _propose(self) -> str:
-        return f"ablata data check {self._place} --propose-map map.yaml"
+        return f"ablata data check {self.place} --propose-map map.yaml"
 
     def _convert(self, file: str, flags: str = "") -> str:
-        return f"ablata data convert {self._place} --map {shlex.quote(file)} {flags}--output NEW_FOLDER"
+        return f"ablata data convert {self.place} --map {shlex.quote(file)} {flags}--output NEW_FOLDER"
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
+        """The folder, with the names inside where they were told."""
         named = {"--images": self.names.images, "--labels": self.names.labels}
         return " ".join(
             [shlex.quote(self.folder), *(f"{key} {shlex.quote(name)}" for key, name in named.items() if name)]
