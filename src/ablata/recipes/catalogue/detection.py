@@ -154,8 +154,9 @@ def relation_rcnn_scenes() -> Detect:
     """Both relations on made scenes whose small things are told apart by company and place alone.
 
     Command: ablata train relation_rcnn_scenes
-    Expected: not measured
-    Time: not measured
+    Expected: not measured at its 1,500 steps; 1,000 steps behind 750 of the plain detector: 100.0 AP50 on val at each
+        of three seeds (study relation_planted), the plain detector 73.8 to 75.3
+    Time: 0.06 s a step of one core of a Xeon with AMX
     Source: ours; the relations of Xu et al. 2019 and Hu et al. 2018 on a network that sees no further than a thing
     """
     model = MaskRcnn(
