@@ -63,9 +63,9 @@ def regions(seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 def test_geometry_is_as_in_the_paper() -> None:
     boxes = torch.tensor([[[10.0, 10, 30, 50]]])
     near = torch.tensor([[[40.0, 20, 80, 40]]])
-    found = geometry(boxes, near)[0, 0, 0]
-    assert found.tolist() == pytest.approx([0.693147, -6.907755, -0.693147, 0.693147], abs=1e-6)
-    terms = embedded(found, 64)
+    found = geometry(boxes, near)[:, :, 0, 0]
+    assert found[0].tolist() == pytest.approx([0.693147, -6.907755, -0.693147, 0.693147], abs=1e-6)
+    terms = embedded(found, 64)[0]
     assert terms.shape == (64,)
     assert terms[:4].tolist() == pytest.approx([0.19836, -0.81657, -0.23797, -0.88445], abs=5e-5)
 
@@ -74,7 +74,8 @@ def test_embedding_is_sines_and_cosines_of_each_number() -> None:
     values = np.array([0.3, -1.2, 0.0, 2.0])
     rates = 100 / 1000 ** (8 * np.arange(2) / 16)
     expected = np.concatenate([[*np.sin(value * rates), *np.cos(value * rates)] for value in values])
-    np.testing.assert_allclose(embedded(torch.tensor(values, dtype=torch.float32), 16), expected, atol=2e-5)
+    found = embedded(torch.tensor(values, dtype=torch.float32)[None], 16)
+    np.testing.assert_allclose(found, expected[None], atol=2e-5)
 
 
 def test_relations_are_those_of_the_paper_written_out() -> None:
@@ -89,7 +90,8 @@ def test_relations_are_those_of_the_paper_written_out() -> None:
             rows = slice(2 * h, 2 * h + 2)
             query = features[b] @ layer.query.weight[rows].T + layer.query.bias[rows]
             key = features[b] @ layer.key.weight[rows].T + layer.key.bias[rows]
-            near = (embedded(places[b], 64) @ layer.place.weight[h] + layer.place.bias[h]).clamp(min=0).clamp(min=1e-6)
+            waves = embedded(places, 64)[b].movedim(0, -1)
+            near = (waves @ layer.place.weight[h] + layer.place.bias[h]).clamp(min=0).clamp(min=1e-6)
             weights = near * (query @ key.T / 2**0.5).exp()
             weights = weights / weights.sum(1, keepdim=True)
             out = slice(size * h, size * (h + 1))

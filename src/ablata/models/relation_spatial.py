@@ -8,8 +8,8 @@ Shapes: B pictures, R regions of a picture (filled up), S of them that are looke
 W width of queries and keys.
 
     boxes      [B, R, 4]      left, top, right, bottom, half open, so that a width is right - left
-    geometry   [B, R, S, 4]   log(|dx| / w), log(|dy| / h), log(w / w'), log(h / h') of a region to one it looks at
-    embedding  [B, R, S, E]   of each number 100 u / 1000^(8 k / E) for k < E / 8, sines and then cosines
+    geometry   [B, 4, R, S]   log(|dx| / w), log(|dy| / h), log(w / w'), log(h / h') of a region to one it looks at
+    embedding  [B, E, R, S]   of each number 100 u / 1000^(8 k / E) for k < E / 8, sines and then cosines
     weights    [B, H, R, S]   log(max(ReLU(linear(embedding)), 1e-6)) + query key / sqrt(W / H), softmax over S
     relation   [B, R, D]      weighted features, each head's projected to D / H
 
@@ -19,6 +19,7 @@ are linear, with less memory.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated, Literal, Self
 
@@ -182,53 +183,101 @@ class _Relation(nn.Module):
 
     def forward(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
         """Return [B, R, D] from features [B, R, D], those looked at [B, S, D], geometry and flags [B, R, S]."""
-        weights = self.attention(features, looked, places, allowed)
+        weights = self._weights(features, looked, places, allowed)
         values = self._split(self.value(looked))
-        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2)
+        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
 
     def attention(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
         """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
-        logits = self.placed(places)
+        return self._weights(features, looked, places, allowed) * allowed.any(2)[:, None, :, None]
+
+    def _weights(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
+        """Return the same, with even rows where nothing is allowed. What is [B, H, R, S] is passed over as seldom as
+        can be: with 512 regions it is larger than everything else together."""
+        logits = self.placed(places).add_(torch.where(allowed, 0.0, _FILLED)[:, None])
         if self.query is not None and self.key is not None:
             queries, keys = self._split(self.query(features)), self._split(self.key(looked))
-            logits = logits + (queries @ keys.transpose(2, 3)).float() / math.sqrt(queries.shape[-1])
-        weights = logits.masked_fill(~allowed[:, None], _FILLED).softmax(3)
-        return weights * allowed.any(2)[:, None, :, None]
+            logits.add_((queries / math.sqrt(queries.shape[-1])) @ keys.transpose(2, 3))
+        return logits.softmax(3)
 
     def placed(self, places: Tensor) -> Tensor:
         """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
         if isinstance(self.kind, ReluWeights):
-            weight = F.relu(self.place(embedded(places, self.kind.embedding))).float()
-            return weight.clamp(min=_FAINT).log().permute(0, 3, 1, 2)
+            # What ReLU would make zero is below the least weight as well; clamp's gradient takes three passes.
+            return F.threshold(self._waved(places, self.kind.embedding), _FAINT, _FAINT).log()
         # The square is multiplied out, so that no [B, R, S, H, 4] is ever made.
         sharp = (-2 * self.spread.float()).exp()
         middle = self.middle.float()
-        squares = places**2 @ sharp.T - 2 * places @ (sharp * middle).T + (sharp * middle**2).sum(1)
-        return -0.5 * squares.permute(0, 3, 1, 2)
+        flat = places.flatten(2)
+        squares = sharp @ flat**2 - 2 * (sharp * middle) @ flat + (sharp * middle**2).sum(1)[:, None]
+        return -0.5 * squares.reshape(len(places), -1, *places.shape[2:])
+
+    def _waved(self, places: Tensor, size: int) -> Tensor:
+        """Return the linear layer of the embedded geometry, [B, H, R, S].
+
+        The ratios of widths and heights are differences of logarithms, log(w / w') = log w - log w': their waves come
+        from those of R and of S numbers by the addition theorems, as a product of [H R, E / 2] and [E / 2, S].
+        """
+        kind, far, ratio = _dtype(places), *self.place.weight.chunk(2, dim=1)
+        by_sine, by_cosine = (one.flatten(1)[..., None] for one in ratio.reshape(self.heads, 2, 2, -1).unbind(2))
+        sines, cosines = _waves(places[:, 2:, :, 0], size)
+        own = [by_sine * sines[:, None] + by_cosine * cosines[:, None]]
+        own.append(by_cosine * sines[:, None] - by_sine * cosines[:, None])
+        sines, cosines = _waves(places[:, 2:, 0, :1] - places[:, 2:, 0], size)
+        others = torch.cat([cosines, sines], dim=1)
+        ratios = torch.cat(own, dim=2).transpose(2, 3).flatten(1, 2).to(kind).bmm(others.to(kind))
+        # Not `weight @ waves`, which puts the batch last and copies the largest tensor for it.
+        waves = embedded(places[:, :2], size, dtype=kind).flatten(2)
+        both = torch.baddbmm(ratios.reshape(len(waves), self.heads, -1), far.expand(len(waves), -1, -1), waves)
+        return both.float().add_(self.place.bias[:, None]).reshape(len(places), self.heads, *places.shape[2:])
 
     def _split(self, features: Tensor) -> Tensor:
         return features.reshape(*features.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def geometry(boxes: Tensor, near: Tensor) -> Tensor:
-    """Return float32 [B, R, S, 4], where boxes [B, S, 4] lie as seen from boxes [B, R, 4].
+    """Return float32 [B, 4, R, S], where boxes [B, S, 4] lie as seen from boxes [B, R, 4].
 
     Boxes are half open, which is the paper's `+ 1` for boxes that hold their last pixel. Moving all boxes, or scaling
     all together, changes nothing.
     """
     middle, size = _middle_and_size(boxes)
     other, other_size = _middle_and_size(near)
-    apart = (middle[:, :, None] - other[:, None]).abs() / size[:, :, None]
-    ratio = size[:, :, None] / other_size[:, None]
-    return torch.cat([apart.clamp(min=_LEAST).log(), ratio.log()], dim=3)
+    middle, size, other, other_size = (one.transpose(1, 2) for one in (middle, size, other, other_size))
+    apart = (middle[..., None] - other[:, :, None]).abs() / size[..., None]
+    ratio = size.log()[..., None] - other_size.log()[:, :, None]
+    return torch.cat([apart.clamp(min=_LEAST).log(), ratio], dim=1)
 
 
-def embedded(values: Tensor, size: int) -> Tensor:
-    """Return sines and cosines of the values [..., 4], [..., size]; `size` is a multiple of 8."""
-    waves = size // 8
-    rates = 100 / 1000 ** (torch.arange(waves, device=values.device, dtype=torch.float32) * 8 / size)
-    angles = values[..., None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+def embedded(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return sines and cosines of the values [B, N, ...], [B, N size / 4, ...]; `size` is a multiple of 8.
+
+    They are written where they belong, at once in `dtype`, a wave of one number at a time, which the caches hold: no
+    gradient goes back to boxes.
+    """
+    rates = _rates(size)
+    numbers = values.shape[1]
+    made = torch.empty(len(values), numbers, 2, len(rates), *values.shape[2:], device=values.device, dtype=dtype)
+    for number, (wave, rate) in itertools.product(range(numbers), enumerate(rates)):
+        angles = values[:, number] * rate
+        made[:, number, 0, wave], made[:, number, 1, wave] = angles.sin(), angles.cos()
+    return made.flatten(1, 3)
+
+
+def _waves(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return sines and cosines of values [B, N, R], float32 [B, N size / 8, R] each."""
+    angles = values[:, :, None] * torch.tensor(_rates(size), device=values.device)[:, None]
+    return angles.sin().flatten(1, 2), angles.cos().flatten(1, 2)
+
+
+def _rates(size: int) -> list[float]:
+    return [100 / 1000 ** (wave * 8 / size) for wave in range(size // 8)]
+
+
+def _dtype(values: Tensor) -> torch.dtype:
+    """Return the number format in which products of values are taken here."""
+    kind = values.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
 
 def parts(boxes: Tensor, near: Tensor) -> Tensor:
