@@ -277,7 +277,8 @@ def _rates(size: int) -> list[float]:
 def _dtype(values: Tensor) -> torch.dtype:
     """Return the number format in which products of values are taken here."""
     kind = values.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if mixed else torch.float32
 
 
 def parts(boxes: Tensor, near: Tensor) -> Tensor:
