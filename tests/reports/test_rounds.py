@@ -74,7 +74,7 @@ def test_every_form_of_the_report_shows_the_rounds(view: StudyView, plain: bool)
     console.print(study_report(view, plain=plain))
     terminal = console.file.getvalue()  # type: ignore[attr-defined]
     for text in (terminal, study_markdown(view), study_page(view)):
-        assert "0, on the labels" in text
+        assert "0, the first" in text
         assert "1.17" in text
     assert "it is no verdict" in study_page(view)
 

@@ -32,7 +32,7 @@ def study_markdown(view: StudyView) -> str:
     if notes:
         blocks.append("\n".join(notes))
     if view.rounds:
-        blocks.append("Each round beside the one that taught it:")
+        blocks.append("Each round beside the one before it:")
         blocks.append(_table(HEADS, round_rows(view), right=(2, 3, 4)))
     if len(view.environments) > 1:
         blocks.append(f"**Warning:** the runs were made on {len(view.environments)} different environment classes.")

@@ -1,4 +1,4 @@
-"""Chains of runs in a report: each round of an arm beside the round that taught it."""
+"""Chains of runs in a report: each round of an arm beside the one before it, which gave it labels or weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ablata.reports.sections import Cell, TableSection
 from ablata.reports.view import Estimate, RoundView, StudyView
 from ablata.stats import mean_interval
 
-HEADS = ("Arm", "Round", "Seeds", "Mean", "Beside its teacher", "Interval")
+HEADS = ("Arm", "Round", "Seeds", "Mean", "Beside the one before", "Interval")
 
 
 def round_views(
@@ -73,12 +73,12 @@ def _view(arm: str, number: int, scores: list[float], gains: list[float], higher
 
 
 def round_rows(view: StudyView) -> list[tuple[str, ...]]:
-    """Return the table of rounds as words, under `HEADS`; none if nothing was taught."""
+    """Return the table of rounds as words, under `HEADS`; none if no run goes on from another."""
     figures = Figures.of(view)
     return [
         (
             one.arm,
-            str(one.number) if one.number else "0, on the labels",
+            str(one.number) if one.number else "0, the first",
             str(one.seeds),
             figures.score(one.mean.value),
             figures.number(one.gain.value, sign=True) if one.gain else "–",
@@ -101,8 +101,8 @@ def rounds_table(view: StudyView) -> TableSection:
         for words, one in zip(round_rows(view), view.rounds, strict=True)
     )
     caption = (
-        "Every round is a run of its own, taught by the round before it at the same seed. Beside its teacher: the mean "
-        "difference over the seeds, with its 95% interval; it is no verdict. Costs elsewhere on this page are those of "
-        "the last round alone."
+        "Every round is a run of its own that takes labels or weights from the round before it, at the same seed. "
+        "Beside the one before: the mean difference over the seeds, with its 95% interval; it is no verdict. Costs "
+        "elsewhere on this page are those of the last round alone."
     )
     return TableSection(title="Rounds", ident="rounds", columns=HEADS[:5], rows=rows, caption=caption)

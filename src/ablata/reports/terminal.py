@@ -59,7 +59,7 @@ def study_status(view: StudyView, *, plain: bool = False) -> RenderableType:
 
 
 def rounds_table(view: StudyView, *, plain: bool = False) -> Table:
-    """Return the table of rounds, each beside the one that taught it."""
+    """Return the table of rounds, each beside the one before it."""
     table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
     for place, head in enumerate(HEADS):
         table.add_column(text(head.lower(), plain), justify="right" if place in (2, 3, 4) else "left")
