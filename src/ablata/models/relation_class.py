@@ -40,8 +40,8 @@ class ClassRelation(Settings):
     attention_width: Annotated[int, Field(ge=1)] = 64
     """Channels that the feature maps are reduced to for it."""
     attention_pool: Literal["mean", "max"] = "mean"
-    """What stands for the whole picture: the mean over its cells, as published, in which small objects drown (docs/
-    results/relation_planted.md), or the largest value of each channel."""
+    """What stands for the whole picture: the mean over its cells, as published, in which small objects drown
+    (docs/results/relation_planted.md), or the largest value of each channel."""
     attention_scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor of z M^T before the softmax: at 1, as published, small weights leave all classes alike for long."""
     attention_relu: bool = True

@@ -192,8 +192,10 @@ class _Relation(nn.Module):
         return self._weights(features, looked, places, allowed) * allowed.any(2)[:, None, :, None]
 
     def _weights(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
-        """Return the same, with even rows where nothing is allowed. What is [B, H, R, S] is passed over as seldom as
-        can be: with 512 regions it is larger than everything else together."""
+        """Return what `attention` does, with even rows where nothing is allowed.
+
+        What is [B, H, R, S] is passed over as seldom as can be: with 512 regions it is larger than the rest together.
+        """
         logits = self.placed(places).add_(torch.where(allowed, 0.0, _FILLED)[:, None])
         if self.query is not None and self.key is not None:
             queries, keys = self._split(self.query(features)), self._split(self.key(looked))

@@ -14,8 +14,9 @@ from ablata.records.tables import Note, NoteText
 from ablata.records.values import clock, encode, keepable
 
 ENTRY_NAMES = NoteEntry._fields
-_AT_ONCE = 5_000
 FILE_NAMES = tuple(field.name for field in fields(NoteFile))
+_AT_ONCE = 5_000
+"""Entries that are handed to the driver at a time: all at once would stand in memory twice."""
 
 
 class Notes:
