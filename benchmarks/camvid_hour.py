@@ -11,7 +11,8 @@ DeepLabV3+ takes sides that 16 divides: black rows are added below its pictures,
     python benchmarks/camvid_hour.py --root FOLDER [--smp FOLDER] [--minutes 60 | --epochs N] [--seeds 1] [--threads 2]
         [--set key=value ...] [--set-peer key=value ...] [--output PAGE.md]
 
-The page's picture is written beside it, as PAGE.jpg: validation pictures, labels, and what both say.
+The page's picture is written beside it, as pictures/PAGE.png: what both say of some validation pictures, and where
+that is wrong. The photographs themselves are not in it.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from torch import Tensor, nn
 
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
-from ablata.data.augment import Normaliser
-from ablata.data.overlay import overlay
+from ablata.data.label_table import paint
+from ablata.data.overlay import errors
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.precision import choose_precision
 from ablata.engine.reporting import MetricRow
@@ -166,14 +167,11 @@ def run(asked: Asked, side: str, length: Sequence[str], seed: int, folder: Path)
         found = task.examine(model, split)
         batches = list(task.some(split, chosen))
         predicted = [task.predicted(model, batch.images, protocol)[0] for batch in batches]
-    undo = Normaliser(task.data.mean, task.data.std).undo
-    pictures = [undo(batch.images.float())[0].round().clamp(0, 255).byte().permute(1, 2, 0) for batch in batches]
     np.savez(
         folder / "result.npz",
         classes=np.array(found.classes),
         iou=np.array(found.class_scores),
         palette=np.array(task.data.table.palette),
-        pictures=torch.stack(pictures).numpy(),
         labels=torch.cat([batch.labels for batch in batches]).byte().numpy(),
         predicted=torch.stack(predicted).byte().numpy(),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -214,6 +212,8 @@ def train_both(asked: Asked, lengths: dict[str, list[str]], seed: int, turn: flo
 
 
 def _result(runner: Runner, folder: Path, batch: int) -> Result:
+    if len(runner.marks) < 2:
+        raise SystemExit(f"too short to time: {len(runner.marks)} line of the log, two are needed; raise --epochs")
     (first, began), *_, (last, ended) = runner.marks
     curve = [line.split() for line in runner.lines if line.startswith("curve ")]
     with np.load(folder / "result.npz") as file:
@@ -239,16 +239,16 @@ def epochs_within(asked: Asked, minutes: float) -> dict[str, list[str]]:
 
 
 def picture(results: dict[str, Result]) -> Image.Image:
-    """Return pictures, labels, and what each side says, a row a picture."""
-    own = results["ours"].kept
-    palette = [tuple(map(int, colour)) for colour in own["palette"]]
-    maps = [own["labels"], *(results[side].kept["predicted"] for side in SIDES)]
-    rows = [
-        np.concatenate([pixels, *(overlay(pixels, each[row], palette) for each in maps)], axis=1)  # type: ignore[arg-type]
-        for row, pixels in enumerate(own["pictures"])
-    ]
-    sheet = Image.fromarray(np.concatenate(rows))
-    return sheet.resize((4 * _WIDTH, round(sheet.height * 4 * _WIDTH / sheet.width)))
+    """Return what each side says of a picture and where it is wrong, a row a picture."""
+    palette = [tuple(map(int, colour)) for colour in results["ours"].kept["palette"]]
+    rows = []
+    for row, labels in enumerate(results["ours"].kept["labels"]):
+        said = [results[side].kept["predicted"][row] for side in SIDES]
+        shown = [drawn for each in said for drawn in (paint(each, palette), errors(each, labels))]  # type: ignore[arg-type]
+        rows.append(np.concatenate(shown, axis=1))
+    sheet = Image.fromarray(np.concatenate(rows).astype(np.uint8))
+    size = (4 * _WIDTH, round(sheet.height * 4 * _WIDTH / sheet.width))
+    return sheet.resize(size, Image.Resampling.NEAREST)
 
 
 def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argparse.Namespace) -> str:
@@ -279,7 +279,7 @@ def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argpa
         f"- {NAMES[side]}: " + ", ".join(f"{value:.1f} ({step})" for step, value in one.curve)
         for side, one in first.items()
     ]
-    shown = f"![Pictures, labels, BiSeNet, DeepLabV3+]({given.output.with_suffix('.jpg').name})" if given.output else ""
+    shown = f"![BiSeNet, its errors, DeepLabV3+, its errors](pictures/{given.output.stem}.png)" if given.output else ""
     return "\n".join(
         [
             "# bisenet_camvid beside DeepLabV3+ of segmentation_models_pytorch, from nothing",
@@ -345,7 +345,9 @@ def main() -> None:
     if given.output:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(page, encoding="utf-8")
-        picture(runs[0][1]).save(given.output.with_suffix(".jpg"), quality=85)
+        beside = given.output.parent / "pictures" / f"{given.output.stem}.png"
+        beside.parent.mkdir(exist_ok=True)
+        picture(runs[0][1]).quantize(64).save(beside, optimize=True)
 
 
 if __name__ == "__main__":

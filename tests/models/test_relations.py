@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ablata.models.relation_class import ClassRelation, ClassRelationModule
-from ablata.models.relation_spatial import SpatialRelation, embedded, geometry, parts
+from ablata.models.relation_geometry import embedded, geometry, parts
+from ablata.models.relation_spatial import SpatialRelation
 
 B, R, C, D, F = 2, 7, 5, 12, 6
 SPATIAL = {
@@ -63,7 +64,7 @@ def regions(seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 def test_geometry_is_as_in_the_paper() -> None:
     boxes = torch.tensor([[[10.0, 10, 30, 50]]])
     near = torch.tensor([[[40.0, 20, 80, 40]]])
-    found = geometry(boxes, near)[:, :, 0, 0]
+    found = geometry(boxes, near).numbers()[:, :, 0, 0]
     assert found[0].tolist() == pytest.approx([0.693147, -6.907755, -0.693147, 0.693147], abs=1e-6)
     terms = embedded(found, 64)[0]
     assert terms.shape == (64,)
@@ -82,7 +83,7 @@ def test_relations_are_those_of_the_paper_written_out() -> None:
     module = spatial_module("relu")
     features, boxes, keys = regions()
     layer = module.relations[0]
-    places = geometry(boxes, boxes)
+    places = geometry(boxes, boxes).numbers()
     heads, size = 3, D // 3
     total = torch.zeros(B, R, D)
     for b in range(B):

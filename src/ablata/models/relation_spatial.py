@@ -19,7 +19,6 @@ are linear, with less memory.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Annotated, Literal, Self
 
@@ -29,10 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablata.base.settings import Settings
-
-_LEAST = 1e-3
-_FAINT = 1e-6
-_FILLED = -1e9
+from ablata.models.geometric_attention import FAINT, FILLED, geometric_attention
+from ablata.models.relation_geometry import Places, embedded, geometry, parts, waves
 
 
 class ReluWeights(Settings):
@@ -138,7 +135,7 @@ class SpatialRelationModule(nn.Module):
 
     def _looked(
         self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, list[tuple[_Relation, Tensor]]]:
+    ) -> tuple[Tensor, Tensor, Places, list[tuple[_Relation, Tensor]]]:
         """Return which regions are looked at, int64 [B, S], their features, the geometry, and flags for each relation.
 
         Arguments are those of `forward`; flags are bool [B, R, S].
@@ -147,12 +144,15 @@ class SpatialRelationModule(nn.Module):
         if settings.foreground_only and foreground is not None:
             keys = keys & foreground
         most = settings.boxes_train if self.training else settings.boxes_test
-        looked = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
+        every = torch.arange(boxes.shape[1], device=boxes.device)
+        looked, near, others = every.expand(len(boxes), -1), boxes.float(), features
+        if most is not None and most < boxes.shape[1]:
+            looked = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
+            near = torch.gather(near, 1, looked[..., None].expand(-1, -1, 4))
+            others = torch.gather(features, 1, looked[..., None].expand(-1, -1, features.shape[-1]))
         seen = torch.gather(keys, 1, looked)[:, None, :].expand(-1, boxes.shape[1], -1)
         if not settings.itself:
-            seen = seen & (looked[:, None, :] != torch.arange(boxes.shape[1], device=boxes.device)[None, :, None])
-        near = torch.gather(boxes, 1, looked[..., None].expand(-1, -1, 4)).float()
-        others = torch.gather(features, 1, looked[..., None].expand(-1, -1, features.shape[-1]))
+            seen = seen & (looked[:, None, :] != every[None, :, None])
         rounds = []
         for number, kind in enumerate(("objects", "parts") if settings.pairs == "both" else (settings.pairs,)):
             relation = self.relations[min(number, len(self.relations) - 1)]
@@ -181,99 +181,73 @@ class _Relation(nn.Module):
             self.middle = nn.Parameter(torch.randn(self.heads, 4))
             self.spread = nn.Parameter(torch.zeros(self.heads, 4))
 
-    def forward(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
+    def forward(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
         """Return [B, R, D] from features [B, R, D], those looked at [B, S, D], geometry and flags [B, R, S]."""
-        weights = self._weights(features, looked, places, allowed)
         values = self._split(self.value(looked))
-        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
+        if isinstance(self.kind, ReluWeights):
+            strength = self._strength(places, self.kind.embedding)
+            out = geometric_attention(strength, *self._asked(features, looked), values, allowed)
+        else:
+            out = self._weights(features, looked, places, allowed).to(values.dtype) @ values
+        return out.transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
 
-    def attention(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
+    def attention(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
         """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
         return self._weights(features, looked, places, allowed) * allowed.any(2)[:, None, :, None]
 
-    def _weights(self, features: Tensor, looked: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
-        """Return what `attention` does, with even rows where nothing is allowed.
-
-        What is [B, H, R, S] is passed over as seldom as can be: with 512 regions it is larger than the rest together.
-        """
-        logits = self.placed(places).add_(torch.where(allowed, 0.0, _FILLED)[:, None])
-        if self.query is not None and self.key is not None:
-            queries, keys = self._split(self.query(features)), self._split(self.key(looked))
-            logits.add_((queries / math.sqrt(queries.shape[-1])) @ keys.transpose(2, 3))
+    def _weights(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
+        """Return what `attention` does, with even rows where nothing is allowed."""
+        logits = self.placed(places).add_(torch.where(allowed, 0.0, FILLED)[:, None])
+        if self.query is not None:
+            queries, keys = self._asked(features, looked)
+            logits.add_(queries @ keys.transpose(2, 3))
         return logits.softmax(3)
 
-    def placed(self, places: Tensor) -> Tensor:
+    def _asked(self, features: Tensor, looked: Tensor) -> tuple[Tensor, Tensor]:
+        """Return queries [B, H, R, W / H], divided by the root of their width, and keys [B, H, S, W / H]."""
+        assert self.query is not None
+        assert self.key is not None
+        queries, keys = self._split(self.query(features)), self._split(self.key(looked))
+        return queries / math.sqrt(queries.shape[-1]), keys
+
+    def placed(self, places: Places) -> Tensor:
         """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
         if isinstance(self.kind, ReluWeights):
-            # What ReLU would make zero is below the least weight as well; clamp's gradient takes three passes.
-            return F.threshold(self._waved(places, self.kind.embedding), _FAINT, _FAINT).log()
+            # What ReLU would make zero is below the least weight as well.
+            return self._strength(places, self.kind.embedding).float().clamp(min=FAINT).log()
         # The square is multiplied out, so that no [B, R, S, H, 4] is ever made.
         sharp = (-2 * self.spread.float()).exp()
         middle = self.middle.float()
-        flat = places.flatten(2)
+        numbers = places.numbers()
+        flat = numbers.flatten(2)
         squares = sharp @ flat**2 - 2 * (sharp * middle) @ flat + (sharp * middle**2).sum(1)[:, None]
-        return -0.5 * squares.reshape(len(places), -1, *places.shape[2:])
+        return -0.5 * squares.reshape(len(numbers), -1, *numbers.shape[2:])
 
-    def _waved(self, places: Tensor, size: int) -> Tensor:
+    def _strength(self, places: Places, size: int) -> Tensor:
         """Return the linear layer of the embedded geometry, [B, H, R, S].
 
         The ratios of widths and heights are differences of logarithms, log(w / w') = log w - log w': their waves come
-        from those of R and of S numbers by the addition theorems, as a product of [H R, E / 2] and [E / 2, S].
+        from those of R and of S numbers by the addition theorems, as a product of [H R, E / 2 + 1] and [E / 2 + 1, S]
+        that adds the bias too.
         """
-        kind, far, ratio = _dtype(places), *self.place.weight.chunk(2, dim=1)
+        shape = places.distances.shape
+        kind, far, ratio = _dtype(places.own), *self.place.weight.chunk(2, dim=1)
         by_sine, by_cosine = (one.flatten(1)[..., None] for one in ratio.reshape(self.heads, 2, 2, -1).unbind(2))
-        sines, cosines = _waves(places[:, 2:, :, 0], size)
+        middle = places.own[:, :, :1]
+        sines, cosines = waves(places.own - middle, size)
         own = [by_sine * sines[:, None] + by_cosine * cosines[:, None]]
         own.append(by_cosine * sines[:, None] - by_sine * cosines[:, None])
-        sines, cosines = _waves(places[:, 2:, 0, :1] - places[:, 2:, 0], size)
-        others = torch.cat([cosines, sines], dim=1)
+        own.append(self.place.bias[:, None, None].expand(shape[0], -1, 1, shape[2]))
+        sines, cosines = waves(places.other - middle, size)
+        others = torch.cat([cosines, sines, torch.ones_like(sines[:, :1])], dim=1)
         ratios = torch.cat(own, dim=2).transpose(2, 3).flatten(1, 2).to(kind).bmm(others.to(kind))
         # Not `weight @ waves`, which puts the batch last and copies the largest tensor for it.
-        waves = embedded(places[:, :2], size, dtype=kind).flatten(2)
-        both = torch.baddbmm(ratios.reshape(len(waves), self.heads, -1), far.expand(len(waves), -1, -1), waves)
-        return both.float().add_(self.place.bias[:, None]).reshape(len(places), self.heads, *places.shape[2:])
+        near = embedded(places.distances, size, dtype=kind).flatten(2)
+        both = torch.baddbmm(ratios.reshape(shape[0], self.heads, -1), far.expand(shape[0], -1, -1), near)
+        return both.reshape(shape[0], self.heads, *shape[2:])
 
     def _split(self, features: Tensor) -> Tensor:
         return features.reshape(*features.shape[:2], self.heads, -1).transpose(1, 2)
-
-
-def geometry(boxes: Tensor, near: Tensor) -> Tensor:
-    """Return float32 [B, 4, R, S], where boxes [B, S, 4] lie as seen from boxes [B, R, 4].
-
-    Boxes are half open, which is the paper's `+ 1` for boxes that hold their last pixel. Moving all boxes, or scaling
-    all together, changes nothing.
-    """
-    middle, size = _middle_and_size(boxes)
-    other, other_size = _middle_and_size(near)
-    middle, size, other, other_size = (one.transpose(1, 2) for one in (middle, size, other, other_size))
-    apart = (middle[..., None] - other[:, :, None]).abs() / size[..., None]
-    ratio = size.log()[..., None] - other_size.log()[:, :, None]
-    return torch.cat([apart.clamp(min=_LEAST).log(), ratio], dim=1)
-
-
-def embedded(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return sines and cosines of the values [B, N, ...], [B, N size / 4, ...]; `size` is a multiple of 8.
-
-    They are written where they belong, at once in `dtype`, a wave of one number at a time, which the caches hold: no
-    gradient goes back to boxes.
-    """
-    rates = _rates(size)
-    numbers = values.shape[1]
-    made = torch.empty(len(values), numbers, 2, len(rates), *values.shape[2:], device=values.device, dtype=dtype)
-    for number, (wave, rate) in itertools.product(range(numbers), enumerate(rates)):
-        angles = values[:, number] * rate
-        made[:, number, 0, wave], made[:, number, 1, wave] = angles.sin(), angles.cos()
-    return made.flatten(1, 3)
-
-
-def _waves(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return sines and cosines of values [B, N, R], float32 [B, N size / 8, R] each."""
-    angles = values[:, :, None] * torch.tensor(_rates(size), device=values.device)[:, None]
-    return angles.sin().flatten(1, 2), angles.cos().flatten(1, 2)
-
-
-def _rates(size: int) -> list[float]:
-    return [100 / 1000 ** (wave * 8 / size) for wave in range(size // 8)]
 
 
 def _dtype(values: Tensor) -> torch.dtype:
@@ -281,18 +255,3 @@ def _dtype(values: Tensor) -> torch.dtype:
     kind = values.device.type
     mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if mixed else torch.float32
-
-
-def parts(boxes: Tensor, near: Tensor) -> Tensor:
-    """Return bool [B, R, S]: which of `near` [B, S, 4] are smaller than a box [B, R, 4] and half in it or more."""
-    low = torch.maximum(boxes[:, :, None, :2], near[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], near[:, None, :, 2:])
-    common = (high - low).clamp(min=0).prod(-1)
-    area, other = (_middle_and_size(one)[1].prod(-1) for one in (boxes, near))
-    return (common >= 0.5 * other[:, None]) & (other[:, None] < area[:, :, None])
-
-
-def _middle_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return [..., 2] each; a box that fills a row up counts as one pixel wide."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return (low + high) / 2, torch.where(high > low, high - low, torch.ones_like(low))
