@@ -36,7 +36,9 @@ def geometric_attention(strength: Tensor, queries: Tensor, keys: Tensor, values:
         allowed: bool [B, R, S].
     """
     heads = strength.shape[1]
-    hidden = None if bool(allowed.all()) else torch.where(allowed, 0.0, FILLED)
+    # Elsewhere the question would wait for the device.
+    everywhere = allowed.device.type == "cpu" and bool(allowed.all())
+    hidden = None if everywhere else torch.where(allowed, 0.0, FILLED)
     flat = (one.flatten(0, 1) for one in (strength, queries, keys, values))
     out: Tensor = _Attention.apply(*flat, hidden, heads)
     return out.reshape(-1, heads, *out.shape[1:])
