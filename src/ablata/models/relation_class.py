@@ -112,7 +112,7 @@ class ClassRelationModule(nn.Module):
     def attention(self, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
         """Return [B, C], how much each class matters on each picture; rows add to one."""
         target = maps[min(2, len(maps) - 1)] if len(maps) > 3 else maps[-1]
-        joined = torch.cat([F.interpolate(one, size=target.shape[-2:], mode="nearest") for one in maps], dim=1)
+        joined = torch.cat([_nearest(one, target.shape[-2], target.shape[-1]) for one in maps], dim=1)
         squeezed = self.squeeze(joined).float()
         inside = _inside(shares, squeezed.shape[-2], squeezed.shape[-1])
         if self.settings.attention_pool == "mean":
@@ -136,6 +136,14 @@ class ClassRelationModule(nn.Module):
     def _reduced(self, known: Tensor) -> Tensor:
         reduced = self.reduce(known)
         return F.relu(reduced) if self.settings.reduce == "linear_relu" else reduced
+
+
+def _nearest(values: Tensor, height: int, width: int) -> Tensor:
+    """Return a map of that size; one of a multiple of it is only looked at, not read and converted as a whole."""
+    (rows, more_rows), (columns, more_columns) = divmod(values.shape[-2], height), divmod(values.shape[-1], width)
+    if rows and columns and not more_rows and not more_columns:
+        return values[..., ::rows, ::columns]
+    return F.interpolate(values, size=(height, width), mode="nearest")
 
 
 def _inside(shares: Tensor, height: int, width: int) -> Tensor:

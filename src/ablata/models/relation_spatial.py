@@ -183,32 +183,38 @@ class _Relation(nn.Module):
 
     def forward(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
         """Return [B, R, D] from features [B, R, D], those looked at [B, S, D], geometry and flags [B, R, S]."""
-        values = self._split(self.value(looked))
-        if isinstance(self.kind, ReluWeights):
-            strength = self._strength(places, self.kind.embedding)
-            out = geometric_attention(strength, *self._asked(features, looked), values, allowed)
+        asked, values = self._projected(features, looked)
+        if isinstance(self.kind, ReluWeights) and asked is not None:
+            out = geometric_attention(self._strength(places, self.kind.embedding), *asked, values, allowed)
         else:
-            out = self._weights(features, looked, places, allowed).to(values.dtype) @ values
+            out = self._weights(asked, places, allowed).to(values.dtype) @ values
         return out.transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
 
     def attention(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
         """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
-        return self._weights(features, looked, places, allowed) * allowed.any(2)[:, None, :, None]
+        asked, _ = self._projected(features, looked)
+        return self._weights(asked, places, allowed) * allowed.any(2)[:, None, :, None]
 
-    def _weights(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
+    def _projected(self, features: Tensor, looked: Tensor) -> tuple[tuple[Tensor, Tensor] | None, Tensor]:
+        """Return queries [B, H, R, W / H], divided by the root of their width, and keys, then values [B, H, S, D / H].
+
+        Queries and keys are None where the geometry stands alone.
+        """
+        if self.query is None or self.key is None:
+            return None, self._split(self.value(looked))
+        if looked is features:
+            queries, keys, values = map(self._split, _together(features, self.query, self.key, self.value))
+        else:
+            queries = self._split(self.query(features))
+            keys, values = map(self._split, _together(looked, self.key, self.value))
+        return (queries / math.sqrt(queries.shape[-1]), keys), values
+
+    def _weights(self, asked: tuple[Tensor, Tensor] | None, places: Places, allowed: Tensor) -> Tensor:
         """Return what `attention` does, with even rows where nothing is allowed."""
         logits = self.placed(places).add_(torch.where(allowed, 0.0, FILLED)[:, None])
-        if self.query is not None:
-            queries, keys = self._asked(features, looked)
-            logits.add_(queries @ keys.transpose(2, 3))
+        if asked is not None:
+            logits.add_(asked[0] @ asked[1].transpose(2, 3))
         return logits.softmax(3)
-
-    def _asked(self, features: Tensor, looked: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries [B, H, R, W / H], divided by the root of their width, and keys [B, H, S, W / H]."""
-        assert self.query is not None
-        assert self.key is not None
-        queries, keys = self._split(self.query(features)), self._split(self.key(looked))
-        return queries / math.sqrt(queries.shape[-1]), keys
 
     def placed(self, places: Places) -> Tensor:
         """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
@@ -248,6 +254,14 @@ class _Relation(nn.Module):
 
     def _split(self, features: Tensor) -> Tensor:
         return features.reshape(*features.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def _together(features: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
+    """Return what each layer makes of the features, from one product: three take half as long again by themselves."""
+    kind = _dtype(features)
+    weight = torch.cat([layer.weight.to(kind) for layer in layers])
+    bias = torch.cat([layer.bias.to(kind) for layer in layers])
+    return torch.split(F.linear(features.to(kind), weight, bias), [layer.out_features for layer in layers], dim=-1)
 
 
 def _dtype(values: Tensor) -> torch.dtype:
