@@ -34,8 +34,8 @@ def test_rows_add_up_to_one_and_what_may_not_be_looked_at_has_nothing(weights: d
 
 def test_with_one_head_the_weights_are_those_by_which_values_are_summed() -> None:
     module, features = module_of(heads=1), torch.randn(1, 5, 8)
-    value = module.relations[0].value
-    expected = module.attention(features, BOXES, KEYS) @ value(features)  # type: ignore[operator]
+    values = module.relations[0].project(features)[..., -8:]  # type: ignore[operator]
+    expected = module.attention(features, BOXES, KEYS) @ values  # type: ignore[operator]
     torch.testing.assert_close(module(features, BOXES, KEYS), expected)
 
 

@@ -84,20 +84,21 @@ def test_relations_are_those_of_the_paper_written_out() -> None:
     features, boxes, keys = regions()
     layer = module.relations[0]
     places = geometry(boxes, boxes).numbers()
+    weight, bias = layer.project.weight.split([6, 6, D]), layer.project.bias.split([6, 6, D])
     heads, size = 3, D // 3
     total = torch.zeros(B, R, D)
     for b in range(B):
         for h in range(heads):
             rows = slice(2 * h, 2 * h + 2)
-            query = features[b] @ layer.query.weight[rows].T + layer.query.bias[rows]
-            key = features[b] @ layer.key.weight[rows].T + layer.key.bias[rows]
+            query = features[b] @ weight[0][rows].T + bias[0][rows]
+            key = features[b] @ weight[1][rows].T + bias[1][rows]
             waves = embedded(places, 64)[b].movedim(0, -1)
             near = (waves @ layer.place.weight[h] + layer.place.bias[h]).clamp(min=0).clamp(min=1e-6)
             weights = near * (query @ key.T / 2**0.5).exp()
             weights = weights / weights.sum(1, keepdim=True)
             out = slice(size * h, size * (h + 1))
             # The paper averages raw features first and projects each head's average after it.
-            total[b, :, out] = (weights @ features[b]) @ layer.value.weight[out].T + layer.value.bias[out]
+            total[b, :, out] = (weights @ features[b]) @ weight[2][out].T + bias[2][out]
     torch.testing.assert_close(module(features, boxes, keys), total, rtol=1e-4, atol=1e-4)
 
 

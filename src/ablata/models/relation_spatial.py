@@ -116,10 +116,10 @@ class SpatialRelationModule(nn.Module):
             keys: bool [B, R], regions that may be looked at, in falling order of likelihood.
             foreground: bool [B, R], regions that seem to show an object; None: not known.
         """
-        _, others, places, rounds = self._looked(features, boxes, keys, foreground)
+        looked, places, rounds = self._looked(boxes, keys, foreground)
         total = torch.zeros_like(features)
         for relation, allowed in rounds:
-            total = total + relation(features, others, places, allowed)
+            total = total + relation(features, looked, places, allowed)
         return total if self.extra is None else F.relu(self.extra(total))
 
     def attention(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
@@ -127,16 +127,18 @@ class SpatialRelationModule(nn.Module):
 
         Rows add up to one, or with two kinds of pairs to the share of those that see any region.
         """
-        looked, others, places, rounds = self._looked(features, boxes, keys, foreground)
-        means = [relation.attention(features, others, places, allowed).mean(1) for relation, allowed in rounds]
+        looked, places, rounds = self._looked(boxes, keys, foreground)
+        means = [relation.attention(features, looked, places, allowed).mean(1) for relation, allowed in rounds]
         weights = torch.stack(means).mean(0)
+        if looked is None:
+            return weights
         every = weights.new_zeros(*weights.shape[:2], boxes.shape[1])
         return every.scatter(2, looked[:, None, :].expand(weights.shape), weights)
 
     def _looked(
-        self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None
-    ) -> tuple[Tensor, Tensor, Places, list[tuple[_Relation, Tensor]]]:
-        """Return which regions are looked at, int64 [B, S], their features, the geometry, and flags for each relation.
+        self, boxes: Tensor, keys: Tensor, foreground: Tensor | None
+    ) -> tuple[Tensor | None, Places, list[tuple[_Relation, Tensor]]]:
+        """Return which regions are looked at, int64 [B, S] or None for all, the geometry, and flags for each relation.
 
         Arguments are those of `forward`; flags are bool [B, R, S].
         """
@@ -145,20 +147,19 @@ class SpatialRelationModule(nn.Module):
             keys = keys & foreground
         most = settings.boxes_train if self.training else settings.boxes_test
         every = torch.arange(boxes.shape[1], device=boxes.device)
-        looked, near, others = every.expand(len(boxes), -1), boxes.float(), features
+        looked = None
         if most is not None and most < boxes.shape[1]:
             looked = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
-            near = torch.gather(near, 1, looked[..., None].expand(-1, -1, 4))
-            others = torch.gather(features, 1, looked[..., None].expand(-1, -1, features.shape[-1]))
-        seen = torch.gather(keys, 1, looked)[:, None, :].expand(-1, boxes.shape[1], -1)
+        near = _rows(boxes, looked, 1).float()
+        seen = _rows(keys, looked, 1)[:, None, :].expand(-1, boxes.shape[1], -1)
         if not settings.itself:
-            seen = seen & (looked[:, None, :] != every[None, :, None])
+            seen = seen & ((every if looked is None else looked)[..., None, :] != every[:, None])
         rounds = []
         for number, kind in enumerate(("objects", "parts") if settings.pairs == "both" else (settings.pairs,)):
             relation = self.relations[min(number, len(self.relations) - 1)]
             assert isinstance(relation, _Relation)
             rounds.append((relation, seen & parts(boxes.float(), near) if kind == "parts" else seen))
-        return looked, others, geometry(boxes.float(), near), rounds
+        return looked, geometry(boxes.float(), near), rounds
 
 
 class _Relation(nn.Module):
@@ -166,13 +167,11 @@ class _Relation(nn.Module):
         super().__init__()
         self.heads, self.kind = settings.heads, settings.weights
         appearance = not (isinstance(self.kind, GaussianWeights) and self.kind.form == "normalised")
-        self.query = nn.Linear(features, settings.width) if appearance else None
-        self.key = nn.Linear(features, settings.width) if appearance else None
-        self.value = nn.Linear(features, features)
-        for layer in (self.query, self.key, self.value):
-            if layer is not None:
-                nn.init.normal_(layer.weight, std=0.01)
-                nn.init.zeros_(layer.bias)
+        self.width = settings.width if appearance else 0
+        # Queries, keys and values from one layer: three take half as long again.
+        self.project = nn.Linear(features, 2 * self.width + features)
+        nn.init.normal_(self.project.weight, std=0.01)
+        nn.init.zeros_(self.project.bias)
         if isinstance(self.kind, ReluWeights):
             self.place = nn.Linear(self.kind.embedding, self.heads)
             nn.init.normal_(self.place.weight, std=0.01)
@@ -181,38 +180,34 @@ class _Relation(nn.Module):
             self.middle = nn.Parameter(torch.randn(self.heads, 4))
             self.spread = nn.Parameter(torch.zeros(self.heads, 4))
 
-    def forward(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
-        """Return [B, R, D] from features [B, R, D], those looked at [B, S, D], geometry and flags [B, R, S]."""
+    def forward(self, features: Tensor, looked: Tensor | None, places: Places, allowed: Tensor) -> Tensor:
+        """Return [B, R, D] from features [B, R, D], which are looked at, [B, S], geometry and flags [B, R, S]."""
         asked, values = self._projected(features, looked)
-        if isinstance(self.kind, ReluWeights) and asked is not None:
+        if isinstance(self.kind, ReluWeights):
             out = geometric_attention(self._strength(places, self.kind.embedding), *asked, values, allowed)
         else:
             out = self._weights(asked, places, allowed).to(values.dtype) @ values
         return out.transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
 
-    def attention(self, features: Tensor, looked: Tensor, places: Places, allowed: Tensor) -> Tensor:
+    def attention(self, features: Tensor, looked: Tensor | None, places: Places, allowed: Tensor) -> Tensor:
         """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
         asked, _ = self._projected(features, looked)
         return self._weights(asked, places, allowed) * allowed.any(2)[:, None, :, None]
 
-    def _projected(self, features: Tensor, looked: Tensor) -> tuple[tuple[Tensor, Tensor] | None, Tensor]:
+    def _projected(self, features: Tensor, looked: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Return queries [B, H, R, W / H], divided by the root of their width, and keys, then values [B, H, S, D / H].
 
-        Queries and keys are None where the geometry stands alone.
+        Queries and keys have no width where the geometry stands alone.
         """
-        if self.query is None or self.key is None:
-            return None, self._split(self.value(looked))
-        if looked is features:
-            queries, keys, values = map(self._split, _together(features, self.query, self.key, self.value))
-        else:
-            queries = self._split(self.query(features))
-            keys, values = map(self._split, _together(looked, self.key, self.value))
-        return (queries / math.sqrt(queries.shape[-1]), keys), values
+        split = torch.split(self.project(features), [self.width, self.width, features.shape[-1]], dim=2)
+        queries, keys, values = (one.reshape(*one.shape[:2], self.heads, -1).transpose(1, 2) for one in split)
+        asked = queries / math.sqrt(max(queries.shape[-1], 1)), _rows(keys, looked, 2)
+        return asked, _rows(values, looked, 2)
 
-    def _weights(self, asked: tuple[Tensor, Tensor] | None, places: Places, allowed: Tensor) -> Tensor:
+    def _weights(self, asked: tuple[Tensor, Tensor], places: Places, allowed: Tensor) -> Tensor:
         """Return what `attention` does, with even rows where nothing is allowed."""
         logits = self.placed(places).add_(torch.where(allowed, 0.0, FILLED)[:, None])
-        if asked is not None:
+        if self.width:
             logits.add_(asked[0] @ asked[1].transpose(2, 3))
         return logits.softmax(3)
 
@@ -252,16 +247,14 @@ class _Relation(nn.Module):
         both = torch.baddbmm(ratios.reshape(shape[0], self.heads, -1), far.expand(shape[0], -1, -1), near)
         return both.reshape(shape[0], self.heads, *shape[2:])
 
-    def _split(self, features: Tensor) -> Tensor:
-        return features.reshape(*features.shape[:2], self.heads, -1).transpose(1, 2)
 
-
-def _together(features: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
-    """Return what each layer makes of the features, from one product: three take half as long again by themselves."""
-    kind = _dtype(features)
-    weight = torch.cat([layer.weight.to(kind) for layer in layers])
-    bias = torch.cat([layer.bias.to(kind) for layer in layers])
-    return torch.split(F.linear(features.to(kind), weight, bias), [layer.out_features for layer in layers], dim=-1)
+def _rows(values: Tensor, looked: Tensor | None, dim: int) -> Tensor:
+    """Return those of [B, ..., R, ...], R being `dim`, that are looked at, [B, S]; None: all."""
+    if looked is None:
+        return values
+    shape = [len(looked), *[1] * (dim - 1), looked.shape[1], *[1] * (values.ndim - dim - 1)]
+    size = [*values.shape[:dim], looked.shape[1], *values.shape[dim + 1 :]]
+    return torch.gather(values, dim, looked.reshape(shape).expand(size))
 
 
 def _dtype(values: Tensor) -> torch.dtype:
