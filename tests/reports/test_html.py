@@ -163,6 +163,15 @@ def test_the_numbers_in_the_table_are_the_views(example: StudyView) -> None:
     assert "2 diverged" in next(row for first, row in rows.items() if first.startswith("lr-x4"))[5]
 
 
+def test_an_arm_that_changes_much_is_told_in_short_and_whole_in_a_table(example: StudyView) -> None:
+    changes = tuple(ChangeView(key=f"model.part{place}", old="null", new="x" * 60) for place in range(6))
+    rows = Page(study_page(replace(example, arms=(example.arms[0], replace(example.arms[1], changes=changes))))).rows
+    assert any("and 3 more, below" in row[0] for row in rows)
+    name = example.arms[1].name
+    assert [row for row in rows if row[0] == name] == [[name, one.key, one.old, one.new] for one in changes]
+    assert "What the arms change" not in study_page(example)
+
+
 def test_a_page_stays_small(example: StudyView) -> None:
     assert len(study_page(example).encode()) < 300_000
     arms = tuple(replace(example.arms[1 + place % 6], name=f"arm-{place}") for place in range(29))

@@ -32,3 +32,13 @@ def test_a_fence_is_longer_than_any_in_a_command(example: StudyView) -> None:
 def test_an_empty_study_is_a_document() -> None:
     empty = StudyView(name="new", question="", metric=MetricView(name="top1"), margin=0.5)
     assert study_markdown(empty).startswith("# new\n")
+
+
+def test_an_arm_that_changes_much_is_told_in_short_and_whole_below(example: StudyView) -> None:
+    changes = tuple(ChangeView(key=f"model.part{place}", old="null", new="x" * 60) for place in range(6))
+    document = study_markdown(replace(example, arms=(example.arms[0], replace(example.arms[1], changes=changes))))
+    row = next(line for line in document.splitlines() if line.startswith(f"| {escape(example.arms[1].name)} "))
+    assert "and 3 more, below" in row
+    assert "x" * 28 not in row
+    assert "; ".join(f"model.part{place}: null → {'x' * 60}" for place in range(6)) in document
+    assert "All that these arms change" not in study_markdown(example)

@@ -31,6 +31,10 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
+    cut = [arm for arm in view.treatments if arm.summary != arm.change]
+    if cut:
+        blocks.append("All that these arms change:")
+        blocks.append("\n".join(f"- **{escape(arm.name)}**: {escape(arm.change)}" for arm in cut))
     if view.rounds:
         blocks.append("Each round beside the one before it:")
         blocks.append(_table(HEADS, round_rows(view), right=(2, 3, 4)))
@@ -77,7 +81,7 @@ def verdict_table(view: StudyView) -> str:
         rows.append(
             (
                 arm.name,
-                arm.change or "–",
+                arm.summary or "–",
                 figures.number(arm.effect.value, sign=True) if arm.effect else "–",
                 figures.span(arm.effect, sign=True) or "–",
                 sign + verdict_words(arm, view.rule.mode),

@@ -38,6 +38,7 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         )
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
+    sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []
     sections += [cost] if (cost := cost_bars(view)) else []
     sections += [study_curves(view)] if view.curves else []
@@ -68,7 +69,7 @@ def verdict_table(view: StudyView) -> TableSection:
         unchanged = "what the others are compared with" if arm.is_control else ""
         rows.append(
             (
-                Cell(text=arm.name, note=arm.change or unchanged, class_="arm", order=arm.name),
+                Cell(text=arm.name, note=arm.summary or unchanged, class_="arm", order=arm.name),
                 Cell(
                     text=figures.number(effect.value, sign=True) if effect else "–",
                     note=figures.span(effect, sign=True),
@@ -101,6 +102,27 @@ def verdict_table(view: StudyView) -> TableSection:
     )
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
+    )
+
+
+def changes_table(view: StudyView) -> TableSection | None:
+    """Return every change of every arm, whole; None where the table of verdicts tells them all."""
+    if all(arm.summary == arm.change for arm in view.arms):
+        return None
+    rows = tuple(
+        (
+            Cell(text=arm.name, class_="arm", order=arm.name),
+            Cell(text=change.key, order=change.key),
+            Cell(text=change.old, order=change.old),
+            Cell(text=change.new, order=change.new),
+        )
+        for arm in view.treatments
+        for change in arm.changes
+    )
+    columns = ("Arm", "Setting", "Control", "Arm's value")
+    caption = "Every setting in which an arm differs from the control"
+    return TableSection(
+        title="What the arms change", ident="changes", columns=columns, rows=rows, caption=caption, folded=True
     )
 
 

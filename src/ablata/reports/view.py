@@ -68,6 +68,11 @@ class ChangeView:
     def __str__(self) -> str:
         return f"{self.key}: {self.old} → {self.new}" if self.old or self.new else self.key
 
+    @property
+    def short(self) -> str:
+        """The change with long values cut off."""
+        return str(ChangeView(key=self.key, old=_short(self.old), new=_short(self.new)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedView:
@@ -113,6 +118,9 @@ class CostView:
 
 
 COSTS = ("seconds", "memory", "flops", "parameters")
+MOST_CHANGES = 4
+"""Changes of an arm that a table's cell tells."""
+_LONGEST = 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +179,13 @@ class ArmView:
     def change(self) -> str:
         """The changes in one line: `model.upsample: bilinear → nearest`."""
         return "; ".join(map(str, self.changes))
+
+    @property
+    def summary(self) -> str:
+        """The changes in a line that a table's cell holds: long values cut off, and how many more there are."""
+        told = self.changes if len(self.changes) <= MOST_CHANGES else self.changes[: MOST_CHANGES - 1]
+        more = len(self.changes) - len(told)
+        return "; ".join([change.short for change in told] + ([f"and {more} more, below"] if more else []))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,3 +376,7 @@ def as_json(view: Any) -> Any:
     if isinstance(view, float) and not math.isfinite(view):
         return None
     return view
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
