@@ -47,10 +47,13 @@ def geometric_attention(strength: Tensor, queries: Tensor, keys: Tensor, values:
 
 
 class _Attention(torch.autograd.Function):
+    """The attention over heads of all pictures in a row; every gradient is taken from the weights, which are kept."""
+
     @staticmethod
     def forward(
         ctx: Any, strength: Tensor, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None, heads: int
     ) -> Tensor:
+        """Return [N, R, e]; `hidden`, float [B, R, S], is added to the logits of each of a picture's `heads`."""
         weights = torch.empty_like(strength, dtype=values.dtype)
         out = values.new_empty(*queries.shape[:2], values.shape[2])
         for part in _parts(strength):
@@ -66,6 +69,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients by what `forward` takes, from that by what it returns, [N, R, e]."""
         strength, queries, keys, values, weights = ctx.saved_tensors
         by_strength, by_query, by_key, by_value = map(torch.empty_like, (strength, queries, keys, values))
         for part in _parts(strength):

@@ -118,7 +118,7 @@ class CostView:
 
 
 COSTS = ("seconds", "memory", "flops", "parameters")
-MOST_CHANGES = 4
+_MOST_CHANGES = 4
 """Changes of an arm that a table's cell tells."""
 _LONGEST = 28
 
@@ -183,7 +183,7 @@ class ArmView:
     @property
     def summary(self) -> str:
         """The changes in a line that a table's cell holds: long values cut off, and how many more there are."""
-        told = self.changes if len(self.changes) <= MOST_CHANGES else self.changes[: MOST_CHANGES - 1]
+        told = self.changes if len(self.changes) <= _MOST_CHANGES else self.changes[: _MOST_CHANGES - 1]
         more = len(self.changes) - len(told)
         return "; ".join([change.short for change in told] + ([f"and {more} more, below"] if more else []))
 
