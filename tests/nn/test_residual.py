@@ -23,13 +23,16 @@ def pictures(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_the_pad_shortcut_takes_picked_pixels_between_zero_channels(stride: int) -> None:
-    x = pictures(2, 4, 6, 6)
-    y = PadShortcut(4, stride)(x)
-    assert torch.equal(y[:, 2:6], x[:, :, ::stride, ::stride])
-    assert not y[:, :2].any()
-    assert not y[:, 6:].any()
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (6, 7), (5, 9)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_pad_shortcut_takes_picked_pixels_between_zero_channels(stride: int, height: int, width: int) -> None:
+    x = pictures(2, 4, height, width).requires_grad_()
+    y = PadShortcut(5, stride)(x)
+    expected = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 2, 3))
+    assert torch.equal(y, expected)
+    slope = pictures(*y.shape, seed=2)
+    (found,), (wanted,) = torch.autograd.grad(y, x, slope), torch.autograd.grad(expected, x, slope)
+    assert torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("pad", 0), ("conv", 4 * 8), ("conv3x3", 9 * 4 * 8)])

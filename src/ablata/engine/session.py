@@ -42,6 +42,10 @@ from ablata.records.shown import write_shown
 
 T = TypeVar("T")
 
+_PROCESSOR_OPTIONS: dict[str, Any] = {"inplace_buffers": False}
+"""A kernel that writes where it reads, half a vector of 16 channels at a time, waits for each store before the next
+load: twice the time of one that writes elsewhere."""
+
 
 class Session:
     """State of one training.
@@ -102,7 +106,8 @@ class Session:
         """Return the model as the loss calls it: compiled, exchanging gradients, or as it is."""
         network = self.model
         if self.recipe.compute.compile:
-            network = cast(nn.Module, torch.compile(_Outputs(self.model, self.task.outputs)))
+            options = _PROCESSOR_OPTIONS if self.device.type == "cpu" else None
+            network = cast(nn.Module, torch.compile(_Outputs(self.model, self.task.outputs), options=options))
         if self.distribution.alone:
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ablata.nn.pooling import global_average
+
 
 class Backbone(nn.Module):
     """Base of backbones.
@@ -49,7 +51,7 @@ class PooledClassifier(nn.Module):
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Return the backbone's outputs, `features` [B, D] and `logits` [B, K]."""
         outputs: dict[str, Tensor] = dict(self.backbone(pictures))
-        features = outputs["features"] = self.head(outputs["stage4"]).mean((2, 3))
+        features = outputs["features"] = global_average(self.head(outputs["stage4"]))
         outputs["logits"] = self.classifier(self.dropout(features))
         return outputs
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from ablata.nn.pooling import global_average
 from ablata.nn.residual import Block, PreactivationBlock, ResidualSettings, Share
 
 
@@ -73,7 +74,7 @@ class SmallResNet(nn.Module):
         stage1 = self.stage1(stem)
         stage2 = self.stage2(stage1)
         stage3 = self.stage3(stage2)
-        features = self.final_activation(self.final_norm(stage3)).mean((2, 3))
+        features = global_average(self.final_activation(self.final_norm(stage3)))
         logits = self.logits_dropout(self.classifier(self.features_dropout(features)))
         return {
             "stem": stem,

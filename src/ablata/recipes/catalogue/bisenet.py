@@ -12,7 +12,7 @@ from ablata.data.colour import Colour
 from ablata.data.joint_augment import Crop, JointAugment, ScaleList, ScaleRange
 from ablata.data.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.scene_masks import SceneMasks
-from ablata.engine.optimisers import Sgd
+from ablata.engine.optimisers import AdamW, Sgd
 from ablata.engine.parameter_groups import ParameterGroups
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.schedules import Poly, Warmup
@@ -145,10 +145,9 @@ def bisenet_camvid() -> Segment:
     return Segment(
         data=CamVid(augment=_public_augment(0.75, Crop(height=360, width=480))),
         model=BiSeNet(),
-        loss=Ohem(),
-        new_layers_lr=10,
-        train=Train(epochs=60, batch=8, evaluate_every=10, evaluate_batch=8),
-        optim=Sgd(lr=1e-2, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
+        loss=PixelCrossEntropy(),
+        train=Train(epochs=95, batch=8, evaluate_every=10, evaluate_batch=8),
+        optim=AdamW(lr=1e-3, weight_decay=0.02, groups=_NO_DECAY),
         schedule=Poly(warmup=Warmup(form="exponential", length=0.02, unit="share", start=0.1)),
         protocols=("ss",),
         windows=Windows(crop=360),
