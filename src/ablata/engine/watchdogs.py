@@ -103,7 +103,9 @@ class GradientWatch:
         if not gradients:
             return torch.zeros((), device=self.finite.first_bad.device)
         norms = torch.stack(torch._foreach_norm(gradients))
-        if check:
+        if check and len(gradients) == len(self.parameters):
+            self.finite.note(norms, step)
+        elif check:
             zero, left = norms.new_zeros(()), iter(norms)
             self.finite.note(torch.stack([zero if one.grad is None else next(left) for one in self.parameters]), step)
         total: Tensor = torch.linalg.vector_norm(norms)
