@@ -36,6 +36,7 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.scoring import Rhythm, Scorer
 from ablata.engine.task import Site
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
+from ablata.nn.moment_norm import convert_moment_norm
 from ablata.nn.norm_momentum import set_norm_momentum
 from ablata.nn.sync_batch_norm import convert_sync_batchnorm
 from ablata.records.shown import write_shown
@@ -98,6 +99,8 @@ class Session:
             set_norm_momentum(model, self.recipe.train.norm_momentum, self.recipe.train.batch)
         if not self.distribution.alone and self.recipe.compute.sync_batch_norm:
             model = convert_sync_batchnorm(model)
+        if self.recipe.compute.compile and self.device.type == "cpu":
+            convert_moment_norm(model)
         layout = torch.channels_last if self.recipe.compute.channels_last else torch.contiguous_format
         self.task.model = model.to(self.device).to(memory_format=layout)
         return self.task.model
