@@ -41,14 +41,11 @@ def test_values_gradients_and_averages_are_those_of_torch() -> None:
     torch.testing.assert_close(other.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-5)
 
 
-def test_values_far_from_zero_do_not_cancel_once_the_average_is_known() -> None:
+def test_values_far_from_zero_do_not_cancel() -> None:
     plain, other = pair()
     far = pictures(0, offset=10_000.0)
-    for norm in (plain, other):
-        assert norm.running_mean is not None
-        norm.running_mean.fill_(10_000.0)
     exact = copy.deepcopy(plain).double()(far.double())
-    assert (other.by_moments(far) - exact).abs().max() < 1e-3
+    assert (other.by_moments(far) - exact).abs().max() < 3e-3
 
 
 def test_half_precision_comes_out_as_it_went_in() -> None:

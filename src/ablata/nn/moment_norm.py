@@ -1,9 +1,9 @@
 """Batch normalisation in a form that compiles to fast loops on a processor.
 
 A compiler turns torch's own into Welford's recurrence, a chain of four dependent operations for each value, and folds
-the root of a channel's variance into the loop over pixels. Sums about the running mean, first over a picture and then
-over the batch, have no chain and do not cancel as E[x^2] - E[x]^2 of raw values does. Uncompiled, torch's own kernel
-is the fast one.
+the root of a channel's variance into the loop over pixels. Sums about a guess of the mean, first over a picture and
+then over the batch, have no chain and do not cancel as E[x^2] - E[x]^2 of raw values does. Uncompiled, torch's own
+kernel is the fast one.
 
 Letters: B batch, C channels, H and W sides of the map.
 """
@@ -19,18 +19,18 @@ from torch import Tensor, nn
 class _Normalise(torch.autograd.Function):
     """y = (x - mean) / sqrt(variance + eps) * weight + bias, and its gradient written out.
 
-    Left to the compiler, the backward pass would compute y once more from the running mean, which has moved by then.
+    The guess is the mean of the batch's first picture. The running mean would be one too, but a compiler may compute
+    y once more for the backward pass, and the running mean has moved by then.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, centre: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         share = x.shape[1] / x.numel()
         values = x.float()
-        deviation = values - centre[:, None, None]
+        guess = values[0].mean((1, 2))
+        deviation = values - guess[:, None, None]
         first, second = (_sum(power) * share for power in (deviation, deviation.square()))
-        mean, variance = centre + first, (second - first.square()).clamp_min(0)
+        mean, variance = guess + first, (second - first.square()).clamp_min(0)
         inverse = torch.rsqrt(variance + eps)
         scale = (inverse * weight)[:, None, None]
         y = torch.addcmul(bias[:, None, None], values - mean[:, None, None], scale).to(x.dtype)
@@ -39,14 +39,14 @@ class _Normalise(torch.autograd.Function):
         return y, mean, variance
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor, *unused: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, slope: Tensor, *unused: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, inverse = ctx.saved_tensors
         share = x.shape[1] / x.numel()
         slope, deviation = slope.float(), x.float() - mean[:, None, None]
         total, along = _sum(slope), _sum(slope * deviation)
         pull = along * inverse.square() * share
         centred = slope - (total * share)[:, None, None] - deviation * pull[:, None, None]
-        return (centred * (weight * inverse)[:, None, None]).to(x.dtype), along * inverse, total, None, None
+        return (centred * (weight * inverse)[:, None, None]).to(x.dtype), along * inverse, total, None
 
 
 def _sum(values: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def _sum(values: Tensor) -> Tensor:
 
 
 class MomentNorm(nn.BatchNorm2d):
-    """Batch normalisation of [B, C, H, W]; its training statistics are sums about the running mean where compiled.
+    """Batch normalisation of [B, C, H, W]; its training statistics are plain sums where compiled.
 
     Source: Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1.
     """
@@ -80,9 +80,7 @@ class MomentNorm(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        # A copy, since the backward pass must see the mean of this step.
-        centre = self.running_mean.clone()
-        y, mean, variance = _Normalise.apply(input, self.weight, self.bias, centre, self.eps)
+        y, mean, variance = _Normalise.apply(input, self.weight, self.bias, self.eps)
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
