@@ -12,7 +12,7 @@ DeepLabV3+ takes sides that 16 divides: black rows are added below its pictures,
         [--set key=value ...] [--set-peer key=value ...] [--output PAGE.md]
 
 The page's picture is written beside it, as pictures/PAGE.png: what both say of some validation pictures, and where
-that is wrong. The photographs themselves are not in it.
+that is wrong. The photographs themselves are not in it. The curves are drawn in pictures/PAGE.svg.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from ablata.nn.segmenter import Segmenter
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
 from ablata.tasks.segment import Segment
+from curve_drawing import drawn_curves
 from timm_script import CACHE, TURN, Runner, Speaker
 
 MULTIPLE = 16
@@ -251,6 +252,15 @@ def picture(results: dict[str, Result]) -> Image.Image:
     return sheet.resize(size, Image.Resampling.NEAREST)
 
 
+def curves(results: dict[str, Result]) -> str:
+    """Return a drawing of mean IoU by epochs."""
+    points = {}
+    for side, one in results.items():
+        epoch = one.curve[-1][0] / one.epochs
+        points[NAMES[side]] = [(step / epoch, value) for step, value in one.curve]
+    return drawn_curves(points, "epochs", "mIoU on val")
+
+
 def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argparse.Namespace) -> str:
     """Return the page: every run, classes, curves."""
     here = environment()
@@ -275,11 +285,14 @@ def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argpa
         " | ".join([f"| {name}", *(f"{first[side].kept['iou'][place]:.1f}" for side in SIDES)]) + " |"
         for place, name in enumerate(first["ours"].kept["classes"])
     ]
-    curves = [
+    scores = [
         f"- {NAMES[side]}: " + ", ".join(f"{value:.1f} ({step})" for step, value in one.curve)
         for side, one in first.items()
     ]
-    shown = f"![BiSeNet, its errors, DeepLabV3+, its errors](pictures/{given.output.stem}.png)" if given.output else ""
+    shown = ""
+    if given.output:
+        place = f"pictures/{given.output.stem}"
+        shown = f"![mIoU by epochs]({place}.svg)\n\n![BiSeNet, its errors, DeepLabV3+, its errors]({place}.png)"
     return "\n".join(
         [
             "# bisenet_camvid beside DeepLabV3+ of segmentation_models_pytorch, from nothing",
@@ -301,7 +314,7 @@ def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argpa
             "",
             "mIoU at each evaluation (step):",
             "",
-            *curves,
+            *scores,
             "",
             shown,
             "",
@@ -348,6 +361,7 @@ def main() -> None:
         beside = given.output.parent / "pictures" / f"{given.output.stem}.png"
         beside.parent.mkdir(exist_ok=True)
         picture(runs[0][1]).quantize(64).save(beside, optimize=True)
+        beside.with_suffix(".svg").write_text(curves(runs[0][1]), encoding="utf-8")
 
 
 if __name__ == "__main__":

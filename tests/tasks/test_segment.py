@@ -163,7 +163,7 @@ def test_an_interrupted_training_ends_like_a_whole_one(shared_cache: Path, tmp_p
 
 
 def test_new_layers_learn_faster_and_norms_and_biases_do_not_decay() -> None:
-    recipe = load_recipe("bisenet_camvid").effective()
+    recipe = load_recipe("bisenet_camvid", ["new_layers_lr=10"]).effective()
     assert recipe.effective() == recipe
     with torch.device("meta"):
         model = recipe.model.build(11)
@@ -180,7 +180,8 @@ def test_new_layers_learn_faster_and_norms_and_biases_do_not_decay() -> None:
 
 
 def test_the_faster_layers_follow_the_model_that_was_chosen() -> None:
-    changed = load_recipe("bisenet_camvid", ["model.spatial=none", "model.merge=concat", "model.upsample=deconv"])
+    parts = ["model.spatial=none", "model.merge=concat", "model.upsample=deconv"]
+    changed = load_recipe("bisenet_camvid", [*parts, "new_layers_lr=10"])
     patterns = {multiplier.pattern for multiplier in changed.effective().optim.groups.multipliers}
     assert patterns == {"head.*", "aux.*"}
 

@@ -138,15 +138,15 @@ def bisenet_camvid() -> Segment:
     """BiSeNet of ResNet-18 on CamVid at its stored size, from nothing.
 
     Command: ablata train bisenet_camvid data.root=FOLDER
-    Expected: not measured
-    Time: not measured
-    Source: Yu et al. 2018, arXiv 1808.00897, and CoinCheung/BiSeNet for the network; length and rate are ours
+    Expected: 65.1 +- 2 mIoU under ss on val (seed 0 alone; its last three evaluations span 63.4 to 66.2)
+    Time: 62 minutes on two cores of a Xeon with AMX
+    Source: Yu et al. 2018, arXiv 1808.00897, and CoinCheung/BiSeNet for the network; how it is trained is ours
     """
     return Segment(
         data=CamVid(augment=_public_augment(0.75, Crop(height=360, width=480))),
         model=BiSeNet(),
         loss=PixelCrossEntropy(),
-        train=Train(epochs=95, batch=8, evaluate_every=10, evaluate_batch=8),
+        train=Train(epochs=82, batch=8, evaluate_every=10, evaluate_batch=8),
         optim=AdamW(lr=1e-3, weight_decay=0.02, groups=_NO_DECAY),
         schedule=Poly(warmup=Warmup(form="exponential", length=0.02, unit="share", start=0.1)),
         protocols=("ss",),
