@@ -25,6 +25,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return y as [B, C, H, W] in the dtype of `x`, and mean and variance of the batch, float32 [C]."""
         share = x.shape[1] / x.numel()
         values = x.float()
         guess = values[0].mean((1, 2))
@@ -40,6 +41,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor, *unused: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Return the gradients of `x`, `weight` and `bias` from that of y; Ioffe & Szegedy 2015, section 3."""
         x, weight, mean, inverse = ctx.saved_tensors
         share = x.shape[1] / x.numel()
         slope, deviation = slope.float(), x.float() - mean[:, None, None]
