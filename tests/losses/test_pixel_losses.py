@@ -143,6 +143,29 @@ def test_definitions_of_hard_example_mining_differ_where_pixels_are_ignored() ->
     assert Ohem(definition="top_share", divisor=2).build().hardest(losses, valid).item() == pytest.approx(1.2 / 6)
 
 
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+def test_of_fewer_pixels_than_one_share_those_above_the_threshold_are_kept(definition: str) -> None:
+    fields = {"min_kept": 0} if definition == "probability" else {"divisor": 16}
+    expected = {"probability": 2.9 / 3, "top_share": 0.0}.get(definition, 2.9 / 3)
+    loss = Ohem(definition=definition, threshold=0.7, **fields).build()
+    assert loss.hardest(WORKED, torch.ones(6, dtype=torch.bool)).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+def test_of_equal_losses_no_more_are_kept_than_asked_for(definition: str) -> None:
+    losses = torch.full((32,), 0.25, requires_grad=True)
+    fields = {"min_kept": 2} if definition == "probability" else {"divisor": 16}
+    loss = Ohem(definition=definition, threshold=0.7, **fields).build()
+    value = loss.hardest(losses, torch.ones(32, dtype=torch.bool))
+    torch.autograd.backward(value)
+    assert losses.grad is not None
+    kept = losses.grad.count_nonzero()
+    if definition == "probability":  # strictly below the third lowest: none, the public code's mean is empty here
+        assert (value, kept) == (0, 0)
+    else:
+        assert (value, kept) == (0.25, 2)
+
+
 def brute_probability(losses: np.ndarray, valid: np.ndarray, threshold: float, min_kept: int) -> float:
     """openseg's rule in words: sorted probabilities, the one at min_kept or the threshold, strictly below it."""
     probabilities = np.exp(-losses[valid])

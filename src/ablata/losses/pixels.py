@@ -108,4 +108,4 @@ class PixelLoss(nn.Module):
 
 def mean_over(values: Tensor, kept: Tensor) -> Tensor:
     """Return the mean of the values where `kept`, of the same shape, is true; 0 with a gradient of 0 where none is."""
-    return torch.where(kept, values, 0.0).sum() / kept.sum().clamp(min=1)
+    return torch.where(kept, values, 0.0).sum() / kept.count_nonzero().clamp(min=1)
