@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import Field, model_validator
@@ -82,6 +82,29 @@ def test_a_part_is_chosen_by_name_and_then_set_in_any_order(order: list[str]) ->
 def test_choosing_the_kind_a_part_already_has_keeps_its_values() -> None:
     toy = Toy(loss=Ohem(threshold=0.5))
     assert override(toy, ["loss=ohem"]).loss == Ohem(threshold=0.5)
+
+
+class Length(Settings):
+    ALTERNATIVES: ClassVar[tuple[str, ...]] = ("epochs", "steps")
+    epochs: float | None = 2.0
+    steps: int | None = None
+
+
+class Timed(Settings):
+    length: Length = Length()
+
+
+def test_of_alternatives_the_one_that_is_given_switches_the_others_off() -> None:
+    by_steps = override(Timed(), ["length.steps=5"])
+    assert by_steps.length == Length(epochs=None, steps=5)
+    assert override(by_steps, ["length.epochs=3"]).length == Length(epochs=3.0, steps=None)
+    assert override(Timed(), ["length.steps=null"]).length == Length()
+    assert override(by_steps, []).length == by_steps.length
+
+
+@pytest.mark.parametrize("order", [["length.steps=5", "length.epochs=3"], ["length.epochs=3", "length.steps=5"]])
+def test_alternatives_given_together_are_left_for_the_settings_to_refuse(order: list[str]) -> None:
+    assert override(Timed(), order).length == Length(epochs=3.0, steps=5)
 
 
 def test_an_optional_part_is_switched_on_and_off() -> None:

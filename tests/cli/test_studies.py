@@ -117,6 +117,16 @@ def test_a_plan_says_runs_time_and_what_can_be_found(ablata: Ablata, home: Path)
         assert ledger.studies.all() == []
 
 
+def test_a_plan_tells_an_arm_that_goes_on_from_another_by_that_ones_name(ablata: Ablata) -> None:
+    further = "--arm c:data.augment.pad=0 --arm c:optim.lr=0.05"
+    lines = ablata("study", "plan", *shlex.split(f"{ASKED} {further} --seeds 3 --margin 0.5")).out.splitlines()
+    assert [line.removeprefix("  arms").strip() for line in lines[2:5]] == [
+        "a (model.width=5 optim.lr=0.05)",
+        "b (data.augment.pad=0)",
+        "c (b and optim.lr=0.05)",
+    ]
+
+
 def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) -> None:
     asked = f"{ASKED} --seeds 3 --margin 0.5"
     assert "its noise cannot count" in ablata("study", "plan", *shlex.split(asked), "--history").err

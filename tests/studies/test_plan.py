@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
+import ablata.studies.plan as plans
 from ablata.records import Ledger
 from ablata.stats import calibrate, noise_from_scores, plan
 from ablata.studies.identity import new_run, record_environment
@@ -25,16 +27,43 @@ def end_all(ledger: Ledger, study: Study, end: End, scores: dict[str, list[float
             end(ledger.studies.enqueue(study.name, arm, new), value)
 
 
-def test_a_plan_without_history_times_a_few_steps_and_trains_nothing(ledger: Ledger, make_study: Record) -> None:
+def test_a_plan_without_history_times_a_few_steps_of_each_arm_and_trains_nothing(
+    ledger: Ledger, make_study: Record
+) -> None:
     planned = plan_study(ledger, make_study(), workers=2)
     assert (planned.runs, planned.known) == (15, 0)
-    assert planned.cost.source == "6 timed steps"
-    assert planned.cost.seconds > 0
-    assert planned.cost.memory > 1e7
+    assert list(planned.costs) == ["control", "wide", "slow"]
+    for cost in planned.costs.values():
+        assert cost.source == "6 timed steps"
+        assert cost.seconds > 0
+        assert cost.memory > 1e7
     assert planned.noise is planned.sized is None
-    assert planned.hours == pytest.approx(15 * planned.cost.seconds / 2 / 3600)
+    assert planned.hours == pytest.approx(5 * sum(cost.seconds for cost in planned.costs.values()) / 2 / 3600)
     assert ledger.runs.find() == []
     assert ledger.studies.all() == []
+
+
+def test_steps_are_timed_with_the_threads_of_a_worker(
+    ledger: Ledger, make_study: Record, monkeypatch: pytest.MonkeyPatch, quick: Any
+) -> None:
+    seen, before = [], torch.get_num_threads()
+    real = plans.train_steps
+    monkeypatch.setattr(plans, "train_steps", lambda session: (seen.append(torch.get_num_threads()), real(session)))
+    freely = quick.model_copy(update={"compute": quick.compute.model_copy(update={"threads": None})})
+    plan_study(ledger, make_study(control=freely), workers=2, threads=3)
+    assert set(seen) == {3}
+    seen.clear()
+    plan_study(ledger, make_study(control=quick), workers=2, threads=3)  # its recipe asks for one
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_arms_are_not_timed_for_ever(ledger: Ledger, make_study: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_PATIENCE_SECONDS", 0.0)
+    costs = plan_study(ledger, make_study(), workers=2).costs
+    assert costs["control"].source == "6 timed steps"
+    assert {costs[arm].source for arm in ("wide", "slow")} == {"taken for as long as the first, not timed"}
+    assert costs["wide"].seconds == costs["control"].seconds
 
 
 def test_a_plan_rests_on_what_earlier_studies_cost_and_scattered(
@@ -43,7 +72,9 @@ def test_a_plan_rests_on_what_earlier_studies_cost_and_scattered(
     end_all(ledger, recorded(name="earlier"), end_run)
     planned = plan_study(ledger, make_study(name="next"), workers=2)
     assert (planned.runs, planned.known) == (6, 9)
-    assert (planned.cost.seconds, planned.cost.memory, planned.cost.source) == (2.0, 1e8, "3 earlier runs")
+    for cost in planned.costs.values():
+        assert (cost.seconds, cost.memory, cost.source) == (2.0, 1e8, "3 earlier runs")
+    assert planned.hours == pytest.approx(6 * 2.0 / 2 / 3600)
     noise = noise_from_scores([list(row) for row in zip(*SCORES.values(), strict=True)])
     assert planned.noise is not None
     assert (planned.noise.sd, planned.noise.df) == pytest.approx((noise.sd, noise.df))

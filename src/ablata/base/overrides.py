@@ -2,6 +2,7 @@
 
 A part is chosen by its kind (`loss=ohem`), then its keys can be set (`loss.threshold=0.6`), in whatever order they are
 written. Choosing the kind that a part already has keeps its values; another kind starts from that kind's defaults.
+Of alternatives (`train.epochs`, `train.steps`) the one that is given switches the others off.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def override(settings: S, arguments: Sequence[str]) -> S:
     """
     tree = settings.model_dump(mode="json")
     assignments = sorted((parse(argument) for argument in arguments), key=lambda assignment: len(assignment.path))
+    given = {assignment.path for assignment in assignments}
     for assignment in assignments:
-        _assign(settings, tree, assignment)
+        _assign(settings, tree, assignment, given)
     try:
         return type(settings).model_validate_json(json.dumps(tree))
     except ValidationError as error:
@@ -87,7 +89,7 @@ def override(settings: S, arguments: Sequence[str]) -> S:
         raise SettingsError(must, found=found) from None
 
 
-def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment) -> None:
+def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment, given: set[tuple[str, ...]]) -> None:
     model: type[BaseModel] = type(root)
     node = tree
     for depth, key in enumerate(assignment.path[:-1]):
@@ -95,8 +97,11 @@ def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment) -> Non
         node[key] = _opened(field, node[key], assignment, depth)
         model = _chosen(field, node[key])
         node = node[key]
-    field = _field(root, model, assignment, len(assignment.path) - 1)
-    node[assignment.path[-1]] = _value(field, node.get(assignment.path[-1]), assignment)
+    *above, key = assignment.path
+    node[key] = _value(_field(root, model, assignment, len(above)), node.get(key), assignment)
+    alternatives: tuple[str, ...] = getattr(model, "ALTERNATIVES", ())
+    if key in alternatives and node[key] is not None:
+        node.update({other: None for other in alternatives if other != key and (*above, other) not in given})
 
 
 def _field(root: Settings, model: type[BaseModel], assignment: Assignment, depth: int) -> FieldInfo:

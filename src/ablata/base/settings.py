@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,8 +31,13 @@ INCIDENTAL = Incidental()
 
 
 class Settings(BaseModel):
-    """Base of every settings class: frozen, strict (`true` is no number), unknown keys, nan and infinity refused."""
+    """Base of every settings class: frozen, strict (`true` is no number), unknown keys, nan and infinity refused.
 
+    Attributes:
+        ALTERNATIVES: fields of which one at most is on; an override of one switches the others off.
+    """
+
+    ALTERNATIVES: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",

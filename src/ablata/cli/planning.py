@@ -7,14 +7,16 @@ from typing import Any
 from ablata.base.settings import settings_hash
 from ablata.cli.console import duration, figure, out
 from ablata.studies.plan import StudyPlan
+from ablata.studies.study import Study
 
 _GUESSES = (0.1, 0.25, 0.5, 1.0)
+_ALIKE = 1.1
 
 
 def print_plan(plan: StudyPlan) -> None:
     """Print a plan: runs, time, memory, what can be detected, what can be confirmed."""
     study = plan.study
-    arms = [f"{name} ({' '.join(study.change(name))})" for name in study.arms]
+    arms = _arms(study)
     stops = "judged once, after all seeds" if study.fixed else f"looks from seed row {study.rule().first_look} on"
     known = f"; {plan.known} of them are in the ledger already" if plan.known else ""
     early = "" if study.fixed else "; less if arms are decided early"
@@ -26,8 +28,7 @@ def print_plan(plan: StudyPlan) -> None:
         f"  rule     margin {study.margin:g} {_points(plan)}; {stops}",
         f"           {study.mode.value}: at most {study.mode.alpha:.0%} of such studies give any false verdict",
         f"  runs     at most {plan.runs + plan.known}: {len(study.recipes)} recipes, {study.seeds} seeds each{known}",
-        f"  a run    {duration(plan.cost.seconds)} of training, {figure(plan.cost.memory, 'B')} of memory "
-        f"({plan.cost.source})",
+        f"  a run    {_cost(plan)}",
         f"  time     at most {duration(3600 * plan.hours)} with {_count(plan.workers, 'worker')}, "
         f"their start not counted{early}",
         *_findings(plan),
@@ -49,8 +50,8 @@ def plan_json(plan: StudyPlan) -> dict[str, Any]:
         "runs": plan.runs,
         "runs_in_ledger": plan.known,
         "workers": plan.workers,
-        "seconds_of_a_run": plan.cost.seconds,
-        "bytes_of_a_run": plan.cost.memory,
+        "seconds_of_a_run": {name: cost.seconds for name, cost in plan.costs.items()},
+        "bytes_of_a_run": {name: cost.memory for name, cost in plan.costs.items()},
         "seconds": 3600 * plan.hours,
         "noise": plan.noise.sd if plan.noise else None,
         "detectable": plan.sized.detectable if plan.sized else None,
@@ -58,6 +59,30 @@ def plan_json(plan: StudyPlan) -> dict[str, Any]:
         "detectable_in_noise": plan.unit.detectable,
         "confirmable_in_noise": plan.unit.confirmable,
     }
+
+
+def _arms(study: Study) -> list[str]:
+    """Return each arm with what it changes; one that goes on from an arm before it names that one."""
+    told, changes = [], dict[str, tuple[str, ...]]()
+    for name in study.arms:
+        change = study.change(name)
+        shared = [other for other, before in changes.items() if before and change[: len(before)] == before != change]
+        base = max(shared, key=lambda other: len(changes[other]), default=None)
+        own = " ".join(change[len(changes[base]) :] if base else change)
+        told.append(f"{name} ({base} and {own})" if base else f"{name} ({own})")
+        changes[name] = change
+    return told
+
+
+def _cost(plan: StudyPlan) -> str:
+    """Return time and memory of a run: one figure, or those of the quickest and the slowest arm."""
+    (low, quick), *_, (high, slow) = sorted(plan.costs.items(), key=lambda item: item[1].seconds)
+    span = duration(slow.seconds)
+    if slow.seconds > _ALIKE * quick.seconds:
+        span = f"{duration(quick.seconds)} ({low}) to {span} ({high})"
+    memory = max(cost.memory for cost in plan.costs.values())
+    sources = sorted({cost.source for cost in plan.costs.values()})
+    return f"{span} of training, {figure(memory, 'B')} of memory ({'; '.join(sources)})"
 
 
 def _findings(plan: StudyPlan) -> list[str]:

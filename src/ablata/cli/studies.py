@@ -66,7 +66,7 @@ def plan(
     with Ledger() as ledger:
         study = asked.study(ledger)
         size = Workers.for_this_machine(workers, len(study.recipes), gpu=may_use_gpu(study.new_arms()))
-        planned = plan_study(ledger, study, size.count)
+        planned = plan_study(ledger, study, size.count, size.threads)
     if json:
         print_json(plan_json(planned))
     else:

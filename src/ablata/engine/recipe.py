@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,10 +25,12 @@ from ablata.nn.norm_momentum import NormMomentum
 class Train(Settings):
     """Length, batch and rhythm of a training."""
 
+    ALTERNATIVES: ClassVar[tuple[str, ...]] = ("epochs", "steps")
+
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training set; give this or `steps`."""
+    """Passes over the training set; an override of this switches `steps` off."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimiser steps; give this or `epochs`."""
+    """Optimiser steps; an override of this switches `epochs` off."""
     stop_epochs: Annotated[float, Field(gt=0)] | None = None
     """Stop after this many epochs, early, with the schedule still planned for the whole length; null: do not."""
     batch: Annotated[int, Field(ge=1)] = 128
@@ -56,8 +58,7 @@ class Train(Settings):
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(
-                f"give exactly one of train.epochs and train.steps, got epochs={self.epochs}, steps={self.steps}; "
-                "switch the other off with =null"
+                f"give exactly one of train.epochs and train.steps, got epochs={self.epochs}, steps={self.steps}"
             )
         if self.batch % self.accumulate:
             raise ValueError(

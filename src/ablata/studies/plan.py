@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session
 from ablata.engine.task import Site
 from ablata.records.ledger import Ledger
-from ablata.records.rows import RunRow
+from ablata.records.rows import NewRun, RunRow
 from ablata.stats import History, Noise, Plan, plan, pool_noise
 from ablata.studies.assess import cached_calibration
 from ablata.studies.chain import lineage
@@ -28,6 +30,7 @@ from ablata.studies.noise import noise_of_study
 from ablata.studies.study import Study
 
 _TIMED_STEPS = 8
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class StudyPlan:
         study: the study.
         runs: how many runs at most, teachers counted, those of the ledger left out.
         known: how many of all runs the ledger has already.
-        cost: expected cost of a run of the control.
+        costs: expected cost of a run of each arm by name, the control among them.
+        seconds: the runs that are left, one after the other.
         workers: local processes.
         noise: what is known of the noise, or None.
         sized: detectable effect and confirmable margin, or None while the noise is unknown.
@@ -57,7 +61,8 @@ class StudyPlan:
     study: Study
     runs: int
     known: int
-    cost: RunCost
+    costs: Mapping[str, RunCost]
+    seconds: float
     workers: int
     noise: Noise | None
     sized: Plan | None
@@ -66,39 +71,51 @@ class StudyPlan:
     @property
     def hours(self) -> float:
         """Wall time if no arm stops early."""
-        return self.runs * self.cost.seconds / self.workers / 3600
+        return self.seconds / self.workers / 3600
 
 
-def plan_study(ledger: Ledger, study: Study, workers: int) -> StudyPlan:
+def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None = None) -> StudyPlan:
     """Work out a study's size without training it.
 
-    Time and memory come from completed runs of the same recipe, else from a few timed steps of the control. The noise
-    comes from earlier studies of the same recipe, metric and length.
+    Time and memory come from completed runs of the same recipe, else from a few timed steps of it. The noise comes from
+    earlier studies of the same recipe, metric and length.
+
+    Args:
+        ledger: where the study will be.
+        study: the study.
+        workers: local processes.
+        threads: processor threads of each; None: torch's choice.
 
     Raises:
         UserError: the data is missing, or an arm cannot be built.
     """
     environment = record_environment(ledger)
     recipes = {settings_hash(one): one for recipe in study.recipes.values() for one in lineage(recipe)}
-    firsts = [new_run(ledger, recipe, study.first_seed, environment) for recipe in recipes.values()]
-    wanted = [replace(first, seed=study.seed_row(row)) for first in firsts for row in range(study.seeds)]
+    firsts = {key: new_run(ledger, recipe, study.first_seed, environment) for key, recipe in recipes.items()}
     completed = ledger.runs.find(state=("completed", "diverged"))
     have = {run.identity for run in completed}
-    known = sum((new.recipe_hash, new.code, new.data, new.seed, new.environment) in have for new in wanted)
+    left = {key: sum(_identity(first, study.seed_row(row)) not in have for row in range(study.seeds))
+            for key, first in firsts.items()}  # fmt: skip
+    clock = _Clock(cache_folder(ledger), threads or torch.get_num_threads())
+    costs = {key: _cost_from_history(completed, one, environment) or clock.cost(one) for key, one in recipes.items()}
     rule, arms = study.rule(), len(study.arms)
     calibration = cached_calibration(ledger, arms, rule)
     noise = earlier_noise(ledger, study)
     return StudyPlan(
         study=study,
-        runs=len(wanted) - known,
-        known=known,
-        cost=_cost_from_history(completed, study.control, environment)
-        or time_steps(lineage(study.control)[0], cache_folder(ledger)),
+        runs=sum(left.values()),
+        known=study.seeds * len(recipes) - sum(left.values()),
+        costs={name: costs[settings_hash(recipe)] for name, recipe in study.recipes.items()},
+        seconds=sum(number * costs[key].seconds for key, number in left.items()),
         workers=workers,
         noise=noise,
         sized=plan(noise.sd, arms, rule, calibration) if noise and noise.variance > 0 else None,
         unit=plan(1.0, arms, rule, calibration),
     )
+
+
+def _identity(new: NewRun, seed: int) -> tuple[str, str, str, int, str]:
+    return new.recipe_hash, new.code, new.data, seed, new.environment
 
 
 def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
@@ -143,8 +160,32 @@ def _cost_from_history(completed: list[RunRow], recipe: Recipe, environment: str
     return RunCost(seconds, memory, f"{len(same)} earlier run{'s' if len(same) > 1 else ''}")
 
 
-def time_steps(recipe: Recipe, cache: Path) -> RunCost:
+class _Clock:
+    """Times recipes by a few steps each, until that has taken long enough."""
+
+    def __init__(self, cache: Path, threads: int) -> None:
+        self._cache, self._threads = cache, threads
+        self._begun, self._known = time.monotonic(), dict[str, RunCost]()
+
+    def cost(self, recipe: Recipe) -> RunCost:
+        """Return the cost of a run; a taught network, whose teacher there is not yet, costs what its teacher does."""
+        first = lineage(recipe)[0]
+        key = settings_hash(first)
+        if key not in self._known:
+            if self._known and time.monotonic() - self._begun > _PATIENCE_SECONDS:
+                control = next(iter(self._known.values()))
+                return replace(control, source="taken for as long as the first, not timed")
+            self._known[key] = time_steps(first, self._cache, self._threads)
+        return self._known[key]
+
+
+def time_steps(recipe: Recipe, cache: Path, threads: int) -> RunCost:
     """Estimate a run's cost from a few steps and one evaluation; nothing is kept of them.
+
+    Args:
+        recipe: one that starts from nothing.
+        cache: where decoded data may be kept.
+        threads: processor threads, if the recipe does not ask for fewer.
 
     Raises:
         UserError: the recipe cannot be built.
@@ -152,7 +193,7 @@ def time_steps(recipe: Recipe, cache: Path) -> RunCost:
     recipe, device = recipe.effective(), choose_device(recipe.compute.device)
     torch.manual_seed(0)
     reset_peak_memory(device)
-    with tempfile.TemporaryDirectory() as folder:
+    with _threads(min(threads, recipe.compute.threads or threads)), tempfile.TemporaryDirectory() as folder:
         session = Session(recipe, 0, Path(folder), Site(device, cache), Reporter())
         total, evaluations = session.total, session.evaluations_left()
         session.total = min(_TIMED_STEPS, total)
@@ -162,3 +203,13 @@ def time_steps(recipe: Recipe, cache: Path) -> RunCost:
     rate = clock.steps_per_second() or session.total / clock.seconds()
     seconds = total / rate + evaluations * clock.evaluation_seconds()
     return RunCost(seconds, float(peak_memory(device)), f"{session.total} timed steps")
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
