@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from ablata.losses import ohem
 from ablata.losses.any_pixel import AnyPixelLoss
 from ablata.losses.dice import Dice
 from ablata.losses.focal import Focal
@@ -197,6 +198,29 @@ def test_hard_example_mining_is_its_brute_force(seed: int, pixels: int, threshol
         assert by_share == pytest.approx(brute_count(losses, valid, threshold, int(valid.sum()) // 3))
         if valid.any():
             assert by_probability == pytest.approx(brute_probability(losses, valid, threshold, least))
+
+
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+@pytest.mark.parametrize("threshold", [0.05, 0.7])
+@pytest.mark.parametrize("fields", [{"divisor": 3}, {"min_kept": 0}, {"min_kept": 7}, {"min_kept": 500}], ids=str)
+def test_a_device_that_must_not_be_waited_for_finds_the_same(
+    definition: str, threshold: float, fields: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    valid = torch.rand(100, generator=generator) < 0.8
+    losses = torch.where(valid, torch.rand(100, generator=generator, dtype=torch.float64) * 2, 0.0)
+    loss = Ohem(definition=definition, threshold=threshold, **fields).build()
+
+    def found() -> tuple[Tensor, Tensor]:
+        leaf = losses.clone().requires_grad_()
+        value = loss.hardest(leaf, valid)
+        torch.autograd.backward(value)
+        assert leaf.grad is not None
+        return value.detach(), leaf.grad
+
+    expected = found()
+    monkeypatch.setattr(ohem, "_may_be_asked", lambda values: False)
+    torch.testing.assert_close(found(), expected)
 
 
 def test_min_kept_of_each_image_is_multiplied_by_the_batch() -> None:

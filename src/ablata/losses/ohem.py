@@ -100,7 +100,7 @@ class OhemLoss(PixelLoss):
         # Where exactly `least` pixels are hard both ways keep the same ones, so the older code's test by index, one
         # off, has the same value.
         enough = hard.count_nonzero() >= least
-        if losses.device.type == "cpu":  # nothing to wait for, so only one of the two is computed
+        if _may_be_asked(losses):  # so only one of the two is computed
             return mean_over(losses, hard) if enough else self._top(losses, int(least), ordered=False).mean()
         top = self._top(losses, most)
         first = torch.arange(most, device=losses.device) < least
@@ -115,7 +115,7 @@ class OhemLoss(PixelLoss):
     def _top(self, losses: Tensor, count: int, ordered: bool = True) -> Tensor:
         if self.settings.implementation == "plain":
             return losses.sort(descending=True).values[:count]
-        if losses.device.type == "cpu" and not ordered:
+        if _may_be_asked(losses) and not ordered:
             # numpy's, since torch's top-k of two million losses takes five times as long as this and its gather.
             last = len(losses) - 1
             index = np.argpartition(losses.detach().numpy(), min(len(losses) - count, last))[len(losses) - count :]
@@ -125,11 +125,16 @@ class OhemLoss(PixelLoss):
     def _by_probability(self, losses: Tensor, valid: Tensor, least: int) -> Tensor:
         probability = losses.detach().neg().exp_()  # 1 where a pixel is ignored, which no limit lies above
         index = (valid.count_nonzero() - 1).clamp(min=0, max=min(least, len(probability) - 1))
-        if losses.device.type == "cpu":
+        if _may_be_asked(losses):
             lowest = self._top(-probability, int(index) + 1, ordered=False).amin().neg()
         else:
             lowest = -self._top(-probability, min(least + 1, len(probability)))[index]
         return mean_over(losses, ~(probability >= lowest.clamp(min=self.settings.threshold)))
+
+
+def _may_be_asked(values: Tensor) -> bool:
+    """Return whether reading a number costs no wait, and numpy can have the values."""
+    return values.device.type == "cpu"
 
 
 def _alone(values: Tensor) -> Tensor:
