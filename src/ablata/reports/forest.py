@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from ablata.reports.changes import change_words
 from ablata.reports.drawing import Scale, element, join, line, mark, path, picture, text, tick_labels, ticks
 from ablata.reports.figures import Figures
 from ablata.reports.view import ArmView, Estimate, StudyView
@@ -134,7 +135,7 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
         parts.append(_verdict(arm, words, layout.left, top + 30))
     else:
         parts.append(text(0, lane - 1, arm.name, "name", room=(layout.left - 16) * 0.78))
-        parts.append(text(0, lane + 15, arm.change, "small muted", room=(layout.left - 16) * 1.15))
+        parts.append(text(0, lane + 15, change_words(view, arm), "small muted", room=(layout.left - 16) * 1.15))
         parts.append(text(layout.right + GAP, lane - 1, numbers, "small figures"))
         parts.append(_verdict(arm, words, layout.right + GAP, lane + 15))
     drawn = _effect(arm)

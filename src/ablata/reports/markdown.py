@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from ablata.reports.changes import change_words
 from ablata.reports.figures import Figures, clean, percent
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
@@ -81,7 +82,7 @@ def verdict_table(view: StudyView) -> str:
         rows.append(
             (
                 arm.name,
-                arm.summary or "–",
+                change_words(view, arm) or "–",
                 figures.number(arm.effect.value, sign=True) if arm.effect else "–",
                 figures.span(arm.effect, sign=True) or "–",
                 sign + verdict_words(arm, view.rule.mode),

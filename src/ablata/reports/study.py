@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ablata.reports.bars import Bar, bars
+from ablata.reports.changes import change_words
 from ablata.reports.curves import panel
 from ablata.reports.figures import Figures, duration, percent, quantity, ratio
 from ablata.reports.forest import forest
@@ -69,7 +70,7 @@ def verdict_table(view: StudyView) -> TableSection:
         unchanged = "what the others are compared with" if arm.is_control else ""
         rows.append(
             (
-                Cell(text=arm.name, note=arm.summary or unchanged, class_="arm", order=arm.name),
+                Cell(text=arm.name, note=change_words(view, arm) or unchanged, class_="arm", order=arm.name),
                 Cell(
                     text=figures.number(effect.value, sign=True) if effect else "–",
                     note=figures.span(effect, sign=True),
