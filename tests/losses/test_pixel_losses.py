@@ -147,7 +147,7 @@ def test_definitions_of_hard_example_mining_differ_where_pixels_are_ignored() ->
 @pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
 def test_of_fewer_pixels_than_one_share_those_above_the_threshold_are_kept(definition: str) -> None:
     fields = {"min_kept": 0} if definition == "probability" else {"divisor": 16}
-    expected = {"probability": 2.9 / 3, "top_share": 0.0}.get(definition, 2.9 / 3)
+    expected = 0.0 if definition == "top_share" else 2.9 / 3
     loss = Ohem(definition=definition, threshold=0.7, **fields).build()
     assert loss.hardest(WORKED, torch.ones(6, dtype=torch.bool)).item() == pytest.approx(expected)
 

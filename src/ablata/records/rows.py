@@ -38,6 +38,11 @@ class NewRun:
     priority: int = 0
     parent: str | None = None
 
+    @property
+    def identity(self) -> tuple[str, str, str, int, str]:
+        """Recipe hash, code, data, seed and environment class: two runs equal in these are one run."""
+        return (self.recipe_hash, self.code, self.data, self.seed, self.environment)
+
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
@@ -81,7 +86,7 @@ class RunRow:
 
     @property
     def identity(self) -> tuple[str, str, str, int, str]:
-        """Recipe hash, code, data, seed and environment class: two runs equal in these are one run."""
+        """What a `NewRun` of this run would have."""
         return (self.recipe_hash, self.code, self.data, self.seed, self.environment)
 
 

@@ -187,7 +187,7 @@ def insert_run(connection: Connection, new: NewRun) -> RunRow:
                 "created": clock(),
             },
         )
-        row = connection.execute(living(new.recipe_hash, new.code, new.data, new.seed, new.environment)).one_or_none()
+        row = connection.execute(living(*new.identity)).one_or_none()
         # None: the equal run failed between the two statements, or the id was taken. Both are over at the next try.
         if row is not None:
             return _with_parent(connection, RunRow(*row), new.parent)

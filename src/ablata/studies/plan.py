@@ -21,7 +21,7 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session
 from ablata.engine.task import Site
 from ablata.records.ledger import Ledger
-from ablata.records.rows import NewRun, RunRow
+from ablata.records.rows import RunRow
 from ablata.stats import History, Noise, Plan, plan, pool_noise
 from ablata.studies.assess import cached_calibration
 from ablata.studies.chain import lineage
@@ -94,10 +94,10 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
     firsts = {key: new_run(ledger, recipe, study.first_seed, environment) for key, recipe in recipes.items()}
     completed = ledger.runs.find(state=("completed", "diverged"))
     have = {run.identity for run in completed}
-    left = {key: sum(_identity(first, study.seed_row(row)) not in have for row in range(study.seeds))
-            for key, first in firsts.items()}  # fmt: skip
-    clock = _Clock(cache_folder(ledger), threads or torch.get_num_threads())
-    costs = {key: _cost_from_history(completed, one, environment) or clock.cost(one) for key, one in recipes.items()}
+    seeds = [study.seed_row(row) for row in range(study.seeds)]
+    left = {key: sum(replace(first, seed=seed).identity not in have for seed in seeds) for key, first in firsts.items()}
+    timing = _Timing(cache_folder(ledger), threads or torch.get_num_threads())
+    costs = {key: _cost_from_history(completed, one, environment) or timing.cost(one) for key, one in recipes.items()}
     rule, arms = study.rule(), len(study.arms)
     calibration = cached_calibration(ledger, arms, rule)
     noise = earlier_noise(ledger, study)
@@ -112,10 +112,6 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
         sized=plan(noise.sd, arms, rule, calibration) if noise and noise.variance > 0 else None,
         unit=plan(1.0, arms, rule, calibration),
     )
-
-
-def _identity(new: NewRun, seed: int) -> tuple[str, str, str, int, str]:
-    return new.recipe_hash, new.code, new.data, seed, new.environment
 
 
 def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
@@ -160,7 +156,7 @@ def _cost_from_history(completed: list[RunRow], recipe: Recipe, environment: str
     return RunCost(seconds, memory, f"{len(same)} earlier run{'s' if len(same) > 1 else ''}")
 
 
-class _Clock:
+class _Timing:
     """Times recipes by a few steps each, until that has taken long enough."""
 
     def __init__(self, cache: Path, threads: int) -> None:

@@ -34,8 +34,8 @@ def bisenet_ladder() -> Study:
     """CamVid at half its size: from an FCN, each step of the ladder to BiSeNet with all that came before it.
 
     Every arm is compared with the FCN; two neighbours, by the difference of their contrasts. Three seeds let only the
-    large steps be seen, so the study screens. 24 runs of 315 steps; a step took 0.4 (FCN) to 0.9 s (all of it) of one
-    core of a Xeon with AMX, which makes about 45 minutes on two.
+    large steps be seen, so the study screens. 24 runs of 315 steps; a run took 1 min 39 s (FCN) to
+    4 min 15 s (all of it) of one core of a Xeon with AMX, which made 36 minutes on two.
     """
     steps = accumulate(_RUNGS.values(), lambda below, more: below + more)
     return Study(
