@@ -39,17 +39,17 @@ from torch import Tensor, nn
 
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
-from ablata.data.label_table import paint
-from ablata.data.overlay import errors
+from ablata.data.drawing.overlay import errors
+from ablata.data.labels.table import paint
 from ablata.engine.checkpoints import LAST, load_checkpoint
-from ablata.engine.precision import choose_precision
+from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.reporting import MetricRow
 from ablata.engine.task import Site
 from ablata.engine.train import train
-from ablata.nn.segmenter import Segmenter
+from ablata.models.segmentation.base import Segmenter
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
-from ablata.tasks.segment import Segment
+from ablata.tasks.segmentation.task import Segment
 from curve_drawing import drawn_curves
 from timm_script import CACHE, TURN, Runner, Speaker
 

@@ -28,11 +28,11 @@ from pathlib import Path
 
 import torch
 
-from ablata.data.memory import MemoryImages
+from ablata.data.classification.in_memory import MemoryImages
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 TURN = 30.0
 """Seconds of a turn."""

@@ -32,15 +32,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.engine.allocator import keep_memory
-from ablata.engine.clock import Clock
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.precision import choose_precision
+from ablata.engine.hardware.timer import Clock
 from ablata.engine.loop import train_steps
-from ablata.engine.precision import choose_precision
 from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session
 from ablata.engine.task import Site
-from ablata.models.relation_spatial import SpatialRelation
-from ablata.models.relation_stage import RegionContext, Relations, RelationStage
+from ablata.models.detection.relations.spatial_relation import SpatialRelation
+from ablata.models.detection.relations.stage import RegionContext, Relations, RelationStage
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
 from ablata.structures.batch import Rows

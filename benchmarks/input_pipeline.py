@@ -30,11 +30,11 @@ from PIL import Image
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from ablata.data.augment import Augment, Augmenter, Normaliser
-from ablata.data.crop import draw_box
-from ablata.data.folder_images import FolderImages
-from ablata.data.image_folder import ImageFolder
-from ablata.engine.allocator import keep_memory
+from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.io.crop import draw_box
+from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.engine.hardware.allocator import keep_memory
 from ablata.records.fingerprint import environment
 from ablata.structures.batch import ImageBatch, Rows
 

@@ -27,12 +27,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ablata.engine.allocator import keep_memory
-from ablata.engine.memory import peak_memory, reset_peak_memory
-from ablata.engine.precision import choose_precision
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
+from ablata.engine.hardware.precision import choose_precision
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 EPOCH = 3000
 """Pictures of an epoch."""

@@ -26,10 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ablata.losses.pixel_contrast import PixelContrast, contrast, nearest
-from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
-from ablata.models.hrnet import HRNet
-from ablata.nn.segmenter import Segmenter
+from ablata.losses.contrastive.pixel_contrast import PixelContrast, contrast, nearest
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
+from ablata.models.segmentation.base import Segmenter
+from ablata.models.segmentation.hrnet import HRNet
 
 CLASSES, IGNORE, SIZE, WIDTH, BATCH = 19, 255, (128, 256), 256, 4
 SETTINGS = {

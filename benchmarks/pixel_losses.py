@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ablata.engine.allocator import keep_memory
-from ablata.losses.ohem import Ohem
-from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
+from ablata.losses.segmentation.ohem import Ohem
 from ablata.records.fingerprint import environment
 
 CLASSES, IGNORE, STRIDE, PICTURES = 19, 255, 8, 2

@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 
 from ablata.base.overrides import override
-from ablata.engine.allocator import keep_memory
-from ablata.engine.precision import choose_device, choose_precision
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.task import Site
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 ARMS = {
     "plain": (),

@@ -33,13 +33,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from ablata.engine.allocator import keep_memory
-from ablata.engine.precision import choose_precision
-from ablata.models.bisenet_forms import compat, paper
-from ablata.models.bisenet_v2 import BiSeNetV2
-from ablata.nn.segmenter import Segmenter
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.precision import choose_precision
+from ablata.models.segmentation.base import Segmenter
+from ablata.models.segmentation.bisenet.published import compat, paper
+from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
 from ablata.records.fingerprint import environment
-from ablata.tasks.class_maps import largest
+from ablata.tasks.segmentation.argmax import largest
 
 CLASSES = 19
 PEER_MULTIPLE = 32

@@ -32,16 +32,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablata.data.folders import LAYOUT, has_layout
-from ablata.data.image_folder import ImageFolder
-from ablata.data.roots import find_root
-from ablata.engine.optimisers import Sgd
+from ablata.data.classification.folders import LAYOUT, has_layout
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.loading.locate import find_root
+from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.reporting import Progress, Reporter
 from ablata.engine.train import train
-from ablata.losses.cross_entropy import CrossEntropy
+from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 TURN = 30.0
 """Seconds of a turn."""

@@ -24,16 +24,16 @@ from pathlib import Path
 
 import torch
 
-from ablata.engine.allocator import keep_memory
-from ablata.engine.clock import Clock
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.precision import choose_device, choose_precision
+from ablata.engine.hardware.timer import Clock
 from ablata.engine.loop import train_steps
-from ablata.engine.precision import choose_device, choose_precision
 from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session
 from ablata.engine.task import Site
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
-from ablata.tasks.classify import ClassifyTask
+from ablata.tasks.classification.task import ClassifyTask
 
 BATCH = 256
 STEPS = 20

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.data.class_graph import read_graph
+from ablata.data.detection.class_graph import read_graph
 
 SMALL = ("data.train=40", "data.val=2")
 

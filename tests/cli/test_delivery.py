@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.data.video import Film, written_film
+from ablata.data.io.video import Film, written_film
 
 from .conftest import QUICK
 

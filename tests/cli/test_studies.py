@@ -164,7 +164,7 @@ FILE = '''
 from typing import Literal
 from ablata.recipes.index import load_recipe
 from ablata.studies.study import Study
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 class Mine(Classify):
     """A recipe class of a user's own."""

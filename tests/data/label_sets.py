@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ablata.data.label_check import LabelReport, judge
-from ablata.data.label_layout import USUAL, Names, find_labelled
-from ablata.data.label_lists import find_list, read_list
-from ablata.data.label_scan import Reading, guess_form
-from ablata.data.label_survey import survey
+from ablata.data.label_tools.check import LabelReport, judge
+from ablata.data.label_tools.scan import Reading, guess_form
+from ablata.data.label_tools.survey import survey
+from ablata.data.labels.class_lists import find_list, read_list
+from ablata.data.labels.layout import USUAL, Names, find_labelled
 
 SIZE = (12, 16)
 

@@ -11,12 +11,12 @@ import torch
 
 from ablata.base.errors import DataError
 from ablata.data.any import Cifar10, Digits, ImageFolder, Parquet, Scenes
-from ablata.data.augment import Augment
-from ablata.data.colour import Colour
-from ablata.data.loaders import TrainLoader
-from ablata.data.mixing import Both, Mix
-from ablata.data.scenes import Streets
-from ablata.data.source import ImageData
+from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.loaders import TrainLoader
+from ablata.data.synthetic.scenes import Streets
+from ablata.data.transforms.classification import Augment
+from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.mixup_cutmix import Both, Mix
 from ablata.structures.batch import ImageBatch
 
 AUGMENT = Augment(flip=True, pad=2, colour=Colour(brightness=0.4, contrast=0.4, saturation=0.4), cutout=3)

@@ -17,11 +17,11 @@ from PIL import Image
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
-from ablata.data.augment import Augment
-from ablata.data.cifar import Cifar10
-from ablata.data.folder_images import FolderImages
-from ablata.data.image_folder import ImageFolder
-from ablata.data.parquet import Parquet
+from ablata.data.classification.cifar import Cifar10
+from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.parquet import Parquet
+from ablata.data.transforms.classification import Augment
 
 from .conftest import write_parquet
 

@@ -10,13 +10,13 @@ import torch
 from pydantic import ValidationError
 
 from ablata.base.errors import DataError
-from ablata.data.augment import Augment
-from ablata.data.crop import draw_box
-from ablata.data.digits import Digits
-from ablata.data.image_folder import ImageFolder
-from ablata.data.mixing import Both, Cutmix, Mixup
-from ablata.data.policy import RandAugment
-from ablata.data.source import ImageData
+from ablata.data.classification.dataset import ImageData
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.io.crop import draw_box
+from ablata.data.transforms.auto_augment import RandAugment
+from ablata.data.transforms.classification import Augment
+from ablata.data.transforms.mixup_cutmix import Both, Cutmix, Mixup
 
 
 def digits(tmp_path: Path, **fields: object) -> ImageData:

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from ablata.base.errors import StoppedError
 from ablata.base.overrides import override
-from ablata.data.augment import Augment
-from ablata.data.digits import Digits
-from ablata.data.scenes import Scenes, Streets
+from ablata.data.classification.digits import Digits
+from ablata.data.synthetic.scenes import Scenes, Streets
+from ablata.data.transforms.classification import Augment
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
-from ablata.engine.optimisers import Sgd
+from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.train import Outcome, train
-from ablata.models.cifar_resnet import CifarResNet
-from ablata.models.digits_net import DigitsNet
+from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.classify import Classify, ClassifyTask
+from ablata.tasks.classification.task import Classify, ClassifyTask
 
 
 @pytest.fixture(autouse=True, scope="package")

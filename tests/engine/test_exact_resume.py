@@ -19,7 +19,7 @@ from ablata.base.errors import LeaseLostError
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 EVERYTHING = (
     "ema.decay=0.98",

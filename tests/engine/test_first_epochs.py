@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablata.data.augment import Augment
-from ablata.data.scenes import Scenes, Streets
+from ablata.data.synthetic.scenes import Scenes, Streets
+from ablata.data.transforms.classification import Augment
 from ablata.engine.checkpoints import Checkpoint
-from ablata.engine.optimisers import Muon, Sgd
-from ablata.engine.parameter_groups import Multiplier, ParameterGroups
-from ablata.models.airbench import Airbench, whitening_filters
-from ablata.tasks.classify import Classify
+from ablata.engine.optim.optimisers import Muon, Sgd
+from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
+from ablata.models.backbones.airbench import Airbench, whitening_filters
+from ablata.tasks.classification.task import Classify
 
 FIRST = ParameterGroups(multipliers=(Multiplier(pattern="stem.conv.weight", epochs=1.0),))
 BIAS = ParameterGroups(multipliers=(Multiplier(pattern="whiten.bias", epochs=1.0),))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablata.base.errors import SettingsError
-from ablata.engine.distribution import Distribution
+from ablata.engine.hardware.process_group import Distribution
 from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session
 from ablata.engine.task import Site

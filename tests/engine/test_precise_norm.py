@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.data.image_folder import ImageFolder
-from ablata.engine.distribution import Distribution
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.engine.hardware.process_group import Distribution
 from ablata.engine.precise_norm import PreciseNorm, buffers, installed, population_statistics
 from ablata.engine.task import Site, Task
 from ablata.recipes.index import load_recipe
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 PRECISE = "train.precise_norm=true"
 

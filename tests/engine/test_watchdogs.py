@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ablata.base.errors import DataError, DivergedError
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
-from ablata.models.digits_net import DigitsNet
+from ablata.models.backbones.digits_net import DigitsNet
 
 CPU = torch.device("cpu")
 NAN, INF = float("nan"), float("inf")

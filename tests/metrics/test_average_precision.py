@@ -14,11 +14,11 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ablata.data.coco import ChestXray
-from ablata.data.object_files import Entry
-from ablata.data.penn_fudan import PennFudan
-from ablata.data.rle import areas, encode
-from ablata.data.voc import BloodCells
+from ablata.data.detection.coco import ChestXray
+from ablata.data.detection.files import Entry
+from ablata.data.detection.penn_fudan import PennFudan
+from ablata.data.detection.rle import areas, encode
+from ablata.data.detection.voc import BloodCells
 from ablata.metrics.average_precision import COCO_THRESHOLDS, SIZES, DetectionScores, Kind
 from ablata.structures.detection import Detections, Objects, Rle, no_objects
 

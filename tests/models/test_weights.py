@@ -14,8 +14,8 @@ from torch import nn
 
 from ablata.base.errors import CheckpointError
 from ablata.engine.checkpoints import Checkpoint, save_checkpoint
-from ablata.models.resnet import ResNet
-from ablata.models.timm_model import TimmModel
+from ablata.models.backbones.resnet import ResNet
+from ablata.models.backbones.timm_model import TimmModel
 
 TINY = {"depth": 18, "width": 4}
 

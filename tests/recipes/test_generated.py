@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from ablata.data.class_graph import Cooccurrence
-from ablata.data.scene_boxes import CLASSES
+from ablata.data.detection.class_graph import Cooccurrence
+from ablata.data.synthetic.scene_boxes import CLASSES
 from ablata.recipes.generated import on_generated_data
 from ablata.recipes.index import load_recipe
 from ablata.recipes.scale import shortened
 from ablata.studies.chain import lineage
-from ablata.tasks.detect import Detect
+from ablata.tasks.detection.task import Detect
 
 EARLIER = json.dumps([{"steps": 800, "changes": ["model.relations=null"]}, {"changes": []}], separators=(",", ":"))
 

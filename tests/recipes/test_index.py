@@ -9,13 +9,13 @@ import pytest
 from ablata.base.errors import SettingsError
 from ablata.base.settings import expand, settings_hash
 from ablata.recipes.index import check_reference, load_recipe, restore_recipe
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 OWN = """
 from typing import Literal
 
 from ablata.engine.recipe import Train
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 
 class Mine(Classify):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ablata.base.overrides import override
-from ablata.data.camvid import CamVid
-from ablata.data.joint_augment import Crop
+from ablata.data.segmentation.camvid import CamVid
+from ablata.data.transforms.segmentation import Crop
 from ablata.recipes.generated import on_generated_data
 from ablata.recipes.index import load_recipe
 from ablata.recipes.scale import on_other_pictures, shortened
-from ablata.tasks.segment import Segment
+from ablata.tasks.segmentation.task import Segment
 
 PAIRS = [
     ("train.epochs", "train.epochs=200"),

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from ablata.models.bisenet_forms import Rung, ladder
+from ablata.models.segmentation.bisenet.published import Rung, ladder
 from ablata.studies.catalogue.bisenet import bisenet_ladder
-from ablata.tasks.segment import Segment
+from ablata.tasks.segmentation.task import Segment
 
 
 @pytest.mark.parametrize("rung", get_args(Rung))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ablata.base.settings import diff
-from ablata.losses.pixel_contrast import PixelContrast
+from ablata.losses.contrastive.pixel_contrast import PixelContrast
 from ablata.studies.catalogue.pixel_contrast import contrast_ablation
-from ablata.tasks.segment import Segment
+from ablata.tasks.segmentation.task import Segment
 
 
 def test_arms_differ_by_their_loss_alone() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ablata.base.settings import diff, settings_hash
-from ablata.data.class_graph import Cooccurrence, IdentityGraph, RandomGraph
-from ablata.models.relation_spatial import GaussianWeights, ReluWeights
+from ablata.data.detection.class_graph import Cooccurrence, IdentityGraph, RandomGraph
+from ablata.models.detection.relations.spatial_relation import GaussianWeights, ReluWeights
 from ablata.studies.catalogue.relations import relation_planted
 from ablata.studies.chain import lineage
-from ablata.tasks.detect import Detect
+from ablata.tasks.detection.task import Detect
 
 
 def arms() -> dict[str, Detect]:

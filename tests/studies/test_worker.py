@@ -207,7 +207,7 @@ def test_the_first_signal_asks_and_the_second_is_not_caught(capfd: pytest.Captur
 OWN = '''
 from typing import Literal
 from ablata.recipes.index import load_recipe
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 class Mine(Classify):
     """A recipe of a user's own class."""

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from ablata.base.errors import AblataError, CheckpointError, DataError, SettingsError
 from ablata.base.settings import expand
-from ablata.data.image_folder import ImageFolder
-from ablata.models.resnet import ResNet
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.models.backbones.resnet import ResNet
 from ablata.recipes.index import load_recipe
-from ablata.tasks.assembling import assemble
-from ablata.tasks.delivered_classifier import DeliveredClassifier
-from ablata.tasks.exported import BACKBONE, MODEL, RECIPE, export_hub, load_exported
-from ablata.tasks.graphs import export_onnx, export_pt2, preparation
-from ablata.tasks.prediction import predict_files
+from ablata.tasks.classification.predict import predict_files
+from ablata.tasks.classification.predictor import DeliveredClassifier
+from ablata.tasks.inference.hub import BACKBONE, MODEL, RECIPE, export_hub, load_exported
+from ablata.tasks.inference.load import assemble
+from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
 
 FOLDER_DATA = ImageFolder(size=32, resize=40, backend="pil", workers=0)
 

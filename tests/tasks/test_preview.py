@@ -8,15 +8,15 @@ from typing import Any, Literal
 import pytest
 
 from ablata.base.errors import SettingsError
-from ablata.data.persons import Persons
-from ablata.data.sampling import Balanced
-from ablata.data.scene_masks import SceneMasks
-from ablata.engine.complexity import Complexity
+from ablata.data.loading.sampling import Balanced
+from ablata.data.synthetic.persons import Persons
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.recipe import Recipe, Train
 from ablata.engine.task import Metric, Site, Task
 from ablata.tasks.preview import preview_sheet
-from ablata.tasks.reidentify import Reidentify
-from ablata.tasks.segment import Segment
+from ablata.tasks.reid.task import Reidentify
+from ablata.tasks.segmentation.task import Segment
 
 
 class Other(Recipe):

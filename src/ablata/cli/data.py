@@ -14,7 +14,7 @@ from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_l
 from ablata.cli.named_data import is_folder, named_recipe
 
 if TYPE_CHECKING:
-    from ablata.data.checking import Report
+    from ablata.data.classification.report import Report
 
 app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 app.command("graph")(graph)
@@ -118,7 +118,7 @@ def convert(
 
 
 def _pack(folder: str, shards: Path, tar_mib: int) -> None:
-    from ablata.data.shard_writing import pack_folder
+    from ablata.data.classification.shard_writing import pack_folder
     from ablata.records.home import lab_home
 
     packed = pack_folder(folder, shards, lab_home() / "cache", tar_mib * 2**20)
@@ -201,7 +201,7 @@ def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder |
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of pictures."""
     if is_folder(chosen.folder):
         return chosen if chosen.fits(overrides) else None
-    from ablata.data.mask_folder import PairedSet
+    from ablata.data.segmentation.mask_folder import PairedSet
     from ablata.records.home import lab_home
 
     data = getattr(named_recipe(chosen.folder, overrides or []), "data", None)

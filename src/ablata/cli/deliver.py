@@ -11,9 +11,9 @@ from ablata.base.errors import SettingsError
 from ablata.cli.console import note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.tasks.delivered_classifier import DeliveredClassifier
-    from ablata.tasks.delivered_detector import DeliveredDetector
-    from ablata.tasks.delivered_segmenter import DeliveredSegmenter
+    from ablata.tasks.classification.predictor import DeliveredClassifier
+    from ablata.tasks.detection.predictor import DeliveredDetector
+    from ablata.tasks.segmentation.predictor import DeliveredSegmenter
 
 _FORMATS = ("onnx", "pt2", "hub")
 
@@ -41,10 +41,10 @@ def predict(
 ) -> None:
     """Name what is on images, on every pixel, or each object, prepared as in training; exit 1 if one is unreadable."""
     from ablata.records.ledger import Ledger
-    from ablata.tasks.delivered_classifier import DeliveredClassifier
-    from ablata.tasks.delivered_detector import DeliveredDetector
-    from ablata.tasks.delivered_segmenter import DeliveredSegmenter
-    from ablata.tasks.finding import find_model
+    from ablata.tasks.classification.predictor import DeliveredClassifier
+    from ablata.tasks.detection.predictor import DeliveredDetector
+    from ablata.tasks.inference.resolve import find_model
+    from ablata.tasks.segmentation.predictor import DeliveredSegmenter
 
     with Ledger() as ledger:
         found = find_model(ledger, model, checkpoint)
@@ -64,8 +64,8 @@ def _classify(
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print, and tell whether every file could be read."""
-    from ablata.tasks.prediction import predict_files
-    from ablata.tasks.prediction_inputs import find_inputs
+    from ablata.tasks.classification.predict import predict_files
+    from ablata.tasks.inputs import find_inputs
 
     files = [one.file for one in find_inputs(images, films=False)]
     found = predict_files(model, files, top=top, protocol=protocol)
@@ -89,9 +89,9 @@ def _segment(
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print each file as it is done, and tell whether all of every file could be read."""
-    from ablata.engine.allocator import keep_memory
-    from ablata.tasks.mask_prediction import predict_masks
-    from ablata.tasks.prediction_inputs import find_inputs
+    from ablata.engine.hardware.allocator import keep_memory
+    from ablata.tasks.inputs import find_inputs
+    from ablata.tasks.segmentation.predict import predict_masks
 
     if output is not None and output.is_file():
         raise SettingsError("--output of a segmenter must be a folder", found=f"{output} is a file")
@@ -118,8 +118,8 @@ def _detect(
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print each file as it is done, and tell whether every file could be read."""
-    from ablata.tasks.detection_prediction import predict_objects
-    from ablata.tasks.prediction_inputs import find_inputs
+    from ablata.tasks.detection.predict import predict_objects
+    from ablata.tasks.inputs import find_inputs
 
     if output is not None and output.is_file():
         raise SettingsError("--output of a detector must be a folder", found=f"{output} is a file")
@@ -162,10 +162,10 @@ def export(
     if format == "hub" and size is not None:
         raise SettingsError("--size is of a graph: --format onnx or pt2; a folder takes any size", found=size)
     from ablata.records.ledger import Ledger
-    from ablata.tasks.delivered_segmenter import sized
-    from ablata.tasks.exported import export_hub
-    from ablata.tasks.finding import export_name, export_place, find_model
-    from ablata.tasks.graphs import export_onnx, export_pt2
+    from ablata.tasks.inference.hub import export_hub
+    from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2
+    from ablata.tasks.inference.resolve import export_name, export_place, find_model
+    from ablata.tasks.segmentation.predictor import sized
 
     with Ledger() as ledger:
         model = sized(find_model(ledger, run, checkpoint), size)

@@ -12,8 +12,8 @@ from ablata.cli.console import note, out
 from ablata.cli.named_data import is_folder, named_recipe
 
 if TYPE_CHECKING:
-    from ablata.data.class_graph import ClassGraph
-    from ablata.tasks.detect import Detect
+    from ablata.data.detection.class_graph import ClassGraph
+    from ablata.tasks.detection.task import Detect
 
 _PAIRS = 8
 
@@ -54,9 +54,9 @@ def graph(
     A recipe trains with the file by graph=file graph.path=FILE; a recipe named here shows its own graph.
     """
     from ablata.base.errors import SettingsError
-    from ablata.data.class_graph_drawing import graph_svg
+    from ablata.data.drawing.class_graph_drawing import graph_svg
     from ablata.records.home import lab_home
-    from ablata.tasks.detect import class_graph
+    from ablata.tasks.detection.task import class_graph
 
     options = {
         "normalise": normalise, "background": background, "self_loops": self_loops,
@@ -110,9 +110,9 @@ def _detector(dataset: str, settings: list[str]) -> Detect:
     """
     from ablata.base.errors import DataError, SettingsError, listing
     from ablata.base.fields import parts
-    from ablata.data.any_detection import recognise
+    from ablata.data.detection.recognise import recognise
     from ablata.records.home import lab_home
-    from ablata.tasks.detect import Detect
+    from ablata.tasks.detection.task import Detect
 
     kinds = parts(Detect.model_fields["data"].annotation)
     kind = dataset

@@ -17,12 +17,12 @@ from ablata.base.errors import DataError, SettingsError, listing, nearest
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.data.label_check import LabelReport
-    from ablata.data.label_faults import Finding
-    from ablata.data.label_layout import Labelled, Names
-    from ablata.data.label_map import LabelMap
-    from ablata.data.label_table import Form
-    from ablata.data.mask_folder import Found
+    from ablata.data.label_tools.check import LabelReport
+    from ablata.data.label_tools.problems import Finding
+    from ablata.data.labels.layout import Labelled, Names
+    from ablata.data.labels.map import LabelMap
+    from ablata.data.labels.table import Form
+    from ablata.data.segmentation.mask_folder import Found
 
 _SHOWN = 12
 _MOST_FOLDERS = 24
@@ -45,7 +45,7 @@ class LabelFolder:
     @property
     def names(self) -> Names:
         """Return what the folders inside are called."""
-        from ablata.data.label_layout import Names
+        from ablata.data.labels.layout import Names
 
         return Names(self.images, self.labels)
 
@@ -56,8 +56,8 @@ class LabelFolder:
             DataError: there is nothing of either kind.
             SettingsError: settings stand beside a folder of label files.
         """
-        from ablata.data.label_layout import is_labelled
-        from ablata.data.roots import find_root
+        from ablata.data.labels.layout import is_labelled
+        from ablata.data.loading.locate import find_root
         from ablata.records.home import lab_home
 
         def fitting(folder: Path) -> bool:
@@ -76,15 +76,15 @@ class LabelFolder:
 
     def _of_pictures(self, folder: Path) -> bool:
         """Tell whether a folder is a set of whole pictures; not where folders of label files are asked for."""
-        from ablata.data.folders import has_layout
-        from ablata.data.shards import has_shards
+        from ablata.data.classification.folders import has_layout
+        from ablata.data.classification.shards import has_shards
 
         return self.labels is None and (has_layout(folder) or has_shards(folder))
 
     def _layouts(self) -> str:
-        from ablata.data.folders import LAYOUT as BY_CLASS
-        from ablata.data.label_layout import LAYOUT
-        from ablata.data.shards import LAYOUT as IN_TARS
+        from ablata.data.classification.folders import LAYOUT as BY_CLASS
+        from ablata.data.classification.shards import LAYOUT as IN_TARS
+        from ablata.data.labels.layout import LAYOUT
 
         if self.labels:
             return f"{self.images or 'images'} beside {self.labels}"
@@ -96,11 +96,11 @@ class LabelFolder:
         Raises:
             DataError: there is no such folder, or it has not the layout.
         """
-        from ablata.data.label_layout import find_labelled
+        from ablata.data.labels.layout import find_labelled
         from ablata.records.home import lab_home
 
         if self.found is not None:
-            from ablata.data.mask_folder import labelled_of
+            from ablata.data.segmentation.mask_folder import labelled_of
 
             return labelled_of(self.found)
         return find_labelled(self.folder, self.names, lab_home() / "cache")
@@ -121,7 +121,7 @@ class LabelFolder:
         Raises:
             DataError: the list cannot be read.
         """
-        from ablata.data.label_lists import find_list, map_of, read_list
+        from ablata.data.labels.class_lists import find_list, map_of, read_list
 
         if self.found is not None and self.map is None:
             return map_of(self.found.table, f"the class list of {self.folder}")
@@ -139,9 +139,9 @@ class LabelFolder:
             DataError: the folder or the map cannot be read.
             SettingsError: the form is none.
         """
-        from ablata.data.label_check import judge
-        from ablata.data.label_scan import LENIENT, Reading, guess_form
-        from ablata.data.label_survey import survey
+        from ablata.data.label_tools.check import judge
+        from ablata.data.label_tools.scan import LENIENT, Reading, guess_form
+        from ablata.data.label_tools.survey import survey
 
         labelled = self.listed()
         known = self.known(labelled)
@@ -177,8 +177,8 @@ class Bar(AbstractContextManager["Bar"]):
 def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
     """Check a folder, print what was found, and write a proposed map where one is asked for."""
     from ablata.base.files import write_text
-    from ablata.data.label_faults import Mending
-    from ablata.data.label_proposal import propose as proposed
+    from ablata.data.label_tools.problems import Mending
+    from ablata.data.label_tools.propose_map import propose as proposed
 
     if propose is not None and propose.exists():
         raise SettingsError("The file to propose a map in must not be there yet: it may have been edited",
@@ -221,7 +221,7 @@ def show_report(report: LabelReport) -> None:
 
 def _values(report: LabelReport) -> Table:
     """Return each value with its share of every split."""
-    from ablata.data.label_proposal import percent
+    from ablata.data.label_tools.propose_map import percent
 
     splits = report.labelled.splits
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -271,7 +271,7 @@ def _tell(findings: tuple[Finding, ...], what: str) -> None:
 
 def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None, json: bool) -> None:
     """Print how often each class is there, and the weights that are asked for."""
-    from ablata.data.label_statistics import ADVISED_RATIO, WEIGHTINGS, statistics
+    from ablata.data.label_tools.statistics import ADVISED_RATIO, WEIGHTINGS, statistics
     from ablata.reports.console import show
 
     kind = next((one for one in WEIGHTINGS if one == weighting), None)
@@ -311,8 +311,8 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
 
 def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
     """Convert a folder by a map."""
-    from ablata.data.label_conversion import Conversion, convert
-    from ablata.data.label_lists import read_list
+    from ablata.data.label_tools.convert import Conversion, convert
+    from ablata.data.labels.class_lists import read_list
 
     assert chosen.map is not None
     conversion = Conversion(label_map=read_list(chosen.map), **how)
@@ -334,8 +334,8 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
 
 def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     """Draw pairs of a folder into one picture."""
-    from ablata.data.label_preview import label_sheet
-    from ablata.data.label_scan import LENIENT, Reading, guess_form
+    from ablata.data.drawing.label_preview import label_sheet
+    from ablata.data.label_tools.scan import LENIENT, Reading, guess_form
 
     labelled = chosen.listed()
     known = chosen.known(labelled)

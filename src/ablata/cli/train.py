@@ -12,7 +12,7 @@ from ablata.cli.console import duration, err, figure, note, out, print_json
 from ablata.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from ablata.engine.distribution import Distribution
+    from ablata.engine.hardware.process_group import Distribution
     from ablata.engine.recipe import Recipe
     from ablata.records.ledger import Ledger
     from ablata.records.rows import RunRow
@@ -41,8 +41,8 @@ def train(
         )
     if recipe is not None:
         _check_form(recipe, overrides or [])
-    from ablata.engine.distribution import from_environment, process_group
-    from ablata.engine.precision import choose_device
+    from ablata.engine.hardware.precision import choose_device
+    from ablata.engine.hardware.process_group import from_environment, process_group
     from ablata.records.ledger import Ledger
     from ablata.studies.chain import lineage
     from ablata.studies.identity import cache_folder

@@ -6,21 +6,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ablata.data.ade20k import Ade20k
-from ablata.data.camvid import CamVid
-from ablata.data.cifar import Cifar10, Cifar100
-from ablata.data.cityscapes import Cityscapes
-from ablata.data.coco_stuff import CocoStuff
-from ablata.data.digits import Digits
-from ablata.data.image_folder import ImageFolder
-from ablata.data.market import Market
-from ablata.data.mask_folder import MaskFolder
-from ablata.data.parquet import Parquet
-from ablata.data.pascal_context import PascalContext
-from ablata.data.persons import Persons
-from ablata.data.scene_masks import SceneMasks
-from ablata.data.scenes import Scenes
-from ablata.data.shards import Shards
+from ablata.data.classification.cifar import Cifar10, Cifar100
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.parquet import Parquet
+from ablata.data.classification.shards import Shards
+from ablata.data.reid.market1501 import Market
+from ablata.data.segmentation.ade20k import Ade20k
+from ablata.data.segmentation.camvid import CamVid
+from ablata.data.segmentation.cityscapes import Cityscapes
+from ablata.data.segmentation.coco_stuff import CocoStuff
+from ablata.data.segmentation.mask_folder import MaskFolder
+from ablata.data.segmentation.pascal_context import PascalContext
+from ablata.data.synthetic.persons import Persons
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.data.synthetic.scenes import Scenes
 
 AnyImageData = Annotated[
     Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes, Field(discriminator="kind")

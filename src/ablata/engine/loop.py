@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
 from ablata.base.seeds import derive
-from ablata.engine.clock import Clock
+from ablata.engine.hardware.timer import Clock
 from ablata.engine.reporting import Progress
 from ablata.engine.session import Session
 

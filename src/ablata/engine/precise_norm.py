@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ablata.base.settings import Settings
-from ablata.engine.distribution import Distribution
+from ablata.engine.hardware.process_group import Distribution
 
 Pictures = Literal["training", "plain"]
 Statistics = Mapping[str, tuple[Tensor, Tensor]]

@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.engine.complexity import Complexity
-from ablata.engine.ema import Ema
-from ablata.engine.optimisers import AnyOptimiser, Sgd
+from ablata.engine.hardware.complexity import Complexity
+from ablata.engine.optim.ema import Ema
+from ablata.engine.optim.optimisers import AnyOptimiser, Sgd
+from ablata.engine.optim.schedules import AnySchedule, Cosine
 from ablata.engine.precise_norm import PreciseNorm
-from ablata.engine.schedules import AnySchedule, Cosine
 from ablata.engine.task import Metric, Site, Task
 from ablata.nn.norm_momentum import NormMomentum
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.engine.checkpoints import AVERAGE, RAW, statistics_of
-from ablata.engine.distribution import Distribution
-from ablata.engine.ema import ModelEma
+from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.optim.ema import ModelEma
 from ablata.engine.precise_norm import Statistics, buffers, installed, normalisations, population_statistics
 from ablata.engine.recipe import Train
 from ablata.engine.task import Task

@@ -26,19 +26,19 @@ from ablata.engine.checkpoints import (
     refuse_mismatch,
     save_checkpoint,
 )
-from ablata.engine.clock import Clock
-from ablata.engine.complexity import Complexity, count
-from ablata.engine.optimiser_state import load_optimiser_state, optimiser_state
-from ablata.engine.parameter_groups import rate_factor
-from ablata.engine.precision import choose_precision
+from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.hardware.precision import choose_precision
+from ablata.engine.hardware.timer import Clock
+from ablata.engine.optim.parameter_groups import rate_factor
+from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.scoring import Rhythm, Scorer
 from ablata.engine.task import Site
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
-from ablata.nn.moment_norm import convert_moment_norm
+from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
+from ablata.nn.kernels.sync_batch_norm import convert_sync_batchnorm
 from ablata.nn.norm_momentum import set_norm_momentum
-from ablata.nn.sync_batch_norm import convert_sync_batchnorm
 from ablata.records.shown import write_shown
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, listing
-from ablata.engine.distribution import Distribution
+from ablata.engine.hardware.process_group import Distribution
 from ablata.engine.precise_norm import Pictures
 from ablata.records.shown import Shown
 

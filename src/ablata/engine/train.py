@@ -12,11 +12,11 @@ import torch
 from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
-from ablata.engine.allocator import keep_memory
-from ablata.engine.distribution import Distribution, process_group
+from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
+from ablata.engine.hardware.precision import choose_device
+from ablata.engine.hardware.process_group import Distribution, process_group
 from ablata.engine.loop import train_steps
-from ablata.engine.memory import peak_memory, reset_peak_memory
-from ablata.engine.precision import choose_device
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import DivergedError
-from ablata.engine.distribution import Distribution
+from ablata.engine.hardware.process_group import Distribution
 
 _NEVER = 2**62
 _COLLAPSED = 1e-4

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ablata.base.settings import Settings
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.annealing import Temperature
-from ablata.nn.patch_convolution import PatchConv2d
+from ablata.nn.kernels.im2col_conv import PatchConv2d
 
 
 class PlainConv(Settings):

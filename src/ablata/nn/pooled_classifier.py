@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ablata.nn.pooling import global_average
+from ablata.nn.kernels.pooling import global_average
 
 
 class Backbone(nn.Module):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ablata.nn.pooling import global_average
+from ablata.nn.kernels.pooling import global_average
 from ablata.nn.residual import Block, PreactivationBlock, ResidualSettings, Share
 
 

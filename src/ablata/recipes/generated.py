@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from ablata.data.augment import Augment
-from ablata.data.class_graph import Cooccurrence, GraphFile, IdentityGraph, RandomGraph
-from ablata.data.detection_augment import DetectionAugment
-from ablata.data.joint_augment import Crop, JointAugment
-from ablata.data.persons import Persons
-from ablata.data.scene_boxes import CLASSES, SceneBoxes
-from ablata.data.scene_masks import SceneMasks
-from ablata.data.scenes import Scenes, Streets
+from ablata.data.detection.class_graph import Cooccurrence, GraphFile, IdentityGraph, RandomGraph
+from ablata.data.synthetic.persons import Persons
+from ablata.data.synthetic.scene_boxes import CLASSES, SceneBoxes
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.data.synthetic.scenes import Scenes, Streets
+from ablata.data.transforms.classification import Augment
+from ablata.data.transforms.detection import DetectionAugment
+from ablata.data.transforms.segmentation import Crop, JointAugment
 from ablata.engine.recipe import Recipe
-from ablata.losses.focal import Focal
-from ablata.losses.pixel_contrast import PixelContrast
-from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
-from ablata.models.detection_backbones import C4, Small
-from ablata.tasks.classify import Classify
-from ablata.tasks.detect import Detect
-from ablata.tasks.reidentify import Reidentify
-from ablata.tasks.segment import Segment
+from ablata.losses.contrastive.pixel_contrast import PixelContrast
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
+from ablata.losses.segmentation.focal import Focal
+from ablata.models.detection.backbones import C4, Small
+from ablata.tasks.classification.task import Classify
+from ablata.tasks.detection.task import Detect
+from ablata.tasks.reid.task import Reidentify
+from ablata.tasks.segmentation.task import Segment
 
 _SMALL_SIDE = 40
 """Pictures up to this side are taken for small ones, as CIFAR's."""

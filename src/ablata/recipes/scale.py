@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablata.base.overrides import override
-from ablata.data.joint_augment import Crop
+from ablata.data.transforms.segmentation import Crop
+from ablata.engine.optim.schedules import Exponential, ScheduleSettings, Sgdr, Step
 from ablata.engine.recipe import Recipe as Recipe
-from ablata.engine.schedules import Exponential, ScheduleSettings, Sgdr, Step
 from ablata.recipes.index import load_recipe
-from ablata.tasks.classify import Classify
-from ablata.tasks.detect import Detect
-from ablata.tasks.reidentify import Reidentify
-from ablata.tasks.segment import Segment
+from ablata.tasks.classification.task import Classify
+from ablata.tasks.detection.task import Detect
+from ablata.tasks.reid.task import Reidentify
+from ablata.tasks.segmentation.task import Segment
 
 
 def overridden(name: str, *steps: Sequence[str]) -> Recipe:

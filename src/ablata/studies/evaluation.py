@@ -16,7 +16,7 @@ from ablata.base.files import atomic_path
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismatch
-from ablata.engine.precision import choose_device, choose_precision
+from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site
 from ablata.recipes.index import restore_recipe

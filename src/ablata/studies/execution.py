@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import AblataError, DivergedError, LeaseLostError, StoppedError
-from ablata.engine.distribution import Distribution
+from ablata.engine.hardware.process_group import Distribution
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
 from ablata.engine.train import Outcome, train

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from ablata.base.settings import expand, settings_hash
+from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
+from ablata.engine.hardware.precision import choose_device
 from ablata.engine.loop import train_steps
-from ablata.engine.memory import peak_memory, reset_peak_memory
-from ablata.engine.precision import choose_device
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.session import Session

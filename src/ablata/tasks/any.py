@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ablata.engine.recipe import Recipe
-from ablata.tasks.classify import Classify
-from ablata.tasks.detect import Detect
-from ablata.tasks.reidentify import Reidentify
-from ablata.tasks.segment import Segment
+from ablata.tasks.classification.task import Classify
+from ablata.tasks.detection.task import Detect
+from ablata.tasks.reid.task import Reidentify
+from ablata.tasks.segmentation.task import Segment
 
 RECIPES: tuple[type[Recipe], ...] = (Classify, Reidentify, Segment, Detect)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablata.base.errors import SettingsError
-from ablata.data.checking import Report, check_images
-from ablata.data.folder_check import check_files
-from ablata.data.image_folder import ImageFolder
-from ablata.data.shards import Shards
+from ablata.data.classification.folder_check import check_files
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.report import Report, check_images
+from ablata.data.classification.shards import Shards
 from ablata.engine.recipe import Recipe
-from ablata.tasks.classify import Classify
+from ablata.tasks.classification.task import Classify
 
 
 def check_data(recipe: Recipe, cache: Path) -> Report:

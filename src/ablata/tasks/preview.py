@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from ablata.base.errors import SettingsError
-from ablata.data.preview import contact_sheet
-from ablata.data.segmentation_preview import segmentation_sheet
+from ablata.data.drawing.contact_sheet import contact_sheet
+from ablata.data.drawing.segmentation_preview import segmentation_sheet
 from ablata.engine.recipe import Recipe
-from ablata.tasks.classify import Classify
-from ablata.tasks.reidentify import Reidentify
-from ablata.tasks.segment import Segment
+from ablata.tasks.classification.task import Classify
+from ablata.tasks.reid.task import Reidentify
+from ablata.tasks.segmentation.task import Segment
 
 
 @dataclass(frozen=True)

@@ -6,29 +6,29 @@ The recipes for Cityscapes begin with a backbone trained on ImageNet where they 
 
 from __future__ import annotations
 
-from ablata.data.camvid import CamVid
-from ablata.data.cityscapes import Cityscapes
-from ablata.data.colour import Colour
-from ablata.data.joint_augment import Crop, JointAugment, ScaleList, ScaleRange
-from ablata.data.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from ablata.data.scene_masks import SceneMasks
-from ablata.engine.optimisers import AdamW, Sgd
-from ablata.engine.parameter_groups import ParameterGroups
+from ablata.data.segmentation.camvid import CamVid
+from ablata.data.segmentation.cityscapes import Cityscapes
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleList, ScaleRange
+from ablata.engine.optim.optimisers import AdamW, Sgd
+from ablata.engine.optim.parameter_groups import ParameterGroups
+from ablata.engine.optim.schedules import Poly, Warmup
 from ablata.engine.recipe import Compute, Train
-from ablata.engine.schedules import Poly, Warmup
-from ablata.losses.ohem import Ohem
-from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
-from ablata.models.bisenet import BiSeNet
-from ablata.models.bisenet_context import ContextPath
-from ablata.models.bisenet_forms import compat, ladder, paper
-from ablata.models.bisenet_fusion import FeatureFusion
-from ablata.models.bisenet_spatial import SpatialPath
-from ablata.models.bisenet_v2 import BiSeNetV2
-from ablata.models.resnet import ResNet
-from ablata.nn.segmenter import DenseHead
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
+from ablata.losses.segmentation.ohem import Ohem
+from ablata.models.backbones.resnet import ResNet
+from ablata.models.segmentation.base import DenseHead
+from ablata.models.segmentation.bisenet.context_path import ContextPath
+from ablata.models.segmentation.bisenet.feature_fusion import FeatureFusion
+from ablata.models.segmentation.bisenet.model import BiSeNet
+from ablata.models.segmentation.bisenet.published import compat, ladder, paper
+from ablata.models.segmentation.bisenet.spatial_path import SpatialPath
+from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
 from ablata.nn.upsampling import Bilinear
-from ablata.tasks.segment import Segment
-from ablata.tasks.windows import Windows
+from ablata.tasks.segmentation.sliding_window import Windows
+from ablata.tasks.segmentation.task import Segment
 
 _NO_DECAY = ParameterGroups(no_decay_norm_and_bias=True)
 _WARMUP = Warmup(form="exponential", length=1000, unit="step", start=0.1)

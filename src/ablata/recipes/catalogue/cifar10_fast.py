@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ablata.data.augment import Augment
-from ablata.data.cifar import Cifar10
-from ablata.engine.optimiser_hooks import Lookahead
-from ablata.engine.optimisers import Muon, Sgd
-from ablata.engine.parameter_groups import Multiplier, ParameterGroups
+from ablata.data.classification.cifar import Cifar10
+from ablata.data.transforms.classification import Augment
+from ablata.engine.optim.hooks import Lookahead
+from ablata.engine.optim.optimisers import Muon, Sgd
+from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
+from ablata.engine.optim.schedules import Poly, Warmup
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Poly, Warmup
-from ablata.losses.cross_entropy import CrossEntropy
-from ablata.models.airbench import Airbench
-from ablata.tasks.classify import Classify
+from ablata.losses.classification.cross_entropy import CrossEntropy
+from ablata.models.backbones.airbench import Airbench
+from ablata.tasks.classification.task import Classify
 
 # The public code minimises the sum over the batch, ours the mean: its gradients are smaller by the batch, so the rates
 # of SGD are larger by it, and coupled decays smaller. Muon's steps do not depend on the size of gradients.

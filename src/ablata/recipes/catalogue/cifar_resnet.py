@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ablata.data.augment import Augment
-from ablata.data.cifar import Cifar10, Cifar100
-from ablata.engine.optimisers import Sgd
+from ablata.data.classification.cifar import Cifar10, Cifar100
+from ablata.data.transforms.classification import Augment
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.schedules import Cosine, Step
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Cosine, Step
-from ablata.models.cifar_resnet import CifarResNet
-from ablata.models.wide_resnet import WideResNet
-from ablata.tasks.classify import Classify
+from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.models.backbones.wide_resnet import WideResNet
+from ablata.tasks.classification.task import Classify
 
 
 def resnet20_cifar10() -> Classify:

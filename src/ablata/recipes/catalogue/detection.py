@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from ablata.data.coco import ChestXray, Coco
-from ablata.data.detection_augment import DetectionAugment
-from ablata.data.penn_fudan import PennFudan
-from ablata.data.scene_boxes import SceneBoxes
-from ablata.data.voc import BloodCells
-from ablata.engine.optimisers import Sgd
+from ablata.data.detection.coco import ChestXray, Coco
+from ablata.data.detection.penn_fudan import PennFudan
+from ablata.data.detection.voc import BloodCells
+from ablata.data.synthetic.scene_boxes import SceneBoxes
+from ablata.data.transforms.detection import DetectionAugment
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.schedules import Cosine, Step, Warmup
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Cosine, Step, Warmup
-from ablata.models.detection_backbones import C4, Fpn, Small
-from ablata.models.mask_rcnn import MaskRcnn, Masks
-from ablata.models.region_heads import Sampling, Stage
-from ablata.models.region_proposals import Proposals
-from ablata.models.relation_class import ClassRelation
-from ablata.models.relation_spatial import SpatialRelation
-from ablata.models.relation_stage import Relations
-from ablata.tasks.detect import Detect
+from ablata.models.detection.backbones import C4, Fpn, Small
+from ablata.models.detection.mask_rcnn import MaskRcnn, Masks
+from ablata.models.detection.relations.class_relation import ClassRelation
+from ablata.models.detection.relations.spatial_relation import SpatialRelation
+from ablata.models.detection.relations.stage import Relations
+from ablata.models.detection.roi_heads import Sampling, Stage
+from ablata.models.detection.rpn import Proposals
+from ablata.tasks.detection.task import Detect
 
 _ALL_SIZES = ((32, 64, 128, 256, 512),)
 _REFINED = Stage(boxes="refined", overlap=0.6, deviations=(0.05, 0.05, 0.1, 0.1), weight=0.5)

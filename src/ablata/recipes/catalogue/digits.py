@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ablata.data.augment import Augment
-from ablata.data.digits import Digits
-from ablata.engine.optimisers import Sgd
+from ablata.data.classification.digits import Digits
+from ablata.data.transforms.classification import Augment
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.schedules import Cosine
 from ablata.engine.recipe import Compute, Train
-from ablata.engine.schedules import Cosine
-from ablata.models.digits_net import DigitsNet
-from ablata.tasks.classify import Classify
+from ablata.models.backbones.digits_net import DigitsNet
+from ablata.tasks.classification.task import Classify
 
 
 def digits() -> Classify:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ablata.data.augment import Augment
-from ablata.data.image_folder import ImageFolder
-from ablata.data.mixing import Cutmix
-from ablata.data.policy import AnyPolicy, AutoAugment, RandAugment
-from ablata.engine.ema import Ema
-from ablata.engine.optimisers import AdamW, RmsPropTf, Sgd
-from ablata.engine.parameter_groups import ParameterGroups
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.transforms.auto_augment import AnyPolicy, AutoAugment, RandAugment
+from ablata.data.transforms.classification import Augment
+from ablata.data.transforms.mixup_cutmix import Cutmix
+from ablata.engine.optim.ema import Ema
+from ablata.engine.optim.optimisers import AdamW, RmsPropTf, Sgd
+from ablata.engine.optim.parameter_groups import ParameterGroups
+from ablata.engine.optim.schedules import Cosine, Exponential, Warmup
 from ablata.engine.precise_norm import PreciseNorm
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Cosine, Exponential, Warmup
-from ablata.losses.cross_entropy import CrossEntropy
-from ablata.models.efficientnet import EfficientNet, EfficientNetLite
-from ablata.models.regnet import RegNet
-from ablata.models.resnet import ResNet
-from ablata.models.t2t_vit import T2TViT
-from ablata.tasks.classifiers import AnyClassifier
-from ablata.tasks.classify import Classify
+from ablata.losses.classification.cross_entropy import CrossEntropy
+from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
+from ablata.models.backbones.regnet import RegNet
+from ablata.models.backbones.resnet import ResNet
+from ablata.models.backbones.t2t_vit import T2TViT
+from ablata.tasks.classification.models import AnyClassifier
+from ablata.tasks.classification.task import Classify
 
 _WARMUP = Warmup(form="linear", length=5, unit="epoch", start=0.1)
 _SHORT_WARMUP = Warmup(form="linear", length=0.1, unit="share", start=0.1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ablata.data.augment import Augment
-from ablata.data.cifar import Cifar10
-from ablata.data.labelled import Labelled
-from ablata.engine.optimisers import Sgd
+from ablata.data.classification.cifar import Cifar10
+from ablata.data.classification.label_subset import Labelled
+from ablata.data.transforms.classification import Augment
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Cosine, Warmup
-from ablata.models.cifar_resnet import CifarResNet
+from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.recipes.catalogue.reidentify import reid_scenes
-from ablata.tasks.classify import Classify
-from ablata.tasks.refinement import Refinement
-from ablata.tasks.reidentify import Reidentify
+from ablata.tasks.classification.task import Classify
+from ablata.tasks.distillation.settings import Refinement
+from ablata.tasks.reid.task import Reidentify
 
 
 def refinery_cifar10() -> Classify:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from ablata.data.camvid import CamVid
-from ablata.data.cityscapes import Cityscapes
-from ablata.data.colour import Colour
-from ablata.data.joint_augment import Crop, JointAugment, ScaleRange
-from ablata.data.mask_folder import MaskFolder
-from ablata.data.scene_masks import SceneMasks
-from ablata.engine.optimisers import Sgd
-from ablata.engine.parameter_groups import ParameterGroups
+from ablata.data.segmentation.camvid import CamVid
+from ablata.data.segmentation.cityscapes import Cityscapes
+from ablata.data.segmentation.mask_folder import MaskFolder
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleRange
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.parameter_groups import ParameterGroups
+from ablata.engine.optim.schedules import Poly, Warmup
 from ablata.engine.recipe import Compute, Train
-from ablata.engine.schedules import Poly, Warmup
-from ablata.losses.pixel_contrast import PixelContrast
-from ablata.losses.pixel_cross_entropy import PixelCrossEntropy
-from ablata.losses.weight_course import WarmUp
-from ablata.models.deeplab import DeepLab
-from ablata.models.hrnet import HRNet
-from ablata.models.resnet import ResNet
+from ablata.losses.contrastive.pixel_contrast import PixelContrast
+from ablata.losses.contrastive.weight_schedule import WarmUp
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
+from ablata.models.backbones.resnet import ResNet
+from ablata.models.segmentation.deeplab import DeepLab
+from ablata.models.segmentation.hrnet import HRNet
 from ablata.nn.projection import Projection
-from ablata.tasks.segment import Segment
-from ablata.tasks.windows import Windows
+from ablata.tasks.segmentation.sliding_window import Windows
+from ablata.tasks.segmentation.task import Segment
 
 _NO_DECAY = ParameterGroups(no_decay_norm_and_bias=True)
 _CITYSCAPES_WEIGHTS = (

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ablata.data.augment import Augment
-from ablata.data.colour import Colour
-from ablata.data.persons import Persons
-from ablata.engine.optimisers import Sgd
+from ablata.data.synthetic.persons import Persons
+from ablata.data.transforms.classification import Augment
+from ablata.data.transforms.color_jitter import Colour
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Cosine, Warmup
-from ablata.losses.cross_entropy import CrossEntropy
-from ablata.models.cifar_resnet import CifarResNet
-from ablata.tasks.reidentify import Reidentify
+from ablata.losses.classification.cross_entropy import CrossEntropy
+from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.tasks.reid.task import Reidentify
 
 
 def reid_scenes() -> Reidentify:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ablata.data.scenes import Scenes
-from ablata.engine.optimisers import Sgd
+from ablata.data.synthetic.scenes import Scenes
+from ablata.engine.optim.optimisers import Sgd
+from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
-from ablata.engine.schedules import Cosine, Warmup
-from ablata.models.cifar_resnet import CifarResNet
-from ablata.tasks.classify import Classify
+from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.tasks.classification.task import Classify
 
 
 def resnet8_scenes() -> Classify:

@@ -1,0 +1,1 @@
+"""Sets with one label for each image."""

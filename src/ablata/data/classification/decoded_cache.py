@@ -1,0 +1,115 @@
+"""Pictures that are decoded once, at a stated shorter side, and mapped into memory from then on.
+
+One flat file holds the pixels of a source, so that pictures keep their shapes. A picture takes 3 * height * width
+bytes: a million pictures of 256x341 take 262 GB.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from ablata.base.cores import usable_cores
+from ablata.base.errors import DataError
+from ablata.data.io.file_slice import Stored
+from ablata.data.loading.cache import load_array, stored_arrays
+
+_BLOCK = 512
+_MOST_THREADS = 8
+
+
+class Prepared(Sequence[Stored]):
+    """The prepared pictures of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
+
+    Args:
+        folder: holds pixels.npy (uint8, flat), starts.npy (int64 [n]) and sizes.npy (int64 [n, 2], height and width).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._starts = np.load(folder / "starts.npy", allow_pickle=False)
+        self._sizes = np.load(folder / "sizes.npy", allow_pickle=False)
+        self._pixels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, row: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Stored]: ...
+    def __getitem__(self, row: int | slice) -> np.ndarray | list[Stored]:
+        """Return one picture, or several."""
+        if isinstance(row, slice):
+            return [self[number] for number in range(*row.indices(len(self)))]
+        if self._pixels is None:
+            self._pixels = np.asarray(load_array(self.folder / "pixels.npy"))
+        start, (height, width) = self._starts[row], self._sizes[row]
+        return self._pixels[start : start + 3 * height * width].reshape(height, width, 3)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the pixels where they are: a process that is sent this maps them itself."""
+        return self.__dict__ | {"_pixels": None}
+
+
+def prepare(
+    pictures: Sequence[Stored],
+    target: Path,
+    cache: Path,
+    *,
+    size_of: Callable[[Stored], tuple[int, int]],
+    decode: Callable[[Stored], np.ndarray],
+) -> Prepared:
+    """Decode all pictures into `target`, once; what is there is checked by its hash, and made again where it differs.
+
+    Args:
+        pictures: the encoded ones.
+        target: the folder, named after everything that decides the pixels.
+        cache: where digests are remembered.
+        size_of: height and width that `decode` will give, from the header.
+        decode: one picture to uint8 [H, W, 3]; called from several threads.
+
+    Raises:
+        DataError: a picture does not decode, or the disk has too little room.
+    """
+
+    def fill(draft: Path) -> dict[str, object]:
+        with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
+            sizes = np.array(list(pool.map(size_of, pictures)), dtype=np.int64).reshape(-1, 2)
+            ends = np.cumsum(3 * sizes.prod(axis=1))
+            needed = int(ends[-1]) if len(ends) else 0
+            _refuse_full_disk(draft, needed)
+            starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+            pixels = np.lib.format.open_memmap(draft / "pixels.npy", mode="w+", dtype=np.uint8, shape=(needed,))
+
+            def write(row: int) -> None:
+                image = decode(pictures[row])
+                if image.shape[:2] != tuple(sizes[row]):
+                    raise ValueError(f"picture {row}: {image.shape} decoded, {sizes[row]} in its header")
+                pixels[starts[row] : ends[row]] = image.reshape(-1)
+
+            for block in range(0, len(pictures), _BLOCK):
+                list(pool.map(write, range(block, min(block + _BLOCK, len(pictures)))))
+            pixels.flush()
+        np.save(draft / "starts.npy", starts)
+        np.save(draft / "sizes.npy", sizes)
+        return {}
+
+    folder, _ = stored_arrays(target, cache, fill)
+    return Prepared(folder)
+
+
+def _refuse_full_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            "The cache folder must have room for the prepared pictures",
+            found=f"{needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} GiB are free",
+            do="free some space, point ABLATA_HOME elsewhere, choose a smaller data.prepared, or data.prepared=null",
+        )

@@ -1,0 +1,196 @@
+"""The pictures of a data set and their classes, as found, and with what cannot be used left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar, overload
+
+import numpy as np
+
+from ablata.base.errors import DataError, listing
+from ablata.data.classification.inspection import Inspected
+from ablata.data.classification.problems import Finding
+from ablata.data.io.file_slice import Member
+
+Source = Literal["train", "val"]
+Policy = Literal["refuse", "skip"]
+"""What becomes of a set with pictures or classes that cannot be used: it is refused; or they are left out, listed."""
+Smaller = Literal["keep", "refuse", "skip"]
+"""What becomes of pictures that are smaller than the crop: enlarged, refused, or left out and listed."""
+T = TypeVar("T")
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a data set.
+
+    Attributes:
+        root: the set's folder.
+        ids: of the classes, in the order of the labels: names of folders.
+        classes: what they are called, such as the names in classes.txt.
+        files: train and val; those of folders sorted by class and name.
+        labels: int64, one a file; -1: of no class that is trained on.
+        hashed: every file of a folder that belongs to the content: images and classes.txt.
+        ignored: files that are no images, relative to the root.
+        findings: what is wrong with the classes, or with whole tars.
+        left_out: what was found and left out.
+        small: pictures that are smaller than the crop and stay.
+    """
+
+    root: Path
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    files: Mapping[Source, Sequence[Path | Member]]
+    labels: Mapping[Source, np.ndarray]
+    hashed: Sequence[Path] = ()
+    ignored: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[Finding, ...] = ()
+    small: tuple[str, ...] = ()
+
+    def where(self, source: Source, row: int) -> str:
+        """Name a picture relative to the root."""
+        return named(self.files[source][row], self.root)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Return what the reader of a run should know: what is ignored, left out, or enlarged."""
+        told = []
+        if self.ignored:
+            told.append(f"{len(self.ignored)} files are no images and are ignored: {_some(self.ignored, 5)}")
+        if self.left_out:
+            told.append(f"{len(self.left_out)} findings are left out: {_some(list(map(str, self.left_out)), 10)}")
+        if self.small:
+            told.append(f"{len(self.small)} pictures are smaller than the crop and enlarged: {_some(self.small, 5)}")
+        return tuple(told)
+
+
+class Chosen(Sequence[T]):
+    """Some rows of a sequence, looked up when they are asked for.
+
+    Args:
+        items: all of them.
+        rows: int64 [n], which.
+    """
+
+    def __init__(self, items: Sequence[T], rows: np.ndarray) -> None:
+        self._items, self._rows = items, rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, row: int) -> T: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[T]: ...
+    def __getitem__(self, row: int | slice) -> T | list[T]:
+        """Return one item, or several."""
+        if isinstance(row, slice):
+            return [self._items[int(number)] for number in self._rows[row]]
+        return self._items[int(self._rows[row])]
+
+
+def named(picture: Path | Member, root: Path) -> str:
+    """Name a picture, or a member of a tar, relative to a folder."""
+    if isinstance(picture, Path):
+        return picture.relative_to(root).as_posix()
+    return f"{picture.tar.relative_to(root).as_posix()}: {picture.name}"
+
+
+def screen(found: Listing, seen: Mapping[Source, Inspected], *, policy: Policy, smaller: Smaller, side: int) -> Listing:
+    """Refuse what cannot be used, or leave it out; classes without training pictures go with it.
+
+    Args:
+        found: everything that lies there.
+        seen: what is known of the pictures of each source.
+        policy: what becomes of faulty pictures and classes.
+        smaller: what becomes of pictures whose shorter side is below `side`.
+        side: of the crop, in pixels.
+
+    Raises:
+        DataError: something cannot be used, named by file, and is not to be left out; or nothing remains.
+    """
+    faults = [*found.findings, *(one for source in seen for one in _faults(found, source, seen[source]))]
+    tiny = {source: _tiny(one, side) for source, one in seen.items()}
+    small = [
+        Finding("smaller than the crop", found.where(source, row), _measured(seen[source], row, side))
+        for source, rows in tiny.items()
+        for row in rows.tolist()
+    ]
+    refuse(found.root, [*(faults if policy == "refuse" else ()), *(small if smaller == "refuse" else ())])
+    kept = {}
+    for source, labels in found.labels.items():
+        usable = labels >= 0
+        usable[[*seen[source].faults, *(tiny[source].tolist() if smaller == "skip" else ())]] = False
+        kept[source] = usable
+    left_out = (*faults, *(small if smaller == "skip" else ()))
+    small_kept = tuple(one.where for one in small) if smaller == "keep" else ()
+    return replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept)
+
+
+def refuse(root: Path, found: Sequence[Finding]) -> None:
+    """Refuse a set in which something was found.
+
+    Raises:
+        DataError: something was; names up to 20 of them.
+    """
+    if not found:
+        return
+    lines = [str(one) for one in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"and {len(found) - _SHOWN} more")
+    kinds = {one.kind for one in found}
+    keys = ["data.smaller=skip"] if "smaller than the crop" in kinds else []
+    keys += ["data.policy=skip"] if kinds - {"smaller than the crop"} else []
+    raise DataError(
+        "Every picture must be usable, and every class must have pictures in train and val",
+        found=f"{len(found)} problems in {root}\n    " + "\n    ".join(lines),
+        do=f"mend them, or leave them out: {' '.join(keys)} (ablata data check {root} lists all)",
+    )
+
+
+def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
+    """Return the rows that are kept, and the classes that then have training pictures, with labels anew."""
+    counts = np.bincount(found.labels["train"][kept["train"]], minlength=len(found.ids))
+    trained = np.flatnonzero(counts)
+    if not len(trained):
+        raise DataError("A data set must have training pictures", found=f"none that can be used in {found.root}")
+    position = np.full(len(found.ids), -1)
+    position[trained] = np.arange(len(trained))
+    rows = {source: np.flatnonzero(some & (position[found.labels[source]] >= 0)) for source, some in kept.items()}
+    if all(len(rows[source]) == len(found.labels[source]) for source in rows):
+        return found
+    files = {source: Chosen(found.files[source], index) for source, index in rows.items()}
+    pictures = {file for some in files.values() for file in some if isinstance(file, Path)}
+    listed = {file for some in found.files.values() for file in some if isinstance(file, Path)}
+    return replace(
+        found,
+        ids=tuple(found.ids[number] for number in trained),
+        classes=tuple(found.classes[number] for number in trained),
+        files=files,
+        labels={source: position[found.labels[source][index]] for source, index in rows.items()},
+        hashed=[file for file in found.hashed if file in pictures or file not in listed],
+    )
+
+
+def _faults(found: Listing, source: Source, seen: Inspected) -> list[Finding]:
+    return [Finding(kind, found.where(source, row), detail) for row, (kind, detail) in seen.faults.items()]
+
+
+def _tiny(seen: Inspected, side: int) -> np.ndarray:
+    shorter = seen.sizes.min(axis=1, initial=side)
+    shorter[list(seen.faults)] = side
+    return np.flatnonzero(shorter < side)
+
+
+def _measured(seen: Inspected, row: int, side: int) -> str:
+    height, width = seen.sizes[row]
+    return f"{height}x{width} (height x width), crop {side}"
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    return listing(names[:count]) + (", ..." if len(names) > count else "")

@@ -1,0 +1,119 @@
+"""A classification set of picture files, wherever they lie, once they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from ablata.base.errors import DataError
+from ablata.data.classification.dataset import ImageData
+from ablata.data.classification.decode_and_crop import FileCut
+from ablata.data.classification.decoded_cache import prepare
+from ablata.data.classification.file_list import Listing, Source
+from ablata.data.classification.image_files import ImageFiles
+from ablata.data.io.crop import own_decoder
+from ablata.data.io.decode import refuse_missing
+from ablata.data.io.eval_crop import Framing
+from ablata.data.io.file_slice import Stored
+from ablata.data.loading.file_reader import FileReader
+from ablata.data.loading.loaders import Reader
+from ablata.data.loading.splits import make_splits
+from ablata.data.loading.worker_count import worker_count
+
+
+def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> FolderImages:
+    """Put a listing together with its pictures, which are prepared here where the settings ask for it.
+
+    Args:
+        settings: how to crop and decode.
+        listing: what remains after screening.
+        fingerprint: of these pictures.
+        cache: where prepared pictures are kept.
+
+    Raises:
+        DataError: a picture that is to be prepared does not decode, or minival is out of range.
+        SettingsError: the decoder is not there.
+    """
+    refuse_missing(settings.decoder or own_decoder(settings.backend))
+    pictures: dict[Source, Sequence[Stored]] = dict(listing.files)
+    if settings.prepared is not None:
+        cut, name = FileCut(settings), settings.backend_name().replace(" ", "-")
+        for source, found in listing.files.items():
+            target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
+            pictures[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
+    return FolderImages(settings, listing, fingerprint, pictures)
+
+
+class FolderImages(ImageData):
+    """A data set of image files.
+
+    Attributes:
+        changes_pictures: its reading processes can change pictures one by one.
+
+    Args:
+        settings: how to crop and decode.
+        listing: the files and their classes.
+        fingerprint: hash of the files' names and contents.
+        pictures: what is read, by source: the listing's files, or the prepared ones.
+    """
+
+    changes_pictures: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: ImageFiles,
+        listing: Listing,
+        fingerprint: str,
+        pictures: Mapping[Source, Sequence[Stored]],
+    ) -> None:
+        super().__init__(
+            classes=listing.classes,
+            image_size=(settings.size, settings.size),
+            channels=3,
+            fingerprint=fingerprint,
+            mean=settings.mean,
+            std=settings.std,
+            labels=dict(listing.labels),
+            splits=make_splits(
+                listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed
+            ),
+            augment=settings.augment,
+            backend=settings.backend_name(),
+            notices=listing.notices,
+            left_out=tuple(map(str, listing.left_out)),
+        )
+        self.settings, self.files, self.pictures = settings, listing.files, pictures
+
+    def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> Reader:
+        """Return a reader of the source's files in worker processes."""
+        workers = worker_count(self.settings.workers)
+        return FileReader(self.pictures[source], FileCut(self.settings), seed, workers, pinned=device.type == "cuda")
+
+    def framed_reader(self, source: Source, framing: Framing, device: torch.device) -> Reader:
+        """Return a reader of the source's files in worker processes, framed for evaluation."""
+        self.refuse_framing(framing)
+        cut, workers = FileCut(self.settings, framing), worker_count(self.settings.workers)
+        return FileReader(self.pictures[source], cut, 0, workers, pinned=device.type == "cuda")
+
+    def refuse_framing(self, framing: Framing) -> None:
+        """Check that views are smaller than the picture they are cut from.
+
+        Raises:
+            DataError: they are not.
+        """
+        if framing.whole and self.settings.resize == self.settings.size:
+            raise DataError(
+                "Several views of a picture need data.resize > data.size",
+                found=f"data.resize={self.settings.resize}, data.size={self.settings.size}",
+                do=f"set data.resize={round(self.settings.size * 256 / 224)}",
+            )
+        short = self.settings.resize if framing.ratio is None else round(self.settings.size / framing.ratio)
+        if self.settings.prepared is not None and self.settings.prepared < short:
+            raise DataError(
+                f"data.prepared must be at least {short} for a protocol that looks at {short} pixels",
+                found=f"data.prepared={self.settings.prepared}",
+                do=f"set data.prepared={short}, or null",
+            )

@@ -1,0 +1,122 @@
+"""Opening pictures to see whether they can be used: decoded once, the outcome kept in the cache folder."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from ablata.base.cores import usable_cores
+from ablata.base.errors import DataError
+from ablata.base.files import atomic_path
+from ablata.data.classification.problems import Fault
+from ablata.data.io.decode import decode_array, open_image, upright_size
+from ablata.data.io.file_slice import Member, content_of
+
+_VERSION = 1
+_MOST_THREADS = 8
+_BLOCK = 512
+_HUGE = 89_478_485
+"""Pixels above which a picture is more likely a trap or a scan than a photograph; PIL's own limit."""
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a picture is.
+
+    Attributes:
+        size: height and width in pixels, upright; 0, 0 where even the header cannot be read.
+        mode: PIL's name of the kind of pixels.
+        pixels: uint8 [H, W, 3]; None where there is a fault.
+        fault: why it cannot be used; None: it can.
+        detail: of the fault.
+    """
+
+    size: tuple[int, int]
+    mode: str = ""
+    pixels: np.ndarray | None = None
+    fault: Fault | None = None
+    detail: str = ""
+
+
+def examine(picture: Path | Member) -> Examined:
+    """Open a picture and decode it, unless it is too large or has several frames."""
+    where, size = str(picture), (0, 0)
+    try:
+        content = content_of(picture)
+        header = open_image(content, where)
+        size = upright_size(header)
+        if size[0] * size[1] > _HUGE:
+            return Examined(size, header.mode, fault="huge", detail=f"{header.width}x{header.height} pixels")
+        frames = getattr(header, "n_frames", 1)
+        # A camera's MPO is a JPEG with a second view or a preview behind it; what counts is the first.
+        if frames > 1 and header.format != "MPO":
+            return Examined(size, header.mode, fault="animated", detail=f"{frames} frames")
+        return Examined(size, header.mode, decode_array(content, header, where))
+    except DataError as error:
+        bomb = isinstance(error.__context__, Image.DecompressionBombError)
+        reason = (error.found or "").removeprefix(f"{where}: ")
+        return Examined(size, fault="huge" if bomb else "unreadable", detail=reason)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        return Examined(size, fault="unreadable", detail=str(error))
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What is known of the pictures of a source.
+
+    Attributes:
+        sizes: int32 [n, 2], height and width, upright; 0 where unreadable.
+        faults: row -> what is wrong, and the detail.
+    """
+
+    sizes: np.ndarray
+    faults: dict[int, tuple[Fault, str]]
+
+
+def inspect(pictures: Sequence[Path | Member], key: str, cache: Path) -> Inspected:
+    """Examine every picture, once; the outcome is kept under `key`, which must stand for names and contents."""
+    kept = cache / "inspected" / f"{key}-{_VERSION}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as arrays:
+            rows, kinds, details = (arrays[name].tolist() for name in ("rows", "kinds", "details"))
+            return Inspected(arrays["sizes"], dict(zip(rows, zip(kinds, details, strict=True), strict=True)))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        found = _inspect(pictures)
+    kinds, details = ([fault[place] for fault in found.faults.values()] for place in (0, 1))
+    rows = np.array(list(found.faults), np.int64)
+    with atomic_path(kept) as draft, draft.open("wb") as stream:
+        np.savez(stream, sizes=found.sizes, rows=rows, kinds=np.array(kinds, str), details=np.array(details, str))
+    return found
+
+
+def _inspect(pictures: Sequence[Path | Member]) -> Inspected:
+    sizes, faults = np.zeros((len(pictures), 2), np.int32), {}
+    for row, (size, fault, detail) in enumerate(in_threads(_outcome, pictures)):
+        sizes[row] = size
+        if fault is not None:
+            faults[row] = (fault, detail)
+    return Inspected(sizes, faults)
+
+
+def _outcome(picture: Path | Member) -> tuple[tuple[int, int], Fault | None, str]:
+    seen = examine(picture)
+    return seen.size, seen.fault, seen.detail
+
+
+def in_threads(function: Callable[[A], R], items: Sequence[A]) -> Iterator[R]:
+    """Yield `function` of each item in order, computed by several threads a block at a time, without PIL's warnings."""
+    threads = min(_MOST_THREADS, usable_cores())
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        warnings.simplefilter("ignore")
+        for start in range(0, len(items), _BLOCK):
+            yield from pool.map(function, [items[row] for row in range(start, min(start + _BLOCK, len(items)))])

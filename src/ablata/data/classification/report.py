@@ -1,0 +1,150 @@
+"""What a data set holds and what is wrong with it, named by file: read whole, before anything is trained on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ablata.data.classification.dataset import ImageData
+from ablata.data.classification.problems import Finding
+from ablata.data.loading.loaders import Pick
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a set holds.
+
+    Args:
+        classes: pictures of each class, by split.
+        sizes: lowest and highest height and width in pixels, and how many different sizes there are.
+        mean: of each channel over the training pictures, each picture counted alike, in 0..1.
+        std: the same of the standard deviation over all their pixels.
+        problems: what must be repaired.
+        remarks: what is worth knowing.
+    """
+
+    classes: dict[str, dict[str, int]]
+    sizes: dict[str, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    problems: tuple[Finding, ...]
+    remarks: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything, JSON-safe."""
+
+        def plain(findings: Iterable[Finding]) -> list[dict[str, str]]:
+            return [{"kind": one.kind, "where": one.where, "detail": one.detail} for one in findings]
+
+        return {
+            "classes": self.classes,
+            "sizes": self.sizes,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "problems": plain(self.problems),
+            "remarks": plain(self.remarks),
+        }
+
+    def lines(self) -> list[str]:
+        """Return what the set holds, in words: pictures and balance of each split, sizes, colours."""
+        told = []
+        for split, counts in self.classes.items():
+            low, high = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+            told.append(
+                f"{split}: {sum(counts.values()):,} pictures of {len(counts)} classes, "
+                f"from {counts[low]:,} ({low}) to {counts[high]:,} ({high})"
+            )
+        s = self.sizes
+        told.append(
+            f"sizes: {s['different']:,}, heights {s['lowest']} to {s['highest']}, "
+            f"widths {s['narrowest']} to {s['widest']} pixels"
+        )
+        means = ", ".join(f"{value:.3f}" for value in self.mean)
+        told.append(f"training pictures: mean {means}; std {', '.join(f'{value:.3f}' for value in self.std)}")
+        return told
+
+
+@dataclass
+class Tally:
+    """Adds up pictures one by one."""
+
+    shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    seen: dict[str, dict[str, str]] = field(default_factory=lambda: {"train": {}, "val": {}})
+    sums: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, look: Look, split: str, where: str) -> None:
+        """Count a picture."""
+        self.shapes[look.size] += 1
+        self.seen[split].setdefault(look.digest, where)
+        if split == "train":
+            self.sums.append(look.moments)
+
+    def twins(self) -> list[Finding]:
+        """Return the validation pictures whose pixels are also in the training set."""
+        train, val = self.seen["train"], self.seen["val"]
+        return [Finding("in train and val", where, train[key]) for key, where in val.items() if key in train]
+
+    def sizes(self) -> dict[str, int]:
+        """Return lowest and highest height and width, and the number of sizes."""
+        heights, widths = zip(*self.shapes, strict=True) if self.shapes else ((0,), (0,))
+        return {
+            "different": len(self.shapes),
+            "lowest": min(heights),
+            "highest": max(heights),
+            "narrowest": min(widths),
+            "widest": max(widths),
+        }
+
+    def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel over the training pictures, in 0..1."""
+        if not self.sums:
+            return (), ()
+        mean, square = np.mean(self.sums, axis=0)
+        return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(square - mean**2, 0)).tolist())
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is kept of a picture: height and width, digest of its pixels, mean and mean square of each channel."""
+
+    size: tuple[int, int]
+    digest: str
+    moments: np.ndarray
+
+
+def look_at(pixels: np.ndarray) -> Look:
+    """Look at uint8 [H, W, C]."""
+    height, width = pixels.shape[:2]
+    content = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
+    content.update(np.ascontiguousarray(pixels).tobytes())
+    values = pixels.reshape(-1, pixels.shape[2]).astype(np.float32) / 255
+    moments = np.stack([values.mean(0, dtype=np.float64), np.square(values).mean(0, dtype=np.float64)])
+    return Look((height, width), content.hexdigest(), moments)
+
+
+def check_images(data: ImageData) -> Report:
+    """Check a set that is not a folder of image files: balance, colours, pictures that are in both splits.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    tally, counts = Tally(), {}
+    for name in ("train", "val"):
+        split, labels = data.splits[name], data.split_labels(name)
+        found = torch.bincount(labels, minlength=len(data.classes)).tolist()
+        counts[name] = dict(zip(data.classes, found, strict=True))
+        picks = [Pick(split.index[start : start + _BATCH], None) for start in range(0, len(split), _BATCH)]
+        reader = data.reader(split.source, training=False, seed=0, device=torch.device("cpu"))
+        for pick, images in zip(picks, reader.read(picks), strict=True):
+            for row, image in zip(pick.index.tolist(), images, strict=True):
+                tally.add(look_at(image.permute(1, 2, 0).numpy()), name, f"{name}, row {row}")
+    empty = [Finding("empty class", name, "train") for name, count in counts["train"].items() if not count]
+    return Report(counts, tally.sizes(), *tally.colours(), problems=(*empty, *tally.twins()), remarks=())

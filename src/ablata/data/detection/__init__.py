@@ -1,0 +1,1 @@
+"""Sets with boxes and masks of objects."""

@@ -1,0 +1,1 @@
+"""Drawings of samples, labels and predictions."""

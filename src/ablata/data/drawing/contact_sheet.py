@@ -1,0 +1,140 @@
+"""Contact sheets: what a training really sees, as pictures. A wrong step of preprocessing shows here at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ablata.data.transforms.classification import Normaliser
+from ablata.structures.batch import ImageBatch
+
+_MARGIN = 6
+_PAPER, _INK = (255, 255, 255), (30, 30, 30)
+
+
+def contact_sheet(
+    batch: ImageBatch,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    originals: ImageBatch | None = None,
+    columns: int = 8,
+    most: int = 32,
+    side: int = 128,
+) -> Image.Image:
+    """Draw a batch with its labels.
+
+    Args:
+        batch: uint8 or normalised images [B, C, H, W]; mixed labels are shown with their weights.
+        classes: class names.
+        mean: with which the images were normalised.
+        std: with which the images were normalised.
+        originals: the same rows before augmentation, drawn on the left of each; None: only `batch`.
+        columns: cells a row.
+        most: highest number of cells.
+        side: pixels of an image's longer side; small images are enlarged by whole factors, so that pixels stay visible.
+
+    Returns:
+        An RGB picture.
+
+    Raises:
+        ValueError: the originals are not the same samples.
+    """
+    if originals is not None and not torch.equal(originals.index.cpu(), batch.index.cpu()):
+        raise ValueError("`originals` must hold the batch's samples in the batch's order")
+    count = min(most, len(batch))
+    normaliser = Normaliser(mean, std)
+    pictures = [_enlarged(pixels, side) for pixels in _pixels(batch, normaliser, count)]
+    if originals is not None:
+        before = [_enlarged(pixels, side) for pixels in _pixels(originals, normaliser, count)]
+        pictures = [_beside(left, right) for left, right in zip(before, pictures, strict=True)]
+    return _arranged(pictures, _captions(batch, classes, count), columns)
+
+
+def captioned(
+    images: Sequence[Tensor], captions: Sequence[list[str]], *, columns: int = 6, side: int = 160
+) -> Image.Image:
+    """Draw pictures, uint8 [C, H, W] of any sizes, with lines of text under each.
+
+    Args:
+        images: the pictures; at least one.
+        captions: lines for each.
+        columns: cells a row.
+        side: pixels of a picture's longer side, as in `contact_sheet`.
+
+    Returns:
+        An RGB picture.
+    """
+    pixels = [image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy() for image in images]
+    return _arranged([_enlarged(one, side) for one in pixels], list(captions), columns)
+
+
+def _pixels(batch: ImageBatch, normaliser: Normaliser, count: int) -> list[np.ndarray]:
+    """Return uint8 [H, W, 3] images."""
+    images = batch.images[:count].cpu()
+    if images.dtype != torch.uint8:
+        images = normaliser.undo(images.float()).round().to(torch.uint8)
+    images = images.expand(-1, 3, -1, -1)
+    return list(images.permute(0, 2, 3, 1).contiguous().numpy())
+
+
+def _captions(batch: ImageBatch, classes: Sequence[str], count: int) -> list[list[str]]:
+    """Return one line an image, or two with weights where labels are mixed."""
+    labels = batch.labels.tolist()[:count]
+    if batch.mixing is None:
+        return [[classes[label]] for label in labels]
+    partners, weights = batch.mixing.partner_labels.tolist(), batch.mixing.weight.tolist()
+    return [
+        [f"{weight:.2f} {classes[label]}", f"{1 - weight:.2f} {classes[partner]}"]
+        for label, partner, weight in zip(labels, partners, weights, strict=False)
+    ]
+
+
+def _enlarged(pixels: np.ndarray, side: int) -> Image.Image:
+    picture = Image.fromarray(pixels)
+    longer = max(picture.size)
+    if longer > side:
+        return picture.resize((picture.width * side // longer, picture.height * side // longer))
+    factor = side // longer
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def _beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    joined = Image.new("RGB", (left.width + right.width + 2, max(left.height, right.height)), _PAPER)
+    joined.paste(left, (0, 0))
+    joined.paste(right, (left.width + 2, 0))
+    return joined
+
+
+def _arranged(pictures: list[Image.Image], captions: list[list[str]], columns: int) -> Image.Image:
+    font = ImageFont.load_default(size=13)
+    line = 16
+    lines = max(len(caption) for caption in captions)
+    columns = min(columns, len(pictures))
+    wide = max(picture.width for picture in pictures) + _MARGIN
+    high = max(picture.height for picture in pictures) + lines * line + _MARGIN
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * wide + _MARGIN, rows * high + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = _MARGIN + number % columns * wide, _MARGIN + number // columns * high
+        sheet.paste(picture, (left, top))
+        for offset, text in enumerate(caption):
+            place = (left, top + picture.height + offset * line)
+            pen.text(place, _fitted(text, font, wide - _MARGIN), fill=_INK, font=font)
+    return sheet
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Shorten a text with dots until it fits."""
+    shown = text
+    while len(shown) > 1 and font.getlength(shown) > width:
+        shown = shown.removesuffix("..")[:-1] + ".."
+        if len(shown) <= 3:
+            break
+    return shown

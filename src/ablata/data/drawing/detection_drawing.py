@@ -1,0 +1,131 @@
+"""Drawing objects over their pictures: boxes with words, masks, and who looks at whom."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ablata.data.drawing.drawings import sized
+from ablata.data.labels.table import Colour
+
+_SHARE = 0.45
+"""Of a mask's colour over its picture."""
+_TURN = 0.618034
+"""Step around the colour wheel between one class and the next: the golden section keeps any number of them apart."""
+_LETTERS = 12
+_FAINTEST = 0.03
+"""Weights below it are not drawn."""
+
+
+def object_palette(count: int) -> tuple[Colour, ...]:
+    """Return `count` bright colours, which are seen on dark and on light pictures."""
+    found = []
+    for number in range(count):
+        red, green, blue = colorsys.hsv_to_rgb((0.33 + number * _TURN) % 1, 0.8 if number % 2 else 0.55, 1.0)
+        found.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return tuple(found)
+
+
+def objects_drawn(
+    pixels: np.ndarray,
+    boxes: Sequence[Sequence[float]],
+    words: Sequence[str],
+    colours: Sequence[Colour],
+    masks: np.ndarray | None = None,
+    width: int | None = None,
+) -> Image.Image:
+    """Draw objects over a picture, the first of them on top.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        boxes: left, top, right, bottom of each, half open, in pixels of the picture.
+        words: what is written on each box; empty: nothing.
+        colours: of each.
+        masks: bool [N, H, W]; None: boxes alone.
+        width: of the drawing; small pictures are enlarged by a whole factor up to it. None: that of the picture.
+    """
+    shown = pixels.astype(np.float32)
+    for mask, colour in reversed(list(zip(() if masks is None else masks, colours, strict=False))):
+        shown[mask] += (np.array(colour, dtype=np.float32) - shown[mask]) * _SHARE
+    picture = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
+    pen, factor = ImageDraw.Draw(picture), picture.width / pixels.shape[1]
+    for box, word, colour in reversed(list(zip(boxes, words, colours, strict=True))):
+        left, top, right, bottom = _corners(box, factor)
+        pen.rectangle((left, top, right, bottom), outline=colour, width=2)
+        _tag(pen, (left, top), word, colour, picture.size)
+    return picture
+
+
+def looks_drawn(
+    pixels: np.ndarray,
+    boxes: Sequence[Sequence[float]],
+    words: Sequence[str],
+    colours: Sequence[Colour],
+    weights: np.ndarray,
+    width: int,
+) -> Image.Image:
+    """Draw boxes over a darkened picture, with an arrow from each to those it looks at, the wider the more it does.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        boxes: as of `objects_drawn`.
+        words: likewise.
+        colours: of each box and of the arrows that start there.
+        weights: float [N, N], in 0..1: how much a row's box looks at a column's.
+        width: of the drawing.
+    """
+    picture = sized(Image.fromarray((pixels * 0.5).astype(np.uint8)), width)
+    pen, factor = ImageDraw.Draw(picture), picture.width / pixels.shape[1]
+    corners = [_corners(box, factor) for box in boxes]
+    for box, word, colour in zip(corners, words, colours, strict=True):
+        pen.rectangle(box, outline=colour, width=2)
+        _tag(pen, box[:2], word, colour, picture.size)
+    for row, column in zip(*np.nonzero(weights >= _FAINTEST), strict=True):
+        if row != column:
+            _arrow(pen, corners[row], corners[column], colours[row], float(weights[row, column]))
+    return picture
+
+
+def _corners(box: Sequence[float], factor: float) -> tuple[float, float, float, float]:
+    """Return a box in pixels of the drawing, its last pixels included."""
+    left, top, right, bottom = (factor * float(side) for side in box)
+    return left, top, max(left, right - 1), max(top, bottom - 1)
+
+
+def _tag(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], word: str, colour: Colour, size: tuple[int, int]
+) -> None:
+    """Write a word on a patch of a colour, above a box where there is room."""
+    if not word:
+        return
+    font = ImageFont.load_default(size=_LETTERS)
+    wide, high = font.getlength(word) + 4, _LETTERS + 3
+    left = max(0.0, min(place[0], size[0] - wide))
+    top = place[1] - high if place[1] >= high else place[1]
+    pen.rectangle((left, top, left + wide, top + high), fill=colour)
+    light = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 110
+    pen.text((left + 2, top + 1), word, fill=(0, 0, 0) if light else (255, 255, 255), font=font)
+
+
+def _arrow(
+    pen: ImageDraw.ImageDraw,
+    start: tuple[float, float, float, float],
+    end: tuple[float, float, float, float],
+    colour: Colour,
+    weight: float,
+) -> None:
+    """Draw an arrow between the middles of two boxes, a little to its right, so that the way back has its own."""
+    (x0, y0), (x1, y1) = (((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in (start, end))
+    length = math.hypot(x1 - x0, y1 - y0)
+    if length < 1:
+        return
+    across, down = (x1 - x0) / length, (y1 - y0) / length
+    x0, y0, x1, y1 = x0 - 4 * down, y0 + 4 * across, x1 - 4 * down, y1 + 4 * across
+    pen.line((x0, y0, x1, y1), fill=colour, width=max(1, round(10 * weight)))
+    head = 5 + 8 * weight
+    wings = [(x1 - head * (across + side * 0.5 * down), y1 - head * (down - side * 0.5 * across)) for side in (-1, 1)]
+    pen.polygon([(x1, y1), *wings], fill=colour)

@@ -1,0 +1,72 @@
+"""Drawing label maps: over their pictures, as files of indices, their errors, and what the colours mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ablata.data.labels.table import VOID_COLOUR, Colour, paint
+from ablata.structures.segmentation import IGNORE
+
+_RIGHT, _WRONG, _UNCOUNTED = (232, 232, 232), (208, 32, 48), (96, 96, 96)
+_LINE, _SQUARE, _MARGIN = 20, 14, 8
+
+
+def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], share: float = 0.55) -> np.ndarray:
+    """Blend a picture with its label map.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        labels: uint8 [H, W]; ignored pixels stay as they are.
+        palette: the colour of each class.
+        share: of the label's colour, in 0..1.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    blended = pixels + (paint(labels, palette).astype(np.float32) - pixels) * share
+    shown: np.ndarray = np.where((labels == IGNORE)[..., None], pixels, blended.round().astype(np.uint8))
+    return shown
+
+
+def errors(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Draw where a prediction is wrong: red; right: light; ignored: dark.
+
+    Args:
+        predicted: uint8 [H, W].
+        labels: uint8 [H, W].
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    state = np.where(labels == IGNORE, 2, predicted != labels)
+    return np.array([_RIGHT, _WRONG, _UNCOUNTED], dtype=np.uint8)[state]
+
+
+def index_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
+    """Return a picture whose pixel values are the labels, shown in the classes' colours.
+
+    Args:
+        labels: uint8 [H, W].
+        palette: the colour of each class.
+    """
+    image = Image.fromarray(labels).convert("P")
+    colours = [*palette, *[VOID_COLOUR] * (IGNORE + 1 - len(palette))]
+    image.putpalette(np.array(colours, dtype=np.uint8).tobytes())
+    return image
+
+
+def legend(names: Sequence[str], palette: Sequence[Colour]) -> Image.Image:
+    """Draw each class's colour beside its label and name."""
+    font = ImageFont.load_default(size=13)
+    lines = [f"{label}  {name}" for label, name in enumerate(names)]
+    width = 3 * _MARGIN + _SQUARE + int(max(font.getlength(line) for line in lines)) + 1
+    picture = Image.new("RGB", (width, 2 * _MARGIN + _LINE * len(lines)), "white")
+    pen = ImageDraw.Draw(picture)
+    for row, (line, colour) in enumerate(zip(lines, palette, strict=False)):
+        top = _MARGIN + row * _LINE
+        pen.rectangle((_MARGIN, top, _MARGIN + _SQUARE, top + _SQUARE), fill=colour, outline=(120, 120, 120))
+        pen.text((2 * _MARGIN + _SQUARE, top - 1), line, fill=(30, 30, 30), font=font)
+    return picture

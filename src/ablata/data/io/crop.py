@@ -1,0 +1,205 @@
+"""Cutting and resizing decoded images, with the filter that made them on record.
+
+PIL and torch filter when they make an image smaller (antialias); OpenCV's linear and cubic do not, and the difference
+is worth up to half a point of accuracy. Nearest takes the same pixels in all three. Whichever is chosen is kept with
+every checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import cv2
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from ablata.data.io.decode import Decoder, Orientation
+
+Backend = Literal["torch", "pil", "opencv"]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+Aspect = Literal["log_uniform", "uniform_swapped"]
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels, half open."""
+
+_PIL = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+_OPENCV = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST_EXACT}
+_TRIES = 10
+
+
+def own_decoder(backend: Backend) -> Decoder:
+    """Return what decodes for a resizer where nothing else is asked for."""
+    return "pil" if backend == "pil" else "opencv"
+
+
+def backend_name(
+    backend: Backend,
+    interpolation: str | None,
+    reduced: bool = False,
+    *,
+    decoder: Decoder | None = None,
+    orientation: Orientation = "applied",
+    prepared: int | None = None,
+) -> str:
+    """Name what decodes and resizes, for checkpoints.
+
+    `pil 13.0`, `torch 2.6 bilinear antialias`, `reduced` where JPEGs shrink early, `decoded by pil` where that is not
+    the resizer's own decoder, `orientation ignored`, `prepared 256` where pictures are kept at that shorter side.
+    """
+    version = {"pil": PIL.__version__, "torch": torch.__version__, "opencv": cv2.__version__}[backend]
+    words = [f"{backend} {'.'.join(version.split('.')[:2])}"]
+    if interpolation:
+        words += [interpolation, "no-antialias" if interpolation == "nearest" or backend == "opencv" else "antialias"]
+    if reduced:
+        words.append("reduced")
+    if decoder not in (None, own_decoder(backend)):
+        words.append(f"decoded by {decoder}")
+    if orientation == "ignored":
+        words.append("orientation ignored")
+    if prepared:
+        words.append(f"prepared {prepared}")
+    return " ".join(words)
+
+
+def resize(
+    image: Image.Image | np.ndarray, size: tuple[int, int], backend: Backend, interpolation: Interpolation
+) -> np.ndarray:
+    """Resize an RGB image.
+
+    Args:
+        image: uint8 [H, W, 3], or a PIL image for the PIL backend.
+        size: height and width of the result.
+        backend: `pil`; `torch`, the same filter in integers, at most two grey levels off (where neither side shrinks,
+            there is nothing to antialias, and OpenCV's faster code of that filter is taken); `opencv`, no antialias.
+        interpolation: the filter.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    height, width = size
+    if backend == "pil":
+        picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), _PIL[interpolation]))
+    pixels = np.asarray(image)
+    if pixels.shape[:2] == size:
+        return pixels
+    grows = height >= pixels.shape[0] and width >= pixels.shape[1]
+    if backend == "opencv" or (grows and interpolation == "bilinear"):
+        return cv2.resize(pixels, (width, height), interpolation=_OPENCV[interpolation])
+    # The dimension of the batch comes first: put there after permute, its stride hides channels_last, and torch copies.
+    images = torch.from_numpy(np.require(pixels, requirements=["W"]))[None].permute(0, 3, 1, 2)
+    return torch_resize(images, (height, width), interpolation)[0].permute(1, 2, 0).numpy()
+
+
+def torch_resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
+    """Resize uint8 [b, C, H, W] to `size`, height and width, with the filter that PIL has of this name."""
+    if interpolation == "nearest":
+        rows, columns = (_nearest(old, new) for old, new in zip(images.shape[-2:], size, strict=True))
+        return images.index_select(-2, rows).index_select(-1, columns)
+    return functional.interpolate(images, size, mode=interpolation, antialias=True)
+
+
+def _nearest(old: int, new: int) -> Tensor:
+    """Return int64 [new], the rows that PIL's nearest takes of `old`; torch's own rounds in single precision and takes
+    others."""
+    rows = cv2.resize(np.arange(old, dtype=np.int32)[:, None], (1, new), interpolation=cv2.INTER_NEAREST_EXACT)
+    return torch.from_numpy(rows[:, 0]).long()
+
+
+def crop(image: Image.Image | np.ndarray, box: Box) -> Image.Image | np.ndarray:
+    """Cut a box, which lies inside the image, out of it."""
+    if isinstance(image, Image.Image):
+        return image.crop(box)
+    left, top, right, bottom = box
+    return image[top:bottom, left:right]
+
+
+def resize_and_centre(
+    image: Image.Image | np.ndarray, short: int, size: int, backend: Backend, interpolation: Interpolation
+) -> np.ndarray:
+    """Resize the shorter side to `short` and cut the central square of `size` pixels, as torchvision does.
+
+    The longer side becomes `int(short * long / shorter)`; `short` is at least `size`. Returns uint8 [size, size, 3].
+    """
+    high, wide = scaled(image_size(image), short)
+    left, top = round((wide - size) / 2), round((high - size) / 2)
+    return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
+
+
+def resize_and_place(
+    image: Image.Image | np.ndarray,
+    short: int,
+    size: int,
+    backend: Backend,
+    interpolation: Interpolation,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Resize the shorter side to `short` and cut a square of `size` pixels at a random place: uint8 [size, size, 3]."""
+    high, wide = scaled(image_size(image), short)
+    top, left = random.integers(0, high - size + 1), random.integers(0, wide - size + 1)
+    return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
+
+
+def scaled(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """Return height and width with `short` pixels on the shorter side, as torchvision rounds them."""
+    height, width = size
+    return (int(short * height / width), short) if width <= height else (short, int(short * width / height))
+
+
+def image_size(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    """Return height and width."""
+    if isinstance(image, Image.Image):
+        return image.height, image.width
+    return image.shape[0], image.shape[1]
+
+
+def draw_box(
+    random: np.random.Generator,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    aspect: Aspect = "log_uniform",
+) -> Box:
+    """Draw the box of a random resized crop (Szegedy et al. 2015, arXiv 1409.4842, section 6; as torchvision has it).
+
+    Args:
+        random: drawn from.
+        size: height and width of the image.
+        scale: lowest and highest share of the area, uniform.
+        ratio: lowest and highest width / height.
+        aspect: how it is drawn between them. log_uniform: uniform in the logarithm, as torchvision; uniform_swapped:
+            uniform, then width and height are exchanged by a fair coin, as pycls.
+
+    Returns:
+        A box inside the image; after ten boxes that do not fit, the largest central one with an allowed ratio.
+    """
+    height, width = size
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    swapped = aspect == "uniform_swapped"
+    for area, shape, across, down, *coin in random.random((_TRIES, 4 + swapped)).tolist():
+        target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
+        shaped = ratio[0] + (ratio[1] - ratio[0]) * shape if swapped else math.exp(low + (high - low) * shape)
+        wide, tall = round(math.sqrt(target * shaped)), round(math.sqrt(target / shaped))
+        if swapped and coin[0] < 0.5:
+            wide, tall = tall, wide
+        if 0 < wide <= width and 0 < tall <= height:
+            left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
+            return left, top, left + wide, top + tall
+    wide = min(width, max(1, round(height * ratio[1])))
+    tall = min(height, max(1, round(width / ratio[0])))
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return left, top, left + wide, top + tall
+
+
+def shrink_factor(box: Box, size: int) -> int:
+    """Return the largest of 1, 2, 4, 8 by which a JPEG can shrink while the box keeps at least `size` pixels a side."""
+    shorter = min(box[2] - box[0], box[3] - box[1])
+    return max(factor for factor in (1, 2, 4, 8) if factor == 1 or shorter >= factor * size)

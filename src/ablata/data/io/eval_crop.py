@@ -1,0 +1,67 @@
+"""Which part of a picture evaluation looks at, and in which order it is cut and resized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ablata.data.io.crop import Backend, Interpolation, crop, image_size, resize, resize_and_centre
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The part of a picture that a protocol looks at.
+
+    Attributes:
+        ratio: size / resize, in (0, 1]: the share of the shorter side that the central square covers; None: that of the
+            data's settings.
+        crop_first: cut the square out of the picture as it is and resize it, in place of resizing the picture first.
+        whole: keep the whole central square of side `resize`, from which the protocol cuts views of `size` itself.
+    """
+
+    ratio: float | None = None
+    crop_first: bool = False
+    whole: bool = False
+
+
+OWN = Framing()
+"""As the data's settings say: the shorter side is resized, the central square cut."""
+
+
+def frame(
+    image: Image.Image | np.ndarray,
+    framing: Framing,
+    *,
+    size: int,
+    short: int,
+    backend: Backend,
+    interpolation: Interpolation,
+) -> np.ndarray:
+    """Cut and resize a decoded picture.
+
+    Args:
+        image: uint8 [H, W, 3], or a PIL image for the PIL backend.
+        framing: what is wanted.
+        size: side of the square that the network sees, in pixels.
+        short: side to which the settings resize the shorter side; at least `size`.
+        backend: what resizes.
+        interpolation: its filter.
+
+    Returns:
+        uint8 [size, size, 3]; [short, short, 3] of a `whole` framing.
+
+    Source: `crop_first` is the evaluation of the EfficientNet paper's code (tensorflow/tpu, efficientnet/
+    preprocessing.py, central crop of 224 / 256 of the shorter side, then the resize).
+    """
+    if framing.ratio is not None:
+        short = round(size / framing.ratio)
+    if framing.whole:
+        return resize_and_centre(image, short, short, backend, interpolation)
+    if not framing.crop_first:
+        return resize_and_centre(image, short, size, backend, interpolation)
+    high, wide = image_size(image)
+    side = max(1, round(min(high, wide) * size / short))
+    top, left = (high - side) // 2, (wide - side) // 2
+    return resize(crop(image, (left, top, left + side, top + side)), (size, size), backend, interpolation)

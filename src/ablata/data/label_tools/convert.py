@@ -1,0 +1,241 @@
+"""Turning label files into files of contiguous ids by a label map, and back; sources are only ever read.
+
+What is written: images/SPLIT and labels/SPLIT (8-bit PNG, lossless), and the map of what the ids are. The new folder
+appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ablata.base.errors import DataError, SettingsError, listing
+from ablata.base.files import write_text
+from ablata.data.label_tools.scan import Tell, mapped, value_counts
+from ablata.data.label_tools.split import divide
+from ablata.data.label_tools.survey import name_of
+from ablata.data.labels.layout import Labelled, Sample
+from ablata.data.labels.map import MAP_FILE, LabelMap, split_colour
+from ablata.data.labels.mask_files import Leniency, read_mask
+from ablata.data.labels.table import translate
+from ablata.data.loading.cache import build_once
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How a folder is converted.
+
+    Attributes:
+        label_map: what the values are.
+        reverse: from ids back to raw values.
+        nearest: values that the map has not become the nearest one that it has; lossy files are read.
+        palette: for maps of values, whether a palette file's indices are taken, or the grey of their colours.
+        paired_only: leave out what has no partner.
+        val: share of the pictures for validation, drawn anew; None: the splits there are, 0.2 where there are none.
+        seed: of that draw.
+    """
+
+    label_map: LabelMap
+    reverse: bool = False
+    nearest: bool = False
+    palette: str = "index"
+    paired_only: bool = False
+    val: float | None = None
+    seed: int = 0
+
+    @property
+    def leniency(self) -> Leniency:
+        """Return what else than training accepts is read."""
+        return Leniency(lossy=self.nearest, grey=True, palette="grey" if self.palette == "grey" else "index")
+
+
+@dataclass
+class Converted:
+    """What was written: pairs by split, pixels of each id, pixels moved to the nearest value and the greatest distance,
+    and whatever else is worth knowing."""
+
+    pairs: Counter[str] = field(default_factory=Counter)
+    pixels: Counter[int] = field(default_factory=Counter)
+    moved: int = 0
+    furthest: float = 0.0
+    notices: list[str] = field(default_factory=list)
+
+
+def convert(
+    labelled: Labelled, how: Conversion, output: Path, *, workers: int | None = None, tell: Tell | None = None
+) -> Converted:
+    """Write a converted folder.
+
+    Args:
+        labelled: the files.
+        how: see `Conversion`.
+        output: the folder to make.
+        workers: number of processes; None: one a core, and none for a few files.
+        tell: is told about progress.
+
+    Raises:
+        SettingsError: `output` is there, or lies in the source or around it.
+        DataError: a file cannot be read or holds a value that the map has not, something has no partner, two files
+            would get one name, or the disk has no room.
+    """
+    _refuse_place(labelled.root, output)
+    samples = _paired(labelled, how)
+    done = Converted()
+    if len(samples) < len(labelled.samples):
+        done.notices.append(f"{len(labelled.samples) - len(samples)} files without a partner are left out")
+    if how.reverse and not how.label_map.exact:
+        done.notices.append("several values of the map share an id: the first of them is written")
+    build_once(output, lambda draft: _write(labelled.root, samples, how, draft, done, workers, tell))
+    return done
+
+
+def _write(
+    root: Path, samples: Sequence[Sample], how: Conversion, draft: Path, done: Converted, workers: int | None,
+    tell: Tell | None,
+) -> None:  # fmt: skip
+    _refuse_full_disk(samples, draft)
+    unsorted = draft / "unsorted"
+    jobs = [(sample.label, unsorted / sample.split / f"{sample.name}.png") for sample in samples]
+    holds = np.zeros((len(samples), 256), dtype=bool)
+    for row, (ids, counts, moved, furthest) in enumerate(mapped(partial(_convert_file, root, how), jobs, workers)):
+        done.pixels.update(dict(zip(ids, counts, strict=True)))
+        done.moved, done.furthest = done.moved + moved, max(done.furthest, furthest)
+        holds[row, ids] = True
+        if tell is not None:
+            tell(row + 1, len(jobs))
+    splits = _splits(samples, holds[:, : len(how.label_map.names)], how, done)
+    names = _targets(samples, splits)
+    for sample, name, (_, written), split in zip(samples, names, jobs, splits, strict=True):
+        assert sample.image is not None
+        for kind, source in (("images", sample.image), ("labels", written)):
+            target = draft / kind / split / f"{name}{source.suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target) if kind == "images" else source.rename(target)
+        done.pairs[split] += 1
+    shutil.rmtree(unsorted)
+    label_map = how.label_map if how.reverse else how.label_map.converted()
+    write_text(draft / MAP_FILE, label_map.as_text())
+
+
+def _convert_file(root: Path, how: Conversion, job: tuple[Path, Path]) -> tuple[list[int], list[int], int, float]:
+    """Convert one label file; return its ids, their pixels, how many pixels were moved, and how far at most."""
+    file, target = job
+    where = name_of(file, root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if how.reverse:
+        ids = read_mask(file, "ids").astype(np.int64)
+        if ids.size and (ids.min() < 0 or ids.max() > 255):
+            raise DataError("A file of ids must hold 0 to 255", found=f"{where}: {ids.min()} to {ids.max()}")
+        ids = ids.astype(np.uint8)
+        _save(how.label_map.decode(ids, where), how.label_map, target)
+        moved, furthest = 0, 0.0
+    else:
+        raw = read_mask(file, how.label_map.form, how.leniency)
+        raw, moved, furthest = nearest_values(raw, how.label_map) if how.nearest else (raw, 0, 0.0)
+        ids = how.label_map.encode(raw, where)
+        Image.fromarray(ids).save(target)
+    values, counts, _ = value_counts(ids)
+    return values.tolist(), counts.tolist(), moved, furthest
+
+
+def _save(raw: np.ndarray, label_map: LabelMap, target: Path) -> None:
+    """Write raw values losslessly: colours as RGB, values in 8 or 16 bits."""
+    if label_map.form == "colours":
+        pixels = np.stack([raw >> 16, raw >> 8 & 255, raw & 255], axis=-1).astype(np.uint8)
+    elif raw.min() >= 0 and raw.max() <= 65535:
+        wide = max(label.value for label in label_map.labels) > 255
+        pixels = raw.astype(np.uint16 if wide else np.uint8)
+    else:
+        raise DataError("Values to be written must be 0 to 65535", found=f"{label_map.source}: {raw.min()}",
+                        do="give that value an id that no picture holds, or change it")  # fmt: skip
+    Image.fromarray(pixels).save(target)
+
+
+def nearest_values(raw: np.ndarray, label_map: LabelMap) -> tuple[np.ndarray, int, float]:
+    """Replace values that a map has not by the nearest that it has: colours by distance in RGB, others as numbers.
+
+    Args:
+        raw: whole numbers [H, W].
+        label_map: the map.
+
+    Returns:
+        Raw values, all of the map; how many pixels were changed; the greatest distance.
+    """
+    known = np.array([label.value for label in label_map.labels], dtype=np.int64)
+    _, strange = translate(raw, known.tolist(), [0] * len(known))
+    if not strange.any():
+        return raw, 0, 0.0
+    values, which = np.unique(raw[strange], return_inverse=True)
+    if label_map.form == "colours":
+        apart = np.linalg.norm(_channels(values)[:, None] - _channels(known)[None], axis=-1)
+    else:
+        apart = np.abs(values[:, None] - known[None]).astype(np.float64)
+    fixed = raw.copy()
+    fixed[strange] = known[apart.argmin(axis=1)][which]
+    return fixed, int(strange.sum()), float(apart.min(axis=1).max())
+
+
+def _channels(codes: np.ndarray) -> np.ndarray:
+    return np.array([split_colour(int(code)) for code in codes], dtype=np.float64).reshape(-1, 3)
+
+
+def _paired(labelled: Labelled, how: Conversion) -> list[Sample]:
+    pairs = [sample for sample in labelled.samples if sample.image and sample.label]
+    alone = [
+        name_of(sample.image or sample.label, labelled.root)
+        for sample in labelled.samples
+        if not (sample.image and sample.label)
+    ]
+    if alone and not how.paired_only:
+        more = f" ({len(alone)} such files)" if len(alone) > _SHOWN else ""
+        raise DataError("Every picture must have a label file, and every label file a picture",
+                        found=f"{listing(alone[:_SHOWN])}{more}", do="--paired-only leaves them out")  # fmt: skip
+    if not pairs:
+        raise DataError("There must be pairs to convert", found=f"{labelled.root}: none")
+    return pairs
+
+
+def _targets(samples: Sequence[Sample], splits: Sequence[str]) -> list[str]:
+    """Return each pair's name in the new folder; its old split stands before it where names would clash."""
+    names = [sample.name for sample in samples]
+    if len(set(zip(splits, names, strict=True))) == len(names):
+        return names
+    return [f"{sample.split}/{sample.name}" if sample.split else sample.name for sample in samples]
+
+
+def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done: Converted) -> list[str]:
+    split = any(sample.split for sample in samples)
+    if split and how.val is None:
+        return [sample.split for sample in samples]
+    share = 0.2 if how.val is None else how.val
+    held = divide(holds, [f"{sample.split}/{sample.folder}" for sample in samples], share, how.seed)
+    done.notices.append(f"train and val drawn with seed {how.seed}: every class that two pictures hold is in both")
+    return ["val" if row else "train" for row in held]
+
+
+def _refuse_place(root: Path, output: Path) -> None:
+    if output.exists():
+        raise SettingsError("The folder to make must not be there yet: nothing is overwritten", found=str(output),
+                            do="choose another --output")  # fmt: skip
+    source, target = root.resolve(), output.resolve()
+    if target.is_relative_to(source) or source.is_relative_to(target):
+        raise SettingsError("The folder to make must lie outside the source", found=f"{output}, source {root}",
+                            do="choose another --output")  # fmt: skip
+
+
+def _refuse_full_disk(samples: Sequence[Sample], draft: Path) -> None:
+    files = [file for sample in samples for file in (sample.image, sample.label) if file is not None]
+    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(draft).free
+    if needed > free:
+        raise DataError("The disk must have room for the new folder",
+                        found=f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free",
+                        do="choose an --output on another disk")  # fmt: skip

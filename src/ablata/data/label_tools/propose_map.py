@@ -1,0 +1,111 @@
+"""A label map proposed from what the label files hold; it never guesses a name, and says why a value is ignored."""
+
+from __future__ import annotations
+
+import math
+
+from ablata.base.errors import DataError, listing
+from ablata.data.label_tools.survey import Survey, Value
+from ablata.data.labels.class_lists import numbered
+from ablata.data.labels.map import HEAD, LabelMap, split_colour
+from ablata.data.labels.table import MOST_CLASSES, Form, written
+
+RARE_FILES, RARE_SHARE = 0.1, 0.01
+"""A value in at most this share of the files (or in one), with less than this share of the pixels, is rare."""
+_APART = {"colours": 48.0, "ids": 10.0}
+"""Values of lossy files that are nearer than this to a more frequent one are its noise."""
+
+
+def is_rare(survey: Survey, value: int) -> bool:
+    """Tell whether so few files hold a value that somebody may have slipped; never in fewer than five files."""
+    files = sum(survey.files.values())
+    held = survey.values[value].total().files
+    return files >= 5 and held <= max(1, files * RARE_FILES) and survey.share(value) < RARE_SHARE
+
+
+def is_contiguous(values: list[int]) -> bool:
+    """Tell whether values are 0, 1, 2 ... without a gap."""
+    return sorted(values) == list(range(len(values)))
+
+
+def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
+    """Propose a map.
+
+    Values that the known list has keep their names. Others are called `class_VALUE`; rare ones, and 255 beside 0, 1,
+    2 ..., are proposed to be ignored, with the reason beside them.
+
+    Args:
+        survey: what the files hold.
+        known: the class list of the folder, or None.
+
+    Returns:
+        The map, and the text to be written.
+
+    Raises:
+        DataError: there is no value, or more than classes can be.
+    """
+    values = survey.values or _without_noise(survey.lossy_values, survey.form)
+    order = [value for value in survey.ordered() if value in values] or sorted(values)
+    if not order or len(order) > MOST_CLASSES:
+        raise DataError(
+            f"A map can be proposed for 1 to {MOST_CLASSES} different values",
+            found=f"{len(order):,} values: label files that are photographs, or smoothed at their edges?",
+            do="list the classes yourself in a map, and convert with --nearest",
+        )
+    fits = known is not None and known.form == survey.form
+    unused = [label for label in known.labels if label.value not in values] if known and fits else []
+    trusted = known is not None and fits and 2 * len(unused) <= len(known.labels)
+    rows = [_row(survey, values, value, known if fits else None) for value in order]
+    if trusted:
+        rows += [(label.value, label.name, label.ignore, "in no label file") for label in unused]
+    if all(ignore for _, _, ignore, _ in rows):
+        rows = [(value, name, False, remark) for value, name, _, remark in rows]
+    label_map = numbered(survey.form, rows, "the proposed map")
+    shown = [f"{label.name} {written(survey.form, label.value)}" for label in unused] if not trusted else []
+    head = HEAD + (f"# Of the class list, in no label file: {listing(shown)}.\n" if shown else "")
+    return label_map, label_map.as_text(head)
+
+
+def _row(survey: Survey, values: dict[int, Value], value: int, known: LabelMap | None) -> tuple[int, str, bool, str]:
+    label = known.find(value) if known else None
+    files = sum(survey.files.values())
+    share = survey.share(value) if survey.values else 0.0
+    held = f"{percent(share)} of the pixels, in {values[value].total().files} of {files} files"
+    name = f"class_{written(survey.form, value).removeprefix('#')}"
+    if label is not None:
+        return value, label.name, label.ignore, held
+    if survey.values and _is_extra(survey, value):
+        return value, name, True, f"{held}: ignored? if it is a class, take `ignore: true` away and number the ids"
+    return value, name, False, held
+
+
+def _is_extra(survey: Survey, value: int) -> bool:
+    others = [other for other in survey.values if other != value]
+    if survey.form == "ids" and is_contiguous([*others, value]):
+        return False
+    if survey.form == "ids" and value == 255 and len(others) > 1 and is_contiguous(others):
+        return True
+    return is_rare(survey, value)
+
+
+def _without_noise(values: dict[int, Value], form: Form) -> dict[int, Value]:
+    """Return the values that no more frequent one is near."""
+    kept: dict[int, Value] = {}
+    for value in sorted(values, key=lambda value: -values[value].total().pixels):
+        if all(distance(value, other, form) > _APART[form] for other in kept):
+            kept[value] = values[value]
+    return kept
+
+
+def distance(left: int, right: int, form: Form) -> float:
+    """Return how far two values are apart: colours in RGB, ids as numbers."""
+    if form == "ids":
+        return abs(left - right)
+    return math.dist(split_colour(left), split_colour(right))
+
+
+def percent(share: float) -> str:
+    """Write a share: `47.2%`, `0.0027%`."""
+    if share >= 0.9995 or share == 0:
+        return f"{share:.0%}"
+    return f"{100 * share:.3g}%"

@@ -1,0 +1,228 @@
+"""Reading every label file of a folder once, in worker processes: what is kept of each is a handful of numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from ablata.base.errors import DataError
+from ablata.data.io.decode import open_image, upright_size
+from ablata.data.labels.layout import Sample
+from ablata.data.labels.map import LabelMap
+from ablata.data.labels.mask_files import Fault, Leniency, MaskError, is_lossy, load_mask, open_mask, raw_values
+from ablata.data.labels.table import Form
+from ablata.data.loading.worker_count import worker_count
+
+_CHUNK = 16
+_FEW = 128
+"""Up to this many files are read in this process: starting others would take longer."""
+_MOST_VALUES = 1024
+"""Of a file with more different values (a photograph, instance numbers), only the most frequent are kept."""
+_HEADERS = 64
+
+LENIENT = Leniency(lossy=True)
+"""What a scan reads: files of lossy formats too, so that their values can be told."""
+J = TypeVar("J")
+R = TypeVar("R")
+Tell = Callable[[int, int], None]
+"""Is told how many files are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How label files are read: what their values are, and what else than training accepts may be read."""
+
+    form: Form
+    leniency: Leniency = LENIENT
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one label file holds.
+
+    Attributes:
+        row: which sample.
+        fault: why it cannot be trained on as it is, or None; a lossy file's values are there all the same.
+        detail: the fault in words.
+        mode: PIL's mode: `L`, `RGB`, `P`, `I;16`; "" if unreadable.
+        size: height and width, (0, 0) if unreadable.
+        image_size: of the picture, upright; None where there is none, (0, 0) if unreadable.
+        values: int64 [k], raw values, ascending.
+        counts: int64 [k], pixels of each.
+        more: values left out because there are too many.
+        digest: of size and values' places; equal for equal label files.
+        palette: colours (0xRRGGBB) that the indices of a palette file stand for.
+    """
+
+    row: int
+    fault: Fault | None
+    detail: str
+    mode: str
+    size: tuple[int, int]
+    image_size: tuple[int, int] | None
+    values: np.ndarray
+    counts: np.ndarray
+    more: int
+    digest: bytes
+    palette: dict[int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Return height times width."""
+        return self.size[0] * self.size[1]
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+
+def scan(
+    samples: Sequence[Sample], reading: Reading, workers: int | None = None, tell: Tell | None = None
+) -> Iterator[Seen]:
+    """Yield what each sample's label file holds, in their order; samples without one are left out.
+
+    Args:
+        samples: the files.
+        reading: how they are read.
+        workers: number of processes; None: one a core, and none for a few files.
+        tell: is told about progress.
+    """
+    jobs = [(row, sample.label, sample.image) for row, sample in enumerate(samples) if sample.label is not None]
+    look = partial(_look, reading)
+    for done, seen in enumerate(mapped(look, jobs, workers), start=1):
+        if tell is not None:
+            tell(done, len(jobs))
+        yield seen
+
+
+def mapped(work: Callable[[J], R], jobs: Sequence[J], workers: int | None) -> Iterator[R]:
+    """Yield `work` of each job in order, in worker processes where there are many; both must be picklable."""
+    count = workers if workers is not None else (0 if len(jobs) <= _FEW else worker_count(None))
+    if count == 0:
+        yield from map(work, jobs)
+        return
+    pool = ProcessPoolExecutor(count, initializer=_deaf)
+    try:
+        yield from pool.map(work, jobs, chunksize=_CHUNK)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _deaf() -> None:
+    """Leave interrupts to the process that reads the results: it ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def guess_form(samples: Sequence[Sample], known: LabelMap | None = None) -> Form:
+    """Return what the label files hold by the headers of some of them: what most of them do; palettes are either, and
+    follow the others, or the class list where there are no others."""
+    files = [sample.label for sample in samples if sample.label is not None]
+    step = max(len(files) // _HEADERS, 1)
+    modes: Counter[str] = Counter()
+    for file in files[::step]:
+        try:
+            modes[open_mask(file, lossy=True).mode] += 1
+        except DataError:
+            continue
+    colours, others = modes["RGB"] + modes["RGBA"], sum(modes.values()) - modes["P"]
+    if not others and known is not None:
+        return known.form
+    return "colours" if 2 * colours > others else "ids"
+
+
+def _look(reading: Reading, job: tuple[int, Path, Path | None]) -> Seen:
+    row, file, image = job
+    image_size = None if image is None else _image_size(image)
+    seen = Seen(row, None, "", "", (0, 0), image_size, _NOTHING, _NOTHING, 0, b"", {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            mask = load_mask(open_mask(file, reading.leniency.lossy), file)
+        except MaskError as error:
+            return replace(seen, fault=error.fault, detail=(error.found or "").removeprefix(f"{file}: "))
+        seen = replace(seen, mode=mask.mode, size=(mask.height, mask.width))
+        try:
+            raw = raw_values(mask, file, reading.form, reading.leniency)
+        except MaskError as error:
+            return replace(seen, fault=error.fault, detail=mask.mode if error.fault == "mode" else error.found or "")
+    starts = run_starts(raw)
+    values, counts, more = value_counts(raw, starts)
+    seen = replace(seen, values=values, counts=counts, more=more, palette=_palette(mask, reading.form, values))
+    # Where the runs start and what they are says as much as all pixels, in a tenth of the bytes.
+    content = hashlib.blake2b(f"{raw.shape}".encode(), digest_size=12)
+    content.update(starts.tobytes())
+    content.update(raw.ravel()[starts].tobytes())
+    lossy = mask.format if is_lossy(mask) else None
+    return replace(seen, digest=content.digest(), fault="lossy" if lossy else None, detail=lossy or "")
+
+
+def run_starts(raw: np.ndarray) -> np.ndarray:
+    """Return int64 [runs], where in the flattened values [H, W] another value begins, the first place among them."""
+    flat = raw.ravel()
+    return np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1]) if flat.size else _NOTHING
+
+
+def value_counts(raw: np.ndarray, starts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+    """Count values by their runs: label files are flat, and a run is counted at once.
+
+    Args:
+        raw: whole numbers [H, W].
+        starts: `run_starts` of it, where that is known.
+
+    Returns:
+        Different values, int64 [k] ascending; pixels of each, int64 [k]; how many values were left out beyond
+        1,024, the rarest.
+    """
+    flat = raw.ravel()
+    if not flat.size:
+        return _NOTHING, _NOTHING, 0
+    starts = run_starts(raw) if starts is None else starts
+    lengths = np.diff(starts, append=flat.size)
+    values, which = np.unique(flat[starts], return_inverse=True)
+    counts = np.bincount(which, weights=lengths, minlength=len(values)).astype(np.int64)
+    more = max(len(values) - _MOST_VALUES, 0)
+    if more:
+        kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_VALUES])
+        values, counts = values[kept], counts[kept]
+    return values.astype(np.int64), counts, more
+
+
+def _palette(mask: Image.Image, form: Form, values: np.ndarray) -> dict[int, int]:
+    """Return the colours of a palette file's indices."""
+    if mask.mode != "P" or form != "ids":
+        return {}
+    colours = np.asarray(mask.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
+    known = values[values < len(colours)]
+    return {int(value): int(colours[value] @ np.array([1 << 16, 1 << 8, 1])) for value in known}
+
+
+def _image_size(file: Path) -> tuple[int, int]:
+    try:
+        with open_image(file, str(file)) as image:
+            return upright_size(image)
+    except (DataError, OSError):
+        return 0, 0
+
+
+def same_files(files: Sequence[Path]) -> list[list[Path]]:
+    """Return groups of files of equal content; only files of equal size are read."""
+    sizes: dict[int, list[Path]] = {}
+    for file in files:
+        sizes.setdefault(os.stat(file).st_size, []).append(file)
+    groups: dict[tuple[int, bytes], list[Path]] = {}
+    for size, alike in sizes.items():
+        for file in alike if len(alike) > 1 else ():
+            with file.open("rb") as stream:
+                groups.setdefault((size, hashlib.file_digest(stream, "blake2b").digest()), []).append(file)
+    return [group for group in groups.values() if len(group) > 1]

@@ -1,0 +1,170 @@
+"""What the label files of a folder hold together: each value's pixels and files, by split and source folder.
+
+Its size does not grow with the files: a few numbers for each value and folder, and a short digest of each label file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablata.data.label_tools.scan import Reading, Seen, Tell, scan
+from ablata.data.labels.layout import Labelled, Sample
+from ablata.data.labels.mask_files import Fault
+from ablata.data.labels.table import Form, written
+
+_EXAMPLES = 5
+_MOST_EXAMPLES = 50
+_LOUD = 0.005
+"""Of a lossy file only values with this share of its pixels are counted, and apart: the others are nobody's."""
+
+
+@dataclass
+class Count:
+    """Pixels of a value, files that hold it, and all the pixels of those files."""
+
+    pixels: int = 0
+    files: int = 0
+    present: int = 0
+
+    def add(self, pixels: int, present: int) -> None:
+        """Count a file."""
+        self.pixels += pixels
+        self.files += 1
+        self.present += present
+
+
+@dataclass
+class Value:
+    """One raw value: its counts by (split, source folder), and some files that hold it with its share of each."""
+
+    places: dict[tuple[str, str], Count] = field(default_factory=dict)
+    examples: list[tuple[str, float]] = field(default_factory=list)
+
+    def total(self, split: str | None = None, folder: str | None = None) -> Count:
+        """Return the counts of a split and a source folder; None: of all."""
+        chosen = Count()
+        for (one, place), count in self.places.items():
+            if split in (None, one) and folder in (None, place):
+                chosen.pixels += count.pixels
+                chosen.files += count.files
+                chosen.present += count.present
+        return chosen
+
+
+@dataclass
+class Survey:
+    """The label files of a folder.
+
+    Attributes:
+        form: what their values are.
+        values: each raw value.
+        lossy_values: the same of files in lossy formats.
+        files: label files of each (split, source folder).
+        pixels: their pixels.
+        modes: files of each mode, and the first of each.
+        sizes: label files of each height and width.
+        faults: (fault, file, detail) of those that training could not read.
+        lossy: files of lossy formats: name, number of values, most frequent values with their share.
+        mismatched: label files of another size than their picture: name, size, picture's size.
+        unreadable_images: pictures that cannot be opened.
+        crowded: files with more values than are kept.
+        palettes: file, indices and what they stand for, of palette files.
+        digests: label files of each content, by its digest; only those with several values.
+    """
+
+    form: Form
+    values: dict[int, Value] = field(default_factory=dict)
+    lossy_values: dict[int, Value] = field(default_factory=dict)
+    files: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pixels: Counter[tuple[str, str]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    mode_examples: dict[str, str] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    faults: list[tuple[Fault, str, str]] = field(default_factory=list)
+    lossy: list[tuple[str, str, int, dict[int, float]]] = field(default_factory=list)
+    mismatched: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+    unreadable_images: list[str] = field(default_factory=list)
+    crowded: list[tuple[str, int]] = field(default_factory=list)
+    palettes: dict[str, dict[int, int]] = field(default_factory=dict)
+    digests: dict[bytes, list[int]] = field(default_factory=dict)
+
+    def add(self, seen: Seen, sample: Sample, where: str) -> None:
+        """Count a label file; `where` is its name for messages."""
+        place = sample.split, sample.folder
+        self.files[place] += 1
+        if seen.mode:
+            self.modes[seen.mode] += 1
+            self.mode_examples.setdefault(seen.mode, where)
+            self.sizes[seen.size] += 1
+        if seen.image_size == (0, 0):
+            self.unreadable_images.append(str(sample.image))
+        elif seen.mode and seen.image_size is not None and seen.image_size != seen.size:
+            self.mismatched.append((where, seen.size, seen.image_size))
+        if seen.fault == "lossy":
+            order = seen.counts.argsort()[::-1][:_EXAMPLES]
+            shares = {int(seen.values[at]): float(seen.counts[at]) / seen.pixels for at in order}
+            self.lossy.append((where, seen.detail, len(seen.values) + seen.more, shares))
+            self._count(self.lossy_values, seen, place, where, seen.pixels * _LOUD)
+        elif seen.fault is not None:
+            self.faults.append((seen.fault, where, seen.detail))
+        else:
+            self.pixels[place] += seen.pixels
+            self._note(seen, where)
+            self._count(self.values, seen, place, where)
+
+    def _note(self, seen: Seen, where: str) -> None:
+        if seen.more:
+            self.crowded.append((where, len(seen.values) + seen.more))
+        if seen.palette and len(self.palettes) < _EXAMPLES:
+            self.palettes[where] = seen.palette
+        if len(seen.values) > 1:
+            self.digests.setdefault(seen.digest, []).append(seen.row)
+
+    @staticmethod
+    def _count(values: dict[int, Value], seen: Seen, place: tuple[str, str], where: str, least: float = 0) -> None:
+        for value, pixels in zip(seen.values.tolist(), seen.counts.tolist(), strict=True):
+            if pixels < least:
+                continue
+            found = values.setdefault(value, Value())
+            found.places.setdefault(place, Count()).add(pixels, seen.pixels)
+            if len(found.examples) < _MOST_EXAMPLES:
+                found.examples.append((where, pixels / seen.pixels))
+
+    def share(self, value: int, split: str | None = None) -> float:
+        """Return the share of a value among the pixels of a split (None: of all)."""
+        total = sum(count for (one, _), count in self.pixels.items() if split in (None, one))
+        return self.values[value].total(split).pixels / total if total and value in self.values else 0.0
+
+    def written(self, value: int) -> str:
+        """Return a raw value as class lists have it."""
+        return written(self.form, value)
+
+    def ordered(self) -> list[int]:
+        """Return the raw values: ids ascending, colours by their pixels, most first."""
+        if self.form == "ids":
+            return sorted(self.values)
+        return sorted(self.values, key=lambda value: (-self.values[value].total().pixels, value))
+
+
+def survey(labelled: Labelled, reading: Reading, *, workers: int | None = None, tell: Tell | None = None) -> Survey:
+    """Read every label file of a folder once.
+
+    Args:
+        labelled: the files.
+        reading: how they are read.
+        workers: number of processes, see `scan`.
+        tell: is told about progress.
+    """
+    found = Survey(reading.form)
+    for seen in scan(labelled.samples, reading, workers, tell):
+        sample = labelled.samples[seen.row]
+        found.add(seen, sample, name_of(sample.label, labelled.root))
+    return found
+
+
+def name_of(file: Path | None, root: Path) -> str:
+    """Return a file's path below the root."""
+    assert file is not None
+    return file.relative_to(root).as_posix()

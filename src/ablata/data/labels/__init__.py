@@ -1,0 +1,1 @@
+"""Label files: class tables, maps, layouts."""

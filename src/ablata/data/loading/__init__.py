@@ -1,0 +1,1 @@
+"""Loaders, worker processes, splits, sampling, caches."""

@@ -1,0 +1,140 @@
+"""Image files read by worker processes, which hand over whole batches of 8-bit pixels.
+
+Random numbers belong to a sample of an epoch, not to a worker: results do not depend on how many workers there are.
+"""
+
+from __future__ import annotations
+
+import signal
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ablata.base.errors import DataError
+from ablata.base.seeds import derive
+from ablata.data.io.file_slice import Stored
+from ablata.data.loading.loaders import Pick
+
+
+class Cut(Protocol):
+    """Turns a picture into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
+
+    def __call__(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
+        """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
+
+
+class _Failure:
+    """A data error on its way out of a worker, where an exception would arrive as a traceback."""
+
+    def __init__(self, error: DataError) -> None:
+        self.must, self.found, self.do = error.must, error.found, error.do
+
+    def error(self) -> DataError:
+        return DataError(self.must, found=self.found, do=self.do)
+
+
+class _Pictures(Dataset[Tensor | _Failure]):
+    """Image files of which a whole batch is read at a time."""
+
+    def __init__(self, files: Sequence[Stored], cut: Cut, seed: int) -> None:
+        self.files, self.cut, self.seed = files, cut, seed
+
+    def __getitem__(self, pick: Pick) -> Tensor | _Failure:
+        """Return uint8 [b, 3, H, W], its memory in the order of decoded pictures (channels_last)."""
+        batch: np.ndarray | None = None
+        # All generators first: made between two decoded pictures, one takes five times as long, as the caches are cold.
+        for row, (index, random) in enumerate(zip(pick.index, self._generators(pick), strict=True)):
+            try:
+                pixels = self.cut(self.files[index], random)
+            except DataError as error:
+                return _Failure(error)
+            if batch is None:
+                batch = np.empty((len(pick.index), *pixels.shape), dtype=np.uint8)
+            batch[row] = pixels
+        return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+    def _generators(self, pick: Pick) -> list[np.random.Generator | None]:
+        if pick.epoch is None:
+            return [None] * len(pick.index)
+        copies = [0] * len(pick.index) if pick.copy is None else pick.copy
+        return [
+            np.random.default_rng(derive(self.seed, "augment", pick.epoch, int(index), int(copy)))
+            for index, copy in zip(pick.index, copies, strict=True)
+        ]
+
+
+class _Stream(Sampler[Pick]):
+    """The picks to be read next, set anew for each pass so that the workers can live on."""
+
+    def __init__(self) -> None:
+        self.picks: Iterable[Pick] = ()
+
+    def __iter__(self) -> Iterator[Pick]:
+        return iter(self.picks)
+
+
+class FileReader:
+    """Reads image files in worker processes, which start at the first pass and stay for the next ones.
+
+    Args:
+        files: the files of a source, by row number.
+        cut: decodes and crops one file.
+        seed: the run's seed, for random crops.
+        workers: number of processes; 0 reads in this one.
+        pinned: put batches into pinned memory, from which copies to a GPU run in the background.
+    """
+
+    def __init__(self, files: Sequence[Stored], cut: Cut, seed: int, workers: int, pinned: bool) -> None:
+        self._stream = _Stream()
+        self._loader: DataLoader[Tensor | _Failure] = DataLoader(
+            _Pictures(files, cut, seed),
+            sampler=self._stream,
+            batch_size=None,
+            collate_fn=_as_is,
+            num_workers=workers,
+            worker_init_fn=_begin,
+            pin_memory=pinned,
+            persistent_workers=workers > 0,
+            prefetch_factor=2 if workers else None,
+        )
+        # At the end of the program too, where torch would take the end of its workers for their death and raise.
+        weakref.finalize(self, _end, self._loader)
+
+    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
+        """Yield uint8 [b, 3, H, W] for each pick, in order.
+
+        Raises:
+            DataError: a file cannot be read; names it.
+        """
+        self._stream.picks = picks
+        for images in self._loader:
+            if isinstance(images, _Failure):
+                raise images.error()
+            yield images
+
+
+def _begin(worker: int) -> None:
+    """Start a worker.
+
+    OpenCV keeps to one thread: its pool does not survive a fork, and the cores are taken. An interrupt is for the
+    training, which finishes its step with what the workers still read; a forked handler would answer once a worker.
+    """
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(loader: DataLoader[Any]) -> None:
+    """Let the workers of a loader go and wait for them."""
+    if (passing := getattr(loader, "_iterator", None)) is not None:
+        passing._shutdown_workers()
+
+
+def _as_is(item: Any) -> Any:
+    return item

@@ -1,0 +1,1 @@
+"""Sets of identities seen by several cameras."""

@@ -1,0 +1,198 @@
+"""Pictures of persons by several cameras: what every re-identification set offers beyond its pictures and labels.
+
+Persons to be found are never persons trained on. Training identities are numbered 0..n-1; identities held out to choose
+on (minival) follow them; the val source has a numbering of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ablata.base.errors import DataError
+from ablata.base.seeds import derive
+from ablata.base.settings import Settings
+from ablata.data.classification.in_memory import MemoryImages, Store
+from ablata.data.loading.loaders import TrainLoader
+from ablata.data.loading.sampling import AnySampling, Shuffled
+from ablata.data.loading.splits import Split
+from ablata.data.transforms.classification import Augment
+
+
+class IdentitySettings(Settings):
+    """What all re-identification sets have in common."""
+
+    height: Annotated[int, Field(ge=16)] = 128
+    """Pixels; persons stand upright, so pictures are about twice as high as wide."""
+    width: Annotated[int, Field(ge=8)] = 64
+    """Pixels."""
+    minival: Annotated[int | float, Field(ge=0)] = 0
+    """Identities (or a share of them, below 1) held out of the training set to choose on; 0: none."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of that split, apart from the run's seed: every run sees the same one."""
+    sampling: AnySampling = Shuffled()
+    """Which pictures meet in a training batch."""
+    augment: Augment = Augment(flip=True)
+    """Augmentation of training batches."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Subtracted from red, green, blue in 0..1. ImageNet's, so that networks of several sets see alike values."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """What red, green, blue in 0..1 are divided by; ImageNet's."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pictures of a source: who is on them, and where.
+
+    Attributes:
+        store: pictures, and identities as positions in `names`.
+        cameras: int64 [n].
+        queries: bool [n], pictures that are searched with; the others are searched among.
+        names: identities; sorted.
+    """
+
+    store: Store
+    cameras: np.ndarray
+    queries: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """A split for retrieval, in the order of its samples.
+
+    Attributes:
+        identities: int64 [n], positions in `names`.
+        cameras: int64 [n].
+        queries: bool [n], pictures that are searched with.
+        gallery: bool [n], pictures that are searched among.
+        names: identities.
+    """
+
+    identities: Tensor
+    cameras: Tensor
+    queries: Tensor
+    gallery: Tensor
+    names: tuple[str, ...]
+
+
+def first_of_each(identities: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """Return bool [n]: the first picture of each identity by each camera, as Market-1501 chooses one of each to query.
+
+    Args:
+        identities: int64 [n].
+        cameras: int64 [n].
+    """
+    _, first = np.unique(np.stack([identities, cameras]), axis=1, return_index=True)
+    chosen = np.zeros(len(identities), bool)
+    chosen[first] = True
+    return chosen
+
+
+def held_out_identities(count: int, amount: int | float, split_seed: int) -> np.ndarray:
+    """Return the identities of minival, int64 ascending, out of 0..count-1.
+
+    Raises:
+        DataError: the amount is no number of identities or share, or leaves fewer than two to train on.
+    """
+    wanted = round(amount * count) if 0 < amount < 1 else int(amount)
+    if amount < 0 or (amount >= 1 and wanted != amount) or count - wanted < 2:
+        raise DataError(
+            "data.minival must be a number of identities, or a share below 1, that leaves two to train on",
+            found=f"data.minival={amount} of {count} identities",
+        )
+    random = np.random.default_rng(derive(split_seed, "split"))
+    return np.sort(random.permutation(count)[:wanted]).astype(np.int64)
+
+
+class IdentityImages(MemoryImages):
+    """A re-identification set in memory, with identities for classes.
+
+    Args:
+        train: the training source; its `queries` do not count.
+        val: persons to be found, none of them in train.
+        settings: sampling, augmentation, normalisation, minival.
+        fingerprint: hash of the content.
+        backend: how pixels were decoded and resized.
+        notices: see `ImageData`.
+
+    Attributes:
+        classes: names of the identities trained on; a training label is a position in it.
+
+    Raises:
+        DataError: minival is out of range.
+    """
+
+    def __init__(
+        self,
+        train: Seen,
+        val: Seen,
+        settings: IdentitySettings,
+        *,
+        fingerprint: str,
+        backend: str,
+        notices: Sequence[str] = (),
+    ) -> None:
+        held = held_out_identities(len(train.names), settings.minival, settings.split_seed)
+        trained = np.setdiff1d(np.arange(len(train.names)), held)
+        order = np.concatenate([trained, held])
+        labels = np.argsort(order)[train.store.labels]
+        super().__init__(
+            replace(train.store, labels=labels),
+            val.store,
+            classes=[train.names[identity] for identity in trained],
+            fingerprint=fingerprint,
+            mean=settings.mean,
+            std=settings.std,
+            minival=0,
+            split_seed=settings.split_seed,
+            augment=settings.augment,
+            backend=backend,
+            notices=notices,
+        )
+        kept = labels < len(trained)
+        self.splits["train"] = Split("train", np.flatnonzero(kept))
+        if len(held):
+            self.splits["minival"] = Split("train", np.flatnonzero(~kept))
+        names = tuple(train.names[identity] for identity in order)
+        self._seen = {"train": replace(train, names=names), "val": val}
+        self._sampling = settings.sampling
+
+    def sightings(self, split: str) -> Sightings:
+        """Return who is seen where in a split, and what is searched with and among.
+
+        In val, queries and gallery are the set's own. Elsewhere the first picture of each identity by each camera is
+        searched with, among all pictures of the split.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        identities = self.split_labels(split)
+        chosen = self.splits[split]
+        seen = self._seen[chosen.source]
+        cameras, queries = seen.cameras[chosen.index], seen.queries[chosen.index]
+        gallery = ~queries
+        if split != "val":
+            queries, gallery = first_of_each(identities.numpy(), cameras), np.ones(len(cameras), bool)
+        cameras, queries, gallery = (torch.from_numpy(values) for values in (cameras, queries, gallery))
+        return Sightings(identities, cameras, queries, gallery, seen.names)
+
+    def train_loader(
+        self,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+    ) -> TrainLoader:
+        """Return this process's training batches, sampled as the settings say; see `ImageData.train_loader`."""
+        loader = super().train_loader(seed, batch_size, rank, world, device, channels_last)
+        order = self._sampling.build(loader.labels.numpy(), loader.index, batch_size)
+        return replace(loader, order=order)

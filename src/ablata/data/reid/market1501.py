@@ -1,0 +1,182 @@
+"""The folder layout of Market-1501 (Zheng et al. 2015, ICCV, "Scalable Person Re-identification: A Benchmark").
+
+    bounding_box_train   persons to train on
+    bounding_box_test    the gallery: other persons, distractors (0000) and junk (-1)
+    query                pictures of the persons of the gallery to search with
+
+A name such as 0002_c1s1_000451_03.jpg says identity 2, camera 1, sequence 1, frame 451, box 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+
+from ablata.base.cores import usable_cores
+from ablata.base.errors import DataError, listing
+from ablata.base.settings import INCIDENTAL
+from ablata.data.classification.dataset import NominalShape
+from ablata.data.classification.folders import SUFFIXES
+from ablata.data.classification.in_memory import Store
+from ablata.data.io.crop import Backend, Interpolation, backend_name, resize
+from ablata.data.io.decode import decode_array, open_image, to_rgb
+from ablata.data.loading.cache import combined, folder_digest, load_array, stored_arrays
+from ablata.data.loading.locate import find_root
+from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, held_out_identities
+from ablata.data.transforms.classification import Augment
+
+LAYOUT = "folders bounding_box_train, bounding_box_test and query of pictures such as 0002_c1s1_000451_03.jpg"
+_TRAIN, _GALLERY, _QUERY = "bounding_box_train", "bounding_box_test", "query"
+_NAME = re.compile(r"(?P<identity>-1|\d{4,})_c(?P<camera>\d+)s\d+_\d+_\d+")
+_JUNK, _DISTRACTOR = "-1", "0000"
+_IDENTITIES = 751
+"""Training identities of the published set."""
+_VERSION = 1
+
+
+class Market(IdentitySettings):
+    """Market-1501, or another set in its layout; all pictures resized to one size and kept in memory."""
+
+    kind: Literal["market"] = "market"
+    root: Annotated[str | None, INCIDENTAL] = None
+    """The folder, or a zip of it; null: `market1501` under ABLATA_DATA."""
+    interpolation: Interpolation = "bilinear"
+    """Filter of resizing."""
+    backend: Backend = "torch"
+    """What resizes: torch (PIL's filter within two grey levels, fastest), pil, or opencv (no antialias)."""
+    augment: Augment = Augment(flip=True, pad=8)
+    """Augmentation of training batches."""
+
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for, with the 751 training identities of the published set."""
+        held = len(held_out_identities(_IDENTITIES, self.minival, self.split_seed))
+        return NominalShape(_IDENTITIES - held, channels=3, height=self.height, width=self.width)
+
+    def build(self, cache: Path) -> IdentityImages:
+        """Find the files, decode and resize them the first time, and map them.
+
+        Raises:
+            DataError: the layout is not there, a file has a wrong name or does not decode, or minival is out of range.
+        """
+        root = find_root(self.root, default="market1501", fits=_has_layout, layout=LAYOUT, cache=cache)
+        train, ignored = _pictures(root / _TRAIN, allowed=())
+        gallery, ignored_gallery = _pictures(root / _GALLERY, allowed=(_JUNK, _DISTRACTOR))
+        queries, ignored_queries = _pictures(root / _QUERY, allowed=())
+        junk = [picture for picture in gallery if picture.identity == _JUNK]
+        gallery = [picture for picture in gallery if picture.identity != _JUNK]
+        _refuse_shared(train, [*queries, *gallery])
+        train_seen, train_digest = self._seen(root, train, 0, cache)
+        val_seen, val_digest = self._seen(root, [*queries, *gallery], len(queries), cache)
+        return IdentityImages(
+            train_seen,
+            val_seen,
+            self,
+            fingerprint=combined([train_digest, val_digest]),
+            backend=self._backend(),
+            notices=_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries]),
+        )
+
+    def _seen(self, root: Path, pictures: Sequence[_Picture], queries: int, cache: Path) -> tuple[Seen, str]:
+        """Return a source, its first `queries` pictures to search with, and the digest of its files."""
+        files = [picture.file for picture in pictures]
+        digest = folder_digest(root, files, cache)
+        name = f"market-{digest[:32]}-{self.height}x{self.width}-{self._backend().replace(' ', '-')}-{_VERSION}"
+        folder, _ = stored_arrays(cache / "decoded" / name, cache, lambda draft: self._decode(draft, files))
+        numbers = np.array([int(picture.identity) for picture in pictures])
+        _, first, identities = np.unique(numbers, return_index=True, return_inverse=True)
+        names = tuple(pictures[row].identity for row in first)
+        store = Store(load_array(folder / "images.npy"), identities.astype(np.int64))
+        cameras = np.array([picture.camera for picture in pictures], np.int64)
+        return Seen(store, cameras, np.arange(len(pictures)) < queries, names), digest
+
+    def _decode(self, draft: Path, files: Sequence[Path]) -> dict[str, object]:
+        shape = (len(files), 3, self.height, self.width)
+        images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+            for row, pixels in enumerate(pool.map(self._pixels, files)):
+                images[row] = pixels
+        images.flush()
+        return {}
+
+    def _pixels(self, file: Path) -> np.ndarray:
+        """Decode and resize one file to uint8 [3, height, width]."""
+        content = _content(file)
+        header = open_image(content, str(file))
+        image = to_rgb(header, str(file)) if self.backend == "pil" else decode_array(content, header, str(file))
+        return resize(image, (self.height, self.width), self.backend, self.interpolation).transpose(2, 0, 1)
+
+    def _backend(self) -> str:
+        return backend_name(self.backend, self.interpolation)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A file, and what its name says."""
+
+    file: Path
+    identity: str
+    camera: int
+
+
+def _has_layout(folder: Path) -> bool:
+    return all((folder / name).is_dir() for name in (_TRAIN, _GALLERY, _QUERY))
+
+
+def _pictures(folder: Path, allowed: Sequence[str]) -> tuple[list[_Picture], list[Path]]:
+    """Return the pictures of a folder in the order of their names, and the files that are no images.
+
+    Raises:
+        DataError: an image's name does not say identity and camera, or it shows nobody where that is not `allowed`.
+    """
+    pictures, ignored = [], []
+    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
+        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+            ignored.append(file)
+            continue
+        said = _NAME.fullmatch(file.stem)
+        if said is None:
+            raise DataError(
+                "A picture's name must say identity and camera, such as 0002_c1s1_000451_03.jpg",
+                found=str(file),
+                do="rename or remove it",
+            )
+        if said["identity"] in (_JUNK, _DISTRACTOR) and said["identity"] not in allowed:
+            raise DataError(
+                f"Junk (-1) and distractors (0000) belong into {_GALLERY} alone", found=str(file), do="remove it"
+            )
+        pictures.append(_Picture(file, said["identity"], int(said["camera"])))
+    if not pictures:
+        raise DataError("Every folder of the set must hold pictures", found=f"none in {folder}", do=LAYOUT)
+    return pictures, ignored
+
+
+def _refuse_shared(train: Sequence[_Picture], val: Sequence[_Picture]) -> None:
+    shared = sorted({picture.identity for picture in train} & {picture.identity for picture in val})
+    if shared:
+        first = next(picture.file for picture in val if picture.identity == shared[0])
+        raise DataError(
+            "Persons to be found must not be trained on",
+            found=f"{len(shared)} identities in both: {listing(shared[:5])}; for example {first}",
+            do=f"remove them from {_TRAIN}, or from {_GALLERY} and {_QUERY}",
+        )
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError("Every image file must be readable", found=f"{file}: {error.strerror}") from None
+
+
+def _notices(root: Path, junk: Sequence[_Picture], ignored: Sequence[Path]) -> list[str]:
+    notices = [f"{len(junk)} pictures of {_GALLERY} are junk (-1) and are left out"] if junk else []
+    if ignored:
+        shown = listing(file.relative_to(root).as_posix() for file in ignored[:5])
+        notices.append(f"{len(ignored)} files are no images and are ignored: {shown}{', ...' * (len(ignored) > 5)}")
+    return notices

@@ -1,0 +1,158 @@
+"""Pictures with their masks, decoded once at their stored size into one file that is mapped into memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ablata.base.cores import usable_cores
+from ablata.base.errors import DataError
+from ablata.data.io.decode import open_image, to_rgb, upright_size
+from ablata.data.labels.mask_files import open_mask, read_mask
+from ablata.data.labels.table import LabelTable
+from ablata.data.loading.cache import load_array, stored_arrays
+from ablata.data.loading.loaders import Pick
+from ablata.structures.segmentation import IGNORE
+
+PLANES = 4
+"""Red, green, blue, label."""
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture's file and its mask's."""
+
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class PairStore:
+    """Decoded pairs.
+
+    Attributes:
+        planes: uint8 [total], one sample after the other, each [PLANES, H, W].
+        sizes: int64 [n, 2], height and width.
+        pixels: int64 [n, 256], pixels of each label in each sample.
+    """
+
+    planes: np.ndarray
+    sizes: np.ndarray
+    pixels: np.ndarray
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Return int64 [n + 1], where in `planes` each sample begins, and the end."""
+        return np.concatenate([[0], np.cumsum(PLANES * self.sizes.prod(axis=1))])
+
+
+@dataclass(frozen=True)
+class PairReader:
+    """Reads decoded pairs from one tensor, uint8 [total], on its device."""
+
+    planes: Tensor
+    starts: np.ndarray
+    sizes: np.ndarray
+
+    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
+        """Yield uint8 [b, PLANES, H, W] for each pick, of the pick's greatest height and width: smaller pictures lie at
+        the top left, black and ignored beside them."""
+        for pick in picks:
+            high, wide = self.sizes[pick.index].max(axis=0).tolist()
+            block = torch.zeros(len(pick.index), PLANES, high, wide, dtype=torch.uint8, device=self.planes.device)
+            block[:, -1] = IGNORE
+            for row, index in enumerate(pick.index.tolist()):
+                height, width = self.sizes[index].tolist()
+                sample = self.planes[self.starts[index] : self.starts[index + 1]]
+                block[row, :, :height, :width] = sample.view(PLANES, height, width)
+            yield block
+
+
+def decoded_pairs(name: str, pairs: Sequence[Pair], table: LabelTable, cache: Path) -> PairStore:
+    """Return pairs, decoding them the first time.
+
+    Args:
+        name: identifies the files' content.
+        pairs: the files.
+        table: what the masks' values mean.
+        cache: the cache folder.
+
+    Raises:
+        DataError: a file is damaged, a mask has another size than its picture or an unknown value, or the disk has no
+            room.
+    """
+
+    def fill(draft: Path) -> dict[str, object]:
+        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+            sizes = list(pool.map(_size, pairs))
+            write_pairs(draft, sizes, pool.map(lambda pair: _decoded(pair, table), pairs))
+        return {}
+
+    folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{_VERSION}", cache, fill)
+    return load_pairs(folder)
+
+
+def write_pairs(draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable[np.ndarray]) -> None:
+    """Write samples, uint8 [PLANES, H, W] of these sizes, as `load_pairs` reads them.
+
+    Raises:
+        DataError: the disk has no room.
+    """
+    total = PLANES * sum(height * width for height, width in sizes)
+    free = shutil.disk_usage(draft).free
+    if total > free:
+        raise DataError(
+            "The cache folder must have room for the decoded pictures",
+            found=f"{total / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free",
+            do="free some space, or set ABLATA_HOME to a folder on another disk",
+        )
+    planes = np.lib.format.open_memmap(draft / "planes.npy", mode="w+", dtype=np.uint8, shape=(total,))
+    pixels, start = np.zeros((len(sizes), 256), dtype=np.int64), 0
+    for row, sample in enumerate(samples):
+        planes[start : start + sample.size] = sample.ravel()
+        pixels[row] = np.bincount(sample[-1].ravel(), minlength=256)
+        start += sample.size
+    planes.flush()
+    np.save(draft / "sizes.npy", np.array(sizes, dtype=np.int64).reshape(-1, 2))
+    np.save(draft / "pixels.npy", pixels)
+
+
+def load_pairs(folder: Path) -> PairStore:
+    """Map what `write_pairs` wrote."""
+    planes, sizes, pixels = (load_array(folder / f"{name}.npy") for name in ("planes", "sizes", "pixels"))
+    return PairStore(planes, sizes, pixels)
+
+
+def _size(pair: Pair) -> tuple[int, int]:
+    """Return height and width from the headers."""
+    size = upright_size(open_image(_content(pair.image), str(pair.image)))
+    mask = open_mask(pair.mask)
+    if size != (mask.height, mask.width):
+        raise DataError(
+            "A mask must have its picture's size (height x width)",
+            found=f"{pair.mask} is {mask.height}x{mask.width}, {pair.image} is {size[0]}x{size[1]}",
+            do="export the mask again at the picture's size",
+        )
+    return size
+
+
+def _decoded(pair: Pair, table: LabelTable) -> np.ndarray:
+    """Return uint8 [PLANES, H, W]."""
+    image = np.asarray(to_rgb(open_image(_content(pair.image), str(pair.image)), str(pair.image)))
+    labels = table.encode(read_mask(pair.mask, table.form), str(pair.mask))
+    return np.concatenate([image.transpose(2, 0, 1), labels[None]])
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError("Every image file must be readable", found=f"{file}: {error.strerror}") from None

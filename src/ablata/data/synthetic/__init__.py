@@ -1,0 +1,1 @@
+"""Generated data sets, of which everything is known."""

@@ -1,0 +1,175 @@
+"""Made scenes with planted relations: small things that look alike, told apart only by their company and their place.
+
+Large things are easy to tell: a red ring, a blue cross, a green block. Small things are grey. A disc is a `bead` where
+the picture holds a ring and a `seed` where it holds a cross, wherever both stand: company. A square is a
+`beside square` left or right of the block, and a `stacked square` above or below it: place. (Left and right of it would
+be lost on Relation Networks, whose geometry knows distances without their signs.) The small things keep away from the
+large ones, and either side of the block is as likely at every place of a picture, so that a network that sees no
+further cannot do better than guess between two classes. A ring and a cross are never on the same picture. `faith` is
+the share of small things that follow the rule; the others are of the other class.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ablata.base.seeds import derive
+from ablata.base.settings import Settings, settings_hash
+from ablata.data.detection.dataset import DetectionData, Entry, Pictures
+from ablata.data.detection.files import SOURCES, ObjectSettings, picture_splits
+from ablata.data.detection.problems import Findings, checked_objects
+from ablata.data.detection.rle import encode, tight_box
+from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
+from ablata.data.synthetic.scene_box_paint import Canvas, Large
+from ablata.data.transforms.detection import DetectionAugment
+
+CLASSES = ("ring", "cross", "block", "bead", "seed", "beside square", "stacked square")
+"""Class names; the last four are small."""
+COMPANY: dict[Large, str] = {"ring": "bead", "cross": "seed"}
+"""Which large thing brings which small ones."""
+
+_VERSION = 2
+_PLACES = 20
+"""Places that are drawn for squares; about a tenth of them fit."""
+
+
+class Planted(Settings):
+    """What the pictures show, apart from how many there are."""
+
+    height: Annotated[int, Field(ge=64)] = 96
+    """Pixels."""
+    width: Annotated[int, Field(ge=64)] = 96
+    """Pixels."""
+    scene_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the whole set, apart from any run's seed."""
+    faith: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of small things that follow the rule; 0.5: there is no rule."""
+    gap: Annotated[int, Field(ge=0)] = 26
+    """Fewest pixels between the middle of a small thing and the border of a large one."""
+
+    def paint(self, source: int, row: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Paint a picture; the same in every process.
+
+        Returns:
+            Pixels uint8 [H, W, 3]; instances uint8 [H, W], 0 or 1 + the thing's place in the list; classes.
+        """
+        random = np.random.default_rng(derive(self.scene_seed, "data", source, row))
+        canvas = Canvas(random, self.height, self.width, self.gap)
+        if random.random() < 0.8:
+            large = tuple(COMPANY)[int(random.integers(2))]
+            other = next(name for company, name in COMPANY.items() if company != large)
+            if canvas.large(large, CLASSES.index(large)):
+                for _ in range(int(random.integers(1, 4))):
+                    canvas.disc(CLASSES.index(self._faithful(random, COMPANY[large], other)), large)
+        if random.random() < 0.8 and canvas.large("block", CLASSES.index("block")):
+            names = ("beside square", "stacked square")
+            for _ in range(_PLACES):
+                found = canvas.side()
+                if found is not None:
+                    name = self._faithful(random, names[found[1]], names[1 - found[1]])
+                    canvas.square(CLASSES.index(name), found[0])
+        return canvas.pixels, canvas.instances, canvas.classes
+
+    def _faithful(self, random: np.random.Generator, name: str, other: str) -> str:
+        return name if random.random() < self.faith else other
+
+
+class SceneBoxes(ObjectSettings):
+    """Made scenes whose small things are told apart by company and place."""
+
+    kind: Literal["scene_boxes"] = "scene_boxes"
+    train: Annotated[int, Field(ge=1)] = 1200
+    """Training pictures."""
+    val: Annotated[int, Field(ge=1)] = 300
+    """Validation pictures."""
+    scenes: Planted = Planted()
+    """What the pictures show."""
+    mean: tuple[float, ...] = (0.35, 0.35, 0.35)
+    """Mean of red, green, blue that is subtracted, in 0..1."""
+    std: tuple[float, ...] = (0.15, 0.15, 0.15)
+    """What red, green, blue are divided by, in 0..1."""
+    augment: DetectionAugment = DetectionAugment()
+    """Sizes of pictures, and random changes of training ones."""
+
+    def class_count(self) -> int:
+        """Return 7."""
+        return len(CLASSES)
+
+    def picture_size(self) -> tuple[int, int]:
+        """Return the pictures' height and width."""
+        return self.scenes.height, self.scenes.width
+
+    def build(self, cache: Path) -> DetectionData:
+        """Paint the pictures the first time (about a second for a thousand), and map them.
+
+        Raises:
+            DataError: minival leaves nothing to train on.
+        """
+        counts = (self.train, self.val)
+        painted = [_painted(self.scenes, number, count, cache) for number, count in enumerate(counts)]
+        return DetectionData(
+            classes=CLASSES,
+            sources={source: pictures for source, (pictures, _) in zip(SOURCES, painted, strict=True)},
+            fingerprint=combined([digest for _, digest in painted]),
+            mean=self.mean,
+            std=self.std,
+            splits=picture_splits(*counts, self.minival, self.split_seed),
+            augment=self.augment,
+            backend="exact",
+        )
+
+
+class PaintedPictures(Pictures):
+    """Pictures in memory.
+
+    Args:
+        images: uint8 [N, H, W, 3].
+        entries: what is on each.
+    """
+
+    def __init__(self, images: np.ndarray, entries: list[Entry]) -> None:
+        self.images, self.entries = images, tuple(entries)
+
+    def pixels(self, row: int) -> np.ndarray:
+        """Return uint8 [H, W, 3]."""
+        picture: np.ndarray = self.images[row]
+        return picture
+
+
+def _painted(scenes: Planted, source: int, count: int, cache: Path) -> tuple[PaintedPictures, str]:
+    """Return the pictures of a source and the digest of their pixels and masks."""
+
+    def fill(draft: Path) -> dict[str, object]:
+        shape = (count, scenes.height, scenes.width)
+        images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=(*shape, 3))
+        instances = np.lib.format.open_memmap(draft / "instances.npy", mode="w+", dtype=np.uint8, shape=shape)
+        labels = []
+        for row in range(count):
+            images[row], instances[row], classes = scenes.paint(source, row)
+            labels.append(classes)
+        images.flush()
+        instances.flush()
+        return {"labels": labels}
+
+    name = f"scene-boxes-{settings_hash(scenes)}-{SOURCES[source]}-{count}-{_VERSION}"
+    folder, facts = stored_arrays(cache / "painted" / name, cache, fill)
+    instances = load_array(folder / "instances.npy")
+    entries, first, findings = [], 0, Findings("refuse")
+    for row, labels in enumerate(facts["labels"]):
+        entries.append(_entry(f"{SOURCES[source]} {row}", instances[row], labels, first, findings))
+        first += len(labels)
+    findings.notices()
+    digests = [file_digest(folder / file, cache) for file in ("images.npy", "instances.npy")]
+    return PaintedPictures(load_array(folder / "images.npy"), entries), combined(digests)
+
+
+def _entry(where: str, instances: np.ndarray, labels: list[int], first: int, findings: Findings) -> Entry:
+    masks = instances[None] == np.arange(1, len(labels) + 1, dtype=np.uint8)[:, None, None]
+    boxes = np.array([tight_box(mask) for mask in masks], dtype=np.float64)
+    ids, crowd = list(range(first, first + len(labels))), [False] * len(labels)
+    size = (instances.shape[0], instances.shape[1])
+    return Entry(where, size, checked_objects(where, size, boxes, labels, encode(masks), ids, crowd, findings))

@@ -1,0 +1,17 @@
+"""The losses against labels, as one union of settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ablata.losses.classification.binary_cross_entropy import BinaryCrossEntropy
+from ablata.losses.classification.bootstrap import Bootstrap
+from ablata.losses.classification.cross_entropy import CrossEntropy
+from ablata.losses.classification.logit_penalty import LogitPenalty
+
+AnyLabelLoss = Annotated[
+    CrossEntropy | Bootstrap | LogitPenalty | BinaryCrossEntropy,
+    Field(discriminator="kind"),
+]

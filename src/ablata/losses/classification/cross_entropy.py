@@ -1,0 +1,95 @@
+"""Cross-entropy of logits against labels, with label smoothing in two forms and the two labels of mixed pictures.
+
+Letters: B rows, K classes, t a row's target, p = softmax(logits).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ablata.losses.classification.base import LabelLoss, Smoothed
+
+
+class CrossEntropy(Smoothed):
+    """Cross-entropy with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    on: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Target on the label, given with `off` in place of smoothing; a row need not add to 1, as with 0.9 and 0.0001."""
+    off: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Target on every other class, given with `on`."""
+    divergence: Literal["cross_entropy", "kl"] = "cross_entropy"
+    """cross_entropy: -sum t log p; kl: sum t (log t - log p), smaller by the target's entropy, of equal gradient."""
+    implementation: Literal["fused", "autograd", "custom"] = "fused"
+    """What computes it, of equal value and gradient: torch's own kernel; elementary operations and their automatic
+    gradient; or a backward pass by hand, p sum t - t, that keeps one [B, K] tensor and computes it again."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> CrossEntropy:
+        if (self.on is None) != (self.off is None):
+            raise ValueError(f"on and off must be given together, got on={self.on}, off={self.off}")
+        if self.on is not None and self.smoothing:
+            raise ValueError(
+                f"on and off stand in place of smoothing: set smoothing=0, got smoothing={self.smoothing}, on={self.on}"
+            )
+        return self
+
+    def pair(self, classes: int) -> tuple[float, float]:
+        """Return the target on the label and off it, of K `classes`."""
+        if self.on is not None and self.off is not None:
+            return self.on, self.off
+        return super().pair(classes)
+
+    def build(self) -> CrossEntropyLoss:
+        """Make the loss."""
+        return CrossEntropyLoss(self)
+
+
+class CrossEntropyLoss(LabelLoss):
+    """Mean over the batch, in float32 at least; cross-entropy is linear in its target, `kl` is not.
+
+    Args:
+        settings: see `CrossEntropy`.
+    """
+
+    def __init__(self, settings: CrossEntropy) -> None:
+        super().__init__(settings)
+        self.settings = settings
+
+    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss [B] of each row of logits [B, K] against its label, int64 [B]."""
+        settings = self.settings
+        if settings.on is None and settings.divergence == "cross_entropy" and settings.implementation == "fused":
+            return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing, reduction="none")
+        return super().rows(logits, labels)
+
+    def against(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+        match self.settings.implementation:
+            case "fused":
+                loss = F.cross_entropy(logits, target, reduction="none")
+            case "autograd":
+                loss = -(target * logits.log_softmax(1)).sum(1)
+            case "custom":
+                loss = cast(Tensor, _ByHand.apply(logits, target))
+        return loss if self.settings.divergence == "cross_entropy" else loss + torch.xlogy(target, target).sum(1)
+
+
+class _ByHand(torch.autograd.Function):
+    """-sum t log p of each row, with the gradient p sum t - t; p is computed again from the logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, target)
+        return logits.logsumexp(1) * target.sum(1) - (target * logits).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits, target = ctx.saved_tensors
+        slope = logits.softmax(1).mul_(target.sum(1, keepdim=True)).sub_(target)
+        return slope.mul_(gradients[0][:, None]), None

@@ -1,0 +1,39 @@
+"""Cross-entropy with a penalty on the size of the logits (Kornblith et al. 2021, arXiv 2010.16402, section 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ablata.losses.classification.base import LabelLoss, Smoothed
+
+
+class LogitPenalty(Smoothed):
+    """Logit regularisation: cross-entropy + weight * (sum of a row's squared logits)."""
+
+    kind: Literal["logit_penalty"] = "logit_penalty"
+    weight: Annotated[float, Field(ge=0)] = 1e-4
+    """Weight of the squared logits; 0 is cross-entropy. The value is ours."""
+
+    def build(self) -> LogitPenaltyLoss:
+        """Make the loss."""
+        return LogitPenaltyLoss(self)
+
+
+class LogitPenaltyLoss(LabelLoss):
+    """Mean over the batch; the two forms of mixed labels agree.
+
+    Args:
+        settings: see `LogitPenalty`.
+    """
+
+    def __init__(self, settings: LogitPenalty) -> None:
+        super().__init__(settings)
+        self.settings = settings
+
+    def against(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+        return F.cross_entropy(logits, target, reduction="none") + self.settings.weight * logits.square().sum(1)

@@ -1,0 +1,1 @@
+"""Pixel-contrastive losses."""

@@ -1,0 +1,12 @@
+"""The losses of a segmentation: one over pixels, or that with a contrast beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ablata.losses.contrastive.pixel_contrast import PixelContrast
+from ablata.losses.segmentation.any import AnyPixelLoss
+
+AnySegmentationLoss = Annotated[AnyPixelLoss | PixelContrast, Field(discriminator="kind")]

@@ -1,0 +1,19 @@
+"""The losses over pixels, as one union of settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
+from ablata.losses.segmentation.cross_entropy_lovasz import CrossEntropyLovasz
+from ablata.losses.segmentation.dice import Dice
+from ablata.losses.segmentation.focal import Focal
+from ablata.losses.segmentation.lovasz import Lovasz
+from ablata.losses.segmentation.ohem import Ohem
+
+AnyPixelLoss = Annotated[
+    PixelCrossEntropy | Ohem | Focal | Dice | Lovasz | CrossEntropyLovasz,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,111 @@
+"""Losses over pixels: logits smaller than their labels, strips of rows in place of full-size logits, ignored pixels.
+
+A lean loss never holds logits at the size of the labels. It enlarges a strip of rows, reduces it to what is asked for
+(one loss a pixel, or one sum a class) and forgets the strip; the backward pass computes each strip again
+(`strip_cross_entropy`, or torch.utils.checkpoint). The plain form enlarges everything at once; both are equal up to
+rounding.
+
+Letters: B pictures, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ablata.base.settings import INCIDENTAL, Settings
+from ablata.losses.segmentation.row_chunked_cross_entropy import StripCrossEntropy, strip_rows
+from ablata.losses.segmentation.upsample_rows import enlarge, widened
+
+IGNORE = 255
+"""The label of pixels that do not count, where nothing else is said."""
+
+
+class PixelSettings(Settings, ABC):
+    """What every loss over pixels can be told."""
+
+    implementation: Literal["lean", "plain"] = "lean"
+    """lean: strip by strip, each computed again in the backward pass; plain: all pixels at once. Both are equal."""
+    rows: Annotated[int | None, Field(ge=1), INCIDENTAL] = None
+    """Rows of the labels in a strip; null: as many as suit the device."""
+
+    @abstractmethod
+    def build(self, ignore: int = IGNORE) -> PixelLoss:
+        """Make the loss; pixels labelled `ignore` do not count."""
+
+
+class PixelLoss(nn.Module):
+    """A loss of logits [B, K, h, w] against labels [B, H, W], in float32 at least.
+
+    Args:
+        settings: strips or all at once.
+        ignore: label of the pixels that do not count.
+    """
+
+    def __init__(self, settings: PixelSettings, ignore: int = IGNORE) -> None:
+        super().__init__()
+        self.ignore = ignore
+        self._lean, self._rows = settings.implementation == "lean", settings.rows
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return a scalar; 0, with a gradient of 0, where no pixel counts.
+
+        Args:
+            logits: [B, K, h, w] float; where h x w is not H x W they are enlarged (bilinear, corners not aligned).
+            labels: [B, H, W] int64 in [0, K), or `ignore`.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            if logits.shape[-2:] != labels.shape[1:]:
+                # Once, so that the gradients of all strips add up in float32; of full size each strip does it itself.
+                logits = widened(logits)
+            return self.loss(logits, labels)
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the scalar of `forward`, outside autocast."""
+
+    def strips(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, tuple[int, int]]]:
+        """Yield logits, the labels of a strip [B, R, W], and where it lies: (first row, rows of all labels).
+
+        What is yielded goes through `enlarge` inside the function given to `compute`.
+        """
+        height, width = labels.shape[1:]
+        rows = height
+        if self._lean:
+            rows = self._rows or strip_rows(logits[:, :, 0, 0].numel(), width, logits.device)
+        if logits.shape[-2:] == labels.shape[1:]:
+            # Slices of one `split` put their gradients together at once, not each into zeros of the full size.
+            for part, truth in zip(torch.split(logits, rows, 2), torch.split(labels, rows, 1), strict=True):
+                yield part, truth, (0, part.shape[2])
+            return
+        for first, truth in zip(range(0, height, rows), torch.split(labels, rows, 1), strict=True):
+            yield logits, truth, (first, height)
+
+    def compute(self, function: Callable[..., Tensor], *arguments: object) -> Tensor:
+        """Return function(*arguments); only the plain form keeps intermediate tensors for the backward pass."""
+        if not self._lean:
+            return function(*arguments)
+        result = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+        assert isinstance(result, Tensor)
+        return result
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy of every pixel [B, H, W] in nats, 0 where it is ignored."""
+        if self._lean:
+            losses = StripCrossEntropy.apply(logits, labels, self.ignore, self._rows)
+            assert isinstance(losses, Tensor)
+            return losses
+        full = enlarge(logits, labels, (0, labels.shape[1]))
+        return F.cross_entropy(full, labels, ignore_index=self.ignore, reduction="none")
+
+
+def mean_over(values: Tensor, kept: Tensor) -> Tensor:
+    """Return the mean of the values where `kept`, of the same shape, is true; 0 with a gradient of 0 where none is."""
+    return torch.where(kept, values, 0.0).sum() / kept.count_nonzero().clamp(min=1)

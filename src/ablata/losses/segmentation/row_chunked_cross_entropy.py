@@ -1,0 +1,110 @@
+"""Cross-entropy of every pixel from small logits, with neither the large ones nor their gradient ever in memory.
+
+Each strip of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
+backward pass enlarges it again, and adds its gradient to the small logits'. What is kept is one number a pixel.
+
+Letters: B pictures, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ablata.losses.segmentation.upsample_rows import Strip, stretched, strip, widened
+
+_CACHED = 2**18
+"""Values of a strip: with those of its exponentials they fit into a core's own cache."""
+_DEVICE_STRIP = 2**23
+"""The same on a graphics processor, where each strip costs launches."""
+
+
+def strip_rows(classes: int, width: int, device: torch.device) -> int:
+    """Return how many rows of a picture make a strip that suits the device."""
+    values = _CACHED * torch.get_num_threads() if device.type == "cpu" else _DEVICE_STRIP
+    return max(values // (classes * width), 1)
+
+
+class StripCrossEntropy(torch.autograd.Function):
+    """-log softmax of the label's logit, for every pixel; differentiable once, by the logits."""
+
+    @staticmethod
+    def forward(context: Any, logits: Tensor, labels: Tensor, ignore: int, rows: int | None) -> Tensor:
+        """Return the losses.
+
+        Args:
+            context: torch's.
+            logits: [B, K, h, w] float, enlarged to H x W (bilinear, corners not aligned).
+            labels: [B, H, W] integers in [0, K), or `ignore`.
+            ignore: label of the pixels that do not count.
+            rows: R; None: as suits the device.
+
+        Returns:
+            [B, H, W] in nats, in float32 at least; 0 where a pixel is ignored.
+        """
+        strips = _strips(logits, labels, rows)
+        losses = torch.empty(labels.shape, dtype=widened(logits[:0]).dtype, device=logits.device)
+        scales = torch.empty_like(losses)
+        for logit, label, loss, scale in zip(logits, labels, losses, scales, strict=True):
+            wide = stretched(widened(logit)[None], labels.shape[2])[0]
+            for part in strips:
+                ignored, index = _truth(label[part.rows], ignore)
+                values = part.take(wide)
+                top = values.amax(0)
+                own = values.gather(0, index)[0].sub_(top)
+                sums = values.sub_(top).exp_().sum(0).log_()
+                torch.sub(sums, own, out=loss[part.rows]).masked_fill_(ignored, 0)
+                torch.add(sums, top, out=scale[part.rows])
+        context.save_for_backward(logits, labels, scales)
+        context.ignore, context.strips = ignore, strips
+        return losses
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        """Return the gradient [B, K, h, w] by the logits from that by the losses [B, H, W]."""
+        logits, labels, scales = context.saved_tensors
+        result = torch.empty_like(logits)
+        with torch.autocast(logits.device.type, enabled=False):
+            for logit, label, scale, slope, total in zip(logits, labels, scales, gradient, result, strict=True):
+                values = widened(logit)[None]
+                wide = stretched(values, labels.shape[2])
+                slopes = torch.zeros_like(wide)
+                for part in context.strips:
+                    _add_slopes(part, wide[0], scale, _truth(label[part.rows], context.ignore), slope, slopes[0])
+                total.copy_(_shrunk(slopes, values)[0])
+        return result, None, None, None
+
+
+def _add_slopes(
+    part: Strip, wide: Tensor, scale: Tensor, truth: tuple[Tensor, Tensor], slope: Tensor, slopes: Tensor
+) -> None:
+    """Add a strip's share, softmax minus truth times the slope of the loss, to `slopes` [K, h, W]."""
+    ignored, index = truth
+    factor = slope[part.rows].masked_fill(ignored, 0)
+    values = part.take(wide).sub_(scale[part.rows]).exp_().mul_(factor)
+    values.scatter_add_(0, index, factor.neg_()[None])
+    part.give(values, slopes)
+
+
+def _strips(logits: Tensor, labels: Tensor, rows: int | None) -> list[Strip]:
+    height, width = labels.shape[1:]
+    rows = rows or strip_rows(logits.shape[1], width, logits.device)
+    like = widened(logits[:0])
+    return [strip(at, min(rows, height - at), logits.shape[2], height, like) for at in range(0, height, rows)]
+
+
+def _truth(labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
+    """Return which pixels are ignored [R, W], and the labels as an index [1, R, W], 0 where they are."""
+    ignored = labels == ignore
+    return ignored, labels.long().masked_fill(ignored, 0)[None]
+
+
+def _shrunk(slopes: Tensor, values: Tensor) -> Tensor:
+    """Return what a gradient [1, K, h, W] of `stretched` is for its argument, of the shape of `values` [1, K, h, w]."""
+    if slopes.shape == values.shape:
+        return slopes
+    size = [*slopes.shape[2:]]
+    return torch.ops.aten.upsample_bilinear2d_backward(slopes, size, [*values.shape], False, None, None)  # type: ignore[no-any-return]

@@ -1,0 +1,138 @@
+"""A classifier that looks at three stages of a backbone, not at the last one alone.
+
+Source: none; in the manner of feature pyramids (Lin et al. 2017, arXiv 1612.03144) with one label a picture.
+
+Shapes: B batch, C channels of the picture, H height and width of the picture, Wn channels of stage n, D width,
+K classes.
+
+    input    [B, C, H, H]             stage4    [B, W4, H/32, H/32]
+    stem     the backbone's           features  [B, D]    mean over the picture of what the stages become together
+    stage2   [B, W2, H/8, H/8]        logits    [B, K]
+    stage3   [B, W3, H/16, H/16]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
+from ablata.models.backbones.regnet import RegNet
+from ablata.models.backbones.resnet import ResNet
+from ablata.models.weights import Loadable
+from ablata.nn.convolutions import ConvUnit, PlainConv
+from ablata.nn.pooled_classifier import Backbone, draw_convolutions
+
+_LEVELS = ("stage2", "stage3", "stage4")
+
+
+class PyramidClassifier(Loadable):
+    """Classifier over the stages of stride 8, 16 and 32."""
+
+    kind: Literal["pyramid"] = "pyramid"
+    backbone: Annotated[ResNet | EfficientNet | EfficientNetLite | RegNet, Field(discriminator="kind")] = ResNet()
+    """Network whose stages are used; its own weights come from `model.backbone.weights`."""
+    merge: Literal["pool_sum", "nearest_sum", "nearest_concat", "down_sum"] = "pool_sum"
+    """pool_sum: mean of each level, then their sum. nearest_sum, nearest_concat: levels resized to the largest by
+    nearest neighbour, added or joined. down_sum: levels shrunk to the smallest by strided convolutions, added."""
+    width: int = Field(default=1024, ge=1)
+    """D."""
+    kernel: Literal[1, 3] = 1
+    """Side of the convolution behind the merging, which pool_sum has not."""
+    level_heads: bool = False
+    """A 1x1 convolution with normalisation and activation on each level first, as efficientnets have on their last."""
+
+    @model_validator(mode="after")
+    def _takes_the_backbone_alone(self) -> PyramidClassifier:
+        if self.backbone.weights is not None and self.backbone.weights_part == "full":
+            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
+        return self
+
+    def build(self, classes: int, channels: int = 3) -> PyramidModel:
+        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        return PyramidModel(self, classes, channels)
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files that `load_into` reads."""
+        return super().weight_files() + self.backbone.weight_files()
+
+    def load_into(self, model: nn.Module) -> None:
+        """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
+        super().load_into(model)
+        self.backbone.load_into(model)
+
+
+class PyramidModel(nn.Module):
+    """The network; see the head of the file for its shapes.
+
+    Args:
+        settings: backbone and variants.
+        classes: K.
+        channels: C.
+    """
+
+    def __init__(self, settings: PyramidClassifier, classes: int, channels: int) -> None:
+        super().__init__()
+        self.backbone = settings.backbone.build_backbone(channels)
+        self.neck = Neck(settings, self.backbone)
+        self.classifier = nn.Linear(settings.width, classes)
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Map pictures [B, C, H, H] to the named outputs."""
+        outputs: dict[str, Tensor] = dict(self.backbone(pictures))
+        features = outputs["features"] = self.neck(outputs)
+        outputs["logits"] = self.classifier(features)
+        return outputs
+
+
+class Neck(nn.Module):
+    """Makes one vector of three levels.
+
+    Args:
+        settings: the way of merging.
+        backbone: says how wide the levels are.
+    """
+
+    def __init__(self, settings: PyramidClassifier, backbone: Backbone) -> None:
+        super().__init__()
+        width, act, plain = settings.width, settings.backbone.activation, PlainConv()
+        self.merge = settings.merge
+        inputs = [backbone.widths[level] for level in _LEVELS]
+        if settings.level_heads:
+            self.levels = nn.ModuleList(ConvUnit(plain.build(count, width, 1), act) for count in inputs)
+        elif settings.merge == "nearest_concat":
+            self.levels = nn.ModuleList(nn.Identity() for _ in inputs)
+        else:
+            # A sum needs equal widths.
+            self.levels = nn.ModuleList(plain.build(count, width, 1) for count in inputs)
+        joined = sum(inputs) if settings.merge == "nearest_concat" and not settings.level_heads else width
+        if settings.merge == "nearest_concat" and settings.level_heads:
+            joined = len(inputs) * width
+        self.downs = nn.ModuleList(
+            nn.Sequential(*(ConvUnit(plain.build(width, width, 3, 2), act) for _ in range(2 - index)))
+            for index in range(len(inputs) if settings.merge == "down_sum" else 0)
+        )
+        self.last: nn.Module = nn.Identity()
+        if settings.merge != "pool_sum":
+            self.last = ConvUnit(plain.build(joined, width, settings.kernel), act)
+        for part in (self.levels, self.downs, self.last):
+            draw_convolutions(part)
+
+    def forward(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """Map the stages to [B, D]."""
+        maps = [level(outputs[name]) for level, name in zip(self.levels, _LEVELS, strict=True)]
+        if self.merge == "pool_sum":
+            return torch.stack([level.mean((2, 3)) for level in maps]).sum(0)
+        if self.merge == "down_sum":
+            merged = torch.stack([down(level) for down, level in zip(self.downs, maps, strict=True)]).sum(0)
+        else:
+            size = maps[0].shape[2:]
+            resized = [level if level.shape[2:] == size else F.interpolate(level, size) for level in maps]
+            merged = torch.cat(resized, 1) if self.merge == "nearest_concat" else torch.stack(resized).sum(0)
+        features: Tensor = self.last(merged).mean((2, 3))
+        return features

@@ -1,0 +1,355 @@
+"""Mask R-CNN (He et al. 2017, arXiv 1703.06870) on torchvision's parts, with cascade stages and relations as settings.
+
+Without masks it is Faster R-CNN, with a pyramid or on ResNet's fourth stage (C4). See `detection_backbones` for the
+maps, `region_proposals` for proposals, `region_heads` for stages, `relation_stage` for relations.
+
+Shapes: B pictures, H and W of the batch, N detections of a picture, C = K + 1 classes with the background first.
+
+    images   [B, 3, H, W]     boxes [N, 4]     labels [N] in [0, K)     scores [N]     masks [N, M, M] in 0..1
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import maskrcnn_loss
+from torchvision.ops import batched_nms
+
+from ablata.base.errors import SettingsError
+from ablata.base.settings import Settings
+from ablata.models.detection.backbones import AnyBackbone, Fpn
+from ablata.models.detection.relations.stage import Relations, RelationStage
+from ablata.models.detection.roi_align import RegionAlign
+from ablata.models.detection.roi_heads import (
+    Candidates,
+    RegionHead,
+    Sampling,
+    Scored,
+    Stage,
+    StageHead,
+    Stages,
+    clipped,
+    region_context,
+    sampled,
+)
+from ablata.models.detection.rpn import Proposals
+from ablata.structures.detection import Objects
+
+
+class Masks(Settings):
+    """The branch that gives each detection its mask."""
+
+    layers: Annotated[int, Field(ge=1)] = 4
+    """Convolutions before the mask is enlarged; with a C4 backbone its last stage stands in their place."""
+    width: Annotated[int, Field(ge=1)] = 256
+    """Their channels."""
+    pool: Annotated[int, Field(ge=2)] = 14
+    """Side of the regions' cut-outs; masks are twice as large."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the loss."""
+
+
+class MaskRcnn(Settings):
+    """Detector of boxes and, perhaps, masks."""
+
+    kind: Literal["mask_rcnn"] = "mask_rcnn"
+    backbone: AnyBackbone = Fpn()
+    proposals: Proposals = Proposals()
+    sampling: Sampling = Sampling()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(),)
+    """Scorings of the regions, one after the other; scores of those that learn are averaged, boxes are the last's."""
+    shared_head: bool = True
+    """Stages share the layers that describe a region; false: each has its own, as in Cascade R-CNN."""
+    class_agnostic: bool = False
+    """One box a region and not one a class; later stages with refined boxes need it."""
+    pool: Annotated[int, Field(ge=2)] = 7
+    """Side of the regions' cut-outs for boxes; with a C4 backbone those enter its last stage, usually with 14."""
+    samples: Annotated[int, Field(ge=1)] = 2
+    """Points along each side of a cut-out's cell that are read and averaged."""
+    head_width: Annotated[int, Field(ge=1)] = 1024
+    """Features of a region."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a region's features that is dropped in training before each scoring."""
+    masks: Masks | None = Masks()
+    """null: boxes alone."""
+    relations: Relations | None = None
+    """Relations between classes and between regions; null: none."""
+    least_score: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Score from which a detection is given."""
+    suppress: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Overlap from which the less sure of two detections of a class is dropped."""
+    detections: Annotated[int, Field(ge=1)] = 100
+    """Most detections of a picture."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.stages[0].boxes != "same":
+            raise ValueError("the first of model.stages has no boxes to refine: give it boxes=same")
+        if any(stage.boxes == "refined" for stage in self.stages) and not self.class_agnostic:
+            raise ValueError("stages with refined boxes need one box a region: set model.class_agnostic=true")
+        if self.relations is None:
+            return self
+        staged = self.relations.classes is not None or self.relations.at_stage is not None
+        if staged and (len(self.stages) < 2 or not self.shared_head):
+            raise ValueError(
+                "relations before the last stage need an earlier stage that scores the same features: "
+                "give model.stages two entries and model.shared_head=true"
+            )
+        if self.relations.spatial is not None and not staged and self.backbone.kind == "c4":
+            raise ValueError("a C4 backbone has no linear layers for model.relations.spatial_place=head: use stage")
+        return self
+
+    def silent_terms(self) -> set[str]:
+        """Return the names of loss terms whose weight is 0."""
+        silent = {"mask"} if self.masks is not None and not self.masks.weight else set()
+        for number, stage in enumerate(self.stages, 1):
+            place = f"_{number}" if len(self.stages) > 1 else ""
+            silent |= {f"class{place}"} if not stage.weight * stage.class_weight else set()
+            silent |= {f"box{place}"} if not stage.weight else set()
+        return silent
+
+    def build(self, classes: int, graph: Tensor | None = None) -> MaskRcnnNetwork:
+        """Make the model; weights come from torch's global generator.
+
+        Args:
+            classes: K, without the background.
+            graph: float [K + 1, K + 1], for relations between classes.
+
+        Raises:
+            SettingsError: anchors do not fit the levels, or heads the features.
+        """
+        return MaskRcnnNetwork(self, classes, graph)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Detections of a picture in pixels of the batch, the surest first.
+
+    Attributes:
+        boxes: float [N, 4].
+        labels: int64 [N], in [0, K).
+        scores: float [N].
+        masks: float [N, M, M], how likely each cell of a box belongs to the object; None: no masks.
+        regions: int64 [N], which of the last stage's regions each was made from; None: not known.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    masks: Tensor | None
+    regions: Tensor | None = None
+
+
+class MaskRcnnNetwork(nn.Module):
+    """The detector.
+
+    Args:
+        settings: all of it.
+        classes: K.
+        graph: float [K + 1, K + 1]; None: no relations between classes.
+    """
+
+    def __init__(self, settings: MaskRcnn, classes: int, graph: Tensor | None) -> None:
+        super().__init__()
+        self.settings, self.classes = settings, classes + 1
+        self.backbone = settings.backbone.build()
+        levels, channels = self.backbone.levels, self.backbone.channels
+        if len(settings.proposals.sizes) != levels:
+            raise SettingsError(
+                "model.proposals.sizes must have an entry for each level",
+                found=f"{len(settings.proposals.sizes)} for {levels} levels of model.backbone={settings.backbone.kind}",
+            )
+        self.proposals = settings.proposals.build(channels)
+        # The coarsest level of a pyramid is for proposals alone.
+        self.pooled_levels = max(levels - 1, 1)
+        tail = self.backbone.tail
+        self.backbone.tail = None
+        tail_channels = int(getattr(self.backbone, "tail_channels", 0))
+        self.stages = self._stages(tail, tail_channels, channels, levels, graph)
+        if settings.masks is not None:
+            self._add_masks(settings.masks, channels if tail is None else tail_channels)
+
+    def _stages(
+        self,
+        tail: nn.Module | None,
+        tail_channels: int,
+        channels: int,
+        levels: int,
+        graph: Tensor | None,
+    ) -> Stages:
+        settings, relations = self.settings, self.settings.relations
+        in_head = relations.spatial if relations is not None and relations.spatial_place == "head" else None
+        count = 1 if settings.shared_head or tail is not None else len(settings.stages)
+        try:
+            heads = [
+                RegionHead(channels, settings.pool, settings.head_width, tail, tail_channels, in_head)
+                for _ in range(count)
+            ]
+            features, stage = heads[0].features, None
+            if relations is not None and (relations.classes is not None or relations.at_stage is not None):
+                known = torch.eye(self.classes) if graph is None else graph
+                stage = RelationStage(relations, features, channels * levels, known)
+        except ValueError as error:
+            raise SettingsError("model.relations must fit the regions' features", found=str(error)) from None
+        widths = [features] * len(settings.stages)
+        if stage is not None and relations is not None:
+            widths[-1] = relations.features(features)
+        scorers = [
+            StageHead(one, width, self.classes, settings.class_agnostic, settings.dropout)
+            for one, width in zip(settings.stages, widths, strict=True)
+        ]
+        return Stages(scorers, heads, RegionAlign(self.pooled_levels, settings.pool, settings.samples), stage)
+
+    def _add_masks(self, masks: Masks, channels: int) -> None:
+        self.mask_pool = RegionAlign(self.pooled_levels, masks.pool, self.settings.samples)
+        with_tail = self.stages.describers[0].tail is not None
+        self.mask_head = nn.Identity() if with_tail else MaskRCNNHeads(channels, (masks.width,) * masks.layers, 1)
+        self.mask_predictor = MaskRCNNPredictor(channels if with_tail else masks.width, masks.width, self.classes)
+
+    def forward(
+        self,
+        images: Tensor,
+        sizes: list[tuple[int, int]] | None = None,
+        objects: tuple[Objects, ...] | None = None,
+        most: int | None = None,
+    ) -> dict[str, Tensor] | list[Found] | tuple[Tensor, ...]:
+        """Return the loss terms where there is a truth, else each picture's detections.
+
+        Args:
+            images: normalised [B, 3, H, W], H and W multiples of 32.
+            sizes: height and width of each picture in the batch; None: all of it.
+            objects: the truth; masks bool.
+            most: boxes that are proposed in testing; None: as the settings say.
+        """
+        canvas = (images.shape[-2], images.shape[-1])
+        sizes = sizes or [canvas] * len(images)
+        levels = self.backbone(images)
+        if images.is_meta:
+            return self._counted(levels, canvas)
+        self.proposals.limited(most)
+        terms: dict[str, Tensor]
+        proposals, terms = self.proposals(images, sizes, levels, objects)
+        if objects is None:
+            added = [torch.zeros(len(one), dtype=torch.bool, device=one.device) for one in proposals]
+            candidates = Candidates(proposals, added, [], [])
+            scored = self.stages(levels, canvas, sizes, candidates, None)
+            return self._found(levels, canvas, sizes, scored)
+        candidates = sampled(proposals, objects, self.settings.stages[0].overlap, self.settings.sampling)
+        scored = self.stages(levels, canvas, sizes, candidates, objects)
+        for number, one in enumerate(scored):
+            head = self.stages.heads[number]
+            assert isinstance(head, StageHead)
+            terms |= head.loss(one, objects, f"_{number + 1}" if len(scored) > 1 else "")
+        if self.settings.masks is not None:
+            terms["mask"] = self.settings.masks.weight * self._mask_loss(levels, canvas, scored[-1].candidates, objects)
+        return terms
+
+    def _mask_logits(self, levels: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
+        return self._masks_of(self.mask_pool(levels, boxes, canvas))
+
+    def _masks_of(self, pooled: Tensor) -> Tensor:
+        tail = self.stages.describers[0].tail
+        assert tail is None or isinstance(tail, nn.Module)
+        logits: Tensor = self.mask_predictor(self.mask_head(pooled) if tail is None else tail(pooled))
+        return logits.float()
+
+    def _mask_loss(
+        self, levels: list[Tensor], canvas: tuple[int, int], candidates: Candidates, objects: tuple[Objects, ...]
+    ) -> Tensor:
+        """Return the loss of masks over the regions that show an object; 0 where none does."""
+        rows = [torch.nonzero(labels > 0)[:, 0] for labels in candidates.labels]
+        boxes = [one[row] for one, row in zip(candidates.boxes, rows, strict=True)]
+        matches = [one[row] for one, row in zip(candidates.matches, rows, strict=True)]
+        if not sum(map(len, boxes)):
+            parameters = (*self.mask_head.parameters(), *self.mask_predictor.parameters())
+            return torch.stack([0 * parameter.sum() for parameter in parameters]).sum()
+        truth = [one.masks.float() if isinstance(one.masks, Tensor) else one.boxes for one in objects]
+        labels = [one.labels + 1 for one in objects]
+        kept = [number for number, one in enumerate(boxes) if len(one)]
+        logits = self._mask_logits(levels, boxes, canvas)
+        chosen = ([values[number] for number in kept] for values in (boxes, truth, labels, matches))
+        loss: Tensor = maskrcnn_loss(logits, *chosen)
+        return loss
+
+    def _found(
+        self, levels: list[Tensor], canvas: tuple[int, int], sizes: list[tuple[int, int]], scored: list[Scored]
+    ) -> list[Found]:
+        """Return the detections: scores averaged over the stages that learn, boxes of the last."""
+        learning = [one for one, stage in zip(scored, self.settings.stages, strict=True) if stage.weight > 0] or scored
+        scores = torch.stack([one.logits.softmax(1) for one in learning]).mean(0)
+        last, head = scored[-1], self.stages.heads[-1]
+        assert isinstance(head, StageHead)
+        boxes = head.decoded(torch.cat(last.candidates.boxes), last.deltas)
+        counts = last.candidates.counts
+        chosen = [
+            self._chosen(*one)
+            for one in zip(torch.split(boxes, counts), torch.split(scores, counts), sizes, strict=True)
+        ]
+        if self.settings.masks is None:
+            return chosen
+        logits = self._mask_logits(levels, [one.boxes for one in chosen], canvas)
+        labels = torch.cat([one.labels for one in chosen])
+        masks = logits[torch.arange(len(labels), device=labels.device), labels + 1].sigmoid()
+        parts = torch.split(masks, [len(one.labels) for one in chosen])
+        return [replace(one, masks=part) for one, part in zip(chosen, parts, strict=True)]
+
+    def _chosen(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Found:
+        """Return a picture's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""
+        settings = self.settings
+        rows, labels = torch.nonzero(scores[:, 1:] > settings.least_score, as_tuple=True)
+        picked = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels + 1]
+        picked, sure = clipped(picked, size), scores[rows, labels + 1]
+        kept = batched_nms(picked, sure, labels, settings.suppress)[: settings.detections]
+        return Found(picked[kept], labels[kept], sure[kept], None, rows[kept])
+
+    def _counted(self, levels: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Run every layer on as many regions as there can be, so that its operations can be counted without values."""
+        settings, count = self.settings, self.settings.proposals.test
+        objectness, _ = self.proposals.network.head(levels)
+        boxes = [levels[0].new_zeros(count, 4) for _ in range(len(levels[0]))]
+        candidates = Candidates(
+            boxes, [torch.zeros(count, dtype=torch.bool, device=levels[0].device)] * len(boxes), [], []
+        )
+        pooled = levels[0].new_zeros(count * len(boxes), levels[0].shape[1], settings.pool, settings.pool)
+        context = region_context(candidates, levels, canvas, [canvas] * len(boxes))
+        results = list(self.stages.counted(pooled, context, candidates.counts))
+        if settings.masks is not None:
+            side, most = settings.masks.pool, settings.detections * len(boxes)
+            results.append(self._masks_of(levels[0].new_zeros(most, levels[0].shape[1], side, side)))
+        return (*objectness, *results)
+
+
+def pasted(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+    """Put masks into their picture.
+
+    Args:
+        masks: float [N, M, M], in 0..1, each over its box.
+        boxes: float [N, 4], in pixels of the picture.
+        height: of the picture.
+        width: of the picture.
+
+    Returns:
+        bool [N, height, width]: where a mask is at least one half.
+    """
+    rows = torch.arange(height, device=boxes.device) + 0.5
+    columns = torch.arange(width, device=boxes.device) + 0.5
+    low, size = boxes[:, :2], (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
+    x = (columns - low[:, :1]) / size[:, :1] * 2 - 1
+    y = (rows - low[:, 1:]) / size[:, 1:] * 2 - 1
+    result = torch.zeros(len(masks), height, width, dtype=torch.bool, device=boxes.device)
+    # Beyond its box a mask is less than one half everywhere.
+    for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        across = slice(max(0, math.floor(left)), max(0, min(width, math.ceil(right))))
+        down = slice(max(0, math.floor(top)), max(0, min(height, math.ceil(bottom))))
+        grid = torch.stack(torch.meshgrid(x[number, across], y[number, down], indexing="xy"), dim=-1)
+        if grid.numel():
+            values = F.grid_sample(masks[number][None, None].float(), grid[None], align_corners=False)
+            result[number, down, across] = values[0, 0] >= 0.5
+    return result

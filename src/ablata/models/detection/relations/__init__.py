@@ -1,0 +1,1 @@
+"""Relations between classes and between regions."""

@@ -1,0 +1,49 @@
+"""What the regions of a detector look at, collected while it runs.
+
+Shapes: B pictures, R regions of a picture (filled up).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ablata.models.detection.relations.spatial_relation import SpatialRelationModule
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What regions looked at in one call.
+
+    Attributes:
+        boxes: float [B, R, 4].
+        weights: float [B, R, R], how much a row's region looks at a column's.
+    """
+
+    boxes: Tensor
+    weights: Tensor
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[list[Looks]]:
+    """Collect what regions look at while a model runs: an entry for each call of its last spatial relation.
+
+    The list stays empty for a model without any.
+    """
+    seen: list[Looks] = []
+
+    def note(module: nn.Module, arguments: tuple[Any, ...], result: Tensor) -> None:
+        assert isinstance(module, SpatialRelationModule)
+        seen.append(Looks(arguments[1], module.attention(*arguments)))
+
+    modules = [module for module in model.modules() if isinstance(module, SpatialRelationModule)]
+    handles = [module.register_forward_hook(note) for module in modules[-1:]]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

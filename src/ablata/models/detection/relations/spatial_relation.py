@@ -1,0 +1,264 @@
+"""Relations between the regions of a picture: attention by where they lie to each other and by what they look like.
+
+Relation Networks (Hu et al. 2018, arXiv 1711.11575), equations 1 to 6 and appendix; with Gaussian weights of the
+geometry in place of the paper's as an alternative. Every picture is computed by itself: rows that fill a batch up are
+never looked at, nor are boxes of the truth that were added for training.
+
+Shapes: B pictures, R regions of a picture (filled up), S of them that are looked at, D features of a region, H heads,
+W width of queries and keys.
+
+    boxes      [B, R, 4]      left, top, right, bottom, half open, so that a width is right - left
+    geometry   [B, 4, R, S]   log(|dx| / w), log(|dy| / h), log(w / w'), log(h / h') of a region to one it looks at
+    embedding  [B, E, R, S]   of each number 100 u / 1000^(8 k / E) for k < E / 8, sines and then cosines
+    weights    [B, H, R, S]   log(max(ReLU(linear(embedding)), 1e-6)) + query key / sqrt(W / H), softmax over S
+    relation   [B, R, D]      weighted features, each head's projected to D / H
+
+The paper averages raw features and projects the averages by groups; projecting first gives the same numbers, since both
+are linear, with less memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablata.base.settings import Settings
+from ablata.models.detection.relations.geometric_attention import FAINT, FILLED, geometric_attention
+from ablata.models.detection.relations.geometry import Places, embedded, geometry, parts, waves
+
+
+class ReluWeights(Settings):
+    """Weights of the geometry by an embedding and ReLU, as in the paper."""
+
+    kind: Literal["relu"] = "relu"
+    embedding: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    """Numbers that the geometry is embedded in."""
+
+
+class GaussianWeights(Settings):
+    """Weights of the geometry by a Gaussian for each head, its middle and widths learned."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    form: Literal["random", "normalised"] = "random"
+    """random: begins anywhere, and joins what regions look like; normalised: divided by its sum over the regions, and
+    stands alone."""
+
+
+class SpatialRelation(Settings):
+    """How regions look at each other."""
+
+    weights: Annotated[ReluWeights | GaussianWeights, Field(discriminator="kind")] = ReluWeights()
+    heads: Annotated[int, Field(ge=1)] = 16
+    """Relations side by side; divides the regions' features and `width`."""
+    width: Annotated[int, Field(ge=1)] = 1024
+    """Features of queries and keys, all heads together."""
+    boxes_train: Annotated[int, Field(ge=1)] | None = None
+    """Most regions that are looked at in training, the likeliest objects first; null: all."""
+    boxes_test: Annotated[int, Field(ge=1)] | None = None
+    """Likewise in testing."""
+    foreground_only: bool = False
+    """Look only at regions whose likeliest class is not the background (where scores are known)."""
+    itself: bool = True
+    """A region looks at itself too, as in the paper."""
+    pairs: Literal["objects", "parts", "both"] = "objects"
+    """Look at all regions; at smaller ones that lie in it by half at least; or at both, one after the other."""
+    own_weights: bool = True
+    """With pairs=both: each has weights of its own; false: they share one set."""
+    extra_fc: bool = False
+    """A linear layer with ReLU behind the relation."""
+    combine: Literal["add", "concat"] = "add"
+    """Add what is gained to a region's features, as in the paper, or put it beside them (before the last stage)."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, got width={self.width}, heads={self.heads}")
+        return self
+
+    def build(self, features: int) -> SpatialRelationModule:
+        """Make the module for regions of `features`.
+
+        Raises:
+            ValueError: the heads do not divide them.
+        """
+        if features % self.heads:
+            raise ValueError(f"heads (={self.heads}) must divide the regions' features (={features})")
+        return SpatialRelationModule(self, features)
+
+
+class SpatialRelationModule(nn.Module):
+    """Gives each region what the regions around it say.
+
+    Args:
+        settings: what is done.
+        features: D.
+    """
+
+    def __init__(self, settings: SpatialRelation, features: int) -> None:
+        super().__init__()
+        self.settings = settings
+        rounds = 2 if settings.pairs == "both" else 1
+        made = [_Relation(settings, features) for _ in range(rounds if settings.own_weights else 1)]
+        self.relations = nn.ModuleList(made)
+        self.extra = nn.Linear(features, features) if settings.extra_fc else None
+
+    def forward(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
+        """Return what each region gains, [B, R, D]; zero for one that sees no other.
+
+        Args:
+            features: [B, R, D].
+            boxes: [B, R, 4].
+            keys: bool [B, R], regions that may be looked at, in falling order of likelihood.
+            foreground: bool [B, R], regions that seem to show an object; None: not known.
+        """
+        looked, places, rounds = self._looked(boxes, keys, foreground)
+        total = torch.zeros_like(features)
+        for relation, allowed in rounds:
+            total = total + relation(features, looked, places, allowed)
+        return total if self.extra is None else F.relu(self.extra(total))
+
+    def attention(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
+        """Return how much each region looks at every other, float [B, R, R], the mean over heads and kinds of pairs.
+
+        Rows add up to one, or with two kinds of pairs to the share of those that see any region.
+        """
+        looked, places, rounds = self._looked(boxes, keys, foreground)
+        means = [relation.attention(features, looked, places, allowed).mean(1) for relation, allowed in rounds]
+        weights = torch.stack(means).mean(0)
+        if looked is None:
+            return weights
+        every = weights.new_zeros(*weights.shape[:2], boxes.shape[1])
+        return every.scatter(2, looked[:, None, :].expand(weights.shape), weights)
+
+    def _looked(
+        self, boxes: Tensor, keys: Tensor, foreground: Tensor | None
+    ) -> tuple[Tensor | None, Places, list[tuple[_Relation, Tensor]]]:
+        """Return which regions are looked at, int64 [B, S] or None for all, the geometry, and flags for each relation.
+
+        Arguments are those of `forward`; flags are bool [B, R, S].
+        """
+        settings = self.settings
+        if settings.foreground_only and foreground is not None:
+            keys = keys & foreground
+        most = settings.boxes_train if self.training else settings.boxes_test
+        every = torch.arange(boxes.shape[1], device=boxes.device)
+        looked = None
+        if most is not None and most < boxes.shape[1]:
+            looked = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
+        near = _rows(boxes, looked, 1).float()
+        seen = _rows(keys, looked, 1)[:, None, :].expand(-1, boxes.shape[1], -1)
+        if not settings.itself:
+            seen = seen & ((every if looked is None else looked)[..., None, :] != every[:, None])
+        rounds = []
+        for number, kind in enumerate(("objects", "parts") if settings.pairs == "both" else (settings.pairs,)):
+            relation = self.relations[min(number, len(self.relations) - 1)]
+            assert isinstance(relation, _Relation)
+            rounds.append((relation, seen & parts(boxes.float(), near) if kind == "parts" else seen))
+        return looked, geometry(boxes.float(), near), rounds
+
+
+class _Relation(nn.Module):
+    def __init__(self, settings: SpatialRelation, features: int) -> None:
+        super().__init__()
+        self.heads, self.kind = settings.heads, settings.weights
+        appearance = not (isinstance(self.kind, GaussianWeights) and self.kind.form == "normalised")
+        self.width = settings.width if appearance else 0
+        # Queries, keys and values from one layer: three take half as long again.
+        self.project = nn.Linear(features, 2 * self.width + features)
+        nn.init.normal_(self.project.weight, std=0.01)
+        nn.init.zeros_(self.project.bias)
+        if isinstance(self.kind, ReluWeights):
+            self.place = nn.Linear(self.kind.embedding, self.heads)
+            nn.init.normal_(self.place.weight, std=0.01)
+            nn.init.zeros_(self.place.bias)
+        else:
+            self.middle = nn.Parameter(torch.randn(self.heads, 4))
+            self.spread = nn.Parameter(torch.zeros(self.heads, 4))
+
+    def forward(self, features: Tensor, looked: Tensor | None, places: Places, allowed: Tensor) -> Tensor:
+        """Return [B, R, D] from features [B, R, D], which are looked at, [B, S], geometry and flags [B, R, S]."""
+        asked, values = self._projected(features, looked)
+        if isinstance(self.kind, ReluWeights):
+            out = geometric_attention(self._strength(places, self.kind.embedding), *asked, values, allowed)
+        else:
+            out = self._weights(asked, places, allowed).to(values.dtype) @ values
+        return out.transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
+
+    def attention(self, features: Tensor, looked: Tensor | None, places: Places, allowed: Tensor) -> Tensor:
+        """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
+        asked, _ = self._projected(features, looked)
+        return self._weights(asked, places, allowed) * allowed.any(2)[:, None, :, None]
+
+    def _projected(self, features: Tensor, looked: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Return queries [B, H, R, W / H], divided by the root of their width, and keys, then values [B, H, S, D / H].
+
+        Queries and keys have no width where the geometry stands alone.
+        """
+        split = torch.split(self.project(features), [self.width, self.width, features.shape[-1]], dim=2)
+        queries, keys, values = (one.reshape(*one.shape[:2], self.heads, -1).transpose(1, 2) for one in split)
+        asked = queries / math.sqrt(max(queries.shape[-1], 1)), _rows(keys, looked, 2)
+        return asked, _rows(values, looked, 2)
+
+    def _weights(self, asked: tuple[Tensor, Tensor], places: Places, allowed: Tensor) -> Tensor:
+        """Return what `attention` does, with even rows where nothing is allowed."""
+        logits = self.placed(places).add_(torch.where(allowed, 0.0, FILLED)[:, None])
+        if self.width:
+            logits.add_(asked[0] @ asked[1].transpose(2, 3))
+        return logits.softmax(3)
+
+    def placed(self, places: Places) -> Tensor:
+        """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
+        if isinstance(self.kind, ReluWeights):
+            # What ReLU would make zero is below the least weight as well.
+            return self._strength(places, self.kind.embedding).float().clamp(min=FAINT).log()
+        # The square is multiplied out, so that no [B, R, S, H, 4] is ever made.
+        sharp = (-2 * self.spread.float()).exp()
+        middle = self.middle.float()
+        numbers = places.numbers()
+        flat = numbers.flatten(2)
+        squares = sharp @ flat**2 - 2 * (sharp * middle) @ flat + (sharp * middle**2).sum(1)[:, None]
+        return -0.5 * squares.reshape(len(numbers), -1, *numbers.shape[2:])
+
+    def _strength(self, places: Places, size: int) -> Tensor:
+        """Return the linear layer of the embedded geometry, [B, H, R, S].
+
+        The ratios of widths and heights are differences of logarithms, log(w / w') = log w - log w': their waves come
+        from those of R and of S numbers by the addition theorems, as a product of [H R, E / 2 + 1] and [E / 2 + 1, S]
+        that adds the bias too.
+        """
+        shape = places.distances.shape
+        kind, far, ratio = _dtype(places.own), *self.place.weight.chunk(2, dim=1)
+        by_sine, by_cosine = (one.flatten(1)[..., None] for one in ratio.reshape(self.heads, 2, 2, -1).unbind(2))
+        middle = places.own[:, :, :1]
+        sines, cosines = waves(places.own - middle, size)
+        own = [by_sine * sines[:, None] + by_cosine * cosines[:, None]]
+        own.append(by_cosine * sines[:, None] - by_sine * cosines[:, None])
+        own.append(self.place.bias[:, None, None].expand(shape[0], -1, 1, shape[2]))
+        sines, cosines = waves(places.other - middle, size)
+        others = torch.cat([cosines, sines, torch.ones_like(sines[:, :1])], dim=1)
+        ratios = torch.cat(own, dim=2).transpose(2, 3).flatten(1, 2).to(kind).bmm(others.to(kind))
+        # Not `weight @ waves`, which puts the batch last and copies the largest tensor for it.
+        near = embedded(places.distances, size, dtype=kind).flatten(2)
+        both = torch.baddbmm(ratios.reshape(shape[0], self.heads, -1), far.expand(shape[0], -1, -1), near)
+        return both.reshape(shape[0], self.heads, *shape[2:])
+
+
+def _rows(values: Tensor, looked: Tensor | None, dim: int) -> Tensor:
+    """Return those of [B, ..., R, ...], R being `dim`, that are looked at, [B, S]; None: all."""
+    if looked is None:
+        return values
+    shape = [len(looked), *[1] * (dim - 1), looked.shape[1], *[1] * (values.ndim - dim - 1)]
+    size = [*values.shape[:dim], looked.shape[1], *values.shape[dim + 1 :]]
+    return torch.gather(values, dim, looked.reshape(shape).expand(size))
+
+
+def _dtype(values: Tensor) -> torch.dtype:
+    """Return the number format in which products of values are taken here."""
+    kind = values.device.type
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if mixed else torch.float32

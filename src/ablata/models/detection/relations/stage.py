@@ -1,0 +1,140 @@
+"""Where relations enter a detector, in which order, and how what they give is joined.
+
+Shapes: B pictures, R regions of a picture (filled up), C classes with the background, D features of a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+from ablata.models.detection.relations.class_relation import ClassRelation
+from ablata.models.detection.relations.spatial_relation import SpatialRelation
+
+_Gain = tuple[Tensor, Literal["add", "concat"]]
+"""What relations give, and how it is joined with the features."""
+
+
+class Relations(Settings):
+    """Relations of a detector."""
+
+    classes: ClassRelation | None = ClassRelation()
+    """Relations between classes, before the last stage; null: none."""
+    spatial: SpatialRelation | None = None
+    """Relations between regions; null: none."""
+    spatial_place: Literal["stage", "head"] = "stage"
+    """stage: before the last stage; head: after each linear layer of the region head, as in Relation Networks."""
+    order: Literal["class_first", "spatial_first", "parallel"] = "class_first"
+    """class_first: regions look at each other's enriched features; spatial_first: classes are told from features that
+    have looked around; parallel: neither sees what the other gave."""
+
+    @model_validator(mode="after")
+    def _has_some(self) -> Self:
+        if self.classes is None and self.spatial is None:
+            raise ValueError("relations without classes and spatial relate nothing; set model.relations=null")
+        if self.spatial is None or self.spatial.combine == "add":
+            return self
+        if self.spatial_place == "head":
+            raise ValueError("relations in the region head add to its features: set spatial.combine=add")
+        if self.classes is not None and self.order == "spatial_first":
+            raise ValueError(
+                "classes cannot be told from widened features: with order=spatial_first set spatial.combine=add"
+            )
+        return self
+
+    @property
+    def at_stage(self) -> SpatialRelation | None:
+        """The relations between regions, if they enter before the last stage."""
+        return self.spatial if self.spatial_place == "stage" else None
+
+    def features(self, width: int) -> int:
+        """Return the features of a region that the last stage sees, of `width` before."""
+        classes, spatial = self.classes, self.at_stage
+        gained = classes.gained(width) if classes is not None and classes.combine == "concat" else 0
+        if spatial is None or spatial.combine == "add":
+            return width + gained
+        return width + gained + self.looking(width)
+
+    def looking(self, width: int) -> int:
+        """Return the features of a region with which it looks at others before the last stage, of `width` before."""
+        classes = self.classes
+        if classes is None or classes.combine == "add" or self.order != "class_first":
+            return width
+        return width + classes.gained(width)
+
+
+@dataclass(frozen=True)
+class RegionContext:
+    """What relations know of the regions beside their features.
+
+    Attributes:
+        boxes: float [B, R, 4].
+        keys: bool [B, R], regions that may be looked at.
+        maps: feature maps of the pictures.
+        shares: float [B, 2], the part of height and width that each picture fills.
+    """
+
+    boxes: Tensor
+    keys: Tensor
+    maps: Sequence[Tensor]
+    shares: Tensor
+
+
+class RelationStage(nn.Module):
+    """Enriches regions before the last stage.
+
+    Args:
+        settings: which relations, in which order.
+        width: D.
+        channels: of all feature maps together.
+        graph: float [C, C].
+    """
+
+    def __init__(self, settings: Relations, width: int, channels: int, graph: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        self.classes = None if settings.classes is None else settings.classes.build(width, channels, graph)
+        self.spatial = None if settings.at_stage is None else settings.at_stage.build(settings.looking(width))
+
+    def forward(self, features: Tensor, scores: Tensor, classifier: nn.Linear, context: RegionContext) -> Tensor:
+        """Return the enriched features, [B, R, `Relations.features(D)`].
+
+        Args:
+            features: [B, R, D].
+            scores: [B, R, C], the earlier stage's probabilities of these very regions.
+            classifier: that stage's.
+            context: boxes and maps.
+        """
+        foreground = scores.argmax(2) != 0
+        gains: list[_Gain] = []
+        if self.spatial is not None and self.settings.order != "class_first":
+            looked = self.spatial(features, context.boxes, context.keys, foreground)
+            gains.append((looked, self.spatial.settings.combine))
+        if self.classes is not None:
+            if self.settings.order == "spatial_first":
+                scores = classifier(_joined(features, gains)).float().softmax(2)
+            weights = torch.cat([classifier.weight, classifier.bias[:, None]], dim=1)
+            known = self.classes(scores, weights, context.maps, context.shares).to(features.dtype)
+            gains.append((known, self.classes.settings.combine))
+        enriched = _joined(features, gains)
+        if self.spatial is None or self.settings.order != "class_first":
+            return enriched
+        looked = self.spatial(enriched, context.boxes, context.keys, foreground)
+        return _joined(enriched, [(looked, self.spatial.settings.combine)])
+
+
+def _joined(features: Tensor, gains: Sequence[_Gain]) -> Tensor:
+    """Return features [B, R, D] with gains added, or put beside them."""
+    beside = []
+    for gain, combine in gains:
+        if combine == "concat":
+            beside.append(gain)
+        else:
+            features = features + gain
+    return torch.cat([features, *beside], dim=2) if beside else features

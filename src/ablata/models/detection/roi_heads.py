@@ -1,0 +1,345 @@
+"""What happens to regions: sampled, pooled, described, scored in one or more stages, perhaps with relations.
+
+Fast R-CNN's head (Girshick 2015), Cascade R-CNN's stages (Cai & Vasconcelos 2018, arXiv 1712.00726), and relations
+before the last stage. A later stage looks at boxes that the earlier one refined, or at the same ones. What relations
+are told of a region is always said of the very box that is enriched: refined boxes are scored again.
+
+Shapes: N regions of all pictures, R of one picture (filled up), D features of a region, C classes with the background.
+
+    pooled   [N, channels, P, P]      features  [N, D]      logits  [N, C]      deltas  [N, 4] or [N, 4 C]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
+from torchvision.ops import box_iou
+
+from ablata.base.settings import Settings
+from ablata.models.detection.relations.spatial_relation import SpatialRelation
+from ablata.models.detection.relations.stage import RegionContext, RelationStage
+from ablata.models.detection.roi_align import RegionAlign
+from ablata.structures.detection import Objects
+
+
+class Stage(Settings):
+    """One scoring of the regions."""
+
+    boxes: Literal["same", "refined"] = "same"
+    """Look at the boxes of the stage before, or at what it made of them."""
+    overlap: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Overlap with an object from which a region shows it."""
+    deviations: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+    """What moves and stretches of boxes are divided by."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the stage's loss; 0: it does not learn, as where only new boxes are in the loss, and detections do not
+    take its scores."""
+    class_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Further factor on its loss of classes."""
+
+
+class Sampling(Settings):
+    """Which proposals teach."""
+
+    count: Annotated[int, Field(ge=1)] = 512
+    """Regions of a picture that teach."""
+    positive: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Most of them that show an object, as a share; a picture without objects teaches the background alone."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Regions of a batch, picture by picture.
+
+    Attributes:
+        boxes: float [n, 4] each.
+        added: bool [n] each: boxes of the truth, which no relation may look at.
+        labels: int64 [n] each, 0 the background; empty in testing.
+        matches: int64 [n] each, the object that a region overlaps most; empty in testing.
+    """
+
+    boxes: list[Tensor]
+    added: list[Tensor]
+    labels: list[Tensor]
+    matches: list[Tensor]
+
+    @property
+    def counts(self) -> list[int]:
+        """Return how many regions each picture has."""
+        return [len(boxes) for boxes in self.boxes]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one stage says of its regions.
+
+    Attributes:
+        candidates: the regions.
+        logits: float [N, C].
+        deltas: float [N, 4] or [N, 4 C].
+    """
+
+    candidates: Candidates
+    logits: Tensor
+    deltas: Tensor
+
+
+class StageHead(nn.Module):
+    """Classifier and regressor of a stage.
+
+    Args:
+        settings: of the stage.
+        features: of a region.
+        classes: C.
+        agnostic: one box a region, not one a class.
+        dropout: share of the features that is dropped in training.
+    """
+
+    def __init__(self, settings: Stage, features: int, classes: int, agnostic: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.settings, self.agnostic = settings, agnostic
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(features, classes)
+        self.regressor = nn.Linear(features, 4 if agnostic else 4 * classes)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.normal_(self.regressor.weight, std=0.001)
+        for layer in (self.classifier, self.regressor):
+            nn.init.zeros_(layer.bias)
+        self.coder: Any = BoxCoder(tuple(1 / deviation for deviation in settings.deviations))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and deltas in float32."""
+        features = self.dropout(features)
+        return self.classifier(features).float(), self.regressor(features).float()
+
+    def decoded(self, boxes: Tensor, deltas: Tensor) -> Tensor:
+        """Return [N, 4] or [N, C, 4], boxes [N, 4] as moved by the deltas."""
+        found: Tensor = self.coder.decode_single(deltas, boxes)
+        return found if self.agnostic else found.view(len(boxes), deltas.shape[1] // 4, 4)
+
+    def loss(self, scored: Scored, objects: Sequence[Objects], name: str) -> dict[str, Tensor]:
+        """Return the losses of classes and boxes, weights included."""
+        labels = torch.cat(scored.candidates.labels)
+        rows = torch.nonzero(labels > 0)[:, 0]
+        boxes = torch.cat(scored.candidates.boxes)
+        pairs = zip(objects, scored.candidates.matches, strict=True)
+        truth = torch.cat(
+            [one.boxes[found] if len(one) else one.boxes.new_zeros(len(found), 4) for one, found in pairs]
+        )
+        wanted = self.coder.encode_single(truth[rows], boxes[rows])
+        deltas = scored.deltas[rows]
+        if not self.agnostic:
+            deltas = deltas.view(len(rows), scored.logits.shape[1], 4)[torch.arange(len(rows)), labels[rows]]
+        moved = F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum") / max(len(labels), 1)
+        weight = self.settings.weight
+        classified = F.cross_entropy(scored.logits, labels)
+        return {f"class{name}": weight * self.settings.class_weight * classified, f"box{name}": weight * moved}
+
+
+class RegionHead(nn.Module):
+    """Describes pooled regions: two linear layers, perhaps with relations, or a network's last stage.
+
+    Args:
+        channels: of the pooled maps.
+        pool: their side.
+        width: of the linear layers.
+        tail: the last stage, in whose place the linear layers would stand; None: those.
+        tail_channels: what it gives.
+        relation: relations between regions after each linear layer.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        pool: int,
+        width: int,
+        tail: nn.Module | None,
+        tail_channels: int,
+        relation: SpatialRelation | None,
+    ) -> None:
+        super().__init__()
+        self.tail, self.features = tail, width if tail is None else tail_channels
+        if tail is None:
+            self.layers = nn.ModuleList([nn.Linear(channels * pool**2, width), nn.Linear(width, width)])
+            made = [relation.build(width) for _ in self.layers] if relation is not None else []
+            self.relations = nn.ModuleList(made)
+
+    def forward(self, pooled: Tensor, context: RegionContext, counts: list[int]) -> Tensor:
+        """Return [N, D]."""
+        if self.tail is not None:
+            maps: Tensor = self.tail(pooled)
+            return maps.mean((2, 3))
+        features = pooled.flatten(1)
+        for number, layer in enumerate(self.layers):
+            features = layer(features)
+            if len(self.relations):
+                module = self.relations[number]
+                features = features + emptied(module(filled(features, counts), context.boxes, context.keys), counts)
+            features = F.relu(features)
+        return features
+
+
+class Stages(nn.Module):
+    """Scores regions stage by stage.
+
+    Args:
+        heads: of each stage; the last sees enriched features where there are relations.
+        describers: one for all stages, or one for each.
+        pool: what takes regions out of the maps.
+        relations: what enriches them before the last stage.
+    """
+
+    def __init__(
+        self,
+        heads: Sequence[StageHead],
+        describers: Sequence[RegionHead],
+        pool: RegionAlign,
+        relations: RelationStage | None,
+    ) -> None:
+        super().__init__()
+        self.heads, self.describers = nn.ModuleList(heads), nn.ModuleList(describers)
+        self.pool, self.relations = pool, relations
+
+    def forward(
+        self,
+        maps: list[Tensor],
+        canvas: tuple[int, int],
+        sizes: list[tuple[int, int]],
+        candidates: Candidates,
+        objects: Sequence[Objects] | None,
+    ) -> list[Scored]:
+        """Return what each stage says.
+
+        Args:
+            maps: feature maps that regions are taken from.
+            canvas: height and width of the batch.
+            sizes: of each picture in it.
+            candidates: regions of the first stage.
+            objects: the truth that refined boxes are matched with; None in testing.
+        """
+        scored: list[Scored] = []
+        features: Tensor | None = None
+        for number, head in enumerate(self.heads):
+            assert isinstance(head, StageHead)
+            describer = self.describers[min(number, len(self.describers) - 1)]
+            if scored and head.settings.boxes == "refined":
+                candidates = self._refined(scored[-1], number, sizes, objects)
+                features = None
+            context = region_context(candidates, maps, canvas, sizes)
+            if features is None or len(self.describers) > 1:
+                features = describer(self.pooled(maps, candidates.boxes, canvas), context, candidates.counts)
+            seen = features
+            if self.relations is not None and number == len(self.heads) - 1:
+                before = self.heads[number - 1]
+                assert isinstance(before, StageHead)
+                known = filled(features, candidates.counts)
+                scores = before.classifier(known).float().softmax(2)
+                seen = emptied(self.relations(known, scores, before.classifier, context), candidates.counts)
+            scored.append(Scored(candidates, *head(seen)))
+        return scored
+
+    def counted(self, pooled: Tensor, context: RegionContext, counts: list[int]) -> list[Tensor]:
+        """Run every layer once on regions that are cut out already, and return what the stages give."""
+        results: list[Tensor] = []
+        features: Tensor | None = None
+        for number, head in enumerate(self.heads):
+            assert isinstance(head, StageHead)
+            describer = self.describers[min(number, len(self.describers) - 1)]
+            if features is None or len(self.describers) > 1 or head.settings.boxes == "refined":
+                features = describer(pooled, context, counts)
+            seen = features
+            if self.relations is not None and number == len(self.heads) - 1:
+                before, known = self.heads[number - 1], filled(features, counts)
+                assert isinstance(before, StageHead)
+                scores = before.classifier(known).softmax(2)
+                seen = emptied(self.relations(known, scores, before.classifier, context), counts)
+            results += head(seen)
+        return results
+
+    def pooled(self, maps: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
+        """Return the regions' cut-outs, [N, channels, P, P]."""
+        cut: Tensor = self.pool(maps, boxes, canvas)
+        return cut
+
+    def _refined(
+        self, before: Scored, number: int, sizes: list[tuple[int, int]], objects: Sequence[Objects] | None
+    ) -> Candidates:
+        """Return the boxes that a stage made, each at the place of the one it was made from."""
+        maker, head = self.heads[number - 1], self.heads[number]
+        assert isinstance(maker, StageHead)
+        assert isinstance(head, StageHead)
+        moved = maker.decoded(torch.cat(before.candidates.boxes), before.deltas.detach())
+        parts = torch.split(moved, before.candidates.counts)
+        boxes = [clipped(part, size) for part, size in zip(parts, sizes, strict=True)]
+        if objects is None:
+            return Candidates(boxes, before.candidates.added, [], [])
+        found = [matched(part, one, head.settings.overlap) for part, one in zip(boxes, objects, strict=True)]
+        return Candidates(
+            boxes, before.candidates.added, [labels for labels, _ in found], [matches for _, matches in found]
+        )
+
+
+def sampled(proposals: Sequence[Tensor], objects: Sequence[Objects], overlap: float, settings: Sampling) -> Candidates:
+    """Choose the proposals that teach, and add the truth's own boxes behind them.
+
+    Regions keep their order, the likeliest first. A picture without objects gives background alone.
+    """
+    sampler: Any = BalancedPositiveNegativeSampler(settings.count, settings.positive)
+    boxes, added, labels, matches = [], [], [], []
+    for proposed, one in zip(proposals, objects, strict=True):
+        every = torch.cat([proposed, one.boxes.to(proposed.dtype)])
+        found, nearest = matched(every, one, overlap)
+        positive, negative = sampler([found])
+        chosen = torch.nonzero(positive[0].bool() | negative[0].bool())[:, 0]
+        boxes.append(every[chosen])
+        added.append(chosen >= len(proposed))
+        labels.append(found[chosen])
+        matches.append(nearest[chosen])
+    return Candidates(boxes, added, labels, matches)
+
+
+def matched(boxes: Tensor, objects: Objects, overlap: float) -> tuple[Tensor, Tensor]:
+    """Return for each box the class it shows (0: none) and the object it overlaps most, both int64 [n]."""
+    if not len(objects):
+        nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        return nothing, nothing.clone()
+    matcher: Any = Matcher(overlap, overlap, allow_low_quality_matches=False)
+    found = matcher(box_iou(objects.boxes, boxes))
+    nearest = found.clamp(min=0)
+    return torch.where(found >= 0, objects.labels[nearest] + 1, 0), nearest
+
+
+def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return boxes [n, 4] cut to a picture, each at least a pixel wide and high."""
+    height, width = size
+    limit = boxes.new_tensor([width, height])
+    low = torch.minimum(boxes[:, :2].clamp(min=0), limit - 1)
+    high = torch.minimum(boxes[:, 2:], limit).maximum(low + 1)
+    return torch.cat([low, high], dim=1)
+
+
+def region_context(
+    candidates: Candidates, maps: Sequence[Tensor], canvas: tuple[int, int], sizes: Sequence[tuple[int, int]]
+) -> RegionContext:
+    """Return what relations know of the regions."""
+    boxes = nn.utils.rnn.pad_sequence(candidates.boxes, batch_first=True)
+    keys = nn.utils.rnn.pad_sequence([~added for added in candidates.added], batch_first=True)
+    shares = torch.tensor([[height / canvas[0], width / canvas[1]] for height, width in sizes], device=boxes.device)
+    return RegionContext(boxes, keys, maps, shares)
+
+
+def filled(features: Tensor, counts: list[int]) -> Tensor:
+    """Return [B, R, D] from [N, D], zeros behind the regions of a picture that has fewer than others."""
+    return nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
+
+
+def emptied(features: Tensor, counts: list[int]) -> Tensor:
+    """Return [N, D] from [B, R, D]: what `filled` filled."""
+    return torch.cat([row[:count] for row, count in zip(features, counts, strict=True)])

@@ -1,0 +1,108 @@
+"""HRNet as a segmenter: the four branches joined at 1/4, and a head, or object context before it.
+
+Sources: Wang et al. 2019, arXiv 1908.07919, section 3.3 (HRNetV2); Yuan et al. 2020, arXiv 1909.11065 (object context).
+The head is openseg's, but for the biases that it has in front of normalisations, where they have no effect.
+
+Shapes: B batch, C channels of the picture, H and W its sides, w width of the first branch, D width of the context,
+K classes. A side at stride s is ceil(H / s).
+
+    input      [B, C, H, W]              context  [B, D, H/4, W/4]   with object context alone
+    branch<n>  see hrnet_backbone.py     logits   [B, K, H/4, W/4]   at the head's own stride, see `full_size`
+    features   [B, 15 w, H/4, W/4]       aux4     [B, K, H/4, W/4]   rough logits; in training, with object context
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from ablata.models.backbones.hrnet import HRNetBranches, published_backbone_name
+from ablata.models.segmentation.base import DenseHead, Segmenter
+from ablata.models.segmentation.ocr import ObjectContext
+from ablata.models.weights import Loadable
+from ablata.nn.upsampling import Bilinear, Upsampling
+
+_BRANCHES = 4
+
+
+class HRNet(Loadable, HRNetBranches):
+    """Segmenter of high resolution throughout."""
+
+    kind: Literal["hrnet"] = "hrnet"
+    join_upsample: Upsampling = Bilinear(align_corners=True)
+    """How the smaller branches reach 1/4."""
+    head: DenseHead = DenseHead(width="input", dropout=0.1, dropout_of="channels", bias=False)
+    """Layers from features, or from context, to logits."""
+    context: ObjectContext | None = None
+    """Object context between features and head, which then should be the classifier alone; null: none."""
+    rough: DenseHead = DenseHead(width="input")
+    """With object context, the head of the rough logits that it needs."""
+    logits_upsample: Upsampling = Bilinear()
+    """How logits get to the picture's size."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> HRNet:
+        if self.rough.enlarge != "after" or self.rough.double:
+            raise ValueError(
+                "rough.enlarge must be after, and rough.double false: context needs logits of its own size"
+            )
+        return self
+
+    def build(self, classes: int, channels: int = 3) -> HRNetModel:
+        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        return HRNetModel(self, classes, channels)
+
+    def published_name(self, name: str) -> str | None:
+        """Translate a name of the authors' and timm's classifiers to ours; load them with weights_part=backbone."""
+        return published_backbone_name(name)
+
+    def new_layers(self) -> tuple[str, ...]:
+        """Return patterns of the parameters that no published backbone has."""
+        return ("head.*", *(("context.*", "aux.*") if self.context is not None else ()))
+
+
+class HRNetModel(Segmenter):
+    """The network; see the head of the file for its shapes.
+
+    Args:
+        settings: sizes and variants.
+        classes: K.
+        channels: C.
+    """
+
+    least = 32
+
+    def __init__(self, settings: HRNet, classes: int, channels: int) -> None:
+        super().__init__()
+        self.backbone = settings.build_backbone(channels)
+        self.join = settings.join_upsample.build(1, 2)
+        width = sum(self.backbone.widths.values())
+        self.aux, self.context = nn.ModuleDict(), None
+        if settings.context is not None:
+            self.aux["aux4"] = settings.rough.build(width, classes, "batch", settings.logits_upsample, 4)
+            self.context = settings.context.build(width)
+            width = settings.context.width
+        self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, 4)
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Map pictures [B, C, H, W] to the named outputs.
+
+        Raises:
+            SettingsError: the pictures are smaller than 32 pixels.
+        """
+        size = (pictures.shape[2], pictures.shape[3])
+        self.refuse_small(size)
+        outputs: dict[str, Tensor] = self.backbone(pictures)
+        largest = (outputs["branch1"].shape[2], outputs["branch1"].shape[3])
+        joined = [self.join(outputs[f"branch{number}"], largest) for number in range(1, _BRANCHES + 1)]
+        seen = outputs["features"] = torch.cat(joined, 1)
+        if self.context is not None:
+            rough = self.aux["aux4"](seen, size)
+            seen = outputs["context"] = self.context(seen, rough)
+            outputs |= {"aux4": rough} if self.training else {}
+        outputs["logits"] = self.head(seen, size)
+        self._add_for_training(outputs, {}, size)
+        return outputs

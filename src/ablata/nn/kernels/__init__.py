@@ -1,0 +1,1 @@
+"""Fast paths, each with its measured reason."""

@@ -1,0 +1,70 @@
+"""The networks a classification recipe can choose from, told apart by `kind`, and how one gets its first weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.models.backbones.airbench import Airbench
+from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
+from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
+from ablata.models.backbones.regnet import RegNet
+from ablata.models.backbones.resnet import ResNet
+from ablata.models.backbones.t2t_vit import T2TViT
+from ablata.models.backbones.timm_model import TimmModel
+from ablata.models.backbones.wide_resnet import WideResNet
+from ablata.models.weights import Loadable
+from ablata.nn.first_images import StartsFromImages
+
+AnyClassifier = Annotated[
+    CifarResNet
+    | WideResNet
+    | DigitsNet
+    | Airbench
+    | ResNet
+    | EfficientNet
+    | EfficientNetLite
+    | RegNet
+    | T2TViT
+    | PyramidClassifier
+    | TimmModel,
+    Field(discriminator="kind"),
+]
+
+
+def start_classifier(settings: Any, classes: int, channels: int, images: Callable[[int], Tensor]) -> nn.Module:
+    """Build a network and give it its first weights: drawn, computed from training images, or from a file.
+
+    Args:
+        settings: one of `AnyClassifier`.
+        classes: of the data.
+        channels: of its pictures.
+        images: returns N training images, spread over the set, float32 [N, C, H, W], normalised.
+
+    Raises:
+        UserError: the network cannot be built so, or the file of weights does not fit it.
+    """
+    model: nn.Module = settings.build(classes, channels)
+    if isinstance(model, StartsFromImages) and model.images_wanted:
+        model.start_from(images(model.images_wanted))
+    if isinstance(settings, Loadable):
+        settings.load_into(model)
+    return model
+
+
+def weights_mark(settings: Any) -> str:
+    """Return `-` and 8 hexadecimal digits of the files of weights that a network begins with; nothing without any."""
+    files = settings.weight_files() if isinstance(settings, Loadable) else ()
+    content = hashlib.blake2b(digest_size=4)
+    for name in files:
+        path = Path(name).expanduser()
+        # A missing file is refused, with its name, when the network is built.
+        content.update(path.read_bytes() if path.is_file() else b"")
+    return f"-{content.hexdigest()}" if files else ""

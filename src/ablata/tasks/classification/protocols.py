@@ -1,0 +1,83 @@
+"""Named ways to score a classifier: which part of a picture it sees, in which views, and how they are joined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ablata.data.io.eval_crop import OWN, Framing
+from ablata.data.transforms.geometry import pad_images
+
+Protocol = Literal[
+    "plain",
+    "mirror",
+    "mirror_translate",
+    "centre_0.875",
+    "centre_0.9",
+    "centre_0.95",
+    "centre_1.0",
+    "crop_resize",
+    "ten_crop",
+]
+"""plain: the picture as the data's settings cut it. mirror: the mean with its mirror image. mirror_translate: half of
+that, and half the mean of the same for the picture moved by one pixel down and right, and up and left (Jordan 2024,
+arXiv 2404.00498). centre_R: the shorter side is resized to size / R and the central square cut, whatever the settings
+say. crop_resize: the square is cut first and resized then (EfficientNet's own code). ten_crop: four corners and the
+middle of the resized central square, each with its mirror image, probabilities averaged (Krizhevsky et al. 2012,
+section 4.1)."""
+
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+"""All of them; those from `centre_0.875` on need image files."""
+
+
+def framing(protocol: Protocol) -> Framing:
+    """Return which part of a picture a protocol looks at."""
+    if protocol.startswith("centre_"):
+        return Framing(ratio=float(protocol.removeprefix("centre_")))
+    return {"crop_resize": Framing(crop_first=True), "ten_crop": Framing(whole=True)}.get(protocol, OWN)
+
+
+def predict(
+    network: Callable[[Tensor], Tensor], images: Tensor, protocol: Protocol, size: tuple[int, int] | None = None
+) -> Tensor:
+    """Return the logits [B, K] of a batch under a protocol.
+
+    Args:
+        network: maps images to logits [B, K].
+        images: float [B, C, H, W], normalised, framed as `framing` says.
+        protocol: which views; with `mirror_translate` the border is reflected where a view leaves the picture.
+        size: height and width of the views of `ten_crop`; None: those of the images.
+
+    Returns:
+        Logits; of `ten_crop` the logarithm of the mean probability.
+    """
+    if protocol == "mirror":
+        return _with_mirror(network, images)
+    if protocol == "mirror_translate":
+        height, width = images.shape[-2:]
+        padded = pad_images(images, 1, "reflect")
+        moved = (padded[..., :height, :width], padded[..., 2:, 2:])
+        beside = sum(_with_mirror(network, view) for view in moved)
+        return 0.5 * _with_mirror(network, images) + 0.25 * beside
+    if protocol == "ten_crop":
+        views = [network(view).float() for view in _ten_views(images, *(size or images.shape[-2:]))]
+        return functional.log_softmax(torch.stack(views), dim=2).logsumexp(0) - math.log(len(views))
+    return network(images)
+
+
+def _with_mirror(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    return 0.5 * network(images) + 0.5 * network(images.flip(-1))
+
+
+def _ten_views(images: Tensor, height: int, width: int) -> Iterator[Tensor]:
+    """Yield corners and middle [B, C, height, width], each followed by its mirror image."""
+    low, right = images.shape[-2] - height, images.shape[-1] - width
+    for top, left in ((0, 0), (0, right), (low, 0), (low, right), (round(low / 2), round(right / 2))):
+        view = images[..., top : top + height, left : left + width]
+        yield view
+        yield view.flip(-1)

@@ -1,0 +1,300 @@
+"""Image classification: a data set, a network, cross-entropy, top-k accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from ablata.base.errors import DataError
+from ablata.data.any import AnyImageData
+from ablata.data.classification.dataset import ImageData
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.label_subset import Labelled, split_record
+from ablata.data.loading.loaders import TrainLoader
+from ablata.data.reid.dataset import IdentitySettings
+from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Examination, Metric, Site
+from ablata.losses.classification.any import AnyLabelLoss
+from ablata.losses.classification.cross_entropy import CrossEntropy
+from ablata.metrics.classification import ClassificationScores
+from ablata.models.backbones.digits_net import DigitsNet
+from ablata.structures.batch import ImageBatch
+from ablata.tasks.classification.models import AnyClassifier, start_classifier, weights_mark
+from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, framing, predict
+from ablata.tasks.classification.rotation import Rotation
+from ablata.tasks.distillation.distiller import given_teacher_mark, round_seed
+from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
+from ablata.tasks.distillation.task import TaughtTask
+from ablata.tasks.distillation.teachers import PeerPair
+
+
+class Classify(Recipe):
+    """Recipe of an image classifier."""
+
+    task: Literal["classify"] = "classify"
+    data: AnyImageData = Digits()
+    model: AnyClassifier = DigitsNet()
+    loss: AnyLabelLoss = CrossEntropy()
+    labelled: Labelled | None = None
+    """Use only these labels: train on this part of the training set; null: on all of it."""
+    refine: Refinement | None = None
+    """Train on a teacher's predictions, the last of a chain of rounds; null: on the labels."""
+    rotation: Rotation | None = None
+    """Let a second head tell turned copies of the pictures apart; null: none."""
+    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
+    """Ways to score, such as plain, mirror or ten_crop. The first decides which checkpoint is best, and is compared."""
+
+    @field_validator("protocols")
+    @classmethod
+    def _each_once(cls, protocols: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+        if len(set(protocols)) != len(protocols):
+            raise ValueError("must name each protocol once")
+        return protocols
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.rotation is not None and self.refine is not None and self.refine.has_peer:
+            raise ValueError("rotation does not go with a peer as teacher: set rotation=null or another refine.teacher")
+        paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None
+        if paired and self.refine is not None and self.refine.smoothing:
+            raise ValueError("refine.smoothing changes loss.smoothing, in whose place loss.on stands: set one of them")
+        if isinstance(round_data(self), IdentitySettings):
+            raise ValueError(
+                f"refine.target must be a set of classes, and {round_data(self).kind} is one of identities"
+            )
+        return self
+
+    def build(self, seed: int, site: Site) -> ClassifyTask:
+        """Build data, network and loss; see `Recipe.build`."""
+        recipe = self.effective()
+        return ClassifyTask(recipe, recipe.training_data(site.cache), round_seed(self.refine, seed), site)
+
+    def effective(self) -> Self:
+        """Return the recipe with the settings of its own round in place."""
+        return effective_round(self)
+
+    def parent(self) -> Classify | None:
+        """Return the recipe of the round before this one."""
+        return teacher_recipe(self)
+
+    def training_data(self, cache: Path) -> ImageData:
+        """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
+        data: ImageData = round_data(self).build(cache)
+        return self.labelled.restrict(data) if self.labelled else data
+
+    def complexity(self) -> Complexity:
+        """Count the network, built without weights for the nominal shape of the data."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model: nn.Module = self.model.build(shape.classes, shape.channels)
+            picture = torch.empty(1, shape.channels, shape.height, shape.width)
+            return count(self.rotation.attach(model, picture) if self.rotation else model, picture)
+
+    def metric(self) -> Metric:
+        """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
+        split = "minival" if round_data(self).minival else "val"
+        return Metric("top1", split=split, protocol=self.protocols[0])
+
+    def data_fingerprint(self, cache: Path) -> str:
+        """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
+        data = self.effective().training_data(cache)
+        marks = weights_mark(self.model) + given_teacher_mark(self.refine)
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
+
+
+class ClassifyTask(TaughtTask):
+    """Classification inside the training loop.
+
+    Args:
+        recipe: the settings.
+        data: the data set.
+        seed: the run's seed.
+        site: device and share of the work.
+
+    Raises:
+        DataError: the batch does not fit the training set.
+    """
+
+    offered = PROTOCOLS
+
+    def __init__(self, recipe: Classify, data: ImageData, seed: int, site: Site) -> None:
+        self.recipe, self.data, self.site = recipe, data, site
+        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
+        self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
+        for protocol in recipe.protocols:
+            data.refuse_framing(framing(protocol))
+        self.model = self._network()
+        if recipe.refine is not None and recipe.refine.has_peer:
+            self.model, self.outputs = PeerPair(self.model, self._network()), ("logits", "peer_logits")
+        if recipe.rotation is not None:
+            self.model, self.outputs = recipe.rotation.attach(self.model, self.example()), ("logits", "rotation")
+        self.criterion = recipe.loss.build()
+        self.loader: TrainLoader = data.train_loader(
+            seed,
+            recipe.train.batch,
+            rank=site.distribution.rank,
+            world=site.distribution.world,
+            device=site.device,
+            channels_last=site.channels_last,
+        )
+        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.find_teacher(recipe, recipe.refine, data)
+
+    def _network(self) -> nn.Module:
+        return start_classifier(self.recipe.model, len(self.data.classes), self.data.channels, self._spread_images)
+
+    def contract(self) -> dict[str, Any]:
+        """Return what predictions of this model mean: classes, size, normalisation, decoder; and who taught it."""
+        return self.teacher_facts() | {
+            "task": "classify",
+            "classes": list(self.data.classes),
+            "image_size": list(self.data.image_size),
+            "channels": self.data.channels,
+            "mean": list(self.data.mean),
+            "std": list(self.data.std),
+            "image_backend": self.data.backend,
+            "protocols": list(self.protocols),
+            "splits": self.data.splits_hash,
+        }
+
+    def split_record(self) -> dict[str, Any]:
+        """Return the data's fingerprint and the row numbers of each split, where not all of the training set is
+        trained on, and what was left out as unusable."""
+        divided = "minival" in self.splits or self.recipe.labelled is not None
+        return split_record(self.data) if divided or self.data.left_out else {}
+
+    def example(self) -> Tensor:
+        """Return a grey image [1, C, H, W]."""
+        return torch.zeros(1, self.data.channels, *self.data.image_size)
+
+    def check(self, batch: ImageBatch) -> None:
+        """Refuse labels outside the class list and logits of another shape.
+
+        Raises:
+            DataError: names what was found.
+        """
+        self.refuse_without_teacher(self.recipe.refine)
+        classes = len(self.data.classes)
+        low, high = int(batch.labels.min()), int(batch.labels.max())
+        if low < 0 or high >= classes:
+            raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+        self.model.eval()
+        with torch.no_grad():
+            shape = tuple(self.model(batch.images[:1])["logits"].shape)
+        if shape != (1, classes):
+            raise DataError(
+                "The network must give one logit a class", found=f"logits {shape} for {classes} classes and one image"
+            )
+
+    def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
+        """Yield this process's share of the batches of steps `start` to `stop`."""
+        return self.loader.batches(start, stop)
+
+    def augment(self, batch: ImageBatch, step: int) -> ImageBatch:
+        """Augment and normalise a batch on its device."""
+        return self.loader.augment(batch, step, self.loader.epoch_of(step))
+
+    def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return the recipe's loss of a batch under its name, or the terms that a teacher asks for.
+
+        Mixed images are taken against mixed labels. With a head for rotation its loss is beside it, as `rotation`.
+        """
+        beside: dict[str, Tensor] = {}
+        if self.recipe.rotation is None:
+            outputs = model(batch.images)
+        else:
+            outputs, beside["rotation"] = self.recipe.rotation.forward(model, batch.images)
+        if self.teaching is not None:
+            return self.teaching.loss(outputs, batch) | beside
+        return {self.recipe.loss.kind: self.hard_loss(outputs["logits"], batch)} | beside
+
+    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the mean loss against labels, mixed ones where images are mixed."""
+        mixing = batch.mixing
+        if mixing is None:
+            return cast(Tensor, self.criterion(logits, batch.labels))
+        found = self.criterion(logits, batch.labels, mixing.partner_labels, mixing.weight, mixing.form)
+        return cast(Tensor, found)
+
+    def target(self, batch: ImageBatch) -> Tensor:
+        """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
+        mixing, classes = batch.mixing, len(self.data.classes)
+        if mixing is None:
+            return self.criterion.target(batch.labels, classes)
+        return self.criterion.target(batch.labels, classes, mixing.partner_labels, mixing.weight)
+
+    def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
+        """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once.
+
+        A taught round has its teacher's scores on the same images too: `teacher_top1` and the like.
+        """
+        scores = self.score(model, split, protocol).scores()
+        if self.teaching is None:
+            return scores
+        beside = self.teaching.scores(split, protocol, lambda *asked: self.score(*asked).scores())
+        return scores | beside
+
+    def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
+        """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""
+        counted = ClassificationScores(len(self.data.classes), device=self.site.device)
+        for batch in self._evaluation(split, protocol):
+            counted.update(self._logits(model, batch.images, protocol), batch.labels)
+        counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
+        return counted
+
+    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+        """Return totals, the accuracy of each class, the confusion matrix and, if asked for, the predictions."""
+        protocol = protocol or self.protocols[0]
+        counted = self.score(model, split, protocol)
+        return Examination(
+            scores=counted.scores(),
+            classes=self.data.classes,
+            class_metric="accuracy",
+            class_scores=tuple(counted.class_accuracy().tolist()),
+            confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
+            samples=self.predictions(model, split, protocol) if samples else {},
+        )
+
+    def predictions(self, model: nn.Module, split: str, protocol: str) -> dict[str, Tensor]:
+        """Return every sample's index int64 [N], label int64 [N] and logits float32 [N, K], on one process."""
+        rows = [
+            (batch.index, batch.labels, self._logits(model, batch.images, protocol).float())
+            for batch in self._evaluation(split, protocol)
+        ]
+        index, labels, logits = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
+        return {"index": index, "label": labels, "logits": logits}
+
+    def _logits(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        size = self.data.image_size
+        return predict(lambda views: model(views)["logits"], images, cast(Protocol, protocol), size)
+
+    def _spread_images(self, count: int) -> Tensor:
+        """Return training images, normalised float32 [N, C, H, W] on the processor, evenly spread over the set: files
+        may be sorted by class."""
+        loader = self.data.eval_loader("train", count)
+        every = len(loader.index)
+        count = min(count, every)
+        chosen = loader.index[np.arange(count) * every // count]
+        return next(iter(replace(loader, index=chosen))).images
+
+    def _evaluation(self, split: str, protocol: str) -> Iterator[ImageBatch]:
+        place = self.site.distribution
+        return iter(
+            self.data.eval_loader(
+                split,
+                self.recipe.train.evaluate_batch,
+                rank=place.rank,
+                world=place.world,
+                device=self.site.device,
+                channels_last=self.site.channels_last,
+                framing=framing(cast(Protocol, protocol)),
+            )
+        )

@@ -1,0 +1,49 @@
+"""From a detector's answer to detections on the pictures as they are stored."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ablata.data.detection.rle import encode
+from ablata.models.detection.mask_rcnn import Found, pasted
+from ablata.structures.detection import DetectionBatch, Detections
+
+
+def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list[Found]:
+    """Return what a detector, in evaluation mode, finds on each picture of a batch, in pixels of the batch.
+
+    Args:
+        model: the detector.
+        batch: normalised.
+        boxes: how many are proposed; None: as the settings say.
+    """
+    return cast(list[Found], model(batch.images, sizes_of(batch), None, boxes))
+
+
+def sizes_of(batch: DetectionBatch) -> list[tuple[int, int]]:
+    """Return height and width of each picture in the batch."""
+    return [(int(height), int(width)) for height, width in batch.sizes.tolist()]
+
+
+def on_original(found: Found, size: Tensor, original: Tensor) -> Detections:
+    """Return detections in pixels of the picture as it is stored.
+
+    Args:
+        found: in pixels of the batch.
+        size: int64 [2], height and width of the picture in the batch.
+        original: those of the picture as stored.
+    """
+    height, width = original.tolist()
+    factors = torch.tensor([width / float(size[1]), height / float(size[0])] * 2, device=found.boxes.device)
+    boxes = found.boxes.float() * factors
+    masks = None
+    if found.masks is not None:
+        masks = tuple(
+            packed
+            for mask, box in zip(found.masks, boxes, strict=True)
+            for packed in encode(pasted(mask[None], box[None], height, width).cpu().numpy())
+        )
+    return Detections(boxes.cpu(), found.labels.cpu(), found.scores.float().cpu(), masks)

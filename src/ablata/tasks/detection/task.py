@@ -1,0 +1,375 @@
+"""Detection: boxes and masks of objects, with relations between classes and between regions; average precision."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from ablata.base.errors import CheckpointError, DataError
+from ablata.base.files import digest
+from ablata.base.overrides import override
+from ablata.base.settings import expand
+from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
+from ablata.data.detection.dataset import DetectionData, DetectionEvalLoader, DetectionTrainLoader
+from ablata.data.detection.recognise import AnyDetectionData
+from ablata.data.synthetic.scene_boxes import SceneBoxes
+from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.recipe import Recipe, Train
+from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
+from ablata.models.detection.backbones import Small
+from ablata.models.detection.mask_rcnn import MaskRcnn
+from ablata.models.detection.rpn import LEVEL_TERMS
+from ablata.records.shown import Shown
+from ablata.structures.detection import DetectionBatch, Detections
+from ablata.tasks.detection.postprocess import found_in, on_original, sizes_of
+from ablata.tasks.detection.protocols import NAMES, detection_protocol
+from ablata.tasks.detection.start_from import StartFrom
+from ablata.tasks.detection.visuals import shown_of
+
+
+class Detect(Recipe):
+    """Recipe of a detector."""
+
+    task: Literal["detect"] = "detect"
+    data: AnyDetectionData = SceneBoxes()
+    model: MaskRcnn = MaskRcnn()
+    graph: AnyClassGraph = Cooccurrence()
+    """What classes have to do with each other, for `model.relations.classes`; counted on the training split."""
+    start: StartFrom | None = None
+    """An earlier training to go on from; null: weights are drawn, or the backbone's are read from a file."""
+    train: Train = Train(epochs=1, batch=2, evaluate_batch=2)
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ap50",)
+    """Ways to score: ap01, ap50 (any overlap in percent), coco, perhaps with a number of proposed boxes: ap50@1000.
+    The first decides which checkpoint is best, and is compared."""
+    evaluator: Literal[1] = EVALUATOR
+    """Version of the evaluation; as a part of the recipe it keeps scores of two versions from being compared."""
+
+    @field_validator("protocols")
+    @classmethod
+    def _exist_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(protocols)) != len(protocols):
+            raise ValueError("must name each protocol once")
+        for name in protocols:
+            detection_protocol(name)
+        return protocols
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.model.masks is not None and not self.data.has_masks():
+            raise ValueError(f"data={self.data.kind} has boxes alone: set model.masks=null")
+        if self.compute.compile:
+            raise ValueError("a detector's shapes change with every picture: set compute.compile=false")
+        return self
+
+    def build(self, seed: int, site: Site) -> DetectTask:
+        """Build data, graph and detector; see `Recipe.build`."""
+        return DetectTask(self, self.data.build(site.cache), seed, site)
+
+    def parent(self) -> Detect | None:
+        """Return the training that comes before, where `start` describes one.
+
+        Raises:
+            SettingsError: one of its changes does not fit.
+        """
+        before = self.start.before() if self.start is not None else None
+        if self.start is None or before is None:
+            return None
+        older = override(self.model_copy(update={"start": self.start.before_that()}), before.changes)
+        if before.steps is None:
+            return older
+        length = self.train.model_copy(update={"steps": before.steps, "epochs": None})
+        return older.model_copy(update={"train": length})
+
+    def complexity(self) -> Complexity:
+        """Count the detector for the data's nominal shape, with as many regions as there can be in testing."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model = self.model.build(shape.classes)
+            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+
+    def metric(self) -> Metric:
+        """Return the mean average precision of boxes under the first protocol, on minival where some is held out."""
+        return Metric("AP", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
+
+    def data_fingerprint(self, cache: Path) -> str:
+        """Return the fingerprint of pictures and annotations joined with that of the splits, the graph, the start."""
+        data = self.data.build(cache)
+        marks = self.start.mark() if self.start is not None else ""
+        if isinstance(self.graph, GraphFile):
+            content = class_graph(self, data).matrix.tobytes()
+            marks += f"-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{self._backbone_mark()}"
+
+    def _backbone_mark(self) -> str:
+        """Return what a file of weights adds to the fingerprint."""
+        backbone = self.model.backbone
+        if isinstance(backbone, Small) or backbone.weights is None:
+            return ""
+        path = Path(backbone.weights).expanduser()
+        if not path.is_file():
+            raise CheckpointError("A file of weights must exist", found=f"no file {path}",
+                                  do="correct model.backbone.weights")  # fmt: skip
+        return f"-{digest(path)[:8]}"
+
+
+class DetectTask(Task[DetectionBatch]):
+    """Detection inside the training loop.
+
+    Args:
+        recipe: the settings.
+        data: the data set.
+        seed: the run's seed.
+        site: device and share of the work.
+
+    Attributes:
+        counted: average precision of boxes of each class, scored last, by split and protocol.
+
+    Raises:
+        DataError: the batch does not fit the training set, masks are asked for where there are none, or a graph does
+            not fit the classes.
+        CheckpointError: the run to start from does not fit.
+    """
+
+    offered = NAMES
+    outputs = ()
+
+    def __init__(self, recipe: Detect, data: DetectionData, seed: int, site: Site) -> None:
+        self.recipe, self.data, self.site = recipe, data, site
+        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
+        self.protocols = recipe.protocols
+        self.masks = recipe.model.masks is not None
+        if self.masks and not data.has_masks:
+            raise DataError(
+                "Masks are trained where every object has one", found="some objects have boxes alone",
+                do="set model.masks=null",
+            )  # fmt: skip
+        self.graph = class_graph(recipe, data)
+        self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
+        self.notices = (*data.notices, *self._started())
+        place = site.distribution
+        self.loader: DetectionTrainLoader = data.train_loader(
+            seed,
+            recipe.train.batch,
+            rank=place.rank,
+            world=place.world,
+            channels_last=site.channels_last,
+            masks=self.masks,
+        )
+        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.counted: dict[tuple[str, str], tuple[float, ...]] = {}
+
+    def _started(self) -> Iterator[str]:
+        """Load the weights that the recipe starts from, and yield what was taken."""
+        start, parent = self.recipe.start, self.site.parent
+        # A model that is only scored has no parent at hand, and needs none.
+        if start is not None and (start.run is not None or parent is not None):
+            yield start.load_into(self.model, self.data.classes, parent)
+
+    def contract(self) -> dict[str, Any]:
+        """Return what detections of this model mean: classes, preparation, protocols, version of the evaluation."""
+        return {
+            "task": "detect",
+            "classes": list(self.data.classes),
+            "category_ids": list(self.data.category_ids),
+            "channels": 3,
+            "mean": list(self.data.mean),
+            "std": list(self.data.std),
+            "sizes": expand(self.recipe.data.augment),
+            "masks": self.masks,
+            "image_backend": self.data.backend,
+            "protocols": list(self.protocols),
+            "evaluator": EVALUATOR,
+            "splits": self.data.splits_hash,
+        }
+
+    def split_record(self) -> dict[str, Any]:
+        """Return fingerprint, row numbers of each split, and the class graph that was counted."""
+        graph = {"names": list(self.graph.names), "matrix": self.graph.matrix.tolist(), "origin": self.graph.origin}
+        return {"data": self.data.fingerprint, "splits": self.data.split_indices(), "class_graph": graph}
+
+    def example(self) -> Tensor:
+        """Return an empty picture [1, 3, H, W] of the data's nominal size."""
+        shape = self.recipe.data.nominal_shape()
+        return torch.zeros(1, shape.channels, shape.height, shape.width)
+
+    def check(self, batch: DetectionBatch) -> None:
+        """Refuse labels outside the class list, and boxes outside their picture.
+
+        Raises:
+            DataError: names what was found.
+        """
+        classes = len(self.data.classes)
+        for objects, (height, width) in zip(batch.objects, batch.sizes.tolist(), strict=True):
+            if not len(objects):
+                continue
+            low, high = int(objects.labels.min()), int(objects.labels.max())
+            if low < 0 or high >= classes:
+                raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+            most = objects.boxes.amax(0).tolist()
+            if float(objects.boxes.min()) < 0 or most[2] > width + 0.5 or most[3] > height + 0.5:
+                raise DataError("Boxes must lie in their picture", found=f"up to {most} in {width}x{height}")
+
+    def batches(self, start: int, stop: int) -> Iterator[DetectionBatch]:
+        """Yield this process's share of the batches of steps `start` to `stop`."""
+        return self.loader.batches(start, stop)
+
+    def augment(self, batch: DetectionBatch, step: int) -> DetectionBatch:
+        """Normalise a batch on its device; mirrored and resized it is already."""
+        return self.loader.augment(batch)
+
+    def loss(self, model: nn.Module, batch: DetectionBatch) -> dict[str, Tensor]:
+        """Return the losses of proposals by level, of classes and boxes by stage, and of masks."""
+        terms = model(batch.images, sizes_of(batch), batch.objects)
+        assert isinstance(terms, dict)
+        return terms
+
+    def watched(self, losses: dict[str, float]) -> dict[str, float]:
+        """Return the terms with those of a pyramid's levels in sums, for on many a level nothing lies.
+
+        Terms of weight 0 are left out: they are not meant to teach.
+        """
+        silent = self.recipe.model.silent_terms()
+        seen: dict[str, float] = {}
+        for name, value in losses.items():
+            stem = name.rpartition("_")[0]
+            whole = stem if stem in LEVEL_TERMS else name
+            if whole not in silent:
+                seen[whole] = seen.get(whole, 0.0) + value
+        return seen
+
+    def check_protocol(self, name: str) -> None:
+        """Refuse a name that `detection_protocol` does not know."""
+        detection_protocol(name)
+
+    def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
+        """Return the mean average precision of boxes and, where there are any, of masks, in percent.
+
+        With `coco` that at 0.5 and 0.75 and by size too. `classes` counts the classes that the split holds; the others
+        are left out of every mean. `evaluator` is the version of the evaluation.
+        """
+        return self._totals(self.collect(model, split, protocol), split, protocol)
+
+    def collect(self, model: nn.Module, split: str, protocol: str) -> DetectionScores:
+        """Return the scored detections of a split, those of all processes."""
+        entries = self.data.entries(split)
+        scores = DetectionScores(len(self.data.classes), [(entry.size, entry.objects) for entry in entries])
+        place_of = {int(row): place for place, row in enumerate(self.data.splits[split].index)}
+        for number, found in self.detections(model, split, detection_protocol(protocol).boxes):
+            scores.update(place_of[number], found)
+        if not self.site.distribution.alone:
+            scores.join(_gathered(scores.state(), self.site))
+        return scores
+
+    def detections(self, model: nn.Module, split: str, boxes: int | None) -> Iterator[tuple[int, Detections]]:
+        """Yield row number and detections, in pixels of the stored picture, for this process's share of a split.
+
+        Args:
+            model: in evaluation mode.
+            split: any of the data's.
+            boxes: how many are proposed; None: as the settings say.
+        """
+        for batch in self._evaluation(split):
+            for row, one in enumerate(found_in(model, batch, boxes)):
+                yield int(batch.index[row]), on_original(one, batch.sizes[row], batch.originals[row])
+
+    def shown(self, model: nn.Module) -> Shown:
+        """Return detections on some pictures beside the truth, what regions look at, and the classes' last scores."""
+        return shown_of(self, model)
+
+    def some(self, split: str, index: np.ndarray) -> DetectionEvalLoader:
+        """Return pictures of a split by themselves, in batches of one, on every process alike."""
+        return replace(self._evaluation(split), index=index, batch_size=1)
+
+    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+        """Return totals, the average precision of each class, and whom objects are taken for.
+
+        The confusion counts, for each object, the surest detection that overlaps it by the protocol's first threshold.
+        Samples are picture (row number), label, score and box of every detection.
+        """
+        protocol = protocol or self.protocols[0]
+        settings = detection_protocol(protocol)
+        scores = self.collect(model, split, protocol)
+        totals = self._totals(scores, split, protocol)
+        confusion = scores.confusion(settings.thresholds[0])
+        return Examination(
+            scores=totals,
+            classes=self.data.classes,
+            class_metric="AP",
+            class_scores=self.counted[split, protocol],
+            confusion=tuple(tuple(row) for row in confusion.tolist()),
+            samples=self._samples(scores, split) if samples else {},
+        )
+
+    @property
+    def _most(self) -> int:
+        return self.recipe.model.detections
+
+    def _totals(self, scores: DetectionScores, split: str, protocol: str) -> dict[str, float]:
+        settings = detection_protocol(protocol)
+        totals: dict[str, float] = {}
+        for kind, before in (("box", ""), ("mask", "mask_")) if self.masks else (("box", ""),):
+            found = scores.score(cast(Kind, kind), settings.thresholds, self._most)
+            totals[f"{before}AP"] = found.mean()
+            if settings.by_size:
+                totals |= {f"{before}AP{percent}": found.mean(threshold=percent / 100) for percent in (50, 75)}
+                totals |= {f"{before}AP_{size}": found.mean(size) for size in SIZES[1:]}
+            if kind == "box":
+                by_class = found.of_classes()
+                self.counted[split, protocol] = tuple(by_class.tolist())
+                totals["classes"] = float(np.isfinite(by_class).sum())
+        return {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
+
+    def _samples(self, scores: DetectionScores, split: str) -> dict[str, Tensor]:
+        rows = scores.rows()
+        index = torch.from_numpy(self.data.splits[split].index)
+        picture = torch.tensor([row[0] for row in rows], dtype=torch.int64)
+        return {
+            "picture": index[picture],
+            "label": torch.tensor([row[1] for row in rows], dtype=torch.int64),
+            "score": torch.tensor([row[2] for row in rows], dtype=torch.float32),
+            "box": torch.tensor([row[3:7] for row in rows], dtype=torch.float32).view(-1, 4),
+        }
+
+    def _evaluation(self, split: str) -> DetectionEvalLoader:
+        place = self.site.distribution
+        return self.data.eval_loader(
+            split,
+            self.recipe.train.evaluate_batch,
+            rank=place.rank,
+            world=place.world,
+            device=self.site.device,
+            channels_last=self.site.channels_last,
+        )
+
+
+def class_graph(recipe: Detect, data: DetectionData) -> ClassGraph:
+    """Return the recipe's graph, counted on the training split.
+
+    Raises:
+        DataError: it does not fit the classes.
+    """
+    return recipe.graph.build(data.presence("train"), data.classes)
+
+
+def _gathered(own: bytes, site: Site) -> list[bytes]:
+    """Return the bytes of every process, in the order of their ranks."""
+    place = site.distribution
+    lengths = torch.zeros(place.world, dtype=torch.int64, device=site.device)
+    lengths[place.rank] = len(own)
+    sizes = place.sum(lengths).tolist()
+    begin = sum(sizes[: place.rank])
+    content = torch.zeros(sum(sizes), dtype=torch.uint8, device=site.device)
+    content[begin : begin + len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8).to(site.device)
+    whole = bytes(place.sum(content).cpu().numpy())
+    ends = np.cumsum(sizes).tolist()
+    return [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]

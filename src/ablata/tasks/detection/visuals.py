@@ -1,0 +1,203 @@
+"""Pictures of a detector's answers on validation pictures: beside the truth, and which boxes look at which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from ablata.data.detection.class_graph import ClassGraph
+from ablata.data.detection.dataset import DetectionData, Entry
+from ablata.data.detection.rle import decode
+from ablata.data.drawing.class_graph_drawing import graph_svg
+from ablata.data.drawing.detection_drawing import looks_drawn, object_palette, objects_drawn
+from ablata.data.drawing.drawings import beside, jpeg, sized
+from ablata.data.drawing.overlay import legend
+from ablata.data.labels.table import Colour
+from ablata.models.detection.mask_rcnn import Found
+from ablata.models.detection.relations.appearance import Looks, watched
+from ablata.records.shown import Shown, ShownGroup, ShownPicture
+from ablata.structures.detection import DetectionBatch, Detections, Objects
+from ablata.tasks.detection.postprocess import found_in, on_original
+from ablata.tasks.detection.protocols import detection_protocol
+
+PICTURES = 6
+_WIDTH = 320
+"""Of each of the three drawings beside each other, at most."""
+_SURE = 0.5
+"""Score from which detections are drawn."""
+_UNSURE = 3
+"""Drawn where none is that sure."""
+_MOST_LOOKS = 8
+"""Boxes of a picture whose looks are drawn."""
+_SAME = 0.5
+"""Overlap from which a detection is an object's, and from which a region belongs to a detection."""
+_CAPTION = "Each row from left to right: the picture, detections over it with their scores, the objects over it."
+_LOOKS = (
+    "What the last relation between regions gives to each drawn detection, the mean over its heads: weights of all "
+    "regions that overlap another detection by half are added to the arrow towards it, the wider the more. What "
+    "goes to the detection's own regions and to regions of no drawn detection stands below."
+)
+_GRAPH = "The weight that each row's class gives each column's in relations between classes."
+
+
+class Showing(Protocol):
+    """What a task has to offer for its detections to be drawn."""
+
+    recipe: Any
+    data: DetectionData
+    graph: ClassGraph
+    protocols: tuple[str, ...]
+    counted: dict[tuple[str, str], tuple[float, ...]]
+
+    def some(self, split: str, index: np.ndarray) -> Iterable[DetectionBatch]:
+        """Return pictures of a split by themselves, in batches of one."""
+
+
+def shown_of(task: Showing, model: nn.Module) -> Shown:
+    """Draw detections on evenly spaced pictures of the split that the run is compared on, by its first protocol.
+
+    Args:
+        task: names the split and protocol; where it has scored them the classes' average precisions are told.
+        model: a detector, in evaluation mode.
+    """
+    split, protocol = task.recipe.metric().split, task.protocols[0]
+    index = task.data.splits[split].index
+    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(PICTURES, len(index))).round().astype(int))]
+    palette, boxes = object_palette(len(task.data.classes)), detection_protocol(protocol).boxes
+    pictures, relations = [], []
+    for row, batch in zip(chosen.tolist(), task.some(split, chosen), strict=True):
+        with watched(model) as looks:
+            (found,) = found_in(model, batch, boxes)
+        source = task.data.sources[task.data.splits[split].source]
+        sheet = _Sheet(row, source.pixels(row), source.entries[row], task.data.classes, palette)
+        detections = on_original(found, batch.sizes[0], batch.originals[0])
+        pictures.append(sheet.beside_truth(detections))
+        if looks and found.regions is not None and len(detections):
+            relations.append(sheet.looks(detections, *between(found, looks[-1], drawn(detections)[:_MOST_LOOKS])))
+    classes = tuple(zip(task.data.classes, task.counted.get((split, protocol), ()), strict=False))
+    groups = [ShownGroup("Which boxes look at which", _LOOKS, tuple(relations))] if relations else []
+    if task.recipe.model.relations is not None and task.recipe.model.relations.classes is not None:
+        alt = f"a square of the weights between {len(task.graph.names)} classes"
+        content = graph_svg(task.graph).encode()
+        groups.append(ShownGroup("Class graph", _GRAPH, (ShownPicture(alt, _origin(task.graph), content),)))
+    key = jpeg(legend(task.data.classes, palette))
+    return Shown(
+        split, protocol, "ap" if classes else "", classes, tuple(pictures), key, _CAPTION, tuple(groups)
+    )  # fmt: skip
+
+
+def drawn(detections: Detections) -> list[int]:
+    """Return which detections are drawn: the sure ones, or the first few where there is none."""
+    sure = int((detections.scores >= _SURE).sum())
+    return list(range(sure or min(_UNSURE, len(detections))))
+
+
+def between(found: Found, looks: Looks, rows: list[int]) -> tuple[list[int], np.ndarray]:
+    """Return which detections look at which.
+
+    Args:
+        found: the detections of a picture, with their regions.
+        looks: of that picture alone, in the same pixels.
+        rows: the detections in question.
+
+    Returns:
+        `rows`, and float64 [N, N + 1]: the weight from each to each, the last column that to regions of none of them.
+    """
+    assert found.regions is not None
+    overlaps = box_iou(looks.boxes[0].float(), found.boxes[rows].float())
+    most, owner = overlaps.max(1)
+    owner = torch.where(most >= _SAME, owner, len(rows))
+    weights = looks.weights[0][found.regions[rows]].double()
+    summed = weights.new_zeros(len(rows), len(rows) + 1).index_add(1, owner, weights)
+    return rows, summed.cpu().numpy()
+
+
+def hits(detections: Detections, rows: list[int], objects: Objects) -> int:
+    """Count the objects found: each has a detection of its class, the surest first, that overlaps it by half."""
+    free = ~objects.crowd.clone()
+    overlaps: Tensor = box_iou(detections.boxes[rows], objects.boxes)
+    count = 0
+    for row, overlap in zip(rows, overlaps, strict=True):
+        fits = torch.where(free & (objects.labels == detections.labels[row]), overlap, -1.0)
+        if len(fits) and float(fits.max()) >= _SAME:
+            free[int(fits.argmax())] = False
+            count += 1
+    return count
+
+
+class _Sheet:
+    """Draws one picture.
+
+    Args:
+        number: row number of the picture.
+        pixels: uint8 [H, W, 3].
+        entry: what is on it.
+        classes: class names.
+        palette: their colours.
+    """
+
+    def __init__(
+        self, number: int, pixels: np.ndarray, entry: Entry, classes: tuple[str, ...], palette: tuple[Colour, ...]
+    ) -> None:
+        self.number, self.pixels, self.entry = number, pixels, entry
+        self.classes, self.palette = classes, palette
+
+    def beside_truth(self, detections: Detections) -> ShownPicture:
+        """Draw the picture, the sure detections and the objects beside each other."""
+        rows, objects = drawn(detections), self.entry.objects
+        found = self._drawn(
+            detections.boxes[rows], detections.labels[rows], self._words(detections, rows),
+            None if detections.masks is None else [detections.masks[row] for row in rows],
+        )  # fmt: skip
+        names = [self.classes[label] for label in objects.labels.tolist()]
+        words = [
+            f"{name} (crowd)" if crowd else name for name, crowd in zip(names, objects.crowd.tolist(), strict=True)
+        ]
+        truth = self._drawn(objects.boxes, objects.labels, words, objects.masks)
+        plain = sized(Image.fromarray(self.pixels), _WIDTH)
+        asked, right = int((~objects.crowd).sum()), hits(detections, rows, objects)
+        said = f"picture {self.number}: {right} of {asked} objects found, {len(rows) - right} detections wrong"
+        if rows and float(detections.scores[0]) < _SURE:
+            said += f" (none has a score of {_SURE:g}; the surest are drawn)"
+        alt = f"picture {self.number}, its detections, and its objects"
+        return ShownPicture(alt, said, jpeg(beside([plain, found, truth])))
+
+    def looks(self, detections: Detections, rows: list[int], weights: np.ndarray) -> ShownPicture:
+        """Draw which detections look at which; weights as of `between`."""
+        names = self._words(detections, rows)
+        colours = [self.palette[label] for label in detections.labels[rows].tolist()]
+        words = [f"{place}" for place in range(1, len(rows) + 1)]
+        picture = looks_drawn(
+            self.pixels, detections.boxes[rows].tolist(), words, colours, weights[:, : len(rows)], 2 * _WIDTH
+        )
+        lines = []
+        for place, name in enumerate(names):
+            others = [other for other in np.argsort(-weights[place, :-1], kind="stable").tolist() if other != place][:2]
+            at = [f"{other + 1} {weights[place, other]:.0%}" for other in others]
+            said = ", ".join([*at, f"itself {weights[place, place]:.0%}", f"elsewhere {weights[place, -1]:.0%}"])
+            lines.append(f"{place + 1} {name}: {said}")
+        return ShownPicture(
+            f"picture {self.number} with arrows between its detections",
+            f"picture {self.number}. {'; '.join(lines)}",
+            jpeg(picture),
+        )
+
+    def _words(self, detections: Detections, rows: list[int]) -> list[str]:
+        labels, scores = detections.labels.tolist(), detections.scores.tolist()
+        return [f"{self.classes[labels[row]]} {scores[row]:.2f}" for row in rows]
+
+    def _drawn(self, boxes: Tensor, labels: Tensor, words: list[str], masks: Any) -> Image.Image:
+        colours = [self.palette[label] for label in labels.tolist()]
+        pixels = None if masks is None else decode(list(masks), *self.entry.size).numpy()
+        return objects_drawn(self.pixels, boxes.tolist(), words, colours, pixels, _WIDTH)
+
+
+def _origin(graph: ClassGraph) -> str:
+    kind, normalise = graph.origin.get("kind"), graph.origin.get("normalise")
+    return f"{kind}{f', {normalise}' if normalise else ''}, of {graph.pictures} training pictures"

@@ -1,0 +1,147 @@
+"""A teacher's weights read from a checkpoint, and soft labels kept in files; each is checked against its use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ablata.base.errors import CheckpointError, listing
+from ablata.base.files import atomic_path
+from ablata.base.settings import Settings, restore
+from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
+from ablata.tasks.classification.models import AnyClassifier
+
+MUST_AGREE = ("classes", "channels", "mean", "std", "image_size")
+"""What teacher and student must have in common, since the teacher sees the student's pictures."""
+
+
+class _Network(Settings):
+    model: AnyClassifier
+
+
+def find_checkpoint(place: Path, which: str) -> Path:
+    """Return the checkpoint `last` or `best` of a run folder; a file is taken as it is.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
+    if not path.is_file():
+        raise CheckpointError(
+            "A teacher's checkpoint must exist",
+            found=f"no file {path}",
+            do="give a checkpoint, or the folder of a run that holds one",
+        )
+    return path
+
+
+def teacher_weights(saved: Checkpoint) -> dict[str, Tensor]:
+    """Return the weights of the classifier that a run delivers: averaged ones where it averages, the student's of a
+    pair of peers, none of a second head."""
+    weights = saved.weights()
+    for inner, beside in (("student.", "peer."), ("network.", "rotation_head.")):
+        if all(name.startswith((inner, beside)) for name in weights):
+            weights = {name.removeprefix(inner): value for name, value in weights.items() if name.startswith(inner)}
+    return weights
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return 24 hexadecimal digits of the names, shapes, types and values of a network's tensors."""
+    content = hashlib.blake2b(digest_size=12)
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        content.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        content.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return content.hexdigest()
+
+
+def load_teacher(place: Path, which: str, contract: Mapping[str, Any]) -> tuple[nn.Module, str]:
+    """Build a teacher's network from its checkpoint.
+
+    Args:
+        place: a checkpoint, or a run folder.
+        which: `last` or `best`.
+        contract: the student's; see `MUST_AGREE`.
+
+    Returns:
+        The network on the processor, and the digest of its weights.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, holds no classifier, or was trained on other classes or on
+            pictures prepared otherwise; both sides are named.
+    """
+    path = find_checkpoint(place, which)
+    saved = load_checkpoint(path)
+    theirs = saved.facts.get("contract", {})
+    for key in MUST_AGREE:
+        if key in contract and theirs.get(key) != contract[key]:
+            raise CheckpointError(
+                f"Teacher and student must have the same {key}",
+                found=f"the teacher {path} has {_told(theirs.get(key), contract[key])}, "
+                f"the student {_told(contract[key], theirs.get(key))}",
+                do="choose a teacher trained on data prepared like the student's",
+            )
+    recipe = saved.facts.get("recipe", {})
+    settings = restore(_Network, {"model": recipe.get("model")}, source=f"teacher {path}")
+    network = settings.model.build(len(theirs["classes"]), theirs["channels"])
+    weights = teacher_weights(saved)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError("A teacher's checkpoint must fit its network", found=f"{path}: {error}") from None
+    return network, weights_digest(weights)
+
+
+def _told(mine: Any, other: Any) -> str:
+    """Write one side of a difference: of two lists, how long it is and what the other does not have."""
+    if not isinstance(mine, list) or not isinstance(other, list) or len(mine) < 8:
+        return json.dumps(mine)
+    extra = [str(value) for value in mine if value not in other]
+    return (
+        f"{len(mine)} ({listing(extra[:4])}{' ...' if len(extra) > 4 else ''})" if extra else f"{len(mine)}, reordered"
+    )
+
+
+def stored_labels(
+    folder: Path, facts: dict[str, Any], compute: Callable[[], Tensor], file: Path | None = None
+) -> Tensor:
+    """Return soft labels from a file, computing and keeping them first where the cache lacks them.
+
+    Args:
+        folder: of the cache.
+        facts: what they depend on: teacher, data, split, classes, arithmetic; JSON-safe.
+        compute: gives the logits, float32 [N, K].
+        file: a file that must hold them, in place of the cache.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another teacher, split or data; both sides are named.
+    """
+    key = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=12).hexdigest()
+    path = file or folder / f"soft-labels-{key}.safetensors"
+    if file is None and not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as draft:
+            save_file({"logits": compute()}, str(draft), metadata={"ablata": json.dumps(facts)})
+    try:
+        with safe_open(path, framework="pt") as opened:
+            saved = json.loads((opened.metadata() or {}).get("ablata", "null"))
+            logits: Tensor = opened.get_tensor("logits")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError("Soft labels must be readable", found=f"{path}: {error}") from None
+    for name, value in facts.items():
+        if not isinstance(saved, dict) or saved.get(name) != value:
+            there = saved.get(name) if isinstance(saved, dict) else None
+            raise CheckpointError(
+                f"Soft labels must be of the same {name}",
+                found=f"{path} has {_told(there, value)}, asked for {_told(value, there)}",
+                do="delete the file to have the labels made anew" if file is None else "leave refine.teacher.file out",
+            )
+    return logits

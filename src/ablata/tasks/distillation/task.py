@@ -1,0 +1,119 @@
+"""What tasks have in common whose network may learn from a teacher."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from ablata.base.errors import SettingsError
+from ablata.base.seeds import derive
+from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.loaders import TrainLoader
+from ablata.engine.precise_norm import Pictures
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Site, Task
+from ablata.nn.annealing import advance, temperatures
+from ablata.structures.batch import ImageBatch
+from ablata.tasks.distillation.distiller import Teaching, frozen_teaching, online_teaching
+from ablata.tasks.distillation.settings import Refinement
+
+
+class TaughtTask(Task[ImageBatch]):
+    """A task that can be a round of label refinery.
+
+    Attributes:
+        site: device and share of the work.
+        data: what is trained on.
+        loader: its training batches.
+        teaching: who teaches, and how; None where the labels do, or where a student is only to be scored.
+    """
+
+    site: Site
+    data: ImageData
+    loader: TrainLoader
+    teaching: Teaching | None = None
+
+    def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: ImageData) -> None:
+        """Set `teaching`; everything else must be there.
+
+        Args:
+            recipe: the recipe as it is trained.
+            refine: its refinement, or None.
+            data: what is trained on.
+
+        Raises:
+            CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
+        """
+        if refine is None:
+            return
+        hard, target = self.hard_loss, self.target
+        if refine.online:
+            self.teaching = online_teaching(refine, self.model, self.steps_per_epoch, self.site, hard, target)
+        else:
+            self.teaching = frozen_teaching(recipe, refine, data, self.contract(), self.site, hard, target)
+
+    def refuse_without_teacher(self, refine: Refinement | None) -> None:
+        """Check before the first step that a taught round has its teacher.
+
+        Raises:
+            SettingsError: it has none.
+        """
+        if refine is not None and self.teaching is None:
+            raise SettingsError(
+                "A taught round must be trained after its teacher",
+                found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
+                do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
+            )
+
+    def teacher_facts(self) -> dict[str, str]:
+        """Return what a contract says of the teacher: the digest of a frozen one's weights."""
+        return {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
+
+    @abstractmethod
+    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the loss of logits [B, K] against a batch's labels, a scalar."""
+
+    @abstractmethod
+    def target(self, batch: ImageBatch) -> Tensor:
+        """Return a batch's labels as distributions, float32 [B, K], smoothed and mixed."""
+
+    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training pictures from a reader of their own; see `Task.norm_pictures`."""
+        return self._augmented(start, count) if pictures == "training" else self._plain(count)
+
+    def _augmented(self, start: int, count: int) -> Iterator[Tensor]:
+        reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.site.device)
+        loader = replace(self.loader, reader=reader)
+        for step, batch in enumerate(loader.batches(start, start + count), start):
+            yield loader.augment(batch.to(self.site.device), step, loader.epoch_of(step)).images
+
+    def _plain(self, count: int) -> Iterator[Tensor]:
+        place, batch = self.site.distribution, self.loader.batch_size
+        random = np.random.default_rng(derive(self.loader.seed, "data"))
+        chosen = random.permutation(self.loader.index)[: count * batch]
+        loader = self.data.eval_loader(
+            "train", batch // place.world, device=self.site.device, channels_last=self.site.channels_last
+        )
+        for prepared in replace(loader, index=chosen[place.rank :: place.world]):
+            yield prepared.images
+
+    def after_step(self, step: int) -> None:
+        """Cool the model's temperatures; let an online teacher learn from the student."""
+        advance(temperatures(self.model))
+        if self.teaching is not None:
+            self.teaching.teacher.after_step(step)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what an online teacher has learned."""
+        return self.teaching.teacher.state() if self.teaching else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back to the teacher."""
+        if self.teaching is not None:
+            self.teaching.teacher.load_state(state)
+        else:
+            super().load_state(state)

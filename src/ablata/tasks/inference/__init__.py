@@ -1,0 +1,1 @@
+"""Finished runs as predictors, and their exports."""

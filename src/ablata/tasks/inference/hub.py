@@ -1,0 +1,185 @@
+"""A trained network as a folder that can be handed on: weights, settings, and a card that says what it is.
+
+model.safetensors      all weights, under our names
+backbone.safetensors   without what belongs to the classes, to begin another training with (model.weights_part=backbone)
+recipe.json            settings, contract, scores; what is needed to build the network and prepare pictures
+README.md              the card
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ablata import __version__
+from ablata.base.errors import CheckpointError
+from ablata.base.files import write_text
+from ablata.models.weights import Loadable, read_state
+from ablata.tasks.distillation.checkpoints import weights_digest
+from ablata.tasks.inference.load import assemble
+from ablata.tasks.inference.onnx_pt2 import preparation
+from ablata.tasks.predictor import Delivered
+
+RECIPE = "recipe.json"
+MODEL = "model.safetensors"
+BACKBONE = "backbone.safetensors"
+_FORMAT = 1
+
+
+def export_hub(model: Delivered, folder: Path) -> float:
+    """Write a network as a folder, load it back and compare.
+
+    Returns:
+        The largest difference of a logit on a batch of noise.
+
+    Raises:
+        CheckpointError: the folder is there already.
+    """
+    if folder.exists():
+        raise CheckpointError(
+            "An export must go to a new folder", found=f"{folder} exists", do="remove it, or choose another --output"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _fill(draft, model)
+        back = load_exported(draft)
+        with torch.no_grad():
+            images = model.example(2)
+            difference = (back.logits(images) - model.logits(images)).abs().max()
+        draft.chmod(0o755)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return float(difference)
+
+
+def is_exported(folder: Path) -> bool:
+    """Tell whether a folder is one that `export_hub` wrote."""
+    return (folder / RECIPE).is_file() and (folder / MODEL).is_file()
+
+
+def load_exported(folder: Path) -> Delivered:
+    """Build a network from an exported folder, wherever it lies; no data set and no ledger is needed.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, newer, or the weights are not those that were exported.
+        SettingsError: the settings are of another version.
+    """
+    path = folder / RECIPE
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        version, recipe, contract, digest = (told[key] for key in ("format", "recipe", "contract", "weights_digest"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            "An exported model must be a folder with a whole recipe.json",
+            found=f"{path}: {type(error).__name__}: {error}",
+            do="write it with ablata export RUN --format hub",
+        ) from None
+    if version > _FORMAT:
+        raise CheckpointError(
+            "An exported model must not be newer than ablata",
+            found=f"{path} has format {version}, this version reads formats up to {_FORMAT}",
+            do="install a newer ablata",
+        )
+    weights = read_state(folder / MODEL)
+    if weights_digest(weights) != digest:
+        raise CheckpointError(
+            "Weights must be those that were exported",
+            found=f"{folder / MODEL} has {weights_digest(weights)}, recipe.json says {digest}",
+            do="fetch the folder again",
+        )
+    facts = {key: value for key, value in told.items() if key not in ("format", "contract", "weights_digest")}
+    return assemble(recipe, contract, weights, facts, str(folder))
+
+
+def _fill(folder: Path, model: Delivered) -> None:
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    header = {"format": "pt", "ablata": json.dumps(preparation(model))}
+    for name, tensors in ((MODEL, weights), (BACKBONE, _backbone(model, weights))):
+        save_file(tensors, folder / name, metadata=header)
+        (folder / name).chmod(0o644)
+    told = {
+        "format": _FORMAT,
+        "ablata": __version__,
+        **model.facts,
+        "recipe": _placeless(model.facts["recipe"]),
+        "contract": dict(model.contract),
+        "weights_digest": weights_digest(weights),
+    }
+    write_text(folder / RECIPE, json.dumps(told, indent=2) + "\n")
+    write_text(folder / "README.md", card(model))
+
+
+def _placeless(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the folder in which the training data lay on one machine."""
+    data = dict(recipe["data"])
+    return {**recipe, "data": data | ({"root": None} if "root" in data else {})}
+
+
+def _backbone(model: Delivered, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    settings = model.model
+    if isinstance(settings, Loadable):
+        return {name: value for name, value in weights.items() if settings.is_of_backbone(name, model.network)}
+    return {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+
+
+def card(model: Delivered) -> str:
+    """Return the page of an exported model: what it is, how it was scored, what it must be fed, how it is used."""
+    told, facts = preparation(model), model.facts
+    name = facts.get("recipe", {}).get("name", model.model.kind)
+    scores = facts.get("scores") or {}
+    rows = "\n".join(f"| {key.replace('/', ' | ', 2)} | {value:.6g} |" for key, value in _named(scores))
+    count = sum(parameter.numel() for parameter in model.network.parameters())
+    listed = "\n".join(f"{label}. {one}" for label, one in enumerate(model.classes))
+    return f"""---
+library_name: ablata
+pipeline_tag: {model.pipeline}
+tags:
+- {model.pipeline}
+- {model.model.kind}
+---
+# {name}
+
+A {model.title} of {len(model.classes)} classes, {count:,} parameters, trained by ablata {__version__}: recipe `{name}`,
+seed {facts.get("seed")}, run {facts.get("run")}, {facts.get("step")} steps. Every setting is in recipe.json.
+
+## Scores
+
+As the run recorded them. Split and protocol (which part of a picture is seen, in which views) belong to a score.
+
+| split | protocol | score | value |
+|---|---|---|---|
+{rows}
+
+## Preparation
+
+- {told["input"]}
+- mean {list(told["mean"])}, std {list(told["std"])}, channels in the order red, green, blue (or grey alone)
+- decoder and filter: {told["image_backend"]}; {told["evaluation"]}
+- {told["output"]}
+
+## Use
+
+    {f"{model.use:<71}"} # this folder, with pictures prepared so
+    ablata train RECIPE model.weights=FOLDER/backbone.safetensors model.weights_part=backbone    # other classes
+
+## Classes
+
+{listed}
+"""
+
+
+def _named(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return scores by `split/protocol/name`, those of raw weights (`raw/...`) marked in the split's column."""
+    return [
+        (f"raw {key.removeprefix('raw/')}" if key.startswith("raw/") else key, value) for key, value in scores.items()
+    ]

@@ -1,0 +1,63 @@
+"""Which files a prediction is asked for: pictures and films by themselves, and all of them in folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablata.base.errors import DataError, listing
+from ablata.data.classification.folders import SUFFIXES
+from ablata.data.io.video import is_video
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file and the name under which its outputs are written, without an ending, perhaps in folders."""
+
+    file: Path
+    name: str
+
+
+def find_inputs(places: Sequence[Path], *, films: bool) -> list[Input]:
+    """Return the files that are meant, those of a folder in the order of their names, its own folders included.
+
+    Args:
+        places: files, whatever their names, and folders, of which the pictures are taken.
+        films: whether films of folders are taken too.
+
+    Raises:
+        DataError: a place does not exist, a folder holds none, or two files would have outputs of one name.
+    """
+    missing = [place for place in places if not place.exists()]
+    if missing:
+        raise DataError("Every picture must exist", found=f"no file {listing(map(str, missing[:5]))}")
+    found: list[tuple[Path, Path]] = []
+    for place in places:
+        inside = [(file, file.relative_to(place)) for file in _within(place, films=films)]
+        if place.is_dir() and not inside:
+            raise DataError(
+                "A folder to predict must hold pictures", found=f"{place}: none of {listing(sorted(SUFFIXES))}"
+            )
+        found += inside if place.is_dir() else [(place, Path(place.name))]
+    short = Counter(name.with_suffix("") for _, name in found)
+    inputs = [
+        Input(file, (name.with_suffix("") if short[name.with_suffix("")] == 1 else name).as_posix())
+        for file, name in found
+    ]
+    twice = [name for name, count in Counter(one.name for one in inputs).items() if count > 1]
+    if twice:
+        raise DataError(
+            "Pictures predicted together must have different names",
+            found=f"{listing(twice[:5])} more than once",
+            do="predict one folder at a time",
+        )
+    return inputs
+
+
+def _within(place: Path, *, films: bool) -> list[Path]:
+    if not place.is_dir():
+        return []
+    files = sorted(file for file in place.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return [file for file in files if file.suffix.lower() in SUFFIXES or (films and is_video(file))]

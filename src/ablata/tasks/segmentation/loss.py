@@ -1,0 +1,113 @@
+"""The loss of a segmentation: of every head's logits, and the contrast of pixels where there is one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ablata.data.segmentation.dataset import SegmentationData
+from ablata.engine.task import Site
+from ablata.losses.contrastive.any import AnySegmentationLoss
+from ablata.losses.contrastive.pixel_contrast import PixelContrast, PixelContrastLoss
+from ablata.losses.segmentation.base import PixelLoss
+from ablata.losses.segmentation.ohem import OhemLoss
+from ablata.models.segmentation.base import Segmenter
+from ablata.tasks.segmentation.check import check_loss
+from ablata.tasks.segmentation.class_weights import with_numbers
+
+
+class SegmentationLoss:
+    """The loss of one training, with what it remembers.
+
+    Args:
+        settings: the recipe's loss.
+        aux_weight: factor on the loss of each auxiliary head.
+        model: gets a projection where pixels are contrasted; its names do not change.
+        data: the data set.
+        site: device and share of the work; vectors of all processes enter the memory of each.
+
+    Attributes:
+        outputs: the model's outputs that are used.
+
+    Raises:
+        SettingsError: the loss does not fit the classes.
+    """
+
+    def __init__(
+        self, settings: AnySegmentationLoss, aux_weight: float, model: Segmenter, data: SegmentationData, site: Site
+    ) -> None:
+        self.model, self.aux_weight, self._done = model, aux_weight, 0.0
+        self.contrast: PixelContrastLoss | None = None
+        self.dense: PixelLoss | None = None
+        self._factor, self._product = 1.0, False
+        dense = settings.dense if isinstance(settings, PixelContrast) else settings
+        if isinstance(settings, PixelContrast):
+            self._factor, self._product = settings.dense_weight, settings.combine == "product"
+            model.projection = settings.projection.build(embedded_width(model, data))
+            self.contrast = settings.build_contrast(
+                len(data.classes), data.ignore, site.device, site.distribution.joined
+            )
+        if dense is not None:
+            dense = with_numbers(dense, data)
+            self.kind, self.dense = dense.kind, dense.build(data.ignore).to(site.device)
+            if isinstance(self.dense, OhemLoss):
+                self.dense.pool = site.distribution.pooled
+            check_loss(dense, self.dense, data.classes)
+        self.outputs = ("logits", *model.aux, *(("embedding",) if self.contrast else ()))
+
+    def at(self, done: float) -> None:
+        """Note which part of the training is over, in [0, 1)."""
+        self._done = done
+
+    def terms(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Return the loss of the main head under its name, of each auxiliary head as `aux<stride>`, and `contrast`; or
+        the product of first and last as `<name>_times_contrast`.
+
+        Args:
+            outputs: the model's in training.
+            labels: int64 [B, H, W].
+        """
+        logits = self.model.for_loss(outputs, (labels.shape[1], labels.shape[2]))
+        terms: dict[str, Tensor] = {}
+        if self.dense is not None:
+            terms = {
+                self.kind if name == "logits" else name: self._factor
+                * (1 if name == "logits" else self.aux_weight)
+                * self.dense(value, labels)
+                for name, value in logits.items()
+            }
+        if self.contrast is not None:
+            contrast = self.contrast(outputs["embedding"], outputs["logits"], labels, self._done)
+            # Heads that nothing teaches still belong to the step: processes wait for every parameter's gradient.
+            silent = 0.0 if terms else sum(0.0 * value.float().sum() for value in logits.values())
+            if self._product:
+                terms[f"{self.kind}_times_contrast"] = terms.pop(self.kind) * contrast
+            else:
+                terms["contrast"] = contrast + silent
+        return terms
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what the memory of the contrast holds."""
+        return self.contrast.state() if self.contrast else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back.
+
+        Raises:
+            ValueError: there is no memory, or one of another size.
+        """
+        if self.contrast is not None and self.contrast.queues:
+            self.contrast.load_state(state)
+        elif state:
+            raise ValueError(f"there is no memory to take {sorted(state)}")
+
+
+def embedded_width(model: Segmenter, data: SegmentationData) -> int:
+    """Return the channels of what a projection sees; nothing is computed but shapes."""
+    ghost = copy.deepcopy(model).to("meta").eval()
+    with torch.no_grad():
+        seen: Tensor = ghost(torch.empty(1, data.channels, *data.image_size, device="meta"))[model.embedded]
+    return seen.shape[1]

@@ -1,0 +1,320 @@
+"""Semantic segmentation: a class for every pixel, mean intersection over union."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from ablata.base.seeds import derive
+from ablata.base.settings import INCIDENTAL, expand
+from ablata.data.any import AnySegmentationData
+from ablata.data.segmentation.dataset import SegmentationData, SegmentationEvalLoader
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.optim.parameter_groups import Multiplier
+from ablata.engine.precise_norm import Pictures
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.losses.contrastive.any import AnySegmentationLoss
+from ablata.losses.segmentation.ohem import Ohem
+from ablata.metrics.boundary import BoundaryScores
+from ablata.metrics.segmentation import SegmentationScores
+from ablata.models.segmentation.base import Segmenter
+from ablata.models.segmentation.bisenet.model import BiSeNet
+from ablata.records.shown import Shown
+from ablata.structures.segmentation import IGNORE, SegmentationBatch
+from ablata.tasks.classification.models import weights_mark
+from ablata.tasks.segmentation.argmax import likeliest
+from ablata.tasks.segmentation.check import check_shapes
+from ablata.tasks.segmentation.loss import SegmentationLoss
+from ablata.tasks.segmentation.models import AnySegmenter, start_segmenter
+from ablata.tasks.segmentation.protocols import protocol_settings
+from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, Windows
+from ablata.tasks.segmentation.visuals import shown_of
+
+
+class Segment(Recipe):
+    """Recipe of a network that names the class of every pixel."""
+
+    task: Literal["segment"] = "segment"
+    data: AnySegmentationData = SceneMasks()
+    model: AnySegmenter = BiSeNet()
+    loss: AnySegmentationLoss = Ohem()
+    """Of the main head and of each auxiliary one; contrast: and of the embedding of pixels."""
+    aux_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the loss of each auxiliary head; the heads themselves are chosen in `model.aux`."""
+    new_layers_lr: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the learning rate of the layers that the network's published code calls new: for BiSeNet the fusion
+    module and all heads."""
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ss",)
+    """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+windows.crop=960. The first decides which
+    checkpoint is best, and is compared."""
+    windows: Windows = Windows()
+    """The windows of ssc and mscf."""
+    boundary: Annotated[float | None, Field(gt=0, lt=1), INCIDENTAL] = None
+    """Score the outlines of regions too, as boundary_f: how far from the true one an outline may lie, as a share of the
+    picture's diagonal (0.0075 in Csurka et al. 2013, 0.008 in DAVIS); null: no. `ablata evaluate RUN boundary=0.0075`
+    asks it of a finished run."""
+
+    @field_validator("protocols")
+    @classmethod
+    def _exist_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(protocols)) != len(protocols):
+            raise ValueError("must name each protocol once")
+        for name in protocols:
+            protocol_settings(name)
+        return protocols
+
+    def effective(self) -> Self:
+        """Return the recipe with the rate of new layers written out as parameter groups."""
+        if self.new_layers_lr == 1:
+            return self
+        new = tuple(Multiplier(pattern=pattern, lr=self.new_layers_lr) for pattern in self.model.new_layers())
+        groups = self.optim.groups
+        groups = groups.model_copy(update={"multipliers": (*groups.multipliers, *new)})
+        return self.model_copy(update={"optim": self.optim.model_copy(update={"groups": groups}), "new_layers_lr": 1.0})
+
+    def build(self, seed: int, site: Site) -> SegmentTask:
+        """Build data, network and loss; see `Recipe.build`."""
+        return SegmentTask(self.effective(), self.data.build(site.cache), seed, site)
+
+    def complexity(self) -> Complexity:
+        """Count the network, built without weights for the nominal shape of the data."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model = self.model.build(shape.classes, shape.channels)
+            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+
+    def metric(self) -> Metric:
+        """Return the mean intersection over union under the first protocol, on minival where some is held out."""
+        return Metric("miou", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
+
+    def data_fingerprint(self, cache: Path) -> str:
+        """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
+        data = self.data.build(cache)
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
+
+
+class SegmentTask(Task[SegmentationBatch]):
+    """Segmentation inside the training loop.
+
+    Args:
+        recipe: the settings.
+        data: the data set.
+        seed: the run's seed.
+        site: device and share of the work.
+
+    Attributes:
+        scored: names of the classes that are scored: all but a void class, which is trained but has no score; its
+            pixels are ignored, and it is never predicted.
+        counted: the pixels counted last, by split and protocol.
+
+    Raises:
+        DataError: the batch does not fit the training set.
+        SettingsError: the loss does not fit the classes.
+    """
+
+    offered = PROTOCOL_NAMES
+
+    def __init__(self, recipe: Segment, data: SegmentationData, seed: int, site: Site) -> None:
+        self.recipe, self.data, self.site = recipe, data, site
+        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
+        self.notices, self.protocols = data.notices, recipe.protocols
+        self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
+        self.model: Segmenter = start_segmenter(recipe.model, len(data.classes), data.channels)
+        self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, site)
+        self.outputs = self.criterion.outputs
+        place = site.distribution
+        self.loader = data.train_loader(
+            seed,
+            recipe.train.batch,
+            rank=place.rank,
+            world=place.world,
+            device=site.device,
+            channels_last=site.channels_last,
+        )
+        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.counted: dict[tuple[str, str], SegmentationScores] = {}
+        self.planned = recipe.train.total_steps(self.steps_per_epoch)
+
+    def contract(self) -> dict[str, Any]:
+        """Return what predictions of this model mean: classes, their ids in masks, what is ignored, preparation."""
+        table = self.data.table
+        return {
+            "task": "segment",
+            "classes": list(self.data.classes),
+            "scored_classes": list(self.scored),
+            "palette": [list(colour) for colour in table.palette],
+            "ids": {"form": table.form, "values": list(table.values), "ignored": list(table.ignored)},
+            "ignore_label": self.data.ignore,
+            "image_size": list(self.data.image_size),
+            "channels": self.data.channels,
+            "mean": list(self.data.mean),
+            "std": list(self.data.std),
+            "image_backend": self.data.backend,
+            "protocols": {name: expand(self._protocol(name)) for name in self.protocols},
+            "splits": self.data.splits_hash,
+        }
+
+    def split_record(self) -> dict[str, Any]:
+        """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
+        divided = "minival" in self.splits
+        return {"data": self.data.fingerprint, "splits": self.data.split_indices()} if divided else {}
+
+    def example(self) -> Tensor:
+        """Return a grey image [1, C, H, W]."""
+        return torch.zeros(1, self.data.channels, *self.data.image_size)
+
+    def check(self, batch: SegmentationBatch) -> None:
+        """Refuse labels outside the class list, and outputs that do not fit their labels.
+
+        Raises:
+            UserError: names what was found.
+        """
+        part = batch.chunk(self.recipe.train.accumulate)[0]
+        check_shapes(self.model, self.data.classes, part, alone=self.site.distribution.alone)
+
+    def batches(self, start: int, stop: int) -> Iterator[SegmentationBatch]:
+        """Yield this process's share of the batches of steps `start` to `stop`."""
+        return self.loader.batches(start, stop)
+
+    def augment(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
+        """Augment and normalise a batch on its device."""
+        self.criterion.at(min(step / self.planned, 1.0))
+        return self.loader.augment(batch, step, self.loader.epoch_of(step))
+
+    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training pictures again; see `Task.norm_pictures`."""
+        if pictures == "training":
+            for step, batch in enumerate(self.batches(start, start + count), start):
+                yield self.loader.augment(batch, step, self.loader.epoch_of(step)).images
+            return
+        place, size = self.site.distribution, self.loader.batch_size
+        random = np.random.default_rng(derive(self.loader.seed, "data"))
+        chosen = random.permutation(self.loader.index)[: count * size]
+        for prepared in replace(
+            self._evaluation("train", size // place.world), index=chosen[place.rank :: place.world]
+        ):
+            yield prepared.images
+
+    def loss(self, model: nn.Module, batch: SegmentationBatch) -> dict[str, Tensor]:
+        """Return the loss of the main head under its name, of each auxiliary head as `aux<stride>`, and `contrast`."""
+        return self.criterion.terms(model(batch.images), batch.labels.long())
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what the memory of a contrast holds."""
+        return self.criterion.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give it back."""
+        self.criterion.load_state(state)
+
+    def check_protocol(self, name: str) -> None:
+        """Refuse a name that `protocol_settings` does not know."""
+        self._protocol(name)
+
+    def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
+        """Return miou, pixel_accuracy, mean_accuracy and perhaps boundary_f of a split in percent, each picture scored
+        once."""
+        return self._score(model, split, protocol)[1]
+
+    def score(self, model: nn.Module, split: str, protocol: str) -> SegmentationScores:
+        """Count the pixels of a split over all processes."""
+        return self._score(model, split, protocol)[0]
+
+    def _score(self, model: nn.Module, split: str, protocol: str) -> tuple[SegmentationScores, dict[str, float]]:
+        """Return the counts of a split over all processes, and all scores."""
+        counted = SegmentationScores(len(self.scored), self.data.ignore, self.site.device)
+        metrics: list[SegmentationScores | BoundaryScores] = [counted]
+        if self.recipe.boundary is not None:
+            metrics.append(BoundaryScores(len(self.scored), self.data.ignore, self.recipe.boundary))
+        for batch in self._evaluation(split):
+            predicted, truth = self.predicted(model, batch.images, protocol), self.truth(batch.labels)
+            for metric in metrics:
+                metric.update(predicted, truth)
+        place, device = self.site.distribution, self.site.device
+        for metric in metrics:
+            metric.load_state({name: place.sum(tensor.to(device)) for name, tensor in metric.state().items()})
+        self.counted[split, protocol] = counted
+        return counted, {name: value for metric in metrics for name, value in metric.scores().items()}
+
+    def shown(self, model: nn.Module) -> Shown:
+        """Return predictions on some pictures beside labels and errors, and the last scores of the classes."""
+        return shown_of(self, model)
+
+    def some(self, split: str, index: np.ndarray) -> SegmentationEvalLoader:
+        """Return samples of a split by themselves, in batches of one, on every process alike."""
+        return replace(self._evaluation(split, 1), index=index)
+
+    def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        """Return the likeliest scored class of every pixel.
+
+        Args:
+            model: a segmenter, in evaluation mode.
+            images: float32 [B, C, H, W], normalised.
+            protocol: how they are shown.
+
+        Returns:
+            uint8 or int64 [B, H, W], as `likeliest`.
+        """
+        assert isinstance(model, Segmenter)
+        return likeliest(model, images, self._protocol(protocol), len(self.scored))
+
+    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+        """Return totals, the intersection over union of each class, the confusion matrix of pixels.
+
+        Samples are index int64 [N], size int64 [N, 2], and label and predicted uint8 [N, H, W] of the largest height
+        and width: smaller pictures lie at the top left, ignored beside them.
+        """
+        protocol = protocol or self.protocols[0]
+        counted, scores = self._score(model, split, protocol)
+        return Examination(
+            scores=scores,
+            classes=self.scored,
+            class_metric="iou",
+            class_scores=tuple(counted.class_iou().tolist()),
+            confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
+            samples=self.predictions(model, split, protocol) if samples else {},
+        )
+
+    def predictions(self, model: nn.Module, split: str, protocol: str) -> dict[str, Tensor]:
+        """Return what `examine` has of every sample, in the order of the split."""
+        order = torch.from_numpy(self.data.splits[split].index)
+        sizes = torch.from_numpy(self.data.picture_sizes(split))
+        high, wide = sizes.amax(0).tolist()
+        maps = {
+            name: torch.full((len(order), high, wide), IGNORE, dtype=torch.uint8) for name in ("label", "predicted")
+        }
+        place = {row: position for position, row in enumerate(order.tolist())}
+        for batch in self._evaluation(split):
+            rows = [place[row] for row in batch.index.tolist()]
+            height, width = batch.labels.shape[1:]
+            found = self.predicted(model, batch.images, protocol)
+            maps["label"][rows, :height, :width] = self.truth(batch.labels).cpu()
+            maps["predicted"][rows, :height, :width] = found.to(torch.uint8).cpu()
+        return {"index": order, "size": sizes} | maps
+
+    def _protocol(self, name: str) -> SegmentationProtocol:
+        return protocol_settings(name, self.recipe.windows)
+
+    def truth(self, labels: Tensor) -> Tensor:
+        """Return labels with those of a void class ignored."""
+        return torch.where(labels < len(self.scored), labels, IGNORE)
+
+    def _evaluation(self, split: str, batch: int | None = None) -> SegmentationEvalLoader:
+        place = self.site.distribution
+        return self.data.eval_loader(
+            split,
+            batch or self.recipe.train.evaluate_batch,
+            rank=place.rank,
+            world=place.world,
+            device=self.site.device,
+            channels_last=self.site.channels_last,
+        )

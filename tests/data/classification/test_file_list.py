@@ -1,0 +1,175 @@
+"""What cannot be used is named before the first step, and refused or left out as the settings say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablata.base.errors import DataError
+from ablata.data.classification import inspection
+from ablata.data.classification.file_list import Chosen
+from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.inspection import examine, inspect
+
+
+@pytest.fixture
+def root(folder_root: Path, tmp_path: Path) -> Path:
+    """Return a copy of the little folder, to be spoiled: 33 and 11 pictures of ants, bees and cats."""
+    return Path(shutil.copytree(folder_root, tmp_path / "set"))
+
+
+def build(root: Path, **settings: object) -> FolderImages:
+    fields = {"root": str(root), "size": 16, "resize": 18, "workers": 0} | settings
+    return ImageFolder.model_validate(fields).build(root.parent / "cache")
+
+
+def cut_short(root: Path) -> str:
+    whole = (root / "train/cat/0.jpg").read_bytes()
+    (root / "train/cat/0.jpg").write_bytes(whole[: len(whole) // 2])
+    return "unreadable: train/cat/0.jpg"
+
+
+def broken(root: Path) -> str:
+    (root / "val/bee/1.png").write_bytes(b"broken")
+    return "unreadable: val/bee/1.png"
+
+
+def animated(root: Path) -> str:
+    frames = [Image.new("RGB", (30, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(root / "train/ant/moving.webp", save_all=True, append_images=frames[1:])
+    return "animated: train/ant/moving.webp"
+
+
+def huge(root: Path) -> str:
+    Image.new("1", (12_000, 9_000)).save(root / "train/ant/huge.png")
+    return "huge: train/ant/huge.png"
+
+
+def bomb(root: Path) -> str:
+    Image.new("1", (19_000, 10_000)).save(root / "train/ant/bomb.png")
+    return "huge: train/ant/bomb.png"
+
+
+def empty_class(root: Path) -> str:
+    (root / "train/dog").mkdir()
+    (root / "val/dog").mkdir()
+    return "empty class: train/dog"
+
+
+def unknown_class(root: Path) -> str:
+    shutil.copytree(root / "val/ant", root / "val/ants")
+    return "unknown class: val/ants (not in train; did you mean ant?)"
+
+
+def missing_class(root: Path) -> str:
+    shutil.copytree(root / "train/ant", root / "train/dog")
+    return "empty class: val/dog (no such folder)"
+
+
+SPOILS = [cut_short, broken, animated, huge, bomb, empty_class, unknown_class, missing_class]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_what_cannot_be_used_is_named_and_refused(root: Path, spoil: Callable[[Path], str]) -> None:
+    named = spoil(root)
+    with pytest.raises(DataError) as caught:
+        build(root)
+    assert named in str(caught.value)
+    assert "data.policy=skip" in str(caught.value)
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_what_cannot_be_used_is_left_out_and_listed(root: Path, spoil: Callable[[Path], str]) -> None:
+    named = spoil(root)
+    data = build(root, policy="skip")
+    assert any(line.startswith(named) for line in data.left_out)
+    assert named.split(" (")[0] in " ".join(data.notices)
+    for split, size in data.sizes.items():
+        assert sum(len(batch) for batch in data.eval_loader(split, 8)) == size
+
+
+def test_leaving_out_a_file_is_as_if_it_had_never_been_there(root: Path, folder_root: Path) -> None:
+    before = build(root)
+    for spoil in (animated, huge, empty_class):
+        spoil(root)
+    after = build(root, policy="skip")
+    assert (after.fingerprint, after.classes, after.sizes) == (before.fingerprint, before.classes, before.sizes)
+    for source, labels in before._labels.items():
+        assert after._labels[source].tolist() == labels.tolist()
+
+
+def test_a_class_goes_with_its_last_training_picture_and_the_others_are_numbered_anew(root: Path) -> None:
+    for file in (root / "train/ant").glob("*.[jp][pn]g"):
+        file.write_bytes(b"")
+    data = build(root, policy="skip")
+    assert data.classes == ("Apis", "cat")
+    assert data.split_labels("train").tolist() == [0] * 9 + [1] * 11
+    assert data.split_labels("val").tolist() == [0] * 3 + [1] * 4
+    assert all("bee" in str(file) or "cat" in str(file) for files in data.files.values() for file in files)
+
+
+def test_a_set_of_which_nothing_remains_is_refused(root: Path) -> None:
+    for file in root.glob("train/*/*.[jp][pn]g"):
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="must have training pictures"):
+        build(root, policy="skip")
+
+
+def test_pictures_smaller_than_the_crop_are_kept_refused_or_left_out(root: Path) -> None:
+    Image.new("RGB", (100, 15), "red").save(root / "train/bee/flat.png")
+    kept = build(root)
+    assert kept.sizes["train"] == 34
+    assert kept.notices[-1] == "1 pictures are smaller than the crop and enlarged: train/bee/flat.png"
+    with pytest.raises(DataError, match=r"flat\.png \(15x100 \(height x width\), crop 16\)[^*]*data\.smaller=skip"):
+        build(root, smaller="refuse")
+    left = build(root, smaller="skip")
+    assert left.sizes["train"] == 33
+    assert left.left_out[0].startswith("smaller than the crop: train/bee/flat.png")
+    assert build(root, smaller="refuse", size=15, resize=15).sizes["train"] == 34
+
+
+def test_many_problems_are_counted_and_the_first_named(root: Path) -> None:
+    for file in sorted(root.glob("*/*/*.jpg")):
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"2\d problems") as caught:
+        build(root)
+    assert str(caught.value).count("unreadable: ") == 20
+
+
+def test_pictures_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    animated(root)
+    build(root, policy="skip")
+    monkeypatch.setattr(inspection, "examine", lambda picture: pytest.fail("decoded again"))
+    again = build(root, policy="skip")
+    assert len(again.left_out) == 1
+    with pytest.raises(DataError, match="moving"):
+        build(root)
+
+
+def test_a_damaged_memory_of_what_was_decoded_is_made_anew(root: Path, tmp_path: Path) -> None:
+    pictures = sorted((root / "train/ant").glob("*.[jp][pn]g"))
+    first = inspect(pictures, "key", tmp_path)
+    for kept in (tmp_path / "inspected").iterdir():
+        kept.write_bytes(b"damaged")
+    second = inspect(pictures, "key", tmp_path)
+    assert np.array_equal(first.sizes, second.sizes)
+    assert np.array_equal(inspect([], "key", tmp_path).sizes, second.sizes)
+
+
+def test_a_photograph_with_a_preview_behind_it_is_not_animated(tmp_path: Path) -> None:
+    views = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
+    views[0].save(tmp_path / "stereo.mpo", save_all=True, append_images=views[1:])
+    (tmp_path / "stereo.mpo").rename(tmp_path / "stereo.jpg")
+    seen = examine(tmp_path / "stereo.jpg")
+    assert (seen.fault, seen.size) == (None, (20, 30))
+
+
+def test_rows_are_looked_up_when_they_are_asked_for() -> None:
+    some = Chosen(["a", "b", "c", "d"], np.array([3, 1]))
+    assert (len(some), some[0], some[1], some[:], list(some)) == (2, "d", "b", ["d", "b"], ["d", "b"])

@@ -1,0 +1,125 @@
+"""Checks of data sets: each thing that is wrong is named by file, and a sound set has no problem."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablata.base.errors import DataError
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.folder_check import check_files
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.report import Report, check_images
+
+
+@pytest.fixture
+def root(folder_root: Path, tmp_path: Path) -> Path:
+    """Return a copy of the little folder, to be spoiled."""
+    return Path(shutil.copytree(folder_root, tmp_path / "set"))
+
+
+def found(root: Path, crop: int = 8) -> Report:
+    return check_files(ImageFolder(root=str(root)).listed(root.parent / "cache"), crop)
+
+
+def problems(root: Path) -> set[tuple[str, str]]:
+    return {(one.kind, one.where) for one in found(root).problems}
+
+
+def test_a_sound_folder_has_no_problem_and_its_figures_are_those_of_its_pixels(root: Path) -> None:
+    report = found(root)
+    assert report.problems == ()
+    assert report.classes == {
+        "train": {"ant": 13, "bee": 9, "cat": 11},
+        "val": {"ant": 4, "bee": 3, "cat": 4},
+    }
+    assert [(one.kind, one.where) for one in report.remarks] == [("no image", "train/ant/notes.txt")]
+    pictures = []
+    for file in sorted(root.glob("*/*/*.[jp][pn]g")):
+        with Image.open(file) as picture:
+            pictures.append((file, np.asarray(picture.convert("RGB")) / 255))
+    shapes = {pixels.shape[:2] for _, pixels in pictures}
+    assert report.sizes["different"] == len(shapes)
+    assert report.sizes["lowest"] == min(height for height, _ in shapes)
+    means = [pixels.mean((0, 1)) for file, pixels in pictures if "train" in file.parts]
+    squares = [(pixels**2).mean((0, 1)) for file, pixels in pictures if "train" in file.parts]
+    mean = np.mean(means, axis=0)
+    assert report.mean == pytest.approx(tuple(mean), abs=1e-5)
+    assert report.std == pytest.approx(tuple(np.sqrt(np.mean(squares, axis=0) - mean**2)), abs=1e-5)
+
+
+def test_unreadable_truncated_and_animated_files_are_named(root: Path) -> None:
+    (root / "train/bee/broken.jpg").write_bytes(b"broken")
+    whole = (root / "train/cat/0.jpg").read_bytes()
+    (root / "train/cat/0.jpg").write_bytes(whole[: len(whole) // 2])
+    frames = [Image.new("RGB", (30, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(root / "val/ant/moving.webp", save_all=True, append_images=frames[1:])
+    assert problems(root) == {
+        ("unreadable", "train/bee/broken.jpg"),
+        ("unreadable", "train/cat/0.jpg"),
+        ("animated", "val/ant/moving.webp"),
+    }
+
+
+def test_a_picture_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> None:
+    Image.new("1", (12_000, 9_000)).save(root / "train/ant/scan.png")
+    Image.new("1", (19_000, 10_000)).save(root / "val/bee/bomb.png")
+    report = found(root)
+    scan, bomb = report.problems
+    assert (scan.kind, scan.where, scan.detail) == ("huge", "train/ant/scan.png", "12000x9000 pixels")
+    assert (bomb.kind, bomb.where) == ("huge", "val/bee/bomb.png")
+    assert "190000000 pixels" in bomb.detail
+    assert report.sizes["highest"] < 100
+
+
+def test_empty_and_unknown_classes_are_named(root: Path) -> None:
+    (root / "train/dog").mkdir()
+    (root / "val/dgo").mkdir()
+    shutil.copy(root / "val/ant/0.jpg", root / "val/dgo/new.jpg")
+    assert problems(root) == {
+        ("empty class", "train/dog"),
+        ("empty class", "val/dog"),
+        ("unknown class", "val/dgo"),
+    }
+
+
+def test_pictures_of_both_splits_are_found_by_their_pixels(root: Path) -> None:
+    with Image.open(root / "train/bee/1.png") as picture:
+        picture.save(root / "val/cat/other.bmp")
+    twin = next(one for one in found(root).problems if one.kind == "in train and val")
+    assert (twin.where, twin.detail) == ("val/cat/other.bmp", "train/bee/1.png")
+
+
+def test_grey_and_small_pictures_are_remarked_on(root: Path) -> None:
+    Image.linear_gradient("L").save(root / "train/ant/grey.png")
+    Image.linear_gradient("L").convert("RGB").save(root / "train/bee/grey3.png")
+    remarks = {(one.kind, one.where) for one in found(root, crop=300).remarks}
+    assert {("grey", "train/ant/grey.png"), ("grey", "train/bee/grey3.png")} <= remarks
+    assert sum(kind == "smaller than the crop" for kind, _ in remarks) == 13 + 9 + 11 + 11 + 2
+
+
+def test_a_folder_without_the_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train/CLASS"):
+        found(tmp_path)
+
+
+def test_a_set_in_memory_has_balance_colours_and_twins(tmp_path: Path) -> None:
+    settings = Digits()
+    report = check_images(settings.build(tmp_path))
+    assert sum(report.classes["val"].values()) == 500
+    assert report.mean == pytest.approx(settings.mean, abs=5e-3)
+    assert report.std == pytest.approx(settings.std, abs=5e-3)
+    assert report.problems == ()
+
+
+@pytest.mark.realdata
+def test_hymenoptera_has_one_junk_file_and_many_sizes(data_home: Path, shared_cache: Path) -> None:
+    settings = ImageFolder(root=str(data_home / "hymenoptera"))
+    report = check_files(settings.listed(shared_cache), settings.size)
+    assert report.classes == {"train": {"ants": 123, "bees": 121}, "val": {"ants": 70, "bees": 83}}
+    assert report.sizes["different"] == 153
+    assert any("imageNotFound.gif" in one.where for one in report.remarks if one.kind == "no image")

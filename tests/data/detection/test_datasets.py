@@ -1,0 +1,215 @@
+"""Sets of annotated pictures: what is read, what is repaired and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablata.base.errors import DataError
+from ablata.data.detection.coco import Coco
+from ablata.data.detection.dataset import DetectionData
+from ablata.data.detection.rle import areas, decode, encode, from_polygons, from_runs, tight_box
+from ablata.data.detection.voc import Voc
+from ablata.data.transforms.detection import DetectionAugment, mirror, resize
+from ablata.structures.detection import Objects, no_objects
+
+Tree = dict[str, Any]
+
+
+def coco_tree() -> Tree:
+    """Two pictures of 12 x 16 with a polygon and a mask on the first, nothing on the second."""
+    mask = np.zeros((12, 16), dtype=np.uint8)
+    mask[2:5, 3:9] = 1
+    packed = encode(mask[None])[0]
+    objects = [
+        {"id": 1, "image_id": 7, "category_id": 4, "bbox": [1, 1, 4, 5], "segmentation": [[1, 1, 5, 1, 5, 6, 1, 6]]},
+        {"id": 2, "image_id": 7, "category_id": 2, "bbox": [3, 2, 6, 3],
+         "segmentation": {"size": [12, 16], "counts": packed.counts.decode()}},
+    ]  # fmt: skip
+    images = [{"id": number, "file_name": f"{number}.png", "height": 12, "width": 16} for number in (7, 8)]
+    categories = [{"id": 4, "name": "Right Lung"}, {"id": 2, "name": "Left Lung"}]
+    return {"images": images, "categories": categories, "annotations": objects}
+
+
+def build(root: Path, change: Callable[[Tree], object] = lambda tree: None, on_bad: str = "repair") -> DetectionData:
+    tree = coco_tree()
+    change(tree)
+    root.mkdir(exist_ok=True)
+    for number in (7, 8):
+        Image.fromarray(np.full((12, 16, 3), number, np.uint8)).save(root / f"{number}.png")
+    (root / "train.json").write_text(json.dumps(tree))
+    (root / "val.json").write_text(json.dumps(coco_tree() | {"categories": tree["categories"]}))
+    settings = Coco(
+        root=str(root), train_json="train.json", val_json="val.json", train_images=".", val_images=".", classes=2,
+        on_bad="refuse" if on_bad == "refuse" else "repair",
+    )  # fmt: skip
+    return settings.build(root / "cache")
+
+
+def test_coco_classes_are_ordered_by_category_id_and_masks_have_their_pixels(tmp_path: Path) -> None:
+    data = build(tmp_path)
+    entry = data.entries("train")[0]
+    assert data.classes == ("Left Lung", "Right Lung")
+    assert entry.objects.labels.tolist() == [1, 0]
+    assert entry.objects.boxes.tolist() == [[1, 1, 5, 6], [3, 2, 9, 5]]
+    assert isinstance(entry.objects.masks, tuple)
+    for mask, box in zip(decode(entry.objects.masks, 12, 16), entry.objects.boxes, strict=True):
+        assert tight_box(mask.numpy()) == tuple(box.int().tolist())
+    assert data.presence("train").tolist() == [[1, 1], [0, 0]]
+
+
+def test_a_picture_without_objects_is_trained_and_scored_on(tmp_path: Path) -> None:
+    data = build(tmp_path)
+    batch = next(data.train_loader(seed=0, batch_size=2).batches(0, 1))
+    assert sorted(len(objects) for objects in batch.objects) == [0, 2]
+    assert sum(len(one) for one in data.eval_loader("val", 1)) == 2
+    assert any("no object" in notice for notice in data.notices)
+
+
+def first(tree: Tree, **values: Any) -> None:
+    tree["annotations"][0].update(values)
+
+
+REPAIRABLE: dict[str, tuple[Callable[[Tree], object], str, int]] = {
+    "zero size": (lambda tree: first(tree, bbox=[1, 1, 0, 5]), "have an area", 1),
+    "outside": (lambda tree: first(tree, bbox=[20, 1, 4, 4]), "in the picture", 1),
+    "partly outside": (lambda tree: first(tree, bbox=[10, 8, 20, 20]), "in the picture", 2),
+    "empty mask": (
+        lambda tree: first(tree, segmentation={"size": [12, 16], "counts": [192]}), "have a pixel", 1
+    ),
+    "duplicate id": (lambda tree: first(tree, id=2), "number of its own", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", REPAIRABLE)
+def test_a_repairable_fault_is_repaired_and_listed_or_refused(fault: str, tmp_path: Path) -> None:
+    change, must, left = REPAIRABLE[fault]
+    data = build(tmp_path, change)
+    objects = data.entries("train")[0].objects
+    assert len(objects) == left
+    assert len(set(objects.ids.tolist())) == left
+    assert bool((objects.boxes[:, 2:] > objects.boxes[:, :2]).all())
+    assert bool((objects.boxes <= torch.tensor([16, 12, 16, 12])).all())
+    assert any("train.json" in notice for notice in data.notices)
+    with pytest.raises(DataError, match=must):
+        build(tmp_path, change, on_bad="refuse")
+
+
+REFUSED: dict[str, tuple[Callable[[Tree], object], str]] = {
+    "category": (lambda tree: first(tree, category_id=9), "category_id=9"),
+    "mask size": (
+        lambda tree: first(tree, segmentation={"size": [10, 16], "counts": [100, 60]}), "mask 10x16, picture 12x16"
+    ),
+    "missing picture": (lambda tree: tree["images"][0].update(file_name="absent.png"), "absent.png"),
+    "picture of another size": (lambda tree: tree["images"][1].update(width=20), "annotated 12x20, is 12x16"),
+    "object on no picture": (lambda tree: first(tree, image_id=99), "annotation 1"),
+    "two pictures of one number": (lambda tree: tree["images"][1].update(id=7), "image id 7"),
+    "two categories of one name": (lambda tree: tree["categories"][1].update(name="Right Lung"), "Right Lung"),
+    "no categories": (lambda tree: tree.pop("categories") and tree.update(categories={}), "COCO's JSON"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_fault_that_nothing_can_repair_is_refused_by_name(fault: str, tmp_path: Path) -> None:
+    change, named = REFUSED[fault]
+    with pytest.raises(DataError, match=named):
+        build(tmp_path, change)
+
+
+def test_the_number_of_classes_must_be_that_of_the_file(tmp_path: Path) -> None:
+    build(tmp_path)
+    settings = Coco(root=str(tmp_path), train_json="train.json", val_json="val.json", train_images=".", val_images=".")
+    with pytest.raises(DataError, match=r"data\.classes=80, train\.json lists 2"):
+        settings.build(tmp_path / "cache")
+
+
+def voc(root: Path, boxes: list[tuple[str, int, int, int, int]]) -> DetectionData:
+    for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for source in ("train", "val"):
+        (root / "ImageSets" / "Main" / f"{source}.txt").write_text(f"{source}1\n")
+        Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "JPEGImages" / f"{source}1.jpg")
+        objects = "".join(
+            f"<object><name>{name}</name><difficult>0</difficult><bndbox><xmin>{a}</xmin><ymin>{b}</ymin>"
+            f"<xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+            for name, a, b, c, d in boxes
+        )
+        size = "<size><width>30</width><height>20</height></size>"
+        (root / "Annotations" / f"{source}1.xml").write_text(f"<annotation>{size}{objects}</annotation>")
+    return Voc(root=str(root), classes=("cell", "other")).build(root / "cache")
+
+
+def test_voc_boxes_count_from_one_and_hold_their_last_pixel(tmp_path: Path) -> None:
+    data = voc(tmp_path, [("cell", 1, 1, 30, 20), ("other", 5, 6, 5, 6)])
+    objects = data.entries("train")[0].objects
+    assert objects.boxes.tolist() == [[0, 0, 30, 20]]
+    assert objects.masks is None
+    assert not data.has_masks
+    assert any("train1.xml" in notice for notice in data.notices)
+
+
+def test_a_voc_class_that_is_not_listed_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train1\.xml: cel, nearest cell"):
+        voc(tmp_path, [("cel", 1, 1, 30, 20)])
+
+
+def some_objects(masks: torch.Tensor) -> Objects:
+    boxes = torch.tensor([tight_box(mask.numpy()) for mask in masks], dtype=torch.float32)
+    count = len(masks)
+    return Objects(boxes, torch.arange(count), masks, torch.arange(count), torch.zeros(count, dtype=torch.bool))
+
+
+def test_a_mirror_moves_boxes_with_masks_and_swaps_paired_classes() -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (11, 14, 3), dtype=np.uint8)
+    masks = torch.from_numpy(random.random((2, 11, 14)) < 0.05)
+    swaps = DetectionAugment().swaps(("Left Lung", "Right Lung"))
+    flipped, objects = mirror(pixels, some_objects(masks), swaps)
+    assert np.array_equal(flipped, pixels[:, ::-1])
+    assert objects.labels.tolist() == [1, 0]
+    assert isinstance(objects.masks, torch.Tensor)
+    assert objects.boxes.tolist() == [list(tight_box(mask.numpy())) for mask in objects.masks]
+    again, back = mirror(flipped, objects, swaps)
+    assert np.array_equal(again, pixels)
+    assert torch.equal(back.boxes, some_objects(masks).boxes)
+
+
+def test_a_resized_picture_keeps_its_boxes_and_masks_together() -> None:
+    masks = torch.zeros(1, 10, 20, dtype=torch.bool)
+    masks[0, 2:6, 4:16] = True
+    pixels, objects = resize(np.zeros((10, 20, 3), np.uint8), some_objects(masks), 2.0)
+    assert pixels.shape == (20, 40, 3)
+    assert isinstance(objects.masks, torch.Tensor)
+    assert objects.boxes.tolist() == [list(tight_box(objects.masks[0].numpy()))] == [[8, 4, 32, 12]]
+
+
+def test_the_shorter_side_is_reached_unless_the_longer_would_pass_its_limit() -> None:
+    settings = DetectionAugment(shorter=(400, 800), longer=1000)
+    assert settings.scale(200, 250, True, 0.0) == 2
+    assert settings.scale(200, 250, True, 0.9) == 4
+    assert settings.scale(200, 500, False, 0.0) == 2
+
+
+def test_pairs_of_a_mirror_must_be_classes() -> None:
+    with pytest.raises(DataError, match="unknown: Port"):
+        DetectionAugment(swap=(("Port", "Left Lung"),)).swaps(("Left Lung", "Right Lung"))
+    assert DetectionAugment(swap=()).swaps(("Left Lung", "Right Lung")).tolist() == [0, 1]
+
+
+def test_run_lengths_polygons_and_pixels_agree() -> None:
+    mask = np.zeros((5, 6), dtype=np.uint8)
+    mask[1:4, 2:5] = 1
+    packed = encode(mask[None])[0]
+    listed = from_runs((5, 6), [11, 3, 2, 3, 2, 3, 6])
+    assert packed == listed == from_polygons([[2, 1, 5, 1, 5, 4, 2, 4]], (5, 6)) == from_runs((5, 6), packed.counts)
+    assert areas([packed]).tolist() == [9]
+    assert np.array_equal(decode([packed], 5, 6)[0].numpy(), mask)
+    assert decode((), 5, 6).shape == (0, 5, 6)
+    assert len(no_objects(masks=True)) == 0

@@ -1,0 +1,47 @@
+"""Contact sheets show the pixels that a training sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ablata.data.drawing.contact_sheet import contact_sheet
+from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.data.transforms.mixup_cutmix import Mixup
+from ablata.structures.batch import ImageBatch, Rows
+
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+NAMES = ("short", "a class with a name that is far too long for its cell", "third")
+
+
+def _batch(channels: int = 3) -> ImageBatch:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (5, channels, 8, 8), dtype=torch.uint8, generator=generator)
+    return ImageBatch(images, torch.arange(5) % 3, torch.arange(5), Rows(0, 5))
+
+
+def test_normalised_images_are_shown_as_they_were() -> None:
+    batch = _batch()
+    plain = Augmenter(Augment(), 0, Normaliser(MEAN, STD), (8, 8))(batch, 0, 0)
+    shown = contact_sheet(plain, NAMES, MEAN, STD, side=32)
+    assert np.array_equal(np.asarray(shown), np.asarray(contact_sheet(batch, NAMES, MEAN, STD, side=32)))
+    first = np.asarray(shown)[6 : 6 + 32 : 4, 6 : 6 + 32 : 4]
+    assert np.array_equal(first, batch.images[0].permute(1, 2, 0).numpy())
+
+
+def test_originals_stand_beside_and_must_be_the_same_samples() -> None:
+    batch = _batch(channels=1)
+    mixed = Augmenter(Augment(mix=Mixup()), 0, Normaliser((0.5,), (0.3,)), (8, 8))(batch, 0, 0)
+    alone = contact_sheet(mixed, NAMES, (0.5,), (0.3,), side=32)
+    both = contact_sheet(mixed, NAMES, (0.5,), (0.3,), originals=batch, side=32)
+    assert both.width > alone.width
+    assert both.height == alone.height
+    with pytest.raises(ValueError, match="`originals`"):
+        contact_sheet(mixed, NAMES, (0.5,), (0.3,), originals=batch.narrow(0, 4), side=32)
+
+
+def test_the_number_of_cells_is_bounded() -> None:
+    few, all_of_them = (contact_sheet(_batch(), NAMES, MEAN, STD, columns=2, most=most, side=32) for most in (2, 99))
+    assert few.height < all_of_them.height
+    assert few.width == all_of_them.width

@@ -1,0 +1,72 @@
+"""Objects drawn over pictures: where they are, in their colours, at any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablata.data.drawing.detection_drawing import looks_drawn, object_palette, objects_drawn
+from ablata.data.drawing.drawings import beside, jpeg, sized
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+GREY = np.full((40, 60, 3), 100, dtype=np.uint8)
+
+
+def test_a_mask_takes_a_share_of_its_colour_and_a_box_its_border() -> None:
+    mask = np.zeros((1, 40, 60), dtype=bool)
+    mask[0, 20:30, 20:30] = True
+    drawn = np.asarray(objects_drawn(GREY, [[10, 15, 40, 35]], [""], [RED], mask))
+    assert drawn.shape == GREY.shape
+    assert tuple(drawn[25, 25]) == (170, 55, 55)
+    assert tuple(drawn[18, 15]) == (100, 100, 100)
+    for row, column in ((15, 10), (34, 39), (15, 39), (34, 10)):
+        assert tuple(drawn[row, column]) == RED
+    assert tuple(drawn[35, 40]) == tuple(drawn[14, 9]) == (100, 100, 100)
+
+
+def test_small_pictures_are_enlarged_by_a_whole_factor_with_their_boxes() -> None:
+    drawn = np.asarray(objects_drawn(GREY, [[10, 15, 40, 35]], [""], [RED], width=200))
+    assert drawn.shape == (120, 180, 3)
+    assert tuple(drawn[45, 30]) == tuple(drawn[104, 119]) == RED
+
+
+def test_the_first_object_lies_on_top() -> None:
+    drawn = np.asarray(objects_drawn(GREY, [[5, 15, 30, 35]] * 2, ["", ""], [GREEN, RED]))
+    assert tuple(drawn[15, 5]) == GREEN
+
+
+def test_words_are_written_inside_the_picture_wherever_the_box_is() -> None:
+    plain = np.asarray(objects_drawn(GREY, [[50, 0, 60, 40]], [""], [RED]))
+    told = np.asarray(objects_drawn(GREY, [[50, 0, 60, 40]], ["ring"], [RED]))
+    assert (plain != told)[:16, 20:50].any()
+
+
+def test_arrows_go_from_boxes_to_those_they_look_at_if_they_do_so_enough() -> None:
+    boxes = [[0, 10, 10, 30], [45, 10, 55, 30]]
+
+    def drawn(weights: list[list[float]]) -> np.ndarray:
+        return np.asarray(looks_drawn(GREY, boxes, ["", ""], [RED, GREEN], np.array(weights), 60))
+
+    nothing = drawn([[0.9, 0.02], [0, 1.0]])
+    assert not (nothing[:, 12:43] != 50).any()
+    there = drawn([[0.5, 0.5], [0, 1.0]])[:, 12:43]
+    assert (there == RED).all(2).any()
+    assert not (there == GREEN).all(2).any()
+    both = drawn([[0.5, 0.5], [0.5, 0.5]])[:, 12:43]
+    assert (both == RED).all(2).any()
+    assert (both == GREEN).all(2).any()
+
+
+def test_colours_differ_and_are_bright() -> None:
+    palette = object_palette(80)
+    assert len(set(palette)) == 80
+    assert min(max(colour) for colour in palette) == 255
+
+
+@pytest.mark.parametrize(("width", "expected"), [(None, (60, 40)), (30, (30, 20)), (60, (60, 40)), (130, (120, 80))])
+def test_pictures_are_sized_to_at_most_a_width(width: int | None, expected: tuple[int, int]) -> None:
+    picture = sized(Image.fromarray(GREY), width)
+    assert picture.size == expected
+    assert beside([picture, picture, picture]).size == (3 * expected[0] + 8, expected[1])
+    assert jpeg(picture).startswith(b"\xff\xd8\xff")

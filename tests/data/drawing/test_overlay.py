@@ -1,0 +1,48 @@
+"""Drawings of label maps keep the labels: in files exactly, over pictures in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ablata.data.drawing.overlay import errors, index_image, legend, overlay
+from ablata.data.labels.mask_files import read_mask
+from ablata.data.labels.table import default_palette
+
+PALETTE = default_palette(3)
+LABELS = np.array([[0, 1, 2], [255, 0, 2]], dtype=np.uint8)
+
+
+def test_a_file_of_indices_is_read_as_the_mask_it_was(tmp_path: Path) -> None:
+    index_image(LABELS, PALETTE).save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png", "ids"), LABELS)
+    with Image.open(tmp_path / "mask.png") as mask:
+        colours = np.asarray(mask.convert("RGB"))
+    assert [tuple(colours[0, label]) for label in range(3)] == list(PALETTE)
+    assert tuple(colours[1, 0]) == (0, 0, 0)
+
+
+def test_an_overlay_mixes_by_its_share_and_leaves_ignored_pixels() -> None:
+    pixels = np.full((2, 3, 3), 100, dtype=np.uint8)
+    none, half, whole = (overlay(pixels, LABELS, PALETTE, share) for share in (0, 0.5, 1))
+    assert np.array_equal(none, pixels)
+    assert tuple(whole[0, 1]) == PALETTE[1]
+    assert np.array_equal(half[0, 1], np.round((100 + np.array(PALETTE[1])) / 2))
+    assert np.array_equal(whole[1, 0], pixels[1, 0])
+
+
+def test_errors_tell_right_wrong_and_ignored_apart() -> None:
+    drawn = errors(np.zeros((2, 3), dtype=np.uint8), LABELS)
+    right, wrong, ignored = drawn[0, 0], drawn[0, 1], drawn[1, 0]
+    assert len({tuple(right), tuple(wrong), tuple(ignored)}) == 3
+    assert np.array_equal(drawn[1, 1], right)
+    assert np.array_equal(drawn[0, 2], wrong)
+
+
+def test_a_legend_shows_every_colour_in_the_order_of_the_labels() -> None:
+    picture = np.asarray(legend(["sky", "road", "car"], PALETTE))
+    column = [tuple(pixel) for pixel in picture[:, 15].tolist()]
+    rows = [column.index(colour) for colour in PALETTE]
+    assert rows == sorted(rows)

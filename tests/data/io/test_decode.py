@@ -1,0 +1,281 @@
+"""Images of every type become the right 8-bit RGB, and crops equal torchvision's."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import functional as reference
+
+from ablata.base.errors import DataError, SettingsError
+from ablata.base.overrides import override
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.io.crop import (
+    Backend,
+    Interpolation,
+    backend_name,
+    crop,
+    draw_box,
+    resize,
+    resize_and_centre,
+    shrink_factor,
+    torch_resize,
+)
+from ablata.data.io.decode import Decoder, decode_array, open_image, refuse_missing, to_rgb, upright_size
+
+DECODERS = get_args(Decoder)
+
+
+def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    return np.asarray(to_rgb(open_image(content, "it.png"), "it.png"))
+
+
+def _smooth(height: int = 40, width: int = 56) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    grey = _smooth().convert("L")
+    assert np.array_equal(_decoded(_encoded(grey, "PNG")), np.repeat(np.asarray(grey)[:, :, None], 3, axis=2))
+
+
+def test_sixteen_bits_are_scaled_to_eight() -> None:
+    values = np.linspace(0, 65535, 16 * 16).reshape(16, 16).astype(np.uint16)
+    expected = np.rint(values / 257)
+    assert np.abs(_decoded(_encoded(Image.fromarray(values), "PNG"))[:, :, 0] - expected).max() <= 0.5
+
+
+def test_a_palette_shows_its_colours() -> None:
+    palette = _smooth().quantize(16)
+    assert np.array_equal(_decoded(_encoded(palette, "PNG")), np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("transparent", ["alpha", "palette"])
+def test_transparent_pixels_show_white(transparent: str) -> None:
+    if transparent == "alpha":
+        image = Image.new("RGBA", (4, 2), (200, 10, 10, 255))
+        image.putpixel((0, 0), (0, 0, 0, 0))
+        content = _encoded(image, "PNG")
+    else:
+        image = Image.new("P", (4, 2), 1)
+        image.putpalette([0, 0, 0, 200, 10, 10])
+        image.putpixel((0, 0), 0)
+        content = _encoded(image, "PNG", transparency=b"\x00\xff")
+    pixels = _decoded(content)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[1, 1].tolist() == [200, 10, 10]
+
+
+def test_cmyk_becomes_its_colours() -> None:
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert np.abs(_decoded(_encoded(image, "JPEG", quality=95)).astype(int) - [255, 0, 0]).max() <= 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_camera_orientation_is_applied(orientation: int, kind: str) -> None:
+    upright = _smooth()
+    turns = [None, None, 0, 3, 1, 5, 4, 6, 2]
+    inverse = {0: 0, 3: 3, 1: 1, 5: 5, 4: 2, 6: 6, 2: 4}
+    turn = turns[orientation]
+    stored = upright if turn is None else upright.transpose(Image.Transpose(inverse[turn]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = _encoded(stored, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+    header = open_image(content, "it")
+    assert upright_size(header) == (40, 56)
+    pixels = decode_array(content, header, "it")
+    assert pixels.shape == (40, 56, 3)
+    assert np.abs(pixels.astype(int) - np.asarray(upright)).mean() < (3 if kind == "JPEG" else 1e-9)
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    image = Image.fromarray(np.zeros((4, 4), np.float32))
+    with pytest.raises(DataError, match=r"it\.png: floating point"):
+        _decoded(_encoded(image, "TIFF"))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("damage", ["no image", "cut short", "empty"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_undecodable_file_is_named(damage: str, kind: str, decoder: Decoder) -> None:
+    whole = _encoded(_smooth(200, 300), kind)
+    content = {"no image": b"hello" * 50, "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
+    with pytest.raises(DataError, match=r"folder/it\.jpg"):
+        decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg", decoder=decoder)
+
+
+def test_a_torchvision_that_cannot_decode_is_told_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_missing("torchvision")
+    monkeypatch.setattr(torch.ops, "image", object())
+    for decoder in ("pil", "opencv"):
+        refuse_missing(decoder)
+    with pytest.raises(SettingsError, match=r"set data\.decoder=opencv"):
+        refuse_missing("torchvision")
+
+
+def test_torchvision_does_not_shrink_and_is_not_asked_to() -> None:
+    with pytest.raises(SettingsError, match="reduced=false or decoder=opencv"):
+        override(ImageFolder(), ["decoder=torchvision", "reduced=true"])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_decode_alike_on_every_way(mode: str, progressive: bool, decoder: Decoder) -> None:
+    for subsampling in (0, 1, 2) if mode == "RGB" else (-1,):
+        content = _encoded(
+            _smooth(123, 77).convert(mode), "JPEG", quality=85, subsampling=subsampling, progressive=progressive
+        )
+        pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
+        assert np.array_equal(pixels, _decoded(content))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", ["grey", "alpha", "sixteen bits", "palette"])
+def test_what_is_no_jpeg_decodes_alike_on_every_way(kind: str, decoder: Decoder) -> None:
+    image = {
+        "grey": _smooth().convert("L"),
+        "alpha": _smooth().convert("RGBA"),
+        "sixteen bits": Image.fromarray(np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)),
+        "palette": _smooth().quantize(16),
+    }[kind]
+    content = _encoded(image, "PNG")
+    pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
+    assert np.array_equal(pixels, _decoded(content))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_an_ignored_orientation_leaves_the_pixels_as_they_are_stored(orientation: int, decoder: Decoder) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = _encoded(_smooth(), "JPEG", quality=95, exif=exif)
+    header = open_image(content, "it")
+    assert upright_size(header, "ignored") == (40, 56)
+    pixels = decode_array(content, header, "it", decoder=decoder, orientation="ignored")
+    assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(content))))
+
+
+def test_the_name_of_a_backend_tells_every_choice_apart() -> None:
+    names = [
+        backend_name(backend, interpolation, reduced, decoder=decoder, orientation=orientation, prepared=prepared)
+        for backend in ("torch", "pil", "opencv")
+        for interpolation in ("bilinear", "bicubic", "nearest")
+        for reduced in (False, True)
+        for decoder in DECODERS
+        for orientation in ("applied", "ignored")
+        for prepared in (None, 256)
+    ]
+    assert len(set(names)) == len(names) == 216
+    assert "nearest no-antialias" in backend_name("torch", "nearest")
+    assert "decoded" not in backend_name("pil", "bilinear", decoder="pil")
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [24, 70])
+def test_pil_crops_equal_torchvision_and_torch_is_within_two_levels(interpolation: Interpolation, size: int) -> None:
+    image, box = _smooth(120, 90), (11, 7, 71, 87)
+    mode = InterpolationMode(interpolation)
+    expected = np.asarray(reference.resized_crop(image, 7, 11, 80, 60, [size, size], mode)).astype(int)
+    assert np.array_equal(resize(crop(image, box), (size, size), "pil", interpolation), expected)
+    arrays = resize(crop(np.asarray(image), box), (size, size), "torch", interpolation)
+    assert np.abs(arrays - expected).max() <= 2
+    assert np.abs(arrays - expected).mean() < 0.1
+
+
+@pytest.mark.parametrize("backend", ["torch", "opencv"])
+@pytest.mark.parametrize("size", [(24, 31), (70, 150), (120, 90), (33, 77), (1, 259)])
+def test_nearest_takes_pils_pixels_on_every_way(backend: Backend, size: tuple[int, int]) -> None:
+    image = np.asarray(_smooth(120, 90))
+    expected = resize(image, size, "pil", "nearest")
+    assert np.array_equal(resize(image, size, backend, "nearest"), expected)
+
+
+@pytest.mark.parametrize("size", [(40, 50), (41, 53), (80, 100), (224, 224), (40, 224)])
+def test_a_picture_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    expected = resize(noise, size, "pil", "bilinear").astype(int)
+    assert np.abs(resize(noise, size, "torch", "bilinear") - expected).max() <= 1
+
+
+def test_torch_resizes_a_batch_as_it_does_each_picture() -> None:
+    images = torch.from_numpy(np.asarray(_smooth(30, 20)).copy()).permute(2, 0, 1)[None]
+    for interpolation in ("bilinear", "bicubic", "nearest"):
+        batch = torch_resize(torch.cat([images, images.flip(3)]), (12, 17), interpolation)
+        alone = resize(np.asarray(_smooth(30, 20)), (12, 17), "torch", interpolation)
+        assert np.array_equal(batch[0].permute(1, 2, 0).numpy(), alone)
+
+
+@pytest.mark.parametrize("shape", [(120, 90), (90, 121), (64, 64)])
+def test_the_evaluation_crop_equals_torchvision(shape: tuple[int, int]) -> None:
+    image = _smooth(*shape)
+    expected = np.asarray(reference.center_crop(reference.resize(image, [48]), [40])).astype(int)
+    assert np.array_equal(resize_and_centre(image, 48, 40, "pil", "bilinear"), expected)
+    assert np.abs(resize_and_centre(np.asarray(image), 48, 40, "torch", "bilinear") - expected).max() <= 1
+
+
+def test_opencv_does_not_filter_when_it_shrinks() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    spread: dict[Backend, float] = {
+        backend: float(resize(stripes, (20, 20), backend, "bilinear").std()) for backend in ("torch", "opencv")
+    }
+    assert spread["torch"] < 0.2 * spread["opencv"]
+
+
+def test_random_boxes_are_distributed_as_torchvisions() -> None:
+    random = np.random.default_rng(0)
+    torch.manual_seed(0)
+    picture = torch.zeros(3, 60, 100)
+    ours = np.array([draw_box(random, (60, 100), (0.08, 1.0), (0.75, 4 / 3)) for _ in range(4000)])
+    theirs = np.array([RandomResizedCrop.get_params(picture, [0.08, 1.0], [0.75, 4 / 3]) for _ in range(4000)])
+    left, top, right, bottom = ours.T
+    assert left.min() >= 0
+    assert top.min() >= 0
+    assert right.max() <= 100
+    assert bottom.max() <= 60
+    columns = np.stack([top, left, bottom - top, right - left], axis=1)
+    assert np.allclose(columns.mean(axis=0), theirs.mean(axis=0), atol=1.2)
+    assert np.allclose(columns.std(axis=0), theirs.std(axis=0), atol=1.0)
+
+
+def test_a_box_that_never_fits_becomes_the_largest_central_one() -> None:
+    assert draw_box(np.random.default_rng(0), (10, 100), (0.9, 1.0), (0.75, 4 / 3)) == (43, 0, 56, 10)
+
+
+@pytest.mark.parametrize(("side", "factor"), [(10, 1), (31, 1), (32, 2), (63, 2), (64, 4), (128, 8), (1000, 8)])
+def test_a_jpeg_shrinks_only_while_the_crop_keeps_enough_pixels(side: int, factor: int) -> None:
+    assert shrink_factor((0, 0, side, 2 * side), 16) == factor
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
+def test_a_shrunk_jpeg_is_the_same_picture(shrink: int) -> None:
+    image = _smooth(128, 96)
+    content = _encoded(image, "JPEG", quality=95)
+    small = decode_array(content, open_image(content, "it"), "it", shrink)
+    high, wide = 128 // shrink, 96 // shrink
+    assert small.shape == (high, wide, 3)
+    assert np.abs(small.astype(int) - np.asarray(image.resize((wide, high), Image.Resampling.BOX))).mean() < 3
+
+
+@pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
+def test_a_part_of_a_picture_is_resized_like_a_copy_of_it(backend: Backend) -> None:
+    whole = np.asarray(_smooth())
+    whole.flags.writeable = False
+    part = whole[3:33, 10:50]
+    assert np.array_equal(
+        resize(part, (24, 24), backend, "bilinear"), resize(part.copy(), (24, 24), backend, "bilinear")
+    )

@@ -1,0 +1,75 @@
+"""Framings of evaluation against torchvision's and PIL's own crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from ablata.base.errors import DataError
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.io.eval_crop import OWN, Framing, frame
+
+
+def picture(height: int = 50, width: int = 71) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def framed(framing: Framing, size: int = 28, short: int = 32) -> np.ndarray:
+    return frame(picture(), framing, size=size, short=short, backend="pil", interpolation="bilinear")
+
+
+def centred(short: int, size: int) -> np.ndarray:
+    return np.asarray(v2.CenterCrop(size)(v2.Resize(short)(picture())))
+
+
+def test_the_own_framing_is_resize_and_centre_crop() -> None:
+    np.testing.assert_array_equal(framed(OWN), centred(32, 28))
+
+
+@pytest.mark.parametrize(("ratio", "short"), [(0.875, 32), (0.7, 40), (1.0, 28)])
+def test_a_ratio_sets_the_resize_whatever_the_settings_say(ratio: float, short: int) -> None:
+    np.testing.assert_array_equal(framed(Framing(ratio=ratio), short=30), centred(short, 28))
+
+
+def test_the_whole_framing_is_the_resized_square_that_holds_the_own_one() -> None:
+    whole = framed(Framing(whole=True))
+    np.testing.assert_array_equal(whole, centred(32, 32))
+    np.testing.assert_array_equal(whole[2:30, 2:30], framed(OWN))
+
+
+def test_crop_first_cuts_the_same_share_and_resizes_then() -> None:
+    side = round(50 * 28 / 32)
+    top, left = (50 - side) // 2, (71 - side) // 2
+    expected = picture().crop((left, top, left + side, top + side)).resize((28, 28), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(framed(Framing(crop_first=True)), np.asarray(expected))
+    assert (framed(Framing(crop_first=True)) != framed(OWN)).any()
+
+
+def folder(root: Path, cache: Path, **settings: int) -> FolderImages:
+    return ImageFolder.model_validate({"root": str(root), "size": 16, "resize": 20, "workers": 0, **settings}).build(
+        cache
+    )
+
+
+def test_a_folder_reads_the_framing_that_is_asked_for(folder_root: Path, tmp_path: Path) -> None:
+    data = folder(folder_root, tmp_path)
+    own, whole = (
+        next(iter(data.eval_loader("val", 11, framing=framing))).images for framing in (OWN, Framing(whole=True))
+    )
+    assert own.shape == (11, 3, 16, 16)
+    torch.testing.assert_close(whole[..., 2:18, 2:18], own)
+
+
+def test_a_framing_that_the_set_does_not_have_is_refused(folder_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.resize > data\.size[^*]*data\.resize=16"):
+        folder(folder_root, tmp_path, resize=16).refuse_framing(Framing(whole=True))
+    with pytest.raises(DataError, match="kept at 8x8"):
+        Digits().build(tmp_path).eval_loader("val", 4, framing=Framing(crop_first=True))

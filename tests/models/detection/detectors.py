@@ -1,0 +1,85 @@
+"""Small detectors of every form, and made truths for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ablata.models.detection.backbones import C4, Fpn, Small
+from ablata.models.detection.mask_rcnn import MaskRcnn, MaskRcnnNetwork, Masks
+from ablata.models.detection.relations.class_relation import ClassRelation
+from ablata.models.detection.relations.spatial_relation import SpatialRelation
+from ablata.models.detection.relations.stage import Relations
+from ablata.models.detection.roi_heads import Sampling, Stage
+from ablata.models.detection.rpn import Proposals
+from ablata.structures.detection import Objects
+
+CLASSES, SIDE = 3, 64
+SPATIAL = SpatialRelation(heads=2, width=8)
+CLASS = ClassRelation(width=6, attention_width=4)
+REFINED = Stage(boxes="refined", overlap=0.6, deviations=(0.05, 0.05, 0.1, 0.1))
+_SMALL: dict[str, Any] = {
+    "backbone": Small(width=4),
+    "proposals": Proposals(sizes=((12, 24),), ratios=(1.0,), sampled=64, train=24, test=12),
+    "sampling": Sampling(count=16),
+    "pool": 3,
+    "samples": 1,
+    "head_width": 16,
+    "masks": Masks(layers=1, width=4, pool=4),
+    "detections": 8,
+}
+_FPN: dict[str, Any] = {
+    "backbone": Fpn(name="resnet18", channels=8),
+    "proposals": Proposals(sizes=((8,), (16,), (32,), (48,), (64,)), sampled=64, train=24, test=12),
+}
+_C4: dict[str, Any] = {
+    "backbone": C4(depth=18),
+    "proposals": Proposals(sizes=((12, 24, 48),), sampled=64, train=24, test=12),
+    "pool": 4,
+}
+_CASCADE: dict[str, Any] = {"stages": (Stage(), REFINED), "class_agnostic": True}
+_TWICE: dict[str, Any] = {"stages": (Stage(), Stage())}
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "boxes alone": {"masks": None},
+    "cascade": _CASCADE,
+    "cascade, own heads": {**_CASCADE, "shared_head": False},
+    "classes": {**_TWICE, "relations": Relations(classes=CLASS)},
+    "cascade, both": {**_CASCADE, "relations": Relations(classes=CLASS, spatial=SPATIAL)},
+    "spatial in the head": {"relations": Relations(classes=None, spatial=SPATIAL, spatial_place="head")},
+    "pyramid": _FPN,
+    "pyramid, cascade, both": {**_FPN, **_CASCADE, "relations": Relations(classes=CLASS, spatial=SPATIAL)},
+    "c4": _C4,
+    "c4, classes": {**_C4, **_TWICE, "relations": Relations(classes=CLASS)},
+}
+
+
+def settings(form: str, **changes: Any) -> MaskRcnn:
+    """Return the settings of a form with changes."""
+    return MaskRcnn.model_validate({**_SMALL, **FORMS[form], **changes})
+
+
+def network(form: str, **changes: Any) -> MaskRcnnNetwork:
+    """Return a detector with weights of its own seed."""
+    torch.manual_seed(0)
+    return settings(form, **changes).build(CLASSES, torch.rand(CLASSES + 1, CLASSES + 1))
+
+
+def pictures(count: int = 2, seed: int = 0) -> Tensor:
+    """Return float32 [count, 3, SIDE, SIDE]."""
+    return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def truth(count: int, seed: int = 0) -> Objects:
+    """Return so many objects with rectangular masks, somewhere in a picture."""
+    random = torch.Generator().manual_seed(seed)
+    corners = torch.randint(0, SIDE - 32, (count, 2), generator=random)
+    sizes = torch.randint(10, 32, (count, 2), generator=random)
+    boxes = torch.cat([corners, corners + sizes], dim=1)
+    masks = torch.zeros(count, SIDE, SIDE, dtype=torch.bool)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.tolist(), strict=True):
+        mask[top:bottom, left:right] = True
+    labels = torch.randint(0, CLASSES, (count,), generator=random)
+    return Objects(boxes.float(), labels, masks, torch.arange(count), torch.zeros(count, dtype=torch.bool))

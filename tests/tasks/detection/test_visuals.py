@@ -1,0 +1,91 @@
+"""A finished detector keeps pictures of its detections, of what boxes look at, and the score of every class."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablata.engine.task import Site
+from ablata.engine.train import train
+from ablata.models.detection.mask_rcnn import Found
+from ablata.models.detection.relations.appearance import Looks
+from ablata.recipes.index import load_recipe
+from ablata.records.shown import read_shown
+from ablata.structures.detection import Detections, Objects
+from ablata.tasks.detection.task import Detect
+from ablata.tasks.detection.visuals import PICTURES, between, drawn, hits, shown_of
+
+QUICK = ["data.train=12", "data.val=9", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32"]
+
+
+def recipe(*more: str) -> Detect:
+    found = load_recipe("relation_rcnn_scenes", [*QUICK, *more])
+    assert isinstance(found, Detect)
+    return found
+
+
+def test_a_finished_run_keeps_pictures_relations_graph_and_the_classes_of_its_last_score(tmp_path: Path) -> None:
+    outcome = train(recipe("model.least_score=0"), 0, tmp_path / "run", tmp_path / "cache")
+    shown = read_shown(tmp_path / "run")
+    assert shown is not None
+    assert (shown.split, shown.protocol, shown.class_metric, len(shown.pictures)) == ("val", "ap50", "ap", PICTURES)
+    scores = [score for _, score in shown.classes if score is not None]
+    assert np.mean(scores) == pytest.approx(outcome.scores["val/ap50/AP"])
+    assert len(scores) == outcome.scores["val/ap50/classes"]
+    assert [group.title for group in shown.groups] == ["Which boxes look at which", "Class graph"]
+    looks, graph = (group.pictures for group in shown.groups)
+    assert len(looks) == PICTURES
+    assert graph[0].content.startswith(b"<svg")
+    assert b"stacked square" in graph[0].content
+    with Image.open(io.BytesIO(shown.pictures[0].content)) as image:
+        assert image.size == (3 * 288 + 2 * 4, 288)
+    with Image.open(io.BytesIO(looks[0].content)) as image:
+        assert image.size == (576, 576)
+
+
+def test_a_detector_without_relations_and_masks_shows_its_boxes_alone(tmp_path: Path) -> None:
+    task = recipe("model.relations=null", "model.masks=null").build(0, Site(torch.device("cpu"), tmp_path))
+    with torch.no_grad():
+        shown = shown_of(task, task.model.eval())
+    assert shown.groups == ()
+    assert shown.classes == ()  # nothing has been scored yet
+    assert len(shown.pictures) == PICTURES
+    assert shown.pictures[1].caption.startswith("picture 2: 0 of ")
+
+
+def test_sure_detections_are_drawn_or_the_first_few() -> None:
+    def found(*scores: float) -> Detections:
+        return Detections(torch.zeros(len(scores), 4), torch.zeros(len(scores)).long(), torch.tensor(scores))
+
+    assert drawn(found(0.9, 0.5, 0.4)) == [0, 1]
+    assert drawn(found(0.4, 0.3, 0.2, 0.1)) == [0, 1, 2]
+    assert drawn(found()) == []
+
+
+def test_weights_are_added_up_by_the_detection_that_a_region_overlaps_most() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [20, 1, 30, 11], [50, 50, 60, 60]])
+    weights = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.25] * 4, [0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    found = Found(
+        torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [70, 70, 90, 90]]), torch.tensor([0, 1, 1]),
+        torch.tensor([0.9, 0.8, 0.7]), None, torch.tensor([0, 2, 3]),
+    )  # fmt: skip
+    rows, summed = between(found, Looks(boxes[None], weights[None]), [0, 1])
+    assert rows == [0, 1]
+    np.testing.assert_allclose(summed, [[0.1, 0.5, 0.4], [0.0, 1.0, 0.0]], atol=1e-6)
+
+
+def test_an_object_is_found_once_by_the_surest_detection_of_its_class() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])
+    objects = Objects(
+        boxes, torch.tensor([0, 1, 1]), None, torch.arange(3), torch.tensor([False, False, True])
+    )  # fmt: skip
+    found = Detections(
+        boxes[[0, 0, 1, 2]] + 1, torch.tensor([0, 0, 0, 1]), torch.tensor([0.9, 0.8, 0.7, 0.6])
+    )  # fmt: skip
+    assert hits(found, [0, 1, 2, 3], objects) == 1  # twice, of another class, a crowd
+    assert hits(found, [], objects) == 0

@@ -1,0 +1,106 @@
+"""Maps of the likeliest class: those of the scores, without scores of the picture's size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablata.base.errors import SettingsError
+from ablata.models.segmentation.base import DenseHead, Segmenter
+from ablata.nn.upsampling import Bilinear, Nearest, Transposed, Upsampling
+from ablata.tasks.segmentation import argmax as class_maps
+from ablata.tasks.segmentation.argmax import largest, likeliest
+from ablata.tasks.segmentation.protocols import protocol_settings
+from ablata.tasks.segmentation.sliding_window import score
+
+CORNERS = Bilinear(align_corners=True)
+
+
+class Toy(Segmenter):
+    """Five logits of each 8x8 pixels of two channels."""
+
+    least = 16
+
+    def __init__(self, upsampling: Upsampling, enlarge: str = "after") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        head = DenseHead(width=None, enlarge=enlarge)  # type: ignore[arg-type]
+        self.head = head.build(2, 5, "batch", upsampling, 8)
+        self.aux = nn.ModuleDict()
+        self.eval()
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        size = (pictures.shape[2], pictures.shape[3])
+        return {"logits": self.head(F.avg_pool2d(pictures, 8, ceil_mode=True), size)}
+
+
+def pictures(height: int = 40, width: int = 56) -> Tensor:
+    return 8 * torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def scores(network: Segmenter, images: Tensor, name: str) -> Tensor:
+    def logits(views: Tensor) -> Tensor:
+        return network.full_size(network(views), (views.shape[-2], views.shape[-1]))["logits"]
+
+    return score(logits, images, protocol_settings(name))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("upsampling", [Bilinear(), CORNERS, Nearest(), Transposed(init="bilinear")], ids=str)
+@pytest.mark.parametrize("name", ["ss", "ss+multiple=1", "ss+scales=[0.5]", "ss+size=[48,32]", "msf", "ss+mirror=true"])
+def test_a_map_is_the_largest_of_the_scores(
+    name: str, upsampling: Upsampling, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_maps, "strip_rows", lambda *_: rows)
+    network, images = Toy(upsampling), pictures()
+    found = likeliest(network, images, protocol_settings(name), 5)
+    expected = scores(network, images, name)
+    assert found.dtype == torch.uint8
+    assert len(found.unique()) > 2
+    # Where two scores are equal but for rounding, either may be named.
+    torch.testing.assert_close(expected.gather(1, found[:, None].long())[:, 0], expected.amax(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("enlarge", ["before_classifier", "before_head"])
+def test_logits_that_the_head_enlarges_are_taken_as_they_are(enlarge: str) -> None:
+    network, images = Toy(Bilinear(), enlarge), pictures()
+    assert network.head.resize is None
+    found = likeliest(network, images, protocol_settings("ss+multiple=1"), 5)
+    assert torch.equal(found.long(), scores(network, images, "ss+multiple=1").argmax(1))
+
+
+def test_a_class_that_is_not_predicted_is_left_out() -> None:
+    network, images = Toy(Bilinear()), pictures()
+    with torch.no_grad():
+        assert network.head.classifier.bias is not None
+        network.head.classifier.bias[4] += 20
+    for name in ("ss", "msf"):
+        assert set(likeliest(network, images, protocol_settings(name), 5).unique().tolist()) == {4}
+        found = likeliest(network, images, protocol_settings(name), 4).long()
+        assert torch.equal(found, scores(network, images, name)[:, :4].argmax(1))
+
+
+def test_short_floats_are_enlarged_in_float32_under_autocast_too() -> None:
+    logits = torch.randn(1, 5, 6, 7, generator=torch.Generator().manual_seed(2)).bfloat16()
+    steps = [(Bilinear().build(5, 8), (48, 56))]
+    expected = F.interpolate(logits.float(), (48, 56), mode="bilinear").argmax(1)
+    assert torch.equal(largest(logits, steps).long(), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(largest(logits, steps).long(), expected)
+
+
+def test_the_first_of_equal_logits_is_named() -> None:
+    assert not largest(torch.ones(1, 3, 2, 2), [(Nearest().build(3, 2), (4, 4))]).any()
+
+
+def test_more_classes_than_a_byte_holds_are_named_too() -> None:
+    logits = torch.zeros(1, 300, 1, 1)
+    logits[0, 299] = 1
+    assert largest(logits, [(Nearest().build(300, 8), (8, 8))]).unique().tolist() == [299]
+
+
+def test_a_view_smaller_than_the_network_takes_is_refused() -> None:
+    with pytest.raises(SettingsError, match="12x56"):
+        likeliest(Toy(Bilinear()), pictures(12), protocol_settings("ss+multiple=1"), 5)

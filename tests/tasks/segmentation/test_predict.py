@@ -1,0 +1,176 @@
+"""Segmenters handed on: the same logits from every form, masks and overlays of pictures and films."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablata.base.errors import CheckpointError, DataError, SettingsError
+from ablata.base.settings import expand
+from ablata.data.io.decode import open_image, to_rgb
+from ablata.data.io.video import Film, written_film
+from ablata.data.labels.mask_files import read_mask
+from ablata.data.labels.table import default_palette
+from ablata.recipes.index import load_recipe
+from ablata.tasks.inference.hub import export_hub, load_exported
+from ablata.tasks.inference.load import assemble
+from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
+from ablata.tasks.inputs import Input, find_inputs
+from ablata.tasks.segmentation.predict import predict_masks
+from ablata.tasks.segmentation.predictor import DeliveredSegmenter, sized
+
+CLASSES = ["sky", "road", "car", "void"]
+
+
+def delivered(void: bool = False, **contract: object) -> DeliveredSegmenter:
+    """Return an untrained little BiSeNet of three classes, perhaps with a void class that is not predicted."""
+    torch.manual_seed(0)
+    recipe = load_recipe("bisenet_scenes", ["model.head.width=16", "model.context.width=16", "model.fusion.width=32"])
+    tree, count = expand(recipe), 3 + void
+    told = {
+        "task": "segment",
+        "classes": CLASSES[:count],
+        "scored_classes": CLASSES[:3],
+        "palette": [list(colour) for colour in default_palette(count)],
+        "image_size": [64, 64],
+        "channels": 3,
+        "mean": list(tree["data"]["mean"]),
+        "std": list(tree["data"]["std"]),
+        "image_backend": "exact",
+        "protocols": {"ss": {}},
+    } | contract
+    network = recipe.model.build(count, 3)  # type: ignore[attr-defined]
+    facts = {"recipe": tree, "run": "abc", "seed": 0, "step": 6, "scores": {"val/ss/miou": 50.0}}
+    found = assemble(tree, told, network.state_dict(), facts, "run abc")
+    assert isinstance(found, DeliveredSegmenter)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with pictures of two sizes, one in a folder of its own, a damaged one, and a film."""
+    random = np.random.default_rng(0)
+    place = tmp_path / "in"
+    (place / "more").mkdir(parents=True)
+    for name, size in (("a.png", (64, 64)), ("more/b.png", (37, 51))):
+        Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(place / name)
+    (place / "bad.jpg").write_bytes(b"broken")
+    with written_film(place / "film.mp4", 10) as add:
+        for _ in range(2):
+            add(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    return place
+
+
+def test_an_exported_folder_gives_the_logits_of_the_segmenter(tmp_path: Path) -> None:
+    model = delivered()
+    assert export_hub(model, tmp_path / "out") == 0
+    back = load_exported(tmp_path / "out")
+    assert isinstance(back, DeliveredSegmenter)
+    assert torch.equal(back.logits(back.example(2)), model.logits(model.example(2)))
+    assert "segmenter of 3 classes" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_graph_of_another_size_gives_the_logits_of_the_segmenter(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model = sized(delivered(), "96x128")
+    assert preparation(model)["output"] == "logits: float32 [batch, 3, 96, 128]"
+    assert export_pt2(model, tmp_path / "out.pt2") <= 1e-5
+    assert export_onnx(model, tmp_path / "out.onnx") <= 1e-4
+
+
+@pytest.mark.parametrize("size", ["96", "96x", "axb", "96x128x3"])
+def test_a_size_of_another_form_is_refused(size: str) -> None:
+    with pytest.raises(SettingsError, match="HEIGHTxWIDTH"):
+        sized(delivered(), size)
+
+
+def test_logits_of_a_picture_have_its_size_and_a_void_class_is_never_predicted() -> None:
+    model = delivered(void=True)
+    assert model.logits(model.example(1)).shape == (1, 4, 64, 64)
+    with torch.no_grad():
+        model.network.head.classifier.bias[3] += 1e3  # type: ignore[union-attr,index,operator]
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    labels = model.predict(pixels, model.protocol("ss"))
+    assert labels.shape == (40, 50)
+    assert labels.max() <= 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_picture_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
+    model = delivered()
+    tree = model.facts["recipe"]
+    model = replace(model, facts={**model.facts, "recipe": {**tree, "compute": {"precision": precision}}})
+    seen: list[torch.dtype] = []
+    model.network.head.register_forward_hook(lambda *said: seen.append(said[-1].dtype))  # type: ignore[union-attr]
+    model.predict(np.zeros((64, 64, 3), dtype=np.uint8), model.protocol("ss"))
+    assert seen == [{"fp32": torch.float32, "bf16": torch.bfloat16}[precision]]
+
+
+def test_masks_overlays_and_class_list_are_written_for_every_readable_file(folder: Path, tmp_path: Path) -> None:
+    model, out = delivered(), tmp_path / "out"
+    found = list(predict_masks(model, find_inputs([folder], films=True), output=out))
+    assert [one.file.name for one in found] == ["a.png", "bad.jpg", "film.mp4", "b.png"]
+    assert [bool(one.problem) for one in found] == [False, True, False, False]
+    assert "bad.jpg" in found[1].problem
+    for name in ("a", "more/b"):
+        mask = read_mask(out / "masks" / f"{name}.png", "ids")
+        pixels = np.asarray(to_rgb(open_image(folder / f"{name}.png", name), name))
+        assert np.array_equal(mask, model.predict(pixels, model.protocol("ss")))
+        with Image.open(out / "overlays" / f"{name}.jpg") as over:
+            assert (over.height, over.width) == mask.shape
+    assert (out / "classes.txt").read_text() == "0 sky\n1 road\n2 car\n"
+    assert sorted(path.name for path in (out / "masks" / "film").iterdir()) == ["000000.png", "000001.png"]
+    assert len(list(Film(out / "overlays" / "film.mp4").frames())) == found[2].frames == 2
+    for one in found:
+        assert sum(share for _, share in one.classes) == pytest.approx(0 if one.problem else 1)
+
+
+def test_nothing_is_written_without_a_folder_to_write_to(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    assert [one.outputs for one in predict_masks(delivered(), find_inputs([folder], films=True))] == [()] * 4
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_protocol_is_one_of_the_task_with_the_windows_of_the_recipe(folder: Path) -> None:
+    model, inputs = delivered(), [Input(folder / "a.png", "a")]
+    whole = delivered().protocol("ssc").windows
+    assert whole is not None
+    assert whole.crop == 48
+    assert next(iter(predict_masks(model, inputs, protocol="mscf"))).frames == 1
+    with pytest.raises(SettingsError, match="A protocol must be one of ss, ssc, msf, mscf"):
+        predict_masks(model, inputs, protocol="plain")
+
+
+def test_a_picture_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
+    model = delivered()
+    model.network.least = 60  # type: ignore[assignment]
+    found = list(predict_masks(model, find_inputs([folder / "a.png", folder / "more"], films=True)))
+    assert [bool(one.problem) for one in found] == [False, False]
+    found = list(predict_masks(model, find_inputs([folder / "more"], films=True), protocol="ss+multiple=1"))
+    assert "37x51" in found[0].problem
+
+
+def test_pictures_decoded_otherwise_than_in_training_are_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"pil 4\.2"):
+        predict_masks(delivered(image_backend="pil 4.2"), find_inputs([folder], films=True))
+
+
+def test_inputs_are_found_in_folders_and_named_apart(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("no picture")
+    assert [one.name for one in find_inputs([folder], films=True)] == ["a.jpg", "a.png", "bad", "film", "more/b"]
+    assert "film" not in [one.name for one in find_inputs([folder], films=False)]
+    (tmp_path / "empty").mkdir()
+    for places, words in (
+        ([tmp_path / "empty"], "must hold pictures"),
+        ([folder / "nothing.png"], "no file .*nothing.png"),
+        ([folder / "more", folder / "more"], r"b\.png more than once"),
+    ):
+        with pytest.raises(DataError, match=words):
+            find_inputs(places, films=True)

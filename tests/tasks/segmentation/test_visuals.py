@@ -1,0 +1,56 @@
+"""A finished training keeps pictures of its predictions and the score of every class."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablata.engine.task import Site
+from ablata.engine.train import train
+from ablata.recipes.index import load_recipe
+from ablata.records.shown import read_shown
+from ablata.tasks.segmentation.task import Segment
+from ablata.tasks.segmentation.visuals import PICTURES, shown_of
+
+QUICK = [
+    "data.train=16", "data.val=9", "train.batch=8", "train.epochs=null", "train.steps=1", "train.evaluate_every=0",
+    "model.head.width=16", "model.context.width=16", "model.fusion.width=32",
+]  # fmt: skip
+
+
+def recipe(*more: str) -> Segment:
+    found = load_recipe("bisenet_scenes", [*QUICK, *more])
+    assert isinstance(found, Segment)
+    return found
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_finished_run_keeps_pictures_and_the_classes_of_its_last_score(averaged: bool, tmp_path: Path) -> None:
+    outcome = train(recipe(*(["ema=ema"] if averaged else [])), 0, tmp_path / "run", tmp_path / "cache")
+    shown = read_shown(tmp_path / "run")
+    assert shown is not None
+    assert (shown.split, shown.protocol, shown.class_metric, len(shown.pictures)) == ("val", "ss", "iou", PICTURES)
+    scores = [score for _, score in shown.classes if score is not None]
+    assert np.mean(scores) == pytest.approx(outcome.scores["val/ss/miou"])
+    assert shown.key is not None
+    for picture in shown.pictures:
+        with Image.open(io.BytesIO(picture.content)) as image:
+            assert image.size == (4 * 256 + 3 * 4, 256)
+
+
+def test_pictures_are_spread_over_the_split_and_told_right_by_what_they_show(tmp_path: Path) -> None:
+    task = recipe().build(0, Site(torch.device("cpu"), tmp_path))
+    shown = shown_of(task, task.model.eval())
+    assert [picture.caption.split(":")[0] for picture in shown.pictures] == [
+        f"picture {number}" for number in (0, 2, 3, 5, 6, 8)
+    ]
+    assert shown.classes == ()  # nothing has been counted yet
+    batch = next(iter(task.some("val", np.array([3]))))
+    with torch.no_grad():
+        right = (task.predicted(task.model, batch.images, "ss") == batch.labels).double().mean()
+    assert shown.pictures[2].caption == f"picture 3: {right:.1%} of the pixels right"
