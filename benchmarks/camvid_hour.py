@@ -6,13 +6,13 @@ differs. --set changes both recipes, --set-peer DeepLabV3+'s alone, so that it c
 as many epochs as --minutes hold, measured first, or both for --epochs. They run as two groups of processes that take
 turns of half a minute, the other one asleep; minutes are those awake, evaluations included.
 
-DeepLabV3+ takes sides that 16 divides: black rows are added below its pictures, and its logits there are cut off.
+DeepLabV3+ takes sides that 16 divides: black rows are added below its images, and its logits there are cut off.
 
     python benchmarks/camvid_hour.py --root FOLDER [--smp FOLDER] [--minutes 60 | --epochs N] [--seeds 1] [--threads 2]
         [--set key=value ...] [--set-peer key=value ...] [--output PAGE.md]
 
-The page's picture is written beside it, as pictures/PAGE.png: what both say of some validation pictures, and where
-that is wrong. The photographs themselves are not in it. The curves are drawn in pictures/PAGE.svg.
+The page's image is written beside it, as images/PAGE.png: what both say of some validation images, and where
+that is wrong. The photographs themselves are not in it. The curves are drawn in images/PAGE.svg.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class PeerSegment(Segment):
 
 
 class NoStep(nn.Module):
-    """Stands for the head of a network whose logits have the picture's size."""
+    """Stands for the head of a network whose logits have the image's size."""
 
     resize = None
     plain = True
@@ -98,7 +98,7 @@ class NoStep(nn.Module):
 
 
 class Whole(Segmenter):
-    """A network that returns logits of its picture's size, of sides that `MULTIPLE` divides."""
+    """A network that returns logits of its image's size, of sides that `MULTIPLE` divides."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -106,10 +106,10 @@ class Whole(Segmenter):
         self.head = NoStep()  # type: ignore[assignment]
         self.aux = nn.ModuleDict()
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map [B, C, H, W] to `logits`, [B, K, H, W]."""
-        height, width = pictures.shape[-2:]
-        padded = F.pad(pictures, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        height, width = images.shape[-2:]
+        padded = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
         logits: Tensor = self.network(padded)
         return {"logits": logits[..., :height, :width]}
 
@@ -239,8 +239,8 @@ def epochs_within(asked: Asked, minutes: float) -> dict[str, list[str]]:
     return {side: [f"train.epochs={max(1, math.floor(count / size))}"] for side, count in images.items()}
 
 
-def picture(results: dict[str, Result]) -> Image.Image:
-    """Return what each side says of a picture and where it is wrong, a row a picture."""
+def image(results: dict[str, Result]) -> Image.Image:
+    """Return what each side says of an image and where it is wrong, a row an image."""
     palette = [tuple(map(int, colour)) for colour in results["ours"].kept["palette"]]
     rows = []
     for row, labels in enumerate(results["ours"].kept["labels"]):
@@ -291,7 +291,7 @@ def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argpa
     ]
     shown = ""
     if given.output:
-        place = f"pictures/{given.output.stem}"
+        place = f"images/{given.output.stem}"
         shown = f"![mIoU by epochs]({place}.svg)\n\n![BiSeNet, its errors, DeepLabV3+, its errors]({place}.png)"
     return "\n".join(
         [
@@ -323,7 +323,7 @@ def report(runs: list[tuple[int, dict[str, Result]]], asked: Asked, given: argpa
 
 
 def main() -> None:
-    """Measure, print, and write a Markdown page with its picture."""
+    """Measure, print, and write a Markdown page with its image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder of CamVid")
     parser.add_argument("--smp", help="folder that segmentation_models_pytorch is installed in")
@@ -358,9 +358,9 @@ def main() -> None:
     if given.output:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(page, encoding="utf-8")
-        beside = given.output.parent / "pictures" / f"{given.output.stem}.png"
+        beside = given.output.parent / "images" / f"{given.output.stem}.png"
         beside.parent.mkdir(exist_ok=True)
-        picture(runs[0][1]).quantize(64).save(beside, optimize=True)
+        image(runs[0][1]).quantize(64).save(beside, optimize=True)
         beside.with_suffix(".svg").write_text(curves(runs[0][1]), encoding="utf-8")
 
 

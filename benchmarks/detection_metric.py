@@ -4,7 +4,7 @@ Made truth and detections: some classes are rare, one is absent, a fiftieth of t
 detections lie near an object. Both sides begin from what an evaluation has collected and end with an average precision
 of each threshold, class and size; pycocotools is given the same thresholds, sizes and number of detections.
 
-    python benchmarks/detection_metric.py [--pictures 1000] [--classes 20] [--turns 3] [--output PAGE.md]
+    python benchmarks/detection_metric.py [--images 1000] [--classes 20] [--turns 3] [--output PAGE.md]
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from ablata.structures.detection import Detections, Objects
 HEIGHT, WIDTH, MOST = 480, 640, 100
 AREAS = [[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]]
 PROTOCOLS = {"0.01": (0.01,), "0.5": (0.5,), "0.50 to 0.95 (COCO)": COCO_THRESHOLDS}
-Picture = tuple[tuple[int, int], Objects]
+Image = tuple[tuple[int, int], Objects]
 
 
-def made(pictures: int, classes: int, seed: int = 0) -> tuple[list[Picture], list[Detections]]:
-    """Return the truth and the detections of every picture: about 7 objects and 50 detections on each."""
+def made(images: int, classes: int, seed: int = 0) -> tuple[list[Image], list[Detections]]:
+    """Return the truth and the detections of every image: about 7 objects and 50 detections on each."""
     random = np.random.default_rng(seed)
     shares = 1 / np.arange(1, classes + 1)
     shares[-1] = 0
     shares /= shares.sum()
     truth, found, first = [], [], 0
-    for _ in range(pictures):
+    for _ in range(images):
         count = int(random.integers(0, 15))
         labels, boxes = random.choice(classes, count, p=shares), _boxes(random, count)
         crowd = random.random(count) < 0.02
@@ -54,7 +54,7 @@ def made(pictures: int, classes: int, seed: int = 0) -> tuple[list[Picture], lis
 
 
 def _boxes(random: np.random.Generator, count: int) -> np.ndarray:
-    """Return float64 [count, 4], sides from 8 pixels to a third of the picture, small ones more often."""
+    """Return float64 [count, 4], sides from 8 pixels to a third of the image, small ones more often."""
     sides = 8 * (min(HEIGHT, WIDTH) / 24) ** random.random((count, 2))
     corner = random.random((count, 2)) * (np.array([WIDTH, HEIGHT]) - sides)
     return np.concatenate([corner, corner + sides], axis=1)
@@ -78,7 +78,7 @@ def _detections(random: np.random.Generator, boxes: np.ndarray, labels: np.ndarr
     return Detections(box, label, score)
 
 
-def collected(truth: list[Picture], found: list[Detections], classes: int) -> DetectionScores:
+def collected(truth: list[Image], found: list[Detections], classes: int) -> DetectionScores:
     """Return the scores with every detection in them."""
     scores = DetectionScores(classes, truth)
     for number, one in enumerate(found):
@@ -110,7 +110,7 @@ def by_pycocotools(
     return values
 
 
-def coco_forms(truth: list[Picture], scores: DetectionScores, classes: int) -> tuple[dict[str, Any], list[Any]]:
+def coco_forms(truth: list[Image], scores: DetectionScores, classes: int) -> tuple[dict[str, Any], list[Any]]:
     """Return truth and detections as COCO's JSON has them."""
     annotations: list[dict[str, Any]] = []
     for number, (_, objects) in enumerate(truth):
@@ -124,8 +124,8 @@ def coco_forms(truth: list[Picture], scores: DetectionScores, classes: int) -> t
     images = [{"id": number, "height": HEIGHT, "width": WIDTH} for number in range(len(truth))]
     categories = [{"id": label, "name": str(label)} for label in range(classes)]
     rows = [
-        {"image_id": picture, "category_id": label, "score": score, "bbox": [left, top, right - left, bottom - top]}
-        for picture, label, score, left, top, right, bottom, _ in scores.rows()
+        {"image_id": image, "category_id": label, "score": score, "bbox": [left, top, right - left, bottom - top]}
+        for image, label, score, left, top, right, bottom, _ in scores.rows()
     ]
     return {"images": images, "annotations": annotations, "categories": categories, "info": {}}, rows
 
@@ -133,12 +133,12 @@ def coco_forms(truth: list[Picture], scores: DetectionScores, classes: int) -> t
 def main() -> None:
     """Measure, compare and print a Markdown page; refuse numbers that are apart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
-    truth, found = made(asked.pictures, asked.classes)
+    truth, found = made(asked.images, asked.classes)
     scores = collected(truth, found, asked.classes)
     tree, rows = coco_forms(truth, scores, asked.classes)
     lines, apart = [], 0.0
@@ -175,7 +175,7 @@ def report(asked: argparse.Namespace, objects: int, detections: int, lines: list
             "# Average precision beside pycocotools",
             "",
             f"{datetime.date.today()}, {here['processor']}, {here['cores']} cores. "
-            f"Command: `python benchmarks/detection_metric.py --turns {asked.turns}`: {asked.pictures:,} pictures, "
+            f"Command: `python benchmarks/detection_metric.py --turns {asked.turns}`: {asked.images:,} images, "
             f"{asked.classes} classes, {objects:,} objects, {detections:,} detections; medians over turns in one "
             "process, ratios within a turn.",
             "",

@@ -1,14 +1,14 @@
 """Training step of Mask R-CNN with a ResNet-50 pyramid: this engine beside torchvision's own model in a plain loop.
 
-Two pictures of 512 x 512 with eight objects each, the same tensors for both; resizing and normalising are off on both
-sides. Both train all layers from scratch, with batch normalisation, SGD and 512 regions a picture. In each format two
+Two images of 512 x 512 with eight objects each, the same tensors for both; resizing and normalising are off on both
+sides. Both train all layers from scratch, with batch normalisation, SGD and 512 regions an image. In each format two
 processes take turns, the other asleep; a figure is the median over turns of the mean step.
 
     torchvision    maskrcnn_resnet50_fpn, torch.optim.SGD, autocast where asked: what one writes first
     ours           `ablata.engine.loop.train_steps` with everything it does in a step
 
 Then, in a third process, the relations of `relation_rcnn_fpn_coco` with the spatial relation of Relation Networks
-beside them: forward and backward over 512 regions of each picture, time, memory, and share of our step.
+beside them: forward and backward over 512 regions of each image, time, memory, and share of our step.
 
     python benchmarks/detection_step.py [--turns 5] [--side 512] [--threads 2] [--output PAGE.md]
 """
@@ -46,26 +46,26 @@ from ablata.records.fingerprint import environment
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Objects
 
-PICTURES, OBJECTS, CLASSES, REGIONS, STEPS = 2, 8, 7, 512, 2
+IMAGES, OBJECTS, CLASSES, REGIONS, STEPS = 2, 8, 7, 512, 2
 FORMATS = {"fp32": ("fp32", False), "bf16": ("bf16", False), "bf16 channels_last": ("bf16", True)}
 CPU = torch.device("cpu")
 
 
 def batch_of(side: int, seed: int) -> DetectionBatch:
-    """Return pictures with ellipses whose sides are from a sixteenth to a half of the picture's."""
+    """Return images with ellipses whose sides are from a sixteenth to a half of the image's."""
     random = torch.Generator().manual_seed(seed)
-    images, every = torch.randn(PICTURES, 3, side, side, generator=random), []
+    images, every = torch.randn(IMAGES, 3, side, side, generator=random), []
     rows, columns = torch.arange(side)[:, None] + 0.5, torch.arange(side)[None] + 0.5
-    for picture in range(PICTURES):
+    for image in range(IMAGES):
         sides = side / 16 * 8 ** torch.rand(OBJECTS, 2, generator=random)
         low = (torch.rand(OBJECTS, 2, generator=random) * (side - sides)).floor()
         boxes = torch.cat([low, low + sides.ceil()], dim=1).clamp(max=side)
         masks = torch.stack([_ellipse(rows, columns, box) for box in boxes])
         labels = torch.randint(CLASSES, (OBJECTS,), generator=random)
-        images[picture] += masks.any(0)
+        images[image] += masks.any(0)
         every.append(Objects(boxes, labels, masks, torch.arange(OBJECTS), torch.zeros(OBJECTS, dtype=torch.bool)))
-    sizes = torch.tensor([[side, side]] * PICTURES)
-    return DetectionBatch(images, sizes, sizes, tuple(every), torch.arange(PICTURES), Rows(0, PICTURES))
+    sizes = torch.tensor([[side, side]] * IMAGES)
+    return DetectionBatch(images, sizes, sizes, tuple(every), torch.arange(IMAGES), Rows(0, IMAGES))
 
 
 def _ellipse(rows: Tensor, columns: Tensor, box: Tensor) -> Tensor:
@@ -195,13 +195,13 @@ def _answer(process: subprocess.Popen[str]) -> str:
 def relations(turns: int) -> dict[str, dict[str, float]]:
     """Return seconds and MiB of forward and backward through relations between classes, regions, and both."""
     torch.manual_seed(0)
-    boxes = torch.rand(PICTURES, REGIONS, 4) * 400
+    boxes = torch.rand(IMAGES, REGIONS, 4) * 400
     boxes[..., 2:] += boxes[..., :2] + 8
-    maps = [torch.randn(PICTURES, 256, 128 >> level, 128 >> level).bfloat16() for level in range(5)]
-    keys = torch.ones(PICTURES, REGIONS, dtype=torch.bool)
-    context = RegionContext(boxes, keys, maps, torch.ones(PICTURES, 2))
-    features = torch.randn(PICTURES, REGIONS, 1024).bfloat16().requires_grad_()
-    scores = torch.randn(PICTURES, REGIONS, CLASSES + 1).softmax(2)
+    maps = [torch.randn(IMAGES, 256, 128 >> level, 128 >> level).bfloat16() for level in range(5)]
+    keys = torch.ones(IMAGES, REGIONS, dtype=torch.bool)
+    context = RegionContext(boxes, keys, maps, torch.ones(IMAGES, 2))
+    features = torch.randn(IMAGES, REGIONS, 1024).bfloat16().requires_grad_()
+    scores = torch.randn(IMAGES, REGIONS, CLASSES + 1).softmax(2)
     classifier = torch.nn.Linear(1024, CLASSES + 1)
     forms = {
         "classes": Relations(),
@@ -247,7 +247,7 @@ def main() -> None:
     """Measure and print a Markdown page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--side", type=int, default=512, help="of the pictures, a multiple of 32")
+    parser.add_argument("--side", type=int, default=512, help="of the images, a multiple of 32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--formats", nargs="*", choices=list(FORMATS), default=list(FORMATS))
     parser.add_argument("--output", type=Path)
@@ -296,7 +296,7 @@ def report(asked: argparse.Namespace, times: dict[str, Any], module: dict[str, d
             f"{datetime.date.today()}, {here['processor']}, {asked.threads} threads, "
             f"torch {here['libraries']['torch']}. "
             f"Command: `python benchmarks/detection_step.py --turns {asked.turns} --threads {asked.threads}`: "
-            f"{PICTURES} pictures of {asked.side} x {asked.side} with {OBJECTS} objects each; seconds of a step, "
+            f"{IMAGES} images of {asked.side} x {asked.side} with {OBJECTS} objects each; seconds of a step, "
             f"medians over turns of {STEPS} steps in turning processes (range), ratios within a turn.",
             "",
             "| format | torchvision, plain loop | ours, whole engine | times as fast |",
@@ -305,7 +305,7 @@ def report(asked: argparse.Namespace, times: dict[str, Any], module: dict[str, d
             "",
             f"Our best ({best['ours']}) beside torchvision's ({best['torchvision']}): **{theirs / ours:.2f} times**.",
             "",
-            f"# Relations over {REGIONS} regions of {PICTURES} pictures",
+            f"# Relations over {REGIONS} regions of {IMAGES} images",
             "",
             "Forward and backward, bf16 where the processor has it; share of our best step.",
             "",

@@ -206,11 +206,11 @@ def own_step(data: FolderImages) -> Step:
 
 
 def memory_steps() -> dict[str, Step]:
-    """Return the reference and ours over pictures that lie in memory."""
+    """Return the reference and ours over inputs that lie in memory."""
     images = torch.randint(0, 256, (256, 3, 32, 32), dtype=torch.uint8)
     index = torch.arange(256)
     augmenter = Augmenter(Augment(flip=True, pad=4), 0, Normaliser(MEAN, STD, channels_last=True), (32, 32))
-    pictures = [Image.fromarray(image) for image in np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())]
+    inputs = [Image.fromarray(image) for image in np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())]
     transform = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),
@@ -221,7 +221,7 @@ def memory_steps() -> dict[str, Step]:
     )
 
     def reference() -> int:
-        default_collate([transform(picture) for picture in pictures])
+        default_collate([transform(sample) for sample in inputs])
         return 256
 
     def ours() -> int:

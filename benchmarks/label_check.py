@@ -2,7 +2,7 @@
 
     python benchmarks/label_check.py [--files 10000] [--side 512] [--workers 2] [--folder EMPTY_OR_NEW]
 
-Writes pairs of picture and label file (blobs of 12 classes; a value that no list has in every thousandth file), then
+Writes pairs of image and label file (blobs of 12 classes; a value that no list has in every thousandth file), then
 runs the command as a user does on a tenth of them and on all. Reported are seconds on the clock and of the processor,
 files a minute, and the highest resident memory among its processes.
 """
@@ -45,7 +45,7 @@ def shapes(side: int, number: int) -> np.ndarray:
 
 
 def write_pair(root: Path, side: int, number: int) -> None:
-    """Write one picture and its label file; no two are equal."""
+    """Write one image and its label file; no two are equal."""
     random = np.random.default_rng(number)
     split = "val" if number % 5 == 0 else "train"
     mask = np.roll(shapes(side, number % SHAPES), tuple(random.integers(side, size=2)), (0, 1))

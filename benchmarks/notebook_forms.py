@@ -1,9 +1,9 @@
 """What each form of ResNet and each activation of EfficientNet costs: time an epoch, peak memory, as the notes have it.
 
 One process a form, with one thread: it builds the network of the recipe with the form's settings, trains some steps on
-one batch of random pictures (SGD, bf16 where the processor has it, channels_last) and reports
+one batch of random images (SGD, bf16 where the processor has it, channels_last) and reports
 
-    time       processor time of a median step, times the steps of an epoch of Imagenette (3,000 pictures)
+    time       processor time of a median step, times the steps of an epoch of Imagenette (3,000 images)
     peak       largest memory of the process during the steps, less what it held before the network was built
     kept       bytes that the forward pass keeps for the backward pass, weights left out
 
@@ -35,7 +35,7 @@ from ablata.records.fingerprint import environment
 from ablata.tasks.classification.task import Classify
 
 EPOCH = 3000
-"""Pictures of an epoch."""
+"""Images of an epoch."""
 CPU = torch.device("cpu")
 WRITTEN_OUT = "swish written out"
 
@@ -177,7 +177,7 @@ def report(found: list[dict[str, float]], size: int, batch: int, steps: int) -> 
         f"{datetime.date.today()}, {here['processor']}, one thread, {precision}, torch {here['libraries']['torch']}.",
         f"Command: `python benchmarks/notebook_forms.py --size {size} --batch {batch} --steps {steps}`",
         "",
-        f"Batches of {batch} random pictures of {size} pixels. Time: processor time of an epoch of {EPOCH:,} pictures,",
+        f"Batches of {batch} random images of {size} pixels. Time: processor time of an epoch of {EPOCH:,} images,",
         "from the median step. Peak: memory of the process beyond what it held before the network was built. Kept:",
         "what the forward pass keeps for the backward pass, weights left out.",
     ]

@@ -4,7 +4,7 @@
 
 FOLDER is a checkout of github.com/tfzhou/ContrastiveSeg; its lib/loss/loss_contrast.py is run as it stands, with
 `.cuda()` doing nothing. Both contrasts get 4 embeddings of 256 x 128 x 256 and at most 1,024 samples, forward and
-backward; on the public one's own anchors both must give one value. The step is that of HRNet-W18 on 4 pictures of
+backward; on the public one's own anchors both must give one value. The step is that of HRNet-W18 on 4 images of
 512 x 1024.
 """
 
@@ -69,7 +69,7 @@ def public_loss(folder: Path) -> Any:
     return module.PixelContrastLoss(Configer())
 
 
-def pictures() -> tuple[Tensor, Tensor, Tensor]:
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
     """Return an embedding [4, 256, 128, 256], logits of which two thirds are right, labels [4, 512, 1024] of blocks."""
     generator = torch.Generator().manual_seed(0)
     blocks = torch.randint(CLASSES, (BATCH, 8, 16), generator=generator)
@@ -92,7 +92,7 @@ def seconds(work: Callable[[], Tensor], leaf: Tensor | None = None) -> float:
 
 def beside_the_public_one(folder: Path, turns: int) -> None:
     """Compare values, then times."""
-    embedding, logits, labels = pictures()
+    embedding, logits, labels = inputs()
     theirs = public_loss(folder)
     unit, plain = F.normalize(embedding, dim=1).requires_grad_(), embedding.requires_grad_()
     small, guess = nearest(labels, SIZE).flatten(1), logits.argmax(1).flatten(1)
@@ -125,7 +125,7 @@ def step(model: Segmenter, terms: Callable[[dict[str, Tensor]], Tensor], images:
 
 def a_step_with_and_without(turns: int) -> None:
     """Time the steps of two equal networks of which one has a projection."""
-    _, _, labels = pictures()
+    _, _, labels = inputs()
     images = torch.randn(BATCH, 3, 512, 1024).contiguous(memory_format=torch.channels_last)
     cross_entropy, settings = PixelCrossEntropy().build(IGNORE), PixelContrast()
     built = settings.build_contrast(CLASSES, IGNORE)

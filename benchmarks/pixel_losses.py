@@ -29,7 +29,7 @@ from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.records.fingerprint import environment
 
-CLASSES, IGNORE, STRIDE, PICTURES = 19, 255, 8, 2
+CLASSES, IGNORE, STRIDE, IMAGES = 19, 255, 8, 2
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -39,10 +39,10 @@ def batch(size: int, device: torch.device, sure: float, seed: int = 0) -> tuple[
     The larger `sure`, the fewer pixels are hard.
     """
     generator = torch.Generator().manual_seed(seed)
-    blocks = torch.randint(CLASSES, (PICTURES, size // 32, size // 32), generator=generator)
+    blocks = torch.randint(CLASSES, (IMAGES, size // 32, size // 32), generator=generator)
     labels = blocks.repeat_interleave(32, 1).repeat_interleave(32, 2)
     labels[torch.rand(labels.shape, generator=generator) < 0.05] = IGNORE
-    logits = torch.randn(PICTURES, CLASSES, size // STRIDE, size // STRIDE, generator=generator)
+    logits = torch.randn(IMAGES, CLASSES, size // STRIDE, size // STRIDE, generator=generator)
     small = blocks.repeat_interleave(32 // STRIDE, 1).repeat_interleave(32 // STRIDE, 2)
     logits += sure * F.one_hot(small, CLASSES).movedim(-1, 1)
     return logits.to(device), labels.to(device)
@@ -134,7 +134,7 @@ def main() -> None:
     for name, held in memory.items():
         print(f"{name:22s} {held:6.1f} MiB, {held / memory['usual cross-entropy']:.2f} of the memory")
     keep_memory()  # as a training does; it spares the usual form more
-    print(f"labels {PICTURES} x {asked.size} x {asked.size}, {CLASSES} classes, logits at 1/{STRIDE}, "
+    print(f"labels {IMAGES} x {asked.size} x {asked.size}, {CLASSES} classes, logits at 1/{STRIDE}, "
           f"{asked.threads} thread(s), {asked.turns} turns")  # fmt: skip
     for sure, said in ((3, "many pixels are hard"), (12, "few pixels are hard, the hardest are selected")):
         print(said)

@@ -1,4 +1,4 @@
-"""Time the confusion matrix of one large picture beside the usual numpy.bincount, in turns in one process.
+"""Time the confusion matrix of one large image beside the usual numpy.bincount, in turns in one process.
 
     python benchmarks/segmentation_metric.py [--turns 20] [--threads 1]
 
@@ -21,7 +21,7 @@ from ablata.metrics.segmentation import SegmentationScores
 CLASSES, HEIGHT, WIDTH, IGNORE = 19, 1024, 2048, 255
 
 
-def picture(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def image(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return int64 labels of 16 x 16 blocks, a twentieth ignored, and predictions of which a fifth are drawn anew."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(CLASSES, size=(HEIGHT // 16, WIDTH // 16))
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    labels, guesses = picture()
+    labels, guesses = image()
     print(f"{HEIGHT} x {WIDTH} pixels, {CLASSES} classes, {arguments.threads} thread(s), {arguments.turns} turns")
     for of_labels, of_guesses in ((np.int64, np.int64), (np.uint8, np.int64), (np.uint8, np.uint8)):
         truth, guess = labels.astype(of_labels), guesses.astype(of_guesses)

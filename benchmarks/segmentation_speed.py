@@ -1,4 +1,4 @@
-"""Segmenters' answers a second for one picture: BiSeNet beside its public re-implementation and DeepLabV3+, in turns.
+"""Segmenters' answers a second for one image: BiSeNet beside its public re-implementation and DeepLabV3+, in turns.
 
 The peers are a user's copy of CoinCheung/BiSeNet (its lib/, unchanged), and segmentation_models_pytorch's DeepLabV3+ on
 the same backbone, where it is installed (pip install --no-deps --target FOLDER segmentation-models-pytorch). All have
@@ -7,9 +7,9 @@ gives the same logits. All run in bf16 under autocast, channels_last, and with t
 back; --compile compiles all, on a processor with weights frozen (the compiler then folds normalisation into
 convolutions and packs weights), on a GPU with CUDA graphs.
 
-Two answers are timed: logits of the picture's size, and the likeliest class of each of its pixels. Peers enlarge logits
+Two answers are timed: logits of the image's size, and the likeliest class of each of its pixels. Peers enlarge logits
 and take the largest, in one compiled graph with --compile; ours never has the large logits (tasks/class_maps.py). A
-network that cannot take a picture's size gets the next multiple of 32 that it can, as its own code does.
+network that cannot take an image's size gets the next multiple of 32 that it can, as its own code does.
 
     python benchmarks/segmentation_speed.py --peer FOLDER [--smp FOLDER] [--sizes 1024x2048 720x960] [--turns 15]
         [--threads 2] [--device cpu] [--compile] [--output PAGE.md]
@@ -49,17 +49,17 @@ ANSWERS = ("logits", "classes")
 
 
 class Logits(nn.Module):
-    """A network that returns its logits alone, at its picture's size."""
+    """A network that returns its logits alone, at its image's size."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Map [B, 3, H, W] to [B, 19, H, W]."""
-        found = self.network(pictures)
+        found = self.network(images)
         if isinstance(self.network, Segmenter):
-            size = (pictures.shape[-2], pictures.shape[-1])
+            size = (images.shape[-2], images.shape[-1])
             out: Tensor = self.network.full_size(found, size)["logits"]
             return out
         return found[0] if isinstance(found, tuple) else found
@@ -68,9 +68,9 @@ class Logits(nn.Module):
 class Likeliest(Logits):
     """The same, and the largest of them, [B, H, W]."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Map [B, 3, H, W] to [B, H, W]."""
-        return super().forward(pictures).argmax(1)
+        return super().forward(images).argmax(1)
 
 
 class Small(nn.Module):
@@ -80,9 +80,9 @@ class Small(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Map [B, 3, H, W] to [B, 19, h, w]."""
-        out: Tensor = self.network(pictures)["logits"]
+        out: Tensor = self.network(images)["logits"]
         return out
 
 
@@ -93,7 +93,7 @@ class Contender:
     Args:
         name: in the tables.
         network: in evaluation mode.
-        multiple: that its pictures' sides must be of.
+        multiple: that its images' sides must be of.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Contender:
     multiple: int = 1
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the smallest size that it takes and that holds such a picture."""
+        """Return the smallest size that it takes and that holds such an image."""
         height, width = (-(-side // self.multiple) * self.multiple for side in size)
         return height, width
 
@@ -128,7 +128,7 @@ class Contender:
         resize = self.network.head.resize
         assert resize is not None
         small = made(Small(self.network).eval())
-        return lambda pictures: largest(small(pictures), [(resize, (pictures.shape[-2], pictures.shape[-1]))])
+        return lambda images: largest(small(images), [(resize, (images.shape[-2], images.shape[-1]))])
 
 
 def public(folder: Path) -> dict[str, nn.Module]:
@@ -155,9 +155,9 @@ def with_weights_of(settings: Any, peer: nn.Module) -> Segmenter:
 
 @torch.no_grad()
 def difference(own: Segmenter, peer: nn.Module) -> float:
-    """Return how far the logits of a picture are apart in float32, as a share of the largest."""
-    picture = torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
-    ours, theirs = Logits(own)(picture), Logits(peer)(picture)
+    """Return how far the logits of an image are apart in float32, as a share of the largest."""
+    image = torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    ours, theirs = Logits(own)(image), Logits(peer)(image)
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
@@ -210,28 +210,28 @@ def measure(
     for one in found:
         height, width = one.size(size)
         random = torch.Generator().manual_seed(0)
-        picture = torch.randn(1, 3, height, width, generator=random).to(device, memory_format=torch.channels_last)
+        image = torch.randn(1, 3, height, width, generator=random).to(device, memory_format=torch.channels_last)
         one.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        runs += [(one, kind, one.answer(kind, compiled, device), picture) for kind in ANSWERS]
+        runs += [(one, kind, one.answer(kind, compiled, device), image) for kind in ANSWERS]
     with precision.autocast():
         begun = time.perf_counter()
-        for _, _, run, picture in runs:
+        for _, _, run, image in runs:
             for _ in range(3):
-                run(picture)
+                run(image)
         print(f"{size[0]}x{size[1]}{', compiled' if compiled else ''}: ready in {time.perf_counter() - begun:.0f} s")
         rows = {one.name: Row(one.name, one.size(size), {kind: [] for kind in ANSWERS}) for one in found}
         for _ in range(turns):
-            for one, kind, run, picture in runs:
-                rows[one.name].seconds[kind].append(_seconds(run, picture))
+            for one, kind, run, image in runs:
+                rows[one.name].seconds[kind].append(_seconds(run, image))
     return list(rows.values())
 
 
-def _seconds(run: Callable[[Tensor], Tensor], picture: Tensor) -> float:
-    if picture.device.type == "cuda":
+def _seconds(run: Callable[[Tensor], Tensor], image: Tensor) -> float:
+    if image.device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
-    run(picture)
-    if picture.device.type == "cuda":
+    run(image)
+    if image.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
@@ -240,7 +240,7 @@ def table(rows: list[Row]) -> list[str]:
     """Return a Markdown table: milliseconds, classes a second, and how many times as many as the reference's."""
     reference = next((row for row in rows if row.name == REFERENCE), rows[0])
     lines = [
-        f"| network | pictures | logits | classes | pictures/s to classes | beside {reference.name} |",
+        f"| network | images | logits | classes | images/s to classes | beside {reference.name} |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for row in rows:
@@ -266,7 +266,7 @@ def page(tables: list[tuple[str, list[Row]]], asked: argparse.Namespace) -> str:
     )
     where = f"{here['processor']}, {asked.threads} threads" if asked.device == "cpu" else device
     lines = [
-        f"# Inference of segmenters, one picture at a time, {asked.device}",
+        f"# Inference of segmenters, one image at a time, {asked.device}",
         "",
         f"{datetime.date.today()}, {where}, torch {here['libraries']['torch']}.",
         f"Command: `{command}`",

@@ -23,8 +23,8 @@ def test_a_kind_of_data_is_previewed(
     answer = ablata("data", "preview", kind, *overrides, "--output", str(file), "--count", "4")
     assert answer.status == 0
     assert said in answer.err + answer.out
-    with Image.open(file) as picture:
-        assert picture.width > 4 * 64
+    with Image.open(file) as image:
+        assert image.width > 4 * 64
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest(ablata: Callable) -> None:
@@ -38,9 +38,9 @@ def test_a_folder_is_converted_to_shards_that_train(ablata: Callable, tmp_path: 
     for split in ("train", "val"):
         for number, name in enumerate(("ant", "bee")):
             (tmp_path / "folder" / split / name).mkdir(parents=True)
-            for picture in range(4):
-                colour = (picture * 40, number * 200, 10)
-                Image.new("RGB", (30, 20), colour).save(tmp_path / "folder" / split / name / f"{picture}.png")
+            for image in range(4):
+                colour = (image * 40, number * 200, 10)
+                Image.new("RGB", (30, 20), colour).save(tmp_path / "folder" / split / name / f"{image}.png")
     shards = tmp_path / "shards"
     answer = ablata("data", "convert", str(tmp_path / "folder"), str(shards))
     assert answer.status == 0

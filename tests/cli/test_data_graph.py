@@ -24,7 +24,7 @@ def test_a_kind_is_counted_written_and_drawn(ablata: Callable, tmp_path: Path) -
     ring, cross, bead = (graph.names.index(name) for name in ("ring", "cross", "bead"))
     assert graph.matrix[bead, ring] == 1
     assert graph.matrix[bead, cross] == graph.matrix[ring, cross] == 0
-    assert "40 training pictures" in answer.out
+    assert "40 training images" in answer.out
     assert f"graph.path={file}" in answer.err
     drawn = "".join(ElementTree.parse(file.with_suffix(".svg")).getroot().itertext())
     assert all(name in drawn for name in graph.names)
@@ -41,7 +41,7 @@ def test_options_are_the_settings_of_the_graph(ablata: Callable) -> None:
 def test_the_controls_are_the_identity_and_the_same_weights_elsewhere(ablata: Callable) -> None:
     assert ablata("data", "graph", "scene_boxes", *SMALL).status == 0
     true = read_graph(Path("graph.json")).matrix
-    random = ("--control", "random", "--seed", "3", "--output", "random.json", "--picture", "other.svg")
+    random = ("--control", "random", "--seed", "3", "--output", "random.json", "--image", "other.svg")
     assert ablata("data", "graph", "scene_boxes", *SMALL, *random).status == 0
     shuffled = read_graph(Path("random.json")).matrix
     assert Path("other.svg").is_file()
@@ -57,7 +57,7 @@ def test_a_recipe_shows_its_own_graph(ablata: Callable) -> None:
 
 
 def voc_folder(root: Path) -> None:
-    """Two pictures of blood, the first with a box of no size."""
+    """Two images of blood, the first with a box of no size."""
     for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (root / folder).mkdir(parents=True)
     box = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"

@@ -1,4 +1,4 @@
-"""`ablata data` on a folder of pictures and label files, as a user meets it."""
+"""`ablata data` on a folder of images and label files, as a user meets it."""
 
 from __future__ import annotations
 

@@ -24,45 +24,45 @@ def run(ablata: Callable) -> str:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> str:
+def image(tmp_path: Path) -> str:
     """An image file."""
-    Image.linear_gradient("L").save(tmp_path / "picture.png")
-    return str(tmp_path / "picture.png")
+    Image.linear_gradient("L").save(tmp_path / "image.png")
+    return str(tmp_path / "image.png")
 
 
 def test_an_export_predicts_by_path_and_by_name_what_its_run_does(
-    ablata: Callable, run: str, picture: str, tmp_path: Path
+    ablata: Callable, run: str, image: str, tmp_path: Path
 ) -> None:
-    said = json.loads(ablata("predict", run, picture, "--json", "--top", "3").out)
+    said = json.loads(ablata("predict", run, image, "--json", "--top", "3").out)
     assert len(said["predictions"][0]["classes"]) == 3
     answer = ablata("export", run, "--format", "hub")
     assert (answer.status, "differ by at most 0" in answer.err) == (0, True)
     assert ablata("export", run, "--format", "hub", "--output", str(tmp_path / "out")).status == 0
     for reference in (f"digits-{run}", str(tmp_path / "out")):
-        assert json.loads(ablata("predict", reference, picture, "--json", "--top", "3").out) == said
+        assert json.loads(ablata("predict", reference, image, "--json", "--top", "3").out) == said
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_told(
-    ablata: Callable, run: str, picture: str, tmp_path: Path
+def test_a_image_that_cannot_be_read_is_named_and_the_others_are_told(
+    ablata: Callable, run: str, image: str, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"broken")
-    answer = ablata("predict", run, str(tmp_path / "bad.jpg"), picture, "--output", str(tmp_path / "new" / "sheet.png"))
+    answer = ablata("predict", run, str(tmp_path / "bad.jpg"), image, "--output", str(tmp_path / "new" / "sheet.png"))
     assert answer.status == 1
     assert "unreadable" in answer.err
     assert "bad.jpg" in answer.err
-    assert "picture.png: " in answer.out
+    assert "image.png: " in answer.out
     with Image.open(tmp_path / "new" / "sheet.png") as sheet:
         assert sheet.width > 100
 
 
-def test_wrong_usage_is_told_in_words(ablata: Callable, run: str, picture: str, tmp_path: Path) -> None:
+def test_wrong_usage_is_told_in_words(ablata: Callable, run: str, image: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for line, words in (
-        (f"predict zzz {picture}", "fits no run"),
-        (f"predict {tmp_path / 'empty'} {picture}", "must be one that was exported"),
+        (f"predict zzz {image}", "fits no run"),
+        (f"predict {tmp_path / 'empty'} {image}", "must be one that was exported"),
         (f"predict {run} nothing.png", "nothing.png"),
-        (f"predict {run} {picture} --protocol ten_crop", "trained on digits"),
-        (f"predict {run} {picture} --checkpoint first", "last or best"),
+        (f"predict {run} {image} --protocol ten_crop", "trained on digits"),
+        (f"predict {run} {image} --checkpoint first", "last or best"),
         (f"export {run} --format tflite", "--format must be one of"),
         (f"evaluate {run} --protocol ten_crop", "need a set of image files"),
         (f"evaluate {run} --weights mean", "delivered or raw"),
@@ -93,27 +93,27 @@ def test_a_check_ends_with_1_where_something_is_wrong(ablata: Callable, tmp_path
     assert ablata("data", "stats", str(tmp_path / "set"), "data.size=16").status == 0
 
 
-def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, picture: str, tmp_path: Path) -> None:
+def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, image: str, tmp_path: Path) -> None:
     small = ("data.train=32", "data.val=8", "train.batch=16", *QUICK[:3], "train.steps=1", "model.head.width=16")
     run = str(json.loads(ablata("train", "bisenet_scenes", *small, "--json").out)["run"])
     (tmp_path / "in").mkdir()
-    Path(picture).rename(tmp_path / "in" / "picture.png")
+    Path(image).rename(tmp_path / "in" / "image.png")
     (tmp_path / "in" / "bad.mp4").write_bytes(b"broken")
     answer = ablata("predict", run, str(tmp_path / "in"), "--output", str(tmp_path / "out"))
     assert answer.status == 1
     assert "unreadable: " in answer.err
     assert "bad.mp4: no film, damaged" in answer.err
-    assert "picture.png: " in answer.out
-    with Image.open(tmp_path / "out" / "masks" / "picture.png") as mask, Image.open(tmp_path / "in/picture.png") as own:
+    assert "image.png: " in answer.out
+    with Image.open(tmp_path / "out" / "masks" / "image.png") as mask, Image.open(tmp_path / "in/image.png") as own:
         assert (mask.mode, mask.size) == ("P", own.size)
     assert ablata("runs", "show", run, "--output", str(tmp_path / "page.html")).status == 0
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg;base64,") > 1
-    said = json.loads(ablata("predict", run, str(tmp_path / "in" / "picture.png"), "--protocol", "msf", "--json").out)
+    said = json.loads(ablata("predict", run, str(tmp_path / "in" / "image.png"), "--protocol", "msf", "--json").out)
     assert said["protocol"] == "msf"
     for line, words in (
         (f"export {run} --format pt2 --size 64", "HEIGHTxWIDTH"),
         (f"export {run} --format hub --size 64x96", "onnx or pt2"),
-        (f"predict {run} {tmp_path / 'in'} --output {tmp_path / 'in' / 'picture.png'}", "must be a folder"),
+        (f"predict {run} {tmp_path / 'in'} --output {tmp_path / 'in' / 'image.png'}", "must be a folder"),
         (f"predict {run} {tmp_path / 'in'} --protocol plain", "ss, ssc, msf, mscf"),
     ):
         answer = ablata(*line.split())

@@ -1,4 +1,4 @@
-"""A detector from the command line: trained, scored by several protocols, looked at, used on pictures."""
+"""A detector from the command line: trained, scored by several protocols, looked at, used on images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_run_is_scored_by_every_protocol_asked_for_and_its_page_shows_all(
     assert "'protocol': 'coco'" in ablata("runs", "show", run).out
 
 
-def test_pictures_are_drawn_and_told_in_the_form_of_coco(ablata: Ablata, run: str, tmp_path: Path) -> None:
+def test_images_are_drawn_and_told_in_the_form_of_coco(ablata: Ablata, run: str, tmp_path: Path) -> None:
     place, out = tmp_path / "in", tmp_path / "out"
     place.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(place / "a.png")

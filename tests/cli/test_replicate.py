@@ -33,7 +33,7 @@ def test_a_study_is_shown_with_lines_settings_and_conclusions(ablata: Ablata) ->
     assert "concluded (line 77)" in shown
 
 
-def test_a_study_is_built_and_stepped_on_generated_pictures(ablata: Ablata) -> None:
+def test_a_study_is_built_and_stepped_on_generated_images(ablata: Ablata) -> None:
     answer = ablata("replicate", "run", "label_refinery", "--study", "order", "--scale", "smoke")
     assert (answer.status, answer.out) == (0, "order: 2 of 2 trials built and stepped\n"), answer.err
 

@@ -1,4 +1,4 @@
-"""What goes wrong with one's own pictures and label files: a training refuses it before its first step, with the file,
+"""What goes wrong with one's own images and label files: a training refuses it before its first step, with the file,
 its values and the command that mends it. What `ablata data check` says of the same: tests/data/test_label_check.py.
 """
 
@@ -23,8 +23,8 @@ def own_set(root: Path, values: tuple[int, ...] = (0, 1, 2, 3)) -> Path:
         for number in range(count):
             for kind in ("images", "labels"):
                 (root / kind / split).mkdir(parents=True, exist_ok=True)
-            picture = random.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
-            Image.fromarray(picture).save(root / "images" / split / f"{number}.png")
+            image = random.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
+            Image.fromarray(image).save(root / "images" / split / f"{number}.png")
             Image.fromarray(mask).save(root / "labels" / split / f"{number}.png")
     (root / "classes.txt").write_text("".join(f"{value} class{value}\n" for value in values))
     return root
@@ -108,7 +108,7 @@ def test_an_accident_of_label_files_is_refused_with_what_mends_it(
     assert "Traceback" not in answer.err
 
 
-def test_pictures_of_256_are_refused_by_a_network_that_needs_more_with_the_settings_that_mend_it(
+def test_images_of_256_are_refused_by_a_network_that_needs_more_with_the_settings_that_mend_it(
     ablata: Callable, tmp_path: Path
 ) -> None:
     own_set(tmp_path / "own")

@@ -14,10 +14,10 @@ from PIL import Image
 
 CLASSES = ("ant", "bee", "cat")
 COUNTS = {"train": 40, "val": 20}
-"""Pictures in the sources of a little CIFAR."""
+"""Images in the sources of a little CIFAR."""
 
 
-def _picture(random: np.random.Generator, height: int, width: int) -> Image.Image:
+def _image(random: np.random.Generator, height: int, width: int) -> Image.Image:
     coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
 
@@ -30,9 +30,9 @@ def folder_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, count in zip(CLASSES, counts, strict=True):
             (root / split / name).mkdir(parents=True)
             for number in range(count):
-                picture = _picture(random, int(random.integers(20, 60)), int(random.integers(20, 60)))
+                image = _image(random, int(random.integers(20, 60)), int(random.integers(20, 60)))
                 suffix = ("jpg", "png")[number % 2]
-                picture.save(root / split / name / f"{number}.{suffix}")
+                image.save(root / split / name / f"{number}.{suffix}")
     (root / "train" / "ant" / "notes.txt").write_text("not an image")
     (root / "classes.txt").write_text("ant Formica rufa\nbee Apis\n")
     return root
@@ -43,7 +43,7 @@ def parquet_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return train.parquet (two shards) and test.parquet of 12x12 PNGs, class names in the schema metadata."""
     root, random = tmp_path_factory.mktemp("parquet"), np.random.default_rng(4)
     for name, count in (("train-00000", 17), ("train-00001", 16), ("test-00000", 11)):
-        write_parquet(root / f"{name}.parquet", [_picture(random, 12, 12) for _ in range(count)], np.arange(count) % 3)
+        write_parquet(root / f"{name}.parquet", [_image(random, 12, 12) for _ in range(count)], np.arange(count) % 3)
     return root
 
 
@@ -55,16 +55,16 @@ def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def write_parquet(path: Path, pictures: list[Image.Image], labels: np.ndarray) -> None:
+def write_parquet(path: Path, images: list[Image.Image], labels: np.ndarray) -> None:
     """Write a parquet file as the hubs publish them."""
     schema = named(("label",), {"label": list(CLASSES)})
-    pq.write_table(pa.table({"img": list(map(encoded, pictures)), "label": labels}, schema=schema), path)
+    pq.write_table(pa.table({"img": list(map(encoded, images)), "label": labels}, schema=schema), path)
 
 
-def encoded(picture: Image.Image) -> dict[str, object]:
-    """Return a picture as a row of the image column, losslessly."""
+def encoded(image: Image.Image) -> dict[str, object]:
+    """Return an image as a row of the image column, losslessly."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    image.save(stream, "PNG")
     return {"bytes": stream.getvalue(), "path": None}
 
 
@@ -79,7 +79,7 @@ def named(columns: tuple[str, ...], classes: dict[str, list[str]]) -> pa.Schema:
 
 
 def pixels(source: str) -> np.ndarray:
-    """Return the pictures of a little CIFAR, uint8 [n, 3, 32, 32]."""
+    """Return the images of a little CIFAR, uint8 [n, 3, 32, 32]."""
     random = np.random.default_rng(len(source))
     return random.integers(0, 256, (COUNTS[source], 3, 4, 4), dtype=np.uint8).repeat(8, 2).repeat(8, 3)
 

@@ -1,4 +1,4 @@
-"""Small folders of pictures and label files, made to be spoiled."""
+"""Small folders of images and label files, made to be spoiled."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def blocks(values: list[int], seed: int, size: tuple[int, int] = SIZE) -> np.nda
     return np.roll(mask, seed, axis=1)
 
 
-def picture(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Return a picture like no other."""
+def image(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Return an image like no other."""
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
@@ -34,7 +34,7 @@ def write(root: Path, split: str, name: str, mask: np.ndarray, seed: int, suffix
     """Write a pair; return the label file."""
     for kind in ("images", "labels"):
         (root / kind / split / name).parent.mkdir(parents=True, exist_ok=True)
-    picture(seed, mask.shape[:2]).save(root / "images" / split / f"{name}.png")
+    image(seed, mask.shape[:2]).save(root / "images" / split / f"{name}.png")
     file = root / "labels" / split / f"{name}.{suffix}"
     Image.fromarray(mask).save(file)
     return file

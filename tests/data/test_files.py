@@ -67,7 +67,7 @@ def test_each_epoch_crops_a_sample_anew(folder_root: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
 @pytest.mark.parametrize("crop", ["random_resized", "random", "centre"])
 @pytest.mark.parametrize("reduced", [False, True])
-def test_every_way_to_crop_gives_whole_pictures(
+def test_every_way_to_crop_gives_whole_images(
     folder_root: Path, tmp_path: Path, backend: str, crop: str, reduced: bool
 ) -> None:
     data = _build(folder_root, tmp_path, backend=backend, crop=crop, reduced=reduced)
@@ -78,7 +78,7 @@ def test_every_way_to_crop_gives_whole_pictures(
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
 @pytest.mark.parametrize("prepared", [None, 24])
-def test_the_decoder_changes_the_name_and_no_picture(
+def test_the_decoder_changes_the_name_and_no_image(
     folder_root: Path, tmp_path: Path, backend: str, prepared: int | None
 ) -> None:
     sets = [
@@ -166,18 +166,18 @@ def test_parquet_pixels_and_labels_are_those_of_the_files(tmp_path: Path) -> Non
 
 
 def test_parquet_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
-    pictures = [Image.new("RGB", (8 + number, 9), "red") for number in range(6)]
+    images = [Image.new("RGB", (8 + number, 9), "red") for number in range(6)]
     for name in ("train", "validation"):
-        write_parquet(tmp_path / f"{name}.parquet", pictures, np.arange(6) % 3)
+        write_parquet(tmp_path / f"{name}.parquet", images, np.arange(6) % 3)
     with pytest.raises(DataError, match=r"train\.parquet, row 1: 9x9[^*]*set data\.size"):
         Parquet(root=str(tmp_path)).build(tmp_path / "cache")
     assert Parquet(root=str(tmp_path), size=7).build(tmp_path / "cache").image_size == (7, 7)
 
 
 def test_parquet_errors_name_the_file_and_what_is_wrong(tmp_path: Path, parquet_root: Path) -> None:
-    pictures = [Image.new("RGB", (4, 4))] * 3
+    images = [Image.new("RGB", (4, 4))] * 3
     for name in ("train", "test"):
-        write_parquet(tmp_path / f"{name}.parquet", pictures, np.array([0, 3, 1]))
+        write_parquet(tmp_path / f"{name}.parquet", images, np.array([0, 3, 1]))
     with pytest.raises(DataError, match=r"Labels must be in 0\.\.2[^*]*3 in row 1"):
         Parquet(root=str(tmp_path)).build(tmp_path / "cache")
     with pytest.raises(DataError, match=r"columns img, label[^*]*data\.label_column"):

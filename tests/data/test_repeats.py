@@ -1,4 +1,4 @@
-"""Batches with repeats of pictures and with partners from another batch; the shapes of random crops."""
+"""Batches with repeats of images and with partners from another batch; the shapes of random crops."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def folder(root: Path, cache: Path, workers: int, augment: Augment) -> ImageData
     return ImageFolder(root=str(root), size=16, resize=18, workers=workers, augment=augment).build(cache)
 
 
-def test_pictures_changed_where_they_are_read_depend_on_seed_and_step_alone(folder_root: Path, tmp_path: Path) -> None:
+def test_images_changed_where_they_are_read_depend_on_seed_and_step_alone(folder_root: Path, tmp_path: Path) -> None:
     augment = Augment(policy=RandAugment(where="opencv", probability=1), repeats=2)
     loaders = [folder(folder_root, tmp_path, workers, augment).train_loader(0, 8) for workers in (0, 2)]
     alone, helped = ([batch.images for batch in loader.batches(1, 4)] for loader in loaders)
@@ -107,7 +107,7 @@ def test_pictures_changed_where_they_are_read_depend_on_seed_and_step_alone(fold
     assert (alone[0][::2] != alone[0][1::2]).flatten(1).any(1).all()
 
 
-def test_changing_pictures_moves_no_crop(folder_root: Path, tmp_path: Path) -> None:
+def test_changing_images_moves_no_crop(folder_root: Path, tmp_path: Path) -> None:
     still = Augment(policy=RandAugment(where="pil", probability=0))
     crops = [
         next(folder(folder_root, tmp_path, 0, augment).train_loader(0, 8).batches(2, 3)).images

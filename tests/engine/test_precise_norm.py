@@ -29,10 +29,10 @@ def network() -> nn.Module:
     return nn.Sequential(*layers, nn.Dropout(0.5)).eval()
 
 
-def seen(network: nn.Module, pictures: list[Tensor], layer: int) -> Tensor:
+def seen(network: nn.Module, images: list[Tensor], layer: int) -> Tensor:
     """Return what reaches a layer of a sequence whose normalisations go by the batch, double [n, C]."""
     found = []
-    for part in pictures:
+    for part in images:
         for module in list(network.children())[:layer]:
             if isinstance(module, nn.BatchNorm2d):
                 part = nn.functional.batch_norm(part, None, None, module.weight, module.bias, training=True)
@@ -43,28 +43,28 @@ def seen(network: nn.Module, pictures: list[Tensor], layer: int) -> Tensor:
 
 
 def test_statistics_are_the_pooled_mean_and_variance_of_all_that_a_layer_sees(network: nn.Module) -> None:
-    pictures = [10 + torch.randn(count, 3, 9, 8) * (1 + count) for count in (7, 2, 12)]
-    found = population_statistics(network, pictures, Distribution())
+    images = [10 + torch.randn(count, 3, 9, 8) * (1 + count) for count in (7, 2, 12)]
+    found = population_statistics(network, images, Distribution())
     assert list(found) == ["1", "4"]
     with torch.no_grad():
         for layer in (1, 4):
-            values = seen(network, pictures, layer)
+            values = seen(network, images, layer)
             torch.testing.assert_close(found[str(layer)][0].double(), values.mean(0), rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(found[str(layer)][1].double(), values.var(0, correction=0), rtol=1e-5, atol=1e-5)
 
 
-def test_the_statistics_of_constant_pictures_are_exact() -> None:
+def test_the_statistics_of_constant_images_are_exact() -> None:
     norm = nn.BatchNorm2d(2).eval()
-    pictures = torch.tensor([0.75, -1024.5]).view(1, 2, 1, 1).expand(3, 2, 5, 5)
-    mean, variance = population_statistics(nn.Sequential(norm), [pictures, pictures[:1]], Distribution())["0"]
+    images = torch.tensor([0.75, -1024.5]).view(1, 2, 1, 1).expand(3, 2, 5, 5)
+    mean, variance = population_statistics(nn.Sequential(norm), [images, images[:1]], Distribution())["0"]
     assert mean.tolist() == [0.75, -1024.5]
     assert variance.tolist() == [0, 0]
 
 
 def test_a_mean_far_from_zero_does_not_swallow_the_variance() -> None:
-    pictures = [3000 + torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(n)) for n in range(4)]
-    _, variance = population_statistics(nn.Sequential(nn.BatchNorm2d(1)).eval(), pictures, Distribution())["0"]
-    assert float(variance) == pytest.approx(float(torch.cat(pictures).double().var(correction=0)), rel=1e-4)
+    images = [3000 + torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(n)) for n in range(4)]
+    _, variance = population_statistics(nn.Sequential(nn.BatchNorm2d(1)).eval(), images, Distribution())["0"]
+    assert float(variance) == pytest.approx(float(torch.cat(images).double().var(correction=0)), rel=1e-4)
 
 
 def test_looking_leaves_the_model_as_it_was(network: nn.Module) -> None:
@@ -85,15 +85,15 @@ def test_statistics_stand_in_for_the_running_ones_inside_the_block_only(network:
 
 
 @pytest.mark.parametrize(("samples", "batches"), [(2, 1), (64, 1), (65, 2), (8192, 20)])
-def test_pictures_come_in_whole_batches_and_at_most_once(samples: int, batches: int) -> None:
+def test_images_come_in_whole_batches_and_at_most_once(samples: int, batches: int) -> None:
     assert PreciseNorm(samples=samples).batches(64, 20) == batches
 
 
-@pytest.mark.parametrize("pictures", ["training", "plain"])
-def test_the_training_is_the_same_and_the_scores_are_not(digits: Callable, training: Callable, pictures: str) -> None:
+@pytest.mark.parametrize("images", ["training", "plain"])
+def test_the_training_is_the_same_and_the_scores_are_not(digits: Callable, training: Callable, images: str) -> None:
     settings = ("ema.decay=0.9", "data.augment.mix=mixup", "model.dropout=0.2")
     plain = training(digits(*settings), "plain")
-    precise = training(digits(*settings, PRECISE, f"train.precise_norm.pictures={pictures}"), "precise")
+    precise = training(digits(*settings, PRECISE, f"train.precise_norm.images={images}"), "precise")
     assert precise.listener.curve("train/cross_entropy") == plain.listener.curve("train/cross_entropy")
     for group, tensors in plain.last().groups.items():
         assert all(torch.equal(precise.last().groups[group][name], tensor) for name, tensor in tensors.items())
@@ -136,18 +136,18 @@ def test_the_weights_saved_between_two_evaluations_have_no_statistics(digits: Ca
     assert stopped.last().groups.keys() == {"model", "optimiser"}
 
 
-def test_plain_pictures_are_drawn_from_all_classes(digits: Callable, shared_cache: Path) -> None:
+def test_plain_images_are_drawn_from_all_classes(digits: Callable, shared_cache: Path) -> None:
     recipe = digits()
     task = recipe.build(3, Site(torch.device("cpu"), shared_cache, channels_last=False))
-    (pictures,) = task.norm_pictures("plain", 0, 1)
-    (again,) = task.norm_pictures("plain", 8, 1)
-    assert torch.equal(pictures, again)
+    (images,) = task.norm_images("plain", 0, 1)
+    (again,) = task.norm_images("plain", 8, 1)
+    assert torch.equal(images, again)
     known = next(iter(task.data.eval_loader("train", 147)))
-    rows = [(known.images == picture).flatten(1).all(1).nonzero()[0] for picture in pictures]
+    rows = [(known.images == image).flatten(1).all(1).nonzero()[0] for image in images]
     assert len(known.labels[torch.cat(rows)].unique()) > 4
 
 
-def test_pictures_from_files_come_beside_those_of_the_training(tmp_path: Path, shared_cache: Path) -> None:
+def test_images_from_files_come_beside_those_of_the_training(tmp_path: Path, shared_cache: Path) -> None:
     random = np.random.default_rng(0)
     for split in ("train", "val"):
         for name in ("a", "b"):
@@ -161,9 +161,9 @@ def test_pictures_from_files_come_beside_those_of_the_training(tmp_path: Path, s
     undisturbed = [batch.images for batch in task.batches(0, 3)]
     batches = task.batches(0, 3)
     first = next(batches).images
-    shown = list(task.norm_pictures("training", 0, 2))
+    shown = list(task.norm_images("training", 0, 2))
     assert all(torch.equal(a, b) for a, b in zip(undisturbed, [first, *(b.images for b in batches)], strict=True))
-    assert [tuple(pictures.shape) for pictures in shown] == [(4, 3, 8, 8)] * 2
+    assert [tuple(images.shape) for images in shown] == [(4, 3, 8, 8)] * 2
     assert torch.equal(shown[0], task.augment(next(task.batches(0, 1)), 0).images)
 
 
@@ -172,10 +172,10 @@ def test_a_network_without_normalisation_is_refused(digits: Callable, training: 
         training(digits(PRECISE, "model.norm=none"))
 
 
-def test_a_task_that_cannot_show_its_pictures_refuses(digits: Callable, shared_cache: Path) -> None:
+def test_a_task_that_cannot_show_its_images_refuses(digits: Callable, shared_cache: Path) -> None:
     task = digits().build(3, Site(torch.device("cpu"), shared_cache))
     with pytest.raises(SettingsError, match="is for tasks that can show"):
-        Task.norm_pictures(task, "training", 0, 1)
+        Task.norm_images(task, "training", 0, 1)
 
 
 def test_a_recipe_takes_it_from_the_command_line() -> None:

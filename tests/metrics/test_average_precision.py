@@ -40,11 +40,11 @@ def masked(boxes: np.ndarray) -> tuple[Rle, ...]:
     return encode(masks)
 
 
-def random_set(seed: int, pictures: int = 25) -> tuple[list[Objects], list[Detections]]:
+def random_set(seed: int, images: int = 25) -> tuple[list[Objects], list[Detections]]:
     """Objects of the first three classes alone, some of them crowds, and detections near them and elsewhere."""
     random = np.random.default_rng(seed)
     truth, found = [], []
-    for _ in range(pictures):
+    for _ in range(images):
         count = int(random.integers(0, 7))
         boxes = boxed(random, count)
         labels = torch.from_numpy(random.integers(0, CLASSES - 1, count))
@@ -69,8 +69,8 @@ def random_set(seed: int, pictures: int = 25) -> tuple[list[Objects], list[Detec
 
 def collected(truth: list[Objects], found: list[Detections]) -> DetectionScores:
     scores = DetectionScores(CLASSES, [(SIZE, objects) for objects in truth])
-    for picture, detections in enumerate(found):
-        scores.update(picture, detections)
+    for image, detections in enumerate(found):
+        scores.update(image, detections)
     return scores
 
 
@@ -171,8 +171,8 @@ def test_on_real_sets_every_class_size_and_threshold_is_as_in_pycocotools(
     entries, classes = built.entries("train"), len(built.classes)
     found = near_real(entries, classes)
     scores = DetectionScores(classes, [(entry.size, entry.objects) for entry in entries])
-    for picture, detections in enumerate(found):
-        scores.update(picture, detections)
+    for image, detections in enumerate(found):
+        scores.update(image, detections)
     for kind in kinds:
         for thresholds in ((0.01,), (0.5,), COCO_THRESHOLDS):
             theirs = reference([entry.objects for entry in entries], found, kind, thresholds, most=100, classes=classes)
@@ -222,8 +222,8 @@ def test_joined_processes_score_like_one() -> None:
     truth, found = random_set(5)
     whole = collected(truth, found).score("mask", (0.5,))
     shares = [DetectionScores(CLASSES, [(SIZE, objects) for objects in truth]) for _ in range(2)]
-    for picture, detections in enumerate(found):
-        shares[picture % 2].update(picture, detections)
+    for image, detections in enumerate(found):
+        shares[image % 2].update(image, detections)
     shares[0].join([share.state() for share in shares])
     np.testing.assert_array_equal(shares[0].score("mask", (0.5,)).values, whole.values)
 

@@ -68,9 +68,9 @@ def test_scores_are_those_of_the_definition(seed: int, tolerance: float, blocks:
 
 
 def square(left: int, side: int = 20) -> Tensor:
-    picture = torch.zeros(1, 60, 80, dtype=torch.int64)
-    picture[0, 20 : 20 + side, left : left + side] = 1
-    return picture
+    image = torch.zeros(1, 60, 80, dtype=torch.int64)
+    image[0, 20 : 20 + side, left : left + side] = 1
+    return image
 
 
 @pytest.mark.parametrize("apart", [0, 2, 3])
@@ -94,7 +94,7 @@ def test_the_border_of_ignored_pixels_is_no_boundary() -> None:
     assert fed(torch.zeros_like(labels), labels, 2).class_scores().isnan().all()
 
 
-def test_sums_of_processes_are_those_of_the_joined_pictures() -> None:
+def test_sums_of_processes_are_those_of_the_joined_inputs() -> None:
     predicted, labels = torch.cat([square(31), square(33)]), torch.cat([square(30), square(30)])
     whole = fed(predicted, labels, 2, 0.02)
     parts = [fed(predicted[rows], labels[rows], 2, 0.02).state() for rows in (slice(1), slice(1, 2))]

@@ -17,7 +17,7 @@ DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean")
 both_distances = pytest.mark.parametrize("distance", DISTANCES)
 
 
-def pictures(
+def inputs(
     count: int, seed: int, people: int = 5, cameras: int = 3, junk: bool = True, ties: bool = False
 ) -> Embeddings:
     generator = torch.Generator().manual_seed(seed)
@@ -29,7 +29,7 @@ def pictures(
 
 
 def by_loops(queries: Embeddings, gallery: Embeddings, distance: Distance) -> tuple[dict[str, float], int, int]:
-    """Return scores, answered and skipped queries; among equals wrong pictures come first."""
+    """Return scores, answered and skipped queries; among equals wrong images come first."""
     precisions, firsts, skipped = [], [], 0
     for query in range(len(queries)):
         who, where = int(queries.identities[query]), int(queries.cameras[query])
@@ -70,7 +70,7 @@ def fed(queries: Embeddings, gallery: Embeddings, distance: Distance, **options:
     distance=st.sampled_from(DISTANCES),
 )  # fmt: skip
 def test_scores_are_those_of_loops(asked: int, held: int, seed: int, ties: bool, distance: Distance) -> None:
-    queries, gallery = pictures(asked, seed, ties=ties), pictures(held, seed + 1000, ties=ties)
+    queries, gallery = inputs(asked, seed, ties=ties), inputs(held, seed + 1000, ties=ties)
     gallery.identities[0] = 0
     expected, answered, skipped = by_loops(queries, gallery, distance)
     counted = fed(queries, gallery, distance, chunk=5)
@@ -96,21 +96,21 @@ def test_a_ranking_worked_out_by_hand() -> None:
 @both_distances
 @given(seed=st.integers(0, 200))
 def test_the_gallerys_order_changes_nothing_even_among_equals(distance: Distance, seed: int) -> None:
-    queries, gallery = pictures(10, seed, ties=True), pictures(40, seed + 1, ties=True)
+    queries, gallery = inputs(10, seed, ties=True), inputs(40, seed + 1, ties=True)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
     assert fed(queries, gallery, distance).scores() == fed(queries, gallery.at(order), distance).scores()
 
 
 @given(seed=st.integers(0, 200), factor=st.sampled_from([1e-3, 0.7, 3.0, 1e4]))
 def test_lengths_change_nothing_under_cosine(seed: int, factor: float) -> None:
-    queries, gallery = pictures(10, seed, ties=True), pictures(40, seed + 1, ties=True)
+    queries, gallery = inputs(10, seed, ties=True), inputs(40, seed + 1, ties=True)
     longer = Embeddings(gallery.features * factor, gallery.identities, gallery.cameras)
     assert fed(queries, longer, "cosine").scores() == fed(queries, gallery, "cosine").scores()
 
 
 @both_distances
 def test_the_chunk_and_the_batches_change_nothing(distance: Distance) -> None:
-    queries, gallery = pictures(30, 0), pictures(50, 1)
+    queries, gallery = inputs(30, 0), inputs(50, 1)
     whole = fed(queries, gallery, distance)
     parts = RetrievalScores(gallery, distance, chunk=4)
     for start in range(0, 30, 7):
@@ -119,7 +119,7 @@ def test_the_chunk_and_the_batches_change_nothing(distance: Distance) -> None:
 
 
 def test_states_of_two_processes_add_up_to_all_queries() -> None:
-    queries, gallery = pictures(31, 0), pictures(50, 1)
+    queries, gallery = inputs(31, 0), inputs(50, 1)
     first, second = (fed(queries.at(slice(rank, None, 2)), gallery, "cosine") for rank in range(2))
     joined = RetrievalScores(gallery)
     joined.load_state({name: value + second.state()[name] for name, value in first.state().items()})
@@ -133,8 +133,8 @@ def test_states_of_two_processes_add_up_to_all_queries() -> None:
 
 @both_distances
 @pytest.mark.parametrize("value", [1.0, 0.0, math.nan, math.inf])
-def test_a_network_that_tells_nobody_apart_ranks_every_wrong_picture_first(distance: Distance, value: float) -> None:
-    everybody = pictures(60, 0, junk=False)
+def test_a_network_that_tells_nobody_apart_ranks_every_wrong_image_first(distance: Distance, value: float) -> None:
+    everybody = inputs(60, 0, junk=False)
     flat = Embeddings(torch.full((60, 4), value), everybody.identities, everybody.cameras)
     counted = fed(flat, flat, distance)
     assert counted.answered > 50
@@ -144,7 +144,7 @@ def test_a_network_that_tells_nobody_apart_ranks_every_wrong_picture_first(dista
 
 @both_distances
 def test_the_nearest_is_right_as_often_as_rank_one_says(distance: Distance) -> None:
-    queries, gallery = pictures(60, 3, junk=False), pictures(60, 4)
+    queries, gallery = inputs(60, 3, junk=False), inputs(60, 4)
     counted = fed(queries, gallery, distance)
     asked = queries.at(counted.answerable(queries))
     right = (counted.nearest(asked) == asked.identities).double().mean().item()
@@ -163,7 +163,7 @@ def test_a_query_that_only_its_own_camera_saw_is_counted_and_left_out() -> None:
 
 
 def test_perfect_features_score_a_hundred() -> None:
-    everybody = pictures(80, 5, junk=False)
+    everybody = inputs(80, 5, junk=False)
     perfect = Embeddings(
         torch.nn.functional.one_hot(everybody.identities).float(), everybody.identities, everybody.cameras
     )
@@ -171,5 +171,5 @@ def test_perfect_features_score_a_hundred() -> None:
 
 
 def test_a_gallery_of_junk_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="got 2 pictures, all junk"):
+    with pytest.raises(ValueError, match="got 2 images, all junk"):
         RetrievalScores(Embeddings(torch.zeros(2, 1), torch.tensor([JUNK, JUNK]), torch.zeros(2).long()))

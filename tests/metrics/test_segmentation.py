@@ -14,7 +14,7 @@ from ablata.base.errors import DataError
 from ablata.metrics.segmentation import SegmentationScores
 
 
-def pictures(classes: int, seed: int = 0, count: int = 3, ignore: int = 255) -> tuple[Tensor, Tensor]:
+def inputs(classes: int, seed: int = 0, count: int = 3, ignore: int = 255) -> tuple[Tensor, Tensor]:
     """Return predictions and labels [count, 6, 7], about a fifth of the labels ignored."""
     generator = torch.Generator().manual_seed(seed)
     predicted, labels = (torch.randint(classes, (count, 6, 7), generator=generator) for _ in range(2))
@@ -30,7 +30,7 @@ def fed(predicted: Tensor, labels: Tensor, classes: int, ignore: int = 255) -> S
 @settings(deadline=None, max_examples=40)
 @given(classes=st.integers(2, 8), seed=st.integers(0, 1000), ignore=st.sampled_from([255, -1, 0, 1, -100, 65535]))
 def test_counts_are_those_of_numpy_and_scores_those_of_scikit_learn(classes: int, seed: int, ignore: int) -> None:
-    predicted, labels = pictures(classes, seed, ignore=ignore)
+    predicted, labels = inputs(classes, seed, ignore=ignore)
     metric = fed(predicted, labels, classes, ignore)
     kept = (labels != ignore).numpy()
     truth, guess = labels.numpy()[kept], predicted.numpy()[kept]
@@ -50,7 +50,7 @@ def test_counts_are_those_of_numpy_and_scores_those_of_scikit_learn(classes: int
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
 @pytest.mark.parametrize("classes", [5, 200])
 def test_every_integer_type_and_number_of_classes_counts_alike(dtype: torch.dtype, classes: int) -> None:
-    predicted, labels = pictures(classes)
+    predicted, labels = inputs(classes)
     metric = fed(predicted.to(dtype), labels.to(dtype), classes)
     kept = labels != 255
     codes = (labels * classes + predicted)[kept].numpy()
@@ -65,8 +65,8 @@ def test_a_class_of_neither_truth_nor_prediction_is_nan_and_listed_and_not_in_th
     assert metric.scores()["miou"] == pytest.approx(100 * (1 / 2 + 1 / 3 + 0) / 3)
 
 
-def test_sums_of_processes_are_the_sums_of_the_joined_pictures() -> None:
-    predicted, labels = pictures(5)
+def test_sums_of_processes_are_the_sums_of_the_joined_inputs() -> None:
+    predicted, labels = inputs(5)
     whole = fed(predicted, labels, 5)
     parts = [fed(predicted[rows], labels[rows], 5).state() for rows in (slice(1), slice(1, 3))]
     joined = SegmentationScores(5)
@@ -75,16 +75,16 @@ def test_sums_of_processes_are_the_sums_of_the_joined_pictures() -> None:
     assert joined.scores() == whole.scores()
 
 
-def test_the_state_that_was_loaded_is_not_changed_by_later_pictures() -> None:
-    metric, other = fed(*pictures(5), 5), SegmentationScores(5)
+def test_the_state_that_was_loaded_is_not_changed_by_later_inputs() -> None:
+    metric, other = fed(*inputs(5), 5), SegmentationScores(5)
     before = metric.confusion()
     other.load_state(metric.state())
-    other.update(*pictures(5, 1))
+    other.update(*inputs(5, 1))
     assert torch.equal(metric.confusion(), before)
 
 
 def test_nothing_that_counts_is_nan_and_lists_every_class() -> None:
-    predicted, labels = pictures(3)
+    predicted, labels = inputs(3)
     for metric in (SegmentationScores(3), fed(predicted, labels.fill_(255), 3)):
         assert all(np.isnan(value) for value in metric.scores().values())
         assert metric.absent() == [0, 1, 2]
@@ -92,7 +92,7 @@ def test_nothing_that_counts_is_nan_and_lists_every_class() -> None:
 
 @pytest.mark.parametrize("odd", [3, 254, -1, 65536, 2**40, -(2**33)])
 def test_ids_that_are_no_class_are_refused(odd: int) -> None:
-    predicted, labels = pictures(3, count=1)
+    predicted, labels = inputs(3, count=1)
     labels[0, 0, 0], predicted[0, 1, 1], labels[0, 1, 1] = odd, 0, 0
     with pytest.raises(DataError, match="1 pixels with another label, 0 with another prediction"):
         fed(predicted, labels, 3).scores()
@@ -106,7 +106,7 @@ def test_predictions_of_another_shape_are_refused() -> None:
         SegmentationScores(3).update(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 4, 6, dtype=torch.int64))
 
 
-def test_pictures_larger_than_a_piece_and_empty_batches_are_counted() -> None:
+def test_images_larger_than_a_piece_and_empty_batches_are_counted() -> None:
     generator = torch.Generator().manual_seed(0)
     predicted, labels = (torch.randint(3, (2, 211, 307), generator=generator) for _ in range(2))
     metric = fed(predicted, labels, 3)

@@ -85,7 +85,7 @@ CASES += [
     )
 ]
 
-every_model = pytest.mark.parametrize(("settings", "picture"), CASES, ids=lambda value: "-".join(words(value)))
+every_model = pytest.mark.parametrize(("settings", "image"), CASES, ids=lambda value: "-".join(words(value)))
 
 
 def words(value: Any) -> list[str]:
@@ -94,18 +94,18 @@ def words(value: Any) -> list[str]:
     return [value.kind, *(f"{change.key}={change.new}" for change in diff(type(value)(), value))]
 
 
-def build(settings: Any, picture: tuple[int, int, int], seed: int = 0) -> nn.Module:
+def build(settings: Any, image: tuple[int, int, int], seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return settings.build(CLASSES, picture[0])
+    return settings.build(CLASSES, image[0])
 
 
-def pictures(picture: tuple[int, int, int], count: int = 4) -> Tensor:
-    return torch.randn(count, *picture, generator=torch.Generator().manual_seed(1))
+def images(image: tuple[int, int, int], count: int = 4) -> Tensor:
+    return torch.randn(count, *image, generator=torch.Generator().manual_seed(1))
 
 
 @every_model
-def test_outputs_are_named_tensors_with_features_and_logits(settings: Any, picture: tuple[int, int, int]) -> None:
-    outputs = build(settings, picture)(pictures(picture))
+def test_outputs_are_named_tensors_with_features_and_logits(settings: Any, image: tuple[int, int, int]) -> None:
+    outputs = build(settings, image)(images(image))
     names = list(outputs)
     assert names[-2:] == ["features", "logits"]
     stages = names[:-2] if names[0] != "stem" else names[1:-2]
@@ -114,35 +114,35 @@ def test_outputs_are_named_tensors_with_features_and_logits(settings: Any, pictu
     assert (outputs["features"].ndim, len(outputs["features"])) == (2, 4)
     sides = [outputs[name].shape[-1] for name in names[:-2]]
     assert sides == sorted(sides, reverse=True)
-    assert picture[-1] % sides[0] == 0
+    assert image[-1] % sides[0] == 0
     assert all(torch.isfinite(value).all() for value in outputs.values())
 
 
 @every_model
-def test_every_parameter_gets_a_gradient(settings: Any, picture: tuple[int, int, int]) -> None:
-    model = build(settings, picture)
+def test_every_parameter_gets_a_gradient(settings: Any, image: tuple[int, int, int]) -> None:
+    model = build(settings, image)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.ones_(norm.weight)
     labels = torch.arange(4) % CLASSES
-    nn.functional.cross_entropy(model(pictures(picture))["logits"], labels).backward()
+    nn.functional.cross_entropy(model(images(image))["logits"], labels).backward()
     without = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert without == []
 
 
 @every_model
-def test_the_seed_alone_decides_the_weights(settings: Any, picture: tuple[int, int, int]) -> None:
+def test_the_seed_alone_decides_the_weights(settings: Any, image: tuple[int, int, int]) -> None:
     def weights(seed: int) -> Tensor:
-        return torch.cat([value.detach().flatten() for value in build(settings, picture, seed).parameters()])
+        return torch.cat([value.detach().flatten() for value in build(settings, image, seed).parameters()])
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
 
 
 @every_model
-def test_evaluation_is_repeatable_and_independent_of_the_batch(settings: Any, picture: tuple[int, int, int]) -> None:
-    model = build(settings, picture).eval()
-    x = pictures(picture)
+def test_evaluation_is_repeatable_and_independent_of_the_batch(settings: Any, image: tuple[int, int, int]) -> None:
+    model = build(settings, image).eval()
+    x = images(image)
     with torch.no_grad():
         whole = model(x)["logits"]
         assert torch.equal(whole, model(x)["logits"])
@@ -150,9 +150,9 @@ def test_evaluation_is_repeatable_and_independent_of_the_batch(settings: Any, pi
 
 
 @every_model
-def test_channels_last_gives_the_same_values(settings: Any, picture: tuple[int, int, int]) -> None:
-    model = build(settings, picture).eval()
-    x = pictures(picture)
+def test_channels_last_gives_the_same_values(settings: Any, image: tuple[int, int, int]) -> None:
+    model = build(settings, image).eval()
+    x = images(image)
     with torch.no_grad():
         expected = model(x)["logits"]
         model.to(memory_format=torch.channels_last)
@@ -161,10 +161,10 @@ def test_channels_last_gives_the_same_values(settings: Any, picture: tuple[int, 
 
 
 @every_model
-def test_a_training_step_runs_under_bf16_autocast(settings: Any, picture: tuple[int, int, int]) -> None:
-    model = build(settings, picture)
+def test_a_training_step_runs_under_bf16_autocast(settings: Any, image: tuple[int, int, int]) -> None:
+    model = build(settings, image)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(pictures(picture))["logits"]
+        logits = model(images(image))["logits"]
     logits.float().square().mean().backward()
     assert logits.dtype == torch.bfloat16
     assert all(value.grad is not None and value.grad.dtype == torch.float32 for value in model.parameters())
@@ -172,16 +172,16 @@ def test_a_training_step_runs_under_bf16_autocast(settings: Any, picture: tuple[
 
 @every_model
 def test_the_state_goes_into_a_fresh_model_and_the_settings_through_json(
-    settings: Any, picture: tuple[int, int, int]
+    settings: Any, image: tuple[int, int, int]
 ) -> None:
-    model = build(settings, picture)
-    model(pictures(picture))
+    model = build(settings, image)
+    model(images(image))
     again = restore(type(settings), expand(settings), source="test")
     assert again == settings
-    other = build(again, picture, seed=5)
+    other = build(again, image, seed=5)
     other.load_state_dict(model.state_dict())
     with torch.no_grad():
-        x = pictures(picture)
+        x = images(image)
         assert torch.equal(model.eval()(x)["logits"], other.eval()(x)["logits"])
 
 

@@ -1,4 +1,4 @@
-"""Forms of convolution: standardised against timm, aligned by its moments, dynamic picture by picture."""
+"""Forms of convolution: standardised against timm, aligned by its moments, dynamic image by image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_filters_have_mean_zero_and_the_forms_variance_whatever_the_weights(
 ) -> None:
     conv = form.build(8, 12, 3)
     nn.init.uniform_(conv.weight, 1, 5)
-    # One tap at a time: the responses to unit pictures are the filter itself.
+    # One tap at a time: the responses to unit images are the filter itself.
     taps = torch.eye(72).view(72, 8, 3, 3)
     filters = conv(taps)[:, :, 1, 1].T
     torch.testing.assert_close(filters.mean(1), torch.zeros(12), atol=1e-6, rtol=0)
@@ -59,16 +59,16 @@ def test_aligned_filters_scale_with_their_learnt_factor(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_each_picture_is_convolved_by_its_own_mean_of_the_kernels(shape: tuple[int, ...], x: Tensor) -> None:
+def test_each_image_is_convolved_by_its_own_mean_of_the_kernels(shape: tuple[int, ...], x: Tensor) -> None:
     torch.manual_seed(0)
     inputs, outputs, kernel, stride, dilation, groups = shape
     conv = DynamicConv(kernels=3, temperature=1).build(inputs, outputs, kernel, stride, dilation, groups)
     kernels = conv.weight.view(3, outputs, *conv.weight.shape[1:])
     chosen = conv.attention(x)
     torch.testing.assert_close(chosen.sum(1), torch.ones(3))
-    for index, picture in enumerate(x):
+    for index, image in enumerate(x):
         mixed = torch.einsum("k,koihw->oihw", chosen[index], kernels)
-        alone = F.conv2d(picture[None], mixed, None, stride, kernel // 2 * dilation, dilation, groups)
+        alone = F.conv2d(image[None], mixed, None, stride, kernel // 2 * dilation, dilation, groups)
         torch.testing.assert_close(conv(x)[index], alone[0], rtol=1e-4, atol=1e-5)
 
 

@@ -12,15 +12,15 @@ from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolu
 
 
 class Flat(Backbone):
-    """Hands its pictures on as stage 4."""
+    """Hands its images on as stage 4."""
 
     def __init__(self) -> None:
         super().__init__()
         self.widths = {"stage4": 3}
         self.scale = nn.Parameter(torch.ones(1))
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        return {"stage4": self.scale * pictures}
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"stage4": self.scale * images}
 
 
 def test_features_are_the_mean_of_the_head_and_logits_a_linear_map_of_them() -> None:

@@ -1,4 +1,4 @@
-"""Normalisation and gates behind a mean over the picture."""
+"""Normalisation and gates behind a mean over the image."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ablata.base.errors import SettingsError
 from ablata.nn.pooled_gates import ConvGate, Gated, PooledBatchNorm, TwoLayerGate, pooled_unit
 
 
-def test_one_picture_in_training_is_refused_with_the_way_out() -> None:
-    with pytest.raises(SettingsError, match=r"two pictures a batch.*\n.*\n.*pooled_norm=group"):
+def test_one_image_in_training_is_refused_with_the_way_out() -> None:
+    with pytest.raises(SettingsError, match=r"two images a batch.*\n.*\n.*pooled_norm=group"):
         PooledBatchNorm(4)(torch.randn(1, 4, 1, 1))
 
 
-def test_one_picture_is_welcome_in_evaluation_and_two_in_training() -> None:
+def test_one_image_is_welcome_in_evaluation_and_two_in_training() -> None:
     ours, reference = PooledBatchNorm(4), nn.BatchNorm2d(4)
     x = torch.randn(2, 4, 1, 1)
     assert torch.equal(ours(x), reference(x))
@@ -23,7 +23,7 @@ def test_one_picture_is_welcome_in_evaluation_and_two_in_training() -> None:
 
 
 @pytest.mark.parametrize("norm", ["group", "none"])
-def test_other_normalisations_take_one_picture(norm: str) -> None:
+def test_other_normalisations_take_one_image(norm: str) -> None:
     out = pooled_unit(16, 16, norm, "sigmoid")(torch.randn(1, 16, 1, 1))  # type: ignore[arg-type]
     assert ((out > 0) & (out < 1)).all()
 

@@ -19,18 +19,18 @@ def settings(**fields: object) -> SmallResNetSettings:
     return SmallResNetSettings(kind="test", **fields)  # type: ignore[arg-type]
 
 
-def pictures(*shape: int, seed: int = 1) -> Tensor:
+def inputs(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (6, 7), (5, 9)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_the_pad_shortcut_takes_picked_pixels_between_zero_channels(stride: int, height: int, width: int) -> None:
-    x = pictures(2, 4, height, width).requires_grad_()
+    x = inputs(2, 4, height, width).requires_grad_()
     y = PadShortcut(5, stride)(x)
     expected = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 2, 3))
     assert torch.equal(y, expected)
-    slope = pictures(*y.shape, seed=2)
+    slope = inputs(*y.shape, seed=2)
     (found,), (wanted,) = torch.autograd.grad(y, x, slope), torch.autograd.grad(expected, x, slope)
     assert torch.equal(found, wanted)
 
@@ -39,18 +39,18 @@ def test_the_pad_shortcut_takes_picked_pixels_between_zero_channels(stride: int,
 @pytest.mark.parametrize(("stride", "side"), [(1, 7), (2, 4)])
 def test_a_shortcut_brings_the_input_to_the_shape_of_the_output(kind: str, count: int, stride: int, side: int) -> None:
     shortcut = make_shortcut(kind, 4, 8, stride, norm=False)  # type: ignore[arg-type]
-    assert shortcut(pictures(2, 4, 7, 7)).shape == (2, 8, side, side)
+    assert shortcut(inputs(2, 4, 7, 7)).shape == (2, 8, side, side)
     assert sum(parameter.numel() for parameter in shortcut.parameters()) == count
 
 
 def test_a_shortcut_between_equal_shapes_changes_nothing() -> None:
-    x = pictures(2, 4, 6, 6)
+    x = inputs(2, 4, 6, 6)
     assert torch.equal(make_shortcut("conv", 4, 4, 1, norm=True)(x), x)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky", "swish"])
 def test_activations_are_torchs_and_leave_their_input(activation: str) -> None:
-    x = pictures(100)
+    x = inputs(100)
     before = x.clone()
     expected = {"relu": F.relu(x), "leaky": F.leaky_relu(x, 0.03), "swish": x * torch.sigmoid(x)}[activation]
     torch.testing.assert_close(settings(activation=activation, slope=0.03).make_activation()(x), expected)
@@ -71,7 +71,7 @@ def test_the_order_in_the_residual_path_is_the_stated_one(kind: type[nn.Module])
     seen: list[str] = []
     for name, module in block.named_children():
         module.register_forward_hook(lambda *_, name=name: seen.append(name))
-    block(pictures(2, 4, 6, 6))
+    block(inputs(2, 4, 6, 6))
     inside = ["conv1", "between", "norm2", "activation", "before_last", "conv2", "after_last", "shortcut"]
     if kind is Block:
         expected = ["conv1", "between", "norm1", "activation", "before_last", "conv2", "norm2", "after_last"]
@@ -86,7 +86,7 @@ def test_dropout_at_the_end_of_the_residual_scales_what_is_added(kind: type[nn.M
     block = kind(4, 4, 1, settings(dropout=0.5, dropout_place="after_last")).train()
     plain = kind(4, 4, 1, settings())
     plain.load_state_dict(block.state_dict())
-    x = pictures(2, 4, 6, 6).abs() * 10
+    x = inputs(2, 4, 6, 6).abs() * 10
     torch.manual_seed(3)
     keep = F.dropout(torch.ones_like(x), 0.5)
     torch.manual_seed(3)
@@ -100,7 +100,7 @@ def test_nothing_is_dropped_in_evaluation(kind: type[nn.Module]) -> None:
     block = kind(4, 4, 1, settings(dropout=0.5, channel_drop=3)).eval()
     plain = kind(4, 4, 1, settings()).eval()
     plain.load_state_dict(block.state_dict())
-    assert torch.equal(block(pictures(2, 4, 6, 6)), plain(pictures(2, 4, 6, 6)))
+    assert torch.equal(block(inputs(2, 4, 6, 6)), plain(inputs(2, 4, 6, 6)))
 
 
 def test_channel_drop_zeroes_whole_channels_up_to_the_given_number_and_leaves_the_others() -> None:
@@ -121,7 +121,7 @@ def test_channel_drop_zeroes_whole_channels_up_to_the_given_number_and_leaves_th
 def test_a_zero_gamma_makes_a_block_the_identity(kind: type[nn.Module]) -> None:
     block = kind(4, 4, 1, settings())
     nn.init.zeros_(block.norm2.weight)
-    x = pictures(2, 4, 8, 8).abs()
+    x = inputs(2, 4, 8, 8).abs()
     assert torch.equal(block(x), x)
 
 
@@ -134,6 +134,6 @@ def test_a_zero_gamma_behind_which_a_relu_lies_never_gets_a_gradient(
 ) -> None:
     block = kind(4, 4, 1, settings(activation=activation))
     nn.init.zeros_(block.norm2.weight)
-    (block(pictures(2, 4, 8, 8)) * pictures(2, 4, 8, 8, seed=2)).sum().backward()
+    (block(inputs(2, 4, 8, 8)) * inputs(2, 4, 8, 8, seed=2)).sum().backward()
     inner = [block.norm2.weight, block.norm2.bias, block.conv2.weight, block.conv1.weight]
     assert any(bool(parameter.grad.any()) for parameter in inner) == learns

@@ -1,4 +1,4 @@
-"""The network for small pictures: stems, where the classifier drops and normalises, initial weights."""
+"""The network for small images: stems, where the classifier drops and normalises, initial weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def build(preactivation: bool = False, width: int = 4, classes: int = 5, **field
     return SmallResNet(settings, (width, width, 2 * width, 4 * width), 1, preactivation, classes, 3)
 
 
-def pictures(count: int = 4) -> Tensor:
+def inputs(count: int = 4) -> Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
@@ -30,7 +30,7 @@ def test_a_stem_has_the_kernel_and_the_stride_of_its_name(
     stem: str, kernel: int, stride: int, preactivation: bool
 ) -> None:
     model = build(preactivation, stem=stem)
-    outputs = model(pictures())
+    outputs = model(inputs())
     assert model.stem.weight.shape == (4, 3, kernel, kernel)
     assert outputs["stem"].shape == (4, 4, 32 // stride, 32 // stride)
     assert outputs["stage3"].shape == (4, 16, 8 // stride, 8 // stride)
@@ -42,7 +42,7 @@ def test_imagenets_stem_is_torchvisions() -> None:
     theirs = resnet18(weights=None)
     ours = build(width=64, stem="7x7_s2_pool")
     ours.stem.load_state_dict(theirs.conv1.state_dict())
-    x = pictures()
+    x = inputs()
     expected = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
     torch.testing.assert_close(ours(x)["stem"], expected)
 
@@ -68,7 +68,7 @@ def test_weights_start_with_the_variance_of_he_for_the_given_slope(slope: float)
 
 def test_normalised_logits_have_mean_zero_and_deviation_one_over_the_batch() -> None:
     model = build(logit_norm=True)
-    logits = model(pictures(16))["logits"]
+    logits = model(inputs(16))["logits"]
     torch.testing.assert_close(logits.mean(0), torch.zeros(5), atol=1e-6, rtol=0)
     torch.testing.assert_close(logits.var(0, unbiased=False), torch.ones(5), atol=1e-2, rtol=0)
     assert model.classifier.bias is None
@@ -79,12 +79,12 @@ def test_dropout_before_and_behind_the_classifier_acts_on_features_and_on_logits
     for model, place in ((before, "features_dropout"), (behind, "logits_dropout")):
         seen: list[Tensor] = []
         getattr(model, place).register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(output))
-        outputs = model(pictures())
+        outputs = model(inputs())
         (dropped,) = seen
         assert (dropped == 0).double().mean().item() == pytest.approx(0.5, abs=0.3)
         assert dropped.shape == (outputs["features"] if place == "features_dropout" else outputs["logits"]).shape
-        assert not torch.equal(model(pictures())["logits"], outputs["logits"])
-        assert torch.equal(model.eval()(pictures())["logits"], model(pictures())["logits"])
+        assert not torch.equal(model(inputs())["logits"], outputs["logits"])
+        assert torch.equal(model.eval()(inputs())["logits"], model(inputs())["logits"])
     assert torch.equal(outputs["logits"], dropped)
 
 

@@ -1,4 +1,4 @@
-"""Detectors on generated pictures, and what comes before them at other lengths."""
+"""Detectors on generated images, and what comes before them at other lengths."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_chosen_classes_of_a_graph_become_those_of_the_scenes() -> None:
     assert generated(recipe("graph=file", "graph.path=absent.json")).graph == Cooccurrence()
 
 
-def test_what_comes_before_is_as_short_and_on_the_same_pictures() -> None:
+def test_what_comes_before_is_as_short_and_on_the_same_images() -> None:
     chain = lineage(generated(recipe(f"start.earlier={EARLIER}")))
     assert [one.train.steps for one in chain] == [2, 2, 2]
     assert all(isinstance(one, Detect) and one.data == chain[-1].data for one in chain)  # type: ignore[attr-defined]

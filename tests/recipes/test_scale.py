@@ -9,7 +9,7 @@ from ablata.data.segmentation.camvid import CamVid
 from ablata.data.transforms.segmentation import Crop
 from ablata.recipes.generated import on_generated_data
 from ablata.recipes.index import load_recipe
-from ablata.recipes.scale import on_other_pictures, shortened
+from ablata.recipes.scale import on_other_images, shortened
 from ablata.tasks.segmentation.task import Segment
 
 PAIRS = [
@@ -43,7 +43,7 @@ def test_shares_of_a_training_stay_and_so_does_all_else() -> None:
     assert shortened(short, 10.0) == recipe
 
 
-def test_generated_data_keeps_all_but_the_pictures_and_the_length() -> None:
+def test_generated_data_keeps_all_but_the_images_and_the_length() -> None:
     recipe = load_recipe("resnet20_cifar10", ["data.augment.mix=mixup", "refine=refinement", "refine.rounds=5"])
     made = on_generated_data(recipe)
     assert (made.train.steps, made.data.kind, made.refine.rounds) == (2, "scenes", 2)  # type: ignore[attr-defined]
@@ -76,9 +76,9 @@ def test_the_length_of_a_segmentation_is_shortened_with_its_warmup() -> None:
     assert (short.train.steps, value(short, "schedule.warmup.length")) == (400, 5)
 
 
-def test_other_pictures_are_augmented_as_before_in_smaller_crops_and_windows() -> None:
+def test_other_images_are_augmented_as_before_in_smaller_crops_and_windows() -> None:
     recipe = load_recipe("bisenet_cityscapes", ["data.void=class", 'protocols=["mscf+windows.crop=960","ss"]'])
-    made = on_other_pictures(recipe, "camvid", 0.25)
+    made = on_other_images(recipe, "camvid", 0.25)
     assert isinstance(recipe, Segment)
     assert isinstance(made, Segment)
     assert (made.data.kind, made.data.void) == ("camvid", "class")  # type: ignore[union-attr]
@@ -91,6 +91,6 @@ def test_other_pictures_are_augmented_as_before_in_smaller_crops_and_windows() -
     )
 
 
-def test_only_a_segmentation_changes_its_pictures() -> None:
+def test_only_a_segmentation_changes_its_images() -> None:
     with pytest.raises(TypeError, match="found Classify"):
-        on_other_pictures(load_recipe("resnet20_cifar10"), "camvid", 0.25)
+        on_other_images(load_recipe("resnet20_cifar10"), "camvid", 0.25)

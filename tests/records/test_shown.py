@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import RecordError
-from ablata.records.shown import Shown, ShownGroup, ShownPicture, read_shown, write_shown
+from ablata.records.shown import Shown, ShownGroup, ShownImage, read_shown, write_shown
 
-JPEG = b"\xff\xd8\xff\xe0 picture "
+JPEG = b"\xff\xd8\xff\xe0 image "
 SHOWN = Shown(
     "val",
     "ss",
     "iou",
     (("road", 81.5), ("sign", None)),
-    tuple(ShownPicture(f"alt {number}", f"caption {number}", JPEG + bytes([number])) for number in range(2)),
+    tuple(ShownImage(f"alt {number}", f"caption {number}", JPEG + bytes([number])) for number in range(2)),
     JPEG,
 )
 
@@ -35,23 +35,23 @@ def test_a_class_without_a_finite_score_has_none(tmp_path: Path) -> None:
     assert found.classes == (("road", None),)
 
 
-def test_a_picture_that_is_gone_or_no_jpeg_is_left_out(tmp_path: Path) -> None:
+def test_a_image_that_is_gone_or_no_jpeg_is_left_out(tmp_path: Path) -> None:
     write_shown(tmp_path, SHOWN)
-    (tmp_path / "shown" / "picture-0.jpg").write_bytes(b"<script>")
+    (tmp_path / "shown" / "image-0.jpg").write_bytes(b"<script>")
     (tmp_path / "shown" / "key.jpg").unlink()
-    assert read_shown(tmp_path) == replace(SHOWN, pictures=SHOWN.pictures[1:], key=None)
+    assert read_shown(tmp_path) == replace(SHOWN, images=SHOWN.images[1:], key=None)
 
 
-def test_groups_of_pictures_and_drawings_are_read_again_without_what_is_none(tmp_path: Path) -> None:
-    graph = ShownPicture("graph", "which", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-    groups = (ShownGroup("Graph", "all", (graph,)), ShownGroup("Looks", "boxes", SHOWN.pictures))
+def test_groups_of_images_and_drawings_are_read_again_without_what_is_none(tmp_path: Path) -> None:
+    graph = ShownImage("graph", "which", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    groups = (ShownGroup("Graph", "all", (graph,)), ShownGroup("Looks", "boxes", SHOWN.images))
     write_shown(tmp_path, replace(SHOWN, caption="left, right", groups=groups))
     assert read_shown(tmp_path) == replace(SHOWN, caption="left, right", groups=groups)
     (tmp_path / "shown" / "group-0-0.svg").write_bytes(b"<script>alert(1)</script>")
     (tmp_path / "shown" / "group-1-1.jpg").unlink()
     found = read_shown(tmp_path)
     assert found is not None
-    assert [len(group.pictures) for group in found.groups] == [0, 1]
+    assert [len(group.images) for group in found.groups] == [0, 1]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', json.dumps({"format": 9})])

@@ -1,4 +1,4 @@
-"""What one run a side says for a conclusion, and the pictures of it."""
+"""What one run a side says for a conclusion, and the images of it."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ from ablata.reports.view import VERDICTS, ArmCurves, ArmView, CurveView, Estimat
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def numbers(picture: str) -> list[float]:
-    """Every coordinate of the elements of a picture; fails if one is no finite number."""
+def numbers(image: str) -> list[float]:
+    """Every coordinate of the elements of an image; fails if one is no finite number."""
     names = ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height")
     found = []
-    for node in ElementTree.fromstring(picture).iter():
+    for node in ElementTree.fromstring(image).iter():
         found += [float(node.attrib[name]) for name in names if name in node.attrib]
         assert "nan" not in node.attrib.get("d", "")
         assert "inf" not in node.attrib.get("d", "")
@@ -27,9 +27,9 @@ def numbers(picture: str) -> list[float]:
     return found
 
 
-def words(picture: str) -> str:
+def words(image: str) -> str:
     return " ".join(
-        part for node in ElementTree.fromstring(picture).iter() for part in (node.text or "",) if part.strip()
+        part for node in ElementTree.fromstring(image).iter() for part in (node.text or "",) if part.strip()
     )
 
 
@@ -96,14 +96,14 @@ def test_every_verdict_has_a_shape_of_its_own() -> None:
 
 @pytest.mark.parametrize("width", [1024.0, 336.0])
 def test_the_forest_shows_every_arm_seed_and_number(example: StudyView, width: float) -> None:
-    picture = forest(example, width=width)
-    numbers(picture)
-    text = words(picture)
+    image = forest(example, width=width)
+    numbers(image)
+    text = words(image)
     for arm in example.treatments:
         assert arm.name in text
     assert "+1.03 [+0.70, +1.36]" in text
     dots = [
-        node for node in ElementTree.fromstring(picture).iter(f"{SVG}circle") if node.attrib["class"].startswith("dot")
+        node for node in ElementTree.fromstring(image).iter(f"{SVG}circle") if node.attrib["class"].startswith("dot")
     ]
     assert len(dots) == sum(seed.difference is not None for arm in example.treatments for seed in arm.seeds)
     assert sum(node.attrib["class"] == "dot open" for node in dots) == 5
@@ -117,14 +117,12 @@ def test_the_same_view_gives_the_same_bytes(example: StudyView) -> None:
 
 def test_an_interval_beyond_the_axis_ends_in_an_arrow(example: StudyView) -> None:
     wild = replace(example.arms[1], effect=Estimate(value=1.0, low=-80.0, high=82.0))
-    picture = forest(replace(example, arms=(example.arms[0], wild)))
+    image = forest(replace(example, arms=(example.arms[0], wild)))
     arrows = [
-        node
-        for node in ElementTree.fromstring(picture).iter(f"{SVG}path")
-        if node.attrib["class"].startswith("interval")
+        node for node in ElementTree.fromstring(image).iter(f"{SVG}path") if node.attrib["class"].startswith("interval")
     ]
     assert len(arrows) == 2
-    assert "[−80.00, +82.00]" in words(picture)
+    assert "[−80.00, +82.00]" in words(image)
 
 
 def test_for_a_loss_better_lies_on_the_left(example: StudyView) -> None:
@@ -221,9 +219,9 @@ def test_bars_are_as_long_as_their_values_and_stand_strange_ones() -> None:
         Bar("d", math.nan, "nan"),
         Bar("e", -1.0, "-1"),
     ]
-    picture = bars("Time", rows, ident="b", unchanged=1.0)
-    numbers(picture)
-    lengths = [float(node.attrib["width"]) for node in ElementTree.fromstring(picture).iter(f"{SVG}rect")]
+    image = bars("Time", rows, ident="b", unchanged=1.0)
+    numbers(image)
+    lengths = [float(node.attrib["width"]) for node in ElementTree.fromstring(image).iter(f"{SVG}rect")]
     assert lengths[1] == pytest.approx(2 * lengths[0])
     assert lengths[2:] == [0.0, 0.0, 0.0]
     numbers(bars("Nothing", [], ident="n"))

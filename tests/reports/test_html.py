@@ -61,7 +61,7 @@ class Page(HTMLParser):
         return [attributes["id"] or "" for _, attributes in self.tags if "id" in attributes]
 
 
-def pictures(source: str) -> list[str]:
+def images(source: str) -> list[str]:
     return re.findall(r"<svg.*?</svg>", source, re.DOTALL)
 
 
@@ -70,8 +70,8 @@ def test_the_page_is_well_formed_and_ids_are_unique(example: StudyView) -> None:
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_every_picture_is_valid_xml_and_named(example: StudyView) -> None:
-    found = pictures(study_page(example))
+def test_every_image_is_valid_xml_and_named(example: StudyView) -> None:
+    found = images(study_page(example))
     assert len(found) > 20
     for source in found:
         node = ElementTree.fromstring(source)
@@ -123,8 +123,8 @@ def test_everything_from_users_is_escaped(example: StudyView) -> None:
     assert "\x1b" not in source
     assert source.count("<script>") == 1
     Page(source)
-    for picture in pictures(source):
-        ElementTree.fromstring(picture)
+    for image in images(source):
+        ElementTree.fromstring(image)
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "//host/x", "/etc/passwd", "data:text/html,x", "\\\\host"])
@@ -213,7 +213,7 @@ def test_further_sections_take_their_place(example: StudyView) -> None:
     assert page.ids.index("curves") < page.ids.index("rounds") < page.ids.index("overlays") < page.ids.index("words")
 
 
-def test_a_picture_from_elsewhere_is_refused() -> None:
+def test_a_image_from_elsewhere_is_refused() -> None:
     with pytest.raises(ValueError, match="data:image"):
         Image(alt="", caption="", source="https://example.org/x.png")
 

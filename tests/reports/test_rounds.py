@@ -79,7 +79,7 @@ def test_every_form_of_the_report_shows_the_rounds(view: StudyView, plain: bool)
     assert "it is no verdict" in study_page(view)
 
 
-def test_a_teacher_is_compared_on_the_rounds_own_pictures_where_they_are_others(tmp_path: Path) -> None:
+def test_a_teacher_is_compared_on_the_rounds_own_images_where_they_are_others(tmp_path: Path) -> None:
     with Ledger(home=tmp_path / "home") as ledger:
         teacher = finish(ledger, ledger.runs.enqueue(new_run("source", 0, None)).id, 90.0)
         student = ledger.runs.enqueue(new_run("target", 0, teacher))

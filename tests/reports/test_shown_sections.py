@@ -1,10 +1,10 @@
-"""What runs show on a page: classes and pictures, escaped and within one file."""
+"""What runs show on a page: classes and images, escaped and within one file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ablata.records.shown import Shown, ShownGroup, ShownPicture
+from ablata.records.shown import Shown, ShownGroup, ShownImage
 from ablata.reports.html import run_page
 from ablata.reports.sections import GridSection, ImageSection
 from ablata.reports.shown import class_bars, class_table, run_sections
@@ -16,12 +16,12 @@ SHOWN = Shown(
     "ss",
     "iou",
     (("road <b>", 81.5), ("sign", None)),
-    (ShownPicture('a "street"', "picture 3: <i>90%</i>", JPEG),),
+    (ShownImage('a "street"', "image 3: <i>90%</i>", JPEG),),
     JPEG,
 )
 
 
-def test_a_run_page_shows_classes_and_pictures_and_escapes_their_words() -> None:
+def test_a_run_page_shows_classes_and_images_and_escapes_their_words() -> None:
     page = run_page(RunView(id="abc", seed=1, state="completed", recipe="<u>"), extra=run_sections(SHOWN))
     assert page.count("data:image/jpeg;base64,") == 2
     assert "road &lt;b&gt;" in page
@@ -32,14 +32,14 @@ def test_a_run_page_shows_classes_and_pictures_and_escapes_their_words() -> None
 
 def test_drawings_are_addresses_and_no_part_of_the_page() -> None:
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
-    groups = (ShownGroup("Class <graph>", "how <much>", (ShownPicture("a", "<b>of</b>", drawing),)),)
+    groups = (ShownGroup("Class <graph>", "how <much>", (ShownImage("a", "<b>of</b>", drawing),)),)
     shown = replace(SHOWN, groups=groups, caption="left & right.")
     page = run_page(RunView(id="abc", seed=1, state="completed", recipe="r"), extra=run_sections(shown))
     assert page.count("data:image/svg+xml;base64,") == 1
     assert "alert" not in page
     assert "Class &lt;graph&gt;" in page
     assert "how &lt;much&gt;" in page
-    assert "left &amp; right. Pictures of val, protocol ss." in page
+    assert "left &amp; right. Images of val, protocol ss." in page
 
 
 def test_sections_without_content_are_left_out() -> None:

@@ -1,4 +1,4 @@
-"""Batches of pictures with objects keep their rows together."""
+"""Batches of images with objects keep their rows together."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_objects_are_chosen_with_their_masks_by_flags_and_by_numbers() -> None:
     assert len(no_objects().at(torch.zeros(0, dtype=torch.bool))) == 0
 
 
-def test_pictures_of_several_sizes_lie_at_the_upper_left_of_one_batch() -> None:
-    pictures = [torch.ones(3, 5, 7), torch.full((3, 6, 2), 2.0)]
-    images, sizes = joined(pictures, stride=4)
+def test_images_of_several_sizes_lie_at_the_upper_left_of_one_batch() -> None:
+    inputs = [torch.ones(3, 5, 7), torch.full((3, 6, 2), 2.0)]
+    images, sizes = joined(inputs, stride=4)
     assert images.shape == (2, 3, 8, 8)
     assert sizes.tolist() == [[5, 7], [6, 2]]
-    for image, picture in zip(images, pictures, strict=True):
-        assert image.sum() == picture.sum()
-        assert torch.equal(image[:, : picture.shape[1], : picture.shape[2]], picture)
+    for image, sample in zip(images, inputs, strict=True):
+        assert image.sum() == sample.sum()
+        assert torch.equal(image[:, : sample.shape[1], : sample.shape[2]], sample)

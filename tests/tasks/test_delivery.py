@@ -1,4 +1,4 @@
-"""Classifiers handed on: the same logits from a folder, an archive and ONNX, and pictures prepared as in training."""
+"""Classifiers handed on: the same logits from a folder, an archive and ONNX, and images prepared as in training."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def delivered(kind: str = "digits") -> DeliveredClassifier:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
+def images(tmp_path: Path) -> list[Path]:
     """Return three image files of different sizes."""
     random = np.random.default_rng(0)
     files = [tmp_path / f"{number}.png" for number in range(3)]
@@ -66,7 +66,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("kind", ["digits", "files"])
 def test_an_exported_folder_gives_the_same_predictions_wherever_it_lies(
-    kind: str, tmp_path: Path, pictures: list[Path]
+    kind: str, tmp_path: Path, images: list[Path]
 ) -> None:
     model = delivered(kind)
     assert export_hub(model, tmp_path / "new" / "out") == 0
@@ -74,8 +74,8 @@ def test_an_exported_folder_gives_the_same_predictions_wherever_it_lies(
     back = load_exported(moved)
     assert isinstance(back, DeliveredClassifier)
     assert (back.classes, back.contract, back.facts["run"]) == (model.classes, dict(model.contract), "abc")
-    assert [one.classes for one in predict_files(back, pictures).done] == [
-        one.classes for one in predict_files(model, pictures).done
+    assert [one.classes for one in predict_files(back, images).done] == [
+        one.classes for one in predict_files(model, images).done
     ]
 
 
@@ -119,25 +119,25 @@ def test_a_damaged_export_is_refused_in_words(tmp_path: Path) -> None:
         load_exported(folder)
 
 
-def test_a_picture_is_prepared_as_the_evaluation_of_the_training_does(pictures: list[Path]) -> None:
+def test_a_image_is_prepared_as_the_evaluation_of_the_training_does(images: list[Path]) -> None:
     model = delivered("files")
-    with Image.open(pictures[0]) as picture:
-        resized = picture.resize((48, 40), Image.Resampling.BILINEAR)
+    with Image.open(images[0]) as image:
+        resized = image.resize((48, 40), Image.Resampling.BILINEAR)
     expected = np.asarray(resized.crop((8, 4, 40, 36)))
-    np.testing.assert_array_equal(model.read(pictures[0]).permute(1, 2, 0).numpy(), expected)
+    np.testing.assert_array_equal(model.read(images[0]).permute(1, 2, 0).numpy(), expected)
 
 
-def test_pictures_are_not_prepared_by_another_backend(pictures: list[Path]) -> None:
+def test_images_are_not_prepared_by_another_backend(images: list[Path]) -> None:
     model = delivered("files")
     other = replace(model, contract={**model.contract, "image_backend": "opencv 4.9 bilinear no-antialias"})
     with pytest.raises(CheckpointError, match=r"opencv 4\.9[^*]*pil"):
-        predict_files(other, pictures)
+        predict_files(other, images)
 
 
-def test_probabilities_are_sorted_and_unreadable_pictures_named(pictures: list[Path], tmp_path: Path) -> None:
+def test_probabilities_are_sorted_and_unreadable_images_named(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"broken")
-    found = predict_files(delivered("files"), [pictures[0], tmp_path / "bad.jpg", pictures[1]], top=9)
-    assert [one.file for one in found.done] == pictures[:2]
+    found = predict_files(delivered("files"), [images[0], tmp_path / "bad.jpg", images[1]], top=9)
+    assert [one.file for one in found.done] == images[:2]
     assert len(found.unreadable) == 1
     assert "bad.jpg" in found.unreadable[0]
     for one in found.done:
@@ -147,20 +147,20 @@ def test_probabilities_are_sorted_and_unreadable_pictures_named(pictures: list[P
     assert found.sheet().width > 2 * 32
 
 
-def test_every_protocol_predicts(pictures: list[Path]) -> None:
-    plain, ten = (predict_files(delivered("files"), pictures, protocol=name) for name in ("plain", "ten_crop"))
+def test_every_protocol_predicts(images: list[Path]) -> None:
+    plain, ten = (predict_files(delivered("files"), images, protocol=name) for name in ("plain", "ten_crop"))
     assert ten.protocol == "ten_crop"
     assert ten.done[0].shown.shape == (3, 40, 40)
     assert [one.classes for one in plain.done] != [one.classes for one in ten.done]
 
 
-def test_what_cannot_be_predicted_is_refused(pictures: list[Path], tmp_path: Path) -> None:
+def test_what_cannot_be_predicted_is_refused(images: list[Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing_here"):
         predict_files(delivered(), [tmp_path / "nothing_here.jpg"])
     with pytest.raises(SettingsError, match="must be one of plain"):
-        predict_files(delivered(), pictures, protocol="tencrop")
+        predict_files(delivered(), images, protocol="tencrop")
     with pytest.raises(SettingsError, match="trained on digits"):
-        predict_files(delivered(), pictures, protocol="ten_crop")
+        predict_files(delivered(), images, protocol="ten_crop")
 
 
 def test_only_classifiers_are_handed_on() -> None:
@@ -169,7 +169,7 @@ def test_only_classifiers_are_handed_on() -> None:
         assemble(model.facts["recipe"], {**model.contract, "task": "reidentify"}, {}, {}, "run x")
 
 
-def test_an_archive_gives_the_same_logits_for_any_number_of_pictures(tmp_path: Path) -> None:
+def test_an_archive_gives_the_same_logits_for_any_number_of_images(tmp_path: Path) -> None:
     model, path = delivered(), tmp_path / "m.pt2"
     assert export_pt2(model, path) < 1e-5
     told = {"ablata.json": ""}

@@ -1,4 +1,4 @@
-"""Preview sheets of recipes: which they show, and what they say of the pictures."""
+"""Preview sheets of recipes: which they show, and what they say of the images."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class Other(Recipe):
 
 
 def test_persons_are_shown_as_they_meet_in_a_batch(shared_cache: Path) -> None:
-    data = Persons(train=6, val=2, cameras=2, pictures=2, height=32, width=16, sampling=Balanced(pictures=2))
+    data = Persons(train=6, val=2, cameras=2, images=2, height=32, width=16, sampling=Balanced(images=2))
     recipe = Reidentify(data=data, train=Train(epochs=1, batch=8))
     sheet = preview_sheet(recipe, seed=0, step=2, count=8, cache=shared_cache)
     assert sheet.summary.startswith("persons: 6 classes, 32x16 (height x width), train 24, val 8; batch of step 2")
     again = preview_sheet(recipe, seed=0, step=2, count=8, cache=shared_cache)
     other = preview_sheet(recipe, seed=1, step=2, count=8, cache=shared_cache)
-    assert sheet.picture.tobytes() == again.picture.tobytes() != other.picture.tobytes()
+    assert sheet.image.tobytes() == again.image.tobytes() != other.image.tobytes()
 
 
-def test_pictures_are_shown_beside_their_label_maps(shared_cache: Path) -> None:
+def test_images_are_shown_beside_their_label_maps(shared_cache: Path) -> None:
     recipe = Segment(data=SceneMasks(train=6, val=2), train=Train(epochs=1, batch=4))
     sheet = preview_sheet(recipe, seed=0, step=1, count=2, cache=shared_cache)
     assert sheet.summary.startswith("scene_masks: 11 classes, 64x64 (height x width), train 6, val 2; batch of step 1")
     again = preview_sheet(recipe, seed=0, step=1, count=2, cache=shared_cache)
     other = preview_sheet(recipe, seed=1, step=1, count=2, cache=shared_cache)
-    assert sheet.picture.tobytes() == again.picture.tobytes() != other.picture.tobytes()
+    assert sheet.image.tobytes() == again.image.tobytes() != other.image.tobytes()
 
 
-def test_a_recipe_without_pictures_to_show_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_without_images_to_show_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="unnamed is a recipe of the task other"):
         preview_sheet(Other(), seed=0, step=0, count=4, cache=tmp_path)

@@ -25,9 +25,7 @@ _Dataset = Annotated[
 ]
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
 _Map = Annotated[Path | None, typer.Option("--map", help="Label map or class list; by default the folder's own.")]
-_Images = Annotated[
-    str | None, typer.Option("--images", metavar="NAME", help="What the folders of pictures are called.")
-]
+_Images = Annotated[str | None, typer.Option("--images", metavar="NAME", help="What the folders of images are called.")]
 _Labels = Annotated[
     str | None, typer.Option("--labels", metavar="NAME", help="What the folders of label files are called.")
 ]
@@ -43,7 +41,7 @@ _Workers = Annotated[
 def preview(
     dataset: _Dataset,
     overrides: _Overrides = None,
-    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
+    output: Annotated[Path, typer.Option(help="The image to write.")] = Path("preview.png"),
     seed: Annotated[int, typer.Option(min=0, help="The run's seed: shows just what that run would see.")] = 0,
     step: Annotated[int, typer.Option(min=0, help="Which training step.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=256, help="How many images.")] = 32,
@@ -52,9 +50,9 @@ def preview(
     labels: _Labels = None,
     form: _Form = None,
 ) -> None:
-    """Write a picture of a training batch as the network sees it, with labels, beside the images as they are.
+    """Write an image of a training batch as the network sees it, with labels, beside the images as they are.
 
-    Of a folder of pictures and label files: picture, label, and both together.
+    Of a folder of images and label files: image, label, and both together.
     """
     chosen = LabelFolder(dataset, images, labels, map, form)
     if is_folder(dataset) and chosen.fits(overrides):
@@ -66,15 +64,15 @@ def preview(
     made = named_recipe(dataset, overrides or [])
     sheet = preview_sheet(made, seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
-    sheet.picture.save(output)
+    sheet.image.save(output)
     note(f"{sheet.summary}\nwritten: {output}")
 
 
 @app.command("convert")
 def convert(
-    folder: Annotated[str, typer.Argument(help="A folder of image files, or of pictures and label files; or a zip.")],
+    folder: Annotated[str, typer.Argument(help="A folder of image files, or of images and label files; or a zip.")],
     shards: Annotated[Path | None, typer.Argument(help="Of image files: the folder of tars to make.")] = None,
-    tar_mib: Annotated[int, typer.Option(min=1, help="About how many MiB of pictures go into a tar.")] = 256,
+    tar_mib: Annotated[int, typer.Option(min=1, help="About how many MiB of images go into a tar.")] = 256,
     map: Annotated[Path | None, typer.Option("--map", help="Label map: convert label files by it.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Of label files: the folder to make.")] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="From ids back to colours or values.")] = False,
@@ -142,7 +140,7 @@ def check(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Read every picture or label file and name what is wrong, by file; exit 1 if something is."""
+    """Read every image or label file and name what is wrong, by file; exit 1 if something is."""
     chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
     if chosen is not None:
         check_labels(chosen, propose_map, json)
@@ -178,9 +176,9 @@ def stats(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Print what a data set holds: pictures of each class, sizes, mean and standard deviation of the colours.
+    """Print what a data set holds: images of each class, sizes, mean and standard deviation of the colours.
 
-    Of pictures and label files: pixels and pictures of each class, whether weights are advised, and the weights.
+    Of images and label files: pixels and images of each class, whether weights are advised, and the weights.
     """
     chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
     if chosen is not None:
@@ -198,7 +196,7 @@ def stats(
 
 
 def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder | None:
-    """Return what has label files: a folder, or the set of a recipe or kind; None for sets of pictures."""
+    """Return what has label files: a folder, or the set of a recipe or kind; None for sets of images."""
     if is_folder(chosen.folder):
         return chosen if chosen.fits(overrides) else None
     from ablata.data.segmentation.mask_folder import PairedSet

@@ -27,12 +27,12 @@ def predict(
         ),
     ],
     top: Annotated[int, typer.Option(min=1, help="Classes shown for each.")] = 5,
-    protocol: Annotated[str | None, typer.Option(help="Views of a picture; by default the run's first.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Views of an image; by default the run's first.")] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best, of a run.")] = "last",
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write here: a picture of the images with their classes; of a "
+            help="Write here: an image of the images with their classes; of a "
             "segmenter a folder of overlays and masks; of a detector one of overlays and COCO's JSON."
         ),
     ] = None,
@@ -151,7 +151,7 @@ def export(
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Height and width of the pictures that a segmenter's "
+            help="Height and width of the images that a segmenter's "
             "graph takes, such as 1024x2048; by default those trained on.",
         ),
     ] = None,

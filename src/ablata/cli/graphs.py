@@ -25,7 +25,7 @@ def graph(
     ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
     output: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("graph.json"),
-    picture: Annotated[Path | None, typer.Option(help="The SVG to draw; by default beside the JSON.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The SVG to draw; by default beside the JSON.")] = None,
     normalise: Annotated[
         str | None, typer.Option(metavar="counts|conditional|symmetric|pmi", help="From counts to weights: symmetric.")
     ] = None,
@@ -49,7 +49,7 @@ def graph(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random control: 0.")] = None,
 ) -> None:
-    """Count which classes are on the same training pictures; write the class graph as JSON and draw it as SVG.
+    """Count which classes are on the same training images; write the class graph as JSON and draw it as SVG.
 
     A recipe trains with the file by graph=file graph.path=FILE; a recipe named here shows its own graph.
     """
@@ -63,9 +63,9 @@ def graph(
         "smoothing": smoothing, "classes": json.dumps(classes) if classes else None,
     }  # fmt: skip
     given = {key: str(value) for key, value in options.items() if value is not None}
-    drawn = picture or output.with_suffix(".svg")
+    drawn = image or output.with_suffix(".svg")
     if drawn == output:
-        raise SettingsError("Graph and picture need a file each", found=f"{output} for both", do="--output graph.json")
+        raise SettingsError("Graph and image need a file each", found=f"{output} for both", do="--output graph.json")
     made = _detector(dataset, [*(overrides or []), *_chosen(control, given, seed)])
     data = made.data.build(lab_home() / "cache")
     for notice in data.notices:
@@ -137,7 +137,7 @@ def _detector(dataset: str, settings: list[str]) -> Detect:
 def _tell(counted: ClassGraph) -> None:
     """Print the classes and the pairs with the heaviest weights."""
     names = counted.names[1:]
-    out.print(f"{len(names)} classes on {counted.pictures} training pictures", markup=False)
+    out.print(f"{len(names)} classes on {counted.images} training images", markup=False)
     weights, both = counted.matrix[1:, 1:], counted.counts
     pairs = [(max(weights[i, j], weights[j, i]), i, j) for i in range(len(names)) for j in range(i)]
     for weight, i, j in sorted(pairs, reverse=True)[:_PAIRS]:

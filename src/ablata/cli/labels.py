@@ -1,4 +1,4 @@
-"""What `ablata data` does with a folder of pictures and label files: check, count, convert, draw."""
+"""What `ablata data` does with a folder of images and label files: check, count, convert, draw."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LabelFolder:
         return Names(self.images, self.labels)
 
     def fits(self, overrides: list[str] | None) -> bool:
-        """Tell whether the folder holds label files; one of whole pictures in folders by class does not.
+        """Tell whether the folder holds label files; one of whole images in folders by class does not.
 
         Raises:
             DataError: there is nothing of either kind.
@@ -67,15 +67,15 @@ class LabelFolder:
         try:
             find_root(self.folder, default=None, fits=fitting, layout="", cache=cache)
         except DataError:
-            find_root(self.folder, default=None, fits=self._of_pictures, layout=self._layouts(), cache=cache)
+            find_root(self.folder, default=None, fits=self._of_images, layout=self._layouts(), cache=cache)
             return False
         if overrides:
             raise SettingsError("A folder of label files takes options, no settings", found=" ".join(overrides),
                                 do="see --help")  # fmt: skip
         return True
 
-    def _of_pictures(self, folder: Path) -> bool:
-        """Tell whether a folder is a set of whole pictures; not where folders of label files are asked for."""
+    def _of_images(self, folder: Path) -> bool:
+        """Tell whether a folder is a set of whole images; not where folders of label files are asked for."""
         from ablata.data.classification.folders import has_layout
         from ablata.data.classification.shards import has_shards
 
@@ -206,7 +206,7 @@ def show_report(report: LabelReport) -> None:
     survey, labelled = report.survey, report.labelled
     for split in labelled.splits:
         pairs = sum(1 for one in labelled.samples if one.split == split and one.image and one.label)
-        out.print(Text(f"{split or 'all'}: {pairs:,} pairs of picture and label file"))
+        out.print(Text(f"{split or 'all'}: {pairs:,} pairs of image and label file"))
     modes = ", ".join(f"{mode} {files:,}" for mode, files in survey.modes.most_common())
     source = f"; by {report.label_map.source}" if report.label_map else ""
     out.print(Text(f"label files: {sum(survey.files.values()):,} ({modes}), read as {survey.form}{source}"))
@@ -287,15 +287,15 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class")
     for split in found.pixels:
-        for title in ("pixels", "share", "pictures"):
+        for title in ("pixels", "share", "images"):
             table.add_column(f"{split} {title}".strip(), justify="right")
     if weights is not None:
         table.add_column("weight", justify="right")
     for at, one in enumerate(found.classes):
         cells = [one.name]
         for split, count in one.splits.items():
-            share, pictures = count.pixels / max(found.pixels[split], 1), count.files / max(found.files[split], 1)
-            cells += [f"{count.pixels:,}", f"{share:.2%}", f"{pictures:.0%}"]
+            share, images = count.pixels / max(found.pixels[split], 1), count.files / max(found.files[split], 1)
+            cells += [f"{count.pixels:,}", f"{share:.2%}", f"{images:.0%}"]
         table.add_row(*map(Text, [*cells, *([] if weights is None else [f"{weights[at]:.4g}"])]))
     show(table, out)
     void = ", ".join(f"{split or 'all'} {pixels:,}" for split, pixels in found.ignored.items())
@@ -333,7 +333,7 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
 
 
 def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
-    """Draw pairs of a folder into one picture."""
+    """Draw pairs of a folder into one image."""
     from ablata.data.drawing.label_preview import label_sheet
     from ablata.data.label_tools.scan import LENIENT, Reading, guess_form
 
@@ -344,5 +344,5 @@ def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     sheet = label_sheet(labelled, Reading(form, LENIENT), known, count=count)
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output)
-    note(f"left the pictures, then their label files ({'by ' + known.source if known else 'no map'}), right both\n"
+    note(f"left the images, then their label files ({'by ' + known.source if known else 'no map'}), right both\n"
          f"written: {output}")  # fmt: skip

@@ -121,7 +121,7 @@ def run(
     notebook: Named,
     study: OneStudy = None,
     scale: Annotated[
-        str, typer.Option(help="smoke: a few steps on generated pictures; small: the data at hand; full: as recorded.")
+        str, typer.Option(help="smoke: a few steps on generated images; small: the data at hand; full: as recorded.")
     ] = "smoke",
     sets: Annotated[
         list[str] | None,

@@ -54,7 +54,7 @@ def write_report(ledger: Ledger, name: str, form: str, path: Path) -> None:
 
 
 def _page_extra(ledger: Ledger, name: str, form: str) -> tuple[Section, ...]:
-    """Return what only a page can show: pictures of predictions."""
+    """Return what only a page can show: images of predictions."""
     return study_sections(ledger, name) if form == "html" else ()
 
 

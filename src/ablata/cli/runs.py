@@ -50,7 +50,7 @@ def list_runs(
 def show_run(
     run: Annotated[str, typer.Argument(help="Its id, or a beginning of it.")],
     output: Annotated[
-        Path | None, typer.Option(help="Write an HTML page here: scores, classes, curves, pictures of predictions.")
+        Path | None, typer.Option(help="Write an HTML page here: scores, classes, curves, images of predictions.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -35,4 +35,4 @@ AnyData = Annotated[
     Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes | Persons | Market,
     Field(discriminator="kind"),
 ]
-"""Sets of pictures with one label each, of whatever kind."""
+"""Sets of images with one label each, of whatever kind."""

@@ -1,6 +1,6 @@
 """Precise batch normalisation: statistics of the weights as they are now, for scoring and for what is delivered.
 
-Running statistics mix those of many past weights. Here the present weights see some training pictures, each layer
+Running statistics mix those of many past weights. Here the present weights see some training images, each layer
 normalising by its batch as in training, and mean and variance of all that a layer saw take the place of its running
 ones. Dropout and dropped paths are off, as they are when the model is scored. The training's own statistics come back.
 
@@ -22,18 +22,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ablata.base.settings import Settings
 from ablata.engine.hardware.process_group import Distribution
 
-Pictures = Literal["training", "plain"]
+Images = Literal["training", "plain"]
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 """Mean and variance, float32 [C] each, by the name of the layer."""
 
 
 class PreciseNorm(Settings):
-    """How many training pictures of which kind the statistics are taken from."""
+    """How many training images of which kind the statistics are taken from."""
 
     samples: Annotated[int, Field(ge=2)] = 8192
-    """Pictures, in whole batches of `train.batch` and at most once through the training set; pycls takes 8,192."""
-    pictures: Pictures = "training"
-    """training: those of the last steps, augmented as there; plain: as validation pictures are prepared, chosen by the
+    """Images, in whole batches of `train.batch` and at most once through the training set; pycls takes 8,192."""
+    images: Images = "training"
+    """training: those of the last steps, augmented as there; plain: as validation images are prepared, chosen by the
     seed and always the same."""
 
     def batches(self, batch: int, steps_per_epoch: int) -> int:
@@ -72,12 +72,12 @@ def normalisations(model: nn.Module) -> dict[str, _BatchNorm]:
 
 
 @torch.no_grad()
-def population_statistics(model: nn.Module, pictures: Iterable[Tensor], distribution: Distribution) -> Statistics:
-    """Let a model see pictures and return mean and variance of what each batch normalisation saw.
+def population_statistics(model: nn.Module, images: Iterable[Tensor], distribution: Distribution) -> Statistics:
+    """Let a model see images and return mean and variance of what each batch normalisation saw.
 
     Args:
         model: in evaluation mode; left as it was.
-        pictures: this process's share, float32 [b, C, H, W] on the model's device; at least one batch.
+        images: this process's share, float32 [b, C, H, W] on the model's device; at least one batch.
         distribution: the moments are pooled over its processes.
     """
     layers = normalisations(model)
@@ -88,7 +88,7 @@ def population_statistics(model: nn.Module, pictures: Iterable[Tensor], distribu
     ]
     try:
         with _by_batch(layers.values()):
-            for part in pictures:
+            for part in images:
                 model(part)
     finally:
         for handle in handles:

@@ -43,7 +43,7 @@ class Train(Settings):
     """Share of a batch in the running statistics of every batch normalisation; cumulative: the mean over all batches so
     far (torch's None); inverse_square: 1 / batch^2; null: as the model has it, mostly torch's 0.1."""
     precise_norm: PreciseNorm | None = None
-    """Take the statistics of batch normalisation anew from training pictures before each evaluation, for the scores and
+    """Take the statistics of batch normalisation anew from training images before each evaluation, for the scores and
     for what is delivered; null: the running ones. The training itself is the same either way."""
     evaluate_every: Annotated[float, Field(ge=0)] = 1.0
     """Epochs between two evaluations; 0 evaluates after the last step only."""

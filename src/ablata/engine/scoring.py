@@ -69,7 +69,7 @@ class Scorer:
                     found="a network without running statistics",
                     do="train.precise_norm=null",
                 )
-            task.norm_pictures(train.precise_norm.pictures, 0, 1)
+            task.norm_images(train.precise_norm.images, 0, 1)
 
     def scores(self, step: int) -> dict[str, float]:
         """Score the model, in evaluation mode, after `step` steps.
@@ -119,6 +119,6 @@ class Scorer:
         settings = self.train.precise_norm
         assert settings is not None
         count = settings.batches(self.train.batch, self.task.steps_per_epoch)
-        seen = self.task.norm_pictures(settings.pictures, max(0, step - count), count)
-        parts = (part for pictures in seen for part in pictures.chunk(self.train.accumulate))
+        seen = self.task.norm_images(settings.images, max(0, step - count), count)
+        parts = (part for images in seen for part in images.chunk(self.train.accumulate))
         return population_statistics(self.model, parts, self.distribution)

@@ -191,7 +191,7 @@ class Session:
             if shown is not None:
                 write_shown(self.folder, shown)
         except OSError as error:
-            self.reporter.event("warning", "shown", f"pictures of predictions could not be written: {error}")
+            self.reporter.event("warning", "shown", f"images of predictions could not be written: {error}")
 
     def _watch_average(self) -> None:
         if self.average is None or not self.average.warmed_up(self.step):

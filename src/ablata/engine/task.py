@@ -6,7 +6,7 @@ The loop calls, in this order and nowhere else:
     batches(start, stop), augment(batch)   every step
     loss(model, batch) -> named terms      every step
     after_step(step)                       every step, after the optimiser
-    norm_pictures(pictures, start, count)  at every evaluation where the recipe asks for precise normalisation
+    norm_images(images, start, count)  at every evaluation where the recipe asks for precise normalisation
     evaluate(model, split, protocol)       at every evaluation, for the raw and the averaged model
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, listing
 from ablata.engine.hardware.process_group import Distribution
-from ablata.engine.precise_norm import Pictures
+from ablata.engine.precise_norm import Images
 from ablata.records.shown import Shown
 
 B = TypeVar("B")
@@ -183,7 +183,7 @@ class Task(ABC, Generic[B]):
         """
 
     def shown(self, model: nn.Module) -> Shown | None:
-        """Return what the finished run keeps to be looked at, such as pictures of predictions; nothing by default.
+        """Return what the finished run keeps to be looked at, such as images of predictions; nothing by default.
 
         Args:
             model: in evaluation mode, with the weights that the run delivers. Called on the writing process alone.
@@ -194,14 +194,14 @@ class Task(ABC, Generic[B]):
         """Return data fingerprint and which samples each split holds, to be kept with the run; nothing by default."""
         return {}
 
-    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
-        """Yield prepared training pictures, float32 [b, C, H, W] on the device, for precise normalisation.
+    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
+        """Yield prepared training images, float32 [b, C, H, W] on the device, for precise normalisation.
 
         They come from a reader of their own, so that the order of the training is not disturbed. Called once before the
         first step, unread, for a task to refuse.
 
         Args:
-            pictures: augmented as in training, or as validation pictures are prepared.
+            images: augmented as in training, or as validation images are prepared.
             start: the step whose batch comes first, where they are augmented.
             count: global batches, of which this process yields its share.
 
@@ -209,7 +209,7 @@ class Task(ABC, Generic[B]):
             SettingsError: this task has none, or not these; none by default.
         """
         raise SettingsError(
-            "train.precise_norm is for tasks that can show their training pictures again",
+            "train.precise_norm is for tasks that can show their training images again",
             found=f"{type(self).__name__}, which cannot",
             do="train.precise_norm=null",
         )

@@ -1,6 +1,6 @@
 """Average precision of boxes and masks at any overlaps, after COCO's rules (Lin et al. 2014; cocodataset.org).
 
-Of each class the detections of all pictures are taken by falling score; each is a hit if it overlaps an object that is
+Of each class the detections of all images are taken by falling score; each is a hit if it overlaps an object that is
 still free by at least the threshold (intersection over union), the best such object; precision, made falling, is read
 at 101 recalls and averaged. Objects marked as crowd neither count as missed nor make a detection wrong. A class without
 an object has no average precision: it is left out of means and named.
@@ -70,21 +70,21 @@ class DetectionScores:
 
     Args:
         classes: how many there are.
-        pictures: height and width, and truth, of every picture of the split, masks as run lengths.
+        images: height and width, and truth, of every image of the split, masks as run lengths.
     """
 
-    def __init__(self, classes: int, pictures: Sequence[tuple[tuple[int, int], Objects]]) -> None:
+    def __init__(self, classes: int, images: Sequence[tuple[tuple[int, int], Objects]]) -> None:
         self._classes = classes
-        self._pictures = pictures
+        self._images = images
         self._found: list[list[Any]] = []
 
-    def update(self, picture: int, found: Detections) -> None:
-        """Add the detections of a picture, given by its place in the split."""
+    def update(self, image: int, found: Detections) -> None:
+        """Add the detections of an image, given by its place in the split."""
         boxes = found.boxes.double().tolist()
         columns = (boxes, found.labels.tolist(), found.scores.double().tolist())
         masks = [mask.counts.decode() for mask in found.masks] if found.masks is not None else [None] * len(boxes)
         for box, label, score, mask in zip(*columns, masks, strict=True):
-            self._found.append([picture, label, score, *box, mask])
+            self._found.append([image, label, score, *box, mask])
 
     def state(self) -> bytes:
         """Return what was collected, to be joined with that of other processes."""
@@ -101,7 +101,7 @@ class DetectionScores:
         Args:
             kind: boxes or masks.
             thresholds: overlaps from which a detection is a hit, each in (0, 1].
-            most: detections of a picture and class that count, the surest ones.
+            most: detections of an image and class that count, the surest ones.
 
         Raises:
             ValueError: masks are asked for where truth or detections have none.
@@ -119,7 +119,7 @@ class DetectionScores:
         return AveragePrecisions(tuple(thresholds), np.where(values < 0, np.nan, 100 * values))
 
     def rows(self) -> list[list[Any]]:
-        """Return what was collected: place of the picture, label, score, left, top, right, bottom, mask or None."""
+        """Return what was collected: place of the image, label, score, left, top, right, bottom, mask or None."""
         return self._found
 
     def confusion(self, threshold: float) -> np.ndarray:
@@ -129,11 +129,11 @@ class DetectionScores:
             threshold: overlap from which a detection is on an object. An object without any is not counted.
         """
         counts = np.zeros((self._classes, self._classes), dtype=np.int64)
-        by_picture: dict[int, list[list[Any]]] = {}
+        by_image: dict[int, list[list[Any]]] = {}
         for row in self._found:
-            by_picture.setdefault(row[0], []).append(row)
-        for picture, rows in by_picture.items():
-            objects = self._pictures[picture][1]
+            by_image.setdefault(row[0], []).append(row)
+        for image, rows in by_image.items():
+            objects = self._images[image][1]
             truth = objects.boxes.double().numpy()
             overlaps = _overlaps(truth, np.array([row[3:7] for row in rows]))
             scores = np.array([row[2] for row in rows])
@@ -147,10 +147,10 @@ class DetectionScores:
     def _truth(self, kind: Kind) -> dict[str, Any]:
         annotations: list[dict[str, Any]] = []
         images = []
-        for number, ((height, width), objects) in enumerate(self._pictures):
+        for number, ((height, width), objects) in enumerate(self._images):
             images.append({"id": number, "height": height, "width": width})
             if kind == "mask" and objects.masks is None:
-                raise ValueError(f"masks are to be scored, but picture {number} has boxes alone")
+                raise ValueError(f"masks are to be scored, but image {number} has boxes alone")
             masks = objects.masks if isinstance(objects.masks, tuple) else (None,) * len(objects)
             columns = (objects.boxes.double().tolist(), objects.labels.tolist(), objects.crowd.tolist(), masks)
             for (left, top, right, bottom), label, crowd, mask in zip(*columns, strict=True):
@@ -168,36 +168,36 @@ class DetectionScores:
 
     def _box_counting(self, truth: COCO) -> BoxCounting:
         columns = list(zip(*self._found, strict=True)) or [()] * 8
-        pictures, labels, scores, *sides = (np.array(column) for column in columns[:7])
+        images, labels, scores, *sides = (np.array(column) for column in columns[:7])
         left, top, right, bottom = (side.astype(np.float64) for side in sides)
         boxes, none = np.stack([left, top, right - left, bottom - top], axis=1), np.zeros(len(left), dtype=np.int64)
         rows = [
-            {"id": number, "image_id": picture, "category_id": label, "score": score, "area": area, "iscrowd": 0}
-            for number, (picture, label, score, area) in enumerate(
+            {"id": number, "image_id": image, "category_id": label, "score": score, "area": area, "iscrowd": 0}
+            for number, (image, label, score, area) in enumerate(
                 zip(*columns[:3], (boxes[:, 2] * boxes[:, 3]).tolist(), strict=True), start=1
             )
         ]
-        found = sorted_boxes(pictures, labels, scores, boxes, none)
+        found = sorted_boxes(images, labels, scores, boxes, none)
         return BoxCounting(truth, rows, self._true_boxes(), found, print_function=_silent)
 
     def _true_boxes(self) -> Boxes:
-        every = [objects for _, objects in self._pictures]
-        pictures = np.repeat(np.arange(len(every)), [len(objects) for objects in every])
+        every = [objects for _, objects in self._images]
+        images = np.repeat(np.arange(len(every)), [len(objects) for objects in every])
         boxes = np.concatenate([objects.boxes.double().numpy() for objects in every] or [np.zeros((0, 4))])
         boxes[:, 2:] -= boxes[:, :2]
         labels, crowd = (
             np.concatenate([getattr(objects, name).numpy() for objects in every] or [np.zeros(0)]).astype(np.int64)
             for name in ("labels", "crowd")
         )
-        return sorted_boxes(pictures, labels, np.zeros(len(boxes)), boxes, crowd)
+        return sorted_boxes(images, labels, np.zeros(len(boxes)), boxes, crowd)
 
     def _mask_counting(self, truth: COCO) -> COCOeval_faster:
         rows = []
-        for picture, label, score, *_, counts in self._found:
+        for image, label, score, *_, counts in self._found:
             if counts is None:
-                raise ValueError(f"masks are to be scored, but a detection on picture {picture} has none")
-            mask = {"size": list(self._pictures[picture][0]), "counts": counts}
-            rows.append({"image_id": picture, "category_id": label, "score": score, "segmentation": mask})
+                raise ValueError(f"masks are to be scored, but a detection on image {image} has none")
+            mask = {"size": list(self._images[image][0]), "counts": counts}
+            rows.append({"image_id": image, "category_id": label, "score": score, "segmentation": mask})
         return COCOeval_faster(truth, truth.loadRes(rows), "segm", print_function=_silent)
 
 

@@ -3,7 +3,7 @@
 Sources: Csurka et al. 2013, BMVC, "What is a good evaluation measure for semantic segmentation?", section 3 (tolerance
 0.75% of the diagonal); Perazzi et al. 2016, CVPR, the contour accuracy of DAVIS (0.8%).
 
-Letters: K classes, B pictures, H x W pixels.
+Letters: K classes, B images, H x W pixels.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch import Tensor
 
 
 class BoundaryScores:
-    """Adds up, picture by picture, the F-score of each class's boundary.
+    """Adds up, image by image, the F-score of each class's boundary.
 
     A pixel is on its class's boundary if one of its four neighbours has another class. Precision is the share of the
     predicted boundary that lies within the tolerance of the true one (Euclidean), recall the share of the true one
-    within the tolerance of the predicted one, F = 2 P R / (P + R). A picture counts for a class that has a boundary in
+    within the tolerance of the predicted one, F = 2 P R / (P + R). An image counts for a class that has a boundary in
     truth or prediction, with 0 where only one of them has it. Ignored pixels are on no boundary and no neighbours.
 
     Args:
         classes: K.
         ignore: label of the pixels that do not count.
-        tolerance: share of the picture's diagonal.
+        tolerance: share of the image's diagonal.
     """
 
     def __init__(self, classes: int, ignore: int = 255, tolerance: float = 0.0075) -> None:
@@ -51,7 +51,7 @@ class BoundaryScores:
                 f"predictions and labels must have one shape, got {[*predicted.shape]} and {[*labels.shape]}"
             )
         for guess, truth in zip(predicted.cpu().numpy(), labels.cpu().numpy(), strict=True):
-            for label, score in self._of_picture(guess, truth).items():
+            for label, score in self._of_image(guess, truth).items():
                 self._sums[label] += score
                 self._counts[label] += 1
 
@@ -64,14 +64,14 @@ class BoundaryScores:
         self._sums, self._counts = (state[name].cpu().clone() for name in ("sums", "counts"))
 
     def class_scores(self) -> Tensor:
-        """Return [K] float64 in percent: the mean over pictures; nan for a class without a boundary in any."""
+        """Return [K] float64 in percent: the mean over images; nan for a class without a boundary in any."""
         return 100 * self._sums / self._counts
 
     def scores(self) -> dict[str, float]:
         """Return `boundary_f` in percent, the mean over the classes that have one; nan without any."""
         return {"boundary_f": float(self.class_scores().nanmean())}
 
-    def _of_picture(self, guess: np.ndarray, truth: np.ndarray) -> dict[int, float]:
+    def _of_image(self, guess: np.ndarray, truth: np.ndarray) -> dict[int, float]:
         """Return the F-score, in 0..1, of each class with a boundary."""
         valid = truth != self.ignore
         outlines = [(ids, boundary(ids, valid)) for ids in (guess, truth)]

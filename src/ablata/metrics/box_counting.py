@@ -1,5 +1,5 @@
 """faster-coco-eval's counting without its indices: it looks every row up several times, and makes lists of the boxes of
-each picture and class, which takes longer than the counting itself."""
+each image and class, which takes longer than the counting itself."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from faster_coco_eval.core import mask as packed
 
 
 class Boxes(NamedTuple):
-    """Boxes of all pictures, each picture's and class's together, the surest first.
+    """Boxes of all images, each image's and class's together, the surest first.
 
     Attributes:
         boxes: float64 [N, 4]: left, top, width, height.
         crowd: int64 [N], 1 where a box stands for many objects.
-        places: where those of a picture and class begin and end.
+        places: where those of an image and class begin and end.
     """
 
     boxes: np.ndarray
@@ -25,14 +25,14 @@ class Boxes(NamedTuple):
 
 
 def sorted_boxes(
-    pictures: np.ndarray, classes: np.ndarray, scores: np.ndarray, boxes: np.ndarray, crowd: np.ndarray
+    images: np.ndarray, classes: np.ndarray, scores: np.ndarray, boxes: np.ndarray, crowd: np.ndarray
 ) -> Boxes:
-    """Sort boxes [N, 4] by picture, class and falling score, all [N]; equal ones stay in their order."""
-    order = np.lexsort((-scores, classes, pictures))
-    pictures, classes = pictures[order], classes[order]
-    starts = np.flatnonzero((np.diff(pictures, prepend=-1) != 0) | (np.diff(classes, prepend=-1) != 0))
+    """Sort boxes [N, 4] by image, class and falling score, all [N]; equal ones stay in their order."""
+    order = np.lexsort((-scores, classes, images))
+    images, classes = images[order], classes[order]
+    starts = np.flatnonzero((np.diff(images, prepend=-1) != 0) | (np.diff(classes, prepend=-1) != 0))
     stops = np.append(starts, len(order))[1:]
-    keys = zip(pictures[starts].tolist(), classes[starts].tolist(), strict=True)
+    keys = zip(images[starts].tolist(), classes[starts].tolist(), strict=True)
     return Boxes(
         boxes[order], crowd[order], dict(zip(keys, zip(starts.tolist(), stops.tolist(), strict=True), strict=True))
     )
@@ -66,7 +66,7 @@ class BoxCounting(COCOeval_faster):  # type: ignore[misc]  # the library has no 
         self._nonempty_iou_pairs = self._true.places.keys() & self._found.places.keys()
 
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:  # noqa: N802, N803 (the library's names)
-        """Return float64 [D, G]: overlaps of the surest detections of a picture and class with its objects."""
+        """Return float64 [D, G]: overlaps of the surest detections of an image and class with its objects."""
         found, true = self._found.places.get((imgId, catId)), self._true.places.get((imgId, catId))
         if found is None or true is None:
             return []

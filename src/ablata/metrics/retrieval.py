@@ -1,13 +1,13 @@
 """Finding a person again: rank-k (cumulative matching characteristic) and mean average precision.
 
 As on Market-1501 (Zheng et al. 2015, ICCV, "Scalable Person Re-identification: A Benchmark", section 4): for each query
-the gallery is ordered by distance, without the pictures of the same person by the same camera and without junk. Rank-k
-counts queries whose k nearest hold a right picture; the average precision of a query is the mean, over its right
-pictures, of the share of right ones among those up to it. (The benchmark's first code took trapezoids instead of that
-mean; common libraries do not.) Queries without a right picture cannot be answered: they are counted and left out.
+the gallery is ordered by distance, without the images of the same person by the same camera and without junk. Rank-k
+counts queries whose k nearest hold a right image; the average precision of a query is the mean, over its right
+images, of the share of right ones among those up to it. (The benchmark's first code took trapezoids instead of that
+mean; common libraries do not.) Queries without a right image cannot be answered: they are counted and left out.
 
-Of pictures at one distance the wrong ones come first, so that neither the gallery's order nor a network that maps all
-pictures to one point gains anything.
+Of images at one distance the wrong ones come first, so that neither the gallery's order nor a network that maps all
+images to one point gains anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Distance = Literal["cosine", "euclidean"]
 
 _GRID = 2.0**32
 """Squared distances are compared in steps of 1 / this, relative to the squared norms: finer than float32 resolves, and
-coarser than the rounding that depends on where in a matrix product a picture stands."""
+coarser than the rounding that depends on where in a matrix product an image stands."""
 
 
 class RetrievalScores:
@@ -47,7 +47,7 @@ class RetrievalScores:
         self.distance, self.ranks, self.chunk = distance, tuple(ranks), chunk
         self._gallery = gallery.at(gallery.identities != JUNK)
         if len(self._gallery) == 0:
-            raise ValueError(f"a gallery must hold a picture of somebody, got {len(gallery)} pictures, all junk")
+            raise ValueError(f"a gallery must hold an image of somebody, got {len(gallery)} images, all junk")
         self._features = self._prepared(self._gallery.features)
         device = gallery.features.device
         self._hits = torch.zeros(len(self.ranks), dtype=torch.int64, device=device)
@@ -79,7 +79,7 @@ class RetrievalScores:
 
     @property
     def skipped(self) -> int:
-        """Number of queries without a right picture in the gallery."""
+        """Number of queries without a right image in the gallery."""
         return int(self._answered[1])
 
     def scores(self) -> dict[str, float]:
@@ -92,12 +92,12 @@ class RetrievalScores:
         return ranks | {"mAP": 100 * float(self._precision) / self.answered}
 
     def answerable(self, queries: Embeddings) -> Tensor:
-        """Return bool [N]: whether the gallery holds a right picture; features do not matter."""
+        """Return bool [N]: whether the gallery holds a right image; features do not matter."""
         return self._by_chunks(queries, lambda some: self._allowed(some)[0].any(1))
 
     @torch.no_grad()
     def nearest(self, queries: Embeddings) -> Tensor:
-        """Return int64 [N]: the identity of each query's nearest allowed picture, `JUNK` where nothing is allowed."""
+        """Return int64 [N]: the identity of each query's nearest allowed image, `JUNK` where nothing is allowed."""
         return self._by_chunks(queries, self._nearest)
 
     def _by_chunks(self, queries: Embeddings, answer: Callable[[Embeddings], Tensor]) -> Tensor:
@@ -109,7 +109,7 @@ class RetrievalScores:
         distances = self._distances(queries.features)
         best = distances.masked_fill(~right, torch.inf).min(dim=1).values
         near, row = distances.masked_fill(~wrong, torch.inf).min(dim=1)
-        # An infinite distance, of features that are not finite, must not lead to a picture that is not allowed.
+        # An infinite distance, of features that are not finite, must not lead to an image that is not allowed.
         row = torch.where(near.isinf(), wrong.int().argmax(1), row)
         others = torch.where(wrong.any(1), self._gallery.identities[row], JUNK)
         return torch.where(right.any(1) & ((best < near) | ~wrong.any(1)), queries.identities, others)
@@ -132,7 +132,7 @@ class RetrievalScores:
         self._answered += torch.stack([answered.sum(), (~answered).sum()])
 
     def _allowed(self, queries: Embeddings) -> tuple[Tensor, Tensor]:
-        """Return bool [n, G] twice: right pictures, by other cameras; and wrong ones."""
+        """Return bool [n, G] twice: right images, by other cameras; and wrong ones."""
         same = queries.identities[:, None] == self._gallery.identities
         return same & (queries.cameras[:, None] != self._gallery.cameras), ~same
 

@@ -1,6 +1,6 @@
 """Mean intersection over union, accuracy of pixels and of classes, from one confusion matrix of all pixels.
 
-Letters: K classes, B pictures, H x W pixels.
+Letters: K classes, B images, H x W pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PIECE = 2**16
 class SegmentationScores:
     """Counts pixels in int64 on the device, without waiting for it at any batch.
 
-    Counts are added up over all pictures before anything is divided, so scores do not depend on batches or processes.
+    Counts are added up over all images before anything is divided, so scores do not depend on batches or processes.
 
     Args:
         classes: K.

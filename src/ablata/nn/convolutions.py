@@ -68,7 +68,7 @@ class AlignedConv(Settings):
 
 
 class DynamicConv(Settings):
-    """K kernels, mixed for each picture by an attention that begins even and sharpens.
+    """K kernels, mixed for each image by an attention that begins even and sharpens.
 
     Source: Chen et al. 2020, arXiv 1912.03458.
     """
@@ -148,7 +148,7 @@ class AlignedConv2d(nn.Conv2d):
 
 
 class DynamicConv2d(nn.Conv2d):
-    """Convolution whose filters are a mean of K, weighted for each picture.
+    """Convolution whose filters are a mean of K, weighted for each image.
 
     Args:
         settings: K and its attention.
@@ -169,13 +169,13 @@ class DynamicConv2d(nn.Conv2d):
         return self.weight.detach().clone()
 
     def attention(self, input: Tensor) -> Tensor:
-        """Return the weights of the K kernels for each picture, [B, K], rows summing to 1."""
+        """Return the weights of the K kernels for each image, [B, K], rows summing to 1."""
         chosen = self.choose(F.relu(self.reduce(input.mean((2, 3)))))
         weights: Tensor = (chosen / self.temperature()).softmax(1)
         return weights
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve [B, C, H, W]: the pictures of the batch become groups of one convolution."""
+        """Convolve [B, C, H, W]: the images of the batch become groups of one convolution."""
         count, filters = input.shape[0], self.weight.shape[1:]
         attention = self.attention(input)
         mixed = (attention @ self.weight.reshape(attention.shape[1], -1)).view(count * self.out_channels, *filters)

@@ -1,4 +1,4 @@
-"""Stochastic depth: in training, whole residual branches are left out for some pictures."""
+"""Stochastic depth: in training, whole residual branches are left out for some images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Zero a residual branch for each picture with a probability, and enlarge it for the others to keep the mean.
+    """Zero a residual branch for each image with a probability, and enlarge it for the others to keep the mean.
 
     Args:
         share: the probability, in 0..1 (1 excluded); 0 changes nothing and draws nothing.

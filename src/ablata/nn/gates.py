@@ -16,7 +16,7 @@ from ablata.nn.annealing import Temperature
 
 
 class SqueezeExcite(Settings):
-    """Gate each channel by what the whole picture says.
+    """Gate each channel by what the whole image says.
 
     Source: Hu et al. 2018, arXiv 1709.01507.
     """

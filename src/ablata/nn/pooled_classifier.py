@@ -1,8 +1,8 @@
-"""The frame of convolutional classifiers: a backbone of four stages, a head, the mean over the picture, a linear layer.
+"""The frame of convolutional classifiers: a backbone of four stages, a head, the mean over the image, a linear layer.
 
 The names in a state tell its parts: `backbone.*` is what other tasks build on, `head.*` and `classifier.*` are not.
 
-Letters: B batch, C channels of the picture, H height and width of the picture, W4 channels of stage 4, D features,
+Letters: B batch, C channels of the image, H height and width of the image, W4 channels of stage 4, D features,
 K classes.
 """
 
@@ -22,7 +22,7 @@ class Backbone(nn.Module):
 
     Attributes:
         widths: channels of the outputs by name: stem and stage1 to stage4, in this order, each at most as large as the
-            one before; the stages are 4, 8, 16 and 32 times smaller than the picture unless the settings say otherwise.
+            one before; the stages are 4, 8, 16 and 32 times smaller than the image unless the settings say otherwise.
     """
 
     widths: Mapping[str, int]
@@ -32,7 +32,7 @@ class PooledClassifier(nn.Module):
     """Backbone, head, mean, dropout, linear layer.
 
     Args:
-        backbone: maps pictures [B, C, H, H] to a dict of its outputs, stage 4 [B, W4, H/32, H/32] last.
+        backbone: maps images [B, C, H, H] to a dict of its outputs, stage 4 [B, W4, H/32, H/32] last.
         classes: K.
         head: maps stage 4 to [B, D, ...]; nothing by default.
         features: D.
@@ -48,9 +48,9 @@ class PooledClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(features or backbone.widths["stage4"], classes)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the backbone's outputs, `features` [B, D] and `logits` [B, K]."""
-        outputs: dict[str, Tensor] = dict(self.backbone(pictures))
+        outputs: dict[str, Tensor] = dict(self.backbone(images))
         features = outputs["features"] = global_average(self.head(outputs["stage4"]))
         outputs["logits"] = self.classifier(self.dropout(features))
         return outputs

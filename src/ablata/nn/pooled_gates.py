@@ -1,4 +1,4 @@
-"""What follows a mean over the whole picture: normalisation that refuses one picture, and gates over channels.
+"""What follows a mean over the whole image: normalisation that refuses one image, and gates over channels.
 
 Letters: B batch, C channels, H and W sides of the maps, r reduction.
 """
@@ -26,15 +26,15 @@ class PooledBatchNorm(nn.BatchNorm2d):
         """
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] < 2:
             raise SettingsError(
-                "Batch normalisation behind a mean over the picture needs two pictures a batch in training",
-                found="1 picture",
+                "Batch normalisation behind a mean over the image needs two images a batch in training",
+                found="1 image",
                 do="take a larger batch, or pooled_norm=group or none",
             )
         return super().forward(x)
 
 
 def pooled_norm(name: NormName, channels: int) -> nn.Module:
-    """Return a normalisation of means [B, channels, 1, 1]; batch is the one that refuses one picture."""
+    """Return a normalisation of means [B, channels, 1, 1]; batch is the one that refuses one image."""
     return PooledBatchNorm(channels) if name == "batch" else make_norm(name, channels)
 
 

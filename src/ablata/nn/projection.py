@@ -1,6 +1,6 @@
 """Layers from a network's features to the space in which pixels are compared.
 
-Letters: B pictures, C channels of the features, D width of the embedding, h x w the maps' size.
+Letters: B images, C channels of the features, D width of the embedding, h x w the maps' size.
 """
 
 from __future__ import annotations

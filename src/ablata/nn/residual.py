@@ -3,7 +3,7 @@
 Sources: He et al. 2016a, arXiv 1512.03385; with pre-activation He et al. 2016b, arXiv 1603.05027; dropout inside the
 residual Zagoruyko & Komodakis 2016, arXiv 1605.07146, section 2.4.
 
-Letters: B batch, C channels, H height and width of the picture.
+Letters: B batch, C channels, H height and width of the image.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ResidualSettings(Settings):
     dropout: Share = 0.0
     """Share of the values in each residual path that is dropped in training."""
     channel_drop: int = Field(default=0, ge=0)
-    """Most channels of each residual path, for each picture, that are zeroed in training; 0 is off."""
+    """Most channels of each residual path, for each image, that are zeroed in training; 0 is off."""
     dropout_place: Literal["between", "before_last", "after_last"] = "before_last"
     """Where in the residual path both act: behind the first convolution, before the last one, or at the end."""
 
@@ -68,7 +68,7 @@ class Block(nn.Module):
     Args:
         inputs: channels of x.
         outputs: channels of the result.
-        stride: step of the first convolution: 1, or 2 to halve the picture.
+        stride: step of the first convolution: 1, or 2 to halve the image.
         settings: the variants.
     """
 
@@ -148,9 +148,9 @@ def _pick(x: Tensor, stride: int) -> Tensor:
 
 
 class ChannelDrop(nn.Module):
-    """Zero some whole channels of each picture in training; the others are not enlarged, unlike with dropout.
+    """Zero some whole channels of each image in training; the others are not enlarged, unlike with dropout.
 
-    How many is drawn evenly from 0 to `most` for each picture, then which.
+    How many is drawn evenly from 0 to `most` for each image, then which.
 
     Args:
         most: the highest number of channels.
@@ -164,9 +164,9 @@ class ChannelDrop(nn.Module):
         """Map [B, C, H, H] to the same shape."""
         if not self.training:
             return x
-        pictures, channels = x.shape[:2]
-        rank = torch.rand(pictures, channels, device=x.device).argsort(1).argsort(1)
-        count = torch.randint(self.most + 1, (pictures, 1), device=x.device)
+        images, channels = x.shape[:2]
+        rank = torch.rand(images, channels, device=x.device).argsort(1).argsort(1)
+        count = torch.randint(self.most + 1, (images, 1), device=x.device)
         return x.masked_fill((rank < count)[:, :, None, None], 0)
 
 

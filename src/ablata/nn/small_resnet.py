@@ -1,6 +1,6 @@
-"""The residual network for small pictures, which models/cifar_resnet.py and models/wide_resnet.py size.
+"""The residual network for small images, which models/cifar_resnet.py and models/wide_resnet.py size.
 
-Letters: B batch, C channels of the picture, W0 to W3 widths of stem and stages, H height and width of the picture,
+Letters: B batch, C channels of the image, W0 to W3 widths of stem and stages, H height and width of the image,
 s stride of the stem (1, 2, or 4 with pooling), K classes.
 """
 
@@ -15,7 +15,7 @@ from ablata.nn.residual import Block, PreactivationBlock, ResidualSettings, Shar
 
 
 class SmallResNetSettings(ResidualSettings):
-    """What residual networks for small pictures share; not itself a choice."""
+    """What residual networks for small images share; not itself a choice."""
 
     stem: Literal["3x3", "3x3_s2", "3x3_s2_pool", "7x7_s2_pool"] = "3x3"
     """First convolution: its side; s2: of stride 2; pool: a 3x3 maximum of stride 2 follows (7x7_s2_pool: ImageNet)."""
@@ -30,11 +30,11 @@ class SmallResNetSettings(ResidualSettings):
 
 
 class SmallResNet(nn.Module):
-    """Stem, three stages of blocks, mean over the picture, classifier.
+    """Stem, three stages of blocks, mean over the image, classifier.
 
     Args:
         settings: the variants.
-        widths: W0, W1, W2, W3; stages 2 and 3 halve the picture.
+        widths: W0, W1, W2, W3; stages 2 and 3 halve the image.
         blocks: in each stage.
         preactivation: normalise and activate before each convolution rather than after.
         classes: K.
@@ -68,9 +68,9 @@ class SmallResNet(nn.Module):
         self.logit_norm = nn.BatchNorm1d(classes) if settings.logit_norm else nn.Identity()
         _initialise(self, settings)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to stem [B, W0, H/s, H/s], stage1 to stage3, features [B, W3], logits [B, K]."""
-        stem = self.stem_pool(self.stem_activation(self.stem_norm(self.stem(pictures))))
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to stem [B, W0, H/s, H/s], stage1 to stage3, features [B, W3], logits [B, K]."""
+        stem = self.stem_pool(self.stem_activation(self.stem_norm(self.stem(images))))
         stage1 = self.stage1(stem)
         stage2 = self.stage2(stage1)
         stage3 = self.stage3(stage2)

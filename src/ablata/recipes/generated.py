@@ -1,4 +1,4 @@
-"""A recipe with a few steps on a few generated pictures, to see that it builds and learns at all."""
+"""A recipe with a few steps on a few generated images, to see that it builds and learns at all."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ablata.tasks.reid.task import Reidentify
 from ablata.tasks.segmentation.task import Segment
 
 _SMALL_SIDE = 40
-"""Pictures up to this side are taken for small ones, as CIFAR's."""
+"""Images up to this side are taken for small ones, as CIFAR's."""
 _REMEMBERED = 100
 """Most vectors that a contrast's memory keeps of a class."""
 
 
 def on_generated_data(recipe: Recipe, steps: int = 2, batch: int = 8) -> Recipe:
-    """Return a recipe of a few steps on a few generated pictures, to see that it builds and learns at all.
+    """Return a recipe of a few steps on a few generated images, to see that it builds and learns at all.
 
     Networks, losses, schedules and augmentation stay as they are, but that crops shrink and weights of classes are made
     anew and memories are short; chains keep at most two taught rounds. A detector proposes and finds few boxes, and its
@@ -81,7 +81,7 @@ def _classes(data: Any) -> Scenes:
     side = 32 if max(data.nominal_shape().height, data.nominal_shape().width) <= _SMALL_SIDE else 64
     augment: Augment = data.augment
     if augment.policy is not None:
-        # Only files are augmented picture by picture as they are read; these pictures are in memory.
+        # Only files are augmented image by image as they are read; these images are in memory.
         augment = augment.model_copy(update={"policy": augment.policy.model_copy(update={"where": "batch"})})
     return Scenes(train=48, val=16, streets=Streets(height=side, width=side), augment=augment)
 

@@ -64,7 +64,7 @@ def shortened(recipe: Recipe, factor: float) -> Recipe:
     return recipe.model_copy(update=update)
 
 
-def on_other_pictures(recipe: Recipe, data: str, crops: float) -> Recipe:
+def on_other_images(recipe: Recipe, data: str, crops: float) -> Recipe:
     """Return a segmentation on another data set, augmented and scored as before, but in smaller crops and windows.
 
     Args:
@@ -77,7 +77,7 @@ def on_other_pictures(recipe: Recipe, data: str, crops: float) -> Recipe:
         TypeError: it is no segmentation.
     """
     if not isinstance(recipe, Segment):
-        raise TypeError(f"only segmentations change their pictures, found {type(recipe).__name__}")
+        raise TypeError(f"only segmentations change their images, found {type(recipe).__name__}")
     augment, windows = recipe.data.augment, recipe.windows
     if augment.crop is not None:
         sides = {side: round(getattr(augment.crop, side) * crops) for side in ("height", "width")}

@@ -1,7 +1,7 @@
-"""What a finished run keeps to be looked at: pictures of its predictions, and the score of every class.
+"""What a finished run keeps to be looked at: images of its predictions, and the score of every class.
 
 shown/shown.json          split, protocol, classes with scores, captions
-shown/picture-0.jpg       the pictures, in the order of their captions
+shown/image-0.jpg       the images, in the order of their captions
 shown/group-0-0.jpg       those of further groups, such as relations; or .svg
 shown/key.jpg             what the colours mean
 """
@@ -26,8 +26,8 @@ _BEGINNINGS = {"jpg": b"\xff\xd8\xff", "svg": b"<svg"}
 
 
 @dataclass(frozen=True)
-class ShownPicture:
-    """A picture: what it shows, a line under it, and the bytes of its JPEG or SVG file."""
+class ShownImage:
+    """An image: what it shows, a line under it, and the bytes of its JPEG or SVG file."""
 
     alt: str
     caption: str
@@ -41,11 +41,11 @@ class ShownPicture:
 
 @dataclass(frozen=True)
 class ShownGroup:
-    """Further pictures under a heading of their own, with what all of them show."""
+    """Further images under a heading of their own, with what all of them show."""
 
     title: str
     caption: str
-    pictures: tuple[ShownPicture, ...]
+    images: tuple[ShownImage, ...]
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class Shown:
         protocol: how it was scored.
         class_metric: what the classes' scores are: `iou`, `ap`.
         classes: name and score in percent of each class, None for one that the split does not hold; empty: unknown.
-        pictures: the pictures.
+        images: the images.
         key: bytes of a JPEG file that says what their colours mean; None: nothing to say.
-        caption: what all the pictures show.
-        groups: further pictures.
+        caption: what all the images show.
+        groups: further images.
     """
 
     split: str
     protocol: str
     class_metric: str = ""
     classes: tuple[tuple[str, float | None], ...] = ()
-    pictures: tuple[ShownPicture, ...] = ()
+    images: tuple[ShownImage, ...] = ()
     key: bytes | None = None
     caption: str = ""
     groups: tuple[ShownGroup, ...] = ()
@@ -75,9 +75,9 @@ class Shown:
 
 def write_shown(run: Path, shown: Shown) -> None:
     """Write into a run's folder; the list comes last, so that it names only what is there."""
-    for name, pictures in [("picture", shown.pictures), *_named(shown.groups)]:
-        for number, picture in enumerate(pictures):
-            write_bytes(_place(run, name, number, picture.ending), picture.content)
+    for name, images in [("image", shown.images), *_named(shown.groups)]:
+        for number, image in enumerate(images):
+            write_bytes(_place(run, name, number, image.ending), image.content)
     if shown.key is not None:
         write_bytes(run / FOLDER / _KEY, shown.key)
     told = {
@@ -87,17 +87,16 @@ def write_shown(run: Path, shown: Shown) -> None:
         "class_metric": shown.class_metric,
         "classes": [[name, _finite(score)] for name, score in shown.classes],
         "caption": shown.caption,
-        "pictures": _told(shown.pictures),
+        "images": _told(shown.images),
         "groups": [
-            {"title": group.title, "caption": group.caption, "pictures": _told(group.pictures)}
-            for group in shown.groups
+            {"title": group.title, "caption": group.caption, "images": _told(group.images)} for group in shown.groups
         ],
     }
     write_text(run / FOLDER / "shown.json", json.dumps(told, indent=1) + "\n")
 
 
 def read_shown(run: Path) -> Shown | None:
-    """Read from a run's folder; None where nothing was kept. A picture whose file is gone or no picture is left out.
+    """Read from a run's folder; None where nothing was kept. An image whose file is gone or no image is left out.
 
     Raises:
         RecordError: the list is damaged or newer.
@@ -110,7 +109,7 @@ def read_shown(run: Path) -> Shown | None:
         if told["format"] > _FORMAT:
             raise ValueError(f"format {told['format']}, this version reads up to {_FORMAT}")
         groups = tuple(
-            ShownGroup(str(one["title"]), str(one["caption"]), _pictures(run, f"group-{number}", one["pictures"]))
+            ShownGroup(str(one["title"]), str(one["caption"]), _images(run, f"group-{number}", one["images"]))
             for number, one in enumerate(told.get("groups", ()))
         )
         split, protocol, metric = (str(told[name]) for name in ("split", "protocol", "class_metric"))
@@ -119,7 +118,7 @@ def read_shown(run: Path) -> Shown | None:
             protocol,
             metric,
             classes=tuple((str(name), None if score is None else float(score)) for name, score in told["classes"]),
-            pictures=_pictures(run, "picture", told["pictures"]),
+            images=_images(run, "image", told["images"]),
             key=_content(run / FOLDER / _KEY),
             caption=str(told.get("caption", "")),
             groups=groups,
@@ -131,23 +130,23 @@ def read_shown(run: Path) -> Shown | None:
         ) from None  # fmt: skip
 
 
-def _named(groups: Sequence[ShownGroup]) -> list[tuple[str, tuple[ShownPicture, ...]]]:
-    return [(f"group-{number}", group.pictures) for number, group in enumerate(groups)]
+def _named(groups: Sequence[ShownGroup]) -> list[tuple[str, tuple[ShownImage, ...]]]:
+    return [(f"group-{number}", group.images) for number, group in enumerate(groups)]
 
 
-def _told(pictures: Sequence[ShownPicture]) -> list[dict[str, str]]:
-    return [{"alt": one.alt, "caption": one.caption, "ending": one.ending} for one in pictures]
+def _told(images: Sequence[ShownImage]) -> list[dict[str, str]]:
+    return [{"alt": one.alt, "caption": one.caption, "ending": one.ending} for one in images]
 
 
-def _pictures(run: Path, name: str, told: Sequence[Mapping[str, Any]]) -> tuple[ShownPicture, ...]:
-    """Return those pictures of a list whose files are there."""
+def _images(run: Path, name: str, told: Sequence[Mapping[str, Any]]) -> tuple[ShownImage, ...]:
+    """Return those images of a list whose files are there."""
     endings = ["svg" if one.get("ending") == "svg" else "jpg" for one in told]
     found = [
         (one, _content(_place(run, name, number, ending)))
         for number, (one, ending) in enumerate(zip(told, endings, strict=True))
     ]
     return tuple(
-        ShownPicture(str(one["alt"]), str(one["caption"]), content) for one, content in found if content is not None
+        ShownImage(str(one["alt"]), str(one["caption"]), content) for one, content in found if content is not None
     )
 
 

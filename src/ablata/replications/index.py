@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, BISENET, RELATION_RCNN, CONTRASTIVE_SEG)
 
 Scale = Literal["smoke", "small", "full"]
-"""smoke: a few steps on generated pictures; small: the data at hand, every length shortened; full: as recorded."""
+"""smoke: a few steps on generated images; small: the data at hand, every length shortened; full: as recorded."""
 
 
 def recipe_of(
@@ -34,14 +34,14 @@ def recipe_of(
     """
     from ablata.base.overrides import override
     from ablata.recipes.generated import on_generated_data
-    from ablata.recipes.scale import on_other_pictures, overridden, shortened
+    from ablata.recipes.scale import on_other_images, overridden, shortened
 
     name = question.recipe or notebook.recipe
     if scale == "small":
         small = (notebook.small.overrides, question.small, trial.small)
         made = overridden(name, question.base.split(), trial.overrides)
         if notebook.small.data is not None:
-            made = on_other_pictures(made, notebook.small.data, notebook.small.crops)
+            made = on_other_images(made, notebook.small.data, notebook.small.crops)
         for one in small:
             made = override(made, one.split())
         return override(shortened(made, notebook.small.factor), list(sets))

@@ -128,7 +128,7 @@ class Small:
         data: kind of the segmentation set in the place of the notebook's, augmented as a trial says; None: the
             overrides say which.
         crops: on the sides of crops and windows of that set.
-        overrides: on top of a trial's own settings, separated by spaces: data, sizes of pictures.
+        overrides: on top of a trial's own settings, separated by spaces: data, sizes of images.
         factor: on all lengths: epochs, warm-ups, cycles.
         margin: the largest difference that does not matter at that scale, in the metric's unit.
         seeds: the most that an arm may use.

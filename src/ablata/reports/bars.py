@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, line, picture, text
+from ablata.reports.drawing import Scale, element, image, line, text
 
 WIDTH, ROW, TOP = 230.0, 30.0, 6.0
 
@@ -47,4 +47,4 @@ def bars(title: str, rows: Sequence[Bar], *, ident: str, unchanged: float | None
         if unchanged is not None:
             parts.append(line(scale(unchanged), y + 13, scale(unchanged), y + 25, "zero"))
     description = "; ".join(f"{row.name} {row.words}" for row in rows) or "No rows."
-    return picture(WIDTH, height, title, description, *parts, ident=ident, class_="bars")
+    return image(WIDTH, height, title, description, *parts, ident=ident, class_="bars")

@@ -1,4 +1,4 @@
-"""Pictures of conclusions beside the noise: a strip for each, and all of them as a swarm of dots."""
+"""Images of conclusions beside the noise: a strip for each, and all of them as a swarm of dots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ablata.reports.claims import ClaimView, NotebookView
-from ablata.reports.drawing import Scale, element, join, line, mark, number, path, picture, text
+from ablata.reports.drawing import Scale, element, image, join, line, mark, number, path, text
 
 STRIP_WIDTH, STRIP_HEIGHT = 200.0, 18.0
 DOT = 9.0
@@ -81,7 +81,7 @@ def swarm(views: Sequence[NotebookView], *, width: float, ident: str) -> Markup:
             parts.append(text(0, base + 13, f"{within} of {len(claims)} within", "small muted"))
         top = base + 2 * DOT
     parts[:0] = [element("rect", x=left, y=26, width=scale(1) - left, height=top - 26, class_="margin")]
-    return picture(
+    return image(
         width, top + 40, "Recorded differences in units of what two equal trainings show", "; ".join(told),
         *parts, _axis(scale, top), ident=ident, class_="swarm",
     )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from ablata.reports.drawing import Scale, element, join, line, path, picture, reach, text, tick_labels, ticks
+from ablata.reports.drawing import Scale, element, image, join, line, path, reach, text, tick_labels, ticks
 from ablata.reports.view import ArmCurves, CurveView, SeriesView
 
 WIDTH, HEIGHT = 300.0, 176.0
@@ -97,7 +97,7 @@ def panel(
     )
     ends = [one.y[-1] for one in map(finite, arm.series) if one.y]
     description = f"{len(arm.series)} seeds; last values " + (", ".join(f"{end:.4g}" for end in ends) or "none") + "."
-    return picture(WIDTH, HEIGHT, f"{curve.name} of {arm.arm}", description, *parts, ident=ident, class_="curve")
+    return image(WIDTH, HEIGHT, f"{curve.name} of {arm.arm}", description, *parts, ident=ident, class_="curve")
 
 
 def _frame(across: Scale, upward: Scale, axis: str) -> Markup:

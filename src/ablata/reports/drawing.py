@@ -1,7 +1,7 @@
-"""Ground of the pictures: safe SVG elements, scales, tick marks with nice numbers, and the sign of each verdict.
+"""Ground of the images: safe SVG elements, scales, tick marks with nice numbers, and the sign of each verdict.
 
 All functions are pure and return markup with two decimals at most, so that the same view gives the same bytes. Colours
-come from CSS classes of the page, so dark mode and print reach the pictures too.
+come from CSS classes of the page, so dark mode and print reach the images too.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def join(parts: Iterable[Markup]) -> Markup:
     return Markup("").join(parts)
 
 
-def picture(
+def image(
     width: float, height: float, title: str, description: str, *content: Markup, ident: str, class_: str
 ) -> Markup:
     """Build an `<svg>` that scales to its box and is read out by its title and description.
@@ -184,7 +184,7 @@ def mark(verdict: str | None, x: float, y: float, size: float = 5.0) -> Markup:
 
 
 def sign(verdict: str | None) -> Markup:
-    """Return a verdict's sign as a small picture that stands in a line of text; it is silent to a screen reader."""
+    """Return a verdict's sign as a small image that stands in a line of text; it is silent to a screen reader."""
     return element(
         "svg", mark(verdict, 7, 7), viewBox="0 0 14 14", width=14, height=14, class_="sign", aria_hidden="true"
     )

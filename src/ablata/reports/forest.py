@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ablata.reports.changes import change_words
-from ablata.reports.drawing import Scale, element, join, line, mark, path, picture, text, tick_labels, ticks
+from ablata.reports.drawing import Scale, element, image, join, line, mark, path, text, tick_labels, ticks
 from ablata.reports.figures import Figures
 from ablata.reports.view import ArmView, Estimate, StudyView
 from ablata.reports.words import verdict_words
@@ -50,7 +50,7 @@ def forest(view: StudyView, *, width: float = 1024, ident: str = "forest") -> Ma
     bottom = TOP + layout.row * max(len(arms), 1)
     parts = [_ground(view, scale, layout, bottom)]
     parts += [_row(view, arm, scale, layout, TOP + index * layout.row) for index, arm in enumerate(arms)]
-    return picture(
+    return image(
         width,
         bottom + BOTTOM,
         f"Effect of each arm on {view.metric.name}",

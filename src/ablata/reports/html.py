@@ -63,7 +63,7 @@ def study_page(view: StudyView, *, extra: Sequence[Section] = (), links: tuple[t
 
     Args:
         view: the study.
-        extra: further sections (pictures, tables), shown after the learning curves.
+        extra: further sections (images, tables), shown after the learning curves.
         links: ways to other pages, for a server.
     """
     sections = list(study_sections(view))
@@ -144,7 +144,7 @@ def run_page(
     Args:
         run: the run.
         curves: what it logged.
-        extra: further sections, such as the classes' scores and pictures of predictions.
+        extra: further sections, such as the classes' scores and images of predictions.
         links: ways to other pages, for a server.
     """
     rows = tuple(

@@ -36,7 +36,7 @@ def round_views(
         for chain in chains:
             values = [(run.scores or {}).get(key) for run in chain]
             for number, value in enumerate(values):
-                # The teacher's score on the round's own pictures; the round before may have been scored on others.
+                # The teacher's score on the round's own images; the round before may have been scored on others.
                 beside = (chain[number].scores or {}).get(_teacher_key(key))
                 teacher = (values[number - 1] if beside is None else beside) if number else None
                 if value is not None:

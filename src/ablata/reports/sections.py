@@ -91,7 +91,7 @@ class GridSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A picture kept in the page: what it shows (alt), its caption, and a `data:` address of its bytes."""
+    """An image kept in the page: what it shows (alt), its caption, and a `data:` address of its bytes."""
 
     alt: str
     caption: str
@@ -99,12 +99,12 @@ class Image:
 
     def __post_init__(self) -> None:
         if not self.source.startswith("data:image/"):
-            raise ValueError("a page is one file: a picture must be a data:image/... address")
+            raise ValueError("a page is one file: an image must be a data:image/... address")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSection(Section):
-    """Pictures in a grid, such as predictions over photographs."""
+    """Images in a grid, such as predictions over photographs."""
 
     template: ClassVar[str] = "section_images.html.j2"
     images: tuple[Image, ...]

@@ -1,4 +1,4 @@
-"""What runs have kept to be looked at, as sections of a page: pictures of predictions, the score of every class."""
+"""What runs have kept to be looked at, as sections of a page: images of predictions, the score of every class."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from markupsafe import Markup
 
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.records.shown import Shown, ShownGroup, ShownPicture, read_shown
+from ablata.records.shown import Shown, ShownGroup, ShownImage, read_shown
 from ablata.reports.bars import Bar, bars
 from ablata.reports.sections import Cell, GridSection, Image, ImageSection, Panel, Section, TableSection
 
 MOST_ARMS = 8
-"""Arms whose classes are drawn and whose pictures are shown."""
+"""Arms whose classes are drawn and whose images are shown."""
 MOST_BYTES = 600_000
-"""Of pictures on a study's page, before they are written as text (which adds a third)."""
+"""Of images on a study's page, before they are written as text (which adds a third)."""
 TITLES = {"iou": "Intersection over union", "ap": "Average precision", "accuracy": "Accuracy"}
 
 
 def run_sections(shown: Shown) -> tuple[Section, ...]:
-    """Return the sections of one run: bars of its classes, pictures by groups; without those with nothing to show."""
+    """Return the sections of one run: bars of its classes, images by groups; without those with nothing to show."""
     sections: list[Section] = []
     if shown.classes:
         drawing = _bars(shown.classes, TITLES.get(shown.class_metric, shown.class_metric), "classes-0")
         groups = (("", (Panel(title=f"{len(shown.classes)} classes", drawing=drawing),)),)
         sections.append(GridSection(title=_title(shown), ident="classes", groups=groups, caption=_scored(shown)))
-    if shown.pictures:
-        images = [_image(one) for one in shown.pictures]
-        sections.append(_pictures_section(images, shown, _seen(shown)))
+    if shown.images:
+        images = [_image(one) for one in shown.images]
+        sections.append(_images_section(images, shown, _seen(shown)))
     return (*sections, *(_group_section(group, number) for number, group in enumerate(shown.groups)))
 
 
 def study_sections(ledger: Ledger, name: str) -> tuple[Section, ...]:
-    """Return the sections of a study whose runs have kept something: a table and bars of classes, pictures of each arm.
+    """Return the sections of a study whose runs have kept something: a table and bars of classes, images of each arm.
 
     Raises:
         RecordError: there is no such study, or a run's list is damaged.
@@ -49,9 +49,9 @@ def study_sections(ledger: Ledger, name: str) -> tuple[Section, ...]:
     sections: list[Section] = []
     if scores:
         sections += [class_table(first, scores), class_bars(first, scores)]
-    if images := _pictures(arms):
-        caption = f"{_seen(first)} Of each arm its first completed seed, and the same pictures."
-        sections.append(_pictures_section(images, first, caption))
+    if images := _images(arms):
+        caption = f"{_seen(first)} Of each arm its first completed seed, and the same images."
+        sections.append(_images_section(images, first, caption))
     return tuple(sections)
 
 
@@ -116,7 +116,7 @@ def _means(kept: Sequence[Shown]) -> dict[str, float]:
     return {name: math.fsum(scores) / len(scores) for name, scores in values.items()}
 
 
-def _pictures_section(images: Sequence[Image], shown: Shown, caption: str) -> ImageSection:
+def _images_section(images: Sequence[Image], shown: Shown, caption: str) -> ImageSection:
     key = (
         () if shown.key is None else (Image(alt="a colour beside each class", caption="", source=_address(shown.key)),)
     )
@@ -124,31 +124,31 @@ def _pictures_section(images: Sequence[Image], shown: Shown, caption: str) -> Im
 
 
 def _group_section(group: ShownGroup, number: int) -> ImageSection:
-    images = tuple(_image(one) for one in group.pictures)
+    images = tuple(_image(one) for one in group.images)
     return ImageSection(title=group.title, ident=f"shown-{number}", images=images, caption=group.caption)
 
 
-def _image(one: ShownPicture) -> Image:
+def _image(one: ShownImage) -> Image:
     return Image(alt=one.alt, caption=one.caption, source=_address(one.content, one.ending))
 
 
-def _pictures(arms: dict[str, list[tuple[RunRow, Shown]]]) -> list[Image]:
-    """Return the first pictures of every arm, picture by picture, as many as the page may hold."""
+def _images(arms: dict[str, list[tuple[RunRow, Shown]]]) -> list[Image]:
+    """Return the first images of every arm, image by image, as many as the page may hold."""
     shown = {arm: kept[0] for arm, kept in list(arms.items())[:MOST_ARMS]}
     images: list[Image] = []
     size = 0
-    for number in range(min(len(one.pictures) for _, one in shown.values())):
-        row = [(arm, run.seed, one.pictures[number]) for arm, (run, one) in shown.items()]
-        size += sum(len(picture.content) for _, _, picture in row)
+    for number in range(min(len(one.images) for _, one in shown.values())):
+        row = [(arm, run.seed, one.images[number]) for arm, (run, one) in shown.items()]
+        size += sum(len(image.content) for _, _, image in row)
         if images and size > MOST_BYTES:
             break
         images += [
             Image(
-                alt=f"{arm}: {picture.alt}",
-                caption=f"{arm}, seed {seed}, {picture.caption}",
-                source=_address(picture.content, picture.ending),
+                alt=f"{arm}: {image.alt}",
+                caption=f"{arm}, seed {seed}, {image.caption}",
+                source=_address(image.content, image.ending),
             )
-            for arm, seed, picture in row
+            for arm, seed, image in row
         ]
     return images
 
@@ -167,7 +167,7 @@ def _scored(shown: Shown) -> str:
 
 
 def _seen(shown: Shown) -> str:
-    return f"{shown.caption} Pictures of {shown.split}, protocol {shown.protocol}.".strip()
+    return f"{shown.caption} Images of {shown.split}, protocol {shown.protocol}.".strip()
 
 
 def _address(content: bytes, ending: str = "jpg") -> str:

@@ -1,6 +1,6 @@
-"""Pictures with the objects on them, and what a detector says of them.
+"""Images with the objects on them, and what a detector says of them.
 
-Letters: B rows of the batch, C channels, H height, W width, N objects or detections of a picture.
+Letters: B rows of the batch, C channels, H height, W width, N objects or detections of an image.
 Boxes are left, top, right, bottom in pixels, half open, from the upper left corner.
 """
 
@@ -35,10 +35,10 @@ class Rle:
 
 @dataclass(frozen=True)
 class Objects:
-    """The truth of one picture.
+    """The truth of one image.
 
     Attributes:
-        boxes: float32 [N, 4], right > left and bottom > top, inside the picture.
+        boxes: float32 [N, 4], right > left and bottom > top, inside the image.
         labels: int64 [N], in [0, classes).
         masks: bool [N, H, W]; run lengths, one an object; or None where the data has boxes alone.
         ids: int64 [N], stable numbers of the objects, each once in a data set.
@@ -75,7 +75,7 @@ class Objects:
 
 
 def no_objects(masks: bool = False) -> Objects:
-    """Return the truth of a picture on which nothing is; with `masks`, an empty tuple of them."""
+    """Return the truth of an image on which nothing is; with `masks`, an empty tuple of them."""
     return Objects(
         torch.zeros(0, 4),
         torch.zeros(0, dtype=torch.int64),
@@ -87,10 +87,10 @@ def no_objects(masks: bool = False) -> Objects:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector says of one picture, the surest first.
+    """What a detector says of one image, the surest first.
 
     Attributes:
-        boxes: float32 [N, 4], in pixels of the original picture.
+        boxes: float32 [N, 4], in pixels of the original image.
         labels: int64 [N], in [0, classes).
         scores: float32 [N], in [0, 1].
         masks: run lengths, one a detection; None where the detector has none.
@@ -108,14 +108,14 @@ class Detections:
 
 @dataclass(frozen=True)
 class DetectionBatch:
-    """Pictures with their objects.
+    """Images with their objects.
 
     Attributes:
         images: uint8 [B, C, H, W] in 0..255 as loaded; float32 normalised after augmentation or for evaluation. A
-            picture lies at the upper left; what is beside it is black, or 0 after normalisation.
-        sizes: int64 [B, 2], height and width of each picture in the batch.
-        originals: int64 [B, 2], height and width of each picture as it is stored.
-        objects: of each picture; boxes and masks in pixels of the batch.
+            image lies at the upper left; what is beside it is black, or 0 after normalisation.
+        sizes: int64 [B, 2], height and width of each image in the batch.
+        originals: int64 [B, 2], height and width of each image as it is stored.
+        objects: of each image; boxes and masks in pixels of the batch.
         index: int64 [B], stable sample ids: row numbers in the split's source, the same in every run.
         rows: which rows of the global batch these are.
     """
@@ -159,19 +159,19 @@ class DetectionBatch:
         return [self.narrow(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
-def joined(pictures: Sequence[Tensor], stride: int = 1) -> tuple[Tensor, Tensor]:
-    """Lay pictures of several sizes into one batch.
+def joined(images: Sequence[Tensor], stride: int = 1) -> tuple[Tensor, Tensor]:
+    """Lay images of several sizes into one batch.
 
     Args:
-        pictures: [C, h, w] each, of one type.
+        images: [C, h, w] each, of one type.
         stride: H and W are multiples of it.
 
     Returns:
-        [B, C, H, W] with zeros beside the pictures, and their sizes, int64 [B, 2].
+        [B, C, H, W] with zeros beside the images, and their sizes, int64 [B, 2].
     """
-    sizes = torch.tensor([list(picture.shape[-2:]) for picture in pictures])
+    sizes = torch.tensor([list(image.shape[-2:]) for image in images])
     height, width = (-(-int(side) // stride) * stride for side in sizes.amax(0))
-    batch = pictures[0].new_zeros(len(pictures), pictures[0].shape[0], height, width)
-    for row, picture in zip(batch, pictures, strict=True):
-        row[:, : picture.shape[-2], : picture.shape[-1]] = picture
+    batch = images[0].new_zeros(len(images), images[0].shape[0], height, width)
+    for row, image in zip(batch, images, strict=True):
+        row[:, : image.shape[-2], : image.shape[-1]] = image
     return batch, sizes

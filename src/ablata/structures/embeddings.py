@@ -1,6 +1,6 @@
-"""Pictures of persons as a network sees them: a vector each, with who is on it and which camera took it.
+"""Images of persons as a network sees them: a vector each, with who is on it and which camera took it.
 
-Letters: N pictures, D dimensions.
+Letters: N images, D dimensions.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 JUNK = -1
-"""Identity of a picture that shows no whole person: it counts neither as right nor as wrong."""
+"""Identity of an image that shows no whole person: it counts neither as right nor as wrong."""
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embedded pictures.
+    """Embedded images.
 
     Attributes:
         features: float [N, D].
@@ -32,5 +32,5 @@ class Embeddings:
         return len(self.identities)
 
     def at(self, rows: Tensor | slice) -> Embeddings:
-        """Return some of the pictures, chosen by a mask, row numbers or a slice."""
+        """Return some of the images, chosen by a mask, row numbers or a slice."""
         return Embeddings(self.features[rows], self.identities[rows], self.cameras[rows])

@@ -1,4 +1,4 @@
-"""A picture of a scene with everything that is known about it: label, semantic mask, instances, boxes.
+"""An image of a scene with everything that is known about it: label, semantic mask, instances, boxes.
 
 Letters: H height, W width, N instances.
 """
@@ -16,7 +16,7 @@ class SceneSample:
 
     Attributes:
         image: uint8 [H, W, 3], red, green, blue in 0..255.
-        label: class of the whole picture, in [0, places).
+        label: class of the whole image, in [0, places).
         semantic: uint8 [H, W], class of each pixel, in [0, semantic classes); every pixel has one.
         instances: uint16 [H, W], 0 where no thing is seen, else 1 + the thing's row in `boxes`.
         boxes: float32 [N, 4], left, top, right, bottom in pixels, half open, tight around the pixels that are seen;

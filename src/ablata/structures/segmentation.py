@@ -21,8 +21,8 @@ class SegmentationBatch:
 
     Attributes:
         images: uint8 [B, C, H, W] in 0..255 as loaded; float32 normalised after augmentation or for evaluation.
-        labels: uint8 [B, H, W], in [0, classes) or `IGNORE`; also where a picture is smaller than the batch.
-        sizes: int64 [B, 2], height and width of each picture, which lies at the top left.
+        labels: uint8 [B, H, W], in [0, classes) or `IGNORE`; also where an image is smaller than the batch.
+        sizes: int64 [B, 2], height and width of each image, which lies at the top left.
         index: int64 [B], stable sample ids: row numbers in the split's source, the same in every run. Training and
             minival share one numbering, val has its own.
         rows: which rows of the global batch these are.

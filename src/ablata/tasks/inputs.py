@@ -1,4 +1,4 @@
-"""Which files a prediction is asked for: pictures and films by themselves, and all of them in folders."""
+"""Which files a prediction is asked for: images and films by themselves, and all of them in folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def find_inputs(places: Sequence[Path], *, films: bool) -> list[Input]:
     """Return the files that are meant, those of a folder in the order of their names, its own folders included.
 
     Args:
-        places: files, whatever their names, and folders, of which the pictures are taken.
+        places: files, whatever their names, and folders, of which the images are taken.
         films: whether films of folders are taken too.
 
     Raises:
@@ -32,13 +32,13 @@ def find_inputs(places: Sequence[Path], *, films: bool) -> list[Input]:
     """
     missing = [place for place in places if not place.exists()]
     if missing:
-        raise DataError("Every picture must exist", found=f"no file {listing(map(str, missing[:5]))}")
+        raise DataError("Every image must exist", found=f"no file {listing(map(str, missing[:5]))}")
     found: list[tuple[Path, Path]] = []
     for place in places:
         inside = [(file, file.relative_to(place)) for file in _within(place, films=films)]
         if place.is_dir() and not inside:
             raise DataError(
-                "A folder to predict must hold pictures", found=f"{place}: none of {listing(sorted(SUFFIXES))}"
+                "A folder to predict must hold images", found=f"{place}: none of {listing(sorted(SUFFIXES))}"
             )
         found += inside if place.is_dir() else [(place, Path(place.name))]
     short = Counter(name.with_suffix("") for _, name in found)
@@ -49,7 +49,7 @@ def find_inputs(places: Sequence[Path], *, films: bool) -> list[Input]:
     twice = [name for name, count in Counter(one.name for one in inputs).items() if count > 1]
     if twice:
         raise DataError(
-            "Pictures predicted together must have different names",
+            "Images predicted together must have different names",
             found=f"{listing(twice[:5])} more than once",
             do="predict one folder at a time",
         )

@@ -48,13 +48,13 @@ class Delivered(ABC):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return height and width of the pictures it was trained on, in pixels."""
+        """Return height and width of the images it was trained on, in pixels."""
         height, width = self.contract["image_size"]
         return height, width
 
     @abstractmethod
     def exportable(self) -> nn.Module:
-        """Return a module that maps prepared pictures, of the size of `example`, to logits."""
+        """Return a module that maps prepared images, of the size of `example`, to logits."""
 
     @abstractmethod
     def output(self) -> str:
@@ -62,15 +62,15 @@ class Delivered(ABC):
 
     @abstractmethod
     def evaluation(self) -> str:
-        """Say how pictures were brought to their size."""
+        """Say how images were brought to their size."""
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return the logits of prepared pictures."""
+        """Return the logits of prepared images."""
         found: Tensor = self.exportable()(images)
         return found
 
     def example(self, count: int = 1) -> Tensor:
-        """Return noise in the shape of prepared pictures, float32 [count, C, H, W], the same at every call."""
+        """Return noise in the shape of prepared images, float32 [count, C, H, W], the same at every call."""
         random = torch.Generator().manual_seed(0)
         return torch.randn(count, self.contract["channels"], *self.size, generator=random)
 
@@ -79,7 +79,7 @@ class Delivered(ABC):
         return Normaliser(self.contract["mean"], self.contract["std"], False)(pixels)
 
     def refuse_backend(self, here: str) -> None:
-        """Check that pictures are decoded and resized here as they were in training.
+        """Check that images are decoded and resized here as they were in training.
 
         Raises:
             CheckpointError: another library or version would do it; both are named.

@@ -1,4 +1,4 @@
-"""A picture of what a recipe trains on: images as they are beside what the network sees."""
+"""An image of what a recipe trains on: images as they are beside what the network sees."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ablata.tasks.segmentation.task import Segment
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture, and a line that says what it shows."""
+    """An image, and a line that says what it shows."""
 
-    picture: Image.Image
+    image: Image.Image
     summary: str
 
 
@@ -52,14 +52,14 @@ def preview_sheet(recipe: Recipe, *, seed: int, step: int, count: int, cache: Pa
     with torch.random.fork_rng(devices=[]):
         seen = loader.augment(raw, step, loader.epoch_of(step))
     shown = raw.narrow(0, len(seen))  # without those of another batch that are only mixed in
-    picture = contact_sheet(seen, data.classes, data.mean, data.std, originals=shown, most=count)
+    image = contact_sheet(seen, data.classes, data.mean, data.std, originals=shown, most=count)
     sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
     height, width = data.image_size
     summary = (
         f"{recipe.data.kind}: {len(data.classes)} classes, {height}x{width} (height x width), {sizes}; "
         f"batch of step {step}, seed {seed}; left as stored, right as trained on"
     )
-    return Sheet(picture, "\n".join([summary, *data.notices]))
+    return Sheet(image, "\n".join([summary, *data.notices]))
 
 
 def _segmentation(recipe: Segment, *, seed: int, step: int, count: int, cache: Path) -> Sheet:
@@ -70,6 +70,6 @@ def _segmentation(recipe: Segment, *, seed: int, step: int, count: int, cache: P
     height, width = data.image_size
     summary = (
         f"{recipe.data.kind}: {len(data.classes)} classes, {height}x{width} (height x width), {sizes}; "
-        f"batch of step {step}, seed {seed}; picture, label map, both"
+        f"batch of step {step}, seed {seed}; image, label map, both"
     )
     return Sheet(segmentation_sheet(seen, data, most=count), "\n".join([summary, *data.notices]))

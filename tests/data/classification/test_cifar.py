@@ -36,9 +36,9 @@ def write_cifar100_parquet(folder: Path) -> None:
     classes = {"fine_label": [f"kind {n}" for n in range(100)], "coarse_label": [f"group {n}" for n in range(20)]}
     schema = named(("fine_label", "coarse_label"), classes)
     for source, name in (("train", "train-00000-of-00001"), ("val", "test-00000-of-00001")):
-        pictures = [encoded(Image.fromarray(image.transpose(1, 2, 0))) for image in pixels(source)]
+        images = [encoded(Image.fromarray(image.transpose(1, 2, 0))) for image in pixels(source)]
         fine = labels(source, 100).astype(np.int64)
-        table = pa.table({"img": pictures, "fine_label": fine, "coarse_label": fine // 5}, schema=schema)
+        table = pa.table({"img": images, "fine_label": fine, "coarse_label": fine // 5}, schema=schema)
         pq.write_table(table, folder / f"{name}.parquet")
 
 
@@ -141,7 +141,7 @@ def test_a_list_of_class_names_must_be_whole(tmp_path: Path) -> None:
         ("none", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ],
 )
-def test_pictures_are_normalised_with_the_named_constants(
+def test_images_are_normalised_with_the_named_constants(
     name: str, mean: tuple[float, ...], std: tuple[float, ...], tmp_path: Path
 ) -> None:
     write_cifar10(tmp_path)

@@ -1,4 +1,4 @@
-"""Prepared pictures: evaluation sees the same pixels, training crops from them, and damage is made good."""
+"""Prepared images: evaluation sees the same pixels, training crops from them, and damage is made good."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _build(root: Path, cache: Path, prepared: int | None = 18, workers: int = 0,
 
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-def test_evaluation_of_pictures_prepared_at_its_own_side_sees_the_same_pixels(
+def test_evaluation_of_images_prepared_at_its_own_side_sees_the_same_pixels(
     folder_root: Path, tmp_path: Path, backend: str
 ) -> None:
     stored, plain = (_build(folder_root, tmp_path, side, backend=backend) for side in (18, None))
@@ -45,9 +45,9 @@ def test_training_crops_from_the_prepared_side_whatever_the_workers(
         assert torch.equal(left.images, right.images)
 
 
-def test_pictures_keep_their_shape_and_small_ones_their_size(folder_root: Path, tmp_path: Path) -> None:
+def test_images_keep_their_shape_and_small_ones_their_size(folder_root: Path, tmp_path: Path) -> None:
     data, whole = _build(folder_root, tmp_path, 30), _build(folder_root, tmp_path, 1000)
-    for small, large in zip(data.pictures["train"], whole.pictures["train"], strict=True):
+    for small, large in zip(data.images["train"], whole.images["train"], strict=True):
         assert isinstance(small, np.ndarray)
         assert isinstance(large, np.ndarray)
         assert min(small.shape[:2]) == min(30, *large.shape[:2])
@@ -55,21 +55,21 @@ def test_pictures_keep_their_shape_and_small_ones_their_size(folder_root: Path, 
 
 
 def test_a_damaged_store_is_made_again(folder_root: Path, tmp_path: Path) -> None:
-    pictures = _build(folder_root, tmp_path).pictures["val"]
-    assert isinstance(pictures, Prepared)
-    before, file = pictures[0].copy(), pictures.folder / "pixels.npy"
+    images = _build(folder_root, tmp_path).images["val"]
+    assert isinstance(images, Prepared)
+    before, file = images[0].copy(), images.folder / "pixels.npy"
     content = bytearray(file.read_bytes())
     content[-len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     file.write_bytes(content)
-    again = _build(folder_root, tmp_path).pictures["val"][0]
+    again = _build(folder_root, tmp_path).images["val"][0]
     assert np.array_equal(np.asarray(again), before)
 
 
 def test_a_store_is_sent_to_other_processes_without_its_pixels(folder_root: Path, tmp_path: Path) -> None:
-    pictures = _build(folder_root, tmp_path, 1000).pictures["train"]
-    assert isinstance(pictures, Prepared)
-    first, size = pictures[0], (pictures.folder / "pixels.npy").stat().st_size
-    sent = pickle.dumps(pictures)
+    images = _build(folder_root, tmp_path, 1000).images["train"]
+    assert isinstance(images, Prepared)
+    first, size = images[0], (images.folder / "pixels.npy").stat().st_size
+    sent = pickle.dumps(images)
     assert len(sent) < size / 4
     assert np.array_equal(pickle.loads(sent)[0], first)  # noqa: S301
 

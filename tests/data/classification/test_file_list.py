@@ -20,7 +20,7 @@ from ablata.data.classification.inspection import examine, inspect
 
 @pytest.fixture
 def root(folder_root: Path, tmp_path: Path) -> Path:
-    """Return a copy of the little folder, to be spoiled: 33 and 11 pictures of ants, bees and cats."""
+    """Return a copy of the little folder, to be spoiled: 33 and 11 images of ants, bees and cats."""
     return Path(shutil.copytree(folder_root, tmp_path / "set"))
 
 
@@ -104,7 +104,7 @@ def test_leaving_out_a_file_is_as_if_it_had_never_been_there(root: Path, folder_
         assert after._labels[source].tolist() == labels.tolist()
 
 
-def test_a_class_goes_with_its_last_training_picture_and_the_others_are_numbered_anew(root: Path) -> None:
+def test_a_class_goes_with_its_last_training_image_and_the_others_are_numbered_anew(root: Path) -> None:
     for file in (root / "train/ant").glob("*.[jp][pn]g"):
         file.write_bytes(b"")
     data = build(root, policy="skip")
@@ -117,15 +117,15 @@ def test_a_class_goes_with_its_last_training_picture_and_the_others_are_numbered
 def test_a_set_of_which_nothing_remains_is_refused(root: Path) -> None:
     for file in root.glob("train/*/*.[jp][pn]g"):
         file.write_bytes(b"")
-    with pytest.raises(DataError, match="must have training pictures"):
+    with pytest.raises(DataError, match="must have training images"):
         build(root, policy="skip")
 
 
-def test_pictures_smaller_than_the_crop_are_kept_refused_or_left_out(root: Path) -> None:
+def test_images_smaller_than_the_crop_are_kept_refused_or_left_out(root: Path) -> None:
     Image.new("RGB", (100, 15), "red").save(root / "train/bee/flat.png")
     kept = build(root)
     assert kept.sizes["train"] == 34
-    assert kept.notices[-1] == "1 pictures are smaller than the crop and enlarged: train/bee/flat.png"
+    assert kept.notices[-1] == "1 images are smaller than the crop and enlarged: train/bee/flat.png"
     with pytest.raises(DataError, match=r"flat\.png \(15x100 \(height x width\), crop 16\)[^*]*data\.smaller=skip"):
         build(root, smaller="refuse")
     left = build(root, smaller="skip")
@@ -142,10 +142,10 @@ def test_many_problems_are_counted_and_the_first_named(root: Path) -> None:
     assert str(caught.value).count("unreadable: ") == 20
 
 
-def test_pictures_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     animated(root)
     build(root, policy="skip")
-    monkeypatch.setattr(inspection, "examine", lambda picture: pytest.fail("decoded again"))
+    monkeypatch.setattr(inspection, "examine", lambda image: pytest.fail("decoded again"))
     again = build(root, policy="skip")
     assert len(again.left_out) == 1
     with pytest.raises(DataError, match="moving"):
@@ -153,11 +153,11 @@ def test_pictures_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_damaged_memory_of_what_was_decoded_is_made_anew(root: Path, tmp_path: Path) -> None:
-    pictures = sorted((root / "train/ant").glob("*.[jp][pn]g"))
-    first = inspect(pictures, "key", tmp_path)
+    images = sorted((root / "train/ant").glob("*.[jp][pn]g"))
+    first = inspect(images, "key", tmp_path)
     for kept in (tmp_path / "inspected").iterdir():
         kept.write_bytes(b"damaged")
-    second = inspect(pictures, "key", tmp_path)
+    second = inspect(images, "key", tmp_path)
     assert np.array_equal(first.sizes, second.sizes)
     assert np.array_equal(inspect([], "key", tmp_path).sizes, second.sizes)
 

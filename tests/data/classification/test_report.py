@@ -38,15 +38,15 @@ def test_a_sound_folder_has_no_problem_and_its_figures_are_those_of_its_pixels(r
         "val": {"ant": 4, "bee": 3, "cat": 4},
     }
     assert [(one.kind, one.where) for one in report.remarks] == [("no image", "train/ant/notes.txt")]
-    pictures = []
+    images = []
     for file in sorted(root.glob("*/*/*.[jp][pn]g")):
-        with Image.open(file) as picture:
-            pictures.append((file, np.asarray(picture.convert("RGB")) / 255))
-    shapes = {pixels.shape[:2] for _, pixels in pictures}
+        with Image.open(file) as image:
+            images.append((file, np.asarray(image.convert("RGB")) / 255))
+    shapes = {pixels.shape[:2] for _, pixels in images}
     assert report.sizes["different"] == len(shapes)
     assert report.sizes["lowest"] == min(height for height, _ in shapes)
-    means = [pixels.mean((0, 1)) for file, pixels in pictures if "train" in file.parts]
-    squares = [(pixels**2).mean((0, 1)) for file, pixels in pictures if "train" in file.parts]
+    means = [pixels.mean((0, 1)) for file, pixels in images if "train" in file.parts]
+    squares = [(pixels**2).mean((0, 1)) for file, pixels in images if "train" in file.parts]
     mean = np.mean(means, axis=0)
     assert report.mean == pytest.approx(tuple(mean), abs=1e-5)
     assert report.std == pytest.approx(tuple(np.sqrt(np.mean(squares, axis=0) - mean**2)), abs=1e-5)
@@ -65,7 +65,7 @@ def test_unreadable_truncated_and_animated_files_are_named(root: Path) -> None:
     }
 
 
-def test_a_picture_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> None:
+def test_a_image_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> None:
     Image.new("1", (12_000, 9_000)).save(root / "train/ant/scan.png")
     Image.new("1", (19_000, 10_000)).save(root / "val/bee/bomb.png")
     report = found(root)
@@ -87,14 +87,14 @@ def test_empty_and_unknown_classes_are_named(root: Path) -> None:
     }
 
 
-def test_pictures_of_both_splits_are_found_by_their_pixels(root: Path) -> None:
-    with Image.open(root / "train/bee/1.png") as picture:
-        picture.save(root / "val/cat/other.bmp")
+def test_images_of_both_splits_are_found_by_their_pixels(root: Path) -> None:
+    with Image.open(root / "train/bee/1.png") as image:
+        image.save(root / "val/cat/other.bmp")
     twin = next(one for one in found(root).problems if one.kind == "in train and val")
     assert (twin.where, twin.detail) == ("val/cat/other.bmp", "train/bee/1.png")
 
 
-def test_grey_and_small_pictures_are_remarked_on(root: Path) -> None:
+def test_grey_and_small_images_are_remarked_on(root: Path) -> None:
     Image.linear_gradient("L").save(root / "train/ant/grey.png")
     Image.linear_gradient("L").convert("RGB").save(root / "train/bee/grey3.png")
     remarks = {(one.kind, one.where) for one in found(root, crop=300).remarks}

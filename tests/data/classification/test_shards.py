@@ -27,7 +27,7 @@ SIZES = {"size": 16, "resize": 18, "workers": 0}
 
 @pytest.fixture(scope="module")
 def packed(folder_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the little image folder as tars of a few pictures each."""
+    """Return the little image folder as tars of a few images each."""
     target = tmp_path_factory.mktemp("packed") / "shards"
     pack_folder(str(folder_root), target, target.parent / "cache", tar_bytes=8_000)
     return target
@@ -60,7 +60,7 @@ def _write(file: Path, members: list[tuple[str, bytes]]) -> Path:
     return file
 
 
-def test_a_packed_folder_holds_the_same_pictures_with_the_same_labels(
+def test_a_packed_folder_holds_the_same_images_with_the_same_labels(
     folder_root: Path, packed: Path, tmp_path: Path
 ) -> None:
     shards = _build(packed, tmp_path)
@@ -93,7 +93,7 @@ def test_training_starts_in_mid_epoch_as_if_it_had_come_there(packed: Path, tmp_
         assert torch.equal(left.index, right.index)
 
 
-def test_a_start_in_mid_epoch_reads_no_picture_before_it(packed: Path, tmp_path: Path) -> None:
+def test_a_start_in_mid_epoch_reads_no_image_before_it(packed: Path, tmp_path: Path) -> None:
     data = _build(packed, tmp_path)
     read: list[int] = []
 
@@ -102,7 +102,7 @@ def test_a_start_in_mid_epoch_reads_no_picture_before_it(packed: Path, tmp_path:
             read.append(int(row))
             return super().__getitem__(row)
 
-    data.pictures = {source: Watched(pictures) for source, pictures in data.pictures.items()}
+    data.images = {source: Watched(images) for source, images in data.images.items()}
     batch = next(data.train_loader(0, 8).batches(3, 4))
     assert read == batch.index.tolist()
 
@@ -143,7 +143,7 @@ def test_labels_may_stand_in_json_and_classes_are_numbers_without_a_list(tmp_pat
     _write(tmp_path / "set-train-1.tar", _sample("y", 0, "blue"))
     _write(tmp_path / "set-test-0.tar", _sample("z", 1))
     _write(tmp_path / "other.tar", [("readme", b"")])
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         _build(tmp_path, tmp_path / "cache")
     _write(tmp_path / "set-train-0.tar", _sample("a.b/x", 1, kind="json"))
     _write(tmp_path / "set-test-1.tar", _sample("v", 0))
@@ -154,7 +154,7 @@ def test_labels_may_stand_in_json_and_classes_are_numbers_without_a_list(tmp_pat
     assert str(data.files["train"][0]) == f"{tmp_path / 'set-train-0.tar'}: a.b/x.png"
 
 
-@pytest.mark.parametrize("damage", ["in a picture", "between samples", "without end mark", "garbage", "gzip", "empty"])
+@pytest.mark.parametrize("damage", ["in an image", "between samples", "without end mark", "garbage", "gzip", "empty"])
 def test_a_tar_that_is_not_whole_is_named(copy: Path, damage: str) -> None:
     file = copy / "train-000001.tar"
     content = file.read_bytes()
@@ -163,7 +163,7 @@ def test_a_tar_that_is_not_whole_is_named(copy: Path, damage: str) -> None:
     last = members[-1].offset_data + 512
     file.write_bytes(
         {
-            "in a picture": content[: members[0].offset_data + 10],
+            "in an image": content[: members[0].offset_data + 10],
             "between samples": content[: members[2].offset],
             "without end mark": content[:last],
             "garbage": content[:512] + b"x" * 5000,
@@ -183,7 +183,7 @@ def test_a_tar_that_is_not_whole_is_named(copy: Path, damage: str) -> None:
         (_sample("x", "true"), "True"),
         (_sample("x", 7), r"train-000001\.tar: x\.png \(label 7, labels must be in 0\.\.2"),
         (_sample("x", 0)[:1], r"x\.png"),
-        (_sample("x", 0)[1:], "no pictures"),
+        (_sample("x", 0)[1:], "no images"),
         ([*_sample("x", 0), *_sample("y", 1)[1:]], "a label for y"),
         ([*_sample("x", 0), ("x.jpg", b"")], r"x\.png and x\.jpg"),
     ],
@@ -195,7 +195,7 @@ def test_a_wrong_sample_is_named_with_its_tar(copy: Path, members: list[tuple[st
     assert "train-000001.tar" in str(caught.value)
 
 
-def test_a_class_without_training_pictures_is_named(copy: Path) -> None:
+def test_a_class_without_training_images_is_named(copy: Path) -> None:
     (copy / "classes.txt").write_text("ant\nbee\ncat\ndog\n")
     with pytest.raises(DataError, match="dog"):
         _build(copy, copy.parent / "cache")
@@ -206,7 +206,7 @@ def test_a_folder_without_tars_says_how_it_must_look(tmp_path: Path) -> None:
         _build(tmp_path, tmp_path / "cache")
 
 
-def test_a_damaged_picture_is_named_with_its_tar(copy: Path) -> None:
+def test_a_damaged_image_is_named_with_its_tar(copy: Path) -> None:
     data = _build(copy, copy.parent / "cache")
     with tarfile.open(copy / "val-000000.tar") as tar:
         member = tar.getmembers()[0]
@@ -237,7 +237,7 @@ def test_what_cannot_be_used_is_left_out_and_listed(copy: Path) -> None:
     assert sum(len(batch) for batch in data.eval_loader("train", 8)) == data.sizes["train"]
 
 
-def test_a_check_names_what_is_wrong_tar_by_tar_and_picture_by_picture(copy: Path) -> None:
+def test_a_check_names_what_is_wrong_tar_by_tar_and_image_by_image(copy: Path) -> None:
     _write(copy / "val-9.tar", [*_sample("odd", 3), ("broken.png", b"broken"), ("broken.cls", b"0")])
     (copy / "train-000000.tar").write_bytes(b"")
     settings = Shards.model_validate({"root": str(copy), **SIZES})
@@ -263,5 +263,5 @@ def test_names_that_meet_in_a_shard_are_told_apart(tmp_path: Path) -> None:
     written = pack_folder(str(tmp_path / "root"), tmp_path / "shards", tmp_path / "cache", tar_bytes=1 << 20)
     assert written.samples == {"train": 4, "val": 4}
     assert written.tars == {"train": 1, "val": 1}
-    names = [picture.name for picture in _build(tmp_path / "shards", tmp_path / "cache").files["val"]]
+    names = [image.name for image in _build(tmp_path / "shards", tmp_path / "cache").files["val"]]
     assert len(set(np.array(names))) == 4

@@ -21,11 +21,11 @@ def foreground(settings: Cooccurrence) -> np.ndarray:
     return settings.build(PRESENCE, NAMES).matrix[1:, 1:]
 
 
-def test_counts_are_pictures_and_not_objects() -> None:
+def test_counts_are_images_and_not_objects() -> None:
     graph = Cooccurrence(normalise="counts", self_loops="counted").build(PRESENCE, NAMES)
     assert graph.counts.tolist() == [[3, 2, 1], [2, 3, 1], [1, 1, 1]]
     assert graph.matrix[1:, 1:].tolist() == graph.counts.tolist()
-    assert graph.pictures == 4
+    assert graph.images == 4
 
 
 def test_conditional_weights_are_probabilities_of_the_column_where_the_row_is() -> None:
@@ -52,7 +52,7 @@ def test_the_background_is_tied_to_nothing(policy: str, row: list[float]) -> Non
     assert matrix[0].tolist() == matrix[:, 0].tolist() == row
 
 
-def test_a_background_on_every_picture_is_counted_like_a_class() -> None:
+def test_a_background_on_every_image_is_counted_like_a_class() -> None:
     matrix = Cooccurrence(normalise="conditional", background="every").build(PRESENCE, NAMES).matrix
     np.testing.assert_allclose(matrix[0], [1, 3 / 4, 3 / 4, 1 / 4])
     np.testing.assert_allclose(matrix[:, 0], 1)
@@ -129,10 +129,10 @@ def test_damaged_graphs_are_refused_by_name(tmp_path: Path) -> None:
         read_graph(path)
 
 
-def test_the_picture_names_every_class_and_pair() -> None:
+def test_the_image_names_every_class_and_pair() -> None:
     names = ("a<b", "b", "c")
     tree = ElementTree.fromstring(graph_svg(Cooccurrence().build(PRESENCE, names)))
     texts = "".join(tree.itertext())
     assert all(name in texts for name in names)
-    assert "a<b to b: 0.6667, 2 pictures" in texts
+    assert "a<b to b: 0.6667, 2 images" in texts
     assert len(tree.findall(".//{http://www.w3.org/2000/svg}rect")) == 1 + 16

@@ -1,4 +1,4 @@
-"""Sets of annotated pictures: what is read, what is repaired and what is refused."""
+"""Sets of annotated images: what is read, what is repaired and what is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tree = dict[str, Any]
 
 
 def coco_tree() -> Tree:
-    """Two pictures of 12 x 16 with a polygon and a mask on the first, nothing on the second."""
+    """Two images of 12 x 16 with a polygon and a mask on the first, nothing on the second."""
     mask = np.zeros((12, 16), dtype=np.uint8)
     mask[2:5, 3:9] = 1
     packed = encode(mask[None])[0]
@@ -65,7 +65,7 @@ def test_coco_classes_are_ordered_by_category_id_and_masks_have_their_pixels(tmp
     assert data.presence("train").tolist() == [[1, 1], [0, 0]]
 
 
-def test_a_picture_without_objects_is_trained_and_scored_on(tmp_path: Path) -> None:
+def test_a_image_without_objects_is_trained_and_scored_on(tmp_path: Path) -> None:
     data = build(tmp_path)
     batch = next(data.train_loader(seed=0, batch_size=2).batches(0, 1))
     assert sorted(len(objects) for objects in batch.objects) == [0, 2]
@@ -79,8 +79,8 @@ def first(tree: Tree, **values: Any) -> None:
 
 REPAIRABLE: dict[str, tuple[Callable[[Tree], object], str, int]] = {
     "zero size": (lambda tree: first(tree, bbox=[1, 1, 0, 5]), "have an area", 1),
-    "outside": (lambda tree: first(tree, bbox=[20, 1, 4, 4]), "in the picture", 1),
-    "partly outside": (lambda tree: first(tree, bbox=[10, 8, 20, 20]), "in the picture", 2),
+    "outside": (lambda tree: first(tree, bbox=[20, 1, 4, 4]), "in the image", 1),
+    "partly outside": (lambda tree: first(tree, bbox=[10, 8, 20, 20]), "in the image", 2),
     "empty mask": (
         lambda tree: first(tree, segmentation={"size": [12, 16], "counts": [192]}), "have a pixel", 1
     ),
@@ -105,12 +105,12 @@ def test_a_repairable_fault_is_repaired_and_listed_or_refused(fault: str, tmp_pa
 REFUSED: dict[str, tuple[Callable[[Tree], object], str]] = {
     "category": (lambda tree: first(tree, category_id=9), "category_id=9"),
     "mask size": (
-        lambda tree: first(tree, segmentation={"size": [10, 16], "counts": [100, 60]}), "mask 10x16, picture 12x16"
+        lambda tree: first(tree, segmentation={"size": [10, 16], "counts": [100, 60]}), "mask 10x16, image 12x16"
     ),
-    "missing picture": (lambda tree: tree["images"][0].update(file_name="absent.png"), "absent.png"),
-    "picture of another size": (lambda tree: tree["images"][1].update(width=20), "annotated 12x20, is 12x16"),
-    "object on no picture": (lambda tree: first(tree, image_id=99), "annotation 1"),
-    "two pictures of one number": (lambda tree: tree["images"][1].update(id=7), "image id 7"),
+    "missing image": (lambda tree: tree["images"][0].update(file_name="absent.png"), "absent.png"),
+    "image of another size": (lambda tree: tree["images"][1].update(width=20), "annotated 12x20, is 12x16"),
+    "object on no image": (lambda tree: first(tree, image_id=99), "annotation 1"),
+    "two images of one number": (lambda tree: tree["images"][1].update(id=7), "image id 7"),
     "two categories of one name": (lambda tree: tree["categories"][1].update(name="Right Lung"), "Right Lung"),
     "no categories": (lambda tree: tree.pop("categories") and tree.update(categories={}), "COCO's JSON"),
 }  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_mirror_moves_boxes_with_masks_and_swaps_paired_classes() -> None:
     assert torch.equal(back.boxes, some_objects(masks).boxes)
 
 
-def test_a_resized_picture_keeps_its_boxes_and_masks_together() -> None:
+def test_a_resized_image_keeps_its_boxes_and_masks_together() -> None:
     masks = torch.zeros(1, 10, 20, dtype=torch.bool)
     masks[0, 2:6, 4:16] = True
     pixels, objects = resize(np.zeros((10, 20, 3), np.uint8), some_objects(masks), 2.0)

@@ -1,4 +1,4 @@
-"""Objects drawn over pictures: where they are, in their colours, at any size."""
+"""Objects drawn over images: where they are, in their colours, at any size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_mask_takes_a_share_of_its_colour_and_a_box_its_border() -> None:
     assert tuple(drawn[35, 40]) == tuple(drawn[14, 9]) == (100, 100, 100)
 
 
-def test_small_pictures_are_enlarged_by_a_whole_factor_with_their_boxes() -> None:
+def test_small_images_are_enlarged_by_a_whole_factor_with_their_boxes() -> None:
     drawn = np.asarray(objects_drawn(GREY, [[10, 15, 40, 35]], [""], [RED], width=200))
     assert drawn.shape == (120, 180, 3)
     assert tuple(drawn[45, 30]) == tuple(drawn[104, 119]) == RED
@@ -36,7 +36,7 @@ def test_the_first_object_lies_on_top() -> None:
     assert tuple(drawn[15, 5]) == GREEN
 
 
-def test_words_are_written_inside_the_picture_wherever_the_box_is() -> None:
+def test_words_are_written_inside_the_image_wherever_the_box_is() -> None:
     plain = np.asarray(objects_drawn(GREY, [[50, 0, 60, 40]], [""], [RED]))
     told = np.asarray(objects_drawn(GREY, [[50, 0, 60, 40]], ["ring"], [RED]))
     assert (plain != told)[:16, 20:50].any()
@@ -65,8 +65,8 @@ def test_colours_differ_and_are_bright() -> None:
 
 
 @pytest.mark.parametrize(("width", "expected"), [(None, (60, 40)), (30, (30, 20)), (60, (60, 40)), (130, (120, 80))])
-def test_pictures_are_sized_to_at_most_a_width(width: int | None, expected: tuple[int, int]) -> None:
-    picture = sized(Image.fromarray(GREY), width)
-    assert picture.size == expected
-    assert beside([picture, picture, picture]).size == (3 * expected[0] + 8, expected[1])
-    assert jpeg(picture).startswith(b"\xff\xd8\xff")
+def test_images_are_sized_to_at_most_a_width(width: int | None, expected: tuple[int, int]) -> None:
+    image = sized(Image.fromarray(GREY), width)
+    assert image.size == expected
+    assert beside([image, image, image]).size == (3 * expected[0] + 8, expected[1])
+    assert jpeg(image).startswith(b"\xff\xd8\xff")

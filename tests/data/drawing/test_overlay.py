@@ -1,4 +1,4 @@
-"""Drawings of label maps keep the labels: in files exactly, over pictures in place."""
+"""Drawings of label maps keep the labels: in files exactly, over images in place."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_errors_tell_right_wrong_and_ignored_apart() -> None:
 
 
 def test_a_legend_shows_every_colour_in_the_order_of_the_labels() -> None:
-    picture = np.asarray(legend(["sky", "road", "car"], PALETTE))
-    column = [tuple(pixel) for pixel in picture[:, 15].tolist()]
+    image = np.asarray(legend(["sky", "road", "car"], PALETTE))
+    column = [tuple(pixel) for pixel in image[:, 15].tolist()]
     rows = [column.index(colour) for colour in PALETTE]
     assert rows == sorted(rows)

@@ -12,7 +12,7 @@ from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.transforms.segmentation import JointAugment
 
 
-def test_picture_label_and_blend_stand_side_by_side(tmp_path: Path) -> None:
+def test_image_label_and_blend_stand_side_by_side(tmp_path: Path) -> None:
     raw = np.array([[0, 0, 1, 9]] * 4, np.uint8)
     for split in ("train", "val"):
         for kind, pixels in (("images", np.full((4, 4, 3), 200, np.uint8)), ("labels", raw)):

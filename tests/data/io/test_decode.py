@@ -205,13 +205,13 @@ def test_nearest_takes_pils_pixels_on_every_way(backend: Backend, size: tuple[in
 
 
 @pytest.mark.parametrize("size", [(40, 50), (41, 53), (80, 100), (224, 224), (40, 224)])
-def test_a_picture_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
+def test_a_image_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     expected = resize(noise, size, "pil", "bilinear").astype(int)
     assert np.abs(resize(noise, size, "torch", "bilinear") - expected).max() <= 1
 
 
-def test_torch_resizes_a_batch_as_it_does_each_picture() -> None:
+def test_torch_resizes_a_batch_as_it_does_each_image() -> None:
     images = torch.from_numpy(np.asarray(_smooth(30, 20)).copy()).permute(2, 0, 1)[None]
     for interpolation in ("bilinear", "bicubic", "nearest"):
         batch = torch_resize(torch.cat([images, images.flip(3)]), (12, 17), interpolation)
@@ -239,9 +239,9 @@ def test_opencv_does_not_filter_when_it_shrinks() -> None:
 def test_random_boxes_are_distributed_as_torchvisions() -> None:
     random = np.random.default_rng(0)
     torch.manual_seed(0)
-    picture = torch.zeros(3, 60, 100)
+    image = torch.zeros(3, 60, 100)
     ours = np.array([draw_box(random, (60, 100), (0.08, 1.0), (0.75, 4 / 3)) for _ in range(4000)])
-    theirs = np.array([RandomResizedCrop.get_params(picture, [0.08, 1.0], [0.75, 4 / 3]) for _ in range(4000)])
+    theirs = np.array([RandomResizedCrop.get_params(image, [0.08, 1.0], [0.75, 4 / 3]) for _ in range(4000)])
     left, top, right, bottom = ours.T
     assert left.min() >= 0
     assert top.min() >= 0
@@ -262,7 +262,7 @@ def test_a_jpeg_shrinks_only_while_the_crop_keeps_enough_pixels(side: int, facto
 
 
 @pytest.mark.parametrize("shrink", [1, 2, 4, 8])
-def test_a_shrunk_jpeg_is_the_same_picture(shrink: int) -> None:
+def test_a_shrunk_jpeg_is_the_same_image(shrink: int) -> None:
     image = _smooth(128, 96)
     content = _encoded(image, "JPEG", quality=95)
     small = decode_array(content, open_image(content, "it"), "it", shrink)
@@ -272,7 +272,7 @@ def test_a_shrunk_jpeg_is_the_same_picture(shrink: int) -> None:
 
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-def test_a_part_of_a_picture_is_resized_like_a_copy_of_it(backend: Backend) -> None:
+def test_a_part_of_a_image_is_resized_like_a_copy_of_it(backend: Backend) -> None:
     whole = np.asarray(_smooth())
     whole.flags.writeable = False
     part = whole[3:33, 10:50]

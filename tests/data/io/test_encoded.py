@@ -18,14 +18,14 @@ from ablata.data.io.decode import Orientation, open_image, to_rgb, upright_size
 from ablata.data.io.encoded import Encoded, plain_jpeg_size
 
 
-def picture(mode: str = "RGB", height: int = 37, width: int = 61) -> Image.Image:
+def image(mode: str = "RGB", height: int = 37, width: int = 61) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels).convert(mode)
 
 
 def encoded(mode: str = "RGB", kind: str = "JPEG", **options: Any) -> bytes:
     stream = io.BytesIO()
-    picture(mode).save(stream, kind, **options)
+    image(mode).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -55,7 +55,7 @@ OTHERS = {
     "Adobe's": adobe(encoded()),
     "PNG": encoded(kind="PNG"),
     "cut short": encoded()[:-40],
-    "two pictures": encoded(kind="MPO", save_all=True, append_images=[picture()]),
+    "two images": encoded(kind="MPO", save_all=True, append_images=[image()]),
 }
 
 

@@ -17,17 +17,17 @@ from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.eval_crop import OWN, Framing, frame
 
 
-def picture(height: int = 50, width: int = 71) -> Image.Image:
+def image(height: int = 50, width: int = 71) -> Image.Image:
     coarse = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def framed(framing: Framing, size: int = 28, short: int = 32) -> np.ndarray:
-    return frame(picture(), framing, size=size, short=short, backend="pil", interpolation="bilinear")
+    return frame(image(), framing, size=size, short=short, backend="pil", interpolation="bilinear")
 
 
 def centred(short: int, size: int) -> np.ndarray:
-    return np.asarray(v2.CenterCrop(size)(v2.Resize(short)(picture())))
+    return np.asarray(v2.CenterCrop(size)(v2.Resize(short)(image())))
 
 
 def test_the_own_framing_is_resize_and_centre_crop() -> None:
@@ -48,7 +48,7 @@ def test_the_whole_framing_is_the_resized_square_that_holds_the_own_one() -> Non
 def test_crop_first_cuts_the_same_share_and_resizes_then() -> None:
     side = round(50 * 28 / 32)
     top, left = (50 - side) // 2, (71 - side) // 2
-    expected = picture().crop((left, top, left + side, top + side)).resize((28, 28), Image.Resampling.BILINEAR)
+    expected = image().crop((left, top, left + side, top + side)).resize((28, 28), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(framed(Framing(crop_first=True)), np.asarray(expected))
     assert (framed(Framing(crop_first=True)) != framed(OWN)).any()
 

@@ -15,7 +15,7 @@ from ablata.data.label_tools.problems import Finding
 from ablata.data.label_tools.scan import value_counts
 from ablata.data.labels.layout import Names
 
-from ..label_sets import blocks, checked, picture, small_set, write
+from ..label_sets import blocks, checked, image, small_set, write
 
 
 def _problem(root: Path, kind: str) -> Finding:
@@ -129,20 +129,20 @@ def test_a_set_of_palette_files_is_read_by_its_indices(tmp_path: Path) -> None:
 
 def test_colour_files_where_values_are_expected_are_named(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 1, 2])
-    picture(1).save(root / "labels/train/p02.png")
+    image(1).save(root / "labels/train/p02.png")
     problem = _problem(root, "mode")
     assert (problem.where, problem.detail) == ("labels/train/p02.png", "RGB")
     assert "ablata data convert" in problem.do
 
 
-def test_a_picture_without_label_and_a_label_without_picture_are_named(tmp_path: Path) -> None:
+def test_a_image_without_label_and_a_label_without_image_are_named(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 1, 2])
     (root / "labels/train/p04.png").unlink()
     (root / "images/val/p01.png").unlink()
     lonely = _problem(root, "no label file")
     assert lonely.where == "images/train/p04.png"
     assert "--paired-only" in lonely.do
-    assert _problem(root, "no picture").where == "labels/val/p01.png"
+    assert _problem(root, "no image").where == "labels/val/p01.png"
 
 
 def test_a_class_missing_from_validation_is_named_with_the_command_that_splits_anew(tmp_path: Path) -> None:
@@ -169,16 +169,16 @@ def test_a_class_list_of_other_files_is_told_with_both_sides(tmp_path: Path) -> 
     assert "#8429F6 50%, #E2A929 50%" in report.problems[0].detail
 
 
-def test_sizes_are_compared_with_the_pictures_and_listed(tmp_path: Path) -> None:
+def test_sizes_are_compared_with_the_images_and_listed(tmp_path: Path) -> None:
     root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
     Image.fromarray(blocks([0, 1, 2], 0, (13, 16))).save(root / "labels/train/p00.png")
     problem = _problem(root, "size")
-    assert problem.detail == "13x16, its picture 12x16 (height x width)"
+    assert problem.detail == "13x16, its image 12x16 (height x width)"
     sizes = next(one for one in checked(root).remarks if one.kind == "sizes")
     assert "12x16 in 11, 13x16 in 1 files; some are a pixel or two apart" in sizes.detail
 
 
-def test_damaged_label_files_and_pictures_are_named_and_the_others_counted(tmp_path: Path) -> None:
+def test_damaged_label_files_and_images_are_named_and_the_others_counted(tmp_path: Path) -> None:
     root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
     (root / "labels/train/p00.png").write_bytes(b"broken")
     (root / "images/train/p01.png").write_bytes(b"broken")
@@ -187,7 +187,7 @@ def test_damaged_label_files_and_pictures_are_named_and_the_others_counted(tmp_p
     assert report.survey.values[0].total().files == 11
 
 
-def test_one_picture_in_both_splits_is_named(tmp_path: Path) -> None:
+def test_one_image_in_both_splits_is_named(tmp_path: Path) -> None:
     root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
     shutil.copy(root / "images/train/p03.png", root / "images/val/p01.png")
     assert _problem(root, "in two splits").where == "images/train/p03.png = images/val/p01.png"
@@ -222,10 +222,10 @@ def test_the_layouts_of_folders_are_found(tmp_path: Path) -> None:
         for kind, name in (("images", "image"), ("labels", "label")):
             shutil.copytree(inside / kind / split, outside / split / name)
     flat = tmp_path / "flat"
-    shutil.copytree(inside / "images/train", flat / "pictures")
+    shutil.copytree(inside / "images/train", flat / "images")
     shutil.copytree(inside / "labels/train", flat / "lung_gray")
     assert checked(inside).labelled.splits == checked(outside).labelled.splits == ("train", "val")
-    report = checked(flat, Names("pictures", "lung_gray"))
+    report = checked(flat, Names("images", "lung_gray"))
     assert (report.labelled.splits, len(report.labelled.samples)) == (("",), 8)
     with pytest.raises(DataError, match="images with lung_grey of the same names"):
         checked(flat, Names(labels="lung_grey"))
@@ -256,13 +256,13 @@ def test_values_are_counted_as_numpy_counts_them() -> None:
             assert np.array_equal(counts, expected[1])
 
 
-def test_equal_label_files_of_different_pictures_are_remarked_on(tmp_path: Path) -> None:
+def test_equal_label_files_of_different_images_are_remarked_on(tmp_path: Path) -> None:
     root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
     write(root, "train", "p05", blocks([0, 1, 2], 2), 5)
     twice = {(one.where, one.detail) for one in checked(root).remarks if one.kind == "there twice"}
     assert (
         "labels/train/p02.png = labels/train/p05.png = labels/val/p02.png",
-        "one label for different pictures",
+        "one label for different images",
     ) in twice
     flipped = blocks([0, 1, 2], 2)[:, ::-1]
     write(root, "train", "p05", flipped, 5)

@@ -77,8 +77,8 @@ def test_colours_become_ids_and_come_back_exactly(tmp_path: Path) -> None:
     for name, mask in _masks(back).items():
         assert np.array_equal(mask, raw[name])
     assert _contents(root) == before
-    pictures = {name: content for name, content in before.items() if name.startswith("images")}
-    assert pictures.items() <= _contents(new).items()
+    images = {name: content for name, content in before.items() if name.startswith("images")}
+    assert images.items() <= _contents(new).items()
 
 
 def test_values_with_gaps_become_contiguous_and_come_back_exactly(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_the_split_is_the_same_for_a_seed_and_another_for_another() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(4, 40), st.integers(1, 8), st.floats(0.05, 0.6), st.integers(0, 5))
-def test_every_class_of_two_pictures_is_on_both_sides(count: int, classes: int, share: float, seed: int) -> None:
+def test_every_class_of_two_images_is_on_both_sides(count: int, classes: int, share: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     holds = random.random((count, classes)) < random.uniform(0.05, 0.9, classes)
     folders = [("a", "b")[number % 2] for number in range(count)]
@@ -265,7 +265,7 @@ def test_every_class_of_two_pictures_is_on_both_sides(count: int, classes: int, 
 
 
 def _shared(holds: np.ndarray, label: int) -> bool:
-    """Tell whether a rarer class, or one as rare, lies in the same pictures, so that not both can be parted."""
+    """Tell whether a rarer class, or one as rare, lies in the same images, so that not both can be parted."""
     rows = np.flatnonzero(holds[:, label])
     rare = holds.sum(axis=0) <= len(rows)
     rare[label] = False

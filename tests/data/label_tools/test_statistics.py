@@ -27,7 +27,7 @@ def counted(tmp_path: Path) -> LabelStatistics:
     return statistics(checked(root))
 
 
-def test_pixels_and_pictures_are_counted_by_class_and_split(counted: LabelStatistics) -> None:
+def test_pixels_and_images_are_counted_by_class_and_split(counted: LabelStatistics) -> None:
     train = [one.splits["train"] for one in counted.classes]
     assert [(one.pixels, one.files) for one in train] == [(100_000, 1), (1000, 1), (10, 1), (0, 0)]
     assert [one.splits["val"].pixels for one in counted.classes] == [0, 10, 0, 0]

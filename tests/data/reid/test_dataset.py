@@ -17,8 +17,8 @@ from ablata.data.transforms.classification import Augment
 from ablata.structures.batch import ImageBatch
 
 SETTINGS = Persons(
-    train=9, val=5, cameras=2, pictures=3, height=32, width=16, minival=3,
-    sampling=Balanced(pictures=2), augment=Augment(flip=True, pad=2),
+    train=9, val=5, cameras=2, images=3, height=32, width=16, minival=3,
+    sampling=Balanced(images=2), augment=Augment(flip=True, pad=2),
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_the_held_out_identities_follow_the_split_seed_alone(shared_cache: Path)
     def held(**changes: object) -> tuple[str, ...]:
         return SETTINGS.model_copy(update=changes).build(shared_cache).sightings("minival").names[6:]
 
-    assert held() == held(sampling=Balanced(pictures=3))
+    assert held() == held(sampling=Balanced(images=3))
     assert any(held() != held(split_seed=seed) for seed in (1, 2, 3))
     assert len(held(minival=1 / 3)) == 3
 
@@ -110,14 +110,14 @@ def test_two_processes_see_halves_of_one_balanced_batch(data: IdentityImages) ->
         assert whole.labels.view(4, 2).unique(dim=1).shape == (4, 1)
 
 
-def test_shuffled_batches_show_every_training_picture_once_an_epoch(shared_cache: Path) -> None:
-    settings = Persons(train=4, val=2, cameras=2, pictures=3, height=32, width=16)
+def test_shuffled_batches_show_every_training_image_once_an_epoch(shared_cache: Path) -> None:
+    settings = Persons(train=4, val=2, cameras=2, images=3, height=32, width=16)
     loader = settings.build(shared_cache).train_loader(0, 6)
     seen = torch.cat([batch.index for batch in loader.batches(0, loader.steps_per_epoch)])
     assert sorted(seen.tolist()) == list(range(24))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_evaluation_shares_every_picture_out_once(data: IdentityImages, world: int) -> None:
+def test_evaluation_shares_every_image_out_once(data: IdentityImages, world: int) -> None:
     seen = [batch.index for rank in range(world) for batch in data.eval_loader("val", 4, rank, world)]
     assert sorted(torch.cat(seen).tolist()) == list(range(5 * 2 * 3))

@@ -24,7 +24,7 @@ GALLERY = ("0001_c1s1_001051_01.jpg", "0001_c2s1_001051_01.jpg", "0005_c1s1_0000
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return the layout with pictures of different sizes, each of one colour of its own, and a file that is none."""
+    """Return the layout with images of different sizes, each of one colour of its own, and a file that is none."""
     root, random = tmp_path / "market1501", np.random.default_rng(0)
     for folder, names in (("bounding_box_train", TRAIN), ("query", QUERY), ("bounding_box_test", GALLERY)):
         (root / folder).mkdir(parents=True)
@@ -64,13 +64,13 @@ def test_queries_and_gallery_are_those_of_the_folders_without_junk(root: Path, t
     assert val.identities.tolist() == [1, 2, 0, 0, 1, 1, 2]
     assert val.cameras.tolist() == [1, 4, 1, 5, 1, 2, 1]
     assert data.notices == (
-        "1 pictures of bounding_box_test are junk (-1) and are left out",
+        "1 images of bounding_box_test are junk (-1) and are left out",
         "1 files are no images and are ignored: bounding_box_test/Thumbs.db",
     )
 
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-def test_pictures_have_the_asked_height_and_width_and_their_own_colours(
+def test_images_have_the_asked_height_and_width_and_their_own_colours(
     root: Path, tmp_path: Path, backend: Backend
 ) -> None:
     data = Market(root=str(root), height=48, width=20, backend=backend).build(tmp_path / "cache")
@@ -79,13 +79,13 @@ def test_pictures_have_the_asked_height_and_width_and_their_own_colours(
     for batch in data.eval_loader("train", 8):
         assert batch.images.shape == (5, 3, 48, 20)
         for row, name in enumerate(sorted(TRAIN)):
-            with Image.open(root / "bounding_box_train" / name) as picture:
-                expected = np.asarray(picture.convert("RGB"))[5, 5] / 255
+            with Image.open(root / "bounding_box_train" / name) as image:
+                expected = np.asarray(image.convert("RGB"))[5, 5] / 255
             found = batch.images[row].mean((1, 2)).numpy() * np.array(data.std) + np.array(data.mean)
             assert np.abs(found - expected).max() < 0.015
 
 
-def test_the_resized_pictures_are_kept_and_follow_the_files_content(root: Path, tmp_path: Path) -> None:
+def test_the_resized_images_are_kept_and_follow_the_files_content(root: Path, tmp_path: Path) -> None:
     settings, cache = Market(root=str(root)), tmp_path / "cache"
     first, again = settings.build(cache), settings.build(cache)
     assert first.fingerprint == again.fingerprint

@@ -31,7 +31,7 @@ def _write(image: Path, mask: Path, random: np.random.Generator, size: tuple[int
 
 
 def _folder(root: Path, masks: str = "labels") -> Path:
-    """Write pictures of two sizes whose first channel is the raw id."""
+    """Write images of two sizes whose first channel is the raw id."""
     random = np.random.default_rng(1)
     for split, count in (("train", 9), ("val", 5)):
         for number in range(count):
@@ -53,7 +53,7 @@ def _augmented(data: SegmentationData, world: int, rank: int, start: int, stop: 
     return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]
 
 
-def test_labels_belong_to_their_pictures(tmp_path: Path) -> None:
+def test_labels_belong_to_their_images(tmp_path: Path) -> None:
     data = _built(_folder(tmp_path / "set", masks="masks"))
     assert (data.classes, data.image_size) == (("sky", "road"), (12, 16))
     batches = list(data.train_loader(0, 4).batches(0, 4))
@@ -79,7 +79,7 @@ def test_processes_share_the_global_batch_and_resume_is_exact(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_evaluation_sees_every_picture_once_at_its_own_size(tmp_path: Path, world: int) -> None:
+def test_evaluation_sees_every_image_once_at_its_own_size(tmp_path: Path, world: int) -> None:
     data = _built(_folder(tmp_path / "set"), minival=3)
     for split in ("val", "minival", "train"):
         loaders = [data.eval_loader(split, 2, rank, world) for rank in range(world)]
@@ -113,7 +113,7 @@ def test_another_pixel_or_class_list_is_another_fingerprint(tmp_path: Path) -> N
     assert _built(root).fingerprint not in (first.fingerprint, second.fingerprint)
 
 
-def test_pictures_of_several_sizes_must_be_cut_for_training(tmp_path: Path) -> None:
+def test_images_of_several_sizes_must_be_cut_for_training(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 sizes .*9x20, 10x14"):
         _built(_folder(tmp_path / "set"), augment=JointAugment(flip=True))
 

@@ -18,7 +18,7 @@ from ablata.data.segmentation.pascal_context import PascalContext
 from ablata.data.transforms.segmentation import JointAugment
 from ablata.structures.segmentation import IGNORE
 
-from ..label_sets import picture
+from ..label_sets import image
 
 PLAIN = JointAugment()
 
@@ -29,7 +29,7 @@ def _pairs(root: Path, images: str, labels: str, values: list[int], count: int =
             (root / folder).mkdir(parents=True, exist_ok=True)
         mask = np.resize(np.array(values, np.uint8), (8, 12))
         Image.fromarray(mask).save(root / labels / f"{number}.png")
-        picture(number, (8, 12)).save(root / images / f"{number}.jpg")
+        image(number, (8, 12)).save(root / images / f"{number}.jpg")
 
 
 def _labels(settings: PairedSet, cache: Path) -> list[int]:
@@ -94,7 +94,7 @@ def test_pascal_context_has_59_classes_or_60_and_its_own_lists(tmp_path: Path) -
     assert whole.table().names[15] == "person"
 
 
-def test_a_picture_without_its_mask_is_named(tmp_path: Path) -> None:
+def test_a_image_without_its_mask_is_named(tmp_path: Path) -> None:
     root = _context(tmp_path / "VOC2010")
     (root / "SegmentationClassContext/2.png").unlink()
     with pytest.raises(DataError, match=r"1 of train have none: .*JPEGImages/2.jpg"):

@@ -15,26 +15,26 @@ from ablata.data.synthetic.person_looks import Domain, draw_look
 from ablata.data.synthetic.person_paint import draw_shot, paint_person
 from ablata.data.synthetic.persons import Persons
 
-SMALL = Persons(train=6, val=4, cameras=3, pictures=2)
+SMALL = Persons(train=6, val=4, cameras=3, images=2)
 DOMAINS: tuple[Domain, ...] = ("winter", "summer")
 
 _DIGEST = """
 from pathlib import Path
 from ablata.data.synthetic.persons import Persons
-print(Persons(train=6, val=4, cameras=3, pictures=2).build(Path({cache!r})).fingerprint)
+print(Persons(train=6, val=4, cameras=3, images=2).build(Path({cache!r})).fingerprint)
 """
 
 
-def test_pictures_are_the_same_in_another_process(tmp_path: Path) -> None:
+def test_images_are_the_same_in_another_process(tmp_path: Path) -> None:
     here = SMALL.build(tmp_path / "here").fingerprint
     code = _DIGEST.format(cache=str(tmp_path / "there"))
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert here == there.stdout.strip()
 
 
-def test_everything_that_makes_the_pictures_is_in_the_fingerprint(tmp_path: Path) -> None:
+def test_everything_that_makes_the_images_is_in_the_fingerprint(tmp_path: Path) -> None:
     changes = [
-        {}, {"domain": "summer"}, {"scene_seed": 1}, {"cameras": 4}, {"pictures": 3}, {"occlusion": 0.9}, {"gap": 0.0},
+        {}, {"domain": "summer"}, {"scene_seed": 1}, {"cameras": 4}, {"images": 3}, {"occlusion": 0.9}, {"gap": 0.0},
         {"height": 66}, {"width": 34}, {"train": 7}, {"val": 5},
     ]  # fmt: skip
     found = {SMALL.model_copy(update=change).build(tmp_path).fingerprint for change in changes}
@@ -62,7 +62,7 @@ def test_every_camera_sees_every_person_as_often_as_set(tmp_path: Path) -> None:
     assert int(sightings.queries.sum()) == 4 * 3
 
 
-def test_no_picture_comes_twice(tmp_path: Path) -> None:
+def test_no_image_comes_twice(tmp_path: Path) -> None:
     digests = set()
     for domain in DOMAINS:
         data = SMALL.model_copy(update={"domain": domain}).build(tmp_path)
@@ -73,7 +73,7 @@ def test_no_picture_comes_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_picture_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone(domain: Domain) -> None:
+def test_a_image_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone(domain: Domain) -> None:
     look = draw_look(np.random.default_rng(1), domain)
     camera = draw_camera(np.random.default_rng(2), 0, 2, domain, 1.0, (64, 32))
     shot = draw_shot(np.random.default_rng(3), camera, domain, 0.5)
@@ -96,8 +96,8 @@ def test_the_gap_is_how_far_cameras_differ_in_colour() -> None:
     assert spread(2) == pytest.approx(2 * spread(1))
 
 
-def test_cameras_differ_more_than_pictures_of_one_camera(tmp_path: Path) -> None:
-    data = Persons(train=30, val=2, cameras=3, pictures=2, occlusion=0.0).build(tmp_path)
+def test_cameras_differ_more_than_images_of_one_camera(tmp_path: Path) -> None:
+    data = Persons(train=30, val=2, cameras=3, images=2, occlusion=0.0).build(tmp_path)
     images = np.concatenate([batch.images.numpy() for batch in data.eval_loader("train", 64)])
     people = images.reshape(30, 3, 2, 3, 64, 32)
     within = np.abs(people[:, :, 0] - people[:, :, 1]).mean()

@@ -76,7 +76,7 @@ def test_without_faith_company_tells_nothing(tmp_path: Path) -> None:
     assert present[present[:, SEED], RING].all()
 
 
-def test_pictures_and_splits_depend_on_their_seeds_alone(data: DetectionData, tmp_path: Path) -> None:
+def test_images_and_splits_depend_on_their_seeds_alone(data: DetectionData, tmp_path: Path) -> None:
     again = SceneBoxes(train=150, val=20, minival=30).build(tmp_path)
     assert again.fingerprint == data.fingerprint
     assert [len(again.splits[name]) for name in ("train", "val", "minival")] == [120, 20, 30]

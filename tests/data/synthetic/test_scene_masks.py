@@ -10,7 +10,7 @@ from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.data.synthetic.scenes import Streets
 
 
-def test_every_picture_has_its_own_mask(tmp_path: Path) -> None:
+def test_every_image_has_its_own_mask(tmp_path: Path) -> None:
     streets = Streets(height=32, width=48)
     settings = SceneMasks(train=8, val=3, streets=streets, minival=2)
     data = settings.build(tmp_path)

@@ -1,4 +1,4 @@
-"""Made streets: what is known of a picture agrees with itself, is the same everywhere, and holds what was planted."""
+"""Made streets: what is known of an image agrees with itself, is the same everywhere, and holds what was planted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_masks_boxes_and_classes_agree() -> None:
     assert seen == {SEMANTIC.index(name) for name in THINGS}
 
 
-def test_the_same_row_is_the_same_picture_in_another_process() -> None:
+def test_the_same_row_is_the_same_image_in_another_process() -> None:
     here = hashlib.sha256(b"".join(Streets().sample("val", row).image.tobytes() for row in range(5))).hexdigest()
     there = subprocess.run([sys.executable, "-c", _DIGEST], capture_output=True, text=True, check=True).stdout.strip()
     assert here == there
@@ -94,11 +94,11 @@ def test_the_cooccurrence_matrix_is_that_of_the_relations() -> None:
 
 def test_a_linear_model_learns_the_place() -> None:
     streets = Streets(height=32, width=32)
-    pictures, labels = [], []
+    images, labels = [], []
     for row in range(500):
         sample = streets.sample("train", row)
-        pictures.append(np.float32(sample.image[::2, ::2]).ravel())
+        images.append(np.float32(sample.image[::2, ::2]).ravel())
         labels.append(sample.label)
-    features = StandardScaler().fit_transform(np.stack(pictures))
+    features = StandardScaler().fit_transform(np.stack(images))
     model = LogisticRegression(C=0.01, max_iter=300).fit(features[:350], labels[:350])
     assert model.score(features[350:], labels[350:]) > 0.75

@@ -15,7 +15,7 @@ from ablata.data.transforms.auto_augment import IMAGENET_PAIRS, AutoAugment, Ran
 from ablata.data.transforms.auto_augment_ops import INCREASING, NAMES, ORIGINAL, Name, inverse_affine
 from ablata.data.transforms.auto_augment_ops_batch import apply_to_rows
 from ablata.data.transforms.auto_augment_ops_opencv import apply_to_pixels
-from ablata.data.transforms.auto_augment_ops_pil import apply_to_picture
+from ablata.data.transforms.auto_augment_ops_pil import apply_to_image
 from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
 from ablata.structures.batch import ImageBatch, Rows
 
@@ -24,19 +24,19 @@ MOVING = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 PLACE = (0.3, 0.9)
 
 
-def picture(seed: int = 0, height: int = 40, width: int = 52) -> np.ndarray:
-    """Return a smooth coloured picture with grain: uint8 [H, W, 3]."""
+def image_array(seed: int = 0, height: int = 40, width: int = 52) -> np.ndarray:
+    """Return a smooth coloured image with grain: uint8 [H, W, 3]."""
     random = np.random.default_rng(seed)
     smooth = Image.fromarray(random.integers(0, 200, (5, 6, 3), dtype=np.uint8)).resize((width, height))
     return np.asarray(smooth) + random.integers(0, 40, (height, width, 3), dtype=np.uint8)
 
 
 def by_pil(pixels: np.ndarray, name: Name, argument: float) -> np.ndarray:
-    return np.asarray(apply_to_picture(Image.fromarray(pixels), name, argument, PLACE, 128)).astype(int)
+    return np.asarray(apply_to_image_array(Image.fromarray(pixels), name, argument, PLACE, 128)).astype(int)
 
 
 def by_batch(pixels: np.ndarray, name: Name, argument: float) -> np.ndarray:
-    rows = torch.from_numpy(np.stack([picture(9), pixels])).permute(0, 3, 1, 2)
+    rows = torch.from_numpy(np.stack([image_array(9), pixels])).permute(0, 3, 1, 2)
     changed = apply_to_rows(rows, name, np.array([0.5, argument]), np.array([PLACE, PLACE]), 128)
     assert changed.dtype == torch.uint8
     return changed[1].permute(1, 2, 0).numpy().astype(int)
@@ -50,9 +50,9 @@ def arguments(name: Name) -> list[float]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_batches_are_changed_as_pil_changes_pictures(name: Name) -> None:
+def test_batches_are_changed_as_pil_changes_images(name: Name) -> None:
     for argument in arguments(name):
-        apart = np.abs(by_batch(picture(), name, argument) - by_pil(picture(), name, argument))
+        apart = np.abs(by_batch(image_array(), name, argument) - by_pil(image_array(), name, argument))
         assert apart.max() <= (1 if name in MOVING else 0), argument
 
 
@@ -60,13 +60,13 @@ def test_batches_are_changed_as_pil_changes_pictures(name: Name) -> None:
 def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(name: Name) -> None:
     for argument in arguments(name):
         apart = np.abs(
-            apply_to_pixels(picture(), name, argument, PLACE, 128).astype(int) - by_pil(picture(), name, argument)
+            apply_to_pixels(image_array(), name, argument, PLACE, 128).astype(int) - by_pil(image_array(), name, argument)
         )
         if name not in MOVING:
             rounding = {"colour": 2, "sharpness": 2, "contrast": 1, "brightness": 1}
             assert apart.max() <= rounding.get(name, 0), argument
             continue
-        seen = by_pil(np.full_like(picture(), 255), name, argument)[..., 0] == 255
+        seen = by_pil(np.full_like(image_array(), 255), name, argument)[..., 0] == 255
         around = [np.roll(seen, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
         within = np.pad(np.all(around, axis=0)[1:-1, 1:-1], 1)
         outside = ~np.any(around, axis=0)
@@ -92,14 +92,14 @@ def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(na
     ],
 )
 def test_batches_are_changed_as_torchvision_changes_tensors(name: Name, argument: float, expected: object) -> None:
-    image = torch.from_numpy(picture().copy()).permute(2, 0, 1)
+    image = torch.from_numpy(image_array().copy()).permute(2, 0, 1)
     assert callable(expected)
     wanted = expected(image).permute(1, 2, 0).numpy().astype(int)
-    assert np.abs(by_batch(picture(), name, argument) - wanted).max() <= 1
+    assert np.abs(by_batch(image_array(), name, argument) - wanted).max() <= 1
 
 
 def test_a_rotation_is_pils() -> None:
-    smooth = np.asarray(Image.fromarray(picture()).resize((52, 40)))
+    smooth = np.asarray(Image.fromarray(image_array()).resize((52, 40)))
     turned = Image.fromarray(smooth).rotate(17, resample=Image.Resampling.BILINEAR, fillcolor=(128, 128, 128))
     assert np.abs(by_pil(smooth, "rotate", 17) - np.asarray(turned).astype(int)).max() <= 1
     with pytest.raises(ValueError, match="moves pixels"):
@@ -170,7 +170,7 @@ def test_magnitudes_spread_as_asked_for(deviation: float, mean: float, spread: f
 
 
 def batch(rows: int = 12) -> ImageBatch:
-    images = torch.from_numpy(np.stack([picture(seed) for seed in range(rows)])).permute(0, 3, 1, 2).contiguous()
+    images = torch.from_numpy(np.stack([image_array(seed) for seed in range(rows)])).permute(0, 3, 1, 2).contiguous()
     index = torch.arange(rows)
     return ImageBatch(images, index % 3, index, Rows(0, rows))
 
@@ -197,18 +197,18 @@ def test_the_change_ends_with_its_last_epoch() -> None:
 
 
 @pytest.mark.parametrize("where", ["pil", "opencv"])
-def test_one_picture_is_changed_by_the_same_operations_wherever_it_is(where: str) -> None:
+def test_one_image_is_changed_by_the_same_operations_wherever_it_is(where: str) -> None:
     policy = RandAugment(probability=1, where=where)
     for seed in range(8):
         drawn = policy.draw(np.random.default_rng(seed), 1)
-        expected = picture(seed)
+        expected = image_array(seed)
         for number, argument, place in zip(drawn.operation[0], drawn.argument[0], drawn.place[0], strict=True):
             if where == "pil":
-                step = apply_to_picture(Image.fromarray(expected), NAMES[number], argument, tuple(place), 128)
+                step = apply_to_image_array(Image.fromarray(expected), NAMES[number], argument, tuple(place), 128)
                 expected = np.asarray(step)
             else:
                 expected = apply_to_pixels(expected, NAMES[number], argument, tuple(place), 128)
-        assert np.array_equal(policy.change_picture(picture(seed), np.random.default_rng(seed)), expected)
+        assert np.array_equal(policy.change_image_array(image(seed), np.random.default_rng(seed)), expected)
     assert torch.equal(augmenter(policy=policy)(batch(), 0, 0).images, batch().images.float())
 
 

@@ -55,11 +55,11 @@ def test_pad_and_crop_equals_one_image_at_a_time(mode: Literal["zero", "reflect"
     result = geometry.flip_pad_crop(images, flips, offsets, pad, mode, (10, 20, 30))
     names = {"zero": ("constant", 0), "constant": ("constant", (10, 20, 30)), "reflect": ("reflect", 0)}
     for row, image in enumerate(images):
-        picture = reference.to_pil_image(image)
+        sample = reference.to_pil_image(image)
         if flips is not None and flips[row]:
-            picture = reference.hflip(picture)
+            sample = reference.hflip(sample)
         style, fill = names[mode]
-        padded = reference.pad(picture, [pad], fill=fill, padding_mode=style)
+        padded = reference.pad(sample, [pad], fill=fill, padding_mode=style)
         top, left = offsets[row].tolist()
         assert torch.equal(result[row], reference.pil_to_tensor(reference.crop(padded, top, left, 12, 14)))
 

@@ -95,6 +95,6 @@ def test_lighting_adds_one_colour_with_the_published_spread() -> None:
     assert images.unique().numel() == 36
 
 
-def test_lighting_of_grey_pictures_is_refused() -> None:
+def test_lighting_of_grey_images_is_refused() -> None:
     with pytest.raises(DataError, match=r"data\.augment\.lighting=0\.1 for images of 1 channel"):
         Augmenter(Augment(lighting=0.1), 0, Normaliser((0,), (1,)), (30, 40))

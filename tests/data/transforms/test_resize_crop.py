@@ -1,4 +1,4 @@
-"""Sets in memory whose pictures are enlarged: filters against their libraries, who sees which pictures, the record."""
+"""Sets in memory whose images are enlarged: filters against their libraries, who sees which images, the record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACKENDS: tuple[Backend, ...] = ("torch", "pil", "opencv")
 every_filter = pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 
 
-def pictures(count: int = 5, height: int = 32, width: int = 32, channels: int = 3) -> torch.Tensor:
+def inputs(count: int = 5, height: int = 32, width: int = 32, channels: int = 3) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, channels, height, width), dtype=torch.uint8, generator=generator)
 
@@ -35,7 +35,7 @@ def scenes(tmp_path: Path, augment: Augment) -> MemoryImages:
 
 @every_filter
 def test_each_backend_gives_its_librarys_pixels(interpolation: Interpolation) -> None:
-    images = pictures()
+    images = inputs()
     found = {name: Enlarge(backend=name, interpolation=interpolation).apply(images) for name in BACKENDS}
     for row, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
         pil = Image.fromarray(image).resize((40, 40), getattr(Image.Resampling, interpolation.upper()))
@@ -51,7 +51,7 @@ def test_each_backend_gives_its_librarys_pixels(interpolation: Interpolation) ->
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_one_channel_stays_one_channel(backend: Backend) -> None:
-    grey = pictures(channels=1)
+    grey = inputs(channels=1)
     enlarged = Enlarge(backend=backend).apply(grey)
     assert torch.equal(enlarged, Enlarge(backend=backend).apply(grey.expand(-1, 3, -1, -1))[:, :1])
 
@@ -60,16 +60,16 @@ def test_the_shorter_side_gets_the_wanted_length_and_the_shape_stays() -> None:
     enlarge = Enlarge(side=20)
     assert enlarge.size(16, 24) == (20, 30)
     assert enlarge.size(24, 16) == (30, 20)
-    assert enlarge.apply(pictures(height=16, width=24)).shape == (5, 3, 20, 30)
+    assert enlarge.apply(inputs(height=16, width=24)).shape == (5, 3, 20, 30)
 
 
 def test_the_middle_is_cut_at_equal_distance_from_both_sides() -> None:
-    images = pictures(height=10, width=14)
+    images = inputs(height=10, width=14)
     assert torch.equal(middle(images, 6, 8), images[:, :, 2:8, 3:11])
 
 
 @pytest.mark.parametrize("evaluation", [False, True])
-def test_training_sees_parts_of_larger_pictures_and_evaluation_what_is_asked_for(
+def test_training_sees_parts_of_larger_images_and_evaluation_what_is_asked_for(
     tmp_path: Path, evaluation: bool
 ) -> None:
     enlarge = Enlarge(side=20, evaluation=evaluation)

@@ -19,7 +19,7 @@ ALL = JointAugment(flip=True, scale=ScaleRange(), crop=Crop(height=20, width=28)
 
 
 def _batch(rows: int = 6, height: int = 16, width: int = 24) -> SegmentationBatch:
-    """Return pictures whose first channel is the label itself."""
+    """Return images whose first channel is the label itself."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 19, (rows, height, width), dtype=torch.uint8, generator=generator)
     images = torch.randint(0, 256, (rows, 3, height, width), dtype=torch.uint8, generator=generator)
@@ -45,7 +45,7 @@ def test_labels_follow_their_pixels_through_flip_and_crop(size: tuple[int, int])
     assert inside.flatten(1).sum(1).tolist() == [shown] * 6
 
 
-def test_a_scaled_picture_is_the_resized_one() -> None:
+def test_a_scaled_image_is_the_resized_one() -> None:
     batch = _batch()
     settings = JointAugment(scale=ScaleList(values=(1.5,)), crop=Crop(height=24, width=36))
     seen = _augmented(settings, batch)
@@ -55,7 +55,7 @@ def test_a_scaled_picture_is_the_resized_one() -> None:
     assert torch.equal(seen.labels, labels)
 
 
-def test_whole_pictures_are_mirrored_with_their_labels() -> None:
+def test_whole_images_are_mirrored_with_their_labels() -> None:
     batch = _batch(rows=32)
     seen = _augmented(JointAugment(flip=True), batch)
     assert torch.allclose(seen.images[:, 0], seen.labels.float(), atol=1e-3)
@@ -85,7 +85,7 @@ def test_another_operation_changes_none_of_the_places() -> None:
     assert torch.equal(_augmented(plain, _batch()).labels, _augmented(ALL, _batch()).labels)
 
 
-def test_what_lies_beside_a_smaller_picture_is_never_seen() -> None:
+def test_what_lies_beside_a_smaller_image_is_never_seen() -> None:
     batch = _batch()
     small = SegmentationBatch(batch.images, batch.labels, torch.tensor([[9, 11]]).repeat(6, 1), batch.index, batch.rows)
     other = SegmentationBatch(batch.images.clone(), batch.labels.clone(), small.sizes, batch.index, batch.rows)

@@ -68,13 +68,13 @@ def test_auto_finds_a_device() -> None:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.dtype, bool, bool]]:
-    """Collect, of every forward pass in training: dtype of stage1, whether pictures and weights are channels_last."""
+    """Collect, of every forward pass in training: dtype of stage1, whether images and weights are channels_last."""
     forward, found = SmallResNet.forward, []
 
-    def watched(self: SmallResNet, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
-        outputs = forward(self, pictures)
+    def watched(self: SmallResNet, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        outputs = forward(self, images)
         if self.training:
-            layouts = (one.is_contiguous(memory_format=torch.channels_last) for one in (pictures, self.stem.weight))
+            layouts = (one.is_contiguous(memory_format=torch.channels_last) for one in (images, self.stem.weight))
             found.append((outputs["stage1"].dtype, *layouts))
         return outputs
 

@@ -104,7 +104,7 @@ def test_binary_cross_entropy_is_timms(threshold: float | None, reduction: str) 
     torch.testing.assert_close(found(logits, labels), reference(logits, labels))
 
 
-def test_binary_cross_entropy_of_mixed_pictures_is_against_both_labels() -> None:
+def test_binary_cross_entropy_of_mixed_images_is_against_both_labels() -> None:
     logits, (labels, partner, weight) = batch()
     target = torch.zeros(6, 7, dtype=torch.float64)
     for row in range(6):

@@ -15,7 +15,7 @@ from ablata.losses.contrastive.anchor_sampling import Anchors, Few, FewOf, draw_
 CLASSES = 3
 
 
-def pictures(seed: int, pixels: int = 40) -> tuple[Tensor, Tensor]:
+def inputs(seed: int, pixels: int = 40) -> tuple[Tensor, Tensor]:
     """Return labels [2, pixels], class 0 often, a tenth ignored, and which are rightly predicted."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.tensor([0, 0, 0, 0, 1, 1, 2])[torch.randint(7, (2, pixels), generator=generator)]
@@ -24,7 +24,7 @@ def pictures(seed: int, pixels: int = 40) -> tuple[Tensor, Tensor]:
 
 
 def drawn(labels: Tensor, right: Tensor, anchors: Anchors) -> list[tuple[int, int, bool, int]]:
-    """Return (picture, class, right, pixel) of every anchor."""
+    """Return (image, class, right, pixel) of every anchor."""
     rows, counts = draw_anchors(anchors, grouped(labels, right, CLASSES, 255))
     pixels = labels.shape[1]
     return [
@@ -43,7 +43,7 @@ def kept_by_the_rule(hard: int, easy: int, views: int) -> tuple[int, int]:
 @given(seed=st.integers(0, 9999), views=st.integers(1, 12), samples=st.integers(2, 60))
 def test_classes_with_enough_pixels_give_equal_numbers_half_of_them_hard(seed: int, views: int, samples: int) -> None:
     torch.manual_seed(seed)
-    labels, right = pictures(seed)
+    labels, right = inputs(seed)
     found = drawn(labels, right, Anchors(samples=samples, views=views))
     groups = [(b, c) for b in range(2) for c in range(CLASSES) if int((labels[b] == c).sum()) > views]
     each = min(samples // len(groups), views) if groups else 0

@@ -9,17 +9,17 @@ from torch import Tensor
 from ablata.models.backbones.airbench import Airbench, AirbenchModel, whitening_filters
 
 
-def smooth_pictures(count: int = 64) -> Tensor:
-    """Pictures whose neighbouring pixels and channels are correlated, as in photographs."""
+def smooth_images(count: int = 64) -> Tensor:
+    """Images whose neighbouring pixels and channels are correlated, as in photographs."""
     noise = torch.randn(count, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     return (noise + 0.8 * noise.mean(1, keepdim=True) + 2 * noise.roll(1, -1) + 2 * noise.roll(1, -2))[..., 1:, 1:]
 
 
-def patches_of(pictures: Tensor, kernel: int) -> Tensor:
+def patches_of(images: Tensor, kernel: int) -> Tensor:
     """Cut [N, C k k] patches one by one."""
-    side = pictures.shape[-1] - kernel + 1
+    side = images.shape[-1] - kernel + 1
     places = [(y, x) for y in range(side) for x in range(side)]
-    return torch.cat([pictures[:, :, y : y + kernel, x : x + kernel].flatten(1) for y, x in places])
+    return torch.cat([images[:, :, y : y + kernel, x : x + kernel].flatten(1) for y, x in places])
 
 
 def test_it_has_the_parameters_of_the_public_network() -> None:
@@ -44,27 +44,27 @@ def test_shapes_are_those_of_the_legend() -> None:
 
 @pytest.mark.parametrize("kernel", [1, 2, 3])
 def test_whitened_patches_are_uncorrelated_and_of_unit_power(kernel: int) -> None:
-    pictures = smooth_pictures()
-    filters = whitening_filters(pictures, kernel, 1e-9)
-    found = patches_of(pictures, kernel) @ filters.flatten(1).T
+    images = smooth_images()
+    filters = whitening_filters(images, kernel, 1e-9)
+    found = patches_of(images, kernel) @ filters.flatten(1).T
     torch.testing.assert_close(found.T @ found / len(found), torch.eye(3 * kernel**2), atol=2e-4, rtol=0)
 
 
 def test_weak_directions_are_held_back_by_eps() -> None:
-    pictures, eps = smooth_pictures(), 0.3
-    patches = patches_of(pictures, 2).double()
+    images, eps = smooth_images(), 0.3
+    patches = patches_of(images, 2).double()
     power = torch.linalg.eigvalsh(patches.T @ patches / len(patches)).flip(0)
-    found = patches @ whitening_filters(pictures, 2, eps).flatten(1).T.double()
+    found = patches @ whitening_filters(images, 2, eps).flatten(1).T.double()
     torch.testing.assert_close(found.square().mean(0), power / (power + eps), atol=1e-4, rtol=0)
 
 
 def test_the_first_layer_starts_with_both_signs_of_the_whitening_filters_and_stays() -> None:
     model = Airbench(widths=(4, 4, 4)).build(10)
     assert model.images_wanted == 5000
-    model.start_from(smooth_pictures())
+    model.start_from(smooth_images())
     positive, negative = model.whiten.weight.chunk(2)
     assert torch.equal(positive, -negative)
-    assert torch.equal(positive, whitening_filters(smooth_pictures(), 2, 5e-4))
+    assert torch.equal(positive, whitening_filters(smooth_images(), 2, 5e-4))
     assert not model.whiten.weight.requires_grad
     assert model.whiten.bias.requires_grad
 
@@ -86,8 +86,8 @@ def test_norms_train_a_bias_and_a_weight_only_where_asked() -> None:
 
 def test_convolutions_start_by_handing_their_channels_on() -> None:
     stage = Airbench(widths=(32, 8, 8)).build(10).stage1
-    pictures = torch.randn(2, 24, 8, 8)
-    torch.testing.assert_close(stage.conv1(pictures)[:, :24], pictures)
+    images = torch.randn(2, 24, 8, 8)
+    torch.testing.assert_close(stage.conv1(images)[:, :24], images)
     assert not torch.equal(stage.conv1.weight[24:], torch.zeros_like(stage.conv1.weight[24:]))
     plain = Airbench(widths=(32, 8, 8), dirac=False).build(10).stage1
     assert plain.conv1.weight[0].count_nonzero() == 24 * 9

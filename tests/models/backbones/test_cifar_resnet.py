@@ -1,4 +1,4 @@
-"""ResNet for small pictures: parameter counts of the literature, shortcuts, initialisation."""
+"""ResNet for small images: parameter counts of the literature, shortcuts, initialisation."""
 
 from __future__ import annotations
 

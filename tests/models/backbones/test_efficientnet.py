@@ -42,10 +42,10 @@ def lively(model: nn.Module) -> nn.Module:
     ],
 )
 def test_parameters_operations_and_activations_are_timms(settings: EfficientNet) -> None:
-    picture = torch.empty(1, 3, 224, 224, device="meta")
+    image = torch.empty(1, 3, 224, 224, device="meta")
     with torch.device("meta"):
         ours, reference = settings.build(1000), timm.create_model(f"efficientnet_{settings.variant}")
-    assert count(ours, picture) == count(reference, picture)
+    assert count(ours, image) == count(reference, image)
 
 
 @pytest.mark.parametrize(

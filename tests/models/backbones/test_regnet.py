@@ -33,10 +33,10 @@ def timms_name(name: str) -> str:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_parameters_operations_and_activations_are_timms(name: str) -> None:
-    picture = torch.empty(1, 3, 224, 224, device="meta")
+    image = torch.empty(1, 3, 224, 224, device="meta")
     with torch.device("meta"):
         ours, reference = sized(name).build(1000), timm.create_model(timms_name(name))
-    assert count(ours, picture) == count(reference, picture)
+    assert count(ours, image) == count(reference, image)
 
 
 @pytest.mark.parametrize("name", ["x_200mf", "y_200mf"])

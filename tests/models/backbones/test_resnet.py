@@ -1,4 +1,4 @@
-"""ResNet for large pictures: torchvision's and timm's parameters, operations, logits; every variant by its effect."""
+"""ResNet for large images: torchvision's and timm's parameters, operations, logits; every variant by its effect."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def with_weights_of(reference: nn.Module, settings: Any, classes: int = 10) -> n
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_parameters_operations_and_activations_are_torchvisions(depth: int) -> None:
-    picture = torch.empty(1, 3, 224, 224, device="meta")
+    image = torch.empty(1, 3, 224, 224, device="meta")
     with torch.device("meta"):
         ours, reference = ResNet(depth=depth).build(1000), getattr(torchvision.models, f"resnet{depth}")()
-    assert count(ours, picture) == count(reference, picture)
+    assert count(ours, image) == count(reference, image)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_settings_that_do_not_go_together_are_refused(wrong: dict[str, Any], say
 
 
 @pytest.mark.parametrize(("stem", "stride"), [("3x3", 1), ("3x3_s2", 2), ("3x3_s2_pool", 4)])
-def test_stems_for_small_pictures_shrink_them_less(stem: str, stride: int) -> None:
+def test_stems_for_small_images_shrink_them_less(stem: str, stride: int) -> None:
     settings = ResNet.model_validate({"depth": 18, "width": 8, "stem": stem})
     out = settings.build(5)(torch.randn(2, 3, 32, 32))
     assert settings.stem_stride == stride

@@ -1,4 +1,4 @@
-"""T2T-ViT: published sizes, the performer against the softmax it stands for, positions, tokens of any picture."""
+"""T2T-ViT: published sizes, the performer against the softmax it stands for, positions, tokens of any image."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_positions_are_sines_and_cosines_of_falling_frequency() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (70, 50), (33, 96)])
-def test_pictures_of_any_size_become_maps_of_tokens(shape: tuple[int, int]) -> None:
+def test_images_of_any_size_become_maps_of_tokens(shape: tuple[int, int]) -> None:
     outputs = tiny().build(5)(torch.randn(2, 3, *shape))
     for before, after in (("stage1", "stage2"), ("stage2", "stage3")):
         assert [-(-side // 2) for side in outputs[before].shape[2:]] == list(outputs[after].shape[2:])

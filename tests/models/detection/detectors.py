@@ -67,13 +67,13 @@ def network(form: str, **changes: Any) -> MaskRcnnNetwork:
     return settings(form, **changes).build(CLASSES, torch.rand(CLASSES + 1, CLASSES + 1))
 
 
-def pictures(count: int = 2, seed: int = 0) -> Tensor:
+def inputs(count: int = 2, seed: int = 0) -> Tensor:
     """Return float32 [count, 3, SIDE, SIDE]."""
     return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
 def truth(count: int, seed: int = 0) -> Objects:
-    """Return so many objects with rectangular masks, somewhere in a picture."""
+    """Return so many objects with rectangular masks, somewhere in an image."""
     random = torch.Generator().manual_seed(seed)
     corners = torch.randint(0, SIDE - 32, (count, 2), generator=random)
     sizes = torch.randint(10, 32, (count, 2), generator=random)

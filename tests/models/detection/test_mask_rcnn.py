@@ -18,7 +18,7 @@ from ablata.models.detection.roi_heads import Sampling, Stage
 from ablata.models.detection.rpn import Proposals
 from ablata.structures.detection import no_objects
 
-from .detectors import CLASSES, FORMS, REFINED, SIDE, SPATIAL, network, pictures, settings, truth
+from .detectors import CLASSES, FORMS, REFINED, SIDE, SPATIAL, inputs, network, settings, truth
 
 
 def losses(model: MaskRcnnNetwork, images: Tensor, *objects: Any) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ def detected(model: MaskRcnnNetwork, images: Tensor, **asked: Any) -> list[Found
 @pytest.mark.parametrize("form", FORMS)
 def test_every_weight_that_is_trained_gets_a_gradient(form: str) -> None:
     model = network(form)
-    terms = losses(model, pictures(), truth(3), truth(2, seed=1))
+    terms = losses(model, inputs(), truth(3), truth(2, seed=1))
     torch.stack(list(terms.values())).sum().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
@@ -51,14 +51,14 @@ def test_every_weight_that_is_trained_gets_a_gradient(form: str) -> None:
 def test_there_is_a_term_for_each_level_and_stage(form: str, levels: list[str], stages: list[str]) -> None:
     expected = {f"{name}{level}" for name in ("objectness", "proposal_box") for level in levels}
     expected |= {f"{name}{stage}" for name in ("class", "box") for stage in stages} | {"mask"}
-    assert losses(network(form), pictures(), truth(3), truth(2)).keys() == expected
+    assert losses(network(form), inputs(), truth(3), truth(2)).keys() == expected
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_pictures_without_objects_teach_the_background_alone(form: str) -> None:
+def test_images_without_objects_teach_the_background_alone(form: str) -> None:
     model = network(form)
     nothing = truth(0)
-    terms = losses(model, pictures(), nothing, nothing)
+    terms = losses(model, inputs(), nothing, nothing)
     assert all(torch.isfinite(term) for term in terms.values())
     assert all(bool(term == 0) for name, term in terms.items() if not name.startswith(("objectness", "class")))
     assert sum(term.item() for name, term in terms.items() if name.startswith("objectness")) > 0
@@ -71,15 +71,15 @@ def test_pictures_without_objects_teach_the_background_alone(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["plain", "pyramid, cascade, both", "c4"])
-def test_a_picture_with_objects_learns_beside_one_without(form: str) -> None:
-    terms = losses(network(form), pictures(), truth(3), truth(0))
+def test_a_image_with_objects_learns_beside_one_without(form: str) -> None:
+    terms = losses(network(form), inputs(), truth(3), truth(0))
     assert all(torch.isfinite(term) for term in terms.values())
     assert terms["mask"] > 0
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_picture_gives_the_same_alone_and_beside_another(form: str) -> None:
-    model, images = network(form, least_score=0.0), pictures()
+def test_a_image_gives_the_same_alone_and_beside_another(form: str) -> None:
+    model, images = network(form, least_score=0.0), inputs()
     together = detected(model, images)
     for row, expected in enumerate(together):
         (alone,) = detected(model, images[row : row + 1])
@@ -90,13 +90,13 @@ def test_a_picture_gives_the_same_alone_and_beside_another(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["plain", "cascade, both", "pyramid"])
-def test_a_picture_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
+def test_a_image_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
     # Nothing is left to chance where every anchor and every region teaches.
     every = {"sampling": Sampling(count=4000, positive=1.0)}
     model = network(form, **every).eval()
     model.proposals.network.fg_bg_sampler.batch_size_per_image = 100_000
     model.proposals.network.fg_bg_sampler.positive_fraction = 1.0
-    images, objects = pictures(1), truth(3)
+    images, objects = inputs(1), truth(3)
     once = losses(model, images, objects)
     twice = losses(model, images.repeat(2, 1, 1, 1), objects, objects)
     for name, term in once.items():
@@ -104,10 +104,10 @@ def test_a_picture_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_detections_lie_in_their_picture_and_are_ordered(form: str) -> None:
+def test_detections_lie_in_their_image_and_are_ordered(form: str) -> None:
     sizes = [(SIDE, 40), (50, SIDE)]
     for one, (height, width) in zip(
-        detected(network(form, least_score=0.0), pictures(), sizes=sizes), sizes, strict=True
+        detected(network(form, least_score=0.0), inputs(), sizes=sizes), sizes, strict=True
     ):
         assert 0 < len(one.labels) <= 8
         assert bool((one.boxes >= 0).all())
@@ -122,7 +122,7 @@ def test_detections_lie_in_their_picture_and_are_ordered(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["plain", "c4", "pyramid, cascade, both"])
 def test_a_detector_that_is_sure_of_nothing_gives_nothing(form: str) -> None:
-    for one in detected(network(form, least_score=0.99), pictures()):
+    for one in detected(network(form, least_score=0.99), inputs()):
         assert one.boxes.shape == (0, 4)
         assert one.masks is not None
         assert len(one.masks) == len(one.labels) == 0
@@ -132,19 +132,19 @@ def test_as_many_boxes_are_proposed_in_testing_as_asked_for() -> None:
     model, counts = network("plain").eval(), []
     model.stages.register_forward_hook(lambda module, inputs, output: counts.append(inputs[3].counts))
     for most in (None, 5, 40):
-        detected(model, pictures(), most=most)
+        detected(model, inputs(), most=most)
     assert counts[0] == [12, 12]
     assert counts[1] == [5, 5]
     assert all(12 < count <= 40 for count in counts[2])
     model.train()
-    losses(model, pictures(), truth(1), truth(1))
+    losses(model, inputs(), truth(1), truth(1))
     assert all(count <= 16 for count in counts[3])
 
 
 def test_later_stages_score_the_boxes_that_earlier_ones_made() -> None:
     model, seen = network("cascade").eval(), []
     model.stages.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    detected(model, pictures())
+    detected(model, inputs())
     first, second = seen[0]
     head = model.stages.heads[0]
     moved = head.decoded(torch.cat(first.candidates.boxes), first.deltas).clamp(0, SIDE)
@@ -161,7 +161,7 @@ def test_frozen_parts_stay_as_they_are(form: str) -> None:
     model = network(form, backbone=backbone)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    torch.stack(list(losses(model, pictures(), truth(3), truth(2)).values())).sum().backward()
+    torch.stack(list(losses(model, inputs(), truth(3), truth(2)).values())).sum().backward()
     optimiser.step()
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     statistics = {name for name, _ in model.named_buffers() if "running" in name}
@@ -234,4 +234,4 @@ def test_terms_without_weight_are_named() -> None:
 
 
 def test_no_objects_have_the_form_that_training_expects() -> None:
-    assert losses(network("boxes alone"), pictures(1), no_objects())["class"] > 0
+    assert losses(network("boxes alone"), inputs(1), no_objects())["class"] > 0

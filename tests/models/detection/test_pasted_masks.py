@@ -1,4 +1,4 @@
-"""Masks put into their pictures: only their boxes are computed, and nothing is missed."""
+"""Masks put into their images: only their boxes are computed, and nothing is missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from ablata.models.detection.mask_rcnn import pasted
 
 
-def test_masks_are_those_of_a_computation_over_the_whole_picture() -> None:
+def test_masks_are_those_of_a_computation_over_the_whole_image() -> None:
     torch.manual_seed(0)
     boxes = torch.rand(30, 4) * torch.tensor([50.0, 40, 50, 40])
     boxes[:, 2:] += boxes[:, :2]

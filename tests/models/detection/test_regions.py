@@ -47,7 +47,7 @@ def test_losses_of_levels_add_to_those_of_torchvision(form: str) -> None:
         assert ours > 0
 
 
-def test_proposals_are_in_their_picture_likeliest_first_and_apart() -> None:
+def test_proposals_are_in_their_image_likeliest_first_and_apart() -> None:
     torch.manual_seed(0)
     module = Proposals(sizes=((8, 16),), test=20, suppress=0.5).build(4).eval()
     found, terms = module(torch.zeros(2, 3, SIDE, SIDE), [(SIDE, 32), (40, SIDE)], [torch.randn(2, 4, 16, 16)], None)

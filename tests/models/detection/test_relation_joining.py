@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ablata.models.detection.relations.stage import RegionContext, Relations, RelationStage
 from ablata.models.detection.roi_heads import Stage, StageHead
 
-from .detectors import CLASS, SPATIAL, network, pictures
+from .detectors import CLASS, SPATIAL, inputs, network
 
 B, R, C, D, F = 2, 5, 4, 8, 6
 WAYS = [
@@ -34,7 +34,7 @@ def relations(order: str, classes: str | None, spatial: str | None) -> Relations
     )
 
 
-def inputs() -> tuple[Tensor, Tensor, nn.Linear, RegionContext]:
+def stage_inputs() -> tuple[Tensor, Tensor, nn.Linear, RegionContext]:
     torch.manual_seed(0)
     corners = torch.rand(B, R, 2) * 40
     boxes = torch.cat([corners, corners + 4 + torch.rand(B, R, 2) * 20], dim=2)
@@ -47,7 +47,7 @@ def inputs() -> tuple[Tensor, Tensor, nn.Linear, RegionContext]:
 def test_enriched_features_are_as_wide_as_the_last_stage_expects(way: tuple[str, str | None, str | None]) -> None:
     made = relations(*way)
     stage = RelationStage(made, D, F, torch.rand(C, C))
-    features, scores, classifier, context = inputs()
+    features, scores, classifier, context = stage_inputs()
     enriched = stage(features, scores, classifier, context)
     assert enriched.shape == (B, R, made.features(D))
     assert (enriched.shape[2] == D) == ("concat" not in way)
@@ -56,12 +56,12 @@ def test_enriched_features_are_as_wide_as_the_last_stage_expects(way: tuple[str,
 @pytest.mark.parametrize("order", ["class_first", "parallel"])
 def test_what_is_put_beside_the_features_leaves_them_as_they_were(order: str) -> None:
     stage = RelationStage(relations(order, "concat", "concat"), D, F, torch.rand(C, C))
-    features, *others = inputs()
+    features, *others = stage_inputs()
     assert torch.equal(stage(features, *others)[:, :, :D], features)
 
 
 def test_regions_look_with_what_classes_gave_unless_both_see_the_same() -> None:
-    features, *others = inputs()
+    features, *others = stage_inputs()
     for order, follows in (("class_first", True), ("parallel", False)):
         torch.manual_seed(1)
         stage = RelationStage(relations(order, "add", "concat"), D, F, torch.rand(C, C))
@@ -96,11 +96,11 @@ def test_features_are_dropped_in_training_alone() -> None:
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_a_stage_that_does_not_learn_says_nothing_of_detections(weight: float) -> None:
     made = network("plain", stages=(Stage(weight=weight), Stage()), least_score=0.0).eval()
-    before = made(pictures())
+    before = made(inputs())
     first = made.stages.heads[0]
     assert isinstance(first, StageHead)
     with torch.no_grad():
         first.classifier.bias += torch.tensor([0.0, 3.0, 0.0, 0.0])
-    after = made(pictures())
+    after = made(inputs())
     same = all(torch.equal(one.scores, other.scores) for one, other in zip(before, after, strict=True))
     assert same == (weight == 0)

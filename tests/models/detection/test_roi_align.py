@@ -13,14 +13,14 @@ CANVAS = (96, 128)
 
 
 def maps_of(levels: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Return maps of two pictures, strides 4, 8, ..., with a gradient."""
+    """Return maps of two images, strides 4, 8, ..., with a gradient."""
     torch.manual_seed(0)
     sizes = [(CANVAS[0] // 4 // 2**level, CANVAS[1] // 4 // 2**level) for level in range(levels)]
     return [torch.randn(2, 8, *size, dtype=dtype).requires_grad_() for size in sizes]
 
 
 def boxes_of() -> list[Tensor]:
-    """Return boxes of all sizes: over the whole picture, along its edges, smaller than a cell, outside of it."""
+    """Return boxes of all sizes: over the whole image, along its edges, smaller than a cell, outside of it."""
     random = torch.rand(40, 4) * torch.tensor([128.0, 96, 128, 96])
     drawn = torch.cat([torch.minimum(random[:, :2], random[:, 2:]), torch.maximum(random[:, :2], random[:, 2:])], dim=1)
     edges = [[0.0, 0, 128, 96], [120, 90, 128, 96], [0, 0, 0.5, 0.5], [127.5, 95.5, 128, 96], [130, 100, 140, 110]]
@@ -41,7 +41,7 @@ def test_values_and_gradients_are_those_of_torchvision(levels: int, side: int, s
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
 
 
-def test_a_picture_without_regions_gets_none_and_no_gradient() -> None:
+def test_a_image_without_regions_gets_none_and_no_gradient() -> None:
     maps, boxes = maps_of(2), [torch.zeros(0, 4), boxes_of()[1]]
     found = RegionAlign(2, 7, 2)(maps, boxes, CANVAS)
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""Heads over maps: where the picture's size comes, and how weights are drawn."""
+"""Heads over maps: where the image's size comes, and how weights are drawn."""
 
 from __future__ import annotations
 
@@ -93,26 +93,26 @@ class Small(Segmenter):
         self.head = DenseHead(width=None).build(4, 5, "batch", Bilinear(), 1)
         self.aux = nn.ModuleDict()
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        size = (pictures.shape[2], pictures.shape[3])
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        size = (images.shape[2], images.shape[3])
         self.refuse_small(size)
-        outputs = {"features": self.conv(pictures)}
+        outputs = {"features": self.conv(images)}
         outputs["logits"] = self.head(outputs["features"], size)
         self._add_for_training(outputs, {}, size)
         return outputs
 
 
 def test_an_embedding_is_there_in_training_alone_and_changes_no_name_of_the_network() -> None:
-    network, pictures = Small(), torch.randn(2, 3, 8, 8)
+    network, images = Small(), torch.randn(2, 3, 8, 8)
     before = set(network.state_dict())
-    assert "embedding" not in network.train()(pictures)
+    assert "embedding" not in network.train()(images)
     network.projection = Projection(width=6).build(4)
-    assert network.train()(pictures)["embedding"].shape == (2, 6, 8, 8)
-    assert "embedding" not in network.eval()(pictures)
+    assert network.train()(images)["embedding"].shape == (2, 6, 8, 8)
+    assert "embedding" not in network.eval()(images)
     assert before == {name for name in network.state_dict() if not name.startswith("projection.")}
 
 
-def test_pictures_below_the_smallest_size_are_refused_in_words() -> None:
+def test_images_below_the_smallest_size_are_refused_in_words() -> None:
     with pytest.raises(SettingsError, match="at least 8 pixels high and wide") as caught:
         Small()(torch.randn(1, 3, 9, 7))
     assert "9x7 (height x width)" in str(caught.value)

@@ -1,4 +1,4 @@
-"""BiSeNetV2: shapes, parameters by arithmetic, groups, one picture."""
+"""BiSeNetV2: shapes, parameters by arithmetic, groups, one image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VARIANTS = [
 ]
 
 
-def pictures(count: int = 2) -> Tensor:
+def inputs(count: int = 2) -> Tensor:
     return torch.randn(count, 3, 45, 70, generator=torch.Generator().manual_seed(1))
 
 
@@ -77,7 +77,7 @@ def test_parameters_add_up() -> None:
 def test_every_variant_trains_every_parameter_at_any_size(settings: BiSeNetV2) -> None:
     torch.manual_seed(0)
     model = settings.build(5)
-    full = model.full_size(model(pictures()), (45, 70))
+    full = model.full_size(model(inputs()), (45, 70))
     assert {tuple(logits.shape) for logits in full.values()} == {(2, 5, 45, 70)}
     torch.stack([logits.square().sum() for logits in full.values()]).sum().backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
@@ -97,12 +97,12 @@ def test_the_published_groups_hold_every_parameter_once(settings: BiSeNetV2) -> 
             assert (group["lr_scale"] == 10) == (name.partition(".")[0] in ("head", "aux")), name
 
 
-def test_one_picture_is_refused_in_training_unless_the_norm_takes_it() -> None:
+def test_one_image_is_refused_in_training_unless_the_norm_takes_it() -> None:
     small: dict[str, Any] = {"width": 0.125, "head": DenseHead(width=8)}
     with pytest.raises(SettingsError, match="pooled_norm=group"):
-        BiSeNetV2(**small).build(5)(pictures(1))
-    assert BiSeNetV2(**small, pooled_norm="group").build(5)(pictures(1))["logits"].isfinite().all()
-    assert BiSeNetV2(**small).build(5).eval()(pictures(1))["logits"].isfinite().all()
+        BiSeNetV2(**small).build(5)(inputs(1))
+    assert BiSeNetV2(**small, pooled_norm="group").build(5)(inputs(1))["logits"].isfinite().all()
+    assert BiSeNetV2(**small).build(5).eval()(inputs(1))["logits"].isfinite().all()
 
 
 def test_the_groups_have_the_published_codes_sizes() -> None:

@@ -55,14 +55,14 @@ def test_with_torchvisions_weights_the_logits_are_torchvisions() -> None:
     settings = DeepLab()
     ours = settings.build(7)
     ours.load_state_dict({settings.published_name(name): value for name, value in theirs.state_dict().items()})
-    pictures = torch.randn(1, 3, 33, 40)
+    images = torch.randn(1, 3, 33, 40)
     for module in (*theirs.modules(), *ours.modules()):
         module.training = False
     with torch.no_grad():
-        expected = theirs(pictures)
+        expected = theirs(images)
         # The further head is there in training alone; its layers stay in evaluation, so that statistics are given.
         ours.training = True
-        outputs = ours(pictures)
+        outputs = ours(images)
     full = ours.full_size(outputs, (33, 40))
     scale = expected["out"].abs().max()
     torch.testing.assert_close(full["logits"] / scale, expected["out"] / scale, rtol=0, atol=1e-5)
@@ -120,7 +120,7 @@ def test_every_parameter_gets_a_gradient_in_training(settings: DeepLab) -> None:
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
-def test_pictures_that_are_too_small_are_refused_in_words() -> None:
+def test_images_that_are_too_small_are_refused_in_words() -> None:
     with pytest.raises(SettingsError, match="at least 32 pixels"):
         SMALL.build(3)(torch.randn(2, 3, 31, 64))
 

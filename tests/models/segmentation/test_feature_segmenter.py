@@ -36,7 +36,7 @@ def build(backbone: Any, **fields: Any) -> nn.Module:
 
 @every_backbone
 @pytest.mark.parametrize("maps", ["all", "last"])
-def test_every_backbone_gives_logits_for_pictures_that_are_not_square(backbone: Any, stride: int, maps: Any) -> None:
+def test_every_backbone_gives_logits_for_images_that_are_not_square(backbone: Any, stride: int, maps: Any) -> None:
     model, size = build(backbone, maps=maps), (64, 96)
     model.projection = nn.Conv2d(6, 7, 1)
     outputs = model.train()(torch.randn(2, 3, *size))
@@ -59,9 +59,9 @@ def test_timms_maps_are_those_of_the_network_as_a_source_of_features() -> None:
     theirs = timm.create_model("test_resnet", features_only=True, out_indices=(1, 2, 3, 4)).eval()
     ours = TimmFeatures(name="test_resnet").build_backbone().eval()
     ours.network.load_state_dict(theirs.state_dict())
-    pictures = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        for found, expected in zip(ours(pictures).values(), theirs(pictures), strict=True):
+        for found, expected in zip(ours(images).values(), theirs(images), strict=True):
             assert torch.equal(found, expected)
 
 
@@ -97,7 +97,7 @@ def test_a_size_that_a_network_cannot_take_is_refused_with_what_to_set() -> None
     assert "model.backbone.image_size" in str(caught.value)
 
 
-def test_pictures_that_are_too_small_are_refused_in_words() -> None:
+def test_images_that_are_too_small_are_refused_in_words() -> None:
     with pytest.raises(SettingsError, match="at least 32 pixels"):
         build(T2T)(torch.randn(2, 3, 31, 64))
 

@@ -96,11 +96,11 @@ def branches_agree(width: int, fields: dict[str, Any], **changes: Any) -> None:
     missing, unexpected = ours.load_state_dict(named, strict=False)
     assert not unexpected
     assert all(name.startswith("head.") for name in missing)
-    pictures = torch.randn(1, 3, 64, 96)
+    images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         # timm's list begins with the stem at 1/2.
-        expected = theirs(pictures)[-4:]
-        found = ours(pictures)
+        expected = theirs(images)[-4:]
+        found = ours(images)
     for number, branch in enumerate(expected, start=1):
         torch.testing.assert_close(found[f"branch{number}"], branch, rtol=1e-4, atol=1e-5)
 
@@ -133,12 +133,12 @@ def test_every_parameter_gets_a_gradient_in_training(context: ObjectContext | No
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
-def test_pictures_that_are_too_small_are_refused_in_words() -> None:
+def test_images_that_are_too_small_are_refused_in_words() -> None:
     with pytest.raises(SettingsError, match="at least 32 pixels"):
         small()(torch.randn(2, 3, 64, 31))
 
 
-def test_a_region_is_the_mean_of_the_pixels_weighted_by_a_softmax_over_the_picture() -> None:
+def test_a_region_is_the_mean_of_the_pixels_weighted_by_a_softmax_over_the_image() -> None:
     pixels, rough = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 4, 5)
     weights = rough[1, 2].exp() / rough[1, 2].exp().sum()
     torch.testing.assert_close(gathered(pixels, rough)[1, 2], (pixels[1] * weights).sum((1, 2)))

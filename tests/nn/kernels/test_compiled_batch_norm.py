@@ -21,7 +21,7 @@ def pair(channels: int = 5) -> tuple[nn.BatchNorm2d, MomentNorm]:
     return plain, other[0]
 
 
-def pictures(seed: int, offset: float = 0.0, dtype: torch.dtype = torch.float32) -> Tensor:
+def inputs(seed: int, offset: float = 0.0, dtype: torch.dtype = torch.float32) -> Tensor:
     random = torch.Generator().manual_seed(seed)
     return (torch.randn(4, 5, 6, 3, generator=random) * 2 + offset).to(dtype)
 
@@ -29,10 +29,10 @@ def pictures(seed: int, offset: float = 0.0, dtype: torch.dtype = torch.float32)
 def test_values_gradients_and_averages_are_those_of_torch() -> None:
     plain, other = pair()
     for seed in range(3):
-        first, second = (pictures(seed, offset=3.0).requires_grad_() for _ in range(2))
+        first, second = (inputs(seed, offset=3.0).requires_grad_() for _ in range(2))
         expected, found = plain(first), other.by_moments(second)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-        slope = pictures(seed + 10)
+        slope = inputs(seed + 10)
         expected.backward(slope)
         found.backward(slope)
         torch.testing.assert_close(second.grad, first.grad, rtol=1e-4, atol=1e-5)
@@ -43,14 +43,14 @@ def test_values_gradients_and_averages_are_those_of_torch() -> None:
 
 def test_values_far_from_zero_do_not_cancel() -> None:
     plain, other = pair()
-    far = pictures(0, offset=10_000.0)
+    far = inputs(0, offset=10_000.0)
     exact = copy.deepcopy(plain).double()(far.double())
     assert (other.by_moments(far) - exact).abs().max() < 3e-3
 
 
 def test_half_precision_comes_out_as_it_went_in() -> None:
     plain, other = pair()
-    values = pictures(0, dtype=torch.bfloat16)
+    values = inputs(0, dtype=torch.bfloat16)
     found = other.by_moments(values)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found, plain(values), rtol=1e-2, atol=1e-2)
@@ -58,10 +58,10 @@ def test_half_precision_comes_out_as_it_went_in() -> None:
 
 def test_uncompiled_and_in_evaluation_it_is_torchs_own() -> None:
     plain, other = pair()
-    assert torch.equal(other(pictures(0)), plain(pictures(0)))
+    assert torch.equal(other(inputs(0)), plain(inputs(0)))
     plain.eval()
     other.eval()
-    assert torch.equal(other(pictures(1)), plain(pictures(1)))
+    assert torch.equal(other(inputs(1)), plain(inputs(1)))
 
 
 def test_one_value_a_channel_is_refused() -> None:

@@ -25,7 +25,7 @@ def pair(inputs: int, outputs: int) -> tuple[PatchConv2d, nn.Conv2d]:
     return ours, theirs
 
 
-def pictures(channels: int, height: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
+def inputs(channels: int, height: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(3, channels, height, width, generator=generator, dtype=dtype).requires_grad_()
 
@@ -38,7 +38,7 @@ def test_values_and_gradients_are_those_of_torchs_convolution(
     ours, theirs = (conv.double().to(memory_format=layout) for conv in pair(4, 6))
     found, expected = [], []
     for conv, results in ((ours, found), (theirs, expected)):
-        x = pictures(4, *size)
+        x = inputs(4, *size)
         out = conv(x.to(memory_format=layout))
         out.square().sum().backward()
         results += [out, x.grad, conv.weight.grad]
@@ -48,14 +48,14 @@ def test_values_and_gradients_are_those_of_torchs_convolution(
 
 def test_gradients_agree_with_finite_differences() -> None:
     ours, _ = pair(2, 3)
-    assert torch.autograd.gradcheck(ours.double(), (pictures(2, 4, 3),))
+    assert torch.autograd.gradcheck(ours.double(), (inputs(2, 4, 3),))
 
 
 def test_under_autocast_it_computes_in_bf16_and_gives_fp32_gradients() -> None:
     ours, theirs = pair(8, 8)
     for conv in (ours, theirs):
         with torch.autocast("cpu", torch.bfloat16):
-            out = conv(pictures(8, 5, 5, torch.float32))
+            out = conv(inputs(8, 5, 5, torch.float32))
         assert out.dtype == torch.bfloat16
         out.float().square().sum().backward()
     assert ours.weight.grad.dtype == torch.float32
@@ -67,13 +67,13 @@ def test_under_autocast_it_computes_in_bf16_and_gives_fp32_gradients() -> None:
 def test_a_frozen_weight_gets_no_gradient_and_hands_one_on() -> None:
     ours, _ = pair(2, 2)
     ours.weight.requires_grad_(False)
-    x = pictures(2, 4, 4, torch.float32)
+    x = inputs(2, 4, 4, torch.float32)
     ours(x).sum().backward()
     assert ours.weight.grad is None
     assert x.grad.any()
 
 
 def test_the_weight_gradient_of_a_single_pixel_is_its_patch() -> None:
-    x, gradient = pictures(2, 5, 5).detach(), torch.zeros(3, 1, 5, 5, dtype=torch.float64)
+    x, gradient = inputs(2, 5, 5).detach(), torch.zeros(3, 1, 5, 5, dtype=torch.float64)
     gradient[1, 0, 2, 3] = 1
     torch.testing.assert_close(weight_gradient(x, gradient)[0], x[1, :, 1:4, 2:5])

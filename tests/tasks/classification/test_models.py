@@ -1,4 +1,4 @@
-"""The networks for large pictures inside a task: first weights, temperatures that follow the steps, exact resuming."""
+"""The networks for large images inside a task: first weights, temperatures that follow the steps, exact resuming."""
 
 from __future__ import annotations
 

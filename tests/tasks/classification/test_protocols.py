@@ -17,23 +17,23 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 7, 5))
 
 
-def pictures() -> Tensor:
+def inputs() -> Tensor:
     return torch.randn(6, 3, 8, 9, generator=torch.Generator().manual_seed(1))
 
 
 def test_plain_is_the_network_itself() -> None:
     net = network()
-    assert torch.equal(predict(net, pictures(), "plain"), net(pictures()))
+    assert torch.equal(predict(net, inputs(), "plain"), net(inputs()))
 
 
-def test_mirror_does_not_tell_a_picture_from_its_mirror_image() -> None:
-    net, images = network(), pictures()
+def test_mirror_does_not_tell_a_image_from_its_mirror_image() -> None:
+    net, images = network(), inputs()
     torch.testing.assert_close(predict(net, images, "mirror"), predict(net, images.flip(-1), "mirror"))
     torch.testing.assert_close(predict(net, images, "mirror"), (net(images) + net(images.flip(-1))) / 2)
 
 
 def test_mirror_translate_weighs_six_views() -> None:
-    net, images = network(), pictures()
+    net, images = network(), inputs()
     padded = functional.pad(images, (1, 1, 1, 1), "reflect")
     views = {(1, 1): 0.5, (0, 0): 0.25, (2, 2): 0.25}
     expected = sum(
@@ -58,7 +58,7 @@ def test_ten_crop_of_certain_and_wrong_views_stays_finite() -> None:
     )
 
 
-def test_each_protocol_looks_at_its_own_part_of_the_picture() -> None:
+def test_each_protocol_looks_at_its_own_part_of_the_image() -> None:
     parts = {protocol: framing(protocol) for protocol in PROTOCOLS}
     assert {protocol for protocol, part in parts.items() if part == OWN} == {"plain", "mirror", "mirror_translate"}
     assert parts["centre_0.95"] == Framing(ratio=0.95)
@@ -67,5 +67,5 @@ def test_each_protocol_looks_at_its_own_part_of_the_picture() -> None:
 
 @pytest.mark.parametrize("protocol", ["plain", "mirror", "mirror_translate"])
 def test_shares_add_up_to_one(protocol: str) -> None:
-    constant = predict(lambda images: torch.full((len(images), 5), 3.0), pictures(), protocol)
+    constant = predict(lambda images: torch.full((len(images), 5), 3.0), inputs(), protocol)
     torch.testing.assert_close(constant, torch.full((6, 5), 3.0))

@@ -49,21 +49,21 @@ def first_batch(task: ClassifyTask) -> ImageBatch:
     return task.augment(next(task.batches(0, 1)), 0)
 
 
-def pictures(count: int = 6, side: int = 5) -> Tensor:
+def inputs(count: int = 6, side: int = 5) -> Tensor:
     return torch.randn(count, 2, side, side, generator=torch.Generator().manual_seed(1))
 
 
 def test_all_views_are_the_four_quarter_turns_in_order() -> None:
-    x = pictures()
+    x = inputs()
     seen, angles = turned(x, "all")
     assert angles.tolist() == [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
     for turn in range(4):
         assert torch.equal(seen[6 * turn : 6 * turn + 6], x.rot90(turn, (2, 3)))
 
 
-def test_one_view_is_the_upright_picture_and_one_turned_by_a_drawn_angle() -> None:
+def test_one_view_is_the_upright_image_and_one_turned_by_a_drawn_angle() -> None:
     torch.manual_seed(0)
-    x = pictures(400)
+    x = inputs(400)
     seen, angles = turned(x, "one")
     assert torch.equal(seen[:400], x)
     assert all(torch.equal(seen[400 + row], x[row].rot90(int(angles[row]), (1, 2))) for row in range(400))
@@ -72,9 +72,9 @@ def test_one_view_is_the_upright_picture_and_one_turned_by_a_drawn_angle() -> No
 
 @every_form
 def test_copies_keep_the_layout_of_the_memory(views: str) -> None:
-    x = pictures().to(memory_format=torch.channels_last)
+    x = inputs().to(memory_format=torch.channels_last)
     assert turned(x, views)[0].is_contiguous(memory_format=torch.channels_last)  # type: ignore[arg-type]
-    assert turned(pictures(), views)[0].is_contiguous()  # type: ignore[arg-type]
+    assert turned(inputs(), views)[0].is_contiguous()  # type: ignore[arg-type]
 
 
 @every_form
@@ -153,7 +153,7 @@ def test_the_head_counts_in_the_size_of_the_network() -> None:
     assert rotating.flops - plain.flops == 8 * 4
 
 
-def test_pictures_that_are_not_square_are_refused(tmp_path: Path) -> None:
+def test_images_that_are_not_square_are_refused(tmp_path: Path) -> None:
     data = Scenes(train=20, val=10, streets=Streets(height=16, width=24))
     with pytest.raises(SettingsError, match=r"square(.|\n)*16x24"):
         RECIPE.model_copy(update={"data": data, "rotation": Rotation()}).build(3, Site(torch.device("cpu"), tmp_path))

@@ -30,7 +30,7 @@ SETTINGS = [
 
 
 def main(folder: Path) -> None:
-    """Train two steps, and keep which pictures this process scored."""
+    """Train two steps, and keep which images this process scored."""
     place = from_environment()
     seen: list[int] = []
     detections: Any = DetectTask.detections

@@ -47,7 +47,7 @@ def delivered(task: DetectTask, **contract: object) -> DeliveredDetector:
 
 @pytest.fixture
 def folder(task: DetectTask, tmp_path: Path) -> Path:
-    """Return a folder with the validation pictures, and a damaged one."""
+    """Return a folder with the validation images, and a damaged one."""
     place = tmp_path / "in"
     place.mkdir()
     for row in range(4):
@@ -114,7 +114,7 @@ def test_fewer_boxes_are_proposed_where_the_protocol_says_so(task: DetectTask, f
         predict_objects(model, inputs, sure=50)
 
 
-def test_pictures_decoded_otherwise_than_in_training_are_refused(task: DetectTask, folder: Path) -> None:
+def test_images_decoded_otherwise_than_in_training_are_refused(task: DetectTask, folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"pil 4\.2"):
         predict_objects(delivered(task, image_backend="pil 4.2"), find_inputs([folder], films=False))
 

@@ -73,7 +73,7 @@ def trained(tmp_path: Path, shared_cache: Path) -> Callable[..., tuple[Outcome, 
 
 
 def coco(root: Path, counts: list[int], val: list[int]) -> Coco:
-    """Write a set of 64 x 64 pictures with so many boxes of one of two classes on each."""
+    """Write a set of 64 x 64 images with so many boxes of one of two classes on each."""
     root.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     for source, numbers in (("train", counts), ("val", val)):
@@ -132,17 +132,15 @@ def test_a_stage_that_is_not_to_learn_is_not_watched(trained: Callable) -> None:
     assert not [text for kind, text in ear.events if kind == "collapse"]
 
 
-def test_pictures_without_objects_train_and_count(trained: Callable, tmp_path: Path) -> None:
+def test_images_without_objects_train_and_count(trained: Callable, tmp_path: Path) -> None:
     made = on_files(tmp_path / "set", [0, 1, 0, 2], [2, 0, 0])
     outcome, ear = trained(made)
     assert all(np.isfinite(value) for value in ear.rows.values())
     assert outcome.scores["val/ap50/classes"] == 2
-    assert any("2 of 4 pictures of train have no object" in text for _, text in ear.events)
+    assert any("2 of 4 images of train have no object" in text for _, text in ear.events)
 
 
-def test_detections_on_a_picture_without_objects_lower_the_score(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_detections_on_a_image_without_objects_lower_the_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {}
     for name, val in (("without", [1]), ("with", [1, 0])):
         made = task(on_files(tmp_path / name, [1, 1], val), tmp_path)
@@ -159,7 +157,7 @@ def test_detections_on_a_picture_without_objects_lower_the_score(
 
 
 def test_a_set_without_any_object_to_train_on_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="2 pictures without any"):
+    with pytest.raises(DataError, match="2 images without any"):
         task(on_files(tmp_path / "set", [0, 0], [1]), tmp_path)
 
 
@@ -169,7 +167,7 @@ def test_nothing_found_scores_nothing(tmp_path: Path) -> None:
     assert scores["AP"] == scores["mask_AP"] == scores["AP50"] == 0
 
 
-def test_a_batch_outside_its_classes_or_picture_is_refused(tmp_path: Path) -> None:
+def test_a_batch_outside_its_classes_or_image_is_refused(tmp_path: Path) -> None:
     made = task(recipe(), tmp_path)
     batch = next(made.batches(0, 1))
     made.check(batch)
@@ -276,7 +274,7 @@ def test_boxes_alone_must_be_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_score_every_picture_once_and_as_one_does(
+def test_two_processes_score_every_image_once_and_as_one_does(
     tmp_path: Path, run_on_two: Callable[[Path, Path], None]
 ) -> None:
     run_on_two(PROCESS, tmp_path)

@@ -1,4 +1,4 @@
-"""A finished detector keeps pictures of its detections, of what boxes look at, and the score of every class."""
+"""A finished detector keeps images of its detections, of what boxes look at, and the score of every class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ablata.recipes.index import load_recipe
 from ablata.records.shown import read_shown
 from ablata.structures.detection import Detections, Objects
 from ablata.tasks.detection.task import Detect
-from ablata.tasks.detection.visuals import PICTURES, between, drawn, hits, shown_of
+from ablata.tasks.detection.visuals import IMAGES, between, drawn, hits, shown_of
 
 QUICK = ["data.train=12", "data.val=9", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32"]
 
@@ -29,20 +29,20 @@ def recipe(*more: str) -> Detect:
     return found
 
 
-def test_a_finished_run_keeps_pictures_relations_graph_and_the_classes_of_its_last_score(tmp_path: Path) -> None:
+def test_a_finished_run_keeps_images_relations_graph_and_the_classes_of_its_last_score(tmp_path: Path) -> None:
     outcome = train(recipe("model.least_score=0"), 0, tmp_path / "run", tmp_path / "cache")
     shown = read_shown(tmp_path / "run")
     assert shown is not None
-    assert (shown.split, shown.protocol, shown.class_metric, len(shown.pictures)) == ("val", "ap50", "ap", PICTURES)
+    assert (shown.split, shown.protocol, shown.class_metric, len(shown.images)) == ("val", "ap50", "ap", IMAGES)
     scores = [score for _, score in shown.classes if score is not None]
     assert np.mean(scores) == pytest.approx(outcome.scores["val/ap50/AP"])
     assert len(scores) == outcome.scores["val/ap50/classes"]
     assert [group.title for group in shown.groups] == ["Which boxes look at which", "Class graph"]
-    looks, graph = (group.pictures for group in shown.groups)
-    assert len(looks) == PICTURES
+    looks, graph = (group.images for group in shown.groups)
+    assert len(looks) == IMAGES
     assert graph[0].content.startswith(b"<svg")
     assert b"stacked square" in graph[0].content
-    with Image.open(io.BytesIO(shown.pictures[0].content)) as image:
+    with Image.open(io.BytesIO(shown.images[0].content)) as image:
         assert image.size == (3 * 288 + 2 * 4, 288)
     with Image.open(io.BytesIO(looks[0].content)) as image:
         assert image.size == (576, 576)
@@ -54,8 +54,8 @@ def test_a_detector_without_relations_and_masks_shows_its_boxes_alone(tmp_path: 
         shown = shown_of(task, task.model.eval())
     assert shown.groups == ()
     assert shown.classes == ()  # nothing has been scored yet
-    assert len(shown.pictures) == PICTURES
-    assert shown.pictures[1].caption.startswith("picture 2: 0 of ")
+    assert len(shown.images) == IMAGES
+    assert shown.images[1].caption.startswith("image 2: 0 of ")
 
 
 def test_sure_detections_are_drawn_or_the_first_few() -> None:

@@ -157,7 +157,7 @@ def test_a_student_equal_to_its_teacher_has_no_gradient(lab: Lab) -> None:
     assert max(float(parameter.grad.abs().max()) for parameter in task.model.parameters()) < 1e-6  # type: ignore[union-attr]
 
 
-def test_a_dynamic_teacher_sees_the_mixed_picture_and_a_static_one_mixes_its_labels(lab: Lab) -> None:
+def test_a_dynamic_teacher_sees_the_mixed_image_and_a_static_one_mixes_its_labels(lab: Lab) -> None:
     mixed = "refine.mix_alpha=[0,0.4]"
     task = lab.task(refined("refine.teacher=dynamic", mixed))
     batch = task.augment(next(task.batches(0, 1)), 0)

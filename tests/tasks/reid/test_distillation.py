@@ -21,7 +21,7 @@ from ablata.tasks.reid.task import Reidentify, ReidentifyTask
 
 CPU = torch.device("cpu")
 PLAIN = Reidentify(
-    data=Persons(train=10, val=6, cameras=2, pictures=3, height=32, width=16),
+    data=Persons(train=10, val=6, cameras=2, images=3, height=32, width=16),
     model=CifarResNet(depth=8, width=4),
     train=Train(epochs=1, batch=12, evaluate_batch=7),
     compute=Compute(precision="fp32", channels_last=False, threads=1),
@@ -102,7 +102,7 @@ def test_both_are_scored_on_the_new_domain(lab: Lab) -> None:
 def test_an_online_teacher_and_triplets_go_together(lab: Lab) -> None:
     recipe = override(PLAIN, ["refine=refinement", "refine.teacher=online", "refine.loss.label_weight=0.5",
                               "refine.teacher.source=peer", "refine.teacher.start=0", "triplet=triplet",
-                              "data.sampling=balanced", "data.sampling.pictures=2"])  # fmt: skip
+                              "data.sampling=balanced", "data.sampling.images=2"])  # fmt: skip
     task = lab.task(recipe)
     task.model.train()
     terms = task.loss(task.model, task.augment(next(task.batches(0, 1)), 0))

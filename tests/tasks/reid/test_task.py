@@ -31,7 +31,7 @@ from ablata.tasks.reid.task import Reidentify, ReidentifyTask
 
 CPU = torch.device("cpu")
 RECIPE = Reidentify(
-    data=Persons(train=10, val=6, cameras=2, pictures=3, height=32, width=16, minival=4, sampling=Balanced(pictures=2)),
+    data=Persons(train=10, val=6, cameras=2, images=3, height=32, width=16, minival=4, sampling=Balanced(images=2)),
     model=CifarResNet(depth=8, width=4),
     triplet=Triplet(weight=0.5),
     train=Train(epochs=1, batch=12, evaluate_batch=7),
@@ -75,7 +75,7 @@ def test_without_triplets_only_the_logits_are_asked_for(make: Make) -> None:
     assert make().outputs == ("logits", "features")
 
 
-def test_mixed_pictures_are_judged_against_both_identities(make: Make) -> None:
+def test_mixed_images_are_judged_against_both_identities(make: Make) -> None:
     task = make("triplet=null", "data.sampling=shuffled", "data.augment.mix=mixup")
     batch = first_batch(task)
     assert batch.mixing is not None
@@ -84,7 +84,7 @@ def test_mixed_pictures_are_judged_against_both_identities(make: Make) -> None:
     torch.testing.assert_close(task.loss(task.model, batch)["cross_entropy"], reference)
 
 
-def test_mixed_pictures_have_no_triplets() -> None:
+def test_mixed_images_have_no_triplets() -> None:
     with pytest.raises(ValidationError, match="no one identity"):
         Reidentify(triplet=Triplet(), data=Persons(augment={"mix": {"kind": "mixup"}}))
 
@@ -119,7 +119,7 @@ class Together(Distribution):
         return total
 
 
-def test_two_processes_score_what_one_does_and_embed_every_picture_once(make: Make) -> None:
+def test_two_processes_score_what_one_does_and_embed_every_image_once(make: Make) -> None:
     def evaluate(task: ReidentifyTask, split: str, seen: list[int]) -> dict[str, float]:
         model = task.model.eval()
         model.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
@@ -214,7 +214,7 @@ def test_the_nominal_complexity_is_that_of_the_training(make: Make) -> None:
 
 
 @pytest.mark.parametrize(("accumulate", "world", "fits"), [(1, 2, True), (2, 1, True), (4, 1, False), (2, 2, False)])
-def test_an_identitys_pictures_are_not_torn_apart(make: Make, accumulate: int, world: int, fits: bool) -> None:
+def test_an_identitys_images_are_not_torn_apart(make: Make, accumulate: int, world: int, fits: bool) -> None:
     change = f"train.accumulate={accumulate}"
     if fits:
         make(change, distribution=Distribution(0, world))
@@ -235,7 +235,7 @@ def test_queries_without_an_answer_are_announced_and_a_set_of_them_is_refused(ma
 
     first_person_by_one_camera = np.where(np.arange(36) < 6, 0, cameras)
     assert seen_by(first_person_by_one_camera).notices == (
-        "2 of 12 queries of val have no picture by another camera: left out",
+        "2 of 12 queries of val have no image by another camera: left out",
     )
     with pytest.raises(DataError, match="none of 12 queries of val"):
         seen_by(np.zeros(36, np.int64))
@@ -272,7 +272,7 @@ def test_without_labels_neither_triplets_nor_balanced_batches_are_formed(shared_
 
 @pytest.mark.slow
 def test_a_short_training_finds_persons_that_it_never_saw(tmp_path: Path, shared_cache: Path) -> None:
-    changes = ["data.train=40", "data.val=20", "data.minival=0", "data.pictures=4", "data.height=64", "data.width=32",
+    changes = ["data.train=40", "data.val=20", "data.minival=0", "data.images=4", "data.height=64", "data.width=32",
                "data.sampling=shuffled", "triplet=null", "model.stem=3x3_s2", "model.width=16",
                "train.epochs=null", "train.batch=32", "train.evaluate_every=0"]  # fmt: skip
     found = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from test_mining_processes import DEFINITIONS, PICTURES, batch, mined
+from test_mining_processes import DEFINITIONS, IMAGES, batch, mined
 
 from ablata.engine.hardware.process_group import from_environment, process_group
 
@@ -17,7 +17,7 @@ def main(folder: Path) -> None:
     """Mine by every definition."""
     torch.set_num_threads(1)
     place, found = from_environment(), {}
-    own = slice(place.rank * PICTURES // 2, (place.rank + 1) * PICTURES // 2)
+    own = slice(place.rank * IMAGES // 2, (place.rank + 1) * IMAGES // 2)
     with process_group(place, torch.device("cpu")):
         for definition in DEFINITIONS:
             logits, labels = (part[own] for part in batch())

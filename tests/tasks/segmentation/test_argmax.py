@@ -1,4 +1,4 @@
-"""Maps of the likeliest class: those of the scores, without scores of the picture's size."""
+"""Maps of the likeliest class: those of the scores, without scores of the image's size."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Toy(Segmenter):
         self.aux = nn.ModuleDict()
         self.eval()
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        size = (pictures.shape[2], pictures.shape[3])
-        return {"logits": self.head(F.avg_pool2d(pictures, 8, ceil_mode=True), size)}
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        size = (images.shape[2], images.shape[3])
+        return {"logits": self.head(F.avg_pool2d(images, 8, ceil_mode=True), size)}
 
 
-def pictures(height: int = 40, width: int = 56) -> Tensor:
+def inputs(height: int = 40, width: int = 56) -> Tensor:
     return 8 * torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(1))
 
 
@@ -54,7 +54,7 @@ def test_a_map_is_the_largest_of_the_scores(
     name: str, upsampling: Upsampling, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(class_maps, "strip_rows", lambda *_: rows)
-    network, images = Toy(upsampling), pictures()
+    network, images = Toy(upsampling), inputs()
     found = likeliest(network, images, protocol_settings(name), 5)
     expected = scores(network, images, name)
     assert found.dtype == torch.uint8
@@ -65,14 +65,14 @@ def test_a_map_is_the_largest_of_the_scores(
 
 @pytest.mark.parametrize("enlarge", ["before_classifier", "before_head"])
 def test_logits_that_the_head_enlarges_are_taken_as_they_are(enlarge: str) -> None:
-    network, images = Toy(Bilinear(), enlarge), pictures()
+    network, images = Toy(Bilinear(), enlarge), inputs()
     assert network.head.resize is None
     found = likeliest(network, images, protocol_settings("ss+multiple=1"), 5)
     assert torch.equal(found.long(), scores(network, images, "ss+multiple=1").argmax(1))
 
 
 def test_a_class_that_is_not_predicted_is_left_out() -> None:
-    network, images = Toy(Bilinear()), pictures()
+    network, images = Toy(Bilinear()), inputs()
     with torch.no_grad():
         assert network.head.classifier.bias is not None
         network.head.classifier.bias[4] += 20
@@ -103,4 +103,4 @@ def test_more_classes_than_a_byte_holds_are_named_too() -> None:
 
 def test_a_view_smaller_than_the_network_takes_is_refused() -> None:
     with pytest.raises(SettingsError, match="12x56"):
-        likeliest(Toy(Bilinear()), pictures(12), protocol_settings("ss+multiple=1"), 5)
+        likeliest(Toy(Bilinear()), inputs(12), protocol_settings("ss+multiple=1"), 5)

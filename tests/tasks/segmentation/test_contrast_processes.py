@@ -25,5 +25,5 @@ def test_two_processes_hold_equal_memories_of_what_both_saw(
     saved = load_checkpoint(tmp_path / "run" / LAST).groups["task"]
     assert saved.keys() == first.keys()
     assert all(torch.equal(tensor, first[name]) for name, tensor in saved.items())
-    # Three steps of four pictures: a class in more than half of them shows that both processes' pictures came in.
+    # Three steps of four images: a class in more than half of them shows that both processes' images came in.
     assert 6 < int(first["regions.added"].max()) <= 12

@@ -14,7 +14,7 @@ from ablata.losses.segmentation.ohem import Ohem
 
 PROCESS = Path(__file__).with_name("mining_process.py")
 DEFINITIONS = ("count_valid", "count_all", "probability", "top_share")
-PICTURES = 4
+IMAGES = 4
 
 
 def mined(definition: str) -> Ohem:
@@ -24,16 +24,16 @@ def mined(definition: str) -> Ohem:
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """Return logits and labels of four pictures; those of the second half are harder, some pixels are ignored."""
+    """Return logits and labels of four images; those of the second half are harder, some pixels are ignored."""
     random = torch.Generator().manual_seed(0)
-    labels = torch.randint(3, (PICTURES, 8, 8), generator=random)
-    logits = torch.randn(PICTURES, 3, 4, 4, generator=random) * torch.tensor([1, 1, 4, 4])[:, None, None, None]
+    labels = torch.randint(3, (IMAGES, 8, 8), generator=random)
+    logits = torch.randn(IMAGES, 3, 4, 4, generator=random) * torch.tensor([1, 1, 4, 4])[:, None, None, None]
     labels[torch.rand(labels.shape, generator=random) < 0.1] = 255
     return logits, labels
 
 
 def whole(definition: str) -> tuple[Tensor, Tensor]:
-    """Return value and gradient of one process that has all pictures."""
+    """Return value and gradient of one process that has all images."""
     logits, labels = batch()
     logits.requires_grad_()
     value = mined(definition).build()(logits, labels)

@@ -1,4 +1,4 @@
-"""Segmenters handed on: the same logits from every form, masks and overlays of pictures and films."""
+"""Segmenters handed on: the same logits from every form, masks and overlays of images and films."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def delivered(void: bool = False, **contract: object) -> DeliveredSegmenter:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with pictures of two sizes, one in a folder of its own, a damaged one, and a film."""
+    """Return a folder with images of two sizes, one in a folder of its own, a damaged one, and a film."""
     random = np.random.default_rng(0)
     place = tmp_path / "in"
     (place / "more").mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_a_size_of_another_form_is_refused(size: str) -> None:
         sized(delivered(), size)
 
 
-def test_logits_of_a_picture_have_its_size_and_a_void_class_is_never_predicted() -> None:
+def test_logits_of_a_image_have_its_size_and_a_void_class_is_never_predicted() -> None:
     model = delivered(void=True)
     assert model.logits(model.example(1)).shape == (1, 4, 64, 64)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_logits_of_a_picture_have_its_size_and_a_void_class_is_never_predicted()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_picture_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
+def test_a_image_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
     model = delivered()
     tree = model.facts["recipe"]
     model = replace(model, facts={**model.facts, "recipe": {**tree, "compute": {"precision": precision}}})
@@ -147,7 +147,7 @@ def test_a_protocol_is_one_of_the_task_with_the_windows_of_the_recipe(folder: Pa
         predict_masks(model, inputs, protocol="plain")
 
 
-def test_a_picture_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
+def test_a_image_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
     model = delivered()
     model.network.least = 60  # type: ignore[assignment]
     found = list(predict_masks(model, find_inputs([folder / "a.png", folder / "more"], films=True)))
@@ -156,19 +156,19 @@ def test_a_picture_too_small_for_the_network_is_told_and_the_others_are_done(fol
     assert "37x51" in found[0].problem
 
 
-def test_pictures_decoded_otherwise_than_in_training_are_refused(folder: Path) -> None:
+def test_images_decoded_otherwise_than_in_training_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"pil 4\.2"):
         predict_masks(delivered(image_backend="pil 4.2"), find_inputs([folder], films=True))
 
 
 def test_inputs_are_found_in_folders_and_named_apart(folder: Path, tmp_path: Path) -> None:
     (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     assert [one.name for one in find_inputs([folder], films=True)] == ["a.jpg", "a.png", "bad", "film", "more/b"]
     assert "film" not in [one.name for one in find_inputs([folder], films=False)]
     (tmp_path / "empty").mkdir()
     for places, words in (
-        ([tmp_path / "empty"], "must hold pictures"),
+        ([tmp_path / "empty"], "must hold images"),
         ([folder / "nothing.png"], "no file .*nothing.png"),
         ([folder / "more", folder / "more"], r"b\.png more than once"),
     ):

@@ -35,7 +35,7 @@ def sided(images: Tensor) -> Tensor:
     return network(images) + torch.linspace(0, 1, images.shape[-1], dtype=images.dtype)
 
 
-def pictures(height: int = 9, width: int = 13) -> Tensor:
+def inputs(height: int = 9, width: int = 13) -> Tensor:
     return torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -82,34 +82,34 @@ def test_sizes_are_rounded_up_to_a_multiple_or_left() -> None:
 
 @pytest.mark.parametrize("windows", [Windows(crop=5), Windows(crop=11, stride=0.5), Windows(crop=40)])
 @pytest.mark.parametrize("padding", ["zeros", "none"])
-def test_divided_windows_of_a_network_blind_to_neighbours_are_the_whole_picture(windows: Windows, padding: str) -> None:
+def test_divided_windows_of_a_network_blind_to_neighbours_are_the_whole_image(windows: Windows, padding: str) -> None:
     windows = windows.model_copy(update={"padding": padding, "divide": True})
     protocol = SegmentationProtocol(windows=windows, fusion="logits")
-    torch.testing.assert_close(score(network, pictures(), protocol), network(pictures()))
+    torch.testing.assert_close(score(network, inputs(), protocol), network(inputs()))
 
 
 def test_undivided_windows_weigh_pixels_by_their_cover() -> None:
     windows = Windows(crop=9, stride=2 / 3)
-    found = score(network, pictures(), SegmentationProtocol(windows=windows, fusion="softmax"))
+    found = score(network, inputs(), SegmentationProtocol(windows=windows, fusion="softmax"))
     cover = torch.zeros(13, dtype=torch.float64)
     for first in starts(13, 9, 6):
         cover[first : first + 9] += 1
     assert cover.max() == 2
-    torch.testing.assert_close(found, network(pictures()).softmax(1) * cover)
+    torch.testing.assert_close(found, network(inputs()).softmax(1) * cover)
 
 
 def test_padding_is_zeros_around_the_middle() -> None:
     seen = []
     protocol = SegmentationProtocol(windows=Windows(crop=14))
-    score(lambda images: seen.append(images) or network(images), pictures(), protocol)
+    score(lambda images: seen.append(images) or network(images), inputs(), protocol)
     assert [view.shape[-2:] for view in seen] == [(14, 14)]
-    torch.testing.assert_close(seen[0], F.pad(pictures(), (0, 1, 2, 3)))
+    torch.testing.assert_close(seen[0], F.pad(inputs(), (0, 1, 2, 3)))
 
 
-def test_without_padding_a_window_is_no_larger_than_the_picture() -> None:
+def test_without_padding_a_window_is_no_larger_than_the_image() -> None:
     seen = []
     protocol = SegmentationProtocol(windows=Windows(crop=11, padding="none"))
-    score(lambda images: seen.append(images.shape[-2:]) or network(images), pictures(), protocol)
+    score(lambda images: seen.append(images.shape[-2:]) or network(images), inputs(), protocol)
     assert seen == [(9, 11), (9, 11)]
 
 
@@ -127,7 +127,7 @@ def test_without_padding_a_window_is_no_larger_than_the_picture() -> None:
     ],
 )
 def test_views_are_joined_as_the_fusion_says(fusion: str, mirror: bool, joined) -> None:  # type: ignore[no-untyped-def]
-    images = pictures()
+    images = inputs()
     expected = joined(sided(images), sided(images.flip(-1)).flip(-1))
     found = score(sided, images, SegmentationProtocol(fusion=fusion, mirror=mirror))
     torch.testing.assert_close(found, expected)
@@ -146,7 +146,7 @@ def test_exponentials_are_those_of_the_worked_sums() -> None:
 
 
 def test_scales_are_added_up_at_the_size_of_the_labels() -> None:
-    images, size = pictures(), (20, 21)
+    images, size = inputs(), (20, 21)
     protocol = SegmentationProtocol(scales=(1.0, 2.0), fusion="logits", multiple=4, align_corners=False)
     seen = []
     found = score(lambda view: seen.append(view.shape[-2:]) or network(view), images, protocol, size)
@@ -163,12 +163,12 @@ def test_logits_of_a_smaller_size_are_enlarged() -> None:
         return F.avg_pool2d(network(view), 4)
 
     protocol = SegmentationProtocol(windows=Windows(crop=8), fusion="logits")
-    assert score(coarse, pictures(), protocol).shape == (2, 3, 9, 13)
+    assert score(coarse, inputs(), protocol).shape == (2, 3, 9, 13)
 
 
 @pytest.mark.parametrize("name", PROTOCOL_NAMES)
-def test_named_columns_score_every_picture_as_alone(name: str) -> None:
-    images = pictures(16, 24)
+def test_named_columns_score_every_image_as_alone(name: str) -> None:
+    images = inputs(16, 24)
     protocol = named(name, Windows(crop=16))
     both = score(sided, images, protocol)
     assert both.shape == (2, 3, 16, 24)
@@ -188,7 +188,7 @@ def test_images_in_short_floats_are_scored_in_float32() -> None:
     def short(view: Tensor) -> Tensor:
         return network(view.double()).bfloat16()
 
-    found = score(short, pictures().bfloat16(), SegmentationProtocol(windows=Windows(crop=5)))
+    found = score(short, inputs().bfloat16(), SegmentationProtocol(windows=Windows(crop=5)))
     assert found.dtype == torch.float32
 
 

@@ -99,7 +99,7 @@ def first_batch(task: SegmentTask) -> SegmentationBatch:
     return task.augment(next(task.batches(0, 1)), 0)
 
 
-def every_picture(task: SegmentTask, split: str) -> list[SegmentationBatch]:
+def every_image(task: SegmentTask, split: str) -> list[SegmentationBatch]:
     return list(task.data.eval_loader(split, 1))
 
 
@@ -190,11 +190,11 @@ def test_the_faster_layers_follow_the_model_that_was_chosen() -> None:
 
 
 def brute_force(task: SegmentTask, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return intersections and unions by class, from whole maps of one picture at a time."""
+    """Return intersections and unions by class, from whole maps of one image at a time."""
     classes = len(task.scored)
     overlap, union = np.zeros(classes), np.zeros(classes)
     task.model.eval()
-    for batch in every_picture(task, split):
+    for batch in every_image(task, split):
         truth = batch.labels.numpy()
         guess = task.predicted(task.model, batch.images, "ss").numpy()
         guess = np.where(truth < classes, guess, IGNORE)
@@ -221,7 +221,7 @@ def test_mean_iou_is_that_of_all_pixels_and_absent_classes_are_left_out(make: Ca
 
 @torch.no_grad()
 @pytest.mark.parametrize("world", [2, 3, 7])
-def test_processes_count_every_picture_once(make: Callable, world: int) -> None:
+def test_processes_count_every_image_once(make: Callable, world: int) -> None:
     whole = make()
     parts = [make(rank=rank, world=world, recipe=override(RECIPE, ["train.batch=42", "data.train=42"])) for rank in
              range(world)]  # fmt: skip
@@ -259,7 +259,7 @@ def test_predictions_come_in_the_order_of_the_split_whatever_their_sizes(make: C
     assert rows["index"].tolist() == [0, 1, 2]
     assert rows["size"].tolist() == [list(SIZES[0]), list(SIZES[1]), list(SIZES[0])]
     counted = torch.zeros(2, 2, dtype=torch.int64)
-    for batch in every_picture(task, "val"):
+    for batch in every_image(task, "val"):
         row, (height, width) = int(batch.index), batch.labels.shape[1:]
         assert torch.equal(rows["label"][row, :height, :width], batch.labels[0])
         assert int((rows["label"][row] != IGNORE).sum()) == int((batch.labels != IGNORE).sum())
@@ -343,13 +343,13 @@ def test_a_label_outside_the_class_list_is_refused(make: Callable) -> None:
         task.check(batch)
 
 
-def test_pictures_that_the_network_cannot_train_on_are_refused_with_their_size(make: Callable) -> None:
+def test_images_that_the_network_cannot_train_on_are_refused_with_their_size(make: Callable) -> None:
     crop = ("data.augment.crop.height=32", "data.augment.crop.width=32")
     task = make(*crop, "train.accumulate=4", "model.pooled_norm=none")
     with pytest.raises(SettingsError, match=r"1 at once of 32x32 \(height x width\): Expected more than 1 value"):
         task.check(first_batch(task))
     task = make("train.accumulate=4")
-    with pytest.raises(SettingsError, match="needs two pictures a batch"):
+    with pytest.raises(SettingsError, match="needs two images a batch"):
         task.check(first_batch(task))
 
 
@@ -374,8 +374,8 @@ def test_masks_that_do_not_fit_are_named_by_file_before_the_first_step(make: Cal
         "RGB": r"greyscale or palette(.|\n)*1\.png: RGB",
         "palette": r"1\.png(.|\n)*\b9\b",
     }
-    for name, picture in (wrong | {"palette": palette}).items():
-        picture.save(mask)
+    for name, image in (wrong | {"palette": palette}).items():
+        image.save(mask)
         with pytest.raises(DataError, match=messages[name]):
             make(recipe=of_folder(folder))
 
@@ -383,9 +383,9 @@ def test_masks_that_do_not_fit_are_named_by_file_before_the_first_step(make: Cal
 def test_palette_masks_are_read_as_their_indices(make: Callable, folder: Path) -> None:
     before = make(recipe=of_folder(folder)).data.pixel_counts("train")
     for mask in (folder / "labels" / "train").iterdir():
-        picture = Image.open(mask).copy()
-        picture.putpalette([200, 0, 0] * 256)
-        picture.save(mask)
+        image = Image.open(mask).copy()
+        image.putpalette([200, 0, 0] * 256)
+        image.save(mask)
     assert torch.equal(make(recipe=of_folder(folder)).data.pixel_counts("train"), before)
 
 

@@ -1,4 +1,4 @@
-"""A finished training keeps pictures of its predictions and the score of every class."""
+"""A finished training keeps images of its predictions and the score of every class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.shown import read_shown
 from ablata.tasks.segmentation.task import Segment
-from ablata.tasks.segmentation.visuals import PICTURES, shown_of
+from ablata.tasks.segmentation.visuals import IMAGES, shown_of
 
 QUICK = [
     "data.train=16", "data.val=9", "train.batch=8", "train.epochs=null", "train.steps=1", "train.evaluate_every=0",
@@ -30,27 +30,27 @@ def recipe(*more: str) -> Segment:
 
 
 @pytest.mark.parametrize("averaged", [False, True])
-def test_a_finished_run_keeps_pictures_and_the_classes_of_its_last_score(averaged: bool, tmp_path: Path) -> None:
+def test_a_finished_run_keeps_images_and_the_classes_of_its_last_score(averaged: bool, tmp_path: Path) -> None:
     outcome = train(recipe(*(["ema=ema"] if averaged else [])), 0, tmp_path / "run", tmp_path / "cache")
     shown = read_shown(tmp_path / "run")
     assert shown is not None
-    assert (shown.split, shown.protocol, shown.class_metric, len(shown.pictures)) == ("val", "ss", "iou", PICTURES)
+    assert (shown.split, shown.protocol, shown.class_metric, len(shown.images)) == ("val", "ss", "iou", IMAGES)
     scores = [score for _, score in shown.classes if score is not None]
     assert np.mean(scores) == pytest.approx(outcome.scores["val/ss/miou"])
     assert shown.key is not None
-    for picture in shown.pictures:
-        with Image.open(io.BytesIO(picture.content)) as image:
+    for sample in shown.images:
+        with Image.open(io.BytesIO(sample.content)) as image:
             assert image.size == (4 * 256 + 3 * 4, 256)
 
 
-def test_pictures_are_spread_over_the_split_and_told_right_by_what_they_show(tmp_path: Path) -> None:
+def test_images_are_spread_over_the_split_and_told_right_by_what_they_show(tmp_path: Path) -> None:
     task = recipe().build(0, Site(torch.device("cpu"), tmp_path))
     shown = shown_of(task, task.model.eval())
-    assert [picture.caption.split(":")[0] for picture in shown.pictures] == [
-        f"picture {number}" for number in (0, 2, 3, 5, 6, 8)
+    assert [image.caption.split(":")[0] for image in shown.images] == [
+        f"image {number}" for number in (0, 2, 3, 5, 6, 8)
     ]
     assert shown.classes == ()  # nothing has been counted yet
     batch = next(iter(task.some("val", np.array([3]))))
     with torch.no_grad():
         right = (task.predicted(task.model, batch.images, "ss") == batch.labels).double().mean()
-    assert shown.pictures[2].caption == f"picture 3: {right:.1%} of the pixels right"
+    assert shown.images[2].caption == f"image 3: {right:.1%} of the pixels right"

@@ -44,7 +44,7 @@ class ImageData(ABC):
         backend: how pixels were decoded and resized, for checkpoints: evaluation elsewhere must use the same.
         notices: what the reader should know of the files, such as ignored ones.
         left_out: files and classes that could not be used, and why, one a line.
-        changes_pictures: whether the set can change pictures where it reads them, as `augment.policy.where` asks for.
+        changes_images: whether the set can change images where it reads them, as `augment.policy.where` asks for.
         enlarges: whether the set can enlarge its training images, as `augment.resize` asks for.
 
     Raises:
@@ -52,7 +52,7 @@ class ImageData(ABC):
     """
 
     enlarges: ClassVar[bool] = False
-    changes_pictures: ClassVar[bool] = False
+    changes_images: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class ImageData(ABC):
                 found="images that are read from files at every step",
                 do="set data.augment.resize=null; image folders have data.crop=random with data.resize and data.size",
             )
-        if augment.policy is not None and augment.policy.where != "batch" and not self.changes_pictures:
+        if augment.policy is not None and augment.policy.where != "batch" and not self.changes_images:
             raise DataError(
                 "data.augment.policy.where must be batch for sets that are not read from image folders",
                 found=f"data.augment.policy.where={augment.policy.where}",
@@ -197,7 +197,7 @@ class ImageData(ABC):
             world: number of processes.
             device: where batches are put.
             channels_last: memory format of the images.
-            framing: which part of the pictures.
+            framing: which part of the images.
 
         Raises:
             DataError: there is no such split, or no such framing of this set.
@@ -222,15 +222,15 @@ class ImageData(ABC):
         return self.reader(source, training=False, seed=0, device=device)
 
     def refuse_framing(self, framing: Framing) -> None:
-        """Check before the first step that evaluation can look at a part of the pictures.
+        """Check before the first step that evaluation can look at a part of the images.
 
         Raises:
             DataError: it cannot: only image files are larger than what the network sees.
         """
         if framing != OWN:
             raise DataError(
-                "Protocols that cut pictures otherwise need a set of image files (data.kind=image_folder)",
-                found=f"pictures that are kept at {'x'.join(map(str, self.image_size))}",
+                "Protocols that cut images otherwise need a set of image files (data.kind=image_folder)",
+                found=f"images that are kept at {'x'.join(map(str, self.image_size))}",
                 do="use plain, mirror or mirror_translate",
             )
 

@@ -1,4 +1,4 @@
-"""A picture file on its way to pixels of the loader's size: decoded and cropped as the settings say."""
+"""An image file on its way to pixels of the loader's size: decoded and cropped as the settings say."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class FileCut:
     settings: ImageFiles
     framing: Framing = OWN
 
-    def __call__(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
+    def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
         """Return uint8 [size, size, 3]; `random` places training crops, None asks for the framing of evaluation.
 
         Raises:
             DataError: the file cannot be read or decoded.
         """
-        pixels, policy = self._framed(picture, random), self.settings.augment.policy
-        return pixels if random is None or policy is None else policy.change_picture(pixels, random)
+        pixels, policy = self._framed(stored, random), self.settings.augment.policy
+        return pixels if random is None or policy is None else policy.change_image(pixels, random)
 
-    def _framed(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
+    def _framed(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
         settings = self.settings
         if random is not None and settings.crop == "random_resized":
-            return self._random_resized(picture, random)
-        image = picture if isinstance(picture, np.ndarray) else self._decoded(self._encoded(picture))
+            return self._random_resized(stored, random)
+        image = stored if isinstance(stored, np.ndarray) else self._decoded(self._encoded(stored))
         if random is not None and settings.crop == "random":
             return resize_and_place(
                 image, settings.resize, settings.size, settings.backend, settings.interpolation, random
@@ -49,21 +49,21 @@ class FileCut:
             interpolation=settings.interpolation,
         )
 
-    def prepared_size(self, picture: Stored) -> tuple[int, int]:
+    def prepared_size(self, stored: Stored) -> tuple[int, int]:
         """Return height and width of what `prepare` gives, from the file's header."""
-        if isinstance(picture, np.ndarray):
-            return image_size(picture)
-        return self._prepared_size(self._encoded(picture).size)
+        if isinstance(stored, np.ndarray):
+            return image_size(stored)
+        return self._prepared_size(self._encoded(stored).size)
 
-    def prepare(self, picture: Stored) -> np.ndarray:
-        """Decode a picture to uint8 [H, W, 3], the shorter side at most `settings.prepared`.
+    def prepare(self, stored: Stored) -> np.ndarray:
+        """Decode an image to uint8 [H, W, 3], the shorter side at most `settings.prepared`.
 
         Raises:
             DataError: the file cannot be read or decoded.
         """
-        if isinstance(picture, np.ndarray):
-            return picture
-        image = self._decoded(self._encoded(picture))
+        if isinstance(stored, np.ndarray):
+            return stored
+        image = self._decoded(self._encoded(stored))
         size = self._prepared_size(image_size(image))
         return np.asarray(image) if size == image_size(image) else self._resized(image, size)
 
@@ -71,12 +71,12 @@ class FileCut:
         short = self.settings.prepared
         return size if short is None or min(size) <= short else scaled(size, short)
 
-    def _random_resized(self, picture: Stored, random: np.random.Generator) -> np.ndarray:
+    def _random_resized(self, stored: Stored, random: np.random.Generator) -> np.ndarray:
         settings = self.settings
-        if isinstance(picture, np.ndarray):
-            box = draw_box(random, image_size(picture), settings.scale, settings.ratio, settings.aspect)
-            return self._resized(crop(picture, box), (settings.size, settings.size))
-        encoded = self._encoded(picture)
+        if isinstance(stored, np.ndarray):
+            box = draw_box(random, image_size(stored), settings.scale, settings.ratio, settings.aspect)
+            return self._resized(crop(stored, box), (settings.size, settings.size))
+        encoded = self._encoded(stored)
         height, width = encoded.size
         left, top, right, bottom = box = draw_box(
             random, (height, width), settings.scale, settings.ratio, settings.aspect
@@ -90,8 +90,8 @@ class FileCut:
     def _resized(self, image: Image.Image | np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return resize(image, size, self.settings.backend, self.settings.interpolation)
 
-    def _encoded(self, picture: Path | Member) -> Encoded:
-        return Encoded(content_of(picture), str(picture), self.settings.orientation)
+    def _encoded(self, stored: Path | Member) -> Encoded:
+        return Encoded(content_of(stored), str(stored), self.settings.orientation)
 
     def _decoded(self, encoded: Encoded, shrink: int = 1) -> Image.Image | np.ndarray:
         decoder = self.settings.decoder or own_decoder(self.settings.backend)

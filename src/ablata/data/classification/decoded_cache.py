@@ -1,7 +1,7 @@
-"""Pictures that are decoded once, at a stated shorter side, and mapped into memory from then on.
+"""Images that are decoded once, at a stated shorter side, and mapped into memory from then on.
 
-One flat file holds the pixels of a source, so that pictures keep their shapes. A picture takes 3 * height * width
-bytes: a million pictures of 256x341 take 262 GB.
+One flat file holds the pixels of a source, so that images keep their shapes. An image takes 3 * height * width
+bytes: a million images of 256x341 take 262 GB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_THREADS = 8
 
 
 class Prepared(Sequence[Stored]):
-    """The prepared pictures of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
+    """The prepared images of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
 
     Args:
         folder: holds pixels.npy (uint8, flat), starts.npy (int64 [n]) and sizes.npy (int64 [n, 2], height and width).
@@ -37,7 +37,7 @@ class Prepared(Sequence[Stored]):
         self._pixels: np.ndarray | None = None
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self._starts)
 
     @overload
@@ -45,7 +45,7 @@ class Prepared(Sequence[Stored]):
     @overload
     def __getitem__(self, row: slice) -> list[Stored]: ...
     def __getitem__(self, row: int | slice) -> np.ndarray | list[Stored]:
-        """Return one picture, or several."""
+        """Return one image, or several."""
         if isinstance(row, slice):
             return [self[number] for number in range(*row.indices(len(self)))]
         if self._pixels is None:
@@ -59,29 +59,29 @@ class Prepared(Sequence[Stored]):
 
 
 def prepare(
-    pictures: Sequence[Stored],
+    images: Sequence[Stored],
     target: Path,
     cache: Path,
     *,
     size_of: Callable[[Stored], tuple[int, int]],
     decode: Callable[[Stored], np.ndarray],
 ) -> Prepared:
-    """Decode all pictures into `target`, once; what is there is checked by its hash, and made again where it differs.
+    """Decode all images into `target`, once; what is there is checked by its hash, and made again where it differs.
 
     Args:
-        pictures: the encoded ones.
+        images: the encoded ones.
         target: the folder, named after everything that decides the pixels.
         cache: where digests are remembered.
         size_of: height and width that `decode` will give, from the header.
-        decode: one picture to uint8 [H, W, 3]; called from several threads.
+        decode: one image to uint8 [H, W, 3]; called from several threads.
 
     Raises:
-        DataError: a picture does not decode, or the disk has too little room.
+        DataError: an image does not decode, or the disk has too little room.
     """
 
     def fill(draft: Path) -> dict[str, object]:
         with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
-            sizes = np.array(list(pool.map(size_of, pictures)), dtype=np.int64).reshape(-1, 2)
+            sizes = np.array(list(pool.map(size_of, images)), dtype=np.int64).reshape(-1, 2)
             ends = np.cumsum(3 * sizes.prod(axis=1))
             needed = int(ends[-1]) if len(ends) else 0
             _refuse_full_disk(draft, needed)
@@ -89,13 +89,13 @@ def prepare(
             pixels = np.lib.format.open_memmap(draft / "pixels.npy", mode="w+", dtype=np.uint8, shape=(needed,))
 
             def write(row: int) -> None:
-                image = decode(pictures[row])
+                image = decode(images[row])
                 if image.shape[:2] != tuple(sizes[row]):
-                    raise ValueError(f"picture {row}: {image.shape} decoded, {sizes[row]} in its header")
+                    raise ValueError(f"image {row}: {image.shape} decoded, {sizes[row]} in its header")
                 pixels[starts[row] : ends[row]] = image.reshape(-1)
 
-            for block in range(0, len(pictures), _BLOCK):
-                list(pool.map(write, range(block, min(block + _BLOCK, len(pictures)))))
+            for block in range(0, len(images), _BLOCK):
+                list(pool.map(write, range(block, min(block + _BLOCK, len(images)))))
             pixels.flush()
         np.save(draft / "starts.npy", starts)
         np.save(draft / "sizes.npy", sizes)
@@ -109,7 +109,7 @@ def _refuse_full_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(
-            "The cache folder must have room for the prepared pictures",
+            "The cache folder must have room for the prepared images",
             found=f"{needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} GiB are free",
             do="free some space, point ABLATA_HOME elsewhere, choose a smaller data.prepared, or data.prepared=null",
         )

@@ -1,4 +1,4 @@
-"""The pictures of a data set and their classes, as found, and with what cannot be used left out."""
+"""The images of a data set and their classes, as found, and with what cannot be used left out."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ablata.data.io.file_slice import Member
 
 Source = Literal["train", "val"]
 Policy = Literal["refuse", "skip"]
-"""What becomes of a set with pictures or classes that cannot be used: it is refused; or they are left out, listed."""
+"""What becomes of a set with images or classes that cannot be used: it is refused; or they are left out, listed."""
 Smaller = Literal["keep", "refuse", "skip"]
-"""What becomes of pictures that are smaller than the crop: enlarged, refused, or left out and listed."""
+"""What becomes of images that are smaller than the crop: enlarged, refused, or left out and listed."""
 T = TypeVar("T")
 _SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a data set.
+    """The images of a data set.
 
     Attributes:
         root: the set's folder.
@@ -37,7 +37,7 @@ class Listing:
         ignored: files that are no images, relative to the root.
         findings: what is wrong with the classes, or with whole tars.
         left_out: what was found and left out.
-        small: pictures that are smaller than the crop and stay.
+        small: images that are smaller than the crop and stay.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class Listing:
     small: tuple[str, ...] = ()
 
     def where(self, source: Source, row: int) -> str:
-        """Name a picture relative to the root."""
+        """Name an image relative to the root."""
         return named(self.files[source][row], self.root)
 
     @property
@@ -64,7 +64,7 @@ class Listing:
         if self.left_out:
             told.append(f"{len(self.left_out)} findings are left out: {_some(list(map(str, self.left_out)), 10)}")
         if self.small:
-            told.append(f"{len(self.small)} pictures are smaller than the crop and enlarged: {_some(self.small, 5)}")
+            told.append(f"{len(self.small)} images are smaller than the crop and enlarged: {_some(self.small, 5)}")
         return tuple(told)
 
 
@@ -94,21 +94,21 @@ class Chosen(Sequence[T]):
         return self._items[int(self._rows[row])]
 
 
-def named(picture: Path | Member, root: Path) -> str:
-    """Name a picture, or a member of a tar, relative to a folder."""
-    if isinstance(picture, Path):
-        return picture.relative_to(root).as_posix()
-    return f"{picture.tar.relative_to(root).as_posix()}: {picture.name}"
+def named(image: Path | Member, root: Path) -> str:
+    """Name an image, or a member of a tar, relative to a folder."""
+    if isinstance(image, Path):
+        return image.relative_to(root).as_posix()
+    return f"{image.tar.relative_to(root).as_posix()}: {image.name}"
 
 
 def screen(found: Listing, seen: Mapping[Source, Inspected], *, policy: Policy, smaller: Smaller, side: int) -> Listing:
-    """Refuse what cannot be used, or leave it out; classes without training pictures go with it.
+    """Refuse what cannot be used, or leave it out; classes without training images go with it.
 
     Args:
         found: everything that lies there.
-        seen: what is known of the pictures of each source.
-        policy: what becomes of faulty pictures and classes.
-        smaller: what becomes of pictures whose shorter side is below `side`.
+        seen: what is known of the images of each source.
+        policy: what becomes of faulty images and classes.
+        smaller: what becomes of images whose shorter side is below `side`.
         side: of the crop, in pixels.
 
     Raises:
@@ -147,25 +147,25 @@ def refuse(root: Path, found: Sequence[Finding]) -> None:
     keys = ["data.smaller=skip"] if "smaller than the crop" in kinds else []
     keys += ["data.policy=skip"] if kinds - {"smaller than the crop"} else []
     raise DataError(
-        "Every picture must be usable, and every class must have pictures in train and val",
+        "Every image must be usable, and every class must have images in train and val",
         found=f"{len(found)} problems in {root}\n    " + "\n    ".join(lines),
         do=f"mend them, or leave them out: {' '.join(keys)} (ablata data check {root} lists all)",
     )
 
 
 def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
-    """Return the rows that are kept, and the classes that then have training pictures, with labels anew."""
+    """Return the rows that are kept, and the classes that then have training images, with labels anew."""
     counts = np.bincount(found.labels["train"][kept["train"]], minlength=len(found.ids))
     trained = np.flatnonzero(counts)
     if not len(trained):
-        raise DataError("A data set must have training pictures", found=f"none that can be used in {found.root}")
+        raise DataError("A data set must have training images", found=f"none that can be used in {found.root}")
     position = np.full(len(found.ids), -1)
     position[trained] = np.arange(len(trained))
     rows = {source: np.flatnonzero(some & (position[found.labels[source]] >= 0)) for source, some in kept.items()}
     if all(len(rows[source]) == len(found.labels[source]) for source in rows):
         return found
     files = {source: Chosen(found.files[source], index) for source, index in rows.items()}
-    pictures = {file for some in files.values() for file in some if isinstance(file, Path)}
+    images = {file for some in files.values() for file in some if isinstance(file, Path)}
     listed = {file for some in found.files.values() for file in some if isinstance(file, Path)}
     return replace(
         found,
@@ -173,7 +173,7 @@ def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
         classes=tuple(found.classes[number] for number in trained),
         files=files,
         labels={source: position[found.labels[source][index]] for source, index in rows.items()},
-        hashed=[file for file in found.hashed if file in pictures or file not in listed],
+        hashed=[file for file in found.hashed if file in images or file not in listed],
     )
 
 

@@ -1,4 +1,4 @@
-"""Checking a set of picture files: every file is opened and decoded, and what is wrong is named by file."""
+"""Checking a set of image files: every file is opened and decoded, and what is wrong is named by file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ablata.data.io.file_slice import Member
 
 
 def check_files(found: Listing, crop: int) -> Report:
-    """Read every picture of a listing, of folders or of tars.
+    """Read every image of a listing, of folders or of tars.
 
     Args:
         found: all that lies there, usable or not.
-        crop: side of the training crop in pixels; smaller pictures are named.
+        crop: side of the training crop in pixels; smaller images are named.
     """
     tally, counts = Tally(), {str(source): dict.fromkeys(found.ids, 0) for source in found.files}
     problems = list(found.findings)
@@ -47,8 +47,8 @@ class _Seen:
     remarks: tuple[Finding, ...] = ()
 
 
-def _seen(picture: Path | Member, crop: int) -> _Seen:
-    found = examine(picture)
+def _seen(image: Path | Member, crop: int) -> _Seen:
+    found = examine(image)
     if found.fault is not None or found.pixels is None:
         return _Seen(None, (Finding(found.fault or "unreadable", "", found.detail),))
     remarks = [Finding("grey", "", f"mode {found.mode}")] if _is_grey(found.mode, found.pixels) else []
@@ -63,7 +63,7 @@ def _unreadable_classes(found: Listing, counts: dict[str, int]) -> list[Finding]
     source: Source = "train"
     filed = np.bincount(found.labels[source][found.labels[source] >= 0], minlength=len(found.ids))
     empty = [name for name, files in zip(found.ids, filed, strict=True) if files and not counts[name]]
-    return [Finding("empty class", f"train/{name}", "no picture that can be used") for name in empty]
+    return [Finding("empty class", f"train/{name}", "no image that can be used") for name in empty]
 
 
 def _is_grey(mode: str, pixels: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""A classification set of picture files, wherever they lie, once they are listed."""
+"""A classification set of image files, wherever they lie, once they are listed."""
 
 from __future__ import annotations
 
@@ -25,49 +25,49 @@ from ablata.data.loading.worker_count import worker_count
 
 
 def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> FolderImages:
-    """Put a listing together with its pictures, which are prepared here where the settings ask for it.
+    """Put a listing together with its images, which are prepared here where the settings ask for it.
 
     Args:
         settings: how to crop and decode.
         listing: what remains after screening.
-        fingerprint: of these pictures.
-        cache: where prepared pictures are kept.
+        fingerprint: of these images.
+        cache: where prepared images are kept.
 
     Raises:
-        DataError: a picture that is to be prepared does not decode, or minival is out of range.
+        DataError: an image that is to be prepared does not decode, or minival is out of range.
         SettingsError: the decoder is not there.
     """
     refuse_missing(settings.decoder or own_decoder(settings.backend))
-    pictures: dict[Source, Sequence[Stored]] = dict(listing.files)
+    images: dict[Source, Sequence[Stored]] = dict(listing.files)
     if settings.prepared is not None:
         cut, name = FileCut(settings), settings.backend_name().replace(" ", "-")
         for source, found in listing.files.items():
             target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
-            pictures[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
-    return FolderImages(settings, listing, fingerprint, pictures)
+            images[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
+    return FolderImages(settings, listing, fingerprint, images)
 
 
 class FolderImages(ImageData):
     """A data set of image files.
 
     Attributes:
-        changes_pictures: its reading processes can change pictures one by one.
+        changes_images: its reading processes can change images one by one.
 
     Args:
         settings: how to crop and decode.
         listing: the files and their classes.
         fingerprint: hash of the files' names and contents.
-        pictures: what is read, by source: the listing's files, or the prepared ones.
+        images: what is read, by source: the listing's files, or the prepared ones.
     """
 
-    changes_pictures: ClassVar[bool] = True
+    changes_images: ClassVar[bool] = True
 
     def __init__(
         self,
         settings: ImageFiles,
         listing: Listing,
         fingerprint: str,
-        pictures: Mapping[Source, Sequence[Stored]],
+        images: Mapping[Source, Sequence[Stored]],
     ) -> None:
         super().__init__(
             classes=listing.classes,
@@ -85,28 +85,28 @@ class FolderImages(ImageData):
             notices=listing.notices,
             left_out=tuple(map(str, listing.left_out)),
         )
-        self.settings, self.files, self.pictures = settings, listing.files, pictures
+        self.settings, self.files, self.images = settings, listing.files, images
 
     def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> Reader:
         """Return a reader of the source's files in worker processes."""
         workers = worker_count(self.settings.workers)
-        return FileReader(self.pictures[source], FileCut(self.settings), seed, workers, pinned=device.type == "cuda")
+        return FileReader(self.images[source], FileCut(self.settings), seed, workers, pinned=device.type == "cuda")
 
     def framed_reader(self, source: Source, framing: Framing, device: torch.device) -> Reader:
         """Return a reader of the source's files in worker processes, framed for evaluation."""
         self.refuse_framing(framing)
         cut, workers = FileCut(self.settings, framing), worker_count(self.settings.workers)
-        return FileReader(self.pictures[source], cut, 0, workers, pinned=device.type == "cuda")
+        return FileReader(self.images[source], cut, 0, workers, pinned=device.type == "cuda")
 
     def refuse_framing(self, framing: Framing) -> None:
-        """Check that views are smaller than the picture they are cut from.
+        """Check that views are smaller than the image they are cut from.
 
         Raises:
             DataError: they are not.
         """
         if framing.whole and self.settings.resize == self.settings.size:
             raise DataError(
-                "Several views of a picture need data.resize > data.size",
+                "Several views of an image need data.resize > data.size",
                 found=f"data.resize={self.settings.resize}, data.size={self.settings.size}",
                 do=f"set data.resize={round(self.settings.size * 256 / 224)}",
             )

@@ -1,4 +1,4 @@
-"""What sets of picture files have in common: how files are decoded and cropped, and what becomes of faulty ones."""
+"""What sets of image files have in common: how files are decoded and cropped, and what becomes of faulty ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablata.data.transforms.classification import Augment
 
 
 class ImageFiles(Settings):
-    """What sets of encoded pictures have in common; not itself a choice."""
+    """What sets of encoded images have in common; not itself a choice."""
 
     kind: str
     """Which layout."""
@@ -51,10 +51,10 @@ class ImageFiles(Settings):
     workers: Annotated[int | None, Field(ge=0), INCIDENTAL] = None
     """Processes that read files; null: one a core, at most 8; 0: none beside the training's own."""
     policy: Policy = "refuse"
-    """Pictures that are unreadable, cut short, animated or huge, classes without pictures or not in train, tars that
+    """Images that are unreadable, cut short, animated or huge, classes without images or not in train, tars that
     are not whole: refuse names them before the first step; skip leaves them out and lists them in the run's record."""
     smaller: Smaller = "keep"
-    """Pictures smaller than `size`: enlarged like all others and named in a notice, refused, or left out and listed."""
+    """Images smaller than `size`: enlarged like all others and named in a notice, refused, or left out and listed."""
     minival: int | float = 0
     """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0

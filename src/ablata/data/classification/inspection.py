@@ -1,4 +1,4 @@
-"""Opening pictures to see whether they can be used: decoded once, the outcome kept in the cache folder."""
+"""Opening images to see whether they can be used: decoded once, the outcome kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _VERSION = 1
 _MOST_THREADS = 8
 _BLOCK = 512
 _HUGE = 89_478_485
-"""Pixels above which a picture is more likely a trap or a scan than a photograph; PIL's own limit."""
+"""Pixels above which an image is more likely a trap or a scan than a photograph; PIL's own limit."""
 A = TypeVar("A")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What a picture is.
+    """What an image is.
 
     Attributes:
         size: height and width in pixels, upright; 0, 0 where even the header cannot be read.
@@ -48,11 +48,11 @@ class Examined:
     detail: str = ""
 
 
-def examine(picture: Path | Member) -> Examined:
-    """Open a picture and decode it, unless it is too large or has several frames."""
-    where, size = str(picture), (0, 0)
+def examine(image: Path | Member) -> Examined:
+    """Open an image and decode it, unless it is too large or has several frames."""
+    where, size = str(image), (0, 0)
     try:
-        content = content_of(picture)
+        content = content_of(image)
         header = open_image(content, where)
         size = upright_size(header)
         if size[0] * size[1] > _HUGE:
@@ -72,7 +72,7 @@ def examine(picture: Path | Member) -> Examined:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What is known of the pictures of a source.
+    """What is known of the images of a source.
 
     Attributes:
         sizes: int32 [n, 2], height and width, upright; 0 where unreadable.
@@ -83,15 +83,15 @@ class Inspected:
     faults: dict[int, tuple[Fault, str]]
 
 
-def inspect(pictures: Sequence[Path | Member], key: str, cache: Path) -> Inspected:
-    """Examine every picture, once; the outcome is kept under `key`, which must stand for names and contents."""
+def inspect(images: Sequence[Path | Member], key: str, cache: Path) -> Inspected:
+    """Examine every image, once; the outcome is kept under `key`, which must stand for names and contents."""
     kept = cache / "inspected" / f"{key}-{_VERSION}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             rows, kinds, details = (arrays[name].tolist() for name in ("rows", "kinds", "details"))
             return Inspected(arrays["sizes"], dict(zip(rows, zip(kinds, details, strict=True), strict=True)))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        found = _inspect(pictures)
+        found = _inspect(images)
     kinds, details = ([fault[place] for fault in found.faults.values()] for place in (0, 1))
     rows = np.array(list(found.faults), np.int64)
     with atomic_path(kept) as draft, draft.open("wb") as stream:
@@ -99,17 +99,17 @@ def inspect(pictures: Sequence[Path | Member], key: str, cache: Path) -> Inspect
     return found
 
 
-def _inspect(pictures: Sequence[Path | Member]) -> Inspected:
-    sizes, faults = np.zeros((len(pictures), 2), np.int32), {}
-    for row, (size, fault, detail) in enumerate(in_threads(_outcome, pictures)):
+def _inspect(images: Sequence[Path | Member]) -> Inspected:
+    sizes, faults = np.zeros((len(images), 2), np.int32), {}
+    for row, (size, fault, detail) in enumerate(in_threads(_outcome, images)):
         sizes[row] = size
         if fault is not None:
             faults[row] = (fault, detail)
     return Inspected(sizes, faults)
 
 
-def _outcome(picture: Path | Member) -> tuple[tuple[int, int], Fault | None, str]:
-    seen = examine(picture)
+def _outcome(image: Path | Member) -> tuple[tuple[int, int], Fault | None, str]:
+    seen = examine(image)
     return seen.size, seen.fault, seen.detail
 
 

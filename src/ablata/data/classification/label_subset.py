@@ -16,7 +16,7 @@ from ablata.data.classification.dataset import ImageData
 
 
 class Labelled(Settings):
-    """Train on equally many samples of every class; the others keep their pictures and lose their labels.
+    """Train on equally many samples of every class; the others keep their images and lose their labels.
 
     The seed is apart from the run's: every run sees the same labels, so that their choice is no noise between seeds.
     """

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set of picture files, in words that the whole project uses."""
+"""What can be wrong with a data set of image files, in words that the whole project uses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Fault = Literal["unreadable", "animated", "huge"]
-"""What keeps a picture, or a whole tar, from being used."""
+"""What keeps an image, or a whole tar, from being used."""
 Wrong = Literal[Fault, "empty class", "unknown class", "in train and val"]
 """What keeps a set from being trained on, or its scores from being believed."""
 Remark = Literal["no image", "grey", "smaller than the crop"]

@@ -23,9 +23,9 @@ class Report:
     """What a set holds.
 
     Args:
-        classes: pictures of each class, by split.
+        classes: images of each class, by split.
         sizes: lowest and highest height and width in pixels, and how many different sizes there are.
-        mean: of each channel over the training pictures, each picture counted alike, in 0..1.
+        mean: of each channel over the training images, each image counted alike, in 0..1.
         std: the same of the standard deviation over all their pixels.
         problems: what must be repaired.
         remarks: what is worth knowing.
@@ -54,12 +54,12 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """Return what the set holds, in words: pictures and balance of each split, sizes, colours."""
+        """Return what the set holds, in words: images and balance of each split, sizes, colours."""
         told = []
         for split, counts in self.classes.items():
             low, high = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
             told.append(
-                f"{split}: {sum(counts.values()):,} pictures of {len(counts)} classes, "
+                f"{split}: {sum(counts.values()):,} images of {len(counts)} classes, "
                 f"from {counts[low]:,} ({low}) to {counts[high]:,} ({high})"
             )
         s = self.sizes
@@ -68,27 +68,27 @@ class Report:
             f"widths {s['narrowest']} to {s['widest']} pixels"
         )
         means = ", ".join(f"{value:.3f}" for value in self.mean)
-        told.append(f"training pictures: mean {means}; std {', '.join(f'{value:.3f}' for value in self.std)}")
+        told.append(f"training images: mean {means}; std {', '.join(f'{value:.3f}' for value in self.std)}")
         return told
 
 
 @dataclass
 class Tally:
-    """Adds up pictures one by one."""
+    """Adds up images one by one."""
 
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     seen: dict[str, dict[str, str]] = field(default_factory=lambda: {"train": {}, "val": {}})
     sums: list[np.ndarray] = field(default_factory=list)
 
     def add(self, look: Look, split: str, where: str) -> None:
-        """Count a picture."""
+        """Count an image."""
         self.shapes[look.size] += 1
         self.seen[split].setdefault(look.digest, where)
         if split == "train":
             self.sums.append(look.moments)
 
     def twins(self) -> list[Finding]:
-        """Return the validation pictures whose pixels are also in the training set."""
+        """Return the validation images whose pixels are also in the training set."""
         train, val = self.seen["train"], self.seen["val"]
         return [Finding("in train and val", where, train[key]) for key, where in val.items() if key in train]
 
@@ -104,7 +104,7 @@ class Tally:
         }
 
     def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation of each channel over the training pictures, in 0..1."""
+        """Return mean and standard deviation of each channel over the training images, in 0..1."""
         if not self.sums:
             return (), ()
         mean, square = np.mean(self.sums, axis=0)
@@ -113,7 +113,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Look:
-    """What is kept of a picture: height and width, digest of its pixels, mean and mean square of each channel."""
+    """What is kept of an image: height and width, digest of its pixels, mean and mean square of each channel."""
 
     size: tuple[int, int]
     digest: str
@@ -131,10 +131,10 @@ def look_at(pixels: np.ndarray) -> Look:
 
 
 def check_images(data: ImageData) -> Report:
-    """Check a set that is not a folder of image files: balance, colours, pictures that are in both splits.
+    """Check a set that is not a folder of image files: balance, colours, images that are in both splits.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: an image cannot be read.
     """
     tally, counts = Tally(), {}
     for name in ("train", "val"):

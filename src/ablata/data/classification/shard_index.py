@@ -1,6 +1,6 @@
 """What lies where in sharded tars: read once from their headers, kept in the cache folder.
 
-A sample is two or more members with one name up to the first dot of the file name: a picture (NAME.jpg, or another
+A sample is two or more members with one name up to the first dot of the file name: an image (NAME.jpg, or another
 type of image) and its label, NAME.cls (a whole number) or NAME.json (an object with `label`); other members are left.
 This is the layout of webdataset. The webdataset library reads tars as streams: an order comes from a buffer that was
 filled from the start, so neither a step in mid-epoch nor a share of a process can be addressed without reading what
@@ -35,8 +35,8 @@ class TarIndex:
 
     Attributes:
         tar: the file.
-        names: bytes [n], the pictures' member names in UTF-8.
-        offsets: int64 [n], where each picture's bytes begin.
+        names: bytes [n], the images' member names in UTF-8.
+        offsets: int64 [n], where each image's bytes begin.
         sizes: int64 [n], how many there are.
         labels: int64 [n], at least 0.
     """
@@ -49,7 +49,7 @@ class TarIndex:
 
 
 class Members(Sequence[Path | Member]):
-    """The pictures of several tars, by row number over all of them.
+    """The images of several tars, by row number over all of them.
 
     Attributes:
         tars: their indexes, in order.
@@ -60,7 +60,7 @@ class Members(Sequence[Path | Member]):
         self._ends = np.cumsum([len(tar.names) for tar in tars])
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
     @overload
@@ -68,7 +68,7 @@ class Members(Sequence[Path | Member]):
     @overload
     def __getitem__(self, row: slice) -> list[Path | Member]: ...
     def __getitem__(self, row: int | slice) -> Member | list[Path | Member]:
-        """Return where one picture lies, or several."""
+        """Return where one image lies, or several."""
         if isinstance(row, slice):
             return [self[number] for number in range(*row.indices(len(self)))]
         if not 0 <= row < len(self):
@@ -89,7 +89,7 @@ def index_tar(tar: Path, cache: Path) -> TarIndex:
     """Return the index of a tar; its headers are read anew only where path, size or time changed.
 
     Raises:
-        DataError: the tar is cut short, compressed or no tar at all, or a sample lacks its picture or its label.
+        DataError: the tar is cut short, compressed or no tar at all, or a sample lacks its image or its label.
     """
     kept = cache / "shards" / f"{index_key(tar)[:32]}.npz"
     try:
@@ -103,35 +103,35 @@ def index_tar(tar: Path, cache: Path) -> TarIndex:
 
 
 def _scan(tar: Path) -> TarIndex:
-    pictures: dict[str, tarfile.TarInfo] = {}
+    images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, int] = {}
     with tar.open("rb") as stream:
         for member in _members(tar, stream):
             key, _, kind = _parts(member.name)
             if f".{kind}" in SUFFIXES:
-                if key in pictures:
-                    raise _wrong(f"{tar}: {pictures[key].name} and {member.name}", "one picture a sample")
-                pictures[key] = member
+                if key in images:
+                    raise _wrong(f"{tar}: {images[key].name} and {member.name}", "one image a sample")
+                images[key] = member
             elif kind in ("cls", "json") and not (kind == "json" and key in labels):
                 stream.seek(member.offset_data)
                 label = _label(stream.read(member.size), kind, f"{tar}: {member.name}")
                 if label is not None:
                     labels[key] = label
-    if not pictures:
-        raise _wrong(f"{tar}: no pictures", "NAME.jpg with NAME.cls or NAME.json")
-    lacking = [member.name for key, member in pictures.items() if key not in labels]
+    if not images:
+        raise _wrong(f"{tar}: no images", "NAME.jpg with NAME.cls or NAME.json")
+    lacking = [member.name for key, member in images.items() if key not in labels]
     if lacking:
-        raise _wrong(f"{tar}: {lacking[0]} ({len(lacking)} such pictures)", "a label beside it, NAME.cls or NAME.json")
-    alone = [key for key in labels if key not in pictures]
+        raise _wrong(f"{tar}: {lacking[0]} ({len(lacking)} such images)", "a label beside it, NAME.cls or NAME.json")
+    alone = [key for key in labels if key not in images]
     if alone:
-        raise _wrong(f"{tar}: a label for {alone[0]} ({len(alone)} such labels)", "a picture of this name")
-    members = pictures.values()
+        raise _wrong(f"{tar}: a label for {alone[0]} ({len(alone)} such labels)", "an image of this name")
+    members = images.values()
     return TarIndex(
         tar,
         np.array([member.name.encode() for member in members]),
         np.array([member.offset_data for member in members], np.int64),
         np.array([member.size for member in members], np.int64),
-        np.array([labels[key] for key in pictures], np.int64),
+        np.array([labels[key] for key in images], np.int64),
     )
 
 

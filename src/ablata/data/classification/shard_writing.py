@@ -21,7 +21,7 @@ from ablata.data.loading.cache import build_once
 from ablata.data.loading.locate import find_root
 
 _OVERHEAD = 3072
-"""Bytes that a sample takes in a tar beside its picture, at most: two headers, a label, padding."""
+"""Bytes that a sample takes in a tar beside its image, at most: two headers, a label, padding."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Packed:
     """What was written.
 
     Attributes:
-        samples: pictures by source.
+        samples: images by source.
         tars: tars by source.
         notices: what was left out.
     """
@@ -42,14 +42,14 @@ class Packed:
 def pack_folder(folder: str, target: Path, cache: Path, tar_bytes: int) -> Packed:
     """Write train-*.tar and val-*.tar, with classes.txt, into a new folder.
 
-    Pictures keep their bytes. Training pictures are mixed, in an order that is always the same, so that readers which
+    Images keep their bytes. Training images are mixed, in an order that is always the same, so that readers which
     take tars from the start see all classes; equal folders give equal tars. A kill leaves nothing under the name.
 
     Args:
         folder: an image folder, or a zip of it, as `data.root`.
         target: the folder to make.
         cache: where zips are unpacked.
-        tar_bytes: about how many bytes of pictures go into a tar.
+        tar_bytes: about how many bytes of images go into a tar.
 
     Raises:
         DataError: the folder has not the layout, the target is there already, or the disk has too little room.

@@ -1,4 +1,4 @@
-"""Image classification from sharded tars: train*.tar and val*.tar of pictures and labels, as webdataset has them."""
+"""Image classification from sharded tars: train*.tar and val*.tar of images and labels, as webdataset has them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _NONE = np.zeros(0, np.int64)
 
 
 class Shards(ImageFiles):
-    """Encoded pictures in tars, for sets of too many files: NAME.jpg with NAME.cls or NAME.json (`label`).
+    """Encoded images in tars, for sets of too many files: NAME.jpg with NAME.cls or NAME.json (`label`).
 
     Every sample has a number, so that any step and any process's share are read directly. Numbers follow the tars by
-    name and the pictures in each. The fingerprint covers every picture's name, length and label and the class names,
-    not the pixels: a picture exchanged for another of exactly its length goes unseen.
+    name and the images in each. The fingerprint covers every image's name, length and label and the class names,
+    not the pixels: an image exchanged for another of exactly its length goes unseen.
     """
 
     kind: Literal["shards"] = "shards"
@@ -46,7 +46,7 @@ class Shards(ImageFiles):
         return _list_shards(find_root(self.root, default=None, fits=has_shards, layout=LAYOUT, cache=cache), cache)
 
     def build(self, cache: Path) -> FolderImages:
-        """Find the tars, read their headers and decode their pictures the first time, to see which can be used.
+        """Find the tars, read their headers and decode their images the first time, to see which can be used.
 
         Raises:
             DataError: the tars are not there, or what the settings refuse is.
@@ -90,7 +90,7 @@ def _list_shards(root: Path, cache: Path) -> Listing:
         findings += _of_no_class(root, found, len(names))
         labels[source] = np.where(labels[source] < len(names), labels[source], -1)
         unseen = np.setdiff1d(np.arange(len(names)), labels[source])
-        findings += [Finding("empty class", f"{source}, class {names[number]}", "no pictures") for number in unseen]
+        findings += [Finding("empty class", f"{source}, class {names[number]}", "no images") for number in unseen]
     files = {source: Members(found) for source, found in whole.items()}
     return Listing(root=root, ids=names, classes=names, files=files, labels=labels, findings=tuple(findings))
 
@@ -129,7 +129,7 @@ def _stamp(tars: Sequence[TarIndex]) -> str:
 
 
 def _fingerprint(found: Listing, left: Listing) -> str:
-    """Return 64 hexadecimal digits over class names and every picture's name, length and label, in their order, and
+    """Return 64 hexadecimal digits over class names and every image's name, length and label, in their order, and
     over what was left out."""
     content = hashlib.sha256("\n".join(("shards", *left.classes)).encode())
     for source, files in found.files.items():

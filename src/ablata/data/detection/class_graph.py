@@ -1,11 +1,11 @@
-"""Graphs over classes: how often two of them are on one picture of the training split.
+"""Graphs over classes: how often two of them are on one image of the training split.
 
-S_ij is the number of training pictures with classes i and j, S_ii that with class i. From it:
+S_ij is the number of training images with classes i and j, S_ii that with class i. From it:
 
     counts       S_ij
     conditional  S_ij / S_ii: the probability of j where i is (as in ML-GCN, Chen et al. 2019)
     symmetric    S_ij / sqrt(D_i D_j) with D_i the sum of S_ij over j other than i (Reasoning-RCNN, Xu et al. 2019)
-    pmi          log(n S_ij / (S_ii S_jj)) where positive, else 0 (n: pictures)
+    pmi          log(n S_ij / (S_ii S_jj)) where positive, else 0 (n: images)
 
 A quotient of nothing by nothing is 0. The background is row and column 0, before the classes.
 """
@@ -39,15 +39,15 @@ class ClassGraph:
     Attributes:
         names: `background`, then the classes.
         matrix: float64 [K + 1, K + 1], the weight that row i gives column j.
-        counts: int64 [K, K], pictures with both classes; on the diagonal with the one.
-        pictures: how many were counted.
+        counts: int64 [K, K], images with both classes; on the diagonal with the one.
+        images: how many were counted.
         origin: how the matrix was made, JSON-safe.
     """
 
     names: tuple[str, ...]
     matrix: np.ndarray
     counts: np.ndarray
-    pictures: int
+    images: int
     origin: dict[str, Any]
 
     def save(self, path: Path) -> None:
@@ -57,7 +57,7 @@ class ClassGraph:
             "names": list(self.names),
             "matrix": self.matrix.tolist(),
             "counts": self.counts.tolist(),
-            "pictures": self.pictures,
+            "images": self.images,
             "origin": self.origin,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class Cooccurrence(Settings):
     """The diagonal: 1, what the normalisation gives, or 0."""
     background: Literal["zero", "self", "every"] = "zero"
     """Row and column of the background: zeros (its own entry too); its own entry alone, 1; or as of a class that is on
-    every picture."""
+    every image."""
     smoothing: Annotated[float, Field(ge=0)] = 0.0
     """Added to every count, so that classes that were never seen are tied weakly to all."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -84,7 +84,7 @@ class Cooccurrence(Settings):
         """Count and normalise.
 
         Args:
-            presence: int [n, K], objects of each class on each training picture.
+            presence: int [n, K], objects of each class on each training image.
             names: the K classes.
 
         Raises:
@@ -121,7 +121,7 @@ class IdentityGraph(Settings):
         """Return the identity, the background's entry included."""
         counted = Cooccurrence().build(presence, names)
         matrix = np.eye(len(names) + 1)
-        return ClassGraph(counted.names, matrix, counted.counts, counted.pictures, self.model_dump(mode="json"))
+        return ClassGraph(counted.names, matrix, counted.counts, counted.images, self.model_dump(mode="json"))
 
 
 class RandomGraph(Settings):
@@ -142,7 +142,7 @@ class RandomGraph(Settings):
         foreground, source = matrix[1:, 1:], true.matrix[1:, 1:]
         foreground[rows, columns] = source[rows[order], columns[order]]
         foreground[columns, rows] = source[columns[order], rows[order]]
-        return ClassGraph(true.names, matrix, true.counts, true.pictures, self.model_dump(mode="json"))
+        return ClassGraph(true.names, matrix, true.counts, true.images, self.model_dump(mode="json"))
 
 
 class GraphFile(Settings):
@@ -188,7 +188,7 @@ def read_graph(path: Path) -> ClassGraph:
         names = tuple(map(str, tree["names"]))
         matrix = np.array(tree["matrix"], dtype=np.float64)
         counts = np.array(tree["counts"], dtype=np.int64)
-        graph = ClassGraph(names, matrix, counts, int(tree["pictures"]), dict(tree["origin"]))
+        graph = ClassGraph(names, matrix, counts, int(tree["images"]), dict(tree["origin"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             "A class graph must be a JSON file of `ablata data graph`", found=f"{path}: {type(error).__name__} {error}"
@@ -202,7 +202,7 @@ def read_graph(path: Path) -> ClassGraph:
     return graph
 
 
-def _normalised(counts: np.ndarray, normalise: Normalise, pictures: float) -> np.ndarray:
+def _normalised(counts: np.ndarray, normalise: Normalise, images: float) -> np.ndarray:
     own = np.diag(counts)
     if normalise == "counts":
         return counts.copy()
@@ -211,7 +211,7 @@ def _normalised(counts: np.ndarray, normalise: Normalise, pictures: float) -> np
     if normalise == "symmetric":
         degrees = counts.sum(1) - own
         return _quotient(counts, np.sqrt(np.outer(degrees, degrees)))
-    lift = _quotient(pictures * counts, np.outer(own, own))
+    lift = _quotient(images * counts, np.outer(own, own))
     logarithm: np.ndarray = np.log(np.maximum(lift, 1.0))
     return logarithm
 

@@ -1,6 +1,6 @@
 """Sets annotated in COCO's JSON (cocodataset.org, "Data format"): boxes with masks as polygons or run lengths.
 
-A set is a folder with one JSON file a source and a folder of pictures a source (perhaps the same one). The class list
+A set is a folder with one JSON file a source and a folder of images a source (perhaps the same one). The class list
 is that of the training file, ordered by category id; the list of the other file must be the same.
 """
 
@@ -20,11 +20,11 @@ from ablata.base.files import inside
 from ablata.data.detection.dataset import DetectionData, Entry
 from ablata.data.detection.files import (
     SOURCES,
-    FilePictures,
+    FileImages,
     ObjectFiles,
     check_files,
     files_digest,
-    picture_splits,
+    image_splits,
 )
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import from_polygons, from_runs
@@ -33,7 +33,7 @@ from ablata.structures.detection import Rle
 
 
 class Coco(ObjectFiles):
-    """Pictures with boxes and masks in COCO's JSON; the names fit COCO 2017."""
+    """Images with boxes and masks in COCO's JSON; the names fit COCO 2017."""
 
     kind: Literal["coco"] = "coco"
     train_json: str = "annotations/instances_train2017.json"
@@ -41,13 +41,13 @@ class Coco(ObjectFiles):
     val_json: str = "annotations/instances_val2017.json"
     """Annotations to score on."""
     train_images: str = "train2017"
-    """Folder of pictures to train on, below the root."""
+    """Folder of images to train on, below the root."""
     val_images: str = "val2017"
-    """Folder of pictures to score on."""
+    """Folder of images to score on."""
     classes: Annotated[int, Field(ge=1)] = 80
     """How many classes the files list; complexity is counted for it, and other files are refused."""
     group: str | None = None
-    """A key of the pictures, such as patient_id, whose groups `minival` keeps together; null: none."""
+    """A key of the images, such as patient_id, whose groups `minival` keeps together; null: none."""
 
     def class_count(self) -> int:
         """Return the number of classes."""
@@ -90,13 +90,13 @@ class ChestXray(Coco):
     val_json: str = "instances_val.json"
     """Annotations to score on."""
     train_images: str = "images"
-    """Folder of pictures to train on, below the root."""
+    """Folder of images to train on, below the root."""
     val_images: str = "images"
-    """Folder of pictures to score on."""
+    """Folder of images to score on."""
     classes: Annotated[int, Field(ge=1)] = 13
     """How many classes the files list; complexity is counted for it, and other files are refused."""
     group: str | None = "patient_id"
-    """A key of the pictures whose groups `minival` keeps together; null: none."""
+    """A key of the images whose groups `minival` keeps together; null: none."""
 
     def home(self) -> str | None:
         """Return the folder's name among the data sets."""
@@ -137,7 +137,7 @@ def _read(settings: Coco, cache: Path) -> DetectionData:
         fingerprint=files_digest(root, files, cache),
         mean=settings.mean,
         std=settings.std,
-        splits=picture_splits(
+        splits=image_splits(
             len(sources[0].entries), len(sources[1].entries), settings.minival, settings.split_seed, groups
         ),
         augment=settings.augment,
@@ -170,17 +170,17 @@ def _categories(tree: Mapping[str, Any], path: str) -> dict[int, str]:
 
 def _source(
     tree: Mapping[str, Any], root: Path, path: str, folder: str, numbers: Sequence[int], findings: Findings
-) -> FilePictures:
+) -> FileImages:
     images = tree["images"]
     twice = [str(number) for number, count in Counter(image["id"] for image in images).items() if count > 1]
     if twice:
-        findings.refuse("Every picture must have a number of its own", f"{path}: image id {listing(twice[:4])}")
+        findings.refuse("Every image must have a number of its own", f"{path}: image id {listing(twice[:4])}")
     files = [inside(root / folder, str(image["file_name"])) for image in images]
     sizes = check_files(files, [(int(image["height"]), int(image["width"])) for image in images], findings)
     known = {image["id"] for image in images}
     lost = [one["id"] for one in tree["annotations"] if one["image_id"] not in known]
     if lost:
-        findings.refuse("Every object must be on a listed picture", f"{path}: annotation {listing(map(str, lost[:4]))}")
+        findings.refuse("Every object must be on a listed image", f"{path}: annotation {listing(map(str, lost[:4]))}")
     by_image: dict[Any, list[Mapping[str, Any]]] = {}
     for one in _numbered(tree["annotations"], path, findings):
         by_image.setdefault(one["image_id"], []).append(one)
@@ -188,7 +188,7 @@ def _source(
         _entry(f"{path}: {image['file_name']}", size, by_image.get(image["id"], []), numbers, findings)
         for image, size in zip(images, sizes, strict=True)
     ]
-    return FilePictures(entries, files)
+    return FileImages(entries, files)
 
 
 def _numbered(annotations: Sequence[Mapping[str, Any]], path: str, findings: Findings) -> list[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """What every detection set offers to training and evaluation, whatever it is stored in.
 
-As in `source`, nothing here has state: which pictures step s sees, and how they are changed, follows from the run's
-seed and s alone. Pictures are read ahead by threads, since decoding leaves the interpreter free.
+As in `source`, nothing here has state: which images step s sees, and how they are changed, follows from the run's
+seed and s alone. Images are read ahead by threads, since decoding leaves the interpreter free.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STRIDE = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture without its pixels.
+    """An image without its pixels.
 
     Attributes:
         name: its file, as messages name it.
@@ -49,8 +49,8 @@ class Entry:
     objects: Objects
 
 
-class Pictures(ABC):
-    """The pictures of one source.
+class Images(ABC):
+    """The images of one source.
 
     Attributes:
         entries: all of them; a row number is a position here.
@@ -69,7 +69,7 @@ class Pictures(ABC):
 
 @dataclass(frozen=True)
 class Look:
-    """How one picture is shown.
+    """How one image is shown.
 
     Attributes:
         row: its row number in the source.
@@ -84,17 +84,17 @@ class Look:
 
 @dataclass(frozen=True)
 class LookReader:
-    """Reads pictures and shows them as asked.
+    """Reads images and shows them as asked.
 
     Attributes:
-        pictures: the source.
+        images: the source.
         swaps: int64 [K], the class that each becomes in a mirror.
         masks: unpack masks; without, objects come without them.
         crowd: keep regions with many objects.
         stride: height and width of a batch are multiples of it.
     """
 
-    pictures: Pictures
+    images: Images
     swaps: Tensor
     masks: bool
     crowd: bool
@@ -112,9 +112,9 @@ class LookReader:
                 yield self._batch(*waiting.popleft())
 
     def one(self, look: Look) -> tuple[Tensor, Objects]:
-        """Return a picture uint8 [3, h, w] as it is shown, with its objects."""
-        entry = self.pictures.entries[look.row]
-        pixels, objects = self.pictures.pixels(look.row), entry.objects
+        """Return an image uint8 [3, h, w] as it is shown, with its objects."""
+        entry = self.images.entries[look.row]
+        pixels, objects = self.images.pixels(look.row), entry.objects
         if not self.crowd and bool(objects.crowd.any()):
             objects = objects.at(~objects.crowd)
         packed = objects.masks if self.masks and isinstance(objects.masks, tuple) else None
@@ -128,9 +128,9 @@ class LookReader:
         self, futures: list[Future[tuple[Tensor, Objects]]], looks: Sequence[Look], rows: Rows
     ) -> DetectionBatch:
         read = [future.result() for future in futures]
-        images, sizes = joined([picture for picture, _ in read], self.stride)
+        images, sizes = joined([image for image, _ in read], self.stride)
         numbers = [look.row for look in looks]
-        originals = torch.tensor([list(self.pictures.entries[row].size) for row in numbers])
+        originals = torch.tensor([list(self.images.entries[row].size) for row in numbers])
         return DetectionBatch(
             images, sizes, originals, tuple(objects for _, objects in read), torch.tensor(numbers), rows
         )
@@ -141,7 +141,7 @@ class DetectionTrainLoader:
     """One process's share of the training batches.
 
     Attributes:
-        index: int64 [n], the training pictures.
+        index: int64 [n], the training images.
         reader: reads them.
         settings: how they are changed.
         normaliser: what `augment` applies.
@@ -162,7 +162,7 @@ class DetectionTrainLoader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole global batches in an epoch; the pictures left over are other ones in each epoch."""
+        """Whole global batches in an epoch; the images left over are other ones in each epoch."""
         return len(self.index) // self.batch_size
 
     def batches(self, start_step: int, stop_step: int) -> Iterator[DetectionBatch]:
@@ -188,16 +188,16 @@ class DetectionTrainLoader:
 
     def _look(self, row: int, epoch: int) -> Look:
         flip, side = np.random.default_rng(derive(self.seed, "augment", epoch, row)).random(2)
-        size = self.reader.pictures.entries[row].size
+        size = self.reader.images.entries[row].size
         return Look(row, self.settings.flip and flip < 0.5, self.settings.scale(*size, True, float(side)))
 
 
 @dataclass(frozen=True)
 class DetectionEvalLoader:
-    """One process's share of a split: pictures rank, rank + world, ..., each once; can be iterated again.
+    """One process's share of a split: images rank, rank + world, ..., each once; can be iterated again.
 
     Attributes:
-        index: int64 [n], this process's pictures.
+        index: int64 [n], this process's images.
         reader: reads them.
         settings: gives their size.
         normaliser: applied to each batch.
@@ -224,17 +224,17 @@ class DetectionEvalLoader:
     def _groups(self) -> Iterator[tuple[Sequence[Look], Rows]]:
         for start in range(0, len(self.index), self.batch_size):
             rows = self.index[start : start + self.batch_size].tolist()
-            entries = self.reader.pictures.entries
+            entries = self.reader.images.entries
             looks = [Look(row, scale=self.settings.scale(*entries[int(row)].size, False, 0.0)) for row in rows]
             yield looks, Rows(0, len(rows))
 
 
 def normalised(batch: DetectionBatch, normaliser: Normaliser) -> DetectionBatch:
-    """Return the batch with float32 images, 0 beside the pictures."""
+    """Return the batch with float32 images, 0 beside the images."""
     images = normaliser(batch.images)
-    for picture, (height, width) in zip(images, batch.sizes.tolist(), strict=True):
-        picture[:, height:] = 0
-        picture[:, :, width:] = 0
+    for image, (height, width) in zip(images, batch.sizes.tolist(), strict=True):
+        image[:, height:] = 0
+        image[:, :, width:] = 0
     return replace(batch, images=images)
 
 
@@ -243,8 +243,8 @@ class DetectionData:
 
     Args:
         classes: class names; a label is a position in it.
-        sources: the pictures to train on, and those to score on.
-        fingerprint: hexadecimal hash of pictures and annotations.
+        sources: the images to train on, and those to score on.
+        fingerprint: hexadecimal hash of images and annotations.
         mean: mean of red, green, blue that is subtracted, in 0..1.
         std: what they are divided by, in 0..1.
         splits: train, val and, where asked for, minival.
@@ -261,7 +261,7 @@ class DetectionData:
         self,
         *,
         classes: Sequence[str],
-        sources: dict[Literal["train", "val"], Pictures],
+        sources: dict[Literal["train", "val"], Images],
         fingerprint: str,
         mean: Sequence[float],
         std: Sequence[float],
@@ -278,12 +278,12 @@ class DetectionData:
         known = [entry.objects for source in sources.values() for entry in source.entries]
         self.has_masks = all(objects.masks is not None for objects in known)
         if not any(len(entry.objects) for entry in self.entries("train")):
-            raise DataError("A training set must have objects", found=f"{len(splits['train'])} pictures without any")
+            raise DataError("A training set must have objects", found=f"{len(splits['train'])} images without any")
         self.notices = (*notices, *self._own_notices())
 
     @property
     def splits_hash(self) -> str:
-        """Return 16 hexadecimal digits that identify which picture is in which split."""
+        """Return 16 hexadecimal digits that identify which image is in which split."""
         return splits_digest(self.splits)
 
     def split_indices(self) -> dict[str, list[int]]:
@@ -291,7 +291,7 @@ class DetectionData:
         return {name: split.index.tolist() for name, split in self.splits.items()}
 
     def entries(self, split: str) -> list[Entry]:
-        """Return the pictures of a split in the order of evaluation with one process.
+        """Return the images of a split in the order of evaluation with one process.
 
         Raises:
             DataError: there is no such split.
@@ -300,7 +300,7 @@ class DetectionData:
         return [self.sources[chosen.source].entries[row] for row in chosen.index]
 
     def presence(self, split: str) -> np.ndarray:
-        """Return int64 [n, K], how many objects of each class are on each picture of a split."""
+        """Return int64 [n, K], how many objects of each class are on each image of a split."""
         rows = [np.bincount(entry.objects.labels.numpy(), minlength=len(self.classes)) for entry in self.entries(split)]
         return np.stack(rows).astype(np.int64)
 
@@ -330,7 +330,7 @@ class DetectionData:
         if len(split) < batch_size:
             raise DataError(
                 "The training set must fill at least one batch",
-                found=f"{len(split)} training pictures for a batch size of {batch_size}",
+                found=f"{len(split)} training images for a batch size of {batch_size}",
                 do=f"choose a batch size of at most {len(split)}",
             )
         reader = LookReader(self.sources["train"], self._swaps, masks and self.has_masks, crowd=False, stride=STRIDE)
@@ -346,7 +346,7 @@ class DetectionData:
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> DetectionEvalLoader:
-        """Return this process's share of a split; over all processes every picture comes exactly once.
+        """Return this process's share of a split; over all processes every image comes exactly once.
 
         Raises:
             DataError: there is no such split.
@@ -362,7 +362,7 @@ class DetectionData:
             counts = self.presence(split)
             empty = int((counts.sum(1) == 0).sum())
             if empty:
-                yield f"{empty} of {len(counts)} pictures of {split} have no object; they count like the others"
+                yield f"{empty} of {len(counts)} images of {split} have no object; they count like the others"
             if absent := [name for name, count in zip(self.classes, counts.sum(0), strict=True) if not count]:
                 yield f"{len(absent)} classes have no object in {split}: {listing(absent)}"
 

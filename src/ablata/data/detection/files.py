@@ -1,4 +1,4 @@
-"""Settings and steps that sets of annotated picture files share: pixels, splits, fingerprints."""
+"""Settings and steps that sets of annotated image files share: pixels, splits, fingerprints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.classification.dataset import NominalShape
-from ablata.data.detection.dataset import Entry, Pictures
+from ablata.data.detection.dataset import Entry, Images
 from ablata.data.detection.problems import Findings, OnBad
 from ablata.data.io.decode import open_image, upright_size
 from ablata.data.io.encoded import Encoded
@@ -27,14 +27,14 @@ _THREADS = 8
 
 
 class ObjectSettings(Settings):
-    """What sets of pictures with boxes have in common; not itself a choice."""
+    """What sets of images with boxes have in common; not itself a choice."""
 
     kind: str
     """Which set."""
     augment: DetectionAugment = DetectionAugment()
-    """Sizes of pictures, and random changes of training ones."""
+    """Sizes of images, and random changes of training ones."""
     minival: Annotated[int, Field(ge=0)] = 0
-    """Pictures held out of the training set to choose on; 0: none."""
+    """Images held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     mean: tuple[float, ...] = _MEAN
@@ -50,19 +50,19 @@ class ObjectSettings(Settings):
         """Tell whether the objects have masks."""
         return True
 
-    def picture_size(self) -> tuple[int, int]:
+    def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for."""
         side = self.augment.shorter_test or (self.augment.shorter or (512,))[-1]
         return side, min(self.augment.longer, round(side * 4 / 3))
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, without reading the files."""
-        height, width = (-(-side // 32) * 32 for side in self.picture_size())
+        height, width = (-(-side // 32) * 32 for side in self.image_size())
         return NominalShape(self.class_count(), channels=3, height=height, width=width)
 
 
 class ObjectFiles(ObjectSettings):
-    """What sets of picture files with boxes have in common; not itself a choice."""
+    """What sets of image files with boxes have in common; not itself a choice."""
 
     root: Annotated[str | None, INCIDENTAL] = None
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
@@ -70,11 +70,11 @@ class ObjectFiles(ObjectSettings):
     """What is done about faulty boxes and masks: repaired and listed, or refused; see `data/object_findings.py`."""
 
 
-class FilePictures(Pictures):
-    """Pictures in files.
+class FileImages(Images):
+    """Images in files.
 
     Args:
-        entries: the pictures.
+        entries: the images.
         files: the file of each.
     """
 
@@ -90,10 +90,10 @@ class FilePictures(Pictures):
 def check_files(
     files: Sequence[Path], sizes: Sequence[tuple[int, int] | None], findings: Findings
 ) -> list[tuple[int, int]]:
-    """Compare picture files with what is written of them.
+    """Compare image files with what is written of them.
 
     Args:
-        files: one a picture.
+        files: one an image.
         sizes: height and width as annotated; None: not said.
         findings: where a missing file, or one of another size, is noted.
 
@@ -111,37 +111,37 @@ def check_files(
         found = list(pool.map(measured, files))
     for file, said, real in zip(files, sizes, found, strict=True):
         if real is None:
-            findings.refuse("Every annotated picture must exist", str(file))
+            findings.refuse("Every annotated image must exist", str(file))
         elif said is not None and said != real:
             findings.refuse(
-                "Pictures must have the size that their annotation says",
+                "Images must have the size that their annotation says",
                 f"{file}: annotated {said[0]}x{said[1]}, is {real[0]}x{real[1]}",
             )
     return [real or (0, 0) for real in found]
 
 
 def files_digest(root: Path, files: Sequence[Path], cache: Path) -> str:
-    """Return the fingerprint of pictures and annotations."""
+    """Return the fingerprint of images and annotations."""
     return folder_digest(root, sorted(set(files)), cache)
 
 
-def picture_splits(
+def image_splits(
     train: int, val: int, minival: int, split_seed: int, groups: Sequence[str] | None = None
 ) -> dict[str, Split]:
-    """Divide pictures into train, val and, where asked for, minival.
+    """Divide images into train, val and, where asked for, minival.
 
     Args:
-        train: pictures to train on.
-        val: pictures to score on.
+        train: images to train on.
+        val: images to score on.
         minival: how many of `train` are held out; with groups, the fewest.
         split_seed: seed of the choice.
-        groups: of each training picture, such as its patient; a group is held out whole or not at all.
+        groups: of each training image, such as its patient; a group is held out whole or not at all.
 
     Raises:
         DataError: nothing would be left to train on.
     """
     if minival >= max(train, 1):
-        raise DataError("data.minival must leave pictures to train on", found=f"data.minival={minival} of {train}")
+        raise DataError("data.minival must leave images to train on", found=f"data.minival={minival} of {train}")
     names = np.array(groups if groups is not None else [str(row) for row in range(train)])
     order = np.random.default_rng(derive(split_seed, "split")).permutation(np.unique(names))
     held = np.zeros(train, dtype=bool)
@@ -158,4 +158,4 @@ def picture_splits(
 
 
 SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
-"""What pictures come from: those to train on, and those to score on."""
+"""What images come from: those to train on, and those to score on."""

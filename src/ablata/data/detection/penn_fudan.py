@@ -1,6 +1,6 @@
-"""Penn-Fudan pedestrians (Wang et al. 2007): 170 pictures of streets with a mask for each of 423 persons.
+"""Penn-Fudan pedestrians (Wang et al. 2007): 170 images of streets with a mask for each of 423 persons.
 
-The set has no split of its own: which pictures are scored on is drawn by `split_seed`.
+The set has no split of its own: which images are scored on is drawn by `split_seed`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ablata.base.seeds import derive
 from ablata.data.detection.dataset import DetectionData, Entry
 from ablata.data.detection.files import (
     SOURCES,
-    FilePictures,
+    FileImages,
     ObjectFiles,
     check_files,
     files_digest,
-    picture_splits,
+    image_splits,
 )
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
@@ -32,11 +32,11 @@ _MASKS = "PedMasks"
 
 
 class PennFudan(ObjectFiles):
-    """170 pictures of streets with 423 pedestrians."""
+    """170 images of streets with 423 pedestrians."""
 
     kind: Literal["penn_fudan"] = "penn_fudan"
     val: Annotated[int, Field(ge=1)] = 50
-    """Pictures to score on."""
+    """Images to score on."""
 
     def class_count(self) -> int:
         """Return 1."""
@@ -66,7 +66,7 @@ class PennFudan(ObjectFiles):
         folder = next(root / name for name in _IMAGES if (root / name).is_dir())
         files = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
         if not self.val < len(files):
-            raise DataError("data.val must leave pictures to train on", found=f"data.val={self.val} of {len(files)}")
+            raise DataError("data.val must leave images to train on", found=f"data.val={self.val} of {len(files)}")
         findings = Findings(self.on_bad)
         notes = [root / _MASKS / f"{file.stem}_mask.png" for file in files]
         sizes = check_files(files, [None] * len(files), findings)
@@ -77,14 +77,14 @@ class PennFudan(ObjectFiles):
         notices = findings.notices()
         order = np.random.default_rng(derive(self.split_seed, "split", 1)).permutation(len(files))
         parts = (np.sort(order[self.val :]), np.sort(order[: self.val]))
-        sources = [FilePictures([entries[row] for row in part], [files[row] for row in part]) for part in parts]
+        sources = [FileImages([entries[row] for row in part], [files[row] for row in part]) for part in parts]
         return DetectionData(
             classes=("pedestrian",),
             sources=dict(zip(SOURCES, sources, strict=True)),
             fingerprint=files_digest(root, [*files, *notes], cache),
             mean=self.mean,
             std=self.std,
-            splits=picture_splits(len(parts[0]), len(parts[1]), self.minival, self.split_seed),
+            splits=image_splits(len(parts[0]), len(parts[1]), self.minival, self.split_seed),
             augment=self.augment,
             backend="opencv",
             notices=notices,
@@ -92,14 +92,14 @@ class PennFudan(ObjectFiles):
 
 
 def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) -> Entry:
-    """Read a picture's mask, in which each person has a number from 1 on."""
+    """Read an image's mask, in which each person has a number from 1 on."""
     if not note.is_file():
-        raise DataError("Every picture must have its mask", found=f"no file {note}")
+        raise DataError("Every image must have its mask", found=f"no file {note}")
     with Image.open(note) as image:
         numbers = np.asarray(image)
     if numbers.shape != size:
         findings.refuse(
-            "Masks must have the size of their picture", f"{note.name}: {numbers.shape} for a picture of {size}"
+            "Masks must have the size of their image", f"{note.name}: {numbers.shape} for an image of {size}"
         )
     present = [number for number in np.unique(numbers) if number]
     masks = numbers[None] == np.array(present, dtype=numbers.dtype)[:, None, None]

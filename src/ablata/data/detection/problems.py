@@ -3,13 +3,13 @@
 | found | `on_bad=repair` | `on_bad=refuse` |
 |---|---|---|
 | a box without area | left out | refused |
-| a box that leaves the picture | cut at the border; left out if nothing remains | refused |
+| a box that leaves the image | cut at the border; left out if nothing remains | refused |
 | a mask without a pixel | left out with its box | refused |
 | a number that two objects have | all objects of the file are numbered anew | refused |
-| a category that the list lacks, a mask of another size than its picture, a picture that is missing or of another size,
-a number that two pictures have | refused | refused |
+| a category that the list lacks, a mask of another size than its image, an image that is missing or of another size,
+a number that two images have | refused | refused |
 
-A picture without objects is no fault: it is trained and scored on.
+An image without objects is no fault: it is trained and scored on.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def checked_objects(
     crowd: Sequence[bool],
     findings: Findings,
 ) -> Objects:
-    """Make the truth of a picture from what its file says, after the policy of `Findings`.
+    """Make the truth of an image from what its file says, after the policy of `Findings`.
 
     Args:
-        where: the picture's file, for messages.
+        where: the image's file, for messages.
         size: its height and width.
         boxes: float [N, 4], left, top, right, bottom as written.
         labels: N classes, already positions in the list.
@@ -112,15 +112,15 @@ def checked_objects(
             findings.repairable("Boxes must have an area", "boxes without area left out", named)
             kept[row] = False
         elif not (inside[2] > inside[0] and inside[3] > inside[1]):
-            findings.repairable("Boxes must lie in the picture", "boxes outside their picture left out", named)
+            findings.repairable("Boxes must lie in the image", "boxes outside their image left out", named)
             kept[row] = False
         elif (box != inside).any():
-            findings.repairable("Boxes must lie in the picture", "boxes cut at the border of their picture", named)
+            findings.repairable("Boxes must lie in the image", "boxes cut at the border of their image", named)
     if masks is not None:
         for row, mask in enumerate(masks):
             if mask.size != size:
-                sides = f"mask {mask.size[0]}x{mask.size[1]}, picture {height}x{width}"
-                findings.refuse("Masks must have the size of their picture", f"{where} object {ids[row]}: {sides}")
+                sides = f"mask {mask.size[0]}x{mask.size[1]}, image {height}x{width}"
+                findings.refuse("Masks must have the size of their image", f"{where} object {ids[row]}: {sides}")
                 kept[row] = False
         fitting: list[int] = np.flatnonzero(kept).tolist()
         for row, area in zip(fitting, areas([masks[row] for row in fitting]), strict=True):

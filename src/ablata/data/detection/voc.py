@@ -1,4 +1,4 @@
-"""Sets with boxes in Pascal VOC's XML (Everingham et al. 2010): one file a picture, lists of names for the sources.
+"""Sets with boxes in Pascal VOC's XML (Everingham et al. 2010): one file an image, lists of names for the sources.
 
 Coordinates count pixels from 1 and include the last one, so that a box is `xmin - 1, ymin - 1, xmax, ymax` here. A box
 that is written with equal or crossed borders has no area. `difficult` objects neither teach nor count as missed.
@@ -19,11 +19,11 @@ from ablata.base.files import inside
 from ablata.data.detection.dataset import DetectionData, Entry
 from ablata.data.detection.files import (
     SOURCES,
-    FilePictures,
+    FileImages,
     ObjectFiles,
     check_files,
     files_digest,
-    picture_splits,
+    image_splits,
 )
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.loading.locate import find_root
@@ -32,7 +32,7 @@ _LISTS = "ImageSets/Main"
 
 
 class Voc(ObjectFiles):
-    """Pictures with boxes in Pascal VOC's folders."""
+    """Images with boxes in Pascal VOC's folders."""
 
     kind: Literal["voc"] = "voc"
     classes: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -58,7 +58,7 @@ class Voc(ObjectFiles):
         return None
 
     def lists(self) -> tuple[str, str]:
-        """Return the files that list the pictures to train and to score on, below the root."""
+        """Return the files that list the images to train and to score on, below the root."""
         return f"{_LISTS}/{self.train_list}.txt", f"{_LISTS}/{self.val_list}.txt"
 
     def locate(self, cache: Path) -> Path:
@@ -86,15 +86,15 @@ class Voc(ObjectFiles):
 
 
 class BloodCells(Voc):
-    """364 pictures of blood with boxes around cells of three kinds, most of them red."""
+    """364 images of blood with boxes around cells of three kinds, most of them red."""
 
     kind: Literal["blood_cells"] = "blood_cells"  # type: ignore[assignment]
     classes: Annotated[tuple[str, ...], Field(min_length=1)] = ("Platelets", "RBC", "WBC")
     """Names of the classes; VOC's folders do not list them."""
 
-    def picture_size(self) -> tuple[int, int]:
-        """Return the height and width that complexity is counted for: all pictures are 640 x 480."""
-        return (480, 640) if self.augment.shorter is None else super().picture_size()
+    def image_size(self) -> tuple[int, int]:
+        """Return the height and width that complexity is counted for: all images are 640 x 480."""
+        return (480, 640) if self.augment.shorter is None else super().image_size()
 
     def home(self) -> str | None:
         """Return the folder's name among the data sets."""
@@ -107,7 +107,7 @@ def _read(settings: Voc, cache: Path) -> DetectionData:
     names = [[line.split()[0] for line in (root / path).read_text().splitlines() if line.split()] for path in lists]
     both = sorted(set(names[0]) & set(names[1]))
     if both:
-        findings.refuse("Pictures to score on must not be trained on", f"{listing(both[:4])} in both lists")
+        findings.refuse("Images to score on must not be trained on", f"{listing(both[:4])} in both lists")
     first = 0
     sources, files = [], [root / path for path in lists]
     for listed in names:
@@ -122,18 +122,18 @@ def _read(settings: Voc, cache: Path) -> DetectionData:
         fingerprint=files_digest(root, files, cache),
         mean=settings.mean,
         std=settings.std,
-        splits=picture_splits(len(names[0]), len(names[1]), settings.minival, settings.split_seed),
+        splits=image_splits(len(names[0]), len(names[1]), settings.minival, settings.split_seed),
         augment=settings.augment,
         backend="opencv",
         notices=notices,
     )
 
 
-def _source(root: Path, names: Sequence[str], classes: Sequence[str], first: int, findings: Findings) -> FilePictures:
+def _source(root: Path, names: Sequence[str], classes: Sequence[str], first: int, findings: Findings) -> FileImages:
     notes = [inside(root / "Annotations", f"{name}.xml") for name in names]
     missing = [str(note) for note in notes if not note.is_file()]
     if missing:
-        raise DataError("Every listed picture must have its annotation", found=f"no file {listing(missing[:4])}")
+        raise DataError("Every listed image must have its annotation", found=f"no file {listing(missing[:4])}")
     trees = [_parsed(note) for note in notes]
     files = [inside(root / "JPEGImages", f"{name}.jpg") for name in names]
     sizes = check_files(files, [_size(tree) for tree in trees], findings)
@@ -141,7 +141,7 @@ def _source(root: Path, names: Sequence[str], classes: Sequence[str], first: int
     for note, tree, size in zip(notes, trees, sizes, strict=True):
         entries.append(_entry(note.name, tree, size, classes, first, findings))
         first += len(entries[-1].objects)
-    return FilePictures(entries, files)
+    return FileImages(entries, files)
 
 
 def _parsed(path: Path) -> ElementTree.Element:

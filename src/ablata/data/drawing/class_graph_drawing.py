@@ -1,4 +1,4 @@
-"""A picture of a class graph: a square of cells, the darker the heavier, with names, counts and weights."""
+"""An image of a class graph: a square of cells, the darker the heavier, with names, counts and weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CELL, _LETTER, _EDGE = 34, 6.6, 12
 
 
 def graph_svg(graph: ClassGraph) -> str:
-    """Return an SVG: the weight that each row gives each column; a cell's title has the pictures with both."""
+    """Return an SVG: the weight that each row gives each column; a cell's title has the images with both."""
     side = len(graph.names)
     label = _EDGE + _LETTER * max(len(f"{name} (000)") for name in graph.names)
     width, height = label + side * _CELL + _EDGE, label + side * _CELL + 2 * _EDGE + 14
@@ -30,7 +30,7 @@ def graph_svg(graph: ClassGraph) -> str:
         for column, weight in enumerate(graph.matrix[row].tolist()):
             parts.append(_cell(graph, row, column, weight, max(weight, 0) / most, label))
     below = label + side * _CELL + _EDGE + 10
-    said = f"{graph.pictures} training pictures; {graph.origin.get('kind')} {graph.origin.get('normalise', '')}"
+    said = f"{graph.images} training images; {graph.origin.get('kind')} {graph.origin.get('normalise', '')}"
     parts.append(f'<text x="{_EDGE}" y="{below:.0f}" fill="#555555">{escape(said.strip())}</text></svg>')
     return "\n".join(parts) + "\n"
 
@@ -39,7 +39,7 @@ def _cell(graph: ClassGraph, row: int, column: int, weight: float, share: float,
     """Draw one entry: white for nothing, dark blue for the heaviest."""
     red, green, blue = (round(255 + share * (dark - 255)) for dark in (16, 62, 128))
     x, y = label + column * _CELL, label + row * _CELL
-    both = f", {graph.counts[row - 1, column - 1]} pictures" if row and column else ""
+    both = f", {graph.counts[row - 1, column - 1]} images" if row and column else ""
     title = escape(f"{graph.names[row]} to {graph.names[column]}: {weight:.4g}{both}")
     written = f"{weight:.2f}" if weight < 10 else f"{weight:.0f}"
     ink = "#ffffff" if share > 0.5 else "#222222"

@@ -1,4 +1,4 @@
-"""Contact sheets: what a training really sees, as pictures. A wrong step of preprocessing shows here at once."""
+"""Contact sheets: what a training really sees, as images. A wrong step of preprocessing shows here at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def contact_sheet(
         side: pixels of an image's longer side; small images are enlarged by whole factors, so that pixels stay visible.
 
     Returns:
-        An RGB picture.
+        An RGB image.
 
     Raises:
         ValueError: the originals are not the same samples.
@@ -49,26 +49,26 @@ def contact_sheet(
         raise ValueError("`originals` must hold the batch's samples in the batch's order")
     count = min(most, len(batch))
     normaliser = Normaliser(mean, std)
-    pictures = [_enlarged(pixels, side) for pixels in _pixels(batch, normaliser, count)]
+    images = [_enlarged(pixels, side) for pixels in _pixels(batch, normaliser, count)]
     if originals is not None:
         before = [_enlarged(pixels, side) for pixels in _pixels(originals, normaliser, count)]
-        pictures = [_beside(left, right) for left, right in zip(before, pictures, strict=True)]
-    return _arranged(pictures, _captions(batch, classes, count), columns)
+        images = [_beside(left, right) for left, right in zip(before, images, strict=True)]
+    return _arranged(images, _captions(batch, classes, count), columns)
 
 
 def captioned(
     images: Sequence[Tensor], captions: Sequence[list[str]], *, columns: int = 6, side: int = 160
 ) -> Image.Image:
-    """Draw pictures, uint8 [C, H, W] of any sizes, with lines of text under each.
+    """Draw images, uint8 [C, H, W] of any sizes, with lines of text under each.
 
     Args:
-        images: the pictures; at least one.
+        images: the images; at least one.
         captions: lines for each.
         columns: cells a row.
-        side: pixels of a picture's longer side, as in `contact_sheet`.
+        side: pixels of an image's longer side, as in `contact_sheet`.
 
     Returns:
-        An RGB picture.
+        An RGB image.
     """
     pixels = [image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy() for image in images]
     return _arranged([_enlarged(one, side) for one in pixels], list(captions), columns)
@@ -96,12 +96,12 @@ def _captions(batch: ImageBatch, classes: Sequence[str], count: int) -> list[lis
 
 
 def _enlarged(pixels: np.ndarray, side: int) -> Image.Image:
-    picture = Image.fromarray(pixels)
-    longer = max(picture.size)
+    image = Image.fromarray(pixels)
+    longer = max(image.size)
     if longer > side:
-        return picture.resize((picture.width * side // longer, picture.height * side // longer))
+        return image.resize((image.width * side // longer, image.height * side // longer))
     factor = side // longer
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def _beside(left: Image.Image, right: Image.Image) -> Image.Image:
@@ -111,21 +111,21 @@ def _beside(left: Image.Image, right: Image.Image) -> Image.Image:
     return joined
 
 
-def _arranged(pictures: list[Image.Image], captions: list[list[str]], columns: int) -> Image.Image:
+def _arranged(images: list[Image.Image], captions: list[list[str]], columns: int) -> Image.Image:
     font = ImageFont.load_default(size=13)
     line = 16
     lines = max(len(caption) for caption in captions)
-    columns = min(columns, len(pictures))
-    wide = max(picture.width for picture in pictures) + _MARGIN
-    high = max(picture.height for picture in pictures) + lines * line + _MARGIN
-    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(images))
+    wide = max(image.width for image in images) + _MARGIN
+    high = max(image.height for image in images) + lines * line + _MARGIN
+    rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * wide + _MARGIN, rows * high + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left, top = _MARGIN + number % columns * wide, _MARGIN + number // columns * high
-        sheet.paste(picture, (left, top))
+        sheet.paste(image, (left, top))
         for offset, text in enumerate(caption):
-            place = (left, top + picture.height + offset * line)
+            place = (left, top + image.height + offset * line)
             pen.text(place, _fitted(text, font, wide - _MARGIN), fill=_INK, font=font)
     return sheet
 

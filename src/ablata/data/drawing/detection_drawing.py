@@ -1,4 +1,4 @@
-"""Drawing objects over their pictures: boxes with words, masks, and who looks at whom."""
+"""Drawing objects over their images: boxes with words, masks, and who looks at whom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablata.data.drawing.drawings import sized
 from ablata.data.labels.table import Colour
 
 _SHARE = 0.45
-"""Of a mask's colour over its picture."""
+"""Of a mask's colour over its image."""
 _TURN = 0.618034
 """Step around the colour wheel between one class and the next: the golden section keeps any number of them apart."""
 _LETTERS = 12
@@ -22,7 +22,7 @@ _FAINTEST = 0.03
 
 
 def object_palette(count: int) -> tuple[Colour, ...]:
-    """Return `count` bright colours, which are seen on dark and on light pictures."""
+    """Return `count` bright colours, which are seen on dark and on light images."""
     found = []
     for number in range(count):
         red, green, blue = colorsys.hsv_to_rgb((0.33 + number * _TURN) % 1, 0.8 if number % 2 else 0.55, 1.0)
@@ -38,26 +38,26 @@ def objects_drawn(
     masks: np.ndarray | None = None,
     width: int | None = None,
 ) -> Image.Image:
-    """Draw objects over a picture, the first of them on top.
+    """Draw objects over an image, the first of them on top.
 
     Args:
         pixels: uint8 [H, W, 3].
-        boxes: left, top, right, bottom of each, half open, in pixels of the picture.
+        boxes: left, top, right, bottom of each, half open, in pixels of the image.
         words: what is written on each box; empty: nothing.
         colours: of each.
         masks: bool [N, H, W]; None: boxes alone.
-        width: of the drawing; small pictures are enlarged by a whole factor up to it. None: that of the picture.
+        width: of the drawing; small images are enlarged by a whole factor up to it. None: that of the image.
     """
     shown = pixels.astype(np.float32)
     for mask, colour in reversed(list(zip(() if masks is None else masks, colours, strict=False))):
         shown[mask] += (np.array(colour, dtype=np.float32) - shown[mask]) * _SHARE
-    picture = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
-    pen, factor = ImageDraw.Draw(picture), picture.width / pixels.shape[1]
+    image = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
+    pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
     for box, word, colour in reversed(list(zip(boxes, words, colours, strict=True))):
         left, top, right, bottom = _corners(box, factor)
         pen.rectangle((left, top, right, bottom), outline=colour, width=2)
-        _tag(pen, (left, top), word, colour, picture.size)
-    return picture
+        _tag(pen, (left, top), word, colour, image.size)
+    return image
 
 
 def looks_drawn(
@@ -68,7 +68,7 @@ def looks_drawn(
     weights: np.ndarray,
     width: int,
 ) -> Image.Image:
-    """Draw boxes over a darkened picture, with an arrow from each to those it looks at, the wider the more it does.
+    """Draw boxes over a darkened image, with an arrow from each to those it looks at, the wider the more it does.
 
     Args:
         pixels: uint8 [H, W, 3].
@@ -78,16 +78,16 @@ def looks_drawn(
         weights: float [N, N], in 0..1: how much a row's box looks at a column's.
         width: of the drawing.
     """
-    picture = sized(Image.fromarray((pixels * 0.5).astype(np.uint8)), width)
-    pen, factor = ImageDraw.Draw(picture), picture.width / pixels.shape[1]
+    image = sized(Image.fromarray((pixels * 0.5).astype(np.uint8)), width)
+    pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
     corners = [_corners(box, factor) for box in boxes]
     for box, word, colour in zip(corners, words, colours, strict=True):
         pen.rectangle(box, outline=colour, width=2)
-        _tag(pen, box[:2], word, colour, picture.size)
+        _tag(pen, box[:2], word, colour, image.size)
     for row, column in zip(*np.nonzero(weights >= _FAINTEST), strict=True):
         if row != column:
             _arrow(pen, corners[row], corners[column], colours[row], float(weights[row, column]))
-    return picture
+    return image
 
 
 def _corners(box: Sequence[float], factor: float) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""Overlays of a folder's label files, before anything is known of them: picture, label, and both together."""
+"""Overlays of a folder's label files, before anything is known of them: image, label, and both together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMED = 5
 def label_sheet(
     labelled: Labelled, reading: Reading, known: LabelMap | None, *, count: int, columns: int = 2, side: int = 720
 ) -> Image.Image:
-    """Draw some pairs, taken evenly from all: the picture, its label file in the map's colours, and the two blended.
+    """Draw some pairs, taken evenly from all: the image, its label file in the map's colours, and the two blended.
 
     Args:
         labelled: the files.
@@ -35,14 +35,14 @@ def label_sheet(
         side: pixels of a cell's width.
 
     Returns:
-        An RGB picture; under each cell stand the file and its largest values.
+        An RGB image; under each cell stand the file and its largest values.
 
     Raises:
         DataError: there is no pair, or a file cannot be read.
     """
     pairs = [sample for sample in labelled.samples if sample.image and sample.label]
     if not pairs:
-        raise DataError("There must be pairs to draw", found=f"{labelled.root}: no picture with a label file")
+        raise DataError("There must be pairs to draw", found=f"{labelled.root}: no image with a label file")
     rows = np.unique(np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int))
     cells, captions = zip(*(_cell(pairs[row], reading, known) for row in rows), strict=True)
     return captioned(list(cells), list(captions), columns=columns, side=side)

@@ -1,4 +1,4 @@
-"""Drawing label maps: over their pictures, as files of indices, their errors, and what the colours mean."""
+"""Drawing label maps: over their images, as files of indices, their errors, and what the colours mean."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINE, _SQUARE, _MARGIN = 20, 14, 8
 
 
 def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], share: float = 0.55) -> np.ndarray:
-    """Blend a picture with its label map.
+    """Blend an image with its label map.
 
     Args:
         pixels: uint8 [H, W, 3].
@@ -46,7 +46,7 @@ def errors(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def index_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
-    """Return a picture whose pixel values are the labels, shown in the classes' colours.
+    """Return an image whose pixel values are the labels, shown in the classes' colours.
 
     Args:
         labels: uint8 [H, W].
@@ -63,10 +63,10 @@ def legend(names: Sequence[str], palette: Sequence[Colour]) -> Image.Image:
     font = ImageFont.load_default(size=13)
     lines = [f"{label}  {name}" for label, name in enumerate(names)]
     width = 3 * _MARGIN + _SQUARE + int(max(font.getlength(line) for line in lines)) + 1
-    picture = Image.new("RGB", (width, 2 * _MARGIN + _LINE * len(lines)), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, 2 * _MARGIN + _LINE * len(lines)), "white")
+    pen = ImageDraw.Draw(image)
     for row, (line, colour) in enumerate(zip(lines, palette, strict=False)):
         top = _MARGIN + row * _LINE
         pen.rectangle((_MARGIN, top, _MARGIN + _SQUARE, top + _SQUARE), fill=colour, outline=(120, 120, 120))
         pen.text((2 * _MARGIN + _SQUARE, top - 1), line, fill=(30, 30, 30), font=font)
-    return picture
+    return image

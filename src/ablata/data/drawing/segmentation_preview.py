@@ -1,4 +1,4 @@
-"""Contact sheets of segmentation: picture, label and both together, as training sees them."""
+"""Contact sheets of segmentation: image, label and both together, as training sees them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHARE = 0.5
 def segmentation_sheet(
     batch: SegmentationBatch, data: SegmentationData, *, columns: int = 2, most: int = 8, side: int = 720
 ) -> Image.Image:
-    """Draw a batch: each picture, its label map in the classes' colours (ignored pixels black), and the two blended.
+    """Draw a batch: each image, its label map in the classes' colours (ignored pixels black), and the two blended.
 
     Args:
         batch: uint8 or normalised images.
@@ -27,7 +27,7 @@ def segmentation_sheet(
         side: pixels of a cell's width.
 
     Returns:
-        An RGB picture; under each cell stands the sample id and which classes are seen, the largest first.
+        An RGB image; under each cell stands the sample id and which classes are seen, the largest first.
     """
     cells, captions = [], []
     normaliser = Normaliser(data.mean, data.std)

@@ -52,7 +52,7 @@ def backend_name(
     """Name what decodes and resizes, for checkpoints.
 
     `pil 13.0`, `torch 2.6 bilinear antialias`, `reduced` where JPEGs shrink early, `decoded by pil` where that is not
-    the resizer's own decoder, `orientation ignored`, `prepared 256` where pictures are kept at that shorter side.
+    the resizer's own decoder, `orientation ignored`, `prepared 256` where images are kept at that shorter side.
     """
     version = {"pil": PIL.__version__, "torch": torch.__version__, "opencv": cv2.__version__}[backend]
     words = [f"{backend} {'.'.join(version.split('.')[:2])}"]
@@ -86,8 +86,8 @@ def resize(
     """
     height, width = size
     if backend == "pil":
-        picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-        return np.asarray(picture.resize((width, height), _PIL[interpolation]))
+        pil_image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        return np.asarray(pil_image.resize((width, height), _PIL[interpolation]))
     pixels = np.asarray(image)
     if pixels.shape[:2] == size:
         return pixels

@@ -2,7 +2,7 @@
 
 PIL decodes everything. Ordinary JPEGs can go through OpenCV or torchvision, which give the same pixels without PIL's
 extra copies; files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so that all decoders give the
-same picture.
+same image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Decoder = Literal["pil", "opencv", "torchvision"]
 Orientation = Literal["applied", "ignored"]
-"""What becomes of the orientation that a camera noted: the picture is turned upright, or stays as its pixels are
+"""What becomes of the orientation that a camera noted: the image is turned upright, or stays as its pixels are
 stored, as torchvision's references have it."""
 
 _ORIENTATION = 0x0112
@@ -57,10 +57,10 @@ def to_rgb(image: Image.Image, where: str, orientation: Orientation = "applied")
     Args:
         image: opened by `open_image`.
         where: the file, for the message.
-        orientation: applied turns the picture upright as the camera noted.
+        orientation: applied turns the image upright as the camera noted.
 
     Raises:
-        DataError: the pixels cannot be decoded, or have a type without a meaning as a picture (floating point).
+        DataError: the pixels cannot be decoded, or have a type without a meaning as an image (floating point).
     """
     try:
         with warnings.catch_warnings():
@@ -121,7 +121,7 @@ def decode_array(
         shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size (rounded up); other files are not shrunk,
             and torchvision shrinks none.
         decoder: what decodes ordinary JPEGs; the rest is PIL's.
-        orientation: applied turns the picture upright as the camera noted.
+        orientation: applied turns the image upright as the camera noted.
 
     Raises:
         DataError: the pixels cannot be decoded.
@@ -171,7 +171,7 @@ def _by_torchvision(content: bytes) -> np.ndarray | None:
 def _torchvision_operator() -> Callable[[Tensor, int, bool], Tensor]:
     """Return the operator itself: the function around it warns at every call that it is deprecated.
 
-    Imported here, since pictures are checked and counted where torch is not.
+    Imported here, since images are checked and counted where torch is not.
     """
     try:
         import torch

@@ -1,4 +1,4 @@
-"""An encoded picture of which PIL reads the header only where it has to: for an ordinary JPEG that takes a tenth of the
+"""An encoded image of which PIL reads the header only where it has to: for an ordinary JPEG that takes a tenth of the
 time of decoding, cutting and resizing it."""
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _FRAMES = (0xC0, 0xC1, 0xC2)
 _ALONE = (0x01, *range(0xD0, 0xD8))
 """Markers without a length: they do not belong before the frame."""
 _TELLING = {0xE1: b"Exif", 0xE2: b"MPF", 0xEE: b"Adobe"}
-"""Segments that may turn the picture, hold more than one, or say what its colours are."""
+"""Segments that may turn the image, hold more than one, or say what its colours are."""
 
 
 class Encoded:
-    """The bytes of a picture file.
+    """The bytes of an image file.
 
     Args:
         content: the bytes.
         where: the file, for messages.
-        orientation: whether pictures are turned as the camera noted.
+        orientation: whether images are turned as the camera noted.
     """
 
     def __init__(self, content: bytes, where: str, orientation: Orientation = "applied") -> None:
@@ -38,10 +38,10 @@ class Encoded:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return height and width of the decoded picture.
+        """Return height and width of the decoded image.
 
         Raises:
-            DataError: it is no picture.
+            DataError: it is no image.
         """
         return self._jpeg or upright_size(self._opened, self._orientation)
 
@@ -70,7 +70,7 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
     """Return height and width of a whole, ordinary JPEG from its markers (ITU-T T.81, annex B).
 
     Ordinary: 8 bits, grey or three channels called 1, 2 and 3, and nothing in it that could turn it, hold a second
-    picture or mean other colours. None for everything else, which PIL has to look at.
+    image or mean other colours. None for everything else, which PIL has to look at.
 
     Args:
         content: the bytes of a file of any kind.

@@ -1,4 +1,4 @@
-"""Which part of a picture evaluation looks at, and in which order it is cut and resized."""
+"""Which part of an image evaluation looks at, and in which order it is cut and resized."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ablata.data.io.crop import Backend, Interpolation, crop, image_size, resize
 
 @dataclass(frozen=True)
 class Framing:
-    """The part of a picture that a protocol looks at.
+    """The part of an image that a protocol looks at.
 
     Attributes:
         ratio: size / resize, in (0, 1]: the share of the shorter side that the central square covers; None: that of the
             data's settings.
-        crop_first: cut the square out of the picture as it is and resize it, in place of resizing the picture first.
+        crop_first: cut the square out of the image as it is and resize it, in place of resizing the image first.
         whole: keep the whole central square of side `resize`, from which the protocol cuts views of `size` itself.
     """
 
@@ -39,7 +39,7 @@ def frame(
     backend: Backend,
     interpolation: Interpolation,
 ) -> np.ndarray:
-    """Cut and resize a decoded picture.
+    """Cut and resize a decoded image.
 
     Args:
         image: uint8 [H, W, 3], or a PIL image for the PIL backend.

@@ -1,4 +1,4 @@
-"""Where an encoded picture lies: in a file of its own, or inside a tar."""
+"""Where an encoded image lies: in a file of its own, or inside a tar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ablata.base.errors import DataError
 
 @dataclass(frozen=True)
 class Member:
-    """A picture inside a tar.
+    """An image inside a tar.
 
     Attributes:
         tar: the tar.
@@ -32,27 +32,27 @@ class Member:
 
 
 Stored = Path | Member | np.ndarray
-"""A file, a member of a tar, or a picture that is decoded already: uint8 [H, W, 3]."""
+"""A file, a member of a tar, or an image that is decoded already: uint8 [H, W, 3]."""
 
 
-def content_of(picture: Path | Member) -> bytes:
+def content_of(image: Path | Member) -> bytes:
     """Read the encoded bytes.
 
     Raises:
-        DataError: the file cannot be read, or ends before the picture does.
+        DataError: the file cannot be read, or ends before the image does.
     """
     try:
-        if isinstance(picture, Path):
-            return picture.read_bytes()
-        with picture.tar.open("rb") as stream:
-            stream.seek(picture.offset)
-            content = stream.read(picture.size)
+        if isinstance(image, Path):
+            return image.read_bytes()
+        with image.tar.open("rb") as stream:
+            stream.seek(image.offset)
+            content = stream.read(image.size)
     except OSError as error:
-        raise DataError("Every image file must be readable", found=f"{picture}: {error.strerror}") from None
-    if len(content) < picture.size:
+        raise DataError("Every image file must be readable", found=f"{image}: {error.strerror}") from None
+    if len(content) < image.size:
         raise DataError(
             "A tar must be whole",
-            found=f"{picture}: {len(content)} bytes of {picture.size}",
+            found=f"{image}: {len(content)} bytes of {image.size}",
             do="fetch the tar again",
         )
     return content

@@ -19,7 +19,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What a folder of pictures and label files holds.
+    """What a folder of images and label files holds.
 
     Attributes:
         labelled: its files.

@@ -40,7 +40,7 @@ class Conversion:
         nearest: values that the map has not become the nearest one that it has; lossy files are read.
         palette: for maps of values, whether a palette file's indices are taken, or the grey of their colours.
         paired_only: leave out what has no partner.
-        val: share of the pictures for validation, drawn anew; None: the splits there are, 0.2 where there are none.
+        val: share of the images for validation, drawn anew; None: the splits there are, 0.2 where there are none.
         seed: of that draw.
     """
 
@@ -156,7 +156,7 @@ def _save(raw: np.ndarray, label_map: LabelMap, target: Path) -> None:
         pixels = raw.astype(np.uint16 if wide else np.uint8)
     else:
         raise DataError("Values to be written must be 0 to 65535", found=f"{label_map.source}: {raw.min()}",
-                        do="give that value an id that no picture holds, or change it")  # fmt: skip
+                        do="give that value an id that no image holds, or change it")  # fmt: skip
     Image.fromarray(pixels).save(target)
 
 
@@ -197,7 +197,7 @@ def _paired(labelled: Labelled, how: Conversion) -> list[Sample]:
     ]
     if alone and not how.paired_only:
         more = f" ({len(alone)} such files)" if len(alone) > _SHOWN else ""
-        raise DataError("Every picture must have a label file, and every label file a picture",
+        raise DataError("Every image must have a label file, and every label file an image",
                         found=f"{listing(alone[:_SHOWN])}{more}", do="--paired-only leaves them out")  # fmt: skip
     if not pairs:
         raise DataError("There must be pairs to convert", found=f"{labelled.root}: none")
@@ -218,7 +218,7 @@ def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done:
         return [sample.split for sample in samples]
     share = 0.2 if how.val is None else how.val
     held = divide(holds, [f"{sample.split}/{sample.folder}" for sample in samples], share, how.seed)
-    done.notices.append(f"train and val drawn with seed {how.seed}: every class that two pictures hold is in both")
+    done.notices.append(f"train and val drawn with seed {how.seed}: every class that two images hold is in both")
     return ["val" if row else "train" for row in held]
 
 

@@ -64,8 +64,8 @@ class Mending:
 
     @property
     def collect(self) -> str:
-        """Nothing mends a class of one picture."""
-        return "a class needs two pictures to be in both: add some, or merge or ignore the class in the label map"
+        """Nothing mends a class of one image."""
+        return "a class needs two images to be in both: add some, or merge or ignore the class in the label map"
 
     @property
     def paired(self) -> str:
@@ -119,9 +119,9 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[Finding], list[Fi
         loud = ", ".join(f"{written(survey.form, value)} {percent(share)}" for value, share in shares.items())
         problems.append(Finding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
     for where, size, image in survey.mismatched:
-        detail = f"{size[0]}x{size[1]}, its picture {image[0]}x{image[1]} (height x width)"
-        problems.append(Finding("size", where, detail, "export it again at its picture's size"))
-    problems += [Finding("unreadable", file, "the picture", "repair or remove it") for file in survey.unreadable_images]
+        detail = f"{size[0]}x{size[1]}, its image {image[0]}x{image[1]} (height x width)"
+        problems.append(Finding("size", where, detail, "export it again at its image's size"))
+    problems += [Finding("unreadable", file, "the image", "repair or remove it") for file in survey.unreadable_images]
     problems += [
         Finding("too many values", where, f"{values:,} values: a photograph, instance numbers, smoothed edges?",
                 mend.nearest)
@@ -187,7 +187,7 @@ def pair_findings(labelled: Labelled, survey: Survey, mend: Mending) -> tuple[li
         if sample.label is None:
             problems.append(Finding("no label file", name_of(sample.image, root), "", mend.paired))
         elif sample.image is None:
-            problems.append(Finding("no picture", name_of(sample.label, root), "", mend.paired))
+            problems.append(Finding("no image", name_of(sample.label, root), "", mend.paired))
     twice = "another suffix comes first"
     problems += [Finding("two of a name", name_of(file, root), twice, "remove one") for file in labelled.twins]
     told, also = _repeated(labelled, survey)
@@ -203,24 +203,22 @@ def pair_findings(labelled: Labelled, survey: Survey, mend: Mending) -> tuple[li
 
 
 def _repeated(labelled: Labelled, survey: Survey) -> tuple[list[Finding], list[Finding]]:
-    """Return pictures that are there twice, and label files that are equal though they are not of one value."""
+    """Return images that are there twice, and label files that are equal though they are not of one value."""
     splits = {sample.image: sample.split for sample in labelled.samples if sample.image is not None}
     problems, remarks = [], []
-    pictures: set[Path] = set()
+    images: set[Path] = set()
     for group in same_files(list(splits)):
         names = _names(group, labelled.root)
-        pictures.update(group[1:])
+        images.update(group[1:])
         if len({splits[file] for file in group}) > 1:
-            problems.append(
-                Finding("in two splits", names, "one picture", "remove all but one, with their label files")
-            )
+            problems.append(Finding("in two splits", names, "one image", "remove all but one, with their label files"))
         else:
-            remarks.append(Finding("there twice", names, "one picture"))
+            remarks.append(Finding("there twice", names, "one image"))
     for rows in survey.digests.values():
-        alike = [labelled.samples[row] for row in rows if labelled.samples[row].image not in pictures]
+        alike = [labelled.samples[row] for row in rows if labelled.samples[row].image not in images]
         if len(alike) > 1:
             files = [sample.label for sample in alike if sample.label is not None]
-            remarks.append(Finding("there twice", _names(files, labelled.root), "one label for different pictures"))
+            remarks.append(Finding("there twice", _names(files, labelled.root), "one label for different images"))
     return problems, remarks
 
 

@@ -58,7 +58,7 @@ class Seen:
         detail: the fault in words.
         mode: PIL's mode: `L`, `RGB`, `P`, `I;16`; "" if unreadable.
         size: height and width, (0, 0) if unreadable.
-        image_size: of the picture, upright; None where there is none, (0, 0) if unreadable.
+        image_size: of the image, upright; None where there is none, (0, 0) if unreadable.
         values: int64 [k], raw values, ascending.
         counts: int64 [k], pixels of each.
         more: values left out because there are too many.

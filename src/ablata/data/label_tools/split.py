@@ -1,4 +1,4 @@
-"""Dividing labelled pictures into training and validation so that every class is on both sides, small ones first."""
+"""Dividing labelled images into training and validation so that every class is on both sides, small ones first."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ablata.base.seeds import derive
 
 
 def divide(holds: np.ndarray, folders: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """Choose the validation pictures.
+    """Choose the validation images.
 
-    Of every class that two or more pictures hold, one at least goes to each side, the rarest classes first; the rest of
+    Of every class that two or more images hold, one at least goes to each side, the rarest classes first; the rest of
     the share is drawn from the source folders in proportion to their size.
 
     Args:
-        holds: bool [n, classes], which picture holds which class.
-        folders: the source folder of each picture.
-        share: of the pictures, in (0, 1).
+        holds: bool [n, classes], which image holds which class.
+        folders: the source folder of each image.
+        share: of the images, in (0, 1).
         seed: of the draw.
 
     Returns:
         bool [n], true for validation.
 
     Raises:
-        DataError: the share is out of range, or there are fewer than two pictures.
+        DataError: the share is out of range, or there are fewer than two images.
     """
     count = len(holds)
     if not 0 < share < 1 or count < 2:
-        raise DataError("The validation share must be between 0 and 1, of two or more pictures",
-                        found=f"{share:g} of {count} pictures", do="--val 0.2")  # fmt: skip
+        raise DataError("The validation share must be between 0 and 1, of two or more images",
+                        found=f"{share:g} of {count} images", do="--val 0.2")  # fmt: skip
     random = np.random.default_rng(derive(seed, "split"))
     wanted = min(max(round(share * count), 1), count - 1)
     order = random.permutation(count)
@@ -44,7 +44,7 @@ def divide(holds: np.ndarray, folders: Sequence[str], share: float, seed: int) -
         if not (holds[:, label] & kept).any() and free:
             kept[free.pop()] = True
         if not (holds[:, label] & chosen).any() and free:
-            # Among several, the picture that brings most classes that validation still lacks.
+            # Among several, the image that brings most classes that validation still lacks.
             lacking = ~holds[chosen].any(axis=0)
             best = max(free, key=lambda row: int((holds[row] & lacking).sum()))
             chosen[best] = True

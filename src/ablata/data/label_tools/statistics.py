@@ -19,7 +19,7 @@ ADVISED_RATIO = 10.0
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """One class: its name, and its counts by split (pixels, pictures that hold it, all pixels of those pictures)."""
+    """One class: its name, and its counts by split (pixels, images that hold it, all pixels of those images)."""
 
     name: str
     splits: dict[str, Count]
@@ -57,7 +57,7 @@ class LabelStatistics:
         """Return float64 [classes]; 0 for a class without pixels, which no pixel asks for.
 
         inverse: 1 / n, scaled to a mean of 1 over the classes. most-frequent: max n / n. median: median f / f, f the
-        share of a class among the pixels of the pictures that hold it (Eigen and Fergus 2015, arXiv 1411.4734).
+        share of a class among the pixels of the images that hold it (Eigen and Fergus 2015, arXiv 1411.4734).
         effective: (1 - beta) / (1 - beta^n), scaled to a mean of 1 (Cui et al. 2019, arXiv 1901.05555, equation 4).
         complement: 1 - n / sum n, which hardly tells rare classes apart.
 
@@ -98,12 +98,12 @@ class LabelStatistics:
         return {
             "classes": [
                 {"name": one.name, "splits": {
-                    split: {"pixels": count.pixels, "pictures": count.files} for split, count in one.splits.items()
+                    split: {"pixels": count.pixels, "images": count.files} for split, count in one.splits.items()
                 }}
                 for one in self.classes
             ],
             "pixels": self.pixels,
-            "pictures": self.files,
+            "images": self.files,
             "ignored": self.ignored,
             "ratio": self.ratio,
             "weights_advised": self.ratio > ADVISED_RATIO,
@@ -150,7 +150,7 @@ def statistics(report: LabelReport) -> LabelStatistics:
 
 
 def _sum(report: LabelReport, values: list[int], split: str) -> Count:
-    """Return the counts of a class; the pictures of several values that are one class are counted for the largest."""
+    """Return the counts of a class; the images of several values that are one class are counted for the largest."""
     found = [report.survey.values[value].total(split) for value in values if value in report.survey.values]
     return Count(
         sum(one.pixels for one in found),

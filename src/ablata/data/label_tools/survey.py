@@ -67,8 +67,8 @@ class Survey:
         sizes: label files of each height and width.
         faults: (fault, file, detail) of those that training could not read.
         lossy: files of lossy formats: name, number of values, most frequent values with their share.
-        mismatched: label files of another size than their picture: name, size, picture's size.
-        unreadable_images: pictures that cannot be opened.
+        mismatched: label files of another size than their image: name, size, image's size.
+        unreadable_images: images that cannot be opened.
         crowded: files with more values than are kept.
         palettes: file, indices and what they stand for, of palette files.
         digests: label files of each content, by its digest; only those with several values.

@@ -1,4 +1,4 @@
-"""Finding the pictures and label files of a folder: which belong together, in which split and source folder.
+"""Finding the images and label files of a folder: which belong together, in which split and source folder.
 
 Understood are IMAGES/SPLIT with LABELS/SPLIT, SPLIT/IMAGES with SPLIT/LABELS, and IMAGES with LABELS alone; what lies
 further down is a source folder. IMAGES and LABELS are folders of usual names, or of the names that are given.
@@ -26,13 +26,13 @@ _LABEL_SUFFIXES = SUFFIXES | {".gif"}
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture and its label file.
+    """An image and its label file.
 
     Attributes:
         split: train, val, test, or nothing where the folder is not split.
         folder: source folder: where the file lies below its split's folder; nothing at the top.
         name: the path below the split's folder without its suffix.
-        image: the picture, or None.
+        image: the image, or None.
         label: its label file, or None.
     """
 
@@ -67,7 +67,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Names:
-    """What the folders of pictures and of label files are called; None: the usual names."""
+    """What the folders of images and of label files are called; None: the usual names."""
 
     images: str | None = None
     labels: str | None = None
@@ -77,7 +77,7 @@ USUAL = Names()
 
 
 def find_labelled(root: str, names: Names, cache: Path) -> Labelled:
-    """List the pictures and label files of a folder.
+    """List the images and label files of a folder.
 
     Args:
         root: the folder, a zip of it, or its name under ABLATA_DATA.
@@ -99,17 +99,17 @@ def find_labelled(root: str, names: Names, cache: Path) -> Labelled:
 
 
 def list_labelled(root: Path, names: Names = USUAL) -> Labelled:
-    """List the pictures and label files of a folder that has the layout."""
+    """List the images and label files of a folder that has the layout."""
     samples: list[Sample] = []
     strays: list[Path] = []
     twins: list[Path] = []
     for split, images, labels in _places(root, names):
-        pictures, masks = _Named(images, SUFFIXES), _Named(labels, _LABEL_SUFFIXES)
-        for name in sorted(pictures.files.keys() | masks.files.keys()):
+        found, masks = _Named(images, SUFFIXES), _Named(labels, _LABEL_SUFFIXES)
+        for name in sorted(found.files.keys() | masks.files.keys()):
             folder = name.rpartition("/")[0]
-            samples.append(Sample(split, folder, name, pictures.files.get(name), masks.files.get(name)))
-        strays += pictures.strays + masks.strays
-        twins += pictures.twins + masks.twins
+            samples.append(Sample(split, folder, name, found.files.get(name), masks.files.get(name)))
+        strays += found.strays + masks.strays
+        twins += found.twins + masks.twins
     return Labelled(root, tuple(samples), tuple(strays), tuple(twins))
 
 
@@ -143,7 +143,7 @@ class _Named:
 
 
 def _places(root: Path, names: Names) -> list[tuple[str, Path, Path]]:
-    """Return split, folder of pictures and folder of label files, train first; nothing where the layout is another."""
+    """Return split, folder of images and folder of label files, train first; nothing where the layout is another."""
     images = (names.images,) if names.images else IMAGES
     labels = (names.labels,) if names.labels else LABELS
     pair = _pair(root, images, labels)

@@ -23,9 +23,9 @@ from ablata.data.loading.loaders import Pick
 
 
 class Cut(Protocol):
-    """Turns a picture into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
+    """Turns an image into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
 
-    def __call__(self, picture: Stored, random: np.random.Generator | None) -> np.ndarray:
+    def __call__(self, image: Stored, random: np.random.Generator | None) -> np.ndarray:
         """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
 
 
@@ -39,16 +39,16 @@ class _Failure:
         return DataError(self.must, found=self.found, do=self.do)
 
 
-class _Pictures(Dataset[Tensor | _Failure]):
+class _Images(Dataset[Tensor | _Failure]):
     """Image files of which a whole batch is read at a time."""
 
     def __init__(self, files: Sequence[Stored], cut: Cut, seed: int) -> None:
         self.files, self.cut, self.seed = files, cut, seed
 
     def __getitem__(self, pick: Pick) -> Tensor | _Failure:
-        """Return uint8 [b, 3, H, W], its memory in the order of decoded pictures (channels_last)."""
+        """Return uint8 [b, 3, H, W], its memory in the order of decoded images (channels_last)."""
         batch: np.ndarray | None = None
-        # All generators first: made between two decoded pictures, one takes five times as long, as the caches are cold.
+        # All generators first: made between two decoded images, one takes five times as long, as the caches are cold.
         for row, (index, random) in enumerate(zip(pick.index, self._generators(pick), strict=True)):
             try:
                 pixels = self.cut(self.files[index], random)
@@ -93,7 +93,7 @@ class FileReader:
     def __init__(self, files: Sequence[Stored], cut: Cut, seed: int, workers: int, pinned: bool) -> None:
         self._stream = _Stream()
         self._loader: DataLoader[Tensor | _Failure] = DataLoader(
-            _Pictures(files, cut, seed),
+            _Images(files, cut, seed),
             sampler=self._stream,
             batch_size=None,
             collate_fn=_as_is,

@@ -1,4 +1,4 @@
-"""Batches of training and of evaluation, whatever the pictures are stored in.
+"""Batches of training and of evaluation, whatever the images are stored in.
 
 Nothing here has state: which samples step s sees follows from the run's seed and s alone, so training goes on from any
 step exactly as if it had never stopped. A set only says how its pixels are read (`Reader`).
@@ -96,8 +96,8 @@ class TrainLoader:
         rows stay its own after `augment`.
         """
         picks = self._picks(start_step, stop_step)
-        pictures = self.reader.read(pick for pick in self._picks(start_step, stop_step))
-        for pick, images in zip(picks, pictures, strict=True):
+        read = self.reader.read(pick for pick in self._picks(start_step, stop_step))
+        for pick, images in zip(picks, read, strict=True):
             rows = self._rows(pick.epoch or 0)
             index = torch.from_numpy(pick.index)
             batch = ImageBatch(images, self.labels[index], index, rows)

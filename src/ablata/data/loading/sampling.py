@@ -1,4 +1,4 @@
-"""Which pictures meet in a batch: any, or several of each of a few identities."""
+"""Which images meet in a batch: any, or several of each of a few identities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablata.data.loading.loaders import Order, shuffled
 
 
 class Shuffled(Settings):
-    """Every picture once an epoch, in random order."""
+    """Every image once an epoch, in random order."""
 
     kind: Literal["shuffled"] = "shuffled"
 
@@ -25,11 +25,11 @@ class Shuffled(Settings):
 
 
 class Balanced(Settings):
-    """P identities with K pictures each (Hermans et al. 2017, arXiv 1703.07737, section 2: PK batches)."""
+    """P identities with K images each (Hermans et al. 2017, arXiv 1703.07737, section 2: PK batches)."""
 
     kind: Literal["balanced"] = "balanced"
-    pictures: Annotated[int, Field(ge=1)] = 4
-    """K, pictures of each identity in a batch; P is the batch divided by K."""
+    images: Annotated[int, Field(ge=1)] = 4
+    """K, images of each identity in a batch; P is the batch divided by K."""
 
     def build(self, labels: np.ndarray, index: np.ndarray, batch_size: int) -> BalancedOrder:
         """Return the order.
@@ -42,20 +42,20 @@ class Balanced(Settings):
         Raises:
             DataError: the batch does not divide so, or holds more identities than there are.
         """
-        if batch_size % self.pictures:
+        if batch_size % self.images:
             raise DataError(
-                "train.batch must be a multiple of data.sampling.pictures",
-                found=f"train.batch={batch_size}, data.sampling.pictures={self.pictures}",
-                do=f"for example train.batch={max(1, round(batch_size / self.pictures)) * self.pictures}",
+                "train.batch must be a multiple of data.sampling.images",
+                found=f"train.batch={batch_size}, data.sampling.images={self.images}",
+                do=f"for example train.batch={max(1, round(batch_size / self.images)) * self.images}",
             )
-        identities, known = batch_size // self.pictures, len(np.unique(labels[index]))
+        identities, known = batch_size // self.images, len(np.unique(labels[index]))
         if known < identities:
             raise DataError(
                 "A batch must not hold more identities than there are",
-                found=f"{identities} identities a batch (train.batch / data.sampling.pictures) of {known}",
-                do=f"choose train.batch of at most {known * self.pictures}, or a larger data.sampling.pictures",
+                found=f"{identities} identities a batch (train.batch / data.sampling.images) of {known}",
+                do=f"choose train.batch of at most {known * self.images}, or a larger data.sampling.images",
             )
-        return BalancedOrder(labels, identities, self.pictures)
+        return BalancedOrder(labels, identities, self.images)
 
 
 AnySampling = Annotated[Shuffled | Balanced, Field(discriminator="kind")]
@@ -63,29 +63,29 @@ AnySampling = Annotated[Shuffled | Balanced, Field(discriminator="kind")]
 
 @dataclass(frozen=True)
 class BalancedOrder:
-    """Orders an epoch so that every batch holds P different identities with K consecutive pictures each.
+    """Orders an epoch so that every batch holds P different identities with K consecutive images each.
 
-    All identities come equally often (within one visit), however many pictures they have, and so does each picture of
-    an identity. An identity with fewer than K pictures repeats some within its K.
+    All identities come equally often (within one visit), however many images they have, and so does each image of
+    an identity. An identity with fewer than K images repeats some within its K.
 
     Attributes:
         labels: int64 [rows of the source], identities.
         identities: P.
-        pictures: K.
+        images: K.
     """
 
     labels: np.ndarray
     identities: int
-    pictures: int
+    images: int
 
     def __call__(self, index: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return int64 [whole batches x P x K], row numbers."""
         labels = self.labels[index]
         names = np.unique(labels)
-        pictures = {name: _groups(random, index[labels == name], self.pictures) for name in names.tolist()}
+        images = {name: _groups(random, index[labels == name], self.images) for name in names.tolist()}
         batches = _groups(random, names, self.identities)
-        steps = len(index) // (self.identities * self.pictures)
-        chosen = [next(pictures[name]) for _ in range(steps) for name in next(batches).tolist()]
+        steps = len(index) // (self.identities * self.images)
+        chosen = [next(images[name]) for _ in range(steps) for name in next(batches).tolist()]
         return np.concatenate(chosen) if chosen else index[:0]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of persons by several cameras: what every re-identification set offers beyond its pictures and labels.
+"""Images of persons by several cameras: what every re-identification set offers beyond its images and labels.
 
 Persons to be found are never persons trained on. Training identities are numbered 0..n-1; identities held out to choose
 on (minival) follow them; the val source has a numbering of its own.
@@ -29,7 +29,7 @@ class IdentitySettings(Settings):
     """What all re-identification sets have in common."""
 
     height: Annotated[int, Field(ge=16)] = 128
-    """Pixels; persons stand upright, so pictures are about twice as high as wide."""
+    """Pixels; persons stand upright, so images are about twice as high as wide."""
     width: Annotated[int, Field(ge=8)] = 64
     """Pixels."""
     minival: Annotated[int | float, Field(ge=0)] = 0
@@ -37,7 +37,7 @@ class IdentitySettings(Settings):
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     sampling: AnySampling = Shuffled()
-    """Which pictures meet in a training batch."""
+    """Which images meet in a training batch."""
     augment: Augment = Augment(flip=True)
     """Augmentation of training batches."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -48,12 +48,12 @@ class IdentitySettings(Settings):
 
 @dataclass(frozen=True)
 class Seen:
-    """The pictures of a source: who is on them, and where.
+    """The images of a source: who is on them, and where.
 
     Attributes:
-        store: pictures, and identities as positions in `names`.
+        store: images, and identities as positions in `names`.
         cameras: int64 [n].
-        queries: bool [n], pictures that are searched with; the others are searched among.
+        queries: bool [n], images that are searched with; the others are searched among.
         names: identities; sorted.
     """
 
@@ -70,8 +70,8 @@ class Sightings:
     Attributes:
         identities: int64 [n], positions in `names`.
         cameras: int64 [n].
-        queries: bool [n], pictures that are searched with.
-        gallery: bool [n], pictures that are searched among.
+        queries: bool [n], images that are searched with.
+        gallery: bool [n], images that are searched among.
         names: identities.
     """
 
@@ -83,7 +83,7 @@ class Sightings:
 
 
 def first_of_each(identities: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-    """Return bool [n]: the first picture of each identity by each camera, as Market-1501 chooses one of each to query.
+    """Return bool [n]: the first image of each identity by each camera, as Market-1501 chooses one of each to query.
 
     Args:
         identities: int64 [n].
@@ -167,8 +167,8 @@ class IdentityImages(MemoryImages):
     def sightings(self, split: str) -> Sightings:
         """Return who is seen where in a split, and what is searched with and among.
 
-        In val, queries and gallery are the set's own. Elsewhere the first picture of each identity by each camera is
-        searched with, among all pictures of the split.
+        In val, queries and gallery are the set's own. Elsewhere the first image of each identity by each camera is
+        searched with, among all images of the split.
 
         Raises:
             DataError: there is no such split.

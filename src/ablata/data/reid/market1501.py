@@ -2,7 +2,7 @@
 
     bounding_box_train   persons to train on
     bounding_box_test    the gallery: other persons, distractors (0000) and junk (-1)
-    query                pictures of the persons of the gallery to search with
+    query                images of the persons of the gallery to search with
 
 A name such as 0002_c1s1_000451_03.jpg says identity 2, camera 1, sequence 1, frame 451, box 3.
 """
@@ -31,7 +31,7 @@ from ablata.data.loading.locate import find_root
 from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, held_out_identities
 from ablata.data.transforms.classification import Augment
 
-LAYOUT = "folders bounding_box_train, bounding_box_test and query of pictures such as 0002_c1s1_000451_03.jpg"
+LAYOUT = "folders bounding_box_train, bounding_box_test and query of images such as 0002_c1s1_000451_03.jpg"
 _TRAIN, _GALLERY, _QUERY = "bounding_box_train", "bounding_box_test", "query"
 _NAME = re.compile(r"(?P<identity>-1|\d{4,})_c(?P<camera>\d+)s\d+_\d+_\d+")
 _JUNK, _DISTRACTOR = "-1", "0000"
@@ -41,7 +41,7 @@ _VERSION = 1
 
 
 class Market(IdentitySettings):
-    """Market-1501, or another set in its layout; all pictures resized to one size and kept in memory."""
+    """Market-1501, or another set in its layout; all images resized to one size and kept in memory."""
 
     kind: Literal["market"] = "market"
     root: Annotated[str | None, INCIDENTAL] = None
@@ -65,11 +65,11 @@ class Market(IdentitySettings):
             DataError: the layout is not there, a file has a wrong name or does not decode, or minival is out of range.
         """
         root = find_root(self.root, default="market1501", fits=_has_layout, layout=LAYOUT, cache=cache)
-        train, ignored = _pictures(root / _TRAIN, allowed=())
-        gallery, ignored_gallery = _pictures(root / _GALLERY, allowed=(_JUNK, _DISTRACTOR))
-        queries, ignored_queries = _pictures(root / _QUERY, allowed=())
-        junk = [picture for picture in gallery if picture.identity == _JUNK]
-        gallery = [picture for picture in gallery if picture.identity != _JUNK]
+        train, ignored = _images(root / _TRAIN, allowed=())
+        gallery, ignored_gallery = _images(root / _GALLERY, allowed=(_JUNK, _DISTRACTOR))
+        queries, ignored_queries = _images(root / _QUERY, allowed=())
+        junk = [entry for entry in gallery if entry.identity == _JUNK]
+        gallery = [entry for entry in gallery if entry.identity != _JUNK]
         _refuse_shared(train, [*queries, *gallery])
         train_seen, train_digest = self._seen(root, train, 0, cache)
         val_seen, val_digest = self._seen(root, [*queries, *gallery], len(queries), cache)
@@ -82,18 +82,18 @@ class Market(IdentitySettings):
             notices=_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries]),
         )
 
-    def _seen(self, root: Path, pictures: Sequence[_Picture], queries: int, cache: Path) -> tuple[Seen, str]:
-        """Return a source, its first `queries` pictures to search with, and the digest of its files."""
-        files = [picture.file for picture in pictures]
+    def _seen(self, root: Path, images: Sequence[_Image], queries: int, cache: Path) -> tuple[Seen, str]:
+        """Return a source, its first `queries` images to search with, and the digest of its files."""
+        files = [entry.file for entry in images]
         digest = folder_digest(root, files, cache)
         name = f"market-{digest[:32]}-{self.height}x{self.width}-{self._backend().replace(' ', '-')}-{_VERSION}"
         folder, _ = stored_arrays(cache / "decoded" / name, cache, lambda draft: self._decode(draft, files))
-        numbers = np.array([int(picture.identity) for picture in pictures])
+        numbers = np.array([int(entry.identity) for entry in images])
         _, first, identities = np.unique(numbers, return_index=True, return_inverse=True)
-        names = tuple(pictures[row].identity for row in first)
+        names = tuple(images[row].identity for row in first)
         store = Store(load_array(folder / "images.npy"), identities.astype(np.int64))
-        cameras = np.array([picture.camera for picture in pictures], np.int64)
-        return Seen(store, cameras, np.arange(len(pictures)) < queries, names), digest
+        cameras = np.array([entry.camera for entry in images], np.int64)
+        return Seen(store, cameras, np.arange(len(images)) < queries, names), digest
 
     def _decode(self, draft: Path, files: Sequence[Path]) -> dict[str, object]:
         shape = (len(files), 3, self.height, self.width)
@@ -116,7 +116,7 @@ class Market(IdentitySettings):
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Image:
     """A file, and what its name says."""
 
     file: Path
@@ -128,13 +128,13 @@ def _has_layout(folder: Path) -> bool:
     return all((folder / name).is_dir() for name in (_TRAIN, _GALLERY, _QUERY))
 
 
-def _pictures(folder: Path, allowed: Sequence[str]) -> tuple[list[_Picture], list[Path]]:
-    """Return the pictures of a folder in the order of their names, and the files that are no images.
+def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[_Image], list[Path]]:
+    """Return the images of a folder in the order of their names, and the files that are no images.
 
     Raises:
         DataError: an image's name does not say identity and camera, or it shows nobody where that is not `allowed`.
     """
-    pictures, ignored = [], []
+    images, ignored = [], []
     for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
         if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
             ignored.append(file)
@@ -142,7 +142,7 @@ def _pictures(folder: Path, allowed: Sequence[str]) -> tuple[list[_Picture], lis
         said = _NAME.fullmatch(file.stem)
         if said is None:
             raise DataError(
-                "A picture's name must say identity and camera, such as 0002_c1s1_000451_03.jpg",
+                "An image's name must say identity and camera, such as 0002_c1s1_000451_03.jpg",
                 found=str(file),
                 do="rename or remove it",
             )
@@ -150,16 +150,16 @@ def _pictures(folder: Path, allowed: Sequence[str]) -> tuple[list[_Picture], lis
             raise DataError(
                 f"Junk (-1) and distractors (0000) belong into {_GALLERY} alone", found=str(file), do="remove it"
             )
-        pictures.append(_Picture(file, said["identity"], int(said["camera"])))
-    if not pictures:
-        raise DataError("Every folder of the set must hold pictures", found=f"none in {folder}", do=LAYOUT)
-    return pictures, ignored
+        images.append(_Image(file, said["identity"], int(said["camera"])))
+    if not images:
+        raise DataError("Every folder of the set must hold images", found=f"none in {folder}", do=LAYOUT)
+    return images, ignored
 
 
-def _refuse_shared(train: Sequence[_Picture], val: Sequence[_Picture]) -> None:
-    shared = sorted({picture.identity for picture in train} & {picture.identity for picture in val})
+def _refuse_shared(train: Sequence[_Image], val: Sequence[_Image]) -> None:
+    shared = sorted({entry.identity for entry in train} & {entry.identity for entry in val})
     if shared:
-        first = next(picture.file for picture in val if picture.identity == shared[0])
+        first = next(entry.file for entry in val if entry.identity == shared[0])
         raise DataError(
             "Persons to be found must not be trained on",
             found=f"{len(shared)} identities in both: {listing(shared[:5])}; for example {first}",
@@ -174,8 +174,8 @@ def _content(file: Path) -> bytes:
         raise DataError("Every image file must be readable", found=f"{file}: {error.strerror}") from None
 
 
-def _notices(root: Path, junk: Sequence[_Picture], ignored: Sequence[Path]) -> list[str]:
-    notices = [f"{len(junk)} pictures of {_GALLERY} are junk (-1) and are left out"] if junk else []
+def _notices(root: Path, junk: Sequence[_Image], ignored: Sequence[Path]) -> list[str]:
+    notices = [f"{len(junk)} images of {_GALLERY} are junk (-1) and are left out"] if junk else []
     if ignored:
         shown = listing(file.relative_to(root).as_posix() for file in ignored[:5])
         notices.append(f"{len(ignored)} files are no images and are ignored: {shown}{', ...' * (len(ignored) > 5)}")

@@ -84,7 +84,7 @@ def _has_layout(folder: Path) -> bool:
 
 
 def _pairs(root: Path, source: str) -> list[Pair]:
-    """Return the pairs of a source in the order of cities and names; masks without a picture are left alone."""
+    """Return the pairs of a source in the order of cities and names; masks without an image are left alone."""
     images = sorted((root / "leftImg8bit" / source).glob(f"*/*{_IMAGE}"))
     masks = [
         root / "gtFine" / source / image.parent.name / f"{image.name.removesuffix(_IMAGE)}{_MASK}" for image in images
@@ -92,8 +92,8 @@ def _pairs(root: Path, source: str) -> list[Pair]:
     missing = [mask.as_posix() for mask in masks if not mask.is_file()]
     if missing or not images:
         raise DataError(
-            "Every picture of Cityscapes must have its fine annotation",
-            found=f"{len(missing)} missing: {listing(missing[:3])}" if images else f"no pictures in {source} of {root}",
+            "Every image of Cityscapes must have its fine annotation",
+            found=f"{len(missing)} missing: {listing(missing[:3])}" if images else f"no images in {source} of {root}",
             do="unpack gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip into one folder",
         )
     return [Pair(image, mask) for image, mask in zip(images, masks, strict=True)]

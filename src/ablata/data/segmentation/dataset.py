@@ -88,7 +88,7 @@ class SegmentationTrainLoader:
 class SegmentationEvalLoader:
     """One process's share of a split: samples rank, rank + world, ..., each once; can be iterated again.
 
-    The pictures of a batch have one size, and nothing is added around them: those of a size come together.
+    The images of a batch have one size, and nothing is added around them: those of a size come together.
 
     Attributes:
         index: int64 [n], this process's samples.
@@ -142,7 +142,7 @@ class SegmentationData:
         notices: what the reader should know of the files.
 
     Raises:
-        DataError: whole pictures are to be trained on that have several sizes.
+        DataError: whole images are to be trained on that have several sizes.
     """
 
     channels = 3
@@ -188,14 +188,14 @@ class SegmentationData:
         counts = self._stores[chosen.source].pixels[chosen.index].sum(axis=0)
         return torch.from_numpy(np.append(counts[: len(self.classes)], counts[IGNORE]))
 
-    def picture_pixels(self, split: str) -> np.ndarray:
-        """Return int64 [n, classes], pixels of each class in each picture of a split."""
+    def image_pixels(self, split: str) -> np.ndarray:
+        """Return int64 [n, classes], pixels of each class in each image of a split."""
         chosen = self._split(split)
         counts: np.ndarray = self._stores[chosen.source].pixels[chosen.index][:, : len(self.classes)].astype(np.int64)
         return counts
 
-    def picture_sizes(self, split: str) -> np.ndarray:
-        """Return int64 [n, 2], height and width of each picture of a split as evaluation sees it."""
+    def image_sizes(self, split: str) -> np.ndarray:
+        """Return int64 [n, 2], height and width of each image of a split as evaluation sees it."""
         chosen = self._split(split)
         sizes: np.ndarray = self._stores[chosen.source].sizes[chosen.index]
         return sizes
@@ -266,11 +266,11 @@ class SegmentationData:
         crop = self._augment.crop
         if crop is not None:
             return crop.height, crop.width
-        sizes = np.unique(self.picture_sizes("train"), axis=0)
+        sizes = np.unique(self.image_sizes("train"), axis=0)
         if len(sizes) != 1:
             shown = listing(f"{height}x{width}" for height, width in sizes[:5].tolist())
             raise DataError(
-                "Pictures of several sizes must be cut to one for training",
+                "Images of several sizes must be cut to one for training",
                 found=f"{len(sizes)} sizes (height x width): {shown}",
                 do="set data.augment.crop.height and data.augment.crop.width",
             )
@@ -278,7 +278,7 @@ class SegmentationData:
 
     def _own_notices(self) -> list[str]:
         size = sum(store.planes.nbytes for store in self._stores.values())
-        notices = [f"decoded pictures and labels: {size / 2**20:,.0f} MiB in the cache folder, mapped into memory"]
+        notices = [f"decoded images and labels: {size / 2**20:,.0f} MiB in the cache folder, mapped into memory"]
         for split in ("train", "val"):
             counts = self.pixel_counts(split)[:-1]
             missing = [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]

@@ -118,7 +118,7 @@ class MaskFolder(PairedSet):
     ignored: tuple[str, ...] = ()
     """Names of a class list (in any case) whose pixels are ignored; a label map says so itself."""
     images: str | None = None
-    """What the folders of pictures are called; null: images, image, img and the like."""
+    """What the folders of images are called; null: images, image, img and the like."""
     labels: str | None = None
     """What the folders of masks are called; null: labels, label, masks, annotations and the like."""
 
@@ -132,7 +132,7 @@ class MaskFolder(PairedSet):
         """Find the files and what their values mean.
 
         Raises:
-            DataError: the layout, a split or the class list is not there, or a picture or a mask stands alone.
+            DataError: the layout, a split or the class list is not there, or an image or a mask stands alone.
         """
         names = Names(self.images, self.labels)
         if self.root is None:
@@ -173,7 +173,7 @@ def labelled_of(found: Found) -> Labelled:
 
 
 def has_masks(folder: Path) -> bool:
-    """Tell whether a folder has pictures with masks beside them, in train and val."""
+    """Tell whether a folder has images with masks beside them, in train and val."""
     return {"train", "val"} <= layout_splits(folder)
 
 
@@ -181,7 +181,7 @@ def strict_pairs(labelled: Labelled) -> tuple[Pairs, tuple[str, ...]]:
     """Return the pairs of both sources in the order of their names, and notices of files that are no images.
 
     Raises:
-        DataError: a source is empty, or a picture or a mask stands alone.
+        DataError: a source is empty, or an image or a mask stands alone.
     """
     root, pairs = labelled.root, Pairs()
     for source in _SOURCES:
@@ -196,7 +196,7 @@ def strict_pairs(labelled: Labelled) -> tuple[Pairs, tuple[str, ...]]:
             )
         if not samples:
             raise DataError(
-                "A set must have pictures for training and for validation",
+                "A set must have images for training and for validation",
                 found=f"{root}: none in {source}",
                 do=f"ablata data convert {root} --map FILE --val 0.2 --output NEW_FOLDER draws a split",
             )

@@ -1,4 +1,4 @@
-"""Pascal Context: the pictures of VOC 2010 with 59 classes (Mottaghi et al. 2014, CVPR).
+"""Pascal Context: the images of VOC 2010 with 59 classes (Mottaghi et al. 2014, CVPR).
 
 The masks hold 1 to 59, and 0 for what is none of them: ignored, or a sixtieth class, `background`.
 """

@@ -1,4 +1,4 @@
-"""What readers of published segmentation sets have in common: pictures and masks of the same names, a fixed table."""
+"""What readers of published segmentation sets have in common: images and masks of the same names, a fixed table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ablata.data.segmentation.store import Pair
 
 class PublishedPairs(PairedSet):
     """A published set whose folders are IMAGES/SPLIT and LABELS/SPLIT, or SPLIT/IMAGES and SPLIT/LABELS; not itself a
-    choice. Masks without a picture are left alone, as the sets come with masks of other kinds beside them."""
+    choice. Masks without an image are left alone, as the sets come with masks of other kinds beside them."""
 
     @abstractmethod
     def table(self) -> LabelTable:
@@ -46,7 +46,7 @@ class PublishedPairs(PairedSet):
         return NominalShape(classes=classes, channels=3, height=height, width=width)
 
     def find(self, cache: Path) -> Found:
-        """Find the files; see `PairedSet.find`. A set without val is scored on its test pictures."""
+        """Find the files; see `PairedSet.find`. A set without val is scored on its test images."""
         root = find_root(self.root, default=self.kind, fits=self.fits, layout=self.layout(), cache=cache)
         samples = self.listed(root)
         val = "val" if any(sample.split == "val" for sample in samples) else "test"
@@ -60,10 +60,8 @@ def _pairs(samples: list[Sample], split: str, layout: str) -> list[Pair]:
     missing = [str(sample.image) for sample in chosen if sample.label is None]
     if missing or not chosen:
         raise DataError(
-            "Every picture of a published set must have its mask",
-            found=f"{len(missing)} of {split} have none: {listing(missing[:3])}"
-            if chosen
-            else f"no pictures in {split}",
+            "Every image of a published set must have its mask",
+            found=f"{len(missing)} of {split} have none: {listing(missing[:3])}" if chosen else f"no images in {split}",
             do=f"unpack the whole set: {layout}",
         )
     return [Pair(sample.image, sample.label) for sample in chosen if sample.image and sample.label]

@@ -1,4 +1,4 @@
-"""Pictures with their masks, decoded once at their stored size into one file that is mapped into memory."""
+"""Images with their masks, decoded once at their stored size into one file that is mapped into memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture's file and its mask's."""
+    """An image's file and its mask's."""
 
     image: Path
     mask: Path
@@ -63,7 +63,7 @@ class PairReader:
     sizes: np.ndarray
 
     def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
-        """Yield uint8 [b, PLANES, H, W] for each pick, of the pick's greatest height and width: smaller pictures lie at
+        """Yield uint8 [b, PLANES, H, W] for each pick, of the pick's greatest height and width: smaller images lie at
         the top left, black and ignored beside them."""
         for pick in picks:
             high, wide = self.sizes[pick.index].max(axis=0).tolist()
@@ -86,7 +86,7 @@ def decoded_pairs(name: str, pairs: Sequence[Pair], table: LabelTable, cache: Pa
         cache: the cache folder.
 
     Raises:
-        DataError: a file is damaged, a mask has another size than its picture or an unknown value, or the disk has no
+        DataError: a file is damaged, a mask has another size than its image or an unknown value, or the disk has no
             room.
     """
 
@@ -110,7 +110,7 @@ def write_pairs(draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable
     free = shutil.disk_usage(draft).free
     if total > free:
         raise DataError(
-            "The cache folder must have room for the decoded pictures",
+            "The cache folder must have room for the decoded images",
             found=f"{total / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free",
             do="free some space, or set ABLATA_HOME to a folder on another disk",
         )
@@ -137,9 +137,9 @@ def _size(pair: Pair) -> tuple[int, int]:
     mask = open_mask(pair.mask)
     if size != (mask.height, mask.width):
         raise DataError(
-            "A mask must have its picture's size (height x width)",
+            "A mask must have its image's size (height x width)",
             found=f"{pair.mask} is {mask.height}x{mask.width}, {pair.image} is {size[0]}x{size[1]}",
-            do="export the mask again at the picture's size",
+            do="export the mask again at the image's size",
         )
     return size
 

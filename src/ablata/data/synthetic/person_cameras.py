@@ -14,12 +14,12 @@ import numpy as np
 from ablata.data.synthetic.person_looks import Colour, Domain, hsv
 
 _STRETCH = 3
-"""Width of a camera's place, in widths of a picture: where in it a person walks differs by picture."""
+"""Width of a camera's place, in widths of an image: where in it a person walks differs by image."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """What one camera does to every picture.
+    """What one camera does to every image.
 
     Attributes:
         place: uint8 [H, 3 W, 3], what is behind the persons.
@@ -27,9 +27,9 @@ class Camera:
         gamma: exponent on values in 0..1.
         saturation: factor on the distance from grey.
         heading: how persons mostly walk, in radians: 0 towards the camera, pi / 2 to its right, pi away from it.
-        scale: mean height of the tallest person, as a share of the picture's.
+        scale: mean height of the tallest person, as a share of the image's.
         squash: factor on the lower half of a body, below 1 for a camera that looks down.
-        blur: standard deviation in pixels of the picture.
+        blur: standard deviation in pixels of the image.
         noise: standard deviation in grey levels.
         cover: colour of what stands before the path and covers persons.
     """
@@ -46,7 +46,7 @@ class Camera:
     cover: Colour
 
     def develop(self, image: np.ndarray, light: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Return the picture that the camera makes of what it sees.
+        """Return the image that the camera makes of what it sees.
 
         Args:
             image: uint8 [H, W, 3].
@@ -78,7 +78,7 @@ def draw_camera(
         cameras: how many there are.
         domain: chooses the places and the daylight.
         gap: factor on how far cameras differ in light and colour; 0: not at all.
-        size: height and width of a picture of it, in pixels.
+        size: height and width of an image of it, in pixels.
     """
     turn = 2 * np.pi * (number + random.uniform(-0.2, 0.2)) / cameras
     hue = turn + (0.5 if domain == "winter" else 2.6)

@@ -1,6 +1,6 @@
 """Painting a made person: a look in a pose before a camera.
 
-A body is drawn from joints, four times as large as the picture and then averaged down. Heights are shares of the body's
+A body is drawn from joints, four times as large as the image and then averaged down. Heights are shares of the body's
 above its feet; widths are shares of the body's height from its axis.
 """
 
@@ -15,24 +15,24 @@ from ablata.data.synthetic.person_cameras import Camera
 from ablata.data.synthetic.person_looks import Colour, Domain, Look, draw_look
 
 _FINER = 4
-"""Factor on both sides of the canvas that a picture is averaged from."""
+"""Factor on both sides of the canvas that an image is averaged from."""
 _SHOULDER, _WAIST, _HIP, _KNEE, _CHIN = 0.82, 0.58, 0.5, 0.27, 0.87
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture's pose, place and light.
+    """One image's pose, place and light.
 
     Attributes:
         heading: radians, 0 towards the camera, pi / 2 to its right, pi away from it.
         stride: angle of the legs, signed, in radians.
         swing: angle of the arms, signed, in radians.
-        x: place of the feet, as a share of the picture's width.
+        x: place of the feet, as a share of the image's width.
         foot: the same of its height.
-        height: height of the tallest person, as a share of the picture's.
+        height: height of the tallest person, as a share of the image's.
         light: float64 [3], its red, green and blue, about 1.
         offset: where in the camera's place the person walks, in 0..1.
-        cover: (x, top, width) of what stands in front, in shares of the picture, or None.
+        cover: (x, top, width) of what stands in front, in shares of the image, or None.
         company: another person at the side, and the x of his feet, or None.
     """
 
@@ -49,7 +49,7 @@ class Shot:
 
 
 def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlusion: float) -> Shot:
-    """Draw how a person is met by a camera; `occlusion` is the share of pictures with something or someone before."""
+    """Draw how a person is met by a camera; `occlusion` is the share of images with something or someone before."""
     cover = company = None
     if random.random() < occlusion:
         cover = random.uniform(-0.1, 0.8), random.uniform(0.5, 0.85), random.uniform(0.25, 0.6)
@@ -73,7 +73,7 @@ def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlu
 def paint_person(
     look: Look, camera: Camera, shot: Shot, size: tuple[int, int], random: np.random.Generator
 ) -> np.ndarray:
-    """Paint a picture.
+    """Paint an image.
 
     Args:
         look: who.

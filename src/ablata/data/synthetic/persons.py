@@ -1,7 +1,7 @@
-"""Made pictures of persons by several cameras, to try re-identification without data files.
+"""Made images of persons by several cameras, to try re-identification without data files.
 
 A person keeps body, hair, clothes and bag; a camera keeps its place, light, colour cast and the side it shows; every
-picture has a pose, a light and perhaps something in front. The two domains have other wardrobes, places, daylight and
+image has a pose, a light and perhaps something in front. The two domains have other wardrobes, places, daylight and
 persons: train on one, go on without labels on the other.
 """
 
@@ -32,7 +32,7 @@ _CAMERAS = len(_SOURCES)
 
 
 class Crowd(Settings):
-    """What the pictures show, whatever is done with them."""
+    """What the images show, whatever is done with them."""
 
     domain: Domain
     """Wardrobe, places and daylight."""
@@ -41,13 +41,13 @@ class Crowd(Settings):
     width: int
     """Pixels."""
     scene_seed: int
-    """Seed of persons, cameras and pictures."""
+    """Seed of persons, cameras and images."""
     cameras: int
     """How many there are."""
-    pictures: int
+    images: int
     """Of each person by each camera."""
     occlusion: float
-    """Share of pictures in which something stands before the person."""
+    """Share of images in which something stands before the person."""
     gap: float
     """Factor on how far cameras differ."""
 
@@ -57,23 +57,23 @@ class Crowd(Settings):
         return draw_camera(random, number, self.cameras, self.domain, self.gap, (self.height, self.width))
 
     def paint(self, source: Literal["train", "val"], identity: int, cameras: list[Camera]) -> np.ndarray:
-        """Return uint8 [cameras x pictures, 3, height, width], all pictures of a person, camera by camera."""
+        """Return uint8 [cameras x images, 3, height, width], all images of a person, camera by camera."""
         stream = _SOURCES.index(source)
         look = draw_look(np.random.default_rng(self._seed(stream, identity)), self.domain)
-        pictures = []
+        images = []
         for number, camera in enumerate(cameras):
-            for shot in range(self.pictures):
+            for shot in range(self.images):
                 random = np.random.default_rng(self._seed(stream, identity, number, shot))
                 drawn = draw_shot(random, camera, self.domain, self.occlusion)
-                pictures.append(paint_person(look, camera, drawn, (self.height, self.width), random))
-        return np.stack(pictures).transpose(0, 3, 1, 2)
+                images.append(paint_person(look, camera, drawn, (self.height, self.width), random))
+        return np.stack(images).transpose(0, 3, 1, 2)
 
     def _seed(self, *position: int) -> int:
         return derive(self.scene_seed, "data", _DOMAINS.index(self.domain), *position)
 
 
 class Persons(IdentitySettings):
-    """Made pictures of persons; persons of val are searched by a picture each camera took of them."""
+    """Made images of persons; persons of val are searched by an image each camera took of them."""
 
     kind: Literal["persons"] = "persons"
     domain: Domain = "winter"
@@ -84,14 +84,14 @@ class Persons(IdentitySettings):
     """Identities to be found, none of them trained on."""
     cameras: Annotated[int, Field(ge=2)] = 6
     """Cameras; each sees every person."""
-    pictures: Annotated[int, Field(ge=2)] = 3
-    """Pictures of each person by each camera."""
+    images: Annotated[int, Field(ge=2)] = 3
+    """Images of each person by each camera."""
     height: Annotated[int, Field(ge=16)] = 64
     """Pixels."""
     width: Annotated[int, Field(ge=8)] = 32
     """Pixels."""
     occlusion: Annotated[float, Field(ge=0, le=1)] = 0.4
-    """Share of pictures in which something stands before the person."""
+    """Share of images in which something stands before the person."""
     gap: Annotated[float, Field(ge=0)] = 1.0
     """Factor on how far cameras differ in brightness, colour and contrast; 0: not at all."""
     scene_seed: Annotated[int, Field(ge=0)] = 0
@@ -105,7 +105,7 @@ class Persons(IdentitySettings):
         return NominalShape(self.train - held, channels=3, height=self.height, width=self.width)
 
     def build(self, cache: Path) -> IdentityImages:
-        """Paint the pictures the first time (under a second for a thousand of 64x32), and map them.
+        """Paint the images the first time (under a second for a thousand of 64x32), and map them.
 
         Raises:
             DataError: minival is out of range.
@@ -118,7 +118,7 @@ class Persons(IdentitySettings):
 
 def _painted(crowd: Crowd, source: Literal["train", "val"], count: int, before: int, cache: Path) -> tuple[Seen, str]:
     """Return a source of `count` persons, named from number `before` + 1 on, and the digest of their pixels."""
-    each = crowd.cameras * crowd.pictures
+    each = crowd.cameras * crowd.images
 
     def fill(draft: Path) -> dict[str, object]:
         shape = (count * each, 3, crowd.height, crowd.width)
@@ -132,7 +132,7 @@ def _painted(crowd: Crowd, source: Literal["train", "val"], count: int, before: 
     name = f"persons-{settings_hash(crowd)}-{source}-{count}-{_VERSION}"
     folder, _ = stored_arrays(cache / "painted" / name, cache, fill)
     identities = np.repeat(np.arange(count), each)
-    cameras = np.tile(np.repeat(np.arange(crowd.cameras), crowd.pictures), count)
+    cameras = np.tile(np.repeat(np.arange(crowd.cameras), crowd.images), count)
     names = tuple(f"{before + identity + 1:04d}" for identity in range(count))
     store = Store(load_array(folder / "images.npy"), identities)
     return Seen(store, cameras, first_of_each(identities, cameras), names), file_digest(folder / "images.npy", cache)

@@ -1,4 +1,4 @@
-"""Painting the pictures of `scene_boxes`: things on a noisy ground, none of them over another."""
+"""Painting the images of `scene_boxes`: things on a noisy ground, none of them over another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARGIN, _TRIES = 2, 60
 
 
 class Canvas:
-    """A picture that things are put on.
+    """An image that things are put on.
 
     Args:
         random: drawn from.
@@ -74,7 +74,7 @@ class Canvas:
         """Draw a place for a square once; return it with its side of the block: 0 beside, 1 above or below.
 
         None where it is taken, or on neither side. Places that lie more often on one side than on the other, such as
-        those at the picture's border, are left out as often as makes both sides alike: a place alone tells nothing.
+        those at the image's border, are left out as often as makes both sides alike: a place alone tells nothing.
         """
         box = self._free(_SMALL, _SMALL)
         if box is None:

@@ -1,11 +1,11 @@
 """Made scenes with planted relations: small things that look alike, told apart only by their company and their place.
 
 Large things are easy to tell: a red ring, a blue cross, a green block. Small things are grey. A disc is a `bead` where
-the picture holds a ring and a `seed` where it holds a cross, wherever both stand: company. A square is a
+the image holds a ring and a `seed` where it holds a cross, wherever both stand: company. A square is a
 `beside square` left or right of the block, and a `stacked square` above or below it: place. (Left and right of it would
 be lost on Relation Networks, whose geometry knows distances without their signs.) The small things keep away from the
-large ones, and either side of the block is as likely at every place of a picture, so that a network that sees no
-further cannot do better than guess between two classes. A ring and a cross are never on the same picture. `faith` is
+large ones, and either side of the block is as likely at every place of an image, so that a network that sees no
+further cannot do better than guess between two classes. A ring and a cross are never on the same image. `faith` is
 the share of small things that follow the rule; the others are of the other class.
 """
 
@@ -19,8 +19,8 @@ from pydantic import Field
 
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
-from ablata.data.detection.dataset import DetectionData, Entry, Pictures
-from ablata.data.detection.files import SOURCES, ObjectSettings, picture_splits
+from ablata.data.detection.dataset import DetectionData, Entry, Images
+from ablata.data.detection.files import SOURCES, ObjectSettings, image_splits
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
@@ -38,7 +38,7 @@ _PLACES = 20
 
 
 class Planted(Settings):
-    """What the pictures show, apart from how many there are."""
+    """What the images show, apart from how many there are."""
 
     height: Annotated[int, Field(ge=64)] = 96
     """Pixels."""
@@ -52,7 +52,7 @@ class Planted(Settings):
     """Fewest pixels between the middle of a small thing and the border of a large one."""
 
     def paint(self, source: int, row: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        """Paint a picture; the same in every process.
+        """Paint an image; the same in every process.
 
         Returns:
             Pixels uint8 [H, W, 3]; instances uint8 [H, W], 0 or 1 + the thing's place in the list; classes.
@@ -83,28 +83,28 @@ class SceneBoxes(ObjectSettings):
 
     kind: Literal["scene_boxes"] = "scene_boxes"
     train: Annotated[int, Field(ge=1)] = 1200
-    """Training pictures."""
+    """Training images."""
     val: Annotated[int, Field(ge=1)] = 300
-    """Validation pictures."""
+    """Validation images."""
     scenes: Planted = Planted()
-    """What the pictures show."""
+    """What the images show."""
     mean: tuple[float, ...] = (0.35, 0.35, 0.35)
     """Mean of red, green, blue that is subtracted, in 0..1."""
     std: tuple[float, ...] = (0.15, 0.15, 0.15)
     """What red, green, blue are divided by, in 0..1."""
     augment: DetectionAugment = DetectionAugment()
-    """Sizes of pictures, and random changes of training ones."""
+    """Sizes of images, and random changes of training ones."""
 
     def class_count(self) -> int:
         """Return 7."""
         return len(CLASSES)
 
-    def picture_size(self) -> tuple[int, int]:
-        """Return the pictures' height and width."""
+    def image_size(self) -> tuple[int, int]:
+        """Return the images' height and width."""
         return self.scenes.height, self.scenes.width
 
     def build(self, cache: Path) -> DetectionData:
-        """Paint the pictures the first time (about a second for a thousand), and map them.
+        """Paint the images the first time (about a second for a thousand), and map them.
 
         Raises:
             DataError: minival leaves nothing to train on.
@@ -113,18 +113,18 @@ class SceneBoxes(ObjectSettings):
         painted = [_painted(self.scenes, number, count, cache) for number, count in enumerate(counts)]
         return DetectionData(
             classes=CLASSES,
-            sources={source: pictures for source, (pictures, _) in zip(SOURCES, painted, strict=True)},
+            sources={source: images for source, (images, _) in zip(SOURCES, painted, strict=True)},
             fingerprint=combined([digest for _, digest in painted]),
             mean=self.mean,
             std=self.std,
-            splits=picture_splits(*counts, self.minival, self.split_seed),
+            splits=image_splits(*counts, self.minival, self.split_seed),
             augment=self.augment,
             backend="exact",
         )
 
 
-class PaintedPictures(Pictures):
-    """Pictures in memory.
+class PaintedImages(Images):
+    """Images in memory.
 
     Args:
         images: uint8 [N, H, W, 3].
@@ -136,12 +136,12 @@ class PaintedPictures(Pictures):
 
     def pixels(self, row: int) -> np.ndarray:
         """Return uint8 [H, W, 3]."""
-        picture: np.ndarray = self.images[row]
-        return picture
+        image: np.ndarray = self.images[row]
+        return image
 
 
-def _painted(scenes: Planted, source: int, count: int, cache: Path) -> tuple[PaintedPictures, str]:
-    """Return the pictures of a source and the digest of their pixels and masks."""
+def _painted(scenes: Planted, source: int, count: int, cache: Path) -> tuple[PaintedImages, str]:
+    """Return the images of a source and the digest of their pixels and masks."""
 
     def fill(draft: Path) -> dict[str, object]:
         shape = (count, scenes.height, scenes.width)
@@ -164,7 +164,7 @@ def _painted(scenes: Planted, source: int, count: int, cache: Path) -> tuple[Pai
         first += len(labels)
     findings.notices()
     digests = [file_digest(folder / file, cache) for file in ("images.npy", "instances.npy")]
-    return PaintedPictures(load_array(folder / "images.npy"), entries), combined(digests)
+    return PaintedImages(load_array(folder / "images.npy"), entries), combined(digests)
 
 
 def _entry(where: str, instances: np.ndarray, labels: list[int], first: int, findings: Findings) -> Entry:

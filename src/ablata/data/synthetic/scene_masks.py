@@ -24,15 +24,15 @@ _TABLE = LabelTable("ids", SEMANTIC, tuple(range(len(SEMANTIC))), (), default_pa
 
 
 class SceneMasks(Settings):
-    """Made pictures of little streets with the class of every pixel: the pictures of `scenes`."""
+    """Made images of little streets with the class of every pixel: the images of `scenes`."""
 
     kind: Literal["scene_masks"] = "scene_masks"
     train: Annotated[int, Field(ge=1)] = 1000
-    """Training pictures."""
+    """Training images."""
     val: Annotated[int, Field(ge=1)] = 250
-    """Validation pictures."""
+    """Validation images."""
     streets: Streets = Streets()
-    """What the pictures show."""
+    """What the images show."""
     minival: int | float = 0
     """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
@@ -50,7 +50,7 @@ class SceneMasks(Settings):
         return NominalShape(len(SEMANTIC), channels=3, height=seen.height, width=seen.width)
 
     def build(self, cache: Path) -> SegmentationData:
-        """Paint the pictures the first time (about a second for a thousand of 64x64), and map them.
+        """Paint the images the first time (about a second for a thousand of 64x64), and map them.
 
         Raises:
             DataError: minival is out of range.
@@ -70,7 +70,7 @@ class SceneMasks(Settings):
 
 
 def _painted(streets: Streets, source: Literal["train", "val"], count: int, cache: Path) -> tuple[PairStore, str]:
-    """Return the pictures of a source and the digest of their pixels and labels."""
+    """Return the images of a source and the digest of their pixels and labels."""
 
     def planes(row: int) -> np.ndarray:
         sample = streets.sample(source, row)

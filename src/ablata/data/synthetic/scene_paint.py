@@ -1,4 +1,4 @@
-"""Painting a laid-out street: the picture, and at the same strokes the class and the instance of every pixel."""
+"""Painting a laid-out street: the image, and at the same strokes the class and the instance of every pixel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INSTANCE_SHIFT = 4
 
 
 class _Canvas:
-    """A picture and its ids, drawn on together. Coordinates are shares of the width and height."""
+    """An image and its ids, drawn on together. Coordinates are shares of the width and height."""
 
     def __init__(self, height: int, width: int, light: float) -> None:
         self.image = np.zeros((height, width, 3), np.uint8)
@@ -59,7 +59,7 @@ class _Canvas:
         self.image[np.ix_(in_rows, in_columns)] = self._lit(colour)
 
     def disc(self, x: float, y: float, across: float, up: float, colour: Colour) -> None:
-        """Fill an ellipse with half axes `across` and `up`, both shares of the picture's height."""
+        """Fill an ellipse with half axes `across` and `up`, both shares of the image's height."""
         width, height = self.scale
         centre = round(x * width), round(y * height)
         axes = max(round(across * height), 1), max(round(up * height), 1)

@@ -1,6 +1,6 @@
-"""Made pictures of little streets, of which everything is known: for tests, first trainings, and planted relations.
+"""Made images of little streets, of which everything is known: for tests, first trainings, and planted relations.
 
-The label of a picture is its place (motorway, high street, avenue, park, crossing, suburb), each with a mark of its
+The label of an image is its place (motorway, high street, avenue, park, crossing, suburb), each with a mark of its
 own; see `scene_layout.PLACES`. Masks, instances and boxes come with `SceneImages.sample`.
 """
 
@@ -27,7 +27,7 @@ _SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
 
 
 class Streets(Settings):
-    """What the pictures show, apart from how many there are."""
+    """What the images show, apart from how many there are."""
 
     height: Annotated[int, Field(ge=16)] = 64
     """Pixels."""
@@ -43,7 +43,7 @@ class Streets(Settings):
     """Which things bring which, how often and where: the co-occurrence matrix and the arrangement."""
 
     def sample(self, source: Literal["train", "val"], row: int) -> SceneSample:
-        """Return a picture with its masks and boxes; the same in every process."""
+        """Return an image with its masks and boxes; the same in every process."""
         random = np.random.default_rng(derive(self.scene_seed, "data", _SOURCES.index(source), row))
         place = PLACES[random.integers(len(PLACES))]
         street = draw_street(random, place, self.relations, self.density)
@@ -51,15 +51,15 @@ class Streets(Settings):
 
 
 class Scenes(Settings):
-    """Made pictures of little streets; the label is the kind of place."""
+    """Made images of little streets; the label is the kind of place."""
 
     kind: Literal["scenes"] = "scenes"
     train: Annotated[int, Field(ge=1)] = 4000
-    """Training pictures."""
+    """Training images."""
     val: Annotated[int, Field(ge=1)] = 1000
-    """Validation pictures."""
+    """Validation images."""
     streets: Streets = Streets()
-    """What the pictures show."""
+    """What the images show."""
     minival: int | float = 0
     """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
@@ -76,7 +76,7 @@ class Scenes(Settings):
         return NominalShape(len(PLACES), channels=3, height=self.streets.height, width=self.streets.width)
 
     def build(self, cache: Path) -> SceneImages:
-        """Paint the pictures the first time (about a second for a thousand of 64x64), and map them.
+        """Paint the images the first time (about a second for a thousand of 64x64), and map them.
 
         Raises:
             DataError: minival is out of range.
@@ -85,11 +85,11 @@ class Scenes(Settings):
 
 
 class SceneImages(MemoryImages):
-    """The pictures in memory.
+    """The images in memory.
 
     Args:
         settings: what to paint.
-        cache: where the painted pictures are kept.
+        cache: where the painted images are kept.
     """
 
     def __init__(self, settings: Scenes, cache: Path) -> None:
@@ -110,12 +110,12 @@ class SceneImages(MemoryImages):
         )
 
     def sample(self, source: Literal["train", "val"], row: int) -> SceneSample:
-        """Return a picture with its masks and boxes: the one whose `index` in a batch is `row`."""
+        """Return an image with its masks and boxes: the one whose `index` in a batch is `row`."""
         return self.streets.sample(source, row)
 
 
 def _painted(streets: Streets, source: Literal["train", "val"], count: int, cache: Path) -> tuple[Store, str]:
-    """Return the pictures of a source and the digest of their pixels."""
+    """Return the images of a source and the digest of their pixels."""
 
     def fill(draft: Path) -> dict[str, object]:
         shape = (count, 3, streets.height, streets.width)

@@ -1,4 +1,4 @@
-"""RandAugment and AutoAugment: which operations a picture goes through, drawn for a batch or for one picture.
+"""RandAugment and AutoAugment: which operations an image goes through, drawn for a batch or for one image.
 
 For whole batches the numbers follow from the step and all rows of the global batch are drawn, as everywhere in
 `augment`; in the reading workers they follow from sample and epoch, after those of the crop.
@@ -20,7 +20,7 @@ from ablata.base.settings import Settings
 from ablata.data.transforms.auto_augment_ops import INCREASING, NAMES, ORIGINAL, STEEPEST, Name, Range
 from ablata.data.transforms.auto_augment_ops_batch import apply_to_rows
 from ablata.data.transforms.auto_augment_ops_opencv import apply_to_pixels
-from ablata.data.transforms.auto_augment_ops_pil import apply_to_picture
+from ablata.data.transforms.auto_augment_ops_pil import apply_to_image
 from ablata.structures.batch import Rows
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -28,7 +28,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to n pictures, in up to `count` operations each.
+    """What happens to n images, in up to `count` operations each.
 
     Attributes:
         operation: int64 [n, count], positions in `NAMES`; -1: nothing.
@@ -45,7 +45,7 @@ class _Policy(Settings):
     """What RandAugment and AutoAugment have in common."""
 
     where: Literal["batch", "pil", "opencv"] = "batch"
-    """batch: whole batches on their device, PIL's results; pil, opencv: picture by picture in the processes that read
+    """batch: whole batches on their device, PIL's results; pil, opencv: image by image in the processes that read
     files, after the crop and before the flip. OpenCV rounds differently."""
     fill: Annotated[int, Field(ge=0, le=255)] = 128
     """Value of what comes into view from outside, and of squares that are cut out."""
@@ -60,7 +60,7 @@ class _Policy(Settings):
 
     @abstractmethod
     def draw(self, random: np.random.Generator, total: int) -> Draws:
-        """Draw what happens to `total` pictures."""
+        """Draw what happens to `total` images."""
 
     def change_batch(self, images: Tensor, rows: Rows, seed: int, epoch: int) -> Tensor:
         """Return rows of a global batch changed.
@@ -90,8 +90,8 @@ class _Policy(Settings):
                 )
         return images
 
-    def change_picture(self, pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Return one picture, uint8 [H, W, 3], changed, or as it is where whole batches are.
+    def change_image(self, pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return one image, uint8 [H, W, 3], changed, or as it is where whole batches are.
 
         Args:
             pixels: uint8 [H, W, 3].
@@ -109,10 +109,10 @@ class _Policy(Settings):
             for step in steps:
                 pixels = apply_to_pixels(pixels, *step, self.fill)
             return pixels
-        picture = Image.fromarray(pixels)
+        image = Image.fromarray(pixels)
         for step in steps:
-            picture = apply_to_picture(picture, *step, self.fill)
-        return np.asarray(picture)
+            image = apply_to_image(image, *step, self.fill)
+        return np.asarray(image)
 
 
 class RandAugment(_Policy):
@@ -120,7 +120,7 @@ class RandAugment(_Policy):
 
     kind: Literal["rand_augment"] = "rand_augment"
     count: Annotated[int, Field(ge=1)] = 2
-    """N, operations drawn for a picture; the same one may come twice."""
+    """N, operations drawn for an image; the same one may come twice."""
     magnitude: Annotated[float, Field(ge=0, le=STEEPEST)] = 9.0
     """M, from 0 to 10; what it means for each operation is in data/operations.py."""
     probability: Probability = 0.5
@@ -132,7 +132,7 @@ class RandAugment(_Policy):
     """Cut out a grey square as one of the operations."""
 
     def draw(self, random: np.random.Generator, total: int) -> Draws:
-        """Draw what happens to `total` pictures."""
+        """Draw what happens to `total` images."""
         names = [name for name in NAMES if self.cutout or name != "cutout"]
         shape = (total, self.count)
         operation = random.integers(len(names), size=shape)
@@ -145,12 +145,12 @@ class RandAugment(_Policy):
 
 
 class AutoAugment(_Policy):
-    """One of 25 pairs of operations for each picture, found for ImageNet (Cubuk et al. 2018, arXiv 1805.09501)."""
+    """One of 25 pairs of operations for each image, found for ImageNet (Cubuk et al. 2018, arXiv 1805.09501)."""
 
     kind: Literal["auto_augment"] = "auto_augment"
 
     def draw(self, random: np.random.Generator, total: int) -> Draws:
-        """Draw what happens to `total` pictures."""
+        """Draw what happens to `total` images."""
         pair = random.integers(len(IMAGENET_PAIRS), size=total)
         table = np.array([[(NAMES.index(name), p, m) for name, p, m in two] for two in IMAGENET_PAIRS])[pair]
         operation = np.where(random.random((total, 2)) < table[..., 1], table[..., 0], -1).astype(np.int64)

@@ -2,10 +2,10 @@
 
 Sources: AutoAugment, Cubuk et al. 2018, arXiv 1805.09501, appendix; RandAugment, Cubuk et al. 2019, arXiv 1909.13719,
 section 3. `INCREASING` has the ranges of timm's "inc1" (timm/data/auto_augment.py), in which a larger magnitude always
-changes a picture more; `ORIGINAL` those of AutoAugment.
+changes an image more; `ORIGINAL` those of AutoAugment.
 
-How an operation changes a picture is written three times, with equal results but for what `operations_opencv` notes:
-`operations_batch` for whole batches on their device, `operations_pil` and `operations_opencv` for one picture.
+How an operation changes an image is written three times, with equal results but for what `operations_opencv` notes:
+`operations_batch` for whole batches on their device, `operations_pil` and `operations_opencv` for one image.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ INCREASING: dict[Name, Range] = {
     "colour": _FACTOR,  # distance from grey
     "contrast": _FACTOR,  # distance from the mean grey
     "brightness": _FACTOR,  # distance from black
-    "sharpness": _FACTOR,  # distance from the smoothed picture
+    "sharpness": _FACTOR,  # distance from the smoothed image
     "shear_x": _SHEAR,  # columns a row
     "shear_y": _SHEAR,  # rows a column
     "translate_x": _TRANSLATE,  # share of the width
@@ -97,7 +97,7 @@ ORIGINAL: dict[Name, Range] = INCREASING | {
 
 
 def inverse_affine(name: Name, argument: float, height: int, width: int) -> np.ndarray:
-    """Return the affine map float64 [2, 3] from places (x, y, 1) of the result to places of the picture.
+    """Return the affine map float64 [2, 3] from places (x, y, 1) of the result to places of the image.
 
     Places are in pixels from the upper left corner of the upper left pixel, whose centre is (0.5, 0.5). Shearing leaves
     the upper row or the left column where it is, rotation the centre, as PIL does.
@@ -123,13 +123,13 @@ def inverse_affine(name: Name, argument: float, height: int, width: int) -> np.n
 
 
 def cutout_box(argument: float, place: tuple[float, float], height: int, width: int) -> tuple[int, int, int, int]:
-    """Return top, left, bottom, right of a square inside the picture, half open.
+    """Return top, left, bottom, right of a square inside the image, half open.
 
     Args:
         argument: side as a share of the shorter side.
         place: down and across, in [0, 1): where the centre lies.
-        height: of the picture.
-        width: of the picture.
+        height: of the image.
+        width: of the image.
     """
     side = int(argument * min(height, width))
     top, left = int(place[0] * height) - side // 2, int(place[1] * width) - side // 2

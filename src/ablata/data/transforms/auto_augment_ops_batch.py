@@ -133,5 +133,5 @@ def _moved(images: Tensor, name: Name, arguments: np.ndarray, fill: int) -> Tens
     found = functional.grid_sample(
         images.float(), places * 2 / size - 1, mode="bilinear", padding_mode="border", align_corners=False
     )
-    # A thousandth keeps whole numbers, as of a picture moved by whole pixels, from being cut to the one below.
+    # A thousandth keeps whole numbers, as of an image moved by whole pixels, from being cut to the one below.
     return torch.where(inside, (found + 1e-3).clamp_(max=255).to(torch.uint8), fill)

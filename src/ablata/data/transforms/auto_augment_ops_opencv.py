@@ -1,4 +1,4 @@
-"""The operations on one picture by OpenCV and tables of 256 values.
+"""The operations on one image by OpenCV and tables of 256 values.
 
 Where values only are changed, the result is PIL's but for rounding: one grey level for contrast and brightness, two for
 colour and sharpness. Where pixels move, OpenCV weighs neighbours in steps of 1/32 (up to four levels), and blends the
@@ -21,7 +21,7 @@ _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], dtype=np.float32) / 13
 def apply_to_pixels(
     image: np.ndarray, name: Name, argument: float, place: tuple[float, float], fill: int
 ) -> np.ndarray:
-    """Return pixels uint8 [H, W, 3] changed by one operation; see `operations_pil.apply_to_picture`."""
+    """Return pixels uint8 [H, W, 3] changed by one operation; see `operations_pil.apply_to_image`."""
     match name:
         case "auto_contrast":
             return _by_channel(image, _stretching)

@@ -1,4 +1,4 @@
-"""The operations on one PIL picture; PIL's own, so that recipes trained with it are met to the bit."""
+"""The operations on one PIL image; PIL's own, so that recipes trained with it are met to the bit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from PIL import Image, ImageEnhance, ImageOps
 from ablata.data.transforms.auto_augment_ops import SOLARIZE_ADD_BELOW, Name, cutout_box, inverse_affine
 
 
-def apply_to_picture(
+def apply_to_image(
     image: Image.Image, name: Name, argument: float, place: tuple[float, float], fill: int
 ) -> Image.Image:
-    """Return an RGB picture changed by one operation.
+    """Return an RGB image changed by one operation.
 
     Args:
         image: RGB.

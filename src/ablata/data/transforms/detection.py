@@ -1,4 +1,4 @@
-"""Changes of pictures together with their boxes and masks: enlarged or shrunk, mirrored with paired classes swapped."""
+"""Changes of images together with their boxes and masks: enlarged or shrunk, mirrored with paired classes swapped."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _SIDES = (("Left", "Right"), ("left", "right"), ("LEFT", "RIGHT"))
 
 
 class DetectionAugment(Settings):
-    """Sizes of pictures, and random changes of training ones."""
+    """Sizes of images, and random changes of training ones."""
 
     flip: bool = True
-    """Mirror half of the training pictures left to right."""
+    """Mirror half of the training images left to right."""
     swap: tuple[tuple[str, str], ...] | None = None
     """Classes that change places in a mirror; null: those whose names differ by left and right alone."""
     shorter: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=1)] | None = None
-    """Lengths of the shorter side in pixels, one drawn for each training picture; null: pictures keep their size."""
+    """Lengths of the shorter side in pixels, one drawn for each training image; null: images keep their size."""
     shorter_test: Annotated[int, Field(ge=8)] | None = None
     """That of evaluation; null: the last of `shorter`."""
     longer: Annotated[int, Field(ge=8)] = 1333
     """Most pixels of the longer side, where `shorter` is set."""
 
     def scale(self, height: int, width: int, training: bool, draw: float) -> float:
-        """Return the factor for a picture.
+        """Return the factor for an image.
 
         Args:
-            height: of the picture as stored.
+            height: of the image as stored.
             width: likewise.
             training: False for evaluation.
             draw: in [0, 1), chooses among the lengths.
@@ -76,7 +76,7 @@ def _sided(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarray, Objects]:
-    """Change the size of a picture uint8 [H, W, 3], of its boxes and masks bool [N, H, W]."""
+    """Change the size of an image uint8 [H, W, 3], of its boxes and masks bool [N, H, W]."""
     if scale == 1:
         return pixels, objects
     height, width = pixels.shape[:2]
@@ -90,7 +90,7 @@ def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarr
 
 
 def mirror(pixels: np.ndarray, objects: Objects, swaps: Tensor) -> tuple[np.ndarray, Objects]:
-    """Mirror a picture left to right; paired classes change places (`swaps` int64 [K])."""
+    """Mirror an image left to right; paired classes change places (`swaps` int64 [K])."""
     width = pixels.shape[1]
     left, top, right, bottom = objects.boxes.unbind(1)
     boxes = torch.stack([width - right, top, width - left, bottom], dim=1)

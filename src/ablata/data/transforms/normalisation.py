@@ -1,4 +1,4 @@
-"""The constants that pictures are normalised with, by name, and the arithmetic on the processor."""
+"""The constants that images are normalised with, by name, and the arithmetic on the processor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def constants(
         std: the set's own, in 0..1.
 
     Raises:
-        DataError: ImageNet's are asked for pictures without its three channels.
+        DataError: ImageNet's are asked for images without its three channels.
     """
     if name == "own":
         return tuple(mean), tuple(std)

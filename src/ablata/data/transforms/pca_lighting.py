@@ -11,11 +11,11 @@ _VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0
 
 
 def draw_shifts(generator: torch.Generator, total: int, deviation: float) -> Tensor:
-    """Return float32 [total, 3], what is added to red, green and blue of each picture, in 0..255.
+    """Return float32 [total, 3], what is added to red, green and blue of each image, in 0..255.
 
     Args:
         generator: drawn from.
-        total: number of pictures.
+        total: number of images.
         deviation: standard deviation of the weight of each principal colour (0.1 is usual).
     """
     weights = deviation * torch.randn(total, 3, generator=generator)

@@ -1,4 +1,4 @@
-"""Random erasing of normalised pictures (Zhong et al. 2017, arXiv 1708.04896; several boxes as in timm)."""
+"""Random erasing of normalised images (Zhong et al. 2017, arXiv 1708.04896; several boxes as in timm)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Erase(Settings):
 
     kind: Literal["erase"] = "erase"
     probability: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of the pictures that are erased."""
+    """Share of the images that are erased."""
     area: tuple[float, float] = (0.02, 1 / 3)
-    """Lowest and highest share of the picture's area, uniform; divided by the number of boxes."""
+    """Lowest and highest share of the image's area, uniform; divided by the number of boxes."""
     aspect: tuple[float, float] = (0.3, 10 / 3)
     """Lowest and highest height / width, uniform in the logarithm."""
     fill: Literal["const", "rand", "pixel"] = "const"
     """const: 0, the mean colour; rand: one normal random colour a box; pixel: one a pixel."""
     count: Annotated[int, Field(ge=1)] = 1
-    """Boxes of an erased picture, at most; how many is uniform."""
+    """Boxes of an erased image, at most; how many is uniform."""
     until_epoch: Annotated[int, Field(ge=0)] | None = None
     """First epoch (counted from 0) that is no longer erased; null: erase to the end."""
 
@@ -43,13 +43,13 @@ class Erase(Settings):
         return self
 
     def active(self, epoch: int) -> bool:
-        """Tell whether pictures of this epoch may be erased."""
+        """Tell whether images of this epoch may be erased."""
         return self.until_epoch is None or epoch < self.until_epoch
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """What is erased in n pictures, k boxes each at most.
+    """What is erased in n images, k boxes each at most.
 
     Attributes:
         place: int64 [n, k, 4]: top, left, bottom, right, half open and inside; an empty box erases nothing.
@@ -65,7 +65,7 @@ class Boxes:
 def draw_boxes(seed: int, erase: Erase, rows: Rows, here: int, size: tuple[int, int]) -> Boxes:
     """Draw boxes for the whole global batch and return those of the rows at hand.
 
-    A box is drawn up to ten times until it is smaller than the picture; one that never is erases nothing.
+    A box is drawn up to ten times until it is smaller than the image; one that never is erases nothing.
 
     Args:
         seed: of this step.

@@ -1,4 +1,4 @@
-"""Resize and crop for sets in memory: every picture is enlarged once, and training crops come from the larger ones."""
+"""Resize and crop for sets in memory: every image is enlarged once, and training crops come from the larger ones."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _BLOCK = 1024
 
 
 class Enlarge(Settings):
-    """Resize pictures so that a crop of the old size can be cut from them at a random place."""
+    """Resize images so that a crop of the old size can be cut from them at a random place."""
 
     kind: Literal["enlarge"] = "enlarge"
     side: Annotated[int, Field(ge=1)] = 40
-    """Pixels of the shorter side afterwards; at least those of the picture itself."""
+    """Pixels of the shorter side afterwards; at least those of the image itself."""
     backend: Backend = "torch"
     """What resizes: torch, pil or opencv. Recorded with every checkpoint."""
     interpolation: Interpolation = "bilinear"
     """Filter of resizing; OpenCV's bicubic has another constant (-0.75) than that of PIL and torch (-0.5)."""
     evaluation: bool = False
-    """Enlarge the pictures that are scored too, and cut their middle. Without it a network is scored on smaller things
+    """Enlarge the images that are scored too, and cut their middle. Without it a network is scored on smaller things
     than it was trained on."""
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and the width of enlarged pictures."""
+        """Return the height and the width of enlarged images."""
         scale = self.side / min(height, width)
         return max(self.side, round(height * scale)), max(self.side, round(width * scale))
 
@@ -49,8 +49,8 @@ class Enlarge(Settings):
 
     def _one_by_one(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         planes = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
-        pictures = np.stack([resize(picture, size, self.backend, self.interpolation) for picture in planes])
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2)[:, : images.shape[1]].contiguous()
+        resized = np.stack([resize(plane, size, self.backend, self.interpolation) for plane in planes])
+        return torch.from_numpy(resized).permute(0, 3, 1, 2)[:, : images.shape[1]].contiguous()
 
 
 def middle(images: Tensor, height: int, width: int) -> Tensor:

@@ -77,16 +77,16 @@ class JointAugment(Settings):
     scale: Annotated[ScaleRange | ScaleList, Field(discriminator="kind")] | None = None
     """Resize by a random factor before `crop`; null is off."""
     crop: Crop | None = None
-    """Cut this much out at a random place; a smaller picture lies at a random place in it. Null: whole pictures."""
+    """Cut this much out at a random place; a smaller image lies at a random place in it. Null: whole images."""
     border: Literal["mean", "zero"] = "mean"
-    """What lies beside a smaller picture: the mean colour (0 after normalisation), or black. Its label is ignored."""
+    """What lies beside a smaller image: the mean colour (0 after normalisation), or black. Its label is ignored."""
     colour: Colour | None = None
     """Change brightness, contrast and saturation; null is off."""
 
     @model_validator(mode="after")
-    def _scaled_pictures_are_cut(self) -> JointAugment:
+    def _scaled_images_are_cut(self) -> JointAugment:
         if self.scale is not None and self.crop is None:
-            raise ValueError("scaled pictures must be cut to one size: set crop.height and crop.width, or scale=null")
+            raise ValueError("scaled images must be cut to one size: set crop.height and crop.width, or scale=null")
         return self
 
 
@@ -106,7 +106,7 @@ class JointAugmenter:
         """Return the batch augmented and normalised, on the device it is on.
 
         Args:
-            batch: uint8 images; without `crop` every picture fills its row.
+            batch: uint8 images; without `crop` every image fills its row.
             step: global step, counted from 0 over the whole training.
 
         Returns:
@@ -135,7 +135,7 @@ class JointAugmenter:
         return drawn[batch.rows.first : batch.rows.first + len(batch)].to(batch.images.device, non_blocking=True)
 
     def _places(self, batch: SegmentationBatch, flips: Tensor, crop: Crop, step: int) -> tuple[Tensor, Tensor]:
-        """Return float64 [B, height] and [B, width]: from which row and column of its picture a pixel comes."""
+        """Return float64 [B, height] and [B, width]: from which row and column of its image a pixel comes."""
         total, scale = batch.rows.total, self.settings.scale
         factors = torch.ones(total, dtype=torch.float64)
         if scale is not None:
@@ -168,14 +168,14 @@ class JointAugmenter:
 
 
 def _inside(places: Tensor, lengths: Tensor) -> Tensor:
-    """Move places to the picture's own pixels: a smaller picture's neighbours in its row are no part of it."""
+    """Move places to the image's own pixels: a smaller image's neighbours in its row are no part of it."""
     return places.clamp(min=0).minimum(lengths - 1.0)
 
 
 def _interpolated(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """Return float32 [B, C, h, w], whole numbers 0..255, between the four neighbours of each place.
 
-    `down` and `across` (float64) are rows and columns inside the picture. The rounding makes places that are pixel
+    `down` and `across` (float64) are rows and columns inside the image. The rounding makes places that are pixel
     centres exact.
     """
     high, wide = images.shape[-2:]
@@ -189,7 +189,7 @@ def _interpolated(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def _nearest(labels: Tensor, sizes: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the labels [B, h, w] nearest to each place, `IGNORE` beside the pictures, and bool [B, h, w]: beside."""
+    """Return the labels [B, h, w] nearest to each place, `IGNORE` beside the images, and bool [B, h, w]: beside."""
     row, column = (down + 0.5).floor().long(), (across + 0.5).floor().long()
     rows_out = (row < 0) | (row >= sizes[:, :1])
     columns_out = (column < 0) | (column >= sizes[:, 1:])

@@ -1,4 +1,4 @@
-"""What losses against class labels have in common: smoothed targets, and the two labels of mixed pictures.
+"""What losses against class labels have in common: smoothed targets, and the two labels of mixed images.
 
 Letters: B rows, K classes, t a row's target, p = softmax(logits).
 """
@@ -53,7 +53,7 @@ class LabelLoss(nn.Module):
         Args:
             logits: [B, K] float.
             labels: [B] int64 in [0, K).
-            partner: [B] int64 in [0, K), the label of the picture mixed in, or None where nothing is mixed.
+            partner: [B] int64 in [0, K), the label of the image mixed in, or None where nothing is mixed.
             weight: [B] float in [0, 1], the share of `labels`; the partner has the rest. Given with `partner`.
             form: how two labels count. labels: one target that holds both; losses: the weighted sum of both losses. The
                 two agree, up to rounding, for a loss that is linear in its target.

@@ -16,7 +16,7 @@ class BinaryCrossEntropy(Smoothed):
 
     kind: Literal["binary_cross_entropy"] = "binary_cross_entropy"
     threshold: Share | None = None
-    """Targets above this count as one, others as zero: with 0, both labels of a mixed picture are fully there (the
+    """Targets above this count as one, others as zero: with 0, both labels of a mixed image are fully there (the
     paper's second ablation); null: targets as they are."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the classes of a row: the mean (timm; learning rates are then larger), or the sum."""

@@ -1,4 +1,4 @@
-"""Cross-entropy of logits against labels, with label smoothing in two forms and the two labels of mixed pictures.
+"""Cross-entropy of logits against labels, with label smoothing in two forms and the two labels of mixed images.
 
 Letters: B rows, K classes, t a row's target, p = softmax(logits).
 """

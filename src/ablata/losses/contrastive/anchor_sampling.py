@@ -1,8 +1,8 @@
-"""Which pixels a contrast is taken at: of each class of each picture as many wrongly as rightly predicted ones.
+"""Which pixels a contrast is taken at: of each class of each image as many wrongly as rightly predicted ones.
 
 Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (hard anchor sampling); how many of which, from its code.
 
-Letters: B pictures, K classes, P pixels of a picture, G = B K groups of the pixels of a class in a picture, S samples.
+Letters: B images, K classes, P pixels of an image, G = B K groups of the pixels of a class in an image, S samples.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Anchors(Settings):
     samples: Annotated[int, Field(ge=2)] = 1024
     """S: most pixels of a batch, on each process."""
     views: Annotated[int, Field(ge=1)] = 100
-    """Most pixels of a class in a picture; fewer where the samples would not do for all of them."""
+    """Most pixels of a class in an image; fewer where the samples would not do for all of them."""
     few: Few = "skip"
-    """A class with too few pixels in a picture (skip: no more than `views`) is left out; or gives the pixels it has
+    """A class with too few pixels in an image (skip: no more than `views`) is left out; or gives the pixels it has
     (take); or gives those again and again until there are enough (repeat)."""
     few_of: FewOf = "any"
     """Of which classes with too few pixels `few` speaks, the others being left out: any of them; those whose pixels in
-    the picture are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly predicted
+    the image are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly predicted
     (hard)."""
     hard_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of wrongly predicted pixels; where one kind is short, all of it and the rest of the other."""
@@ -40,7 +40,7 @@ class Anchors(Settings):
 
 @dataclass(frozen=True)
 class Grouped:
-    """Pixels in groups: those of a class in a picture, wrongly predicted ones first, each kind in random order.
+    """Pixels in groups: those of a class in an image, wrongly predicted ones first, each kind in random order.
 
     Attributes:
         order: int64 [B P], numbers of the pixels, group after group, ignored ones last.
@@ -66,8 +66,8 @@ def grouped(labels: Tensor, right: Tensor, classes: int, ignore: int) -> Grouped
     """
     groups = len(labels) * classes
     kept = labels != ignore
-    picture = torch.arange(len(labels), device=labels.device)[:, None]
-    kind = 2 * (picture * classes + labels) + right
+    image = torch.arange(len(labels), device=labels.device)[:, None]
+    kind = 2 * (image * classes + labels) + right
     kind = torch.where(kept, kind, 2 * groups).flatten()
     counts = torch.zeros(2 * groups + 1, dtype=torch.int64, device=kind.device)
     counts.index_add_(0, kind, torch.ones_like(kind))

@@ -1,11 +1,11 @@
-"""A memory of pixels and regions that a contrast can be taken with, beyond the pictures of the batch.
+"""A memory of pixels and regions that a contrast can be taken with, beyond the images of the batch.
 
-Each class has a queue: the newest vectors push out the oldest. A region is the mean of a class's pixels in a picture.
+Each class has a queue: the newest vectors push out the oldest. A region is the mean of a class's pixels in an image.
 
 Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (memory bank). Unlike in its code a queue moves on by as many as
 came, holds its own class alone (class 0 too, never ignored pixels), and is empty at first, not full of noise.
 
-Letters: B pictures, P pixels of a picture, D width of the embedding, K classes, T length of a queue, N new vectors.
+Letters: B images, P pixels of an image, D width of the embedding, K classes, T length of a queue, N new vectors.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Memory(Settings):
     pixels: Annotated[int, Field(ge=0)] = 1000
     """Pixels remembered of each class; 0: none. The published code has 5,000 of both; cost grows with them."""
     regions: Annotated[int, Field(ge=0)] = 500
-    """Regions remembered of each class; 0: none. The paper has as many as there are training pictures."""
+    """Regions remembered of each class; 0: none. The paper has as many as there are training images."""
     per_image: Annotated[int, Field(ge=1)] = 10
-    """Pixels of each class that a picture adds, drawn at random, or all it has."""
+    """Pixels of each class that an image adds, drawn at random, or all it has."""
     mining: SemiHard | None = None
     """Use the difficult part of the memory alone; null: all of it."""
 
@@ -118,7 +118,7 @@ class Queues:
 
 
 def regions(pixels: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Return the mean of the unit vectors of each class in each picture.
+    """Return the mean of the unit vectors of each class in each image.
 
     Args:
         pixels: [B, P, D], unit vectors.
@@ -126,7 +126,7 @@ def regions(pixels: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tenso
         classes: K.
 
     Returns:
-        float32 [B K, D], and their classes int64 [B K], -1 where a picture has none of a class.
+        float32 [B K, D], and their classes int64 [B K], -1 where an image has none of a class.
     """
     members = (labels[:, None] == torch.arange(classes, device=labels.device)[:, None]).to(pixels.dtype)
     means = (members @ pixels).float() / members.sum(2, keepdim=True).clamp(min=1)

@@ -8,7 +8,7 @@ arXiv 2004.11362. For anchor i, positives p and negatives n, s the products of u
 
 and the loss is the mean over the anchors that have a positive; 0, with a gradient of 0, where none has.
 
-Letters: B pictures, D width of the embedding, h x w its size, K classes, H x W the labels' size, A anchors, M keys.
+Letters: B images, D width of the embedding, h x w its size, K classes, H x W the labels' size, A anchors, M keys.
 """
 
 from __future__ import annotations

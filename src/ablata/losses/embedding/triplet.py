@@ -1,4 +1,4 @@
-"""Batch-hard triplet loss: draw each picture's farthest picture of its class nearer than the nearest of another."""
+"""Batch-hard triplet loss: draw each image's farthest image of its class nearer than the nearest of another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablata.base.settings import Settings
 class Triplet(Settings):
     """Batch-hard triplet loss (Hermans et al. 2017, arXiv 1703.07737, equation 5; soft margin: section 2).
 
-    It needs several pictures of each class in a batch: data.sampling=balanced.
+    It needs several images of each class in a batch: data.sampling=balanced.
     """
 
     kind: Literal["triplet"] = "triplet"
@@ -32,7 +32,7 @@ class Triplet(Settings):
 class TripletLoss(nn.Module):
     """Mean over anchors of [d(a, p) - d(a, n) + margin]+, or ln(1 + exp(d(a, p) - d(a, n))); d is Euclidean.
 
-    p is the anchor's farthest picture of the same class, n the nearest of another, both within the batch that one
+    p is the anchor's farthest image of the same class, n the nearest of another, both within the batch that one
     process computes at once.
 
     Args:

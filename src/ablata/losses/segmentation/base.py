@@ -5,7 +5,7 @@ A lean loss never holds logits at the size of the labels. It enlarges a strip of
 (`strip_cross_entropy`, or torch.utils.checkpoint). The plain form enlarges everything at once; both are equal up to
 rounding.
 
-Letters: B pictures, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Dice(PixelSettings):
     classes: Literal["present", "all"] = "present"
     """Mean over the classes that the truth holds, or over all of them."""
     over: Literal["batch", "image"] = "batch"
-    """Sums over the whole batch, or over each picture, of which the mean is taken."""
+    """Sums over the whole batch, or over each image, of which the mean is taken."""
     squared: bool = True
     """Whether the denominator adds squared probabilities (the paper) or plain ones."""
     smooth: Annotated[float, Field(gt=0)] = 1e-5

@@ -21,7 +21,7 @@ class Lovasz(PixelSettings):
     classes: Literal["present", "all"] = "present"
     """Mean over the classes that the truth holds, or over all: an absent class then costs its largest probability."""
     over: Literal["image", "batch"] = "image"
-    """The union of each picture, of which the mean is taken, or of the whole batch."""
+    """The union of each image, of which the mean is taken, or of the whole batch."""
 
     def build(self, ignore: int = IGNORE) -> LovaszLoss:
         """Make the loss; pixels labelled `ignore` do not count."""
@@ -59,7 +59,7 @@ class LovaszLoss(PixelLoss):
         return mean_over(each, counted.any(1))
 
     def _of_class(self, logits: Tensor, scale: Tensor, labels: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss of one class [G], one for each picture or for the batch, from its logits [B, 1, h, w]."""
+        """Return the loss of one class [G], one for each image or for the batch, from its logits [B, 1, h, w]."""
         full = enlarge(logits, labels, (0, labels.shape[1]))[:, 0]
         probability = self._flat((full - scale).exp())
         return extension((truth.to(probability.dtype) - probability).abs(), truth, valid)

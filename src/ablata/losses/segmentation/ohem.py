@@ -37,7 +37,7 @@ class Ohem(PixelSettings):
     min_kept: Annotated[int, Field(ge=0)] | None = None
     """How many pixels are kept at least, in place of `divisor`; null with `probability` is 100,000."""
     min_kept_of: Literal["batch", "image"] = "batch"
-    """Whether `min_kept` is of the batch (openseg) or of each of its pictures (mmsegmentation)."""
+    """Whether `min_kept` is of the batch (openseg) or of each of its images (mmsegmentation)."""
     mine: Literal["process", "batch"] = "process"
     """Which pixels are mined together: those that one process has at once, as in the notes and in the public codes, or
     those of all processes at once, so that the result does not depend on their number; each then sorts the losses of
@@ -70,23 +70,23 @@ class OhemLoss(PixelLoss):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
         losses = self.cross_entropy(logits, labels).flatten()
-        valid, pictures = labels.flatten() != self.ignore, len(labels)
+        valid, images = labels.flatten() != self.ignore, len(labels)
         if self.settings.mine == "batch":
             own = len(losses)
             losses, valid = self.pool(losses), self.pool(valid.byte()).bool()
-            pictures = pictures * len(losses) // own
-        return self.hardest(losses, valid, pictures)
+            images = images * len(losses) // own
+        return self.hardest(losses, valid, images)
 
-    def hardest(self, losses: Tensor, valid: Tensor, pictures: int = 1) -> Tensor:
+    def hardest(self, losses: Tensor, valid: Tensor, images: int = 1) -> Tensor:
         """Return the mean over the pixels that are kept; a loss that is not a number is hard. Waits for no device.
 
         Args:
             losses: [N] float, cross-entropy in nats, 0 for ignored pixels.
             valid: [N] bool, the pixels that count.
-            pictures: of the batch.
+            images: of the batch.
         """
         settings = self.settings
-        most = min(self._least(len(losses), pictures), len(losses))
+        most = min(self._least(len(losses), images), len(losses))
         if settings.definition == "probability":
             return self._by_probability(losses, valid, most)
         if settings.definition == "top_share":
@@ -106,11 +106,11 @@ class OhemLoss(PixelLoss):
         first = torch.arange(most, device=losses.device) < least
         return torch.where(enough, mean_over(losses, hard), mean_over(top, first))
 
-    def _least(self, pixels: int, pictures: int) -> int:
+    def _least(self, pixels: int, images: int) -> int:
         settings, kept = self.settings, self.settings.min_kept
         if kept is None and settings.definition != "probability":
             return pixels // settings.divisor
-        return (KEPT_BY_PROBABILITY if kept is None else kept) * (pictures if settings.min_kept_of == "image" else 1)
+        return (KEPT_BY_PROBABILITY if kept is None else kept) * (images if settings.min_kept_of == "image" else 1)
 
     def _top(self, losses: Tensor, count: int, ordered: bool = True) -> Tensor:
         if self.settings.implementation == "plain":

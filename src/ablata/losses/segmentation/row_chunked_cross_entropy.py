@@ -3,7 +3,7 @@
 Each strip of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
 backward pass enlarges it again, and adds its gradient to the small logits'. What is kept is one number a pixel.
 
-Letters: B pictures, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DEVICE_STRIP = 2**23
 
 
 def strip_rows(classes: int, width: int, device: torch.device) -> int:
-    """Return how many rows of a picture make a strip that suits the device."""
+    """Return how many rows of an image make a strip that suits the device."""
     values = _CACHED * torch.get_num_threads() if device.type == "cpu" else _DEVICE_STRIP
     return max(values // (classes * width), 1)
 

@@ -2,7 +2,7 @@
 
 Interpolation is separable, so the rows of a strip are a small matrix times the few rows of the logits they lie between.
 
-Letters: B pictures, K classes, h x w the logits' size, H x W the labels', R rows of a strip, n rows of the logits.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a strip, n rows of the logits.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def enlarge(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
     """Return logits at the size of a strip of labels, in float32 at least.
 
     Args:
-        logits: [B, K, h, w] float, the whole picture's.
+        logits: [B, K, h, w] float, the whole image's.
         labels: [B, R, W], rows first to first + R of H.
         place: (first, H).
 

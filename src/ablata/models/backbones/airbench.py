@@ -4,17 +4,17 @@ Source: Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 24
 appendix A; public code KellerJordan/cifar10-airbench.
 
 A first layer that whitens patches of the training images and stays as it is, then three stages of two 3x3 convolutions;
-the picture is halved between the first convolution and its normalisation. Normalisation has a bias but no weight. With
+the image is halved between the first convolution and its normalisation. Normalisation has a bias but no weight. With
 the default widths and 10 classes: 1,972,792 parameters.
 
 Whitening: with lambda_i, v_i the eigenvalues and eigenvectors of the second moment of k x k patches, the filters are
 v_i / sqrt(lambda_i + eps) and their negatives, so that their outputs are uncorrelated and of about equal power.
 
-Shapes: B batch, C channels of the picture, k whitening kernel, F = 2 C k^2 filters, W1, W2, W3 widths, H height and
-width of the picture, h = H - k + 1, K classes.
+Shapes: B batch, C channels of the image, k whitening kernel, F = 2 C k^2 filters, W1, W2, W3 widths, H height and
+width of the image, h = H - k + 1, K classes.
 
     input       [B, C, H, H]          stage3      [B, W3, h // 8, h // 8]
-    stem        [B, F, h, h]          features    [B, W3]    largest value over the picture
+    stem        [B, F, h, h]          features    [B, W3]    largest value over the image
     stage1      [B, W1, h // 2, ...]  logits      [B, K]
     stage2      [B, W2, h // 4, ...]
 """
@@ -39,7 +39,7 @@ Width = Annotated[int, Field(ge=1)]
 
 
 class Airbench(Settings):
-    """Eight-layer network for 32 x 32 pictures that learns in a few epochs."""
+    """Eight-layer network for 32 x 32 images that learns in a few epochs."""
 
     kind: Literal["airbench"] = "airbench"
     widths: tuple[Width, Width, Width] = (64, 256, 256)
@@ -68,7 +68,7 @@ class Airbench(Settings):
     """Factor on the logits: a small one keeps a large learning rate of the classifier stable."""
 
     def build(self, classes: int, channels: int = 3) -> AirbenchModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return AirbenchModel(self, classes, channels)
 
 
@@ -104,9 +104,9 @@ class AirbenchModel(StartsFromImages):
         filters = whitening_filters(images, self.settings.whitening_kernel, self.settings.whitening_eps)
         self.whiten.weight.copy_(torch.cat((filters, -filters)))
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the named outputs."""
-        stem = self.activation(self.whiten(pictures))
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to the named outputs."""
+        stem = self.activation(self.whiten(images))
         stage1 = self.stage1(stem)
         stage2 = self.stage2(stage1)
         stage3 = self.stage3(stage2)

@@ -1,4 +1,4 @@
-"""ResNet for 32 x 32 pictures.
+"""ResNet for 32 x 32 images.
 
 Source: He et al. 2016a, arXiv 1512.03385, section 4.2; with pre-activation: He et al. 2016b, arXiv 1603.05027.
 
@@ -6,12 +6,12 @@ Three stages of n blocks of two 3x3 convolutions, depth 6n + 2, each stage half 
 before. With 10 classes, width 16 and option A shortcuts the parameters are 0.27M (269,722) at depth 20, 0.46M (464,154)
 at 32, 0.66M (658,586) at 44, 0.85M (853,018) at 56 and 1.7M (1,727,962) at 110, as in the paper's table 6.
 
-Shapes: B batch, C channels of the picture, W width, H height and width of the picture, K classes, D = 4 W.
+Shapes: B batch, C channels of the image, W width, H height and width of the image, K classes, D = 4 W.
 With another stem than 3x3 every H below the input is half as large, or a quarter with pooling.
 
     input    [B, C, H, H]          stage2    [B, 2W, H/2, H/2]
     stem     [B, W, H, H]          stage3    [B, 4W, H/4, H/4]
-    stage1   [B, W, H, H]          features  [B, D]    mean over the picture
+    stage1   [B, W, H, H]          features  [B, D]    mean over the image
                                    logits    [B, K]
 """
 
@@ -25,7 +25,7 @@ from ablata.nn.small_resnet import SmallResNet, SmallResNetSettings
 
 
 class CifarResNet(SmallResNetSettings):
-    """Residual network of 6n + 2 layers for small pictures."""
+    """Residual network of 6n + 2 layers for small images."""
 
     kind: Literal["cifar_resnet"] = "cifar_resnet"
     depth: int = Field(default=20, ge=8)
@@ -50,7 +50,7 @@ class CifarResNet(SmallResNetSettings):
         return self
 
     def build(self, classes: int, channels: int = 3) -> SmallResNet:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         width, blocks = self.width, (self.depth - 2) // 6
         widths = (width, width, 2 * width, 4 * width)
         return SmallResNet(self, widths, blocks, self.preactivation, classes, channels)

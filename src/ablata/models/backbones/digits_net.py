@@ -1,12 +1,12 @@
-"""A tiny convolutional network for 8 x 8 grey pictures, in the manner of LeNet (LeCun et al. 1998); trains in seconds.
+"""A tiny convolutional network for 8 x 8 grey images, in the manner of LeNet (LeCun et al. 1998); trains in seconds.
 
-Shapes: B batch, C channels of the picture, W width, H height and width of the picture, K classes.
+Shapes: B batch, C channels of the image, W width, H height and width of the image, K classes.
 
     input    [B, C, H, H]
     stem     [B, W, H, H]
-    stage1   [B, 2W, H/2, H/2]      each stage halves the picture and, from the first on, has 2W channels
+    stage1   [B, 2W, H/2, H/2]      each stage halves the image and, from the first on, has 2W channels
     stage2   [B, 2W, H/4, H/4]
-    features [B, 2W]                mean over the picture
+    features [B, 2W]                mean over the image
     logits   [B, K]
 """
 
@@ -22,13 +22,13 @@ from ablata.nn.conv_norm_act import ActivationName, ConvNormAct, NormName
 
 
 class DigitsNet(Settings):
-    """Small convolutional network for pictures of 8 x 8."""
+    """Small convolutional network for images of 8 x 8."""
 
     kind: Literal["digits_net"] = "digits_net"
     width: int = Field(default=16, ge=1)
     """Channels of the stem; the stages have twice as many."""
     depth: int = Field(default=2, ge=1, le=3)
-    """Stages, each of which halves the picture."""
+    """Stages, each of which halves the image."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the features that is dropped before the classifier in training."""
     norm: NormName = "batch"
@@ -37,7 +37,7 @@ class DigitsNet(Settings):
     """Activation after each convolution."""
 
     def build(self, classes: int, channels: int = 1) -> DigitsNetModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return DigitsNetModel(self, classes, channels)
 
 
@@ -66,9 +66,9 @@ class DigitsNetModel(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the named outputs."""
-        x = self.stem(pictures)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to the named outputs."""
+        x = self.stem(images)
         outputs = {"stem": x}
         for number, stage in enumerate(self.stages, start=1):
             x = outputs[f"stage{number}"] = stage(x)

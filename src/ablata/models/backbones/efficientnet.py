@@ -6,11 +6,11 @@ timm's parameters: b0 5,288,548, b1 7,794,184, b2 9,109,994, b3 12,233,232, b4 1
 b7 66,347,960; lite0 4,652,008, lite1 5,416,680, lite2 6,092,072, lite3 8,197,096, lite4 13,006,568. Padding is even on
 both sides; weights that were trained with TensorFlow's uneven padding are those of another network.
 
-Shapes: B batch, C channels of the picture, H height and width of the picture, D features, K classes; widths of b0.
+Shapes: B batch, C channels of the image, H height and width of the image, D features, K classes; widths of b0.
 
     input    [B, C, H, H]             stage3    [B, 112, H/16, H/16]
     stem     [B, 16, H/2, H/2]        stage4    [B, 320, H/32, H/32], or [B, D, H/32, H/32] with head=backbone
-    stage1   [B, 24, H/4, H/4]        features  [B, D]    D = 1280, mean over the picture
+    stage1   [B, 24, H/4, H/4]        features  [B, D]    D = 1280, mean over the image
     stage2   [B, 40, H/8, H/8]        logits    [B, K]
 """
 
@@ -88,7 +88,7 @@ class EfficientNetSettings(Loadable):
     conv: AnyConv = PlainConv()
     """Form of the convolutions; the stem of a dynamic network is plain."""
     drop_connect: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the pictures for which a block is left out in training."""
+    """Share of the images for which a block is left out in training."""
     drop_connect_form: Literal["rising", "fixed"] = "rising"
     """rising: from 0 at the first block towards that share at the last; fixed: the same for all."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -129,7 +129,7 @@ class EfficientNetSettings(Loadable):
         raise NotImplementedError
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         backbone = EfficientNetBackbone(self, channels)
         head = None if self.head == "backbone" else Head(self, backbone.widths["stage4"])
         model = PooledClassifier(backbone, classes, head, _head_width(self), self.scale().dropout)
@@ -216,7 +216,7 @@ class InvertedResidual(nn.Module):
         inputs: channels of the input [B, inputs, H, H].
         outputs: channels of the output [B, outputs, H / stride, H / stride].
         stride: step of the depthwise convolution.
-        drop: share of the pictures for which the branch is left out in training.
+        drop: share of the images for which the branch is left out in training.
     """
 
     def __init__(
@@ -286,9 +286,9 @@ class EfficientNetBackbone(Backbone):
         if settings.head == "backbone":
             self.widths["stage4"] = _head_width(settings)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to stem and stages by name."""
-        x, outputs = self.stem(pictures), {}
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to stem and stages by name."""
+        x, outputs = self.stem(images), {}
         for index, blocks in enumerate(self.groups):
             x = blocks(x)
             if index in _OUTPUTS:

@@ -1,12 +1,12 @@
 """A classifier that looks at three stages of a backbone, not at the last one alone.
 
-Source: none; in the manner of feature pyramids (Lin et al. 2017, arXiv 1612.03144) with one label a picture.
+Source: none; in the manner of feature pyramids (Lin et al. 2017, arXiv 1612.03144) with one label an image.
 
-Shapes: B batch, C channels of the picture, H height and width of the picture, Wn channels of stage n, D width,
+Shapes: B batch, C channels of the image, H height and width of the image, Wn channels of stage n, D width,
 K classes.
 
     input    [B, C, H, H]             stage4    [B, W4, H/32, H/32]
-    stem     the backbone's           features  [B, D]    mean over the picture of what the stages become together
+    stem     the backbone's           features  [B, D]    mean over the image of what the stages become together
     stage2   [B, W2, H/8, H/8]        logits    [B, K]
     stage3   [B, W3, H/16, H/16]
 """
@@ -54,7 +54,7 @@ class PyramidClassifier(Loadable):
         return self
 
     def build(self, classes: int, channels: int = 3) -> PyramidModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return PyramidModel(self, classes, channels)
 
     def weight_files(self) -> tuple[str, ...]:
@@ -82,9 +82,9 @@ class PyramidModel(nn.Module):
         self.neck = Neck(settings, self.backbone)
         self.classifier = nn.Linear(settings.width, classes)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the named outputs."""
-        outputs: dict[str, Tensor] = dict(self.backbone(pictures))
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to the named outputs."""
+        outputs: dict[str, Tensor] = dict(self.backbone(images))
         features = outputs["features"] = self.neck(outputs)
         outputs["logits"] = self.classifier(features)
         return outputs

@@ -2,7 +2,7 @@
 
 Source: Wang et al. 2019, arXiv 1908.07919, section 3; layers and names as in the authors' code and in timm.
 
-Shapes: B batch, C channels of the picture, H and W its sides, w width of the first branch. A side at stride s is
+Shapes: B batch, C channels of the image, H and W its sides, w width of the first branch. A side at stride s is
 ceil(H / s): a size that 32 does not divide is handled.
 
     input    [B, C, H, W]             branch1  [B, w, H/4, W/4]      branch3  [B, 4w, H/16, W/16]
@@ -45,7 +45,7 @@ class HRNetBranches(Settings):
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
     def build_backbone(self, channels: int = 3) -> HRNetBackbone:
-        """Make the branches for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the branches for images of `channels` channels; weights come from torch's global generator."""
         backbone = HRNetBackbone(self, channels)
         draw_convolutions(backbone)
         return backbone
@@ -75,9 +75,9 @@ class HRNetBackbone(Backbone):
             self.add_module(f"stage{count}", nn.ModuleList(exchanges))
             before = widths[:count]
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to stem and branches by name."""
-        outputs = {"stem": self.stem(pictures)}
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to stem and branches by name."""
+        outputs = {"stem": self.stem(images)}
         maps = [self.layer1(outputs["stem"])]
         for count in (2, 3, 4):
             transition = self.get_submodule(f"transition{count - 1}")

@@ -4,11 +4,11 @@ Source: Radosavovic et al. 2020, arXiv 2003.13678, equations 2 to 4; sizes from 
 configs/dds_baselines. With 1,000 classes it has timm's parameters, such as 9,190,136 for x_1.6gf and 11,202,430 for
 y_1.6gf.
 
-Shapes: B batch, C channels of the picture, H height and width of the picture, W1 to W4 widths of the stages, K classes.
+Shapes: B batch, C channels of the image, H height and width of the image, W1 to W4 widths of the stages, K classes.
 
     input    [B, C, H, H]             stage3    [B, W3, H/16, H/16]
     stem     [B, 32, H/2, H/2]        stage4    [B, W4, H/32, H/32]
-    stage1   [B, W1, H/4, H/4]        features  [B, W4]              mean over the picture
+    stage1   [B, W1, H/4, H/4]        features  [B, W4]              mean over the image
     stage2   [B, W2, H/8, H/8]        logits    [B, K]
 """
 
@@ -114,7 +114,7 @@ class RegNet(Loadable):
     stem: int = Field(default=32, ge=1)
     """Channels of the stem."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the pictures for which a block is left out in training, the same for all blocks."""
+    """Share of the images for which a block is left out in training, the same for all blocks."""
     zero_gamma: bool = False
     """Start every block as its shortcut: the last normalisation weight of the branch begins at 0."""
 
@@ -136,7 +136,7 @@ class RegNet(Loadable):
         return Design(w0=w0, wa=wa, wm=wm, depth=depth, group=group).stages()
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         model = PooledClassifier(self.build_backbone(channels), classes)
         nn.init.normal_(model.classifier.weight, std=0.01)
         nn.init.zeros_(model.classifier.bias)
@@ -223,9 +223,9 @@ class RegNetBackbone(Backbone):
             self.add_module(f"stage{number}", stage)
             self.widths[f"stage{number}"] = width
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to stem and stages by name."""
-        x = self.stem(pictures)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to stem and stages by name."""
+        x = self.stem(images)
         outputs = {"stem": x}
         for number in range(1, 5):
             x = outputs[f"stage{number}"] = self.get_submodule(f"stage{number}")(x)

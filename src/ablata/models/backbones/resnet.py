@@ -1,16 +1,16 @@
-"""ResNet for large pictures.
+"""ResNet for large images.
 
 Sources: He et al. 2016a, arXiv 1512.03385, table 1; with pre-activation He et al. 2016b, arXiv 1603.05027; deep stem
 and pooled shortcuts He et al. 2019, arXiv 1812.01187 (ResNet-D). A bottleneck's stride lies in its 3x3 convolution, as
 in torchvision, whose parameters and logits this network has with its defaults: 11,689,512 parameters at depth 18,
 21,797,672 at 34, 25,557,032 at 50, 44,549,160 at 101 and 60,192,808 at 152, for 1,000 classes.
 
-Shapes: B batch, C channels of the picture, W width, H height and width of the picture, e = 1 (depth 18, 34) or 4,
-K classes, D = 8 e W. With a stem for small pictures every H is two or four times as large.
+Shapes: B batch, C channels of the image, W width, H height and width of the image, e = 1 (depth 18, 34) or 4,
+K classes, D = 8 e W. With a stem for small images every H is two or four times as large.
 
     input    [B, C, H, H]             stage3    [B, 4eW, H/16, H/16]
     stem     [B, W, H/4, H/4]         stage4    [B, 8eW, H/32, H/32]   normalised and activated where a last norm is
-    stage1   [B, eW, H/4, H/4]        features  [B, D]                 mean over the picture
+    stage1   [B, eW, H/4, H/4]        features  [B, D]                 mean over the image
     stage2   [B, 2eW, H/8, H/8]       logits    [B, K]
 """
 
@@ -32,7 +32,7 @@ _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23,
 
 
 class ResNet(Loadable, BlockSettings):
-    """Residual network for large pictures."""
+    """Residual network for large images."""
 
     kind: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50, 101, 152] = 50
@@ -41,13 +41,13 @@ class ResNet(Loadable, BlockSettings):
     """Channels of the stem and in the middle of the first stage's blocks; each stage has twice as many."""
     stem: Literal["7x7", "deep", "3x3_s2_pool", "3x3_s2", "3x3"] = "7x7"
     """First convolution: 7x7 of stride 2; three of 3x3, the first of stride 2, half as wide before the last; for small
-    pictures one of 3x3 of stride 2 with and without the maximum behind it, or of stride 1 without."""
+    images one of 3x3 of stride 2 with and without the maximum behind it, or of stride 1 without."""
     stem_order: Literal["norm_act_pool", "act_pool_norm"] = "norm_act_pool"
     """What follows the first convolution."""
     stem_norm: bool = True
     """Normalise in the stem; without, and with pre-activation, it does not activate either."""
     input_norm: bool = False
-    """Normalise the picture itself, before the first convolution."""
+    """Normalise the image itself, before the first convolution."""
     zero_gamma: bool = False
     """Start every block as its shortcut: the last normalisation weight of the residual branch begins at 0."""
     last_stage: Literal["stride", "no_stride", "dilated", "two_dilated"] = "stride"
@@ -74,11 +74,11 @@ class ResNet(Loadable, BlockSettings):
 
     @property
     def stem_stride(self) -> int:
-        """How much smaller the stem makes a picture: 4, or less with the stems for small ones."""
+        """How much smaller the stem makes an image: 4, or less with the stems for small ones."""
         return {"3x3": 1, "3x3_s2": 2}.get(self.stem, 4)
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return PooledClassifier(self.build_backbone(channels), classes)
 
     def build_backbone(self, channels: int = 3) -> Backbone:
@@ -162,7 +162,7 @@ class Stem(nn.Module):
         self.pool_first = isinstance(self.last_act, nn.ReLU | nn.ReLU6 | nn.LeakyReLU)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures [B, C, H, H] to [B, W, H/s, H/s], s the stride of the stem."""
+        """Map images [B, C, H, H] to [B, W, H/s, H/s], s the stride of the stem."""
         *before, last = self.convs
         for conv, norm, act in zip(before, self.norms, self.acts, strict=True):
             x = act(norm(conv(x)))
@@ -221,9 +221,9 @@ class ResNetBackbone(Backbone):
         self.last_norm = nn.BatchNorm2d(inputs) if ends else nn.Identity()
         self.last_act = make_channel_activation(activation, inputs) if ends else nn.Identity()
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to stem and stages by name."""
-        x = self.stem(self.input_norm(pictures))
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to stem and stages by name."""
+        x = self.stem(self.input_norm(images))
         outputs = {"stem": x}
         for number in range(1, 5):
             x = outputs[f"stage{number}"] = self.get_submodule(f"stage{number}")(x)

@@ -4,7 +4,7 @@ Source: Yuan et al. 2021, arXiv 2101.11986, sections 3.1 to 3.3 and table 1; det
 for the skip connection, and the sizes, from github.com/yitu-opensource/T2T-ViT. Its README has 4.3M parameters and 1.1G
 multiply-adds for size 7, 21.5M and 4.8G for 14, 39.2M and 8.5G for 19 (the fixed positions and directions counted).
 
-Shapes: B batch, C channels of the picture, H height and width of the picture, D width, T = (H/16)^2 tokens, K classes;
+Shapes: B batch, C channels of the image, H height and width of the image, D width, T = (H/16)^2 tokens, K classes;
 inside the token layers N tokens of E = 64 and M = E/2 random directions.
 
     input    [B, C, H, H]           stage3    [B, D, H/16, H/16]   the tokens as a map, normalised
@@ -56,7 +56,7 @@ class T2TViT(Loadable):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of values dropped behind positions, projections and hidden layers in training."""
     drop_path: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the pictures for which the last layer's branches are left out in training; rises from 0 at the first."""
+    """Share of the images for which the last layer's branches are left out in training; rises from 0 at the first."""
 
     def shape(self) -> tuple[int, int, int]:
         """Return the layers, D and the width of a layer's hidden features."""
@@ -65,7 +65,7 @@ class T2TViT(Loadable):
         return self.depth or self.size, width, ratio * width
 
     def build(self, classes: int, channels: int = 3) -> T2TViTModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return T2TViTModel(self, classes, channels)
 
     def build_backbone(self, channels: int = 3) -> T2TBackbone:
@@ -110,9 +110,9 @@ class T2TViTModel(nn.Module):
         self.classifier = nn.Linear(settings.shape()[1], classes)
         _draw(self)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the named outputs."""
-        outputs: dict[str, Tensor] = self.backbone(pictures)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to the named outputs."""
+        outputs: dict[str, Tensor] = self.backbone(images)
         outputs["logits"] = self.classifier(outputs["features"])
         return outputs
 
@@ -145,9 +145,9 @@ class T2TBackbone(Backbone):
         self.blocks = nn.ModuleList(Layer(width, hidden, scale, settings.dropout, drop) for drop in drops)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the stages and the class token by name."""
-        stage1 = _as_map(self.tokens1(_soft_split(pictures, 0)), pictures, 0)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to the stages and the class token by name."""
+        stage1 = _as_map(self.tokens1(_soft_split(images, 0)), images, 0)
         stage2 = _as_map(self.tokens2(_soft_split(stage1, 1)), stage1, 1)
         x = self.project(_soft_split(stage2, 2))
         x = torch.cat((self.class_token.expand(len(x), -1, -1), x), 1)
@@ -236,7 +236,7 @@ class Layer(nn.Module):
         hidden: features of the hidden layer.
         scale: factor on the products of queries and keys.
         dropout: share of values dropped in training.
-        drop: share of the pictures for which a branch is left out in training.
+        drop: share of the images for which a branch is left out in training.
     """
 
     def __init__(self, width: int, hidden: int, scale: float, dropout: float, drop: float) -> None:

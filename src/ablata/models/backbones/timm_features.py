@@ -1,6 +1,6 @@
 """Any network of timm (github.com/huggingface/pytorch-image-models) as a source of maps for other tasks.
 
-Shapes: B batch, C channels of the picture, H and W its sides, Wn channels and sn stride of map n.
+Shapes: B batch, C channels of the image, H and W its sides, Wn channels and sn stride of map n.
 
     input    [B, C, H, W]
     level1, level2, ...   [B, Wn, H/sn, W/sn]   stages from 1/4 on; in networks of one stride four layers spread evenly
@@ -29,14 +29,14 @@ class TimmFeatures(Loadable):
     name: str = Field(default="resnet18", min_length=1)
     """timm's name of the network, without a tag; `timm.list_models()` has them all."""
     image_size: Annotated[int, Field(ge=1)] | None = None
-    """Side of the pictures, where the network takes one size only; null: it takes any, if it can."""
+    """Side of the images, where the network takes one size only; null: it takes any, if it can."""
     levels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     """Numbers of timm's maps, from 0; null: those from 1/4 on, or four evenly spread ones where all have one stride."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the pictures for which a branch is left out in training, as the network has it."""
+    """Share of the images for which a branch is left out in training, as the network has it."""
 
     def build_backbone(self, channels: int = 3) -> TimmMaps:
-        """Make the network for pictures of `channels` channels; weights come from torch's global generator.
+        """Make the network for images of `channels` channels; weights come from torch's global generator.
 
         Raises:
             SettingsError: timm has no such network, it has no such maps, or it takes none of these settings.
@@ -69,7 +69,7 @@ class TimmFeatures(Loadable):
         given: dict[str, Any] = {"drop_path_rate": self.drop_path} if self.drop_path else {}
         if self.image_size is not None:
             given["img_size"] = self.image_size
-        # Transformers take pictures of any size only when told so, and other networks do not know the word.
+        # Transformers take images of any size only when told so, and other networks do not know the word.
         attempts = [given] if self.image_size else [given | {"dynamic_img_size": True}, given]
         for number, arguments in enumerate(attempts, start=1):
             try:
@@ -110,22 +110,22 @@ class TimmMaps(Backbone):
         if hasattr(network, "prune_intermediate_layers"):
             network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to the named maps.
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to the named maps.
 
         Raises:
-            SettingsError: the network does not take pictures of this size.
+            SettingsError: the network does not take images of this size.
         """
         network: Any = self.network
         try:
             maps = network.forward_intermediates(
-                pictures, indices=self.levels, intermediates_only=True, output_fmt="NCHW"
+                images, indices=self.levels, intermediates_only=True, output_fmt="NCHW"
             )
         except AssertionError as error:
             size = getattr(getattr(network, "patch_embed", None), "img_size", None) or ("H", "W")
             raise SettingsError(
-                "Pictures must have a size that the network takes",
-                found=f"{pictures.shape[2]}x{pictures.shape[3]} (height x width): {error}",
+                "Images must have a size that the network takes",
+                found=f"{images.shape[2]}x{images.shape[3]} (height x width): {error}",
                 do=f"data.augment.crop.height={size[0]} data.augment.crop.width={size[1]} protocols=ssc "
                 f"windows.crop={size[0]} trains on that size and scores in windows of it; or set "
                 "model.backbone.image_size",

@@ -1,6 +1,6 @@
 """Any network of timm (github.com/huggingface/pytorch-image-models) by its name, drawn anew or from a local file.
 
-Shapes: B batch, C channels of the picture, H height and width of the picture, Wn channels of stage n, D features,
+Shapes: B batch, C channels of the image, H height and width of the image, Wn channels of stage n, D features,
 K classes.
 
     input    [B, C, H, H]                       features  [B, D]
@@ -28,14 +28,14 @@ class TimmModel(Loadable):
     name: str = Field(default="resnet18", min_length=1)
     """timm's name of the network, without a tag; `timm.list_models()` has them all."""
     image_size: int | None = Field(default=None, ge=1)
-    """Side of the pictures for networks whose positions are fixed; null: timm's."""
+    """Side of the images for networks whose positions are fixed; null: timm's."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the features that is dropped before the classifier in training."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the pictures for which a branch is left out in training, as the network has it."""
+    """Share of the images for which a branch is left out in training, as the network has it."""
 
     def build(self, classes: int, channels: int = 3) -> TimmNetwork:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator.
+        """Make the model for images of `channels` channels; weights come from torch's global generator.
 
         Raises:
             SettingsError: timm has no such network, or it takes none of these settings.
@@ -85,16 +85,16 @@ class TimmNetwork(nn.Module):
         self.classifiers = tuple(f"backbone.{name}." for name in listed)
         self.stages = _stage_names([info["reduction"] for info in getattr(network, "feature_info", [])])
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the named outputs."""
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to the named outputs."""
         network: Any = self.backbone
         outputs: dict[str, Tensor] = {}
         if hasattr(network, "forward_intermediates"):
-            last, stages = network.forward_intermediates(pictures)
+            last, stages = network.forward_intermediates(images)
             names = self.stages if len(self.stages) == len(stages) else _stage_names([1] * len(stages))
             outputs = {name: stage for name, stage in zip(names, stages, strict=True) if name}
         else:
-            last = network.forward_features(pictures)
+            last = network.forward_features(images)
         features = network.forward_head(last, pre_logits=True)
         classifier = network.get_classifier()
         # A second pass through the head would draw its dropout again; only odd heads need it.
@@ -104,7 +104,7 @@ class TimmNetwork(nn.Module):
 
 
 def _stage_names(reductions: list[int]) -> list[str]:
-    """Name outputs by how much smaller than the picture they are; number them where they are not each smaller."""
+    """Name outputs by how much smaller than the image they are; number them where they are not each smaller."""
     falling = all(before < after for before, after in pairwise(reductions))
     if not falling or len(reductions) < 2:
         return [f"stage{number}" for number in range(1, len(reductions) + 1)]

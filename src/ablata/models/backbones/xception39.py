@@ -3,11 +3,11 @@
 Source: Chollet 2017, arXiv 1610.02357, cut down as in Yu et al. 2018, arXiv 1808.00897, and its published code: stages
 of 4, 8 and 4 blocks of three separable 3x3 convolutions.
 
-Shapes: B batch, C channels of the picture, W width, H height and width of the picture, K classes.
+Shapes: B batch, C channels of the image, W width, H height and width of the image, K classes.
 
     input    [B, C, H, H]             stage3    [B, 8W, H/16, H/16]
     stem     [B, W/2, H/2, H/2]       stage4    [B, 16W, H/32, H/32]
-    stage1   [B, W/2, H/4, H/4]       features  [B, 16W]            mean over the picture
+    stage1   [B, W/2, H/4, H/4]       features  [B, 16W]            mean over the image
     stage2   [B, 4W, H/8, H/8]        logits    [B, K]
 """
 
@@ -25,7 +25,7 @@ from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolu
 
 
 class Xception39(Loadable):
-    """Network of separable convolutions for large pictures."""
+    """Network of separable convolutions for large images."""
 
     kind: Literal["xception39"] = "xception39"
     width: int = Field(default=16, ge=2, multiple_of=2)
@@ -34,7 +34,7 @@ class Xception39(Loadable):
     """Blocks of the stages at stride 8, 16 and 32."""
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return PooledClassifier(self.build_backbone(channels), classes)
 
     def build_backbone(self, channels: int = 3) -> Xception39Backbone:
@@ -112,9 +112,9 @@ class Xception39Backbone(Backbone):
             self.add_module(f"stage{index + 2}", stage)
             self.widths[f"stage{index + 2}"] = inputs
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to stem and stages by name."""
-        x = self.stem(pictures)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, H] to stem and stages by name."""
+        x = self.stem(images)
         outputs = {"stem": x}
         for number in range(1, 5):
             x = outputs[f"stage{number}"] = self.get_submodule(f"stage{number}")(x)

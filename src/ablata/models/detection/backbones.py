@@ -2,7 +2,7 @@
 
 Feature pyramid: Lin et al. 2017, arXiv 1612.03144; C4: He et al. 2017, arXiv 1703.06870, section 3.1.
 
-Shapes: B pictures, H and W multiples of 32.
+Shapes: B images, H and W multiples of 32.
 
     fpn      levels 0 to 3: [B, 256, H/4, W/4] to [B, 256, H/32, W/32]; level 4, H/64, is every second cell of level 3
     c4       one level: [B, 1024, H/16, W/16]; `tail` is ResNet's last stage, which regions go through one by one
@@ -119,7 +119,7 @@ class C4(_Pretrained):
 
 
 class Small(Settings):
-    """Five convolutions for small pictures, which see little of what is around a thing."""
+    """Five convolutions for small images, which see little of what is around a thing."""
 
     kind: Literal["small"] = "small"
     width: Annotated[int, Field(ge=1)] = 32

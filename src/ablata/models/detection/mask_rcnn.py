@@ -3,7 +3,7 @@
 Without masks it is Faster R-CNN, with a pyramid or on ResNet's fourth stage (C4). See `detection_backbones` for the
 maps, `region_proposals` for proposals, `region_heads` for stages, `relation_stage` for relations.
 
-Shapes: B pictures, H and W of the batch, N detections of a picture, C = K + 1 classes with the background first.
+Shapes: B images, H and W of the batch, N detections of an image, C = K + 1 classes with the background first.
 
     images   [B, 3, H, W]     boxes [N, 4]     labels [N] in [0, K)     scores [N]     masks [N, M, M] in 0..1
 """
@@ -86,7 +86,7 @@ class MaskRcnn(Settings):
     suppress: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Overlap from which the less sure of two detections of a class is dropped."""
     detections: Annotated[int, Field(ge=1)] = 100
-    """Most detections of a picture."""
+    """Most detections of an image."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -130,7 +130,7 @@ class MaskRcnn(Settings):
 
 @dataclass(frozen=True)
 class Found:
-    """Detections of a picture in pixels of the batch, the surest first.
+    """Detections of an image in pixels of the batch, the surest first.
 
     Attributes:
         boxes: float [N, 4].
@@ -220,11 +220,11 @@ class MaskRcnnNetwork(nn.Module):
         objects: tuple[Objects, ...] | None = None,
         most: int | None = None,
     ) -> dict[str, Tensor] | list[Found] | tuple[Tensor, ...]:
-        """Return the loss terms where there is a truth, else each picture's detections.
+        """Return the loss terms where there is a truth, else each image's detections.
 
         Args:
             images: normalised [B, 3, H, W], H and W multiples of 32.
-            sizes: height and width of each picture in the batch; None: all of it.
+            sizes: height and width of each image in the batch; None: all of it.
             objects: the truth; masks bool.
             most: boxes that are proposed in testing; None: as the settings say.
         """
@@ -301,7 +301,7 @@ class MaskRcnnNetwork(nn.Module):
         return [replace(one, masks=part) for one, part in zip(chosen, parts, strict=True)]
 
     def _chosen(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Found:
-        """Return a picture's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""
+        """Return an image's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""
         settings = self.settings
         rows, labels = torch.nonzero(scores[:, 1:] > settings.least_score, as_tuple=True)
         picked = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels + 1]
@@ -327,13 +327,13 @@ class MaskRcnnNetwork(nn.Module):
 
 
 def pasted(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Put masks into their picture.
+    """Put masks into their image.
 
     Args:
         masks: float [N, M, M], in 0..1, each over its box.
-        boxes: float [N, 4], in pixels of the picture.
-        height: of the picture.
-        width: of the picture.
+        boxes: float [N, 4], in pixels of the image.
+        height: of the image.
+        width: of the image.
 
     Returns:
         bool [N, height, width]: where a mask is at least one half.

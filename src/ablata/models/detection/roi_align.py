@@ -5,7 +5,7 @@ value. Every value of a cut-out is a fixed sum over cells of the maps; on a proc
 product of a sparse matrix with the maps, cell by cell with all channels together, and so is the way back. Elsewhere
 torchvision's own operation does it.
 
-Shapes: B pictures, N regions of all of them, P side of a cut-out, S samples along each side of its cells, M cells of
+Shapes: B images, N regions of all of them, P side of a cut-out, S samples along each side of its cells, M cells of
 all maps of the batch, C channels, E = 4 S^2 cells of the maps that a cell of a cut-out is summed from.
 
     maps  [B, C, Hl, Wl]     rows [M, C]     cut-outs [N, C, P, P]     cells, weights [N P^2, E]
@@ -46,7 +46,7 @@ class RegionAlign(nn.Module):
 
         Args:
             maps: at least as many as there are levels; the others are not looked at.
-            boxes: float [n, 4] of each picture, in pixels of the batch.
+            boxes: float [n, 4] of each image, in pixels of the batch.
             canvas: height and width of the batch.
         """
         maps = maps[: len(self.names)]
@@ -62,13 +62,13 @@ class RegionAlign(nn.Module):
     def _cells(self, sizes: list[torch.Size], boxes: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return which cells each cell of a cut-out is summed from, int64 [N P^2, E], and by what weights, float32."""
         every = torch.cat(boxes).float()
-        picture = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(one) for one in boxes]))
+        image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(one) for one in boxes]))
         strides = [2 ** round(math.log2(canvas[0] / height)) for height, _ in sizes]
         level = _levels(every, strides)
         high, wide = (torch.tensor([size[side] for size in sizes])[level] for side in (0, 1))
         cells = [height * width for height, width in sizes]
         before = torch.tensor([len(boxes) * sum(cells[:number]) for number in range(len(cells))])[level]
-        first = before + picture * torch.tensor(cells)[level]
+        first = before + image * torch.tensor(cells)[level]
         scaled = every / torch.tensor(strides)[level][:, None]
         columns, across = self._along(scaled[:, 0], scaled[:, 2], wide)
         lines, down = self._along(scaled[:, 1], scaled[:, 3], high)

@@ -4,7 +4,7 @@ Fast R-CNN's head (Girshick 2015), Cascade R-CNN's stages (Cai & Vasconcelos 201
 before the last stage. A later stage looks at boxes that the earlier one refined, or at the same ones. What relations
 are told of a region is always said of the very box that is enriched: refined boxes are scored again.
 
-Shapes: N regions of all pictures, R of one picture (filled up), D features of a region, C classes with the background.
+Shapes: N regions of all images, R of one image (filled up), D features of a region, C classes with the background.
 
     pooled   [N, channels, P, P]      features  [N, D]      logits  [N, C]      deltas  [N, 4] or [N, 4 C]
 """
@@ -49,14 +49,14 @@ class Sampling(Settings):
     """Which proposals teach."""
 
     count: Annotated[int, Field(ge=1)] = 512
-    """Regions of a picture that teach."""
+    """Regions of an image that teach."""
     positive: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Most of them that show an object, as a share; a picture without objects teaches the background alone."""
+    """Most of them that show an object, as a share; an image without objects teaches the background alone."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Regions of a batch, picture by picture.
+    """Regions of a batch, image by image.
 
     Attributes:
         boxes: float [n, 4] each.
@@ -72,7 +72,7 @@ class Candidates:
 
     @property
     def counts(self) -> list[int]:
-        """Return how many regions each picture has."""
+        """Return how many regions each image has."""
         return [len(boxes) for boxes in self.boxes]
 
 
@@ -220,7 +220,7 @@ class Stages(nn.Module):
         Args:
             maps: feature maps that regions are taken from.
             canvas: height and width of the batch.
-            sizes: of each picture in it.
+            sizes: of each image in it.
             candidates: regions of the first stage.
             objects: the truth that refined boxes are matched with; None in testing.
         """
@@ -289,7 +289,7 @@ class Stages(nn.Module):
 def sampled(proposals: Sequence[Tensor], objects: Sequence[Objects], overlap: float, settings: Sampling) -> Candidates:
     """Choose the proposals that teach, and add the truth's own boxes behind them.
 
-    Regions keep their order, the likeliest first. A picture without objects gives background alone.
+    Regions keep their order, the likeliest first. An image without objects gives background alone.
     """
     sampler: Any = BalancedPositiveNegativeSampler(settings.count, settings.positive)
     boxes, added, labels, matches = [], [], [], []
@@ -317,7 +317,7 @@ def matched(boxes: Tensor, objects: Objects, overlap: float) -> tuple[Tensor, Te
 
 
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return boxes [n, 4] cut to a picture, each at least a pixel wide and high."""
+    """Return boxes [n, 4] cut to an image, each at least a pixel wide and high."""
     height, width = size
     limit = boxes.new_tensor([width, height])
     low = torch.minimum(boxes[:, :2].clamp(min=0), limit - 1)
@@ -336,7 +336,7 @@ def region_context(
 
 
 def filled(features: Tensor, counts: list[int]) -> Tensor:
-    """Return [B, R, D] from [N, D], zeros behind the regions of a picture that has fewer than others."""
+    """Return [B, R, D] from [N, D], zeros behind the regions of an image that has fewer than others."""
     return nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
 
 

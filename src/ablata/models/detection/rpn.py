@@ -3,9 +3,9 @@
 Anchors, matching, sampling, coding and suppression are torchvision's. Its losses are sums over all levels; here each
 level has its share, and together they are the same.
 
-Shapes: B pictures, A anchors of all levels, Al of level l.
+Shapes: B images, A anchors of all levels, Al of level l.
 
-    objectness [B, A]     deltas [B, A, 4]     proposals [n, 4] of each picture, the likeliest first
+    objectness [B, A]     deltas [B, A, 4]     proposals [n, 4] of each image, the likeliest first
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Proposals(Settings):
     background: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Overlap below which it shows none; between the two it teaches nothing."""
     sampled: Annotated[int, Field(ge=1)] = 256
-    """Anchors of a picture that teach."""
+    """Anchors of an image that teach."""
     positive: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Most of them that show an object, as a share."""
     before_train: Annotated[int, Field(ge=1)] = 2000
@@ -47,7 +47,7 @@ class Proposals(Settings):
     before_test: Annotated[int, Field(ge=1)] = 1000
     """Likewise in testing."""
     train: Annotated[int, Field(ge=1)] = 2000
-    """Boxes of a picture that are proposed in training."""
+    """Boxes of an image that are proposed in training."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Likewise in testing, where the protocol does not say how many."""
     suppress: Annotated[float, Field(ge=0, le=1)] = 0.7
@@ -91,11 +91,11 @@ class ProposalNetwork(nn.Module):
     def forward(
         self, images: Tensor, sizes: list[tuple[int, int]], levels: list[Tensor], objects: tuple[Objects, ...] | None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Return each picture's proposals and, where there is a truth, the loss of each level.
+        """Return each image's proposals and, where there is a truth, the loss of each level.
 
         Args:
             images: [B, 3, H, W], of which only the shape counts.
-            sizes: height and width of each picture in it.
+            sizes: height and width of each image in it.
             levels: feature maps.
             objects: the truth; None: no loss.
         """

@@ -1,6 +1,6 @@
 """The frame of networks that name a class for every place: heads, and logits enlarged in a step of their own.
 
-Letters: B batch, H and W sides of the picture, s stride of a map, C channels, D width of the head, K classes.
+Letters: B batch, H and W sides of the image, s stride of a map, C channels, D width of the head, K classes.
 A map of stride s is [B, C, ceil(H / s), ceil(W / s)].
 """
 
@@ -29,7 +29,7 @@ class DenseHead(Settings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of places and channels dropped before the classifier."""
     dropout_of: Literal["values", "channels"] = "values"
-    """What is dropped together: nothing but itself, or whole channels of a picture."""
+    """What is dropped together: nothing but itself, or whole channels of an image."""
     kernel: Literal[1, 3] = 1
     """Side of the classifier's convolution."""
     bias: bool = True
@@ -37,7 +37,7 @@ class DenseHead(Settings):
     double: bool = False
     """Double the map's sides, by nearest values, and convolve it 3x3 to s s channels before the classifier."""
     enlarge: Literal["after", "before_classifier", "before_head"] = "after"
-    """Where the picture's size comes: after, as a step that a loss or metric can leave out; or within the head."""
+    """Where the image's size comes: after, as a step that a loss or metric can leave out; or within the head."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> DenseHead:
@@ -120,7 +120,7 @@ class AuxiliaryHead(Settings):
     head: DenseHead = DenseHead()
     """Its layers."""
     upsample: Upsampling | None = None
-    """How its logits get to the picture's size; null: as those of the main head."""
+    """How its logits get to the image's size; null: as those of the main head."""
 
 
 class Segmenter(nn.Module):
@@ -131,7 +131,7 @@ class Segmenter(nn.Module):
         head: the main head.
         aux: further heads by name.
         embedded: the output of `forward` that a projection sees.
-        least: smallest side of a picture.
+        least: smallest side of an image.
         projection: layers from that output to an embedding of pixels; None: there is no embedding.
     """
 
@@ -145,24 +145,24 @@ class Segmenter(nn.Module):
         self.projection: nn.Module | None = None
 
     def refuse_small(self, size: tuple[int, int]) -> None:
-        """Refuse pictures of H x W that are smaller than the network can take.
+        """Refuse images of H x W that are smaller than the network can take.
 
         Raises:
             SettingsError: names the smallest size.
         """
         if min(size) < self.least:
             raise SettingsError(
-                f"Pictures must be at least {self.least} pixels high and wide for this network",
+                f"Images must be at least {self.least} pixels high and wide for this network",
                 found=f"{size[0]}x{size[1]} (height x width)",
                 do=f"set data.augment.crop.height and data.augment.crop.width to {self.least} or more, or enlarge them",
             )
 
     def full_size(self, outputs: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-        """Enlarge the logits of `forward` to the picture's size.
+        """Enlarge the logits of `forward` to the image's size.
 
         Args:
             outputs: what `forward` returned.
-            size: H and W of the pictures that went in.
+            size: H and W of the images that went in.
 
         Returns:
             `logits` and those `aux<stride>` that are there, each [B, K, H, W].

@@ -4,7 +4,7 @@ Source: Yu et al. 2020, arXiv 2004.02147, table 1 and figures 4 to 7; details th
 gather and expansion layer activates, that the sigmoid comes after the enlargement) as in the public re-implementation
 (CoinCheung/BiSeNet).
 
-Shapes: B batch, C channels of the picture, H and W its sides, D width of the detail branch's end, K classes. A side at
+Shapes: B batch, C channels of the image, H and W its sides, D width of the detail branch's end, K classes. A side at
 stride s is ceil(H / s): a size that 32 does not divide is handled. With the default widths:
 
     input    [B, C, H, W]           stage4    [B, 64, H/16, W/16]
@@ -47,16 +47,16 @@ class BiSeNetV2(Loadable):
     upsample: Upsampling = Nearest()
     """How the semantic map gets to the detail map's size."""
     logits_upsample: Upsampling = Bilinear()
-    """How logits get to the picture's size."""
+    """How logits get to the image's size."""
     pooled_norm: NormName = "batch"
-    """Normalisation of means over the picture; batch refuses a batch of one picture in training, the others take it."""
+    """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming_out"
     """Distribution of first weights."""
     zero_gamma: bool = True
     """Start gather and expansion layers as their shortcut: the branch's last normalisation weight begins at 0."""
 
     def build(self, classes: int, channels: int = 3) -> BiSeNetV2Model:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return BiSeNetV2Model(self, classes, channels)
 
     def new_layers(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class BiSeNetV2(Loadable):
 
 
 class Stem(nn.Module):
-    """Two ways from the picture to 1/4: convolutions and a maximum, side by side, joined by a convolution.
+    """Two ways from the image to 1/4: convolutions and a maximum, side by side, joined by a convolution.
 
     Args:
         inputs: C.
@@ -83,9 +83,9 @@ class Stem(nn.Module):
         self.right = nn.MaxPool2d(3, 2, padding=1)
         self.join = ConvNormAct(2 * width, width)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, width, H/4, W/4]."""
-        x = self.first(pictures)
+        x = self.first(images)
         out: Tensor = self.join(torch.cat([self.left(x), self.right(x)], 1))
         return out
 
@@ -126,7 +126,7 @@ class GatherExpansion(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """conv(x + embedded mean of x): what the whole picture says.
+    """conv(x + embedded mean of x): what the whole image says.
 
     Args:
         channels: D.
@@ -221,15 +221,15 @@ class BiSeNetV2Model(Segmenter):
                 if isinstance(module, GatherExpansion):
                     module.silence()
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to the named outputs.
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to the named outputs.
 
         Raises:
-            SettingsError: in training, one picture with pooled_norm=batch.
+            SettingsError: in training, one image with pooled_norm=batch.
         """
-        size = (pictures.shape[2], pictures.shape[3])
-        x = self.stem(pictures)
-        outputs: dict[str, Tensor] = {"detail": self.detail(pictures), "stem": x}
+        size = (images.shape[2], images.shape[3])
+        x = self.stem(images)
+        outputs: dict[str, Tensor] = {"detail": self.detail(images), "stem": x}
         for number in (3, 4, 5):
             x = outputs[f"stage{number}"] = self.get_submodule(f"stage{number}")(x)
         outputs["context"] = self.context(x)

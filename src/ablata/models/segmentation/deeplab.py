@@ -3,7 +3,7 @@
 Sources: Chen et al. 2017, arXiv 1706.05587 (V3); Chen et al. 2018, arXiv 1802.02611 (the decoder of V3+). With the
 defaults parameters and logits are those of torchvision's deeplabv3_resnet50, whose V3 this follows.
 
-Shapes: B batch, C channels of the picture, H and W its sides, s stride of the backbone's last map (8, 16 or 32), N its
+Shapes: B batch, C channels of the image, H and W its sides, s stride of the backbone's last map (8, 16 or 32), N its
 channels, D width, L channels of the low map, K classes. A side at stride s is ceil(H / s).
 
     input    [B, C, H, W]                     decoded  [B, D, H/4, W/4]   with a decoder
@@ -32,7 +32,7 @@ from ablata.nn.upsampling import Bilinear, Upsampling
 
 
 class SpatialPyramid(Settings):
-    """Atrous spatial pyramid pooling: 1x1, spread 3x3 kernels, and the mean over the picture, joined."""
+    """Atrous spatial pyramid pooling: 1x1, spread 3x3 kernels, and the mean over the image, joined."""
 
     kind: Literal["spatial_pyramid"] = "spatial_pyramid"
     width: Annotated[int, Field(ge=1)] = 256
@@ -72,7 +72,7 @@ class DeepLab(Loadable):
     aux: DenseHead | None = DenseHead(width=256, dropout=0.1)
     """Further head on stage 3, there in training alone; null: none."""
     logits_upsample: Upsampling = Bilinear()
-    """How logits get to the picture's size."""
+    """How logits get to the image's size."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> DeepLab:
@@ -81,7 +81,7 @@ class DeepLab(Loadable):
         return self
 
     def build(self, classes: int, channels: int = 3) -> DeepLabModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return DeepLabModel(self, classes, channels)
 
     def weight_files(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class SpatialPyramidLayers(nn.Module):
         """Map [B, N, h, w] to [B, D, h, w].
 
         Raises:
-            ValueError: in training, a batch of one picture, whose mean has nothing to be normalised with.
+            ValueError: in training, a batch of one image, whose mean has nothing to be normalised with.
         """
         mean: Tensor = self.mean(x.mean((2, 3), keepdim=True)).expand(-1, -1, x.shape[2], x.shape[3])
         out: Tensor = self.dropout(self.join(torch.cat([*(part(x) for part in self.parts), mean], 1)))
@@ -192,16 +192,16 @@ class DeepLabModel(Segmenter):
             aux = settings.aux.build(widths["stage3"], classes, "batch", settings.logits_upsample, strides[0])
             self.aux[self.aux_name] = aux
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to the named outputs.
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to the named outputs.
 
         Raises:
-            SettingsError: the pictures are smaller than 32 pixels.
-            ValueError: in training, one picture.
+            SettingsError: the images are smaller than 32 pixels.
+            ValueError: in training, one image.
         """
-        size = (pictures.shape[2], pictures.shape[3])
+        size = (images.shape[2], images.shape[3])
         self.refuse_small(size)
-        outputs: dict[str, Tensor] = dict(self.backbone(pictures))
+        outputs: dict[str, Tensor] = dict(self.backbone(images))
         seen = outputs["pyramid"] = self.pyramid(outputs["stage4"])
         if self.low is not None and self.merge is not None:
             low = self.low(outputs["stage1"])

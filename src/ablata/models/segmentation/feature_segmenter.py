@@ -2,7 +2,7 @@
 
 Source: the decoder of SegFormer, Xie et al. 2021, arXiv 2105.15203, section 3.2.
 
-Shapes: B batch, C channels of the picture, H and W its sides, n maps of which the finest has stride s and size h x w,
+Shapes: B batch, C channels of the image, H and W its sides, n maps of which the finest has stride s and size h x w,
 D width, K classes.
 
     input     [B, C, H, W]            features  [B, D, h, w]     the maps joined
@@ -42,7 +42,7 @@ class FeatureSegmenter(Loadable):
     head: DenseHead = DenseHead(width=None, dropout=0.1)
     """Layers from the joined maps to logits."""
     logits_upsample: Upsampling = Bilinear()
-    """How logits get to the picture's size."""
+    """How logits get to the image's size."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> FeatureSegmenter:
@@ -51,7 +51,7 @@ class FeatureSegmenter(Loadable):
         return self
 
     def build(self, classes: int, channels: int = 3) -> FeatureSegmenterModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator.
+        """Make the model for images of `channels` channels; weights come from torch's global generator.
 
         Raises:
             SettingsError: timm does not have the backbone.
@@ -96,15 +96,15 @@ class FeatureSegmenterModel(Segmenter):
         self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, stride)
         self.aux = nn.ModuleDict()
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to the named outputs.
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to the named outputs.
 
         Raises:
-            SettingsError: the backbone does not take pictures of this size.
+            SettingsError: the backbone does not take images of this size.
         """
-        size = (pictures.shape[2], pictures.shape[3])
+        size = (images.shape[2], images.shape[3])
         self.refuse_small(size)
-        outputs: dict[str, Tensor] = dict(self.backbone(pictures))
+        outputs: dict[str, Tensor] = dict(self.backbone(images))
         finest = (outputs[self.used[0]].shape[2], outputs[self.used[0]].shape[3])
         reduced = [self.join(self.reduce[name](outputs[name]), finest) for name in self.used]
         outputs["features"] = self.fuse(torch.cat(reduced, 1))

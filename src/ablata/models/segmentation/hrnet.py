@@ -3,7 +3,7 @@
 Sources: Wang et al. 2019, arXiv 1908.07919, section 3.3 (HRNetV2); Yuan et al. 2020, arXiv 1909.11065 (object context).
 The head is openseg's, but for the biases that it has in front of normalisations, where they have no effect.
 
-Shapes: B batch, C channels of the picture, H and W its sides, w width of the first branch, D width of the context,
+Shapes: B batch, C channels of the image, H and W its sides, w width of the first branch, D width of the context,
 K classes. A side at stride s is ceil(H / s).
 
     input      [B, C, H, W]              context  [B, D, H/4, W/4]   with object context alone
@@ -41,7 +41,7 @@ class HRNet(Loadable, HRNetBranches):
     rough: DenseHead = DenseHead(width="input")
     """With object context, the head of the rough logits that it needs."""
     logits_upsample: Upsampling = Bilinear()
-    """How logits get to the picture's size."""
+    """How logits get to the image's size."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> HRNet:
@@ -52,7 +52,7 @@ class HRNet(Loadable, HRNetBranches):
         return self
 
     def build(self, classes: int, channels: int = 3) -> HRNetModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return HRNetModel(self, classes, channels)
 
     def published_name(self, name: str) -> str | None:
@@ -87,15 +87,15 @@ class HRNetModel(Segmenter):
             width = settings.context.width
         self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, 4)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to the named outputs.
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to the named outputs.
 
         Raises:
-            SettingsError: the pictures are smaller than 32 pixels.
+            SettingsError: the images are smaller than 32 pixels.
         """
-        size = (pictures.shape[2], pictures.shape[3])
+        size = (images.shape[2], images.shape[3])
         self.refuse_small(size)
-        outputs: dict[str, Tensor] = self.backbone(pictures)
+        outputs: dict[str, Tensor] = self.backbone(images)
         largest = (outputs["branch1"].shape[2], outputs["branch1"].shape[3])
         joined = [self.join(outputs[f"branch{number}"], largest) for number in range(1, _BRANCHES + 1)]
         seen = outputs["features"] = torch.cat(joined, 1)

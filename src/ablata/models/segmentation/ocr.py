@@ -1,4 +1,4 @@
-"""Object-contextual representations: each pixel learns what the regions of the classes in its picture look like.
+"""Object-contextual representations: each pixel learns what the regions of the classes in its image look like.
 
 Source: Yuan et al. 2020, arXiv 1909.11065, section 3.2; layers as in the authors' code (openseg).
 
@@ -70,7 +70,7 @@ class ObjectContextLayers(nn.Module):
 
 
 def gathered(pixels: Tensor, rough: Tensor) -> Tensor:
-    """Return each class's mean pixel [B, K, D], weighted by a softmax of its rough logits over the picture."""
+    """Return each class's mean pixel [B, K, D], weighted by a softmax of its rough logits over the image."""
     shares = rough.flatten(2).softmax(2).to(pixels.dtype)
     out: Tensor = shares @ pixels.flatten(2).transpose(1, 2)
     return out

@@ -1,7 +1,7 @@
 """Batch normalisation in a form that compiles to fast loops on a processor.
 
 A compiler turns torch's own into Welford's recurrence, a chain of four dependent operations for each value, and folds
-the root of a channel's variance into the loop over pixels. Sums about a guess of the mean, first over a picture and
+the root of a channel's variance into the loop over pixels. Sums about a guess of the mean, first over an image and
 then over the batch, have no chain and do not cancel as E[x^2] - E[x]^2 of raw values does. Uncompiled, torch's own
 kernel is the fast one.
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 class _Normalise(torch.autograd.Function):
     """y = (x - mean) / sqrt(variance + eps) * weight + bias, and its gradient written out.
 
-    The guess is the mean of the batch's first picture. The running mean would be one too, but a compiler may compute
+    The guess is the mean of the batch's first image. The running mean would be one too, but a compiler may compute
     y once more for the backward pass, and the running mean has moved by then.
     """
 

@@ -1,11 +1,11 @@
-"""A 3x3 convolution whose weight gradient is one product of matrices where that is faster: small pictures, processor.
+"""A 3x3 convolution whose weight gradient is one product of matrices where that is faster: small images, processor.
 
-oneDNN's kernel for the weight gradient of small pictures has its threads wait for each other in a busy loop. Beside
+oneDNN's kernel for the weight gradient of small images has its threads wait for each other in a busy loop. Beside
 other load, a thread that waits for one that was put aside burns its whole time slice: steps were seen to take ten
 times as long. On a quiet machine the product takes about half the time (7 x 7 pixels, 512 channels, bf16; 16 beside
 29 ms), or a fifth (3 x 3); in fp32 it is as fast, or twice as fast.
 
-Shapes: B batch, C channels before, D channels after, H and W height and width of the picture.
+Shapes: B batch, C channels before, D channels after, H and W height and width of the image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _SMALL = 7
-"""Largest side of a picture, in pixels, for which patches are cut out: the matrix has nine times the picture's size."""
+"""Largest side of an image, in pixels, for which patches are cut out: the matrix has nine times the image's size."""
 
 
 class PatchConv2d(nn.Conv2d):

@@ -30,7 +30,7 @@ def mask_rcnn_fpn_coco() -> Detect:
     Command: ablata train mask_rcnn_fpn_coco data.root=FOLDER model.backbone.weights=FILE
     Expected: not measured
     Time: not measured; made for GPUs
-    Source: He et al. 2017, arXiv 1703.06870; 90,000 steps of 16 pictures as in detectron2's model zoo
+    Source: He et al. 2017, arXiv 1703.06870; 90,000 steps of 16 images as in detectron2's model zoo
     """
     return Detect(
         data=Coco(augment=DetectionAugment(shorter=(640, 672, 704, 736, 768, 800), shorter_test=800)),
@@ -78,7 +78,7 @@ def relation_rcnn_chest_xray() -> Detect:
     Expected: not measured
     Time: not measured
     Source: the notes on relation R-CNN (class + relation network, pyramid); ResNet-18 from scratch and 512 pixels are
-        ours, for 51 training pictures on a processor
+        ours, for 51 training images on a processor
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
@@ -101,7 +101,7 @@ def relation_rcnn_chest_xray() -> Detect:
 
 
 def mask_rcnn_penn_fudan() -> Detect:
-    """Mask R-CNN from scratch on 120 pictures of pedestrians.
+    """Mask R-CNN from scratch on 120 images of pedestrians.
 
     Command: ablata train mask_rcnn_penn_fudan data.root=../shared/data/penn_fudan
     Expected: not measured
@@ -126,7 +126,7 @@ def mask_rcnn_penn_fudan() -> Detect:
 
 
 def faster_rcnn_blood_cells() -> Detect:
-    """Faster R-CNN from scratch on pictures of blood: boxes of three kinds of cells, most of them red.
+    """Faster R-CNN from scratch on images of blood: boxes of three kinds of cells, most of them red.
 
     Command: ablata train faster_rcnn_blood_cells data.root=../shared/data/blood_cells
     Expected: not measured

@@ -1,4 +1,4 @@
-"""Classifiers of large pictures: ResNets, EfficientNets, RegNets, T2T-ViT on ImageNet, and small runs on Imagenette."""
+"""Classifiers of large images: ResNets, EfficientNets, RegNets, T2T-ViT on ImageNet, and small runs on Imagenette."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def resnet18_imagenette() -> Classify:
 
 
 def resnet18_hymenoptera() -> Classify:
-    """ResNet-18 on ants and bees, 244 pictures of many sizes, at 128 pixels.
+    """ResNet-18 on ants and bees, 244 images of many sizes, at 128 pixels.
 
     Command: ablata train resnet18_hymenoptera data.root=FOLDER
     Expected: not measured at its 60 epochs. At the end of the first 5 of them, at seed 0: 60.8 top-1 on val, where the
@@ -271,7 +271,7 @@ def _resnet(depth: Literal[50, 101], *, epochs: int, cutmix: bool = False) -> Cl
 def _as_pycls(
     model: AnyClassifier, *, epochs: int, lr: float, weight_decay: float, smoothing: float, cutmix: bool = False
 ) -> Classify:
-    """Return a training in the manner of pycls; `lr` is for 128 pictures."""
+    """Return a training in the manner of pycls; `lr` is for 128 images."""
     return Classify(
         data=_imagenet(224, cutmix=cutmix, lighting=0.1).model_copy(update={"aspect": "uniform_swapped"}),
         model=model,

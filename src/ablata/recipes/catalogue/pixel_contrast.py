@@ -76,7 +76,7 @@ def contrast_camvid() -> Segment:
 
 
 def contrast_dubai() -> Segment:
-    """HRNet-W18 with a contrast of pixels on the aerial pictures of Dubai, converted with a label map.
+    """HRNet-W18 with a contrast of pixels on the aerial images of Dubai, converted with a label map.
 
     Command: ablata train contrast_dubai data.root=CONVERTED_FOLDER
     Expected: not measured
@@ -90,7 +90,7 @@ def custom_segmentation() -> Segment:
     """HRNet-W18 with a contrast of pixels on a folder of one's own, with a label map.
 
     Command: ablata train custom_segmentation data.root=FOLDER
-    Expected: depends on the pictures. 200 steps on 22 aerial pictures of Dubai, at seed 0: 73.4% of the pixels right
+    Expected: depends on the images. 200 steps on 22 aerial images of Dubai, at seed 0: 73.4% of the pixels right
     Time: 1.4 s a step of 8 crops on two cores of a Xeon with AMX
     Source: Wang et al. 2021, arXiv 2101.11939, for the loss; length and rate are ours
     """

@@ -1,4 +1,4 @@
-"""Generated street scenes: pictures that need no download, with structure that is known because it was planted."""
+"""Generated street scenes: images that need no download, with structure that is known because it was planted."""
 
 from __future__ import annotations
 

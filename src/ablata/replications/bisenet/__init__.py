@@ -14,7 +14,7 @@ NOTEBOOK = Notebook(
     name="bisenet",
     title="BiSeNet on Cityscapes",
     recipe="bisenet_cityscapes",
-    metric="mean IoU over 19 classes on the 500 validation pictures",
+    metric="mean IoU over 19 classes on the 500 validation images",
     small=Small(
         overrides="train.batch=8",
         data="camvid",

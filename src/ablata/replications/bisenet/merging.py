@@ -19,7 +19,7 @@ _DRAWN = f"{_CONV} model.init=kaiming"
 _NEAREST_MERGE = f"{_DRAWN} model.upsample=nearest"
 _CORNERS = "model.end_upsample=bilinear model.end_upsample.align_corners=true"
 _UNSCALED = 'protocols=["ss+multiple=1"]'
-_RESIZING = "Taken for the resizing to a multiple of 32, which does nothing to pictures of 2048x1024."
+_RESIZING = "Taken for the resizing to a multiple of 32, which does nothing to images of 2048x1024."
 
 ENLARGING = Question(
     name="enlarging",

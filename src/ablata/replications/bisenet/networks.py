@@ -1,6 +1,6 @@
 """The networks and trainings that the questions start from, as overrides of `bisenet_cityscapes`.
 
-What the notebook leaves open is guessed here, once for all questions: a batch of 16, pictures of 640x360 until line 248
+What the notebook leaves open is guessed here, once for all questions: a batch of 16, images of 640x360 until line 248
 names 1024x1024, as many channels behind the fusion as there are classes (line 165), the backbone ResNet-18, which gives
 the 1280 and 1792 channels of lines 89 and 101.
 """
@@ -17,7 +17,7 @@ _SMALL_CROP = "data.augment.crop.height=360 data.augment.crop.width=640"
 _LARGE_CROP = "data.augment.crop.height=1024 data.augment.crop.width=1024"
 SMALL_CROP = f"{_PLAIN} {_SMALL_CROP}"
 LARGE_CROP = f"{_PLAIN} {_LARGE_CROP}"
-"""Cross-entropy on crops of either size, scored on whole pictures."""
+"""Cross-entropy on crops of either size, scored on whole images."""
 
 WARM = "schedule.warmup.length=2000 schedule.warmup.start=1e-6"
 COLD = "schedule.warmup=null"

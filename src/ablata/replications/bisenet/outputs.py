@@ -86,14 +86,14 @@ CROP = Question(
     trials=(
         Trial(
             "aux",
-            "and auxiliary heads as PSPNet's, whole pictures of 2048x1024",
+            "and auxiliary heads as PSPNet's, whole images of 2048x1024",
             _AUX,
             (251, 252),
             (65.69,),
         ),
         Trial(
             "aux-1536",
-            "the same, whole pictures of 1536x768",
+            "the same, whole images of 1536x768",
             f'{_AUX} protocols=["ss+scales=[0.75]"]',
             (251, 253),
             (62.71,),
@@ -114,7 +114,7 @@ CROP = Question(
             "and large crops with batch normalisation",
             f"{_NEAREST} data.augment.crop.width=2048",
             (271,),
-            note="How large is not said; whole pictures are a guess.",
+            note="How large is not said; whole images are a guess.",
         ),
         Trial(
             "crop-713-group",

@@ -162,19 +162,19 @@ EVALUATION = Question(
         ),
         Trial(
             "windows-2-3",
-            "windows a stride of 2/3 apart, nothing beside small pictures",
+            "windows a stride of 2/3 apart, nothing beside small images",
             'protocols=["mscf+windows.padding=none+windows.stride=0.66667"]',
             (439,),
             (77.42,),
         ),
         Trial(
             "windows-5-6",
-            "windows a stride of 5/6 apart, nothing beside small pictures",
+            "windows a stride of 5/6 apart, nothing beside small images",
             'protocols=["mscf+windows.padding=none"]',
             (439,),
             (77.42,),
         ),
-        Trial("windows-zeros", "zeros beside small pictures", 'protocols=["mscf"]', (439,), (77.42,)),
+        Trial("windows-zeros", "zeros beside small images", 'protocols=["mscf"]', (439,), (77.42,)),
         Trial("nearest", "nearest values", f"{_FLIP} model.upsample=nearest", (440,), (75.38,)),
     ),
 )

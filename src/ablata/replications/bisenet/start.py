@@ -147,7 +147,7 @@ NINETY = Question(
             "model.context.average.form=conv_sigmoid",
             (200,),
         ),
-        Trial("enlarge-first", "enlarged to the picture, then 1x1", "model.head.enlarge=before_head", (202,)),
+        Trial("enlarge-first", "enlarged to the image, then 1x1", "model.head.enlarge=before_head", (202,)),
         Trial(
             "aux-of-arm",
             "auxiliary heads on the gated maps: conv-bn-relu, enlarged, 1x1",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablata.replications.contrastive_seg.all_pictures import ALL_PICTURES
+from ablata.replications.contrastive_seg.all_images import ALL_IMAGES
 from ablata.replications.contrastive_seg.beginnings import BEGINNINGS
 from ablata.replications.contrastive_seg.four_classes import FOUR_CLASSES
 from ablata.replications.contrastive_seg.own_sampling import OWN_SAMPLING
@@ -23,7 +23,7 @@ NOTEBOOK = Notebook(
         note="CamVid's eleven classes, crops of half the side, HRNet-W18 for W48 from drawn weights, every length a "
         "fiftieth; lists of class weights are made anew.",
     ),
-    questions=(*BEGINNINGS, *FOUR_CLASSES, *THREE_HUNDRED, *OWN_SAMPLING, *ALL_PICTURES),
+    questions=(*BEGINNINGS, *FOUR_CLASSES, *THREE_HUNDRED, *OWN_SAMPLING, *ALL_IMAGES),
     omissions=(
         Omission(
             lines=(1, 3, 7, 9, 10, 11, 12),

@@ -1,4 +1,4 @@
-"""All pictures: 2,085 to train on, then another division with a test set of nine classes (lines 237 to 287)."""
+"""All images: 2,085 to train on, then another division with a test set of nine classes (lines 237 to 287)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WEIGHTS = (
 
 WEIGHTS = Question(
     name="weights12",
-    title="Do the weights of twelve classes help with 2,085 pictures?",
+    title="Do the weights of twelve classes help with 2,085 images?",
     base=_BASE,
     control=Trial(
         "ce",
@@ -119,4 +119,4 @@ DIVIDED_ANEW = Question(
     small=SMALL_HRNET,
 )
 
-ALL_PICTURES = (WEIGHTS, DIVIDED_ANEW)
+ALL_IMAGES = (WEIGHTS, DIVIDED_ANEW)

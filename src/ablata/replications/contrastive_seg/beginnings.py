@@ -10,7 +10,7 @@ _OWN_BACKBONE = "model=features model.backbone=t2t_vit"
 
 SIZE = Question(
     name="size",
-    title="How small may the pictures be?",
+    title="How small may the images be?",
     base=f"{HRNET} {_STEPS} {CROSS_ENTROPY}",
     control=Trial("512", "512 pixels", "", (37,)),
     trials=(
@@ -24,7 +24,7 @@ SIZE = Question(
     ),
     conclusions=(
         Conclusion(
-            text="Pictures of 256 give an error; presumably they must not be below 512.",
+            text="Images of 256 give an error; presumably they must not be below 512.",
             lines=(37,),
             claims={"256": "failed"},
         ),

@@ -1,4 +1,4 @@
-"""300 pictures: the notebook's own sampling (lines 218 to 228).
+"""300 images: the notebook's own sampling (lines 218 to 228).
 
 `poly` and `lambda_poly` are the power of the learning rate's schedule: with a power of 1 and 15,000 steps the rate at
 step 14,700 is the 0.0002 of line 219. `samples list` is taken for a memory of pixels, of 1,048,576 over four classes.
@@ -81,7 +81,7 @@ CROSS_ENTROPY = Question(
     conclusions=(
         Conclusion(
             text="In classification one positive and as many negatives as possible draw the two apart; not so in "
-            "segmentation, perhaps as a pixel is not a picture.",
+            "segmentation, perhaps as a pixel is not an image.",
             lines=(236,),
         ),
     ),

@@ -25,7 +25,7 @@ def contrast(steps: int, views: int = 100, few: str = "skip") -> str:
 
     Args:
         steps: of the training.
-        views: most pixels of a class in a picture.
+        views: most pixels of a class in an image.
         few: what a class with too few pixels gives.
     """
     return f"loss=contrast loss.course=warm_up loss.course.length={5000 / steps:.4g} loss.views={views} loss.few={few}"

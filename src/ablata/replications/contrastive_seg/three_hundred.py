@@ -1,4 +1,4 @@
-"""300 pictures: class weights, samples and views, and classes with pixels of one kind alone (lines 207 to 217).
+"""300 images: class weights, samples and views, and classes with pixels of one kind alone (lines 207 to 217).
 
 The trainings were of 15,000 steps: line 219 has a rate of 0.0002 at step 14,700 with a poly of power 1.
 """
@@ -16,7 +16,7 @@ _MADE_WEIGHTS = "loss.dense.weights=median"
 
 LOSSES = Question(
     name="losses300",
-    title="Do class weights or the contrast help with 300 pictures?",
+    title="Do class weights or the contrast help with 300 images?",
     base=f"{BASE} {CROSS_ENTROPY}",
     control=Trial("ce", "cross-entropy without weights", "", (207, 208), (79.79,)),
     trials=(

@@ -276,7 +276,7 @@ PLANNED_RESNET = Question(
         Trial("both", "mixup and cutmix", "data.augment.mix=both", (306,)),
         Trial(
             "mix-sample",
-            "mixup with a weight for each picture, the larger one",
+            "mixup with a weight for each image, the larger one",
             f"{_MIX} data.augment.mix.weight=sample data.augment.mix.larger=true",
             (347,),
         ),

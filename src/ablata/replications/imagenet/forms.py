@@ -24,7 +24,7 @@ PREACTIVATION = Question(
     trials=(
         Trial(
             "input-norm",
-            "a normalisation of the picture",
+            "a normalisation of the image",
             "model.stem_norm=false model.input_norm=true",
             (357, 358, 359),
             (76.75, 93.31, 77.15, 93.61),
@@ -48,7 +48,7 @@ PREACTIVATION = Question(
         ),
         Trial(
             "cosine-mended-input-norm",
-            "and a normalisation of the picture",
+            "and a normalisation of the image",
             "model.stem_norm=false model.input_norm=true schedule.floor=1e-6",
             (368, 369),
             (77.16, 93.64, 76.69, 93.46),
@@ -78,7 +78,7 @@ DILATED = Question(
         ),
         Trial(
             "dilated-input-norm",
-            "and a normalisation of the picture",
+            "and a normalisation of the image",
             "model.last_stage=dilated model.input_norm=true",
             (373, 374),
             (77.2, 93.55, 76.76, 93.51),
@@ -192,7 +192,7 @@ REGNET = Question(
         ),
         Trial(
             "rate-as-regnet",
-            "rate 0.1 for 128 pictures, weight decay 5e-5",
+            "rate 0.1 for 128 images, weight decay 5e-5",
             "model.activation=relu optim.lr=0.1 optim.reference_batch=128 optim.weight_decay=5e-5 "
             "model.conv=weight_standardised train.epochs=150",
             (465, 466, 467),

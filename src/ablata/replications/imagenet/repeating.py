@@ -77,7 +77,7 @@ REPEATING = Question(
         ),
         Trial(
             "pil",
-            "pictures by PIL",
+            "images by PIL",
             "ema=null model.zero_gamma=true model.norm_eps=1e-3 data.backend=pil",
             (112,),
             (72.62, 91.12),

@@ -1,7 +1,7 @@
 """EfficientNet-B0's first trainings: precision, weight decay, RMSprop (lines 1 to 70).
 
 The notebook says little of where it began: a network of its own at 224 pixels, SGD, 100 epochs. That is what `_BASE`
-has; the figures are far below later ones since pictures were resized with height and width exchanged (line 134).
+has; the figures are far below later ones since images were resized with height and width exchanged (line 134).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PLAIN = f"{_BASE} loss.smoothing=0"
 
 BEGINNING = Question(
     name="beginning",
-    title="The first steps: schedule, label smoothing, the crop of the validation pictures?",
+    title="The first steps: schedule, label smoothing, the crop of the validation images?",
     base=f"{_PLAIN} schedule=constant data.resize=224",
     control=Trial("baseline", "a first training", "", (5, 6), (69.02, 89.11), note="Settings are not named."),
     trials=(

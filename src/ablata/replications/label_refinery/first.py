@@ -78,7 +78,7 @@ _TAUGHT = "refine=refinement refine.teacher=dynamic"
 
 STEM = Question(
     name="stem",
-    title="Which stem fits pictures of 32 pixels?",
+    title="Which stem fits images of 32 pixels?",
     base=f"{_BIG} optim.weight_decay=1e-4",
     control=Trial(
         name="imagenet-stem",

@@ -13,7 +13,7 @@ NOTEBOOK = Notebook(
     name="relation_rcnn",
     title="Relations between classes and between regions, for Mask R-CNN on chest X-rays",
     recipe="mask_rcnn_c4_coco",
-    metric="mean average precision of boxes on the author's own test pictures",
+    metric="mean average precision of boxes on the author's own test images",
     small=Small(
         overrides="data=scene_boxes model.backbone=small model.backbone.width=16 model.proposals.sizes=[[9,16,24]] "
         "model.proposals.ratios=[1.0] model.proposals.sampled=64 model.proposals.before_train=200 "

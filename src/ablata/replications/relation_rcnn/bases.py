@@ -1,6 +1,6 @@
 """What trials of the notebook share: data, network, relations as its author first wrote them, earlier trainings.
 
-The author's pictures are private: 63 public chest X-rays stand in for them, and for diseases the findings that those
+The author's images are private: 63 public chest X-rays stand in for them, and for diseases the findings that those
 show. The optimiser is told by log lines alone: a rate of 0.0005 at step 42,701 of 96,000 (159), 0.000038 at step 77,961
 of another training (101), 0.01 at step 2,461 of 192,000 with the pyramid (216, 228). Where the rate falls, and a batch
 of two, are guesses, and so is what follows from words alone:

@@ -37,7 +37,7 @@ CLASS_GRAPH = Question(
             (11, 12, 13, 14, 26, 132, 133),
             (30.01, 44.06),
             note="The author's classes: multiple nodules, diffuse nodules, cavity, fibrosis, nodule, atelectasis, "
-            "consolidation, tuberculosis, mass, pleural effusion; the public pictures' four findings stand for them.",
+            "consolidation, tuberculosis, mass, pleural effusion; the public images' four findings stand for them.",
             small="graph.classes=[ring,cross,bead,seed]",
         ),
         Trial(

@@ -9,12 +9,12 @@ from ablata.studies.study import Study
 def imagenette_regularisers() -> Study:
     """Imagenette at 64 pixels, a narrow ResNet-18: the usual regularisers, each alone, against none.
 
-    A step of 64 pictures takes 0.09 s of one core (Xeon with AMX, bf16; 0.10 s with RandAugment), a run of 40 epochs
-    three minutes: 28 runs in about 45 minutes with two workers of one thread. Pictures are decoded once, to 128 pixels.
+    A step of 64 images takes 0.09 s of one core (Xeon with AMX, bf16; 0.10 s with RandAugment), a run of 40 epochs
+    three minutes: 28 runs in about 45 minutes with two workers of one thread. Images are decoded once, to 128 pixels.
     """
     return Study(
         name="imagenette_regularisers",
-        question="Which regularisers raise the accuracy of a network that has 300 pictures of each class?",
+        question="Which regularisers raise the accuracy of a network that has 300 images of each class?",
         control=load_recipe(
             "resnet18_imagenette",
             (

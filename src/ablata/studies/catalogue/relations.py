@@ -21,7 +21,7 @@ def relation_planted() -> Study:
 
     All arms score regions twice, as the relations need it. The control confuses bead with seed and beside with stacked,
     as it must: it does not see what tells them apart. Every arm goes on from one plain detector of its seed, as both
-    papers do, so that a class graph has a classifier's weights to send. The picture's attention is not the published
+    papers do, so that a class graph has a classifier's weights to send. The image's attention is not the published
     one, with which no graph is used here (docs/results/relation_planted.md): it sees the largest values of the maps,
     weights classes before they travel, and is sharper. At most 35 runs of 1,000 steps behind five of 750. On two cores
     of a Xeon with AMX it was settled, all but one arm, after three seeds and 12 minutes; five seeds would take 20.

@@ -45,7 +45,7 @@ def start_classifier(settings: Any, classes: int, channels: int, images: Callabl
     Args:
         settings: one of `AnyClassifier`.
         classes: of the data.
-        channels: of its pictures.
+        channels: of its images.
         images: returns N training images, spread over the set, float32 [N, C, H, W], normalised.
 
     Raises:

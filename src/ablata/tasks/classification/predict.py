@@ -1,4 +1,4 @@
-"""Predictions for image files: the most probable classes of each, and a picture that shows them."""
+"""Predictions for image files: the most probable classes of each, and an image that shows them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of a picture.
+    """What a network says of an image.
 
     Args:
-        file: the picture.
+        file: the image.
         classes: name and probability, the most probable first.
-        shown: uint8 [C, H, W], the picture as the network saw it.
+        shown: uint8 [C, H, W], the image as the network saw it.
     """
 
     file: Path
@@ -44,7 +44,7 @@ class Predictions:
     """All predictions of a call.
 
     Args:
-        done: of the pictures that could be read, in the order given.
+        done: of the images that could be read, in the order given.
         unreadable: what was found in the others, file first.
         protocol: by which views.
     """
@@ -62,7 +62,7 @@ class Predictions:
         }
 
     def sheet(self, side: int = 160) -> Image.Image:
-        """Draw the pictures with their classes under them; the longer side of each takes about `side` pixels."""
+        """Draw the images with their classes under them; the longer side of each takes about `side` pixels."""
         return captioned(
             [one.shown for one in self.done],
             [[f"{probability:.0%} {name}" for name, probability in one.classes[:3]] for one in self.done],
@@ -83,7 +83,7 @@ def predict_files(
         protocol: which views; None: the one the network was compared by.
 
     Raises:
-        CheckpointError: pictures would be decoded or resized otherwise than in training.
+        CheckpointError: images would be decoded or resized otherwise than in training.
         SettingsError: there is no such protocol, or not for this network.
         DataError: a file does not exist.
     """
@@ -91,7 +91,7 @@ def predict_files(
     model.refuse_other_backend()
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise DataError("Every picture must exist", found=f"no file {listing(map(str, missing[:5]))}")
+        raise DataError("Every image must exist", found=f"no file {listing(map(str, missing[:5]))}")
     done: list[Prediction] = []
     unreadable: list[str] = []
     for start in range(0, len(files), _BATCH):
@@ -125,7 +125,7 @@ def _protocol(model: DeliveredClassifier, asked: str | None) -> Protocol:
         raise SettingsError(f"--protocol must be one of {listing(PROTOCOLS)}", found=str(asked))
     if framing(chosen) != OWN and not model.from_files:
         raise SettingsError(
-            "Protocols that cut pictures otherwise are for networks trained on image files",
+            "Protocols that cut images otherwise are for networks trained on image files",
             found=f"--protocol {chosen}, trained on {model.data.kind}",
             do="use plain, mirror or mirror_translate",
         )

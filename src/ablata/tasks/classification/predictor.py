@@ -1,4 +1,4 @@
-"""A trained classifier as it is handed on: network, classes, preparation of pictures."""
+"""A trained classifier as it is handed on: network, classes, preparation of images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DeliveredClassifier(Delivered):
         return first
 
     def exportable(self) -> nn.Module:
-        """Return a module that maps pictures [B, C, H, W] to logits [B, K]."""
+        """Return a module that maps images [B, C, H, W] to logits [B, K]."""
         return _Logits(self.network)
 
     def output(self) -> str:
@@ -47,23 +47,23 @@ class DeliveredClassifier(Delivered):
         return f"logits: float32 [batch, {len(self.classes)}]"
 
     def evaluation(self) -> str:
-        """Say how pictures were brought to their size."""
+        """Say how images were brought to their size."""
         if not self.from_files:
-            return "pictures come at this size"
+            return "images come at this size"
         return (
             f"the shorter side is resized to {self.data.resize} ({self.contract['image_backend']}), "
             f"the central square of {self.data.size} cut"
         )
 
     def read(self, file: Path, framing: Framing = OWN) -> Tensor:
-        """Read a picture as the training's evaluation would.
+        """Read an image as the training's evaluation would.
 
         Args:
             file: any image file.
             framing: which part of it; only for networks trained on image files.
 
         Returns:
-            uint8 [C, H, W]. Where the training pictures lay in memory, ready at their size, another size is cut to
+            uint8 [C, H, W]. Where the training images lay in memory, ready at their size, another size is cut to
             the same shape from the middle and resized by PIL (bilinear, antialias).
 
         Raises:
@@ -71,15 +71,15 @@ class DeliveredClassifier(Delivered):
         """
         if self.from_files:
             return torch.from_numpy(FileCut(self.data, framing)(file, None).copy()).permute(2, 0, 1)
-        picture = to_rgb(open_image(file, str(file)), str(file))
+        image = to_rgb(open_image(file, str(file)), str(file))
         height, width = self.size
-        if picture.size != (width, height):
-            picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture if self.contract["channels"] == 3 else picture.convert("L")).copy()
+        if image.size != (width, height):
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        pixels = np.asarray(image if self.contract["channels"] == 3 else image.convert("L")).copy()
         return torch.from_numpy(pixels.reshape(height, width, -1)).permute(2, 0, 1)
 
     def refuse_other_backend(self) -> None:
-        """Check that pictures are decoded and resized here as they were in training.
+        """Check that images are decoded and resized here as they were in training.
 
         Raises:
             CheckpointError: another library or version would do it; both are named.

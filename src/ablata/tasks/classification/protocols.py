@@ -1,4 +1,4 @@
-"""Named ways to score a classifier: which part of a picture it sees, in which views, and how they are joined."""
+"""Named ways to score a classifier: which part of an image it sees, in which views, and how they are joined."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Protocol = Literal[
     "crop_resize",
     "ten_crop",
 ]
-"""plain: the picture as the data's settings cut it. mirror: the mean with its mirror image. mirror_translate: half of
-that, and half the mean of the same for the picture moved by one pixel down and right, and up and left (Jordan 2024,
+"""plain: the image as the data's settings cut it. mirror: the mean with its mirror image. mirror_translate: half of
+that, and half the mean of the same for the image moved by one pixel down and right, and up and left (Jordan 2024,
 arXiv 2404.00498). centre_R: the shorter side is resized to size / R and the central square cut, whatever the settings
 say. crop_resize: the square is cut first and resized then (EfficientNet's own code). ten_crop: four corners and the
 middle of the resized central square, each with its mirror image, probabilities averaged (Krizhevsky et al. 2012,
@@ -36,7 +36,7 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
 def framing(protocol: Protocol) -> Framing:
-    """Return which part of a picture a protocol looks at."""
+    """Return which part of an image a protocol looks at."""
     if protocol.startswith("centre_"):
         return Framing(ratio=float(protocol.removeprefix("centre_")))
     return {"crop_resize": Framing(crop_first=True), "ten_crop": Framing(whole=True)}.get(protocol, OWN)
@@ -50,7 +50,7 @@ def predict(
     Args:
         network: maps images to logits [B, K].
         images: float [B, C, H, W], normalised, framed as `framing` says.
-        protocol: which views; with `mirror_translate` the border is reflected where a view leaves the picture.
+        protocol: which views; with `mirror_translate` the border is reflected where a view leaves the image.
         size: height and width of the views of `ten_crop`; None: those of the images.
 
     Returns:

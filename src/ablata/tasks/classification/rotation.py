@@ -1,7 +1,7 @@
-"""Self-supervision beside a classification: a second head tells by which quarter turn a picture was rotated.
+"""Self-supervision beside a classification: a second head tells by which quarter turn an image was rotated.
 
 Sources: Gidaris et al. 2018, arXiv 1803.07728 (the question); Hendrycks et al. 2019, arXiv 1906.12340, section 3 (asked
-beside the class, with weight 0.5; the class is learned on upright pictures alone).
+beside the class, with weight 0.5; the class is learned on upright images alone).
 
 Letters: B rows, C channels, H height and width, D features.
 """
@@ -22,13 +22,13 @@ TURNS = 4
 
 
 class Rotation(Settings):
-    """Let the network also name the angle, 0, 90, 180 or 270 degrees, of turned copies of its pictures."""
+    """Let the network also name the angle, 0, 90, 180 or 270 degrees, of turned copies of its images."""
 
     kind: Literal["rotation"] = "rotation"
     weight: Annotated[float, Field(gt=0)] = 0.5
     """Factor on the cross-entropy of the angle."""
     views: Literal["all", "one"] = "all"
-    """all: a picture comes upright and at the three other angles, a batch four times as large; one: upright, and at one
+    """all: an image comes upright and at the three other angles, a batch four times as large; one: upright, and at one
     angle drawn from all four, twice as large."""
 
     def attach(self, network: nn.Module, example: Tensor) -> RotationNetwork:
@@ -36,14 +36,14 @@ class Rotation(Settings):
 
         Args:
             network: gives `features` [B, D] among its outputs.
-            example: a picture [1, C, H, H], on the network's device.
+            example: an image [1, C, H, H], on the network's device.
 
         Raises:
-            SettingsError: the pictures are not square, or the network names no features.
+            SettingsError: the images are not square, or the network names no features.
         """
         if example.shape[-1] != example.shape[-2]:
             raise SettingsError(
-                "Pictures must be square to be turned by 90 degrees",
+                "Images must be square to be turned by 90 degrees",
                 found=f"{example.shape[-2]}x{example.shape[-1]} (height x width)",
                 do="set rotation=null",
             )
@@ -65,7 +65,7 @@ class Rotation(Settings):
             images: float32 [B, C, H, H], augmented and perhaps mixed.
 
         Returns:
-            Its outputs for the upright pictures, B rows each, and the weighted loss of the angles, a scalar.
+            Its outputs for the upright images, B rows each, and the weighted loss of the angles, a scalar.
         """
         seen, angles = turned(images, self.views)
         outputs = network(seen)
@@ -88,13 +88,13 @@ class RotationNetwork(nn.Module):
         self.rotation_head = nn.Linear(features, TURNS)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, H] to the classifier's outputs and `rotation`, logits [B, 4] of the quarter turns."""
+        """Map images [B, C, H, H] to the classifier's outputs and `rotation`, logits [B, 4] of the quarter turns."""
         outputs: dict[str, Tensor] = self.network(images)
         return outputs | {"rotation": self.rotation_head(outputs["features"])}
 
 
 def turned(images: Tensor, views: Literal["all", "one"]) -> tuple[Tensor, Tensor]:
-    """Return pictures with turned copies behind them, and the quarter turns, counter-clockwise, of the last rows.
+    """Return images with turned copies behind them, and the quarter turns, counter-clockwise, of the last rows.
 
     Args:
         images: [B, C, H, H].

@@ -48,7 +48,7 @@ class Classify(Recipe):
     refine: Refinement | None = None
     """Train on a teacher's predictions, the last of a chain of rounds; null: on the labels."""
     rotation: Rotation | None = None
-    """Let a second head tell turned copies of the pictures apart; null: none."""
+    """Let a second head tell turned copies of the images apart; null: none."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
     """Ways to score, such as plain, mirror or ten_crop. The first decides which checkpoint is best, and is compared."""
 
@@ -95,8 +95,8 @@ class Classify(Recipe):
         shape = self.data.nominal_shape()
         with torch.device("meta"):
             model: nn.Module = self.model.build(shape.classes, shape.channels)
-            picture = torch.empty(1, shape.channels, shape.height, shape.width)
-            return count(self.rotation.attach(model, picture) if self.rotation else model, picture)
+            image = torch.empty(1, shape.channels, shape.height, shape.width)
+            return count(self.rotation.attach(model, image) if self.rotation else model, image)
 
     def metric(self) -> Metric:
         """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""

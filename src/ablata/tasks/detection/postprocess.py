@@ -1,4 +1,4 @@
-"""From a detector's answer to detections on the pictures as they are stored."""
+"""From a detector's answer to detections on the images as they are stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablata.structures.detection import DetectionBatch, Detections
 
 
 def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list[Found]:
-    """Return what a detector, in evaluation mode, finds on each picture of a batch, in pixels of the batch.
+    """Return what a detector, in evaluation mode, finds on each image of a batch, in pixels of the batch.
 
     Args:
         model: the detector.
@@ -24,17 +24,17 @@ def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list
 
 
 def sizes_of(batch: DetectionBatch) -> list[tuple[int, int]]:
-    """Return height and width of each picture in the batch."""
+    """Return height and width of each image in the batch."""
     return [(int(height), int(width)) for height, width in batch.sizes.tolist()]
 
 
 def on_original(found: Found, size: Tensor, original: Tensor) -> Detections:
-    """Return detections in pixels of the picture as it is stored.
+    """Return detections in pixels of the image as it is stored.
 
     Args:
         found: in pixels of the batch.
-        size: int64 [2], height and width of the picture in the batch.
-        original: those of the picture as stored.
+        size: int64 [2], height and width of the image in the batch.
+        original: those of the image as stored.
     """
     height, width = original.tolist()
     factors = torch.tensor([width / float(size[1]), height / float(size[0])] * 2, device=found.boxes.device)

@@ -1,8 +1,8 @@
-"""Objects on picture files: overlays, and JSON in COCO's form.
+"""Objects on image files: overlays, and JSON in COCO's form.
 
-overlays/NAME.jpg     the picture with boxes, masks, classes and scores
+overlays/NAME.jpg     the image with boxes, masks, classes and scores
 results.json          every detection, in COCO's form of results: image_id, category_id, bbox, score, segmentation
-images.json           what their numbers stand for: pictures and categories, in COCO's form of an image list
+images.json           what their numbers stand for: images and categories, in COCO's form of an image list
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _DECIMALS = 3
 
 @dataclass(frozen=True)
 class ObjectPrediction:
-    """What a detector says of a picture.
+    """What a detector says of an image.
 
     Args:
-        file: the picture.
+        file: the image.
         results: every detection in COCO's form, the surest first.
         classes: of those sure enough: name, how many, and the score of the surest; most first.
         problem: why there is no prediction; empty: there is.
@@ -71,13 +71,13 @@ def predict_objects(
 
     Args:
         model: the detector.
-        inputs: pictures; their place in the list, from 1, is their `image_id`.
+        inputs: images; their place in the list, from 1, is their `image_id`.
         output: folder to write into, its JSON at the end; None: nothing is written.
         protocol: how many boxes are proposed, as in `ap50@1000`; None: as the detector was compared.
         sure: score from which detections are drawn and counted; the JSON has all.
 
     Raises:
-        CheckpointError: pictures would be decoded otherwise than in training.
+        CheckpointError: images would be decoded otherwise than in training.
         SettingsError: there is no such protocol, or `sure` is no score.
     """
     if not 0 <= sure <= 1:
@@ -135,12 +135,12 @@ def _counted(model: DeliveredDetector, found: Detections, sure: float) -> tuple[
 
 
 def _draw(model: DeliveredDetector, pixels: np.ndarray, found: Detections, count: int, path: Path) -> None:
-    """Draw the first `count` detections over their picture."""
+    """Draw the first `count` detections over their image."""
     palette, labels = object_palette(len(model.classes)), found.labels[:count].tolist()
     words = [f"{model.classes[label]} {score:.2f}" for label, score in zip(labels, found.scores.tolist(), strict=False)]
     height, width = pixels.shape[:2]
     masks = None if found.masks is None else decode(found.masks[:count], height, width).numpy()
     colours = [palette[label] for label in labels]
-    picture = objects_drawn(pixels, found.boxes[:count].tolist(), words, colours, masks)
+    image = objects_drawn(pixels, found.boxes[:count].tolist(), words, colours, masks)
     with atomic_path(path) as draft:
-        picture.save(draft, format="JPEG", quality=_QUALITY)
+        image.save(draft, format="JPEG", quality=_QUALITY)

@@ -1,4 +1,4 @@
-"""A trained detector as it is handed on: network, classes with their numbers, sizes that pictures are brought to."""
+"""A trained detector as it is handed on: network, classes with their numbers, sizes that images are brought to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DeliveredDetector(Delivered):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return height and width that its operations are counted for; it takes pictures of any size."""
+        """Return height and width that its operations are counted for; it takes images of any size."""
         shape = self.data.nominal_shape()
         return shape.height, shape.width
 
@@ -47,7 +47,7 @@ class DeliveredDetector(Delivered):
         return tuple(self.contract["protocols"])
 
     def exportable(self) -> nn.Module:
-        """Refuse: how many regions there are depends on the picture.
+        """Refuse: how many regions there are depends on the image.
 
         Raises:
             SettingsError: always.
@@ -68,14 +68,14 @@ class DeliveredDetector(Delivered):
         return f"boxes{' and masks' if self.contract['masks'] else ''} of {len(self.classes)} classes with scores"
 
     def evaluation(self) -> str:
-        """Say how pictures were brought to their size."""
+        """Say how images were brought to their size."""
         sizes = self.data.augment
         if sizes.shorter is None:
-            return "pictures come at their own size"
+            return "images come at their own size"
         return f"the shorter side is resized to {sizes.shorter_test or sizes.shorter[-1]}, the longer to {sizes.longer}"
 
     def read(self, file: Path) -> np.ndarray:
-        """Read a picture at its own size, uint8 [H, W, 3].
+        """Read an image at its own size, uint8 [H, W, 3].
 
         Raises:
             DataError: the file is no image or damaged.
@@ -84,7 +84,7 @@ class DeliveredDetector(Delivered):
 
     @torch.no_grad()
     def detect(self, pixels: np.ndarray, boxes: int | None = None) -> Detections:
-        """Return what is on a picture.
+        """Return what is on an image.
 
         Args:
             pixels: uint8 [H, W, 3].
@@ -106,7 +106,7 @@ class DeliveredDetector(Delivered):
         return on_original(found, sizes[0], batch.originals[0])
 
     def refuse_other_backend(self) -> None:
-        """Check that pictures are decoded here as they were in training; painted pictures fit any decoder.
+        """Check that images are decoded here as they were in training; painted images fit any decoder.
 
         Raises:
             CheckpointError: another library would do it; both are named.

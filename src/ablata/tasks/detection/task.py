@@ -68,7 +68,7 @@ class Detect(Recipe):
         if self.model.masks is not None and not self.data.has_masks():
             raise ValueError(f"data={self.data.kind} has boxes alone: set model.masks=null")
         if self.compute.compile:
-            raise ValueError("a detector's shapes change with every picture: set compute.compile=false")
+            raise ValueError("a detector's shapes change with every image: set compute.compile=false")
         return self
 
     def build(self, seed: int, site: Site) -> DetectTask:
@@ -102,7 +102,7 @@ class Detect(Recipe):
         return Metric("AP", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return the fingerprint of pictures and annotations joined with that of the splits, the graph, the start."""
+        """Return the fingerprint of images and annotations joined with that of the splits, the graph, the start."""
         data = self.data.build(cache)
         marks = self.start.mark() if self.start is not None else ""
         if isinstance(self.graph, GraphFile):
@@ -198,12 +198,12 @@ class DetectTask(Task[DetectionBatch]):
         return {"data": self.data.fingerprint, "splits": self.data.split_indices(), "class_graph": graph}
 
     def example(self) -> Tensor:
-        """Return an empty picture [1, 3, H, W] of the data's nominal size."""
+        """Return an empty image [1, 3, H, W] of the data's nominal size."""
         shape = self.recipe.data.nominal_shape()
         return torch.zeros(1, shape.channels, shape.height, shape.width)
 
     def check(self, batch: DetectionBatch) -> None:
-        """Refuse labels outside the class list, and boxes outside their picture.
+        """Refuse labels outside the class list, and boxes outside their image.
 
         Raises:
             DataError: names what was found.
@@ -217,7 +217,7 @@ class DetectTask(Task[DetectionBatch]):
                 raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
             most = objects.boxes.amax(0).tolist()
             if float(objects.boxes.min()) < 0 or most[2] > width + 0.5 or most[3] > height + 0.5:
-                raise DataError("Boxes must lie in their picture", found=f"up to {most} in {width}x{height}")
+                raise DataError("Boxes must lie in their image", found=f"up to {most} in {width}x{height}")
 
     def batches(self, start: int, stop: int) -> Iterator[DetectionBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`."""
@@ -271,7 +271,7 @@ class DetectTask(Task[DetectionBatch]):
         return scores
 
     def detections(self, model: nn.Module, split: str, boxes: int | None) -> Iterator[tuple[int, Detections]]:
-        """Yield row number and detections, in pixels of the stored picture, for this process's share of a split.
+        """Yield row number and detections, in pixels of the stored image, for this process's share of a split.
 
         Args:
             model: in evaluation mode.
@@ -283,18 +283,18 @@ class DetectTask(Task[DetectionBatch]):
                 yield int(batch.index[row]), on_original(one, batch.sizes[row], batch.originals[row])
 
     def shown(self, model: nn.Module) -> Shown:
-        """Return detections on some pictures beside the truth, what regions look at, and the classes' last scores."""
+        """Return detections on some images beside the truth, what regions look at, and the classes' last scores."""
         return shown_of(self, model)
 
     def some(self, split: str, index: np.ndarray) -> DetectionEvalLoader:
-        """Return pictures of a split by themselves, in batches of one, on every process alike."""
+        """Return images of a split by themselves, in batches of one, on every process alike."""
         return replace(self._evaluation(split), index=index, batch_size=1)
 
     def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
         """Return totals, the average precision of each class, and whom objects are taken for.
 
         The confusion counts, for each object, the surest detection that overlaps it by the protocol's first threshold.
-        Samples are picture (row number), label, score and box of every detection.
+        Samples are image (row number), label, score and box of every detection.
         """
         protocol = protocol or self.protocols[0]
         settings = detection_protocol(protocol)
@@ -332,9 +332,9 @@ class DetectTask(Task[DetectionBatch]):
     def _samples(self, scores: DetectionScores, split: str) -> dict[str, Tensor]:
         rows = scores.rows()
         index = torch.from_numpy(self.data.splits[split].index)
-        picture = torch.tensor([row[0] for row in rows], dtype=torch.int64)
+        image = torch.tensor([row[0] for row in rows], dtype=torch.int64)
         return {
-            "picture": index[picture],
+            "image": index[image],
             "label": torch.tensor([row[1] for row in rows], dtype=torch.int64),
             "score": torch.tensor([row[2] for row in rows], dtype=torch.float32),
             "box": torch.tensor([row[3:7] for row in rows], dtype=torch.float32).view(-1, 4),

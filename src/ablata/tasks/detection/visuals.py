@@ -1,4 +1,4 @@
-"""Pictures of a detector's answers on validation pictures: beside the truth, and which boxes look at which."""
+"""Images of a detector's answers on validation images: beside the truth, and which boxes look at which."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ablata.data.drawing.overlay import legend
 from ablata.data.labels.table import Colour
 from ablata.models.detection.mask_rcnn import Found
 from ablata.models.detection.relations.appearance import Looks, watched
-from ablata.records.shown import Shown, ShownGroup, ShownPicture
+from ablata.records.shown import Shown, ShownGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.detection.postprocess import found_in, on_original
 from ablata.tasks.detection.protocols import detection_protocol
 
-PICTURES = 6
+IMAGES = 6
 _WIDTH = 320
 """Of each of the three drawings beside each other, at most."""
 _SURE = 0.5
@@ -34,10 +34,10 @@ _SURE = 0.5
 _UNSURE = 3
 """Drawn where none is that sure."""
 _MOST_LOOKS = 8
-"""Boxes of a picture whose looks are drawn."""
+"""Boxes of an image whose looks are drawn."""
 _SAME = 0.5
 """Overlap from which a detection is an object's, and from which a region belongs to a detection."""
-_CAPTION = "Each row from left to right: the picture, detections over it with their scores, the objects over it."
+_CAPTION = "Each row from left to right: the image, detections over it with their scores, the objects over it."
 _LOOKS = (
     "What the last relation between regions gives to each drawn detection, the mean over its heads: weights of all "
     "regions that overlap another detection by half are added to the arrow towards it, the wider the more. What "
@@ -56,11 +56,11 @@ class Showing(Protocol):
     counted: dict[tuple[str, str], tuple[float, ...]]
 
     def some(self, split: str, index: np.ndarray) -> Iterable[DetectionBatch]:
-        """Return pictures of a split by themselves, in batches of one."""
+        """Return images of a split by themselves, in batches of one."""
 
 
 def shown_of(task: Showing, model: nn.Module) -> Shown:
-    """Draw detections on evenly spaced pictures of the split that the run is compared on, by its first protocol.
+    """Draw detections on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
         task: names the split and protocol; where it has scored them the classes' average precisions are told.
@@ -68,16 +68,16 @@ def shown_of(task: Showing, model: nn.Module) -> Shown:
     """
     split, protocol = task.recipe.metric().split, task.protocols[0]
     index = task.data.splits[split].index
-    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(PICTURES, len(index))).round().astype(int))]
+    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(IMAGES, len(index))).round().astype(int))]
     palette, boxes = object_palette(len(task.data.classes)), detection_protocol(protocol).boxes
-    pictures, relations = [], []
+    images, relations = [], []
     for row, batch in zip(chosen.tolist(), task.some(split, chosen), strict=True):
         with watched(model) as looks:
             (found,) = found_in(model, batch, boxes)
         source = task.data.sources[task.data.splits[split].source]
         sheet = _Sheet(row, source.pixels(row), source.entries[row], task.data.classes, palette)
         detections = on_original(found, batch.sizes[0], batch.originals[0])
-        pictures.append(sheet.beside_truth(detections))
+        images.append(sheet.beside_truth(detections))
         if looks and found.regions is not None and len(detections):
             relations.append(sheet.looks(detections, *between(found, looks[-1], drawn(detections)[:_MOST_LOOKS])))
     classes = tuple(zip(task.data.classes, task.counted.get((split, protocol), ()), strict=False))
@@ -85,10 +85,10 @@ def shown_of(task: Showing, model: nn.Module) -> Shown:
     if task.recipe.model.relations is not None and task.recipe.model.relations.classes is not None:
         alt = f"a square of the weights between {len(task.graph.names)} classes"
         content = graph_svg(task.graph).encode()
-        groups.append(ShownGroup("Class graph", _GRAPH, (ShownPicture(alt, _origin(task.graph), content),)))
+        groups.append(ShownGroup("Class graph", _GRAPH, (ShownImage(alt, _origin(task.graph), content),)))
     key = jpeg(legend(task.data.classes, palette))
     return Shown(
-        split, protocol, "ap" if classes else "", classes, tuple(pictures), key, _CAPTION, tuple(groups)
+        split, protocol, "ap" if classes else "", classes, tuple(images), key, _CAPTION, tuple(groups)
     )  # fmt: skip
 
 
@@ -102,8 +102,8 @@ def between(found: Found, looks: Looks, rows: list[int]) -> tuple[list[int], np.
     """Return which detections look at which.
 
     Args:
-        found: the detections of a picture, with their regions.
-        looks: of that picture alone, in the same pixels.
+        found: the detections of an image, with their regions.
+        looks: of that image alone, in the same pixels.
         rows: the detections in question.
 
     Returns:
@@ -132,10 +132,10 @@ def hits(detections: Detections, rows: list[int], objects: Objects) -> int:
 
 
 class _Sheet:
-    """Draws one picture.
+    """Draws one image.
 
     Args:
-        number: row number of the picture.
+        number: row number of the image.
         pixels: uint8 [H, W, 3].
         entry: what is on it.
         classes: class names.
@@ -148,8 +148,8 @@ class _Sheet:
         self.number, self.pixels, self.entry = number, pixels, entry
         self.classes, self.palette = classes, palette
 
-    def beside_truth(self, detections: Detections) -> ShownPicture:
-        """Draw the picture, the sure detections and the objects beside each other."""
+    def beside_truth(self, detections: Detections) -> ShownImage:
+        """Draw the image, the sure detections and the objects beside each other."""
         rows, objects = drawn(detections), self.entry.objects
         found = self._drawn(
             detections.boxes[rows], detections.labels[rows], self._words(detections, rows),
@@ -162,18 +162,18 @@ class _Sheet:
         truth = self._drawn(objects.boxes, objects.labels, words, objects.masks)
         plain = sized(Image.fromarray(self.pixels), _WIDTH)
         asked, right = int((~objects.crowd).sum()), hits(detections, rows, objects)
-        said = f"picture {self.number}: {right} of {asked} objects found, {len(rows) - right} detections wrong"
+        said = f"image {self.number}: {right} of {asked} objects found, {len(rows) - right} detections wrong"
         if rows and float(detections.scores[0]) < _SURE:
             said += f" (none has a score of {_SURE:g}; the surest are drawn)"
-        alt = f"picture {self.number}, its detections, and its objects"
-        return ShownPicture(alt, said, jpeg(beside([plain, found, truth])))
+        alt = f"image {self.number}, its detections, and its objects"
+        return ShownImage(alt, said, jpeg(beside([plain, found, truth])))
 
-    def looks(self, detections: Detections, rows: list[int], weights: np.ndarray) -> ShownPicture:
+    def looks(self, detections: Detections, rows: list[int], weights: np.ndarray) -> ShownImage:
         """Draw which detections look at which; weights as of `between`."""
         names = self._words(detections, rows)
         colours = [self.palette[label] for label in detections.labels[rows].tolist()]
         words = [f"{place}" for place in range(1, len(rows) + 1)]
-        picture = looks_drawn(
+        image = looks_drawn(
             self.pixels, detections.boxes[rows].tolist(), words, colours, weights[:, : len(rows)], 2 * _WIDTH
         )
         lines = []
@@ -182,10 +182,10 @@ class _Sheet:
             at = [f"{other + 1} {weights[place, other]:.0%}" for other in others]
             said = ", ".join([*at, f"itself {weights[place, place]:.0%}", f"elsewhere {weights[place, -1]:.0%}"])
             lines.append(f"{place + 1} {name}: {said}")
-        return ShownPicture(
-            f"picture {self.number} with arrows between its detections",
-            f"picture {self.number}. {'; '.join(lines)}",
-            jpeg(picture),
+        return ShownImage(
+            f"image {self.number} with arrows between its detections",
+            f"image {self.number}. {'; '.join(lines)}",
+            jpeg(image),
         )
 
     def _words(self, detections: Detections, rows: list[int]) -> list[str]:
@@ -200,4 +200,4 @@ class _Sheet:
 
 def _origin(graph: ClassGraph) -> str:
     kind, normalise = graph.origin.get("kind"), graph.origin.get("normalise")
-    return f"{kind}{f', {normalise}' if normalise else ''}, of {graph.pictures} training pictures"
+    return f"{kind}{f', {normalise}' if normalise else ''}, of {graph.images} training images"

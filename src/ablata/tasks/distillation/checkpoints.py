@@ -20,7 +20,7 @@ from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
 from ablata.tasks.classification.models import AnyClassifier
 
 MUST_AGREE = ("classes", "channels", "mean", "std", "image_size")
-"""What teacher and student must have in common, since the teacher sees the student's pictures."""
+"""What teacher and student must have in common, since the teacher sees the student's images."""
 
 
 class _Network(Settings):
@@ -76,7 +76,7 @@ def load_teacher(place: Path, which: str, contract: Mapping[str, Any]) -> tuple[
 
     Raises:
         CheckpointError: the file is missing or damaged, holds no classifier, or was trained on other classes or on
-            pictures prepared otherwise; both sides are named.
+            images prepared otherwise; both sides are named.
     """
     path = find_checkpoint(place, which)
     saved = load_checkpoint(path)

@@ -13,7 +13,7 @@ from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
 from ablata.data.classification.dataset import ImageData
 from ablata.data.loading.loaders import TrainLoader
-from ablata.engine.precise_norm import Pictures
+from ablata.engine.precise_norm import Images
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Site, Task
 from ablata.nn.annealing import advance, temperatures
@@ -81,9 +81,9 @@ class TaughtTask(Task[ImageBatch]):
     def target(self, batch: ImageBatch) -> Tensor:
         """Return a batch's labels as distributions, float32 [B, K], smoothed and mixed."""
 
-    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
-        """Yield training pictures from a reader of their own; see `Task.norm_pictures`."""
-        return self._augmented(start, count) if pictures == "training" else self._plain(count)
+    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training images from a reader of their own; see `Task.norm_images`."""
+        return self._augmented(start, count) if images == "training" else self._plain(count)
 
     def _augmented(self, start: int, count: int) -> Iterator[Tensor]:
         reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.site.device)

@@ -75,7 +75,7 @@ class StoredLabels(Teacher):
         return self._network
 
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return the labels of the batch's samples, mixed as their pictures are."""
+        """Return the labels of the batch's samples, mixed as their images are."""
         own = (self.logits[batch.index] / temperature).softmax(1)
         if batch.mixing is None:
             return own
@@ -105,7 +105,7 @@ class FrozenNetwork(Teacher):
 
     @torch.no_grad()
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return what the network says of the batch's pictures."""
+        """Return what the network says of the batch's images."""
         logits: Tensor = self._network(batch.images)["logits"]
         return (logits.float() / temperature).softmax(1)
 
@@ -140,7 +140,7 @@ class OwnPast(Teacher):
 
     @torch.no_grad()
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return what the copy says of the batch's pictures."""
+        """Return what the copy says of the batch's images."""
         logits: Tensor = self.copy(batch.images)["logits"]
         return (logits.float() / temperature).softmax(1)
 
@@ -217,7 +217,7 @@ class Peer(Teacher):
         return self.step >= self.start_step
 
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return what the peer says of the batch's pictures."""
+        """Return what the peer says of the batch's images."""
         return (outputs["peer_logits"].detach().float() / temperature).softmax(1)
 
     def after_step(self, step: int) -> None:

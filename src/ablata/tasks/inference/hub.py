@@ -2,7 +2,7 @@
 
 model.safetensors      all weights, under our names
 backbone.safetensors   without what belongs to the classes, to begin another training with (model.weights_part=backbone)
-recipe.json            settings, contract, scores; what is needed to build the network and prepare pictures
+recipe.json            settings, contract, scores; what is needed to build the network and prepare images
 README.md              the card
 """
 
@@ -154,7 +154,7 @@ seed {facts.get("seed")}, run {facts.get("run")}, {facts.get("step")} steps. Eve
 
 ## Scores
 
-As the run recorded them. Split and protocol (which part of a picture is seen, in which views) belong to a score.
+As the run recorded them. Split and protocol (which part of an image is seen, in which views) belong to a score.
 
 | split | protocol | score | value |
 |---|---|---|---|
@@ -169,7 +169,7 @@ As the run recorded them. Split and protocol (which part of a picture is seen, i
 
 ## Use
 
-    {f"{model.use:<71}"} # this folder, with pictures prepared so
+    {f"{model.use:<71}"} # this folder, with images prepared so
     ablata train RECIPE model.weights=FOLDER/backbone.safetensors model.weights_part=backbone    # other classes
 
 ## Classes

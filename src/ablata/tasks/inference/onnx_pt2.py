@@ -24,7 +24,7 @@ from ablata.base.files import atomic_path
 from ablata.tasks.predictor import Delivered
 
 _ROWS = 5
-"""Pictures in the batch of comparison; another number than the graph was traced with."""
+"""Images in the batch of comparison; another number than the graph was traced with."""
 TOLERANCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit (or of 1)."""
 

@@ -34,7 +34,7 @@ from ablata.tasks.distillation.task import TaughtTask
 from ablata.tasks.distillation.teachers import PeerPair
 
 PROTOCOL = "cross_camera"
-"""Each query searches the gallery, without the pictures of the same person by the same camera."""
+"""Each query searches the gallery, without the images of the same person by the same camera."""
 
 
 class Reidentify(Recipe):
@@ -50,13 +50,13 @@ class Reidentify(Recipe):
     distance: Distance = "cosine"
     """Between features, when a person is searched; cosine ignores their lengths."""
     refine: Refinement | None = None
-    """Train on a teacher's predictions, perhaps on pictures of other persons; null: on the identities."""
+    """Train on a teacher's predictions, perhaps on images of other persons; null: on the identities."""
 
     @model_validator(mode="after")
     def _triplets_have_one_label(self) -> Self:
         if self.triplet is not None and self.data.augment.mix is not None:
             raise ValueError(
-                "a mixed picture has no one identity, so triplet and data.augment.mix exclude each other; "
+                "a mixed image has no one identity, so triplet and data.augment.mix exclude each other; "
                 "switch one off with =null"
             )
         if not isinstance(round_data(self), IdentitySettings):
@@ -66,7 +66,7 @@ class Reidentify(Recipe):
     def build(self, seed: int, site: Site) -> ReidentifyTask:
         """Build data, network and loss; see `Recipe.build`."""
         recipe = self.effective()
-        # Of pictures without labels a student says what its teacher does: whom of the persons it knows they resemble.
+        # Of images without labels a student says what its teacher does: whom of the persons it knows they resemble.
         known = self.data.build(site.cache).classes if self.refine is not None and self.refine.unlabelled else None
         seed = round_seed(self.refine, seed)
         return ReidentifyTask(recipe, round_data(recipe).build(site.cache), seed, site, known)
@@ -92,7 +92,7 @@ class Reidentify(Recipe):
         return Metric("mAP", split=split, protocol=PROTOCOL)
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return the fingerprint of the pictures joined with that of the splits, and of weights read from files."""
+        """Return the fingerprint of the images joined with that of the splits, and of weights read from files."""
         data = round_data(self.effective()).build(cache)
         marks = weights_mark(self.model) + given_teacher_mark(self.refine)
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
@@ -101,7 +101,7 @@ class Reidentify(Recipe):
 class ReidentifyTask(TaughtTask):
     """Re-identification inside the training loop.
 
-    Training pictures may show persons who are not in the network's class list: where `classes` are given, labels read
+    Training images may show persons who are not in the network's class list: where `classes` are given, labels read
     -1, so that nothing can learn from them.
 
     Args:
@@ -114,7 +114,7 @@ class ReidentifyTask(TaughtTask):
     Raises:
         DataError: the batch does not fit the training set, or no query has an answer.
         SettingsError: triplets or balanced batches are asked for where labels are not to be used, or an identity's
-            pictures would be torn apart.
+            images would be torn apart.
     """
 
     protocols = (PROTOCOL,)
@@ -200,10 +200,10 @@ class ReidentifyTask(TaughtTask):
         logits, features = (tuple(outputs[name].shape) for name in ("logits", "features"))
         if logits != (1, classes):
             raise DataError(
-                "The network must give one logit an identity", found=f"logits {logits} for {classes} and one picture"
+                "The network must give one logit an identity", found=f"logits {logits} for {classes} and one image"
             )
         if len(features) != 2:
-            raise DataError("The network must give one vector of features a picture", found=f"features {features}")
+            raise DataError("The network must give one vector of features an image", found=f"features {features}")
 
     def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`; without labels where not labelled."""
@@ -246,9 +246,9 @@ class ReidentifyTask(TaughtTask):
         return self.criterion.target(batch.labels, len(self.classes), *mixed)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
-        """Return rank1, rank5, rank10 and mAP of a split in percent; each picture is embedded once, on one process.
+        """Return rank1, rank5, rank10 and mAP of a split in percent; each image is embedded once, on one process.
 
-        A taught round has its teacher's scores on the same pictures too: `teacher_mAP` and the like.
+        A taught round has its teacher's scores on the same images too: `teacher_mAP` and the like.
         """
         scores = self.score(self.embed(model, split), split).scores()
         if self.teaching is None:
@@ -258,7 +258,7 @@ class ReidentifyTask(TaughtTask):
         )
 
     def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
-        """Return totals and, for each identity, how often the nearest picture was right and whose it was instead.
+        """Return totals and, for each identity, how often the nearest image was right and whose it was instead.
 
         Samples are index, label (a position in `classes`), camera, query and gallery (flags), and features [N, D].
         """
@@ -288,7 +288,7 @@ class ReidentifyTask(TaughtTask):
         )
 
     def embed(self, model: nn.Module, split: str) -> Embeddings:
-        """Return the features float32 [N, D] of all pictures of a split, on every process."""
+        """Return the features float32 [N, D] of all images of a split, on every process."""
         sightings, place = self.data.sightings(split), self.site.distribution
         share = self.data.eval_loader(
             split,
@@ -324,10 +324,10 @@ class ReidentifyTask(TaughtTask):
                 do="triplet=null data.sampling=shuffled",
             )
         parts = self.site.distribution.world * recipe.train.accumulate
-        if isinstance(sampling, Balanced) and recipe.triplet and recipe.train.batch % (parts * sampling.pictures):
+        if isinstance(sampling, Balanced) and recipe.triplet and recipe.train.batch % (parts * sampling.images):
             raise SettingsError(
-                "The pictures of an identity must stay together: train.batch must be a multiple of "
-                f"data.sampling.pictures x processes x train.accumulate = {parts * sampling.pictures}",
+                "The images of an identity must stay together: train.batch must be a multiple of "
+                f"data.sampling.images x processes x train.accumulate = {parts * sampling.images}",
                 found=f"train.batch={recipe.train.batch}",
             )
 
@@ -341,7 +341,7 @@ class ReidentifyTask(TaughtTask):
             if without == len(queries):
                 raise DataError(
                     "Persons of the gallery must be seen by another camera than the one they are searched with",
-                    found=f"none of {len(queries)} queries of {split} has such a picture",
+                    found=f"none of {len(queries)} queries of {split} has such an image",
                 )
             if without:
-                yield f"{without} of {len(queries)} queries of {split} have no picture by another camera: left out"
+                yield f"{without} of {len(queries)} queries of {split} have no image by another camera: left out"

@@ -1,10 +1,10 @@
-"""Maps of the likeliest class, without scores of the picture's size where a single view decides.
+"""Maps of the likeliest class, without scores of the image's size where a single view decides.
 
 The largest logit is the largest softmax, and an enlargement without weights is linear and takes rows and columns apart:
-logits are enlarged to the picture's width first, then a strip of rows is a small matrix times the few rows that it lies
+logits are enlarged to the image's width first, then a strip of rows is a small matrix times the few rows that it lies
 between, and is reduced to classes while it lies in the processor's cache.
 
-Letters: B pictures, K classes, h x w the logits' size, H x W that of the map, R rows of a strip.
+Letters: B images, K classes, h x w the logits' size, H x W that of the map, R rows of a strip.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def largest(logits: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]
             own = slice(first, min(first + rows, height))
             source = slice(begins[own.start], ends[own.stop - 1])
             weights = shares[own, source].to(logits)
-            for picture, labels in zip(logits, result, strict=True):
-                labels[own] = _largest(weights @ picture[:, source])
+            for image, labels in zip(logits, result, strict=True):
+                labels[own] = _largest(weights @ image[:, source])
     return result
 
 

@@ -23,7 +23,7 @@ def check_shapes(model: Segmenter, classes: Sequence[str], batch: SegmentationBa
         model: the network.
         classes: of the data.
         batch: augmented, as many rows as go through the network at once.
-        alone: whether this is the only process; of several each may have one picture, as they normalise together.
+        alone: whether this is the only process; of several each may have one image, as they normalise together.
 
     Raises:
         DataError: a label is neither a class nor ignored, or an output has another size than the labels.
@@ -42,7 +42,7 @@ def check_shapes(model: Segmenter, classes: Sequence[str], batch: SegmentationBa
         raise
     except (RuntimeError, ValueError) as error:
         raise SettingsError(
-            "The network must be able to train on such pictures",
+            "The network must be able to train on such images",
             found=f"{len(batch)} at once of {height}x{width} (height x width): {str(error).splitlines()[0]}",
             do="set another data.augment.crop.height and width, or train.batch",
         ) from None

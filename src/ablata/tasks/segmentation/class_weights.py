@@ -45,8 +45,8 @@ def by_name(weights: dict[str, float], classes: tuple[str, ...]) -> tuple[float,
 
 def counted(way: WeightsOf, data: SegmentationData) -> tuple[float, ...]:
     """Return the weights that `ablata data stats` makes of the training set."""
-    pixels = data.picture_pixels("train")
-    areas = data.picture_sizes("train").prod(1)
+    pixels = data.image_pixels("train")
+    areas = data.image_sizes("train").prod(1)
     classes = tuple(
         ClassCounts(name, {"train": Count(int(own.sum()), int((own > 0).sum()), int(areas[own > 0].sum()))})
         for name, own in zip(data.classes, pixels.T, strict=True)

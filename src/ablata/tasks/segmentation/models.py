@@ -23,7 +23,7 @@ def start_segmenter(settings: Any, classes: int, channels: int) -> Segmenter:
     Args:
         settings: one of `AnySegmenter`.
         classes: of the data.
-        channels: of its pictures.
+        channels: of its images.
 
     Raises:
         UserError: the network cannot be built so, or a file of weights does not fit it.

@@ -1,7 +1,7 @@
-"""Label maps for pictures and films: files of indices, overlays, and how much of a picture each class takes.
+"""Label maps for images and films: files of indices, overlays, and how much of an image each class takes.
 
 masks/NAME.png        pixel values are labels, shown in the classes' colours; of a film masks/NAME/000000.png, ...
-overlays/NAME.jpg     the picture under its colours; of a film overlays/NAME.mp4
+overlays/NAME.jpg     the image under its colours; of a film overlays/NAME.mp4
 classes.txt           label and name of each class, as `ablata` reads class lists
 legend.png            the colours
 """
@@ -30,12 +30,12 @@ _QUALITY = 90
 
 @dataclass(frozen=True)
 class MaskPrediction:
-    """What a network says of a picture or a film.
+    """What a network says of an image or a film.
 
     Args:
-        file: the picture or film.
+        file: the image or film.
         classes: name and share of the pixels, in 0..1, the largest first; classes without a pixel are left out.
-        frames: 1 of a picture.
+        frames: 1 of an image.
         problem: why there is no prediction, or not of all of it; empty: there is.
         outputs: files written.
     """
@@ -64,12 +64,12 @@ def predict_masks(
 
     Args:
         model: the segmenter.
-        inputs: pictures and films.
+        inputs: images and films.
         output: folder to write into; None: nothing is written.
-        protocol: how pictures are shown; None: the one the network was compared by.
+        protocol: how images are shown; None: the one the network was compared by.
 
     Raises:
-        CheckpointError: pictures would be decoded otherwise than in training.
+        CheckpointError: images would be decoded otherwise than in training.
         SettingsError: there is no such protocol.
     """
     chosen = model.protocol(protocol or model.protocols[0])
@@ -124,6 +124,6 @@ def _shares(model: DeliveredSegmenter, counts: np.ndarray) -> tuple[tuple[str, f
     return tuple((model.scored[at], float(counts[at] / counts.sum())) for at in order if counts[at])
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def _save(image: Image.Image, path: Path) -> None:
     with atomic_path(path) as draft:
-        picture.save(draft, format={".jpg": "JPEG", ".png": "PNG"}[path.suffix], quality=_QUALITY)
+        image.save(draft, format={".jpg": "JPEG", ".png": "PNG"}[path.suffix], quality=_QUALITY)

@@ -1,4 +1,4 @@
-"""A trained segmenter as it is handed on: network, classes with their colours, ways to be shown a picture."""
+"""A trained segmenter as it is handed on: network, classes with their colours, ways to be shown an image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DeliveredSegmenter(Delivered):
     """A segmenter and what its predictions mean; arguments as of `Delivered`.
 
     Args:
-        graph_size: height and width of the pictures that `exportable` takes; None: the size trained on.
+        graph_size: height and width of the images that `exportable` takes; None: the size trained on.
     """
 
     graph_size: tuple[int, int] | None = None
@@ -52,7 +52,7 @@ class DeliveredSegmenter(Delivered):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return height and width of the pictures that `exportable` takes."""
+        """Return height and width of the images that `exportable` takes."""
         return self.graph_size or super().size
 
     @property
@@ -61,7 +61,7 @@ class DeliveredSegmenter(Delivered):
         return tuple(self.contract["protocols"])
 
     def protocol(self, name: str) -> SegmentationProtocol:
-        """Return the settings of a way to be shown pictures, with the windows of the training's recipe.
+        """Return the settings of a way to be shown images, with the windows of the training's recipe.
 
         Raises:
             SettingsError: there is no such way.
@@ -70,7 +70,7 @@ class DeliveredSegmenter(Delivered):
         return protocol_settings(name, restore(Windows, windows, source=self.source) if windows else None)
 
     def exportable(self) -> nn.Module:
-        """Return a module that maps pictures [B, C, H, W] of one size to logits [B, K, H, W]."""
+        """Return a module that maps images [B, C, H, W] of one size to logits [B, K, H, W]."""
         return FullSize(self.network, self.size)
 
     def output(self) -> str:
@@ -79,11 +79,11 @@ class DeliveredSegmenter(Delivered):
         return f"logits: float32 [batch, {len(self.classes)}, {height}, {width}]"
 
     def evaluation(self) -> str:
-        """Say how pictures were brought to their size."""
-        return f"scored as {', '.join(self.protocols)}; a graph takes pictures of its own size only"
+        """Say how images were brought to their size."""
+        return f"scored as {', '.join(self.protocols)}; a graph takes images of its own size only"
 
     def read(self, file: Path) -> np.ndarray:
-        """Read a picture at its own size, uint8 [H, W, 3].
+        """Read an image at its own size, uint8 [H, W, 3].
 
         Raises:
             DataError: the file is no image or damaged.
@@ -96,13 +96,13 @@ class DeliveredSegmenter(Delivered):
 
         Args:
             pixels: uint8 [H, W, 3].
-            protocol: how the picture is shown.
+            protocol: how the image is shown.
 
         Returns:
             uint8 [H, W].
 
         Raises:
-            SettingsError: the picture is smaller than the network can take.
+            SettingsError: the image is smaller than the network can take.
         """
         assert isinstance(self.network, Segmenter)
         self.network.to(memory_format=torch.channels_last)
@@ -117,7 +117,7 @@ class DeliveredSegmenter(Delivered):
         return choose_precision("auto" if wanted == "fp16" else wanted, torch.device("cpu"))
 
     def refuse_other_backend(self) -> None:
-        """Check that pictures are decoded here as they were in training; painted pictures fit any decoder.
+        """Check that images are decoded here as they were in training; painted images fit any decoder.
 
         Raises:
             CheckpointError: another library or version would do it; both are named.
@@ -127,7 +127,7 @@ class DeliveredSegmenter(Delivered):
 
 
 def sized(model: Delivered, size: str | None) -> Delivered:
-    """Return a segmenter whose graph takes pictures of another size.
+    """Return a segmenter whose graph takes images of another size.
 
     Args:
         model: what is exported.
@@ -150,11 +150,11 @@ def sized(model: Delivered, size: str | None) -> Delivered:
 
 
 class FullSize(nn.Module):
-    """A segmenter that returns logits of its pictures' size.
+    """A segmenter that returns logits of its images' size.
 
     Args:
         network: a `Segmenter`.
-        size: height and width of the pictures.
+        size: height and width of the images.
     """
 
     def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:

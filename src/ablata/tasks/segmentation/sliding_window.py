@@ -1,10 +1,10 @@
-"""How a segmenter is scored: whole pictures or sliding windows, at one scale or several, with mirror images or not.
+"""How a segmenter is scored: whole images or sliding windows, at one scale or several, with mirror images or not.
 
-The algorithm of windows is that of CoinCheung/BiSeNet (tools/evaluate.py): scale the picture, pad it with zeros around
+The algorithm of windows is that of CoinCheung/BiSeNet (tools/evaluate.py): scale the image, pad it with zeros around
 its middle where it is smaller than the window, score every window, add the scores up, cut the padding off, bring the
 map to the size of the labels, and add up over scales.
 
-Letters: B pictures, C channels, K classes, H x W the size of the scores, h x w of a scaled picture.
+Letters: B images, C channels, K classes, H x W the size of the scores, h x w of a scaled image.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Network = Callable[[Tensor], Tensor]
 
 
 class Windows(Settings):
-    """Square windows that slide over a picture."""
+    """Square windows that slide over an image."""
 
     crop: Annotated[int, Field(ge=1)] = 1024
-    """Height and width of a window in pixels of the scaled picture."""
+    """Height and width of a window in pixels of the scaled image."""
     stride: Annotated[float, Field(gt=0, le=1)] = 2 / 3
     """Step from window to window as a share of `crop`, rounded up to pixels."""
     padding: Literal["zeros", "none"] = "zeros"
-    """Where a picture is smaller than a window: zeros around its middle, or a window of the picture's own size."""
+    """Where an image is smaller than a window: zeros around its middle, or a window of the image's own size."""
     divide: bool = False
     """Whether scores are divided by the number of windows over a pixel. Without it pixels under several windows count
     more than once against other scales, as in the published figures."""
@@ -48,7 +48,7 @@ class SegmentationProtocol(Settings):
     """What a segmenter is shown and how its answers are joined."""
 
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    """Height and width that pictures are brought to before they are scaled, whatever their aspect; null: their own."""
+    """Height and width that images are brought to before they are scaled, whatever their aspect; null: their own."""
     scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
     """Factors on height and width."""
     mirror: bool = False
@@ -57,11 +57,11 @@ class SegmentationProtocol(Settings):
     """What is added up over windows and scales. logits; softmax; exp: with mirror images the exponential of the two
     softmaxes' sum, without them the softmax (CoinCheung/BiSeNet); exp_logits: the exponential of the logits' sum."""
     windows: Windows | None = None
-    """Sliding windows; null shows whole pictures."""
+    """Sliding windows; null shows whole images."""
     multiple: Annotated[int, Field(ge=1)] = 1
     """Scaled heights and widths are rounded up to a multiple of this many pixels; 1 leaves them."""
     align_corners: bool = True
-    """How pictures and scores are resized: corner pixels on corner pixels, or pixel areas on pixel areas."""
+    """How images and scores are resized: corner pixels on corner pixels, or pixel areas on pixel areas."""
 
 
 ProtocolName = Literal["ss", "ssc", "msf", "mscf"]
@@ -75,7 +75,7 @@ SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
 def named(name: ProtocolName, windows: Windows | None = None) -> SegmentationProtocol:
-    """Return the settings of a column: windows do not round sizes, whole pictures do to 32; `exp` is in mscf only.
+    """Return the settings of a column: windows do not round sizes, whole images do to 32; `exp` is in mscf only.
 
     Args:
         name: the column.
@@ -142,7 +142,7 @@ def score(
 
 
 def _of_windows(network: Network, view: Tensor, protocol: SegmentationProtocol, windows: Windows) -> Tensor:
-    """Return the sum of the windows' scores [B, K, h, w] over a scaled picture."""
+    """Return the sum of the windows' scores [B, K, h, w] over a scaled image."""
     height, width = view.shape[-2:]
     crop, step = windows.crop, windows.step
     top, left = (max(crop - side, 0) // 2 if windows.padding == "zeros" else 0 for side in (height, width))
@@ -188,14 +188,14 @@ def _widened(logits: Tensor, size: tuple[int, int], protocol: SegmentationProtoc
 
 
 def view_of(images: Tensor, protocol: SegmentationProtocol, scale: float) -> Tensor:
-    """Return the pictures [B, C, h, w] as the network sees them at one of the protocol's scales."""
+    """Return the images [B, C, h, w] as the network sees them at one of the protocol's scales."""
     height, width = protocol.size or images.shape[-2:]
     shown = scaled_size(height, width, scale, protocol.multiple)
     return resized(images, shown, protocol.align_corners)
 
 
 def resized(images: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """Return pictures or scores [B, C, h, w] at another size, by bilinear interpolation."""
+    """Return images or scores [B, C, h, w] at another size, by bilinear interpolation."""
     if images.shape[-2:] == size:
         return images
     return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)

@@ -19,7 +19,7 @@ from ablata.data.segmentation.dataset import SegmentationData, SegmentationEvalL
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
-from ablata.engine.precise_norm import Pictures
+from ablata.engine.precise_norm import Images
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Examination, Metric, Site, Task
 from ablata.losses.contrastive.any import AnySegmentationLoss
@@ -60,7 +60,7 @@ class Segment(Recipe):
     """The windows of ssc and mscf."""
     boundary: Annotated[float | None, Field(gt=0, lt=1), INCIDENTAL] = None
     """Score the outlines of regions too, as boundary_f: how far from the true one an outline may lie, as a share of the
-    picture's diagonal (0.0075 in Csurka et al. 2013, 0.008 in DAVIS); null: no. `ablata evaluate RUN boundary=0.0075`
+    image's diagonal (0.0075 in Csurka et al. 2013, 0.008 in DAVIS); null: no. `ablata evaluate RUN boundary=0.0075`
     asks it of a finished run."""
 
     @field_validator("protocols")
@@ -190,9 +190,9 @@ class SegmentTask(Task[SegmentationBatch]):
         self.criterion.at(min(step / self.planned, 1.0))
         return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
-    def norm_pictures(self, pictures: Pictures, start: int, count: int) -> Iterator[Tensor]:
-        """Yield training pictures again; see `Task.norm_pictures`."""
-        if pictures == "training":
+    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training images again; see `Task.norm_images`."""
+        if images == "training":
             for step, batch in enumerate(self.batches(start, start + count), start):
                 yield self.loader.augment(batch, step, self.loader.epoch_of(step)).images
             return
@@ -221,7 +221,7 @@ class SegmentTask(Task[SegmentationBatch]):
         self._protocol(name)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
-        """Return miou, pixel_accuracy, mean_accuracy and perhaps boundary_f of a split in percent, each picture scored
+        """Return miou, pixel_accuracy, mean_accuracy and perhaps boundary_f of a split in percent, each image scored
         once."""
         return self._score(model, split, protocol)[1]
 
@@ -246,7 +246,7 @@ class SegmentTask(Task[SegmentationBatch]):
         return counted, {name: value for metric in metrics for name, value in metric.scores().items()}
 
     def shown(self, model: nn.Module) -> Shown:
-        """Return predictions on some pictures beside labels and errors, and the last scores of the classes."""
+        """Return predictions on some images beside labels and errors, and the last scores of the classes."""
         return shown_of(self, model)
 
     def some(self, split: str, index: np.ndarray) -> SegmentationEvalLoader:
@@ -271,7 +271,7 @@ class SegmentTask(Task[SegmentationBatch]):
         """Return totals, the intersection over union of each class, the confusion matrix of pixels.
 
         Samples are index int64 [N], size int64 [N, 2], and label and predicted uint8 [N, H, W] of the largest height
-        and width: smaller pictures lie at the top left, ignored beside them.
+        and width: smaller images lie at the top left, ignored beside them.
         """
         protocol = protocol or self.protocols[0]
         counted, scores = self._score(model, split, protocol)
@@ -287,7 +287,7 @@ class SegmentTask(Task[SegmentationBatch]):
     def predictions(self, model: nn.Module, split: str, protocol: str) -> dict[str, Tensor]:
         """Return what `examine` has of every sample, in the order of the split."""
         order = torch.from_numpy(self.data.splits[split].index)
-        sizes = torch.from_numpy(self.data.picture_sizes(split))
+        sizes = torch.from_numpy(self.data.image_sizes(split))
         high, wide = sizes.amax(0).tolist()
         maps = {
             name: torch.full((len(order), high, wide), IGNORE, dtype=torch.uint8) for name in ("label", "predicted")

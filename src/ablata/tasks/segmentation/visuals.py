@@ -1,4 +1,4 @@
-"""Pictures of a segmenter's predictions on validation pictures, beside labels and errors."""
+"""Images of a segmenter's predictions on validation images, beside labels and errors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ablata.data.drawing.overlay import errors, legend, overlay
 from ablata.data.segmentation.dataset import SegmentationData
 from ablata.data.transforms.classification import Normaliser
 from ablata.metrics.segmentation import SegmentationScores
-from ablata.records.shown import Shown, ShownPicture
+from ablata.records.shown import Shown, ShownImage
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
-PICTURES = 6
+IMAGES = 6
 _WIDTH = 256
-"""Of each of the four drawings beside each other, at most (small pictures are enlarged by whole factors)."""
-_CAPTION = "Each row from left to right: the picture, the prediction over it, the label over it, and the errors (red)."
+"""Of each of the four drawings beside each other, at most (small images are enlarged by whole factors)."""
+_CAPTION = "Each row from left to right: the image, the prediction over it, the label over it, and the errors (red)."
 
 
 class Showing(Protocol):
@@ -44,7 +44,7 @@ class Showing(Protocol):
 
 
 def shown_of(task: Showing, model: nn.Module) -> Shown:
-    """Draw predictions on evenly spaced pictures of the split that the run is compared on, by its first protocol.
+    """Draw predictions on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
         task: names the split and protocol; where it has counted them the scores of the classes are told.
@@ -52,15 +52,15 @@ def shown_of(task: Showing, model: nn.Module) -> Shown:
     """
     split, protocol = task.recipe.metric().split, task.protocols[0]
     index = task.data.splits[split].index
-    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(PICTURES, len(index))).round().astype(int))]
-    pictures = [_picture(task, model, batch, protocol) for batch in task.some(split, chosen)]
+    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(IMAGES, len(index))).round().astype(int))]
+    images = [_image(task, model, batch, protocol) for batch in task.some(split, chosen)]
     counted = task.counted.get((split, protocol))
     classes = () if counted is None else tuple(zip(task.scored, counted.class_iou().tolist(), strict=True))
     key = jpeg(legend(task.scored, task.data.table.palette))
-    return Shown(split, protocol, "iou" if classes else "", classes, tuple(pictures), key, _CAPTION)
+    return Shown(split, protocol, "iou" if classes else "", classes, tuple(images), key, _CAPTION)
 
 
-def _picture(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownPicture:
+def _image(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:
     pixels = Normaliser(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
     image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     predicted = task.predicted(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
@@ -70,8 +70,8 @@ def _picture(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol
     right = f"{(predicted == labels)[counts].mean():.1%} of the pixels right" if counts.any() else "no pixel counts"
     drawings = (image, overlay(image, predicted, palette), overlay(image, labels, palette), errors(predicted, labels))
     number = int(batch.index[0])
-    return ShownPicture(
-        alt=f"picture {number}, its prediction, its label, and the errors of the prediction",
-        caption=f"picture {number}: {right}",
+    return ShownImage(
+        alt=f"image {number}, its prediction, its label, and the errors of the prediction",
+        caption=f"image {number}: {right}",
         content=jpeg(beside([sized(Image.fromarray(drawing), _WIDTH) for drawing in drawings])),
     )

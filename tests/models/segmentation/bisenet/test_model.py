@@ -107,7 +107,7 @@ def make(settings: BiSeNet, classes: int = 5) -> BiSeNetModel:
     return settings.build(classes)
 
 
-def pictures(height: int = 64, width: int = 96, count: int = 2) -> Tensor:
+def inputs(height: int = 64, width: int = 96, count: int = 2) -> Tensor:
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
@@ -133,7 +133,7 @@ def test_logits_stay_at_the_strides_of_their_heads() -> None:
 
 @every_variant
 def test_every_variant_trains_every_parameter_at_any_size(settings: BiSeNet) -> None:
-    model, x = make(settings), pictures(45, 70)
+    model, x = make(settings), inputs(45, 70)
     full = model.full_size(model(x), (45, 70))
     assert set(full) == {"logits"} | {f"aux{head.stride}" for head in settings.aux}
     assert {tuple(logits.shape) for logits in full.values()} == {(2, 5, 45, 70)}
@@ -161,7 +161,7 @@ def test_the_published_groups_hold_every_parameter_once(settings: BiSeNet) -> No
 
 
 def test_every_variant_differs_from_the_default() -> None:
-    shapes, x = {}, pictures()
+    shapes, x = {}, inputs()
     for name, settings in VARIANTS.items():
         if name != "kept norm":
             with torch.no_grad():
@@ -218,7 +218,7 @@ class Reference:
 
 
 def test_the_default_form_does_the_published_operations() -> None:
-    model, x = make(tiny(), 7), pictures()
+    model, x = make(tiny(), 7), inputs()
     with torch.no_grad():
         for _ in range(3):
             model(x)
@@ -230,22 +230,22 @@ def test_the_default_form_does_the_published_operations() -> None:
         torch.testing.assert_close(model.full_size(outputs, (64, 96)), Reference(model)(x, outputs))
 
 
-def test_one_picture_is_refused_in_training_and_taken_in_evaluation() -> None:
-    model, x = make(tiny()), pictures(count=1)
+def test_one_image_is_refused_in_training_and_taken_in_evaluation() -> None:
+    model, x = make(tiny()), inputs(count=1)
     with pytest.raises(SettingsError, match="pooled_norm=group"):
         model(x)
     assert set(model.eval()(x)) >= {"logits"}
 
 
 @pytest.mark.parametrize("pooled_norm", ["group", "none"])
-def test_one_picture_trains_with_another_pooled_norm(pooled_norm: str) -> None:
-    assert make(tiny(pooled_norm=pooled_norm))(pictures(count=1))["logits"].isfinite().all()
+def test_one_image_trains_with_another_pooled_norm(pooled_norm: str) -> None:
+    assert make(tiny(pooled_norm=pooled_norm))(inputs(count=1))["logits"].isfinite().all()
 
 
 def test_a_kept_normalisation_neither_learns_nor_counts() -> None:
     model = make(tiny(train_backbone_norm=False)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model(pictures())
+    model(inputs())
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert not any(name.startswith("backbone.") for name in changed)
@@ -340,7 +340,7 @@ def test_nearest_merging_and_bilinear_merging_have_the_same_weights() -> None:
 @pytest.mark.parametrize("merge", ["sum", "concat"])
 def test_levels_that_join_at_the_end_come_there_straight(merge: Merge) -> None:
     settings = context(joined_at="end", after_upsample=0, average=None)
-    model, x = make(tiny(merge=merge, aux=(), **settings)).eval(), pictures()
+    model, x = make(tiny(merge=merge, aux=(), **settings)).eval(), inputs()
     with torch.no_grad():
         outputs = model(x)
     maps = [F.interpolate(outputs[f"refined{stride}"], (8, 12)) for stride in (32, 16)]
@@ -353,12 +353,12 @@ def test_with_nearest_values_and_no_convolutions_it_does_not_matter_where_levels
         make(tiny(aux=(), **context(joined_at=where, after_upsample=0))).eval() for where in ("levels", "end")
     )
     with torch.no_grad():
-        torch.testing.assert_close(stepwise(pictures())["context"], straight(pictures())["context"])
+        torch.testing.assert_close(stepwise(inputs())["context"], straight(inputs())["context"])
 
 
 def test_the_average_multiplies_before_the_convolution_that_ends_the_path() -> None:
     average = Average(form="mean", join="multiply", place="merged")
-    model, x = make(tiny(aux=(), **context(after_upsample=0, average=average, end_kernel=3))).eval(), pictures()
+    model, x = make(tiny(aux=(), **context(after_upsample=0, average=average, end_kernel=3))).eval(), inputs()
     with torch.no_grad():
         outputs = model(x)
         merged = outputs["merged8"]

@@ -1,6 +1,6 @@
 """What the regions of a detector look at, collected while it runs.
 
-Shapes: B pictures, R regions of a picture (filled up).
+Shapes: B images, R regions of an image (filled up).
 """
 
 from __future__ import annotations

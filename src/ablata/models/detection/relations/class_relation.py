@@ -2,14 +2,14 @@
 
 Reasoning-RCNN (Xu et al. 2019, CVPR), with its definitions and without the faults of its public code: regions are
 described by the scores of the very boxes that are enriched, so that rows belong together after refinement; every
-picture is computed by itself, however many there are in a batch.
+image is computed by itself, however many there are in a batch.
 
-Shapes: B pictures, R regions of a picture (filled up), C = K + 1 classes with the background first, D features of a
+Shapes: B images, R regions of an image (filled up), C = K + 1 classes with the background first, D features of a
 region, G features that are added, L levels, F channels of all levels together.
 
     weights    [C, D + 1]     the classifier's weights and bias: what the detector knows of each class (M)
     graph      [C, C]         weight that row i gives column j (A)
-    attention  [B, C]         alpha = softmax over classes of s z M^T, with z from the picture's feature maps
+    attention  [B, C]         alpha = softmax over classes of s z M^T, with z from the image's feature maps
     known      [B, C, D + 1]  alpha_c (A M)_c, or (A (alpha M))_c
     semantics  [B, C, G]      E = ReLU(linear(known))
     mapped     [B, R, G]      softmax(scores of the region) E
@@ -36,16 +36,16 @@ class ClassRelation(Settings):
     propagate: bool = True
     """Send the weights over the graph; false: each class keeps its own (soft mapping alone)."""
     attention: bool = True
-    """Weight the classes by what the picture shows as a whole."""
+    """Weight the classes by what the image shows as a whole."""
     attention_width: Annotated[int, Field(ge=1)] = 64
     """Channels that the feature maps are reduced to for it."""
     attention_pool: Literal["mean", "max"] = "mean"
-    """What stands for the whole picture: the mean over its cells, as published, in which small objects drown
+    """What stands for the whole image: the mean over its cells, as published, in which small objects drown
     (docs/results/relation_planted.md), or the largest value of each channel."""
     attention_scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor of z M^T before the softmax: at 1, as published, small weights leave all classes alike for long."""
     attention_relu: bool = True
-    """Rectify the picture's vector before it meets the classes."""
+    """Rectify the image's vector before it meets the classes."""
     attention_place: Literal["after", "before"] = "after"
     """Weight classes after their weights travelled over the graph (a class's own attention), or before (its
     neighbours')."""
@@ -101,7 +101,7 @@ class ClassRelationModule(nn.Module):
             scores: [B, R, C], probabilities of each region; rows that fill up may hold anything.
             weights: [C, D + 1].
             maps: L feature maps [B, channels, Hl, Wl], the finest first.
-            shares: [B, 2], the part of the height and width that each picture fills.
+            shares: [B, 2], the part of the height and width that each image fills.
         """
         known = weights.detach() if self.settings.gradient == "detached" else weights
         semantics = self.travelled(known, self.attention(known, maps, shares) if self.settings.attention else None)
@@ -110,7 +110,7 @@ class ClassRelationModule(nn.Module):
         return self._reduced(scores @ semantics.expand(len(scores), -1, -1))
 
     def attention(self, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
-        """Return [B, C], how much each class matters on each picture; rows add to one."""
+        """Return [B, C], how much each class matters on each image; rows add to one."""
         target = maps[min(2, len(maps) - 1)] if len(maps) > 3 else maps[-1]
         joined = torch.cat([_nearest(one, target.shape[-2], target.shape[-1]) for one in maps], dim=1)
         squeezed = self.squeeze(joined).float()
@@ -147,7 +147,7 @@ def _nearest(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def _inside(shares: Tensor, height: int, width: int) -> Tensor:
-    """Return [B, 1, height, width]: 1 for the cells of a map that its picture reaches, 0 beside it."""
+    """Return [B, 1, height, width]: 1 for the cells of a map that its image reaches, 0 beside it."""
     rows = torch.arange(height, device=shares.device)[None] < (shares[:, :1] * height).ceil().clamp(min=1)
     columns = torch.arange(width, device=shares.device)[None] < (shares[:, 1:] * width).ceil().clamp(min=1)
     return (rows[:, None, :, None] & columns[:, None, None, :]).float()

@@ -1,13 +1,13 @@
 """Attention whose weights are those of the geometry times what regions look like, with its backward pass written out.
 
-Shapes: N heads of pictures, R regions, S of them that are looked at, d and e features of a head.
+Shapes: N heads of images, R regions, S of them that are looked at, d and e features of a head.
 
     strength   [N, R, S]   what the geometry says, before ReLU
     weights    [N, R, S]   log(max(strength, 1e-6)) + query key, softmax over S
     outputs    [N, R, e]   weights values
 
 With 512 regions a tensor of [N, R, S] is larger than all the rest together, and what is done with it takes a dozen
-passes. Left to autograd each goes through the memory. Here all passes are done for a few heads of a picture before the
+passes. Left to autograd each goes through the memory. Here all passes are done for a few heads of an image before the
 next ones, which a processor's caches hold; on a GPU for all heads at once.
 """
 
@@ -47,13 +47,13 @@ def geometric_attention(strength: Tensor, queries: Tensor, keys: Tensor, values:
 
 
 class _Attention(torch.autograd.Function):
-    """The attention over heads of all pictures in a row; every gradient is taken from the weights, which are kept."""
+    """The attention over heads of all images in a row; every gradient is taken from the weights, which are kept."""
 
     @staticmethod
     def forward(
         ctx: Any, strength: Tensor, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None, heads: int
     ) -> Tensor:
-        """Return [N, R, e]; `hidden`, float [B, R, S], is added to the logits of each of a picture's `heads`."""
+        """Return [N, R, e]; `hidden`, float [B, R, S], is added to the logits of each of an image's `heads`."""
         weights = torch.empty_like(strength, dtype=values.dtype)
         out = values.new_empty(*queries.shape[:2], values.shape[2])
         for part in _parts(strength):

@@ -2,7 +2,7 @@
 
 Relation Networks (Hu et al. 2018, arXiv 1711.11575), equation 5 and what follows it. No gradient goes back to boxes.
 
-Shapes: B pictures, R regions of a picture, S of them that are looked at, E numbers of the embedding.
+Shapes: B images, R regions of an image, S of them that are looked at, E numbers of the embedding.
 
     boxes      [B, R, 4]      left, top, right, bottom, half open, so that a width is right - left
     distances  [B, 2, R, S]   log(|dx| / w), log(|dy| / h), at least log(1e-3)
@@ -52,13 +52,13 @@ def geometry(boxes: Tensor, near: Tensor) -> Places:
 def embedded(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return sines and cosines of the values [B, N, ...], [B, N size / 4, ...]; `size` is a multiple of 8.
 
-    They are written where they belong, at once in `dtype`, a wave of one number of one picture at a time, which the
+    They are written where they belong, at once in `dtype`, a wave of one number of one image at a time, which the
     caches hold.
     """
     rates = _rates(size)
-    pictures, numbers = values.shape[:2]
-    made = torch.empty(pictures, numbers, 2, len(rates), *values.shape[2:], device=values.device, dtype=dtype)
-    for place in itertools.product(range(pictures), range(numbers)):
+    images, numbers = values.shape[:2]
+    made = torch.empty(images, numbers, 2, len(rates), *values.shape[2:], device=values.device, dtype=dtype)
+    for place in itertools.product(range(images), range(numbers)):
         sines, cosines = made[place]
         for rate, sine, cosine in zip(rates, sines, cosines, strict=True):
             angles = values[place] * rate

@@ -1,10 +1,10 @@
-"""Relations between the regions of a picture: attention by where they lie to each other and by what they look like.
+"""Relations between the regions of an image: attention by where they lie to each other and by what they look like.
 
 Relation Networks (Hu et al. 2018, arXiv 1711.11575), equations 1 to 6 and appendix; with Gaussian weights of the
-geometry in place of the paper's as an alternative. Every picture is computed by itself: rows that fill a batch up are
+geometry in place of the paper's as an alternative. Every image is computed by itself: rows that fill a batch up are
 never looked at, nor are boxes of the truth that were added for training.
 
-Shapes: B pictures, R regions of a picture (filled up), S of them that are looked at, D features of a region, H heads,
+Shapes: B images, R regions of an image (filled up), S of them that are looked at, D features of a region, H heads,
 W width of queries and keys.
 
     boxes      [B, R, 4]      left, top, right, bottom, half open, so that a width is right - left

@@ -1,6 +1,6 @@
 """Where relations enter a detector, in which order, and how what they give is joined.
 
-Shapes: B pictures, R regions of a picture (filled up), C classes with the background, D features of a region.
+Shapes: B images, R regions of an image (filled up), C classes with the background, D features of a region.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class RegionContext:
     Attributes:
         boxes: float [B, R, 4].
         keys: bool [B, R], regions that may be looked at.
-        maps: feature maps of the pictures.
-        shares: float [B, 2], the part of height and width that each picture fills.
+        maps: feature maps of the images.
+        shares: float [B, 2], the part of height and width that each image fills.
     """
 
     boxes: Tensor

@@ -2,7 +2,7 @@
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.2.
 
-Shapes: B batch, H and W the sides of the picture, Wn channels of the backbone's stage n (stride s = 2^(n+1)), D width
+Shapes: B batch, H and W the sides of the image, Wn channels of the backbone's stage n (stride s = 2^(n+1)), D width
 of the path, D' = D or what joining made of it, t the stride where the path ends. A side at stride s is ceil(H / s).
 
     refined32   [B, D, H/32, W/32]    merged16   [B, D, H/16, W/16]   what comes from 1/32, before 1/16 joins
@@ -68,7 +68,7 @@ class ContextPath(Settings):
     refine: Refinement = Refinement()
     """What becomes of each stage first."""
     average: Average | None = Average()
-    """The picture's mean; null: none."""
+    """The image's mean; null: none."""
     after_upsample: Kernel = 3
     """Side of a convolution to D channels behind each enlargement; 0: none."""
     merge_kernel: Kernel = 0

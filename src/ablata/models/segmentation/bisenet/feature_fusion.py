@@ -2,7 +2,7 @@
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.3, figure 2(c).
 
-Shapes: B batch, P and D' channels of the paths, h and w sides at 1/8 of the picture, F width, u stride.
+Shapes: B batch, P and D' channels of the paths, h and w sides at 1/8 of the image, F width, u stride.
 
     spatial  [B, P, h, w]     fused  [B, F, h/u, w/u]     (u = 1 but for the fusion module)
     context  [B, D', h, w]

@@ -1,4 +1,4 @@
-"""The average branch of BiSeNet: what the whole picture says, joined with a map.
+"""The average branch of BiSeNet: what the whole image says, joined with a map.
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.2; forms and places as its public re-implementations tried them.
 
@@ -21,7 +21,7 @@ from ablata.nn.pooled_gates import pooled_unit
 
 
 class Average(Settings):
-    """What the whole picture says, from the mean of the map at 1/32."""
+    """What the whole image says, from the mean of the map at 1/32."""
 
     form: Literal["mean", "conv", "conv_relu", "conv_sigmoid"] = "conv_relu"
     """mean: of the map it joins, as it is. Others: of stage 4, through a 1x1 convolution and normalisation, then
@@ -34,7 +34,7 @@ class Average(Settings):
 
 
 class GlobalAverage(nn.Module):
-    """The mean of the picture, and its joining with a map.
+    """The mean of the image, and its joining with a map.
 
     Args:
         settings: the variants; None: maps stay as they are.

@@ -1,9 +1,9 @@
-"""BiSeNet: a network that names a class for every place of a picture, by a path for detail and a path for context.
+"""BiSeNet: a network that names a class for every place of an image, by a path for detail and a path for context.
 
 Source: Yu et al. 2018, arXiv 1808.00897. Every part is a setting; bisenet_forms.py holds the sets
 that were published. The defaults are those of the public re-implementation (CoinCheung/BiSeNet).
 
-Shapes: B batch, C channels of the picture, H and W its sides, P, D' as in the paths' files, F width of the fusion, u
+Shapes: B batch, C channels of the image, H and W its sides, P, D' as in the paths' files, F width of the fusion, u
 its stride over 1/8 (1 or 2), K classes. A side at stride s is ceil(H / s): a size that 32 does not divide is handled.
 
     input      [B, C, H, W]               fused    [B, F, H/8u, W/8u]
@@ -61,11 +61,11 @@ class BiSeNet(Loadable):
     )
     """Heads there in training alone, at most one a stride."""
     logits_upsample: Upsampling = Bilinear()
-    """How logits get to the picture's size, those of an auxiliary head unless it says so itself."""
+    """How logits get to the image's size, those of an auxiliary head unless it says so itself."""
     norm: NormName = "batch"
     """Normalisation outside the backbone."""
     pooled_norm: NormName = "batch"
-    """Normalisation of means over the picture; batch refuses a batch of one picture in training, the others take it."""
+    """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming"
     """Distribution of first weights outside the backbone."""
 
@@ -98,7 +98,7 @@ class BiSeNet(Loadable):
         return self
 
     def build(self, classes: int, channels: int = 3) -> BiSeNetModel:
-        """Make the model for pictures of `channels` channels; weights come from torch's global generator."""
+        """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return BiSeNetModel(self, classes, channels)
 
     def weight_files(self) -> tuple[str, ...]:
@@ -210,18 +210,18 @@ class BiSeNetModel(Segmenter):
     def _backbone_norms(self) -> list[nn.Module]:
         return [module for module in self.backbone.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Map pictures [B, C, H, W] to the named outputs.
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images [B, C, H, W] to the named outputs.
 
         Raises:
-            SettingsError: in training, one picture with pooled_norm=batch.
+            SettingsError: in training, one image with pooled_norm=batch.
         """
-        size = (pictures.shape[2], pictures.shape[3])
-        outputs: dict[str, Tensor] = dict(self.backbone(pictures))
+        size = (images.shape[2], images.shape[3])
+        outputs: dict[str, Tensor] = dict(self.backbone(images))
         outputs.update(self.context(outputs))
         fused = outputs["context"]
         if self.spatial is not None and self.fusion is not None:
-            seen = pictures if self.from_stage is None else outputs[self.from_stage]
+            seen = images if self.from_stage is None else outputs[self.from_stage]
             outputs["spatial"] = self.spatial(seen)
             fused = outputs["fused"] = self.fusion(outputs["spatial"], fused)
         outputs["logits"] = self.head(fused, size)

@@ -72,7 +72,7 @@ def ladder(rung: Rung, backbone: ResNet | Xception39 | None = None) -> BiSeNet:
 
     fcn: logits from 1/32 by one convolution; upsample_first: the map at 1/8 first; fcn_head: a 3x3 convolution, dropout
     and a classifier; u_shape: 1/16 joins by concatenation and a convolution to 512 channels; spatial_path: added;
-    ffm: the fusion module instead of the sum; arm: a gate on each stage; average: the picture's mean.
+    ffm: the fusion module instead of the sum; arm: a gate on each stage; average: the image's mean.
 
     Args:
         rung: how far.

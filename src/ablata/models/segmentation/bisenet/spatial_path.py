@@ -2,10 +2,10 @@
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.1.
 
-Shapes: B batch, C channels of the picture, H and W its sides, P width of the path. A side at stride s is ceil(H / s),
-so any size of picture will do.
+Shapes: B batch, C channels of the image, H and W its sides, P width of the path. A side at stride s is ceil(H / s),
+so any size of image will do.
 
-    picture  [B, C, H, W]
+    image  [B, C, H, W]
     first    [B, widths 0, H/2, W/2]
     second   [B, widths 1, H/4, W/4]
     third    [B, widths 2, H/8, W/8]
@@ -28,7 +28,7 @@ STAGES = {4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
 
 
 class SpatialPath(Settings):
-    """Three convolutions of stride 2 and one of stride 1, on the picture itself."""
+    """Three convolutions of stride 2 and one of stride 1, on the image itself."""
 
     kind: Literal["convs"] = "convs"
     widths: tuple[int, int, int] = (64, 64, 64)
