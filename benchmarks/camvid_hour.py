@@ -44,7 +44,7 @@ from ablata.data.labels.table import paint
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.reporting import MetricRow
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.segmentation.base import Segmenter
 from ablata.recipes.index import load_recipe
@@ -158,14 +158,14 @@ def run(asked: Asked, side: str, length: Sequence[str], seed: int, folder: Path)
     outcome = train(recipe, seed, folder / "run", CACHE, Teller())
     print(f"score {outcome.scores[recipe.metric().key]}", flush=True)
     device = torch.device("cpu")
-    task = recipe.build(seed, Site(device, CACHE))
+    task = recipe.build(seed, RunContext(device, CACHE))
     task.model.load_state_dict(load_checkpoint(folder / "run" / LAST).weights())
     model = task.model.eval().to(memory_format=torch.channels_last)
     protocol, split = task.protocols[0], recipe.metric().split
     index = task.data.splits[split].index
     chosen = index[np.linspace(0, len(index) - 1, SHOWN).round().astype(int)]
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
-        found = task.examine(model, split)
+        found = task.evaluate_detailed(model, split)
         batches = list(task.some(split, chosen))
         predicted = [task.predicted(model, batch.images, protocol)[0] for batch in batches]
     np.savez(
@@ -234,7 +234,7 @@ def epochs_within(asked: Asked, minutes: float) -> dict[str, list[str]]:
     trial = [f"train.steps={TRIAL_STEPS}", "train.epochs=null", "train.evaluate_every=0", "train.log_every=2"]
     found = train_both(asked, dict.fromkeys(SIDES, trial), seed=0, turn=10)
     images = {side: result.speed * 60 * minutes for side, result in found.items()}
-    size = asked.recipe("ours", trial).build(0, Site(torch.device("cpu"), CACHE)).data.splits["train"].index.size
+    size = asked.recipe("ours", trial).build(0, RunContext(torch.device("cpu"), CACHE)).data.splits["train"].index.size
     print(json.dumps({side: f"{result.speed:.1f} images/s" for side, result in found.items()}), flush=True)
     return {side: [f"train.epochs={max(1, math.floor(count / size))}"] for side, count in images.items()}
 

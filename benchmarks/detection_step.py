@@ -37,8 +37,8 @@ from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.timer import Clock
 from ablata.engine.loop import train_steps
 from ablata.engine.reporting import Reporter
-from ablata.engine.session import Session
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
+from ablata.engine.train_state import TrainState
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 from ablata.models.detection.relations.stage import RegionContext, Relations, RelationStage
 from ablata.recipes.index import load_recipe
@@ -89,7 +89,7 @@ def our_steps(side: int, precision: str, channels_last: bool, folder: Path) -> C
     )  # fmt: skip
     keep_memory()
     torch.manual_seed(0)
-    session = Session(recipe, 0, folder, Site(CPU, folder / "cache", channels_last=channels_last), Reporter())
+    session = TrainState(recipe, 0, folder, RunContext(CPU, folder / "cache", channels_last=channels_last), Reporter())
     session.model.train()
     session.evaluate = lambda: None  # type: ignore[method-assign]
     session.save = lambda which: None  # type: ignore[method-assign]

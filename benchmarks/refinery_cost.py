@@ -21,7 +21,7 @@ import torch
 from ablata.base.overrides import override
 from ablata.engine.hardware.allocator import keep_memory
 from ablata.engine.hardware.precision import choose_device, choose_precision
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
@@ -38,15 +38,15 @@ ARMS = {
 }  # fmt: skip
 
 
-def stepper(recipe: Classify, site: Site) -> Callable[[int], float]:
+def stepper(recipe: Classify, context: RunContext) -> Callable[[int], float]:
     """Return a function that trains so many steps and returns the seconds they took."""
     torch.manual_seed(0)
-    task = recipe.build(0, site)
+    task = recipe.build(0, context)
     layout = torch.channels_last
-    task.model = task.model.to(site.device).to(memory_format=layout).train()
+    task.model = task.model.to(context.device).to(memory_format=layout).train()
     network = torch.compile(task.model) if recipe.compute.compile else task.model
     optimiser = recipe.optim.build(task.model, recipe.train.batch)
-    precision = choose_precision(recipe.compute.precision, site.device)
+    precision = choose_precision(recipe.compute.precision, context.device)
     batches = task.batches(0, 10**6)
     done = 0
 
@@ -62,7 +62,7 @@ def stepper(recipe: Classify, site: Site) -> Callable[[int], float]:
             optimiser.zero_grad(set_to_none=True)
             task.after_step(done)
             done += 1
-        if site.device.type == "cuda":
+        if context.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
@@ -92,8 +92,8 @@ def main() -> None:
             plain, ["train.epochs=null", "train.steps=1", "train.evaluate_every=0", "compute.compile=false"]
         )
         train(quick, 0, teacher, cache)
-        site = Site(choose_device("auto"), cache, parent=teacher)
-        runs = {name: stepper(override(plain, list(changes)), site) for name, changes in ARMS.items()}
+        context = RunContext(choose_device("auto"), cache, parent=teacher)
+        runs = {name: stepper(override(plain, list(changes)), context) for name, changes in ARMS.items()}
         for run in runs.values():
             run(3)
         times: dict[str, list[float]] = {name: [] for name in runs}

@@ -29,8 +29,8 @@ from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.hardware.timer import Clock
 from ablata.engine.loop import train_steps
 from ablata.engine.reporting import Reporter
-from ablata.engine.session import Session
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
+from ablata.engine.train_state import TrainState
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
 from ablata.tasks.classification.task import ClassifyTask
@@ -39,7 +39,7 @@ BATCH = 256
 STEPS = 20
 
 
-def session_of(root: str, settings: list[str], folder: Path) -> Session:
+def session_of(root: str, settings: list[str], folder: Path) -> TrainState:
     """Build a session that evaluates and saves nothing while it is timed."""
     recipe = load_recipe(
         "resnet20_cifar10",
@@ -53,12 +53,12 @@ def session_of(root: str, settings: list[str], folder: Path) -> Session:
     )
     torch.manual_seed(0)
     cache = Path.home() / ".cache" / "ablata-bench"
-    session = Session(recipe, 0, folder, Site(choose_device("auto"), cache), Reporter())
+    session = TrainState(recipe, 0, folder, RunContext(choose_device("auto"), cache), Reporter())
     session.model.train()
     return session
 
 
-def bare_step(session: Session) -> Callable[[int], None]:
+def bare_step(session: TrainState) -> Callable[[int], None]:
     """Return the engine's step without its duties: same model, batches, augmentation, optimiser and precision."""
     task = session.task
     assert isinstance(task, ClassifyTask)
@@ -77,7 +77,7 @@ def bare_step(session: Session) -> Callable[[int], None]:
     return run
 
 
-def engine_step(session: Session) -> Callable[[int], None]:
+def engine_step(session: TrainState) -> Callable[[int], None]:
     """Return the engine's own loop over a number of steps, without the evaluation and checkpoint at its end."""
     session.evaluate = lambda: None  # type: ignore[method-assign]
     session.save = lambda which: None  # type: ignore[method-assign]

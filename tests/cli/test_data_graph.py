@@ -18,7 +18,7 @@ SMALL = ("data.train=40", "data.val=2")
 
 def test_a_kind_is_counted_written_and_drawn(ablata: Callable, tmp_path: Path) -> None:
     file = tmp_path / "out" / "graph.json"
-    answer = ablata("data", "graph", "scene_boxes", *SMALL, "--normalise", "conditional", "--output", str(file))
+    answer = ablata("data", "graph", "scene_boxes", *SMALL, "--normalize", "conditional", "--output", str(file))
     assert answer.status == 0
     graph = read_graph(file)
     ring, cross, bead = (graph.names.index(name) for name in ("ring", "cross", "bead"))
@@ -52,8 +52,8 @@ def test_the_controls_are_the_identity_and_the_same_weights_elsewhere(ablata: Ca
 
 
 def test_a_recipe_shows_its_own_graph(ablata: Callable) -> None:
-    assert ablata("data", "graph", "relation_rcnn_scenes", *SMALL, "graph.normalise=pmi").status == 0
-    assert read_graph(Path("graph.json")).origin["normalise"] == "pmi"
+    assert ablata("data", "graph", "relation_rcnn_scenes", *SMALL, "graph.normalize=pmi").status == 0
+    assert read_graph(Path("graph.json")).origin["normalize"] == "pmi"
 
 
 def voc_folder(root: Path) -> None:
@@ -70,7 +70,7 @@ def voc_folder(root: Path) -> None:
 
 def test_a_folder_of_boxes_alone_is_counted_and_its_faults_are_told(ablata: Callable, tmp_path: Path) -> None:
     voc_folder(tmp_path / "cells")
-    answer = ablata("data", "graph", str(tmp_path / "cells"), "--normalise", "counts")
+    answer = ablata("data", "graph", str(tmp_path / "cells"), "--normalize", "counts")
     assert answer.status == 0
     assert "train.xml" in answer.err
     graph = read_graph(Path("graph.json"))
@@ -79,7 +79,7 @@ def test_a_folder_of_boxes_alone_is_counted_and_its_faults_are_told(ablata: Call
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "normalise": (("scene_boxes", "--normalise", "symetric"), "did you mean graph.normalise=symmetric?"),
+    "normalize": (("scene_boxes", "--normalize", "symetric"), "did you mean graph.normalize=symmetric?"),
     "control": (("scene_boxes", "--control", "file"), "identity or random"),
     "identity with an option": (("scene_boxes", "--control", "identity", "--smoothing", "1"), "--smoothing"),
     "seed of nothing": (("scene_boxes", "--seed", "1"), "--control random"),
@@ -125,6 +125,6 @@ def test_a_graph_of_other_names_is_refused_with_both_sides(ablata: Callable) -> 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "classes"), [("chest_xray", 13), ("penn_fudan", 1), ("blood_cells", 3)])
 def test_folders_of_real_sets_are_recognised(ablata: Callable, data_home: Path, name: str, classes: int) -> None:
-    answer = ablata("data", "graph", str(data_home / name), "--normalise", "symmetric")
+    answer = ablata("data", "graph", str(data_home / name), "--normalize", "symmetric")
     assert answer.status == 0
     assert len(read_graph(Path("graph.json")).names) == classes + 1

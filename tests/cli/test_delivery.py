@@ -42,7 +42,7 @@ def test_an_export_predicts_by_path_and_by_name_what_its_run_does(
         assert json.loads(ablata("predict", reference, image, "--json", "--top", "3").out) == said
 
 
-def test_a_image_that_cannot_be_read_is_named_and_the_others_are_told(
+def test_an_image_that_cannot_be_read_is_named_and_the_others_are_told(
     ablata: Callable, run: str, image: str, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"broken")

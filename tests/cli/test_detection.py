@@ -16,7 +16,7 @@ Ablata = Callable[..., Answer]
 
 TINY = (
     "data.train=8", "data.val=4", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32",
-    "model.least_score=0",
+    "model.score_threshold=0",
 )  # fmt: skip
 
 

@@ -15,11 +15,11 @@ from ablata.data.classification.dataset import ImageData
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.synthetic.scenes import Streets
 from ablata.data.transforms.classification import Augment
-from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.data.transforms.mixup_cutmix import Both, Mix
 from ablata.structures.batch import ImageBatch
 
-AUGMENT = Augment(flip=True, pad=2, colour=Colour(brightness=0.4, contrast=0.4, saturation=0.4), cutout=3)
+AUGMENT = Augment(flip=True, pad=2, color_jitter=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4), cutout=3)
 Make = Callable[[Augment, float], ImageData]
 
 
@@ -104,23 +104,23 @@ def test_an_epoch_has_each_sample_at_most_once_and_epochs_differ(make: Make) -> 
 def test_ranks_share_the_global_batch_without_changing_a_bit(make: Make, mix: Mix | None) -> None:
     data = make(AUGMENT.model_copy(update={"mix": mix}), 0)
     whole = _augmented(data.train_loader(2, 12), 0, 2)
-    for world in (2, 3):
-        parts = [_augmented(data.train_loader(2, 12, rank, world), 0, 2) for rank in range(world)]
+    for world_size in (2, 3):
+        parts = [_augmented(data.train_loader(2, 12, rank, world_size), 0, 2) for rank in range(world_size)]
         for step, batch in enumerate(whole):
             shares = [part[step] for part in parts]
-            assert [share.rows.first for share in shares] == [rank * 12 // world for rank in range(world)]
+            assert [share.rows.first for share in shares] == [rank * 12 // world_size for rank in range(world_size)]
             assert torch.equal(torch.cat([share.images for share in shares]), batch.images)
             assert torch.equal(torch.cat([share.labels for share in shares]), batch.labels)
             if batch.mixing is not None:
-                weights = torch.cat([share.mixing.weight for share in shares if share.mixing])
-                assert torch.equal(weights, batch.mixing.weight)
+                weights = torch.cat([share.mixing.lam for share in shares if share.mixing])
+                assert torch.equal(weights, batch.mixing.lam)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_evaluation_counts_every_sample_once(make: Make, world: int) -> None:
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_counts_every_sample_once(make: Make, world_size: int) -> None:
     data = make(Augment(), 0.2)
     for split in ("val", "minival"):
-        loaders = [data.eval_loader(split, 7, rank, world) for rank in range(world)]
+        loaders = [data.eval_loader(split, 7, rank, world_size) for rank in range(world_size)]
         batches = [batch for loader in loaders for batch in loader]
         seen = torch.cat([batch.index for batch in batches])
         assert sorted(seen.tolist()) == data.split_indices()[split]
@@ -169,7 +169,7 @@ def test_evaluation_images_are_normalised_once(make: Make) -> None:
 
 def test_a_batch_that_does_not_divide_among_processes_is_refused(make: Make) -> None:
     with pytest.raises(DataError, match="multiple of the number of processes"):
-        make(Augment(), 0).train_loader(0, 9, world=2)
+        make(Augment(), 0).train_loader(0, 9, world_size=2)
 
 
 def test_a_training_set_smaller_than_a_batch_is_refused(make: Make) -> None:

@@ -57,10 +57,10 @@ def test_partners_come_from_another_batch_and_processes_agree(tmp_path: Path, mi
     assert torch.equal(plain.index, seen.index)
     if isinstance(mix, Mixup):
         float_images = data.prepare(raw).images
-        weight = seen.mixing.weight[:, None, None, None]
+        weight = seen.mixing.lam[:, None, None, None]
         expected = weight * float_images[:16] + (1 - weight) * float_images[16:]
         torch.testing.assert_close(seen.images, expected)
-    shares = [data.train_loader(0, 16, rank=rank, world=2) for rank in (0, 1)]
+    shares = [data.train_loader(0, 16, rank=rank, world_size=2) for rank in (0, 1)]
     parts = [share.augment(next(share.batches(3, 4)), 3, 0).images for share in shares]
     assert torch.equal(torch.cat(parts), seen.images)
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from ablata.base.errors import SettingsError
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.reporting import Reporter
-from ablata.engine.session import Session
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
+from ablata.engine.train_state import TrainState
 
 PLAIN = ("model.norm=none", "optim.weight_decay=0", "optim.momentum=0", "schedule=constant")
 
@@ -29,9 +29,9 @@ def test_four_parts_of_sixteen_train_like_one_of_sixty_four(digits: Callable, tr
 
 
 def test_a_batch_that_its_parts_do_not_divide_is_refused() -> None:
-    assert Distribution(world=2).share_of(64, 4) == 32
+    assert ProcessGroup(world_size=2).local_batch_size(64, 4) == 32
     with pytest.raises(SettingsError) as caught:
-        Distribution(world=2).share_of(60, 8)
+        ProcessGroup(world_size=2).local_batch_size(60, 8)
     assert "processes x train.accumulate = 2 x 8" in str(caught.value)
     assert "train.batch=60, not divisible by 16" in str(caught.value)
     assert "for example train.batch=64" in str(caught.value)
@@ -54,13 +54,13 @@ def test_running_statistics_take_the_momentum_of_the_settings(
     digits: Callable, training: Callable, rule: str, share: float
 ) -> None:
     one = ("train.epochs=null", "train.steps=1")
-    whole = training(digits(*one, "train.norm_momentum=1.0"), "whole").last().groups["model"]
-    part = training(digits(*one, f"train.norm_momentum={rule}"), "part").last().groups["model"]
+    whole = training(digits(*one, "train.bn_momentum=1.0"), "whole").last().groups["model"]
+    part = training(digits(*one, f"train.bn_momentum={rule}"), "part").last().groups["model"]
     torch.testing.assert_close(part["stem.norm.running_mean"], share * whole["stem.norm.running_mean"])
 
 
 def test_a_warm_up_on_top_lengthens_the_training(digits: Callable, training: Callable) -> None:
-    warm = ("schedule.warmup.length=1", "schedule.warmup.counted=on_top", "schedule.warmup.start=0.2")
+    warm = ("schedule.warmup.length=1", "schedule.warmup.placement=on_top", "schedule.warmup.start=0.2")
     done = training(digits(*warm))
     assert done.listener.facts["total"] == 18 + 9
     rates = done.listener.curve("train/lr")
@@ -116,7 +116,7 @@ def test_the_evaluations_foretold_are_those_that_come(
     digits: Callable, every: str, tmp_path: Path, shared_cache: Path
 ) -> None:
     recipe = digits("train.epochs=2.45", f"train.evaluate_every={every}")
-    session = Session(recipe, 3, tmp_path, Site(torch.device("cpu"), shared_cache), Reporter())
+    session = TrainState(recipe, 3, tmp_path, RunContext(torch.device("cpu"), shared_cache), Reporter())
     for start in range(session.total):
         session.step = start
         foretold, came = session.evaluations_left(), 0

@@ -167,12 +167,12 @@ def test_a_constant_loss_term_is_noticed_in_a_training(
 
 def test_an_average_that_does_not_follow_is_noticed(digits: Callable, training: Callable) -> None:
     slow = ("train.epochs=14", "ema.decay=0.99999", "ema.warmup=none", "train.evaluate_every=7", "model.norm=none")
-    messages = training(digits(*slow, "optim.lr=0.1"), "slow").listener.said("average_departs")
+    messages = training(digits(*slow, "optim.lr=0.1"), "slow").listener.said("ema_departs")
     assert len(messages) == 1
     assert "averaged weights are" in messages[0]
     assert "at step 126" in messages[0]
     quick = training(digits(*slow, "optim.lr=0.1", "ema.decay=0.8"), "quick")
-    assert quick.listener.said("average_departs") == []
+    assert quick.listener.said("ema_departs") == []
 
 
 def test_a_network_that_does_not_fit_its_labels_is_refused_before_the_first_step(

@@ -35,9 +35,9 @@ def test_a_detector_keeps_its_layers_and_sees_few_boxes(name: str) -> None:
     made = generated(before)
     assert (made.data.kind, made.train.steps, made.train.batch, made.protocols) == ("scene_boxes", 2, 2, ("ap50",))
     assert made.data.augment.flip == before.data.augment.flip
-    assert made.model.sampling.count < before.model.sampling.count
+    assert made.model.roi_sampling.batch_size_per_image < before.model.roi_sampling.batch_size_per_image
     drawn = before.model.backbone.model_copy(update={"weights": None, "norm": "batch", "frozen_stages": 0})
-    fewer = ("proposals", "sampling", "detections", "pool", "masks")
+    fewer = ("rpn", "roi_sampling", "max_detections", "roi_pool_size", "masks")
     same = {name: getattr(before.model, name) for name in fewer}
     assert made.model.model_copy(update=same) == before.model.model_copy(update={"backbone": drawn})
     assert (made.optim, made.graph) == (before.optim, before.graph)

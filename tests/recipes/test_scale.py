@@ -77,16 +77,16 @@ def test_the_length_of_a_segmentation_is_shortened_with_its_warmup() -> None:
 
 
 def test_other_images_are_augmented_as_before_in_smaller_crops_and_windows() -> None:
-    recipe = load_recipe("bisenet_cityscapes", ["data.void=class", 'protocols=["mscf+windows.crop=960","ss"]'])
+    recipe = load_recipe("bisenet_cityscapes", ["data.void=class", 'protocols=["mscf+sliding_window.size=960","ss"]'])
     made = on_other_images(recipe, "camvid", 0.25)
     assert isinstance(recipe, Segment)
     assert isinstance(made, Segment)
     assert (made.data.kind, made.data.void) == ("camvid", "class")  # type: ignore[union-attr]
     assert made.data.mean == CamVid().mean
     assert made.data.augment == recipe.data.augment.model_copy(update={"crop": Crop(height=240, width=240)})
-    assert made.windows == recipe.windows.model_copy(update={"crop": 256})
-    assert made.protocols == ("mscf+windows.crop=240", "ss")
-    assert made.model_copy(update={"data": recipe.data, "windows": recipe.windows, "protocols": ()}) == (
+    assert made.sliding_window == recipe.sliding_window.model_copy(update={"size": 256})
+    assert made.protocols == ("mscf+sliding_window.size=240", "ss")
+    assert made.model_copy(update={"data": recipe.data, "sliding_window": recipe.sliding_window, "protocols": ()}) == (
         recipe.model_copy(update={"protocols": ()})
     )
 

@@ -213,7 +213,7 @@ def test_further_sections_take_their_place(example: StudyView) -> None:
     assert page.ids.index("curves") < page.ids.index("rounds") < page.ids.index("overlays") < page.ids.index("words")
 
 
-def test_a_image_from_elsewhere_is_refused() -> None:
+def test_an_image_from_elsewhere_is_refused() -> None:
     with pytest.raises(ValueError, match="data:image"):
         Image(alt="", caption="", source="https://example.org/x.png")
 

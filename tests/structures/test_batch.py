@@ -27,8 +27,8 @@ def test_chunks_are_even_and_join_to_the_batch(parts: int) -> None:
     assert torch.equal(torch.cat([chunk.labels for chunk in chunks]), batch.labels)
     assert [chunk.rows.first for chunk in chunks] == [int(chunk.index[0]) for chunk in chunks]
     assert batch.mixing is not None
-    joined = torch.cat([chunk.mixing.weight for chunk in chunks if chunk.mixing])
-    assert torch.equal(joined, batch.mixing.weight)
+    joined = torch.cat([chunk.mixing.lam for chunk in chunks if chunk.mixing])
+    assert torch.equal(joined, batch.mixing.lam)
 
 
 def test_a_batch_splits_into_no_more_parts_than_rows() -> None:
@@ -46,7 +46,7 @@ def test_a_batch_that_waits_for_mixing_is_not_split() -> None:
 def test_moving_a_batch_moves_every_tensor() -> None:
     moved = _batch(4).to("meta", non_blocking=True)
     assert moved.mixing is not None
-    tensors = [moved.images, moved.labels, moved.index, moved.mixing.weight, moved.mixing.partner_labels]
+    tensors = [moved.images, moved.labels, moved.index, moved.mixing.lam, moved.mixing.labels_b]
     assert all(tensor.device.type == "meta" for tensor in tensors)
 
 

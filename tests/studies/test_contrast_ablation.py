@@ -20,7 +20,7 @@ def test_arms_differ_by_their_loss_alone() -> None:
 def test_arms_of_the_contrast_have_the_views_and_memory_of_their_names() -> None:
     losses = {name: recipe.loss for name, recipe in contrast_ablation().recipes.items() if isinstance(recipe, Segment)}
     contrasts = {name: loss for name, loss in losses.items() if isinstance(loss, PixelContrast)}
-    assert {name: loss.views for name, loss in contrasts.items()} == {
+    assert {name: loss.max_views for name, loss in contrasts.items()} == {
         "views16": 16, "views32": 32, "views100": 100, "memory": 16
     }  # fmt: skip
     assert [name for name, loss in contrasts.items() if loss.memory is not None] == ["memory"]

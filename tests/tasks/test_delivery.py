@@ -20,7 +20,7 @@ from ablata.data.classification.image_folder import ImageFolder
 from ablata.models.backbones.resnet import ResNet
 from ablata.recipes.index import load_recipe
 from ablata.tasks.classification.predict import predict_files
-from ablata.tasks.classification.predictor import DeliveredClassifier
+from ablata.tasks.classification.predictor import ClassificationPredictor
 from ablata.tasks.inference.hub import BACKBONE, MODEL, RECIPE, export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
@@ -28,7 +28,7 @@ from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
 FOLDER_DATA = ImageFolder(size=32, resize=40, backend="pil", workers=0)
 
 
-def delivered(kind: str = "digits") -> DeliveredClassifier:
+def delivered(kind: str = "digits") -> ClassificationPredictor:
     """Return an untrained classifier: of digits, or a little ResNet for image files."""
     torch.manual_seed(0)
     files = kind == "files"
@@ -50,7 +50,7 @@ def delivered(kind: str = "digits") -> DeliveredClassifier:
     network: nn.Module = recipe.model.build(3, channels)  # type: ignore[attr-defined]
     facts = {"recipe": tree, "run": "abc", "seed": 0, "step": 6, "scores": {"val/plain/top1": 50.0}}
     found = assemble(tree, contract, network.state_dict(), facts, "run abc")
-    assert isinstance(found, DeliveredClassifier)
+    assert isinstance(found, ClassificationPredictor)
     return found
 
 
@@ -72,7 +72,7 @@ def test_an_exported_folder_gives_the_same_predictions_wherever_it_lies(
     assert export_hub(model, tmp_path / "new" / "out") == 0
     moved = (tmp_path / "new" / "out").rename(tmp_path / "moved")
     back = load_exported(moved)
-    assert isinstance(back, DeliveredClassifier)
+    assert isinstance(back, ClassificationPredictor)
     assert (back.classes, back.contract, back.facts["run"]) == (model.classes, dict(model.contract), "abc")
     assert [one.classes for one in predict_files(back, images).done] == [
         one.classes for one in predict_files(model, images).done
@@ -119,7 +119,7 @@ def test_a_damaged_export_is_refused_in_words(tmp_path: Path) -> None:
         load_exported(folder)
 
 
-def test_a_image_is_prepared_as_the_evaluation_of_the_training_does(images: list[Path]) -> None:
+def test_an_image_is_prepared_as_the_evaluation_of_the_training_does(images: list[Path]) -> None:
     model = delivered("files")
     with Image.open(images[0]) as image:
         resized = image.resize((48, 40), Image.Resampling.BILINEAR)

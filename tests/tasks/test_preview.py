@@ -13,7 +13,7 @@ from ablata.data.synthetic.persons import Persons
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.recipe import Recipe, Train
-from ablata.engine.task import Metric, Site, Task
+from ablata.engine.task import Metric, RunContext, Task
 from ablata.tasks.preview import preview_sheet
 from ablata.tasks.reid.task import Reidentify
 from ablata.tasks.segmentation.task import Segment
@@ -24,7 +24,7 @@ class Other(Recipe):
 
     task: Literal["other"] = "other"
 
-    def build(self, seed: int, site: Site) -> Task[Any]:
+    def build(self, seed: int, context: RunContext) -> Task[Any]:
         raise NotImplementedError
 
     def complexity(self) -> Complexity:

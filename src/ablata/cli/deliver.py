@@ -11,9 +11,9 @@ from ablata.base.errors import SettingsError
 from ablata.cli.console import note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.tasks.classification.predictor import DeliveredClassifier
-    from ablata.tasks.detection.predictor import DeliveredDetector
-    from ablata.tasks.segmentation.predictor import DeliveredSegmenter
+    from ablata.tasks.classification.predictor import ClassificationPredictor
+    from ablata.tasks.detection.predictor import DetectionPredictor
+    from ablata.tasks.segmentation.predictor import SegmentationPredictor
 
 _FORMATS = ("onnx", "pt2", "hub")
 
@@ -41,26 +41,26 @@ def predict(
 ) -> None:
     """Name what is on images, on every pixel, or each object, prepared as in training; exit 1 if one is unreadable."""
     from ablata.records.ledger import Ledger
-    from ablata.tasks.classification.predictor import DeliveredClassifier
-    from ablata.tasks.detection.predictor import DeliveredDetector
+    from ablata.tasks.classification.predictor import ClassificationPredictor
+    from ablata.tasks.detection.predictor import DetectionPredictor
     from ablata.tasks.inference.resolve import find_model
-    from ablata.tasks.segmentation.predictor import DeliveredSegmenter
+    from ablata.tasks.segmentation.predictor import SegmentationPredictor
 
     with Ledger() as ledger:
         found = find_model(ledger, model, checkpoint)
-    if isinstance(found, DeliveredSegmenter):
+    if isinstance(found, SegmentationPredictor):
         whole = _segment(found, images, top, protocol, output, as_document=json)
-    elif isinstance(found, DeliveredDetector):
+    elif isinstance(found, DetectionPredictor):
         whole = _detect(found, images, protocol, output, score, as_document=json)
     else:
-        assert isinstance(found, DeliveredClassifier)
+        assert isinstance(found, ClassificationPredictor)
         whole = _classify(found, images, top, protocol, output, as_document=json)
     if not whole:
         raise typer.Exit(1)
 
 
 def _classify(
-    model: DeliveredClassifier, images: list[Path], top: int, protocol: str | None, output: Path | None,
+    model: ClassificationPredictor, images: list[Path], top: int, protocol: str | None, output: Path | None,
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print, and tell whether every file could be read."""
@@ -85,7 +85,7 @@ def _classify(
 
 
 def _segment(
-    model: DeliveredSegmenter, images: list[Path], top: int, protocol: str | None, output: Path | None,
+    model: SegmentationPredictor, images: list[Path], top: int, protocol: str | None, output: Path | None,
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print each file as it is done, and tell whether all of every file could be read."""
@@ -114,7 +114,7 @@ def _segment(
 
 
 def _detect(
-    model: DeliveredDetector, images: list[Path], protocol: str | None, output: Path | None, score: float,
+    model: DetectionPredictor, images: list[Path], protocol: str | None, output: Path | None, score: float,
     *, as_document: bool,
 ) -> bool:  # fmt: skip
     """Predict, print each file as it is done, and tell whether every file could be read."""

@@ -26,7 +26,7 @@ def graph(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
     output: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("graph.json"),
     image: Annotated[Path | None, typer.Option(help="The SVG to draw; by default beside the JSON.")] = None,
-    normalise: Annotated[
+    normalize: Annotated[
         str | None, typer.Option(metavar="counts|conditional|symmetric|pmi", help="From counts to weights: symmetric.")
     ] = None,
     control: Annotated[
@@ -59,7 +59,7 @@ def graph(
     from ablata.tasks.detection.task import class_graph
 
     options = {
-        "normalise": normalise, "background": background, "self_loops": self_loops,
+        "normalize": normalize, "background": background, "self_loops": self_loops,
         "smoothing": smoothing, "classes": json.dumps(classes) if classes else None,
     }  # fmt: skip
     given = {key: str(value) for key, value in options.items() if value is not None}

@@ -18,9 +18,9 @@ from ablata.reports.console import plain_lines, show
 from ablata.reports.html import study_page
 from ablata.reports.markdown import study_markdown
 from ablata.reports.sections import Section
-from ablata.reports.shown import study_sections
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
+from ablata.reports.visuals import study_sections
 
 FORMS = ("terminal", "markdown", "html", "json")
 

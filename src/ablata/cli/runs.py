@@ -91,14 +91,14 @@ def show_run(
 def _write_page(ledger: Ledger, run: RunRow, path: Path) -> None:
     from ablata.base.files import write_text
     from ablata.records.evaluations import read_evaluations
-    from ablata.records.shown import read_shown
+    from ablata.records.gallery import read_gallery
     from ablata.reports.collect_runs import run_curves, run_view
     from ablata.reports.evaluated import evaluation_sections
     from ablata.reports.html import run_page
-    from ablata.reports.shown import run_sections
+    from ablata.reports.visuals import run_sections
 
     way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
-    shown = read_shown(ledger.runs.folder(run))
+    shown = read_gallery(ledger.runs.folder(run))
     extra = (
         *evaluation_sections(read_evaluations(ledger.runs.folder(run))),
         *(run_sections(shown) if shown is not None else ()),

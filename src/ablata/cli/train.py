@@ -12,7 +12,7 @@ from ablata.cli.console import duration, err, figure, note, out, print_json
 from ablata.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from ablata.engine.hardware.process_group import Distribution
+    from ablata.engine.hardware.process_group import ProcessGroup
     from ablata.engine.recipe import Recipe
     from ablata.records.ledger import Ledger
     from ablata.records.rows import RunRow
@@ -48,7 +48,7 @@ def train(
     from ablata.studies.identity import cache_folder
 
     place = from_environment()
-    if not place.writes:
+    if not place.is_main:
         err.quiet = out.quiet = True
     seed = seed or 0
     with Ledger() as ledger:
@@ -102,7 +102,7 @@ def _recipe(ledger: Ledger, recipe: str | None, overrides: list[str], resume: st
 
 
 def _agree(
-    ledger: Ledger, recipe: Recipe, seed: int, resume: str | None, place: Distribution, parent: str | None
+    ledger: Ledger, recipe: Recipe, seed: int, resume: str | None, place: ProcessGroup, parent: str | None
 ) -> tuple[str, RunWriter | None, RunRow | None]:
     """Let the writing process claim the run and tell the others; all of them end if it cannot.
 
@@ -115,9 +115,9 @@ def _agree(
     writer: RunWriter | None = None
     ended: RunRow | None = None
     failure: AblataError | None = None
-    if place.writes:
+    if place.is_main:
         try:
-            here = record_environment(ledger, place.world)
+            here = record_environment(ledger, place.world_size)
             if resume is not None:
                 run = ledger.runs.get(resume)
                 _refuse_other_identity(ledger, run, recipe, here)
@@ -131,10 +131,10 @@ def _agree(
         except AblataError as error:
             failure = error
     state = "diverged" if ended is not None and ended.state == "diverged" else "ended"
-    word = place.share("failed" if failure else state if ended else "go")
+    word = place.broadcast_object("failed" if failure else state if ended else "go")
     if failure is not None:
         raise failure
-    if word in ("failed", "diverged") and not place.writes:
+    if word in ("failed", "diverged") and not place.is_main:
         raise typer.Exit(2 if word == "failed" else 1)
     return word, writer, ended
 
@@ -151,7 +151,7 @@ def _refuse_other_identity(ledger: Ledger, run: RunRow, recipe: Recipe, environm
             note(f"warning: run {run.id} began with other {what} ({then}, here {now}); it keeps that label")
 
 
-def _follow(recipe: Recipe, seed: int, ledger: Ledger, place: Distribution) -> None:
+def _follow(recipe: Recipe, seed: int, ledger: Ledger, place: ProcessGroup) -> None:
     """Train along on a process that writes nothing."""
     from ablata.engine.train import train as train_run
     from ablata.studies.identity import cache_folder
@@ -166,7 +166,7 @@ def _lead(
     ledger: Ledger,
     writer: RunWriter,
     recipe: Recipe,
-    place: Distribution,
+    place: ProcessGroup,
     cache: Any,
     json: bool,
     *,

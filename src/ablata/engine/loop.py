@@ -11,10 +11,10 @@ from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
 from ablata.base.seeds import derive
 from ablata.engine.hardware.timer import Clock
 from ablata.engine.reporting import Progress
-from ablata.engine.session import Session
+from ablata.engine.train_state import TrainState
 
 
-def train_steps(session: Session) -> None:
+def train_steps(session: TrainState) -> None:
     """Train from the session's step to its last one; evaluate and save on the way and at the end.
 
     Raises:
@@ -27,7 +27,7 @@ def train_steps(session: Session) -> None:
     log = LossLog(s)
     s.clock = Clock(s.total - s.step, s.evaluations_left())
     while s.step < s.total:
-        torch.manual_seed(derive(s.seed, "model", s.step, s.distribution.rank))
+        torch.manual_seed(derive(s.seed, "model", s.step, s.group.rank))
         batch = s.task.augment(next(batches).to(s.device), s.step)
         s.set_learning_rate()
 
@@ -48,8 +48,8 @@ def train_steps(session: Session) -> None:
         s.scaler.step(s.optimiser)
         s.scaler.update()
         s.optimiser.zero_grad(set_to_none=True)
-        if s.average is not None:
-            s.average.update(s.model, s.step, s.learning_rate)
+        if s.ema is not None:
+            s.ema.update(s.model, s.step, s.learning_rate)
         s.task.after_step(s.step)
         s.step += 1
         s.clock.stepped()
@@ -66,7 +66,7 @@ def train_steps(session: Session) -> None:
             leave(s, log, reason)
 
 
-def leave(session: Session, log: LossLog, reason: str) -> None:
+def leave(session: TrainState, log: LossLog, reason: str) -> None:
     """End before the last step, for a reason that the reporter gave.
 
     Raises:
@@ -87,7 +87,7 @@ class LossLog:
         session: the training it belongs to.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: TrainState) -> None:
         self.session = session
         self.names: list[str] = []
         self.sums: Tensor | None = None
@@ -125,7 +125,7 @@ class LossLog:
         s = self.session
         self.read_watchdogs()
         assert self.sums is not None
-        means = (s.distribution.sum(self.sums) / (self.count * s.distribution.world)).tolist()
+        means = (s.group.all_reduce_sum(self.sums) / (self.count * s.group.world_size)).tolist()
         self.sums.zero_()
         self.count = 0
         losses = dict(zip(self.names, means, strict=True))

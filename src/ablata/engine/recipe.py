@@ -17,9 +17,9 @@ from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AnyOptimiser, Sgd
 from ablata.engine.optim.schedules import AnySchedule, Cosine
-from ablata.engine.precise_norm import PreciseNorm
-from ablata.engine.task import Metric, Site, Task
-from ablata.nn.norm_momentum import NormMomentum
+from ablata.engine.precise_bn import PreciseBn
+from ablata.engine.task import Metric, RunContext, Task
+from ablata.nn.bn_momentum import BnMomentum
 
 
 class Train(Settings):
@@ -39,10 +39,10 @@ class Train(Settings):
     """Parts that the batch is computed in, one after the other, to save memory."""
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest total gradient norm; null does not clip."""
-    norm_momentum: NormMomentum | None = None
+    bn_momentum: BnMomentum | None = None
     """Share of a batch in the running statistics of every batch normalisation; cumulative: the mean over all batches so
     far (torch's None); inverse_square: 1 / batch^2; null: as the model has it, mostly torch's 0.1."""
-    precise_norm: PreciseNorm | None = None
+    precise_bn: PreciseBn | None = None
     """Take the statistics of batch normalisation anew from training images before each evaluation, for the scores and
     for what is delivered; null: the running ones. The training itself is the same either way."""
     evaluate_every: Annotated[float, Field(ge=0)] = 1.0
@@ -115,12 +115,12 @@ class Recipe(Settings):
         return None
 
     @abstractmethod
-    def build(self, seed: int, site: Site) -> Task[Any]:
+    def build(self, seed: int, context: RunContext) -> Task[Any]:
         """Build the task: data set, model with freshly drawn weights, loss.
 
         Args:
             seed: the run's seed; torch's global generator already stands at the `init` stream.
-            site: device, cache folder and share of the work of this process.
+            context: device, cache folder and share of the work of this process.
 
         Raises:
             UserError: the data or a combination of settings is wrong; raised before the first step.

@@ -22,29 +22,29 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, listing
-from ablata.engine.hardware.process_group import Distribution
-from ablata.engine.precise_norm import Images
-from ablata.records.shown import Shown
+from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.precise_bn import Images
+from ablata.records.gallery import Gallery
 
 B = TypeVar("B")
 """The batches of a task, such as `ImageBatch`: they have a length, `to(device)` and `chunk(n)`."""
 
 
 @dataclass(frozen=True)
-class Site:
+class RunContext:
     """Where a process works.
 
     Args:
         device: where the model and its batches are.
         cache: folder for prepared data.
-        distribution: its share of a distributed run.
+        group: its share of a distributed run.
         channels_last: memory order of images and weights.
         parent: folder of the run that this one starts from; None where there is none, or where a model is only scored.
     """
 
     device: torch.device
     cache: Path
-    distribution: Distribution = field(default_factory=Distribution)
+    group: ProcessGroup = field(default_factory=ProcessGroup)
     channels_last: bool = True
     parent: Path | None = None
 
@@ -74,7 +74,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Examination:
+class EvalReport:
     """Everything there is to say of a model on one split.
 
     Args:
@@ -169,7 +169,9 @@ class Task(ABC, Generic[B]):
         """Score the model; every sample of the split counts once, over all processes."""
 
     @abstractmethod
-    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+    def evaluate_detailed(
+        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
+    ) -> EvalReport:
         """Score the model in full, on one process.
 
         Args:
@@ -182,7 +184,7 @@ class Task(ABC, Generic[B]):
             DataError: there is no such split.
         """
 
-    def shown(self, model: nn.Module) -> Shown | None:
+    def visualize(self, model: nn.Module) -> Gallery | None:
         """Return what the finished run keeps to be looked at, such as images of predictions; nothing by default.
 
         Args:
@@ -209,9 +211,9 @@ class Task(ABC, Generic[B]):
             SettingsError: this task has none, or not these; none by default.
         """
         raise SettingsError(
-            "train.precise_norm is for tasks that can show their training images again",
+            "train.precise_bn is for tasks that can show their training images again",
             found=f"{type(self).__name__}, which cannot",
-            do="train.precise_norm=null",
+            do="train.precise_bn=null",
         )
 
     def after_step(self, step: int) -> None:

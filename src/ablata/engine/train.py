@@ -15,12 +15,12 @@ from ablata.base.settings import as_text
 from ablata.engine.hardware.allocator import keep_memory
 from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
-from ablata.engine.hardware.process_group import Distribution, process_group
+from ablata.engine.hardware.process_group import ProcessGroup, process_group
 from ablata.engine.loop import train_steps
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
-from ablata.engine.session import Session
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
+from ablata.engine.train_state import TrainState
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def train(
     folder: Path,
     cache: Path,
     reporter: Reporter | None = None,
-    distribution: Distribution | None = None,
+    group: ProcessGroup | None = None,
     parent: Path | None = None,
 ) -> Outcome:
     """Train, evaluate and save; continue where `folder` already holds a checkpoint.
@@ -56,7 +56,7 @@ def train(
         folder: where the run's files go; with several processes the writing one's counts.
         cache: where prepared data is kept between runs.
         reporter: who listens; nobody by default.
-        distribution: this process's place among several; alone by default.
+        group: this process's place among several; alone by default.
         parent: folder of the completed run of `recipe.parent()`, if there is one.
 
     Raises:
@@ -64,55 +64,55 @@ def train(
         RunError: the training ended early; see the subclasses.
     """
     recipe = recipe.effective()
-    reporter, distribution = reporter or Reporter(), distribution or Distribution()
-    device = choose_device(recipe.compute.device, distribution.local_rank)
+    reporter, group = reporter or Reporter(), group or ProcessGroup()
+    device = choose_device(recipe.compute.device, group.local_rank)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if recipe.compute.threads is not None:
         torch.set_num_threads(recipe.compute.threads)
     memory_note = keep_memory() if recipe.compute.keep_memory else "large freed blocks go back to the system"
     reset_peak_memory(device)
-    with process_group(distribution, device):
-        where = Path(distribution.share(str(folder)))
-        start = distribution.share(str(parent) if parent else None)
-        site = Site(device, cache, distribution, recipe.compute.channels_last, Path(start) if start else None)
+    with process_group(group, device):
+        where = Path(group.broadcast_object(str(folder)))
+        start = group.broadcast_object(str(parent) if parent else None)
+        context = RunContext(device, cache, group, recipe.compute.channels_last, Path(start) if start else None)
         torch.manual_seed(derive(seed, "init"))
-        session = Session(recipe, seed, where, site, reporter)
-        complexity = session.complexity()
-        session.reporter.rewind(session.step)
-        session.reporter.start(_facts(session) | complexity.as_dict() | {"allocator": memory_note})
-        for notice in session.task.notices:
-            session.reporter.event("info", "data", notice)
-        if distribution.writes:
+        state = TrainState(recipe, seed, where, context, reporter)
+        complexity = state.complexity()
+        state.reporter.rewind(state.step)
+        state.reporter.start(_facts(state) | complexity.as_dict() | {"allocator": memory_note})
+        for notice in state.task.notices:
+            state.reporter.event("info", "data", notice)
+        if group.is_main:
             where.mkdir(parents=True, exist_ok=True)
             write_text(where / "recipe.txt", as_text(recipe))
-            if record := session.task.split_record():
+            if record := state.task.split_record():
                 write_text(where / "splits.json", json.dumps(record))
-        if session.step < session.total:
-            session.task.check(session.task.augment(next(session.task.batches(0, 1)).to(device), 0))
-            session.model.train()
-            train_steps(session)
-        session.keep_shown()
+        if state.step < state.total:
+            state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
+            state.model.train()
+            train_steps(state)
+        state.save_gallery()
         cost = complexity.as_dict() | {
-            "seconds": session.seconds(),
-            "images_per_second": session.clock.steps_per_second() * recipe.train.batch,
-            "evaluation_seconds": session.clock.evaluation_seconds(),
+            "seconds": state.seconds(),
+            "images_per_second": state.clock.steps_per_second() * recipe.train.batch,
+            "evaluation_seconds": state.clock.evaluation_seconds(),
             "peak_memory_bytes": float(peak_memory(device)),
-            "steps": float(session.total),
-            "processes": float(distribution.world),
+            "steps": float(state.total),
+            "processes": float(group.world_size),
             "threads": float(torch.get_num_threads()),
         }
-        return Outcome(session.scores, cost, session.best)
+        return Outcome(state.scores, cost, state.best)
 
 
-def _facts(session: Session) -> dict[str, Any]:
+def _facts(state: TrainState) -> dict[str, Any]:
     """Return what a person wants to know before the first step."""
     return {
-        "device": str(session.device),
-        "precision": f"{session.precision.name} ({session.precision.why})",
-        "processes": session.distribution.world,
-        "step": session.step,
-        "total": session.total,
-        "steps_per_epoch": session.task.steps_per_epoch,
-        "learning_rate": session.lr_note,
+        "device": str(state.device),
+        "precision": f"{state.precision.name} ({state.precision.why})",
+        "processes": state.group.world_size,
+        "step": state.step,
+        "total": state.total,
+        "steps_per_epoch": state.task.steps_per_epoch,
+        "learning_rate": state.lr_note,
     }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import DivergedError
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 
 _NEVER = 2**62
 _COLLAPSED = 1e-4
@@ -27,15 +27,15 @@ class FiniteWatch:
         names: what the values are, in order.
         what: the kind of value, for the message: `loss term` or `gradient of`.
         device: where the values are.
-        distribution: this process's place among several.
+        group: this process's place among several.
     """
 
     def __init__(
-        self, names: Sequence[str], what: str, device: torch.device, distribution: Distribution | None = None
+        self, names: Sequence[str], what: str, device: torch.device, group: ProcessGroup | None = None
     ) -> None:
         self.names, self.what = list(names), what
-        self.distribution = distribution or Distribution()
-        self.immediate = device.type == "cpu" and self.distribution.alone
+        self.group = group or ProcessGroup()
+        self.immediate = device.type == "cpu" and self.group.is_single
         self.first_bad = torch.full((len(self.names),), _NEVER, dtype=torch.int64, device=device)
 
     def note(self, values: Tensor, step: int) -> None:
@@ -57,7 +57,7 @@ class FiniteWatch:
         Raises:
             DivergedError: some value was not finite; names the first ones and their step.
         """
-        first_bad = self.distribution.least(self.first_bad).tolist()
+        first_bad = self.group.all_reduce_min(self.first_bad).tolist()
         step = min(first_bad, default=_NEVER)
         if step == _NEVER:
             return
@@ -76,13 +76,13 @@ class GradientWatch:
     Args:
         model: its trainable parameters are watched.
         device: where they are.
-        distribution: this process's place among several.
+        group: this process's place among several.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device, distribution: Distribution | None = None) -> None:
+    def __init__(self, model: nn.Module, device: torch.device, group: ProcessGroup | None = None) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.parameters = [parameter for _, parameter in named]
-        self.finite = FiniteWatch([name for name, _ in named], "gradient of", device, distribution)
+        self.finite = FiniteWatch([name for name, _ in named], "gradient of", device, group)
 
     def missing(self) -> list[str]:
         """Return the names of trainable parameters that got no gradient in the last backward pass."""

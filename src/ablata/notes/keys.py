@@ -154,7 +154,7 @@ _READERS: dict[str, Callable[[Mapping[str, Value]], dict[str, Value]]] = {
     "dropout_on": lambda given: {"model.dropout": given["p"]} if given["dropout_on"] and "p" in given else {},
     "auto_augment": _switch({"data.augment.policy": "auto_augment"}, {"data.augment.policy": None})("auto_augment"),
     "random_erasing": _switch({"data.augment.erase": True}, {"data.augment.erase": None})("random_erasing"),
-    "colour_jitter": _switch({"data.augment.colour": True}, {"data.augment.colour": None})("colour_jitter"),
+    "colour_jitter": _switch({"data.augment.color_jitter": True}, {"data.augment.color_jitter": None})("colour_jitter"),
     "pca_noise": _switch({"data.augment.lighting": 0.1}, {"data.augment.lighting": 0.0})("pca_noise"),
     "flip": _switch({"data.augment.flip": True}, {"data.augment.flip": False})("flip"),
     "se": _switch({"model.attention": "se"}, {"model.attention": "none"})("se"),

@@ -117,17 +117,26 @@ def _for_any_classes(loss: Any) -> Any:
 
 def _detection(recipe: Detect, steps: int) -> dict[str, Any]:
     model, data = recipe.model, recipe.data
-    fewer = {"before_train": 200, "before_test": 200, "train": 32, "test": 8}
-    most = {name: min(count, getattr(model.proposals, name)) for name, count in fewer.items()}
+    fewer = {
+        "pre_nms_top_n_train": 200,
+        "pre_nms_top_n_test": 200,
+        "post_nms_top_n_train": 32,
+        "post_nms_top_n_test": 8,
+    }
+    most = {name: min(count, getattr(model.rpn, name)) for name, count in fewer.items()}
     update: dict[str, Any] = {
-        "proposals": model.proposals.model_copy(update=most),
-        "sampling": model.sampling.model_copy(update={"count": min(model.sampling.count, 8)}),
-        "detections": min(model.detections, 4),
+        "rpn": model.rpn.model_copy(update=most),
+        "roi_sampling": model.roi_sampling.model_copy(
+            update={"batch_size_per_image": min(model.roi_sampling.batch_size_per_image, 8)}
+        ),
+        "max_detections": min(model.max_detections, 4),
     }
     if isinstance(model.backbone, C4):
         # Its last stage works on every region: a quarter of the cells, a quarter of the time.
-        update["pool"] = min(model.pool, 7)
-        update["masks"] = model.masks and model.masks.model_copy(update={"pool": min(model.masks.pool, 7)})
+        update["roi_pool_size"] = min(model.roi_pool_size, 7)
+        update["masks"] = model.masks and model.masks.model_copy(
+            update={"roi_pool_size": min(model.masks.roi_pool_size, 7)}
+        )
     if not isinstance(model.backbone, Small):
         # Statistics that weights came with are no use without them.
         drawn = {"weights": None, "norm": "batch", "frozen_stages": 0}

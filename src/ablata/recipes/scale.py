@@ -78,18 +78,18 @@ def on_other_images(recipe: Recipe, data: str, crops: float) -> Recipe:
     """
     if not isinstance(recipe, Segment):
         raise TypeError(f"only segmentations change their images, found {type(recipe).__name__}")
-    augment, windows = recipe.data.augment, recipe.windows
+    augment, window = recipe.data.augment, recipe.sliding_window
     if augment.crop is not None:
         sides = {side: round(getattr(augment.crop, side) * crops) for side in ("height", "width")}
         augment = augment.model_copy(update={"crop": Crop(**sides)})
     other = override(recipe, [f"data={data}"]).data
     both = type(recipe.data).model_fields.keys() & type(other).model_fields.keys()
     kept = {name: getattr(recipe.data, name) for name in ("minival", "split_seed", "void") if name in both}
-    named = re.compile(r"(?<=windows\.crop=)\d+")
+    named = re.compile(r"(?<=sliding_window\.size=)\d+")
     return recipe.model_copy(
         update={
             "data": other.model_copy(update=kept | {"augment": augment}),
-            "windows": windows.model_copy(update={"crop": round(windows.crop * crops)}),
+            "sliding_window": window.model_copy(update={"size": round(window.size * crops)}),
             "protocols": tuple(
                 named.sub(lambda side: str(round(int(side[0]) * crops)), name) for name in recipe.protocols
             ),
@@ -100,7 +100,7 @@ def on_other_images(recipe: Recipe, data: str, crops: float) -> Recipe:
 def _of_schedule(schedule: ScheduleSettings, factor: float) -> dict[str, Any]:
     """Return what changes in a schedule; shares of the training stay."""
     update: dict[str, Any] = {}
-    if schedule.warmup is not None and schedule.warmup.unit != "share":
+    if schedule.warmup is not None and schedule.warmup.unit != "fraction":
         update["warmup"] = schedule.warmup.model_copy(update={"length": schedule.warmup.length * factor})
     if isinstance(schedule, Sgdr):
         update["first"] = schedule.first * factor

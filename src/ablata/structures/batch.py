@@ -38,26 +38,26 @@ class Mixing:
     Mixup: image = weight * own + (1 - weight) * partner. CutMix: a box of the partner covers the share 1 - weight.
 
     Attributes:
-        partner_labels: int64 [B], class of the partner, in [0, classes).
+        labels_b: int64 [B], class of the partner, in [0, classes).
         partner_index: int64 [B], sample id of the partner.
-        weight: float32 [B], weight of the row's own label, in [0, 1].
-        form: whether the loss is taken once against mixed labels, or twice and then mixed. The two are equal for
+        lam: float32 [B], weight of the row's own label, in [0, 1].
+        mix_target: whether the loss is taken once against mixed labels, or twice and then mixed. The two are equal for
             losses that are linear in the target (cross-entropy) and differ for others.
     """
 
-    partner_labels: Tensor
+    labels_b: Tensor
     partner_index: Tensor
-    weight: Tensor
-    form: MixingForm
+    lam: Tensor
+    mix_target: MixingForm
 
     def targets(self, labels: Tensor, classes: int) -> Tensor:
         """Return mixed one-hot targets, float32 [B, classes], rows adding to one."""
         own = torch.nn.functional.one_hot(labels, classes).float()
-        partner = torch.nn.functional.one_hot(self.partner_labels, classes).float()
-        return torch.lerp(partner, own, self.weight[:, None])
+        partner = torch.nn.functional.one_hot(self.labels_b, classes).float()
+        return torch.lerp(partner, own, self.lam[:, None])
 
     def _at(self, rows: slice) -> Mixing:
-        return Mixing(self.partner_labels[rows], self.partner_index[rows], self.weight[rows], self.form)
+        return Mixing(self.labels_b[rows], self.partner_index[rows], self.lam[rows], self.mix_target)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class ImageBatch:
 
         mixing = self.mixing and replace(
             self.mixing,
-            partner_labels=moved(self.mixing.partner_labels),
+            labels_b=moved(self.mixing.labels_b),
             partner_index=moved(self.mixing.partner_index),
-            weight=moved(self.mixing.weight),
+            lam=moved(self.mixing.lam),
         )
         return replace(
             self, images=moved(self.images), labels=moved(self.labels), index=moved(self.index), mixing=mixing

@@ -18,7 +18,7 @@ from ablata.base.settings import settings_hash
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismatch
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.recipes.index import restore_recipe
 from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.ledger import Ledger
@@ -106,8 +106,8 @@ def evaluate_run(
     path = ledger.runs.folder(run) / (LAST if which == "last" else BEST)
     saved = load_checkpoint(path)
     device = choose_device(recipe.compute.device)
-    site = Site(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
-    task = recipe.build(run.seed, site)
+    context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
+    task = recipe.build(run.seed, context)
     refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
     for name in protocols or ():
         task.check_protocol(name)
@@ -120,7 +120,7 @@ def evaluate_run(
         model = model.to(memory_format=torch.channels_last)
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
         first, *others = dict.fromkeys(protocols or task.protocols)
-        found = task.examine(model, split, samples=save_to is not None, protocol=first)
+        found = task.evaluate_detailed(model, split, samples=save_to is not None, protocol=first)
         totals = {first: found.scores} | {name: task.evaluate(model, split, name) for name in others}
     if save_to is not None:
         _save(save_to, found.samples, found.classes)

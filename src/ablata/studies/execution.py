@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import AblataError, DivergedError, LeaseLostError, StoppedError
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
 from ablata.engine.train import Outcome, train
@@ -76,7 +76,7 @@ def execute(
     recipe: Recipe,
     cache: Path,
     listener: Reporter,
-    distribution: Distribution | None = None,
+    group: ProcessGroup | None = None,
 ) -> Outcome | None:
     """Train a claimed run to its end and record its scores and cost, or how else it ended.
 
@@ -85,7 +85,7 @@ def execute(
         recipe: the run's recipe.
         cache: where prepared data is kept.
         listener: also told about everything.
-        distribution: this process's place among several.
+        group: this process's place among several.
 
     Returns:
         What the training delivered; None if it diverged, which is recorded as the run's result.
@@ -99,7 +99,7 @@ def execute(
     reporters = Reporters(ledger_reporter, listener)
     try:
         parent = parent_folder(writer.ledger, recipe, writer.run)
-        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, distribution, parent)
+        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, group, parent)
     except DivergedError as error:
         ledger_reporter.flush()
         writer.event("warning", "diverged", str(error))

@@ -18,8 +18,8 @@ from ablata.engine.hardware.precision import choose_device
 from ablata.engine.loop import train_steps
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
-from ablata.engine.session import Session
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
+from ablata.engine.train_state import TrainState
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.stats import History, Noise, Plan, plan, pool_noise
@@ -190,15 +190,15 @@ def time_steps(recipe: Recipe, cache: Path, threads: int) -> RunCost:
     torch.manual_seed(0)
     reset_peak_memory(device)
     with _threads(min(threads, recipe.compute.threads or threads)), tempfile.TemporaryDirectory() as folder:
-        session = Session(recipe, 0, Path(folder), Site(device, cache), Reporter())
-        total, evaluations = session.total, session.evaluations_left()
-        session.total = min(_TIMED_STEPS, total)
-        session.model.train()
-        train_steps(session)
-        clock = session.clock
-    rate = clock.steps_per_second() or session.total / clock.seconds()
+        state = TrainState(recipe, 0, Path(folder), RunContext(device, cache), Reporter())
+        total, evaluations = state.total, state.evaluations_left()
+        state.total = min(_TIMED_STEPS, total)
+        state.model.train()
+        train_steps(state)
+        clock = state.clock
+    rate = clock.steps_per_second() or state.total / clock.seconds()
     seconds = total / rate + evaluations * clock.evaluation_seconds()
-    return RunCost(seconds, float(peak_memory(device)), f"{session.total} timed steps")
+    return RunCost(seconds, float(peak_memory(device)), f"{state.total} timed steps")
 
 
 @contextmanager

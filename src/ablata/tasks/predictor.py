@@ -15,7 +15,7 @@ from ablata.engine.checkpoints import refuse_mismatch
 
 
 @dataclass(frozen=True)
-class Delivered(ABC):
+class Predictor(ABC):
     """A network and what its outputs mean.
 
     Args:

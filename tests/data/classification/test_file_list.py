@@ -81,13 +81,13 @@ def test_what_cannot_be_used_is_named_and_refused(root: Path, spoil: Callable[[P
     with pytest.raises(DataError) as caught:
         build(root)
     assert named in str(caught.value)
-    assert "data.policy=skip" in str(caught.value)
+    assert "data.on_invalid=skip" in str(caught.value)
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_what_cannot_be_used_is_left_out_and_listed(root: Path, spoil: Callable[[Path], str]) -> None:
     named = spoil(root)
-    data = build(root, policy="skip")
+    data = build(root, on_invalid="skip")
     assert any(line.startswith(named) for line in data.left_out)
     assert named.split(" (")[0] in " ".join(data.notices)
     for split, size in data.sizes.items():
@@ -98,7 +98,7 @@ def test_leaving_out_a_file_is_as_if_it_had_never_been_there(root: Path, folder_
     before = build(root)
     for spoil in (animated, huge, empty_class):
         spoil(root)
-    after = build(root, policy="skip")
+    after = build(root, on_invalid="skip")
     assert (after.fingerprint, after.classes, after.sizes) == (before.fingerprint, before.classes, before.sizes)
     for source, labels in before._labels.items():
         assert after._labels[source].tolist() == labels.tolist()
@@ -107,7 +107,7 @@ def test_leaving_out_a_file_is_as_if_it_had_never_been_there(root: Path, folder_
 def test_a_class_goes_with_its_last_training_image_and_the_others_are_numbered_anew(root: Path) -> None:
     for file in (root / "train/ant").glob("*.[jp][pn]g"):
         file.write_bytes(b"")
-    data = build(root, policy="skip")
+    data = build(root, on_invalid="skip")
     assert data.classes == ("Apis", "cat")
     assert data.split_labels("train").tolist() == [0] * 9 + [1] * 11
     assert data.split_labels("val").tolist() == [0] * 3 + [1] * 4
@@ -118,7 +118,7 @@ def test_a_set_of_which_nothing_remains_is_refused(root: Path) -> None:
     for file in root.glob("train/*/*.[jp][pn]g"):
         file.write_bytes(b"")
     with pytest.raises(DataError, match="must have training images"):
-        build(root, policy="skip")
+        build(root, on_invalid="skip")
 
 
 def test_images_smaller_than_the_crop_are_kept_refused_or_left_out(root: Path) -> None:
@@ -126,12 +126,12 @@ def test_images_smaller_than_the_crop_are_kept_refused_or_left_out(root: Path) -
     kept = build(root)
     assert kept.sizes["train"] == 34
     assert kept.notices[-1] == "1 images are smaller than the crop and enlarged: train/bee/flat.png"
-    with pytest.raises(DataError, match=r"flat\.png \(15x100 \(height x width\), crop 16\)[^*]*data\.smaller=skip"):
-        build(root, smaller="refuse")
-    left = build(root, smaller="skip")
+    with pytest.raises(DataError, match=r"flat\.png \(15x100 \(height x width\), crop 16\)[^*]*data\.on_small=skip"):
+        build(root, on_small="refuse")
+    left = build(root, on_small="skip")
     assert left.sizes["train"] == 33
     assert left.left_out[0].startswith("smaller than the crop: train/bee/flat.png")
-    assert build(root, smaller="refuse", size=15, resize=15).sizes["train"] == 34
+    assert build(root, on_small="refuse", size=15, resize=15).sizes["train"] == 34
 
 
 def test_many_problems_are_counted_and_the_first_named(root: Path) -> None:
@@ -144,9 +144,9 @@ def test_many_problems_are_counted_and_the_first_named(root: Path) -> None:
 
 def test_images_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     animated(root)
-    build(root, policy="skip")
+    build(root, on_invalid="skip")
     monkeypatch.setattr(inspection, "examine", lambda image: pytest.fail("decoded again"))
-    again = build(root, policy="skip")
+    again = build(root, on_invalid="skip")
     assert len(again.left_out) == 1
     with pytest.raises(DataError, match="moving"):
         build(root)

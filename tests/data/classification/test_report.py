@@ -65,7 +65,7 @@ def test_unreadable_truncated_and_animated_files_are_named(root: Path) -> None:
     }
 
 
-def test_a_image_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> None:
+def test_an_image_too_large_to_be_one_is_named_and_not_decoded(root: Path) -> None:
     Image.new("1", (12_000, 9_000)).save(root / "train/ant/scan.png")
     Image.new("1", (19_000, 10_000)).save(root / "val/bee/bomb.png")
     report = found(root)

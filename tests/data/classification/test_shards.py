@@ -107,13 +107,15 @@ def test_a_start_in_mid_epoch_reads_no_image_before_it(packed: Path, tmp_path: P
     assert read == batch.index.tolist()
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_processes_share_the_samples_and_evaluation_sees_each_once(packed: Path, tmp_path: Path, world: int) -> None:
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_processes_share_the_samples_and_evaluation_sees_each_once(
+    packed: Path, tmp_path: Path, world_size: int
+) -> None:
     data = _build(packed, tmp_path)
-    seen = [batch.index for rank in range(world) for batch in data.eval_loader("val", 4, rank, world)]
+    seen = [batch.index for rank in range(world_size) for batch in data.eval_loader("val", 4, rank, world_size)]
     assert sorted(torch.cat(seen).tolist()) == list(range(data.sizes["val"]))
     whole = next(data.train_loader(0, 12).batches(1, 2)).index
-    shares = [next(data.train_loader(0, 12, rank, world).batches(1, 2)).index for rank in range(world)]
+    shares = [next(data.train_loader(0, 12, rank, world_size).batches(1, 2)).index for rank in range(world_size)]
     assert torch.equal(torch.cat(shares), whole)
 
 
@@ -226,7 +228,7 @@ def test_what_cannot_be_used_is_left_out_and_listed(copy: Path) -> None:
     (copy / "train-000001.tar").write_bytes(cut[: len(cut) // 2])
     broken = ("x/broken.png", b"broken")
     _write(copy / "train-9.tar", [*_sample("new", 1), *_sample("odd", 3), broken, ("x/broken.cls", b"0")])
-    data = _build(copy, copy.parent / "cache", policy="skip")
+    data = _build(copy, copy.parent / "cache", on_invalid="skip")
     assert data.sizes == {"train": before.sizes["train"] - lost + 1, "val": before.sizes["val"]}
     assert [line.split(" (")[0] for line in data.left_out] == [
         "unreadable: train-000001.tar",

@@ -22,26 +22,26 @@ def foreground(settings: Cooccurrence) -> np.ndarray:
 
 
 def test_counts_are_images_and_not_objects() -> None:
-    graph = Cooccurrence(normalise="counts", self_loops="counted").build(PRESENCE, NAMES)
+    graph = Cooccurrence(normalize="counts", self_loops="counted").build(PRESENCE, NAMES)
     assert graph.counts.tolist() == [[3, 2, 1], [2, 3, 1], [1, 1, 1]]
     assert graph.matrix[1:, 1:].tolist() == graph.counts.tolist()
     assert graph.images == 4
 
 
 def test_conditional_weights_are_probabilities_of_the_column_where_the_row_is() -> None:
-    matrix = foreground(Cooccurrence(normalise="conditional"))
+    matrix = foreground(Cooccurrence(normalize="conditional"))
     expected = [[1, 2 / 3, 1 / 3], [2 / 3, 1, 1 / 3], [1, 1, 1]]
     np.testing.assert_allclose(matrix, expected)
 
 
 def test_symmetric_weights_divide_by_degrees_without_the_diagonal() -> None:
-    matrix = foreground(Cooccurrence(normalise="symmetric"))
+    matrix = foreground(Cooccurrence(normalize="symmetric"))
     expected = [[1, 2 / 3, 0.408248], [2 / 3, 1, 0.408248], [0.408248, 0.408248, 1]]
     np.testing.assert_allclose(matrix, expected, atol=1e-6)
 
 
 def test_pmi_is_positive_for_pairs_seen_more_often_than_by_chance() -> None:
-    matrix = foreground(Cooccurrence(normalise="pmi", self_loops="none"))
+    matrix = foreground(Cooccurrence(normalize="pmi", self_loops="none"))
     expected = np.log([[1, 1, 4 / 3], [1, 1, 4 / 3], [4 / 3, 4 / 3, 1]])
     np.testing.assert_allclose(matrix, expected, atol=1e-12)
 
@@ -53,27 +53,27 @@ def test_the_background_is_tied_to_nothing(policy: str, row: list[float]) -> Non
 
 
 def test_a_background_on_every_image_is_counted_like_a_class() -> None:
-    matrix = Cooccurrence(normalise="conditional", background="every").build(PRESENCE, NAMES).matrix
+    matrix = Cooccurrence(normalize="conditional", background="every").build(PRESENCE, NAMES).matrix
     np.testing.assert_allclose(matrix[0], [1, 3 / 4, 3 / 4, 1 / 4])
     np.testing.assert_allclose(matrix[:, 0], 1)
 
 
 def test_classes_that_do_not_take_part_have_no_weight() -> None:
-    matrix = foreground(Cooccurrence(normalise="symmetric", classes=("a", "c")))
+    matrix = foreground(Cooccurrence(normalize="symmetric", classes=("a", "c")))
     assert matrix[1].tolist() == matrix[:, 1].tolist() == [0, 0, 0]
     np.testing.assert_allclose(matrix[0], [1, 0, 1])
 
 
-@pytest.mark.parametrize("normalise", ["counts", "conditional", "symmetric", "pmi"])
-def test_a_class_never_seen_has_no_ties_without_smoothing_and_some_with_it(normalise: str) -> None:
+@pytest.mark.parametrize("normalize", ["counts", "conditional", "symmetric", "pmi"])
+def test_a_class_never_seen_has_no_ties_without_smoothing_and_some_with_it(normalize: str) -> None:
     presence = np.concatenate([PRESENCE, np.zeros((4, 1), dtype=np.int64)], axis=1)
-    chosen = {"normalise": normalise, "self_loops": "none"}
+    chosen = {"normalize": normalize, "self_loops": "none"}
     bare = Cooccurrence.model_validate(chosen).build(presence, (*NAMES, "d")).matrix
     smooth = Cooccurrence.model_validate(chosen | {"smoothing": 0.5}).build(presence, (*NAMES, "d")).matrix
     assert np.isfinite(bare).all()
     assert not bare[4].any()
     assert np.isfinite(smooth).all()
-    if normalise != "pmi":
+    if normalize != "pmi":
         assert (smooth[4, 1:4] > 0).all()
 
 

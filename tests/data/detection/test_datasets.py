@@ -38,7 +38,9 @@ def coco_tree() -> Tree:
     return {"images": images, "categories": categories, "annotations": objects}
 
 
-def build(root: Path, change: Callable[[Tree], object] = lambda tree: None, on_bad: str = "repair") -> DetectionData:
+def build(
+    root: Path, change: Callable[[Tree], object] = lambda tree: None, on_invalid: str = "repair"
+) -> DetectionData:
     tree = coco_tree()
     change(tree)
     root.mkdir(exist_ok=True)
@@ -48,7 +50,7 @@ def build(root: Path, change: Callable[[Tree], object] = lambda tree: None, on_b
     (root / "val.json").write_text(json.dumps(coco_tree() | {"categories": tree["categories"]}))
     settings = Coco(
         root=str(root), train_json="train.json", val_json="val.json", train_images=".", val_images=".", classes=2,
-        on_bad="refuse" if on_bad == "refuse" else "repair",
+        on_invalid="refuse" if on_invalid == "refuse" else "repair",
     )  # fmt: skip
     return settings.build(root / "cache")
 
@@ -65,7 +67,7 @@ def test_coco_classes_are_ordered_by_category_id_and_masks_have_their_pixels(tmp
     assert data.presence("train").tolist() == [[1, 1], [0, 0]]
 
 
-def test_a_image_without_objects_is_trained_and_scored_on(tmp_path: Path) -> None:
+def test_an_image_without_objects_is_trained_and_scored_on(tmp_path: Path) -> None:
     data = build(tmp_path)
     batch = next(data.train_loader(seed=0, batch_size=2).batches(0, 1))
     assert sorted(len(objects) for objects in batch.objects) == [0, 2]
@@ -99,7 +101,7 @@ def test_a_repairable_fault_is_repaired_and_listed_or_refused(fault: str, tmp_pa
     assert bool((objects.boxes <= torch.tensor([16, 12, 16, 12])).all())
     assert any("train.json" in notice for notice in data.notices)
     with pytest.raises(DataError, match=must):
-        build(tmp_path, change, on_bad="refuse")
+        build(tmp_path, change, on_invalid="refuse")
 
 
 REFUSED: dict[str, tuple[Callable[[Tree], object], str]] = {
@@ -191,7 +193,7 @@ def test_a_resized_image_keeps_its_boxes_and_masks_together() -> None:
 
 
 def test_the_shorter_side_is_reached_unless_the_longer_would_pass_its_limit() -> None:
-    settings = DetectionAugment(shorter=(400, 800), longer=1000)
+    settings = DetectionAugment(min_size=(400, 800), max_size=1000)
     assert settings.scale(200, 250, True, 0.0) == 2
     assert settings.scale(200, 250, True, 0.9) == 4
     assert settings.scale(200, 500, False, 0.0) == 2

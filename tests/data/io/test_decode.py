@@ -205,7 +205,7 @@ def test_nearest_takes_pils_pixels_on_every_way(backend: Backend, size: tuple[in
 
 
 @pytest.mark.parametrize("size", [(40, 50), (41, 53), (80, 100), (224, 224), (40, 224)])
-def test_a_image_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
+def test_an_image_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     expected = resize(noise, size, "pil", "bilinear").astype(int)
     assert np.abs(resize(noise, size, "torch", "bilinear") - expected).max() <= 1
@@ -272,7 +272,7 @@ def test_a_shrunk_jpeg_is_the_same_image(shrink: int) -> None:
 
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-def test_a_part_of_a_image_is_resized_like_a_copy_of_it(backend: Backend) -> None:
+def test_a_part_of_an_image_is_resized_like_a_copy_of_it(backend: Backend) -> None:
     whole = np.asarray(_smooth())
     whole.flags.writeable = False
     part = whole[3:33, 10:50]

@@ -135,7 +135,7 @@ def test_colour_files_where_values_are_expected_are_named(tmp_path: Path) -> Non
     assert "ablata data convert" in problem.do
 
 
-def test_a_image_without_label_and_a_label_without_image_are_named(tmp_path: Path) -> None:
+def test_an_image_without_label_and_a_label_without_image_are_named(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 1, 2])
     (root / "labels/train/p04.png").unlink()
     (root / "images/val/p01.png").unlink()

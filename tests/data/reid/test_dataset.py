@@ -117,7 +117,7 @@ def test_shuffled_batches_show_every_training_image_once_an_epoch(shared_cache: 
     assert sorted(seen.tolist()) == list(range(24))
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_evaluation_shares_every_image_out_once(data: IdentityImages, world: int) -> None:
-    seen = [batch.index for rank in range(world) for batch in data.eval_loader("val", 4, rank, world)]
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_shares_every_image_out_once(data: IdentityImages, world_size: int) -> None:
+    seen = [batch.index for rank in range(world_size) for batch in data.eval_loader("val", 4, rank, world_size)]
     assert sorted(torch.cat(seen).tolist()) == list(range(5 * 2 * 3))

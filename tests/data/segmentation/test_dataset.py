@@ -47,8 +47,8 @@ def _built(root: Path, **settings: object) -> SegmentationData:
     return MaskFolder(root=str(root), **chosen).build(root.parent / "cache")
 
 
-def _augmented(data: SegmentationData, world: int, rank: int, start: int, stop: int) -> list[SegmentationBatch]:
-    loader = data.train_loader(3, 4, rank, world)
+def _augmented(data: SegmentationData, world_size: int, rank: int, start: int, stop: int) -> list[SegmentationBatch]:
+    loader = data.train_loader(3, 4, rank, world_size)
     batches = enumerate(loader.batches(start, stop), start=start)
     return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]
 
@@ -78,11 +78,11 @@ def test_processes_share_the_global_batch_and_resume_is_exact(tmp_path: Path) ->
     assert torch.equal(again.images, whole[3].images)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_evaluation_sees_every_image_once_at_its_own_size(tmp_path: Path, world: int) -> None:
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_sees_every_image_once_at_its_own_size(tmp_path: Path, world_size: int) -> None:
     data = _built(_folder(tmp_path / "set"), minival=3)
     for split in ("val", "minival", "train"):
-        loaders = [data.eval_loader(split, 2, rank, world) for rank in range(world)]
+        loaders = [data.eval_loader(split, 2, rank, world_size) for rank in range(world_size)]
         batches = [batch for loader in loaders for batch in loader]
         assert sum(map(len, loaders)) == len(batches)
         seen = sorted(index for batch in batches for index in batch.index.tolist())
@@ -143,7 +143,7 @@ def test_a_file_that_stands_alone_is_named(tmp_path: Path) -> None:
 def test_batches_that_cannot_be_are_refused(tmp_path: Path) -> None:
     data = _built(_folder(tmp_path / "set"))
     with pytest.raises(DataError, match="multiple of the number of processes"):
-        data.train_loader(0, 3, world=2)
+        data.train_loader(0, 3, world_size=2)
     with pytest.raises(DataError, match="9 training samples"):
         data.train_loader(0, 10)
     with pytest.raises(DataError, match=r"data\.minival"):

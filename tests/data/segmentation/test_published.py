@@ -94,7 +94,7 @@ def test_pascal_context_has_59_classes_or_60_and_its_own_lists(tmp_path: Path) -
     assert whole.table().names[15] == "person"
 
 
-def test_a_image_without_its_mask_is_named(tmp_path: Path) -> None:
+def test_an_image_without_its_mask_is_named(tmp_path: Path) -> None:
     root = _context(tmp_path / "VOC2010")
     (root / "SegmentationClassContext/2.png").unlink()
     with pytest.raises(DataError, match=r"1 of train have none: .*JPEGImages/2.jpg"):

@@ -73,7 +73,7 @@ def test_no_image_comes_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_image_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone(domain: Domain) -> None:
+def test_an_image_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone(domain: Domain) -> None:
     look = draw_look(np.random.default_rng(1), domain)
     camera = draw_camera(np.random.default_rng(2), 0, 2, domain, 1.0, (64, 32))
     shot = draw_shot(np.random.default_rng(3), camera, domain, 0.5)

@@ -94,7 +94,7 @@ def test_a_training_may_start_anywhere(data: DetectionData) -> None:
 
 def test_processes_share_the_global_batch(data: DetectionData) -> None:
     whole = next(data.train_loader(seed=3, batch_size=4).batches(5, 6))
-    parts = [next(data.train_loader(3, 4, rank=rank, world=2).batches(5, 6)) for rank in (0, 1)]
+    parts = [next(data.train_loader(3, 4, rank=rank, world_size=2).batches(5, 6)) for rank in (0, 1)]
     assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
-    evaluated = [batch.index for rank in (0, 1) for batch in data.eval_loader("val", 3, rank=rank, world=2)]
+    evaluated = [batch.index for rank in (0, 1) for batch in data.eval_loader("val", 3, rank=rank, world_size=2)]
     assert sorted(torch.cat(evaluated).tolist()) == list(range(20))

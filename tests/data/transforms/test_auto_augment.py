@@ -32,7 +32,7 @@ def image_array(seed: int = 0, height: int = 40, width: int = 52) -> np.ndarray:
 
 
 def by_pil(pixels: np.ndarray, name: Name, argument: float) -> np.ndarray:
-    return np.asarray(apply_to_image_array(Image.fromarray(pixels), name, argument, PLACE, 128)).astype(int)
+    return np.asarray(apply_to_image(Image.fromarray(pixels), name, argument, PLACE, 128)).astype(int)
 
 
 def by_batch(pixels: np.ndarray, name: Name, argument: float) -> np.ndarray:
@@ -60,7 +60,8 @@ def test_batches_are_changed_as_pil_changes_images(name: Name) -> None:
 def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(name: Name) -> None:
     for argument in arguments(name):
         apart = np.abs(
-            apply_to_pixels(image_array(), name, argument, PLACE, 128).astype(int) - by_pil(image_array(), name, argument)
+            apply_to_pixels(image_array(), name, argument, PLACE, 128).astype(int)
+            - by_pil(image_array(), name, argument)
         )
         if name not in MOVING:
             rounding = {"colour": 2, "sharpness": 2, "contrast": 1, "brightness": 1}
@@ -204,11 +205,11 @@ def test_one_image_is_changed_by_the_same_operations_wherever_it_is(where: str) 
         expected = image_array(seed)
         for number, argument, place in zip(drawn.operation[0], drawn.argument[0], drawn.place[0], strict=True):
             if where == "pil":
-                step = apply_to_image_array(Image.fromarray(expected), NAMES[number], argument, tuple(place), 128)
+                step = apply_to_image(Image.fromarray(expected), NAMES[number], argument, tuple(place), 128)
                 expected = np.asarray(step)
             else:
                 expected = apply_to_pixels(expected, NAMES[number], argument, tuple(place), 128)
-        assert np.array_equal(policy.change_image_array(image(seed), np.random.default_rng(seed)), expected)
+        assert np.array_equal(policy.change_image(image_array(seed), np.random.default_rng(seed)), expected)
     assert torch.equal(augmenter(policy=policy)(batch(), 0, 0).images, batch().images.float())
 
 

@@ -14,7 +14,7 @@ from ablata.base.overrides import override
 from ablata.base.settings import Settings
 from ablata.data.transforms import geometry
 from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
-from ablata.data.transforms.color_jitter import Colour, draw_factors, jitter
+from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.mixup_cutmix import Mixup
 from ablata.data.transforms.resize_crop import Enlarge
 from ablata.structures.batch import ImageBatch, Rows
@@ -107,7 +107,7 @@ def test_cutout_fills_with_the_mean_or_with_black() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_colour_jitter_equals_torchvision(channels: int) -> None:
-    colour = Colour(brightness=0.4, contrast=0.5, saturation=0.6)
+    colour = ColorJitter(brightness=0.4, contrast=0.5, saturation=0.6)
     images = _images(channels=channels).float()
     factors = draw_factors(torch.Generator().manual_seed(4), len(images), colour)
     result = jitter(images, factors, colour)
@@ -120,7 +120,7 @@ def test_colour_jitter_equals_torchvision(channels: int) -> None:
 
 
 def test_contrast_can_turn_around_a_constant() -> None:
-    colour = Colour(contrast=0.5, contrast_pivot="constant", pivot=74)
+    colour = ColorJitter(contrast=0.5, contrast_pivot="constant", pivot=74)
     images = torch.full((2, 3, 4, 4), 74.0)
     factors = draw_factors(torch.Generator().manual_seed(4), 2, colour)
     assert torch.allclose(jitter(images, factors, colour), images)
@@ -128,7 +128,7 @@ def test_contrast_can_turn_around_a_constant() -> None:
 
 
 def test_factors_fill_their_range() -> None:
-    factors = draw_factors(torch.Generator().manual_seed(0), 20000, Colour(brightness=0.4, contrast=1.5))
+    factors = draw_factors(torch.Generator().manual_seed(0), 20000, ColorJitter(brightness=0.4, contrast=1.5))
     assert factors[:, 0].min() >= 0.6
     assert factors[:, 0].max() <= 1.4
     assert factors[:, 0].mean().item() == pytest.approx(1.0, abs=0.01)
@@ -206,7 +206,9 @@ def test_alternating_flips_are_fair_coins_of_their_seed(seed: int) -> None:
 def test_the_loaded_batch_is_not_changed() -> None:
     images = _images()
     batch = _batch(images.clone())
-    settings = Augment(flip=True, pad=3, pad_mode="constant", cutout=4, colour=Colour(brightness=0.5), mix=Mixup())
+    settings = Augment(
+        flip=True, pad=3, pad_mode="constant", cutout=4, color_jitter=ColorJitter(brightness=0.5), mix=Mixup()
+    )
     _augmenter(settings)(batch, 0, 0)
     assert torch.equal(batch.images, images)
 
@@ -231,14 +233,18 @@ def test_the_keys_of_the_tree_work_on_the_command_line() -> None:
             "data.augment.pad=2",
             "data.augment.pad_fill=[1,2,3]",
             "data.augment.cutout=8",
-            "data.augment.colour.brightness=0.4",
+            "data.augment.color_jitter.brightness=0.4",
             "data.augment.mix=mixup",
             "data.augment.mix.alpha=0.3",
             "data.augment.mix.until_epoch=5",
         ],
     )
     expected = Augment(
-        pad=2, pad_fill=(1, 2, 3), cutout=8, colour=Colour(brightness=0.4), mix=Mixup(alpha=0.3, until_epoch=5)
+        pad=2,
+        pad_fill=(1, 2, 3),
+        cutout=8,
+        color_jitter=ColorJitter(brightness=0.4),
+        mix=Mixup(alpha=0.3, until_epoch=5),
     )
     assert changed.data.augment == expected
     assert override(changed, ["data.augment.mix=none"]).data.augment.mix is None

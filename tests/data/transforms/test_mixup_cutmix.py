@@ -28,15 +28,15 @@ def _plan(mix: Mixup | Cutmix | Both, seed: int = 0, rows: int = 8, epoch: int =
 @pytest.mark.parametrize("weight", ["batch", "sample"])
 @pytest.mark.parametrize("pairing", ["permutation", "reversed"])
 def test_mixup_equals_its_definition(weight: str, pairing: str) -> None:
-    batch, plan = _batch(), _plan(Mixup(alpha=1.0, weight=weight, pairing=pairing))  # type: ignore[arg-type]
+    batch, plan = _batch(), _plan(Mixup(alpha=1.0, lam=weight, pairing=pairing))  # type: ignore[arg-type]
     mixed = apply_plan(batch, plan)
     assert mixed.mixing is not None
     for row in range(8):
-        own, partner = plan.weight[row], plan.partner[row]
+        own, partner = plan.lam[row], plan.partner[row]
         expected = own * batch.images[row] + (1 - own) * batch.images[partner]
         assert torch.allclose(mixed.images[row], expected, atol=1e-6)
-        assert mixed.mixing.partner_labels[row] == batch.labels[partner]
-    assert len(plan.weight.unique()) == (1 if weight == "batch" else 8)
+        assert mixed.mixing.labels_b[row] == batch.labels[partner]
+    assert len(plan.lam.unique()) == (1 if weight == "batch" else 8)
     if pairing == "reversed":
         assert plan.partner.tolist() == list(range(7, -1, -1))
     else:
@@ -49,16 +49,16 @@ def test_the_weight_of_cutmix_is_the_share_of_own_pixels(box: str, weight: str) 
     index = torch.arange(8)
     marked = index.float().view(-1, 1, 1, 1).expand(-1, 3, *SIZE)
     for seed in range(40):
-        plan = _plan(Cutmix(weight=weight, box=box, pairing="reversed"), seed)  # type: ignore[arg-type]
+        plan = _plan(Cutmix(lam=weight, box=box, pairing="reversed"), seed)  # type: ignore[arg-type]
         mixed = apply_plan(ImageBatch(marked, index, index, Rows(0, 8)), plan)
         own = (mixed.images == marked).float().mean(dim=(1, 2, 3))
-        assert torch.allclose(own, plan.weight, atol=1e-6)
+        assert torch.allclose(own, plan.lam, atol=1e-6)
         pasted = mixed.images != marked
         assert torch.equal(mixed.images[pasted], marked.flip(0)[pasted])
 
 
 def test_boxes_lie_inside_the_image_and_reach_its_borders() -> None:
-    boxes = _plan(Cutmix(weight="sample"), rows=4000).box
+    boxes = _plan(Cutmix(lam="sample"), rows=4000).box
     assert boxes is not None
     top, left, bottom, right = boxes.unbind(1)
     assert int(top.min()) == int(left.min()) == 0
@@ -70,12 +70,12 @@ def test_boxes_lie_inside_the_image_and_reach_its_borders() -> None:
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
 def test_weights_follow_the_beta_distribution(alpha: float) -> None:
-    weights = _plan(Mixup(alpha=alpha, weight="sample"), rows=4000).weight.double().numpy()
+    weights = _plan(Mixup(alpha=alpha, lam="sample"), rows=4000).lam.double().numpy()
     assert stats.kstest(weights, stats.beta(alpha, alpha).cdf).pvalue > 0.001
 
 
 def test_the_own_image_can_have_the_larger_weight() -> None:
-    weights = _plan(Mixup(alpha=0.4, weight="sample", larger=True), rows=500).weight
+    weights = _plan(Mixup(alpha=0.4, lam="sample", larger=True), rows=500).lam
     assert torch.all(weights >= 0.5)
 
 
@@ -102,7 +102,7 @@ def test_a_weight_of_one_changes_nothing() -> None:
     mixed = apply_plan(batch, plan)
     assert torch.equal(mixed.images, batch.images)
     assert mixed.mixing is not None
-    assert mixed.mixing.form == "losses"
+    assert mixed.mixing.mix_target == "losses"
 
 
 def test_mixing_a_part_of_the_global_batch_is_a_programming_error() -> None:

@@ -8,14 +8,16 @@ from pydantic import ValidationError
 from torch.nn import functional
 
 from ablata.data.transforms.classification import Normaliser
-from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.data.transforms.segmentation import Crop, JointAugment, JointAugmenter, ScaleList, ScaleRange
 from ablata.structures.batch import Rows
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 MEAN, STD = (0.0, 0.0, 0.0), (1 / 255,) * 3
 """Constants that leave pixels as they are, so that they can be compared."""
-ALL = JointAugment(flip=True, scale=ScaleRange(), crop=Crop(height=20, width=28), colour=Colour(brightness=0.4))
+ALL = JointAugment(
+    flip=True, scale=ScaleRange(), crop=Crop(height=20, width=28), color_jitter=ColorJitter(brightness=0.4)
+)
 
 
 def _batch(rows: int = 6, height: int = 16, width: int = 24) -> SegmentationBatch:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import AblataError
-from ablata.engine import session
+from ablata.engine import train_state
 from ablata.engine.checkpoints import Checkpoint
 from ablata.engine.hardware.process_group import from_environment, process_group
 from ablata.engine.reporting import MetricRow, Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.structures.batch import ImageBatch
@@ -55,13 +55,13 @@ def attempt(found: dict[str, Any], name: str, *arguments: Any) -> None:
 
 def count_checkpoints() -> list[Path]:
     """Return the list to which every checkpoint that this process writes is added."""
-    written, plain = [], session.save_checkpoint
+    written, plain = [], train_state.save_checkpoint
 
     def save(path: Path, checkpoint: Checkpoint) -> None:
         written.append(path)
         plain(path, checkpoint)
 
-    session.save_checkpoint = save
+    train_state.save_checkpoint = save
     return written
 
 
@@ -74,7 +74,7 @@ def poison(rank: int) -> None:
         return plain_augment(self, batch, step)
 
     def loss(self: ClassifyTask, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
-        factor = float("nan") if now["step"] == 2 and self.site.distribution.rank == rank else 1.0
+        factor = float("nan") if now["step"] == 2 and self.context.group.rank == rank else 1.0
         return {name: term * factor for name, term in plain_loss(self, model, batch).items()}
 
     ClassifyTask.augment, ClassifyTask.loss = augment, loss  # type: ignore[method-assign]
@@ -88,7 +88,7 @@ def main(folder: Path) -> None:
     with process_group(place, cpu):
         for name, (reference, *overrides) in json.loads((folder / "trainings.json").read_text()).items():
             listener = Rows()
-            run = folder / name if place.writes else folder / "nobody writes here"
+            run = folder / name if place.is_main else folder / "nobody writes here"
             try:
                 outcome = train(load_recipe(reference, overrides), 3, run, folder / "cache", listener, place)
             except AblataError as error:
@@ -100,16 +100,16 @@ def main(folder: Path) -> None:
         attempt(found, "cut", *cut, Rows(stop_after=3), place)
         train(*cut, Rows(), place)
         recipe = load_recipe("digits", ["data.val=501", "train.evaluate_batch=64"])
-        task = recipe.build(3, Site(cpu, folder / "cache", place))
+        task = recipe.build(3, RunContext(cpu, folder / "cache", place))
         assert isinstance(task, ClassifyTask)
-        loader = task.data.eval_loader("val", 64, rank=place.rank, world=place.world)
+        loader = task.data.eval_loader("val", 64, rank=place.rank, world_size=place.world_size)
         with torch.no_grad():
             counted = int(task.score(task.model.eval(), "val", "plain").confusion().sum())
         found["evaluation"] = {"index": [int(one) for batch in loader for one in batch.index], "counted": counted}
         found["collectives"] = {
             "any": [place.any(place.rank == 1), place.any(False)],
-            "shared": place.share({"rank": place.rank, "text": "größer"}),
-            "sum": place.sum(torch.tensor([place.rank + 1.0, 2.0])).tolist(),
+            "shared": place.broadcast_object({"rank": place.rank, "text": "größer"}),
+            "sum": place.all_reduce_sum(torch.tensor([place.rank + 1.0, 2.0])).tolist(),
         }
         found["written"] = [path.relative_to(folder).as_posix() for path in written]
         poison(rank=1)

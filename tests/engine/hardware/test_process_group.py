@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ablata.engine.checkpoints import LAST, load_checkpoint
-from ablata.engine.hardware.process_group import Distribution, from_environment
+from ablata.engine.hardware.process_group import ProcessGroup, from_environment
 from ablata.engine.reporting import Reporter
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
@@ -31,7 +31,7 @@ TRAININGS = {
     "batch_norm": ["digits", *SHORT, "model.activation=silu"],
     "precise": [
         *("digits", *SHORT, "model.activation=silu", "ema.decay=0.9"),
-        *("train.precise_norm=true", "train.precise_norm.samples=200"),
+        *("train.precise_bn=true", "train.precise_bn.samples=200"),
     ],
     "uneven": ["digits", *SHORT, "train.batch=65"],
 }
@@ -152,22 +152,22 @@ def test_sums_and_words_reach_every_process(ranks: list[dict[str, Any]]) -> None
 
 
 def test_alone_nothing_is_exchanged() -> None:
-    place = Distribution()
-    assert place.alone
-    assert place.writes
-    assert (place.any(True), place.any(False), place.share([1])) == (True, False, [1])
-    assert torch.equal(place.sum(torch.ones(2)), torch.ones(2))
+    place = ProcessGroup()
+    assert place.is_single
+    assert place.is_main
+    assert (place.any(True), place.any(False), place.broadcast_object([1])) == (True, False, [1])
+    assert torch.equal(place.all_reduce_sum(torch.ones(2)), torch.ones(2))
 
 
 def test_the_place_is_read_from_the_variables_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    assert from_environment() == Distribution(0, 1, 0)
+    assert from_environment() == ProcessGroup(0, 1, 0)
     monkeypatch.setenv("RANK", "5")
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert from_environment() == Distribution(5, 8, 1)
-    assert not from_environment().writes
+    assert from_environment() == ProcessGroup(5, 8, 1)
+    assert not from_environment().is_main
 
 
 def test_torchrun_trains_one_run_and_prints_the_learning_rate_once(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_bisenets_schedule_has_its_published_values() -> None:
     published = {0: 0.1, 500: 0.316228, 999: 0.9977, 1000: 1.0, 40500: 0.535887, 79999: 3.9e-5}
     for step, ratio in published.items():
         assert schedule(step) == pytest.approx(ratio, rel=5e-3 if ratio < 1e-3 else 1e-5)
-    older = Warmup(form="exponential", length=1000, unit="step", start=1e-5, start_as="lr")
+    older = Warmup(form="exponential", length=1000, unit="step", start=1e-5, start_unit="lr")
     schedule = Poly(power=0.9, warmup=older).build(1e-2, 80000, 100)
     for step, rate in {0: 1e-5, 500: 3.16228e-4, 1000: 1e-2, 40500: 5.35887e-3}.items():
         assert schedule(step) == pytest.approx(rate, rel=1e-5)
@@ -92,7 +92,7 @@ def test_a_cosine_counts_from_the_end_of_a_warm_up_in_the_total() -> None:
 
 
 def test_a_warm_up_on_top_makes_the_training_longer_and_leaves_the_main_part_whole() -> None:
-    settings = Cosine(warmup=Warmup(length=2, counted="on_top"))
+    settings = Cosine(warmup=Warmup(length=2, placement="on_top"))
     assert settings.extra_steps(EPOCH, 100) == 20
     schedule, alone = settings.build(1.0, 100, EPOCH), Cosine().build(1.0, 100, EPOCH)
     assert [schedule(20 + step) for step in range(100)] == [alone(step) for step in range(100)]
@@ -100,14 +100,19 @@ def test_a_warm_up_on_top_makes_the_training_longer_and_leaves_the_main_part_who
 
 
 def test_a_warm_up_over_the_main_part_scales_its_beginning() -> None:
-    schedule, alone = Cosine(warmup=Warmup(length=2, counted="over")).build(1.0, 100, EPOCH), Cosine().build(1, 100, 10)
+    schedule, alone = (
+        Cosine(warmup=Warmup(length=2, placement="over")).build(1.0, 100, EPOCH),
+        Cosine().build(1, 100, 10),
+    )
     assert schedule(10) == pytest.approx(alone(10) * 0.55)
     assert schedule(20) == alone(20)
 
 
 def test_milestones_count_from_the_first_step_unless_the_warm_up_is_on_top() -> None:
-    for counted, drop in (("in", 30), ("over", 30), ("on_top", 50)):
-        schedule = Step(milestones=(3,), unit="epoch", warmup=Warmup(length=2, counted=counted)).build(1.0, 100, EPOCH)
+    for placement, drop in (("in", 30), ("over", 30), ("on_top", 50)):
+        schedule = Step(milestones=(3,), unit="epoch", warmup=Warmup(length=2, placement=placement)).build(
+            1.0, 100, EPOCH
+        )
         assert schedule(drop - 1) == 1.0
         assert schedule(drop) == pytest.approx(0.1)
 
@@ -135,7 +140,7 @@ def test_a_constant_warm_up_stays_at_its_start() -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 5, 10, 20])
 def test_a_warm_up_from_a_given_rate_has_the_values_of_its_formula(form: str, epochs: int) -> None:
     start, base, length = 1e-5, 0.2, epochs * EPOCH
-    warmup = Warmup(form=form, length=epochs, start=start, start_as="lr")  # type: ignore[arg-type]
+    warmup = Warmup(form=form, length=epochs, start=start, start_unit="lr")  # type: ignore[arg-type]
     schedule = Constant(warmup=warmup).build(base, 1000, EPOCH)
     if form == "linear":
         expected = [start + (base - start) * step / length for step in range(length)]
@@ -200,7 +205,7 @@ WARMUPS = st.none() | st.builds(
     Warmup,
     form=st.sampled_from(["constant", "linear", "exponential"]),
     length=st.sampled_from([0.01, 0.5, 2.0]),
-    counted=st.sampled_from(["in", "on_top", "over"]),
+    placement=st.sampled_from(["in", "on_top", "over"]),
 )
 
 
@@ -232,6 +237,6 @@ def test_milestones_must_rise() -> None:
 
 def test_a_warm_up_can_be_a_share_of_the_training() -> None:
     for total in (40, 400):
-        share = Cosine(warmup=Warmup(length=0.05, unit="share")).build(0.2, total, EPOCH)
+        share = Cosine(warmup=Warmup(length=0.05, unit="fraction")).build(0.2, total, EPOCH)
         steps = Cosine(warmup=Warmup(length=0.05 * total, unit="step")).build(0.2, total, EPOCH)
         assert [share(step) for step in range(total)] == [steps(step) for step in range(total)]

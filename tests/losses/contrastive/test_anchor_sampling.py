@@ -44,7 +44,7 @@ def kept_by_the_rule(hard: int, easy: int, views: int) -> tuple[int, int]:
 def test_classes_with_enough_pixels_give_equal_numbers_half_of_them_hard(seed: int, views: int, samples: int) -> None:
     torch.manual_seed(seed)
     labels, right = inputs(seed)
-    found = drawn(labels, right, Anchors(samples=samples, views=views))
+    found = drawn(labels, right, Anchors(samples=samples, max_views=views))
     groups = [(b, c) for b in range(2) for c in range(CLASSES) if int((labels[b] == c).sum()) > views]
     each = min(samples // len(groups), views) if groups else 0
     if 0 < len(groups) <= samples:
@@ -62,7 +62,7 @@ def test_classes_with_too_few_pixels_are_left_out_or_give_what_they_have_or_repe
     few: Few, expected: dict[int, int]
 ) -> None:
     labels = torch.tensor([[0, 0, 0, 1, 255, 255]])
-    found = drawn(labels, torch.zeros(1, 6, dtype=torch.bool), Anchors(views=5, few=few))
+    found = drawn(labels, torch.zeros(1, 6, dtype=torch.bool), Anchors(max_views=5, on_short_class=few))
     assert Counter(row[1] for row in found) == expected
     if few == "repeat":
         assert {row[3] for row in found} == {0, 1, 2, 3}
@@ -73,7 +73,7 @@ def test_classes_with_too_few_pixels_are_left_out_or_give_what_they_have_or_repe
 def test_which_small_classes_count_can_depend_on_their_kinds(few: Few, of: FewOf, classes: set[int]) -> None:
     labels = torch.tensor([[0, 0, 1, 1, 2, 2]])
     right = torch.tensor([[False, False, True, True, False, True]])
-    anchors = Anchors(views=4, few=few, few_of=of)
+    anchors = Anchors(max_views=4, on_short_class=few, short_classes=of)
     assert {row[1] for row in drawn(labels, right, anchors)} == classes
     # A class with enough pixels counts whatever its kinds.
     assert {row[1] for row in drawn(labels.repeat(1, 4), right.repeat(1, 4), anchors)} == {0, 1, 2}
@@ -81,7 +81,7 @@ def test_which_small_classes_count_can_depend_on_their_kinds(few: Few, of: FewOf
 
 def test_more_classes_than_samples_give_one_pixel_each_of_some() -> None:
     labels = torch.arange(CLASSES).repeat(2, 10)
-    found = drawn(labels, torch.ones(2, 30, dtype=torch.bool), Anchors(samples=4, views=2))
+    found = drawn(labels, torch.ones(2, 30, dtype=torch.bool), Anchors(samples=4, max_views=2))
     assert len(found) == 4
     assert len({row[:2] for row in found}) == 4
 
@@ -89,18 +89,18 @@ def test_more_classes_than_samples_give_one_pixel_each_of_some() -> None:
 @pytest.mark.parametrize(("share", "hard"), [(0.0, 0), (0.25, 2), (1.0, 8)])
 def test_the_share_of_hard_pixels_is_a_setting(share: float, hard: int) -> None:
     labels = torch.zeros(1, 100, dtype=torch.int64)
-    found = drawn(labels, torch.arange(100)[None] < 50, Anchors(views=8, hard_share=share))
+    found = drawn(labels, torch.arange(100)[None] < 50, Anchors(max_views=8, hard_fraction=share))
     assert sum(not row[2] for row in found) == hard
 
 
 def test_every_pixel_of_a_kind_is_as_likely() -> None:
     torch.manual_seed(0)
     labels, right = torch.zeros(1, 12, dtype=torch.int64), torch.arange(12)[None] < 6
-    seen = Counter(row[3] for _ in range(600) for row in drawn(labels, right, Anchors(views=4)))
+    seen = Counter(row[3] for _ in range(600) for row in drawn(labels, right, Anchors(max_views=4)))
     assert all(abs(seen[pixel] - 200) < 60 for pixel in range(12))
 
 
 @pytest.mark.parametrize("few", ["skip", "take", "repeat"])
 def test_ignored_pixels_are_never_drawn(few: Few) -> None:
     labels = torch.full((2, 30), 255)
-    assert not drawn(labels, torch.ones(2, 30, dtype=torch.bool), Anchors(views=2, few=few))
+    assert not drawn(labels, torch.ones(2, 30, dtype=torch.bool), Anchors(max_views=2, on_short_class=few))

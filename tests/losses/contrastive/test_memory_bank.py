@@ -46,7 +46,7 @@ def test_what_is_read_has_the_right_class_and_unit_length_and_empty_slots_are_ma
     assert int(filled.sum()) == 3
 
 
-def test_regions_are_the_means_of_a_class_in_a_image() -> None:
+def test_regions_are_the_means_of_a_class_in_an_image() -> None:
     pixels = F.normalize(torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0)), dim=2)
     labels = torch.tensor([[0, 0, 2, 2, 2, -1, 0], [1, 1, 1, 1, -1, -1, -1]])
     means, classes = regions(pixels, labels, 3)
@@ -56,7 +56,7 @@ def test_regions_are_the_means_of_a_class_in_a_image() -> None:
 
 
 def memory_of(**fields: int) -> PixelContrast:
-    return PixelContrast(views=3, projection=Projection(width=6), memory=Memory(**fields))
+    return PixelContrast(max_views=3, projection=Projection(width=6), memory=Memory(**fields))
 
 
 def test_the_memory_holds_the_images_pixels_of_every_class_and_nothing_ignored() -> None:

@@ -58,7 +58,7 @@ def test_contrast_is_its_formula_with_and_without_further_keys(
     assert found.item() == pytest.approx(written_out(keys, every, count, tau, 0.07), rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("mining", [None, SemiHard(share=0.5, positives=3, negatives=5)])
+@pytest.mark.parametrize("mining", [None, SemiHard(fraction=0.5, positives=3, negatives=5)])
 def test_a_contrast_in_parts_is_that_of_all_at_once_in_value_and_gradient(
     mining: SemiHard | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +108,9 @@ def batch(
 ) -> tuple[PixelContrast, Tensor, Tensor, Tensor]:
     """Return settings, embedding [2, 8, 6, 5], logits [2, 3, 6, 5] and labels [2, 24, 20]."""
     generator = torch.Generator().manual_seed(seed)
-    made = PixelContrast(views=4, samples=40, memory=memory, projection=Projection(width=8)).model_copy(update=fields)
+    made = PixelContrast(max_views=4, samples=40, memory=memory, projection=Projection(width=8)).model_copy(
+        update=fields
+    )
     embedding, logits = (torch.randn(2, c, 6, 5, generator=generator) for c in (8, 3))
     labels = torch.randint(3, (2, 24, 20), generator=generator)
     return made, embedding, logits, labels.masked_fill(torch.rand(labels.shape, generator=generator) < 0.1, 255)
@@ -137,7 +139,7 @@ def test_one_gather_takes_the_pixels_vectors_and_gives_them_their_gradient(layou
 
 
 @pytest.mark.parametrize(
-    ("course", "done", "share"),
+    ("weight_schedule", "done", "share"),
     [
         (Fixed(), 0.0, 1.0),
         (WarmUp(length=0.2), 0.19, 0.0),
@@ -149,10 +151,10 @@ def test_one_gather_takes_the_pixels_vectors_and_gives_them_their_gradient(layou
     ],
 )
 def test_the_course_scales_the_gradient_and_leaves_the_value(
-    course: Fixed | WarmUp | Poly, done: float, share: float
+    weight_schedule: Fixed | WarmUp | Poly, done: float, share: float
 ) -> None:
     def run(chosen: Fixed | WarmUp | Poly) -> tuple[Tensor, Tensor]:
-        made, embedding, logits, labels = batch(course=chosen)
+        made, embedding, logits, labels = batch(weight_schedule=chosen)
         torch.manual_seed(0)
         x = embedding.requires_grad_()
         value = made.build_contrast(3)(x, logits, labels, done)
@@ -161,7 +163,7 @@ def test_the_course_scales_the_gradient_and_leaves_the_value(
         return value.detach(), x.grad
 
     full, gradient = run(Fixed())
-    value, scaled = run(course)
+    value, scaled = run(weight_schedule)
     torch.testing.assert_close(value, full)
     torch.testing.assert_close(scaled, share * gradient)
 
@@ -181,7 +183,7 @@ def test_wrongly_predicted_pixels_are_half_of_the_anchors_where_there_are_enough
     labels[:, 4:] = 1
     logits = F.one_hot(torch.arange(8) % 2, 2).T[None, :, None].expand(1, 2, 8, 8).float()
     x = torch.randn(1, 4, 8, 8).requires_grad_()
-    PixelContrast(views=6, projection=Projection(width=4)).build_contrast(2)(x, logits, labels).backward()
+    PixelContrast(max_views=6, projection=Projection(width=4)).build_contrast(2)(x, logits, labels).backward()
     assert x.grad is not None
     reached = (x.grad.abs().sum(1) > 0)[0]
     wrong = logits.argmax(1)[0] != labels[0]
@@ -203,7 +205,7 @@ def test_without_mining_a_memory_is_all_used_and_mining_draws_from_its_difficult
 
 def test_mining_with_room_for_all_is_no_mining() -> None:
     keys, labels = vectors(12, 4, 0), torch.tensor([0, 1, 2] * 4)
-    every = SemiHard(share=1.0, positives=100, negatives=100)
+    every = SemiHard(fraction=1.0, positives=100, negatives=100)
     found = contrast(keys[:5], labels[:5], 0.1, 0.07, keys[5:], labels[5:], every)
     torch.testing.assert_close(found, contrast(keys[:5], labels[:5], 0.1, 0.07, keys[5:], labels[5:]))
 

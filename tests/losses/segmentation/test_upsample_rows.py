@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablata.losses.segmentation.upsample_rows import enlarge, stretched, strip
+from ablata.losses.segmentation.upsample_rows import row_chunk, upsample_rows, upsample_width
 
 
 @settings(max_examples=80, deadline=None)
@@ -17,10 +17,10 @@ def test_a_strip_is_so_many_rows_of_the_whole_enlargement(data: st.DataObject, s
     rows = data.draw(st.integers(1, height - first))
     logits = torch.randn(2, 3, size, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
     whole = F.interpolate(logits, (height, 9), mode="bilinear", align_corners=False)[:, :, first : first + rows]
-    taken = strip(first, rows, size, height, logits).take(stretched(logits, 9))
+    taken = row_chunk(first, rows, size, height, logits).take(upsample_width(logits, 9))
     torch.testing.assert_close(taken, whole)
     labels = torch.empty(2, rows, 9)
-    torch.testing.assert_close(enlarge(logits, labels, (first, height)), whole)
+    torch.testing.assert_close(upsample_rows(logits, labels, (first, height)), whole)
 
 
 @settings(max_examples=40, deadline=None)
@@ -28,7 +28,7 @@ def test_a_strip_is_so_many_rows_of_the_whole_enlargement(data: st.DataObject, s
 def test_what_a_strip_gives_back_is_the_gradient_of_what_it_took(size: int, height: int, rows: int) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, size, 4, dtype=torch.float64, generator=generator).requires_grad_()
-    part = strip(height - min(rows, height), min(rows, height), size, height, logits)
+    part = row_chunk(height - min(rows, height), min(rows, height), size, height, logits)
     taken = part.take(logits)
     slope = torch.randn(taken.shape, dtype=torch.float64, generator=generator)
     (expected,) = torch.autograd.grad(taken, logits, slope)
@@ -39,5 +39,5 @@ def test_what_a_strip_gives_back_is_the_gradient_of_what_it_took(size: int, heig
 
 def test_a_strip_of_the_same_size_is_a_copy() -> None:
     logits = torch.zeros(1, 4, 5)
-    strip(1, 2, 4, 4, logits).take(logits).add_(1)
+    row_chunk(1, 2, 4, 4, logits).take(logits).add_(1)
     assert not logits.any()

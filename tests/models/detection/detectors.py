@@ -19,25 +19,32 @@ from ablata.structures.detection import Objects
 CLASSES, SIDE = 3, 64
 SPATIAL = SpatialRelation(heads=2, width=8)
 CLASS = ClassRelation(width=6, attention_width=4)
-REFINED = Stage(boxes="refined", overlap=0.6, deviations=(0.05, 0.05, 0.1, 0.1))
+REFINED = Stage(boxes="refined", iou_threshold=0.6, bbox_reg_std=(0.05, 0.05, 0.1, 0.1))
 _SMALL: dict[str, Any] = {
     "backbone": Small(width=4),
-    "proposals": Proposals(sizes=((12, 24),), ratios=(1.0,), sampled=64, train=24, test=12),
-    "sampling": Sampling(count=16),
-    "pool": 3,
-    "samples": 1,
+    "rpn": Proposals(
+        sizes=((12, 24),), ratios=(1.0,), batch_size_per_image=64, post_nms_top_n_train=24, post_nms_top_n_test=12
+    ),
+    "roi_sampling": Sampling(batch_size_per_image=16),
+    "roi_pool_size": 3,
+    "sampling_ratio": 1,
     "head_width": 16,
-    "masks": Masks(layers=1, width=4, pool=4),
-    "detections": 8,
+    "masks": Masks(layers=1, width=4, roi_pool_size=4),
+    "max_detections": 8,
 }
 _FPN: dict[str, Any] = {
     "backbone": Fpn(name="resnet18", channels=8),
-    "proposals": Proposals(sizes=((8,), (16,), (32,), (48,), (64,)), sampled=64, train=24, test=12),
+    "rpn": Proposals(
+        sizes=((8,), (16,), (32,), (48,), (64,)),
+        batch_size_per_image=64,
+        post_nms_top_n_train=24,
+        post_nms_top_n_test=12,
+    ),
 }
 _C4: dict[str, Any] = {
     "backbone": C4(depth=18),
-    "proposals": Proposals(sizes=((12, 24, 48),), sampled=64, train=24, test=12),
-    "pool": 4,
+    "rpn": Proposals(sizes=((12, 24, 48),), batch_size_per_image=64, post_nms_top_n_train=24, post_nms_top_n_test=12),
+    "roi_pool_size": 4,
 }
 _CASCADE: dict[str, Any] = {"stages": (Stage(), REFINED), "class_agnostic": True}
 _TWICE: dict[str, Any] = {"stages": (Stage(), Stage())}

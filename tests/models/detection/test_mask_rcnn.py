@@ -71,15 +71,15 @@ def test_images_without_objects_teach_the_background_alone(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["plain", "pyramid, cascade, both", "c4"])
-def test_a_image_with_objects_learns_beside_one_without(form: str) -> None:
+def test_an_image_with_objects_learns_beside_one_without(form: str) -> None:
     terms = losses(network(form), inputs(), truth(3), truth(0))
     assert all(torch.isfinite(term) for term in terms.values())
     assert terms["mask"] > 0
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_image_gives_the_same_alone_and_beside_another(form: str) -> None:
-    model, images = network(form, least_score=0.0), inputs()
+def test_an_image_gives_the_same_alone_and_beside_another(form: str) -> None:
+    model, images = network(form, score_threshold=0.0), inputs()
     together = detected(model, images)
     for row, expected in enumerate(together):
         (alone,) = detected(model, images[row : row + 1])
@@ -90,9 +90,9 @@ def test_a_image_gives_the_same_alone_and_beside_another(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["plain", "cascade, both", "pyramid"])
-def test_a_image_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
+def test_an_image_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
     # Nothing is left to chance where every anchor and every region teaches.
-    every = {"sampling": Sampling(count=4000, positive=1.0)}
+    every = {"roi_sampling": Sampling(batch_size_per_image=4000, positive_fraction=1.0)}
     model = network(form, **every).eval()
     model.proposals.network.fg_bg_sampler.batch_size_per_image = 100_000
     model.proposals.network.fg_bg_sampler.positive_fraction = 1.0
@@ -107,7 +107,7 @@ def test_a_image_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
 def test_detections_lie_in_their_image_and_are_ordered(form: str) -> None:
     sizes = [(SIDE, 40), (50, SIDE)]
     for one, (height, width) in zip(
-        detected(network(form, least_score=0.0), inputs(), sizes=sizes), sizes, strict=True
+        detected(network(form, score_threshold=0.0), inputs(), sizes=sizes), sizes, strict=True
     ):
         assert 0 < len(one.labels) <= 8
         assert bool((one.boxes >= 0).all())
@@ -122,7 +122,7 @@ def test_detections_lie_in_their_image_and_are_ordered(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["plain", "c4", "pyramid, cascade, both"])
 def test_a_detector_that_is_sure_of_nothing_gives_nothing(form: str) -> None:
-    for one in detected(network(form, least_score=0.99), inputs()):
+    for one in detected(network(form, score_threshold=0.99), inputs()):
         assert one.boxes.shape == (0, 4)
         assert one.masks is not None
         assert len(one.masks) == len(one.labels) == 0
@@ -186,8 +186,8 @@ def test_more_proposals_cost_more_and_masks_too() -> None:
     def flops(**changes: Any) -> int:
         return count(network("plain", **changes), torch.empty(1, 3, SIDE, SIDE)).flops
 
-    fewer = settings("plain").proposals.model_copy(update={"test": 6})
-    assert flops(proposals=fewer) < flops()
+    fewer = settings("plain").rpn.model_copy(update={"post_nms_top_n_test": 6})
+    assert flops(rpn=fewer) < flops()
     assert flops(masks=None) < flops()
 
 
@@ -211,7 +211,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no linear layers": (
         "c4", {"relations": Relations(classes=None, spatial=SPATIAL, spatial_place="head")}, "use stage"
     ),
-    "anchors of one level": ("pyramid", {"proposals": Proposals(sizes=((8,),))}, "1 for 5 levels"),
+    "anchors of one level": ("pyramid", {"rpn": Proposals(sizes=((8,),))}, "1 for 5 levels"),
     "heads": (
         "classes", {"relations": Relations(spatial=SpatialRelation(heads=7, width=14)), "head_width": 16},
         "heads",

@@ -32,7 +32,7 @@ LEVELS = {"one": (((8, 16),), [16]), "three": (((8,), (16,), (32,)), [16, 8, 4])
 def test_losses_of_levels_add_to_those_of_torchvision(form: str) -> None:
     sizes, sides = LEVELS[form]
     torch.manual_seed(0)
-    module = Proposals(sizes=sizes, sampled=32).build(4)
+    module = Proposals(sizes=sizes, batch_size_per_image=32).build(4)
     maps = [torch.randn(2, 4, side, side) for side in sides]
     images, objects = torch.zeros(2, 3, SIDE, SIDE), (truth(3), truth(2, seed=1))
     torch.manual_seed(1)
@@ -49,7 +49,7 @@ def test_losses_of_levels_add_to_those_of_torchvision(form: str) -> None:
 
 def test_proposals_are_in_their_image_likeliest_first_and_apart() -> None:
     torch.manual_seed(0)
-    module = Proposals(sizes=((8, 16),), test=20, suppress=0.5).build(4).eval()
+    module = Proposals(sizes=((8, 16),), post_nms_top_n_test=20, nms_threshold=0.5).build(4).eval()
     found, terms = module(torch.zeros(2, 3, SIDE, SIDE), [(SIDE, 32), (40, SIDE)], [torch.randn(2, 4, 16, 16)], None)
     assert terms == {}
     for boxes, (height, width) in zip(found, ((SIDE, 32), (40, SIDE)), strict=True):
@@ -60,8 +60,8 @@ def test_proposals_are_in_their_image_likeliest_first_and_apart() -> None:
 
 
 def test_a_background_above_the_foreground_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"background must not exceed foreground, got 0\.8 and 0\.7"):
-        Proposals(background=0.8)
+    with pytest.raises(ValueError, match=r"bg_iou_threshold must not exceed fg_iou_threshold, got 0\.8 and 0\.7"):
+        Proposals(bg_iou_threshold=0.8)
 
 
 def boxes_near(objects: Objects, count: int) -> torch.Tensor:
@@ -86,7 +86,7 @@ def test_a_region_shows_the_object_that_it_overlaps_most() -> None:
 
 
 def test_sampled_regions_keep_their_share_and_order_with_the_truth_behind() -> None:
-    objects, settings = truth(4), Sampling(count=12, positive=0.25)
+    objects, settings = truth(4), Sampling(batch_size_per_image=12, positive_fraction=0.25)
     proposed = boxes_near(objects, 60)
     found = sampled([proposed, proposed], [objects, no_objects()], 0.5, settings)
     assert found.counts == [12, 12]
@@ -105,7 +105,7 @@ def test_sampled_regions_keep_their_share_and_order_with_the_truth_behind() -> N
 def stage(agnostic: bool, **changes: float) -> tuple[StageHead, Scored, list[Objects]]:
     torch.manual_seed(0)
     objects = [truth(3), truth(2, seed=1)]
-    candidates = sampled([boxes_near(one, 40) for one in objects], objects, 0.5, Sampling(count=16))
+    candidates = sampled([boxes_near(one, 40) for one in objects], objects, 0.5, Sampling(batch_size_per_image=16))
     head = StageHead(Stage.model_validate(changes), 5, 4, agnostic)
     torch.nn.init.normal_(head.classifier.weight)
     torch.nn.init.normal_(head.regressor.weight, std=0.3)
@@ -136,7 +136,7 @@ def test_weights_of_a_stage_multiply_its_losses(agnostic: bool) -> None:
 
 @pytest.mark.parametrize("agnostic", [True, False])
 def test_decoding_undoes_the_coding_of_what_is_learned(agnostic: bool) -> None:
-    head, scored, objects = stage(agnostic, deviations=(0.05, 0.05, 0.1, 0.1))
+    head, scored, objects = stage(agnostic, bbox_reg_std=(0.05, 0.05, 0.1, 0.1))
     boxes, wanted = scored.candidates.boxes[0], objects[0].boxes[scored.candidates.matches[0]]
     deltas = head.coder.encode_single(wanted, boxes)
     found = head.decoded(boxes, deltas if agnostic else deltas.repeat(1, 4))

@@ -95,7 +95,7 @@ def test_features_are_dropped_in_training_alone() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_a_stage_that_does_not_learn_says_nothing_of_detections(weight: float) -> None:
-    made = network("plain", stages=(Stage(weight=weight), Stage()), least_score=0.0).eval()
+    made = network("plain", stages=(Stage(weight=weight), Stage()), score_threshold=0.0).eval()
     before = made(inputs())
     first = made.stages.heads[0]
     assert isinstance(first, StageHead)

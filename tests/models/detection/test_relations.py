@@ -134,7 +134,7 @@ def test_rows_that_fill_up_are_never_looked_at_and_images_never_mix(name: str) -
 
 
 @pytest.mark.parametrize("name", SPATIAL)
-def test_a_image_without_anything_to_look_at_gains_nothing_infinite(name: str) -> None:
+def test_an_image_without_anything_to_look_at_gains_nothing_infinite(name: str) -> None:
     module = spatial_module(name)
     features, boxes, keys = regions()
     gained = module(features, boxes, torch.zeros_like(keys))
@@ -185,7 +185,7 @@ def test_parts_are_smaller_boxes_that_lie_inside() -> None:
 
 
 @pytest.mark.parametrize("changes", CLASS_FORMS, ids=str)
-def test_without_a_graph_all_regions_of_a_image_gain_the_same(changes: dict[str, object]) -> None:
+def test_without_a_graph_all_regions_of_an_image_gain_the_same(changes: dict[str, object]) -> None:
     if changes.get("propagate") is False:
         pytest.skip("soft mapping alone has no graph")
     scores, weights, maps, shares = class_inputs()
@@ -248,7 +248,7 @@ def test_the_classifier_learns_through_the_graph_only_where_asked(changes: dict[
 
 
 @pytest.mark.parametrize("pool", ["mean", "max"])
-def test_attention_does_not_see_what_lies_beside_a_image(pool: str) -> None:
+def test_attention_does_not_see_what_lies_beside_an_image(pool: str) -> None:
     _, weights, maps, shares = class_inputs()
     module = class_module(torch.eye(C), attention_pool=pool)
     torch.nn.init.constant_(module.excite.bias, 0.5)

@@ -41,7 +41,7 @@ def test_values_and_gradients_are_those_of_torchvision(levels: int, side: int, s
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
 
 
-def test_a_image_without_regions_gets_none_and_no_gradient() -> None:
+def test_an_image_without_regions_gets_none_and_no_gradient() -> None:
     maps, boxes = maps_of(2), [torch.zeros(0, 4), boxes_of()[1]]
     found = RegionAlign(2, 7, 2)(maps, boxes, CANVAS)
     assert len(found) == 3

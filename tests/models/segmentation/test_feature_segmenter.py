@@ -93,7 +93,9 @@ def test_a_size_that_a_network_cannot_take_is_refused_with_what_to_set() -> None
         with pytest.raises(SettingsError, match="a size that the network takes") as caught:
             model(torch.randn(2, 3, 96, 96))
     assert "96x96" in str(caught.value)
-    assert "data.augment.crop.height=64 data.augment.crop.width=64 protocols=ssc windows.crop=64" in str(caught.value)
+    assert "data.augment.crop.height=64 data.augment.crop.width=64 protocols=ssc sliding_window.size=64" in str(
+        caught.value
+    )
     assert "model.backbone.image_size" in str(caught.value)
 
 

@@ -16,7 +16,7 @@ from ablata.data.classification.digits import Digits
 from ablata.engine.optim.ema import Ema
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.backbones.resnet import ResNet
 from ablata.nn.annealing import temperatures
@@ -83,7 +83,7 @@ def test_a_moving_average_leaves_the_counts_alone(tmp_path: Path) -> None:
 
 
 def test_every_temperature_of_the_task_is_found(tmp_path: Path) -> None:
-    task = RECIPE.build(0, Site(torch.device("cpu"), tmp_path))
+    task = RECIPE.build(0, RunContext(torch.device("cpu"), tmp_path))
     found = temperatures(task.model)
     gates = [module.start for module in found]
     assert (len(gates), set(gates)) == (8 + 19, {30.0})

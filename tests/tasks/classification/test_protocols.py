@@ -26,7 +26,7 @@ def test_plain_is_the_network_itself() -> None:
     assert torch.equal(predict(net, inputs(), "plain"), net(inputs()))
 
 
-def test_mirror_does_not_tell_a_image_from_its_mirror_image() -> None:
+def test_mirror_does_not_tell_an_image_from_its_mirror_image() -> None:
     net, images = network(), inputs()
     torch.testing.assert_close(predict(net, images, "mirror"), predict(net, images.flip(-1), "mirror"))
     torch.testing.assert_close(predict(net, images, "mirror"), (net(images) + net(images.flip(-1))) / 2)

@@ -18,7 +18,7 @@ from ablata.data.transforms.classification import Augment
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
@@ -40,7 +40,7 @@ def make(tmp_path: Path) -> Callable[..., ClassifyTask]:
 
     def build(*overrides: str) -> ClassifyTask:
         torch.manual_seed(0)
-        return override(RECIPE, overrides).build(3, Site(torch.device("cpu"), tmp_path))
+        return override(RECIPE, overrides).build(3, RunContext(torch.device("cpu"), tmp_path))
 
     return build
 
@@ -156,7 +156,9 @@ def test_the_head_counts_in_the_size_of_the_network() -> None:
 def test_images_that_are_not_square_are_refused(tmp_path: Path) -> None:
     data = Scenes(train=20, val=10, streets=Streets(height=16, width=24))
     with pytest.raises(SettingsError, match=r"square(.|\n)*16x24"):
-        RECIPE.model_copy(update={"data": data, "rotation": Rotation()}).build(3, Site(torch.device("cpu"), tmp_path))
+        RECIPE.model_copy(update={"data": data, "rotation": Rotation()}).build(
+            3, RunContext(torch.device("cpu"), tmp_path)
+        )
 
 
 def test_a_peer_and_the_head_are_refused_together() -> None:

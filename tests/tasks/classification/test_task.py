@@ -18,9 +18,9 @@ from ablata.data.classification.digits import Digits
 from ablata.data.classification.in_memory import MemoryImages, Store
 from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Train
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch, Mixing
 from ablata.tasks.classification.task import Classify, ClassifyTask
@@ -33,11 +33,11 @@ RECIPE = Classify(
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., ClassifyTask]:
-    """Return `make("key=value", ..., rank=, world=)`: a task with the same weights each time."""
+    """Return `make("key=value", ..., rank=, world_size=)`: a task with the same weights each time."""
 
-    def build(*overrides: str, rank: int = 0, world: int = 1) -> ClassifyTask:
+    def build(*overrides: str, rank: int = 0, world_size: int = 1) -> ClassifyTask:
         torch.manual_seed(0)
-        return override(RECIPE, overrides).build(3, Site(CPU, tmp_path, Distribution(rank, world), False))
+        return override(RECIPE, overrides).build(3, RunContext(CPU, tmp_path, ProcessGroup(rank, world_size), False))
 
     return build
 
@@ -164,7 +164,7 @@ def test_scores_are_those_of_the_predictions(make: Callable) -> None:
 def test_an_examination_agrees_with_the_scores(make: Callable) -> None:
     task = make()
     model = task.model.eval()
-    plain, full = task.examine(model, "val"), task.examine(model, "val", samples=True)
+    plain, full = task.evaluate_detailed(model, "val"), task.evaluate_detailed(model, "val", samples=True)
     assert plain.samples == {}
     assert set(full.samples) == {"index", "label", "logits"}
     assert plain.scores == full.scores == task.evaluate(model, "val", "plain")
@@ -178,12 +178,12 @@ def test_an_examination_agrees_with_the_scores(make: Callable) -> None:
 def test_an_unknown_split_is_refused(make: Callable) -> None:
     task = make()
     with pytest.raises(DataError, match=r"train, val, minival\n  found: vall\n  do:    did you mean val\?"):
-        task.examine(task.model, "vall")
+        task.evaluate_detailed(task.model, "vall")
 
 
 def test_two_processes_see_halves_of_one_batch(make: Callable) -> None:
     whole = first_batch(make())
-    halves = [first_batch(make(rank=rank, world=2)) for rank in range(2)]
+    halves = [first_batch(make(rank=rank, world_size=2)) for rank in range(2)]
     assert torch.equal(torch.cat([half.images for half in halves]), whole.images)
     assert torch.equal(torch.cat([half.index for half in halves]), whole.index)
 
@@ -218,7 +218,7 @@ def test_classes_and_channels_of_the_network_come_from_the_data(tmp_path: Path) 
         store, store, classes=["a", "b", "c", "d"], fingerprint="f", mean=[0.5] * 3, std=[0.5] * 3,
         minival=0, split_seed=0, augment=Augment(), backend="exact",
     )  # fmt: skip
-    task = ClassifyTask(RECIPE, data, 3, Site(CPU, tmp_path))
+    task = ClassifyTask(RECIPE, data, 3, RunContext(CPU, tmp_path))
     batch = first_batch(task)
     task.check(batch)
     assert task.model(batch.images)["logits"].shape == (32, 4)

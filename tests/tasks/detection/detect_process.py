@@ -25,7 +25,7 @@ SETTINGS = [
     ),
     *("train.steps=2", "train.batch=4"),
     *("train.evaluate_batch=2", "train.log_every=1", "compute.precision=fp32", "compute.threads=1"),
-    *("model.least_score=0.0", 'protocols=["ap50","ap01"]'),
+    *("model.score_threshold=0.0", 'protocols=["ap50","ap01"]'),
 ]
 
 

@@ -14,8 +14,8 @@ from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.engine.checkpoints import LAST, Checkpoint, save_checkpoint
-from ablata.engine.hardware.process_group import Distribution
-from ablata.engine.task import Site
+from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.task import RunContext
 from ablata.recipes.index import load_recipe
 from ablata.studies.chain import lineage
 from ablata.studies.smoke import smoke
@@ -42,7 +42,7 @@ def after(*earlier: dict[str, Any], heads: str = "fit") -> tuple[str, str]:
 
 def task(made: Detect, cache: Path, parent: Path | None) -> DetectTask:
     torch.manual_seed(0)
-    return made.build(0, Site(torch.device("cpu"), cache, Distribution(), True, parent))
+    return made.build(0, RunContext(torch.device("cpu"), cache, ProcessGroup(), True, parent))
 
 
 def test_each_training_is_the_one_after_it_with_its_changes() -> None:

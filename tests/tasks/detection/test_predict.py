@@ -13,19 +13,19 @@ from pycocotools.coco import COCO
 from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.settings import expand
 from ablata.data.detection.rle import decode, from_runs
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.metrics.average_precision import EVALUATOR
 from ablata.recipes.index import load_recipe
 from ablata.structures.detection import Detections, Rle
 from ablata.tasks.detection.predict import coco_results, predict_objects
-from ablata.tasks.detection.predictor import DeliveredDetector
+from ablata.tasks.detection.predictor import DetectionPredictor
 from ablata.tasks.detection.task import Detect, DetectTask
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_pt2
 from ablata.tasks.inputs import find_inputs
 
-QUICK = ["data.train=8", "data.val=4", "model.least_score=0", "model.detections=10"]
+QUICK = ["data.train=8", "data.val=4", "model.score_threshold=0", "model.max_detections=10"]
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def task(tmp_path: Path) -> DetectTask:
     torch.manual_seed(0)
     recipe = load_recipe("relation_rcnn_scenes", QUICK)
     assert isinstance(recipe, Detect)
-    return recipe.build(0, Site(torch.device("cpu"), tmp_path / "cache"))
+    return recipe.build(0, RunContext(torch.device("cpu"), tmp_path / "cache"))
 
 
-def delivered(task: DetectTask, **contract: object) -> DeliveredDetector:
+def delivered(task: DetectTask, **contract: object) -> DetectionPredictor:
     facts = {"recipe": expand(task.recipe), "run": "abc", "seed": 0, "step": 6, "scores": {"val/ap50/AP": 50.0}}
     told = task.contract() | contract
     found = assemble(facts["recipe"], told, task.model.state_dict(), facts, "run abc")  # type: ignore[arg-type]
-    assert isinstance(found, DeliveredDetector)
+    assert isinstance(found, DetectionPredictor)
     return found
 
 
@@ -123,7 +123,7 @@ def test_an_exported_folder_is_the_same_detector_and_a_graph_is_refused(task: De
     model = delivered(task)
     assert export_hub(model, tmp_path / "hub") == 0
     back = load_exported(tmp_path / "hub")
-    assert isinstance(back, DeliveredDetector)
+    assert isinstance(back, DetectionPredictor)
     pixels = task.data.sources["val"].pixels(0)
     assert torch.equal(back.detect(pixels).boxes, model.detect(pixels).boxes)
     assert "A detector of 7 classes" in (tmp_path / "hub" / "README.md").read_text()

@@ -16,9 +16,9 @@ from ablata.base.errors import CheckpointError, DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.detection.coco import Coco
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, save_checkpoint
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import Outcome, train
 from ablata.engine.watchdogs import CollapseWatch
 from ablata.recipes.index import load_recipe
@@ -30,7 +30,7 @@ PROCESS = Path(__file__).with_name("detect_process.py")
 TINY = (
     "data.train=6", "data.val=3", "model.head_width=16", "model.relations.spatial.width=16", "train.steps=2",
     "train.batch=2", "train.evaluate_batch=2", "train.log_every=1", "compute.precision=fp32",
-    "compute.threads=1", "model.least_score=0.0",
+    "compute.threads=1", "model.score_threshold=0.0",
 )  # fmt: skip
 
 SMALL = ("model.backbone.width=4",)
@@ -44,7 +44,7 @@ def recipe(*changes: str, backbone: tuple[str, ...] = SMALL) -> Detect:
 
 def task(made: Detect, cache: Path) -> DetectTask:
     torch.manual_seed(0)
-    return made.build(0, Site(torch.device("cpu"), cache, Distribution(), True))
+    return made.build(0, RunContext(torch.device("cpu"), cache, ProcessGroup(), True))
 
 
 class Ear(Reporter):
@@ -102,7 +102,7 @@ def on_files(root: Path, counts: list[int], val: list[int], *changes: str) -> De
 
 
 def test_every_term_of_every_stage_and_level_is_logged(trained: Callable) -> None:
-    sizes = "model.proposals.sizes=[[8],[16],[24],[48],[96]]"
+    sizes = "model.rpn.sizes=[[8],[16],[24],[48],[96]]"
     pyramid = ("model.backbone=fpn", "model.backbone.name=resnet18", "model.backbone.channels=8", sizes)
     outcome, ear = trained(recipe(backbone=pyramid))
     terms = {f"{name}_{level}" for name in ("objectness", "proposal_box") for level in range(5)}
@@ -140,7 +140,9 @@ def test_images_without_objects_train_and_count(trained: Callable, tmp_path: Pat
     assert any("2 of 4 images of train have no object" in text for _, text in ear.events)
 
 
-def test_detections_on_a_image_without_objects_lower_the_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detections_on_an_image_without_objects_lower_the_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scores = {}
     for name, val in (("without", [1]), ("with", [1, 0])):
         made = task(on_files(tmp_path / name, [1, 1], val), tmp_path)
@@ -162,7 +164,7 @@ def test_a_set_without_any_object_to_train_on_is_refused(tmp_path: Path) -> None
 
 
 def test_nothing_found_scores_nothing(tmp_path: Path) -> None:
-    made = task(recipe("model.least_score=0.99"), tmp_path)
+    made = task(recipe("model.score_threshold=0.99"), tmp_path)
     scores = made.evaluate(made.model.eval(), "val", "coco")
     assert scores["AP"] == scores["mask_AP"] == scores["AP50"] == 0
 

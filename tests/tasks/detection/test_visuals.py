@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.detection.mask_rcnn import Found
 from ablata.models.detection.relations.appearance import Looks
 from ablata.recipes.index import load_recipe
-from ablata.records.shown import read_shown
+from ablata.records.gallery import read_gallery
 from ablata.structures.detection import Detections, Objects
 from ablata.tasks.detection.task import Detect
-from ablata.tasks.detection.visuals import IMAGES, between, drawn, hits, shown_of
+from ablata.tasks.detection.visuals import IMAGES, between, drawn, hits, visualize
 
 QUICK = ["data.train=12", "data.val=9", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32"]
 
@@ -30,8 +30,8 @@ def recipe(*more: str) -> Detect:
 
 
 def test_a_finished_run_keeps_images_relations_graph_and_the_classes_of_its_last_score(tmp_path: Path) -> None:
-    outcome = train(recipe("model.least_score=0"), 0, tmp_path / "run", tmp_path / "cache")
-    shown = read_shown(tmp_path / "run")
+    outcome = train(recipe("model.score_threshold=0"), 0, tmp_path / "run", tmp_path / "cache")
+    shown = read_gallery(tmp_path / "run")
     assert shown is not None
     assert (shown.split, shown.protocol, shown.class_metric, len(shown.images)) == ("val", "ap50", "ap", IMAGES)
     scores = [score for _, score in shown.classes if score is not None]
@@ -49,9 +49,9 @@ def test_a_finished_run_keeps_images_relations_graph_and_the_classes_of_its_last
 
 
 def test_a_detector_without_relations_and_masks_shows_its_boxes_alone(tmp_path: Path) -> None:
-    task = recipe("model.relations=null", "model.masks=null").build(0, Site(torch.device("cpu"), tmp_path))
+    task = recipe("model.relations=null", "model.masks=null").build(0, RunContext(torch.device("cpu"), tmp_path))
     with torch.no_grad():
-        shown = shown_of(task, task.model.eval())
+        shown = visualize(task, task.model.eval())
     assert shown.groups == ()
     assert shown.classes == ()  # nothing has been scored yet
     assert len(shown.images) == IMAGES

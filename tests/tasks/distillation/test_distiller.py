@@ -19,13 +19,13 @@ from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.task import Classify, ClassifyTask
 from ablata.tasks.distillation.checkpoints import weights_digest
-from ablata.tasks.distillation.teachers import FrozenNetwork, OwnPast, StoredLabels
+from ablata.tasks.distillation.teachers import EmaTeacher, FrozenNetwork, StoredLabels
 
 PLAIN = Classify(
     data=Digits(val=1650, augment=Augment(pad=1)),
@@ -68,14 +68,14 @@ class Lab:
         return place
 
     def task(self, recipe: Classify, parent: bool = True) -> ClassifyTask:
-        site = Site(
+        context = RunContext(
             torch.device("cpu"),
             self.home / "cache",
             channels_last=False,
             parent=self.home / "teacher" if parent else None,
         )
         torch.manual_seed(0)
-        return recipe.build(3, site)
+        return recipe.build(3, context)
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +123,15 @@ def test_a_resumed_round_equals_an_uninterrupted_one(lab: Lab, kind: list[str], 
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_a_teacher_in_eval_mode_does_not_change_in_an_epoch(lab: Lab, kind: str) -> None:
     task = lab.task(refined(f"refine.teacher={kind}"))
-    assert task.teaching is not None
-    network = task.teaching.teacher.network
+    assert task.distiller is not None
+    network = task.distiller.teacher.network
     assert network is not None
     before = weights_digest(network.state_dict())
     task.model.train()
     for step, batch in enumerate(task.batches(0, task.steps_per_epoch)):
         sum(task.loss(task.model, task.augment(batch, step)).values()).backward()  # type: ignore[union-attr]
     task.evaluate(task.model.eval(), "val", "plain")
-    assert weights_digest(network.state_dict()) == before == task.teaching.digest
+    assert weights_digest(network.state_dict()) == before == task.distiller.digest
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not any(name.startswith("teacher") for name in task.model.state_dict())
 
@@ -140,9 +140,9 @@ def test_a_teacher_in_train_mode_normalises_by_the_batch(lab: Lab) -> None:
     answers = []
     for mode in ("eval", "train"):
         task = lab.task(refined(f"refine.teacher_mode={mode}"))
-        assert task.teaching is not None
+        assert task.distiller is not None
         batch = task.augment(next(task.batches(0, 1)), 0)
-        answers.append(task.teaching.teacher.probabilities(batch, {}, 1.0))
+        answers.append(task.distiller.teacher.probabilities(batch, {}, 1.0))
     assert not torch.allclose(answers[0], answers[1], atol=1e-3)
 
 
@@ -162,22 +162,22 @@ def test_a_dynamic_teacher_sees_the_mixed_image_and_a_static_one_mixes_its_label
     task = lab.task(refined("refine.teacher=dynamic", mixed))
     batch = task.augment(next(task.batches(0, 1)), 0)
     assert batch.mixing is not None
-    teacher = task.teaching.teacher  # type: ignore[union-attr]
+    teacher = task.distiller.teacher  # type: ignore[union-attr]
     assert isinstance(teacher, FrozenNetwork)
     with torch.no_grad():
         seen = teacher.network(batch.images)["logits"].softmax(1)
     torch.testing.assert_close(teacher.probabilities(batch, {}, 1.0), seen)
 
-    stored = lab.task(refined("refine.teacher=static", mixed)).teaching.teacher  # type: ignore[union-attr]
+    stored = lab.task(refined("refine.teacher=static", mixed)).distiller.teacher  # type: ignore[union-attr]
     assert isinstance(stored, StoredLabels)
     own, partner = (stored.logits[index].softmax(1) for index in (batch.index, batch.mixing.partner_index))
-    share = batch.mixing.weight[:, None]
+    share = batch.mixing.lam[:, None]
     torch.testing.assert_close(stored.probabilities(batch, {}, 1.0), share * own + (1 - share) * partner)
 
 
 def test_static_labels_follow_their_samples_through_any_order(lab: Lab) -> None:
     task = lab.task(refined("refine.teacher=static"))
-    teacher = task.teaching.teacher  # type: ignore[union-attr]
+    teacher = task.distiller.teacher  # type: ignore[union-attr]
     assert isinstance(teacher, StoredLabels)
     network = teacher.network
     with torch.no_grad():
@@ -231,8 +231,8 @@ def test_before_its_start_an_online_teacher_changes_nothing(lab: Lab) -> None:
 
 def test_the_past_that_teaches_is_the_students_average(lab: Lab) -> None:
     task = lab.task(refined(*ONLINE, "refine.teacher.ema.decay=0.5", "refine.teacher.ema.warmup=none"))
-    past = task.teaching.teacher  # type: ignore[union-attr]
-    assert isinstance(past, OwnPast)
+    past = task.distiller.teacher  # type: ignore[union-attr]
+    assert isinstance(past, EmaTeacher)
     name, parameter = next(iter(task.model.named_parameters()))
     expected = parameter.detach().clone()
     for step in range(3):
@@ -245,8 +245,8 @@ def test_the_past_that_teaches_is_the_students_average(lab: Lab) -> None:
 
 def test_the_last_epoch_teaches_from_the_second_on(lab: Lab) -> None:
     task = lab.task(refined(*ONLINE, "refine.teacher.source=previous_epoch", "refine.teacher.start=0"))
-    past = task.teaching.teacher  # type: ignore[union-attr]
-    assert isinstance(past, OwnPast)
+    past = task.distiller.teacher  # type: ignore[union-attr]
+    assert isinstance(past, EmaTeacher)
     for step in range(task.steps_per_epoch):
         assert not past.ready
         with torch.no_grad():
@@ -265,7 +265,7 @@ def test_each_peer_learns_from_the_other_and_the_student_is_delivered(lab: Lab) 
     sum(terms.values()).backward()  # type: ignore[union-attr]
     assert all(parameter.grad is not None for parameter in task.model.parameters())
     folder = lab.train(recipe, "peers")
-    student = lab.task(refined(f"refine.start={folder}"), parent=False).teaching.teacher.network  # type: ignore[union-attr]
+    student = lab.task(refined(f"refine.start={folder}"), parent=False).distiller.teacher.network  # type: ignore[union-attr]
     kept = weights(folder)
     assert isinstance(student, nn.Module)
     assert equal(
@@ -363,8 +363,8 @@ def test_the_terms_of_a_loss_keep_their_names_when_the_teacher_begins(lab: Lab) 
         before = list(task.loss(task.model, batch))
         for step in range(task.steps_per_epoch):
             task.after_step(step)
-        assert task.teaching is not None
-        assert task.teaching.teacher.ready
+        assert task.distiller is not None
+        assert task.distiller.teacher.ready
         assert list(task.loss(task.model, batch)) == before
 
 

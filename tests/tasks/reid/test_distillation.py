@@ -13,7 +13,7 @@ from ablata.base.overrides import override
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.recipe import Compute, Train
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
@@ -46,7 +46,7 @@ class Lab:
         return load_checkpoint(self.home / folder / LAST).groups["model"]
 
     def task(self, recipe: Reidentify) -> ReidentifyTask:
-        return recipe.build(3, Site(CPU, self.home / "cache", channels_last=False, parent=self.home / "teacher"))
+        return recipe.build(3, RunContext(CPU, self.home / "cache", channels_last=False, parent=self.home / "teacher"))
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def test_both_are_scored_on_the_new_domain(lab: Lab) -> None:
     scores = load_checkpoint(lab.home / "scored" / LAST).facts["scores"]
     assert {"val/cross_camera/mAP", "val/cross_camera/teacher_mAP"} <= set(scores)
     task = lab.task(moved())
-    assert task.teaching is not None
-    network = task.teaching.teacher.network
+    assert task.distiller is not None
+    network = task.distiller.teacher.network
     assert network is not None
     found = task.evaluate(network.eval(), "val", "cross_camera")
     assert found["mAP"] == pytest.approx(scores["val/cross_camera/teacher_mAP"])

@@ -19,9 +19,9 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.loading.sampling import Balanced
 from ablata.data.synthetic.persons import Persons
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Compute, Train
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.losses.embedding.triplet import Triplet, TripletLoss
 from ablata.metrics.retrieval import RetrievalScores
@@ -42,12 +42,12 @@ Make = Callable[..., ReidentifyTask]
 
 @pytest.fixture
 def make(shared_cache: Path) -> Make:
-    """Return `make("key=value", ..., distribution=)`: a task with the same weights each time."""
+    """Return `make("key=value", ..., group=)`: a task with the same weights each time."""
 
-    def build(*overrides: str, distribution: Distribution | None = None) -> ReidentifyTask:
+    def build(*overrides: str, group: ProcessGroup | None = None) -> ReidentifyTask:
         torch.manual_seed(0)
-        site = Site(CPU, shared_cache, distribution or Distribution(), False)
-        return override(RECIPE, overrides).build(3, site)
+        context = RunContext(CPU, shared_cache, group or ProcessGroup(), False)
+        return override(RECIPE, overrides).build(3, context)
 
     return build
 
@@ -105,13 +105,13 @@ def test_scores_are_those_of_the_embedded_queries_and_gallery(make: Make) -> Non
 
 
 @dataclass(frozen=True)
-class Together(Distribution):
+class Together(ProcessGroup):
     """One of two processes that are threads of this one."""
 
     barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
     given: dict[int, Tensor] = field(default_factory=dict)
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         self.given[self.rank] = tensor
         self.barrier.wait(timeout=60)
         total = self.given[0] + self.given[1]
@@ -131,7 +131,7 @@ def test_two_processes_score_what_one_does_and_embed_every_image_once(make: Make
         expected = evaluate(make(), split, alone)
         first = Together(0, 2)
         places = (first, Together(1, 2, 0, first.barrier, first.given))
-        tasks = [make(distribution=place) for place in places]
+        tasks = [make(group=place) for place in places]
         seen: list[list[int]] = [[], []]
         found: dict[int, dict[str, float]] = {}
 
@@ -153,7 +153,7 @@ def test_an_examination_agrees_with_the_scores(make: Make) -> None:
     task = make()
     model = task.model.eval()
     for split, queries in (("val", 12), ("minival", 8), ("train", 12)):
-        plain, full = task.examine(model, split), task.examine(model, split, samples=True)
+        plain, full = task.evaluate_detailed(model, split), task.evaluate_detailed(model, split, samples=True)
         assert plain.samples == {}
         assert plain.scores == full.scores == task.evaluate(model, split, "cross_camera")
         confusion = np.array(plain.confusion)
@@ -170,7 +170,7 @@ def test_an_examination_agrees_with_the_scores(make: Make) -> None:
 def test_an_unknown_split_is_refused(make: Make) -> None:
     task = make()
     with pytest.raises(DataError, match=r"train, val, minival\n  found: test"):
-        task.examine(task.model, "test")
+        task.evaluate_detailed(task.model, "test")
 
 
 def test_a_batch_that_fits_passes_the_check_and_others_are_refused(make: Make) -> None:
@@ -213,15 +213,17 @@ def test_the_nominal_complexity_is_that_of_the_training(make: Make) -> None:
     assert RECIPE.complexity().parameters == counted
 
 
-@pytest.mark.parametrize(("accumulate", "world", "fits"), [(1, 2, True), (2, 1, True), (4, 1, False), (2, 2, False)])
-def test_an_identitys_images_are_not_torn_apart(make: Make, accumulate: int, world: int, fits: bool) -> None:
+@pytest.mark.parametrize(
+    ("accumulate", "world_size", "fits"), [(1, 2, True), (2, 1, True), (4, 1, False), (2, 2, False)]
+)
+def test_an_identitys_images_are_not_torn_apart(make: Make, accumulate: int, world_size: int, fits: bool) -> None:
     change = f"train.accumulate={accumulate}"
     if fits:
-        make(change, distribution=Distribution(0, world))
+        make(change, group=ProcessGroup(0, world_size))
         return
     with pytest.raises(SettingsError, match=r"stay together: train.batch must be a multiple .* = 8"):
-        make(change, distribution=Distribution(0, world))
-    make(change, "triplet=null", distribution=Distribution(0, world))
+        make(change, group=ProcessGroup(0, world_size))
+    make(change, "triplet=null", group=ProcessGroup(0, world_size))
 
 
 def test_queries_without_an_answer_are_announced_and_a_set_of_them_is_refused(make: Make, shared_cache: Path) -> None:
@@ -231,7 +233,7 @@ def test_queries_without_an_answer_are_announced_and_a_set_of_them_is_refused(ma
 
     def seen_by(cameras: np.ndarray) -> ReidentifyTask:
         data._seen["val"] = replace(data._seen["val"], cameras=cameras)
-        return ReidentifyTask(recipe, data, 3, Site(CPU, shared_cache, channels_last=False))
+        return ReidentifyTask(recipe, data, 3, RunContext(CPU, shared_cache, channels_last=False))
 
     first_person_by_one_camera = np.where(np.arange(36) < 6, 0, cameras)
     assert seen_by(first_person_by_one_camera).notices == (
@@ -242,17 +244,19 @@ def test_queries_without_an_answer_are_announced_and_a_set_of_them_is_refused(ma
 
 
 class Taught(ReidentifyTask):
-    """Learns a fixed distribution over the identities of another set."""
+    """Learns a fixed group over the identities of another set."""
 
     def identity_terms(self, outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, Tensor]:
-        """Return the cross-entropy with the evenly spread distribution."""
+        """Return the cross-entropy with the evenly spread group."""
         return {"taught": -outputs["logits"].log_softmax(1).mean()}
 
 
 def test_a_subclass_teaches_other_identities_without_seeing_a_label(shared_cache: Path) -> None:
     recipe = override(RECIPE, ["data.domain=summer", "data.sampling=shuffled", "triplet=null"])
     classes = [f"winter {number}" for number in range(9)]
-    task = Taught(recipe, recipe.data.build(shared_cache), 3, Site(CPU, shared_cache, channels_last=False), classes)
+    task = Taught(
+        recipe, recipe.data.build(shared_cache), 3, RunContext(CPU, shared_cache, channels_last=False), classes
+    )
     batch = first_batch(task)
     task.check(batch)
     assert set(batch.labels.tolist()) == {-1}
@@ -267,7 +271,7 @@ def test_a_subclass_teaches_other_identities_without_seeing_a_label(shared_cache
 def test_without_labels_neither_triplets_nor_balanced_batches_are_formed(shared_cache: Path, wrong: str) -> None:
     recipe = override(RECIPE, ["data.sampling=shuffled", "triplet=null", wrong])
     with pytest.raises(SettingsError, match="without labels"):
-        Taught(recipe, recipe.data.build(shared_cache), 3, Site(CPU, shared_cache), ["a", "b"])
+        Taught(recipe, recipe.data.build(shared_cache), 3, RunContext(CPU, shared_cache), ["a", "b"])
 
 
 @pytest.mark.slow

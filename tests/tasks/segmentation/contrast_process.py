@@ -17,7 +17,7 @@ from ablata.tasks.segmentation.task import SegmentTask
 
 SETTINGS = [
     *("data.train=8", "data.val=3", "model.width=2", "train.epochs=null", "train.steps=3", "train.batch=4"),
-    *("train.evaluate_every=0", "train.log_every=1", "compute.precision=fp32", "loss.views=4"),
+    *("train.evaluate_every=0", "train.log_every=1", "compute.precision=fp32", "loss.max_views=4"),
     *("loss.projection.width=8", "loss.memory=true", "loss.memory.pixels=50", "loss.memory.regions=20"),
 ]
 
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
 
     SegmentTask.__init__ = noted  # type: ignore[method-assign]
     with process_group(place, torch.device("cpu")):
-        joined = place.joined(torch.arange(3 + place.rank).float()[:, None] + 10 * place.rank)
+        joined = place.all_gather(torch.arange(3 + place.rank).float()[:, None] + 10 * place.rank)
         train(load_recipe("contrast_scenes", SETTINGS), 3, folder / "run", folder / f"cache{place.rank}", None, place)
     state = {name: tensor.clone() for name, tensor in kept["task"].state().items()}  # type: ignore[attr-defined]
     save_file(state | {"joined": joined}, folder / f"rank{place.rank}.safetensors")

@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
             logits, labels = (part[own] for part in batch())
             logits.requires_grad_()
             criterion = mined(definition).build()
-            criterion.pool = place.pooled
+            criterion.pool = place.all_gather_with_grad
             value = criterion(logits, labels)
             value.backward()
             assert logits.grad is not None

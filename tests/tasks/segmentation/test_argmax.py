@@ -53,7 +53,7 @@ def scores(network: Segmenter, images: Tensor, name: str) -> Tensor:
 def test_a_map_is_the_largest_of_the_scores(
     name: str, upsampling: Upsampling, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(class_maps, "strip_rows", lambda *_: rows)
+    monkeypatch.setattr(class_maps, "rows_per_chunk", lambda *_: rows)
     network, images = Toy(upsampling), inputs()
     found = likeliest(network, images, protocol_settings(name), 5)
     expected = scores(network, images, name)

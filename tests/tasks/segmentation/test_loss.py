@@ -16,7 +16,7 @@ from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.losses.contrastive.pixel_contrast import PixelContrast
 from ablata.models.backbones.xception39 import Xception39
@@ -29,7 +29,7 @@ from ablata.tasks.segmentation.task import Segment, SegmentTask
 RECIPE = Segment(
     data=SceneMasks(train=16, val=4),
     model=HRNet(width=2, exchanges=(1, 1, 1), blocks=1),
-    loss=PixelContrast(views=4, projection=Projection(width=8)),
+    loss=PixelContrast(max_views=4, projection=Projection(width=8)),
     train=Train(steps=4, batch=4, evaluate_every=0, log_every=1),
     compute=Compute(precision="fp32", channels_last=False, threads=1),
 )
@@ -42,7 +42,7 @@ def make(tmp_path: Path) -> Callable[..., SegmentTask]:
 
     def build(*overrides: str, recipe: Segment = RECIPE) -> SegmentTask:
         torch.manual_seed(0)
-        return override(recipe, overrides).build(3, Site(torch.device("cpu"), tmp_path))
+        return override(recipe, overrides).build(3, RunContext(torch.device("cpu"), tmp_path))
 
     return build
 
@@ -64,7 +64,7 @@ def reached(task: SegmentTask) -> set[str]:
 
 def test_the_gradient_of_the_contrast_arrives_on_one_process(make: Callable[..., SegmentTask]) -> None:
     task = make()
-    assert task.site.distribution.alone
+    assert task.context.group.is_single
     terms = terms_of(task)
     assert list(terms) == ["cross_entropy", "contrast"]
     assert terms["contrast"].item() > 0
@@ -77,7 +77,7 @@ def test_the_gradient_of_the_contrast_arrives_on_one_process(make: Callable[...,
 def test_no_gradient_of_the_contrast_before_its_warm_up_is_over_and_all_of_it_after(
     make: Callable[..., SegmentTask],
 ) -> None:
-    task = make("loss.course=warm_up", "loss.course.length=0.5")
+    task = make("loss.weight_schedule=warm_up", "loss.weight_schedule.length=0.5")
     for step, parts in ((0, set()), (1, set()), (2, {"backbone", "projection"})):
         task.model.zero_grad()
         terms_of(task, step)["contrast"].backward()
@@ -138,7 +138,7 @@ def test_a_batch_without_labels_gives_finite_terms(make: Callable[..., SegmentTa
 
 
 def test_a_batch_in_which_no_class_has_enough_pixels_has_no_contrast(make: Callable[..., SegmentTask]) -> None:
-    task = make("loss.views=5000")
+    task = make("loss.max_views=5000")
     terms = terms_of(task)
     assert terms["contrast"].item() == 0
     sum(terms.values()).backward()
@@ -158,7 +158,7 @@ class Stopping(Reporter):
 
 
 def test_a_training_with_memory_goes_on_after_an_interruption_as_if_there_had_been_none(tmp_path: Path) -> None:
-    recipe = override(RECIPE, [*MEMORY, "loss.course=warm_up", "loss.course.length=0.5"])
+    recipe = override(RECIPE, [*MEMORY, "loss.weight_schedule=warm_up", "loss.weight_schedule.length=0.5"])
     train(recipe, 3, tmp_path / "whole", tmp_path, Reporter())
     with pytest.raises(StoppedError):
         train(recipe, 3, tmp_path / "cut", tmp_path, Stopping(2))

@@ -22,12 +22,12 @@ from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
 from ablata.tasks.inputs import Input, find_inputs
 from ablata.tasks.segmentation.predict import predict_masks
-from ablata.tasks.segmentation.predictor import DeliveredSegmenter, sized
+from ablata.tasks.segmentation.predictor import SegmentationPredictor, sized
 
 CLASSES = ["sky", "road", "car", "void"]
 
 
-def delivered(void: bool = False, **contract: object) -> DeliveredSegmenter:
+def delivered(void: bool = False, **contract: object) -> SegmentationPredictor:
     """Return an untrained little BiSeNet of three classes, perhaps with a void class that is not predicted."""
     torch.manual_seed(0)
     recipe = load_recipe("bisenet_scenes", ["model.head.width=16", "model.context.width=16", "model.fusion.width=32"])
@@ -47,7 +47,7 @@ def delivered(void: bool = False, **contract: object) -> DeliveredSegmenter:
     network = recipe.model.build(count, 3)  # type: ignore[attr-defined]
     facts = {"recipe": tree, "run": "abc", "seed": 0, "step": 6, "scores": {"val/ss/miou": 50.0}}
     found = assemble(tree, told, network.state_dict(), facts, "run abc")
-    assert isinstance(found, DeliveredSegmenter)
+    assert isinstance(found, SegmentationPredictor)
     return found
 
 
@@ -70,7 +70,7 @@ def test_an_exported_folder_gives_the_logits_of_the_segmenter(tmp_path: Path) ->
     model = delivered()
     assert export_hub(model, tmp_path / "out") == 0
     back = load_exported(tmp_path / "out")
-    assert isinstance(back, DeliveredSegmenter)
+    assert isinstance(back, SegmentationPredictor)
     assert torch.equal(back.logits(back.example(2)), model.logits(model.example(2)))
     assert "segmenter of 3 classes" in (tmp_path / "out" / "README.md").read_text()
 
@@ -90,7 +90,7 @@ def test_a_size_of_another_form_is_refused(size: str) -> None:
         sized(delivered(), size)
 
 
-def test_logits_of_a_image_have_its_size_and_a_void_class_is_never_predicted() -> None:
+def test_logits_of_an_image_have_its_size_and_a_void_class_is_never_predicted() -> None:
     model = delivered(void=True)
     assert model.logits(model.example(1)).shape == (1, 4, 64, 64)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_logits_of_a_image_have_its_size_and_a_void_class_is_never_predicted() -
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_image_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
+def test_an_image_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
     model = delivered()
     tree = model.facts["recipe"]
     model = replace(model, facts={**model.facts, "recipe": {**tree, "compute": {"precision": precision}}})
@@ -139,15 +139,15 @@ def test_nothing_is_written_without_a_folder_to_write_to(folder: Path) -> None:
 
 def test_a_protocol_is_one_of_the_task_with_the_windows_of_the_recipe(folder: Path) -> None:
     model, inputs = delivered(), [Input(folder / "a.png", "a")]
-    whole = delivered().protocol("ssc").windows
+    whole = delivered().protocol("ssc").sliding_window
     assert whole is not None
-    assert whole.crop == 48
+    assert whole.size == 48
     assert next(iter(predict_masks(model, inputs, protocol="mscf"))).frames == 1
     with pytest.raises(SettingsError, match="A protocol must be one of ss, ssc, msf, mscf"):
         predict_masks(model, inputs, protocol="plain")
 
 
-def test_a_image_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
+def test_an_image_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
     model = delivered()
     model.network.least = 60  # type: ignore[assignment]
     found = list(predict_masks(model, find_inputs([folder / "a.png", folder / "more"], films=True)))

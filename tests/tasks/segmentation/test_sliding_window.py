@@ -15,7 +15,7 @@ from torch import Tensor
 from ablata.tasks.segmentation.sliding_window import (
     PROTOCOL_NAMES,
     SegmentationProtocol,
-    Windows,
+    SlidingWindow,
     named,
     scaled_size,
     score,
@@ -39,9 +39,9 @@ def inputs(height: int = 9, width: int = 13) -> Tensor:
     return torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def at(windows: Windows, scale: float) -> tuple[list[int], list[int]]:
-    rows, columns = (max(side, windows.crop) for side in scaled_size(1024, 2048, scale))
-    return starts(rows, windows.crop, windows.step), starts(columns, windows.crop, windows.step)
+def at(windows: SlidingWindow, scale: float) -> tuple[list[int], list[int]]:
+    rows, columns = (max(side, windows.size) for side in scaled_size(1024, 2048, scale))
+    return starts(rows, windows.size, windows.step), starts(columns, windows.size, windows.step)
 
 
 @pytest.mark.parametrize(
@@ -56,19 +56,19 @@ def at(windows: Windows, scale: float) -> tuple[list[int], list[int]]:
     ],
 )
 def test_windows_lie_where_the_worked_lists_have_them(scale: float, rows: list[int], columns: list[int]) -> None:
-    assert at(Windows(crop=1024, stride=2 / 3), scale) == (rows, columns)
+    assert at(SlidingWindow(size=1024, stride=2 / 3), scale) == (rows, columns)
 
 
 @pytest.mark.parametrize(
     ("crop", "stride", "step"), [(1024, 2 / 3, 683), (1024, 5 / 6, 854), (960, 2 / 3, 640), (960, 5 / 6, 800)]
 )
 def test_a_step_is_rounded_up_but_not_for_a_rounding_error(crop: int, stride: float, step: int) -> None:
-    assert Windows(crop=crop, stride=stride).step == step
+    assert SlidingWindow(size=crop, stride=stride).step == step
 
 
 @given(crop=st.integers(1, 40), more=st.integers(0, 90), share=st.floats(0.05, 1))
 def test_windows_leave_no_gap_and_end_at_the_border(crop: int, more: int, share: float) -> None:
-    begins = starts(crop + more, crop, Windows(crop=crop, stride=share).step)
+    begins = starts(crop + more, crop, SlidingWindow(size=crop, stride=share).step)
     assert begins[0] == 0
     assert begins[-1] == more
     assert all(0 < after - before <= crop for before, after in itertools.pairwise(begins))
@@ -80,17 +80,19 @@ def test_sizes_are_rounded_up_to_a_multiple_or_left() -> None:
     assert scaled_size(1024, 2048, 0.5, 32) == (512, 1024)
 
 
-@pytest.mark.parametrize("windows", [Windows(crop=5), Windows(crop=11, stride=0.5), Windows(crop=40)])
+@pytest.mark.parametrize("windows", [SlidingWindow(size=5), SlidingWindow(size=11, stride=0.5), SlidingWindow(size=40)])
 @pytest.mark.parametrize("padding", ["zeros", "none"])
-def test_divided_windows_of_a_network_blind_to_neighbours_are_the_whole_image(windows: Windows, padding: str) -> None:
-    windows = windows.model_copy(update={"padding": padding, "divide": True})
-    protocol = SegmentationProtocol(windows=windows, fusion="logits")
+def test_divided_windows_of_a_network_blind_to_neighbours_are_the_whole_image(
+    windows: SlidingWindow, padding: str
+) -> None:
+    windows = windows.model_copy(update={"padding": padding, "average": True})
+    protocol = SegmentationProtocol(sliding_window=windows, fusion="logits")
     torch.testing.assert_close(score(network, inputs(), protocol), network(inputs()))
 
 
 def test_undivided_windows_weigh_pixels_by_their_cover() -> None:
-    windows = Windows(crop=9, stride=2 / 3)
-    found = score(network, inputs(), SegmentationProtocol(windows=windows, fusion="softmax"))
+    windows = SlidingWindow(size=9, stride=2 / 3)
+    found = score(network, inputs(), SegmentationProtocol(sliding_window=windows, fusion="softmax"))
     cover = torch.zeros(13, dtype=torch.float64)
     for first in starts(13, 9, 6):
         cover[first : first + 9] += 1
@@ -100,7 +102,7 @@ def test_undivided_windows_weigh_pixels_by_their_cover() -> None:
 
 def test_padding_is_zeros_around_the_middle() -> None:
     seen = []
-    protocol = SegmentationProtocol(windows=Windows(crop=14))
+    protocol = SegmentationProtocol(sliding_window=SlidingWindow(size=14))
     score(lambda images: seen.append(images) or network(images), inputs(), protocol)
     assert [view.shape[-2:] for view in seen] == [(14, 14)]
     torch.testing.assert_close(seen[0], F.pad(inputs(), (0, 1, 2, 3)))
@@ -108,7 +110,7 @@ def test_padding_is_zeros_around_the_middle() -> None:
 
 def test_without_padding_a_window_is_no_larger_than_the_image() -> None:
     seen = []
-    protocol = SegmentationProtocol(windows=Windows(crop=11, padding="none"))
+    protocol = SegmentationProtocol(sliding_window=SlidingWindow(size=11, padding="none"))
     score(lambda images: seen.append(images.shape[-2:]) or network(images), inputs(), protocol)
     assert seen == [(9, 11), (9, 11)]
 
@@ -162,14 +164,14 @@ def test_logits_of_a_smaller_size_are_enlarged() -> None:
     def coarse(view: Tensor) -> Tensor:
         return F.avg_pool2d(network(view), 4)
 
-    protocol = SegmentationProtocol(windows=Windows(crop=8), fusion="logits")
+    protocol = SegmentationProtocol(sliding_window=SlidingWindow(size=8), fusion="logits")
     assert score(coarse, inputs(), protocol).shape == (2, 3, 9, 13)
 
 
 @pytest.mark.parametrize("name", PROTOCOL_NAMES)
 def test_named_columns_score_every_image_as_alone(name: str) -> None:
     images = inputs(16, 24)
-    protocol = named(name, Windows(crop=16))
+    protocol = named(name, SlidingWindow(size=16))
     both = score(sided, images, protocol)
     assert both.shape == (2, 3, 16, 24)
     torch.testing.assert_close(both[1:], score(sided, images[1:], protocol))
@@ -177,7 +179,7 @@ def test_named_columns_score_every_image_as_alone(name: str) -> None:
 
 def test_named_columns_are_the_published_ones() -> None:
     columns = {name: named(name) for name in PROTOCOL_NAMES}
-    assert [column.windows is not None for column in columns.values()] == [False, True, False, True]
+    assert [column.sliding_window is not None for column in columns.values()] == [False, True, False, True]
     assert [column.mirror for column in columns.values()] == [False, False, True, True]
     assert [column.multiple for column in columns.values()] == [32, 1, 32, 1]
     assert [len(column.scales) for column in columns.values()] == [1, 1, 6, 6]
@@ -188,7 +190,7 @@ def test_images_in_short_floats_are_scored_in_float32() -> None:
     def short(view: Tensor) -> Tensor:
         return network(view.double()).bfloat16()
 
-    found = score(short, inputs().bfloat16(), SegmentationProtocol(windows=Windows(crop=5)))
+    found = score(short, inputs().bfloat16(), SegmentationProtocol(sliding_window=SlidingWindow(size=5)))
     assert found.dtype == torch.float32
 
 

@@ -21,10 +21,10 @@ from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.data.synthetic.scenes import Streets
 from ablata.data.transforms.segmentation import Crop, JointAugment
 from ablata.engine.checkpoints import LAST, load_checkpoint, refuse_mismatch
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.models.backbones.xception39 import Xception39
@@ -56,20 +56,20 @@ RECIPE = Segment(
 SIZES = ((40, 32), (32, 48))
 
 
-class Share(Distribution):
+class Share(ProcessGroup):
     """One of several processes, which keeps its sums to itself."""
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         return tensor
 
 
 @pytest.fixture
 def make(shared_cache: Path) -> Callable[..., SegmentTask]:
-    """Return `make("key=value", ..., recipe=, rank=, world=)`: a task with the same weights each time."""
+    """Return `make("key=value", ..., recipe=, rank=, world_size=)`: a task with the same weights each time."""
 
-    def build(*overrides: str, recipe: Segment = RECIPE, rank: int = 0, world: int = 1) -> SegmentTask:
+    def build(*overrides: str, recipe: Segment = RECIPE, rank: int = 0, world_size: int = 1) -> SegmentTask:
         torch.manual_seed(0)
-        return override(recipe, overrides).build(3, Site(CPU, shared_cache, Share(rank, world), False))
+        return override(recipe, overrides).build(3, RunContext(CPU, shared_cache, Share(rank, world_size), False))
 
     return build
 
@@ -147,7 +147,7 @@ def test_an_interrupted_training_ends_like_a_whole_one(shared_cache: Path, tmp_p
         def stop_reason(self) -> str | None:
             return "asked"
 
-    recipe = override(RECIPE, ["ema=ema", "data.augment.colour=colour", "data.augment.colour.brightness=0.3"])
+    recipe = override(RECIPE, ["ema=ema", "data.augment.color_jitter=true", "data.augment.color_jitter.brightness=0.3"])
     train(recipe, 0, tmp_path / "whole", shared_cache)
     with pytest.raises(StoppedError):
         train(recipe, 0, tmp_path / "parts", shared_cache, Stop())
@@ -207,24 +207,24 @@ def brute_force(task: SegmentTask, split: str) -> tuple[np.ndarray, np.ndarray]:
 @torch.no_grad()
 def test_mean_iou_is_that_of_all_pixels_and_absent_classes_are_left_out(make: Callable) -> None:
     task = make()
-    found = task.examine(task.model.eval(), "val")
+    found = task.evaluate_detailed(task.model.eval(), "val")
     overlap, union = brute_force(task, "val")
     with np.errstate(invalid="ignore"):
         each = 100 * overlap / union
     np.testing.assert_allclose(found.class_scores, each)
     assert found.scores["miou"] == pytest.approx(np.nanmean(each))
     assert (found.class_metric, found.classes) == ("iou", task.data.classes)
-    absent = make("data.val=1").examine(task.model, "val")
+    absent = make("data.val=1").evaluate_detailed(task.model, "val")
     assert any(np.isnan(absent.class_scores))
     assert absent.scores["miou"] == pytest.approx(np.nanmean(absent.class_scores))
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("world", [2, 3, 7])
-def test_processes_count_every_image_once(make: Callable, world: int) -> None:
+@pytest.mark.parametrize("world_size", [2, 3, 7])
+def test_processes_count_every_image_once(make: Callable, world_size: int) -> None:
     whole = make()
-    parts = [make(rank=rank, world=world, recipe=override(RECIPE, ["train.batch=42", "data.train=42"])) for rank in
-             range(world)]  # fmt: skip
+    parts = [make(rank=rank, world_size=world_size, recipe=override(RECIPE, ["train.batch=42", "data.train=42"])) for rank in
+             range(world_size)]  # fmt: skip
     counts = [part.score(whole.model.eval(), "val", "ss").confusion() for part in parts]
     assert torch.equal(sum(counts), whole.score(whole.model, "val", "ss").confusion())
 
@@ -236,9 +236,9 @@ def test_protocols_with_views_score_what_the_network_says_of_them(make: Callable
     plain, mirrored = (task.score(task.model, "val", name).confusion() for name in ("ss", "ss+mirror=true"))
     assert not torch.equal(plain, mirrored)
     assert torch.equal(plain, task.score(task.model, "val", "ss+multiple=1").confusion())
-    windows = task.score(task.model, "val", "ssc+windows.crop=32").confusion()
+    windows = task.score(task.model, "val", "ssc+sliding_window.size=32").confusion()
     assert not torch.equal(plain, windows)
-    assert torch.equal(windows, make("windows.crop=32").score(task.model, "val", "ssc").confusion())
+    assert torch.equal(windows, make("sliding_window.size=32").score(task.model, "val", "ssc").confusion())
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_an_unknown_protocol_is_refused(make: Callable, name: str, message: str)
 @torch.no_grad()
 def test_predictions_come_in_the_order_of_the_split_whatever_their_sizes(make: Callable, folder: Path) -> None:
     task = make(recipe=of_folder(folder))
-    found = task.examine(task.model.eval(), "val", samples=True)
+    found = task.evaluate_detailed(task.model.eval(), "val", samples=True)
     rows = found.samples
     assert rows["index"].tolist() == [0, 1, 2]
     assert rows["size"].tolist() == [list(SIZES[0]), list(SIZES[1]), list(SIZES[0])]
@@ -280,7 +280,7 @@ def test_a_void_class_is_trained_but_neither_scored_nor_predicted(make: Callable
     assert task.model(batch.images)["logits"].shape[1] == 3
     ignoring = make(recipe=of_folder(folder))
     task.model.eval()
-    found = task.examine(task.model, "val")
+    found = task.evaluate_detailed(task.model, "val")
     assert found.classes == ignoring.scored == ("road", "sky")
     assert task.contract()["classes"] == ["road", "sky", "void"]
     pixels = int(ignoring.data.pixel_counts("val")[:2].sum())

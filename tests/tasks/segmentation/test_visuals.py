@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
-from ablata.records.shown import read_shown
+from ablata.records.gallery import read_gallery
 from ablata.tasks.segmentation.task import Segment
-from ablata.tasks.segmentation.visuals import IMAGES, shown_of
+from ablata.tasks.segmentation.visuals import IMAGES, visualize
 
 QUICK = [
     "data.train=16", "data.val=9", "train.batch=8", "train.epochs=null", "train.steps=1", "train.evaluate_every=0",
@@ -32,7 +32,7 @@ def recipe(*more: str) -> Segment:
 @pytest.mark.parametrize("averaged", [False, True])
 def test_a_finished_run_keeps_images_and_the_classes_of_its_last_score(averaged: bool, tmp_path: Path) -> None:
     outcome = train(recipe(*(["ema=ema"] if averaged else [])), 0, tmp_path / "run", tmp_path / "cache")
-    shown = read_shown(tmp_path / "run")
+    shown = read_gallery(tmp_path / "run")
     assert shown is not None
     assert (shown.split, shown.protocol, shown.class_metric, len(shown.images)) == ("val", "ss", "iou", IMAGES)
     scores = [score for _, score in shown.classes if score is not None]
@@ -44,8 +44,8 @@ def test_a_finished_run_keeps_images_and_the_classes_of_its_last_score(averaged:
 
 
 def test_images_are_spread_over_the_split_and_told_right_by_what_they_show(tmp_path: Path) -> None:
-    task = recipe().build(0, Site(torch.device("cpu"), tmp_path))
-    shown = shown_of(task, task.model.eval())
+    task = recipe().build(0, RunContext(torch.device("cpu"), tmp_path))
+    shown = visualize(task, task.model.eval())
     assert [image.caption.split(":")[0] for image in shown.images] == [
         f"image {number}" for number in (0, 2, 3, 5, 6, 8)
     ]

@@ -130,7 +130,7 @@ class ImageData(ABC):
         seed: int,
         batch_size: int,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> TrainLoader:
@@ -139,8 +139,8 @@ class ImageData(ABC):
         Args:
             seed: the run's seed; it fixes the order and the augmentation.
             batch_size: rows of the global batch, over all processes.
-            rank: this process, in [0, world).
-            world: number of processes.
+            rank: this process, in [0, world_size).
+            world_size: number of processes.
             device: where batches are put and augmented.
             channels_last: memory format of the augmented images.
 
@@ -148,11 +148,11 @@ class ImageData(ABC):
             DataError: the batch does not divide among the processes, or the training set is smaller than a batch.
         """
         count = len(self.splits["train"])
-        if batch_size < 1 or batch_size % world:
+        if batch_size < 1 or batch_size % world_size:
             raise DataError(
                 "The global batch size must be a positive multiple of the number of processes",
-                found=f"batch size {batch_size} for {world} processes",
-                do=f"use a multiple of {world}",
+                found=f"batch size {batch_size} for {world_size} processes",
+                do=f"use a multiple of {world_size}",
             )
         if batch_size % self._augment.repeats:
             raise DataError(
@@ -174,7 +174,7 @@ class ImageData(ABC):
             seed=seed,
             batch_size=batch_size,
             rank=rank,
-            world=world,
+            world_size=world_size,
             device=device,
         )
 
@@ -183,7 +183,7 @@ class ImageData(ABC):
         split: str,
         batch_size: int,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
         framing: Framing = OWN,
@@ -193,8 +193,8 @@ class ImageData(ABC):
         Args:
             split: train, val or minival; train comes without augmentation.
             batch_size: rows of a batch of this process.
-            rank: this process, in [0, world).
-            world: number of processes.
+            rank: this process, in [0, world_size).
+            world_size: number of processes.
             device: where batches are put.
             channels_last: memory format of the images.
             framing: which part of the images.
@@ -204,7 +204,7 @@ class ImageData(ABC):
         """
         chosen, device = self._split(split), torch.device(device)
         return EvalLoader(
-            index=chosen.index[rank::world],
+            index=chosen.index[rank::world_size],
             labels=self._labels[chosen.source],
             reader=self.framed_reader(chosen.source, framing, device),
             normaliser=self._normaliser(channels_last),

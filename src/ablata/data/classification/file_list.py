@@ -15,9 +15,9 @@ from ablata.data.classification.problems import Finding
 from ablata.data.io.file_slice import Member
 
 Source = Literal["train", "val"]
-Policy = Literal["refuse", "skip"]
+OnInvalid = Literal["refuse", "skip"]
 """What becomes of a set with images or classes that cannot be used: it is refused; or they are left out, listed."""
-Smaller = Literal["keep", "refuse", "skip"]
+OnSmall = Literal["keep", "refuse", "skip"]
 """What becomes of images that are smaller than the crop: enlarged, refused, or left out and listed."""
 T = TypeVar("T")
 _SHOWN = 20
@@ -101,14 +101,16 @@ def named(image: Path | Member, root: Path) -> str:
     return f"{image.tar.relative_to(root).as_posix()}: {image.name}"
 
 
-def screen(found: Listing, seen: Mapping[Source, Inspected], *, policy: Policy, smaller: Smaller, side: int) -> Listing:
+def screen(
+    found: Listing, seen: Mapping[Source, Inspected], *, on_invalid: OnInvalid, on_small: OnSmall, side: int
+) -> Listing:
     """Refuse what cannot be used, or leave it out; classes without training images go with it.
 
     Args:
         found: everything that lies there.
         seen: what is known of the images of each source.
-        policy: what becomes of faulty images and classes.
-        smaller: what becomes of images whose shorter side is below `side`.
+        on_invalid: what becomes of faulty images and classes.
+        on_small: what becomes of images whose shorter side is below `side`.
         side: of the crop, in pixels.
 
     Raises:
@@ -121,14 +123,14 @@ def screen(found: Listing, seen: Mapping[Source, Inspected], *, policy: Policy, 
         for source, rows in tiny.items()
         for row in rows.tolist()
     ]
-    refuse(found.root, [*(faults if policy == "refuse" else ()), *(small if smaller == "refuse" else ())])
+    refuse(found.root, [*(faults if on_invalid == "refuse" else ()), *(small if on_small == "refuse" else ())])
     kept = {}
     for source, labels in found.labels.items():
         usable = labels >= 0
-        usable[[*seen[source].faults, *(tiny[source].tolist() if smaller == "skip" else ())]] = False
+        usable[[*seen[source].faults, *(tiny[source].tolist() if on_small == "skip" else ())]] = False
         kept[source] = usable
-    left_out = (*faults, *(small if smaller == "skip" else ()))
-    small_kept = tuple(one.where for one in small) if smaller == "keep" else ()
+    left_out = (*faults, *(small if on_small == "skip" else ()))
+    small_kept = tuple(one.where for one in small) if on_small == "keep" else ()
     return replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept)
 
 
@@ -144,8 +146,8 @@ def refuse(root: Path, found: Sequence[Finding]) -> None:
     if len(found) > _SHOWN:
         lines.append(f"and {len(found) - _SHOWN} more")
     kinds = {one.kind for one in found}
-    keys = ["data.smaller=skip"] if "smaller than the crop" in kinds else []
-    keys += ["data.policy=skip"] if kinds - {"smaller than the crop"} else []
+    keys = ["data.on_small=skip"] if "smaller than the crop" in kinds else []
+    keys += ["data.on_invalid=skip"] if kinds - {"smaller than the crop"} else []
     raise DataError(
         "Every image must be usable, and every class must have images in train and val",
         found=f"{len(found)} problems in {root}\n    " + "\n    ".join(lines),

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.file_list import Policy, Smaller
+from ablata.data.classification.file_list import OnInvalid, OnSmall
 from ablata.data.io.crop import Aspect, Backend, Interpolation, backend_name
 from ablata.data.io.decode import Decoder, Orientation
 from ablata.data.transforms.classification import Augment
@@ -50,10 +50,10 @@ class ImageFiles(Settings):
     """Decode once to this shorter side, kept in the cache folder, and crop from there; null: decode at every step."""
     workers: Annotated[int | None, Field(ge=0), INCIDENTAL] = None
     """Processes that read files; null: one a core, at most 8; 0: none beside the training's own."""
-    policy: Policy = "refuse"
+    on_invalid: OnInvalid = "refuse"
     """Images that are unreadable, cut short, animated or huge, classes without images or not in train, tars that
     are not whole: refuse names them before the first step; skip leaves them out and lists them in the run's record."""
-    smaller: Smaller = "keep"
+    on_small: OnSmall = "keep"
     """Images smaller than `size`: enlarged like all others and named in a notice, refused, or left out and listed."""
     minival: int | float = 0
     """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""

@@ -36,5 +36,5 @@ class ImageFolder(ImageFiles):
         found = self.listed(cache)
         digest = folder_digest(found.root, found.hashed, cache)
         seen = {source: inspect(files, f"{digest[:32]}-{source}", cache) for source, files in found.files.items()}
-        left = screen(found, seen, policy=self.policy, smaller=self.smaller, side=self.size)
+        left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, folder_digest(left.root, left.hashed, cache), cache)

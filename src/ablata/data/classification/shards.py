@@ -57,7 +57,7 @@ class Shards(ImageFiles):
             for source, files in found.files.items()
             if isinstance(files, Members)
         }
-        left = screen(found, seen, policy=self.policy, smaller=self.smaller, side=self.size)
+        left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, _fingerprint(found, left), cache)
 
 

@@ -68,7 +68,7 @@ class Cooccurrence(Settings):
     """Which classes are seen together in training."""
 
     kind: Literal["cooccurrence"] = "cooccurrence"
-    normalise: Normalise = "symmetric"
+    normalize: Normalise = "symmetric"
     """From counts to weights; see the file's head."""
     self_loops: Literal["unit", "counted", "none"] = "unit"
     """The diagonal: 1, what the normalisation gives, or 0."""
@@ -104,7 +104,7 @@ class Cooccurrence(Settings):
             [self.background == "every", *(self.classes is None or name in self.classes for name in names)]
         )
         counted *= np.outer(chosen, chosen)
-        matrix = _normalised(counted, self.normalise, len(seen) + self.smoothing)
+        matrix = _normalised(counted, self.normalize, len(seen) + self.smoothing)
         if self.self_loops != "counted":
             np.fill_diagonal(matrix, np.where(chosen, float(self.self_loops == "unit"), 0.0))
         if self.background == "self":

@@ -106,7 +106,7 @@ class ChestXray(Coco):
 def _read(settings: Coco, cache: Path) -> DetectionData:
     paths, root = (settings.train_json, settings.val_json), settings.locate(cache)
     folders = (settings.train_images, settings.val_images)
-    findings = Findings(settings.on_bad)
+    findings = Findings(settings.on_invalid)
     trees = [_tree(root / path) for path in paths]
     categories = _categories(trees[0], paths[0])
     if (other := _categories(trees[1], paths[1])) != categories:

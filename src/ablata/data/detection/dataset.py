@@ -147,8 +147,8 @@ class DetectionTrainLoader:
         normaliser: what `augment` applies.
         seed: the run's seed.
         batch_size: rows of the global batch.
-        rank: this process, in [0, world).
-        world: number of processes.
+        rank: this process, in [0, world_size).
+        world_size: number of processes.
     """
 
     index: np.ndarray
@@ -158,7 +158,7 @@ class DetectionTrainLoader:
     seed: int
     batch_size: int
     rank: int
-    world: int
+    world_size: int
 
     @property
     def steps_per_epoch(self) -> int:
@@ -175,7 +175,7 @@ class DetectionTrainLoader:
 
     def _groups(self, start_step: int, stop_step: int) -> Iterator[tuple[Sequence[Look], Rows]]:
         order, ordered = self.index, -1
-        share = self.batch_size // self.world
+        share = self.batch_size // self.world_size
         first = self.rank * share
         for step in range(start_step, stop_step):
             epoch, within = divmod(step, self.steps_per_epoch)
@@ -194,7 +194,7 @@ class DetectionTrainLoader:
 
 @dataclass(frozen=True)
 class DetectionEvalLoader:
-    """One process's share of a split: images rank, rank + world, ..., each once; can be iterated again.
+    """One process's share of a split: images rank, rank + world_size, ..., each once; can be iterated again.
 
     Attributes:
         index: int64 [n], this process's images.
@@ -305,15 +305,21 @@ class DetectionData:
         return np.stack(rows).astype(np.int64)
 
     def train_loader(
-        self, seed: int, batch_size: int, rank: int = 0, world: int = 1, channels_last: bool = False, masks: bool = True
+        self,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        channels_last: bool = False,
+        masks: bool = True,
     ) -> DetectionTrainLoader:
         """Return this process's training batches; objects come without crowd regions.
 
         Args:
             seed: the run's seed; it fixes the order and the changes.
             batch_size: rows of the global batch, over all processes.
-            rank: this process, in [0, world).
-            world: number of processes.
+            rank: this process, in [0, world_size).
+            world_size: number of processes.
             channels_last: memory format of the images.
             masks: whether masks are wanted.
 
@@ -321,11 +327,11 @@ class DetectionData:
             DataError: the batch does not divide among the processes, or the training set is smaller than a batch.
         """
         split = self.splits["train"]
-        if batch_size < 1 or batch_size % world:
+        if batch_size < 1 or batch_size % world_size:
             raise DataError(
                 "The global batch size must be a positive multiple of the number of processes",
-                found=f"batch size {batch_size} for {world} processes",
-                do=f"use a multiple of {world}",
+                found=f"batch size {batch_size} for {world_size} processes",
+                do=f"use a multiple of {world_size}",
             )
         if len(split) < batch_size:
             raise DataError(
@@ -335,14 +341,14 @@ class DetectionData:
             )
         reader = LookReader(self.sources["train"], self._swaps, masks and self.has_masks, crowd=False, stride=STRIDE)
         normaliser = Normaliser(self.mean, self.std, channels_last)
-        return DetectionTrainLoader(split.index, reader, self._augment, normaliser, seed, batch_size, rank, world)
+        return DetectionTrainLoader(split.index, reader, self._augment, normaliser, seed, batch_size, rank, world_size)
 
     def eval_loader(
         self,
         split: str,
         batch_size: int,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> DetectionEvalLoader:
@@ -354,7 +360,7 @@ class DetectionData:
         chosen = self._split(split)
         reader = LookReader(self.sources[chosen.source], self._swaps, masks=False, crowd=True, stride=STRIDE)
         normaliser = Normaliser(self.mean, self.std, channels_last)
-        index = chosen.index[rank::world]
+        index = chosen.index[rank::world_size]
         return DetectionEvalLoader(index, reader, self._augment, normaliser, batch_size, torch.device(device))
 
     def _own_notices(self) -> Iterator[str]:

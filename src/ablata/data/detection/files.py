@@ -52,8 +52,8 @@ class ObjectSettings(Settings):
 
     def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for."""
-        side = self.augment.shorter_test or (self.augment.shorter or (512,))[-1]
-        return side, min(self.augment.longer, round(side * 4 / 3))
+        side = self.augment.min_size_test or (self.augment.min_size or (512,))[-1]
+        return side, min(self.augment.max_size, round(side * 4 / 3))
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, without reading the files."""
@@ -66,7 +66,7 @@ class ObjectFiles(ObjectSettings):
 
     root: Annotated[str | None, INCIDENTAL] = None
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
-    on_bad: OnBad = "repair"
+    on_invalid: OnBad = "repair"
     """What is done about faulty boxes and masks: repaired and listed, or refused; see `data/object_findings.py`."""
 
 

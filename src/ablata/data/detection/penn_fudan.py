@@ -67,7 +67,7 @@ class PennFudan(ObjectFiles):
         files = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
         if not self.val < len(files):
             raise DataError("data.val must leave images to train on", found=f"data.val={self.val} of {len(files)}")
-        findings = Findings(self.on_bad)
+        findings = Findings(self.on_invalid)
         notes = [root / _MASKS / f"{file.stem}_mask.png" for file in files]
         sizes = check_files(files, [None] * len(files), findings)
         entries, first = [], 0

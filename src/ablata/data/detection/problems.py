@@ -1,6 +1,6 @@
 """What is wrong with annotated objects, and what is done about it.
 
-| found | `on_bad=repair` | `on_bad=refuse` |
+| found | `on_invalid=repair` | `on_invalid=refuse` |
 |---|---|---|
 | a box without area | left out | refused |
 | a box that leaves the image | cut at the border; left out if nothing remains | refused |
@@ -35,12 +35,12 @@ class Findings:
     """Collects what is wrong in a set of annotations.
 
     Attributes:
-        on_bad: whether what can be repaired is.
+        on_invalid: whether what can be repaired is.
         repaired: examples by what was done.
         refused: examples by what must hold.
     """
 
-    on_bad: OnBad
+    on_invalid: OnBad
     repaired: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Findings:
             done: what the repair is.
             where: file and object.
         """
-        target, key = (self.repaired, done) if self.on_bad == "repair" else (self.refused, must)
+        target, key = (self.repaired, done) if self.on_invalid == "repair" else (self.refused, must)
         target.setdefault(key, []).append(where)
 
     def refuse(self, must: str, where: str) -> None:
@@ -70,7 +70,9 @@ class Findings:
             raise DataError(
                 must,
                 found=_some(places) + (f"; and {others} other kinds of faults" if others else ""),
-                do="correct the annotations" if self.on_bad == "repair" else "correct them, or set data.on_bad=repair",
+                do="correct the annotations"
+                if self.on_invalid == "repair"
+                else "correct them, or set data.on_invalid=repair",
             )
         return tuple(f"{done}: {_some(places)}" for done, places in self.repaired.items())
 

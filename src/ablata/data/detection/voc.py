@@ -94,7 +94,7 @@ class BloodCells(Voc):
 
     def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for: all images are 640 x 480."""
-        return (480, 640) if self.augment.shorter is None else super().image_size()
+        return (480, 640) if self.augment.min_size is None else super().image_size()
 
     def home(self) -> str | None:
         """Return the folder's name among the data sets."""
@@ -103,7 +103,7 @@ class BloodCells(Voc):
 
 def _read(settings: Voc, cache: Path) -> DetectionData:
     lists, root = settings.lists(), settings.locate(cache)
-    findings = Findings(settings.on_bad)
+    findings = Findings(settings.on_invalid)
     names = [[line.split()[0] for line in (root / path).read_text().splitlines() if line.split()] for path in lists]
     both = sorted(set(names[0]) & set(names[1]))
     if both:

@@ -30,7 +30,7 @@ def graph_svg(graph: ClassGraph) -> str:
         for column, weight in enumerate(graph.matrix[row].tolist()):
             parts.append(_cell(graph, row, column, weight, max(weight, 0) / most, label))
     below = label + side * _CELL + _EDGE + 10
-    said = f"{graph.images} training images; {graph.origin.get('kind')} {graph.origin.get('normalise', '')}"
+    said = f"{graph.images} training images; {graph.origin.get('kind')} {graph.origin.get('normalize', '')}"
     parts.append(f'<text x="{_EDGE}" y="{below:.0f}" fill="#555555">{escape(said.strip())}</text></svg>')
     return "\n".join(parts) + "\n"
 

@@ -88,7 +88,7 @@ def _captions(batch: ImageBatch, classes: Sequence[str], count: int) -> list[lis
     labels = batch.labels.tolist()[:count]
     if batch.mixing is None:
         return [[classes[label]] for label in labels]
-    partners, weights = batch.mixing.partner_labels.tolist(), batch.mixing.weight.tolist()
+    partners, weights = batch.mixing.labels_b.tolist(), batch.mixing.lam.tolist()
     return [
         [f"{weight:.2f} {classes[label]}", f"{1 - weight:.2f} {classes[partner]}"]
         for label, partner, weight in zip(labels, partners, weights, strict=False)

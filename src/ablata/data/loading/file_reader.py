@@ -25,7 +25,7 @@ from ablata.data.loading.loaders import Pick
 class Cut(Protocol):
     """Turns an image into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
 
-    def __call__(self, image: Stored, random: np.random.Generator | None) -> np.ndarray:
+    def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
         """Return uint8 [H, W, 3]; `random` places training crops, None asks for the evaluation crop."""
 
 

@@ -62,8 +62,8 @@ class TrainLoader:
         augmenter: what `augment` applies.
         seed: the run's seed.
         batch_size: rows of the global batch.
-        rank: this process, in [0, world).
-        world: number of processes.
+        rank: this process, in [0, world_size).
+        world_size: number of processes.
         device: where batches are put.
         order: puts the samples of an epoch in order.
     """
@@ -75,7 +75,7 @@ class TrainLoader:
     seed: int
     batch_size: int
     rank: int
-    world: int
+    world_size: int
     device: torch.device
     order: Order = shuffled
 
@@ -108,11 +108,11 @@ class TrainLoader:
         return self.augmenter(batch, step, epoch)
 
     def _rows(self, epoch: int) -> Rows:
-        share = self.batch_size // self.world
+        share = self.batch_size // self.world_size
         first = self.rank * share
         if self.augmenter.needs_other_batch(epoch):
             return Rows(0, 2 * self.batch_size, keep=(first, first + share))
-        if self.world > 1 and self.augmenter.mixes(epoch):
+        if self.world_size > 1 and self.augmenter.mixes(epoch):
             return Rows(0, self.batch_size, keep=(first, first + share))
         return Rows(first, self.batch_size)
 
@@ -130,13 +130,13 @@ class TrainLoader:
             chosen = np.concatenate([np.repeat(order[begin : begin + images], repeats) for order in orders])
             copies = np.arange(len(chosen)) % repeats + np.arange(len(chosen)) // self.batch_size * repeats
             rows = self._rows(epoch)
-            first, length = (0, len(chosen)) if rows.keep else (rows.first, self.batch_size // self.world)
+            first, length = (0, len(chosen)) if rows.keep else (rows.first, self.batch_size // self.world_size)
             yield Pick(chosen[first : first + length], epoch, copies[first : first + length])
 
 
 @dataclass(frozen=True)
 class EvalLoader:
-    """One process's share of a split: samples rank, rank + world, ... in order, each once; can be iterated again.
+    """One process's share of a split: samples rank, rank + world_size, ... in order, each once; can be iterated again.
 
     Attributes:
         index: int64 [n], this process's samples.

@@ -188,11 +188,11 @@ class IdentityImages(MemoryImages):
         seed: int,
         batch_size: int,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> TrainLoader:
         """Return this process's training batches, sampled as the settings say; see `ImageData.train_loader`."""
-        loader = super().train_loader(seed, batch_size, rank, world, device, channels_last)
+        loader = super().train_loader(seed, batch_size, rank, world_size, device, channels_last)
         order = self._sampling.build(loader.labels.numpy(), loader.index, batch_size)
         return replace(loader, order=order)

@@ -37,8 +37,8 @@ class SegmentationTrainLoader:
         augmenter: what `augment` applies.
         seed: the run's seed.
         batch_size: rows of the global batch.
-        rank: this process, in [0, world).
-        world: number of processes.
+        rank: this process, in [0, world_size).
+        world_size: number of processes.
         device: where batches are put.
     """
 
@@ -48,7 +48,7 @@ class SegmentationTrainLoader:
     seed: int
     batch_size: int
     rank: int
-    world: int
+    world_size: int
     device: torch.device
 
     @property
@@ -62,7 +62,7 @@ class SegmentationTrainLoader:
 
     def batches(self, start_step: int, stop_step: int) -> Iterator[SegmentationBatch]:
         """Yield uint8 batches of the steps in [start_step, stop_step), on the device; starting anywhere is free."""
-        share = self.batch_size // self.world
+        share = self.batch_size // self.world_size
         rows = Rows(self.rank * share, self.batch_size)
         picks = self._picks(start_step, stop_step, rows.first, share)
         planes = self.reader.read(self._picks(start_step, stop_step, rows.first, share))
@@ -86,7 +86,7 @@ class SegmentationTrainLoader:
 
 @dataclass(frozen=True)
 class SegmentationEvalLoader:
-    """One process's share of a split: samples rank, rank + world, ..., each once; can be iterated again.
+    """One process's share of a split: samples rank, rank + world_size, ..., each once; can be iterated again.
 
     The images of a batch have one size, and nothing is added around them: those of a size come together.
 
@@ -205,7 +205,7 @@ class SegmentationData:
         seed: int,
         batch_size: int,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> SegmentationTrainLoader:
@@ -215,11 +215,11 @@ class SegmentationData:
             DataError: the batch does not divide among the processes, or the training set is smaller than a batch.
         """
         count = len(self.splits["train"])
-        if batch_size < 1 or batch_size % world:
+        if batch_size < 1 or batch_size % world_size:
             raise DataError(
                 "The global batch size must be a positive multiple of the number of processes",
-                found=f"batch size {batch_size} for {world} processes",
-                do=f"use a multiple of {world}",
+                found=f"batch size {batch_size} for {world_size} processes",
+                do=f"use a multiple of {world_size}",
             )
         if count < batch_size:
             raise DataError(
@@ -235,7 +235,7 @@ class SegmentationData:
             seed,
             batch_size,
             rank,
-            world,
+            world_size,
             torch.device(device),
         )
 
@@ -244,7 +244,7 @@ class SegmentationData:
         split: str,
         batch_size: int,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> SegmentationEvalLoader:
@@ -255,7 +255,7 @@ class SegmentationData:
         """
         chosen = self._split(split)
         normaliser = Normaliser(self.mean, self.std, channels_last)
-        index = chosen.index[rank::world]
+        index = chosen.index[rank::world_size]
         return SegmentationEvalLoader(index, self._reader(chosen.source), normaliser, batch_size, torch.device(device))
 
     def _reader(self, source: _Source) -> PairReader:

@@ -22,7 +22,7 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.transforms import geometry
 from ablata.data.transforms.auto_augment import AnyPolicy
-from ablata.data.transforms.color_jitter import Colour, draw_factors, jitter
+from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.mixup_cutmix import Mix, apply_plan, draw_plan
 from ablata.data.transforms.normalisation import normalise_in_cache
 from ablata.data.transforms.pca_lighting import draw_shifts
@@ -51,7 +51,7 @@ class Augment(Settings):
     """Enlarge images and cut them back to size at a random place, in place of `pad` (sets in memory); null is off."""
     channel_drop: Annotated[int, Field(ge=0)] = 0
     """Most colour channels of an image that are blackened: 0 to so many, evenly, then which by chance; 0 is off."""
-    colour: Colour | None = None
+    color_jitter: ColorJitter | None = None
     """Change brightness, contrast and saturation; null is off."""
     cutout: Annotated[int, Field(ge=0)] = 0
     """Cover square boxes of this side in pixels, clipped at the border; 0 is off."""
@@ -230,7 +230,7 @@ class Augmenter:
         return images.masked_fill(_local(drawn, rows, images)[:, :, None, None], 0)
 
     def _recolour(self, images: Tensor, rows: Rows, step: int) -> Tensor:
-        colour, lighting = self.settings.colour, self.settings.lighting
+        colour, lighting = self.settings.color_jitter, self.settings.lighting
         if colour is not None:
             factors = _local(draw_factors(self._generator(step, _COLOUR), rows.total, colour), rows, images)
             images = jitter(self.normaliser.floats(images), factors, colour)

@@ -1,4 +1,4 @@
-"""Colour jitter for whole batches: brightness, then contrast, then saturation, each with a factor of its own per image.
+"""ColorJitter jitter for whole batches: brightness, then contrast, then saturation, each with a factor of its own per image.
 
 The formulas are those of PIL's ImageEnhance and torchvision; torchvision shuffles the order of the three for every
 image, here it is fixed.
@@ -20,7 +20,7 @@ GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luma (ITU-R BT.601)."""
 
 
-class Colour(Settings):
+class ColorJitter(Settings):
     """Random brightness, contrast and saturation. A strength s draws a factor uniformly from [max(0, 1 - s), 1 + s]."""
 
     brightness: Strength = 0.0
@@ -35,14 +35,14 @@ class Colour(Settings):
     """The constant pivot, 0..255 (74: the value of BiSeNet's published augmentation)."""
 
 
-def draw_factors(generator: torch.Generator, total: int, colour: Colour) -> Tensor:
+def draw_factors(generator: torch.Generator, total: int, colour: ColorJitter) -> Tensor:
     """Return float32 [total, 3]: factors of brightness, contrast and saturation."""
     strength = torch.tensor([colour.brightness, colour.contrast, colour.saturation])
     low, high = (1 - strength).clamp(min=0), 1 + strength
     return low + (high - low) * torch.rand(total, 3, generator=generator)
 
 
-def jitter(images: Tensor, factors: Tensor, colour: Colour) -> Tensor:
+def jitter(images: Tensor, factors: Tensor, colour: ColorJitter) -> Tensor:
     """Apply the three changes, clipping to the range after each.
 
     Args:

@@ -25,12 +25,12 @@ class DetectionAugment(Settings):
     """Mirror half of the training images left to right."""
     swap: tuple[tuple[str, str], ...] | None = None
     """Classes that change places in a mirror; null: those whose names differ by left and right alone."""
-    shorter: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=1)] | None = None
+    min_size: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=1)] | None = None
     """Lengths of the shorter side in pixels, one drawn for each training image; null: images keep their size."""
-    shorter_test: Annotated[int, Field(ge=8)] | None = None
-    """That of evaluation; null: the last of `shorter`."""
-    longer: Annotated[int, Field(ge=8)] = 1333
-    """Most pixels of the longer side, where `shorter` is set."""
+    min_size_test: Annotated[int, Field(ge=8)] | None = None
+    """That of evaluation; null: the last of `min_size`."""
+    max_size: Annotated[int, Field(ge=8)] = 1333
+    """Most pixels of the longer side, where `min_size` is set."""
 
     def scale(self, height: int, width: int, training: bool, draw: float) -> float:
         """Return the factor for an image.
@@ -41,11 +41,11 @@ class DetectionAugment(Settings):
             training: False for evaluation.
             draw: in [0, 1), chooses among the lengths.
         """
-        if self.shorter is None:
+        if self.min_size is None:
             return 1.0
-        tested = self.shorter_test or self.shorter[-1]
-        side = self.shorter[int(draw * len(self.shorter))] if training else tested
-        return min(side / min(height, width), self.longer / max(height, width))
+        tested = self.min_size_test or self.min_size[-1]
+        side = self.min_size[int(draw * len(self.min_size))] if training else tested
+        return min(side / min(height, width), self.max_size / max(height, width))
 
     def swaps(self, classes: Sequence[str]) -> Tensor:
         """Return int64 [K]: the class that each becomes in a mirror.

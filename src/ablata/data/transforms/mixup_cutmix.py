@@ -28,9 +28,9 @@ class _Mix(Settings):
     pairing: Literal["permutation", "reversed", "other"] = "permutation"
     """Partner of row i of B: a random permutation's (pycls); row B-1-i (timm); or row i of another batch of the epoch,
     drawn in an order of its own and read beside this one."""
-    weight: Literal["batch", "sample"] = "batch"
+    lam: Literal["batch", "sample"] = "batch"
     """Draw one weight (and box) a batch, or one a sample."""
-    form: MixingForm = "labels"
+    mix_target: MixingForm = "labels"
     """Take the loss once against mixed labels, or mix the losses against the two labels."""
     larger: bool = False
     """Give the own image the larger of weight and 1 - weight."""
@@ -102,15 +102,15 @@ class Plan:
 
     Attributes:
         partner: int64 [B], row of each row's partner.
-        weight: float32 [B], weight of the own image (mixup) or share of own pixels (cutmix).
+        lam: float32 [B], weight of the own image (mixup) or share of own pixels (cutmix).
         box: int64 [B, 4] top, left, bottom, right, half open and inside the image; None for mixup.
-        form: how the loss treats the two labels.
+        mix_target: how the loss treats the two labels.
     """
 
     partner: Tensor
-    weight: Tensor
+    lam: Tensor
     box: Tensor | None
-    form: MixingForm
+    mix_target: MixingForm
 
 
 def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int, int], epoch: int) -> Plan | None:
@@ -131,7 +131,7 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
     if not chosen.active(epoch) or random.random() >= chosen.probability:
         return None
     partner = _partners(random, chosen.pairing, total)
-    draws = total if chosen.weight == "sample" else 1
+    draws = total if chosen.lam == "sample" else 1
     weight = random.beta(chosen.alpha, chosen.alpha, size=draws)
     if chosen.larger:
         weight = np.maximum(weight, 1 - weight)
@@ -142,7 +142,7 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
         box = np.broadcast_to(box, (total, 4)).copy()
     weight = np.broadcast_to(weight, (total,)).astype(np.float32)
     boxes = None if box is None else torch.from_numpy(box)
-    return Plan(torch.from_numpy(partner), torch.from_numpy(weight), boxes, chosen.form)
+    return Plan(torch.from_numpy(partner), torch.from_numpy(weight), boxes, chosen.mix_target)
 
 
 def _partners(random: np.random.Generator, pairing: str, total: int) -> np.ndarray:
@@ -183,7 +183,7 @@ def apply_plan(batch: ImageBatch, plan: Plan) -> ImageBatch:
     start, stop = batch.rows.keep or (0, len(batch))
     device = batch.images.device
     partner = plan.partner[start:stop].to(device)
-    weight = plan.weight[start:stop].to(device)
+    weight = plan.lam[start:stop].to(device)
     kept = replace(batch, rows=replace(batch.rows, keep=None)).narrow(start, stop)
     others = batch.images[partner]
     if plan.box is None:
@@ -192,5 +192,5 @@ def apply_plan(batch: ImageBatch, plan: Plan) -> ImageBatch:
         top, left, bottom, right = plan.box[start:stop].to(device).unbind(1)
         pasted = box_mask(top, left, bottom, right, *batch.images.shape[-2:])[:, None]
         images = torch.where(pasted, others, kept.images)
-    mixing = Mixing(batch.labels[partner], batch.index[partner], weight, plan.form)
+    mixing = Mixing(batch.labels[partner], batch.index[partner], weight, plan.mix_target)
     return replace(kept, images=images, mixing=mixing)

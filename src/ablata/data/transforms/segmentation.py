@@ -19,7 +19,7 @@ from torch.nn import functional
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.transforms.classification import Normaliser
-from ablata.data.transforms.color_jitter import Colour, draw_factors, jitter
+from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.geometry import draw_flips
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
@@ -80,7 +80,7 @@ class JointAugment(Settings):
     """Cut this much out at a random place; a smaller image lies at a random place in it. Null: whole images."""
     border: Literal["mean", "zero"] = "mean"
     """What lies beside a smaller image: the mean colour (0 after normalisation), or black. Its label is ignored."""
-    colour: Colour | None = None
+    color_jitter: ColorJitter | None = None
     """Change brightness, contrast and saturation; null is off."""
 
     @model_validator(mode="after")
@@ -153,7 +153,7 @@ class JointAugmenter:
         return down, torch.where(flips[:, None], batch.sizes[:, 1:] - 1 - across, across)
 
     def _finished(self, images: Tensor, batch: SegmentationBatch, step: int, outside: Tensor | None) -> Tensor:
-        colour = self.settings.colour
+        colour = self.settings.color_jitter
         if colour is not None:
             factors = draw_factors(self._generator(step, _COLOUR), batch.rows.total, colour)
             images = jitter(images, self._drawn(factors, batch), colour)

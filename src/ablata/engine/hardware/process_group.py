@@ -18,61 +18,61 @@ from ablata.base.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Distribution:
+class ProcessGroup:
     """Rank and number of processes; the default is one process alone."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     local_rank: int = 0
 
     @property
-    def writes(self) -> bool:
+    def is_main(self) -> bool:
         """True on the one process that prints, writes files and speaks to the ledger."""
         return self.rank == 0
 
     @property
-    def alone(self) -> bool:
+    def is_single(self) -> bool:
         """True if this is the only process."""
-        return self.world == 1
+        return self.world_size == 1
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes, on each of them."""
-        if self.alone:
+        if self.is_single:
             return tensor
         total = tensor.clone()
         dist.all_reduce(total)
         return total
 
-    def least(self, tensor: Tensor) -> Tensor:
+    def all_reduce_min(self, tensor: Tensor) -> Tensor:
         """Return the elementwise minimum of a tensor over all processes, on each of them."""
-        if self.alone:
+        if self.is_single:
             return tensor
         lowest = tensor.clone()
         dist.all_reduce(lowest, dist.ReduceOp.MIN)
         return lowest
 
-    def joined(self, rows: Tensor) -> Tensor:
+    def all_gather(self, rows: Tensor) -> Tensor:
         """Return the rows [N, ...] of all processes, in the order of their ranks, on each of them; N may differ."""
-        return rows if self.alone else torch.cat(self._gathered(rows))
+        return rows if self.is_single else torch.cat(self._gathered(rows))
 
-    def pooled(self, rows: Tensor) -> Tensor:
+    def all_gather_with_grad(self, rows: Tensor) -> Tensor:
         """Return `joined`, through which gradients reach this process's own rows.
 
         They are times the number of processes: what all compute alike from all rows is one loss, and a training takes
         the mean of the processes' gradients.
         """
-        if self.alone:
+        if self.is_single:
             return rows
         parts = self._gathered(rows.detach())
         parts[self.rank] = own = rows.clone()
         if own.requires_grad:
-            own.register_hook(lambda gradient: gradient * self.world)  # type: ignore[no-untyped-call]
+            own.register_hook(lambda gradient: gradient * self.world_size)  # type: ignore[no-untyped-call]
         return torch.cat(parts)
 
     def _gathered(self, rows: Tensor) -> list[Tensor]:
-        counts = torch.zeros(self.world, dtype=torch.int64, device=rows.device)
+        counts = torch.zeros(self.world_size, dtype=torch.int64, device=rows.device)
         counts[self.rank] = len(rows)
-        each: list[int] = self.sum(counts).tolist()
+        each: list[int] = self.all_reduce_sum(counts).tolist()
         padded = rows.new_zeros(max(each), *rows.shape[1:])
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in each]
@@ -81,50 +81,50 @@ class Distribution:
 
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set on at least one process; all processes must ask together."""
-        if self.alone:
+        if self.is_single:
             return flag
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        return bool(self.sum(torch.tensor(int(flag), device=device)).item())
+        return bool(self.all_reduce_sum(torch.tensor(int(flag), device=device)).item())
 
-    def share(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """Return rank 0's JSON-safe value on every process."""
-        if self.alone:
+        if self.is_single:
             return value
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        content = json.dumps(value).encode() if self.writes else b""
-        size = self.sum(torch.tensor(len(content), device=device))
+        content = json.dumps(value).encode() if self.is_main else b""
+        size = self.all_reduce_sum(torch.tensor(len(content), device=device))
         buffer = torch.zeros(int(size), dtype=torch.uint8, device=device)
-        if self.writes:
+        if self.is_main:
             buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         dist.broadcast(buffer, src=0)
         return json.loads(bytes(buffer.cpu().tolist()))
 
-    def share_of(self, batch: int, accumulate: int) -> int:
+    def local_batch_size(self, batch: int, accumulate: int) -> int:
         """Return this process's share of a global batch.
 
         Raises:
             SettingsError: the batch cannot be divided evenly; the global batch is kept as written, never changed.
         """
-        parts = self.world * accumulate
+        parts = self.world_size * accumulate
         if batch % parts:
             raise SettingsError(
-                f"train.batch must be divisible by processes x train.accumulate = {self.world} x {accumulate}",
+                f"train.batch must be divisible by processes x train.accumulate = {self.world_size} x {accumulate}",
                 found=f"train.batch={batch}, not divisible by {parts}",
                 do=f"for example train.batch={max(parts, round(batch / parts) * parts)}",
             )
-        return batch // self.world
+        return batch // self.world_size
 
 
-def from_environment() -> Distribution:
+def from_environment() -> ProcessGroup:
     """Read this process's place from the variables that torchrun sets."""
     read = os.environ.get
-    return Distribution(int(read("RANK", 0)), int(read("WORLD_SIZE", 1)), int(read("LOCAL_RANK", 0)))
+    return ProcessGroup(int(read("RANK", 0)), int(read("WORLD_SIZE", 1)), int(read("LOCAL_RANK", 0)))
 
 
 @contextmanager
-def process_group(distribution: Distribution, device: torch.device) -> Iterator[None]:
+def process_group(group: ProcessGroup, device: torch.device) -> Iterator[None]:
     """Join the other processes for the time of a training; does nothing for one process alone."""
-    if distribution.alone or dist.is_initialized():
+    if group.is_single or dist.is_initialized():
         yield
         return
     backend = "nccl" if device.type == "cuda" else "gloo"

@@ -5,7 +5,7 @@ loop gives a parameter group `lr(step) * group["lr_scale"]`.
 
 With a warm-up of W steps, rate = warm-up factor x main part:
 
-    counted    training takes    main part (poly, cosine, sgdr)    milestones and decays (step, exponential)
+    placement    training takes    main part (poly, cosine, sgdr)    milestones and decays (step, exponential)
     in         total             starts at W, total - W long       count from the first step
     on_top     total + W         starts at W, total long           count from the end of the warm-up
     over       total             starts at 0, total long           count from the first step
@@ -35,13 +35,13 @@ class Warmup(Settings):
     multiplicative is another word for it, each step's rate being the last one's times (1 / start)^(1 / length)."""
     length: float = Field(default=5.0, gt=0)
     """How long it takes."""
-    unit: Literal["epoch", "step", "share"] = "epoch"
-    """What `length` counts; share: of the whole training as written, so that a shorter one has a shorter warm-up."""
+    unit: Literal["epoch", "step", "fraction"] = "epoch"
+    """What `length` counts; fraction: of the whole training as written, so that a shorter one has a shorter warm-up."""
     start: float = Field(default=0.1, ge=0)
     """Where it starts."""
-    start_as: Literal["factor", "lr"] = "factor"
+    start_unit: Literal["factor", "lr"] = "factor"
     """Whether `start` is a share of the base rate or a rate itself."""
-    counted: Literal["in", "on_top", "over"] = "in"
+    placement: Literal["in", "on_top", "over"] = "in"
     """in: the main part gets what is left of the training; on_top: the training grows by the warm-up; over: the main
     part runs from the first step and the warm-up scales its beginning."""
 
@@ -52,13 +52,13 @@ class Warmup(Settings):
 
     def steps(self, steps_per_epoch: int, total_steps: int) -> int:
         """Return the length in steps, of a training of `total_steps` as the recipe writes them."""
-        return round(self.length * {"epoch": steps_per_epoch, "step": 1, "share": total_steps}[self.unit])
+        return round(self.length * {"epoch": steps_per_epoch, "step": 1, "fraction": total_steps}[self.unit])
 
     def factor(self, step: int, length: int, base_lr: float) -> float:
         """Return the factor at `step` of `length`; 1 from the end of the warm-up on."""
         if step >= length:
             return 1.0
-        start = self.start if self.start_as == "factor" else self.start / base_lr
+        start = self.start if self.start_unit == "factor" else self.start / base_lr
         if self.form == "constant":
             return start
         if self.form == "linear":
@@ -79,8 +79,8 @@ class ScheduleSettings(Settings):
     _from_first_step: ClassVar[bool] = False
 
     def extra_steps(self, steps_per_epoch: int, total_steps: int) -> int:
-        """Return by how many steps the training grows: the warm-up's length if it is counted on top, else 0."""
-        on_top = self.warmup is not None and self.warmup.counted == "on_top"
+        """Return by how many steps the training grows: the warm-up's length if it is placement on top, else 0."""
+        on_top = self.warmup is not None and self.warmup.placement == "on_top"
         return self.warmup.steps(steps_per_epoch, total_steps) if self.warmup and on_top else 0
 
     def build(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
@@ -99,9 +99,9 @@ class ScheduleSettings(Settings):
         """
         warmup, length = self.warmup, self.warmup.steps(steps_per_epoch, total_steps) if self.warmup else 0
         self._check(base_lr, total_steps, steps_per_epoch)
-        counted = warmup.counted if warmup else "in"
-        offset = length if counted == "on_top" or (counted == "in" and not self._from_first_step) else 0
-        main_steps = total_steps - offset if counted == "in" else total_steps
+        placement = warmup.placement if warmup else "in"
+        offset = length if placement == "on_top" or (placement == "in" and not self._from_first_step) else 0
+        main_steps = total_steps - offset if placement == "in" else total_steps
 
         def schedule(step: int) -> float:
             if self.per == "epoch":
@@ -118,7 +118,7 @@ class ScheduleSettings(Settings):
             raise SettingsError(
                 "The warm-up must be shorter than the training",
                 found=f"{length} steps of warm-up, {total_steps} steps in all",
-                do='shorten it, or set counted to "on_top"',
+                do='shorten it, or set placement to "on_top"',
             )
         if self.warmup and self.warmup.form == "exponential" and self.warmup.start == 0:
             raise SettingsError("An exponential warm-up must start above 0", found="start = 0", do="try start = 0.1")
@@ -236,7 +236,7 @@ class Sgdr(ScheduleSettings):
     """The rate at the end of a cycle, absolute."""
 
     def cycle_ends(self, total_steps: int, steps_per_epoch: int) -> tuple[int, ...]:
-        """Return after how many steps, counted from the end of the warm-up, a cycle is complete and the model worth
+        """Return after how many steps, placement from the end of the warm-up, a cycle is complete and the model worth
         scoring."""
         ends: list[int] = []
         end = length = self._first(steps_per_epoch)
@@ -261,5 +261,5 @@ class Sgdr(ScheduleSettings):
 AnySchedule = Annotated[Constant | Step | Exponential | Poly | Cosine | Sgdr, Field(discriminator="kind")]
 
 
-def _half_cosine(high: float, low: float, share: float) -> float:
-    return low + (high - low) * (1 + math.cos(math.pi * share)) / 2
+def _half_cosine(high: float, low: float, fraction: float) -> float:
+    return low + (high - low) * (1 + math.cos(math.pi * fraction)) / 2

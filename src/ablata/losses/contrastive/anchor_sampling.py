@@ -25,16 +25,16 @@ class Anchors(Settings):
 
     samples: Annotated[int, Field(ge=2)] = 1024
     """S: most pixels of a batch, on each process."""
-    views: Annotated[int, Field(ge=1)] = 100
+    max_views: Annotated[int, Field(ge=1)] = 100
     """Most pixels of a class in an image; fewer where the samples would not do for all of them."""
-    few: Few = "skip"
-    """A class with too few pixels in an image (skip: no more than `views`) is left out; or gives the pixels it has
+    on_short_class: Few = "skip"
+    """A class with too few pixels in an image (skip: no more than `max_views`) is left out; or gives the pixels it has
     (take); or gives those again and again until there are enough (repeat)."""
-    few_of: FewOf = "any"
-    """Of which classes with too few pixels `few` speaks, the others being left out: any of them; those whose pixels in
+    short_classes: FewOf = "any"
+    """Of which classes with too few pixels `on_short_class` speaks, the others being left out: any of them; those whose pixels in
     the image are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly predicted
     (hard)."""
-    hard_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    hard_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of wrongly predicted pixels; where one kind is short, all of it and the rest of the other."""
 
 
@@ -89,22 +89,22 @@ def draw_anchors(settings: Anchors, pixels: Grouped) -> tuple[Tensor, Tensor]:
         int64 [S], numbers of pixels, and bool [S], which of them count: fewer than S where there are not so many.
     """
     hard, easy, total = pixels.hard, pixels.easy, pixels.hard + pixels.easy
-    taking = total > settings.views
-    if settings.few != "skip":
+    taking = total > settings.max_views
+    if settings.on_short_class != "skip":
         meant = {"any": total > 0, "one_kind": (hard > 0) ^ (easy > 0), "hard": (hard > 0) & (easy == 0)}
-        taking = taking | meant[settings.few_of]
+        taking = taking | meant[settings.short_classes]
     # With more groups than samples, a random choice of groups gets one pixel each.
     turn = torch.where(taking, torch.rand(len(total), device=total.device), 2.0).argsort().argsort()
     taking = taking & (turn < settings.samples)
-    views = (settings.samples // taking.sum().clamp(min=1)).clamp(max=settings.views)
+    views = (settings.samples // taking.sum().clamp(min=1)).clamp(max=settings.max_views)
     distinct = torch.minimum(views, total)
-    from_hard = (distinct * settings.hard_share).long()
+    from_hard = (distinct * settings.hard_fraction).long()
     from_hard = torch.minimum(torch.maximum(from_hard, distinct - easy), hard)
-    slot = torch.arange(settings.views, device=total.device)
+    slot = torch.arange(settings.max_views, device=total.device)
     place = slot % distinct.clamp(min=1)[:, None]
     # Past the chosen wrong ones come the right ones, which begin behind all wrong ones.
     place = torch.where(place < from_hard[:, None], place, place + (hard - from_hard)[:, None])
-    wanted = distinct if settings.few == "take" else views.expand_as(total)
+    wanted = distinct if settings.on_short_class == "take" else views.expand_as(total)
     counts = taking[:, None] & (slot < wanted[:, None])
     return packed(pixels.order, pixels.first[:, None] + place, counts, settings.samples)
 

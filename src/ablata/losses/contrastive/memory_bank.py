@@ -26,7 +26,7 @@ class SemiHard(Settings):
     farthest positives (section 3.3 of the paper; not in its code)."""
 
     kind: Literal["semi_hard"] = "semi_hard"
-    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    fraction: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the memory's positives, and of its negatives, that counts as difficult."""
     positives: Annotated[int, Field(ge=1)] = 1024
     """Most positives drawn from them."""

@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ablata.losses.contrastive.anchor_sampling import Anchors, draw_anchors, grouped
 from ablata.losses.contrastive.memory_bank import Memory, Queues, SemiHard, regions
-from ablata.losses.contrastive.weight_schedule import AnyCourse, Fixed
+from ablata.losses.contrastive.weight_schedule import AnyWeightSchedule, Fixed
 from ablata.losses.segmentation.any import AnyPixelLoss
 from ablata.losses.segmentation.base import IGNORE
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
@@ -50,7 +50,7 @@ class PixelContrast(Anchors):
     without contrast teaches the main head nothing."""
     weight: Annotated[float, Field(gt=0)] = 0.1
     """Factor on the contrast."""
-    course: AnyCourse = Fixed()
+    weight_schedule: AnyWeightSchedule = Fixed()
     """How much of the weight counts when. It scales the gradient; the logged value is that at full weight."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """tau."""
@@ -128,7 +128,7 @@ class PixelContrastLoss:
             )
             if self.queues:
                 self._remember(embedding.detach(), truth)
-        share = settings.course.share(done)
+        share = settings.weight_schedule.value(done)
         return loss if share == 1 else loss.detach() + share * (loss - loss.detach())
 
     @torch.no_grad()
@@ -137,7 +137,7 @@ class PixelContrastLoss:
         if "pixels" in self.queues:
             groups = grouped(truth, torch.ones_like(truth, dtype=torch.bool), self.classes, self.ignore)
             each = self.settings.memory.per_image
-            amount = Anchors(samples=max(2, len(truth) * self.classes * each), views=each, few="take")
+            amount = Anchors(samples=max(2, len(truth) * self.classes * each), max_views=each, on_short_class="take")
             rows, counts = draw_anchors(amount, groups)
             labels = torch.where(counts, truth.flatten()[rows], -1)
             self._add("pixels", vectors_at(embedding, rows), labels)
@@ -221,8 +221,8 @@ def _of_rows(
     if mining is not None:
         count = len(anchors)
         later = products.detach()[:, count:]
-        positive[:, count:] = difficult(-later, positive[:, count:], mining.share, mining.positives)
-        negative[:, count:] = difficult(later, negative[:, count:], mining.share, mining.negatives)
+        positive[:, count:] = difficult(-later, positive[:, count:], mining.fraction, mining.positives)
+        negative[:, count:] = difficult(later, negative[:, count:], mining.fraction, mining.negatives)
     against = products.masked_fill(~negative, -math.inf).logsumexp(1, keepdim=True)
     # Where an anchor has no negative this is softplus(-inf) = 0, with a gradient of 0.
     each = torch.where(positive, F.softplus(against - products), 0.0).sum(1)

@@ -14,8 +14,8 @@ class Fixed(Settings):
 
     kind: Literal["fixed"] = "fixed"
 
-    def share(self, done: float) -> float:
-        """Return the share of the weight, `done` in [0, 1) being the part of the training that is over."""
+    def value(self, progress: float) -> float:
+        """Return the share of the weight, `progress` in [0, 1) being the part of the training that is over."""
         return 1.0
 
 
@@ -28,11 +28,11 @@ class WarmUp(Settings):
     form: Literal["off", "linear"] = "off"
     """off: nothing, then all; linear: evenly more from the first step on."""
 
-    def share(self, done: float) -> float:
+    def value(self, progress: float) -> float:
         """Return the share of the weight; see `Fixed.share`."""
-        if done >= self.length:
+        if progress >= self.length:
             return 1.0
-        return done / self.length if self.form == "linear" else 0.0
+        return progress / self.length if self.form == "linear" else 0.0
 
 
 class Poly(Settings):
@@ -44,9 +44,9 @@ class Poly(Settings):
     direction: Literal["rising", "falling"] = "rising"
     """From 0 to 1, or from 1 to 0."""
 
-    def share(self, done: float) -> float:
+    def value(self, progress: float) -> float:
         """Return the share of the weight; see `Fixed.share`."""
-        return float((done if self.direction == "rising" else 1 - done) ** self.power)
+        return float((progress if self.direction == "rising" else 1 - progress) ** self.power)
 
 
-AnyCourse = Annotated[Fixed | WarmUp | Poly, Field(discriminator="kind")]
+AnyWeightSchedule = Annotated[Fixed | WarmUp | Poly, Field(discriminator="kind")]

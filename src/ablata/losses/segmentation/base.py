@@ -1,11 +1,11 @@
-"""Losses over pixels: logits smaller than their labels, strips of rows in place of full-size logits, ignored pixels.
+"""Losses over pixels: logits smaller than their labels, row_chunks of rows in place of full-size logits, ignored pixels.
 
-A lean loss never holds logits at the size of the labels. It enlarges a strip of rows, reduces it to what is asked for
-(one loss a pixel, or one sum a class) and forgets the strip; the backward pass computes each strip again
+A lean loss never holds logits at the size of the labels. It enlarges a row_chunk of rows, reduces it to what is asked for
+(one loss a pixel, or one sum a class) and forgets the row_chunk; the backward pass computes each row_chunk again
 (`strip_cross_entropy`, or torch.utils.checkpoint). The plain form enlarges everything at once; both are equal up to
 rounding.
 
-Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a row_chunk.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.losses.segmentation.row_chunked_cross_entropy import StripCrossEntropy, strip_rows
-from ablata.losses.segmentation.upsample_rows import enlarge, widened
+from ablata.losses.segmentation.row_chunked_cross_entropy import RowChunkCrossEntropy, rows_per_chunk
+from ablata.losses.segmentation.upsample_rows import as_float32, upsample_rows
 
 IGNORE = 255
 """The label of pixels that do not count, where nothing else is said."""
@@ -32,9 +32,9 @@ class PixelSettings(Settings, ABC):
     """What every loss over pixels can be told."""
 
     implementation: Literal["lean", "plain"] = "lean"
-    """lean: strip by strip, each computed again in the backward pass; plain: all pixels at once. Both are equal."""
+    """lean: row_chunk by row_chunk, each computed again in the backward pass; plain: all pixels at once. Both are equal."""
     rows: Annotated[int | None, Field(ge=1), INCIDENTAL] = None
-    """Rows of the labels in a strip; null: as many as suit the device."""
+    """Rows of the labels in a row_chunk; null: as many as suit the device."""
 
     @abstractmethod
     def build(self, ignore: int = IGNORE) -> PixelLoss:
@@ -45,7 +45,7 @@ class PixelLoss(nn.Module):
     """A loss of logits [B, K, h, w] against labels [B, H, W], in float32 at least.
 
     Args:
-        settings: strips or all at once.
+        settings: row_chunks or all at once.
         ignore: label of the pixels that do not count.
     """
 
@@ -63,23 +63,23 @@ class PixelLoss(nn.Module):
         """
         with torch.autocast(logits.device.type, enabled=False):
             if logits.shape[-2:] != labels.shape[1:]:
-                # Once, so that the gradients of all strips add up in float32; of full size each strip does it itself.
-                logits = widened(logits)
+                # Once, so that the gradients of all row_chunks add up in float32; of full size each row_chunk does it itself.
+                logits = as_float32(logits)
             return self.loss(logits, labels)
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar of `forward`, outside autocast."""
 
-    def strips(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, tuple[int, int]]]:
-        """Yield logits, the labels of a strip [B, R, W], and where it lies: (first row, rows of all labels).
+    def row_chunks(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, tuple[int, int]]]:
+        """Yield logits, the labels of a row_chunk [B, R, W], and where it lies: (first row, rows of all labels).
 
         What is yielded goes through `enlarge` inside the function given to `compute`.
         """
         height, width = labels.shape[1:]
         rows = height
         if self._lean:
-            rows = self._rows or strip_rows(logits[:, :, 0, 0].numel(), width, logits.device)
+            rows = self._rows or rows_per_chunk(logits[:, :, 0, 0].numel(), width, logits.device)
         if logits.shape[-2:] == labels.shape[1:]:
             # Slices of one `split` put their gradients together at once, not each into zeros of the full size.
             for part, truth in zip(torch.split(logits, rows, 2), torch.split(labels, rows, 1), strict=True):
@@ -99,10 +99,10 @@ class PixelLoss(nn.Module):
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of every pixel [B, H, W] in nats, 0 where it is ignored."""
         if self._lean:
-            losses = StripCrossEntropy.apply(logits, labels, self.ignore, self._rows)
+            losses = RowChunkCrossEntropy.apply(logits, labels, self.ignore, self._rows)
             assert isinstance(losses, Tensor)
             return losses
-        full = enlarge(logits, labels, (0, labels.shape[1]))
+        full = upsample_rows(logits, labels, (0, labels.shape[1]))
         return F.cross_entropy(full, labels, ignore_index=self.ignore, reduction="none")
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings, mean_over
-from ablata.losses.segmentation.upsample_rows import enlarge
+from ablata.losses.segmentation.upsample_rows import upsample_rows
 
 
 class Dice(PixelSettings):
@@ -45,7 +45,9 @@ class DiceLoss(PixelLoss):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
-        sums = torch.stack([self.compute(self._sums, *strip) for strip in self.strips(logits, labels)]).sum(0)
+        sums = torch.stack([self.compute(self._sums, *row_chunk) for row_chunk in self.row_chunks(logits, labels)]).sum(
+            0
+        )
         if self.settings.over == "batch":
             sums = sums.sum(1, keepdim=True)
         overlap, predicted, true = sums
@@ -58,8 +60,8 @@ class DiceLoss(PixelLoss):
         return mean_over(each, counted.any(1))
 
     def _sums(self, logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
-        """Return [3, B, K]: overlap, predicted and true, summed over a strip."""
-        probability = enlarge(logits, labels, place).softmax(1)
+        """Return [3, B, K]: overlap, predicted and true, summed over a row_chunk."""
+        probability = upsample_rows(logits, labels, place).softmax(1)
         valid = (labels != self.ignore)[:, None]
         truth = F.one_hot(torch.where(valid[:, 0], labels, 0), logits.shape[1]).movedim(-1, 1) * valid
         power = probability.square() if self.settings.squared else probability

@@ -1,6 +1,6 @@
 """Lovasz-softmax: a convex stand-in for one minus the intersection over union (Berman et al. 2018, arXiv 1705.08790).
 
-The lean form holds the logarithm of each pixel's softmax sum [B, H, W], found strip by strip, then one class at a time.
+The lean form holds the logarithm of each pixel's softmax sum [B, H, W], found row_chunk by row_chunk, then one class at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings, mean_over
-from ablata.losses.segmentation.upsample_rows import enlarge
+from ablata.losses.segmentation.upsample_rows import upsample_rows
 
 
 class Lovasz(PixelSettings):
@@ -42,8 +42,8 @@ class LovaszLoss(PixelLoss):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
-        strips = self.strips(logits, labels)
-        scale = torch.cat([self.compute(_log_sum, *strip) for strip in strips], 1)
+        row_chunks = self.row_chunks(logits, labels)
+        scale = torch.cat([self.compute(_log_sum, *row_chunk) for row_chunk in row_chunks], 1)
         valid = self._flat(labels != self.ignore)
         truths = [self._flat(labels == c) & valid for c in range(logits.shape[1])]
         present = torch.stack([truth.any(1) for truth in truths], 1)
@@ -60,7 +60,7 @@ class LovaszLoss(PixelLoss):
 
     def _of_class(self, logits: Tensor, scale: Tensor, labels: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
         """Return the loss of one class [G], one for each image or for the batch, from its logits [B, 1, h, w]."""
-        full = enlarge(logits, labels, (0, labels.shape[1]))[:, 0]
+        full = upsample_rows(logits, labels, (0, labels.shape[1]))[:, 0]
         probability = self._flat((full - scale).exp())
         return extension((truth.to(probability.dtype) - probability).abs(), truth, valid)
 
@@ -70,7 +70,7 @@ class LovaszLoss(PixelLoss):
 
 
 def _log_sum(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
-    return enlarge(logits, labels, place).logsumexp(1)
+    return upsample_rows(logits, labels, place).logsumexp(1)
 
 
 def extension(errors: Tensor, truth: Tensor, valid: Tensor) -> Tensor:

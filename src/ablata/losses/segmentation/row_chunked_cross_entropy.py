@@ -1,9 +1,9 @@
 """Cross-entropy of every pixel from small logits, with neither the large ones nor their gradient ever in memory.
 
-Each strip of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
+Each row_chunk of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
 backward pass enlarges it again, and adds its gradient to the small logits'. What is kept is one number a pixel.
 
-Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a strip.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a row_chunk.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.losses.segmentation.upsample_rows import Strip, stretched, strip, widened
+from ablata.losses.segmentation.upsample_rows import RowChunk, as_float32, row_chunk, upsample_width
 
 _CACHED = 2**18
-"""Values of a strip: with those of its exponentials they fit into a core's own cache."""
+"""Values of a row_chunk: with those of its exponentials they fit into a core's own cache."""
 _DEVICE_STRIP = 2**23
-"""The same on a graphics processor, where each strip costs launches."""
+"""The same on a graphics processor, where each row_chunk costs launches."""
 
 
-def strip_rows(classes: int, width: int, device: torch.device) -> int:
-    """Return how many rows of an image make a strip that suits the device."""
+def rows_per_chunk(classes: int, width: int, device: torch.device) -> int:
+    """Return how many rows of an image make a row_chunk that suits the device."""
     values = _CACHED * torch.get_num_threads() if device.type == "cpu" else _DEVICE_STRIP
     return max(values // (classes * width), 1)
 
 
-class StripCrossEntropy(torch.autograd.Function):
+class RowChunkCrossEntropy(torch.autograd.Function):
     """-log softmax of the label's logit, for every pixel; differentiable once, by the logits."""
 
     @staticmethod
@@ -44,12 +44,12 @@ class StripCrossEntropy(torch.autograd.Function):
         Returns:
             [B, H, W] in nats, in float32 at least; 0 where a pixel is ignored.
         """
-        strips = _strips(logits, labels, rows)
-        losses = torch.empty(labels.shape, dtype=widened(logits[:0]).dtype, device=logits.device)
+        row_chunks = _strips(logits, labels, rows)
+        losses = torch.empty(labels.shape, dtype=as_float32(logits[:0]).dtype, device=logits.device)
         scales = torch.empty_like(losses)
         for logit, label, loss, scale in zip(logits, labels, losses, scales, strict=True):
-            wide = stretched(widened(logit)[None], labels.shape[2])[0]
-            for part in strips:
+            wide = upsample_width(as_float32(logit)[None], labels.shape[2])[0]
+            for part in row_chunks:
                 ignored, index = _truth(label[part.rows], ignore)
                 values = part.take(wide)
                 top = values.amax(0)
@@ -58,7 +58,7 @@ class StripCrossEntropy(torch.autograd.Function):
                 torch.sub(sums, own, out=loss[part.rows]).masked_fill_(ignored, 0)
                 torch.add(sums, top, out=scale[part.rows])
         context.save_for_backward(logits, labels, scales)
-        context.ignore, context.strips = ignore, strips
+        context.ignore, context.row_chunks = ignore, row_chunks
         return losses
 
     @staticmethod
@@ -69,19 +69,19 @@ class StripCrossEntropy(torch.autograd.Function):
         result = torch.empty_like(logits)
         with torch.autocast(logits.device.type, enabled=False):
             for logit, label, scale, slope, total in zip(logits, labels, scales, gradient, result, strict=True):
-                values = widened(logit)[None]
-                wide = stretched(values, labels.shape[2])
+                values = as_float32(logit)[None]
+                wide = upsample_width(values, labels.shape[2])
                 slopes = torch.zeros_like(wide)
-                for part in context.strips:
+                for part in context.row_chunks:
                     _add_slopes(part, wide[0], scale, _truth(label[part.rows], context.ignore), slope, slopes[0])
                 total.copy_(_shrunk(slopes, values)[0])
         return result, None, None, None
 
 
 def _add_slopes(
-    part: Strip, wide: Tensor, scale: Tensor, truth: tuple[Tensor, Tensor], slope: Tensor, slopes: Tensor
+    part: RowChunk, wide: Tensor, scale: Tensor, truth: tuple[Tensor, Tensor], slope: Tensor, slopes: Tensor
 ) -> None:
-    """Add a strip's share, softmax minus truth times the slope of the loss, to `slopes` [K, h, W]."""
+    """Add a row_chunk's share, softmax minus truth times the slope of the loss, to `slopes` [K, h, W]."""
     ignored, index = truth
     factor = slope[part.rows].masked_fill(ignored, 0)
     values = part.take(wide).sub_(scale[part.rows]).exp_().mul_(factor)
@@ -89,11 +89,11 @@ def _add_slopes(
     part.give(values, slopes)
 
 
-def _strips(logits: Tensor, labels: Tensor, rows: int | None) -> list[Strip]:
+def _strips(logits: Tensor, labels: Tensor, rows: int | None) -> list[RowChunk]:
     height, width = labels.shape[1:]
-    rows = rows or strip_rows(logits.shape[1], width, logits.device)
-    like = widened(logits[:0])
-    return [strip(at, min(rows, height - at), logits.shape[2], height, like) for at in range(0, height, rows)]
+    rows = rows or rows_per_chunk(logits.shape[1], width, logits.device)
+    like = as_float32(logits[:0])
+    return [row_chunk(at, min(rows, height - at), logits.shape[2], height, like) for at in range(0, height, rows)]
 
 
 def _truth(labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ def _truth(labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
 
 
 def _shrunk(slopes: Tensor, values: Tensor) -> Tensor:
-    """Return what a gradient [1, K, h, W] of `stretched` is for its argument, of the shape of `values` [1, K, h, w]."""
+    """Return what a gradient [1, K, h, W] of `upsample_width` is for its argument, of the shape of `values` [1, K, h, w]."""
     if slopes.shape == values.shape:
         return slopes
     size = [*slopes.shape[2:]]

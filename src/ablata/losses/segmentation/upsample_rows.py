@@ -1,8 +1,8 @@
-"""Bilinear enlargement of logits to the size of their labels, a strip of rows at a time.
+"""Bilinear enlargement of logits to the size of their labels, a row_chunk of rows at a time.
 
-Interpolation is separable, so the rows of a strip are a small matrix times the few rows of the logits they lie between.
+Interpolation is separable, so the rows of a row_chunk are a small matrix times the few rows of the logits they lie between.
 
-Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a strip, n rows of the logits.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a row_chunk, n rows of the logits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Strip:
+class RowChunk:
     """Rows of the labels and where they come from.
 
     Attributes:
@@ -29,7 +29,7 @@ class Strip:
     weights: Tensor | None
 
     def take(self, logits: Tensor) -> Tensor:
-        """Return the strip of logits of the labels' width: [..., h, W] to [..., R, W], a tensor of its own."""
+        """Return the row_chunk of logits of the labels' width: [..., h, W] to [..., R, W], a tensor of its own."""
         part = logits[..., self.source, :]
         return part.clone() if self.weights is None else self.weights @ part
 
@@ -38,8 +38,8 @@ class Strip:
         total[..., self.source, :] += gradient if self.weights is None else self.weights.T @ gradient
 
 
-def strip(first: int, rows: int, size: int, height: int, like: Tensor) -> Strip:
-    """Return the strip of rows `first` to `first + rows`.
+def row_chunk(first: int, rows: int, size: int, height: int, like: Tensor) -> RowChunk:
+    """Return the row_chunk of rows `first` to `first + rows`.
 
     Args:
         first: in [0, H).
@@ -50,26 +50,26 @@ def strip(first: int, rows: int, size: int, height: int, like: Tensor) -> Strip:
     """
     own = slice(first, first + rows)
     if size == height:
-        return Strip(own, own, None)
+        return RowChunk(own, own, None)
     low, share = _between(first, rows, size, height, like.device)
     # The bounds from Python's numbers: asking the tensor would wait for the device.
     start = min(int(max((first + 0.5) * size / height - 0.5, 0)), size - 1)
     stop = min(int(max((first + rows - 0.5) * size / height - 0.5, 0)) + 2, size)
     place = torch.arange(start, stop, device=like.device)
     weights = (place == low[:, None]) * (1 - share) + (place == (low + 1).clamp(max=size - 1)[:, None]) * share
-    return Strip(own, slice(start, stop), weights.to(like.dtype))
+    return RowChunk(own, slice(start, stop), weights.to(like.dtype))
 
 
 def _between(first: int, rows: int, size: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the row at or above each row of a strip, int64 [R], and the share of the next, float64 [R, 1]."""
+    """Return the row at or above each row of a row_chunk, int64 [R], and the share of the next, float64 [R, 1]."""
     centres = (torch.arange(first, first + rows, device=device, dtype=torch.float64) + 0.5) * size / height
     above = (centres - 0.5).clamp(min=0)
     low = above.long()
     return low, (above - low)[:, None]
 
 
-def enlarge(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
-    """Return logits at the size of a strip of labels, in float32 at least.
+def upsample_rows(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
+    """Return logits at the size of a row_chunk of labels, in float32 at least.
 
     Args:
         logits: [B, K, h, w] float, the whole image's.
@@ -79,7 +79,7 @@ def enlarge(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
     Returns:
         [B, K, R, W]: rows first to first + R of what bilinear interpolation (align_corners=False) to H x W gives.
     """
-    logits = widened(logits)
+    logits = as_float32(logits)
     (rows, width), (first, height) = labels.shape[1:], place
     if logits.shape[-2:] == (rows, width) and rows == height:
         return logits
@@ -87,20 +87,20 @@ def enlarge(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
     if rows == height:
         return F.interpolate(logits, size=(rows, width), mode="bilinear", align_corners=False)
     if size == height:
-        return stretched(logits[:, :, first : first + rows], width)
-    # Not by a product with `Strip.weights`: its backward pass would be in bfloat16 if it ran under autocast.
+        return upsample_width(logits[:, :, first : first + rows], width)
+    # Not by a product with `RowChunk.weights`: its backward pass would be in bfloat16 if it ran under autocast.
     low, share = _between(first, rows, size, height, logits.device)
     above, below = logits[:, :, low], logits[:, :, (low + 1).clamp(max=size - 1)]
-    return stretched(torch.lerp(above, below, share.to(logits.dtype)), width)
+    return upsample_width(torch.lerp(above, below, share.to(logits.dtype)), width)
 
 
-def stretched(logits: Tensor, width: int) -> Tensor:
+def upsample_width(logits: Tensor, width: int) -> Tensor:
     """Return logits [..., h, w] of another width, interpolated, [..., h, width]."""
     if logits.shape[-1] == width:
         return logits
     return F.interpolate(logits, size=(logits.shape[-2], width), mode="bilinear", align_corners=False)
 
 
-def widened(logits: Tensor) -> Tensor:
+def as_float32(logits: Tensor) -> Tensor:
     """Return logits in float32, or float64 if they are."""
     return logits.float() if logits.element_size() < 4 else logits

@@ -56,7 +56,7 @@ class Airbench(Settings):
     """Start each 3x3 convolution with as many filters that hand a channel on unchanged as it has input channels."""
     norm_weight: bool = False
     """Train a weight for each channel of a normalisation, not only a bias."""
-    norm_momentum: float = Field(default=0.4, gt=0, le=1)
+    bn_momentum: float = Field(default=0.4, gt=0, le=1)
     """Share of a batch in the running statistics; large, since the training is short."""
     norm_eps: float = Field(default=1e-12, gt=0)
     """Added to the variance."""
@@ -173,6 +173,6 @@ def _conv(settings: Airbench, inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _norm(settings: Airbench, channels: int) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(channels, settings.norm_eps, settings.norm_momentum)
+    norm = nn.BatchNorm2d(channels, settings.norm_eps, settings.bn_momentum)
     norm.weight.requires_grad_(settings.norm_weight)
     return norm

@@ -105,7 +105,7 @@ class EfficientNetSettings(Loadable):
     """First weights of convolutions: normal with variance 2 / (kernel area x outputs), as published; or as torch draws
     them, uniform with variance 1 / (3 x kernel area x inputs)."""
     norm_eps: float = Field(default=1e-5, gt=0)
-    """Added to variances in batch normalisation; TensorFlow's recipe has 1e-3, and train.norm_momentum=0.01."""
+    """Added to variances in batch normalisation; TensorFlow's recipe has 1e-3, and train.bn_momentum=0.01."""
 
     @model_validator(mode="after")
     def _can_leave_zero(self) -> EfficientNetSettings:

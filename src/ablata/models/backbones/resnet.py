@@ -90,7 +90,7 @@ class ResNet(Loadable, BlockSettings):
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = self.norm_eps
             elif isinstance(module, Block) and self.zero_gamma:
-                module.silence()
+                module.zero_init_residual()
         return backbone
 
     def published_name(self, name: str) -> str | None:

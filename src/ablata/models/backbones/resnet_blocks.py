@@ -187,7 +187,7 @@ class Block(nn.Module):
         out: Tensor = branch + short if self.fusion is None else self.fusion(branch, short)
         return out
 
-    def silence(self) -> None:
+    def zero_init_residual(self) -> None:
         """Let the branch begin at 0, so that the block begins as its shortcut.
 
         The weight of the branch's last normalisation is set to 0. Where the branch ends with a convolution, its weights

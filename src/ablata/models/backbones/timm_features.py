@@ -127,7 +127,7 @@ class TimmMaps(Backbone):
                 "Images must have a size that the network takes",
                 found=f"{images.shape[2]}x{images.shape[3]} (height x width): {error}",
                 do=f"data.augment.crop.height={size[0]} data.augment.crop.width={size[1]} protocols=ssc "
-                f"windows.crop={size[0]} trains on that size and scores in windows of it; or set "
+                f"sliding_window.size={size[0]} trains on that size and scores in windows of it; or set "
                 "model.backbone.image_size",
             ) from None
         return dict(zip(self.widths, maps, strict=True))

@@ -35,7 +35,7 @@ class _Pretrained(Settings):
     weights: str | None = None
     """File of ImageNet weights under timm's or torchvision's names (safetensors, or torch's); null: drawn anew."""
 
-    def prepared(self, body: nn.Module) -> None:
+    def load_and_freeze(self, body: nn.Module) -> None:
         """Load weights into a ResNet-like body and freeze what is to stay.
 
         Raises:
@@ -97,7 +97,7 @@ class Fpn(_Pretrained):
                 do="model.backbone.name=resnet50",
             ) from None
         body: Any = timm.create_model(self.name, pretrained=False, features_only=True, out_indices=chosen)
-        self.prepared(body)
+        self.load_and_freeze(body)
         return PyramidBackbone(body, list(body.feature_info.channels()), self.channels)
 
 
@@ -114,7 +114,7 @@ class C4(_Pretrained):
 
         network = {18: models.resnet18, 50: models.resnet50, 101: models.resnet101}[self.depth](weights=None)
         del network.fc
-        self.prepared(network)
+        self.load_and_freeze(network)
         return C4Backbone(network)
 
 

@@ -50,7 +50,7 @@ class Masks(Settings):
     """Convolutions before the mask is enlarged; with a C4 backbone its last stage stands in their place."""
     width: Annotated[int, Field(ge=1)] = 256
     """Their channels."""
-    pool: Annotated[int, Field(ge=2)] = 14
+    roi_pool_size: Annotated[int, Field(ge=2)] = 14
     """Side of the regions' cut-outs; masks are twice as large."""
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the loss."""
@@ -61,17 +61,17 @@ class MaskRcnn(Settings):
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
     backbone: AnyBackbone = Fpn()
-    proposals: Proposals = Proposals()
-    sampling: Sampling = Sampling()
+    rpn: Proposals = Proposals()
+    roi_sampling: Sampling = Sampling()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(),)
     """Scorings of the regions, one after the other; scores of those that learn are averaged, boxes are the last's."""
     shared_head: bool = True
     """Stages share the layers that describe a region; false: each has its own, as in Cascade R-CNN."""
     class_agnostic: bool = False
     """One box a region and not one a class; later stages with refined boxes need it."""
-    pool: Annotated[int, Field(ge=2)] = 7
+    roi_pool_size: Annotated[int, Field(ge=2)] = 7
     """Side of the regions' cut-outs for boxes; with a C4 backbone those enter its last stage, usually with 14."""
-    samples: Annotated[int, Field(ge=1)] = 2
+    sampling_ratio: Annotated[int, Field(ge=1)] = 2
     """Points along each side of a cut-out's cell that are read and averaged."""
     head_width: Annotated[int, Field(ge=1)] = 1024
     """Features of a region."""
@@ -81,11 +81,11 @@ class MaskRcnn(Settings):
     """null: boxes alone."""
     relations: Relations | None = None
     """Relations between classes and between regions; null: none."""
-    least_score: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Score from which a detection is given."""
-    suppress: Annotated[float, Field(ge=0, le=1)] = 0.5
+    nms_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Overlap from which the less sure of two detections of a class is dropped."""
-    detections: Annotated[int, Field(ge=1)] = 100
+    max_detections: Annotated[int, Field(ge=1)] = 100
     """Most detections of an image."""
 
     @model_validator(mode="after")
@@ -161,12 +161,12 @@ class MaskRcnnNetwork(nn.Module):
         self.settings, self.classes = settings, classes + 1
         self.backbone = settings.backbone.build()
         levels, channels = self.backbone.levels, self.backbone.channels
-        if len(settings.proposals.sizes) != levels:
+        if len(settings.rpn.sizes) != levels:
             raise SettingsError(
-                "model.proposals.sizes must have an entry for each level",
-                found=f"{len(settings.proposals.sizes)} for {levels} levels of model.backbone={settings.backbone.kind}",
+                "model.rpn.sizes must have an entry for each level",
+                found=f"{len(settings.rpn.sizes)} for {levels} levels of model.backbone={settings.backbone.kind}",
             )
-        self.proposals = settings.proposals.build(channels)
+        self.proposals = settings.rpn.build(channels)
         # The coarsest level of a pyramid is for proposals alone.
         self.pooled_levels = max(levels - 1, 1)
         tail = self.backbone.tail
@@ -189,7 +189,7 @@ class MaskRcnnNetwork(nn.Module):
         count = 1 if settings.shared_head or tail is not None else len(settings.stages)
         try:
             heads = [
-                RegionHead(channels, settings.pool, settings.head_width, tail, tail_channels, in_head)
+                RegionHead(channels, settings.roi_pool_size, settings.head_width, tail, tail_channels, in_head)
                 for _ in range(count)
             ]
             features, stage = heads[0].features, None
@@ -205,10 +205,12 @@ class MaskRcnnNetwork(nn.Module):
             StageHead(one, width, self.classes, settings.class_agnostic, settings.dropout)
             for one, width in zip(settings.stages, widths, strict=True)
         ]
-        return Stages(scorers, heads, RegionAlign(self.pooled_levels, settings.pool, settings.samples), stage)
+        return Stages(
+            scorers, heads, RegionAlign(self.pooled_levels, settings.roi_pool_size, settings.sampling_ratio), stage
+        )
 
     def _add_masks(self, masks: Masks, channels: int) -> None:
-        self.mask_pool = RegionAlign(self.pooled_levels, masks.pool, self.settings.samples)
+        self.mask_pool = RegionAlign(self.pooled_levels, masks.roi_pool_size, self.settings.sampling_ratio)
         with_tail = self.stages.describers[0].tail is not None
         self.mask_head = nn.Identity() if with_tail else MaskRCNNHeads(channels, (masks.width,) * masks.layers, 1)
         self.mask_predictor = MaskRCNNPredictor(channels if with_tail else masks.width, masks.width, self.classes)
@@ -241,7 +243,7 @@ class MaskRcnnNetwork(nn.Module):
             candidates = Candidates(proposals, added, [], [])
             scored = self.stages(levels, canvas, sizes, candidates, None)
             return self._found(levels, canvas, sizes, scored)
-        candidates = sampled(proposals, objects, self.settings.stages[0].overlap, self.settings.sampling)
+        candidates = sampled(proposals, objects, self.settings.stages[0].iou_threshold, self.settings.roi_sampling)
         scored = self.stages(levels, canvas, sizes, candidates, objects)
         for number, one in enumerate(scored):
             head = self.stages.heads[number]
@@ -303,25 +305,27 @@ class MaskRcnnNetwork(nn.Module):
     def _chosen(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Found:
         """Return an image's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""
         settings = self.settings
-        rows, labels = torch.nonzero(scores[:, 1:] > settings.least_score, as_tuple=True)
+        rows, labels = torch.nonzero(scores[:, 1:] > settings.score_threshold, as_tuple=True)
         picked = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels + 1]
         picked, sure = clipped(picked, size), scores[rows, labels + 1]
-        kept = batched_nms(picked, sure, labels, settings.suppress)[: settings.detections]
+        kept = batched_nms(picked, sure, labels, settings.nms_threshold)[: settings.max_detections]
         return Found(picked[kept], labels[kept], sure[kept], None, rows[kept])
 
     def _counted(self, levels: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, ...]:
         """Run every layer on as many regions as there can be, so that its operations can be counted without values."""
-        settings, count = self.settings, self.settings.proposals.test
+        settings, count = self.settings, self.settings.rpn.post_nms_top_n_test
         objectness, _ = self.proposals.network.head(levels)
         boxes = [levels[0].new_zeros(count, 4) for _ in range(len(levels[0]))]
         candidates = Candidates(
             boxes, [torch.zeros(count, dtype=torch.bool, device=levels[0].device)] * len(boxes), [], []
         )
-        pooled = levels[0].new_zeros(count * len(boxes), levels[0].shape[1], settings.pool, settings.pool)
+        pooled = levels[0].new_zeros(
+            count * len(boxes), levels[0].shape[1], settings.roi_pool_size, settings.roi_pool_size
+        )
         context = region_context(candidates, levels, canvas, [canvas] * len(boxes))
         results = list(self.stages.counted(pooled, context, candidates.counts))
         if settings.masks is not None:
-            side, most = settings.masks.pool, settings.detections * len(boxes)
+            side, most = settings.masks.roi_pool_size, settings.max_detections * len(boxes)
             results.append(self._masks_of(levels[0].new_zeros(most, levels[0].shape[1], side, side)))
         return (*objectness, *results)
 

@@ -34,9 +34,9 @@ class Stage(Settings):
 
     boxes: Literal["same", "refined"] = "same"
     """Look at the boxes of the stage before, or at what it made of them."""
-    overlap: Annotated[float, Field(gt=0, le=1)] = 0.5
+    iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Overlap with an object from which a region shows it."""
-    deviations: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+    bbox_reg_std: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
     """What moves and stretches of boxes are divided by."""
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the stage's loss; 0: it does not learn, as where only new boxes are in the loss, and detections do not
@@ -48,9 +48,9 @@ class Stage(Settings):
 class Sampling(Settings):
     """Which proposals teach."""
 
-    count: Annotated[int, Field(ge=1)] = 512
+    batch_size_per_image: Annotated[int, Field(ge=1)] = 512
     """Regions of an image that teach."""
-    positive: Annotated[float, Field(gt=0, le=1)] = 0.25
+    positive_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Most of them that show an object, as a share; an image without objects teaches the background alone."""
 
 
@@ -112,7 +112,7 @@ class StageHead(nn.Module):
         nn.init.normal_(self.regressor.weight, std=0.001)
         for layer in (self.classifier, self.regressor):
             nn.init.zeros_(layer.bias)
-        self.coder: Any = BoxCoder(tuple(1 / deviation for deviation in settings.deviations))
+        self.coder: Any = BoxCoder(tuple(1 / deviation for deviation in settings.bbox_reg_std))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and deltas in float32."""
@@ -280,22 +280,24 @@ class Stages(nn.Module):
         boxes = [clipped(part, size) for part, size in zip(parts, sizes, strict=True)]
         if objects is None:
             return Candidates(boxes, before.candidates.added, [], [])
-        found = [matched(part, one, head.settings.overlap) for part, one in zip(boxes, objects, strict=True)]
+        found = [matched(part, one, head.settings.iou_threshold) for part, one in zip(boxes, objects, strict=True)]
         return Candidates(
             boxes, before.candidates.added, [labels for labels, _ in found], [matches for _, matches in found]
         )
 
 
-def sampled(proposals: Sequence[Tensor], objects: Sequence[Objects], overlap: float, settings: Sampling) -> Candidates:
+def sampled(
+    proposals: Sequence[Tensor], objects: Sequence[Objects], iou_threshold: float, settings: Sampling
+) -> Candidates:
     """Choose the proposals that teach, and add the truth's own boxes behind them.
 
     Regions keep their order, the likeliest first. An image without objects gives background alone.
     """
-    sampler: Any = BalancedPositiveNegativeSampler(settings.count, settings.positive)
+    sampler: Any = BalancedPositiveNegativeSampler(settings.batch_size_per_image, settings.positive_fraction)
     boxes, added, labels, matches = [], [], [], []
     for proposed, one in zip(proposals, objects, strict=True):
         every = torch.cat([proposed, one.boxes.to(proposed.dtype)])
-        found, nearest = matched(every, one, overlap)
+        found, nearest = matched(every, one, iou_threshold)
         positive, negative = sampler([found])
         chosen = torch.nonzero(positive[0].bool() | negative[0].bool())[:, 0]
         boxes.append(every[chosen])
@@ -305,12 +307,12 @@ def sampled(proposals: Sequence[Tensor], objects: Sequence[Objects], overlap: fl
     return Candidates(boxes, added, labels, matches)
 
 
-def matched(boxes: Tensor, objects: Objects, overlap: float) -> tuple[Tensor, Tensor]:
+def matched(boxes: Tensor, objects: Objects, iou_threshold: float) -> tuple[Tensor, Tensor]:
     """Return for each box the class it shows (0: none) and the object it overlaps most, both int64 [n]."""
     if not len(objects):
         nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return nothing, nothing.clone()
-    matcher: Any = Matcher(overlap, overlap, allow_low_quality_matches=False)
+    matcher: Any = Matcher(iou_threshold, iou_threshold, allow_low_quality_matches=False)
     found = matcher(box_iou(objects.boxes, boxes))
     nearest = found.clamp(min=0)
     return torch.where(found >= 0, objects.labels[nearest] + 1, 0), nearest

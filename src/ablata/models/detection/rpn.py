@@ -34,29 +34,31 @@ class Proposals(Settings):
     """Anchors' sides in pixels, those of each level together, the finest level first."""
     ratios: Annotated[tuple[float, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
     """Heights of anchors by their widths."""
-    foreground: Annotated[float, Field(ge=0, le=1)] = 0.7
+    fg_iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Overlap with an object from which an anchor shows it."""
-    background: Annotated[float, Field(ge=0, le=1)] = 0.3
+    bg_iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Overlap below which it shows none; between the two it teaches nothing."""
-    sampled: Annotated[int, Field(ge=1)] = 256
+    batch_size_per_image: Annotated[int, Field(ge=1)] = 256
     """Anchors of an image that teach."""
-    positive: Annotated[float, Field(gt=0, le=1)] = 0.5
+    positive_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Most of them that show an object, as a share."""
-    before_train: Annotated[int, Field(ge=1)] = 2000
+    pre_nms_top_n_train: Annotated[int, Field(ge=1)] = 2000
     """Boxes of a level that enter suppression in training."""
-    before_test: Annotated[int, Field(ge=1)] = 1000
+    pre_nms_top_n_test: Annotated[int, Field(ge=1)] = 1000
     """Likewise in testing."""
-    train: Annotated[int, Field(ge=1)] = 2000
+    post_nms_top_n_train: Annotated[int, Field(ge=1)] = 2000
     """Boxes of an image that are proposed in training."""
-    test: Annotated[int, Field(ge=1)] = 1000
+    post_nms_top_n_test: Annotated[int, Field(ge=1)] = 1000
     """Likewise in testing, where the protocol does not say how many."""
-    suppress: Annotated[float, Field(ge=0, le=1)] = 0.7
+    nms_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Overlap from which the less likely of two boxes is dropped."""
 
     @model_validator(mode="after")
     def _between(self) -> Self:
-        if self.background > self.foreground:
-            raise ValueError(f"background must not exceed foreground, got {self.background} and {self.foreground}")
+        if self.bg_iou_threshold > self.fg_iou_threshold:
+            raise ValueError(
+                f"bg_iou_threshold must not exceed fg_iou_threshold, got {self.bg_iou_threshold} and {self.fg_iou_threshold}"
+            )
         return self
 
     def build(self, channels: int) -> ProposalNetwork:
@@ -79,13 +81,13 @@ class ProposalNetwork(nn.Module):
         self.network = RegionProposalNetwork(
             anchors,
             RPNHead(channels, anchors.num_anchors_per_location()[0]),
-            settings.foreground,
-            settings.background,
-            settings.sampled,
-            settings.positive,
-            {"training": settings.before_train, "testing": settings.before_test},
-            {"training": settings.train, "testing": settings.test},
-            settings.suppress,
+            settings.fg_iou_threshold,
+            settings.bg_iou_threshold,
+            settings.batch_size_per_image,
+            settings.positive_fraction,
+            {"training": settings.pre_nms_top_n_train, "testing": settings.pre_nms_top_n_test},
+            {"training": settings.post_nms_top_n_train, "testing": settings.post_nms_top_n_test},
+            settings.nms_threshold,
         )
 
     def forward(
@@ -112,8 +114,8 @@ class ProposalNetwork(nn.Module):
     def limited(self, most: int | None) -> None:
         """Propose at most so many boxes in testing; None: as the settings say."""
         network: Any = self.network
-        network._post_nms_top_n["testing"] = most or self.settings.test
-        network._pre_nms_top_n["testing"] = max(self.settings.before_test, most or 0)
+        network._post_nms_top_n["testing"] = most or self.settings.post_nms_top_n_test
+        network._pre_nms_top_n["testing"] = max(self.settings.pre_nms_top_n_test, most or 0)
 
     def _losses(
         self,

@@ -51,7 +51,7 @@ class BiSeNetV2(Loadable):
     pooled_norm: NormName = "batch"
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming_out"
-    """Distribution of first weights."""
+    """ProcessGroup of first weights."""
     zero_gamma: bool = True
     """Start gather and expansion layers as their shortcut: the branch's last normalisation weight begins at 0."""
 
@@ -120,7 +120,7 @@ class GatherExpansion(nn.Module):
         """Map [B, inputs, h, w] to [B, outputs, h/stride, w/stride]."""
         return torch.relu(self.shortcut(x) + self.last(self.branch(x)))
 
-    def silence(self) -> None:
+    def zero_init_residual(self) -> None:
         """Set the last normalisation weight of the branch to 0."""
         nn.init.zeros_(self.last.norm.get_parameter("weight"))
 
@@ -219,7 +219,7 @@ class BiSeNetV2Model(Segmenter):
         if settings.zero_gamma:
             for module in self.modules():
                 if isinstance(module, GatherExpansion):
-                    module.silence()
+                    module.zero_init_residual()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images [B, C, H, W] to the named outputs.

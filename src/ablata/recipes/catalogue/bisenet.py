@@ -9,7 +9,7 @@ from __future__ import annotations
 from ablata.data.segmentation.camvid import CamVid
 from ablata.data.segmentation.cityscapes import Cityscapes
 from ablata.data.synthetic.scene_masks import SceneMasks
-from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleList, ScaleRange
 from ablata.engine.optim.optimisers import AdamW, Sgd
@@ -27,7 +27,7 @@ from ablata.models.segmentation.bisenet.published import compat, ladder, paper
 from ablata.models.segmentation.bisenet.spatial_path import SpatialPath
 from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
 from ablata.nn.upsampling import Bilinear
-from ablata.tasks.segmentation.sliding_window import Windows
+from ablata.tasks.segmentation.sliding_window import SlidingWindow
 from ablata.tasks.segmentation.task import Segment
 
 _NO_DECAY = ParameterGroups(no_decay_norm_and_bias=True)
@@ -45,12 +45,12 @@ def bisenet_cityscapes() -> Segment:
         scales and its first form of the network (bias-free heads, corners aligned) from CoinCheung/BiSeNet, old/
     """
     corners = Bilinear(align_corners=True)
-    jitter = Colour(brightness=0.5, contrast=0.5, saturation=0.5)
+    jitter = ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5)
     scales = ScaleList(values=(0.75, 1.0, 1.25, 1.5, 1.75, 2.0))
     return Segment(
         data=Cityscapes(
             augment=JointAugment(
-                flip=True, scale=scales, crop=Crop(height=960, width=960), border="zero", colour=jitter
+                flip=True, scale=scales, crop=Crop(height=960, width=960), border="zero", color_jitter=jitter
             ),
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
@@ -60,9 +60,9 @@ def bisenet_cityscapes() -> Segment:
         new_layers_lr=10,
         train=Train(steps=80_000, batch=16, evaluate_every=54, evaluate_batch=1),
         optim=Sgd(lr=1e-2, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="exponential", length=1000, unit="step", start=1e-5, start_as="lr")),
+        schedule=Poly(warmup=Warmup(form="exponential", length=1000, unit="step", start=1e-5, start_unit="lr")),
         protocols=("mscf", "ss"),
-        windows=Windows(stride=5 / 6),
+        sliding_window=SlidingWindow(stride=5 / 6),
     )
 
 
@@ -148,9 +148,9 @@ def bisenet_camvid() -> Segment:
         loss=PixelCrossEntropy(),
         train=Train(epochs=82, batch=8, evaluate_every=10, evaluate_batch=8),
         optim=AdamW(lr=1e-3, weight_decay=0.02, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="exponential", length=0.02, unit="share", start=0.1)),
+        schedule=Poly(warmup=Warmup(form="exponential", length=0.02, unit="fraction", start=0.1)),
         protocols=("ss",),
-        windows=Windows(crop=360),
+        sliding_window=SlidingWindow(size=360),
     )
 
 
@@ -170,9 +170,9 @@ def fcn_camvid() -> Segment:
         loss=PixelCrossEntropy(),
         train=Train(epochs=7, batch=8, evaluate_every=0, evaluate_batch=8),
         optim=Sgd(lr=0.05, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="share")),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="fraction")),
         protocols=("ss+scales=[0.5]",),
-        windows=Windows(crop=176),
+        sliding_window=SlidingWindow(size=176),
     )
 
 
@@ -197,12 +197,12 @@ def bisenet_scenes() -> Segment:
         loss=Ohem(),
         train=Train(epochs=4, batch=32, evaluate_every=2, evaluate_batch=64),
         optim=Sgd(lr=0.05, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="share")),
-        windows=Windows(crop=48),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="fraction")),
+        sliding_window=SlidingWindow(size=48),
         compute=Compute(threads=1),
     )
 
 
 def _public_augment(low: float, crop: Crop) -> JointAugment:
-    jitter = Colour(brightness=0.4, contrast=0.4, saturation=0.4, contrast_pivot="constant")
-    return JointAugment(flip=True, scale=ScaleRange(low=low, high=2.0), crop=crop, border="zero", colour=jitter)
+    jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, contrast_pivot="constant")
+    return JointAugment(flip=True, scale=ScaleRange(low=low, high=2.0), crop=crop, border="zero", color_jitter=jitter)

@@ -20,7 +20,7 @@ from ablata.models.detection.rpn import Proposals
 from ablata.tasks.detection.task import Detect
 
 _ALL_SIZES = ((32, 64, 128, 256, 512),)
-_REFINED = Stage(boxes="refined", overlap=0.6, deviations=(0.05, 0.05, 0.1, 0.1), weight=0.5)
+_REFINED = Stage(boxes="refined", iou_threshold=0.6, bbox_reg_std=(0.05, 0.05, 0.1, 0.1), weight=0.5)
 """The second stage of Reasoning-RCNN."""
 
 
@@ -33,7 +33,7 @@ def mask_rcnn_fpn_coco() -> Detect:
     Source: He et al. 2017, arXiv 1703.06870; 90,000 steps of 16 images as in detectron2's model zoo
     """
     return Detect(
-        data=Coco(augment=DetectionAugment(shorter=(640, 672, 704, 736, 768, 800), shorter_test=800)),
+        data=Coco(augment=DetectionAugment(min_size=(640, 672, 704, 736, 768, 800), min_size_test=800)),
         model=MaskRcnn(backbone=Fpn(norm="frozen", frozen_stages=2)),
         protocols=("coco", "ap50"),
         train=Train(steps=90_000, batch=16, evaluate_batch=4, evaluate_every=4),
@@ -51,8 +51,8 @@ def mask_rcnn_c4_coco() -> Detect:
     Source: He et al. 2017, arXiv 1703.06870; 15 anchors a cell as in detectron2's model zoo
     """
     plain = mask_rcnn_fpn_coco()
-    proposals = Proposals(sizes=_ALL_SIZES, before_train=12_000, before_test=6000)
-    model = MaskRcnn(backbone=C4(norm="frozen", frozen_stages=2), proposals=proposals, pool=14)
+    proposals = Proposals(sizes=_ALL_SIZES, pre_nms_top_n_train=12_000, pre_nms_top_n_test=6000)
+    model = MaskRcnn(backbone=C4(norm="frozen", frozen_stages=2), rpn=proposals, roi_pool_size=14)
     return plain.model_copy(update={"model": model})
 
 
@@ -82,8 +82,8 @@ def relation_rcnn_chest_xray() -> Detect:
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
-        proposals=Proposals(train=500, test=300),
-        sampling=Sampling(count=128),
+        rpn=Proposals(post_nms_top_n_train=500, post_nms_top_n_test=300),
+        roi_sampling=Sampling(batch_size_per_image=128),
         stages=(Stage(), _REFINED),
         class_agnostic=True,
         head_width=512,
@@ -91,12 +91,12 @@ def relation_rcnn_chest_xray() -> Detect:
         relations=Relations(classes=ClassRelation(), spatial=SpatialRelation(heads=8, width=512), spatial_place="head"),
     )
     return Detect(
-        data=ChestXray(augment=DetectionAugment(shorter=(384, 448, 512), shorter_test=448, longer=640)),
+        data=ChestXray(augment=DetectionAugment(min_size=(384, 448, 512), min_size_test=448, max_size=640)),
         model=model,
         protocols=("ap50", "ap01"),
         train=Train(steps=2000, batch=4, evaluate_batch=4, evaluate_every=20, clip=10.0),
         optim=Sgd(lr=0.01, momentum=0.9, weight_decay=1e-4),
-        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="fraction", start=0.01)),
     )
 
 
@@ -110,18 +110,18 @@ def mask_rcnn_penn_fudan() -> Detect:
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
-        proposals=Proposals(train=500, test=200),
-        sampling=Sampling(count=128),
+        rpn=Proposals(post_nms_top_n_train=500, post_nms_top_n_test=200),
+        roi_sampling=Sampling(batch_size_per_image=128),
         head_width=512,
         masks=Masks(width=128),
     )
     return Detect(
-        data=PennFudan(augment=DetectionAugment(shorter=(256, 288, 320), shorter_test=288, longer=480)),
+        data=PennFudan(augment=DetectionAugment(min_size=(256, 288, 320), min_size_test=288, max_size=480)),
         model=model,
         protocols=("ap50", "coco"),
         train=Train(steps=1500, batch=4, evaluate_batch=4, evaluate_every=10, clip=10.0),
         optim=Sgd(lr=0.01, momentum=0.9, weight_decay=1e-4),
-        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="fraction", start=0.01)),
     )
 
 
@@ -135,18 +135,18 @@ def faster_rcnn_blood_cells() -> Detect:
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
-        proposals=Proposals(sizes=((24,), (48,), (96,), (144,), (192,)), train=500, test=300),
-        sampling=Sampling(count=128),
+        rpn=Proposals(sizes=((24,), (48,), (96,), (144,), (192,)), post_nms_top_n_train=500, post_nms_top_n_test=300),
+        roi_sampling=Sampling(batch_size_per_image=128),
         head_width=512,
         masks=None,
     )
     return Detect(
-        data=BloodCells(augment=DetectionAugment(shorter=(320,))),
+        data=BloodCells(augment=DetectionAugment(min_size=(320,))),
         model=model,
         protocols=("ap50", "coco"),
         train=Train(steps=1500, batch=4, evaluate_batch=8, evaluate_every=10, clip=10.0),
         optim=Sgd(lr=0.01, momentum=0.9, weight_decay=1e-4),
-        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="fraction", start=0.01)),
     )
 
 
@@ -161,22 +161,28 @@ def relation_rcnn_scenes() -> Detect:
     """
     model = MaskRcnn(
         backbone=Small(width=16),
-        proposals=Proposals(
-            sizes=((9, 16, 24),), ratios=(1.0,), sampled=64, before_train=200, before_test=200, train=64, test=48
+        rpn=Proposals(
+            sizes=((9, 16, 24),),
+            ratios=(1.0,),
+            batch_size_per_image=64,
+            pre_nms_top_n_train=200,
+            pre_nms_top_n_test=200,
+            post_nms_top_n_train=64,
+            post_nms_top_n_test=48,
         ),
-        sampling=Sampling(count=32, positive=0.5),
+        roi_sampling=Sampling(batch_size_per_image=32, positive_fraction=0.5),
         stages=(Stage(), Stage()),
-        pool=5,
-        samples=1,
+        roi_pool_size=5,
+        sampling_ratio=1,
         head_width=64,
-        masks=Masks(layers=1, width=16, pool=7),
+        masks=Masks(layers=1, width=16, roi_pool_size=7),
         relations=Relations(
             classes=ClassRelation(
                 attention_pool="max", attention_place="before", attention_scale=3.0, attention_relu=False
             ),
             spatial=SpatialRelation(heads=4, width=64),
         ),
-        detections=20,
+        max_detections=20,
     )
     return Detect(
         data=SceneBoxes(),
@@ -184,5 +190,5 @@ def relation_rcnn_scenes() -> Detect:
         protocols=("ap50", "ap01"),
         train=Train(steps=1500, batch=8, evaluate_batch=32, evaluate_every=0, clip=10.0),
         optim=Sgd(lr=0.03, momentum=0.9, weight_decay=1e-4),
-        schedule=Cosine(warmup=Warmup(length=0.07, unit="share", start=0.01)),
+        schedule=Cosine(warmup=Warmup(length=0.07, unit="fraction", start=0.01)),
     )

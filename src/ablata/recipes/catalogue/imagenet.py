@@ -12,7 +12,7 @@ from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AdamW, RmsPropTf, Sgd
 from ablata.engine.optim.parameter_groups import ParameterGroups
 from ablata.engine.optim.schedules import Cosine, Exponential, Warmup
-from ablata.engine.precise_norm import PreciseNorm
+from ablata.engine.precise_bn import PreciseBn
 from ablata.engine.recipe import Train
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
@@ -23,7 +23,7 @@ from ablata.tasks.classification.models import AnyClassifier
 from ablata.tasks.classification.task import Classify
 
 _WARMUP = Warmup(form="linear", length=5, unit="epoch", start=0.1)
-_SHORT_WARMUP = Warmup(form="linear", length=0.1, unit="share", start=0.1)
+_SHORT_WARMUP = Warmup(form="linear", length=0.1, unit="fraction", start=0.1)
 """For small runs, which are often made shorter still."""
 
 
@@ -276,7 +276,7 @@ def _as_pycls(
         data=_imagenet(224, cutmix=cutmix, lighting=0.1).model_copy(update={"aspect": "uniform_swapped"}),
         model=model,
         loss=CrossEntropy(smoothing=smoothing),
-        train=Train(epochs=epochs, batch=1024, evaluate_batch=256, precise_norm=PreciseNorm(samples=8192)),
+        train=Train(epochs=epochs, batch=1024, evaluate_batch=256, precise_bn=PreciseBn(samples=8192)),
         optim=Sgd(
             lr=lr,
             momentum=0.9,
@@ -298,7 +298,7 @@ def _efficientnet(
         data=_imagenet(size, policy=policy or AutoAugment()),
         model=model.model_copy(update={"norm_eps": 1e-3}),
         loss=CrossEntropy(smoothing=0.1),
-        train=Train(epochs=epochs, batch=1024, evaluate_batch=256, norm_momentum=0.01),
+        train=Train(epochs=epochs, batch=1024, evaluate_batch=256, bn_momentum=0.01),
         optim=RmsPropTf(
             lr=0.016,
             weight_decay=1e-5,
@@ -306,6 +306,8 @@ def _efficientnet(
             scaling="linear",
             groups=ParameterGroups(no_decay_norm_and_bias=True),
         ),
-        schedule=Exponential(gamma=0.97, every=2.4, warmup=Warmup(form="linear", length=5, start=0.0, counted="over")),
+        schedule=Exponential(
+            gamma=0.97, every=2.4, warmup=Warmup(form="linear", length=5, start=0.0, placement="over")
+        ),
         ema=Ema(decay=0.9999),
     )

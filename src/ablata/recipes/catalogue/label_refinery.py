@@ -58,5 +58,5 @@ def _base() -> Classify:
         model=CifarResNet(depth=20, zero_gamma=True),
         train=Train(epochs=200, batch=256),
         optim=Sgd(lr=0.2, momentum=0.9, weight_decay=5e-4),
-        schedule=Cosine(floor=1e-4, warmup=Warmup(length=0.05, unit="share", start=1e-5, start_as="lr")),
+        schedule=Cosine(floor=1e-4, warmup=Warmup(length=0.05, unit="fraction", start=1e-5, start_unit="lr")),
     )

@@ -6,7 +6,7 @@ from ablata.data.segmentation.camvid import CamVid
 from ablata.data.segmentation.cityscapes import Cityscapes
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.synthetic.scene_masks import SceneMasks
-from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleRange
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.parameter_groups import ParameterGroups
@@ -19,7 +19,7 @@ from ablata.models.backbones.resnet import ResNet
 from ablata.models.segmentation.deeplab import DeepLab
 from ablata.models.segmentation.hrnet import HRNet
 from ablata.nn.projection import Projection
-from ablata.tasks.segmentation.sliding_window import Windows
+from ablata.tasks.segmentation.sliding_window import SlidingWindow
 from ablata.tasks.segmentation.task import Segment
 
 _NO_DECAY = ParameterGroups(no_decay_norm_and_bias=True)
@@ -67,11 +67,11 @@ def contrast_camvid() -> Segment:
     return Segment(
         data=CamVid(augment=_small_augment(Crop(height=240, width=320))),
         model=HRNet(width=18),
-        loss=PixelContrast(views=32, course=WarmUp()),
+        loss=PixelContrast(max_views=32, weight_schedule=WarmUp()),
         train=Train(epochs=60, batch=8, evaluate_every=10, evaluate_batch=8),
         optim=Sgd(lr=2e-2, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="linear", length=0.05, unit="share")),
-        windows=Windows(crop=360),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.05, unit="fraction")),
+        sliding_window=SlidingWindow(size=360),
     )
 
 
@@ -108,11 +108,11 @@ def contrast_scenes() -> Segment:
     return Segment(
         data=SceneMasks(),
         model=HRNet(width=8, exchanges=(1, 1, 1), blocks=1),
-        loss=PixelContrast(views=16, projection=Projection(width=64)),
+        loss=PixelContrast(max_views=16, projection=Projection(width=64)),
         train=Train(epochs=4, batch=32, evaluate_every=2, evaluate_batch=64),
         optim=Sgd(lr=0.05, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="share")),
-        windows=Windows(crop=48),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.1, unit="fraction")),
+        sliding_window=SlidingWindow(size=48),
         compute=Compute(threads=1),
     )
 
@@ -122,12 +122,12 @@ def _cityscapes(model: HRNet | DeepLab) -> Segment:
         flip=True,
         scale=ScaleRange(low=0.5, high=2.0),
         crop=Crop(height=512, width=1024),
-        colour=Colour(brightness=0.04),
+        color_jitter=ColorJitter(brightness=0.04),
     )
     return Segment(
         data=Cityscapes(augment=augment),
         model=model,
-        loss=PixelContrast(dense=PixelCrossEntropy(weights=_CITYSCAPES_WEIGHTS), course=WarmUp()),
+        loss=PixelContrast(dense=PixelCrossEntropy(weights=_CITYSCAPES_WEIGHTS), weight_schedule=WarmUp()),
         aux_weight=0.4,
         train=Train(steps=40_000, batch=8, evaluate_every=27, evaluate_batch=1),
         optim=Sgd(lr=1e-2, momentum=0.9, weight_decay=5e-4),
@@ -140,14 +140,14 @@ def _own_folder(steps: int) -> Segment:
     return Segment(
         data=MaskFolder(augment=_small_augment(Crop(height=256, width=256))),
         model=HRNet(width=18),
-        loss=PixelContrast(views=16, few="take", course=WarmUp()),
+        loss=PixelContrast(max_views=16, on_short_class="take", weight_schedule=WarmUp()),
         train=Train(steps=steps, batch=8, evaluate_every=20, evaluate_batch=1),
         optim=Sgd(lr=2e-2, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
-        schedule=Poly(warmup=Warmup(form="linear", length=0.05, unit="share")),
-        windows=Windows(crop=256),
+        schedule=Poly(warmup=Warmup(form="linear", length=0.05, unit="fraction")),
+        sliding_window=SlidingWindow(size=256),
     )
 
 
 def _small_augment(crop: Crop) -> JointAugment:
-    colour = Colour(brightness=0.3, contrast=0.3, saturation=0.3)
-    return JointAugment(flip=True, scale=ScaleRange(low=0.5, high=2.0), crop=crop, colour=colour)
+    colour = ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)
+    return JointAugment(flip=True, scale=ScaleRange(low=0.5, high=2.0), crop=crop, color_jitter=colour)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablata.data.synthetic.persons import Persons
 from ablata.data.transforms.classification import Augment
-from ablata.data.transforms.color_jitter import Colour
+from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
@@ -25,7 +25,9 @@ def reid_scenes() -> Reidentify:
     Source: none; the identity loss with label smoothing as in Luo et al. 2019, arXiv 1903.07071, the data is ours
     """
     return Reidentify(
-        data=Persons(augment=Augment(flip=True, pad=4, colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3))),
+        data=Persons(
+            augment=Augment(flip=True, pad=4, color_jitter=ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3))
+        ),
         model=CifarResNet(depth=8, width=32, stem="3x3_s2", shortcut="conv"),
         loss=CrossEntropy(smoothing=0.1),
         train=Train(epochs=20, batch=64, evaluate_every=5),

@@ -11,7 +11,7 @@ CHECKPOINTS = "mean IoU after every 10,000 steps, the last at the end"
 
 _PLAIN = (
     "loss=cross_entropy optim.weight_decay=1e-4 optim.groups.no_decay_norm_and_bias=false new_layers_lr=1 "
-    'data.augment.colour=null data.augment.scale.values=[0.75,1.0,1.5,1.75,2.0] protocols=["ss"]'
+    'data.augment.color_jitter=null data.augment.scale.values=[0.75,1.0,1.5,1.75,2.0] protocols=["ss"]'
 )
 _SMALL_CROP = "data.augment.crop.height=360 data.augment.crop.width=640"
 _LARGE_CROP = "data.augment.crop.height=1024 data.augment.crop.width=1024"

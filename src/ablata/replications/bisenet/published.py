@@ -137,7 +137,7 @@ LENGTHS = Question(
     ),
 )
 
-_BEFORE = "optim.weight_decay=1e-4 data.augment.colour=null"
+_BEFORE = "optim.weight_decay=1e-4 data.augment.color_jitter=null"
 _ONE_STEP = f"{_BEFORE} schedule.warmup.length=1"
 
 EVALUATION = Question(
@@ -163,14 +163,14 @@ EVALUATION = Question(
         Trial(
             "windows-2-3",
             "windows a stride of 2/3 apart, nothing beside small images",
-            'protocols=["mscf+windows.padding=none+windows.stride=0.66667"]',
+            'protocols=["mscf+sliding_window.padding=none+sliding_window.stride=0.66667"]',
             (439,),
             (77.42,),
         ),
         Trial(
             "windows-5-6",
             "windows a stride of 5/6 apart, nothing beside small images",
-            'protocols=["mscf+windows.padding=none"]',
+            'protocols=["mscf+sliding_window.padding=none"]',
             (439,),
             (77.42,),
         ),
@@ -196,7 +196,7 @@ WINDOWS = Question(
     base=_BEFORE,
     control=Trial("1024", "windows of 1024", 'protocols=["mscf"]', (447, 448, 449), (78.24,)),
     trials=(
-        Trial("960", "windows of 960", 'protocols=["mscf+windows.crop=960"]', (450, 451), (78.16,)),
+        Trial("960", "windows of 960", 'protocols=["mscf+sliding_window.size=960"]', (450, 451), (78.16,)),
         Trial(
             "no-warmup",
             "windows of 1024, without the warm-up",

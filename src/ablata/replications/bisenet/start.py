@@ -35,7 +35,7 @@ TRAINING = Question(
             "paper",
             "the paper's rate, 2.5e-2, no warm-up",
             "optim.lr=2.5e-2 schedule.warmup.form=constant schedule.warmup.length=2000 schedule.warmup.start=1 "
-            "schedule.warmup.start_as=factor",
+            "schedule.warmup.start_unit=factor",
             (19, 20),
             (37.67,),
             note="Line 22 mends the warm-up's steps: taken for 2,000 steps that the falling rate left out.",
@@ -162,7 +162,7 @@ NINETY = Question(
             "warmup",
             "a warm-up, in case it does not converge",
             "schedule.warmup=warmup schedule.warmup.form=exponential schedule.warmup.unit=step "
-            "schedule.warmup.length=2000 schedule.warmup.start=1e-6 schedule.warmup.start_as=lr",
+            "schedule.warmup.length=2000 schedule.warmup.start=1e-6 schedule.warmup.start_unit=lr",
             (217,),
         ),
     ),

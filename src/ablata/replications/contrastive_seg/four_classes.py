@@ -77,7 +77,7 @@ MEMORY = Question(
         Trial(
             "memory",
             "with earlier pixels and regions, as published",
-            f"loss.views=1 {_MEMORY}",
+            f"loss.max_views=1 {_MEMORY}",
             (199,),
             (78.32,),
             note=_EARLY.format(rate=0.009329, share=7)

@@ -11,7 +11,7 @@ from ablata.replications.contrastive_seg.published import SHORT_MEMORY, SMALL_HR
 from ablata.replications.contrastive_seg.three_hundred import BASE, LENGTH, WEIGHTS
 from ablata.replications.trial import Conclusion, Question, Trial
 
-_ONE_KIND = f"{contrast(LENGTH, few='repeat')} loss.few_of=one_kind"
+_ONE_KIND = f"{contrast(LENGTH, few='repeat')} loss.short_classes=one_kind"
 _OWN = own(LENGTH, 1_048_576, 4)
 _SMALL_OWN = f"{SMALL_HRNET} {SHORT_MEMORY}"
 _MADE_WEIGHTS = "loss.dense.weights=median"
@@ -26,7 +26,7 @@ POWER = Question(
         Trial(
             "three-cases",
             "hard and easy pixels collected in all three cases, 6,100 samples, a list, power 0.9",
-            f"{_OWN} loss.few_of=any loss.samples=6100 schedule.power=0.9",
+            f"{_OWN} loss.short_classes=any loss.samples=6100 schedule.power=0.9",
             (221,),
             (81.98,),
             note="Read when the rate was 0 already.",

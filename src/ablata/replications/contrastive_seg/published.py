@@ -11,7 +11,7 @@ from __future__ import annotations
 TRAINING = (
     "train.epochs=null train.batch=4 optim.lr=1e-2 optim.weight_decay=5e-4 optim.groups.no_decay_norm_and_bias=false "
     "schedule.warmup=null data.augment.crop.height=512 data.augment.crop.width=512 "
-    "data.augment.colour.brightness=0.04 data.augment.colour.contrast=0 data.augment.colour.saturation=0"
+    "data.augment.color_jitter.brightness=0.04 data.augment.color_jitter.contrast=0 data.augment.color_jitter.saturation=0"
 )
 HRNET = f"{TRAINING} model.width=48"
 CROSS_ENTROPY = "loss=cross_entropy"
@@ -28,7 +28,7 @@ def contrast(steps: int, views: int = 100, few: str = "skip") -> str:
         views: most pixels of a class in an image.
         few: what a class with too few pixels gives.
     """
-    return f"loss=contrast loss.course=warm_up loss.course.length={5000 / steps:.4g} loss.views={views} loss.few={few}"
+    return f"loss=contrast loss.weight_schedule=warm_up loss.weight_schedule.length={5000 / steps:.4g} loss.max_views={views} loss.on_short_class={few}"
 
 
 def own(steps: int, entries: int, classes: int) -> str:

@@ -54,13 +54,13 @@ VIEWS = Question(
     base=f"{BASE} {_CONTRAST}",
     control=Trial("published", "at most 1,024 samples, 100 views", "", (210,), (82.85,)),
     trials=(
-        Trial("4096-2048", "4,096 samples, 2,048 views", "loss.samples=4096 loss.views=2048", (211,), (82.09,)),
-        Trial("1024-32", "1,024 samples, 32 views", "loss.samples=1024 loss.views=32", (212,), (83.8,)),
-        Trial("16", "16 views", "loss.views=16", (213,), (84.04,)),
+        Trial("4096-2048", "4,096 samples, 2,048 views", "loss.samples=4096 loss.max_views=2048", (211,), (82.09,)),
+        Trial("1024-32", "1,024 samples, 32 views", "loss.samples=1024 loss.max_views=32", (212,), (83.8,)),
+        Trial("16", "16 views", "loss.max_views=16", (213,), (84.04,)),
         Trial(
             "16-memory",
             "16 views, and the memory of the public code",
-            "loss.views=16 loss.memory=memory loss.memory.pixels=5000 loss.memory.regions=5000",
+            "loss.max_views=16 loss.memory=memory loss.memory.pixels=5000 loss.memory.regions=5000",
             (213,),
             note="The figure is not told.",
             small="loss.memory.pixels=1000 loss.memory.regions=500",
@@ -68,7 +68,7 @@ VIEWS = Question(
         Trial(
             "large-repeat",
             "many views, classes with too few pixels filled up with repeats",
-            "loss.views=2048 loss.few=repeat",
+            "loss.max_views=2048 loss.on_short_class=repeat",
             (213,),
             note="Asked, not trained; 2,048 is that of line 211.",
         ),
@@ -112,7 +112,7 @@ ONE_KIND = Question(
         Trial(
             "hard",
             "a class without a right pixel is filled up with wrong ones",
-            "loss.few=repeat loss.few_of=hard",
+            "loss.on_short_class=repeat loss.short_classes=hard",
             (215,),
             (73.32,),
             small=_MADE_WEIGHTS,
@@ -120,7 +120,7 @@ ONE_KIND = Question(
         Trial(
             "both",
             "a class without a wrong pixel is taken too",
-            "loss.few=repeat loss.few_of=one_kind",
+            "loss.on_short_class=repeat loss.short_classes=one_kind",
             (216, 217),
             (75.25, 76.27),
             judged=0,

@@ -251,7 +251,7 @@ PLANNED_RESNET = Question(
     base="",
     control=Trial("r50", "as it stands", "", (246,), (77.19, 93.66, 76.72, 93.49)),
     trials=(
-        Trial("mix-losses", "mixup that mixes losses", f"{_MIX} data.augment.mix.form=losses", (277,)),
+        Trial("mix-losses", "mixup that mixes losses", f"{_MIX} data.augment.mix.mix_target=losses", (277,)),
         Trial("clip", "gradients clipped", "train.clip=1", (282,), note="The norm is not named; 1 is a guess."),
         Trial("logit-penalty", "a penalty on the logits", "loss=logit_penalty", (290,)),
         Trial("big-batch", "a large batch", "train.batch=4096", (292,), note="How large is not said."),
@@ -277,7 +277,7 @@ PLANNED_RESNET = Question(
         Trial(
             "mix-sample",
             "mixup with a weight for each image, the larger one",
-            f"{_MIX} data.augment.mix.weight=sample data.augment.mix.larger=true",
+            f"{_MIX} data.augment.mix.lam=sample data.augment.mix.larger=true",
             (347,),
         ),
         Trial(
@@ -316,7 +316,9 @@ PLANNED_EFFICIENT = Question(
             (288,),
         ),
         Trial("sgd", "SGD", _SGD, (299, 320)),
-        Trial("sgd-exponential", "SGD, warm-up beside the schedule", f"{_SGD} schedule.warmup.counted=on_top", (321,)),
+        Trial(
+            "sgd-exponential", "SGD, warm-up beside the schedule", f"{_SGD} schedule.warmup.placement=on_top", (321,)
+        ),
         Trial("sgd-init", "SGD, torch's initial weights", f"{_SGD} model.init=torch", (322, 341)),
         Trial("sgd-decay", "SGD, weight decay directly", f"{_SGD} optim.decay=decoupled", (323,)),
         Trial("sgd-floor", "SGD, a cosine with a floor", f"{_SGD} schedule.floor=1e-5", (324,)),

@@ -41,7 +41,7 @@ PREACTIVATION = Question(
         Trial(
             "cosine-mended",
             "the baseline, the cosine mended",
-            "model.stem_norm=false schedule.warmup.counted=in schedule.floor=1e-6",
+            "model.stem_norm=false schedule.warmup.placement=in schedule.floor=1e-6",
             (366, 367),
             (76.97, 93.56, 76.79, 93.49),
             note="6,645 MB, 120 s an epoch. What was wrong with the cosine is not said; told apart by its floor.",

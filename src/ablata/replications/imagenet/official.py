@@ -20,19 +20,19 @@ TENSORFLOW = Question(
         Trial(
             "jitter-erase",
             "colour jitter 0.4 and random erasing 0.2",
-            "data.augment.colour=colour data.augment.colour.brightness=0.4 data.augment.colour.contrast=0.4 "
-            "data.augment.colour.saturation=0.4 data.augment.erase=erase data.augment.erase.probability=0.2",
+            "data.augment.color_jitter=true data.augment.color_jitter.brightness=0.4 data.augment.color_jitter.contrast=0.4 "
+            "data.augment.color_jitter.saturation=0.4 data.augment.erase=erase data.augment.erase.probability=0.2",
             (75,),
             (73.37, 91.45),
         ),
         Trial("lr-128", "rate for batches of 128", "optim.reference_batch=128", (76,), (73.85, 91.59)),
-        Trial("warmup-in", "warm-up counted as training", "schedule.warmup.counted=in", (77,), note="Planned."),
-        Trial("warmup-1e-6", "warm-up from 1e-6", "schedule.warmup.start=1e-6 schedule.warmup.start_as=lr", (78,)),
+        Trial("warmup-in", "warm-up counted as training", "schedule.warmup.placement=in", (77,), note="Planned."),
+        Trial("warmup-1e-6", "warm-up from 1e-6", "schedule.warmup.start=1e-6 schedule.warmup.start_unit=lr", (78,)),
         Trial(
             "warmup-exponential",
             "exponential warm-up in place of a linear one",
-            "schedule.warmup.form=exponential schedule.warmup.start=1e-6 schedule.warmup.start_as=lr "
-            "schedule.warmup.counted=in",
+            "schedule.warmup.form=exponential schedule.warmup.start=1e-6 schedule.warmup.start_unit=lr "
+            "schedule.warmup.placement=in",
             (79,),
             note="The notebook plans a linear one; which form came before is not said.",
         ),
@@ -70,7 +70,7 @@ OFFICIAL = Question(
         Trial(
             "relu-scheduler",
             "ReLU, the published schedule",
-            "model.activation=relu schedule.warmup.counted=in",
+            "model.activation=relu schedule.warmup.placement=in",
             (85,),
         ),
         Trial(
@@ -85,7 +85,7 @@ OFFICIAL = Question(
         Trial(
             "rand-scheduler",
             "RandAugment, the published schedule",
-            f"{_rand('pil', 9, 0.5, 'false')} schedule.warmup.counted=in",
+            f"{_rand('pil', 9, 0.5, 'false')} schedule.warmup.placement=in",
             (88,),
             (75.3, 92.29),
         ),

@@ -142,7 +142,7 @@ LOADER = Question(
         Trial(
             "refactor2",
             "cutmix, tidied again",
-            f"{_CUT} data.augment.mix.form=losses",
+            f"{_CUT} data.augment.mix.mix_target=losses",
             (199,),
             (77.61, 93.9, 77.79, 93.91),
             note="What changed is not said; here by mixing losses.",

@@ -228,7 +228,7 @@ AFTER = Question(
         Trial(
             name="losses-a0.3",
             change="alpha 0.3, losses mixed in place of labels",
-            settings=f"{_MIX} data.augment.mix.alpha=0.3 data.augment.mix.form=losses",
+            settings=f"{_MIX} data.augment.mix.alpha=0.3 data.augment.mix.mix_target=losses",
             lines=(244,),
             note="Compared in a sentence without figures.",
         ),

@@ -7,7 +7,7 @@ from ablata.replications.trial import Conclusion, Question, Trial
 
 PREACT = (
     f"{RIGHT_CROP} loss.smoothing=0 model.preactivation=true model.zero_gamma=false schedule.warmup.start=1e-5 "
-    + ("schedule.warmup.start_as=lr")
+    + ("schedule.warmup.start_unit=lr")
 )
 """ResNet-20 with pre-activation, warm-up from a rate of 1e-5, no label smoothing."""
 
@@ -121,7 +121,7 @@ DROPOUT = Question(
 
 def _restarts(first: float, multiplier: float, epochs: int, more: str = "") -> str:
     start = f"schedule=sgdr schedule.first={first:g} schedule.multiplier={multiplier:g} train.epochs={epochs}"
-    warm = "schedule.warmup=warmup schedule.warmup.length=10 schedule.warmup.start=1e-5 schedule.warmup.start_as=lr"
+    warm = "schedule.warmup=warmup schedule.warmup.length=10 schedule.warmup.start=1e-5 schedule.warmup.start_unit=lr"
     return f"{start} {warm} schedule.floor=1e-5 {more or 'schedule.per=epoch'}"
 
 

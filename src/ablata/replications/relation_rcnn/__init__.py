@@ -15,11 +15,11 @@ NOTEBOOK = Notebook(
     recipe="mask_rcnn_c4_coco",
     metric="mean average precision of boxes on the author's own test images",
     small=Small(
-        overrides="data=scene_boxes model.backbone=small model.backbone.width=16 model.proposals.sizes=[[9,16,24]] "
-        "model.proposals.ratios=[1.0] model.proposals.sampled=64 model.proposals.before_train=200 "
-        "model.proposals.before_test=200 model.proposals.train=64 model.proposals.test=48 model.sampling.positive=0.5 "
-        "model.pool=5 model.samples=1 model.head_width=64 model.masks.layers=1 model.masks.width=16 "
-        "model.masks.pool=7 model.detections=20 optim.lr=0.03 train.batch=8 train.clip=10.0 train.evaluate_every=0",
+        overrides="data=scene_boxes model.backbone=small model.backbone.width=16 model.rpn.sizes=[[9,16,24]] "
+        "model.rpn.ratios=[1.0] model.rpn.batch_size_per_image=64 model.rpn.pre_nms_top_n_train=200 "
+        "model.rpn.pre_nms_top_n_test=200 model.rpn.post_nms_top_n_train=64 model.rpn.post_nms_top_n_test=48 model.roi_sampling.positive_fraction=0.5 "
+        "model.roi_pool_size=5 model.sampling_ratio=1 model.head_width=64 model.masks.layers=1 model.masks.width=16 "
+        "model.masks.roi_pool_size=7 model.max_detections=20 optim.lr=0.03 train.batch=8 train.clip=10.0 train.evaluate_every=0",
         factor=0.0125,
         margin=2.0,
         note="A network that sees no further than a thing, on made scenes whose things are told apart by company and "

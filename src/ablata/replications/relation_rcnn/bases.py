@@ -19,7 +19,7 @@ from typing import Any, Literal
 MEANING = "mAP of boxes at an overlap of 0.5 / of 0.01"
 STEPS = 96_000
 
-_CHEST = "data=chest_xray data.augment.shorter=[800] train.batch=2 train.evaluate_every=200"
+_CHEST = "data=chest_xray data.augment.min_size=[800] train.batch=2 train.evaluate_every=200"
 C4 = f"{_CHEST} train.steps={STEPS} optim.lr=0.0005 protocols=ap50,ap01"
 """The first network, of recipe mask_rcnn_c4_coco."""
 FPN = f"{_CHEST} train.steps=192000 optim.lr=0.01 protocols=ap50@1000,ap01@1000"
@@ -50,7 +50,12 @@ def boxes(count: int) -> str:
 
 def original(protocols: str = "protocols=ap50,ap01") -> dict[str, Any]:
     """Return the plain detector as a training that comes before."""
-    plain = ["graph.background=zero", "graph.classes=null", "model.sampling.count=512", "model.stages=[{}]"]
+    plain = [
+        "graph.background=zero",
+        "graph.classes=null",
+        "model.roi_sampling.batch_size_per_image=512",
+        "model.stages=[{}]",
+    ]
     return {"steps": STEPS, "changes": ["model.relations=null", *plain, protocols]}
 
 

@@ -19,13 +19,13 @@ from ablata.replications.trial import Conclusion, Question, Trial
 
 _START = after("fit", original(boxes(1000)))
 _CASCADE = (
-    'model.class_agnostic=true model.stages=[{},{"boxes":"refined","overlap":0.6},{"boxes":"refined","overlap":0.7},'
-    '{"boxes":"refined","overlap":0.8}]'
+    'model.class_agnostic=true model.stages=[{},{"boxes":"refined","iou_threshold":0.6},{"boxes":"refined","iou_threshold":0.7},'
+    '{"boxes":"refined","iou_threshold":0.8}]'
 )
 _PYRAMID = (
-    "model.backbone=fpn model.backbone.norm=frozen model.backbone.frozen_stages=2 model.pool=7 "
-    "model.proposals.sizes=[[32],[64],[128],[256],[512]] model.proposals.before_train=2000 "
-    "model.proposals.before_test=1000"
+    "model.backbone=fpn model.backbone.norm=frozen model.backbone.frozen_stages=2 model.roi_pool_size=7 "
+    "model.rpn.sizes=[[32],[64],[128],[256],[512]] model.rpn.pre_nms_top_n_train=2000 "
+    "model.rpn.pre_nms_top_n_test=1000"
 )
 
 DIFFERENCES = Question(
@@ -170,7 +170,7 @@ PYRAMID = Question(
             (32.70, 47.06),
             small="model.backbone=fpn model.backbone.name=resnet18 model.backbone.channels=32 "
             "model.backbone.norm=batch model.backbone.frozen_stages=0 "
-            "model.proposals.sizes=[[9],[16],[24],[32],[48]]",
+            "model.rpn.sizes=[[9],[16],[24],[32],[48]]",
         ),
     ),
     meaning=MEANING,

@@ -153,7 +153,7 @@ ALONE = Question(
     judged=0,
 )
 
-_REFINED = '"boxes":"refined","overlap":0.6,"deviations":[0.05,0.05,0.1,0.1]'
+_REFINED = '"boxes":"refined","iou_threshold":0.6,"bbox_reg_std":[0.05,0.05,0.1,0.1]'
 _CASCADE = f'model.class_agnostic=true model.stages=[{{}},{{{_REFINED},"weight":0.5}}]'
 _SPATIAL = f"model.relations.classes=null {RELATION_NETWORK}"
 

@@ -6,10 +6,10 @@ from ablata.replications.relation_rcnn.bases import C4, MEANING, NEW_BOXES, OWN_
 from ablata.replications.trial import Conclusion, Question, Trial
 
 _BASE = f"{C4} {NEW_BOXES} model.relations.classes=null {OWN_SPATIAL} model.relations.spatial.weights=gaussian"
-_THREE = {"steps": 74_913, "changes": ["model.sampling.count=512", boxes(512)]}
-_FOUR = {"steps": 10_086, "changes": ["model.sampling.count=512", boxes(512)], "heads": "keep"}
+_THREE = {"steps": 74_913, "changes": ["model.roi_sampling.batch_size_per_image=512", boxes(512)]}
+_FOUR = {"steps": 10_086, "changes": ["model.roi_sampling.batch_size_per_image=512", boxes(512)], "heads": "keep"}
 _KEPT = f"train.steps=10086 {after('keep', _THREE)}"
-_LAST = f"train.steps=11000 model.sampling.count=128 {after('keep', _THREE, _FOUR)}"
+_LAST = f"train.steps=11000 model.roi_sampling.batch_size_per_image=128 {after('keep', _THREE, _FOUR)}"
 _FEWER = "In training more boxes are better, in testing fewer."
 
 BOXES = Question(
@@ -71,7 +71,7 @@ TRAINING = Question(
 WEIGHTS = Question(
     name="spatial-weights",
     title="Does the geometry help, and in which form?",
-    base=f"{_BASE} train.steps=95999 model.sampling.count=128 {boxes(128)}",
+    base=f"{_BASE} train.steps=95999 model.roi_sampling.batch_size_per_image=128 {boxes(128)}",
     control=Trial("none", "no relations between regions", "model.relations=null", (86, 87), (21.68, 35.08)),
     trials=(
         Trial("gaussian-random", "Gaussian, from random values, in three parts", _LAST, (79, 80), (24.08, 37.57)),

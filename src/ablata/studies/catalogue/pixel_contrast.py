@@ -6,7 +6,7 @@ from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.study import Study
 
-_CONTRAST = ("loss=contrast", "loss.course=warm_up")
+_CONTRAST = ("loss=contrast", "loss.weight_schedule=warm_up")
 
 
 def contrast_ablation() -> Study:
@@ -35,10 +35,10 @@ def contrast_ablation() -> Study:
         arms={
             "weighted": ("loss.weights=median",),
             "lovasz": ("loss=cross_entropy_lovasz",),
-            "views16": (*_CONTRAST, "loss.views=16"),
-            "views32": (*_CONTRAST, "loss.views=32"),
-            "views100": (*_CONTRAST, "loss.views=100"),
-            "memory": (*_CONTRAST, "loss.views=16", "loss.memory=true"),
+            "views16": (*_CONTRAST, "loss.max_views=16"),
+            "views32": (*_CONTRAST, "loss.max_views=32"),
+            "views100": (*_CONTRAST, "loss.max_views=100"),
+            "memory": (*_CONTRAST, "loss.max_views=16", "loss.memory=true"),
         },
         seeds=3,
         margin=1.0,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.eval_crop import OWN
-from ablata.tasks.classification.predictor import DeliveredClassifier
+from ablata.tasks.classification.predictor import ClassificationPredictor
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, framing, predict
 
 _BATCH = 32
@@ -72,7 +72,7 @@ class Predictions:
 
 @torch.no_grad()
 def predict_files(
-    model: DeliveredClassifier, files: Sequence[Path], *, top: int = 5, protocol: str | None = None
+    model: ClassificationPredictor, files: Sequence[Path], *, top: int = 5, protocol: str | None = None
 ) -> Predictions:
     """Predict the classes of image files.
 
@@ -107,7 +107,7 @@ def predict_files(
 
 
 def _predict(
-    model: DeliveredClassifier, read: list[tuple[Path, Tensor]], top: int, protocol: Protocol
+    model: ClassificationPredictor, read: list[tuple[Path, Tensor]], top: int, protocol: Protocol
 ) -> list[Prediction]:
     images = model.prepared(torch.stack([pixels for _, pixels in read]))
     logits = predict(lambda views: model.network(views)["logits"], images, protocol, model.size)
@@ -119,7 +119,7 @@ def _predict(
     ]
 
 
-def _protocol(model: DeliveredClassifier, asked: str | None) -> Protocol:
+def _protocol(model: ClassificationPredictor, asked: str | None) -> Protocol:
     chosen = next((name for name in PROTOCOLS if name == (asked or model.protocol)), None)
     if chosen is None:
         raise SettingsError(f"--protocol must be one of {listing(PROTOCOLS)}", found=str(asked))

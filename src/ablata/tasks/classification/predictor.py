@@ -16,12 +16,12 @@ from ablata.data.classification.image_files import ImageFiles
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.eval_crop import OWN, Framing
 from ablata.tasks.classification.protocols import Protocol
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class DeliveredClassifier(Delivered):
-    """A classifier and what its predictions mean; arguments as of `Delivered`."""
+class ClassificationPredictor(Predictor):
+    """A classifier and what its predictions mean; arguments as of `Predictor`."""
 
     title: ClassVar[str] = "classifier"
     pipeline: ClassVar[str] = "image-classification"

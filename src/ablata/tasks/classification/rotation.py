@@ -61,7 +61,7 @@ class Rotation(Settings):
         """Run a network on a batch and its turned copies.
 
         Args:
-            network: a `RotationNetwork`, perhaps compiled or wrapped for distribution.
+            network: a `RotationNetwork`, perhaps compiled or wrapped for group.
             images: float32 [B, C, H, H], augmented and perhaps mixed.
 
         Returns:

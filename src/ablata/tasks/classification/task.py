@@ -21,7 +21,7 @@ from ablata.data.loading.loaders import TrainLoader
 from ablata.data.reid.dataset import IdentitySettings
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Examination, Metric, Site
+from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
@@ -32,7 +32,7 @@ from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, framing, 
 from ablata.tasks.classification.rotation import Rotation
 from ablata.tasks.distillation.distiller import given_teacher_mark, round_seed
 from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
-from ablata.tasks.distillation.task import TaughtTask
+from ablata.tasks.distillation.task import DistillableTask
 from ablata.tasks.distillation.teachers import PeerPair
 
 
@@ -72,10 +72,10 @@ class Classify(Recipe):
             )
         return self
 
-    def build(self, seed: int, site: Site) -> ClassifyTask:
+    def build(self, seed: int, context: RunContext) -> ClassifyTask:
         """Build data, network and loss; see `Recipe.build`."""
         recipe = self.effective()
-        return ClassifyTask(recipe, recipe.training_data(site.cache), round_seed(self.refine, seed), site)
+        return ClassifyTask(recipe, recipe.training_data(context.cache), round_seed(self.refine, seed), context)
 
     def effective(self) -> Self:
         """Return the recipe with the settings of its own round in place."""
@@ -110,14 +110,14 @@ class Classify(Recipe):
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
 
 
-class ClassifyTask(TaughtTask):
+class ClassifyTask(DistillableTask):
     """Classification inside the training loop.
 
     Args:
         recipe: the settings.
         data: the data set.
         seed: the run's seed.
-        site: device and share of the work.
+        context: device and share of the work.
 
     Raises:
         DataError: the batch does not fit the training set.
@@ -125,8 +125,8 @@ class ClassifyTask(TaughtTask):
 
     offered = PROTOCOLS
 
-    def __init__(self, recipe: Classify, data: ImageData, seed: int, site: Site) -> None:
-        self.recipe, self.data, self.site = recipe, data, site
+    def __init__(self, recipe: Classify, data: ImageData, seed: int, context: RunContext) -> None:
+        self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
         for protocol in recipe.protocols:
@@ -140,10 +140,10 @@ class ClassifyTask(TaughtTask):
         self.loader: TrainLoader = data.train_loader(
             seed,
             recipe.train.batch,
-            rank=site.distribution.rank,
-            world=site.distribution.world,
-            device=site.device,
-            channels_last=site.channels_last,
+            rank=context.group.rank,
+            world_size=context.group.world_size,
+            device=context.device,
+            channels_last=context.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
         self.find_teacher(recipe, recipe.refine, data)
@@ -212,8 +212,8 @@ class ClassifyTask(TaughtTask):
             outputs = model(batch.images)
         else:
             outputs, beside["rotation"] = self.recipe.rotation.forward(model, batch.images)
-        if self.teaching is not None:
-            return self.teaching.loss(outputs, batch) | beside
+        if self.distiller is not None:
+            return self.distiller.loss(outputs, batch) | beside
         return {self.recipe.loss.kind: self.hard_loss(outputs["logits"], batch)} | beside
 
     def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
@@ -221,7 +221,7 @@ class ClassifyTask(TaughtTask):
         mixing = batch.mixing
         if mixing is None:
             return cast(Tensor, self.criterion(logits, batch.labels))
-        found = self.criterion(logits, batch.labels, mixing.partner_labels, mixing.weight, mixing.form)
+        found = self.criterion(logits, batch.labels, mixing.labels_b, mixing.lam, mixing.mix_target)
         return cast(Tensor, found)
 
     def target(self, batch: ImageBatch) -> Tensor:
@@ -229,7 +229,7 @@ class ClassifyTask(TaughtTask):
         mixing, classes = batch.mixing, len(self.data.classes)
         if mixing is None:
             return self.criterion.target(batch.labels, classes)
-        return self.criterion.target(batch.labels, classes, mixing.partner_labels, mixing.weight)
+        return self.criterion.target(batch.labels, classes, mixing.labels_b, mixing.lam)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once.
@@ -237,24 +237,28 @@ class ClassifyTask(TaughtTask):
         A taught round has its teacher's scores on the same images too: `teacher_top1` and the like.
         """
         scores = self.score(model, split, protocol).scores()
-        if self.teaching is None:
+        if self.distiller is None:
             return scores
-        beside = self.teaching.scores(split, protocol, lambda *asked: self.score(*asked).scores())
+        beside = self.distiller.scores(split, protocol, lambda *asked: self.score(*asked).scores())
         return scores | beside
 
     def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
         """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""
-        counted = ClassificationScores(len(self.data.classes), device=self.site.device)
+        counted = ClassificationScores(len(self.data.classes), device=self.context.device)
         for batch in self._evaluation(split, protocol):
             counted.update(self._logits(model, batch.images, protocol), batch.labels)
-        counted.load_state({name: self.site.distribution.sum(tensor) for name, tensor in counted.state().items()})
+        counted.load_state(
+            {name: self.context.group.all_reduce_sum(tensor) for name, tensor in counted.state().items()}
+        )
         return counted
 
-    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+    def evaluate_detailed(
+        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
+    ) -> EvalReport:
         """Return totals, the accuracy of each class, the confusion matrix and, if asked for, the predictions."""
         protocol = protocol or self.protocols[0]
         counted = self.score(model, split, protocol)
-        return Examination(
+        return EvalReport(
             scores=counted.scores(),
             classes=self.data.classes,
             class_metric="accuracy",
@@ -286,15 +290,15 @@ class ClassifyTask(TaughtTask):
         return next(iter(replace(loader, index=chosen))).images
 
     def _evaluation(self, split: str, protocol: str) -> Iterator[ImageBatch]:
-        place = self.site.distribution
+        place = self.context.group
         return iter(
             self.data.eval_loader(
                 split,
                 self.recipe.train.evaluate_batch,
                 rank=place.rank,
-                world=place.world,
-                device=self.site.device,
-                channels_last=self.site.channels_last,
+                world_size=place.world_size,
+                device=self.context.device,
+                channels_last=self.context.channels_last,
                 framing=framing(cast(Protocol, protocol)),
             )
         )

@@ -21,7 +21,7 @@ from ablata.base.files import atomic_path, write_text
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.detection_drawing import object_palette, objects_drawn
 from ablata.structures.detection import Detections
-from ablata.tasks.detection.predictor import DeliveredDetector
+from ablata.tasks.detection.predictor import DetectionPredictor
 from ablata.tasks.detection.protocols import detection_protocol
 from ablata.tasks.inputs import Input
 
@@ -60,7 +60,7 @@ class ObjectPrediction:
 
 
 def predict_objects(
-    model: DeliveredDetector,
+    model: DetectionPredictor,
     inputs: Sequence[Input],
     *,
     output: Path | None = None,
@@ -88,7 +88,7 @@ def predict_objects(
 
 
 def _predicted(
-    model: DeliveredDetector, inputs: Sequence[Input], output: Path | None, boxes: int | None, sure: float
+    model: DetectionPredictor, inputs: Sequence[Input], output: Path | None, boxes: int | None, sure: float
 ) -> Iterator[ObjectPrediction]:
     images, results = [], []
     for number, one in enumerate(inputs, start=1):
@@ -127,14 +127,14 @@ def coco_results(found: Detections, image_id: int, category_ids: Sequence[int]) 
     return rows
 
 
-def _counted(model: DeliveredDetector, found: Detections, sure: float) -> tuple[tuple[str, int, float], ...]:
+def _counted(model: DetectionPredictor, found: Detections, sure: float) -> tuple[tuple[str, int, float], ...]:
     pairs = list(zip(found.labels.tolist(), found.scores.tolist(), strict=True))
     counts = Counter(label for label, score in pairs if score >= sure)
     best = {label: max(score for other, score in pairs if other == label) for label in counts}
     return tuple((model.classes[label], count, best[label]) for label, count in counts.most_common())
 
 
-def _draw(model: DeliveredDetector, pixels: np.ndarray, found: Detections, count: int, path: Path) -> None:
+def _draw(model: DetectionPredictor, pixels: np.ndarray, found: Detections, count: int, path: Path) -> None:
     """Draw the first `count` detections over their image."""
     palette, labels = object_palette(len(model.classes)), found.labels[:count].tolist()
     words = [f"{model.classes[label]} {score:.2f}" for label, score in zip(labels, found.scores.tolist(), strict=False)]

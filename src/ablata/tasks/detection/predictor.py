@@ -19,12 +19,12 @@ from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
 from ablata.tasks.detection.postprocess import found_in, on_original
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class DeliveredDetector(Delivered):
-    """A detector and what its detections mean; arguments as of `Delivered`, but the network is a `MaskRcnnNetwork`."""
+class DetectionPredictor(Predictor):
+    """A detector and what its detections mean; arguments as of `Predictor`, but the network is a `MaskRcnnNetwork`."""
 
     title: ClassVar[str] = "detector"
     pipeline: ClassVar[str] = "object-detection"
@@ -70,9 +70,9 @@ class DeliveredDetector(Delivered):
     def evaluation(self) -> str:
         """Say how images were brought to their size."""
         sizes = self.data.augment
-        if sizes.shorter is None:
+        if sizes.min_size is None:
             return "images come at their own size"
-        return f"the shorter side is resized to {sizes.shorter_test or sizes.shorter[-1]}, the longer to {sizes.longer}"
+        return f"the shorter side is resized to {sizes.min_size_test or sizes.min_size[-1]}, the longer to {sizes.max_size}"
 
     def read(self, file: Path) -> np.ndarray:
         """Read an image at its own size, uint8 [H, W, 3].

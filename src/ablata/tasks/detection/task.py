@@ -24,17 +24,17 @@ from ablata.data.detection.recognise import AnyDetectionData
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Recipe, Train
-from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
 from ablata.models.detection.backbones import Small
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
-from ablata.records.shown import Shown
+from ablata.records.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.detection.postprocess import found_in, on_original, sizes_of
 from ablata.tasks.detection.protocols import NAMES, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
-from ablata.tasks.detection.visuals import shown_of
+from ablata.tasks.detection.visuals import visualize
 
 
 class Detect(Recipe):
@@ -71,9 +71,9 @@ class Detect(Recipe):
             raise ValueError("a detector's shapes change with every image: set compute.compile=false")
         return self
 
-    def build(self, seed: int, site: Site) -> DetectTask:
+    def build(self, seed: int, context: RunContext) -> DetectTask:
         """Build data, graph and detector; see `Recipe.build`."""
-        return DetectTask(self, self.data.build(site.cache), seed, site)
+        return DetectTask(self, self.data.build(context.cache), seed, context)
 
     def parent(self) -> Detect | None:
         """Return the training that comes before, where `start` describes one.
@@ -129,7 +129,7 @@ class DetectTask(Task[DetectionBatch]):
         recipe: the settings.
         data: the data set.
         seed: the run's seed.
-        site: device and share of the work.
+        context: device and share of the work.
 
     Attributes:
         counted: average precision of boxes of each class, scored last, by split and protocol.
@@ -143,8 +143,8 @@ class DetectTask(Task[DetectionBatch]):
     offered = NAMES
     outputs = ()
 
-    def __init__(self, recipe: Detect, data: DetectionData, seed: int, site: Site) -> None:
-        self.recipe, self.data, self.site = recipe, data, site
+    def __init__(self, recipe: Detect, data: DetectionData, seed: int, context: RunContext) -> None:
+        self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.protocols = recipe.protocols
         self.masks = recipe.model.masks is not None
@@ -156,13 +156,13 @@ class DetectTask(Task[DetectionBatch]):
         self.graph = class_graph(recipe, data)
         self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
         self.notices = (*data.notices, *self._started())
-        place = site.distribution
+        place = context.group
         self.loader: DetectionTrainLoader = data.train_loader(
             seed,
             recipe.train.batch,
             rank=place.rank,
-            world=place.world,
-            channels_last=site.channels_last,
+            world_size=place.world_size,
+            channels_last=context.channels_last,
             masks=self.masks,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
@@ -170,7 +170,7 @@ class DetectTask(Task[DetectionBatch]):
 
     def _started(self) -> Iterator[str]:
         """Load the weights that the recipe starts from, and yield what was taken."""
-        start, parent = self.recipe.start, self.site.parent
+        start, parent = self.recipe.start, self.context.parent
         # A model that is only scored has no parent at hand, and needs none.
         if start is not None and (start.run is not None or parent is not None):
             yield start.load_into(self.model, self.data.classes, parent)
@@ -266,8 +266,8 @@ class DetectTask(Task[DetectionBatch]):
         place_of = {int(row): place for place, row in enumerate(self.data.splits[split].index)}
         for number, found in self.detections(model, split, detection_protocol(protocol).boxes):
             scores.update(place_of[number], found)
-        if not self.site.distribution.alone:
-            scores.join(_gathered(scores.state(), self.site))
+        if not self.context.group.is_single:
+            scores.join(_gathered(scores.state(), self.context))
         return scores
 
     def detections(self, model: nn.Module, split: str, boxes: int | None) -> Iterator[tuple[int, Detections]]:
@@ -282,15 +282,17 @@ class DetectTask(Task[DetectionBatch]):
             for row, one in enumerate(found_in(model, batch, boxes)):
                 yield int(batch.index[row]), on_original(one, batch.sizes[row], batch.originals[row])
 
-    def shown(self, model: nn.Module) -> Shown:
+    def visualize(self, model: nn.Module) -> Gallery:
         """Return detections on some images beside the truth, what regions look at, and the classes' last scores."""
-        return shown_of(self, model)
+        return visualize(self, model)
 
     def some(self, split: str, index: np.ndarray) -> DetectionEvalLoader:
         """Return images of a split by themselves, in batches of one, on every process alike."""
         return replace(self._evaluation(split), index=index, batch_size=1)
 
-    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+    def evaluate_detailed(
+        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
+    ) -> EvalReport:
         """Return totals, the average precision of each class, and whom objects are taken for.
 
         The confusion counts, for each object, the surest detection that overlaps it by the protocol's first threshold.
@@ -301,7 +303,7 @@ class DetectTask(Task[DetectionBatch]):
         scores = self.collect(model, split, protocol)
         totals = self._totals(scores, split, protocol)
         confusion = scores.confusion(settings.thresholds[0])
-        return Examination(
+        return EvalReport(
             scores=totals,
             classes=self.data.classes,
             class_metric="AP",
@@ -312,7 +314,7 @@ class DetectTask(Task[DetectionBatch]):
 
     @property
     def _most(self) -> int:
-        return self.recipe.model.detections
+        return self.recipe.model.max_detections
 
     def _totals(self, scores: DetectionScores, split: str, protocol: str) -> dict[str, float]:
         settings = detection_protocol(protocol)
@@ -341,14 +343,14 @@ class DetectTask(Task[DetectionBatch]):
         }
 
     def _evaluation(self, split: str) -> DetectionEvalLoader:
-        place = self.site.distribution
+        place = self.context.group
         return self.data.eval_loader(
             split,
             self.recipe.train.evaluate_batch,
             rank=place.rank,
-            world=place.world,
-            device=self.site.device,
-            channels_last=self.site.channels_last,
+            world_size=place.world_size,
+            device=self.context.device,
+            channels_last=self.context.channels_last,
         )
 
 
@@ -361,15 +363,15 @@ def class_graph(recipe: Detect, data: DetectionData) -> ClassGraph:
     return recipe.graph.build(data.presence("train"), data.classes)
 
 
-def _gathered(own: bytes, site: Site) -> list[bytes]:
+def _gathered(own: bytes, context: RunContext) -> list[bytes]:
     """Return the bytes of every process, in the order of their ranks."""
-    place = site.distribution
-    lengths = torch.zeros(place.world, dtype=torch.int64, device=site.device)
+    place = context.group
+    lengths = torch.zeros(place.world_size, dtype=torch.int64, device=context.device)
     lengths[place.rank] = len(own)
-    sizes = place.sum(lengths).tolist()
+    sizes = place.all_reduce_sum(lengths).tolist()
     begin = sum(sizes[: place.rank])
-    content = torch.zeros(sum(sizes), dtype=torch.uint8, device=site.device)
-    content[begin : begin + len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8).to(site.device)
-    whole = bytes(place.sum(content).cpu().numpy())
+    content = torch.zeros(sum(sizes), dtype=torch.uint8, device=context.device)
+    content[begin : begin + len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8).to(context.device)
+    whole = bytes(place.all_reduce_sum(content).cpu().numpy())
     ends = np.cumsum(sizes).tolist()
     return [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]

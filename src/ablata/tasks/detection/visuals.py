@@ -21,7 +21,7 @@ from ablata.data.drawing.overlay import legend
 from ablata.data.labels.table import Colour
 from ablata.models.detection.mask_rcnn import Found
 from ablata.models.detection.relations.appearance import Looks, watched
-from ablata.records.shown import Shown, ShownGroup, ShownImage
+from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.detection.postprocess import found_in, on_original
 from ablata.tasks.detection.protocols import detection_protocol
@@ -59,7 +59,7 @@ class Showing(Protocol):
         """Return images of a split by themselves, in batches of one."""
 
 
-def shown_of(task: Showing, model: nn.Module) -> Shown:
+def visualize(task: Showing, model: nn.Module) -> Gallery:
     """Draw detections on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
@@ -81,13 +81,13 @@ def shown_of(task: Showing, model: nn.Module) -> Shown:
         if looks and found.regions is not None and len(detections):
             relations.append(sheet.looks(detections, *between(found, looks[-1], drawn(detections)[:_MOST_LOOKS])))
     classes = tuple(zip(task.data.classes, task.counted.get((split, protocol), ()), strict=False))
-    groups = [ShownGroup("Which boxes look at which", _LOOKS, tuple(relations))] if relations else []
+    groups = [GalleryGroup("Which boxes look at which", _LOOKS, tuple(relations))] if relations else []
     if task.recipe.model.relations is not None and task.recipe.model.relations.classes is not None:
         alt = f"a square of the weights between {len(task.graph.names)} classes"
         content = graph_svg(task.graph).encode()
-        groups.append(ShownGroup("Class graph", _GRAPH, (ShownImage(alt, _origin(task.graph), content),)))
+        groups.append(GalleryGroup("Class graph", _GRAPH, (ShownImage(alt, _origin(task.graph), content),)))
     key = jpeg(legend(task.data.classes, palette))
-    return Shown(
+    return Gallery(
         split, protocol, "ap" if classes else "", classes, tuple(images), key, _CAPTION, tuple(groups)
     )  # fmt: skip
 
@@ -199,5 +199,5 @@ class _Sheet:
 
 
 def _origin(graph: ClassGraph) -> str:
-    kind, normalise = graph.origin.get("kind"), graph.origin.get("normalise")
-    return f"{kind}{f', {normalise}' if normalise else ''}, of {graph.images} training images"
+    kind, normalize = graph.origin.get("kind"), graph.origin.get("normalize")
+    return f"{kind}{f', {normalize}' if normalize else ''}, of {graph.images} training images"

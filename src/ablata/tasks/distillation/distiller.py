@@ -14,7 +14,7 @@ from ablata.data.classification.dataset import ImageData
 from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.distillation.checkpoints import (
     find_checkpoint,
@@ -24,7 +24,7 @@ from ablata.tasks.distillation.checkpoints import (
     weights_digest,
 )
 from ablata.tasks.distillation.settings import Online, Refinement, Static
-from ablata.tasks.distillation.teachers import FrozenNetwork, OwnPast, Peer, PeerPair, StoredLabels, Teacher
+from ablata.tasks.distillation.teachers import EmaTeacher, FrozenNetwork, Peer, PeerPair, StoredLabels, Teacher
 
 Hard = Callable[[Tensor, ImageBatch], Tensor]
 """Loss of logits [B, K] against a batch's labels, a scalar."""
@@ -33,7 +33,7 @@ Target = Callable[[ImageBatch], Tensor]
 """The labels of a batch as distributions, float32 [B, K], smoothed and mixed."""
 
 
-class Teaching:
+class Distiller:
     """A teacher and how a student is compared with it.
 
     Args:
@@ -111,15 +111,15 @@ def given_teacher_mark(refine: Refinement | None) -> str:
     return f"-{weights_digest(teacher_weights(load_checkpoint(path)))[:8]}"
 
 
-def frozen_teaching(
+def frozen_distiller(
     recipe: Recipe,
     refine: Refinement,
     data: ImageData,
     contract: Mapping[str, Any],
-    site: Site,
+    context: RunContext,
     hard: Hard,
     target: Target,
-) -> Teaching | None:
+) -> Distiller | None:
     """Return the teaching of a static or dynamic round.
 
     Args:
@@ -127,8 +127,8 @@ def frozen_teaching(
         refine: its refinement.
         data: what the round trains on.
         contract: what teacher and student must have in common.
-        site: device, cache and, unless `refine.start` is set, the parent's folder.
-        hard, target: see `Teaching`.
+        context: device, cache and, unless `refine.start` is set, the parent's folder.
+        hard, target: see `Distiller`.
 
     Returns:
         None where no teacher is known, because the student is only to be scored.
@@ -136,15 +136,15 @@ def frozen_teaching(
     Raises:
         CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
     """
-    place = Path(refine.start) if refine.start else site.parent
+    place = Path(refine.start) if refine.start else context.parent
     if place is None:
         return None
     network, digest = load_teacher(place, refine.checkpoint, contract)
-    layout = torch.channels_last if site.channels_last else torch.contiguous_format
-    network = network.requires_grad_(False).eval().to(site.device).to(memory_format=layout)
+    layout = torch.channels_last if context.channels_last else torch.contiguous_format
+    network = network.requires_grad_(False).eval().to(context.device).to(memory_format=layout)
     if not isinstance(refine.teacher, Static):
-        return Teaching(refine, FrozenNetwork(network, refine.teacher_mode == "train"), hard, target, digest)
-    precision = choose_precision(recipe.compute.precision, site.device)
+        return Distiller(refine, FrozenNetwork(network, refine.teacher_mode == "train"), hard, target, digest)
+    precision = choose_precision(recipe.compute.precision, context.device)
     facts = {
         "teacher": digest,
         "teacher_mode": refine.teacher_mode,
@@ -158,41 +158,45 @@ def frozen_teaching(
     def label() -> Tensor:
         network.train(refine.teacher_mode == "train")
         with precision.autocast():
-            logits = _label_all(network, data, len(contract["classes"]), recipe.train.evaluate_batch, site)
+            logits = _label_all(network, data, len(contract["classes"]), recipe.train.evaluate_batch, context)
         network.eval()
         return logits
 
     file = Path(refine.teacher.file) if refine.teacher.file else None
-    folder = site.cache / "teachers"
-    if site.distribution.writes:
+    folder = context.cache / "teachers"
+    if context.group.is_main:
         stored_labels(folder, facts, label, file)
-    site.distribution.share("labelled")
-    return Teaching(
-        refine, StoredLabels(stored_labels(folder, facts, label, file).to(site.device), network), hard, target, digest
+    context.group.broadcast_object("labelled")
+    return Distiller(
+        refine,
+        StoredLabels(stored_labels(folder, facts, label, file).to(context.device), network),
+        hard,
+        target,
+        digest,
     )
 
 
-def online_teaching(
-    refine: Refinement, model: nn.Module, steps_per_epoch: int, site: Site, hard: Hard, target: Target
-) -> Teaching:
+def online_distiller(
+    refine: Refinement, model: nn.Module, steps_per_epoch: int, context: RunContext, hard: Hard, target: Target
+) -> Distiller:
     """Return the teaching of an online round; `model` is the student, or a `PeerPair`."""
     settings = refine.teacher
     assert isinstance(settings, Online)
     start = round(settings.start * steps_per_epoch)
     if isinstance(model, PeerPair):
-        return Teaching(refine, Peer(model, start), hard, target)
+        return Distiller(refine, Peer(model, start), hard, target)
     ema = settings.ema if settings.source == "ema" else None
-    past = OwnPast(model, ema, start, steps_per_epoch, refine.teacher_mode == "train")
-    layout = torch.channels_last if site.channels_last else torch.contiguous_format
-    past.copy.to(site.device).to(memory_format=layout)
-    return Teaching(refine, past, hard, target)
+    past = EmaTeacher(model, ema, start, steps_per_epoch, refine.teacher_mode == "train")
+    layout = torch.channels_last if context.channels_last else torch.contiguous_format
+    past.copy.to(context.device).to(memory_format=layout)
+    return Distiller(refine, past, hard, target)
 
 
-def _label_all(network: nn.Module, data: ImageData, classes: int, batch: int, site: Site) -> Tensor:
+def _label_all(network: nn.Module, data: ImageData, classes: int, batch: int, context: RunContext) -> Tensor:
     """Return the network's logits of every training sample as it is, float32 [N, K]; other rows are zero."""
     rows = 1 + max(int(split.index.max()) for split in data.splits.values() if split.source == "train" and len(split))
     logits = torch.zeros(rows, classes)
-    loader = data.eval_loader("train", batch, device=site.device, channels_last=site.channels_last)
+    loader = data.eval_loader("train", batch, device=context.device, channels_last=context.channels_last)
     for part in loader:
         logits[part.index.cpu()] = network(part.images)["logits"].float().cpu()
     return logits

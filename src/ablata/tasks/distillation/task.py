@@ -13,29 +13,29 @@ from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
 from ablata.data.classification.dataset import ImageData
 from ablata.data.loading.loaders import TrainLoader
-from ablata.engine.precise_norm import Images
+from ablata.engine.precise_bn import Images
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Site, Task
+from ablata.engine.task import RunContext, Task
 from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.distillation.distiller import Teaching, frozen_teaching, online_teaching
+from ablata.tasks.distillation.distiller import Distiller, frozen_distiller, online_distiller
 from ablata.tasks.distillation.settings import Refinement
 
 
-class TaughtTask(Task[ImageBatch]):
+class DistillableTask(Task[ImageBatch]):
     """A task that can be a round of label refinery.
 
     Attributes:
-        site: device and share of the work.
+        context: device and share of the work.
         data: what is trained on.
         loader: its training batches.
         teaching: who teaches, and how; None where the labels do, or where a student is only to be scored.
     """
 
-    site: Site
+    context: RunContext
     data: ImageData
     loader: TrainLoader
-    teaching: Teaching | None = None
+    distiller: Distiller | None = None
 
     def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: ImageData) -> None:
         """Set `teaching`; everything else must be there.
@@ -52,9 +52,9 @@ class TaughtTask(Task[ImageBatch]):
             return
         hard, target = self.hard_loss, self.target
         if refine.online:
-            self.teaching = online_teaching(refine, self.model, self.steps_per_epoch, self.site, hard, target)
+            self.distiller = online_distiller(refine, self.model, self.steps_per_epoch, self.context, hard, target)
         else:
-            self.teaching = frozen_teaching(recipe, refine, data, self.contract(), self.site, hard, target)
+            self.distiller = frozen_distiller(recipe, refine, data, self.contract(), self.context, hard, target)
 
     def refuse_without_teacher(self, refine: Refinement | None) -> None:
         """Check before the first step that a taught round has its teacher.
@@ -62,7 +62,7 @@ class TaughtTask(Task[ImageBatch]):
         Raises:
             SettingsError: it has none.
         """
-        if refine is not None and self.teaching is None:
+        if refine is not None and self.distiller is None:
             raise SettingsError(
                 "A taught round must be trained after its teacher",
                 found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
@@ -71,7 +71,7 @@ class TaughtTask(Task[ImageBatch]):
 
     def teacher_facts(self) -> dict[str, str]:
         """Return what a contract says of the teacher: the digest of a frozen one's weights."""
-        return {"teacher": self.teaching.digest} if self.teaching and self.teaching.digest else {}
+        return {"teacher": self.distiller.digest} if self.distiller and self.distiller.digest else {}
 
     @abstractmethod
     def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
@@ -86,34 +86,34 @@ class TaughtTask(Task[ImageBatch]):
         return self._augmented(start, count) if images == "training" else self._plain(count)
 
     def _augmented(self, start: int, count: int) -> Iterator[Tensor]:
-        reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.site.device)
+        reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.context.device)
         loader = replace(self.loader, reader=reader)
         for step, batch in enumerate(loader.batches(start, start + count), start):
-            yield loader.augment(batch.to(self.site.device), step, loader.epoch_of(step)).images
+            yield loader.augment(batch.to(self.context.device), step, loader.epoch_of(step)).images
 
     def _plain(self, count: int) -> Iterator[Tensor]:
-        place, batch = self.site.distribution, self.loader.batch_size
+        place, batch = self.context.group, self.loader.batch_size
         random = np.random.default_rng(derive(self.loader.seed, "data"))
         chosen = random.permutation(self.loader.index)[: count * batch]
         loader = self.data.eval_loader(
-            "train", batch // place.world, device=self.site.device, channels_last=self.site.channels_last
+            "train", batch // place.world_size, device=self.context.device, channels_last=self.context.channels_last
         )
-        for prepared in replace(loader, index=chosen[place.rank :: place.world]):
+        for prepared in replace(loader, index=chosen[place.rank :: place.world_size]):
             yield prepared.images
 
     def after_step(self, step: int) -> None:
         """Cool the model's temperatures; let an online teacher learn from the student."""
         advance(temperatures(self.model))
-        if self.teaching is not None:
-            self.teaching.teacher.after_step(step)
+        if self.distiller is not None:
+            self.distiller.teacher.after_step(step)
 
     def state(self) -> Mapping[str, Tensor]:
         """Return what an online teacher has learned."""
-        return self.teaching.teacher.state() if self.teaching else {}
+        return self.distiller.teacher.state() if self.distiller else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Give it back to the teacher."""
-        if self.teaching is not None:
-            self.teaching.teacher.load_state(state)
+        if self.distiller is not None:
+            self.distiller.teacher.load_state(state)
         else:
             super().load_state(state)

@@ -19,7 +19,7 @@ from ablata.structures.batch import ImageBatch
 
 
 class Teacher(ABC):
-    """Says what a batch shows, as a distribution over the classes."""
+    """Says what a batch shows, as a group over the classes."""
 
     @property
     @abstractmethod
@@ -80,7 +80,7 @@ class StoredLabels(Teacher):
         if batch.mixing is None:
             return own
         partner = (self.logits[batch.mixing.partner_index] / temperature).softmax(1)
-        return torch.lerp(partner, own, batch.mixing.weight[:, None])
+        return torch.lerp(partner, own, batch.mixing.lam[:, None])
 
 
 class FrozenNetwork(Teacher):
@@ -110,7 +110,7 @@ class FrozenNetwork(Teacher):
         return (logits.float() / temperature).softmax(1)
 
 
-class OwnPast(Teacher):
+class EmaTeacher(Teacher):
     """The student's own average, or the student as it was at the end of the last epoch.
 
     Args:

@@ -26,7 +26,7 @@ from ablata.models.weights import Loadable, read_state
 from ablata.tasks.distillation.checkpoints import weights_digest
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import preparation
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 
 RECIPE = "recipe.json"
 MODEL = "model.safetensors"
@@ -34,7 +34,7 @@ BACKBONE = "backbone.safetensors"
 _FORMAT = 1
 
 
-def export_hub(model: Delivered, folder: Path) -> float:
+def export_hub(model: Predictor, folder: Path) -> float:
     """Write a network as a folder, load it back and compare.
 
     Returns:
@@ -67,7 +67,7 @@ def is_exported(folder: Path) -> bool:
     return (folder / RECIPE).is_file() and (folder / MODEL).is_file()
 
 
-def load_exported(folder: Path) -> Delivered:
+def load_exported(folder: Path) -> Predictor:
     """Build a network from an exported folder, wherever it lies; no data set and no ledger is needed.
 
     Raises:
@@ -101,7 +101,7 @@ def load_exported(folder: Path) -> Delivered:
     return assemble(recipe, contract, weights, facts, str(folder))
 
 
-def _fill(folder: Path, model: Delivered) -> None:
+def _fill(folder: Path, model: Predictor) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     header = {"format": "pt", "ablata": json.dumps(preparation(model))}
     for name, tensors in ((MODEL, weights), (BACKBONE, _backbone(model, weights))):
@@ -125,14 +125,14 @@ def _placeless(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**recipe, "data": data | ({"root": None} if "root" in data else {})}
 
 
-def _backbone(model: Delivered, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     settings = model.model
     if isinstance(settings, Loadable):
         return {name: value for name, value in weights.items() if settings.is_of_backbone(name, model.network)}
     return {name: value for name, value in weights.items() if not name.startswith("classifier.")}
 
 
-def card(model: Delivered) -> str:
+def card(model: Predictor) -> str:
     """Return the page of an exported model: what it is, how it was scored, what it must be fed, how it is used."""
     told, facts = preparation(model), model.facts
     name = facts.get("recipe", {}).get("name", model.model.kind)

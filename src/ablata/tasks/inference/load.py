@@ -16,12 +16,12 @@ from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.models.detection.backbones import Small
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.tasks.classification.models import AnyClassifier
-from ablata.tasks.classification.predictor import DeliveredClassifier
-from ablata.tasks.detection.predictor import DeliveredDetector
+from ablata.tasks.classification.predictor import ClassificationPredictor
+from ablata.tasks.detection.predictor import DetectionPredictor
 from ablata.tasks.distillation.checkpoints import teacher_weights
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 from ablata.tasks.segmentation.models import AnySegmenter
-from ablata.tasks.segmentation.predictor import DeliveredSegmenter
+from ablata.tasks.segmentation.predictor import SegmentationPredictor
 
 
 class _ClassifierParts(Settings):
@@ -55,16 +55,16 @@ class _DetectorParts(Settings):
 
 
 _Parts = type[_ClassifierParts] | type[_SegmenterParts] | type[_DetectorParts]
-_KINDS: Mapping[str, tuple[_Parts, type[Delivered]]] = {
-    "classify": (_ClassifierParts, DeliveredClassifier),
-    "segment": (_SegmenterParts, DeliveredSegmenter),
-    "detect": (_DetectorParts, DeliveredDetector),
+_KINDS: Mapping[str, tuple[_Parts, type[Predictor]]] = {
+    "classify": (_ClassifierParts, ClassificationPredictor),
+    "segment": (_SegmenterParts, SegmentationPredictor),
+    "detect": (_DetectorParts, DetectionPredictor),
 }
 _TRAINING_ONLY = "projection."
 """Weights that only a loss over embeddings needs."""
 
 
-def from_checkpoint(place: Path, which: str = "last") -> Delivered:
+def from_checkpoint(place: Path, which: str = "last") -> Predictor:
     """Build the network of a checkpoint: averaged weights where the run averages, a student without its teacher.
 
     Args:
@@ -86,7 +86,7 @@ def assemble(
     weights: Mapping[str, Tensor],
     facts: Mapping[str, Any],
     source: str,
-) -> Delivered:
+) -> Predictor:
     """Build a network from a recipe's expanded settings and give it its weights.
 
     Raises:

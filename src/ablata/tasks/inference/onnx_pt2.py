@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ablata.base.errors import AblataError, SettingsError
 from ablata.base.files import atomic_path
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 
 _ROWS = 5
 """Images in the batch of comparison; another number than the graph was traced with."""
@@ -29,7 +29,7 @@ TOLERANCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit (or of 1)."""
 
 
-def export_pt2(model: Delivered, path: Path) -> float:
+def export_pt2(model: Predictor, path: Path) -> float:
     """Write a network as an archive of `torch.export`, read it back and compare.
 
     Returns:
@@ -53,7 +53,7 @@ def export_pt2(model: Delivered, path: Path) -> float:
     return difference
 
 
-def export_onnx(model: Delivered, path: Path) -> float:
+def export_onnx(model: Predictor, path: Path) -> float:
     """Write a network as one ONNX file, run it with ONNX Runtime and compare.
 
     Returns:
@@ -89,7 +89,7 @@ def export_onnx(model: Delivered, path: Path) -> float:
         return _compared(model, run, path)
 
 
-def preparation(model: Delivered) -> dict[str, Any]:
+def preparation(model: Predictor) -> dict[str, Any]:
     """Return what a graph must be fed and what its logits mean; JSON-safe."""
     channels, (height, width) = model.contract["channels"], model.size
     said = {
@@ -103,7 +103,7 @@ def preparation(model: Delivered) -> dict[str, Any]:
     return said | {key: value for key, value in model.contract.items() if key not in ("splits", "teacher")}
 
 
-def _traced(model: Delivered) -> Any:
+def _traced(model: Predictor) -> Any:
     batch, network = torch.export.Dim("batch"), model.exportable()
     try:
         return torch.export.export(network, (model.example(2),), dynamic_shapes={"images": {0: batch}})
@@ -112,7 +112,7 @@ def _traced(model: Delivered) -> Any:
         raise _untold("torch.export", model, error) from None
 
 
-def _untold(how: str, model: Delivered, error: Exception) -> AblataError:
+def _untold(how: str, model: Predictor, error: Exception) -> AblataError:
     reason = str(error).strip().partition("\n")[0]
     return AblataError(
         f"The network must be one that {how} can write",
@@ -122,7 +122,7 @@ def _untold(how: str, model: Delivered, error: Exception) -> AblataError:
 
 
 @torch.no_grad()
-def _compared(model: Delivered, exported: Callable[[Tensor], Tensor], path: Path) -> float:
+def _compared(model: Predictor, exported: Callable[[Tensor], Tensor], path: Path) -> float:
     images = model.example(_ROWS)
     own = model.logits(images).float()
     difference = float((exported(images).float() - own).abs().max())

@@ -9,12 +9,12 @@ from ablata.base.errors import CheckpointError, RecordError, SettingsError
 from ablata.records.ledger import Ledger
 from ablata.tasks.inference.hub import is_exported, load_exported
 from ablata.tasks.inference.load import from_checkpoint
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 
 _EXPORTS = "exports"
 
 
-def find_model(ledger: Ledger, reference: str, which: str = "last") -> Delivered:
+def find_model(ledger: Ledger, reference: str, which: str = "last") -> Predictor:
     """Return the network that a reference names.
 
     Args:
@@ -54,7 +54,7 @@ def export_place(ledger: Ledger, name: str) -> Path:
     return ledger.home / _EXPORTS / name
 
 
-def export_name(model: Delivered) -> str:
+def export_name(model: Predictor) -> str:
     """Return the name of a model's export: its recipe and its run."""
     recipe = Path(str(model.facts["recipe"].get("name", "model"))).name.replace(":", "-")
     return f"{recipe}-{model.facts['run']}"

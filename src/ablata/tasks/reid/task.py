@@ -20,7 +20,7 @@ from ablata.data.reid.dataset import IdentityImages, IdentitySettings
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Examination, Metric, Site
+from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.embedding.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
@@ -30,7 +30,7 @@ from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.classification.models import AnyClassifier, start_classifier, weights_mark
 from ablata.tasks.distillation.distiller import given_teacher_mark, round_seed
 from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
-from ablata.tasks.distillation.task import TaughtTask
+from ablata.tasks.distillation.task import DistillableTask
 from ablata.tasks.distillation.teachers import PeerPair
 
 PROTOCOL = "cross_camera"
@@ -63,13 +63,13 @@ class Reidentify(Recipe):
             raise ValueError("refine.target must be a set of identities: persons or market")
         return self
 
-    def build(self, seed: int, site: Site) -> ReidentifyTask:
+    def build(self, seed: int, context: RunContext) -> ReidentifyTask:
         """Build data, network and loss; see `Recipe.build`."""
         recipe = self.effective()
         # Of images without labels a student says what its teacher does: whom of the persons it knows they resemble.
-        known = self.data.build(site.cache).classes if self.refine is not None and self.refine.unlabelled else None
+        known = self.data.build(context.cache).classes if self.refine is not None and self.refine.unlabelled else None
         seed = round_seed(self.refine, seed)
-        return ReidentifyTask(recipe, round_data(recipe).build(site.cache), seed, site, known)
+        return ReidentifyTask(recipe, round_data(recipe).build(context.cache), seed, context, known)
 
     def effective(self) -> Self:
         """Return the recipe with the settings of its own round in place."""
@@ -98,7 +98,7 @@ class Reidentify(Recipe):
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
 
 
-class ReidentifyTask(TaughtTask):
+class ReidentifyTask(DistillableTask):
     """Re-identification inside the training loop.
 
     Training images may show persons who are not in the network's class list: where `classes` are given, labels read
@@ -108,7 +108,7 @@ class ReidentifyTask(TaughtTask):
         recipe: the settings.
         data: what is trained and scored on.
         seed: the run's seed.
-        site: device and share of the work.
+        context: device and share of the work.
         classes: identities that the logits stand for; None: those of `data`.
 
     Raises:
@@ -125,10 +125,10 @@ class ReidentifyTask(TaughtTask):
         recipe: Reidentify,
         data: IdentityImages,
         seed: int,
-        site: Site,
+        context: RunContext,
         classes: Sequence[str] | None = None,
     ) -> None:
-        self.recipe, self.data, self.site = recipe, data, site
+        self.recipe, self.data, self.context = recipe, data, context
         self.labelled = classes is None
         self.classes = data.classes if classes is None else tuple(classes)
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
@@ -142,10 +142,10 @@ class ReidentifyTask(TaughtTask):
         self.loader: TrainLoader = data.train_loader(
             seed,
             recipe.train.batch,
-            rank=site.distribution.rank,
-            world=site.distribution.world,
-            device=site.device,
-            channels_last=site.channels_last,
+            rank=context.group.rank,
+            world_size=context.group.world_size,
+            device=context.device,
+            channels_last=context.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
         self.notices = (*data.notices, *self._unanswerable())
@@ -229,20 +229,20 @@ class ReidentifyTask(TaughtTask):
             outputs: what the model made of the batch.
             batch: augmented.
         """
-        if self.teaching is not None:
-            return self.teaching.loss(outputs, batch)
+        if self.distiller is not None:
+            return self.distiller.loss(outputs, batch)
         return {"cross_entropy": self.hard_loss(outputs["logits"], batch)}
 
     def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
         """Return the mean loss against labels, mixed ones where images are mixed."""
         mixing = batch.mixing
-        mixed = () if mixing is None else (mixing.partner_labels, mixing.weight, mixing.form)
+        mixed = () if mixing is None else (mixing.labels_b, mixing.lam, mixing.mix_target)
         return cast(Tensor, self.criterion(logits, batch.labels, *mixed))
 
     def target(self, batch: ImageBatch) -> Tensor:
         """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
         mixing = batch.mixing
-        mixed = () if mixing is None else (mixing.partner_labels, mixing.weight)
+        mixed = () if mixing is None else (mixing.labels_b, mixing.lam)
         return self.criterion.target(batch.labels, len(self.classes), *mixed)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
@@ -251,13 +251,15 @@ class ReidentifyTask(TaughtTask):
         A taught round has its teacher's scores on the same images too: `teacher_mAP` and the like.
         """
         scores = self.score(self.embed(model, split), split).scores()
-        if self.teaching is None:
+        if self.distiller is None:
             return scores
-        return scores | self.teaching.scores(
+        return scores | self.distiller.scores(
             split, protocol, lambda network, part, _: self.score(self.embed(network, part), part).scores()
         )
 
-    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+    def evaluate_detailed(
+        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
+    ) -> EvalReport:
         """Return totals and, for each identity, how often the nearest image was right and whose it was instead.
 
         Samples are index, label (a position in `classes`), camera, query and gallery (flags), and features [N, D].
@@ -278,7 +280,7 @@ class ReidentifyTask(TaughtTask):
             "gallery": sightings.gallery,
             "features": seen.features.cpu(),
         }
-        return Examination(
+        return EvalReport(
             scores=counted.scores(),
             classes=sightings.names,
             class_metric="accuracy",
@@ -289,29 +291,29 @@ class ReidentifyTask(TaughtTask):
 
     def embed(self, model: nn.Module, split: str) -> Embeddings:
         """Return the features float32 [N, D] of all images of a split, on every process."""
-        sightings, place = self.data.sightings(split), self.site.distribution
+        sightings, place = self.data.sightings(split), self.context.group
         share = self.data.eval_loader(
             split,
             self.recipe.train.evaluate_batch,
             rank=place.rank,
-            world=place.world,
-            device=self.site.device,
-            channels_last=self.site.channels_last,
+            world_size=place.world_size,
+            device=self.context.device,
+            channels_last=self.context.channels_last,
         )
         own = torch.cat([model(batch.images)["features"].float() for batch in share])
         features = own.new_zeros(len(sightings.identities), own.shape[1])
-        features[place.rank :: place.world] = own
-        identities, cameras = (part.to(self.site.device) for part in (sightings.identities, sightings.cameras))
-        return Embeddings(place.sum(features), identities, cameras)
+        features[place.rank :: place.world_size] = own
+        identities, cameras = (part.to(self.context.device) for part in (sightings.identities, sightings.cameras))
+        return Embeddings(place.all_reduce_sum(features), identities, cameras)
 
     def score(self, seen: Embeddings, split: str) -> RetrievalScores:
         """Search the split's gallery with its queries, each on one of the processes, and count over all of them."""
-        sightings, place = self.data.sightings(split), self.site.distribution
+        sightings, place = self.data.sightings(split), self.context.group
         gallery = torch.nonzero(sightings.gallery)[:, 0].to(seen.identities.device)
         queries = torch.nonzero(sightings.queries)[:, 0].to(seen.identities.device)
         counted = RetrievalScores(seen.at(gallery), self.recipe.distance)
-        counted.update(seen.at(queries[place.rank :: place.world]))
-        counted.load_state({name: place.sum(tensor) for name, tensor in counted.state().items()})
+        counted.update(seen.at(queries[place.rank :: place.world_size]))
+        counted.load_state({name: place.all_reduce_sum(tensor) for name, tensor in counted.state().items()})
         return counted
 
     def _refuse_settings(self) -> None:
@@ -323,7 +325,7 @@ class ReidentifyTask(TaughtTask):
                 found=f"triplet={recipe.triplet and recipe.triplet.kind}, data.sampling={sampling.kind}",
                 do="triplet=null data.sampling=shuffled",
             )
-        parts = self.site.distribution.world * recipe.train.accumulate
+        parts = self.context.group.world_size * recipe.train.accumulate
         if isinstance(sampling, Balanced) and recipe.triplet and recipe.train.batch % (parts * sampling.images):
             raise SettingsError(
                 "The images of an identity must stay together: train.batch must be a multiple of "

@@ -15,8 +15,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ablata.losses.segmentation.row_chunked_cross_entropy import strip_rows
-from ablata.losses.segmentation.upsample_rows import widened
+from ablata.losses.segmentation.row_chunked_cross_entropy import rows_per_chunk
+from ablata.losses.segmentation.upsample_rows import as_float32
 from ablata.models.segmentation.base import Segmenter
 from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, resized, score, view_of
 
@@ -51,7 +51,7 @@ def likeliest(
         SettingsError: a view is smaller than the network can take.
     """
     size = size or (images.shape[-2], images.shape[-1])
-    if len(protocol.scales) > 1 or protocol.mirror or protocol.windows is not None:
+    if len(protocol.scales) > 1 or protocol.mirror or protocol.sliding_window is not None:
         scores = score(partial(_full, network), images, protocol, size)[:, :classes]
         return scores.argmax(1).to(map_dtype(classes))
     view = view_of(images, protocol, protocol.scales[0])
@@ -83,10 +83,10 @@ def largest(logits: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]
     with torch.autocast(logits.device.type, enabled=False):
         # Found on the processor whatever the device: where a strip's rows begin and end decides shapes.
         shares = _through(torch.eye(low)[None, None], [(step, (rows, low)) for step, (rows, _) in steps])[0, 0]
-        logits = _through(widened(logits).contiguous(), [(step, (low, columns)) for step, (_, columns) in steps])
+        logits = _through(as_float32(logits).contiguous(), [(step, (low, columns)) for step, (_, columns) in steps])
         used = shares != 0
         begins, ends = used.float().argmax(1).tolist(), (low - used.flip(1).float().argmax(1)).tolist()
-        rows = strip_rows(logits.shape[1], width, logits.device)
+        rows = rows_per_chunk(logits.shape[1], width, logits.device)
         for first in range(0, height, rows):
             own = slice(first, min(first + rows, height))
             source = slice(begins[own.start], ends[own.stop - 1])

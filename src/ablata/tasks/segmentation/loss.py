@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ablata.data.segmentation.dataset import SegmentationData
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.contrastive.pixel_contrast import PixelContrast, PixelContrastLoss
 from ablata.losses.segmentation.base import PixelLoss
@@ -27,7 +27,7 @@ class SegmentationLoss:
         aux_weight: factor on the loss of each auxiliary head.
         model: gets a projection where pixels are contrasted; its names do not change.
         data: the data set.
-        site: device and share of the work; vectors of all processes enter the memory of each.
+        context: device and share of the work; vectors of all processes enter the memory of each.
 
     Attributes:
         outputs: the model's outputs that are used.
@@ -37,7 +37,12 @@ class SegmentationLoss:
     """
 
     def __init__(
-        self, settings: AnySegmentationLoss, aux_weight: float, model: Segmenter, data: SegmentationData, site: Site
+        self,
+        settings: AnySegmentationLoss,
+        aux_weight: float,
+        model: Segmenter,
+        data: SegmentationData,
+        context: RunContext,
     ) -> None:
         self.model, self.aux_weight, self._done = model, aux_weight, 0.0
         self.contrast: PixelContrastLoss | None = None
@@ -48,13 +53,13 @@ class SegmentationLoss:
             self._factor, self._product = settings.dense_weight, settings.combine == "product"
             model.projection = settings.projection.build(embedded_width(model, data))
             self.contrast = settings.build_contrast(
-                len(data.classes), data.ignore, site.device, site.distribution.joined
+                len(data.classes), data.ignore, context.device, context.group.all_gather
             )
         if dense is not None:
             dense = with_numbers(dense, data)
-            self.kind, self.dense = dense.kind, dense.build(data.ignore).to(site.device)
+            self.kind, self.dense = dense.kind, dense.build(data.ignore).to(context.device)
             if isinstance(self.dense, OhemLoss):
-                self.dense.pool = site.distribution.pooled
+                self.dense.pool = context.group.all_gather_with_grad
             check_loss(dense, self.dense, data.classes)
         self.outputs = ("logits", *model.aux, *(("embedding",) if self.contrast else ()))
 

@@ -22,7 +22,7 @@ from ablata.base.files import atomic_path, write_text
 from ablata.data.drawing.overlay import index_image, legend, overlay
 from ablata.data.io.video import Film, is_video, written_film
 from ablata.tasks.inputs import Input
-from ablata.tasks.segmentation.predictor import DeliveredSegmenter
+from ablata.tasks.segmentation.predictor import SegmentationPredictor
 from ablata.tasks.segmentation.sliding_window import SegmentationProtocol
 
 _QUALITY = 90
@@ -58,7 +58,7 @@ class MaskPrediction:
 
 
 def predict_masks(
-    model: DeliveredSegmenter, inputs: Sequence[Input], *, output: Path | None = None, protocol: str | None = None
+    model: SegmentationPredictor, inputs: Sequence[Input], *, output: Path | None = None, protocol: str | None = None
 ) -> Iterator[MaskPrediction]:
     """Predict files one after the other; one that cannot be read is told and the others are done.
 
@@ -81,7 +81,7 @@ def predict_masks(
 
 
 def _predicted(
-    model: DeliveredSegmenter, one: Input, protocol: SegmentationProtocol, output: Path | None
+    model: SegmentationPredictor, one: Input, protocol: SegmentationProtocol, output: Path | None
 ) -> MaskPrediction:
     try:
         if is_video(one.file):
@@ -99,7 +99,9 @@ def _predicted(
     return MaskPrediction(one.file, _shares(model, _counts(model, labels)), 1, outputs=written)
 
 
-def _film(model: DeliveredSegmenter, one: Input, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
+def _film(
+    model: SegmentationPredictor, one: Input, protocol: SegmentationProtocol, output: Path | None
+) -> MaskPrediction:
     film, counts, frames = Film(one.file), np.zeros(len(model.scored), dtype=np.int64), 0
     over = None if output is None else output / "overlays" / f"{one.name}.mp4"
     with nullcontext() if over is None else written_film(over, film.rate) as add:
@@ -115,11 +117,11 @@ def _film(model: DeliveredSegmenter, one: Input, protocol: SegmentationProtocol,
     return MaskPrediction(one.file, _shares(model, counts), frames, short, written)
 
 
-def _counts(model: DeliveredSegmenter, labels: np.ndarray) -> np.ndarray:
+def _counts(model: SegmentationPredictor, labels: np.ndarray) -> np.ndarray:
     return np.bincount(labels.ravel(), minlength=len(model.scored))
 
 
-def _shares(model: DeliveredSegmenter, counts: np.ndarray) -> tuple[tuple[str, float], ...]:
+def _shares(model: SegmentationPredictor, counts: np.ndarray) -> tuple[tuple[str, float], ...]:
     order = np.argsort(-counts, kind="stable")
     return tuple((model.scored[at], float(counts[at] / counts.sum())) for at in order if counts[at])
 

@@ -18,15 +18,15 @@ from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.labels.table import VOID_CLASS_COLOUR, Colour, default_palette
 from ablata.engine.hardware.precision import Precision, choose_precision
 from ablata.models.segmentation.base import Segmenter
-from ablata.tasks.predictor import Delivered
+from ablata.tasks.predictor import Predictor
 from ablata.tasks.segmentation.argmax import likeliest
 from ablata.tasks.segmentation.protocols import protocol_settings
-from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, Windows
+from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, SlidingWindow
 
 
 @dataclass(frozen=True)
-class DeliveredSegmenter(Delivered):
-    """A segmenter and what its predictions mean; arguments as of `Delivered`.
+class SegmentationPredictor(Predictor):
+    """A segmenter and what its predictions mean; arguments as of `Predictor`.
 
     Args:
         graph_size: height and width of the images that `exportable` takes; None: the size trained on.
@@ -66,8 +66,8 @@ class DeliveredSegmenter(Delivered):
         Raises:
             SettingsError: there is no such way.
         """
-        windows = self.facts.get("recipe", {}).get("windows")
-        return protocol_settings(name, restore(Windows, windows, source=self.source) if windows else None)
+        windows = self.facts.get("recipe", {}).get("sliding_window")
+        return protocol_settings(name, restore(SlidingWindow, windows, source=self.source) if windows else None)
 
     def exportable(self) -> nn.Module:
         """Return a module that maps images [B, C, H, W] of one size to logits [B, K, H, W]."""
@@ -126,7 +126,7 @@ class DeliveredSegmenter(Delivered):
             self.refuse_backend(backend_name("pil", None))
 
 
-def sized(model: Delivered, size: str | None) -> Delivered:
+def sized(model: Predictor, size: str | None) -> Predictor:
     """Return a segmenter whose graph takes images of another size.
 
     Args:
@@ -139,7 +139,7 @@ def sized(model: Delivered, size: str | None) -> Delivered:
     if size is None:
         return model
     match = re.fullmatch(r"(\d+)x(\d+)", size)
-    if match is None or not isinstance(model, DeliveredSegmenter):
+    if match is None or not isinstance(model, SegmentationPredictor):
         raise SettingsError(
             "--size must be HEIGHTxWIDTH in pixels, of a segmenter", found=f"{size} for a {model.title}"
         )

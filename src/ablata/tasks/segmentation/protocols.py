@@ -1,6 +1,6 @@
 """Ways to score a segmenter by name: the columns of published tables, and changes of them written behind the name.
 
-    ss   ssc   msf   mscf   mscf+windows.crop=960   ss+scales=[0.75]   msf+fusion=exp_logits+multiple=1
+    ss   ssc   msf   mscf   mscf+sliding_window.size=960   ss+scales=[0.75]   msf+fusion=exp_logits+multiple=1
 
 The name is part of every score's own name, so that what differs in how it was scored is never compared unseen.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import override
-from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, Windows, named
+from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, SlidingWindow, named
 
 
-def protocol_settings(name: str, windows: Windows | None = None) -> SegmentationProtocol:
+def protocol_settings(name: str, windows: SlidingWindow | None = None) -> SegmentationProtocol:
     """Return what a name stands for.
 
     Args:
@@ -28,6 +28,6 @@ def protocol_settings(name: str, windows: Windows | None = None) -> Segmentation
         raise SettingsError(
             f"A protocol must be one of {listing(PROTOCOL_NAMES)}, perhaps with changes behind it",
             found=name,
-            do="for example mscf+windows.crop=960",
+            do="for example mscf+sliding_window.size=960",
         )
     return override(named(known, windows), changes)

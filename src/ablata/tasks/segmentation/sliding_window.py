@@ -24,16 +24,16 @@ Network = Callable[[Tensor], Tensor]
 """Maps images [B, C, h, w] to logits [B, K, ., .], perhaps of a smaller size."""
 
 
-class Windows(Settings):
+class SlidingWindow(Settings):
     """Square windows that slide over an image."""
 
-    crop: Annotated[int, Field(ge=1)] = 1024
+    size: Annotated[int, Field(ge=1)] = 1024
     """Height and width of a window in pixels of the scaled image."""
     stride: Annotated[float, Field(gt=0, le=1)] = 2 / 3
-    """Step from window to window as a share of `crop`, rounded up to pixels."""
+    """Step from window to window as a fraction of `size`, rounded up to pixels."""
     padding: Literal["zeros", "none"] = "zeros"
     """Where an image is smaller than a window: zeros around its middle, or a window of the image's own size."""
-    divide: bool = False
+    average: bool = False
     """Whether scores are divided by the number of windows over a pixel. Without it pixels under several windows count
     more than once against other scales, as in the published figures."""
 
@@ -41,7 +41,7 @@ class Windows(Settings):
     def step(self) -> int:
         """Pixels from one window to the next."""
         # Rounded first: 960 * 2 / 3 may come out a hair above 640.
-        return math.ceil(round(self.crop * self.stride, 6))
+        return math.ceil(round(self.size * self.stride, 6))
 
 
 class SegmentationProtocol(Settings):
@@ -56,7 +56,7 @@ class SegmentationProtocol(Settings):
     fusion: Literal["logits", "softmax", "exp", "exp_logits"] = "softmax"
     """What is added up over windows and scales. logits; softmax; exp: with mirror images the exponential of the two
     softmaxes' sum, without them the softmax (CoinCheung/BiSeNet); exp_logits: the exponential of the logits' sum."""
-    windows: Windows | None = None
+    sliding_window: SlidingWindow | None = None
     """Sliding windows; null shows whole images."""
     multiple: Annotated[int, Field(ge=1)] = 1
     """Scaled heights and widths are rounded up to a multiple of this many pixels; 1 leaves them."""
@@ -74,7 +74,7 @@ PROTOCOL_NAMES: tuple[ProtocolName, ...] = get_args(ProtocolName)
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
-def named(name: ProtocolName, windows: Windows | None = None) -> SegmentationProtocol:
+def named(name: ProtocolName, windows: SlidingWindow | None = None) -> SegmentationProtocol:
     """Return the settings of a column: windows do not round sizes, whole images do to 32; `exp` is in mscf only.
 
     Args:
@@ -85,11 +85,13 @@ def named(name: ProtocolName, windows: Windows | None = None) -> SegmentationPro
         case "ss":
             return SegmentationProtocol(multiple=32)
         case "ssc":
-            return SegmentationProtocol(windows=windows or Windows())
+            return SegmentationProtocol(sliding_window=windows or SlidingWindow())
         case "msf":
             return SegmentationProtocol(scales=SCALES, mirror=True, multiple=32)
         case "mscf":
-            return SegmentationProtocol(scales=SCALES, mirror=True, fusion="exp", windows=windows or Windows())
+            return SegmentationProtocol(
+                scales=SCALES, mirror=True, fusion="exp", sliding_window=windows or SlidingWindow()
+            )
 
 
 def starts(length: int, crop: int, step: int) -> list[int]:
@@ -132,21 +134,25 @@ def score(
     total: Tensor | None = None
     for scale in protocol.scales:
         view = view_of(images, protocol, scale)
-        if protocol.windows is None:
+        if protocol.sliding_window is None:
             scores = _of_view(network, view, protocol, size)
         else:
-            scores = resized(_of_windows(network, view, protocol, protocol.windows), size, protocol.align_corners)
+            scores = resized(
+                _of_windows(network, view, protocol, protocol.sliding_window), size, protocol.align_corners
+            )
         total = scores if total is None else total.add_(scores)
     assert total is not None  # `scales` has at least one
     return total
 
 
-def _of_windows(network: Network, view: Tensor, protocol: SegmentationProtocol, windows: Windows) -> Tensor:
+def _of_windows(
+    network: Network, view: Tensor, protocol: SegmentationProtocol, sliding_window: SlidingWindow
+) -> Tensor:
     """Return the sum of the windows' scores [B, K, h, w] over a scaled image."""
     height, width = view.shape[-2:]
-    crop, step = windows.crop, windows.step
-    top, left = (max(crop - side, 0) // 2 if windows.padding == "zeros" else 0 for side in (height, width))
-    if windows.padding == "zeros":
+    crop, step = sliding_window.size, sliding_window.step
+    top, left = (max(crop - side, 0) // 2 if sliding_window.padding == "zeros" else 0 for side in (height, width))
+    if sliding_window.padding == "zeros":
         down, right = (max(crop - side, 0) - before for side, before in ((height, top), (width, left)))
         view = F.pad(view, (left, right, top, down))
     tall, wide = (min(crop, side) for side in view.shape[-2:])
@@ -161,16 +167,16 @@ def _of_windows(network: Network, view: Tensor, protocol: SegmentationProtocol, 
             total[here] += scores
             cover[here[1:]] += 1
     assert total is not None  # there is at least one window
-    if windows.divide:
+    if sliding_window.average:
         total /= cover
     return total[..., top : top + height, left : left + width]
 
 
 def _of_view(network: Network, view: Tensor, protocol: SegmentationProtocol, size: tuple[int, int]) -> Tensor:
     """Return the joined scores [B, K, *size] of a view and, if asked for, its mirror image."""
-    scores = _widened(network(view), size, protocol)
+    scores = _as_float32(network(view), size, protocol)
     if protocol.mirror:
-        scores = scores + _widened(network(view.flip(-1)).flip(-1), size, protocol)
+        scores = scores + _as_float32(network(view.flip(-1)).flip(-1), size, protocol)
     match protocol.fusion:
         case "logits" | "softmax":
             return scores
@@ -180,7 +186,7 @@ def _of_view(network: Network, view: Tensor, protocol: SegmentationProtocol, siz
             return scores.double().exp()
 
 
-def _widened(logits: Tensor, size: tuple[int, int], protocol: SegmentationProtocol) -> Tensor:
+def _as_float32(logits: Tensor, size: tuple[int, int], protocol: SegmentationProtocol) -> Tensor:
     """Return logits at `size` in float32 at least, or their softmax where the fusion adds that up."""
     logits = logits.float() if logits.element_size() < 4 else logits
     logits = resized(logits, size, protocol.align_corners)

@@ -19,16 +19,16 @@ from ablata.data.segmentation.dataset import SegmentationData, SegmentationEvalL
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
-from ablata.engine.precise_norm import Images
+from ablata.engine.precise_bn import Images
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Examination, Metric, Site, Task
+from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.metrics.boundary import BoundaryScores
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
-from ablata.records.shown import Shown
+from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.classification.models import weights_mark
 from ablata.tasks.segmentation.argmax import likeliest
@@ -36,8 +36,8 @@ from ablata.tasks.segmentation.check import check_shapes
 from ablata.tasks.segmentation.loss import SegmentationLoss
 from ablata.tasks.segmentation.models import AnySegmenter, start_segmenter
 from ablata.tasks.segmentation.protocols import protocol_settings
-from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, Windows
-from ablata.tasks.segmentation.visuals import shown_of
+from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, SlidingWindow
+from ablata.tasks.segmentation.visuals import visualize
 
 
 class Segment(Recipe):
@@ -54,9 +54,9 @@ class Segment(Recipe):
     """Factor on the learning rate of the layers that the network's published code calls new: for BiSeNet the fusion
     module and all heads."""
     protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ss",)
-    """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+windows.crop=960. The first decides which
+    """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+sliding_window.size=960. The first decides which
     checkpoint is best, and is compared."""
-    windows: Windows = Windows()
+    sliding_window: SlidingWindow = SlidingWindow()
     """The windows of ssc and mscf."""
     boundary: Annotated[float | None, Field(gt=0, lt=1), INCIDENTAL] = None
     """Score the outlines of regions too, as boundary_f: how far from the true one an outline may lie, as a share of the
@@ -81,9 +81,9 @@ class Segment(Recipe):
         groups = groups.model_copy(update={"multipliers": (*groups.multipliers, *new)})
         return self.model_copy(update={"optim": self.optim.model_copy(update={"groups": groups}), "new_layers_lr": 1.0})
 
-    def build(self, seed: int, site: Site) -> SegmentTask:
+    def build(self, seed: int, context: RunContext) -> SegmentTask:
         """Build data, network and loss; see `Recipe.build`."""
-        return SegmentTask(self.effective(), self.data.build(site.cache), seed, site)
+        return SegmentTask(self.effective(), self.data.build(context.cache), seed, context)
 
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""
@@ -109,7 +109,7 @@ class SegmentTask(Task[SegmentationBatch]):
         recipe: the settings.
         data: the data set.
         seed: the run's seed.
-        site: device and share of the work.
+        context: device and share of the work.
 
     Attributes:
         scored: names of the classes that are scored: all but a void class, which is trained but has no score; its
@@ -123,22 +123,22 @@ class SegmentTask(Task[SegmentationBatch]):
 
     offered = PROTOCOL_NAMES
 
-    def __init__(self, recipe: Segment, data: SegmentationData, seed: int, site: Site) -> None:
-        self.recipe, self.data, self.site = recipe, data, site
+    def __init__(self, recipe: Segment, data: SegmentationData, seed: int, context: RunContext) -> None:
+        self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.protocols = data.notices, recipe.protocols
         self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
         self.model: Segmenter = start_segmenter(recipe.model, len(data.classes), data.channels)
-        self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, site)
+        self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, context)
         self.outputs = self.criterion.outputs
-        place = site.distribution
+        place = context.group
         self.loader = data.train_loader(
             seed,
             recipe.train.batch,
             rank=place.rank,
-            world=place.world,
-            device=site.device,
-            channels_last=site.channels_last,
+            world_size=place.world_size,
+            device=context.device,
+            channels_last=context.channels_last,
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
         self.counted: dict[tuple[str, str], SegmentationScores] = {}
@@ -179,7 +179,7 @@ class SegmentTask(Task[SegmentationBatch]):
             UserError: names what was found.
         """
         part = batch.chunk(self.recipe.train.accumulate)[0]
-        check_shapes(self.model, self.data.classes, part, alone=self.site.distribution.alone)
+        check_shapes(self.model, self.data.classes, part, alone=self.context.group.is_single)
 
     def batches(self, start: int, stop: int) -> Iterator[SegmentationBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`."""
@@ -196,11 +196,11 @@ class SegmentTask(Task[SegmentationBatch]):
             for step, batch in enumerate(self.batches(start, start + count), start):
                 yield self.loader.augment(batch, step, self.loader.epoch_of(step)).images
             return
-        place, size = self.site.distribution, self.loader.batch_size
+        place, size = self.context.group, self.loader.batch_size
         random = np.random.default_rng(derive(self.loader.seed, "data"))
         chosen = random.permutation(self.loader.index)[: count * size]
         for prepared in replace(
-            self._evaluation("train", size // place.world), index=chosen[place.rank :: place.world]
+            self._evaluation("train", size // place.world_size), index=chosen[place.rank :: place.world_size]
         ):
             yield prepared.images
 
@@ -231,7 +231,7 @@ class SegmentTask(Task[SegmentationBatch]):
 
     def _score(self, model: nn.Module, split: str, protocol: str) -> tuple[SegmentationScores, dict[str, float]]:
         """Return the counts of a split over all processes, and all scores."""
-        counted = SegmentationScores(len(self.scored), self.data.ignore, self.site.device)
+        counted = SegmentationScores(len(self.scored), self.data.ignore, self.context.device)
         metrics: list[SegmentationScores | BoundaryScores] = [counted]
         if self.recipe.boundary is not None:
             metrics.append(BoundaryScores(len(self.scored), self.data.ignore, self.recipe.boundary))
@@ -239,15 +239,17 @@ class SegmentTask(Task[SegmentationBatch]):
             predicted, truth = self.predicted(model, batch.images, protocol), self.truth(batch.labels)
             for metric in metrics:
                 metric.update(predicted, truth)
-        place, device = self.site.distribution, self.site.device
+        place, device = self.context.group, self.context.device
         for metric in metrics:
-            metric.load_state({name: place.sum(tensor.to(device)) for name, tensor in metric.state().items()})
+            metric.load_state(
+                {name: place.all_reduce_sum(tensor.to(device)) for name, tensor in metric.state().items()}
+            )
         self.counted[split, protocol] = counted
         return counted, {name: value for metric in metrics for name, value in metric.scores().items()}
 
-    def shown(self, model: nn.Module) -> Shown:
+    def visualize(self, model: nn.Module) -> Gallery:
         """Return predictions on some images beside labels and errors, and the last scores of the classes."""
-        return shown_of(self, model)
+        return visualize(self, model)
 
     def some(self, split: str, index: np.ndarray) -> SegmentationEvalLoader:
         """Return samples of a split by themselves, in batches of one, on every process alike."""
@@ -267,7 +269,9 @@ class SegmentTask(Task[SegmentationBatch]):
         assert isinstance(model, Segmenter)
         return likeliest(model, images, self._protocol(protocol), len(self.scored))
 
-    def examine(self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None) -> Examination:
+    def evaluate_detailed(
+        self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
+    ) -> EvalReport:
         """Return totals, the intersection over union of each class, the confusion matrix of pixels.
 
         Samples are index int64 [N], size int64 [N, 2], and label and predicted uint8 [N, H, W] of the largest height
@@ -275,7 +279,7 @@ class SegmentTask(Task[SegmentationBatch]):
         """
         protocol = protocol or self.protocols[0]
         counted, scores = self._score(model, split, protocol)
-        return Examination(
+        return EvalReport(
             scores=scores,
             classes=self.scored,
             class_metric="iou",
@@ -302,19 +306,19 @@ class SegmentTask(Task[SegmentationBatch]):
         return {"index": order, "size": sizes} | maps
 
     def _protocol(self, name: str) -> SegmentationProtocol:
-        return protocol_settings(name, self.recipe.windows)
+        return protocol_settings(name, self.recipe.sliding_window)
 
     def truth(self, labels: Tensor) -> Tensor:
         """Return labels with those of a void class ignored."""
         return torch.where(labels < len(self.scored), labels, IGNORE)
 
     def _evaluation(self, split: str, batch: int | None = None) -> SegmentationEvalLoader:
-        place = self.site.distribution
+        place = self.context.group
         return self.data.eval_loader(
             split,
             batch or self.recipe.train.evaluate_batch,
             rank=place.rank,
-            world=place.world,
-            device=self.site.device,
-            channels_last=self.site.channels_last,
+            world_size=place.world_size,
+            device=self.context.device,
+            channels_last=self.context.channels_last,
         )

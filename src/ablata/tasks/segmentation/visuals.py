@@ -15,7 +15,7 @@ from ablata.data.drawing.overlay import errors, legend, overlay
 from ablata.data.segmentation.dataset import SegmentationData
 from ablata.data.transforms.classification import Normaliser
 from ablata.metrics.segmentation import SegmentationScores
-from ablata.records.shown import Shown, ShownImage
+from ablata.records.gallery import Gallery, ShownImage
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 IMAGES = 6
@@ -43,7 +43,7 @@ class Showing(Protocol):
         """Return labels with those of a void class ignored."""
 
 
-def shown_of(task: Showing, model: nn.Module) -> Shown:
+def visualize(task: Showing, model: nn.Module) -> Gallery:
     """Draw predictions on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
@@ -57,7 +57,7 @@ def shown_of(task: Showing, model: nn.Module) -> Shown:
     counted = task.counted.get((split, protocol))
     classes = () if counted is None else tuple(zip(task.scored, counted.class_iou().tolist(), strict=True))
     key = jpeg(legend(task.scored, task.data.table.palette))
-    return Shown(split, protocol, "iou" if classes else "", classes, tuple(images), key, _CAPTION)
+    return Gallery(split, protocol, "iou" if classes else "", classes, tuple(images), key, _CAPTION)
 
 
 def _image(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:

@@ -67,7 +67,7 @@ class BiSeNet(Loadable):
     pooled_norm: NormName = "batch"
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming"
-    """Distribution of first weights outside the backbone."""
+    """ProcessGroup of first weights outside the backbone."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> BiSeNet:

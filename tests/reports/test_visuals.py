@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablata.records.shown import Shown, ShownGroup, ShownImage
+from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.reports.html import run_page
 from ablata.reports.sections import GridSection, ImageSection
-from ablata.reports.shown import class_bars, class_table, run_sections
 from ablata.reports.view import RunView
+from ablata.reports.visuals import class_bars, class_table, run_sections
 
 JPEG = b"\xff\xd8\xff\xe0"
-SHOWN = Shown(
+SHOWN = Gallery(
     "val",
     "ss",
     "iou",
@@ -32,7 +32,7 @@ def test_a_run_page_shows_classes_and_images_and_escapes_their_words() -> None:
 
 def test_drawings_are_addresses_and_no_part_of_the_page() -> None:
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
-    groups = (ShownGroup("Class <graph>", "how <much>", (ShownImage("a", "<b>of</b>", drawing),)),)
+    groups = (GalleryGroup("Class <graph>", "how <much>", (ShownImage("a", "<b>of</b>", drawing),)),)
     shown = replace(SHOWN, groups=groups, caption="left & right.")
     page = run_page(RunView(id="abc", seed=1, state="completed", recipe="r"), extra=run_sections(shown))
     assert page.count("data:image/svg+xml;base64,") == 1
@@ -43,7 +43,7 @@ def test_drawings_are_addresses_and_no_part_of_the_page() -> None:
 
 
 def test_sections_without_content_are_left_out() -> None:
-    assert run_sections(Shown("val", "ss")) == ()
+    assert run_sections(Gallery("val", "ss")) == ()
     (only,) = run_sections(replace(SHOWN, classes=()))
     assert isinstance(only, ImageSection)
 

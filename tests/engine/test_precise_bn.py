@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.engine.hardware.process_group import Distribution
-from ablata.engine.precise_norm import PreciseNorm, buffers, installed, population_statistics
-from ablata.engine.task import Site, Task
+from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.precise_bn import PreciseBn, buffers, installed, population_statistics
+from ablata.engine.task import RunContext, Task
 from ablata.recipes.index import load_recipe
 from ablata.tasks.classification.task import Classify
 
-PRECISE = "train.precise_norm=true"
+PRECISE = "train.precise_bn=true"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def seen(network: nn.Module, images: list[Tensor], layer: int) -> Tensor:
 
 def test_statistics_are_the_pooled_mean_and_variance_of_all_that_a_layer_sees(network: nn.Module) -> None:
     images = [10 + torch.randn(count, 3, 9, 8) * (1 + count) for count in (7, 2, 12)]
-    found = population_statistics(network, images, Distribution())
+    found = population_statistics(network, images, ProcessGroup())
     assert list(found) == ["1", "4"]
     with torch.no_grad():
         for layer in (1, 4):
@@ -56,21 +56,21 @@ def test_statistics_are_the_pooled_mean_and_variance_of_all_that_a_layer_sees(ne
 def test_the_statistics_of_constant_images_are_exact() -> None:
     norm = nn.BatchNorm2d(2).eval()
     images = torch.tensor([0.75, -1024.5]).view(1, 2, 1, 1).expand(3, 2, 5, 5)
-    mean, variance = population_statistics(nn.Sequential(norm), [images, images[:1]], Distribution())["0"]
+    mean, variance = population_statistics(nn.Sequential(norm), [images, images[:1]], ProcessGroup())["0"]
     assert mean.tolist() == [0.75, -1024.5]
     assert variance.tolist() == [0, 0]
 
 
 def test_a_mean_far_from_zero_does_not_swallow_the_variance() -> None:
     images = [3000 + torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(n)) for n in range(4)]
-    _, variance = population_statistics(nn.Sequential(nn.BatchNorm2d(1)).eval(), images, Distribution())["0"]
+    _, variance = population_statistics(nn.Sequential(nn.BatchNorm2d(1)).eval(), images, ProcessGroup())["0"]
     assert float(variance) == pytest.approx(float(torch.cat(images).double().var(correction=0)), rel=1e-4)
 
 
 def test_looking_leaves_the_model_as_it_was(network: nn.Module) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     own = network[1].running_mean
-    population_statistics(network, [torch.randn(4, 3, 8, 8)], Distribution())
+    population_statistics(network, [torch.randn(4, 3, 8, 8)], ProcessGroup())
     assert network[1].running_mean is own
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert not any(module._forward_pre_hooks for module in network.modules())
@@ -78,7 +78,7 @@ def test_looking_leaves_the_model_as_it_was(network: nn.Module) -> None:
 
 def test_statistics_stand_in_for_the_running_ones_inside_the_block_only(network: nn.Module) -> None:
     own = network[4].running_var
-    found = population_statistics(network, [torch.randn(4, 3, 8, 8)], Distribution())
+    found = population_statistics(network, [torch.randn(4, 3, 8, 8)], ProcessGroup())
     with installed(network, found):
         assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in buffers(found).items())
     assert network[4].running_var is own
@@ -86,14 +86,14 @@ def test_statistics_stand_in_for_the_running_ones_inside_the_block_only(network:
 
 @pytest.mark.parametrize(("samples", "batches"), [(2, 1), (64, 1), (65, 2), (8192, 20)])
 def test_images_come_in_whole_batches_and_at_most_once(samples: int, batches: int) -> None:
-    assert PreciseNorm(samples=samples).batches(64, 20) == batches
+    assert PreciseBn(samples=samples).batches(64, 20) == batches
 
 
 @pytest.mark.parametrize("images", ["training", "plain"])
 def test_the_training_is_the_same_and_the_scores_are_not(digits: Callable, training: Callable, images: str) -> None:
     settings = ("ema.decay=0.9", "data.augment.mix=mixup", "model.dropout=0.2")
     plain = training(digits(*settings), "plain")
-    precise = training(digits(*settings, PRECISE, f"train.precise_norm.images={images}"), "precise")
+    precise = training(digits(*settings, PRECISE, f"train.precise_bn.images={images}"), "precise")
     assert precise.listener.curve("train/cross_entropy") == plain.listener.curve("train/cross_entropy")
     for group, tensors in plain.last().groups.items():
         assert all(torch.equal(precise.last().groups[group][name], tensor) for name, tensor in tensors.items())
@@ -115,7 +115,7 @@ def test_a_training_with_precise_statistics_resumes_exactly(digits: Callable, tr
 
 
 def scores(recipe: Classify, weights: dict[str, Tensor], cache: Path) -> dict[str, float]:
-    task = recipe.build(3, Site(torch.device("cpu"), cache, channels_last=False))
+    task = recipe.build(3, RunContext(torch.device("cpu"), cache, channels_last=False))
     task.model.load_state_dict(weights)
     with torch.no_grad():
         return task.evaluate(task.model.eval(), "val", "plain")
@@ -138,7 +138,7 @@ def test_the_weights_saved_between_two_evaluations_have_no_statistics(digits: Ca
 
 def test_plain_images_are_drawn_from_all_classes(digits: Callable, shared_cache: Path) -> None:
     recipe = digits()
-    task = recipe.build(3, Site(torch.device("cpu"), shared_cache, channels_last=False))
+    task = recipe.build(3, RunContext(torch.device("cpu"), shared_cache, channels_last=False))
     (images,) = task.norm_images("plain", 0, 1)
     (again,) = task.norm_images("plain", 8, 1)
     assert torch.equal(images, again)
@@ -157,7 +157,7 @@ def test_images_from_files_come_beside_those_of_the_training(tmp_path: Path, sha
                 Image.fromarray(random.integers(0, 256, (9, 8, 3), dtype=np.uint8)).save(file)
     recipe = Classify(data=ImageFolder(root=str(tmp_path), size=8, resize=8, workers=1))
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch": 4})})
-    task = recipe.build(3, Site(torch.device("cpu"), shared_cache, channels_last=False))
+    task = recipe.build(3, RunContext(torch.device("cpu"), shared_cache, channels_last=False))
     undisturbed = [batch.images for batch in task.batches(0, 3)]
     batches = task.batches(0, 3)
     first = next(batches).images
@@ -173,11 +173,11 @@ def test_a_network_without_normalisation_is_refused(digits: Callable, training: 
 
 
 def test_a_task_that_cannot_show_its_images_refuses(digits: Callable, shared_cache: Path) -> None:
-    task = digits().build(3, Site(torch.device("cpu"), shared_cache))
+    task = digits().build(3, RunContext(torch.device("cpu"), shared_cache))
     with pytest.raises(SettingsError, match="is for tasks that can show"):
         Task.norm_images(task, "training", 0, 1)
 
 
 def test_a_recipe_takes_it_from_the_command_line() -> None:
-    changed = load_recipe("resnet50_imagenet", [PRECISE, "train.precise_norm.samples=1024"])
-    assert changed.train.precise_norm == PreciseNorm(samples=1024)
+    changed = load_recipe("resnet50_imagenet", [PRECISE, "train.precise_bn.samples=1024"])
+    assert changed.train.precise_bn == PreciseBn(samples=1024)

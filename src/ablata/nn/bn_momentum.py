@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-NormMomentum = Annotated[float, Field(gt=0, le=1)] | Literal["cumulative", "inverse_square"]
+BnMomentum = Annotated[float, Field(gt=0, le=1)] | Literal["cumulative", "inverse_square"]
 """m itself; cumulative: the plain mean over all batches so far (torch's None); inverse_square: m = 1 / batch^2."""
 
 
-def set_norm_momentum(model: nn.Module, rule: NormMomentum, batch: int) -> None:
+def set_bn_momentum(model: nn.Module, rule: BnMomentum, batch: int) -> None:
     """Give all batch normalisations of a model one momentum.
 
     Args:

@@ -40,7 +40,7 @@ class ShownImage:
 
 
 @dataclass(frozen=True)
-class ShownGroup:
+class GalleryGroup:
     """Further images under a heading of their own, with what all of them show."""
 
     title: str
@@ -49,7 +49,7 @@ class ShownGroup:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Gallery:
     """What there is to look at.
 
     Attributes:
@@ -70,10 +70,10 @@ class Shown:
     images: tuple[ShownImage, ...] = ()
     key: bytes | None = None
     caption: str = ""
-    groups: tuple[ShownGroup, ...] = ()
+    groups: tuple[GalleryGroup, ...] = ()
 
 
-def write_shown(run: Path, shown: Shown) -> None:
+def write_gallery(run: Path, shown: Gallery) -> None:
     """Write into a run's folder; the list comes last, so that it names only what is there."""
     for name, images in [("image", shown.images), *_named(shown.groups)]:
         for number, image in enumerate(images):
@@ -95,7 +95,7 @@ def write_shown(run: Path, shown: Shown) -> None:
     write_text(run / FOLDER / "shown.json", json.dumps(told, indent=1) + "\n")
 
 
-def read_shown(run: Path) -> Shown | None:
+def read_gallery(run: Path) -> Gallery | None:
     """Read from a run's folder; None where nothing was kept. An image whose file is gone or no image is left out.
 
     Raises:
@@ -109,11 +109,11 @@ def read_shown(run: Path) -> Shown | None:
         if told["format"] > _FORMAT:
             raise ValueError(f"format {told['format']}, this version reads up to {_FORMAT}")
         groups = tuple(
-            ShownGroup(str(one["title"]), str(one["caption"]), _images(run, f"group-{number}", one["images"]))
+            GalleryGroup(str(one["title"]), str(one["caption"]), _images(run, f"group-{number}", one["images"]))
             for number, one in enumerate(told.get("groups", ()))
         )
         split, protocol, metric = (str(told[name]) for name in ("split", "protocol", "class_metric"))
-        return Shown(
+        return Gallery(
             split,
             protocol,
             metric,
@@ -130,7 +130,7 @@ def read_shown(run: Path) -> Shown | None:
         ) from None  # fmt: skip
 
 
-def _named(groups: Sequence[ShownGroup]) -> list[tuple[str, tuple[ShownImage, ...]]]:
+def _named(groups: Sequence[GalleryGroup]) -> list[tuple[str, tuple[ShownImage, ...]]]:
     return [(f"group-{number}", group.images) for number, group in enumerate(groups)]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from ablata.records.gallery import Gallery, GalleryGroup, ShownImage, read_gallery
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.records.shown import Shown, ShownGroup, ShownImage, read_shown
 from ablata.reports.bars import Bar, bars
 from ablata.reports.sections import Cell, GridSection, Image, ImageSection, Panel, Section, TableSection
 
@@ -21,7 +21,7 @@ MOST_BYTES = 600_000
 TITLES = {"iou": "Intersection over union", "ap": "Average precision", "accuracy": "Accuracy"}
 
 
-def run_sections(shown: Shown) -> tuple[Section, ...]:
+def run_sections(shown: Gallery) -> tuple[Section, ...]:
     """Return the sections of one run: bars of its classes, images by groups; without those with nothing to show."""
     sections: list[Section] = []
     if shown.classes:
@@ -55,7 +55,7 @@ def study_sections(ledger: Ledger, name: str) -> tuple[Section, ...]:
     return tuple(sections)
 
 
-def class_table(first: Shown, scores: dict[str, dict[str, float]]) -> TableSection:
+def class_table(first: Gallery, scores: dict[str, dict[str, float]]) -> TableSection:
     """Return a row for each class and a column for each arm: means over seeds, and the difference to the first arm."""
     control, *_ = scores
     rows = []
@@ -81,7 +81,7 @@ def class_table(first: Shown, scores: dict[str, dict[str, float]]) -> TableSecti
     )
 
 
-def class_bars(first: Shown, scores: dict[str, dict[str, float]]) -> GridSection:
+def class_bars(first: Gallery, scores: dict[str, dict[str, float]]) -> GridSection:
     """Return bars of the classes, a panel for each arm."""
     panels = []
     for place, (arm, classes) in enumerate(list(scores.items())[:MOST_ARMS]):
@@ -96,18 +96,18 @@ def class_bars(first: Shown, scores: dict[str, dict[str, float]]) -> GridSection
     )
 
 
-def _kept(ledger: Ledger, name: str) -> dict[str, list[tuple[RunRow, Shown]]]:
+def _kept(ledger: Ledger, name: str) -> dict[str, list[tuple[RunRow, Gallery]]]:
     """Return what the completed runs of each arm have kept, by seed; the control first, arms without any left out."""
     order = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
-    found: dict[str, list[tuple[RunRow, Shown]]] = {arm.name: [] for arm in order}
+    found: dict[str, list[tuple[RunRow, Gallery]]] = {arm.name: [] for arm in order}
     for cell in sorted(ledger.studies.cells(name), key=lambda cell: cell.seed):
-        shown = read_shown(ledger.runs.folder(cell.run)) if cell.run.state == "completed" else None
+        shown = read_gallery(ledger.runs.folder(cell.run)) if cell.run.state == "completed" else None
         if shown is not None:
             found[cell.arm].append((cell.run, shown))
     return {arm: kept for arm, kept in found.items() if kept}
 
 
-def _means(kept: Sequence[Shown]) -> dict[str, float]:
+def _means(kept: Sequence[Gallery]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for shown in kept:
         for name, score in shown.classes:
@@ -116,14 +116,14 @@ def _means(kept: Sequence[Shown]) -> dict[str, float]:
     return {name: math.fsum(scores) / len(scores) for name, scores in values.items()}
 
 
-def _images_section(images: Sequence[Image], shown: Shown, caption: str) -> ImageSection:
+def _images_section(images: Sequence[Image], shown: Gallery, caption: str) -> ImageSection:
     key = (
         () if shown.key is None else (Image(alt="a colour beside each class", caption="", source=_address(shown.key)),)
     )
     return ImageSection(title="Predictions", ident="predictions", images=(*images, *key), caption=caption)
 
 
-def _group_section(group: ShownGroup, number: int) -> ImageSection:
+def _group_section(group: GalleryGroup, number: int) -> ImageSection:
     images = tuple(_image(one) for one in group.images)
     return ImageSection(title=group.title, ident=f"shown-{number}", images=images, caption=group.caption)
 
@@ -132,7 +132,7 @@ def _image(one: ShownImage) -> Image:
     return Image(alt=one.alt, caption=one.caption, source=_address(one.content, one.ending))
 
 
-def _images(arms: dict[str, list[tuple[RunRow, Shown]]]) -> list[Image]:
+def _images(arms: dict[str, list[tuple[RunRow, Gallery]]]) -> list[Image]:
     """Return the first images of every arm, image by image, as many as the page may hold."""
     shown = {arm: kept[0] for arm, kept in list(arms.items())[:MOST_ARMS]}
     images: list[Image] = []
@@ -158,15 +158,15 @@ def _bars(classes: Sequence[tuple[str, float | None]], title: str, ident: str) -
     return bars(title, rows, ident=ident)
 
 
-def _title(shown: Shown) -> str:
+def _title(shown: Gallery) -> str:
     return f"{TITLES.get(shown.class_metric, shown.class_metric)} of each class"
 
 
-def _scored(shown: Shown) -> str:
+def _scored(shown: Gallery) -> str:
     return f"Percent on {shown.split}, protocol {shown.protocol}; – for a class that is not there."
 
 
-def _seen(shown: Shown) -> str:
+def _seen(shown: Gallery) -> str:
     return f"{shown.caption} Images of {shown.split}, protocol {shown.protocol}.".strip()
 
 

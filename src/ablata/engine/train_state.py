@@ -26,6 +26,7 @@ from ablata.engine.checkpoints import (
     refuse_mismatch,
     save_checkpoint,
 )
+from ablata.engine.evaluation import EvalSchedule, Evaluator
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.timer import Clock
@@ -33,13 +34,12 @@ from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
-from ablata.engine.scoring import Rhythm, Scorer
-from ablata.engine.task import Site
+from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
+from ablata.nn.bn_momentum import set_bn_momentum
 from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
 from ablata.nn.kernels.sync_batch_norm import convert_sync_batchnorm
-from ablata.nn.norm_momentum import set_norm_momentum
-from ablata.records.shown import write_shown
+from ablata.records.gallery import write_gallery
 
 T = TypeVar("T")
 
@@ -48,27 +48,27 @@ _PROCESSOR_OPTIONS: dict[str, Any] = {"inplace_buffers": False}
 load: twice the time of one that writes elsewhere."""
 
 
-class Session:
+class TrainState:
     """State of one training.
 
     Args:
         recipe: what to train.
         seed: the run's seed.
         folder: where checkpoints go; taken up again if it holds one.
-        site: device, cache folder, place among the processes.
+        context: device, cache folder, place among the processes.
         reporter: who listens.
 
     Raises:
         UserError: data, settings or the checkpoint in `folder` do not fit; nothing was changed.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, folder: Path, site: Site, reporter: Reporter) -> None:
-        self.recipe, self.seed, self.folder, self.site = recipe, seed, folder, site
-        self.device, self.distribution = site.device, site.distribution
-        self.reporter = reporter if site.distribution.writes else Reporter()
-        self.distribution.share_of(recipe.train.batch, recipe.train.accumulate)
+    def __init__(self, recipe: Recipe, seed: int, folder: Path, context: RunContext, reporter: Reporter) -> None:
+        self.recipe, self.seed, self.folder, self.context = recipe, seed, folder, context
+        self.device, self.group = context.device, context.group
+        self.reporter = reporter if context.group.is_main else Reporter()
+        self.group.local_batch_size(recipe.train.batch, recipe.train.accumulate)
         self.precision = choose_precision(recipe.compute.precision, self.device)
-        self.task = recipe.build(seed, site)
+        self.task = recipe.build(seed, context)
         self.model = self._placed(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
         self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch, planned)
@@ -77,11 +77,11 @@ class Session:
         self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
         self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
         self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
-        self.average = recipe.ema.build(self.model) if recipe.ema else None
-        self.scorer = Scorer(recipe.train, self.task, self.model, self.average, self.distribution)
-        self.rhythm = Rhythm(recipe.train, self.task.steps_per_epoch, self.total)
+        self.ema = recipe.ema.build(self.model) if recipe.ema else None
+        self.evaluator = Evaluator(recipe.train, self.task, self.model, self.ema, self.group)
+        self.eval_schedule = EvalSchedule(recipe.train, self.task.steps_per_epoch, self.total)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
-        self.gradients = GradientWatch(self.model, self.device, self.distribution)
+        self.gradients = GradientWatch(self.model, self.device, self.group)
         self.watch_terms([])
         self.collapse = CollapseWatch()
         self.step = self.first_step = 0
@@ -95,9 +95,9 @@ class Session:
         self.saved_at = time.monotonic()
 
     def _placed(self, model: nn.Module) -> nn.Module:
-        if self.recipe.train.norm_momentum is not None:
-            set_norm_momentum(model, self.recipe.train.norm_momentum, self.recipe.train.batch)
-        if not self.distribution.alone and self.recipe.compute.sync_batch_norm:
+        if self.recipe.train.bn_momentum is not None:
+            set_bn_momentum(model, self.recipe.train.bn_momentum, self.recipe.train.batch)
+        if not self.group.is_single and self.recipe.compute.sync_batch_norm:
             model = convert_sync_batchnorm(model)
         if self.recipe.compute.compile and self.device.type == "cpu":
             convert_moment_norm(model)
@@ -111,7 +111,7 @@ class Session:
         if self.recipe.compute.compile:
             options = _PROCESSOR_OPTIONS if self.device.type == "cpu" else None
             network = cast(nn.Module, torch.compile(_Outputs(self.model, self.task.outputs), options=options))
-        if self.distribution.alone:
+        if self.group.is_single:
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
@@ -138,7 +138,7 @@ class Session:
 
     def watch_terms(self, names: list[str]) -> None:
         """Start watching the loss terms, whose names are known from the first batch on."""
-        self.terms = FiniteWatch(names, "loss term", self.device, self.distribution)
+        self.terms = FiniteWatch(names, "loss term", self.device, self.group)
 
     def warn_of_missing_gradients(self) -> None:
         """Say which trainable parameters the first backward pass did not reach."""
@@ -152,54 +152,54 @@ class Session:
 
     def _agreed(self, ask: Callable[[], T], otherwise: T) -> T:
         """Ask the writing process; several processes listen to it at log points, and take `otherwise` elsewhere."""
-        if self.distribution.alone:
+        if self.group.is_single:
             return ask()
         if self.step % self.recipe.train.log_every:
             return otherwise
-        answer: T = self.distribution.share(ask() if self.distribution.writes else None)
+        answer: T = self.group.broadcast_object(ask() if self.group.is_main else None)
         return answer
 
     # Evaluation.
 
     def evaluation_due(self) -> bool:
         """Tell whether this step ends an evaluation interval, or the training."""
-        return self.rhythm.due(self.step)
+        return self.eval_schedule.due(self.step)
 
     def evaluations_left(self) -> int:
         """Return how many evaluations are to come."""
-        return self.rhythm.left(self.step)
+        return self.eval_schedule.left(self.step)
 
     def evaluate(self) -> None:
         """Score the model, the averaged one too if there is one, and keep the best."""
         with self.clock.aside(evaluation=True), torch.no_grad(), self.precision.autocast():
             self.model.eval()
-            self.scores = self.scorer.scores(self.step)
+            self.scores = self.evaluator.scores(self.step)
             self._watch_average()
             self.model.train()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
         self._keep_best()
 
-    def keep_shown(self) -> None:
+    def save_gallery(self) -> None:
         """Keep what the finished run has to show; what cannot be written is told and costs nothing else."""
-        if not self.distribution.writes:
+        if not self.group.is_main:
             return
-        with self.clock.aside(), torch.no_grad(), self.precision.autocast(), self.scorer.as_delivered():
+        with self.clock.aside(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
             self.model.eval()
-            shown = self.task.shown(self.model)
+            shown = self.task.visualize(self.model)
             self.model.train()
         try:
             if shown is not None:
-                write_shown(self.folder, shown)
+                write_gallery(self.folder, shown)
         except OSError as error:
             self.reporter.event("warning", "shown", f"images of predictions could not be written: {error}")
 
     def _watch_average(self) -> None:
-        if self.average is None or not self.average.warmed_up(self.step):
+        if self.ema is None or not self.ema.warmed_up(self.step):
             return
-        distance = float(self.average.distance(self.model))
+        distance = float(self.ema.distance(self.model))
         if distance > 0.5:
             apart = f"averaged weights are {100 * distance:.0f}% away from the model at step {self.step}"
-            self.reporter.event("warning", "average_departs", f"{apart}: not converged yet")
+            self.reporter.event("warning", "ema_departs", f"{apart}: not converged yet")
 
     def _keep_best(self) -> None:
         metric = self.recipe.metric()
@@ -221,7 +221,7 @@ class Session:
     def save(self, which: str) -> None:
         """Write `last` (all that resuming needs) or `best` (weights only), on the writing process."""
         with self.clock.aside():
-            if self.distribution.writes:
+            if self.group.is_main:
                 path = self.folder / (LAST if which == "last" else BEST)
                 save_checkpoint(path, self._captured() if which == "last" else self._delivered())
             if which == "last":
@@ -244,22 +244,22 @@ class Session:
     def _captured(self) -> Checkpoint:
         tensors, plain = optimiser_state(self.optimiser)
         groups = {RAW: self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
-        if self.average is not None:
-            groups[AVERAGE] = self.average.state()
-        groups |= self.scorer.state(self.step)
+        if self.ema is not None:
+            groups[AVERAGE] = self.ema.state()
+        groups |= self.evaluator.state(self.step)
         facts = self._facts() | {"optimiser": plain, "scaler": self.scaler.state_dict()}
         return Checkpoint(groups, facts)
 
     def _delivered(self) -> Checkpoint:
         """Return the weights alone, as they were scored: the averaged ones where averaging is on."""
-        return Checkpoint({RAW: self.scorer.delivered()}, self._facts())
+        return Checkpoint({RAW: self.evaluator.eval_weights()}, self._facts())
 
     def _take_up(self) -> None:
         """Continue from the folder's last checkpoint, if there is one."""
-        if self.distribution.writes:
+        if self.group.is_main:
             clear_drafts(self.folder)
         path = self.folder / LAST
-        if not self.distribution.any(path.exists()):
+        if not self.group.any(path.exists()):
             return
         saved = load_checkpoint(path)
         facts = saved.facts
@@ -270,8 +270,8 @@ class Session:
             raise CheckpointError("A checkpoint must fit the network", found=f"{path}: {error}") from None
         load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
         self.scaler.load_state_dict(facts["scaler"])
-        if self.average is not None:
-            self.average.load(saved.groups[AVERAGE])
+        if self.ema is not None:
+            self.ema.load(saved.groups[AVERAGE])
         self.task.load_state(saved.groups.get("task", {}))
         self.step = self.first_step = facts["step"]
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]

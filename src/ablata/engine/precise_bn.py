@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ablata.base.settings import Settings
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 
 Images = Literal["training", "plain"]
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 """Mean and variance, float32 [C] each, by the name of the layer."""
 
 
-class PreciseNorm(Settings):
+class PreciseBn(Settings):
     """How many training images of which kind the statistics are taken from."""
 
     samples: Annotated[int, Field(ge=2)] = 8192
@@ -72,13 +72,13 @@ def normalisations(model: nn.Module) -> dict[str, _BatchNorm]:
 
 
 @torch.no_grad()
-def population_statistics(model: nn.Module, images: Iterable[Tensor], distribution: Distribution) -> Statistics:
+def population_statistics(model: nn.Module, images: Iterable[Tensor], group: ProcessGroup) -> Statistics:
     """Let a model see images and return mean and variance of what each batch normalisation saw.
 
     Args:
         model: in evaluation mode; left as it was.
         images: this process's share, float32 [b, C, H, W] on the model's device; at least one batch.
-        distribution: the moments are pooled over its processes.
+        group: the moments are pooled over its processes.
     """
     layers = normalisations(model)
     moments = {name: _Moments(layer.num_features, _device(layer)) for name, layer in layers.items()}
@@ -93,7 +93,7 @@ def population_statistics(model: nn.Module, images: Iterable[Tensor], distributi
     finally:
         for handle in handles:
             handle.remove()
-    return _pooled({name: moment for name, moment in moments.items() if moment.count}, distribution)
+    return _pooled({name: moment for name, moment in moments.items() if moment.count}, group)
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def _by_batch(layers: Iterable[_BatchNorm]) -> Iterator[None]:
             layer.track_running_stats = True
 
 
-def _pooled(moments: Mapping[str, _Moments], distribution: Distribution) -> Statistics:
+def _pooled(moments: Mapping[str, _Moments], group: ProcessGroup) -> Statistics:
     """Return mean and variance over all processes; every process has seen the same layers."""
     if not moments:
         return {}
@@ -148,9 +148,9 @@ def _pooled(moments: Mapping[str, _Moments], distribution: Distribution) -> Stat
     counts = torch.cat([torch.full_like(one.mean, one.count) for one in moments.values()])
     means = torch.cat([one.mean for one in moments.values()])
     squares = torch.cat([one.squares for one in moments.values()])
-    total = distribution.sum(counts)
-    mean = distribution.sum(means * (counts / total))
-    variance = distribution.sum(squares + counts * (means - mean).square()) / total
+    total = group.all_reduce_sum(counts)
+    mean = group.all_reduce_sum(means * (counts / total))
+    variance = group.all_reduce_sum(squares + counts * (means - mean).square()) / total
     pairs = zip(torch.split(mean.float(), sizes), torch.split(variance.float(), sizes), strict=True)
     return {name: (one.clone(), other.clone()) for name, (one, other) in zip(moments, pairs, strict=True)}
 

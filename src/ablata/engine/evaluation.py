@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.engine.checkpoints import AVERAGE, RAW, statistics_of
-from ablata.engine.hardware.process_group import Distribution
+from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.optim.ema import ModelEma
-from ablata.engine.precise_norm import Statistics, buffers, installed, normalisations, population_statistics
+from ablata.engine.precise_bn import Statistics, buffers, installed, normalisations, population_statistics
 from ablata.engine.recipe import Train
 from ablata.engine.task import Task
 
 
-class Rhythm:
+class EvalSchedule:
     """Which steps are followed by an evaluation.
 
     Args:
@@ -41,7 +41,7 @@ class Rhythm:
         return self.total // self.interval - step // self.interval + bool(self.total % self.interval)
 
 
-class Scorer:
+class Evaluator:
     """Scores the weights and their average, each with statistics of its own where the recipe asks for precise ones.
 
     Args:
@@ -49,7 +49,7 @@ class Scorer:
         task: scores.
         model: the bare model, which the training goes on with.
         average: its average, or None.
-        distribution: this process's place.
+        group: this process's place.
 
     Raises:
         SettingsError: precise statistics are asked for of a network without batch normalisation, or of a task that
@@ -57,19 +57,19 @@ class Scorer:
     """
 
     def __init__(
-        self, train: Train, task: Task[Any], model: nn.Module, average: ModelEma | None, distribution: Distribution
+        self, train: Train, task: Task[Any], model: nn.Module, average: ModelEma | None, group: ProcessGroup
     ) -> None:
-        self.train, self.task, self.model, self.average, self.distribution = train, task, model, average, distribution
+        self.train, self.task, self.model, self.ema, self.group = train, task, model, average, group
         self._statistics: dict[str, Statistics] = {}
         self._step: int | None = None
-        if train.precise_norm is not None:
+        if train.precise_bn is not None:
             if not normalisations(model):
                 raise SettingsError(
-                    "train.precise_norm needs a network with batch normalisation",
+                    "train.precise_bn needs a network with batch normalisation",
                     found="a network without running statistics",
-                    do="train.precise_norm=null",
+                    do="train.precise_bn=null",
                 )
-            task.norm_images(train.precise_norm.images, 0, 1)
+            task.norm_images(train.precise_bn.images, 0, 1)
 
     def scores(self, step: int) -> dict[str, float]:
         """Score the model, in evaluation mode, after `step` steps.
@@ -79,22 +79,22 @@ class Scorer:
         """
         raw = self._scored(RAW, step)
         scores = raw
-        if self.average is not None:
-            with self.average.applied(self.model):
+        if self.ema is not None:
+            with self.ema.applied(self.model):
                 scores = self._scored(AVERAGE, step) | {f"raw/{name}": value for name, value in raw.items()}
         self._step = step
         return scores
 
-    def delivered(self) -> dict[str, Tensor]:
+    def eval_weights(self) -> dict[str, Tensor]:
         """Return the state that was scored last under plain names: of the average where there is one."""
-        with self.as_delivered():
+        with self.with_eval_weights():
             return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     @contextmanager
-    def as_delivered(self) -> Iterator[None]:
+    def with_eval_weights(self) -> Iterator[None]:
         """Give the model the state that is delivered, and its own back at the end."""
-        which = RAW if self.average is None else AVERAGE
-        averaged = nullcontext() if self.average is None else self.average.applied(self.model)
+        which = RAW if self.ema is None else AVERAGE
+        averaged = nullcontext() if self.ema is None else self.ema.applied(self.model)
         with averaged, installed(self.model, self._statistics.get(which, {})):
             yield
 
@@ -105,7 +105,7 @@ class Scorer:
         return {statistics_of(which): buffers(found) for which, found in self._statistics.items() if found}
 
     def _scored(self, which: str, step: int) -> dict[str, float]:
-        if self.train.precise_norm is not None:
+        if self.train.precise_bn is not None:
             self._statistics[which] = self._precise(step)
         with installed(self.model, self._statistics.get(which, {})):
             return {
@@ -116,9 +116,9 @@ class Scorer:
             }
 
     def _precise(self, step: int) -> Statistics:
-        settings = self.train.precise_norm
+        settings = self.train.precise_bn
         assert settings is not None
         count = settings.batches(self.train.batch, self.task.steps_per_epoch)
         seen = self.task.norm_images(settings.images, max(0, step - count), count)
         parts = (part for images in seen for part in images.chunk(self.train.accumulate))
-        return population_statistics(self.model, parts, self.distribution)
+        return population_statistics(self.model, parts, self.group)
