@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-DATA ?= ../shared/data
 
 .PHONY: quickstart test test-postgres test-realdata test-slow lint types bench clean
 
@@ -42,7 +41,7 @@ types: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	$(BIN)/python benchmarks/ledger.py
-	$(BIN)/python benchmarks/training_step.py --root $(DATA)/cifar10 --compile
+	$(BIN)/python benchmarks/training_step.py --root $${ABLATA_DATA:?set it to the folder of data sets, cifar10 among them}/cifar10 --compile
 	$(BIN)/python benchmarks/decision_rule.py --studies 400
 
 clean:

@@ -1,6 +1,6 @@
 """Measure the reading of notes: files of 10 MB through `ablata notes read`, the ledger included.
 
-    python benchmarks/notes.py [--notebooks ../shared/notebooks] [--output docs/results/notes.md]
+    python benchmarks/notes.py --notebooks FOLDER [--output docs/results/notes.md]
 
 dense: the notebooks one after the other, again and again; varied: the same with every figure changed from one round to
 the next, so that hardly a line comes twice; log: lines of a training tool's progress; words: lines of the docstrings
@@ -92,7 +92,7 @@ def read(path: Path, home: Path) -> tuple[float, float, str]:
 def main() -> None:
     """Measure and print, or write, the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--notebooks", type=Path, default=Path("../shared/notebooks"))
+    parser.add_argument("--notebooks", type=Path, required=True, help="folder of .txt files of notes")
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     notebooks = [path.read_text(encoding="utf-8") for path in sorted(asked.notebooks.glob("*.txt"))]

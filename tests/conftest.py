@@ -31,11 +31,12 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def data_home() -> Path:
-    """Return the folder of real data sets: ABLATA_DATA, or ../shared/data beside the repository; else skip."""
+    """Return the folder of real data sets that ABLATA_DATA names; skip where it names none."""
     named = os.environ.get("ABLATA_DATA")
-    home = Path(named) if named else Path(__file__).resolve().parents[1].parent / "shared" / "data"
-    if not home.is_dir():
-        pytest.skip(f"no real data sets at {named or '../shared/data'}: set ABLATA_DATA to their folder")
+    if not named:
+        pytest.skip("real data sets are needed: set ABLATA_DATA to the folder that holds them")
+    home = Path(named).expanduser().resolve()
+    assert home.is_dir(), f"ABLATA_DATA must name a folder of data sets, found {named}"
     return home
 
 

@@ -15,9 +15,9 @@ from ablata.data.loading.cache import build_once, file_digest
 
 
 def data_homes() -> list[Path]:
-    """Return the folders that hold data sets: that of ABLATA_DATA, else `../shared/data` from where we are."""
+    """Return the folders that hold data sets: that of the environment variable ABLATA_DATA, where it is set."""
     home = os.environ.get("ABLATA_DATA")
-    return [Path(home).expanduser()] if home else [Path("../shared/data")]
+    return [Path(home).expanduser()] if home else []
 
 
 def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], bool], layout: str, cache: Path) -> Path:
@@ -39,7 +39,9 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
     places = _places(root, default)
     if not places:
         raise DataError(
-            f"This data set needs a folder: {layout}", found="data.root is not set", do="set data.root=FOLDER"
+            f"This data set needs a folder: {layout}",
+            found="data.root is not set",
+            do="set data.root=FOLDER (or ABLATA_DATA to the folder above it)",
         )
     for place in filter(Path.exists, places):
         found = _fitting(_opened(place, cache), fits)

@@ -74,7 +74,7 @@ def relation_rcnn_fpn_coco() -> Detect:
 def relation_rcnn_chest_xray() -> Detect:
     """Relations between classes and between regions on 63 chest X-rays with 13 overlapping classes.
 
-    Command: ablata train relation_rcnn_chest_xray data.root=../shared/data/chest_xray
+    Command: ablata train relation_rcnn_chest_xray data.root=FOLDER
     Expected: not measured
     Time: not measured
     Source: the notes on relation R-CNN (class + relation network, pyramid); ResNet-18 from scratch and 512 pixels are
@@ -103,7 +103,7 @@ def relation_rcnn_chest_xray() -> Detect:
 def mask_rcnn_penn_fudan() -> Detect:
     """Mask R-CNN from scratch on 120 images of pedestrians.
 
-    Command: ablata train mask_rcnn_penn_fudan data.root=../shared/data/penn_fudan
+    Command: ablata train mask_rcnn_penn_fudan data.root=FOLDER
     Expected: not measured
     Time: not measured
     Source: the set that torchvision's tutorial of detection uses; ResNet-18 and 320 pixels are ours
@@ -128,7 +128,7 @@ def mask_rcnn_penn_fudan() -> Detect:
 def faster_rcnn_blood_cells() -> Detect:
     """Faster R-CNN from scratch on images of blood: boxes of three kinds of cells, most of them red.
 
-    Command: ablata train faster_rcnn_blood_cells data.root=../shared/data/blood_cells
+    Command: ablata train faster_rcnn_blood_cells data.root=FOLDER
     Expected: not measured
     Time: not measured
     Source: Ren et al. 2015, arXiv 1506.01497, with the pyramid of Lin et al. 2017; ResNet-18 and 320 pixels are ours
