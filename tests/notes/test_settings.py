@@ -71,8 +71,8 @@ def test_a_line_of_settings_is_told_from_words_about_them() -> None:
         ("40k iters, 去掉warmup", "resnet20_cifar10",
          ["train.epochs=null", "train.steps=40000", "schedule.warmup=null"]),
         ("加上se, pca-noise, color-jitter, random-erasing, fp16", "resnet50_imagenet",
-         ["data.augment.erase=true", "data.augment.color_jitter=true", "data.augment.lighting=0.1", "model.attention=se",
-          "compute.precision=fp16"]),
+         ["data.augment.erase=true", "data.augment.color_jitter=true", "data.augment.lighting=0.1",
+          "model.attention=se", "compute.precision=fp16"]),
     ],
 )  # fmt: skip
 def test_known_settings_are_overrides_that_a_recipe_takes(text: str, recipe: str, expected: list[str]) -> None:

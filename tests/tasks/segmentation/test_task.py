@@ -223,8 +223,8 @@ def test_mean_iou_is_that_of_all_pixels_and_absent_classes_are_left_out(make: Ca
 @pytest.mark.parametrize("world_size", [2, 3, 7])
 def test_processes_count_every_image_once(make: Callable, world_size: int) -> None:
     whole = make()
-    parts = [make(rank=rank, world_size=world_size, recipe=override(RECIPE, ["train.batch=42", "data.train=42"])) for rank in
-             range(world_size)]  # fmt: skip
+    recipe = override(RECIPE, ["train.batch=42", "data.train=42"])
+    parts = [make(rank=rank, world_size=world_size, recipe=recipe) for rank in range(world_size)]
     counts = [part.score(whole.model.eval(), "val", "ss").confusion() for part in parts]
     assert torch.equal(sum(counts), whole.score(whole.model, "val", "ss").confusion())
 

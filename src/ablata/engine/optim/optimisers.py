@@ -185,7 +185,8 @@ class RmsPropTf(OptimiserSettings):
 class Muon(OptimiserSettings):
     """Orthogonalised momentum for the filters of convolutions, SGD with momentum for all other parameters.
 
-    Source: see `ablata.engine.optim.muon`. A filter is a parameter of 4 dimensions, taken as a matrix of one row a channel.
+    Source: see `ablata.engine.optim.muon`. A filter is a parameter of 4 dimensions, taken as a matrix of one row a
+    channel.
     """
 
     kind: Literal["muon"] = "muon"

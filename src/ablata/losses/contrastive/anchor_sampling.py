@@ -31,9 +31,9 @@ class Anchors(Settings):
     """A class with too few pixels in an image (skip: no more than `max_views`) is left out; or gives the pixels it has
     (take); or gives those again and again until there are enough (repeat)."""
     short_classes: FewOf = "any"
-    """Of which classes with too few pixels `on_short_class` speaks, the others being left out: any of them; those whose pixels in
-    the image are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly predicted
-    (hard)."""
+    """Of which classes with too few pixels `on_short_class` speaks, the others being left out: any of them; those whose
+    pixels in the image are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly
+    predicted (hard)."""
     hard_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of wrongly predicted pixels; where one kind is short, all of it and the rest of the other."""
 

@@ -1,11 +1,12 @@
-"""Losses over pixels: logits smaller than their labels, row_chunks of rows in place of full-size logits, ignored pixels.
+"""Losses of semantic segmentation: logits smaller than their labels, chunks of rows instead of full-size logits, an
+ignored label.
 
-A lean loss never holds logits at the size of the labels. It enlarges a row_chunk of rows, reduces it to what is asked for
-(one loss a pixel, or one sum a class) and forgets the row_chunk; the backward pass computes each row_chunk again
-(`strip_cross_entropy`, or torch.utils.checkpoint). The plain form enlarges everything at once; both are equal up to
+A lean loss never holds logits at the size of the labels. It enlarges a chunk of rows, reduces it to what is asked for
+(one loss a pixel, or one sum a class) and forgets the chunk; the backward pass computes each chunk again
+(`RowChunkCrossEntropy`, or torch.utils.checkpoint). The plain form enlarges everything at once; both are equal up to
 rounding.
 
-Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a row_chunk.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a chunk.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class PixelSettings(Settings, ABC):
     """What every loss over pixels can be told."""
 
     implementation: Literal["lean", "plain"] = "lean"
-    """lean: row_chunk by row_chunk, each computed again in the backward pass; plain: all pixels at once. Both are equal."""
+    """lean: chunk by chunk, each computed again in the backward pass; plain: all pixels at once. Both are equal."""
     rows: Annotated[int | None, Field(ge=1), INCIDENTAL] = None
-    """Rows of the labels in a row_chunk; null: as many as suit the device."""
+    """Rows of the labels in a chunk; null: as many as suit the device."""
 
     @abstractmethod
     def build(self, ignore: int = IGNORE) -> PixelLoss:
@@ -45,7 +46,7 @@ class PixelLoss(nn.Module):
     """A loss of logits [B, K, h, w] against labels [B, H, W], in float32 at least.
 
     Args:
-        settings: row_chunks or all at once.
+        settings: chunks of rows or all at once.
         ignore: label of the pixels that do not count.
     """
 
@@ -63,7 +64,7 @@ class PixelLoss(nn.Module):
         """
         with torch.autocast(logits.device.type, enabled=False):
             if logits.shape[-2:] != labels.shape[1:]:
-                # Once, so that the gradients of all row_chunks add up in float32; of full size each row_chunk does it itself.
+                # Once, so that the gradients of all chunks add up in float32; of full size each chunk does it itself.
                 logits = as_float32(logits)
             return self.loss(logits, labels)
 
@@ -72,7 +73,7 @@ class PixelLoss(nn.Module):
         """Return the scalar of `forward`, outside autocast."""
 
     def row_chunks(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, tuple[int, int]]]:
-        """Yield logits, the labels of a row_chunk [B, R, W], and where it lies: (first row, rows of all labels).
+        """Yield logits, the labels of a chunk [B, R, W], and where it lies: (first row, rows of all labels).
 
         What is yielded goes through `enlarge` inside the function given to `compute`.
         """

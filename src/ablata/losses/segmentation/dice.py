@@ -60,7 +60,7 @@ class DiceLoss(PixelLoss):
         return mean_over(each, counted.any(1))
 
     def _sums(self, logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
-        """Return [3, B, K]: overlap, predicted and true, summed over a row_chunk."""
+        """Return [3, B, K]: overlap, predicted and true, summed over a chunk."""
         probability = upsample_rows(logits, labels, place).softmax(1)
         valid = (labels != self.ignore)[:, None]
         truth = F.one_hot(torch.where(valid[:, 0], labels, 0), logits.shape[1]).movedim(-1, 1) * valid

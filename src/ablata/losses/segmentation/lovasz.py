@@ -1,6 +1,6 @@
 """Lovasz-softmax: a convex stand-in for one minus the intersection over union (Berman et al. 2018, arXiv 1705.08790).
 
-The lean form holds the logarithm of each pixel's softmax sum [B, H, W], found row_chunk by row_chunk, then one class at a time.
+The lean form holds the logarithm of each pixel's softmax sum [B, H, W], found chunk by chunk, then one class at a time.
 """
 
 from __future__ import annotations

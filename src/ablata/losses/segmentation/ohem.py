@@ -51,7 +51,7 @@ class Ohem(PixelSettings):
 class OhemLoss(PixelLoss):
     """Mean cross-entropy over the pixels that are kept; 0 where none is.
 
-    The lean form keeps one loss a pixel, found row_chunk by row_chunk, and selects the n-th value. The plain form holds all
+    The lean form keeps one loss a pixel, found chunk by chunk, and selects the n-th value. The plain form holds all
     logits and sorts all pixels.
 
     Args:

@@ -1,9 +1,9 @@
 """Cross-entropy of every pixel from small logits, with neither the large ones nor their gradient ever in memory.
 
-Each row_chunk of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
+Each chunk of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
 backward pass enlarges it again, and adds its gradient to the small logits'. What is kept is one number a pixel.
 
-Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a row_chunk.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a chunk.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 from ablata.losses.segmentation.upsample_rows import RowChunk, as_float32, row_chunk, upsample_width
 
 _CACHED = 2**18
-"""Values of a row_chunk: with those of its exponentials they fit into a core's own cache."""
-_DEVICE_STRIP = 2**23
-"""The same on a graphics processor, where each row_chunk costs launches."""
+"""Values of a chunk: with those of its exponentials they fit into a core's own cache."""
+_CACHED_ON_DEVICE = 2**23
+"""The same on a graphics processor, where each chunk costs launches."""
 
 
 def rows_per_chunk(classes: int, width: int, device: torch.device) -> int:
-    """Return how many rows of an image make a row_chunk that suits the device."""
-    values = _CACHED * torch.get_num_threads() if device.type == "cpu" else _DEVICE_STRIP
+    """Return how many rows of an image make a chunk that suits the device."""
+    values = _CACHED * torch.get_num_threads() if device.type == "cpu" else _CACHED_ON_DEVICE
     return max(values // (classes * width), 1)
 
 
@@ -44,7 +44,7 @@ class RowChunkCrossEntropy(torch.autograd.Function):
         Returns:
             [B, H, W] in nats, in float32 at least; 0 where a pixel is ignored.
         """
-        row_chunks = _strips(logits, labels, rows)
+        row_chunks = _chunks(logits, labels, rows)
         losses = torch.empty(labels.shape, dtype=as_float32(logits[:0]).dtype, device=logits.device)
         scales = torch.empty_like(losses)
         for logit, label, loss, scale in zip(logits, labels, losses, scales, strict=True):
@@ -74,14 +74,14 @@ class RowChunkCrossEntropy(torch.autograd.Function):
                 slopes = torch.zeros_like(wide)
                 for part in context.row_chunks:
                     _add_slopes(part, wide[0], scale, _truth(label[part.rows], context.ignore), slope, slopes[0])
-                total.copy_(_shrunk(slopes, values)[0])
+                total.copy_(_upsample_width_backward(slopes, values)[0])
         return result, None, None, None
 
 
 def _add_slopes(
     part: RowChunk, wide: Tensor, scale: Tensor, truth: tuple[Tensor, Tensor], slope: Tensor, slopes: Tensor
 ) -> None:
-    """Add a row_chunk's share, softmax minus truth times the slope of the loss, to `slopes` [K, h, W]."""
+    """Add a chunk's share, softmax minus truth times the slope of the loss, to `slopes` [K, h, W]."""
     ignored, index = truth
     factor = slope[part.rows].masked_fill(ignored, 0)
     values = part.take(wide).sub_(scale[part.rows]).exp_().mul_(factor)
@@ -89,7 +89,7 @@ def _add_slopes(
     part.give(values, slopes)
 
 
-def _strips(logits: Tensor, labels: Tensor, rows: int | None) -> list[RowChunk]:
+def _chunks(logits: Tensor, labels: Tensor, rows: int | None) -> list[RowChunk]:
     height, width = labels.shape[1:]
     rows = rows or rows_per_chunk(logits.shape[1], width, logits.device)
     like = as_float32(logits[:0])
@@ -102,8 +102,8 @@ def _truth(labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
     return ignored, labels.long().masked_fill(ignored, 0)[None]
 
 
-def _shrunk(slopes: Tensor, values: Tensor) -> Tensor:
-    """Return what a gradient [1, K, h, W] of `upsample_width` is for its argument, of the shape of `values` [1, K, h, w]."""
+def _upsample_width_backward(slopes: Tensor, values: Tensor) -> Tensor:
+    """Return the gradient [1, K, h, w] by `values`, the argument of `upsample_width`, from that by its result."""
     if slopes.shape == values.shape:
         return slopes
     size = [*slopes.shape[2:]]

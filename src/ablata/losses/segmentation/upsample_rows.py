@@ -1,8 +1,8 @@
-"""Bilinear enlargement of logits to the size of their labels, a row_chunk of rows at a time.
+"""Bilinear enlargement of logits to the size of their labels, a chunk of rows at a time.
 
-Interpolation is separable, so the rows of a row_chunk are a small matrix times the few rows of the logits they lie between.
+Interpolation is separable, so the rows of a chunk are a small matrix times the few rows of the logits they lie between.
 
-Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a row_chunk, n rows of the logits.
+Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a chunk, n rows of the logits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RowChunk:
     weights: Tensor | None
 
     def take(self, logits: Tensor) -> Tensor:
-        """Return the row_chunk of logits of the labels' width: [..., h, W] to [..., R, W], a tensor of its own."""
+        """Return the chunk of logits of the labels' width: [..., h, W] to [..., R, W], a tensor of its own."""
         part = logits[..., self.source, :]
         return part.clone() if self.weights is None else self.weights @ part
 
@@ -39,7 +39,7 @@ class RowChunk:
 
 
 def row_chunk(first: int, rows: int, size: int, height: int, like: Tensor) -> RowChunk:
-    """Return the row_chunk of rows `first` to `first + rows`.
+    """Return the chunk of rows `first` to `first + rows`.
 
     Args:
         first: in [0, H).
@@ -61,7 +61,7 @@ def row_chunk(first: int, rows: int, size: int, height: int, like: Tensor) -> Ro
 
 
 def _between(first: int, rows: int, size: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the row at or above each row of a row_chunk, int64 [R], and the share of the next, float64 [R, 1]."""
+    """Return the row at or above each row of a chunk, int64 [R], and the share of the next, float64 [R, 1]."""
     centres = (torch.arange(first, first + rows, device=device, dtype=torch.float64) + 0.5) * size / height
     above = (centres - 0.5).clamp(min=0)
     low = above.long()
@@ -69,7 +69,7 @@ def _between(first: int, rows: int, size: int, height: int, device: torch.device
 
 
 def upsample_rows(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
-    """Return logits at the size of a row_chunk of labels, in float32 at least.
+    """Return logits at the size of a chunk of labels, in float32 at least.
 
     Args:
         logits: [B, K, h, w] float, the whole image's.

@@ -57,7 +57,8 @@ class Proposals(Settings):
     def _between(self) -> Self:
         if self.bg_iou_threshold > self.fg_iou_threshold:
             raise ValueError(
-                f"bg_iou_threshold must not exceed fg_iou_threshold, got {self.bg_iou_threshold} and {self.fg_iou_threshold}"
+                "bg_iou_threshold must not exceed fg_iou_threshold, "
+                f"got {self.bg_iou_threshold} and {self.fg_iou_threshold}"
             )
         return self
 

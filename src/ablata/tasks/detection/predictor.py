@@ -72,7 +72,8 @@ class DetectionPredictor(Predictor):
         sizes = self.data.augment
         if sizes.min_size is None:
             return "images come at their own size"
-        return f"the shorter side is resized to {sizes.min_size_test or sizes.min_size[-1]}, the longer to {sizes.max_size}"
+        shorter = sizes.min_size_test or sizes.min_size[-1]
+        return f"the shorter side is resized to {shorter}, the longer to at most {sizes.max_size}"
 
     def read(self, file: Path) -> np.ndarray:
         """Read an image at its own size, uint8 [H, W, 3].
