@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from ablata.data.classification.in_memory import MemoryImages
+from ablata.data.loading.in_memory import MemoryImages
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment

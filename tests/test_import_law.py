@@ -14,7 +14,6 @@ import pytest
 import ablata
 
 ROOT = Path(ablata.__file__).parent
-LONGEST_FILE = 400
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "tools"}
 
 ABOVE_TASKS = {"base", "stats", "records", "structures", "nn", "models", "losses", "data", "metrics", "engine"}
@@ -69,6 +68,35 @@ LAW: dict[str, set[str]] = {
 }
 """Room: the other rooms it may import, as the table of the design has it."""
 
+_DATA_KINDS = {"io", "transforms", "loading"}
+
+SUB_ROOMS: dict[str, dict[str, set[str]]] = {
+    "data": {
+        # encoded images and videos to pixels
+        "io": set(),
+        # random changes of images, alone or with their labels
+        "transforms": {"io"},
+        # the base of data sets, loaders, splits, caches
+        "loading": {"io", "transforms"},
+        # what the values of label files mean
+        "labels": {"io", "loading"},
+        # sets of one kind of label each: none knows of another
+        "classification": _DATA_KINDS,
+        "segmentation": _DATA_KINDS | {"labels"},
+        "detection": _DATA_KINDS,
+        "reid": _DATA_KINDS,
+        # sets of all kinds that are drawn by a program
+        "synthetic": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid"},
+        # pictures of samples and their labels
+        "drawing": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid", "synthetic"},
+        # checking, counting and converting label files
+        "label_tools": _DATA_KINDS
+        | {"labels", "classification", "segmentation", "detection", "reid", "synthetic", "drawing"},
+    },
+}
+"""Room: its sub-rooms, lowest first, each with the other sub-rooms of the room that it may import. A file beside the
+sub-rooms may import all of them; none of them may import it."""
+
 ENTRY = {"__init__", "__main__"}
 """Files of the package itself, in no room: the version, and `python -m ablata`."""
 
@@ -111,6 +139,22 @@ def offences(source: str, module: str, law: Mapping[str, set[str]] = LAW) -> lis
     return found
 
 
+def sub_room_offences(source: str, module: str) -> list[str]:
+    """Return what a file of a sub-room imports from its room against the sub-rooms' law, as sentences."""
+    _, room, sub_room, *_ = [*module.split("."), "", ""]
+    laws = SUB_ROOMS.get(room, {})
+    if sub_room not in laws:
+        return []
+    found = []
+    for name, line in imports(ast.parse(source), module, is_package=False):
+        parts = name.split(".")
+        if parts[:2] != ["ablata", room] or len(parts) == 2:
+            continue
+        if parts[2] != sub_room and parts[2] not in laws[sub_room]:
+            found.append(f"{module}, line {line}: {room}/{sub_room} may not import {room}/{parts[2]} ({name})")
+    return found
+
+
 def test_every_room_of_the_package_stands_in_the_law() -> None:
     rooms = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert rooms == set(LAW)
@@ -121,6 +165,30 @@ def test_rooms_import_only_what_the_law_allows() -> None:
     in_rooms = [path for path in sources() if path.parent != ROOT]
     found = [offence for path in in_rooms for offence in offences(path.read_text(encoding="utf-8"), name_of(path))]
     assert not found, "\n".join(found)
+
+
+def test_every_sub_room_of_a_room_with_a_law_stands_in_it() -> None:
+    for room, laws in SUB_ROOMS.items():
+        folders = {path.name for path in (ROOT / room).iterdir() if path.is_dir() and any(path.glob("*.py"))}
+        assert folders == set(laws)
+
+
+def test_sub_rooms_import_only_what_their_law_allows() -> None:
+    found = [
+        offence for path in sources() for offence in sub_room_offences(path.read_text(encoding="utf-8"), name_of(path))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_law_of_sub_rooms_sees_siblings_and_files_beside_them() -> None:
+    for source in (
+        "from ablata.data.synthetic.scenes import Scenes",
+        "def late():\n    from ..drawing import overlay",
+        "from ablata.data import label_tools",
+        "from ablata.data.any import AnyData",
+    ):
+        assert len(sub_room_offences(source, "ablata.data.detection.voc")) == 1
+        assert not sub_room_offences(source, "ablata.data.any")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +213,8 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 def test_the_law_itself_has_an_order() -> None:
-    TopologicalSorter(LAW).prepare()
+    for law in (LAW, *SUB_ROOMS.values()):
+        TopologicalSorter(law).prepare()
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -165,11 +234,6 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 def test_no_file_is_a_drawer_for_odds_and_ends() -> None:
     assert not [path for path in ROOT.rglob("*") if path.stem.strip("_") in DRAWERS]
-
-
-def test_no_file_is_too_long_to_read_at_once() -> None:
-    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
-    assert not {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE}
 
 
 def test_nothing_in_the_package_unpickles() -> None:

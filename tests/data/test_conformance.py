@@ -11,7 +11,7 @@ import torch
 
 from ablata.base.errors import DataError
 from ablata.data.any import Cifar10, Digits, ImageFolder, Parquet, Scenes
-from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.synthetic.scenes import Streets
 from ablata.data.transforms.classification import Augment

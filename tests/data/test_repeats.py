@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 
 from ablata.base.errors import DataError
-from ablata.data.classification.dataset import ImageData
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import draw_box
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.transforms.auto_augment import RandAugment
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.mixup_cutmix import Both, Cutmix, Mixup

@@ -110,7 +110,7 @@ def _detector(dataset: str, settings: list[str]) -> Detect:
     """
     from ablata.base.errors import DataError, SettingsError, listing
     from ablata.base.fields import parts
-    from ablata.data.detection.recognise import recognise
+    from ablata.data.recognise import recognise
     from ablata.records.home import lab_home
     from ablata.tasks.detection.task import Detect
 

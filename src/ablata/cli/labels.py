@@ -334,7 +334,7 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
 
 def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     """Draw pairs of a folder into one image."""
-    from ablata.data.drawing.label_preview import label_sheet
+    from ablata.data.label_tools.preview import label_sheet
     from ablata.data.label_tools.scan import LENIENT, Reading, guess_form
 
     labelled = chosen.listed()

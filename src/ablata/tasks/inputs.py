@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.folders import SUFFIXES
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.video import is_video
 
 
@@ -38,7 +38,7 @@ def find_inputs(places: Sequence[Path], *, films: bool) -> list[Input]:
         inside = [(file, file.relative_to(place)) for file in _within(place, films=films)]
         if place.is_dir() and not inside:
             raise DataError(
-                "A folder to predict must hold images", found=f"{place}: none of {listing(sorted(SUFFIXES))}"
+                "A folder to predict must hold images", found=f"{place}: none of {listing(sorted(IMAGE_SUFFIXES))}"
             )
         found += inside if place.is_dir() else [(place, Path(place.name))]
     short = Counter(name.with_suffix("") for _, name in found)
@@ -60,4 +60,4 @@ def _within(place: Path, *, films: bool) -> list[Path]:
     if not place.is_dir():
         return []
     files = sorted(file for file in place.rglob("*") if file.is_file() and not file.name.startswith("."))
-    return [file for file in files if file.suffix.lower() in SUFFIXES or (films and is_video(file))]
+    return [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES or (films and is_video(file))]

@@ -13,8 +13,8 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.data.classification.in_memory import MemoryImages
 from ablata.data.io.crop import Backend, Interpolation
+from ablata.data.loading.in_memory import MemoryImages
 from ablata.data.loading.loaders import Pick
 from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment, Normaliser

@@ -15,7 +15,7 @@ from torch import nn
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.classification.digits import Digits
-from ablata.data.classification.in_memory import MemoryImages, Store
+from ablata.data.loading.in_memory import MemoryImages, Store
 from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
 from ablata.engine.hardware.process_group import ProcessGroup

@@ -7,10 +7,10 @@ from typing import Literal
 
 from ablata.base.errors import DataError
 from ablata.data.classification.cifar_files import CIFAR10, CIFAR100, BinaryLayout, find_cifar, read_binary
-from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.in_memory import MemoryImages
 from ablata.data.classification.parquet import PackedSet, has_parquet, parquet_sources
 from ablata.data.classification.parquet_files import Columns, Decoded, read_files
+from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.in_memory import MemoryImages
 from ablata.data.transforms.classification import Augment
 
 

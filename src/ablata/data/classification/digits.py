@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.settings import Settings
-from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.in_memory import MemoryImages, Store
+from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.in_memory import MemoryImages, Store
 from ablata.data.loading.splits import hold_out
 from ablata.data.transforms.classification import Augment
 

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 
 from ablata.base.errors import DataError
-from ablata.data.classification.dataset import ImageData
 from ablata.data.classification.decode_and_crop import FileCut
 from ablata.data.classification.decoded_cache import prepare
 from ablata.data.classification.file_list import Listing, Source
@@ -19,6 +18,7 @@ from ablata.data.io.decode import refuse_missing
 from ablata.data.io.eval_crop import Framing
 from ablata.data.io.file_slice import Stored
 from ablata.data.loading.file_reader import FileReader
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import Reader
 from ablata.data.loading.splits import make_splits
 from ablata.data.loading.worker_count import worker_count

@@ -10,8 +10,8 @@ import numpy as np
 from ablata.base.errors import DataError, nearest
 from ablata.data.classification.file_list import Listing
 from ablata.data.classification.problems import Finding
+from ablata.data.io.decode import IMAGE_SUFFIXES
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 LAYOUT = "folders train/CLASS and val/CLASS (or validation, or test) of image files, and perhaps classes.txt"
 _VAL = ("val", "validation", "test")
 
@@ -78,7 +78,7 @@ def _images(folder: Path, ids: list[str]) -> tuple[list[Path], list[int], list[P
     junk: list[Path] = []
     for label, name in enumerate(ids):
         found = sorted(Path(where) / file for where, _, inside in os.walk(folder / name) for file in inside)
-        images = [file for file in found if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+        images = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
         files += images
         labels += [label] * len(images)
         junk += sorted(set(found) - set(images))

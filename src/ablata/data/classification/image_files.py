@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.classification.file_list import OnInvalid, OnSmall
 from ablata.data.io.crop import Aspect, Backend, Interpolation, backend_name
 from ablata.data.io.decode import Decoder, Orientation
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.transforms.classification import Augment
 
 

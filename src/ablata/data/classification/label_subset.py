@@ -12,7 +12,7 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.labeled_images import ImageData
 
 
 class Labelled(Settings):

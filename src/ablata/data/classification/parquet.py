@@ -12,11 +12,11 @@ from pydantic import Field
 
 from ablata.base.errors import DataError
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.in_memory import MemoryImages, Store
 from ablata.data.classification.parquet_files import Columns, Decoded, read_files
 from ablata.data.io.crop import Interpolation
 from ablata.data.loading.cache import combined
+from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.in_memory import MemoryImages, Store
 from ablata.data.loading.locate import find_root
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD, NormalisationName, constants

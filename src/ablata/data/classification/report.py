@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ablata.data.classification.dataset import ImageData
 from ablata.data.classification.problems import Finding
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import Pick
 
 _BATCH = 256

@@ -22,7 +22,7 @@ import numpy as np
 
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
-from ablata.data.classification.folders import SUFFIXES
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.file_slice import Member
 
 _VERSION = 1
@@ -108,7 +108,7 @@ def _scan(tar: Path) -> TarIndex:
     with tar.open("rb") as stream:
         for member in _members(tar, stream):
             key, _, kind = _parts(member.name)
-            if f".{kind}" in SUFFIXES:
+            if f".{kind}" in IMAGE_SUFFIXES:
                 if key in images:
                     raise _wrong(f"{tar}: {images[key].name} and {member.name}", "one image a sample")
                 images[key] = member

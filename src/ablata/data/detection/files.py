@@ -13,12 +13,12 @@ from pydantic import Field
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.detection.dataset import Entry, Images
 from ablata.data.detection.problems import Findings, OnBad
 from ablata.data.io.decode import open_image, upright_size
 from ablata.data.io.encoded import Encoded
 from ablata.data.loading.cache import folder_digest
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.splits import Split
 from ablata.data.transforms.detection import DetectionAugment
 

@@ -27,6 +27,9 @@ Orientation = Literal["applied", "ignored"]
 """What becomes of the orientation that a camera noted: the image is turned upright, or stays as its pixels are
 stored, as torchvision's references have it."""
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+"""Endings of files that are read as images."""
+
 _ORIENTATION = 0x0112
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.folders import SUFFIXES
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.loading.locate import find_root
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "jpg")
@@ -21,7 +21,7 @@ LABELS = ("labels", "label", "masks", "mask", "annotations", "annotation", "gt",
 LAYOUT = "images (or images/train and images/val) with labels (or masks) of the same names beside them"
 _SPLITS = ("train", "val", "test")
 _SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:\d{4})?")
-_LABEL_SUFFIXES = SUFFIXES | {".gif"}
+_LABEL_SUFFIXES = IMAGE_SUFFIXES | {".gif"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def list_labelled(root: Path, names: Names = USUAL) -> Labelled:
     strays: list[Path] = []
     twins: list[Path] = []
     for split, images, labels in _places(root, names):
-        found, masks = _Named(images, SUFFIXES), _Named(labels, _LABEL_SUFFIXES)
+        found, masks = _Named(images, IMAGE_SUFFIXES), _Named(labels, _LABEL_SUFFIXES)
         for name in sorted(found.files.keys() | masks.files.keys()):
             folder = name.rpartition("/")[0]
             samples.append(Sample(split, folder, name, found.files.get(name), masks.files.get(name)))

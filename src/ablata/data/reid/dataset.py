@@ -18,7 +18,7 @@ from torch import Tensor
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
-from ablata.data.classification.in_memory import MemoryImages, Store
+from ablata.data.loading.in_memory import MemoryImages, Store
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.loading.sampling import AnySampling, Shuffled
 from ablata.data.loading.splits import Split

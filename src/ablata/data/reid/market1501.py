@@ -21,12 +21,11 @@ import numpy as np
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL
-from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.folders import SUFFIXES
-from ablata.data.classification.in_memory import Store
 from ablata.data.io.crop import Backend, Interpolation, backend_name, resize
-from ablata.data.io.decode import decode_array, open_image, to_rgb
+from ablata.data.io.decode import IMAGE_SUFFIXES, decode_array, open_image, to_rgb
 from ablata.data.loading.cache import combined, folder_digest, load_array, stored_arrays
+from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.in_memory import Store
 from ablata.data.loading.locate import find_root
 from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, held_out_identities
 from ablata.data.transforms.classification import Augment
@@ -136,7 +135,7 @@ def _images(folder: Path, allowed: Sequence[str]) -> tuple[list[_Image], list[Pa
     """
     images, ignored = [], []
     for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
-        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+        if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
             ignored.append(file)
             continue
         said = _NAME.fullmatch(file.stem)

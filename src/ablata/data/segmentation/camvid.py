@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.labels.layout import list_labelled
 from ablata.data.labels.table import Colour, read_table
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import Split
 from ablata.data.segmentation.mask_folder import LAYOUT, Found, PairedSet, has_masks, strict_pairs

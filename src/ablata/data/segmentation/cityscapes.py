@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.labels.table import Colour, LabelTable
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import make_splits
 from ablata.data.segmentation.mask_folder import Found, PairedSet, Pairs

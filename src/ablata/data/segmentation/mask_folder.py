@@ -12,13 +12,13 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.io.crop import backend_name
 from ablata.data.labels.class_lists import find_list
 from ablata.data.labels.layout import Labelled, Names, Sample, find_labelled, layout_splits, split_name
 from ablata.data.labels.map import MAP_FILE, read_label_map
 from ablata.data.labels.table import LabelTable, read_table
 from ablata.data.loading.cache import combined, folder_digest
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.splits import Split, make_splits
 from ablata.data.segmentation.dataset import SegmentationData
 from ablata.data.segmentation.store import Pair, decoded_pairs

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.labels.layout import Sample, layout_splits, list_labelled
 from ablata.data.labels.table import LabelTable
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import make_splits
 from ablata.data.segmentation.mask_folder import Found, PairedSet, Pairs

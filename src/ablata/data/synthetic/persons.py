@@ -15,9 +15,9 @@ from pydantic import Field
 
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
-from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.in_memory import Store
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
+from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.in_memory import Store
 from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, first_of_each, held_out_identities
 from ablata.data.synthetic.person_cameras import Camera, draw_camera
 from ablata.data.synthetic.person_looks import Domain, draw_look

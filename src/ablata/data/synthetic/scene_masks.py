@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.settings import Settings, settings_hash
-from ablata.data.classification.dataset import NominalShape
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import combined, file_digest, stored_arrays
+from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.splits import make_splits
 from ablata.data.segmentation.dataset import SegmentationData
 from ablata.data.segmentation.store import PairStore, load_pairs, write_pairs

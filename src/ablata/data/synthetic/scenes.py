@@ -14,9 +14,9 @@ from pydantic import Field
 
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
-from ablata.data.classification.dataset import NominalShape
-from ablata.data.classification.in_memory import MemoryImages, Store
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
+from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.in_memory import MemoryImages, Store
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
 from ablata.data.synthetic.scene_paint import paint
 from ablata.data.transforms.classification import Augment

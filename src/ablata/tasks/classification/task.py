@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ablata.base.errors import DataError
 from ablata.data.any import AnyImageData
-from ablata.data.classification.dataset import ImageData
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.label_subset import Labelled, split_record
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.reid.dataset import IdentitySettings
 from ablata.engine.hardware.complexity import Complexity, count

@@ -20,7 +20,7 @@ from ablata.base.overrides import override
 from ablata.base.settings import expand
 from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
 from ablata.data.detection.dataset import DetectionData, DetectionEvalLoader, DetectionTrainLoader
-from ablata.data.detection.recognise import AnyDetectionData
+from ablata.data.recognise import AnyDetectionData
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Recipe, Train

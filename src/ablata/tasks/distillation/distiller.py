@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.seeds import derive
-from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.labeled_images import ImageData
 from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.recipe import Recipe

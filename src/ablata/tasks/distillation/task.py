@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
-from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import TrainLoader
 from ablata.engine.precise_bn import Images
 from ablata.engine.recipe import Recipe

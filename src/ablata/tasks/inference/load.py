@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ablata.base.errors import CheckpointError
 from ablata.base.settings import Settings, restore
 from ablata.data.any import AnyImageData, AnySegmentationData
-from ablata.data.detection.recognise import AnyDetectionData
+from ablata.data.recognise import AnyDetectionData
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.models.detection.backbones import Small
 from ablata.models.detection.mask_rcnn import MaskRcnn

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ablata.data.classification.dataset import ImageData
+from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import Pick, Reader
 from ablata.data.loading.splits import make_splits
 from ablata.data.transforms.classification import Augment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -18,16 +18,6 @@ from ablata.data.loading.loaders import EvalLoader, Reader, TrainLoader
 from ablata.data.loading.splits import Split, splits_digest
 from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
 from ablata.structures.batch import ImageBatch
-
-
-@dataclass(frozen=True)
-class NominalShape:
-    """What a model is sized for where the files have not been read: classes, channels, height and width in pixels."""
-
-    classes: int
-    channels: int
-    height: int
-    width: int
 
 
 class ImageData(ABC):
