@@ -1,4 +1,4 @@
-"""Color jitter for whole batches: brightness, then contrast, then saturation, each with a factor of its own per image.
+"""Color jitter for whole batches: brightness, then contrast, then saturation, each with a factor per image.
 
 The formulas are those of PIL's ImageEnhance and torchvision; torchvision shuffles the order of the three for every
 image, here it is fixed.
