@@ -13,7 +13,7 @@ from ablata.cli.console import note, out, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ablata.notes.model import Reading
+    from ablata.notebooks.reader.model import Reading
     from ablata.records.ledger import Ledger
     from ablata.records.rows import EntryKind, NoteEntry
 
@@ -32,8 +32,8 @@ def read(
     """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
     from ablata.base.collecting import collecting_later
     from ablata.base.files import write_text
-    from ablata.notes.keeping import keep, trial_facts
-    from ablata.notes.page import notes_page
+    from ablata.notebooks.reader.keeping import keep, trial_facts
+    from ablata.notebooks.reader.page import notes_page
     from ablata.records.ledger import Ledger
 
     with collecting_later():
@@ -63,8 +63,8 @@ def table(
 ) -> None:
     """Show the trials of a file: line, section, label, scores, settings and what the author claims."""
     from ablata.base.errors import SettingsError
-    from ablata.notes.keeping import trial_facts
-    from ablata.notes.page import score_words, setting_words
+    from ablata.notebooks.reader.keeping import trial_facts
+    from ablata.notebooks.reader.page import score_words, setting_words
     from ablata.reports.console import show
 
     claims = ("better", "worse", "same", "failed")
@@ -113,7 +113,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """List what was planned and never finished: named in the notes, without a result."""
-    from ablata.notes.keeping import keep
+    from ablata.notebooks.reader.keeping import keep
     from ablata.records.ledger import Ledger
 
     with Ledger() as ledger:
@@ -132,7 +132,7 @@ def plan(
 def _read(file: Path) -> Reading:
     from ablata.base.collecting import collecting_later
     from ablata.base.cores import usable_cores
-    from ablata.notes.reading import read_file
+    from ablata.notebooks.reader.reading import read_file
 
     with collecting_later():
         return read_file(Path(os.path.abspath(file.expanduser())), usable_cores())

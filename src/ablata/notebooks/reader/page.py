@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ablata.notes.keys import arguments, overrides
-from ablata.notes.model import KINDS, Line, Reading, Score, Setting
+from ablata.notebooks.reader.keys import arguments, overrides
+from ablata.notebooks.reader.model import KINDS, Line, Reading, Score, Setting
 
 SHOWN_LINES = 20_000
 """Of a longer file so many lines are shown; the counts are of all."""
@@ -59,7 +59,7 @@ class Row:
 def notes_page(readings: Sequence[Reading]) -> str:
     """Return readings as one HTML document."""
     environment = Environment(
-        loader=PackageLoader("ablata.notes"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("ablata.notebooks.reader"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     files = [

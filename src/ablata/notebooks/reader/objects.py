@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ablata.notes.model import Score, Setting
-from ablata.notes.names import KEYS, normal
-from ablata.notes.shape import PLAIN, Shape
-from ablata.notes.wording import LONGEST, Wording
+from ablata.notebooks.reader.model import Score, Setting
+from ablata.notebooks.reader.names import KEYS, normal
+from ablata.notebooks.reader.shape import PLAIN, Shape
+from ablata.notebooks.reader.wording import LONGEST, Wording
 
 _OBJECT = re.compile(r"\s*\{\s*(['\"]).*\}\s*")
 _STEP = re.compile(r"(?:global_?|total_?|current_?)?(?:step|epoch|iter(?:ation)?|batch(?:_idx)?)s?", re.IGNORECASE)

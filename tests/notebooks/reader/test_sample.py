@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ablata.notes import Reading, Score, read_file
+from ablata.notebooks.reader import Reading, Score, read_file
 
 NOTEBOOKS = ("bisenet", "contrastive_seg", "imagenet", "label_refinery", "relation_rcnn")
 SAMPLE = Path(__file__).with_name("sample.tsv")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablata.base.errors import DataError
-from ablata.notes import Reading, read_file, read_text
-from ablata.notes.model import KINDS, scores_by_name
+from ablata.notebooks.reader import Reading, read_file, read_text
+from ablata.notebooks.reader.model import KINDS, scores_by_name
 
 
 def trials(text: str) -> list[tuple[str, dict[str, object], str | None]]:
@@ -244,7 +244,7 @@ def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_several_processes_read_what_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablata.notes.reading._MANY", 20)
+    monkeypatch.setattr("ablata.notebooks.reader.reading._MANY", 20)
     log = "".join(f"Iter [{step}/90]  loss: {3 / step:.4f}, acc: {step / 90:.4f}\n" for step in range(1, 20))
     path = tmp_path / "notes.txt"
     path.write_text("".join(f"{one}. lr={one}e-3 +ra: 7{one}.5/9{one}.1 better\n" for one in range(1, 60)) + log)

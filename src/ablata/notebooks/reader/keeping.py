@@ -6,8 +6,8 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any
 
-from ablata.notes.keys import arguments, overrides
-from ablata.notes.model import Line, Reading, Trial, Value, scores_by_name
+from ablata.notebooks.reader.keys import arguments, overrides
+from ablata.notebooks.reader.model import Line, Reading, Trial, Value, scores_by_name
 from ablata.records.ledger import Ledger
 from ablata.records.rows import NoteEntry, NoteFile
 

@@ -7,7 +7,7 @@ under which heading), `trials` (lines that belong together), `reading` (a whole 
 and `page` (the notes beside what was read).
 """
 
-from ablata.notes.model import Claim, Kind, Line, Reading, Score, Setting, Trial
-from ablata.notes.reading import read_file, read_text
+from ablata.notebooks.reader.model import Claim, Kind, Line, Reading, Score, Setting, Trial
+from ablata.notebooks.reader.reading import read_file, read_text
 
 __all__ = ["Claim", "Kind", "Line", "Reading", "Score", "Setting", "Trial", "read_file", "read_text"]

@@ -12,14 +12,14 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
-from ablata.notes.decoding import decode, decode_file
-from ablata.notes.model import Reading
-from ablata.notes.objects import read_objects
-from ablata.notes.outline import outline
-from ablata.notes.plain import plain_lines
-from ablata.notes.tables import read_tables
-from ablata.notes.trials import gather
-from ablata.notes.wording import LONGEST, Wording, read_wording
+from ablata.notebooks.reader.decoding import decode, decode_file
+from ablata.notebooks.reader.model import Reading
+from ablata.notebooks.reader.objects import read_objects
+from ablata.notebooks.reader.outline import outline
+from ablata.notebooks.reader.plain import plain_lines
+from ablata.notebooks.reader.tables import read_tables
+from ablata.notebooks.reader.trials import gather
+from ablata.notebooks.reader.wording import LONGEST, Wording, read_wording
 
 _MANY = 30_000
 """Different lines from which on several processes read: starting them takes as long as a few thousand lines."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablata.notes.claims import _READERS, _SIGNS, read_claim
+from ablata.notebooks.reader.claims import _READERS, _SIGNS, read_claim
 
 
 @pytest.mark.parametrize(

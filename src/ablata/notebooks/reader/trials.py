@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ablata.notes.claims import read_claim
-from ablata.notes.model import Line, Setting, Trial
-from ablata.notes.names import KEYS, normal
-from ablata.notes.settings import parse_value
-from ablata.notes.wording import Wording
+from ablata.notebooks.reader.claims import read_claim
+from ablata.notebooks.reader.model import Line, Setting, Trial
+from ablata.notebooks.reader.names import KEYS, normal
+from ablata.notebooks.reader.settings import parse_value
+from ablata.notebooks.reader.wording import Wording
 
 _COSTS = frozenset(("mem", "time"))
 _SIZES = frozenset(("crop", "widths", "scales"))

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 
-from ablata.notes.model import Claim
+from ablata.notebooks.reader.model import Claim
 
 _CLAUSES = re.compile(r"[，。；,;！!\n]|(?<=[?？])|\.(?:\s|$)|\s-+\s|（|）|\(|\)")
 _BUT = re.compile(r"但是|但(?!凡)|不过(?!拟)|然而|\bbut\b|\bhowever\b|\balthough\b", re.IGNORECASE)

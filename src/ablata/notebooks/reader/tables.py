@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ablata.notes.claims import read_claim
-from ablata.notes.model import Score, Setting
-from ablata.notes.names import KEYS, normal
-from ablata.notes.settings import parse_value, read_settings
-from ablata.notes.shape import PLAIN, shape_of
-from ablata.notes.wording import LONGEST, Wording
+from ablata.notebooks.reader.claims import read_claim
+from ablata.notebooks.reader.model import Score, Setting
+from ablata.notebooks.reader.names import KEYS, normal
+from ablata.notebooks.reader.settings import parse_value, read_settings
+from ablata.notebooks.reader.shape import PLAIN, shape_of
+from ablata.notebooks.reader.wording import LONGEST, Wording
 
 _RULE = re.compile(r"[|+:=\-\s]+")
 _LATEX_RULE = re.compile(r"\s*(?:\\(?:hline|(?:top|mid|bottom|c)(?:rule|line)(?:\{[^}]*\})?)\s*)+")

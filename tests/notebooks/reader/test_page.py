@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ablata.notes import read_text
-from ablata.notes.keeping import keep
-from ablata.notes.page import notes_page
+from ablata.notebooks.reader import read_text
+from ablata.notebooks.reader.keeping import keep
+from ablata.notebooks.reader.page import notes_page
 from ablata.records import Ledger
 
 NOTES = """mixup <b>alpha</b>=0.2: 71.25 - 提高不少

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ablata.notes.model import Setting, Value
+from ablata.notebooks.reader.model import Setting, Value
 
 Override = tuple[str, Value]
 """A recipe key and its value; null is off."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import DataError
-from ablata.notes import read_file, read_text
-from ablata.notes.model import scores_by_name
+from ablata.notebooks.reader import read_file, read_text
+from ablata.notebooks.reader.model import scores_by_name
 
 
 def trials(text: str) -> list[tuple[str, dict[str, object]]]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ablata.notes.model import Kind, Line
-from ablata.notes.shape import BULLET, HASH, NUMBER, PLAIN
-from ablata.notes.wording import Nature, Wording
+from ablata.notebooks.reader.model import Kind, Line
+from ablata.notebooks.reader.shape import BULLET, HASH, NUMBER, PLAIN
+from ablata.notebooks.reader.wording import Nature, Wording
 
 _RESULTS: frozenset[Nature] = frozenset(("result", "answer", "outcome"))
 _NAMES: frozenset[Nature] = frozenset(("label", "text", "named"))

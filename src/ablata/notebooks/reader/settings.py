@@ -6,8 +6,8 @@ import json
 import re
 from functools import cache, lru_cache
 
-from ablata.notes.model import Setting, Value
-from ablata.notes.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
+from ablata.notebooks.reader.model import Setting, Value
+from ablata.notebooks.reader.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
 
 _FLOAT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _IS_FLOAT = re.compile(_FLOAT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ablata.notes.model import Score
+from ablata.notebooks.reader.model import Score
 
 _NOT_IN_WORD = r"(?![A-Za-z0-9_^]|[.\-×]\d|\.[A-Za-z])"
 FIGURE = rf"(?:\d{{1,3}}\.\d+|\d{{1,3}}(?![\w\u4e00-\u9fff])|\bnan\b|\binf\b){_NOT_IN_WORD}\s?%?"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from ablata.notes.claims import read_claim
-from ablata.notes.figures import find_figures, hidden
-from ablata.notes.foreign import foreign_kind, progress_key, without_time
-from ablata.notes.model import Claim, Score, Setting, State
-from ablata.notes.names import KEYS, normal
-from ablata.notes.settings import only_settings, read_settings
-from ablata.notes.shape import HASH, PLAIN, Shape, shape_of
+from ablata.notebooks.reader.claims import read_claim
+from ablata.notebooks.reader.figures import find_figures, hidden
+from ablata.notebooks.reader.foreign import foreign_kind, progress_key, without_time
+from ablata.notebooks.reader.model import Claim, Score, Setting, State
+from ablata.notebooks.reader.names import KEYS, normal
+from ablata.notebooks.reader.settings import only_settings, read_settings
+from ablata.notebooks.reader.shape import HASH, PLAIN, Shape, shape_of
 
 Nature = Literal[
     "blank",
