@@ -6,6 +6,7 @@ weight is [D, C / groups, k, k], that of the dynamic form [K D, C / groups, k, k
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Literal, TypedDict, Unpack
 
 import torch
@@ -19,7 +20,17 @@ from ablata.nn.annealing import Temperature
 from ablata.nn.kernels.im2col_conv import PatchConv2d
 
 
-class PlainConv(Settings):
+class Convolution(Settings):
+    """Base of the settings of 2-d convolutions; not itself a choice."""
+
+    @abstractmethod
+    def build(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> nn.Conv2d:
+        """Make the convolution C = inputs to D = outputs with an odd square kernel."""
+
+
+class PlainConv(Convolution):
     """torch's own convolution."""
 
     kind: Literal["plain"] = "plain"
@@ -33,7 +44,7 @@ class PlainConv(Settings):
         return nn.Conv2d(inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
-class StandardisedConv(Settings):
+class StandardisedConv(Convolution):
     """Each filter has mean 0 and variance 1 whenever it is used.
 
     Source: Qiao et al. 2019, arXiv 1903.10520, equations 5 to 7.
@@ -50,7 +61,7 @@ class StandardisedConv(Settings):
         return StandardisedConv2d(self.eps, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
-class AlignedConv(Settings):
+class AlignedConv(Convolution):
     """Each filter has mean 0 and He's variance 2 / n (n its inputs) times a learnt factor, whenever it is used.
 
     Source: Shi et al. 2020, arXiv 2010.07160 (WeightAlign).
@@ -67,7 +78,7 @@ class AlignedConv(Settings):
         return AlignedConv2d(self.eps, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
-class DynamicConv(Settings):
+class DynamicConv(Convolution):
     """K kernels, mixed for each image by an attention that begins even and sharpens.
 
     Source: Chen et al. 2020, arXiv 1912.03458.

@@ -1,10 +1,11 @@
-"""Ways of enlarging a map to a given size.
+"""Upsampling of feature maps to a given size: nearest, bilinear, transposed convolution.
 
 Letters: B batch, C channels, h and w sides of the small map, H and W sides of the large one, f = 2, 4, 8 ... factor.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Literal
 
 import torch
@@ -16,7 +17,23 @@ from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 
 
-class Nearest(Settings):
+class UpsamplingSettings(Settings):
+    """Base of the settings of upsampling; not itself a choice."""
+
+    @abstractmethod
+    def build(self, channels: int, factor: int) -> nn.Module:
+        """Make the step.
+
+        Args:
+            channels: C.
+            factor: f, what the sides of the map are multiplied by.
+
+        Returns:
+            A module called with a map [B, C, h, w] and a size (H, W) that returns [B, C, H, W].
+        """
+
+
+class Nearest(UpsamplingSettings):
     """Each place takes the nearest value of the small map."""
 
     kind: Literal["nearest"] = "nearest"
@@ -26,7 +43,7 @@ class Nearest(Settings):
         return Resize("nearest", corners=None)
 
 
-class Bilinear(Settings):
+class Bilinear(UpsamplingSettings):
     """Each place mixes the four nearest values of the small map."""
 
     kind: Literal["bilinear"] = "bilinear"
@@ -38,7 +55,7 @@ class Bilinear(Settings):
         return Resize("bilinear", corners=self.align_corners)
 
 
-class Transposed(Settings):
+class Transposed(UpsamplingSettings):
     """Learned kernels, of twice the factor: 16x16 for 8 times; what goes past the wanted size is cut off."""
 
     kind: Literal["deconv"] = "deconv"

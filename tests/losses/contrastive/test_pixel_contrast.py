@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ablata.losses.contrastive.memory_bank import Memory, SemiHard
 from ablata.losses.contrastive.pixel_contrast import PixelContrast, contrast, difficult, nearest, vectors_at
-from ablata.losses.contrastive.weight_schedule import Fixed, Poly, WarmUp
+from ablata.losses.contrastive.weight_schedule import ConstantWeight, PolyWeight, WeightSchedule, WeightWarmUp
 from ablata.nn.projection import Projection
 
 WORKED = torch.tensor([(1, 0), (0.8, 0.6), (0, 1), (-0.6, 0.8)])
@@ -141,19 +141,19 @@ def test_one_gather_takes_the_pixels_vectors_and_gives_them_their_gradient(layou
 @pytest.mark.parametrize(
     ("weight_schedule", "done", "share"),
     [
-        (Fixed(), 0.0, 1.0),
-        (WarmUp(length=0.2), 0.19, 0.0),
-        (WarmUp(length=0.2), 0.2, 1.0),
-        (WarmUp(length=0.2, form="linear"), 0.05, 0.25),
-        (WarmUp(length=0), 0.0, 1.0),
-        (Poly(power=2), 0.5, 0.25),
-        (Poly(power=2, direction="falling"), 0.25, 0.5625),
+        (ConstantWeight(), 0.0, 1.0),
+        (WeightWarmUp(length=0.2), 0.19, 0.0),
+        (WeightWarmUp(length=0.2), 0.2, 1.0),
+        (WeightWarmUp(length=0.2, form="linear"), 0.05, 0.25),
+        (WeightWarmUp(length=0), 0.0, 1.0),
+        (PolyWeight(power=2), 0.5, 0.25),
+        (PolyWeight(power=2, direction="falling"), 0.25, 0.5625),
     ],
 )
 def test_the_course_scales_the_gradient_and_leaves_the_value(
-    weight_schedule: Fixed | WarmUp | Poly, done: float, share: float
+    weight_schedule: WeightSchedule, done: float, share: float
 ) -> None:
-    def run(chosen: Fixed | WarmUp | Poly) -> tuple[Tensor, Tensor]:
+    def run(chosen: WeightSchedule) -> tuple[Tensor, Tensor]:
         made, embedding, logits, labels = batch(weight_schedule=chosen)
         torch.manual_seed(0)
         x = embedding.requires_grad_()
@@ -162,7 +162,7 @@ def test_the_course_scales_the_gradient_and_leaves_the_value(
         assert x.grad is not None
         return value.detach(), x.grad
 
-    full, gradient = run(Fixed())
+    full, gradient = run(ConstantWeight())
     value, scaled = run(weight_schedule)
     torch.testing.assert_close(value, full)
     torch.testing.assert_close(scaled, share * gradient)

@@ -17,8 +17,11 @@ from ablata.base.settings import Settings
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Smoothed(Settings):
-    """A loss whose targets can be smoothed (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
+class LabelLossSettings(Settings):
+    """Base of the settings of classification losses, with label smoothing; not itself a choice.
+
+    Source of label smoothing: Szegedy et al. 2016, arXiv 1512.00567, section 7.
+    """
 
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share s of the target spread evenly over all K classes: s / K off the label, 1 - s + s / K on it."""
@@ -28,6 +31,10 @@ class Smoothed(Settings):
         off = self.smoothing / classes
         return 1 - self.smoothing + off, off
 
+    @abstractmethod
+    def build(self) -> LabelLoss:
+        """Make the loss."""
+
 
 class LabelLoss(nn.Module):
     """Mean over the batch, in float32 at least, of a loss that a subclass defines for a row and its target.
@@ -36,7 +43,7 @@ class LabelLoss(nn.Module):
         settings: the smoothing.
     """
 
-    def __init__(self, settings: Smoothed) -> None:
+    def __init__(self, settings: LabelLossSettings) -> None:
         super().__init__()
         self.smoothed = settings
 

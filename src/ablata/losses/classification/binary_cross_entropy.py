@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
-from ablata.losses.classification.base import LabelLoss, Share, Smoothed
+from ablata.losses.classification.base import LabelLoss, LabelLossSettings, Share
 
 
-class BinaryCrossEntropy(Smoothed):
+class BinaryCrossEntropy(LabelLossSettings):
     """Binary cross-entropy of the sigmoid of each logit against the smoothed, mixed target of its class."""
 
     kind: Literal["binary_cross_entropy"] = "binary_cross_entropy"

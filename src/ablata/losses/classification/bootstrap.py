@@ -7,10 +7,10 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from ablata.losses.classification.base import LabelLoss, Share, Smoothed
+from ablata.losses.classification.base import LabelLoss, LabelLossSettings, Share
 
 
-class Bootstrap(Smoothed):
+class Bootstrap(LabelLossSettings):
     """Bootstrapping: the target is beta t + (1 - beta) q, with q from the network's own prediction p."""
 
     kind: Literal["bootstrap"] = "bootstrap"

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ablata.losses.classification.base import LabelLoss, Smoothed
+from ablata.losses.classification.base import LabelLoss, LabelLossSettings
 
 
-class CrossEntropy(Smoothed):
+class CrossEntropy(LabelLossSettings):
     """Cross-entropy with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.classification.base import LabelLoss, Smoothed
+from ablata.losses.classification.base import LabelLoss, LabelLossSettings
 
 
-class LogitPenalty(Smoothed):
+class LogitPenalty(LabelLossSettings):
     """Logit regularisation: cross-entropy + weight * (sum of a row's squared logits)."""
 
     kind: Literal["logit_penalty"] = "logit_penalty"

@@ -26,9 +26,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ablata.losses.contrastive.anchor_sampling import Anchors, draw_anchors, grouped
 from ablata.losses.contrastive.memory_bank import Memory, Queues, SemiHard, regions
-from ablata.losses.contrastive.weight_schedule import AnyWeightSchedule, Fixed
+from ablata.losses.contrastive.weight_schedule import AnyWeightSchedule, ConstantWeight
 from ablata.losses.segmentation.any import AnyPixelLoss
-from ablata.losses.segmentation.base import IGNORE
+from ablata.losses.segmentation.base import IGNORE, SegmentationLossSettings
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.nn.projection import Projection
 
@@ -37,7 +37,7 @@ _PRODUCTS = 2**23
 each again in the backward pass."""
 
 
-class PixelContrast(Anchors):
+class PixelContrast(SegmentationLossSettings, Anchors):
     """A loss of the logits and, beside it, a contrast of the pixels' embeddings."""
 
     kind: Literal["contrast"] = "contrast"
@@ -50,7 +50,7 @@ class PixelContrast(Anchors):
     without contrast teaches the main head nothing."""
     weight: Annotated[float, Field(gt=0)] = 0.1
     """Factor on the contrast."""
-    weight_schedule: AnyWeightSchedule = Fixed()
+    weight_schedule: AnyWeightSchedule = ConstantWeight()
     """How much of the weight counts when. It scales the gradient; the logged value is that at full weight."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """tau."""

@@ -11,7 +11,7 @@ Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
@@ -29,8 +29,12 @@ IGNORE = 255
 """The label of pixels that do not count, where nothing else is said."""
 
 
-class PixelSettings(Settings, ABC):
-    """What every loss over pixels can be told."""
+class SegmentationLossSettings(Settings):
+    """Base of the settings of all losses of a segmentation; not itself a choice."""
+
+
+class PixelLossSettings(SegmentationLossSettings):
+    """Base of the settings of losses over the logits of pixels; not itself a choice."""
 
     implementation: Literal["lean", "plain"] = "lean"
     """lean: chunk by chunk, each computed again in the backward pass; plain: all pixels at once. Both are equal."""
@@ -50,7 +54,7 @@ class PixelLoss(nn.Module):
         ignore: label of the pixels that do not count.
     """
 
-    def __init__(self, settings: PixelSettings, ignore: int = IGNORE) -> None:
+    def __init__(self, settings: PixelLossSettings, ignore: int = IGNORE) -> None:
         super().__init__()
         self.ignore = ignore
         self._lean, self._rows = settings.implementation == "lean", settings.rows

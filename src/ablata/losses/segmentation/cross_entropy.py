@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings
+from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelLossSettings
 
 Weight = Annotated[float, Field(ge=0)]
 ClassWeights = tuple[Weight, ...]
@@ -16,7 +16,7 @@ WeightsOf = Literal["inverse", "most-frequent", "median", "effective", "compleme
 """How weights are made from the pixels of each class in the training set; `ablata data stats` shows them."""
 
 
-class PixelCrossEntropy(PixelSettings):
+class PixelCrossEntropy(PixelLossSettings):
     """Mean cross-entropy over the pixels that count."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings
+from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelLossSettings
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.losses.segmentation.lovasz import Lovasz
 
 
-class CrossEntropyLovasz(PixelSettings):
+class CrossEntropyLovasz(PixelLossSettings):
     """Weighted sum of both; each has its own `implementation` and `rows`."""
 
     kind: Literal["cross_entropy_lovasz"] = "cross_entropy_lovasz"

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings, mean_over
+from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelLossSettings, mean_over
 from ablata.losses.segmentation.upsample_rows import upsample_rows
 
 
-class Dice(PixelSettings):
+class Dice(PixelLossSettings):
     """Soft Dice loss of softmax probabilities."""
 
     kind: Literal["dice"] = "dice"

@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings, mean_over
+from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelLossSettings, mean_over
 from ablata.losses.segmentation.cross_entropy import ClassWeights, weight_of
 
 
-class Focal(PixelSettings):
+class Focal(PixelLossSettings):
     """Focal loss: cross-entropy times (1 - p)^gamma, p the probability of the pixel's label."""
 
     kind: Literal["focal"] = "focal"

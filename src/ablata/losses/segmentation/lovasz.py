@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings, mean_over
+from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelLossSettings, mean_over
 from ablata.losses.segmentation.upsample_rows import upsample_rows
 
 
-class Lovasz(PixelSettings):
+class Lovasz(PixelLossSettings):
     """Lovasz-softmax loss."""
 
     kind: Literal["lovasz"] = "lovasz"

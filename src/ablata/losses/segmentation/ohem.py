@@ -15,12 +15,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelSettings, mean_over
+from ablata.losses.segmentation.base import IGNORE, PixelLoss, PixelLossSettings, mean_over
 
 KEPT_BY_PROBABILITY = 100_000
 
 
-class Ohem(PixelSettings):
+class Ohem(PixelLossSettings):
     """Online hard example mining."""
 
     kind: Literal["ohem"] = "ohem"

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.settings import Settings
+from ablata.models.backbones.base import Classifier
 from ablata.nn.first_images import StartsFromImages
 from ablata.nn.kernels.im2col_conv import PatchConv2d
 
@@ -38,7 +38,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F
 Width = Annotated[int, Field(ge=1)]
 
 
-class Airbench(Settings):
+class Airbench(Classifier):
     """Eight-layer network for 32 x 32 images that learns in a few epochs."""
 
     kind: Literal["airbench"] = "airbench"

@@ -21,10 +21,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ablata.models.backbones.base import Classifier
 from ablata.nn.small_resnet import SmallResNet, SmallResNetSettings
 
 
-class CifarResNet(SmallResNetSettings):
+class CifarResNet(Classifier, SmallResNetSettings):
     """Residual network of 6n + 2 layers for small images."""
 
     kind: Literal["cifar_resnet"] = "cifar_resnet"

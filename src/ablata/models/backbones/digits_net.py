@@ -17,11 +17,11 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.settings import Settings
+from ablata.models.backbones.base import Classifier
 from ablata.nn.conv_norm_act import ActivationName, ConvNormAct, NormName
 
 
-class DigitsNet(Settings):
+class DigitsNet(Classifier):
     """Small convolutional network for images of 8 x 8."""
 
     kind: Literal["digits_net"] = "digits_net"

@@ -24,12 +24,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.models.weights import Loadable
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
 from ablata.nn.activations import ActivationChoice
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
 from ablata.nn.drop_path import DropPath
 from ablata.nn.gates import SqueezeExcite
-from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolutions
 
 
 class _Scale(NamedTuple):
@@ -74,7 +73,7 @@ _OUTPUTS = {0: "stem", 1: "stage1", 2: "stage2", 4: "stage3", 6: "stage4"}
 """The output that a group of blocks ends."""
 
 
-class EfficientNetSettings(Loadable):
+class EfficientNetSettings(Backbone, Classifier):
     """What EfficientNets can do differently; not itself a choice."""
 
     width: float | None = Field(default=None, gt=0)
@@ -136,7 +135,7 @@ class EfficientNetSettings(Loadable):
         _initialise(self, model, classes)
         return model
 
-    def build_backbone(self, channels: int = 3) -> Backbone:
+    def build_backbone(self, channels: int = 3) -> BackboneModule:
         """Make the stages alone, with the head where it is theirs."""
         backbone = EfficientNetBackbone(self, channels)
         _initialise(self, backbone, classes=1)
@@ -252,7 +251,7 @@ class Head(nn.Module):
         return out
 
 
-class EfficientNetBackbone(Backbone):
+class EfficientNetBackbone(BackboneModule):
     """Stem, seven groups of blocks and perhaps the head; see the head of the file for the shapes.
 
     Args:

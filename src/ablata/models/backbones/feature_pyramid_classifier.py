@@ -18,20 +18,19 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.models.backbones.base import BackboneModule, BackboneUser, Classifier, draw_convolutions
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
-from ablata.models.weights import Loadable
 from ablata.nn.convolutions import ConvUnit, PlainConv
-from ablata.nn.pooled_classifier import Backbone, draw_convolutions
 
 _LEVELS = ("stage2", "stage3", "stage4")
 
 
-class PyramidClassifier(Loadable):
+class PyramidClassifier(BackboneUser, Classifier):
     """Classifier over the stages of stride 8, 16 and 32."""
 
     kind: Literal["pyramid"] = "pyramid"
@@ -47,24 +46,9 @@ class PyramidClassifier(Loadable):
     level_heads: bool = False
     """A 1x1 convolution with normalisation and activation on each level first, as efficientnets have on their last."""
 
-    @model_validator(mode="after")
-    def _takes_the_backbone_alone(self) -> PyramidClassifier:
-        if self.backbone.weights is not None and self.backbone.weights_part == "full":
-            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
-        return self
-
     def build(self, classes: int, channels: int = 3) -> PyramidModel:
         """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return PyramidModel(self, classes, channels)
-
-    def weight_files(self) -> tuple[str, ...]:
-        """Return the files that `load_into` reads."""
-        return super().weight_files() + self.backbone.weight_files()
-
-    def load_into(self, model: nn.Module) -> None:
-        """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
-        super().load_into(model)
-        self.backbone.load_into(model)
 
 
 class PyramidModel(nn.Module):
@@ -98,7 +82,7 @@ class Neck(nn.Module):
         backbone: says how wide the levels are.
     """
 
-    def __init__(self, settings: PyramidClassifier, backbone: Backbone) -> None:
+    def __init__(self, settings: PyramidClassifier, backbone: BackboneModule) -> None:
         super().__init__()
         width, act, plain = settings.width, settings.backbone.activation, PlainConv()
         self.merge = settings.merge

@@ -20,9 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
+from ablata.models.backbones.base import BackboneModule, draw_convolutions
 from ablata.models.backbones.resnet_blocks import Block, BlockSettings
 from ablata.nn.conv_norm_act import ConvNormAct
-from ablata.nn.pooled_classifier import Backbone, draw_convolutions
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 _STEM = 64
@@ -51,7 +51,7 @@ class HRNetBranches(Settings):
         return backbone
 
 
-class HRNetBackbone(Backbone):
+class HRNetBackbone(BackboneModule):
     """Stem, one stage of bottlenecks, and three stages of two, three and four branches.
 
     Args:

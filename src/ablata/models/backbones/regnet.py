@@ -23,12 +23,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.models.weights import Loadable
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
 from ablata.nn.drop_path import DropPath
 from ablata.nn.gates import SqueezeExcite
-from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolutions
 
 
 class Design(Settings):
@@ -97,7 +96,7 @@ _SIZES: dict[str, tuple[int, float, float, int, int]] = {
 """w0, wa, wm, depth, group."""
 
 
-class RegNet(Loadable):
+class RegNet(Backbone, Classifier):
     """RegNet by its size, or by its own design."""
 
     kind: Literal["regnet"] = "regnet"
@@ -142,7 +141,7 @@ class RegNet(Loadable):
         nn.init.zeros_(model.classifier.bias)
         return model
 
-    def build_backbone(self, channels: int = 3) -> Backbone:
+    def build_backbone(self, channels: int = 3) -> BackboneModule:
         """Make the stages alone."""
         backbone = RegNetBackbone(self, channels)
         draw_convolutions(backbone)
@@ -202,7 +201,7 @@ class Block(nn.Module):
         return out
 
 
-class RegNetBackbone(Backbone):
+class RegNetBackbone(BackboneModule):
     """Stem and four stages; see the head of the file for the shapes.
 
     Args:

@@ -22,16 +22,15 @@ from typing import Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
 from ablata.models.backbones.resnet_blocks import Block, BlockSettings
-from ablata.models.weights import Loadable
 from ablata.nn.activations import make_channel_activation
 from ablata.nn.convolutions import PlainConv
-from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolutions
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-class ResNet(Loadable, BlockSettings):
+class ResNet(Backbone, Classifier, BlockSettings):
     """Residual network for large images."""
 
     kind: Literal["resnet"] = "resnet"
@@ -81,7 +80,7 @@ class ResNet(Loadable, BlockSettings):
         """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return PooledClassifier(self.build_backbone(channels), classes)
 
-    def build_backbone(self, channels: int = 3) -> Backbone:
+    def build_backbone(self, channels: int = 3) -> BackboneModule:
         """Make the stages alone."""
         backbone = ResNetBackbone(self, channels)
         if self.init == "published":
@@ -175,7 +174,7 @@ class Stem(nn.Module):
         return out
 
 
-class ResNetBackbone(Backbone):
+class ResNetBackbone(BackboneModule):
     """Stem and four stages; see the head of the file for the shapes.
 
     Args:

@@ -24,9 +24,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.models.weights import Loadable
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier
 from ablata.nn.drop_path import DropPath, rising
-from ablata.nn.pooled_classifier import Backbone
 
 _SIZES = {7: (256, 2), 10: (256, 2), 12: (256, 2), 14: (384, 3), 19: (448, 3), 24: (512, 3)}
 """Layers: width D, width of a layer's hidden features relative to D."""
@@ -35,7 +34,7 @@ _SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))
 """Side, stride and padding of the soft splits."""
 
 
-class T2TViT(Loadable):
+class T2TViT(Backbone, Classifier):
     """Tokens-to-token vision transformer."""
 
     kind: Literal["t2t_vit"] = "t2t_vit"
@@ -126,7 +125,7 @@ def _draw(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class T2TBackbone(Backbone):
+class T2TBackbone(BackboneModule):
     """Soft splits with token layers between them, then the transformer; arguments as for `T2TViTModel`."""
 
     def __init__(self, settings: T2TViT, channels: int) -> None:

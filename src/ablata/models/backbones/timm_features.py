@@ -15,14 +15,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ablata.base.errors import SettingsError, nearest
-from ablata.models.weights import Loadable
-from ablata.nn.pooled_classifier import Backbone
+from ablata.models.backbones.base import Backbone, BackboneModule
 
 _FINEST = 4
 _OF_ONE_STRIDE = 4
 
 
-class TimmFeatures(Loadable):
+class TimmFeatures(Backbone):
     """Maps of a network of timm, without its classifier."""
 
     kind: Literal["timm_features"] = "timm_features"
@@ -90,7 +89,7 @@ class TimmFeatures(Loadable):
         return {name: tensor for name, tensor in super()._named(state, own).items() if name in own}
 
 
-class TimmMaps(Backbone):
+class TimmMaps(BackboneModule):
     """A network of timm, cut behind the last map that is wanted.
 
     Args:

@@ -18,10 +18,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, nearest
+from ablata.models.backbones.base import Classifier
 from ablata.models.weights import Loadable
 
 
-class TimmModel(Loadable):
+class TimmModel(Loadable, Classifier):
     """Network of timm."""
 
     kind: Literal["timm"] = "timm"

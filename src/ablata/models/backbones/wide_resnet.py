@@ -23,11 +23,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from ablata.models.backbones.base import Classifier
 from ablata.nn.residual import ShortcutName
 from ablata.nn.small_resnet import SmallResNet, SmallResNetSettings
 
 
-class WideResNet(SmallResNetSettings):
+class WideResNet(Classifier, SmallResNetSettings):
     """Wide residual network of 6n + 4 layers for small images."""
 
     kind: Literal["wide_resnet"] = "wide_resnet"

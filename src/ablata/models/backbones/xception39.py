@@ -19,12 +19,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.models.weights import Loadable
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
 from ablata.nn.conv_norm_act import ConvNormAct
-from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolutions
 
 
-class Xception39(Loadable):
+class Xception39(Backbone, Classifier):
     """Network of separable convolutions for large images."""
 
     kind: Literal["xception39"] = "xception39"
@@ -89,7 +88,7 @@ class SeparableBlock(nn.Module):
         return F.relu(self.shortcut(x) + self.branch(x))
 
 
-class Xception39Backbone(Backbone):
+class Xception39Backbone(BackboneModule):
     """Stem, pooling and three stages; see the head of the file for the shapes.
 
     Args:

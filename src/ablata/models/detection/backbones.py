@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablata.base.errors import CheckpointError, SettingsError, nearest
-from ablata.base.settings import Settings
+from ablata.models.detection.base import DetectionBackbone, DetectionBackboneModule
 from ablata.models.weights import read_state
 
 Norm = Literal["batch", "frozen"]
 
 
-class _Pretrained(Settings):
+class _Pretrained(DetectionBackbone):
     """A backbone that can begin with weights of a file; not itself a choice."""
 
     norm: Norm = "batch"
@@ -118,7 +118,7 @@ class C4(_Pretrained):
         return C4Backbone(network)
 
 
-class Small(Settings):
+class Small(DetectionBackbone):
     """Five convolutions for small images, which see little of what is around a thing."""
 
     kind: Literal["small"] = "small"
@@ -133,7 +133,7 @@ class Small(Settings):
 AnyBackbone = Annotated[Fpn | C4 | Small, Field(discriminator="kind")]
 
 
-class PyramidBackbone(nn.Module):
+class PyramidBackbone(DetectionBackboneModule):
     """A network with a pyramid on it.
 
     Args:
@@ -141,8 +141,6 @@ class PyramidBackbone(nn.Module):
         widths: their channels.
         channels: of every level.
     """
-
-    tail: nn.Module | None = None
 
     def __init__(self, body: nn.Module, widths: list[int], channels: int) -> None:
         super().__init__()
@@ -159,7 +157,7 @@ class PyramidBackbone(nn.Module):
         return [*levels, F.max_pool2d(levels[-1], 1, 2)]
 
 
-class C4Backbone(nn.Module):
+class C4Backbone(DetectionBackboneModule):
     """ResNet without its last stage, which is kept as `tail`.
 
     Args:
@@ -170,7 +168,7 @@ class C4Backbone(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
         self.stages = nn.Sequential(network.layer1, network.layer2, network.layer3)
-        self.tail: nn.Module | None = network.layer4
+        self.tail = network.layer4
         wide = 4 if hasattr(network.layer1[0], "conv3") else 1
         self.channels, self.tail_channels, self.levels = 256 * wide, 512 * wide, 1
 
@@ -179,14 +177,12 @@ class C4Backbone(nn.Module):
         return [self.stages(self.stem(images))]
 
 
-class SmallBackbone(nn.Module):
+class SmallBackbone(DetectionBackboneModule):
     """Five convolutions, of which the first two halve.
 
     Args:
         width: channels of the first three.
     """
-
-    tail: nn.Module | None = None
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ from torchvision.ops import batched_nms
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 from ablata.models.detection.backbones import AnyBackbone, Fpn
+from ablata.models.detection.base import DetectorSettings
 from ablata.models.detection.relations.stage import Relations, RelationStage
 from ablata.models.detection.roi_align import RegionAlign
 from ablata.models.detection.roi_heads import (
@@ -56,7 +57,7 @@ class Masks(Settings):
     """Factor on the loss."""
 
 
-class MaskRcnn(Settings):
+class MaskRcnn(DetectorSettings):
     """Detector of boxes and, perhaps, masks."""
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
@@ -171,7 +172,7 @@ class MaskRcnnNetwork(nn.Module):
         self.pooled_levels = max(levels - 1, 1)
         tail = self.backbone.tail
         self.backbone.tail = None
-        tail_channels = int(getattr(self.backbone, "tail_channels", 0))
+        tail_channels = self.backbone.tail_channels
         self.stages = self._stages(tail, tail_channels, channels, levels, graph)
         if settings.masks is not None:
             self._add_masks(settings.masks, channels if tail is None else tail_channels)

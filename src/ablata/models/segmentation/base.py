@@ -1,4 +1,4 @@
-"""The frame of networks that name a class for every place: heads, and logits enlarged in a step of their own.
+"""Base of semantic segmentation networks: heads, and logits upsampled in a step of their own.
 
 Letters: B batch, H and W sides of the image, s stride of a map, C channels, D width of the head, K classes.
 A map of stride s is [B, C, ceil(H / s), ceil(W / s)].
@@ -6,6 +6,7 @@ A map of stride s is [B, C, ceil(H / s), ceil(W / s)].
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
@@ -14,8 +15,26 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
+from ablata.models.weights import Loadable
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.upsampling import Resize, Upsampling
+
+
+class SegmenterSettings(Loadable):
+    """Base of the settings of semantic segmentation networks; not itself a choice."""
+
+    @abstractmethod
+    def build(self, classes: int, channels: int) -> Segmenter:
+        """Make the network; weights come from torch's global generator.
+
+        Args:
+            classes: K.
+            channels: C, of the images.
+        """
+
+    def new_layers(self) -> tuple[str, ...]:
+        """Return patterns of the parameters outside the backbone, for `ParameterGroups.multipliers`."""
+        return ()
 
 
 class DenseHead(Settings):

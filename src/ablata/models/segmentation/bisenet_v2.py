@@ -22,8 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.models.segmentation.base import DenseHead, Init, Segmenter, draw
-from ablata.models.weights import Loadable
+from ablata.models.segmentation.base import DenseHead, Init, Segmenter, SegmenterSettings, draw
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import pooled_norm, pooled_unit
 from ablata.nn.upsampling import Bilinear, Nearest, Upsampling
@@ -32,7 +31,7 @@ _SEMANTIC = ((32, 2), (64, 2), (128, 4))
 """Channels and layers of the semantic branch's stages at 1/8, 1/16 and 1/32; the first layer has the stride."""
 
 
-class BiSeNetV2(Loadable):
+class BiSeNetV2(SegmenterSettings):
     """Segmenter of a detail and a semantic branch."""
 
     kind: Literal["bisenet_v2"] = "bisenet_v2"

@@ -19,15 +19,14 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
+from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
-from ablata.models.segmentation.base import DenseHead, Segmenter
-from ablata.models.weights import Loadable
+from ablata.models.segmentation.base import DenseHead, Segmenter, SegmenterSettings
 from ablata.nn.conv_norm_act import ConvNormAct, make_norm
-from ablata.nn.pooled_classifier import Backbone
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 
@@ -57,7 +56,7 @@ class Decoder(Settings):
     """D: channels of the two 3x3 convolutions, of which the second is that of the head."""
 
 
-class DeepLab(Loadable):
+class DeepLab(BackboneUser, SegmenterSettings):
     """Segmenter with an atrous spatial pyramid on a ResNet."""
 
     kind: Literal["deeplab"] = "deeplab"
@@ -74,24 +73,9 @@ class DeepLab(Loadable):
     logits_upsample: Upsampling = Bilinear()
     """How logits get to the image's size."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> DeepLab:
-        if self.backbone.weights is not None and self.backbone.weights_part == "full":
-            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
-        return self
-
     def build(self, classes: int, channels: int = 3) -> DeepLabModel:
         """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return DeepLabModel(self, classes, channels)
-
-    def weight_files(self) -> tuple[str, ...]:
-        """Return the files that `load_into` reads."""
-        return super().weight_files() + self.backbone.weight_files()
-
-    def load_into(self, model: nn.Module) -> None:
-        """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
-        super().load_into(model)
-        self.backbone.load_into(model)
 
     def published_name(self, name: str) -> str | None:
         """Translate a name of torchvision's deeplabv3 states to ours."""
@@ -176,7 +160,7 @@ class DeepLabModel(Segmenter):
     def __init__(self, settings: DeepLab, classes: int, channels: int) -> None:
         super().__init__()
         backbone = settings.backbone
-        self.backbone: Backbone = backbone.build_backbone(channels)
+        self.backbone: BackboneModule = backbone.build_backbone(channels)
         widths = self.backbone.widths
         strides = {"stride": (16, 32), "two_dilated": (8, 8)}.get(backbone.last_stage, (16, 16))
         self.pyramid = settings.pyramid.build(widths["stage4"])

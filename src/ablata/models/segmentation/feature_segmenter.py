@@ -14,20 +14,19 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_features import TimmFeatures, TimmMaps
-from ablata.models.segmentation.base import DenseHead, Segmenter
-from ablata.models.weights import Loadable
+from ablata.models.segmentation.base import DenseHead, Segmenter, SegmenterSettings
 from ablata.nn.conv_norm_act import ConvNormAct
-from ablata.nn.pooled_classifier import Backbone
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 
-class FeatureSegmenter(Loadable):
+class FeatureSegmenter(BackboneUser, SegmenterSettings):
     """Segmenter on the maps of a backbone."""
 
     kind: Literal["features"] = "features"
@@ -44,12 +43,6 @@ class FeatureSegmenter(Loadable):
     logits_upsample: Upsampling = Bilinear()
     """How logits get to the image's size."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> FeatureSegmenter:
-        if self.backbone.weights is not None and self.backbone.weights_part == "full":
-            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
-        return self
-
     def build(self, classes: int, channels: int = 3) -> FeatureSegmenterModel:
         """Make the model for images of `channels` channels; weights come from torch's global generator.
 
@@ -57,15 +50,6 @@ class FeatureSegmenter(Loadable):
             SettingsError: timm does not have the backbone.
         """
         return FeatureSegmenterModel(self, classes, channels)
-
-    def weight_files(self) -> tuple[str, ...]:
-        """Return the files that `load_into` reads."""
-        return super().weight_files() + self.backbone.weight_files()
-
-    def load_into(self, model: nn.Module) -> None:
-        """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
-        super().load_into(model)
-        self.backbone.load_into(model)
 
     def new_layers(self) -> tuple[str, ...]:
         """Return patterns of the parameters outside the backbone."""
@@ -85,7 +69,7 @@ class FeatureSegmenterModel(Segmenter):
 
     def __init__(self, settings: FeatureSegmenter, classes: int, channels: int) -> None:
         super().__init__()
-        self.backbone: Backbone = settings.backbone.build_backbone(channels)
+        self.backbone: BackboneModule = settings.backbone.build_backbone(channels)
         names = [name for name in self.backbone.widths if name != "stem"]
         self.used = names if settings.maps == "all" else names[-1:]
         width = settings.width

@@ -20,15 +20,14 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from ablata.models.backbones.hrnet import HRNetBranches, published_backbone_name
-from ablata.models.segmentation.base import DenseHead, Segmenter
+from ablata.models.segmentation.base import DenseHead, Segmenter, SegmenterSettings
 from ablata.models.segmentation.ocr import ObjectContext
-from ablata.models.weights import Loadable
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 _BRANCHES = 4
 
 
-class HRNet(Loadable, HRNetBranches):
+class HRNet(SegmenterSettings, HRNetBranches):
     """Segmenter of high resolution throughout."""
 
     kind: Literal["hrnet"] = "hrnet"

@@ -13,7 +13,7 @@ from ablata.engine.optim.parameter_groups import ParameterGroups
 from ablata.engine.optim.schedules import Poly, Warmup
 from ablata.engine.recipe import Compute, Train
 from ablata.losses.contrastive.pixel_contrast import PixelContrast
-from ablata.losses.contrastive.weight_schedule import WarmUp
+from ablata.losses.contrastive.weight_schedule import WeightWarmUp
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.segmentation.deeplab import DeepLab
@@ -67,7 +67,7 @@ def contrast_camvid() -> Segment:
     return Segment(
         data=CamVid(augment=_small_augment(Crop(height=240, width=320))),
         model=HRNet(width=18),
-        loss=PixelContrast(max_views=32, weight_schedule=WarmUp()),
+        loss=PixelContrast(max_views=32, weight_schedule=WeightWarmUp()),
         train=Train(epochs=60, batch=8, evaluate_every=10, evaluate_batch=8),
         optim=Sgd(lr=2e-2, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
         schedule=Poly(warmup=Warmup(form="linear", length=0.05, unit="fraction")),
@@ -127,7 +127,7 @@ def _cityscapes(model: HRNet | DeepLab) -> Segment:
     return Segment(
         data=Cityscapes(augment=augment),
         model=model,
-        loss=PixelContrast(dense=PixelCrossEntropy(weights=_CITYSCAPES_WEIGHTS), weight_schedule=WarmUp()),
+        loss=PixelContrast(dense=PixelCrossEntropy(weights=_CITYSCAPES_WEIGHTS), weight_schedule=WeightWarmUp()),
         aux_weight=0.4,
         train=Train(steps=40_000, batch=8, evaluate_every=27, evaluate_batch=1),
         optim=Sgd(lr=1e-2, momentum=0.9, weight_decay=5e-4),
@@ -140,7 +140,7 @@ def _own_folder(steps: int) -> Segment:
     return Segment(
         data=MaskFolder(augment=_small_augment(Crop(height=256, width=256))),
         model=HRNet(width=18),
-        loss=PixelContrast(max_views=16, on_short_class="take", weight_schedule=WarmUp()),
+        loss=PixelContrast(max_views=16, on_short_class="take", weight_schedule=WeightWarmUp()),
         train=Train(steps=steps, batch=8, evaluate_every=20, evaluate_batch=1),
         optim=Sgd(lr=2e-2, momentum=0.9, weight_decay=5e-4, groups=_NO_DECAY),
         schedule=Poly(warmup=Warmup(form="linear", length=0.05, unit="fraction")),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
-from ablata.losses.segmentation.base import PixelLoss, PixelSettings
+from ablata.losses.segmentation.base import PixelLoss, PixelLossSettings
 from ablata.models.segmentation.base import Segmenter
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
@@ -55,7 +55,7 @@ def check_shapes(model: Segmenter, classes: Sequence[str], batch: SegmentationBa
             )
 
 
-def check_loss(settings: PixelSettings, criterion: PixelLoss, classes: Sequence[str]) -> None:
+def check_loss(settings: PixelLossSettings, criterion: PixelLoss, classes: Sequence[str]) -> None:
     """Refuse a loss whose lists are not as long as the class list.
 
     Raises:

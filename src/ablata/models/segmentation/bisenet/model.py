@@ -21,19 +21,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
-from ablata.models.segmentation.base import AuxiliaryHead, DenseHead, Init, Segmenter, draw
+from ablata.models.segmentation.base import AuxiliaryHead, DenseHead, Init, Segmenter, SegmenterSettings, draw
 from ablata.models.segmentation.bisenet.context_path import Context, ContextPath, Merge
 from ablata.models.segmentation.bisenet.feature_fusion import AnyFusion, FeatureFusion
 from ablata.models.segmentation.bisenet.spatial_path import STAGES, AnySpatial, SpatialPath
-from ablata.models.weights import Loadable
 from ablata.nn.conv_norm_act import NormName
-from ablata.nn.pooled_classifier import Backbone
 from ablata.nn.upsampling import Bilinear, Nearest, Upsampling
 
 
-class BiSeNet(Loadable):
+class BiSeNet(BackboneUser, SegmenterSettings):
     """Segmenter of two paths, or any step of the ladder that leads to it."""
 
     kind: Literal["bisenet"] = "bisenet"
@@ -71,8 +70,6 @@ class BiSeNet(Loadable):
 
     @model_validator(mode="after")
     def _fits_together(self) -> BiSeNet:
-        if self.backbone.weights is not None and self.backbone.weights_part == "full":
-            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
         if isinstance(self.backbone, ResNet) and self.backbone.last_stage != "stride":
             raise ValueError("backbone.last_stage must be stride: the context path counts on 1/32")
         if isinstance(self.backbone, ResNet) and self.backbone.stem_stride != 4:
@@ -100,15 +97,6 @@ class BiSeNet(Loadable):
     def build(self, classes: int, channels: int = 3) -> BiSeNetModel:
         """Make the model for images of `channels` channels; weights come from torch's global generator."""
         return BiSeNetModel(self, classes, channels)
-
-    def weight_files(self) -> tuple[str, ...]:
-        """Return the files that `load_into` reads."""
-        return super().weight_files() + self.backbone.weight_files()
-
-    def load_into(self, model: nn.Module) -> None:
-        """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
-        super().load_into(model)
-        self.backbone.load_into(model)
 
     def published_name(self, name: str) -> str | None:
         """Translate a name of the public re-implementation's states, with either fusion module, to ours."""
@@ -163,7 +151,7 @@ class BiSeNetModel(Segmenter):
 
     def __init__(self, settings: BiSeNet, classes: int, channels: int) -> None:
         super().__init__()
-        self.backbone: Backbone = settings.backbone.build_backbone(channels)
+        self.backbone: BackboneModule = settings.backbone.build_backbone(channels)
         self.learns_norm = settings.train_backbone_norm
         norms = (settings.norm, settings.pooled_norm)
         upsample = (settings.upsample, settings.end_upsample or settings.upsample)

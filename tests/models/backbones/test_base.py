@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.nn.pooled_classifier import Backbone, PooledClassifier, draw_convolutions
+from ablata.models.backbones.base import BackboneModule, PooledClassifier, draw_convolutions
 
 
-class Flat(Backbone):
+class Flat(BackboneModule):
     """Hands its images on as stage 4."""
 
     def __init__(self) -> None:

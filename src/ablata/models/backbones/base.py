@@ -1,0 +1,129 @@
+"""Backbones and image classifiers: their base classes, and the usual classifier on a backbone.
+
+Base classes of settings: `Backbone` (builds a network of named feature maps, which classifiers, segmenters and
+detectors stand on), `Classifier` (builds a whole image classifier), `BackboneUser` (has a `backbone` of its own).
+
+The names in a state tell its parts: `backbone.*` is what other tasks build on, `head.*` and `classifier.*` are not.
+
+Letters: B batch, C channels of the image, H height and width of the image, W4 channels of stage 4, D features,
+K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from ablata.base.settings import Settings
+from ablata.models.weights import Loadable
+from ablata.nn.kernels.pooling import global_average
+
+
+class Classifier(Settings):
+    """Base of the settings of image classifiers; not itself a choice."""
+
+    @abstractmethod
+    def build(self, classes: int, channels: int) -> nn.Module:
+        """Make the classifier; weights come from torch's global generator.
+
+        Args:
+            classes: K.
+            channels: C, of the images.
+
+        Returns:
+            A module that maps images [B, C, H, W] to a dict with `logits` [B, K], and any further outputs by name.
+        """
+
+
+class Backbone(Loadable):
+    """Base of the settings of backbones (feature extractors); not itself a choice."""
+
+    @abstractmethod
+    def build_backbone(self, channels: int) -> BackboneModule:
+        """Make the network for images of `channels` channels; weights come from torch's global generator."""
+
+
+class BackboneUser(Loadable):
+    """Base of the settings of networks on a backbone, which has weights of its own; not itself a choice."""
+
+    backbone: Backbone
+    """Network whose feature maps are used; its own weights come from `model.backbone.weights`."""
+
+    @model_validator(mode="after")
+    def _takes_the_backbone_alone(self) -> Self:
+        if self.backbone.weights is not None and self.backbone.weights_part == "full":
+            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
+        return self
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files that `load_into` reads."""
+        return super().weight_files() + self.backbone.weight_files()
+
+    def load_into(self, model: nn.Module) -> None:
+        """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
+        super().load_into(model)
+        self.backbone.load_into(model)
+
+
+class BackboneModule(nn.Module):
+    """Base of backbones: maps images [B, C, H, W] to a dict of feature maps by name.
+
+    Attributes:
+        widths: channels of the outputs by name: stem and stage1 to stage4, in this order, each at most as large as the
+            one before; the stages are 4, 8, 16 and 32 times smaller than the image unless the settings say otherwise.
+    """
+
+    widths: Mapping[str, int]
+
+
+class PooledClassifier(nn.Module):
+    """Backbone, head, mean, dropout, linear layer.
+
+    Args:
+        backbone: maps images [B, C, H, H] to a dict of its outputs, stage 4 [B, W4, H/32, H/32] last.
+        classes: K.
+        head: maps stage 4 to [B, D, ...]; nothing by default.
+        features: D.
+        dropout: share of the features that is dropped in training.
+    """
+
+    def __init__(
+        self,
+        backbone: BackboneModule,
+        classes: int,
+        head: nn.Module | None = None,
+        features: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head or nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(features or backbone.widths["stage4"], classes)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the backbone's outputs, `features` [B, D] and `logits` [B, K]."""
+        outputs: dict[str, Tensor] = dict(self.backbone(images))
+        features = outputs["features"] = global_average(self.head(outputs["stage4"]))
+        outputs["logits"] = self.classifier(self.dropout(features))
+        return outputs
+
+
+@torch.no_grad()
+def draw_convolutions(model: nn.Module) -> None:
+    """Draw all convolutions from N(0, 2 / fan-out), fan-out = k k D / groups, and set their biases to 0.
+
+    Source: He et al. 2015, arXiv 1502.01852, section 2.2, for the backward pass; as torchvision and timm draw them.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+            module.weight.normal_(0, math.sqrt(2 / fan_out))
+            if module.bias is not None:
+                module.bias.zero_()
