@@ -59,10 +59,9 @@ def preview(
         draw_labels(chosen, output, count)
         return
     from ablata.records.home import lab_home
-    from ablata.tasks.preview import preview_sheet
 
     made = named_recipe(dataset, overrides or [])
-    sheet = preview_sheet(made, seed=seed, step=step, count=count, cache=lab_home() / "cache")
+    sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.image.save(output)
     note(f"{sheet.summary}\nwritten: {output}")
@@ -210,13 +209,11 @@ def _report(dataset: str, overrides: list[str]) -> Report:
     """Check a folder, or the data of a recipe or kind."""
     from ablata.base.errors import SettingsError
     from ablata.records.home import lab_home
-    from ablata.tasks.checking import check_data
 
     if not is_folder(dataset):
-        return check_data(named_recipe(dataset, overrides), lab_home() / "cache")
+        return named_recipe(dataset, overrides).check_data(lab_home() / "cache")
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
     folder = Path(dataset).expanduser()
     kind = "shards" if folder.is_dir() and any(folder.glob("*train*.tar")) else "image_folder"
-    made = named_recipe(kind, [f"data.root={folder}", *overrides])
-    return check_data(made, lab_home() / "cache")
+    return named_recipe(kind, [f"data.root={folder}", *overrides]).check_data(lab_home() / "cache")

@@ -7,11 +7,13 @@ adds its own parts (data, model, loss, protocols) in a subclass and says how it 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ablata.base.errors import SettingsError
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
@@ -20,6 +22,19 @@ from ablata.engine.optim.schedules import AnySchedule, Cosine
 from ablata.engine.precise_bn import PreciseBn
 from ablata.engine.task import Metric, RunContext, Task
 from ablata.nn.bn_momentum import BnMomentum
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ablata.data.classification.report import Report
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An image of what a recipe trains on, and lines that say what it shows."""
+
+    image: Image.Image
+    summary: str
 
 
 class Train(Settings):
@@ -69,6 +84,17 @@ class Train(Settings):
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of optimiser steps that the schedule is planned for."""
         return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
+
+    def shortened(self, factor: float) -> Self:
+        """Return a training that is `factor` times as long, in whatever its length is given."""
+        lengths: dict[str, Any] = {}
+        if self.epochs is not None:
+            lengths["epochs"] = self.epochs * factor
+        if self.steps is not None:
+            lengths["steps"] = max(1, round(self.steps * factor))
+        if self.stop_epochs is not None:
+            lengths["stop_epochs"] = self.stop_epochs * factor
+        return self.model_copy(update=lengths)
 
 
 class Compute(Settings):
@@ -144,3 +170,88 @@ class Recipe(Settings):
         Raises:
             DataError: the data is missing or damaged.
         """
+
+    # Other forms of the recipe, and looking at its data. A task offers what it can; the rest is refused in words.
+
+    def shortened(self, factor: float) -> Self:
+        """Return the recipe with every length multiplied: training, warm-up, cycles, milestones, rounds.
+
+        Args:
+            factor: above 0, such as 0.02 for four epochs in place of two hundred.
+        """
+        update = {"train": self.train.shortened(factor), "schedule": self.schedule.shortened(factor)}
+        return self.model_copy(update=update)
+
+    def synthetic(self, steps: int = 2, batch: int = 8) -> Self:
+        """Return the recipe with a few steps on a few generated images, to see that it builds and learns at all.
+
+        Network, loss, optimiser and augmentation stay what they are as far as generated images allow.
+
+        Args:
+            steps: optimiser steps.
+            batch: images in a step.
+
+        Raises:
+            SettingsError: the task has no generated images.
+        """
+        length = {"epochs": None, "steps": steps, "stop_epochs": None}
+        once = {"batch": batch, "accumulate": 1, "evaluate_every": 0}
+        update = {
+            "train": self.train.model_copy(update=length | once),
+            "schedule": self.schedule.model_copy(update={"warmup": None}),
+            "compute": self.compute.model_copy(update={"precision": "fp32", "compile": False, "threads": 1}),
+        }
+        return self.model_copy(update=update | self.synthetic_parts(steps))
+
+    def synthetic_parts(self, steps: int) -> dict[str, Any]:
+        """Return the task's own settings of `synthetic`, such as `data`.
+
+        Raises:
+            SettingsError: the task has no generated images.
+        """
+        raise self._not_offered("A short training on generated images")
+
+    def on_other_data(self, kind: str, crop_factor: float) -> Self:
+        """Return the recipe on another data set, augmented and scored as before, but in smaller crops and windows.
+
+        Args:
+            kind: of the data set, such as `camvid`.
+            crop_factor: on the sides of crops and windows, above 0.
+
+        Raises:
+            SettingsError: there is no such set, or the task cannot exchange its images.
+        """
+        raise self._not_offered("Exchanging the data set")
+
+    def check_data(self, cache: Path) -> Report:
+        """Read the data whole and report what it holds and what is wrong.
+
+        Args:
+            cache: where prepared data is kept.
+
+        Raises:
+            SettingsError: the task has no such check.
+            DataError: the data is missing, or cannot be read at all.
+        """
+        raise self._not_offered("A check of the data")
+
+    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
+        """Draw the images of one training step, each as it is and as the network of that seed sees it.
+
+        Args:
+            seed: the run's seed.
+            step: the training step, from 0.
+            count: how many images of the batch, at most.
+            cache: where prepared data is kept.
+
+        Raises:
+            SettingsError: the task has no preview.
+            DataError: the data is missing or damaged, or the batch larger than the training set.
+        """
+        raise self._not_offered("A preview")
+
+    def _not_offered(self, what: str) -> SettingsError:
+        return SettingsError(
+            f"{what} needs a recipe whose task offers it",
+            found=f"{self.name} is a recipe of the task {self.task}, which does not",
+        )

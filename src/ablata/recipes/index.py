@@ -11,7 +11,7 @@ from ablata.base.overrides import override
 from ablata.base.settings import restore
 
 if TYPE_CHECKING:
-    from ablata.engine.recipe import Recipe
+    from ablata.engine.recipe import Recipe as Recipe
 
 _PACKAGE = "ablata.recipes.catalogue"
 

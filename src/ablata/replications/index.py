@@ -14,7 +14,7 @@ from ablata.replications.relation_rcnn import NOTEBOOK as RELATION_RCNN
 from ablata.replications.trial import Notebook, Question, Trial
 
 if TYPE_CHECKING:
-    from ablata.recipes.scale import Recipe
+    from ablata.recipes.index import Recipe
     from ablata.studies.study import Study
 
 NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, BISENET, RELATION_RCNN, CONTRASTIVE_SEG)
@@ -29,24 +29,22 @@ def recipe_of(
     """Return the recipe that repeats a trial; `sets` are overrides on top of it.
 
     Raises:
-        SettingsError: a setting does not fit.
-        TypeError: at `smoke`, there is no generated data for the task.
+        SettingsError: a setting does not fit; at `smoke`, the task has no generated images.
     """
     from ablata.base.overrides import override
-    from ablata.recipes.generated import on_generated_data
-    from ablata.recipes.scale import on_other_images, overridden, shortened
+    from ablata.recipes.index import load_recipe
 
     name = question.recipe or notebook.recipe
+    made = override(load_recipe(name, question.base.split()), trial.overrides)
     if scale == "small":
         small = (notebook.small.overrides, question.small, trial.small)
-        made = overridden(name, question.base.split(), trial.overrides)
         if notebook.small.data is not None:
-            made = on_other_images(made, notebook.small.data, notebook.small.crops)
+            made = made.on_other_data(notebook.small.data, notebook.small.crops)
         for one in small:
             made = override(made, one.split())
-        return override(shortened(made, notebook.small.factor), list(sets))
-    made = override(overridden(name, question.base.split(), trial.overrides), list(sets))
-    return on_generated_data(made) if scale == "smoke" else made
+        return override(made.shortened(notebook.small.factor), list(sets))
+    made = override(made, list(sets))
+    return made.synthetic() if scale == "smoke" else made
 
 
 def study_name(notebook: Notebook, question: Question, scale: Scale, sets: Sequence[str] = ()) -> str:

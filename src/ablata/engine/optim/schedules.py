@@ -17,7 +17,7 @@ import math
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -128,6 +128,13 @@ class ScheduleSettings(Settings):
                 "The floor of a schedule must not lie above its base rate", found=f"floor {floor:g}, base {base_lr:g}"
             )
 
+    def shortened(self, factor: float) -> Self:
+        """Return the schedule of a training that is `factor` times as long; fractions of the training stay."""
+        if self.warmup is None or self.warmup.unit == "fraction":
+            return self
+        warmup = self.warmup.model_copy(update={"length": self.warmup.length * factor})
+        return self.model_copy(update={"warmup": warmup})
+
     @abstractmethod
     def _main(self, base_lr: float, step: int, steps: int, steps_per_epoch: int) -> float:
         """Return the rate of the main part at one of its steps."""
@@ -162,6 +169,13 @@ class Step(ScheduleSettings):
             raise ValueError("must rise")
         return milestones
 
+    def shortened(self, factor: float) -> Self:
+        """Return the schedule with its milestones, if they are epochs, earlier by `factor`."""
+        short = super().shortened(factor)
+        if self.unit == "fraction":
+            return short
+        return short.model_copy(update={"milestones": tuple(mark * factor for mark in self.milestones)})
+
     def _check(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> None:
         super()._check(base_lr, total_steps, steps_per_epoch)
         beyond = [share for share in self.milestones if self.unit == "fraction" and share > 1]
@@ -189,6 +203,10 @@ class Exponential(ScheduleSettings):
     """Drop once every `every` epochs, rather than a little at each step."""
 
     _from_first_step: ClassVar[bool] = True
+
+    def shortened(self, factor: float) -> Self:
+        """Return the schedule with drops `factor` times as far apart."""
+        return super().shortened(factor).model_copy(update={"every": self.every * factor})
 
     def _main(self, base_lr: float, step: int, steps: int, steps_per_epoch: int) -> float:
         # Where `every` epochs are a whole number of steps, rounding errors must not put the drop one step late.
@@ -234,6 +252,10 @@ class Sgdr(ScheduleSettings):
     """Peak of a cycle relative to the one before."""
     floor: float = Field(default=0.0, ge=0)
     """The rate at the end of a cycle, absolute."""
+
+    def shortened(self, factor: float) -> Self:
+        """Return the schedule with every cycle `factor` times as long."""
+        return super().shortened(factor).model_copy(update={"first": self.first * factor})
 
     def cycle_ends(self, total_steps: int, steps_per_epoch: int) -> tuple[int, ...]:
         """Return after how many steps, placement from the end of the warm-up, a cycle is complete and the model worth

@@ -16,11 +16,12 @@ from ablata.base.errors import DataError
 from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.label_subset import Labelled, split_record
+from ablata.data.classification.report import Report
 from ablata.data.loading.labeled_images import ImageData
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.reid.dataset import IdentitySettings
 from ablata.engine.hardware.complexity import Complexity, count
-from ablata.engine.recipe import Recipe
+from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
@@ -108,6 +109,34 @@ class Classify(Recipe):
         data = self.effective().training_data(cache)
         marks = weights_mark(self.model) + given_teacher_mark(self.refine)
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
+
+    def shortened(self, factor: float) -> Self:
+        """Return the recipe with every length multiplied, those of all rounds too; see `Recipe.shortened`."""
+        short = super().shortened(factor)
+        return short if self.refine is None else short.model_copy(update={"refine": self.refine.shortened(factor)})
+
+    def synthetic_parts(self, steps: int) -> dict[str, Any]:
+        """Return generated images in place of the data, and what must change with them."""
+        from ablata.tasks.classification.synthetic import synthetic_parts
+
+        return synthetic_parts(self.data, self.labelled, self.refine)
+
+    def check_data(self, cache: Path) -> Report:
+        """Read every image and report what is wrong, by file; see `Recipe.check_data`."""
+        from ablata.data.classification.folder_check import check_files
+        from ablata.data.classification.image_folder import ImageFolder
+        from ablata.data.classification.report import check_images
+        from ablata.data.classification.shards import Shards
+
+        if isinstance(self.data, ImageFolder | Shards):
+            return check_files(self.data.listed(cache), self.data.size)
+        return check_images(self.data.build(cache))
+
+    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
+        """Draw the images of one training step, each as it is beside what the network sees; see `Recipe.preview`."""
+        from ablata.tasks.preview import preview_images
+
+        return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
 
 
 class ClassifyTask(DistillableTask):

@@ -121,6 +121,24 @@ class Detect(Recipe):
                                   do="correct model.backbone.weights")  # fmt: skip
         return f"-{digest(path)[:8]}"
 
+    def shortened(self, factor: float) -> Self:
+        """Return the recipe with every length multiplied, those of earlier trainings too; see `Recipe.shortened`."""
+        short = super().shortened(factor)
+        if self.start is None:
+            return short
+        start = self.start.lasting(lambda steps: max(1, round(steps * factor)))
+        return short.model_copy(update={"start": start})
+
+    def synthetic(self, steps: int = 2, batch: int = 8) -> Self:
+        """Return the recipe with a few steps of at most two generated images; see `Recipe.synthetic`."""
+        return super().synthetic(steps, min(batch, 2))
+
+    def synthetic_parts(self, steps: int) -> dict[str, Any]:
+        """Return generated images in place of the data, and what must change with them."""
+        from ablata.tasks.detection.synthetic import synthetic_parts
+
+        return synthetic_parts(self.data, self.model, self.graph, self.start, steps)
+
 
 class DetectTask(Task[DetectionBatch]):
     """Detection inside the training loop.

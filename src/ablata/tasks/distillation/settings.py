@@ -96,6 +96,20 @@ class Refinement(Settings):
             )
         return self
 
+    def shortened(self, factor: float) -> Self:
+        """Return the same chain with every round `factor` times as long."""
+        stop = None if self.stop_epochs is None else self.stop_epochs * factor
+        return self.model_copy(update={"epochs": tuple(e * factor for e in self.epochs), "stop_epochs": stop})
+
+    def synthetic(self, target: Any) -> Self:
+        """Return the same chain with at most two rounds after the first, each as long as the recipe says.
+
+        Args:
+            target: generated images in place of another data set; None: the chain has none.
+        """
+        update = {"rounds": min(self.rounds, 2), "epochs": (), "stop_epochs": None, "target": target}
+        return self.model_copy(update=update)
+
     @property
     def online(self) -> bool:
         """Whether the teacher is made while training."""

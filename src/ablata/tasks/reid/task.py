@@ -19,7 +19,7 @@ from ablata.data.loading.sampling import Balanced
 from ablata.data.reid.dataset import IdentityImages, IdentitySettings
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.hardware.complexity import Complexity, count
-from ablata.engine.recipe import Recipe
+from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.embedding.triplet import Triplet
@@ -96,6 +96,23 @@ class Reidentify(Recipe):
         data = round_data(self.effective()).build(cache)
         marks = weights_mark(self.model) + given_teacher_mark(self.refine)
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
+
+    def shortened(self, factor: float) -> Self:
+        """Return the recipe with every length multiplied, those of all rounds too; see `Recipe.shortened`."""
+        short = super().shortened(factor)
+        return short if self.refine is None else short.model_copy(update={"refine": self.refine.shortened(factor)})
+
+    def synthetic_parts(self, steps: int) -> dict[str, Any]:
+        """Return generated images in place of the data, and what must change with them."""
+        from ablata.tasks.reid.synthetic import synthetic_parts
+
+        return synthetic_parts(self.data, self.refine)
+
+    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
+        """Draw the images of one training step, each as it is beside what the network sees; see `Recipe.preview`."""
+        from ablata.tasks.preview import preview_images
+
+        return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
 
 
 class ReidentifyTask(DistillableTask):

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from ablata.base.overrides import override
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
@@ -20,7 +21,7 @@ from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
 from ablata.engine.precise_bn import Images
-from ablata.engine.recipe import Recipe
+from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
@@ -100,6 +101,31 @@ class Segment(Recipe):
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
         data = self.data.build(cache)
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
+
+    def synthetic_parts(self, steps: int) -> dict[str, Any]:
+        """Return generated images in place of the data, and what must change with them."""
+        from ablata.tasks.segmentation.synthetic import synthetic_parts
+
+        return synthetic_parts(self.data, self.loss)
+
+    def on_other_data(self, kind: str, crop_factor: float) -> Self:
+        """Return the recipe on another data set, in smaller crops and windows; see `Recipe.on_other_data`."""
+        from ablata.tasks.segmentation.synthetic import other_data_parts
+
+        other = override(self, [f"data={kind}"]).data
+        update = other_data_parts(self.data, other, self.sliding_window, self.protocols, crop_factor)
+        return self.model_copy(update=update)
+
+    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
+        """Draw images of one training step as the network sees them, beside their labels; see `Recipe.preview`."""
+        from ablata.data.drawing.segmentation_preview import segmentation_sheet
+        from ablata.tasks.preview import summary
+
+        data = self.data.build(cache)
+        loader = data.train_loader(seed, min(self.train.batch, data.sizes["train"]))
+        seen = loader.augment(next(loader.batches(step, step + 1)), step, loader.epoch_of(step))
+        said = summary(self.data, data, seed, step, "image, label map, both")
+        return Preview(segmentation_sheet(seen, data, most=count), said)
 
 
 class SegmentTask(Task[SegmentationBatch]):

@@ -8,9 +8,7 @@ import pytest
 
 from ablata.data.detection.class_graph import Cooccurrence
 from ablata.data.synthetic.scene_boxes import CLASSES
-from ablata.recipes.generated import on_generated_data
 from ablata.recipes.index import load_recipe
-from ablata.recipes.scale import shortened
 from ablata.studies.chain import lineage
 from ablata.tasks.detection.task import Detect
 
@@ -24,9 +22,7 @@ def recipe(*changes: str, name: str = "relation_rcnn_fpn_coco") -> Detect:
 
 
 def generated(made: Detect) -> Detect:
-    found = on_generated_data(made)
-    assert isinstance(found, Detect)
-    return found
+    return made.synthetic()
 
 
 @pytest.mark.parametrize("name", ["mask_rcnn_c4_coco", "relation_rcnn_fpn_coco", "relation_rcnn_chest_xray"])
@@ -57,5 +53,5 @@ def test_what_comes_before_is_as_short_and_on_the_same_images() -> None:
 
 
 def test_what_comes_before_is_shortened_alike() -> None:
-    chain = lineage(shortened(recipe(f"start.earlier={EARLIER}", "train.steps=400"), 0.01))
+    chain = lineage(recipe(f"start.earlier={EARLIER}", "train.steps=400").shortened(0.01))
     assert [one.train.steps for one in chain] == [8, 4, 4]
