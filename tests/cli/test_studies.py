@@ -76,12 +76,12 @@ def test_options_that_make_another_study_of_a_recorded_name_are_refused(ablata: 
 
 def test_status_of_an_open_study_says_what_is_wrong_and_how_to_go_on(ablata: Ablata, home: Path) -> None:
     from ablata.studies.index import load_study
-    from ablata.studies.launch import Launch, create
+    from ablata.studies.launch import StudyRunner, create
     from ablata.studies.pool import Workers
 
     with Ledger(home=home) as ledger:
         create(ledger, load_study("quickstart"))
-        launch = Launch(ledger, "quickstart", Workers(0, 1))
+        launch = StudyRunner(ledger, "quickstart", Workers(0, 1))
         launch._advance()
         runs = [cell.run.id for cell in ledger.studies.cells("quickstart")]
         ledger.leases.claim_run(runs[0], "silent:1", -5)
@@ -130,7 +130,7 @@ def test_a_plan_tells_an_arm_that_goes_on_from_another_by_that_ones_name(ablata:
 def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) -> None:
     asked = f"{ASKED} --seeds 3 --margin 0.5"
     assert "its noise cannot count" in ablata("study", "plan", *shlex.split(asked), "--history").err
-    from ablata.cli.asking import Asked
+    from ablata.cli.asking import StudyRequest
     from ablata.stats import History
     from ablata.studies.adhoc import ask
     from ablata.studies.launch import create
@@ -140,7 +140,7 @@ def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) 
 
     with Ledger(home=home) as ledger:
         create(ledger, replace(made, history=History(variance=0.25, df=12)))
-        again = Asked(
+        again = StudyRequest(
             name=None, recipe="digits", sets=(), arms=("a:model.width=5",), seeds=3, first_seed=None, margin=0.5,
             screen=False, fixed=False, history=True, save_as="asked", question=None,
         ).study(ledger)  # fmt: skip

@@ -17,7 +17,7 @@ from ablata.studies import launch as launch_module
 from ablata.studies.chain import ancestry, lineage
 from ablata.studies.execution import execute
 from ablata.studies.identity import cache_folder, new_run
-from ablata.studies.launch import Launch, create
+from ablata.studies.launch import StudyRunner, create
 from ablata.studies.plan import plan_study
 from ablata.studies.pool import Workers
 from ablata.studies.study import Study
@@ -83,7 +83,7 @@ def test_a_study_shares_every_round_and_trains_teachers_that_fill_no_cell(
     ledger: Ledger, asked: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch_module, "_POLL_SECONDS", 0.0)
-    Launch(ledger, asked.name, Workers(0, 1), lambda: _train_all(ledger, asked.name)).run()
+    StudyRunner(ledger, asked.name, Workers(0, 1), lambda: _train_all(ledger, asked.name)).run()
     cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(asked.name)}
     assert {one.state for one in cells.values()} == {"completed"}
     assert len(ledger.runs.find()) == 6, "the arms share their beginnings with the control and each other"
@@ -112,7 +112,7 @@ def test_a_teacher_that_fills_no_cell_is_trained_and_put_back_when_it_failed(
         _train_all(ledger, "mixed")
 
     told: list[str] = []
-    Launch(ledger, "mixed", Workers(0, 1), watch, told.append).run()
+    StudyRunner(ledger, "mixed", Workers(0, 1), watch, told.append).run()
     assert [run.state for run in ledger.studies.parents("mixed")] == ["completed"] * 2
     assert any("the disk was full" in line for line in told)
 

@@ -16,7 +16,7 @@ from ablata.records.rows import RunRow
 from ablata.studies import launch as launch_module
 from ablata.studies.assess import Assessment
 from ablata.studies.identity import release_orphan
-from ablata.studies.launch import Launch, create
+from ablata.studies.launch import StudyRunner, create
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
 
@@ -45,7 +45,7 @@ def run_with(ledger: Ledger, end_run: End) -> Callable[..., Assessment]:
                     trained.append((cell.arm, cell.seed))
                     end_run(cell.run, score(cell.arm, cell.seed))
 
-        result = Launch(ledger, name, NOBODY, watch, **parts).run()
+        result = StudyRunner(ledger, name, NOBODY, watch, **parts).run()
         run.trained = trained  # type: ignore[attr-defined]
         return result
 
@@ -169,7 +169,7 @@ def test_a_run_that_fails_once_is_tried_again_with_its_seed(ledger: Ledger, reco
             elif cell.run.state == "waiting":
                 end_run(cell.run, clear(cell.arm, cell.seed))
 
-    Launch(ledger, study.name, NOBODY, watch, lines.append).run()
+    StudyRunner(ledger, study.name, NOBODY, watch, lines.append).run()
     again = ledger.runs.get(failed[0])
     assert (again.state, again.attempt) == ("completed", 2)
     assert lines == ["control, seed 0: failed: the disk was full"]
@@ -187,14 +187,14 @@ def test_a_run_that_fails_again_and_again_ends_the_launch_in_words_and_can_be_co
 
     for _ in range(2):
         with pytest.raises(RunError, match="failed 3 times: no file left") as told:
-            Launch(ledger, study.name, NOBODY, watch).run()
+            StudyRunner(ledger, study.name, NOBODY, watch).run()
         assert told.value.do == f"mend the reason, then go on with: ablata study run {study.name}"
     assert run_with(study.name, clear).outcomes()["wide"].verdict.value == "better"
 
 
 def test_a_cancelled_run_is_put_back(ledger: Ledger, recorded: Record, run_with: Any) -> None:
     study = recorded()
-    launch = Launch(ledger, study.name, NOBODY)
+    launch = StudyRunner(ledger, study.name, NOBODY)
     launch._advance()
     with ledger.database.write() as connection:
         connection.exec_driver_sql("UPDATE runs SET state = 'cancelled'")
@@ -207,7 +207,7 @@ def test_runs_meant_for_other_code_are_replaced(
     study = recorded()
     with monkeypatch.context() as patch:
         patch.setattr("ablata.studies.identity.code_fingerprint", lambda: "older")
-        Launch(ledger, study.name, NOBODY)._advance()
+        StudyRunner(ledger, study.name, NOBODY)._advance()
     older = {cell.run.id for cell in ledger.studies.cells(study.name)}
     run_with(study.name, clear)
     newer = {cell.run.id for cell in ledger.studies.cells(study.name)}
@@ -243,7 +243,7 @@ def test_a_run_of_a_dead_process_of_this_machine_is_given_back_at_once(
     ledger: Ledger, recorded: Record, run_with: Any, dead_process: int
 ) -> None:
     study = recorded()
-    Launch(ledger, study.name, NOBODY)._advance()
+    StudyRunner(ledger, study.name, NOBODY)._advance()
     held = [cell.run for cell in ledger.studies.cells(study.name)][:3]
     owners = [f"{platform.node()}:{dead_process}", f"{platform.node()}:{os.getpid()}", f"elsewhere:{dead_process}"]
     for run, owner in zip(held, owners, strict=True):
@@ -256,7 +256,7 @@ def test_a_dead_workers_run_goes_on_without_waiting_for_its_lease(
     ledger: Ledger, recorded: Record, run_with: Any, dead_process: int
 ) -> None:
     study = recorded()
-    Launch(ledger, study.name, NOBODY)._advance()
+    StudyRunner(ledger, study.name, NOBODY)._advance()
     run = ledger.studies.cells(study.name)[0].run
     ledger.leases.claim_run(run.id, f"{platform.node()}:{dead_process}", 3600)
     run_with(study.name, clear)
@@ -273,7 +273,7 @@ def test_workers_that_cannot_start_are_told_with_their_last_words(
     monkeypatch.setattr("ablata.studies.pool.sys.executable", str(broken))
     monkeypatch.setattr(launch_module, "_POLL_SECONDS", 0.02)
     with pytest.raises(RunError, match="no module named torch") as told:
-        Launch(ledger, study.name, Workers(2, 1)).run()
+        StudyRunner(ledger, study.name, Workers(2, 1)).run()
     assert str(ledger.home / "logs" / "asked.log") in str(told.value)
 
 

@@ -15,7 +15,7 @@ from ablata.records.rows import RunRow
 from ablata.studies import worker as worker_module
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
-from ablata.studies.launch import Launch
+from ablata.studies.launch import StudyRunner
 from ablata.studies.pool import Workers
 from ablata.studies.study import Study
 from ablata.studies.worker import StopOnSignal, work
@@ -139,7 +139,7 @@ def test_a_study_whose_code_changed_ends_its_worker_in_words(
     ledger: Ledger, recorded: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = recorded()
-    Launch(ledger, study.name, NOBODY)._advance()
+    StudyRunner(ledger, study.name, NOBODY)._advance()
     monkeypatch.setattr(worker_module, "code_fingerprint", lambda: "newer")
     with pytest.raises(RunError, match="launch it again: ablata study run asked"):
         work(ledger, study=study.name)

@@ -44,7 +44,7 @@ Question = Annotated[str | None, typer.Option(help="What is asked, for the repor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class StudyRequest:
     """The parts of a command line that name or describe a study; None, empty and False where not given."""
 
     name: str | None
@@ -112,7 +112,7 @@ class Asked:
         return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
 
-_NOTHING = Asked(
+_NOTHING = StudyRequest(
     name=None, recipe=None, sets=(), arms=(), seeds=None, first_seed=None, margin=None, screen=False, fixed=False,
     history=False, save_as=None, question=None,
 )  # fmt: skip

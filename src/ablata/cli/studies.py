@@ -11,7 +11,6 @@ import typer
 
 from ablata.cli.asking import (
     Arms,
-    Asked,
     FirstSeed,
     Fixed,
     Margin,
@@ -22,6 +21,7 @@ from ablata.cli.asking import (
     Screen,
     Seeds,
     Sets,
+    StudyRequest,
     WithHistory,
     WorkerCount,
 )
@@ -59,7 +59,7 @@ def plan(
     from ablata.studies.plan import plan_study
     from ablata.studies.pool import Workers, may_use_gpu
 
-    asked = Asked(
+    asked = StudyRequest(
         name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def run(
     from ablata.cli.reporting import print_report, write_report
     from ablata.records.ledger import Ledger
 
-    asked = Asked(
+    asked = StudyRequest(
         name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
@@ -109,7 +109,7 @@ def run(
         write_report(ledger, recorded, "html", output or ledger.home / "reports" / f"{recorded}.html")
 
 
-def _record(ledger, asked: Asked) -> str:  # type: ignore[no-untyped-def]
+def _record(ledger, asked: StudyRequest) -> str:  # type: ignore[no-untyped-def]
     """Return the name of the study in the ledger, putting it there if it is new."""
     from ablata.studies.launch import create
 
@@ -127,7 +127,7 @@ def launch(ledger: Ledger, name: str, workers: int | None) -> None:
         typer.Exit: with 1 after an interrupt.
     """
     from ablata.cli.live import StudyDisplay
-    from ablata.studies.launch import Launch
+    from ablata.studies.launch import StudyRunner
     from ablata.studies.pool import Workers, may_use_gpu
 
     arms = ledger.studies.arms(name)
@@ -141,7 +141,7 @@ def launch(ledger: Ledger, name: str, workers: int | None) -> None:
     )
     with StudyDisplay(ledger, name) as display:
         try:
-            Launch(ledger, name, size, display.update, note).run()
+            StudyRunner(ledger, name, size, display.update, note).run()
         except KeyboardInterrupt:
             note(f"go on with: ablata study run {name}")
             raise typer.Exit(1) from None

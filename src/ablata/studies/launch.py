@@ -27,8 +27,8 @@ _MOST_FAILURES = 3
 _MOST_LOST = 10
 
 
-class Launch:
-    """A study being run.
+class StudyRunner:
+    """Runs a study: queues seed rows, starts workers, judges after every row, stops what is settled.
 
     Args:
         ledger: where it is recorded.
