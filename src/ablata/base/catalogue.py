@@ -8,15 +8,14 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import isfunction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.user_code import load_file
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,7 @@ def find(reference: str, package: str, what: str) -> Entry | None:
 
 
 def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
-    file = Path(path)
-    if not file.is_file():
-        raise SettingsError(f"The file of a {what} must exist", found=f"{path}, looked for in {Path.cwd()}")
-    module = _import_file(file, what)
+    module = load_file(Path(path), what)
     functions = [
         key
         for key, value in vars(module).items()
@@ -116,30 +112,3 @@ def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
             do=f"choose one of {listing(functions)}",
         )
     return function  # type: ignore[no-any-return]
-
-
-def _import_file(file: Path, what: str) -> ModuleType:
-    name = f"ablata_user_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file.resolve())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        place = str(file.resolve())
-        lines = [frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == place]
-        line = lines[0] if lines else getattr(error, "lineno", "?")
-        raise SettingsError(
-            f"The file of a {what} must run", found=f"{file}, line {line}: {type(error).__name__}: {error}"
-        ) from error
-    return module
-
-
-def _frames(error: BaseException) -> list[Any]:
-    frames, trace = [], error.__traceback__
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    return frames[::-1]

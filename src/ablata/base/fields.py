@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import types
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from ablata.base.errors import AblataError, SettingsError, nearest
+
+
+class Opening(ABC):
+    """Field mark: beside the built-in classes of its type, the field takes other classes by reference."""
+
+    @abstractmethod
+    def find(self, kind: Any, built_in: Mapping[str, Any]) -> type[BaseModel]:
+        """Return the class that a built-in kind or a reference stands for."""
 
 
 class Incidental:
@@ -20,9 +32,41 @@ def parts(annotation: Any) -> dict[str, type[BaseModel]]:
     found: dict[str, type[BaseModel]] = {}
     for option in options(annotation):
         if isinstance(option, type) and issubclass(option, BaseModel):
-            kind = option.model_fields.get("kind")
-            found[kind.default if kind else option.__name__.lower()] = option
+            found[kind_of(option)] = option
     return found
+
+
+def kind_of(model: type[BaseModel]) -> str:
+    """Return the word that tells a settings class from its alternatives: its `kind`, or else its name."""
+    kind = model.model_fields.get("kind")
+    return str(kind.default) if kind else model.__name__.lower()
+
+
+def opening(field: FieldInfo) -> Opening | None:
+    """Return the mark of a field that takes classes by reference; None for a field that does not."""
+    return next(_openings(field.annotation, field.metadata), None)
+
+
+def _openings(annotation: Any, marks: Sequence[Any]) -> Iterator[Opening]:
+    yield from (mark for mark in marks if isinstance(mark, Opening))
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        yield from _openings(inner, more)
+    elif get_origin(annotation) in (Union, types.UnionType, tuple, list):
+        for option in get_args(annotation):
+            yield from _openings(option, ())
+
+
+def part_class(field: FieldInfo, kind: str) -> type[BaseModel]:
+    """Return the settings class that a kind or a reference stands for in a field.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    kinds, mark = parts(field.annotation), opening(field)
+    if kind in kinds or mark is None:
+        return kinds[kind]
+    return mark.find(kind, kinds)
 
 
 def options(annotation: Any) -> list[Any]:
@@ -56,6 +100,8 @@ def describe(field: FieldInfo) -> str:
     words = [_describe_option(option, field.metadata) for option in plain]
     if kinds:
         words.insert(0, f"one of {', '.join(kinds)}" if len(kinds) > 1 else f"the part {next(iter(kinds))}")
+        if opening(field) is not None:
+            words.insert(1, "path/to/file.py:Class")
     if allows_none(annotation):
         words.append("null")
     return " or ".join(words)
@@ -105,11 +151,15 @@ def locate(kind: type[BaseModel], location: Sequence[Any]) -> tuple[list[str], F
         if current is None and step in alternatives:
             current = alternatives[step]
             continue
+        if current is None and field is not None and opening(field) is not None and ":" in str(step):
+            current = part_class(field, str(step))
+            continue
         keys.append(str(step))
         if current is not None and step in current.model_fields:
             field = current.model_fields[step]
             alternatives = parts(field.annotation)
-            current = next(iter(alternatives.values())) if len(alternatives) == 1 else None
+            single = len(alternatives) == 1 and opening(field) is None
+            current = next(iter(alternatives.values())) if single else None
         else:
             current = None
     return keys, field
@@ -120,16 +170,34 @@ def path_text(kind: type[BaseModel], location: Sequence[Any]) -> str:
     return ".".join(locate(kind, location)[0])
 
 
-def explain(kind: type[BaseModel], error: Any) -> tuple[str, str]:
-    """Turn one of pydantic's error dicts into (what must hold, the dotted key)."""
+def explain(kind: type[BaseModel], error: Any) -> SettingsError:
+    """Turn one of pydantic's error dicts into an error in words: what must hold, the key, what was found there."""
     keys, field = locate(kind, error["loc"])
     path = ".".join(keys)
+    found = f"{path or kind.__name__} = {json.dumps(error['input'], default=_shown)[:120]}"
     if error["type"] == "value_error":
-        return f"{path + ': ' if path else ''}{error['ctx']['error']}", path
+        told = error["ctx"]["error"]
+        if isinstance(told, AblataError):
+            return SettingsError(f"{path}: {told.must}" if path else told.must, found=told.found or found, do=told.do)
+        return SettingsError(f"{path}: {told}" if path else str(told), found=found)
     if error["type"] == "extra_forbidden":
-        return f"{path} must be a known key", path
+        siblings = locate(kind, error["loc"][:-1])
+        return SettingsError(f"{path} must be a known key", found=found, do=_known(kind, siblings[1], error["loc"]))
     if error["type"] == "missing":
-        return f"{path} must be given", path
+        return SettingsError(f"{path} must be given", found=f"nothing at {path}")
     if field is not None:
-        return f"{path} must be {describe(field)}", path
-    return f"{path}: {error['msg']}", path
+        return SettingsError(f"{path} must be {describe(field)}", found=found)
+    return SettingsError(f"{path}: {error['msg']}", found=found)
+
+
+def _known(kind: type[BaseModel], field: FieldInfo | None, location: Sequence[Any]) -> str | None:
+    """Propose the key that looks like an unknown one, where the class that refused it is certain."""
+    here = {kind_of(kind): kind} if len(location) == 1 else parts(field.annotation) if field else {}
+    chosen = here.get(str(location[-2])) if len(location) > 1 else kind
+    chosen = chosen or (next(iter(here.values())) if len(here) == 1 else None)
+    close = nearest(str(location[-1]), chosen.model_fields) if chosen else None
+    return f"did you mean {close}?" if close else None
+
+
+def _shown(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or str(value)

@@ -17,9 +17,19 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from ablata.base.errors import SettingsError, listing, nearest
-from ablata.base.fields import allows_none, describe, explain, parts
+from ablata.base.errors import AblataError, SettingsError, listing, nearest
+from ablata.base.fields import (
+    allows_none,
+    describe,
+    explain,
+    kind_of,
+    opening,
+    part_class,
+    parts,
+    path_text,
+)
 from ablata.base.settings import S, Settings, leaves
+from ablata.base.user_code import absolute, parse_reference
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -84,9 +94,11 @@ def override(settings: S, arguments: Sequence[str]) -> S:
     try:
         return type(settings).model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        must, path = explain(type(settings), error.errors()[0])
-        found = next((str(a) for a in reversed(assignments) if a.key == path), listing(map(str, assignments)))
-        raise SettingsError(must, found=found) from None
+        first = error.errors()[0]
+        told, path = explain(type(settings), first), path_text(type(settings), first["loc"])
+        asked = next((str(a) for a in reversed(assignments) if a.key == path), listing(map(str, assignments)))
+        inner = isinstance(first.get("ctx", {}).get("error"), AblataError)
+        raise SettingsError(told.must, found=told.found if inner else asked, do=told.do) from None
 
 
 def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment, given: set[tuple[str, ...]]) -> None:
@@ -109,7 +121,7 @@ def _field(root: Settings, model: type[BaseModel], assignment: Assignment, depth
     if key in model.model_fields:
         return model.model_fields[key]
     prefix = ".".join(assignment.path[:depth])
-    where = f"{prefix} ({_kind(model)})" if prefix else "the recipe"
+    where = f"{prefix} ({kind_of(model)})" if prefix else "the recipe"
     raise SettingsError(
         f"{'.'.join(assignment.path[: depth + 1])} must be a key of {where}: {listing(model.model_fields)}",
         found=str(assignment),
@@ -154,7 +166,9 @@ def _opened(field: FieldInfo, current: Any, assignment: Assignment, depth: int) 
 
 def _chosen(field: FieldInfo, tree: dict[str, Any]) -> type[BaseModel]:
     kinds = parts(field.annotation)
-    return kinds[tree["kind"]] if len(kinds) > 1 else next(iter(kinds.values()))
+    if len(kinds) == 1 and opening(field) is None:
+        return next(iter(kinds.values()))
+    return part_class(field, tree.get("kind", next(iter(kinds))))
 
 
 def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
@@ -162,6 +176,8 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
     if kinds and isinstance(value, str) and value in kinds:
         same = isinstance(current, dict) and current.get("kind", value) == value
         return current if same else _defaults(kinds[value])
+    if opening(field) is not None and parse_reference(assignment.text) is not None:
+        return _opened_by(field, current, assignment)
     if len(kinds) == 1 and value is True:
         return current if isinstance(current, dict) else _defaults(next(iter(kinds.values())))
     if kinds and allows_none(field.annotation) and value is False:
@@ -182,6 +198,18 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
     )
 
 
+def _opened_by(field: FieldInfo, current: Any, assignment: Assignment) -> dict[str, Any]:
+    """Return the tree of the part that a reference names: as it is if it is that already, else its defaults."""
+    reference = absolute(assignment.text)
+    try:
+        chosen = part_class(field, reference)
+    except AblataError as error:
+        raise SettingsError(f"{assignment.key}: {error.must}", found=error.found, do=error.do) from None
+    if isinstance(current, dict) and current.get("kind") == kind_of(chosen):
+        return current
+    return {**_defaults(chosen), "kind": kind_of(chosen)}
+
+
 def _literals(field: FieldInfo) -> list[str]:
     return describe(field).removeprefix("one of ").split(", ") if "one of" in describe(field) else []
 
@@ -193,8 +221,3 @@ def _defaults(kind: type[BaseModel]) -> dict[str, Any]:
         if not field.is_required()
     }
     return {name: to_jsonable_python(value) for name, value in tree.items()}
-
-
-def _kind(model: type[BaseModel]) -> str:
-    kind = model.model_fields.get("kind")
-    return str(kind.default) if kind else model.__name__.lower()

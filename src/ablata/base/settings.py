@@ -16,12 +16,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from inspect import get_annotations
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ablata.base.errors import SettingsError
-from ablata.base.fields import Incidental, explain, path_text
+from ablata.base.fields import Incidental, explain
+from ablata.base.user_code import PACKAGE, CodeFolder, parse_reference, portable, reference_of
 
 S = TypeVar("S", bound="Settings")
 
@@ -48,6 +50,19 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Tell a user's class apart by its reference, as ours are by a word: the `kind` of a part, the `task` of a recipe."""
+        super().__init_subclass__(**options)
+        if cls.__module__.partition(".")[0] == PACKAGE:
+            return
+        ours = [base for base in cls.__mro__[1:] if base.__module__.partition(".")[0] == PACKAGE]
+        for word in ("kind", "task"):
+            inherited = any(word in get_annotations(base) for base in ours)
+            if inherited and parse_reference(cls.__dict__.get(word)) is None:
+                reference = reference_of(cls)
+                cls.__annotations__ = {**get_annotations(cls), word: Literal[reference]}
+                setattr(cls, word, reference)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -66,25 +81,24 @@ def expand(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def restore(kind: type[S], tree: dict[str, Any], *, source: str) -> S:
+def restore(kind: type[S], tree: dict[str, Any], *, source: str, code: CodeFolder | None = None) -> S:
     """Rebuild settings from an expanded tree.
 
     Args:
         kind: the settings class.
         tree: what `expand` returned, perhaps read from a file or a ledger.
         source: where the tree comes from, for the error message.
+        code: copies of users' files that the tree refers to, for those that moved or changed; None: there are none.
 
     Raises:
         SettingsError: the tree does not fit the class (an older or newer version, or a damaged file).
     """
     try:
-        return kind.model_validate_json(json.dumps(tree))
+        return kind.model_validate_json(json.dumps(tree), context={"code": code})
     except ValidationError as error:
         first = error.errors()[0]
-        must, _ = explain(kind, first)
-        raise SettingsError(
-            must, found=f"{path_text(kind, first['loc'])} = {json.dumps(first['input'], default=str)[:120]} in {source}"
-        ) from None
+        told = explain(kind, first)
+        raise SettingsError(told.must, found=f"{told.found} in {source}", do=told.do) from None
 
 
 def leaves(settings: Settings) -> dict[str, Any]:
@@ -123,7 +137,7 @@ def _essential(value: Any) -> Any:
         return {name: _essential(getattr(value, name)) for name in kept}
     if isinstance(value, tuple | list):
         return [_essential(item) for item in value]
-    return value
+    return portable(value) if isinstance(value, str) else value
 
 
 def diff(old: Settings, new: Settings) -> list[Change]:
@@ -155,6 +169,7 @@ def _defaults(kind: type[S]) -> S | None:
 def _shown(value: Any) -> str:
     """Write a value as in JSON, a part of settings as its kind."""
     named = getattr(value, "kind", type(value).__name__) if isinstance(value, Settings) else _plain(value)
+    named = portable(named) if isinstance(named, str) else named
     return json.dumps(named)
 
 

@@ -42,7 +42,7 @@ def load_recipe(reference: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     from ablata.engine.recipe import Recipe
 
-    made = load(reference, _PACKAGE, "recipe")()
+    made = _called(load(reference, _PACKAGE, "recipe"), reference)
     if not isinstance(made, Recipe):
         raise SettingsError(
             "A recipe function must return a Recipe", found=f"{reference} returned {type(made).__name__}"
@@ -50,19 +50,38 @@ def load_recipe(reference: str, overrides: Sequence[str] = ()) -> Recipe:
     return override(made.model_copy(update={"name": reference}), overrides)
 
 
-def restore_recipe(tree: dict[str, Any], name: str, source: str) -> Recipe:
+def _called(function: Callable[[], Any], reference: str) -> Any:
+    """Call a recipe function; a mistake in a user's own is told in words."""
+    try:
+        return function()
+    except ValidationError as error:
+        told = explain(error.errors()[0])
+        raise SettingsError(f"The recipe {reference} must be right", found=told) from None
+    except AblataError:
+        raise
+    except Exception as error:
+        raise SettingsError(
+            f"The recipe function {reference} must run", found=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def restore_recipe(tree: dict[str, Any], source: str, code: CodeFolder | None = None) -> Recipe:
     """Rebuild a recipe from its expanded settings.
 
     Args:
         tree: the expanded settings.
-        name: the recipe's name; a recipe of a user's own class is found through its file.
         source: where the tree comes from, for messages.
+        code: copies of the users' files that it refers to, for those that moved or changed; None: there are none.
 
     Raises:
-        SettingsError: the settings do not fit this version, or the user's file is gone.
+        SettingsError: the settings do not fit this version, or a user's file is gone.
     """
+    from ablata.engine.recipe import Recipe
     from ablata.tasks.any import RECIPES
 
+    task = tree.get("task", "")
     kinds = {kind.model_fields["task"].default: kind for kind in RECIPES}
-    kind = kinds.get(tree.get("task", "")) or type(load_recipe(name))
-    return restore(kind, tree, source=source)
+    kind = kinds.get(task) or resolve(absolute(task, code), "task")
+    if not (isclass(kind) and issubclass(kind, Recipe)):
+        raise SettingsError("A task must be a class derived from Recipe", found=f"{task} in {source}")
+    return restore(kind, tree | {"task": kind.model_fields["task"].default}, source=source, code=code)

@@ -1,0 +1,269 @@
+"""Open parts: settings fields that take a built-in kind, or a class of the user's own.
+
+    AnyPixelLoss = Annotated[CrossEntropy | Ohem, OpenPart(PixelSettings, adapt="ablata.losses.plain:pixel_loss")]
+
+    class Segment(Settings):
+        loss: AnyPixelLoss = CrossEntropy()
+
+The field takes an instance of a built-in class or of any class derived from `PixelSettings`. In a tree or on a command
+line it takes a built-in kind, or a reference `path/to/file.py:Class`. What a reference names may be a settings class,
+or a plain thing (an `nn.Module` class, a function): then the function named by `adapt` makes a settings class of it,
+whose fields are the plain thing's own arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.fields import Opening, kind_of, options
+from ablata.base.settings import Settings
+from ablata.base.user_code import CodeFolder, absolute, is_own, module_of, parse_reference, reference_of, resolve
+
+P = TypeVar("P", bound="PlainPart")
+
+
+@dataclass(frozen=True)
+class OpenPart(Opening):
+    """Mark of a field whose built-in classes stand in its type and that takes other classes too.
+
+    Args:
+        base: class that every settings class must derive from; None: any settings class.
+        adapt: `module:function` that makes a settings class of a plain thing, given that and its reference; it raises
+            SettingsError where it cannot. None: plain things are refused.
+        plain: what plain thing is taken, for messages: `an nn.Module class`.
+    """
+
+    base: type[Settings] | None = None
+    adapt: str | None = None
+    plain: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        built_in = tuple(
+            option for option in options(source) if inspect.isclass(option) and issubclass(option, Settings)
+        )
+
+        def validate(value: Any, info: ValidationInfo) -> Any:
+            return self._validated(value, info, {kind_of(option): option for option in built_in})
+
+        return core_schema.with_info_plain_validator_function(validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        kind = {"type": "string", "description": "a built-in kind, or path/to/file.py:Class"}
+        return {"type": "object", "required": ["kind"], "properties": {"kind": kind}}
+
+    def _validated(self, value: Any, info: ValidationInfo, built_in: Mapping[str, type[Settings]]) -> Any:
+        if isinstance(value, Settings):
+            if type(value) not in built_in.values():
+                self._check_base(type(value), type(value).__name__)
+            return value
+        if not isinstance(value, Mapping):
+            if callable(value) and info.mode != "json":
+                return self.settings_of(value, reference_of(value))()
+            raise PydanticCustomError("open_part", "no part: {value}", {"value": repr(value)[:80]})
+        tree, default = dict(value), next(iter(built_in), None)
+        chosen = self.find(tree.get("kind", default), built_in, (info.context or {}).get("code"))
+        if "kind" in chosen.model_fields:
+            tree["kind"] = kind_of(chosen)
+        try:
+            # Strict settings take a list for a tuple in JSON alone, so a part is read in the mode its tree came in.
+            if info.mode == "json":
+                return chosen.model_validate_json(json.dumps(tree), context=info.context)
+            return chosen.model_validate(tree, context=info.context)
+        except ValidationError as error:
+            raise _below(kind_of(chosen), error) from None
+
+    def find(self, kind: Any, built_in: Mapping[str, type[Settings]], code: CodeFolder | None = None) -> type[Settings]:
+        """Return the settings class that a kind stands for.
+
+        Args:
+            kind: a built-in kind, or a reference.
+            built_in: the built-in classes by their kind.
+            code: where copies of users' files are; None: nowhere.
+
+        Raises:
+            SettingsError: there is no such kind, file or class, or it does not fit.
+        """
+        if kind in built_in:
+            return built_in[kind]
+        if parse_reference(kind) is None:
+            close = nearest(str(kind), built_in)
+            raise SettingsError(
+                f"It must be one of {listing(built_in)}, or path/to/file.py:Class",
+                found=str(kind),
+                do=f"did you mean {close}?" if close else None,
+            )
+        reference = absolute(kind, code)
+        return self.settings_of(resolve(reference), reference)
+
+    def settings_of(self, thing: Any, reference: str) -> type[Settings]:
+        """Return the settings class of what a reference names: itself, or one made for a plain thing.
+
+        Raises:
+            SettingsError: it is neither.
+        """
+        if inspect.isclass(thing) and issubclass(thing, Settings):
+            self._check_base(thing, reference)
+            return thing
+        if self.adapt is None:
+            raise SettingsError(f"It must be {self._wanted()}", found=f"{reference}, which is {_what(thing)}")
+        module, _, function = self.adapt.partition(":")
+        return typing.cast(type[Settings], getattr(importlib.import_module(module), function)(thing, reference))
+
+    def _check_base(self, kind: type[Settings], named: str) -> None:
+        if self.base is not None and not issubclass(kind, self.base):
+            bases = [base.__name__ for base in kind.__mro__[1:] if issubclass(base, Settings)]
+            raise SettingsError(f"It must be {self._wanted()}", found=f"{named}, derived from {listing(bases)}")
+
+    def _wanted(self) -> str:
+        wanted = f"a class derived from {self.base.__name__}" if self.base else "a settings class"
+        return f"{wanted}, or {self.plain}" if self.plain else wanted
+
+
+class PlainPart(Settings):
+    """Base of the settings classes made for plain things; a room derives its own from it and gives that `build`.
+
+    Attributes:
+        THING: the class or function that the settings stand for.
+    """
+
+    THING: ClassVar[Any] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the plain thing's arguments by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+
+
+def settings_for(base: type[P], thing: Any, reference: str, given: Collection[str] = ()) -> type[P]:
+    """Make the settings class of a plain thing: a field for each argument that has a default.
+
+    Args:
+        base: class to derive from.
+        thing: a class or function.
+        reference: under which it is found again.
+        given: arguments that get no field, since whoever calls it gives them.
+
+    Raises:
+        SettingsError: an argument has neither a default nor is it given.
+    """
+    fields: dict[str, Any] = {"kind": (Literal[reference], reference)}
+    for argument in _signature(thing, reference):
+        if argument.name in given or argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            continue
+        if argument.default is argument.empty:
+            if argument.annotation is argument.empty or not _is_plain(argument.annotation):
+                raise SettingsError(
+                    f"Every argument of {reference} must have a default or be one of {listing(given)}",
+                    found=f"{argument.name}, without a default",
+                    do=f"give it one, such as {argument.name}: int = 16",
+                )
+            fields[argument.name] = (argument.annotation, ...)
+        else:
+            fields[argument.name] = (_type_of(argument), argument.default)
+    made = create_model(thing.__name__, __base__=base, __module__=thing.__module__, __doc__=thing.__doc__, **fields)
+    made.THING = thing
+    return made
+
+
+def _signature(thing: Any, reference: str) -> Iterator[inspect.Parameter]:
+    try:
+        signature = inspect.signature(thing, eval_str=True)
+    except (NameError, TypeError, AttributeError):
+        signature = inspect.signature(thing)
+    except ValueError:
+        raise SettingsError("A part must have a signature in Python", found=reference) from None
+    yield from signature.parameters.values()
+
+
+def _type_of(argument: inspect.Parameter) -> Any:
+    """Return the type of a field: the annotation where settings can hold it, else that of the default."""
+    annotation = argument.annotation
+    if annotation is not argument.empty and _is_plain(annotation):
+        return annotation
+    found = type(argument.default)
+    if found is tuple:
+        return tuple[Any, ...]
+    return Any if argument.default is None else found
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Tell whether an annotation is made of what settings can hold: numbers, texts, truth values, tuples, settings."""
+    if isinstance(annotation, str):
+        return False
+    try:
+        TypeAdapter(annotation)
+    except (PydanticSchemaGenerationError, PydanticUserError, NameError, TypeError):
+        return False
+    return True
+
+
+def _what(thing: Any) -> str:
+    if inspect.isclass(thing):
+        return f"a class derived from {listing(base.__name__ for base in thing.__mro__[1:])}"
+    return "a function" if inspect.isfunction(thing) else f"a {type(thing).__name__}"
+
+
+def _below(kind: str, error: ValidationError) -> ValidationError:
+    """Return an error whose places begin with the kind of the part, as those of a tagged union do."""
+    details = [
+        InitErrorDetails(type=one["type"], loc=(kind, *one["loc"]), input=one["input"], ctx=one.get("ctx", {}))
+        for one in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details)  # type: ignore[arg-type]
+
+
+def _named_part(text: str, info: ValidationInfo) -> str:
+    if parse_reference(text) is None:
+        raise SettingsError("It must be a known word, or path/to/file.py:Name", found=text)
+    reference = absolute(text, (info.context or {}).get("code"))
+    resolve(reference)
+    return reference
+
+
+NamedPart = Annotated[str, AfterValidator(_named_part)]
+"""A reference to a class or function, for fields that take words: `Literal["relu", "silu"] | NamedPart`."""
+
+
+def user_modules(value: Any) -> tuple[ModuleType, ...]:
+    """Return the modules of the user's own that settings refer to: classes of parts, plain things, named parts."""
+    found: dict[str, ModuleType] = {}
+    for thing in _things(value):
+        module = module_of(thing)
+        if module is not None and is_own(module):
+            found[module.__name__] = module
+    return tuple(found[name] for name in sorted(found))
+
+
+def _things(value: Any) -> Iterator[Any]:
+    if isinstance(value, Settings):
+        for kind in type(value).__mro__:
+            if issubclass(kind, Settings):
+                yield getattr(kind, "THING", None) or kind
+        for name in type(value).model_fields:
+            yield from _things(getattr(value, name))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _things(item)
+    elif isinstance(value, dict):
+        yield from _things(list(value.values()))
+    elif parse_reference(value) is not None:
+        yield resolve(value)
