@@ -85,7 +85,7 @@ def test_a_docstring_begins_with_one_full_sentence(entry: Entry) -> None:
 def test_a_recipe_survives_being_written_and_read(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
-    again = restore_recipe(json.loads(json.dumps(expand(recipe))), name, source="a file")
+    again = restore_recipe(json.loads(json.dumps(expand(recipe))), source="a file")
     assert again == recipe
     assert settings_hash(again) == settings_hash(recipe)
     assert restore(type(recipe), expand(recipe), source="a tree") == recipe

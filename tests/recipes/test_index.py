@@ -53,8 +53,8 @@ def test_the_name_is_no_part_of_what_is_asked_for(own: Path) -> None:
 def test_a_recipe_in_a_file_is_found_and_rebuilt_through_its_file(own: Path) -> None:
     reference = f"{own}:small"
     recipe = load_recipe(reference, ["extra=2"])
-    assert (recipe.task, recipe.name, recipe.train.epochs) == ("mine", reference, 3)
-    again = restore_recipe(expand(recipe), reference, source="run x")
+    assert (recipe.task, recipe.name, recipe.train.epochs) == (f"{own}:Mine", reference, 3)
+    again = restore_recipe(expand(recipe), source="run x")
     assert settings_hash(again) == settings_hash(recipe)
     assert again.extra == 2
 
@@ -76,4 +76,4 @@ def test_a_recorded_recipe_that_no_longer_fits_is_refused_with_its_source() -> N
     tree = expand(load_recipe("digits"))
     tree["train"]["patience"] = 3
     with pytest.raises(SettingsError, match=r"train\.patience(.|\n)*in run x"):
-        restore_recipe(tree, "digits", source="run x")
+        restore_recipe(tree, source="run x")

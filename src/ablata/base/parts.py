@@ -228,7 +228,7 @@ def _below(kind: str, error: ValidationError) -> ValidationError:
         InitErrorDetails(type=one["type"], loc=(kind, *one["loc"]), input=one["input"], ctx=one.get("ctx", {}))
         for one in error.errors(include_url=False)
     ]
-    return ValidationError.from_exception_data(error.title, details)  # type: ignore[arg-type]
+    return ValidationError.from_exception_data(error.title, details)
 
 
 def _named_part(text: str, info: ValidationInfo) -> str:

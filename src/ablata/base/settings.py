@@ -51,7 +51,7 @@ class Settings(BaseModel):
     )
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Tell a user's class apart by its reference, as ours are by a word: the `kind` of a part, the `task` of a recipe."""
+        """Tell a user's class apart by its reference, as ours are by a word (`kind` of a part, `task` of a recipe)."""
         super().__init_subclass__(**options)
         if cls.__module__.partition(".")[0] == PACKAGE:
             return

@@ -90,7 +90,7 @@ def _recipe(ledger: Ledger, recipe: str | None, overrides: list[str], resume: st
     if recipe is not None:
         return load_recipe(recipe, overrides)
     run = ledger.runs.get(str(resume))
-    made = restore_recipe(ledger.runs.recipe(run.recipe_hash), run.recipe_name, source=f"run {run.id}")
+    made = restore_recipe(ledger.runs.recipe(run.recipe_hash), source=f"run {run.id}")
     changed = override(made.model_copy(update={"name": run.recipe_name}), overrides)
     if settings_hash(changed) != run.recipe_hash:
         raise SettingsError(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from ablata.base.parts import OpenPart
 from ablata.data.classification.cifar import Cifar10, Cifar100
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
@@ -22,17 +21,15 @@ from ablata.data.synthetic.persons import Persons
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.data.synthetic.scenes import Scenes
 
-AnyImageData = Annotated[
-    Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes, Field(discriminator="kind")
-]
-AnyIdentityData = Annotated[Persons | Market, Field(discriminator="kind")]
+AnyImageData = Annotated[Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes, OpenPart()]
+AnyIdentityData = Annotated[Persons | Market, OpenPart()]
 """Sets of persons seen by several cameras."""
 AnySegmentationData = Annotated[
-    SceneMasks | CamVid | Cityscapes | CocoStuff | PascalContext | Ade20k | MaskFolder, Field(discriminator="kind")
+    SceneMasks | CamVid | Cityscapes | CocoStuff | PascalContext | Ade20k | MaskFolder, OpenPart()
 ]
 """Sets with a class for every pixel."""
 AnyData = Annotated[
     Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes | Persons | Market,
-    Field(discriminator="kind"),
+    OpenPart(),
 ]
 """Sets of images with one label each, of whatever kind."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from ablata.base.errors import DataError
+from ablata.base.parts import OpenPart
 from ablata.data.detection.coco import ChestXray, Coco
 from ablata.data.detection.penn_fudan import PennFudan
 from ablata.data.detection.voc import BloodCells, Voc
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 
-AnyDetectionData = Annotated[SceneBoxes | ChestXray | PennFudan | BloodCells | Coco | Voc, Field(discriminator="kind")]
+AnyDetectionData = Annotated[SceneBoxes | ChestXray | PennFudan | BloodCells | Coco | Voc, OpenPart()]
 
 _BY_LAYOUT: tuple[type[ChestXray] | type[Coco] | type[PennFudan] | type[BloodCells], ...] = (
     ChestXray,

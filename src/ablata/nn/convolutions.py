@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.annealing import Temperature
@@ -101,7 +102,7 @@ class DynamicConv(Convolution):
         return DynamicConv2d(self, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
-AnyConv = Annotated[PlainConv | StandardisedConv | AlignedConv | DynamicConv, Field(discriminator="kind")]
+AnyConv = Annotated[PlainConv | StandardisedConv | AlignedConv | DynamicConv, OpenPart()]
 
 
 class _Arguments(TypedDict):

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import NormName, make_norm
 
@@ -82,7 +83,7 @@ class TwoLayerGate(Settings):
         return MeanGate(nn.Sequential(reduce, nn.ReLU(inplace=True), expand, nn.Sigmoid()))
 
 
-PooledGate = Annotated[ConvGate | TwoLayerGate, Field(discriminator="kind")]
+PooledGate = Annotated[ConvGate | TwoLayerGate, OpenPart()]
 
 
 class MeanGate(nn.Module):

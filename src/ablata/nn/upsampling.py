@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 
 
@@ -82,7 +82,7 @@ class Transposed(UpsamplingSettings):
         return TransposedUpsampling(self, channels, factor)
 
 
-Upsampling = Annotated[Nearest | Bilinear | Transposed, Field(discriminator="kind")]
+Upsampling = Annotated[Nearest | Bilinear | Transposed, OpenPart()]
 
 
 class Resize(nn.Module):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from ablata.base.catalogue import Entry, entries, find, load
-from ablata.base.errors import SettingsError
+from ablata.base.errors import AblataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import restore
+from ablata.base.user_code import CodeFolder, absolute, resolve
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe as Recipe
@@ -55,8 +59,14 @@ def _called(function: Callable[[], Any], reference: str) -> Any:
     try:
         return function()
     except ValidationError as error:
-        told = explain(error.errors()[0])
-        raise SettingsError(f"The recipe {reference} must be right", found=told) from None
+        first = error.errors()[0]
+        told, where = first.get("ctx", {}).get("error"), ".".join([error.title, *map(str, first["loc"])])
+        if isinstance(told, AblataError):
+            raise SettingsError(f"{where}: {told.must}", found=told.found, do=told.do) from None
+        raise SettingsError(
+            f"The settings of {reference} must be right: {where}: {told or first['msg']}",
+            found=repr(first["input"])[:120],
+        ) from None
     except AblataError:
         raise
     except Exception as error:

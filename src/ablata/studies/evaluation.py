@@ -96,9 +96,7 @@ def evaluate_run(
         UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
     """
     run = ledger.runs.get(run_id)
-    recipe = _same_but_place(
-        restore_recipe(ledger.runs.recipe(run.recipe_hash), run.recipe_name, source=f"run {run.id}"), overrides
-    )
+    recipe = _same_but_place(restore_recipe(ledger.runs.recipe(run.recipe_hash), source=f"run {run.id}"), overrides)
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)
     if weights not in ("delivered", "raw"):

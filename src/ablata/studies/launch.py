@@ -148,7 +148,7 @@ class StudyRunner:
     def _lineage(self, arm: ArmRow) -> list[NewRun]:
         """Return what an arm's runs and those they start from are; the data is read once for each launch."""
         if arm.name not in self._identities:
-            recipe = restore_recipe(arm.recipe, arm.recipe_name, source=f"study {self.name}")
+            recipe = restore_recipe(arm.recipe, source=f"study {self.name}")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
             self._identities[arm.name] = [new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)]
         return self._identities[arm.name]

@@ -123,7 +123,7 @@ def _train(ledger: Ledger, claim: Claim, threads: int | None, signals: StopOnSig
     """Train a claimed run; whatever ends it is in the ledger afterwards. Return whether it completed."""
     try:
         with RunWriter(ledger, claim) as writer:
-            recipe = restore_recipe(claim.recipe, claim.run.recipe_name, source=f"run {claim.run.id}")
+            recipe = restore_recipe(claim.recipe, source=f"run {claim.run.id}")
             if recipe_code(recipe) != claim.run.code:
                 raise RunError(
                     "A run must be trained by the code it was enqueued for",

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing
 from ablata.base.files import write_text
+from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 
@@ -172,7 +173,7 @@ class GraphFile(Settings):
         return graph
 
 
-AnyClassGraph = Annotated[Cooccurrence | IdentityGraph | RandomGraph | GraphFile, Field(discriminator="kind")]
+AnyClassGraph = Annotated[Cooccurrence | IdentityGraph | RandomGraph | GraphFile, OpenPart()]
 
 
 def read_graph(path: Path) -> ClassGraph:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.errors import DataError
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.data.loading.loaders import Order, shuffled
 
@@ -58,7 +59,7 @@ class Balanced(Settings):
         return BalancedOrder(labels, identities, self.images)
 
 
-AnySampling = Annotated[Shuffled | Balanced, Field(discriminator="kind")]
+AnySampling = Annotated[Shuffled | Balanced, OpenPart()]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from PIL import Image
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.data.transforms.auto_augment_ops import INCREASING, NAMES, ORIGINAL, STEEPEST, Name, Range
 from ablata.data.transforms.auto_augment_ops_batch import apply_to_rows
@@ -157,7 +158,7 @@ class AutoAugment(_Policy):
         return _with_arguments(random, operation, table[..., 2], ORIGINAL)
 
 
-AnyPolicy = Annotated[RandAugment | AutoAugment, Field(discriminator="kind")]
+AnyPolicy = Annotated[RandAugment | AutoAugment, OpenPart()]
 
 
 def _with_arguments(

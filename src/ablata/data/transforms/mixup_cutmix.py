@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.data.transforms.geometry import box_mask
 from ablata.structures.batch import ImageBatch, Mixing, MixingForm
@@ -93,7 +94,7 @@ class Both(Settings):
         return self.mixup.active(epoch) or self.cutmix.active(epoch)
 
 
-Mix = Annotated[Mixup | Cutmix | Both, Field(discriminator="kind")]
+Mix = Annotated[Mixup | Cutmix | Both, OpenPart()]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.transforms.classification import Normaliser
@@ -74,7 +75,7 @@ class JointAugment(Settings):
 
     flip: bool = False
     """Mirror half of the images left to right, by chance."""
-    scale: Annotated[ScaleRange | ScaleList, Field(discriminator="kind")] | None = None
+    scale: Annotated[ScaleRange | ScaleList, OpenPart()] | None = None
     """Resize by a random factor before `crop`; null is off."""
     crop: Crop | None = None
     """Cut this much out at a random place; a smaller image lies at a random place in it. Null: whole images."""

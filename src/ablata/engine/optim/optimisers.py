@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import Optimizer
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.engine.optim.hooks import Lookahead, add_lookahead, decay_weights, implementation, match_layouts
 from ablata.engine.optim.muon import MuonSgd
@@ -221,4 +222,4 @@ class Muon(OptimiserSettings):
         return MuonSgd(made)
 
 
-AnyOptimiser = Annotated[Sgd | AdamW | RmsProp | RmsPropTf | Muon, Field(discriminator="kind")]
+AnyOptimiser = Annotated[Sgd | AdamW | RmsProp | RmsPropTf | Muon, OpenPart()]

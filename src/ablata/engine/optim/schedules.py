@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator
 
 from ablata.base.errors import SettingsError
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 
 Schedule = Callable[[int], float]
@@ -280,7 +281,7 @@ class Sgdr(ScheduleSettings):
         return _half_cosine(peak, min(self.floor, peak), (step - start) / length)
 
 
-AnySchedule = Annotated[Constant | Step | Exponential | Poly | Cosine | Sgdr, Field(discriminator="kind")]
+AnySchedule = Annotated[Constant | Step | Exponential | Poly | Cosine | Sgdr, OpenPart()]
 
 
 def _half_cosine(high: float, low: float, fraction: float) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from ablata.base.parts import OpenPart
 from ablata.losses.classification.binary_cross_entropy import BinaryCrossEntropy
 from ablata.losses.classification.bootstrap import Bootstrap
 from ablata.losses.classification.cross_entropy import CrossEntropy
@@ -13,5 +12,5 @@ from ablata.losses.classification.logit_penalty import LogitPenalty
 
 AnyLabelLoss = Annotated[
     CrossEntropy | Bootstrap | LogitPenalty | BinaryCrossEntropy,
-    Field(discriminator="kind"),
+    OpenPart(),
 ]

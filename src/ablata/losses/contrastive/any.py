@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from ablata.base.parts import OpenPart
 from ablata.losses.contrastive.pixel_contrast import PixelContrast
 from ablata.losses.segmentation.any import AnyPixelLoss
 
-AnySegmentationLoss = Annotated[AnyPixelLoss | PixelContrast, Field(discriminator="kind")]
+AnySegmentationLoss = Annotated[AnyPixelLoss | PixelContrast, OpenPart()]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 
 
@@ -62,4 +63,4 @@ class PolyWeight(WeightSchedule):
         return float((progress if self.direction == "rising" else 1 - progress) ** self.power)
 
 
-AnyWeightSchedule = Annotated[ConstantWeight | WeightWarmUp | PolyWeight, Field(discriminator="kind")]
+AnyWeightSchedule = Annotated[ConstantWeight | WeightWarmUp | PolyWeight, OpenPart()]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from ablata.base.parts import OpenPart
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.losses.segmentation.cross_entropy_lovasz import CrossEntropyLovasz
 from ablata.losses.segmentation.dice import Dice
@@ -15,5 +14,5 @@ from ablata.losses.segmentation.ohem import Ohem
 
 AnyPixelLoss = Annotated[
     PixelCrossEntropy | Ohem | Focal | Dice | Lovasz | CrossEntropyLovasz,
-    Field(discriminator="kind"),
+    OpenPart(),
 ]

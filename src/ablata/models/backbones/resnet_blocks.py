@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.convolutions import AlignedConv2d, AnyConv, PlainConv
@@ -55,7 +56,7 @@ class BlockSettings(Settings):
     (ResNet-D)."""
     shortcut_norm: bool | None = None
     """Normalise behind that convolution; null: yes, but not with pre-activation."""
-    attention: Annotated[SqueezeExcite | ConvGate | TwoLayerGate, Field(discriminator="kind")] | None = None
+    attention: Annotated[SqueezeExcite | ConvGate | TwoLayerGate, OpenPart()] | None = None
     """Gate at the end of the residual branch; null: none. conv is BiSeNet's attention refinement."""
     fusion: AttentionalFusion | None = None
     """How residual and shortcut become one; null: by addition."""

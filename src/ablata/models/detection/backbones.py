@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablata.base.errors import CheckpointError, SettingsError, nearest
+from ablata.base.parts import OpenPart
 from ablata.models.detection.base import DetectionBackbone, DetectionBackboneModule
 from ablata.models.weights import read_state
 
@@ -130,7 +131,7 @@ class Small(DetectionBackbone):
         return SmallBackbone(self.width)
 
 
-AnyBackbone = Annotated[Fpn | C4 | Small, Field(discriminator="kind")]
+AnyBackbone = Annotated[Fpn | C4 | Small, OpenPart()]
 
 
 class PyramidBackbone(DetectionBackboneModule):

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.parts import OpenPart
 from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.t2t_vit import T2TViT
@@ -30,7 +31,7 @@ class FeatureSegmenter(BackboneUser, SegmenterSettings):
     """Segmenter on the maps of a backbone."""
 
     kind: Literal["features"] = "features"
-    backbone: Annotated[T2TViT | TimmFeatures | ResNet, Field(discriminator="kind")] = TimmFeatures()
+    backbone: Annotated[T2TViT | TimmFeatures | ResNet, OpenPart()] = TimmFeatures()
     """Where the maps come from; its own weights come from `model.backbone.weights`."""
     maps: Literal["all", "last"] = "all"
     """Which of them are used."""

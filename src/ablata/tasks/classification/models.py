@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.parts import OpenPart
 from ablata.models.backbones.airbench import Airbench
 from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.models.backbones.digits_net import DigitsNet
@@ -35,7 +35,7 @@ AnyClassifier = Annotated[
     | T2TViT
     | PyramidClassifier
     | TimmModel,
-    Field(discriminator="kind"),
+    OpenPart(),
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.any import AnyData
 from ablata.data.transforms.classification import Augment
@@ -48,7 +49,7 @@ class Online(Settings):
     """Epochs on the labels alone, before the teacher counts."""
 
 
-Teacher = Annotated[Static | Dynamic | Online, Field(discriminator="kind")]
+Teacher = Annotated[Static | Dynamic | Online, OpenPart()]
 
 
 class Refinement(Settings):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
-
+from ablata.base.parts import OpenPart
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
@@ -14,7 +13,7 @@ from ablata.models.segmentation.feature_segmenter import FeatureSegmenter
 from ablata.models.segmentation.hrnet import HRNet
 from ablata.models.weights import Loadable
 
-AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet | DeepLab | FeatureSegmenter, Field(discriminator="kind")]
+AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet | DeepLab | FeatureSegmenter, OpenPart()]
 
 
 def start_segmenter(settings: Any, classes: int, channels: int) -> Segmenter:

@@ -27,6 +27,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.models.detection.relations.geometric_attention import FAINT, FILLED, geometric_attention
 from ablata.models.detection.relations.geometry import Places, embedded, geometry, parts, waves
@@ -52,7 +53,7 @@ class GaussianWeights(Settings):
 class SpatialRelation(Settings):
     """How regions look at each other."""
 
-    weights: Annotated[ReluWeights | GaussianWeights, Field(discriminator="kind")] = ReluWeights()
+    weights: Annotated[ReluWeights | GaussianWeights, OpenPart()] = ReluWeights()
     heads: Annotated[int, Field(ge=1)] = 16
     """Relations side by side; divides the regions' features and `width`."""
     width: Annotated[int, Field(ge=1)] = 1024

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import ConvGate, PooledGate
@@ -100,7 +101,7 @@ class FeatureFusion(Settings):
         return self.stride
 
 
-AnyFusion = Annotated[SumFusion | ConcatFusion | FeatureFusion, Field(discriminator="kind")]
+AnyFusion = Annotated[SumFusion | ConcatFusion | FeatureFusion, OpenPart()]
 
 
 class Joined(nn.Module):

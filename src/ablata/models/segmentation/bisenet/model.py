@@ -18,9 +18,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from ablata.base.parts import OpenPart
 from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
@@ -36,7 +37,7 @@ class BiSeNet(BackboneUser, SegmenterSettings):
     """Segmenter of two paths, or any step of the ladder that leads to it."""
 
     kind: Literal["bisenet"] = "bisenet"
-    backbone: Annotated[ResNet | Xception39, Field(discriminator="kind")] = ResNet(depth=18)
+    backbone: Annotated[ResNet | Xception39, OpenPart()] = ResNet(depth=18)
     """Network of the context path; its own weights come from `model.backbone.weights`."""
     train_backbone_norm: bool = True
     """Whether the backbone's normalisation learns; if not, its statistics and weights stay as they were loaded."""

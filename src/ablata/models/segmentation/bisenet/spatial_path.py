@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import nn
 
+from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 
@@ -94,4 +95,4 @@ class StagePath(Settings):
         return self.width or widths[STAGES[self.stride]]
 
 
-AnySpatial = Annotated[SpatialPath | StagePath, Field(discriminator="kind")]
+AnySpatial = Annotated[SpatialPath | StagePath, OpenPart()]
