@@ -30,10 +30,11 @@ from PIL import Image
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.folder_images import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import draw_box
-from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.data.transforms.classification import Augment, ImageAugmenter
+from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.hardware.allocator import keep_memory
 from ablata.records.fingerprint import environment
 from ablata.structures.batch import ImageBatch, Rows
@@ -126,10 +127,10 @@ def file_steps(root: Path, size: int, cache: Path) -> dict[str, Step]:
     return steps | {case: own_step(data) for case, data in made.items()}
 
 
-def orders(data: FolderImages) -> list[list[int]]:
+def orders(data: LabeledFiles) -> list[list[int]]:
     """Return the rows of every batch of the first epoch, as our loader reads them."""
     loader = data.train_loader(0, BATCH)
-    return [pick.index.tolist() for pick in loader._picks(0, loader.steps_per_epoch)]
+    return [batch.index.tolist() for batch in loader.indices(0, loader.steps_per_epoch)]
 
 
 def over(picks: list[list[Path]], work: Callable[[list[Path]], object]) -> Step:
@@ -188,7 +189,7 @@ def opencv_step(size: int) -> Callable[[list[Path]], object]:
     return work
 
 
-def own_step(data: FolderImages) -> Step:
+def own_step(data: LabeledFiles) -> Step:
     """Return our pipeline, batches as a network gets them."""
     loader = data.train_loader(0, BATCH, channels_last=True)
 
@@ -209,7 +210,7 @@ def memory_steps() -> dict[str, Step]:
     """Return the reference and ours over inputs that lie in memory."""
     images = torch.randint(0, 256, (256, 3, 32, 32), dtype=torch.uint8)
     index = torch.arange(256)
-    augmenter = Augmenter(Augment(flip=True, pad=4), 0, Normaliser(MEAN, STD, channels_last=True), (32, 32))
+    augmenter = ImageAugmenter(Augment(flip=True, pad=4), 0, Normalizer(MEAN, STD, channels_last=True), (32, 32))
     inputs = [Image.fromarray(image) for image in np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())]
     transform = transforms.Compose(
         [

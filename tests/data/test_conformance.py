@@ -11,7 +11,7 @@ import torch
 
 from ablata.base.errors import DataError
 from ablata.data.any import Cifar10, Digits, ImageFolder, Parquet, Scenes
-from ablata.data.loading.labeled_images import ImageData
+from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.synthetic.scenes import Streets
 from ablata.data.transforms.classification import Augment
@@ -20,7 +20,7 @@ from ablata.data.transforms.mixup_cutmix import Both, Mix
 from ablata.structures.batch import ImageBatch
 
 AUGMENT = Augment(flip=True, pad=2, color_jitter=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4), cutout=3)
-Make = Callable[[Augment, float], ImageData]
+Make = Callable[[Augment, float], LabeledImages]
 
 
 @pytest.fixture(
@@ -39,7 +39,7 @@ def make(request: pytest.FixtureRequest, shared_cache: Path) -> Make:
     """Return a function (augment, minival) that builds the data set."""
     kind = request.param
 
-    def build(augment: Augment, minival: float) -> ImageData:
+    def build(augment: Augment, minival: float) -> LabeledImages:
         common = {"augment": augment, "minival": minival}
         if kind == "digits":
             return Digits(**common).build(shared_cache)
@@ -60,7 +60,7 @@ def make(request: pytest.FixtureRequest, shared_cache: Path) -> Make:
     return build
 
 
-def _augmented(loader: TrainLoader, start: int, stop: int) -> list[ImageBatch]:
+def _augmented(loader: TrainLoader[ImageBatch], start: int, stop: int) -> list[ImageBatch]:
     batches = enumerate(loader.batches(start, stop), start=start)
     return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]
 

@@ -13,13 +13,13 @@ from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import draw_box
-from ablata.data.loading.labeled_images import ImageData
+from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.transforms.auto_augment import RandAugment
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.mixup_cutmix import Both, Cutmix, Mixup
 
 
-def digits(tmp_path: Path, **fields: object) -> ImageData:
+def digits(tmp_path: Path, **fields: object) -> LabeledImages:
     return Digits(augment=Augment.model_validate(fields)).build(tmp_path)
 
 
@@ -32,7 +32,7 @@ def test_repeats_come_side_by_side_and_are_augmented_anew(tmp_path: Path) -> Non
     assert len(torch.cat([batch.index for batch in batches]).unique()) == 40
     seen = loader.augment(batches[0], 0, 0).images.view(10, 3, -1)
     assert not torch.equal(seen[:, 0], seen[:, 1])
-    picks = next(iter(loader._picks(0, 1)))
+    picks = next(iter(loader.indices(0, 1)))
     assert picks.copy is not None
     assert picks.copy.tolist() == [0, 1, 2] * 10
 
@@ -93,7 +93,7 @@ def test_the_shape_of_a_crop_is_uniform_in_the_logarithm_or_uniform_and_turned_o
     assert (found.min() >= 0.749, found.max() <= 4 / 3 + 0.001) == (True, True)
 
 
-def folder(root: Path, cache: Path, workers: int, augment: Augment) -> ImageData:
+def folder(root: Path, cache: Path, workers: int, augment: Augment) -> LabeledImages:
     return ImageFolder(root=str(root), size=16, resize=18, workers=workers, augment=augment).build(cache)
 
 

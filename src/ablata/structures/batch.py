@@ -6,8 +6,8 @@ Letters: B rows of the batch, C channels, H height, W width.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import Field, dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,33 @@ class Rows:
     first: int
     total: int
     keep: tuple[int, int] | None = None
+
+
+class Batch(Protocol):
+    """What every batch is, whatever its labels: a frozen dataclass with images, sample ids and rows."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def images(self) -> Tensor:
+        """Return [B, C, H, W]: uint8 in 0..255 as loaded, float32 normalized after augmentation."""
+
+    @property
+    def index(self) -> Tensor:
+        """Return int64 [B], stable sample ids: row numbers in the split's source."""
+
+    @property
+    def rows(self) -> Rows:
+        """Return which rows of the global batch these are."""
+
+    def __len__(self) -> int:
+        """Return B."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return the batch with every tensor on `device`."""
+
+
+BatchT = TypeVar("BatchT", bound=Batch)
 
 
 @dataclass(frozen=True)
@@ -65,8 +92,8 @@ class ImageBatch:
     """Images with one class each.
 
     Attributes:
-        images: uint8 [B, C, H, W] in 0..255 as loaded; float32 normalised (mean 0, deviation 1 over the training set)
-            after augmentation or `ImageData.prepare`.
+        images: uint8 [B, C, H, W] in 0..255 as loaded; float32 normalized (mean 0, deviation 1 over the training set)
+            after augmentation or `Dataset.prepare`.
         labels: int64 [B], in [0, classes).
         index: int64 [B], stable sample ids: row numbers in the split's source, the same in every run. Training and
             minival share one numbering, val has its own.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ablata.data.transforms.classification import Normaliser
+from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.checkpoints import refuse_mismatch
 
 
@@ -76,7 +76,7 @@ class Predictor(ABC):
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Normalise uint8 [B, C, H, W] to float32."""
-        return Normaliser(self.contract["mean"], self.contract["std"], False)(pixels)
+        return Normalizer(self.contract["mean"], self.contract["std"], False)(pixels)
 
     def refuse_backend(self, here: str) -> None:
         """Check that images are decoded and resized here as they were in training.

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.classification.cifar import Cifar10, Cifar100
-from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 
 from ..conftest import COUNTS, encoded, labels, named, pixels, write_cifar10
 

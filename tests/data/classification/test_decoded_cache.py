@@ -12,12 +12,12 @@ import torch
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.classification.decoded_cache import Prepared
-from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.folder_images import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.data.io.eval_crop import Framing
+from ablata.data.io.eval_crop import EvalCrop
 
 
-def _build(root: Path, cache: Path, prepared: int | None = 18, workers: int = 0, **settings: object) -> FolderImages:
+def _build(root: Path, cache: Path, prepared: int | None = 18, workers: int = 0, **settings: object) -> LabeledFiles:
     fields = {"root": str(root), "size": 16, "resize": 18, "workers": workers, "prepared": prepared} | settings
     return ImageFolder.model_validate(fields).build(cache)
 
@@ -80,4 +80,4 @@ def test_what_cannot_be_prepared_is_refused(folder_root: Path, tmp_path: Path) -
     with pytest.raises(SettingsError, match="reduced=false"):
         override(ImageFolder(), ["prepared=256", "reduced=true"])
     with pytest.raises(DataError, match=r"data\.prepared=32"):
-        _build(folder_root, tmp_path, 20).eval_loader("val", 8, framing=Framing(ratio=0.5))
+        _build(folder_root, tmp_path, 20).eval_loader("val", 8, crop=EvalCrop(ratio=0.5))

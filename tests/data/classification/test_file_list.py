@@ -13,7 +13,7 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.classification import inspection
 from ablata.data.classification.file_list import Chosen
-from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.folder_images import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.inspection import examine, inspect
 
@@ -24,7 +24,7 @@ def root(folder_root: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder_root, tmp_path / "set"))
 
 
-def build(root: Path, **settings: object) -> FolderImages:
+def build(root: Path, **settings: object) -> LabeledFiles:
     fields = {"root": str(root), "size": 16, "resize": 18, "workers": 0} | settings
     return ImageFolder.model_validate(fields).build(root.parent / "cache")
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.classification.folder_check import check_files
-from ablata.data.classification.folder_images import FolderImages
+from ablata.data.classification.folder_images import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.shard_writing import pack_folder
 from ablata.data.classification.shards import Shards
@@ -39,7 +39,7 @@ def copy(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed, tmp_path / "copy"))
 
 
-def _build(root: Path, cache: Path, **settings: object) -> FolderImages:
+def _build(root: Path, cache: Path, **settings: object) -> LabeledFiles:
     return Shards.model_validate({"root": str(root), **SIZES, **settings}).build(cache)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.detection.coco import Coco
-from ablata.data.detection.dataset import DetectionData
+from ablata.data.detection.dataset import DetectionDataset
 from ablata.data.detection.rle import areas, decode, encode, from_polygons, from_runs, tight_box
 from ablata.data.detection.voc import Voc
 from ablata.data.transforms.detection import DetectionAugment, mirror, resize
@@ -40,7 +40,7 @@ def coco_tree() -> Tree:
 
 def build(
     root: Path, change: Callable[[Tree], object] = lambda tree: None, on_invalid: str = "repair"
-) -> DetectionData:
+) -> DetectionDataset:
     tree = coco_tree()
     change(tree)
     root.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def test_the_number_of_classes_must_be_that_of_the_file(tmp_path: Path) -> None:
         settings.build(tmp_path / "cache")
 
 
-def voc(root: Path, boxes: list[tuple[str, int, int, int, int]]) -> DetectionData:
+def voc(root: Path, boxes: list[tuple[str, int, int, int, int]]) -> DetectionDataset:
     for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for source in ("train", "val"):

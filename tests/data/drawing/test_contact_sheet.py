@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from ablata.data.drawing.contact_sheet import contact_sheet
-from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.mixup_cutmix import Mixup
+from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.batch import ImageBatch, Rows
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -23,7 +24,7 @@ def _batch(channels: int = 3) -> ImageBatch:
 
 def test_normalised_images_are_shown_as_they_were() -> None:
     batch = _batch()
-    plain = Augmenter(Augment(), 0, Normaliser(MEAN, STD), (8, 8))(batch, 0, 0)
+    plain = ImageAugmenter(Augment(), 0, Normalizer(MEAN, STD), (8, 8))(batch, 0, 0)
     shown = contact_sheet(plain, NAMES, MEAN, STD, side=32)
     assert np.array_equal(np.asarray(shown), np.asarray(contact_sheet(batch, NAMES, MEAN, STD, side=32)))
     first = np.asarray(shown)[6 : 6 + 32 : 4, 6 : 6 + 32 : 4]
@@ -32,7 +33,7 @@ def test_normalised_images_are_shown_as_they_were() -> None:
 
 def test_originals_stand_beside_and_must_be_the_same_samples() -> None:
     batch = _batch(channels=1)
-    mixed = Augmenter(Augment(mix=Mixup()), 0, Normaliser((0.5,), (0.3,)), (8, 8))(batch, 0, 0)
+    mixed = ImageAugmenter(Augment(mix=Mixup()), 0, Normalizer((0.5,), (0.3,)), (8, 8))(batch, 0, 0)
     alone = contact_sheet(mixed, NAMES, (0.5,), (0.3,), side=32)
     both = contact_sheet(mixed, NAMES, (0.5,), (0.3,), originals=batch, side=32)
     assert both.width > alone.width

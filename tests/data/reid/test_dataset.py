@@ -27,7 +27,7 @@ def data(shared_cache: Path) -> IdentityImages:
     return SETTINGS.build(shared_cache)
 
 
-def augmented(loader: TrainLoader, start: int, stop: int) -> list[ImageBatch]:
+def augmented(loader: TrainLoader[ImageBatch], start: int, stop: int) -> list[ImageBatch]:
     batches = enumerate(loader.batches(start, stop), start=start)
     return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.segmentation.camvid import CamVid, hold_out_ends
 from ablata.data.segmentation.cityscapes import TABLE, Cityscapes
-from ablata.data.segmentation.dataset import SegmentationData
+from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleRange
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -42,12 +42,12 @@ def _folder(root: Path, masks: str = "labels") -> Path:
     return root
 
 
-def _built(root: Path, **settings: object) -> SegmentationData:
+def _built(root: Path, **settings: object) -> SegmentationDataset:
     chosen = {"augment": CROP, "ignored": ("unlabelled",)} | settings
     return MaskFolder(root=str(root), **chosen).build(root.parent / "cache")
 
 
-def _augmented(data: SegmentationData, world_size: int, rank: int, start: int, stop: int) -> list[SegmentationBatch]:
+def _augmented(data: SegmentationDataset, world_size: int, rank: int, start: int, stop: int) -> list[SegmentationBatch]:
     loader = data.train_loader(3, 4, rank, world_size)
     batches = enumerate(loader.batches(start, stop), start=start)
     return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from ablata.data.detection.dataset import DetectionData
+from ablata.data.detection.dataset import DetectionDataset
 from ablata.data.synthetic.scene_boxes import CLASSES, Planted, SceneBoxes
 
 RING, CROSS, BLOCK, BEAD, SEED, BESIDE, STACKED = range(len(CLASSES))
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> DetectionData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
     return SceneBoxes(train=150, val=20).build(tmp_path_factory.mktemp("scenes"))
 
 
-def test_company_decides_the_class_of_discs(data: DetectionData) -> None:
+def test_company_decides_the_class_of_discs(data: DetectionDataset) -> None:
     present = data.presence("train") > 0
     assert not (present[:, RING] & present[:, CROSS]).any()
     for company, small in ((RING, BEAD), (CROSS, SEED)):
@@ -27,7 +27,7 @@ def test_company_decides_the_class_of_discs(data: DetectionData) -> None:
         assert present[present[:, small], company].all()
 
 
-def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionData) -> None:
+def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionDataset) -> None:
     seen = 0
     for entry in data.entries("train"):
         labels, boxes = entry.objects.labels, entry.objects.boxes
@@ -42,7 +42,7 @@ def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionData)
     assert seen > 50
 
 
-def test_small_things_of_two_classes_look_alike(data: DetectionData) -> None:
+def test_small_things_of_two_classes_look_alike(data: DetectionDataset) -> None:
     colours: dict[int, list[np.ndarray]] = {label: [] for label in (BEAD, SEED, BESIDE, STACKED)}
     for row, entry in enumerate(data.entries("train")):
         pixels = data.sources["train"].pixels(row)
@@ -76,7 +76,7 @@ def test_without_faith_company_tells_nothing(tmp_path: Path) -> None:
     assert present[present[:, SEED], RING].all()
 
 
-def test_images_and_splits_depend_on_their_seeds_alone(data: DetectionData, tmp_path: Path) -> None:
+def test_images_and_splits_depend_on_their_seeds_alone(data: DetectionDataset, tmp_path: Path) -> None:
     again = SceneBoxes(train=150, val=20, minival=30).build(tmp_path)
     assert again.fingerprint == data.fingerprint
     assert [len(again.splits[name]) for name in ("train", "val", "minival")] == [120, 20, 30]
@@ -84,7 +84,7 @@ def test_images_and_splits_depend_on_their_seeds_alone(data: DetectionData, tmp_
     assert other.fingerprint != data.fingerprint
 
 
-def test_a_training_may_start_anywhere(data: DetectionData) -> None:
+def test_a_training_may_start_anywhere(data: DetectionDataset) -> None:
     loader = data.train_loader(seed=3, batch_size=4)
     whole = list(loader.batches(36, 39))
     later = next(loader.batches(38, 39))
@@ -92,7 +92,7 @@ def test_a_training_may_start_anywhere(data: DetectionData) -> None:
     assert torch.equal(later.objects[1].boxes, whole[2].objects[1].boxes)
 
 
-def test_processes_share_the_global_batch(data: DetectionData) -> None:
+def test_processes_share_the_global_batch(data: DetectionDataset) -> None:
     whole = next(data.train_loader(seed=3, batch_size=4).batches(5, 6))
     parts = [next(data.train_loader(3, 4, rank=rank, world_size=2).batches(5, 6)) for rank in (0, 1)]
     assert torch.equal(torch.cat([part.images for part in parts]), whole.images)

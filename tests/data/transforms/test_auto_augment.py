@@ -16,10 +16,11 @@ from ablata.data.transforms.auto_augment_ops import INCREASING, NAMES, ORIGINAL,
 from ablata.data.transforms.auto_augment_ops_batch import apply_to_rows
 from ablata.data.transforms.auto_augment_ops_opencv import apply_to_pixels
 from ablata.data.transforms.auto_augment_ops_pil import apply_to_image
-from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.data.transforms.classification import Augment, ImageAugmenter
+from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.batch import ImageBatch, Rows
 
-PLAIN = Normaliser((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
+PLAIN = Normalizer((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
 MOVING = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 PLACE = (0.3, 0.9)
 
@@ -176,8 +177,8 @@ def batch(rows: int = 12) -> ImageBatch:
     return ImageBatch(images, index % 3, index, Rows(0, rows))
 
 
-def augmenter(**fields: object) -> Augmenter:
-    return Augmenter(Augment.model_validate(fields), 3, PLAIN, (40, 52))
+def augmenter(**fields: object) -> ImageAugmenter:
+    return ImageAugmenter(Augment.model_validate(fields), 3, PLAIN, (40, 52))
 
 
 @pytest.mark.parametrize("policy", [RandAugment(probability=1), AutoAugment()], ids=lambda policy: policy.kind)

@@ -13,14 +13,15 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
 from ablata.data.transforms import geometry
-from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.mixup_cutmix import Mixup
+from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.resize_crop import Enlarge
 from ablata.structures.batch import ImageBatch, Rows
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
-PLAIN = Normaliser((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
+PLAIN = Normalizer((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
 
 
 class Data(Settings):
@@ -41,8 +42,8 @@ def _batch(images: torch.Tensor) -> ImageBatch:
     return ImageBatch(images, index % 4, index, Rows(0, len(images)))
 
 
-def _augmenter(settings: Augment, seed: int = 0, normaliser: Normaliser = PLAIN) -> Augmenter:
-    return Augmenter(settings, seed, normaliser, (12, 14))
+def _augmenter(settings: Augment, seed: int = 0, normalizer: Normalizer = PLAIN) -> ImageAugmenter:
+    return ImageAugmenter(settings, seed, normalizer, (12, 14))
 
 
 @pytest.mark.parametrize("mode", ["zero", "reflect", "constant"])
@@ -94,14 +95,14 @@ def test_cutout_covers_clipped_squares(size: int, count: int) -> None:
 
 
 def test_cutout_fills_with_the_mean_or_with_black() -> None:
-    images, normaliser = torch.full((8, 3, 12, 14), 200, dtype=torch.uint8), Normaliser(MEAN, STD)
+    images, normalizer = torch.full((8, 3, 12, 14), 200, dtype=torch.uint8), Normalizer(MEAN, STD)
     mean, black = (
-        _augmenter(Augment(cutout=6, cutout_fill=fill), normaliser=normaliser)(_batch(images), 0, 0).images
+        _augmenter(Augment(cutout=6, cutout_fill=fill), normalizer=normalizer)(_batch(images), 0, 0).images
         for fill in ("mean", "zero")
     )
     covered = mean == 0
     assert covered.any()
-    assert torch.allclose(normaliser.undo(black)[covered], torch.tensor(0.0), atol=1e-3)
+    assert torch.allclose(normalizer.undo(black)[covered], torch.tensor(0.0), atol=1e-3)
     assert torch.equal(black[~covered], mean[~covered])
 
 
@@ -143,13 +144,13 @@ def test_factors_fill_their_range() -> None:
 def test_normalising_equals_the_definition_and_can_be_undone(
     channels_last: bool, given: torch.memory_format, count: int
 ) -> None:
-    images, normaliser = _images(count).contiguous(memory_format=given), Normaliser(MEAN, STD, channels_last)
+    images, normalizer = _images(count).contiguous(memory_format=given), Normalizer(MEAN, STD, channels_last)
     expected = (images.double() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-    result = normaliser(images)
+    result = normalizer(images)
     assert torch.allclose(result.double(), expected, atol=1e-5)
-    assert result.is_contiguous(memory_format=normaliser.memory_format)
-    assert torch.equal(normaliser(images.float()), result)
-    assert torch.equal(normaliser.undo(result).round().to(torch.uint8), images)
+    assert result.is_contiguous(memory_format=normalizer.memory_format)
+    assert torch.equal(normalizer(images.float()), result)
+    assert torch.equal(normalizer.undo(result).round().to(torch.uint8), images)
 
 
 def test_no_augmentation_only_normalises() -> None:

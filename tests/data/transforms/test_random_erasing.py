@@ -8,12 +8,13 @@ import torch
 from pydantic import ValidationError
 
 from ablata.base.errors import DataError
-from ablata.data.transforms.classification import Augment, Augmenter, Normaliser
+from ablata.data.transforms.classification import Augment, ImageAugmenter
+from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.pca_lighting import draw_shifts
 from ablata.data.transforms.random_erasing import Erase, draw_boxes
 from ablata.structures.batch import ImageBatch, Rows
 
-PLAIN = Normaliser((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
+PLAIN = Normalizer((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
 
 
 def batch(rows: int = 12, value: int = 200) -> ImageBatch:
@@ -22,7 +23,7 @@ def batch(rows: int = 12, value: int = 200) -> ImageBatch:
 
 
 def seen(augment: Augment, given: ImageBatch, epoch: int = 0, step: int = 4) -> torch.Tensor:
-    return Augmenter(augment, 3, PLAIN, (30, 40))(given, step, epoch).images
+    return ImageAugmenter(augment, 3, PLAIN, (30, 40))(given, step, epoch).images
 
 
 def test_boxes_have_the_area_and_the_shape_asked_for_and_lie_inside() -> None:
@@ -97,4 +98,4 @@ def test_lighting_adds_one_colour_with_the_published_spread() -> None:
 
 def test_lighting_of_grey_images_is_refused() -> None:
     with pytest.raises(DataError, match=r"data\.augment\.lighting=0\.1 for images of 1 channel"):
-        Augmenter(Augment(lighting=0.1), 0, Normaliser((0,), (1,)), (30, 40))
+        ImageAugmenter(Augment(lighting=0.1), 0, Normalizer((0,), (1,)), (30, 40))

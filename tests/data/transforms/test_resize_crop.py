@@ -14,11 +14,13 @@ from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import Backend, Interpolation
-from ablata.data.loading.in_memory import MemoryImages
-from ablata.data.loading.loaders import Pick
+from ablata.data.loading.in_memory import InMemoryImages
+from ablata.data.loading.loaders import BatchIndices
 from ablata.data.synthetic.scenes import Scenes, Streets
-from ablata.data.transforms.classification import Augment, Normaliser
+from ablata.data.transforms.classification import Augment
+from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.resize_crop import Enlarge, middle
+from ablata.structures.batch import Rows
 
 BACKENDS: tuple[Backend, ...] = ("torch", "pil", "opencv")
 every_filter = pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -29,7 +31,7 @@ def inputs(count: int = 5, height: int = 32, width: int = 32, channels: int = 3)
     return torch.randint(0, 256, (count, channels, height, width), dtype=torch.uint8, generator=generator)
 
 
-def scenes(tmp_path: Path, augment: Augment) -> MemoryImages:
+def scenes(tmp_path: Path, augment: Augment) -> InMemoryImages:
     return Scenes(train=24, val=10, streets=Streets(height=16, width=24), augment=augment).build(tmp_path)
 
 
@@ -81,10 +83,10 @@ def test_training_sees_parts_of_larger_images_and_evaluation_what_is_asked_for(
     assert torch.equal(raw.images, enlarge.apply(plain.images))
     assert data.train_loader(0, 24).augment(raw, 0, 0).images.shape == (24, 3, 16, 24)
     reader = stored.reader("val", training=False, seed=0, device=torch.device("cpu"))
-    as_stored = next(iter(reader.read([Pick(np.arange(10), None)])))
+    as_stored = next(iter(reader.read([BatchIndices(np.arange(10), Rows(0, 10))]))).images
     expected = middle(enlarge.apply(as_stored), 16, 24) if evaluation else as_stored
     seen = next(iter(data.eval_loader("val", 10))).images
-    assert torch.equal(seen, Normaliser(data.mean, data.std)(expected))
+    assert torch.equal(seen, Normalizer(data.mean, data.std)(expected))
 
 
 def test_what_enlarges_is_recorded(tmp_path: Path) -> None:

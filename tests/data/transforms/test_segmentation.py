@@ -7,8 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from ablata.data.transforms.classification import Normaliser
 from ablata.data.transforms.color_jitter import ColorJitter
+from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.segmentation import Crop, JointAugment, JointAugmenter, ScaleList, ScaleRange
 from ablata.structures.batch import Rows
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -31,7 +31,7 @@ def _batch(rows: int = 6, height: int = 16, width: int = 24) -> SegmentationBatc
 
 
 def _augmented(settings: JointAugment, batch: SegmentationBatch, seed: int = 0, step: int = 0) -> SegmentationBatch:
-    return JointAugmenter(settings, seed, Normaliser(MEAN, STD))(batch, step)
+    return JointAugmenter(settings, seed, Normalizer(MEAN, STD))(batch, step, 0)
 
 
 @pytest.mark.parametrize("size", [(10, 12), (16, 24), (20, 12), (30, 40)])
@@ -102,9 +102,9 @@ def test_what_lies_beside_a_smaller_image_is_never_seen() -> None:
 
 def test_borders_are_the_mean_or_black_after_normalisation() -> None:
     settings = JointAugment(crop=Crop(height=20, width=28))
-    normaliser = Normaliser((0.5, 0.25, 0.75), (0.5, 0.5, 0.5))
-    mean = JointAugmenter(settings, 0, normaliser)(_batch(), 0)
-    black = JointAugmenter(settings.model_copy(update={"border": "zero"}), 0, normaliser)(_batch(), 0)
+    normalizer = Normalizer((0.5, 0.25, 0.75), (0.5, 0.5, 0.5))
+    mean = JointAugmenter(settings, 0, normalizer)(_batch(), 0, 0)
+    black = JointAugmenter(settings.model_copy(update={"border": "zero"}), 0, normalizer)(_batch(), 0, 0)
     outside = mean.labels == IGNORE
     assert torch.all(mean.images.movedim(1, -1)[outside] == 0)
     values = torch.tensor([-1.0, -0.5, -1.5]).expand(int(outside.sum()), 3)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms.v2.functional import ten_crop
 
-from ablata.data.io.eval_crop import OWN, Framing
-from ablata.tasks.classification.protocols import PROTOCOLS, framing, predict
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop
+from ablata.tasks.classification.protocols import PROTOCOLS, eval_crop, predict
 
 
 def network() -> nn.Module:
@@ -59,9 +59,9 @@ def test_ten_crop_of_certain_and_wrong_views_stays_finite() -> None:
 
 
 def test_each_protocol_looks_at_its_own_part_of_the_image() -> None:
-    parts = {protocol: framing(protocol) for protocol in PROTOCOLS}
-    assert {protocol for protocol, part in parts.items() if part == OWN} == {"plain", "mirror", "mirror_translate"}
-    assert parts["centre_0.95"] == Framing(ratio=0.95)
+    parts = {protocol: eval_crop(protocol) for protocol in PROTOCOLS}
+    assert {protocol for protocol, part in parts.items() if part == DEFAULT} == {"plain", "mirror", "mirror_translate"}
+    assert parts["centre_0.95"] == EvalCrop(ratio=0.95)
     assert len(set(parts.values())) == len(PROTOCOLS) - 2
 
 

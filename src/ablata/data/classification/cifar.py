@@ -10,7 +10,7 @@ from ablata.data.classification.cifar_files import CIFAR10, CIFAR100, BinaryLayo
 from ablata.data.classification.parquet import PackedSet, has_parquet, parquet_sources
 from ablata.data.classification.parquet_files import Columns, Decoded, read_files
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import MemoryImages
+from ablata.data.loading.in_memory import InMemoryImages
 from ablata.data.transforms.classification import Augment
 
 
@@ -32,7 +32,7 @@ class Cifar10(PackedSet):
         """Return the shape that complexity is counted for."""
         return NominalShape(classes=10, channels=3, height=32, width=32)
 
-    def build(self, cache: Path) -> MemoryImages:
+    def build(self, cache: Path) -> InMemoryImages:
         """Find and read the data set; parquet files are decoded the first time.
 
         Raises:
@@ -58,7 +58,7 @@ class Cifar100(PackedSet):
         """Return the shape that complexity is counted for."""
         return NominalShape(classes=100 if self.labels == "fine" else 20, channels=3, height=32, width=32)
 
-    def build(self, cache: Path) -> MemoryImages:
+    def build(self, cache: Path) -> InMemoryImages:
         """Find and read the data set; parquet files are decoded the first time.
 
         Raises:

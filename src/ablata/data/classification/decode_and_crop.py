@@ -11,7 +11,7 @@ from PIL import Image
 from ablata.data.classification.image_files import ImageFiles
 from ablata.data.io.crop import crop, draw_box, image_size, own_decoder, resize, resize_and_place, scaled, shrink_factor
 from ablata.data.io.encoded import Encoded
-from ablata.data.io.eval_crop import OWN, Framing, frame
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 from ablata.data.io.file_slice import Member, Stored, content_of
 
 
@@ -20,18 +20,18 @@ class FileCut:
     """Decodes a file and crops it as the settings say; sent to worker processes."""
 
     settings: ImageFiles
-    framing: Framing = OWN
+    evaluation: EvalCrop = DEFAULT
 
     def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
-        """Return uint8 [size, size, 3]; `random` places training crops, None asks for the framing of evaluation.
+        """Return uint8 [size, size, 3]; `random` places training crops, None asks for the evaluation crop.
 
         Raises:
             DataError: the file cannot be read or decoded.
         """
-        pixels, policy = self._framed(stored, random), self.settings.augment.policy
+        pixels, policy = self._cropped(stored, random), self.settings.augment.policy
         return pixels if random is None or policy is None else policy.change_image(pixels, random)
 
-    def _framed(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
+    def _cropped(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
         settings = self.settings
         if random is not None and settings.crop == "random_resized":
             return self._random_resized(stored, random)
@@ -40,9 +40,9 @@ class FileCut:
             return resize_and_place(
                 image, settings.resize, settings.size, settings.backend, settings.interpolation, random
             )
-        return frame(
+        return eval_crop(
             image,
-            self.framing,
+            self.evaluation,
             size=settings.size,
             short=settings.resize,
             backend=settings.backend,

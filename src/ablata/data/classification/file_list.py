@@ -13,8 +13,8 @@ from ablata.base.errors import DataError, listing
 from ablata.data.classification.inspection import Inspected
 from ablata.data.classification.problems import Finding
 from ablata.data.io.file_slice import Member
+from ablata.data.loading.splits import Source
 
-Source = Literal["train", "val"]
 OnInvalid = Literal["refuse", "skip"]
 """What becomes of a set with images or classes that cannot be used: it is refused; or they are left out, listed."""
 OnSmall = Literal["keep", "refuse", "skip"]

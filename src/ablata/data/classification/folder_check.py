@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ablata.data.classification.file_list import Listing, Source
+from ablata.data.classification.file_list import Listing
 from ablata.data.classification.inspection import examine, in_threads
 from ablata.data.classification.problems import Finding
-from ablata.data.classification.report import Look, Report, Tally, look_at
+from ablata.data.classification.report import ImageStats, Report, Tally, image_stats
 from ablata.data.io.file_slice import Member
+from ablata.data.loading.splits import Source
 
 
 def check_files(found: Listing, crop: int) -> Report:
@@ -42,7 +43,7 @@ def check_files(found: Listing, crop: int) -> Report:
 
 @dataclass(frozen=True)
 class _Seen:
-    look: Look | None
+    look: ImageStats | None
     problems: tuple[Finding, ...] = ()
     remarks: tuple[Finding, ...] = ()
 
@@ -55,7 +56,7 @@ def _seen(image: Path | Member, crop: int) -> _Seen:
     height, width = found.size
     if min(height, width) < crop:
         remarks.append(Finding("smaller than the crop", "", f"{height}x{width} (height x width), crop {crop}"))
-    return _Seen(look_at(found.pixels), (), tuple(remarks))
+    return _Seen(image_stats(found.pixels), (), tuple(remarks))
 
 
 def _unreadable_classes(found: Listing, counts: dict[str, int]) -> list[Finding]:

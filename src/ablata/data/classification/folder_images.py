@@ -11,20 +11,20 @@ import torch
 from ablata.base.errors import DataError
 from ablata.data.classification.decode_and_crop import FileCut
 from ablata.data.classification.decoded_cache import prepare
-from ablata.data.classification.file_list import Listing, Source
+from ablata.data.classification.file_list import Listing
 from ablata.data.classification.image_files import ImageFiles
 from ablata.data.io.crop import own_decoder
 from ablata.data.io.decode import refuse_missing
-from ablata.data.io.eval_crop import Framing
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop
 from ablata.data.io.file_slice import Stored
 from ablata.data.loading.file_reader import FileReader
-from ablata.data.loading.labeled_images import ImageData
-from ablata.data.loading.loaders import Reader
-from ablata.data.loading.splits import make_splits
+from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.loaders import ImageReader
+from ablata.data.loading.splits import Source, make_splits
 from ablata.data.loading.worker_count import worker_count
 
 
-def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> FolderImages:
+def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> LabeledFiles:
     """Put a listing together with its images, which are prepared here where the settings ask for it.
 
     Args:
@@ -44,14 +44,14 @@ def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Pa
         for source, found in listing.files.items():
             target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
             images[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
-    return FolderImages(settings, listing, fingerprint, images)
+    return LabeledFiles(settings, listing, fingerprint, images)
 
 
-class FolderImages(ImageData):
+class LabeledFiles(LabeledImages):
     """A data set of image files.
 
     Attributes:
-        changes_images: its reading processes can change images one by one.
+        augments_each_image: its reading processes can change images one by one.
 
     Args:
         settings: how to crop and decode.
@@ -60,7 +60,7 @@ class FolderImages(ImageData):
         images: what is read, by source: the listing's files, or the prepared ones.
     """
 
-    changes_images: ClassVar[bool] = True
+    augments_each_image: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -87,30 +87,28 @@ class FolderImages(ImageData):
         )
         self.settings, self.files, self.images = settings, listing.files, images
 
-    def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> Reader:
-        """Return a reader of the source's files in worker processes."""
+    def image_reader(
+        self, source: Source, *, training: bool, seed: int, device: torch.device, crop: EvalCrop = DEFAULT
+    ) -> ImageReader:
+        """Return a reader of the source's files in worker processes; without `training` it cuts as `crop` says."""
         workers = worker_count(self.settings.workers)
-        return FileReader(self.images[source], FileCut(self.settings), seed, workers, pinned=device.type == "cuda")
+        return FileReader(
+            self.images[source], FileCut(self.settings, crop), seed, workers, pinned=device.type == "cuda"
+        )
 
-    def framed_reader(self, source: Source, framing: Framing, device: torch.device) -> Reader:
-        """Return a reader of the source's files in worker processes, framed for evaluation."""
-        self.refuse_framing(framing)
-        cut, workers = FileCut(self.settings, framing), worker_count(self.settings.workers)
-        return FileReader(self.images[source], cut, 0, workers, pinned=device.type == "cuda")
-
-    def refuse_framing(self, framing: Framing) -> None:
+    def check_crop(self, crop: EvalCrop) -> None:
         """Check that views are smaller than the image they are cut from.
 
         Raises:
             DataError: they are not.
         """
-        if framing.whole and self.settings.resize == self.settings.size:
+        if crop.whole and self.settings.resize == self.settings.size:
             raise DataError(
                 "Several views of an image need data.resize > data.size",
                 found=f"data.resize={self.settings.resize}, data.size={self.settings.size}",
                 do=f"set data.resize={round(self.settings.size * 256 / 224)}",
             )
-        short = self.settings.resize if framing.ratio is None else round(self.settings.size / framing.ratio)
+        short = self.settings.resize if crop.ratio is None else round(self.settings.size / crop.ratio)
         if self.settings.prepared is not None and self.settings.prepared < short:
             raise DataError(
                 f"data.prepared must be at least {short} for a protocol that looks at {short} pixels",

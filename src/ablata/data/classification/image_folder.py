@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ablata.data.classification.file_list import Listing, screen
-from ablata.data.classification.folder_images import FolderImages, assemble
+from ablata.data.classification.folder_images import LabeledFiles, assemble
 from ablata.data.classification.folders import LAYOUT, has_layout, list_folder
 from ablata.data.classification.image_files import ImageFiles
 from ablata.data.classification.inspection import inspect
@@ -27,7 +27,7 @@ class ImageFolder(ImageFiles):
         """
         return list_folder(find_root(self.root, default=None, fits=has_layout, layout=LAYOUT, cache=cache))
 
-    def build(self, cache: Path) -> FolderImages:
+    def build(self, cache: Path) -> LabeledFiles:
         """Find and list the files; hash and decode each of them the first time, to see whether it can be used.
 
         Raises:

@@ -12,7 +12,7 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.loading.labeled_images import ImageData
+from ablata.data.loading.labeled_images import LabeledImages
 
 
 class Labelled(Settings):
@@ -29,7 +29,7 @@ class Labelled(Settings):
     file: Annotated[str | None, INCIDENTAL] = None
     """Take the choice from a run's splits.json instead; what it holds counts through the data's fingerprint."""
 
-    def restrict(self, data: ImageData) -> ImageData:
+    def restrict(self, data: LabeledImages) -> LabeledImages:
         """Return the data set with the labelled samples as its training set, and the others as split `unlabelled`.
 
         Raises:
@@ -38,7 +38,7 @@ class Labelled(Settings):
         index = self._from_file(data, Path(self.file)) if self.file else self._drawn(data)
         return data.restricted(index)
 
-    def _drawn(self, data: ImageData) -> np.ndarray:
+    def _drawn(self, data: LabeledImages) -> np.ndarray:
         samples, labels = data.splits["train"].index, data.split_labels("train").numpy()
         random = np.random.default_rng(derive(self.seed, "split"))
         chosen = []
@@ -53,7 +53,7 @@ class Labelled(Settings):
             chosen.append(random.permutation(own)[: self.per_class])
         return np.sort(np.concatenate(chosen))
 
-    def _from_file(self, data: ImageData, path: Path) -> np.ndarray:
+    def _from_file(self, data: LabeledImages, path: Path) -> np.ndarray:
         try:
             saved = json.loads(path.read_text())
             fingerprint, index = str(saved["data"]), np.array(saved["splits"]["train"], dtype=np.int64)
@@ -78,7 +78,7 @@ class Labelled(Settings):
         return np.sort(index)
 
 
-def split_record(data: ImageData) -> dict[str, Any]:
+def split_record(data: LabeledImages) -> dict[str, Any]:
     """Return what `splits.json` keeps: the data's fingerprint, the row numbers of each split in its source (files that
     can be used, in their order), and what was left out."""
     left_out = {"left_out": list(data.left_out)} if data.left_out else {}

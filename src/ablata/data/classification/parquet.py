@@ -16,10 +16,10 @@ from ablata.data.classification.parquet_files import Columns, Decoded, read_file
 from ablata.data.io.crop import Interpolation
 from ablata.data.loading.cache import combined
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import MemoryImages, Store
+from ablata.data.loading.in_memory import InMemoryImages, Store
 from ablata.data.loading.locate import find_root
 from ablata.data.transforms.classification import Augment
-from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD, NormalisationName, constants
+from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD, NormalizationName, constants
 
 SOURCES: dict[Literal["train", "val"], tuple[str, ...]] = {
     "train": ("train*.parquet",),
@@ -39,7 +39,7 @@ class PackedSet(Settings):
     """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
-    normalisation: NormalisationName = "own"
+    normalisation: NormalizationName = "own"
     """Constants of normalisation: own (`mean` and `std`), imagenet, or none, which leaves pixels in 0..1."""
     augment: Augment = Augment()
     """Augmentation of training batches."""
@@ -48,14 +48,14 @@ class PackedSet(Settings):
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
 
-    def assemble(self, train: Decoded, val: Decoded) -> MemoryImages:
+    def assemble(self, train: Decoded, val: Decoded) -> InMemoryImages:
         """Put the two sources together.
 
         Raises:
             DataError: minival is out of range, or ImageNet's constants do not fit the channels.
         """
         mean, std = constants(self.normalisation, self.mean, self.std)
-        return MemoryImages(
+        return InMemoryImages(
             Store(train.images, train.labels),
             Store(val.images, val.labels),
             classes=train.classes,
@@ -88,7 +88,7 @@ class Parquet(PackedSet):
         side = self.size or 32
         return NominalShape(classes=10, channels=3, height=side, width=side)
 
-    def build(self, cache: Path) -> MemoryImages:
+    def build(self, cache: Path) -> InMemoryImages:
         """Find, decode (the first time) and map the data set.
 
         Raises:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from ablata.data.classification.problems import Finding
-from ablata.data.loading.labeled_images import ImageData
-from ablata.data.loading.loaders import Pick
+from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.loaders import BatchIndices
+from ablata.structures.batch import Rows
 
 _BATCH = 256
 
@@ -80,12 +81,12 @@ class Tally:
     seen: dict[str, dict[str, str]] = field(default_factory=lambda: {"train": {}, "val": {}})
     sums: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, look: Look, split: str, where: str) -> None:
+    def add(self, image: ImageStats, split: str, where: str) -> None:
         """Count an image."""
-        self.shapes[look.size] += 1
-        self.seen[split].setdefault(look.digest, where)
+        self.shapes[image.size] += 1
+        self.seen[split].setdefault(image.digest, where)
         if split == "train":
-            self.sums.append(look.moments)
+            self.sums.append(image.moments)
 
     def twins(self) -> list[Finding]:
         """Return the validation images whose pixels are also in the training set."""
@@ -112,7 +113,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageStats:
     """What is kept of an image: height and width, digest of its pixels, mean and mean square of each channel."""
 
     size: tuple[int, int]
@@ -120,17 +121,17 @@ class Look:
     moments: np.ndarray
 
 
-def look_at(pixels: np.ndarray) -> Look:
-    """Look at uint8 [H, W, C]."""
+def image_stats(pixels: np.ndarray) -> ImageStats:
+    """Return what is kept of an image uint8 [H, W, C]."""
     height, width = pixels.shape[:2]
     content = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
     content.update(np.ascontiguousarray(pixels).tobytes())
     values = pixels.reshape(-1, pixels.shape[2]).astype(np.float32) / 255
     moments = np.stack([values.mean(0, dtype=np.float64), np.square(values).mean(0, dtype=np.float64)])
-    return Look((height, width), content.hexdigest(), moments)
+    return ImageStats((height, width), content.hexdigest(), moments)
 
 
-def check_images(data: ImageData) -> Report:
+def check_images(data: LabeledImages) -> Report:
     """Check a set that is not a folder of image files: balance, colours, images that are in both splits.
 
     Raises:
@@ -141,10 +142,10 @@ def check_images(data: ImageData) -> Report:
         split, labels = data.splits[name], data.split_labels(name)
         found = torch.bincount(labels, minlength=len(data.classes)).tolist()
         counts[name] = dict(zip(data.classes, found, strict=True))
-        picks = [Pick(split.index[start : start + _BATCH], None) for start in range(0, len(split), _BATCH)]
+        parts = [split.index[start : start + _BATCH] for start in range(0, len(split), _BATCH)]
         reader = data.reader(split.source, training=False, seed=0, device=torch.device("cpu"))
-        for pick, images in zip(picks, reader.read(picks), strict=True):
-            for row, image in zip(pick.index.tolist(), images, strict=True):
-                tally.add(look_at(image.permute(1, 2, 0).numpy()), name, f"{name}, row {row}")
+        for batch in reader.read(BatchIndices(part, Rows(0, len(part))) for part in parts):
+            for row, image in zip(batch.index.tolist(), batch.images, strict=True):
+                tally.add(image_stats(image.permute(1, 2, 0).numpy()), name, f"{name}, row {row}")
     empty = [Finding("empty class", name, "train") for name, count in counts["train"].items() if not count]
     return Report(counts, tally.sizes(), *tally.colours(), problems=(*empty, *tally.twins()), remarks=())

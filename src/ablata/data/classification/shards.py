@@ -12,14 +12,15 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError
-from ablata.data.classification.file_list import Listing, Source, screen
-from ablata.data.classification.folder_images import FolderImages, assemble
+from ablata.data.classification.file_list import Listing, screen
+from ablata.data.classification.folder_images import LabeledFiles, assemble
 from ablata.data.classification.image_files import ImageFiles
 from ablata.data.classification.inspection import inspect
 from ablata.data.classification.problems import Finding
 from ablata.data.classification.shard_index import Members, TarIndex, index_key, index_tar
 from ablata.data.loading.cache import combined
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import Source
 
 LAYOUT = "tars *train*.tar and *val*.tar (or *test*.tar), and perhaps classes.txt with one name a line"
 _VAL = ("*val*.tar", "*test*.tar")
@@ -45,7 +46,7 @@ class Shards(ImageFiles):
         """
         return _list_shards(find_root(self.root, default=None, fits=has_shards, layout=LAYOUT, cache=cache), cache)
 
-    def build(self, cache: Path) -> FolderImages:
+    def build(self, cache: Path) -> LabeledFiles:
         """Find the tars, read their headers and decode their images the first time, to see which can be used.
 
         Raises:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing
 from ablata.base.files import inside
-from ablata.data.detection.dataset import DetectionData, Entry
+from ablata.data.detection.dataset import DetectionDataset, Entry
 from ablata.data.detection.files import (
     SOURCES,
     FileImages,
@@ -72,7 +72,7 @@ class Coco(ObjectFiles):
             cache=cache,
         )
 
-    def build(self, cache: Path) -> DetectionData:
+    def build(self, cache: Path) -> DetectionDataset:
         """Read and check the annotations.
 
         Raises:
@@ -103,7 +103,7 @@ class ChestXray(Coco):
         return "chest_xray"
 
 
-def _read(settings: Coco, cache: Path) -> DetectionData:
+def _read(settings: Coco, cache: Path) -> DetectionDataset:
     paths, root = (settings.train_json, settings.val_json), settings.locate(cache)
     folders = (settings.train_images, settings.val_images)
     findings = Findings(settings.on_invalid)
@@ -131,7 +131,7 @@ def _read(settings: Coco, cache: Path) -> DetectionData:
     if settings.group is not None:
         groups = [str(image.get(settings.group, image["id"])) for image in trees[0]["images"]]
     files = [root / path for path in paths] + [file for source in sources for file in source.files]
-    return DetectionData(
+    return DetectionDataset(
         classes=[categories[number] for number in numbers],
         sources=dict(zip(SOURCES, sources, strict=True)),
         fingerprint=files_digest(root, files, cache),

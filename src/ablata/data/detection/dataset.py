@@ -1,30 +1,30 @@
-"""What every detection set offers to training and evaluation, whatever it is stored in.
+"""Data sets of object detection: images with boxes, and masks where the set has them.
 
-As in `source`, nothing here has state: which images step s sees, and how they are changed, follows from the run's
-seed and s alone. Images are read ahead by threads, since decoding leaves the interpreter free.
+Which images step s sees, and how they are changed, follows from the run's seed and s alone. Images are read ahead by
+threads, since decoding leaves the interpreter free.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ablata.base.errors import DataError, listing, nearest
+from ablata.base.errors import DataError, listing
 from ablata.base.seeds import derive
 from ablata.data.detection.rle import decode
-from ablata.data.loading.loaders import shuffled
-from ablata.data.loading.splits import Split, splits_digest
-from ablata.data.transforms.classification import Normaliser
+from ablata.data.loading.dataset import Dataset
+from ablata.data.loading.loaders import BatchIndices, BatchReader, TrainLoader
+from ablata.data.loading.splits import Source, Split
+from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.detection import DetectionAugment, mirror, resize
-from ablata.structures.batch import Rows
+from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.detection import DetectionBatch, Objects, joined
 
 _AHEAD = 2
@@ -68,8 +68,8 @@ class Images(ABC):
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one image is shown.
+class View:
+    """How one image is read.
 
     Attributes:
         row: its row number in the source.
@@ -83,162 +83,93 @@ class Look:
 
 
 @dataclass(frozen=True)
-class LookReader:
-    """Reads images and shows them as asked.
+class ViewReader(BatchReader[DetectionBatch]):
+    """Reads images with their objects, resized and mirrored.
 
     Attributes:
         images: the source.
+        settings: sizes and random changes.
         swaps: int64 [K], the class that each becomes in a mirror.
+        seed: the run's seed, for random changes.
         masks: unpack masks; without, objects come without them.
         crowd: keep regions with many objects.
         stride: height and width of a batch are multiples of it.
     """
 
     images: Images
+    settings: DetectionAugment
     swaps: Tensor
+    seed: int
     masks: bool
     crowd: bool
-    stride: int
+    stride: int = STRIDE
 
-    def read(self, groups: Iterator[tuple[Sequence[Look], Rows]]) -> Iterator[DetectionBatch]:
-        """Yield a uint8 batch for each group of looks, read ahead by threads."""
+    def read(self, batches: Iterable[BatchIndices]) -> Iterator[DetectionBatch]:
+        """Yield a uint8 batch for each of `batches`, read ahead by threads."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            waiting: deque[tuple[list[Future[tuple[Tensor, Objects]]], Sequence[Look], Rows]] = deque()
-            for looks, place in groups:
-                waiting.append(([pool.submit(self.one, look) for look in looks], looks, place))
+            waiting: deque[tuple[list[Future[tuple[Tensor, Objects]]], BatchIndices]] = deque()
+            for batch in batches:
+                views = [self._view(int(row), batch.epoch) for row in batch.index]
+                waiting.append(([pool.submit(self.one, view) for view in views], batch))
                 if len(waiting) > _AHEAD:
                     yield self._batch(*waiting.popleft())
             while waiting:
                 yield self._batch(*waiting.popleft())
 
-    def one(self, look: Look) -> tuple[Tensor, Objects]:
-        """Return an image uint8 [3, h, w] as it is shown, with its objects."""
-        entry = self.images.entries[look.row]
-        pixels, objects = self.images.pixels(look.row), entry.objects
+    def one(self, view: View) -> tuple[Tensor, Objects]:
+        """Return an image uint8 [3, h, w] with its objects, both as the view has them."""
+        entry = self.images.entries[view.row]
+        pixels, objects = self.images.pixels(view.row), entry.objects
         if not self.crowd and bool(objects.crowd.any()):
             objects = objects.at(~objects.crowd)
         packed = objects.masks if self.masks and isinstance(objects.masks, tuple) else None
         objects = replace(objects, masks=None if packed is None else decode(packed, *entry.size))
-        pixels, objects = resize(pixels, objects, look.scale)
-        if look.mirrored:
+        pixels, objects = resize(pixels, objects, view.scale)
+        if view.mirrored:
             pixels, objects = mirror(pixels, objects, self.swaps)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), objects
 
-    def _batch(
-        self, futures: list[Future[tuple[Tensor, Objects]]], looks: Sequence[Look], rows: Rows
-    ) -> DetectionBatch:
+    def _view(self, row: int, epoch: int | None) -> View:
+        size = self.images.entries[row].size
+        if epoch is None:
+            return View(row, scale=self.settings.scale(*size, False, 0.0))
+        flip, side = np.random.default_rng(derive(self.seed, "augment", epoch, row)).random(2)
+        return View(row, self.settings.flip and flip < 0.5, self.settings.scale(*size, True, float(side)))
+
+    def _batch(self, futures: list[Future[tuple[Tensor, Objects]]], batch: BatchIndices) -> DetectionBatch:
         read = [future.result() for future in futures]
         images, sizes = joined([image for image, _ in read], self.stride)
-        numbers = [look.row for look in looks]
+        numbers = batch.index.tolist()
         originals = torch.tensor([list(self.images.entries[row].size) for row in numbers])
-        return DetectionBatch(
-            images, sizes, originals, tuple(objects for _, objects in read), torch.tensor(numbers), rows
-        )
+        objects = tuple(objects for _, objects in read)
+        return DetectionBatch(images, sizes, originals, objects, torch.tensor(numbers), batch.rows)
 
 
 @dataclass(frozen=True)
-class DetectionTrainLoader:
-    """One process's share of the training batches.
+class DetectionAugmenter(Augmenter[DetectionBatch]):
+    """Normalizes training batches, which the reader has mirrored and resized already.
 
     Attributes:
-        index: int64 [n], the training images.
-        reader: reads them.
-        settings: how they are changed.
-        normaliser: what `augment` applies.
-        seed: the run's seed.
-        batch_size: rows of the global batch.
-        rank: this process, in [0, world_size).
-        world_size: number of processes.
+        normalizer: the data set's normalization.
     """
 
-    index: np.ndarray
-    reader: LookReader
-    settings: DetectionAugment
-    normaliser: Normaliser
-    seed: int
-    batch_size: int
-    rank: int
-    world_size: int
+    normalizer: Normalizer
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole global batches in an epoch; the images left over are other ones in each epoch."""
-        return len(self.index) // self.batch_size
-
-    def batches(self, start_step: int, stop_step: int) -> Iterator[DetectionBatch]:
-        """Yield uint8 batches of the steps in [start_step, stop_step); starting anywhere is free."""
-        return self.reader.read(self._groups(start_step, stop_step))
-
-    def augment(self, batch: DetectionBatch) -> DetectionBatch:
-        """Normalise a batch of `batches` on its device; mirrored and resized it is already."""
-        return normalised(batch, self.normaliser)
-
-    def _groups(self, start_step: int, stop_step: int) -> Iterator[tuple[Sequence[Look], Rows]]:
-        order, ordered = self.index, -1
-        share = self.batch_size // self.world_size
-        first = self.rank * share
-        for step in range(start_step, stop_step):
-            epoch, within = divmod(step, self.steps_per_epoch)
-            if epoch != ordered:
-                order = shuffled(self.index, np.random.default_rng(derive(self.seed, "order", epoch)))
-                ordered = epoch
-            begin = within * self.batch_size + first
-            looks = [self._look(int(row), epoch) for row in order[begin : begin + share]]
-            yield looks, Rows(first, self.batch_size)
-
-    def _look(self, row: int, epoch: int) -> Look:
-        flip, side = np.random.default_rng(derive(self.seed, "augment", epoch, row)).random(2)
-        size = self.reader.images.entries[row].size
-        return Look(row, self.settings.flip and flip < 0.5, self.settings.scale(*size, True, float(side)))
+    def __call__(self, batch: DetectionBatch, step: int, epoch: int) -> DetectionBatch:
+        """Return the batch normalized; see `Augmenter`."""
+        return normalized(batch, self.normalizer)
 
 
-@dataclass(frozen=True)
-class DetectionEvalLoader:
-    """One process's share of a split: images rank, rank + world_size, ..., each once; can be iterated again.
-
-    Attributes:
-        index: int64 [n], this process's images.
-        reader: reads them.
-        settings: gives their size.
-        normaliser: applied to each batch.
-        batch_size: most rows of a batch.
-        device: where batches are put.
-    """
-
-    index: np.ndarray
-    reader: LookReader
-    settings: DetectionAugment
-    normaliser: Normaliser
-    batch_size: int
-    device: torch.device
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-len(self.index) // self.batch_size)
-
-    def __iter__(self) -> Iterator[DetectionBatch]:
-        """Yield normalised float32 batches on the device; objects without masks."""
-        for batch in self.reader.read(self._groups()):
-            yield normalised(batch.to(self.device, non_blocking=True), self.normaliser)
-
-    def _groups(self) -> Iterator[tuple[Sequence[Look], Rows]]:
-        for start in range(0, len(self.index), self.batch_size):
-            rows = self.index[start : start + self.batch_size].tolist()
-            entries = self.reader.images.entries
-            looks = [Look(row, scale=self.settings.scale(*entries[int(row)].size, False, 0.0)) for row in rows]
-            yield looks, Rows(0, len(rows))
-
-
-def normalised(batch: DetectionBatch, normaliser: Normaliser) -> DetectionBatch:
+def normalized(batch: DetectionBatch, normalizer: Normalizer) -> DetectionBatch:
     """Return the batch with float32 images, 0 beside the images."""
-    images = normaliser(batch.images)
+    images = normalizer(batch.images)
     for image, (height, width) in zip(images, batch.sizes.tolist(), strict=True):
         image[:, height:] = 0
         image[:, :, width:] = 0
     return replace(batch, images=images)
 
 
-class DetectionData:
+class DetectionDataset(Dataset[DetectionBatch]):
     """A detection data set with its splits, ready to be read.
 
     Args:
@@ -261,7 +192,7 @@ class DetectionData:
         self,
         *,
         classes: Sequence[str],
-        sources: dict[Literal["train", "val"], Images],
+        sources: dict[Source, Images],
         fingerprint: str,
         mean: Sequence[float],
         std: Sequence[float],
@@ -271,9 +202,8 @@ class DetectionData:
         notices: Sequence[str] = (),
         category_ids: Sequence[int] | None = None,
     ) -> None:
-        self.category_ids = tuple(category_ids or range(1, len(classes) + 1))
-        self.classes, self.sources, self.fingerprint = tuple(classes), sources, fingerprint
-        self.mean, self.std, self.splits, self.backend = tuple(mean), tuple(std), splits, backend
+        super().__init__(classes=classes, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend)
+        self.category_ids, self.sources = tuple(category_ids or range(1, len(classes) + 1)), sources
         self._augment, self._swaps = augment, augment.swaps(classes)
         known = [entry.objects for source in sources.values() for entry in source.entries]
         self.has_masks = all(objects.masks is not None for objects in known)
@@ -281,22 +211,13 @@ class DetectionData:
             raise DataError("A training set must have objects", found=f"{len(splits['train'])} images without any")
         self.notices = (*notices, *self._own_notices())
 
-    @property
-    def splits_hash(self) -> str:
-        """Return 16 hexadecimal digits that identify which image is in which split."""
-        return splits_digest(self.splits)
-
-    def split_indices(self) -> dict[str, list[int]]:
-        """Return the row numbers of each split in its source, to be recorded."""
-        return {name: split.index.tolist() for name, split in self.splits.items()}
-
     def entries(self, split: str) -> list[Entry]:
         """Return the images of a split in the order of evaluation with one process.
 
         Raises:
             DataError: there is no such split.
         """
-        chosen = self._split(split)
+        chosen = self.split(split)
         return [self.sources[chosen.source].entries[row] for row in chosen.index]
 
     def presence(self, split: str) -> np.ndarray:
@@ -304,64 +225,47 @@ class DetectionData:
         rows = [np.bincount(entry.objects.labels.numpy(), minlength=len(self.classes)) for entry in self.entries(split)]
         return np.stack(rows).astype(np.int64)
 
+    def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> ViewReader:
+        """Return a reader of a source: with masks and without crowd regions in training, else the other way round."""
+        masks = training and self.has_masks
+        return ViewReader(self.sources[source], self._augment, self._swaps, seed, masks, crowd=not training)
+
+    def augmenter(self, seed: int, channels_last: bool = False) -> DetectionAugmenter:
+        """Return the normalization of training batches; their random changes are made while they are read."""
+        return DetectionAugmenter(self.normalizer(channels_last))
+
+    def prepare(self, batch: DetectionBatch, channels_last: bool = False) -> DetectionBatch:
+        """Return the batch normalized, 0 beside the images; see `Dataset.prepare`."""
+        return batch if batch.images.dtype != torch.uint8 else normalized(batch, self.normalizer(channels_last))
+
     def train_loader(
         self,
         seed: int,
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | str = "cpu",
         channels_last: bool = False,
         masks: bool = True,
-    ) -> DetectionTrainLoader:
-        """Return this process's training batches; objects come without crowd regions.
+    ) -> TrainLoader[DetectionBatch]:
+        """Return this process's training batches; see `Dataset.train_loader`.
 
         Args:
-            seed: the run's seed; it fixes the order and the changes.
-            batch_size: rows of the global batch, over all processes.
-            rank: this process, in [0, world_size).
+            seed: the run's seed.
+            batch_size: rows of the global batch.
+            rank: this process.
             world_size: number of processes.
+            device: where batches are put.
             channels_last: memory format of the images.
-            masks: whether masks are wanted.
+            masks: whether masks are wanted; False spares unpacking them.
 
         Raises:
             DataError: the batch does not divide among the processes, or the training set is smaller than a batch.
         """
-        split = self.splits["train"]
-        if batch_size < 1 or batch_size % world_size:
-            raise DataError(
-                "The global batch size must be a positive multiple of the number of processes",
-                found=f"batch size {batch_size} for {world_size} processes",
-                do=f"use a multiple of {world_size}",
-            )
-        if len(split) < batch_size:
-            raise DataError(
-                "The training set must fill at least one batch",
-                found=f"{len(split)} training images for a batch size of {batch_size}",
-                do=f"choose a batch size of at most {len(split)}",
-            )
-        reader = LookReader(self.sources["train"], self._swaps, masks and self.has_masks, crowd=False, stride=STRIDE)
-        normaliser = Normaliser(self.mean, self.std, channels_last)
-        return DetectionTrainLoader(split.index, reader, self._augment, normaliser, seed, batch_size, rank, world_size)
-
-    def eval_loader(
-        self,
-        split: str,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str = "cpu",
-        channels_last: bool = False,
-    ) -> DetectionEvalLoader:
-        """Return this process's share of a split; over all processes every image comes exactly once.
-
-        Raises:
-            DataError: there is no such split.
-        """
-        chosen = self._split(split)
-        reader = LookReader(self.sources[chosen.source], self._swaps, masks=False, crowd=True, stride=STRIDE)
-        normaliser = Normaliser(self.mean, self.std, channels_last)
-        index = chosen.index[rank::world_size]
-        return DetectionEvalLoader(index, reader, self._augment, normaliser, batch_size, torch.device(device))
+        loader = super().train_loader(seed, batch_size, rank, world_size, device, channels_last)
+        if masks or not isinstance(loader.reader, ViewReader):
+            return loader
+        return replace(loader, reader=replace(loader.reader, masks=False))
 
     def _own_notices(self) -> Iterator[str]:
         for split in self.splits:
@@ -371,13 +275,3 @@ class DetectionData:
                 yield f"{empty} of {len(counts)} images of {split} have no object; they count like the others"
             if absent := [name for name, count in zip(self.classes, counts.sum(0), strict=True) if not count]:
                 yield f"{len(absent)} classes have no object in {split}: {listing(absent)}"
-
-    def _split(self, name: str) -> Split:
-        if name in self.splits:
-            return self.splits[name]
-        close = nearest(name, self.splits)
-        raise DataError(
-            f"The split must be one of {listing(self.splits)}",
-            found=name,
-            do=f"did you mean {close}?" if close else "set data.minival to hold part of the training set out",
-        )

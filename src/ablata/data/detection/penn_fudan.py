@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
-from ablata.data.detection.dataset import DetectionData, Entry
+from ablata.data.detection.dataset import DetectionDataset, Entry
 from ablata.data.detection.files import (
     SOURCES,
     FileImages,
@@ -56,7 +56,7 @@ class PennFudan(ObjectFiles):
             cache=cache,
         )
 
-    def build(self, cache: Path) -> DetectionData:
+    def build(self, cache: Path) -> DetectionDataset:
         """Read the masks.
 
         Raises:
@@ -78,7 +78,7 @@ class PennFudan(ObjectFiles):
         order = np.random.default_rng(derive(self.split_seed, "split", 1)).permutation(len(files))
         parts = (np.sort(order[self.val :]), np.sort(order[: self.val]))
         sources = [FileImages([entries[row] for row in part], [files[row] for row in part]) for part in parts]
-        return DetectionData(
+        return DetectionDataset(
             classes=("pedestrian",),
             sources=dict(zip(SOURCES, sources, strict=True)),
             fingerprint=files_digest(root, [*files, *notes], cache),

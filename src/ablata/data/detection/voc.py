@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing, nearest
 from ablata.base.files import inside
-from ablata.data.detection.dataset import DetectionData, Entry
+from ablata.data.detection.dataset import DetectionDataset, Entry
 from ablata.data.detection.files import (
     SOURCES,
     FileImages,
@@ -76,7 +76,7 @@ class Voc(ObjectFiles):
             cache=cache,
         )
 
-    def build(self, cache: Path) -> DetectionData:
+    def build(self, cache: Path) -> DetectionDataset:
         """Read and check the annotations.
 
         Raises:
@@ -101,7 +101,7 @@ class BloodCells(Voc):
         return "blood_cells"
 
 
-def _read(settings: Voc, cache: Path) -> DetectionData:
+def _read(settings: Voc, cache: Path) -> DetectionDataset:
     lists, root = settings.lists(), settings.locate(cache)
     findings = Findings(settings.on_invalid)
     names = [[line.split()[0] for line in (root / path).read_text().splitlines() if line.split()] for path in lists]
@@ -116,7 +116,7 @@ def _read(settings: Voc, cache: Path) -> DetectionData:
         sources.append(source)
         files += [*source.files, *(root / "Annotations" / f"{name}.xml" for name in listed)]
     notices = findings.notices()
-    return DetectionData(
+    return DetectionDataset(
         classes=settings.classes,
         sources=dict(zip(SOURCES, sources, strict=True)),
         fingerprint=files_digest(root, files, cache),

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ablata.data.transforms.classification import Normaliser
+from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.batch import ImageBatch
 
 _MARGIN = 6
@@ -48,10 +48,10 @@ def contact_sheet(
     if originals is not None and not torch.equal(originals.index.cpu(), batch.index.cpu()):
         raise ValueError("`originals` must hold the batch's samples in the batch's order")
     count = min(most, len(batch))
-    normaliser = Normaliser(mean, std)
-    images = [_enlarged(pixels, side) for pixels in _pixels(batch, normaliser, count)]
+    normalizer = Normalizer(mean, std)
+    images = [_enlarged(pixels, side) for pixels in _pixels(batch, normalizer, count)]
     if originals is not None:
-        before = [_enlarged(pixels, side) for pixels in _pixels(originals, normaliser, count)]
+        before = [_enlarged(pixels, side) for pixels in _pixels(originals, normalizer, count)]
         images = [_beside(left, right) for left, right in zip(before, images, strict=True)]
     return _arranged(images, _captions(batch, classes, count), columns)
 
@@ -74,11 +74,11 @@ def captioned(
     return _arranged([_enlarged(one, side) for one in pixels], list(captions), columns)
 
 
-def _pixels(batch: ImageBatch, normaliser: Normaliser, count: int) -> list[np.ndarray]:
+def _pixels(batch: ImageBatch, normalizer: Normalizer, count: int) -> list[np.ndarray]:
     """Return uint8 [H, W, 3] images."""
     images = batch.images[:count].cpu()
     if images.dtype != torch.uint8:
-        images = normaliser.undo(images.float()).round().to(torch.uint8)
+        images = normalizer.undo(images.float()).round().to(torch.uint8)
     images = images.expand(-1, 3, -1, -1)
     return list(images.permute(0, 2, 3, 1).contiguous().numpy())
 

@@ -7,15 +7,15 @@ from PIL import Image
 
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.labels.table import paint
-from ablata.data.segmentation.dataset import SegmentationData
-from ablata.data.transforms.classification import Normaliser
+from ablata.data.segmentation.dataset import SegmentationDataset
+from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 _SHARE = 0.5
 
 
 def segmentation_sheet(
-    batch: SegmentationBatch, data: SegmentationData, *, columns: int = 2, most: int = 8, side: int = 720
+    batch: SegmentationBatch, data: SegmentationDataset, *, columns: int = 2, most: int = 8, side: int = 720
 ) -> Image.Image:
     """Draw a batch: each image, its label map in the classes' colours (ignored pixels black), and the two blended.
 
@@ -30,10 +30,10 @@ def segmentation_sheet(
         An RGB image; under each cell stands the sample id and which classes are seen, the largest first.
     """
     cells, captions = [], []
-    normaliser = Normaliser(data.mean, data.std)
+    normalizer = Normalizer(data.mean, data.std)
     for row in range(min(most, len(batch))):
         one = batch.narrow(row, row + 1).to("cpu")
-        pixels = one.images if one.images.dtype == torch.uint8 else normaliser.undo(one.images.float()).round()
+        pixels = one.images if one.images.dtype == torch.uint8 else normalizer.undo(one.images.float()).round()
         labels = torch.from_numpy(paint(one.labels[0].numpy(), data.table.palette)).permute(2, 0, 1)
         image = pixels[0].to(torch.uint8)
         blended = torch.lerp(image.float(), labels.float(), _SHARE).round().to(torch.uint8)
@@ -42,7 +42,7 @@ def segmentation_sheet(
     return captioned(cells, captions, columns=columns, side=side)
 
 
-def _seen(labels: torch.Tensor, data: SegmentationData) -> str:
+def _seen(labels: torch.Tensor, data: SegmentationDataset) -> str:
     counts = torch.bincount(labels.flatten().long(), minlength=IGNORE + 1)
     order = counts.argsort(descending=True)
     names = [*data.classes, *[""] * (IGNORE - len(data.classes)), "ignored"]

@@ -1,4 +1,4 @@
-"""Which part of an image evaluation looks at, and in which order it is cut and resized."""
+"""Evaluation crops: which part of an image a protocol looks at, cut before or after resizing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ablata.data.io.crop import Backend, Interpolation, crop, image_size, resize
 
 
 @dataclass(frozen=True)
-class Framing:
-    """The part of an image that a protocol looks at.
+class EvalCrop:
+    """A crop for evaluation: the part of an image that a protocol looks at.
 
     Attributes:
         ratio: size / resize, in (0, 1]: the share of the shorter side that the central square covers; None: that of the
@@ -26,13 +26,13 @@ class Framing:
     whole: bool = False
 
 
-OWN = Framing()
+DEFAULT = EvalCrop()
 """As the data's settings say: the shorter side is resized, the central square cut."""
 
 
-def frame(
+def eval_crop(
     image: Image.Image | np.ndarray,
-    framing: Framing,
+    evaluation: EvalCrop,
     *,
     size: int,
     short: int,
@@ -43,23 +43,23 @@ def frame(
 
     Args:
         image: uint8 [H, W, 3], or a PIL image for the PIL backend.
-        framing: what is wanted.
+        evaluation: what is wanted.
         size: side of the square that the network sees, in pixels.
         short: side to which the settings resize the shorter side; at least `size`.
         backend: what resizes.
         interpolation: its filter.
 
     Returns:
-        uint8 [size, size, 3]; [short, short, 3] of a `whole` framing.
+        uint8 [size, size, 3]; [short, short, 3] of a `whole` crop.
 
     Source: `crop_first` is the evaluation of the EfficientNet paper's code (tensorflow/tpu, efficientnet/
     preprocessing.py, central crop of 224 / 256 of the shorter side, then the resize).
     """
-    if framing.ratio is not None:
-        short = round(size / framing.ratio)
-    if framing.whole:
+    if evaluation.ratio is not None:
+        short = round(size / evaluation.ratio)
+    if evaluation.whole:
         return resize_and_centre(image, short, short, backend, interpolation)
-    if not framing.crop_first:
+    if not evaluation.crop_first:
         return resize_and_centre(image, short, size, backend, interpolation)
     high, wide = image_size(image)
     side = max(1, round(min(high, wide) * size / short))

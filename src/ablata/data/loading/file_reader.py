@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.io.file_slice import Stored
-from ablata.data.loading.loaders import Pick
+from ablata.data.loading.loaders import BatchIndices
 
 
 class Cut(Protocol):
@@ -45,38 +45,38 @@ class _Images(Dataset[Tensor | _Failure]):
     def __init__(self, files: Sequence[Stored], cut: Cut, seed: int) -> None:
         self.files, self.cut, self.seed = files, cut, seed
 
-    def __getitem__(self, pick: Pick) -> Tensor | _Failure:
+    def __getitem__(self, wanted: BatchIndices) -> Tensor | _Failure:
         """Return uint8 [b, 3, H, W], its memory in the order of decoded images (channels_last)."""
         batch: np.ndarray | None = None
         # All generators first: made between two decoded images, one takes five times as long, as the caches are cold.
-        for row, (index, random) in enumerate(zip(pick.index, self._generators(pick), strict=True)):
+        for row, (index, random) in enumerate(zip(wanted.index, self._generators(wanted), strict=True)):
             try:
                 pixels = self.cut(self.files[index], random)
             except DataError as error:
                 return _Failure(error)
             if batch is None:
-                batch = np.empty((len(pick.index), *pixels.shape), dtype=np.uint8)
+                batch = np.empty((len(wanted.index), *pixels.shape), dtype=np.uint8)
             batch[row] = pixels
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
-    def _generators(self, pick: Pick) -> list[np.random.Generator | None]:
-        if pick.epoch is None:
-            return [None] * len(pick.index)
-        copies = [0] * len(pick.index) if pick.copy is None else pick.copy
+    def _generators(self, wanted: BatchIndices) -> list[np.random.Generator | None]:
+        if wanted.epoch is None:
+            return [None] * len(wanted.index)
+        copies = [0] * len(wanted.index) if wanted.copy is None else wanted.copy
         return [
-            np.random.default_rng(derive(self.seed, "augment", pick.epoch, int(index), int(copy)))
-            for index, copy in zip(pick.index, copies, strict=True)
+            np.random.default_rng(derive(self.seed, "augment", wanted.epoch, int(index), int(copy)))
+            for index, copy in zip(wanted.index, copies, strict=True)
         ]
 
 
-class _Stream(Sampler[Pick]):
-    """The picks to be read next, set anew for each pass so that the workers can live on."""
+class _Stream(Sampler[BatchIndices]):
+    """The batches to be read next, set anew for each pass so that the workers can live on."""
 
     def __init__(self) -> None:
-        self.picks: Iterable[Pick] = ()
+        self.batches: Iterable[BatchIndices] = ()
 
-    def __iter__(self) -> Iterator[Pick]:
-        return iter(self.picks)
+    def __iter__(self) -> Iterator[BatchIndices]:
+        return iter(self.batches)
 
 
 class FileReader:
@@ -106,13 +106,13 @@ class FileReader:
         # At the end of the program too, where torch would take the end of its workers for their death and raise.
         weakref.finalize(self, _end, self._loader)
 
-    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
-        """Yield uint8 [b, 3, H, W] for each pick, in order.
+    def read(self, batches: Iterable[BatchIndices]) -> Iterator[Tensor]:
+        """Yield uint8 [b, 3, H, W] for each of `batches`, in order.
 
         Raises:
             DataError: a file cannot be read; names it.
         """
-        self._stream.picks = picks
+        self._stream.batches = batches
         for images in self._loader:
             if isinstance(images, _Failure):
                 raise images.error()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ablata.data.loading.labeled_images import ImageData
-from ablata.data.loading.loaders import Pick, Reader
-from ablata.data.loading.splits import make_splits
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop
+from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.loaders import BatchIndices, ImageReader
+from ablata.data.loading.splits import Source, make_splits
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.resize_crop import middle
 
@@ -36,13 +36,13 @@ class MemoryReader:
 
     images: Tensor
 
-    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
-        """Yield uint8 [b, C, H, W] for each pick, on the tensor's device."""
-        for pick in picks:
-            yield self.images.index_select(0, torch.from_numpy(pick.index).to(self.images.device))
+    def read(self, batches: Iterable[BatchIndices]) -> Iterator[Tensor]:
+        """Yield uint8 [b, C, H, W] for each of `batches`, on the tensor's device."""
+        for batch in batches:
+            yield self.images.index_select(0, torch.from_numpy(batch.index).to(self.images.device))
 
 
-class MemoryImages(ImageData):
+class InMemoryImages(LabeledImages):
     """A data set in memory, which can be enlarged for its crops.
 
     Args:
@@ -50,16 +50,16 @@ class MemoryImages(ImageData):
         val: the validation store.
         classes: class names.
         fingerprint: hash of the content.
-        mean: see `ImageData`.
-        std: see `ImageData`.
+        mean: see `Dataset`.
+        std: see `Dataset`.
         minival: samples or share held out of train.
         split_seed: seed of that split.
         augment: batch augmentation.
         backend: how pixels were decoded.
-        notices: see `ImageData`.
+        notices: see `Dataset`.
     """
 
-    enlarges = True
+    resizes = True
 
     def __init__(
         self,
@@ -95,7 +95,9 @@ class MemoryImages(ImageData):
         self._images = {"train": torch.from_numpy(train.images), "val": torch.from_numpy(val.images)}
         self._on_device: dict[tuple[str, torch.device, str], Tensor] = {}
 
-    def reader(self, source: Literal["train", "val"], *, training: bool, seed: int, device: torch.device) -> Reader:
+    def image_reader(
+        self, source: Source, *, training: bool, seed: int, device: torch.device, crop: EvalCrop = DEFAULT
+    ) -> ImageReader:
         """Return a reader of the source's tensor, enlarged where the augmentation asks for it, and moved to the device
         once; random places of crops are drawn by the augmentation."""
         enlarge = self._augment.resize

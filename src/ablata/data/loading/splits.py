@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
+
+Source: TypeAlias = Literal["train", "val"]
+"""What samples come from: those to train on (minival is taken from them too), and those to score on."""
+SOURCES: tuple[Source, ...] = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Split:
         index: int64 [n], row numbers in that store, ascending.
     """
 
-    source: Literal["train", "val"]
+    source: Source
     index: np.ndarray
 
     def __len__(self) -> int:

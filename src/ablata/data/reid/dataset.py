@@ -18,8 +18,8 @@ from torch import Tensor
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
-from ablata.data.loading.in_memory import MemoryImages, Store
-from ablata.data.loading.loaders import TrainLoader
+from ablata.data.loading.in_memory import InMemoryImages, Store
+from ablata.data.loading.loaders import Order
 from ablata.data.loading.sampling import AnySampling, Shuffled
 from ablata.data.loading.splits import Split
 from ablata.data.transforms.classification import Augment
@@ -111,7 +111,7 @@ def held_out_identities(count: int, amount: int | float, split_seed: int) -> np.
     return np.sort(random.permutation(count)[:wanted]).astype(np.int64)
 
 
-class IdentityImages(MemoryImages):
+class IdentityImages(InMemoryImages):
     """A re-identification set in memory, with identities for classes.
 
     Args:
@@ -120,7 +120,7 @@ class IdentityImages(MemoryImages):
         settings: sampling, augmentation, normalisation, minival.
         fingerprint: hash of the content.
         backend: how pixels were decoded and resized.
-        notices: see `ImageData`.
+        notices: see `Dataset`.
 
     Attributes:
         classes: names of the identities trained on; a training label is a position in it.
@@ -183,16 +183,6 @@ class IdentityImages(MemoryImages):
         cameras, queries, gallery = (torch.from_numpy(values) for values in (cameras, queries, gallery))
         return Sightings(identities, cameras, queries, gallery, seen.names)
 
-    def train_loader(
-        self,
-        seed: int,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str = "cpu",
-        channels_last: bool = False,
-    ) -> TrainLoader:
-        """Return this process's training batches, sampled as the settings say; see `ImageData.train_loader`."""
-        loader = super().train_loader(seed, batch_size, rank, world_size, device, channels_last)
-        order = self._sampling.build(loader.labels.numpy(), loader.index, batch_size)
-        return replace(loader, order=order)
+    def order(self, batch_size: int) -> Order:
+        """Return which identities meet in a batch, as the settings say; see `Dataset.order`."""
+        return self._sampling.build(self._labels["train"].numpy(), self.split("train").index, batch_size)

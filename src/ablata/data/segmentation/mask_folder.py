@@ -20,9 +20,9 @@ from ablata.data.labels.table import LabelTable, read_table
 from ablata.data.loading.cache import combined, folder_digest
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.splits import Split, make_splits
-from ablata.data.segmentation.dataset import SegmentationData
+from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import Pair, decoded_pairs
-from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.transforms.segmentation import JointAugment
 
 LAYOUT = "images/train, images/val, labels (or masks) with the same names, and label_map.yaml or classes.txt"
@@ -79,7 +79,7 @@ class PairedSet(Settings):
             DataError: the files or the class list are not there, or something stands alone.
         """
 
-    def build(self, cache: Path) -> SegmentationData:
+    def build(self, cache: Path) -> SegmentationDataset:
         """Find the set, decode it the first time, and put both sources together.
 
         Raises:
@@ -92,7 +92,7 @@ class PairedSet(Settings):
         digests = {source: folder_digest(found.root, files[source], cache) for source in sources}
         stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache) for source in sources}
         own = [folder_digest(file.parent, [file], cache) for file in found.more]
-        return SegmentationData(
+        return SegmentationDataset(
             stores,
             table,
             splits=found.splits,

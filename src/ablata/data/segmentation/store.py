@@ -18,8 +18,8 @@ from ablata.data.io.decode import open_image, to_rgb, upright_size
 from ablata.data.labels.mask_files import open_mask, read_mask
 from ablata.data.labels.table import LabelTable
 from ablata.data.loading.cache import load_array, stored_arrays
-from ablata.data.loading.loaders import Pick
-from ablata.structures.segmentation import IGNORE
+from ablata.data.loading.loaders import BatchIndices, BatchReader
+from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 PLANES = 4
 """Red, green, blue, label."""
@@ -55,25 +55,37 @@ class PairStore:
 
 
 @dataclass(frozen=True)
-class PairReader:
-    """Reads decoded pairs from one tensor, uint8 [total], on its device."""
+class PairReader(BatchReader[SegmentationBatch]):
+    """Reads decoded pairs from one tensor.
+
+    Attributes:
+        planes: uint8 [total], on its device.
+        starts: see `PairStore`.
+        sizes: see `PairStore`.
+    """
 
     planes: Tensor
     starts: np.ndarray
     sizes: np.ndarray
 
-    def read(self, picks: Iterable[Pick]) -> Iterator[Tensor]:
-        """Yield uint8 [b, PLANES, H, W] for each pick, of the pick's greatest height and width: smaller images lie at
-        the top left, black and ignored beside them."""
-        for pick in picks:
-            high, wide = self.sizes[pick.index].max(axis=0).tolist()
-            block = torch.zeros(len(pick.index), PLANES, high, wide, dtype=torch.uint8, device=self.planes.device)
+    def read(self, batches: Iterable[BatchIndices]) -> Iterator[SegmentationBatch]:
+        """Yield images with label maps of the greatest height and width in the batch: smaller images lie at the top
+        left, black and ignored beside them."""
+        for batch in batches:
+            high, wide = self.sizes[batch.index].max(axis=0).tolist()
+            block = torch.zeros(len(batch.index), PLANES, high, wide, dtype=torch.uint8, device=self.planes.device)
             block[:, -1] = IGNORE
-            for row, index in enumerate(pick.index.tolist()):
+            for row, index in enumerate(batch.index.tolist()):
                 height, width = self.sizes[index].tolist()
                 sample = self.planes[self.starts[index] : self.starts[index + 1]]
                 block[row, :, :height, :width] = sample.view(PLANES, height, width)
-            yield block
+            sizes, index = torch.from_numpy(self.sizes[batch.index]), torch.from_numpy(batch.index)
+            yield SegmentationBatch(block[:, :-1], block[:, -1], sizes, index, batch.rows)
+
+    def groups(self, index: np.ndarray) -> list[np.ndarray]:
+        """Divide samples by size: in evaluation nothing is added around an image."""
+        sizes, which = np.unique(self.sizes[index], axis=0, return_inverse=True)
+        return [index[which.reshape(-1) == number] for number in range(len(sizes))]
 
 
 def decoded_pairs(name: str, pairs: Sequence[Pair], table: LabelTable, cache: Path) -> PairStore:

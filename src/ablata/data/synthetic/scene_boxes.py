@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
-from ablata.data.detection.dataset import DetectionData, Entry, Images
+from ablata.data.detection.dataset import DetectionDataset, Entry, Images
 from ablata.data.detection.files import SOURCES, ObjectSettings, image_splits
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
@@ -103,7 +103,7 @@ class SceneBoxes(ObjectSettings):
         """Return the images' height and width."""
         return self.scenes.height, self.scenes.width
 
-    def build(self, cache: Path) -> DetectionData:
+    def build(self, cache: Path) -> DetectionDataset:
         """Paint the images the first time (about a second for a thousand), and map them.
 
         Raises:
@@ -111,7 +111,7 @@ class SceneBoxes(ObjectSettings):
         """
         counts = (self.train, self.val)
         painted = [_painted(self.scenes, number, count, cache) for number, count in enumerate(counts)]
-        return DetectionData(
+        return DetectionDataset(
             classes=CLASSES,
             sources={source: images for source, (images, _) in zip(SOURCES, painted, strict=True)},
             fingerprint=combined([digest for _, digest in painted]),

@@ -13,7 +13,7 @@ from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import combined, file_digest, stored_arrays
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.splits import make_splits
-from ablata.data.segmentation.dataset import SegmentationData
+from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore, load_pairs, write_pairs
 from ablata.data.synthetic.scene_layout import SEMANTIC
 from ablata.data.synthetic.scenes import Streets
@@ -49,7 +49,7 @@ class SceneMasks(Settings):
         seen = self.augment.crop or self.streets
         return NominalShape(len(SEMANTIC), channels=3, height=seen.height, width=seen.width)
 
-    def build(self, cache: Path) -> SegmentationData:
+    def build(self, cache: Path) -> SegmentationDataset:
         """Paint the images the first time (about a second for a thousand of 64x64), and map them.
 
         Raises:
@@ -57,7 +57,7 @@ class SceneMasks(Settings):
         """
         train, train_digest = _painted(self.streets, "train", self.train, cache)
         val, val_digest = _painted(self.streets, "val", self.val, cache)
-        return SegmentationData(
+        return SegmentationDataset(
             {"train": train, "val": val},
             _TABLE,
             splits=make_splits(np.zeros(self.train, np.int64), self.val, self.minival, self.split_seed),

@@ -16,7 +16,7 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import MemoryImages, Store
+from ablata.data.loading.in_memory import InMemoryImages, Store
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
 from ablata.data.synthetic.scene_paint import paint
 from ablata.data.transforms.classification import Augment
@@ -84,7 +84,7 @@ class Scenes(Settings):
         return SceneImages(self, cache)
 
 
-class SceneImages(MemoryImages):
+class SceneImages(InMemoryImages):
     """The images in memory.
 
     Args:

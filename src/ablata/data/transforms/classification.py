@@ -1,7 +1,7 @@
 """Augmentation of whole batches on their device, and normalisation.
 
 Order: flip, pad or enlarge, and crop, a policy, blackened channels (uint8); colour, lighting (0 to 255);
-normalise; cutout, erasing; mixing. Every operation has a random stream of its own, addressed by the step: switching one
+normalize; cutout, erasing; mixing. Every operation has a random stream of its own, addressed by the step: switching one
 off changes the numbers of none of the others, so that two recipes that differ in one operation see the same flips and
 crops. The numbers of all rows of the global batch are drawn on the processor and then cut to the rows at hand: two
 processes with half a batch each see exactly what one process with all of it sees.
@@ -9,7 +9,6 @@ processes with half a batch each see exactly what one process with all of it see
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -21,10 +20,11 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.transforms import geometry
+from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.auto_augment import AnyPolicy
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.mixup_cutmix import Mix, apply_plan, draw_plan
-from ablata.data.transforms.normalisation import normalise_in_cache
+from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.pca_lighting import draw_shifts
 from ablata.data.transforms.random_erasing import Erase, draw_boxes, erase_boxes
 from ablata.data.transforms.resize_crop import Enlarge
@@ -80,51 +80,13 @@ class Augment(Settings):
         return self
 
 
-class Normaliser:
-    """Turns uint8 images into normalised float32.
-
-    Args:
-        mean: mean of each channel over the training set, in 0..1.
-        std: standard deviation of each channel, in 0..1.
-        channels_last: give the result the channels_last memory format.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float], channels_last: bool = False) -> None:
-        deviation = torch.tensor(std, dtype=torch.float64).view(1, -1, 1, 1)
-        self.scale = (1 / (255 * deviation)).float()
-        self.shift = (-torch.tensor(mean, dtype=torch.float64).view(1, -1, 1, 1) / deviation).float()
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-
-    def to(self, device: torch.device) -> Normaliser:
-        """Move the constants to `device`; returns itself."""
-        if self.scale.device != device:
-            self.scale, self.shift = self.scale.to(device), self.shift.to(device)
-        return self
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Normalise uint8 or float [B, C, H, W] in 0..255 to float32 [B, C, H, W]."""
-        self.to(images.device)
-        if images.device.type != "cpu":
-            return self.floats(images).mul_(self.scale).add_(self.shift)
-        return normalise_in_cache(images, self.scale, self.shift, self.memory_format)
-
-    def floats(self, images: Tensor) -> Tensor:
-        """Copy to float32, still in 0..255, in the wanted memory format."""
-        return images.to(torch.float32, memory_format=self.memory_format, copy=True)
-
-    def undo(self, images: Tensor) -> Tensor:
-        """Return float32 in 0..255, clipped: what normalised images look like."""
-        self.to(images.device)
-        return ((images - self.shift) / self.scale).clamp_(0, 255)
-
-
-class Augmenter:
-    """Augments and normalises the batches of one training. Holds no random state: a step's result depends on the step.
+class ImageAugmenter(Augmenter[ImageBatch]):
+    """Augments and normalizes images with one label each.
 
     Args:
         settings: what to do.
         seed: the run's seed.
-        normaliser: the data set's normalisation.
+        normalizer: the data set's normalisation.
         size: height and width of the images.
 
     Raises:
@@ -132,7 +94,7 @@ class Augmenter:
             before they are cut, lighting is to change grey images, or all channels could be blackened.
     """
 
-    def __init__(self, settings: Augment, seed: int, normaliser: Normaliser, size: tuple[int, int]) -> None:
+    def __init__(self, settings: Augment, seed: int, normalizer: Normalizer, size: tuple[int, int]) -> None:
         if settings.pad >= min(size):
             raise DataError(
                 "data.augment.pad must be smaller than the image",
@@ -145,8 +107,9 @@ class Augmenter:
                 found=f"data.augment.resize.side={settings.resize.side} for images of {size[0]}x{size[1]} pixels",
                 do="choose a larger side (40 is usual for 32x32)",
             )
-        self.settings, self.seed, self.normaliser, self.size = settings, seed, normaliser, size
-        fill, channels = settings.pad_fill, len(normaliser.scale.flatten())
+        self.settings, self.seed, self.normalizer, self.size = settings, seed, normalizer, size
+        self.repeats = settings.repeats
+        fill, channels = settings.pad_fill, len(normalizer.scale.flatten())
         self._fill = (fill,) if isinstance(fill, int) else fill
         if len(self._fill) not in (1, channels) or not all(0 <= value <= 255 for value in self._fill):
             raise DataError(
@@ -174,7 +137,7 @@ class Augmenter:
         return self.settings.mix is not None and self.mixes(epoch) and self.settings.mix.other_batch
 
     def __call__(self, batch: ImageBatch, step: int, epoch: int) -> ImageBatch:
-        """Return the batch augmented and normalised, on the device it is on.
+        """Return the batch augmented and normalized, on the device it is on.
 
         Args:
             batch: uint8 images; all rows of the global batch where it is to be mixed between processes, and then those
@@ -201,7 +164,7 @@ class Augmenter:
             batch = apply_plan(batch, plan)
         elif batch.rows.keep is not None:
             batch = replace(batch, rows=replace(batch.rows, keep=None)).narrow(*batch.rows.keep)
-        return replace(batch, images=batch.images.contiguous(memory_format=self.normaliser.memory_format))
+        return replace(batch, images=batch.images.contiguous(memory_format=self.normalizer.memory_format))
 
     def _generator(self, step: int, operation: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self.seed, "augment", step, operation))
@@ -233,11 +196,11 @@ class Augmenter:
         colour, lighting = self.settings.color_jitter, self.settings.lighting
         if colour is not None:
             factors = _local(draw_factors(self._generator(step, _COLOUR), rows.total, colour), rows, images)
-            images = jitter(self.normaliser.floats(images), factors, colour)
+            images = jitter(self.normalizer.floats(images), factors, colour)
         if lighting:
             shifts = _local(draw_shifts(self._generator(step, _LIGHTING), rows.total, lighting), rows, images)
-            images = self.normaliser.floats(images).add_(shifts[:, :, None, None])
-        return self.normaliser(images)
+            images = self.normalizer.floats(images).add_(shifts[:, :, None, None])
+        return self.normalizer(images)
 
     def _erase(self, images: Tensor, rows: Rows, step: int, epoch: int) -> Tensor:
         erase = self.settings.erase
@@ -252,7 +215,7 @@ class Augmenter:
             return images
         generator = self._generator(step, _CUTOUT)
         centres = geometry.draw_centres(generator, rows.total, settings.cutout_count, *self.size)
-        fill = 0.0 if settings.cutout_fill == "mean" else self.normaliser.shift
+        fill = 0.0 if settings.cutout_fill == "mean" else self.normalizer.shift
         return geometry.cutout(images, _local(centres, rows, images), settings.cutout, fill)
 
 

@@ -1,6 +1,6 @@
 """Augmentation of images together with their label maps, as whole batches on their device.
 
-Order: mirror, scale and cut in one resampling; colour (0..255); normalise; borders. Images are interpolated between
+Order: mirror, scale and cut in one resampling; colour (0..255); normalize; borders. Images are interpolated between
 their four neighbours (no antialias, as OpenCV's resize in published segmenters), labels take the nearest pixel and keep
 their type; both on the same grid of pixel centres. Every operation has a random stream of its own, addressed by the
 step, drawn for all rows of the global batch: two processes with half a batch each see what one process with all sees.
@@ -19,9 +19,10 @@ from torch.nn import functional
 from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
-from ablata.data.transforms.classification import Normaliser
+from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.geometry import draw_flips
+from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 _FLIP, _SCALE, _PLACE, _COLOUR = range(4)
@@ -91,24 +92,25 @@ class JointAugment(Settings):
         return self
 
 
-class JointAugmenter:
-    """Augments and normalises the batches of one training. Holds no random state: a step's result depends on the step.
+class JointAugmenter(Augmenter[SegmentationBatch]):
+    """Augments images together with their label maps, and normalizes them.
 
     Args:
         settings: what to do.
         seed: the run's seed.
-        normaliser: the data set's normalisation.
+        normalizer: the data set's normalisation.
     """
 
-    def __init__(self, settings: JointAugment, seed: int, normaliser: Normaliser) -> None:
-        self.settings, self.seed, self.normaliser = settings, seed, normaliser
+    def __init__(self, settings: JointAugment, seed: int, normalizer: Normalizer) -> None:
+        self.settings, self.seed, self.normalizer = settings, seed, normalizer
 
-    def __call__(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
-        """Return the batch augmented and normalised, on the device it is on.
+    def __call__(self, batch: SegmentationBatch, step: int, epoch: int) -> SegmentationBatch:
+        """Return the batch augmented and normalized, on the device it is on.
 
         Args:
             batch: uint8 images; without `crop` every image fills its row.
             step: global step, counted from 0 over the whole training.
+            epoch: epoch of the step; nothing depends on it.
 
         Returns:
             float32 images [B, C, height, width] of the crop; uint8 labels.
@@ -158,13 +160,13 @@ class JointAugmenter:
         if colour is not None:
             factors = draw_factors(self._generator(step, _COLOUR), batch.rows.total, colour)
             images = jitter(images, self._drawn(factors, batch), colour)
-        images = self.normaliser(images)
+        images = self.normalizer(images)
         if outside is not None:
             images = torch.where(outside[:, None], self._border(), images)
-        return images.contiguous(memory_format=self.normaliser.memory_format)
+        return images.contiguous(memory_format=self.normalizer.memory_format)
 
     def _border(self) -> Tensor:
-        shift = self.normaliser.shift
+        shift = self.normalizer.shift
         return torch.zeros_like(shift) if self.settings.border == "mean" else shift
 
 

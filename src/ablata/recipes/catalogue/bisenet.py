@@ -10,7 +10,7 @@ from ablata.data.segmentation.camvid import CamVid
 from ablata.data.segmentation.cityscapes import Cityscapes
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.data.transforms.color_jitter import ColorJitter
-from ablata.data.transforms.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleList, ScaleRange
 from ablata.engine.optim.optimisers import AdamW, Sgd
 from ablata.engine.optim.parameter_groups import ParameterGroups

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.data.drawing.contact_sheet import captioned
-from ablata.data.io.eval_crop import OWN
+from ablata.data.io.eval_crop import DEFAULT
 from ablata.tasks.classification.predictor import ClassificationPredictor
-from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, framing, predict
+from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 
 _BATCH = 32
 
@@ -98,7 +98,7 @@ def predict_files(
         read: list[tuple[Path, Tensor]] = []
         for file in files[start : start + _BATCH]:
             try:
-                read.append((file, model.read(file, framing(chosen))))
+                read.append((file, model.read(file, eval_crop(chosen))))
             except DataError as error:
                 unreadable.append(error.found or str(file))
         if read:
@@ -123,7 +123,7 @@ def _protocol(model: ClassificationPredictor, asked: str | None) -> Protocol:
     chosen = next((name for name in PROTOCOLS if name == (asked or model.protocol)), None)
     if chosen is None:
         raise SettingsError(f"--protocol must be one of {listing(PROTOCOLS)}", found=str(asked))
-    if framing(chosen) != OWN and not model.from_files:
+    if eval_crop(chosen) != DEFAULT and not model.from_files:
         raise SettingsError(
             "Protocols that cut images otherwise are for networks trained on image files",
             found=f"--protocol {chosen}, trained on {model.data.kind}",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ablata.data.classification.decode_and_crop import FileCut
 from ablata.data.classification.image_files import ImageFiles
 from ablata.data.io.decode import open_image, to_rgb
-from ablata.data.io.eval_crop import OWN, Framing
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop
 from ablata.tasks.classification.protocols import Protocol
 from ablata.tasks.predictor import Predictor
 
@@ -55,12 +55,12 @@ class ClassificationPredictor(Predictor):
             f"the central square of {self.data.size} cut"
         )
 
-    def read(self, file: Path, framing: Framing = OWN) -> Tensor:
+    def read(self, file: Path, crop: EvalCrop = DEFAULT) -> Tensor:
         """Read an image as the training's evaluation would.
 
         Args:
             file: any image file.
-            framing: which part of it; only for networks trained on image files.
+            crop: which part of it; only for networks trained on image files.
 
         Returns:
             uint8 [C, H, W]. Where the training images lay in memory, ready at their size, another size is cut to
@@ -70,7 +70,7 @@ class ClassificationPredictor(Predictor):
             DataError: the file is no image or damaged.
         """
         if self.from_files:
-            return torch.from_numpy(FileCut(self.data, framing)(file, None).copy()).permute(2, 0, 1)
+            return torch.from_numpy(FileCut(self.data, crop)(file, None).copy()).permute(2, 0, 1)
         image = to_rgb(open_image(file, str(file)), str(file))
         height, width = self.size
         if image.size != (width, height):

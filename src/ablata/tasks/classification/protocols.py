@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ablata.data.io.eval_crop import OWN, Framing
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop
 from ablata.data.transforms.geometry import pad_images
 
 Protocol = Literal[
@@ -35,11 +35,11 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 """All of them; those from `centre_0.875` on need image files."""
 
 
-def framing(protocol: Protocol) -> Framing:
+def eval_crop(protocol: Protocol) -> EvalCrop:
     """Return which part of an image a protocol looks at."""
     if protocol.startswith("centre_"):
-        return Framing(ratio=float(protocol.removeprefix("centre_")))
-    return {"crop_resize": Framing(crop_first=True), "ten_crop": Framing(whole=True)}.get(protocol, OWN)
+        return EvalCrop(ratio=float(protocol.removeprefix("centre_")))
+    return {"crop_resize": EvalCrop(crop_first=True), "ten_crop": EvalCrop(whole=True)}.get(protocol, DEFAULT)
 
 
 def predict(
@@ -49,7 +49,7 @@ def predict(
 
     Args:
         network: maps images to logits [B, K].
-        images: float [B, C, H, W], normalised, framed as `framing` says.
+        images: float [B, C, H, W], normalised, cropped as `eval_crop` says.
         protocol: which views; with `mirror_translate` the border is reflected where a view leaves the image.
         size: height and width of the views of `ten_crop`; None: those of the images.
 

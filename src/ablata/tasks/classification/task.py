@@ -17,7 +17,7 @@ from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.label_subset import Labelled, split_record
 from ablata.data.classification.report import Report
-from ablata.data.loading.labeled_images import ImageData
+from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.reid.dataset import IdentitySettings
 from ablata.engine.hardware.complexity import Complexity, count
@@ -29,7 +29,7 @@ from ablata.metrics.classification import ClassificationScores
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.models import AnyClassifier, start_classifier, weights_mark
-from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, framing, predict
+from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
 from ablata.tasks.distillation.distiller import given_teacher_mark, round_seed
 from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
@@ -86,9 +86,9 @@ class Classify(Recipe):
         """Return the recipe of the round before this one."""
         return teacher_recipe(self)
 
-    def training_data(self, cache: Path) -> ImageData:
+    def training_data(self, cache: Path) -> LabeledImages:
         """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
-        data: ImageData = round_data(self).build(cache)
+        data: LabeledImages = round_data(self).build(cache)
         return self.labelled.restrict(data) if self.labelled else data
 
     def complexity(self) -> Complexity:
@@ -154,19 +154,19 @@ class ClassifyTask(DistillableTask):
 
     offered = PROTOCOLS
 
-    def __init__(self, recipe: Classify, data: ImageData, seed: int, context: RunContext) -> None:
+    def __init__(self, recipe: Classify, data: LabeledImages, seed: int, context: RunContext) -> None:
         self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
         for protocol in recipe.protocols:
-            data.refuse_framing(framing(protocol))
+            data.check_crop(eval_crop(protocol))
         self.model = self._network()
         if recipe.refine is not None and recipe.refine.has_peer:
             self.model, self.outputs = PeerPair(self.model, self._network()), ("logits", "peer_logits")
         if recipe.rotation is not None:
             self.model, self.outputs = recipe.rotation.attach(self.model, self.example()), ("logits", "rotation")
         self.criterion = recipe.loss.build()
-        self.loader: TrainLoader = data.train_loader(
+        self.loader: TrainLoader[ImageBatch] = data.train_loader(
             seed,
             recipe.train.batch,
             rank=context.group.rank,
@@ -328,6 +328,6 @@ class ClassifyTask(DistillableTask):
                 world_size=place.world_size,
                 device=self.context.device,
                 channels_last=self.context.channels_last,
-                framing=framing(cast(Protocol, protocol)),
+                crop=eval_crop(cast(Protocol, protocol)),
             )
         )

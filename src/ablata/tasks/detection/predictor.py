@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.data.detection.dataset import STRIDE, normalised
+from ablata.data.detection.dataset import STRIDE, normalized
 from ablata.data.io.encoded import Encoded
-from ablata.data.transforms.classification import Normaliser
 from ablata.data.transforms.detection import resize
+from ablata.data.transforms.normalization import Normalizer
 from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
@@ -102,8 +102,8 @@ class DetectionPredictor(Predictor):
             torch.zeros(1, dtype=torch.int64),
             Rows(0, 1),
         )
-        normaliser = Normaliser(self.contract["mean"], self.contract["std"], False)
-        (found,) = found_in(self.network, normalised(batch, normaliser), boxes)
+        normalizer = Normalizer(self.contract["mean"], self.contract["std"], False)
+        (found,) = found_in(self.network, normalized(batch, normalizer), boxes)
         return on_original(found, sizes[0], batch.originals[0])
 
     def refuse_other_backend(self) -> None:

@@ -19,7 +19,8 @@ from ablata.base.files import digest
 from ablata.base.overrides import override
 from ablata.base.settings import expand
 from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
-from ablata.data.detection.dataset import DetectionData, DetectionEvalLoader, DetectionTrainLoader
+from ablata.data.detection.dataset import DetectionDataset
+from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.data.recognise import AnyDetectionData
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.engine.hardware.complexity import Complexity, count
@@ -161,7 +162,7 @@ class DetectTask(Task[DetectionBatch]):
     offered = NAMES
     outputs = ()
 
-    def __init__(self, recipe: Detect, data: DetectionData, seed: int, context: RunContext) -> None:
+    def __init__(self, recipe: Detect, data: DetectionDataset, seed: int, context: RunContext) -> None:
         self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.protocols = recipe.protocols
@@ -175,11 +176,12 @@ class DetectTask(Task[DetectionBatch]):
         self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
         self.notices = (*data.notices, *self._started())
         place = context.group
-        self.loader: DetectionTrainLoader = data.train_loader(
+        self.loader: TrainLoader[DetectionBatch] = data.train_loader(
             seed,
             recipe.train.batch,
             rank=place.rank,
             world_size=place.world_size,
+            device=context.device,
             channels_last=context.channels_last,
             masks=self.masks,
         )
@@ -243,7 +245,7 @@ class DetectTask(Task[DetectionBatch]):
 
     def augment(self, batch: DetectionBatch, step: int) -> DetectionBatch:
         """Normalise a batch on its device; mirrored and resized it is already."""
-        return self.loader.augment(batch)
+        return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return the losses of proposals by level, of classes and boxes by stage, and of masks."""
@@ -304,7 +306,7 @@ class DetectTask(Task[DetectionBatch]):
         """Return detections on some images beside the truth, what regions look at, and the classes' last scores."""
         return visualize(self, model)
 
-    def some(self, split: str, index: np.ndarray) -> DetectionEvalLoader:
+    def some(self, split: str, index: np.ndarray) -> EvalLoader[DetectionBatch]:
         """Return images of a split by themselves, in batches of one, on every process alike."""
         return replace(self._evaluation(split), index=index, batch_size=1)
 
@@ -360,7 +362,7 @@ class DetectTask(Task[DetectionBatch]):
             "box": torch.tensor([row[3:7] for row in rows], dtype=torch.float32).view(-1, 4),
         }
 
-    def _evaluation(self, split: str) -> DetectionEvalLoader:
+    def _evaluation(self, split: str) -> EvalLoader[DetectionBatch]:
         place = self.context.group
         return self.data.eval_loader(
             split,
@@ -372,7 +374,7 @@ class DetectTask(Task[DetectionBatch]):
         )
 
 
-def class_graph(recipe: Detect, data: DetectionData) -> ClassGraph:
+def class_graph(recipe: Detect, data: DetectionDataset) -> ClassGraph:
     """Return the recipe's graph, counted on the training split.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from ablata.data.detection.class_graph import ClassGraph
-from ablata.data.detection.dataset import DetectionData, Entry
+from ablata.data.detection.dataset import DetectionDataset, Entry
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.class_graph_drawing import graph_svg
 from ablata.data.drawing.detection_drawing import looks_drawn, object_palette, objects_drawn
@@ -50,7 +50,7 @@ class Showing(Protocol):
     """What a task has to offer for its detections to be drawn."""
 
     recipe: Any
-    data: DetectionData
+    data: DetectionDataset
     graph: ClassGraph
     protocols: tuple[str, ...]
     counted: dict[tuple[str, str], tuple[float, ...]]

@@ -156,7 +156,7 @@ class ReidentifyTask(DistillableTask):
             self.model, self.outputs = PeerPair(self.model, self._network()), (*self.outputs, "peer_logits")
         self.criterion = recipe.loss.build()
         self.triplet = None if recipe.triplet is None else recipe.triplet.build()
-        self.loader: TrainLoader = data.train_loader(
+        self.loader: TrainLoader[ImageBatch] = data.train_loader(
             seed,
             recipe.train.batch,
             rank=context.group.rank,

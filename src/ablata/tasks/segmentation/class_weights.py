@@ -7,12 +7,12 @@ from typing import Any
 from ablata.base.errors import SettingsError, listing, nearest
 from ablata.data.label_tools.statistics import ClassCounts, LabelStatistics
 from ablata.data.label_tools.survey import Count
-from ablata.data.segmentation.dataset import SegmentationData
+from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy, WeightsOf
 from ablata.losses.segmentation.cross_entropy_lovasz import CrossEntropyLovasz
 
 
-def with_numbers(loss: Any, data: SegmentationData) -> Any:
+def with_numbers(loss: Any, data: SegmentationDataset) -> Any:
     """Return a loss over pixels, or None, with the weights of its cross-entropy as numbers.
 
     Raises:
@@ -43,7 +43,7 @@ def by_name(weights: dict[str, float], classes: tuple[str, ...]) -> tuple[float,
     return tuple(weights.get(name, 1.0) for name in classes)
 
 
-def counted(way: WeightsOf, data: SegmentationData) -> tuple[float, ...]:
+def counted(way: WeightsOf, data: SegmentationDataset) -> tuple[float, ...]:
     """Return the weights that `ablata data stats` makes of the training set."""
     pixels = data.image_pixels("train")
     areas = data.image_sizes("train").prod(1)

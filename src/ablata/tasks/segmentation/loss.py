@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ablata.data.segmentation.dataset import SegmentationData
+from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.engine.task import RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.contrastive.pixel_contrast import PixelContrast, PixelContrastLoss
@@ -41,7 +41,7 @@ class SegmentationLoss:
         settings: AnySegmentationLoss,
         aux_weight: float,
         model: Segmenter,
-        data: SegmentationData,
+        data: SegmentationDataset,
         context: RunContext,
     ) -> None:
         self.model, self.aux_weight, self._done = model, aux_weight, 0.0
@@ -110,7 +110,7 @@ class SegmentationLoss:
             raise ValueError(f"there is no memory to take {sorted(state)}")
 
 
-def embedded_width(model: Segmenter, data: SegmentationData) -> int:
+def embedded_width(model: Segmenter, data: SegmentationDataset) -> int:
     """Return the channels of what a projection sees; nothing is computed but shapes."""
     ghost = copy.deepcopy(model).to("meta").eval()
     with torch.no_grad():

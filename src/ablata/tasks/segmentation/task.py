@@ -16,7 +16,8 @@ from ablata.base.overrides import override
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
-from ablata.data.segmentation.dataset import SegmentationData, SegmentationEvalLoader
+from ablata.data.loading.loaders import EvalLoader
+from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
@@ -149,7 +150,7 @@ class SegmentTask(Task[SegmentationBatch]):
 
     offered = PROTOCOL_NAMES
 
-    def __init__(self, recipe: Segment, data: SegmentationData, seed: int, context: RunContext) -> None:
+    def __init__(self, recipe: Segment, data: SegmentationDataset, seed: int, context: RunContext) -> None:
         self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.protocols = data.notices, recipe.protocols
@@ -277,7 +278,7 @@ class SegmentTask(Task[SegmentationBatch]):
         """Return predictions on some images beside labels and errors, and the last scores of the classes."""
         return visualize(self, model)
 
-    def some(self, split: str, index: np.ndarray) -> SegmentationEvalLoader:
+    def some(self, split: str, index: np.ndarray) -> EvalLoader[SegmentationBatch]:
         """Return samples of a split by themselves, in batches of one, on every process alike."""
         return replace(self._evaluation(split, 1), index=index)
 
@@ -338,7 +339,7 @@ class SegmentTask(Task[SegmentationBatch]):
         """Return labels with those of a void class ignored."""
         return torch.where(labels < len(self.scored), labels, IGNORE)
 
-    def _evaluation(self, split: str, batch: int | None = None) -> SegmentationEvalLoader:
+    def _evaluation(self, split: str, batch: int | None = None) -> EvalLoader[SegmentationBatch]:
         place = self.context.group
         return self.data.eval_loader(
             split,

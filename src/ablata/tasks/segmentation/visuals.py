@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ablata.data.drawing.drawings import beside, jpeg, sized
 from ablata.data.drawing.overlay import errors, legend, overlay
-from ablata.data.segmentation.dataset import SegmentationData
-from ablata.data.transforms.classification import Normaliser
+from ablata.data.segmentation.dataset import SegmentationDataset
+from ablata.data.transforms.normalization import Normalizer
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.records.gallery import Gallery, ShownImage
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -28,7 +28,7 @@ class Showing(Protocol):
     """What a task has to offer for its predictions to be drawn."""
 
     recipe: Any
-    data: SegmentationData
+    data: SegmentationDataset
     protocols: tuple[str, ...]
     scored: tuple[str, ...]
     counted: dict[tuple[str, str], SegmentationScores]
@@ -61,7 +61,7 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
 
 
 def _image(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:
-    pixels = Normaliser(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
+    pixels = Normalizer(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
     image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     predicted = task.predicted(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
     labels = task.truth(batch.labels)[0].cpu().numpy()

@@ -1,4 +1,4 @@
-"""The constants that images are normalised with, by name, and the arithmetic on the processor."""
+"""Normalization of images by mean and standard deviation: the named constants, and fast arithmetic on the processor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ablata.base.errors import DataError
 
-NormalisationName = Literal["own", "imagenet", "none"]
+NormalizationName = Literal["own", "imagenet", "none"]
 """own: mean and standard deviation of the settings; imagenet: ImageNet's; none: pixels stay in 0..1."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,7 +20,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def constants(
-    name: NormalisationName, mean: Sequence[float], std: Sequence[float]
+    name: NormalizationName, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and the standard deviation of each channel that a name stands for.
 
@@ -46,10 +46,10 @@ def constants(
 
 
 _PART = 1 << 18
-"""Values that are normalised together: 1 MiB of float32, which stays in a core's cache between the two passes."""
+"""Values that are normalized together: 1 MiB of float32, which stays in a core's cache between the two passes."""
 
 
-def normalise_in_cache(images: Tensor, scale: Tensor, shift: Tensor, memory_format: torch.memory_format) -> Tensor:
+def normalize_in_cache(images: Tensor, scale: Tensor, shift: Tensor, memory_format: torch.memory_format) -> Tensor:
     """Return images * scale + shift, on the processor, part by part.
 
     Args:
@@ -72,3 +72,41 @@ def normalise_in_cache(images: Tensor, scale: Tensor, shift: Tensor, memory_form
         values.copy_(pixels.contiguous().view(values.shape))
         torch.addcmul(shift, values, scale, out=values)
     return result
+
+
+class Normalizer:
+    """Turns uint8 images into normalized float32.
+
+    Args:
+        mean: mean of each channel over the training set, in 0..1.
+        std: standard deviation of each channel, in 0..1.
+        channels_last: give the result the channels_last memory format.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], channels_last: bool = False) -> None:
+        deviation = torch.tensor(std, dtype=torch.float64).view(1, -1, 1, 1)
+        self.scale = (1 / (255 * deviation)).float()
+        self.shift = (-torch.tensor(mean, dtype=torch.float64).view(1, -1, 1, 1) / deviation).float()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def to(self, device: torch.device) -> Normalizer:
+        """Move the constants to `device`; returns itself."""
+        if self.scale.device != device:
+            self.scale, self.shift = self.scale.to(device), self.shift.to(device)
+        return self
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalize uint8 or float [B, C, H, W] in 0..255 to float32 [B, C, H, W]."""
+        self.to(images.device)
+        if images.device.type != "cpu":
+            return self.floats(images).mul_(self.scale).add_(self.shift)
+        return normalize_in_cache(images, self.scale, self.shift, self.memory_format)
+
+    def floats(self, images: Tensor) -> Tensor:
+        """Copy to float32, still in 0..255, in the wanted memory format."""
+        return images.to(torch.float32, memory_format=self.memory_format, copy=True)
+
+    def undo(self, images: Tensor) -> Tensor:
+        """Return float32 in 0..255, clipped: what normalized images look like."""
+        self.to(images.device)
+        return ((images - self.shift) / self.scale).clamp_(0, 255)
