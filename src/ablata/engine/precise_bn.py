@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ablata.base.settings import Settings
 from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.nn.dtypes import as_float32
 
 Images = Literal["training", "plain"]
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
@@ -56,7 +57,7 @@ class _Moments:
         """Take in [B, C, ...]."""
         values = values.detach()
         others = [axis for axis in range(values.ndim) if axis != 1]
-        variance, mean = torch.var_mean(values.float() if values.element_size() < 4 else values, others, correction=0)
+        variance, mean = torch.var_mean(as_float32(values), others, correction=0)
         count = values.numel() // values.shape[1]
         apart = mean.double() - self.mean
         total = self.count + count

@@ -42,7 +42,7 @@ def test_both_forms_of_two_labels_agree_in_value_and_gradient(smoothing: float, 
     values, gradients = [], []
     for form in ("labels", "losses"):
         x = logits.clone().requires_grad_()
-        values.append(loss(x, labels, partner, weight, form=form))
+        values.append(loss(x, labels, partner, weight, mix_target=form))
         values[-1].backward()
         gradients.append(x.grad)
     torch.testing.assert_close(*values)
@@ -64,7 +64,7 @@ def test_two_labels_weigh_as_their_shares_also_where_they_are_equal() -> None:
 def test_a_share_of_one_is_the_loss_without_partner(form: str) -> None:
     logits, labels, partner, _ = batch()
     loss = CrossEntropy(smoothing=0.1).build()
-    mixed = loss(logits, labels, partner, torch.ones(6), form=form)
+    mixed = loss(logits, labels, partner, torch.ones(6), mix_target=form)
     torch.testing.assert_close(mixed, loss(logits, labels))
 
 
@@ -150,7 +150,7 @@ def test_mixed_losses_of_kl_have_the_gradient_of_mixed_labels_and_another_value(
     values, gradients = [], []
     for form in ("labels", "losses"):
         x = logits.clone().requires_grad_()
-        values.append(loss(x, labels, partner, weight, form=form))
+        values.append(loss(x, labels, partner, weight, mix_target=form))
         values[-1].backward()
         gradients.append(x.grad)
     torch.testing.assert_close(*gradients)

@@ -31,7 +31,7 @@ def value_and_gradient(
     loss: AnyLabelLoss, logits: torch.Tensor, arguments: Arguments, form: str = "labels"
 ) -> tuple[torch.Tensor, torch.Tensor]:
     x = logits.clone().requires_grad_()
-    value = loss.build()(x, *arguments, form=form)
+    value = loss.build()(x, *arguments, mix_target=form)
     value.backward()
     assert x.grad is not None
     return value.detach(), x.grad

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ablata.losses.contrastive.anchor_sampling import Anchors, Few, FewOf, draw_anchors, grouped
+from ablata.losses.contrastive.anchor_sampling import (
+    AnchorSampling,
+    OnShortClass,
+    ShortClasses,
+    draw_anchors,
+    group_pixels,
+)
 
 CLASSES = 3
 
@@ -23,12 +29,12 @@ def inputs(seed: int, pixels: int = 40) -> tuple[Tensor, Tensor]:
     return labels, torch.rand(2, pixels, generator=generator) < torch.rand((), generator=generator)
 
 
-def drawn(labels: Tensor, right: Tensor, anchors: Anchors) -> list[tuple[int, int, bool, int]]:
+def drawn(labels: Tensor, correct: Tensor, anchors: AnchorSampling) -> list[tuple[int, int, bool, int]]:
     """Return (image, class, right, pixel) of every anchor."""
-    rows, counts = draw_anchors(anchors, grouped(labels, right, CLASSES, 255))
+    rows, counts = draw_anchors(anchors, group_pixels(labels, correct, CLASSES, 255))
     pixels = labels.shape[1]
     return [
-        (row // pixels, int(labels.flatten()[row]), bool(right.flatten()[row]), row) for row in rows[counts].tolist()
+        (row // pixels, int(labels.flatten()[row]), bool(correct.flatten()[row]), row) for row in rows[counts].tolist()
     ]
 
 
@@ -43,14 +49,14 @@ def kept_by_the_rule(hard: int, easy: int, views: int) -> tuple[int, int]:
 @given(seed=st.integers(0, 9999), views=st.integers(1, 12), samples=st.integers(2, 60))
 def test_classes_with_enough_pixels_give_equal_numbers_half_of_them_hard(seed: int, views: int, samples: int) -> None:
     torch.manual_seed(seed)
-    labels, right = inputs(seed)
-    found = drawn(labels, right, Anchors(samples=samples, max_views=views))
+    labels, correct = inputs(seed)
+    found = drawn(labels, correct, AnchorSampling(samples=samples, max_views=views))
     groups = [(b, c) for b in range(2) for c in range(CLASSES) if int((labels[b] == c).sum()) > views]
     each = min(samples // len(groups), views) if groups else 0
     if 0 < len(groups) <= samples:
         assert Counter(row[:2] for row in found) == dict.fromkeys(groups, each)
         for b, c in groups:
-            mine = (labels[b] == c, right[b])
+            mine = (labels[b] == c, correct[b])
             counted = [int((mine[0] & mine[1].eq(flag)).sum()) for flag in (False, True)]
             kinds = Counter(row[2] for row in found if row[:2] == (b, c))
             assert (kinds[False], kinds[True]) == kept_by_the_rule(*counted, each)
@@ -59,10 +65,10 @@ def test_classes_with_enough_pixels_give_equal_numbers_half_of_them_hard(seed: i
 
 @pytest.mark.parametrize(("few", "expected"), [("skip", {}), ("take", {0: 3, 1: 1}), ("repeat", {0: 5, 1: 5})])
 def test_classes_with_too_few_pixels_are_left_out_or_give_what_they_have_or_repeat_it(
-    few: Few, expected: dict[int, int]
+    few: OnShortClass, expected: dict[int, int]
 ) -> None:
     labels = torch.tensor([[0, 0, 0, 1, 255, 255]])
-    found = drawn(labels, torch.zeros(1, 6, dtype=torch.bool), Anchors(max_views=5, on_short_class=few))
+    found = drawn(labels, torch.zeros(1, 6, dtype=torch.bool), AnchorSampling(max_views=5, on_short_class=few))
     assert Counter(row[1] for row in found) == expected
     if few == "repeat":
         assert {row[3] for row in found} == {0, 1, 2, 3}
@@ -70,18 +76,20 @@ def test_classes_with_too_few_pixels_are_left_out_or_give_what_they_have_or_repe
 
 @pytest.mark.parametrize(("of", "classes"), [("any", {0, 1, 2}), ("one_kind", {0, 1}), ("hard", {0})])
 @pytest.mark.parametrize("few", ["take", "repeat"])
-def test_which_small_classes_count_can_depend_on_their_kinds(few: Few, of: FewOf, classes: set[int]) -> None:
+def test_which_small_classes_count_can_depend_on_their_kinds(
+    few: OnShortClass, of: ShortClasses, classes: set[int]
+) -> None:
     labels = torch.tensor([[0, 0, 1, 1, 2, 2]])
-    right = torch.tensor([[False, False, True, True, False, True]])
-    anchors = Anchors(max_views=4, on_short_class=few, short_classes=of)
-    assert {row[1] for row in drawn(labels, right, anchors)} == classes
+    correct = torch.tensor([[False, False, True, True, False, True]])
+    anchors = AnchorSampling(max_views=4, on_short_class=few, short_classes=of)
+    assert {row[1] for row in drawn(labels, correct, anchors)} == classes
     # A class with enough pixels counts whatever its kinds.
-    assert {row[1] for row in drawn(labels.repeat(1, 4), right.repeat(1, 4), anchors)} == {0, 1, 2}
+    assert {row[1] for row in drawn(labels.repeat(1, 4), correct.repeat(1, 4), anchors)} == {0, 1, 2}
 
 
 def test_more_classes_than_samples_give_one_pixel_each_of_some() -> None:
     labels = torch.arange(CLASSES).repeat(2, 10)
-    found = drawn(labels, torch.ones(2, 30, dtype=torch.bool), Anchors(samples=4, max_views=2))
+    found = drawn(labels, torch.ones(2, 30, dtype=torch.bool), AnchorSampling(samples=4, max_views=2))
     assert len(found) == 4
     assert len({row[:2] for row in found}) == 4
 
@@ -89,18 +97,18 @@ def test_more_classes_than_samples_give_one_pixel_each_of_some() -> None:
 @pytest.mark.parametrize(("share", "hard"), [(0.0, 0), (0.25, 2), (1.0, 8)])
 def test_the_share_of_hard_pixels_is_a_setting(share: float, hard: int) -> None:
     labels = torch.zeros(1, 100, dtype=torch.int64)
-    found = drawn(labels, torch.arange(100)[None] < 50, Anchors(max_views=8, hard_fraction=share))
+    found = drawn(labels, torch.arange(100)[None] < 50, AnchorSampling(max_views=8, hard_fraction=share))
     assert sum(not row[2] for row in found) == hard
 
 
 def test_every_pixel_of_a_kind_is_as_likely() -> None:
     torch.manual_seed(0)
-    labels, right = torch.zeros(1, 12, dtype=torch.int64), torch.arange(12)[None] < 6
-    seen = Counter(row[3] for _ in range(600) for row in drawn(labels, right, Anchors(max_views=4)))
+    labels, correct = torch.zeros(1, 12, dtype=torch.int64), torch.arange(12)[None] < 6
+    seen = Counter(row[3] for _ in range(600) for row in drawn(labels, correct, AnchorSampling(max_views=4)))
     assert all(abs(seen[pixel] - 200) < 60 for pixel in range(12))
 
 
 @pytest.mark.parametrize("few", ["skip", "take", "repeat"])
-def test_ignored_pixels_are_never_drawn(few: Few) -> None:
+def test_ignored_pixels_are_never_drawn(few: OnShortClass) -> None:
     labels = torch.full((2, 30), 255)
-    assert not drawn(labels, torch.ones(2, 30, dtype=torch.bool), Anchors(max_views=2, on_short_class=few))
+    assert not drawn(labels, torch.ones(2, 30, dtype=torch.bool), AnchorSampling(max_views=2, on_short_class=few))

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablata.losses.contrastive.memory_bank import Memory, Queues, regions
-from ablata.losses.contrastive.pixel_contrast import PixelContrast, nearest, vectors_at
+from ablata.losses.contrastive.memory_bank import ClassQueues, MemoryBank, mean_regions
+from ablata.losses.contrastive.pixel_contrast import PixelContrast, gather_unit_vectors, resize_nearest
 from ablata.nn.projection import Projection
 
 
@@ -21,7 +21,7 @@ from ablata.nn.projection import Projection
 def test_queues_hold_the_newest_of_their_own_class_in_the_order_they_came(
     batches: list[list[int]], length: int
 ) -> None:
-    queues, expected = Queues(3, length, 2), {label: [] for label in range(3)}
+    queues, expected = ClassQueues(3, length, 2), {label: [] for label in range(3)}
     angle = 0
     for labels in batches:
         angles = [angle + i for i in range(len(labels))]
@@ -38,7 +38,7 @@ def test_queues_hold_the_newest_of_their_own_class_in_the_order_they_came(
 
 
 def test_what_is_read_has_the_right_class_and_unit_length_and_empty_slots_are_marked() -> None:
-    queues = Queues(3, 4, 2)
+    queues = ClassQueues(3, 4, 2)
     queues.add(torch.tensor([[2.0, 0.0], [0.0, 5.0], [3.0, 4.0]]), torch.tensor([0, 2, 0]))
     vectors, labels, filled = queues.content()
     assert labels[filled].tolist() == [0, 0, 2]
@@ -49,14 +49,14 @@ def test_what_is_read_has_the_right_class_and_unit_length_and_empty_slots_are_ma
 def test_regions_are_the_means_of_a_class_in_an_image() -> None:
     pixels = F.normalize(torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0)), dim=2)
     labels = torch.tensor([[0, 0, 2, 2, 2, -1, 0], [1, 1, 1, 1, -1, -1, -1]])
-    means, classes = regions(pixels, labels, 3)
+    means, classes = mean_regions(pixels, labels, 3)
     assert classes.tolist() == [0, -1, 2, -1, 1, -1]
     torch.testing.assert_close(means[2], pixels[0, 2:5].mean(0))
     torch.testing.assert_close(means[4], pixels[1, :4].mean(0))
 
 
 def memory_of(**fields: int) -> PixelContrast:
-    return PixelContrast(max_views=3, projection=Projection(width=6), memory=Memory(**fields))
+    return PixelContrast(max_views=3, projection=Projection(width=6), memory=MemoryBank(**fields))
 
 
 def test_the_memory_holds_the_images_pixels_of_every_class_and_nothing_ignored() -> None:
@@ -71,7 +71,7 @@ def test_the_memory_holds_the_images_pixels_of_every_class_and_nothing_ignored()
         held = queue.oldest_first(label)
         assert len(held) == sum(min(3, count) for count in own) > 0
         rows = (labels.flatten() == label).nonzero().flatten()
-        assert ((held @ vectors_at(embedding, rows).T).amax(1) > 1 - 1e-6).all()
+        assert ((held @ gather_unit_vectors(embedding, rows).T).amax(1) > 1 - 1e-6).all()
         assert len(built.queues["regions"].oldest_first(label)) == sum(count > 0 for count in own)
         torch.testing.assert_close(held.norm(dim=1), torch.ones(len(held)))
 
@@ -81,7 +81,7 @@ def test_labels_of_another_size_reach_the_memory_at_the_embeddings_places() -> N
     embedding, labels = torch.randn(1, 6, 4, 4), torch.randint(3, (1, 32, 32))
     built = memory_of(pixels=50, regions=0, per_image=16).build_contrast(3)
     built(embedding, torch.randn(1, 3, 4, 4), labels)
-    small = nearest(labels, (4, 4))
+    small = resize_nearest(labels, (4, 4))
     assert built.queues["pixels"].filled.tolist() == [int((small == label).sum()) for label in range(3)]
 
 
@@ -129,12 +129,12 @@ def test_processes_that_join_their_vectors_hold_equal_queues() -> None:
     for rank in range(2):
         torch.manual_seed(rank)
         note = lambda rows, rank=rank: sent[rank].append(rows) or rows  # noqa: E731
-        memory_of(pixels=9, regions=3).build_contrast(3, joined=note)(*own[rank])
+        memory_of(pixels=9, regions=3).build_contrast(3, all_gather=note)(*own[rank])
     held = []
     for rank in range(2):
         torch.manual_seed(rank)
         answers = iter([torch.cat(pair) for pair in zip(*sent, strict=True)])
-        built = memory_of(pixels=9, regions=3).build_contrast(3, joined=lambda rows, answers=answers: next(answers))
+        built = memory_of(pixels=9, regions=3).build_contrast(3, all_gather=lambda rows, answers=answers: next(answers))
         built(*own[rank])
         held.append(built.state())
     assert all(torch.equal(value, held[1][name]) for name, value in held[0].items())

@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ablata.losses.contrastive.memory_bank import Memory, SemiHard
-from ablata.losses.contrastive.pixel_contrast import PixelContrast, contrast, difficult, nearest, vectors_at
+from ablata.losses.contrastive.memory_bank import MemoryBank, SemiHard
+from ablata.losses.contrastive.pixel_contrast import (
+    PixelContrast,
+    choose_hard,
+    contrast,
+    gather_unit_vectors,
+    resize_nearest,
+)
 from ablata.losses.contrastive.weight_schedule import ConstantWeight, PolyWeight, WeightSchedule, WeightWarmUp
 from ablata.nn.projection import Projection
 
@@ -104,7 +110,7 @@ def test_large_similarities_do_not_overflow() -> None:
 
 
 def batch(
-    seed: int = 0, memory: Memory | None = None, **fields: object
+    seed: int = 0, memory: MemoryBank | None = None, **fields: object
 ) -> tuple[PixelContrast, Tensor, Tensor, Tensor]:
     """Return settings, embedding [2, 8, 6, 5], logits [2, 3, 6, 5] and labels [2, 24, 20]."""
     generator = torch.Generator().manual_seed(seed)
@@ -124,7 +130,7 @@ def test_the_gradient_reaches_the_drawn_pixels_alone_on_one_process(layout: torc
     assert x.grad is not None
     reached = x.grad.abs().sum(1) > 0
     assert 0 < int(reached.sum()) <= 24
-    assert not (reached & (nearest(labels, (6, 5)) == 255)).any()
+    assert not (reached & (resize_nearest(labels, (6, 5)) == 255)).any()
     assert x.grad.is_contiguous(memory_format=layout)
 
 
@@ -133,9 +139,9 @@ def test_one_gather_takes_the_pixels_vectors_and_gives_them_their_gradient(layou
     x = batch()[1].double().contiguous(memory_format=layout).requires_grad_()
     rows = torch.tensor([0, 31, 59, 31])
     flat = x.permute(0, 2, 3, 1).reshape(-1, 8)
-    torch.testing.assert_close(vectors_at(x, rows), F.normalize(flat[rows].float(), dim=1))
+    torch.testing.assert_close(gather_unit_vectors(x, rows), F.normalize(flat[rows].float(), dim=1))
     expected = torch.autograd.grad(F.normalize(flat[rows].float(), dim=1)[:, 0].sum(), x)[0]
-    torch.testing.assert_close(torch.autograd.grad(vectors_at(x, rows)[:, 0].sum(), x)[0], expected)
+    torch.testing.assert_close(torch.autograd.grad(gather_unit_vectors(x, rows)[:, 0].sum(), x)[0], expected)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,7 @@ def test_the_course_scales_the_gradient_and_leaves_the_value(
 
 
 def test_a_batch_without_labels_gives_zero_and_a_zero_gradient() -> None:
-    made, embedding, logits, labels = batch(memory=Memory(pixels=3, regions=2))
+    made, embedding, logits, labels = batch(memory=MemoryBank(pixels=3, regions=2))
     x = embedding.requires_grad_()
     loss = made.build_contrast(3)(x, logits, labels.fill_(255))
     loss.backward()
@@ -194,13 +200,13 @@ def test_without_mining_a_memory_is_all_used_and_mining_draws_from_its_difficult
     torch.manual_seed(0)
     scores = torch.rand(3, 50)
     among = torch.rand(3, 50) < 0.6
-    chosen = difficult(scores, among, 0.2, 4)
+    chosen = choose_hard(scores, among, 0.2, 4)
     for row, allowed, picked in zip(scores, among, chosen, strict=True):
         best = row.masked_fill(~allowed, -1).topk(math.ceil(0.2 * int(allowed.sum()))).indices
         assert int(picked.sum()) == min(4, len(best))
         assert set(picked.nonzero().flatten().tolist()) <= set(best.tolist())
-    assert torch.equal(difficult(scores, among, 1.0, 50), among)
-    assert not difficult(scores, torch.zeros_like(among), 0.5, 5).any()
+    assert torch.equal(choose_hard(scores, among, 1.0, 50), among)
+    assert not choose_hard(scores, torch.zeros_like(among), 0.5, 5).any()
 
 
 def test_mining_with_room_for_all_is_no_mining() -> None:
@@ -212,6 +218,6 @@ def test_mining_with_room_for_all_is_no_mining() -> None:
 
 def test_labels_are_taken_where_a_strided_convolution_has_its_centre() -> None:
     labels = torch.arange(64).view(1, 8, 8)
-    assert nearest(labels, (2, 4)).tolist() == [[[0, 2, 4, 6], [32, 34, 36, 38]]]
+    assert resize_nearest(labels, (2, 4)).tolist() == [[[0, 2, 4, 6], [32, 34, 36, 38]]]
     expected = F.interpolate(labels[None].float(), size=(3, 5), mode="nearest")[0].long()
-    assert torch.equal(nearest(labels, (3, 5)), expected)
+    assert torch.equal(resize_nearest(labels, (3, 5)), expected)

@@ -219,7 +219,7 @@ def test_a_device_that_must_not_be_waited_for_finds_the_same(
         return value.detach(), leaf.grad
 
     expected = found()
-    monkeypatch.setattr(ohem, "_may_be_asked", lambda values: False)
+    monkeypatch.setattr(ohem, "_is_on_cpu", lambda values: False)
     torch.testing.assert_close(found(), expected)
 
 

@@ -1,4 +1,4 @@
-"""The losses against labels, as one union of settings."""
+"""Classification losses as one union of settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What losses against class labels have in common: smoothed targets, and the two labels of mixed images.
+"""Base of classification losses: label smoothing, and the two labels of images mixed by mixup or CutMix.
 
 Letters: B rows, K classes, t a row's target, p = softmax(logits).
 """
@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
+from ablata.nn.dtypes import as_float32
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class LabelLossSettings(Settings):
@@ -24,10 +25,10 @@ class LabelLossSettings(Settings):
     """
 
     smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share s of the target spread evenly over all K classes: s / K off the label, 1 - s + s / K on it."""
+    """s: label smoothing; the target is 1 - s + s / K on the label and s / K on every other of the K classes."""
 
-    def pair(self, classes: int) -> tuple[float, float]:
-        """Return the target on the label and off it, of K `classes`."""
+    def target_values(self, classes: int) -> tuple[float, float]:
+        """Return the target on the label, and that on every other of `classes`."""
         off = self.smoothing / classes
         return 1 - self.smoothing + off, off
 
@@ -37,76 +38,76 @@ class LabelLossSettings(Settings):
 
 
 class LabelLoss(nn.Module):
-    """Mean over the batch, in float32 at least, of a loss that a subclass defines for a row and its target.
+    """Base of classification losses: the mean over the batch, in float32 at least; a subclass defines `soft_loss`.
 
     Args:
-        settings: the smoothing.
+        settings: label smoothing, and what the subclass needs.
     """
 
     def __init__(self, settings: LabelLossSettings) -> None:
         super().__init__()
-        self.smoothed = settings
+        self.settings = settings
 
     def forward(
         self,
         logits: Tensor,
         labels: Tensor,
-        partner: Tensor | None = None,
-        weight: Tensor | None = None,
-        form: Literal["labels", "losses"] = "labels",
+        labels_b: Tensor | None = None,
+        lam: Tensor | None = None,
+        mix_target: Literal["labels", "losses"] = "labels",
     ) -> Tensor:
         """Return the mean over the batch, a scalar.
 
         Args:
             logits: [B, K] float.
             labels: [B] int64 in [0, K).
-            partner: [B] int64 in [0, K), the label of the image mixed in, or None where nothing is mixed.
-            weight: [B] float in [0, 1], the share of `labels`; the partner has the rest. Given with `partner`.
-            form: how two labels count. labels: one target that holds both; losses: the weighted sum of both losses. The
-                two agree, up to rounding, for a loss that is linear in its target.
+            labels_b: [B] int64 in [0, K), the labels of the images mixed in; None: nothing is mixed.
+            lam: [B] float in [0, 1], the weight of `labels`; `labels_b` have 1 - lam. Given with `labels_b`.
+            mix_target: how two labels count. labels: one target that holds both; losses: the weighted sum of both
+                losses. The two agree, up to rounding, for a loss that is linear in its target.
 
         Raises:
-            ValueError: only one of `partner` and `weight` is given.
+            ValueError: only one of `labels_b` and `lam` is given.
         """
-        if (partner is None) != (weight is None):
-            raise ValueError("`partner` and `weight` must be given together")
-        logits = logits.float() if logits.element_size() < 4 else logits
-        if partner is None or weight is None:
-            return self.rows(logits, labels).mean()
-        if form == "labels":
-            return self.against(logits, self.target(labels, logits.shape[1], partner, weight, logits.dtype)).mean()
-        share = weight.to(logits.dtype)
-        return (share * self.rows(logits, labels) + (1 - share) * self.rows(logits, partner)).mean()
+        if (labels_b is None) != (lam is None):
+            raise ValueError("`labels_b` and `lam` must be given together")
+        logits = as_float32(logits)
+        if labels_b is None or lam is None:
+            return self.hard_loss(logits, labels).mean()
+        if mix_target == "labels":
+            return self.soft_loss(logits, self.target(labels, logits.shape[1], labels_b, lam, logits.dtype)).mean()
+        lam = lam.to(logits.dtype)
+        return (lam * self.hard_loss(logits, labels) + (1 - lam) * self.hard_loss(logits, labels_b)).mean()
 
     def target(
         self,
         labels: Tensor,
         classes: int,
-        partner: Tensor | None = None,
-        weight: Tensor | None = None,
+        labels_b: Tensor | None = None,
+        lam: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Return the targets [B, K] that labels stand for, smoothed and mixed.
+        """Return the smoothed and mixed targets [B, K] of labels.
 
         Args:
             labels: [B] int64 in [0, K).
             classes: K.
-            partner: as for `forward`.
-            weight: as for `forward`.
+            labels_b: as for `forward`.
+            lam: as for `forward`.
             dtype: of the targets.
         """
-        on, off = self.smoothed.pair(classes)
-        share = labels.new_ones(len(labels), dtype=dtype) if weight is None else weight.to(dtype)
+        on, off = self.settings.target_values(classes)
+        lam = labels.new_ones(len(labels), dtype=dtype) if lam is None else lam.to(dtype)
         target = labels.new_zeros(len(labels), classes, dtype=dtype)
-        target.scatter_add_(1, labels[:, None], share[:, None])
-        if partner is not None:
-            target.scatter_add_(1, partner[:, None], 1 - share[:, None])
+        target.scatter_add_(1, labels[:, None], lam[:, None])
+        if labels_b is not None:
+            target.scatter_add_(1, labels_b[:, None], 1 - lam[:, None])
         return target.mul_(on - off).add_(off)
 
-    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss [B] of each row of logits [B, K] against its label, int64 [B]."""
-        return self.against(logits, self.target(labels, logits.shape[1], dtype=logits.dtype))
+    def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss [B] of logits [B, K] with labels int64 [B]."""
+        return self.soft_loss(logits, self.target(labels, logits.shape[1], dtype=logits.dtype))
 
     @abstractmethod
-    def against(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+    def soft_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of logits [B, K] with soft targets [B, K]."""

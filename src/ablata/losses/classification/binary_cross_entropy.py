@@ -1,4 +1,4 @@
-"""Every class a yes or no of its own, with soft targets (Wightman et al. 2021, arXiv 2110.00476, section 3)."""
+"""Binary cross-entropy of classes, with soft targets (Wightman et al. 2021, arXiv 2110.00476, section 3)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
-from ablata.losses.classification.base import LabelLoss, LabelLossSettings, Share
+from ablata.losses.classification.base import Fraction, LabelLoss, LabelLossSettings
 
 
 class BinaryCrossEntropy(LabelLossSettings):
-    """Binary cross-entropy of the sigmoid of each logit against the smoothed, mixed target of its class."""
+    """Binary cross-entropy of the sigmoid of each logit with the smoothed, mixed target of its class."""
 
     kind: Literal["binary_cross_entropy"] = "binary_cross_entropy"
-    threshold: Share | None = None
+    threshold: Fraction | None = None
     """Targets above this count as one, others as zero: with 0, both labels of a mixed image are fully there (the
     paper's second ablation); null: targets as they are."""
     reduction: Literal["mean", "sum"] = "mean"
@@ -42,12 +42,10 @@ class BinaryCrossEntropyLoss(LabelLoss):
         settings: see `BinaryCrossEntropy`.
     """
 
-    def __init__(self, settings: BinaryCrossEntropy) -> None:
-        super().__init__(settings)
-        self.settings = settings
+    settings: BinaryCrossEntropy
 
-    def against(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+    def soft_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of logits [B, K] with soft targets [B, K]."""
         if self.settings.threshold is not None:
             target = (target > self.settings.threshold).to(logits.dtype)
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -1,4 +1,4 @@
-"""Cross-entropy of logits against labels, with label smoothing in two forms and the two labels of mixed images.
+"""Cross-entropy of class labels, with label smoothing in two forms and the two labels of mixed images.
 
 Letters: B rows, K classes, t a row's target, p = softmax(logits).
 """
@@ -39,11 +39,11 @@ class CrossEntropy(LabelLossSettings):
             )
         return self
 
-    def pair(self, classes: int) -> tuple[float, float]:
-        """Return the target on the label and off it, of K `classes`."""
+    def target_values(self, classes: int) -> tuple[float, float]:
+        """Return the target on the label, and that on every other of `classes`."""
         if self.on is not None and self.off is not None:
             return self.on, self.off
-        return super().pair(classes)
+        return super().target_values(classes)
 
     def build(self) -> CrossEntropyLoss:
         """Make the loss."""
@@ -57,30 +57,28 @@ class CrossEntropyLoss(LabelLoss):
         settings: see `CrossEntropy`.
     """
 
-    def __init__(self, settings: CrossEntropy) -> None:
-        super().__init__(settings)
-        self.settings = settings
+    settings: CrossEntropy
 
-    def rows(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss [B] of each row of logits [B, K] against its label, int64 [B]."""
+    def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss [B] of logits [B, K] with labels int64 [B]."""
         settings = self.settings
         if settings.on is None and settings.divergence == "cross_entropy" and settings.implementation == "fused":
             return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing, reduction="none")
-        return super().rows(logits, labels)
+        return super().hard_loss(logits, labels)
 
-    def against(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+    def soft_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of logits [B, K] with soft targets [B, K]."""
         match self.settings.implementation:
             case "fused":
                 loss = F.cross_entropy(logits, target, reduction="none")
             case "autograd":
                 loss = -(target * logits.log_softmax(1)).sum(1)
             case "custom":
-                loss = cast(Tensor, _ByHand.apply(logits, target))
+                loss = cast(Tensor, _LeanCrossEntropy.apply(logits, target))
         return loss if self.settings.divergence == "cross_entropy" else loss + torch.xlogy(target, target).sum(1)
 
 
-class _ByHand(torch.autograd.Function):
+class _LeanCrossEntropy(torch.autograd.Function):
     """-sum t log p of each row, with the gradient p sum t - t; p is computed again from the logits."""
 
     @staticmethod

@@ -1,6 +1,6 @@
-"""Distillation: the distance between a student's distribution and a teacher's, with or without the label's share.
+"""Knowledge distillation loss: the divergence of a student's distribution from a teacher's, with or without the label.
 
-Sources: Hinton et al. 2015, arXiv 1503.02531, section 2 (temperature, the label's share); Bagherinezhad et al. 2018,
+Sources: Hinton et al. 2015, arXiv 1503.02531, section 2 (temperature, the label's weight); Bagherinezhad et al. 2018,
 arXiv 1805.02641, equation 2 (label refinery: the teacher alone, at temperature 1).
 
 Letters: B rows, K classes, z student logits, p = softmax(z), t the teacher's distribution, y the label's, T the
@@ -16,10 +16,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
+from ablata.nn.dtypes import as_float32
 
 
 class Distillation(Settings):
-    """How a student is compared with its teacher."""
+    """Knowledge distillation loss."""
 
     kind: Literal["distillation"] = "distillation"
     divergence: Literal["kl", "cross_entropy"] = "kl"
@@ -28,11 +29,11 @@ class Distillation(Settings):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """T: student and teacher logits are divided by it, and the loss is multiplied by its square."""
     sharpening: Annotated[float, Field(gt=0)] = 1.0
-    """The teacher's logits alone are divided by this as well; below 1 its labels are sharper than it meant them."""
+    """The teacher's logits alone are divided by this as well; below 1 its labels are sharper than its own."""
     label_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """a: share of the hard label; 0 trains on the teacher alone."""
+    """a: weight of the hard label; 0 trains on the teacher alone."""
     combine: Literal["labels", "losses"] = "labels"
-    """How label and teacher are joined: one loss against a y + (1 - a) t, or a loss(y) + (1 - a) loss(t). At
+    """How label and teacher are joined: one loss with target a y + (1 - a) t, or a loss(y) + (1 - a) loss(t). At
     temperature 1 the gradients are the same."""
 
     def build(self) -> DistillationLoss:
@@ -72,17 +73,17 @@ class DistillationLoss(nn.Module):
             ValueError: the label has a weight and `target` is missing.
         """
         s = self.settings
-        logits, teacher = _wide(logits), _wide(teacher.detach())
+        logits, teacher = as_float32(logits), as_float32(teacher.detach())
         scale = s.temperature * s.temperature
         if s.label_weight == 0:
             return {"distillation": scale * self._distance(teacher, logits / s.temperature)}
         if target is None:
             raise ValueError("`target` must be given where the label has a weight")
         if s.combine == "labels":
-            joined = torch.lerp(teacher, _wide(target), s.label_weight)
+            joined = torch.lerp(teacher, as_float32(target), s.label_weight)
             return {"distillation": scale * self._distance(joined, logits / s.temperature)}
         return {
-            "label": s.label_weight * self._distance(_wide(target), logits),
+            "label": s.label_weight * self._distance(as_float32(target), logits),
             "distillation": (1 - s.label_weight) * scale * self._distance(teacher, logits / s.temperature),
         }
 
@@ -92,7 +93,3 @@ class DistillationLoss(nn.Module):
         if self.settings.divergence == "kl":
             cross = cross + torch.xlogy(target, target).sum(1)
         return cross.mean()
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values.float() if values.element_size() < 4 else values

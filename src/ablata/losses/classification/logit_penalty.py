@@ -30,10 +30,8 @@ class LogitPenaltyLoss(LabelLoss):
         settings: see `LogitPenalty`.
     """
 
-    def __init__(self, settings: LogitPenalty) -> None:
-        super().__init__(settings)
-        self.settings = settings
+    settings: LogitPenalty
 
-    def against(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss [B] of each row of logits [B, K] against its target [B, K]."""
+    def soft_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss [B] of logits [B, K] with soft targets [B, K]."""
         return F.cross_entropy(logits, target, reduction="none") + self.settings.weight * logits.square().sum(1)

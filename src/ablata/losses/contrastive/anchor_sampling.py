@@ -1,4 +1,4 @@
-"""Which pixels a contrast is taken at: of each class of each image as many wrongly as rightly predicted ones.
+"""Hard anchor sampling of a contrastive loss: of each class and image as many wrong pixels as correct ones.
 
 Source: Wang et al. 2021, arXiv 2101.11939, section 3.3 (hard anchor sampling); how many of which, from its code.
 
@@ -16,36 +16,36 @@ from torch import Tensor
 
 from ablata.base.settings import Settings
 
-Few = Literal["skip", "take", "repeat"]
-FewOf = Literal["any", "one_kind", "hard"]
+OnShortClass = Literal["skip", "take", "repeat"]
+ShortClasses = Literal["any", "one_kind", "hard"]
 
 
-class Anchors(Settings):
-    """How many pixels of which kind."""
+class AnchorSampling(Settings):
+    """Hard anchor sampling: how many pixels of which kind."""
 
     samples: Annotated[int, Field(ge=2)] = 1024
     """S: most pixels of a batch, on each process."""
     max_views: Annotated[int, Field(ge=1)] = 100
     """Most pixels of a class in an image; fewer where the samples would not do for all of them."""
-    on_short_class: Few = "skip"
+    on_short_class: OnShortClass = "skip"
     """A class with too few pixels in an image (skip: no more than `max_views`) is left out; or gives the pixels it has
     (take); or gives those again and again until there are enough (repeat)."""
-    short_classes: FewOf = "any"
+    short_classes: ShortClasses = "any"
     """Of which classes with too few pixels `on_short_class` speaks, the others being left out: any of them; those whose
-    pixels in the image are all wrongly or all rightly predicted (one_kind); those whose pixels are all wrongly
+    pixels in the image are all wrongly or all correctly predicted (one_kind); those whose pixels are all wrongly
     predicted (hard)."""
     hard_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of wrongly predicted pixels; where one kind is short, all of it and the rest of the other."""
+    """Fraction of wrongly predicted pixels; where one kind is short, all of it and the rest of the other."""
 
 
 @dataclass(frozen=True)
-class Grouped:
+class PixelGroups:
     """Pixels in groups: those of a class in an image, wrongly predicted ones first, each kind in random order.
 
     Attributes:
         order: int64 [B P], numbers of the pixels, group after group, ignored ones last.
         hard: int64 [G], wrongly predicted pixels.
-        easy: int64 [G], rightly predicted ones.
+        easy: int64 [G], correctly predicted ones.
         first: int64 [G], where a group begins in `order`.
     """
 
@@ -55,19 +55,19 @@ class Grouped:
     first: Tensor
 
 
-def grouped(labels: Tensor, right: Tensor, classes: int, ignore: int) -> Grouped:
+def group_pixels(labels: Tensor, correct: Tensor, classes: int, ignore: int) -> PixelGroups:
     """Group the pixels of a batch; random numbers are torch's.
 
     Args:
         labels: int64 [B, P] in [0, K), or `ignore`.
-        right: bool [B, P], whether they are rightly predicted.
+        right: bool [B, P], whether they are correctly predicted.
         classes: K.
         ignore: label of pixels in no group.
     """
     groups = len(labels) * classes
     kept = labels != ignore
     image = torch.arange(len(labels), device=labels.device)[:, None]
-    kind = 2 * (image * classes + labels) + right
+    kind = 2 * (image * classes + labels) + correct
     kind = torch.where(kept, kind, 2 * groups).flatten()
     counts = torch.zeros(2 * groups + 1, dtype=torch.int64, device=kind.device)
     counts.index_add_(0, kind, torch.ones_like(kind))
@@ -75,10 +75,10 @@ def grouped(labels: Tensor, right: Tensor, classes: int, ignore: int) -> Grouped
     order = ((kind << 31) | torch.randint(2**31, kind.shape, device=kind.device)).argsort()
     hard, easy = counts[:-1].view(groups, 2).unbind(1)
     total = hard + easy
-    return Grouped(order, hard, easy, total.cumsum(0) - total)
+    return PixelGroups(order, hard, easy, total.cumsum(0) - total)
 
 
-def draw_anchors(settings: Anchors, pixels: Grouped) -> tuple[Tensor, Tensor]:
+def draw_anchors(settings: AnchorSampling, pixels: PixelGroups) -> tuple[Tensor, Tensor]:
     """Draw the anchors of a batch.
 
     Args:
@@ -106,11 +106,11 @@ def draw_anchors(settings: Anchors, pixels: Grouped) -> tuple[Tensor, Tensor]:
     place = torch.where(place < from_hard[:, None], place, place + (hard - from_hard)[:, None])
     wanted = distinct if settings.on_short_class == "take" else views.expand_as(total)
     counts = taking[:, None] & (slot < wanted[:, None])
-    return packed(pixels.order, pixels.first[:, None] + place, counts, settings.samples)
+    return pack_drawn(pixels.order, pixels.first[:, None] + place, counts, settings.samples)
 
 
-def packed(order: Tensor, places: Tensor, counts: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Bring the entries that count to the front of a list of fixed length, so that a GPU need not be waited for.
+def pack_drawn(order: Tensor, places: Tensor, counts: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Move the entries that count to the front of a list of fixed length, so that a GPU need not be waited for.
 
     Args:
         order: int64 [n].

@@ -1,4 +1,4 @@
-"""The losses of a segmentation: one over pixels, or that with a contrast beside it."""
+"""Segmentation losses as one union of settings: one over pixels, or that with a contrastive loss beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A memory of pixels and regions that a contrast can be taken with, beyond the images of the batch.
+"""Memory bank of the contrastive loss: pixels and regions of earlier batches, in one queue a class.
 
 Each class has a queue: the newest vectors push out the oldest. A region is the mean of a class's pixels in an image.
 
@@ -22,20 +22,20 @@ from ablata.base.settings import Settings
 
 
 class SemiHard(Settings):
-    """Of a memory only the difficult part is used: for each anchor a random choice from the nearest negatives and the
-    farthest positives (section 3.3 of the paper; not in its code)."""
+    """Semi-hard example sampling: for each anchor a random choice from the nearest negatives and the farthest positives
+    of the memory bank (section 3.3 of the paper; not in its code)."""
 
     kind: Literal["semi_hard"] = "semi_hard"
     fraction: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Share of the memory's positives, and of its negatives, that counts as difficult."""
+    """Fraction of the memory's positives, and of its negatives, that counts as hard."""
     positives: Annotated[int, Field(ge=1)] = 1024
     """Most positives drawn from them."""
     negatives: Annotated[int, Field(ge=1)] = 2048
     """Most negatives drawn from them."""
 
 
-class Memory(Settings):
-    """Queues of earlier pixels and regions. Vectors of all processes enter all queues, which stay equal."""
+class MemoryBank(Settings):
+    """Memory bank: queues of earlier pixels and regions. Those of all processes enter all queues, which stay equal."""
 
     kind: Literal["memory"] = "memory"
     pixels: Annotated[int, Field(ge=0)] = 1000
@@ -45,10 +45,10 @@ class Memory(Settings):
     per_image: Annotated[int, Field(ge=1)] = 10
     """Pixels of each class that an image adds, drawn at random, or all it has."""
     mining: SemiHard | None = None
-    """Use the difficult part of the memory alone; null: all of it."""
+    """Use the hard part of the memory alone; null: all of it."""
 
 
-class Queues:
+class ClassQueues:
     """One queue of unit vectors for each class.
 
     Args:
@@ -105,7 +105,7 @@ class Queues:
         return {"vectors": self._vectors[:-1], "added": self._added[:-1]}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned.
+        """Load what `state` returned.
 
         Raises:
             ValueError: it is of queues of other sizes.
@@ -117,7 +117,7 @@ class Queues:
         self._added[:-1].copy_(state["added"])
 
 
-def regions(pixels: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def mean_regions(pixels: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Return the mean of the unit vectors of each class in each image.
 
     Args:

@@ -1,4 +1,4 @@
-"""Supervised contrast of pixels: those of a class come together on the unit sphere, those of other classes go apart.
+"""Pixel-wise supervised contrastive loss: pixels of a class attract each other on the unit sphere, others repel.
 
 Source: Wang et al. 2021, arXiv 2101.11939, equation 3, scaled by tau / tau_b as in its code and in Khosla et al. 2020,
 arXiv 2004.11362. For anchor i, positives p and negatives n, s the products of unit vectors:
@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from ablata.losses.contrastive.anchor_sampling import Anchors, draw_anchors, grouped
-from ablata.losses.contrastive.memory_bank import Memory, Queues, SemiHard, regions
+from ablata.losses.contrastive.anchor_sampling import AnchorSampling, draw_anchors, group_pixels
+from ablata.losses.contrastive.memory_bank import ClassQueues, MemoryBank, SemiHard, mean_regions
 from ablata.losses.contrastive.weight_schedule import AnyWeightSchedule, ConstantWeight
 from ablata.losses.segmentation.any import AnyPixelLoss
 from ablata.losses.segmentation.base import IGNORE, SegmentationLossSettings
@@ -37,28 +37,28 @@ _PRODUCTS = 2**23
 each again in the backward pass."""
 
 
-class PixelContrast(SegmentationLossSettings, Anchors):
-    """A loss of the logits and, beside it, a contrast of the pixels' embeddings."""
+class PixelContrast(SegmentationLossSettings, AnchorSampling):
+    """Pixel-wise contrastive loss beside a loss of the logits."""
 
     kind: Literal["contrast"] = "contrast"
     dense: AnyPixelLoss | None = PixelCrossEntropy()
-    """Loss of the logits; null: none, so that the heads learn nothing."""
+    """Loss of the logits; null: none, so that the heads get no gradient."""
     dense_weight: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the loss of the logits, on that of auxiliary heads too."""
     combine: Literal["sum", "product"] = "sum"
     """What is made of the main head's loss and the contrast; of a product each is the other's weight, so that a batch
-    without contrast teaches the main head nothing."""
+    without contrast gives the main head no gradient."""
     weight: Annotated[float, Field(gt=0)] = 0.1
     """Factor on the contrast."""
     weight_schedule: AnyWeightSchedule = ConstantWeight()
-    """How much of the weight counts when. It scales the gradient; the logged value is that at full weight."""
+    """Schedule of the weight. It scales the gradient; the logged value is that at full weight."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """tau."""
     base_temperature: Annotated[float, Field(gt=0)] = 0.07
     """tau_b."""
     projection: Projection = Projection()
     """Layers from the network's features to the embedding; there in training alone."""
-    memory: Memory | None = None
+    memory: MemoryBank | None = None
     """Contrast with earlier pixels and regions too; null: with those of the batch alone."""
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class PixelContrast(SegmentationLossSettings, Anchors):
         classes: int,
         ignore: int = IGNORE,
         device: torch.device | str = "cpu",
-        joined: Callable[[Tensor], Tensor] = lambda own: own,
+        all_gather: Callable[[Tensor], Tensor] = lambda own: own,
     ) -> PixelContrastLoss:
         """Make the contrast, without the loss of the logits.
 
@@ -82,7 +82,7 @@ class PixelContrast(SegmentationLossSettings, Anchors):
             device: where the memory is.
             joined: brings the rows [N, ...] of all processes together, equal on each of them; one process has its own.
         """
-        return PixelContrastLoss(self, classes, ignore, device, joined)
+        return PixelContrastLoss(self, classes, ignore, device, all_gather)
 
 
 class PixelContrastLoss:
@@ -94,30 +94,30 @@ class PixelContrastLoss:
         classes: int,
         ignore: int,
         device: torch.device | str,
-        joined: Callable[[Tensor], Tensor],
+        all_gather: Callable[[Tensor], Tensor],
     ) -> None:
-        self.settings, self.classes, self.ignore, self.joined = settings, classes, ignore, joined
+        self.settings, self.classes, self.ignore, self.all_gather = settings, classes, ignore, all_gather
         lengths = {"pixels": 0, "regions": 0}
         if settings.memory is not None:
             lengths = {"pixels": settings.memory.pixels, "regions": settings.memory.regions}
         width = settings.projection.width
-        self.queues = {name: Queues(classes, length, width, device) for name, length in lengths.items() if length}
+        self.queues = {name: ClassQueues(classes, length, width, device) for name, length in lengths.items() if length}
 
-    def __call__(self, embedding: Tensor, logits: Tensor, labels: Tensor, done: float = 1.0) -> Tensor:
-        """Return weight x contrast, a scalar, and let the memory take the batch in.
+    def __call__(self, embedding: Tensor, logits: Tensor, labels: Tensor, progress: float = 1.0) -> Tensor:
+        """Return weight x contrast, a scalar, and add the batch to the memory bank.
 
         Args:
             embedding: [B, D, h, w], of any length but 0.
             logits: [B, K, a, b], of any size; where they are wrong, pixels are hard.
             labels: [B, H, W] integers in [0, K), or `ignore`.
-            done: part of the training that is over, in [0, 1).
+            progress: fraction of the training that is over, in [0, 1).
         """
         settings, size = self.settings, (embedding.shape[2], embedding.shape[3])
-        truth = nearest(labels, size).flatten(1).long()
-        right = rightly_predicted(nearest(logits.detach(), size).flatten(2), truth)
+        truth = resize_nearest(labels, size).flatten(1).long()
+        correct = is_correct(resize_nearest(logits.detach(), size).flatten(2), truth)
         with torch.autocast(embedding.device.type, enabled=False):
-            rows, counts = draw_anchors(settings, grouped(truth, right, self.classes, self.ignore))
-            anchors = vectors_at(embedding, rows)
+            rows, counts = draw_anchors(settings, group_pixels(truth, correct, self.classes, self.ignore))
+            anchors = gather_unit_vectors(embedding, rows)
             own = torch.where(counts, truth.flatten()[rows], -1)
             held = [queue.content() for queue in self.queues.values()]
             memory = torch.cat([vectors for vectors, _, _ in held]) if held else None
@@ -128,32 +128,34 @@ class PixelContrastLoss:
             )
             if self.queues:
                 self._remember(embedding.detach(), truth)
-        share = settings.weight_schedule.value(done)
-        return loss if share == 1 else loss.detach() + share * (loss - loss.detach())
+        factor = settings.weight_schedule.value(progress)
+        return loss if factor == 1 else loss.detach() + factor * (loss - loss.detach())
 
     @torch.no_grad()
     def _remember(self, embedding: Tensor, truth: Tensor) -> None:
         assert self.settings.memory is not None
         if "pixels" in self.queues:
-            groups = grouped(truth, torch.ones_like(truth, dtype=torch.bool), self.classes, self.ignore)
+            groups = group_pixels(truth, torch.ones_like(truth, dtype=torch.bool), self.classes, self.ignore)
             each = self.settings.memory.per_image
-            amount = Anchors(samples=max(2, len(truth) * self.classes * each), max_views=each, on_short_class="take")
+            amount = AnchorSampling(
+                samples=max(2, len(truth) * self.classes * each), max_views=each, on_short_class="take"
+            )
             rows, counts = draw_anchors(amount, groups)
             labels = torch.where(counts, truth.flatten()[rows], -1)
-            self._add("pixels", vectors_at(embedding, rows), labels)
+            self._add("pixels", gather_unit_vectors(embedding, rows), labels)
         if "regions" in self.queues:
             pixels = F.normalize(embedding.float(), dim=1).flatten(2).transpose(1, 2)
-            self._add("regions", *regions(pixels, torch.where(truth == self.ignore, -1, truth), self.classes))
+            self._add("regions", *mean_regions(pixels, torch.where(truth == self.ignore, -1, truth), self.classes))
 
     def _add(self, name: str, vectors: Tensor, labels: Tensor) -> None:
-        self.queues[name].add(self.joined(vectors), self.joined(labels))
+        self.queues[name].add(self.all_gather(vectors), self.all_gather(labels))
 
     def state(self) -> dict[str, Tensor]:
         """Return what the memory holds, for a checkpoint."""
         return {f"{name}.{key}": value for name, queue in self.queues.items() for key, value in queue.state().items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned.
+        """Load what `state` returned.
 
         Raises:
             ValueError: it is of another memory.
@@ -221,8 +223,8 @@ def _of_rows(
     if mining is not None:
         count = len(anchors)
         later = products.detach()[:, count:]
-        positive[:, count:] = difficult(-later, positive[:, count:], mining.fraction, mining.positives)
-        negative[:, count:] = difficult(later, negative[:, count:], mining.fraction, mining.negatives)
+        positive[:, count:] = choose_hard(-later, positive[:, count:], mining.fraction, mining.positives)
+        negative[:, count:] = choose_hard(later, negative[:, count:], mining.fraction, mining.negatives)
     against = products.masked_fill(~negative, -math.inf).logsumexp(1, keepdim=True)
     # Where an anchor has no negative this is softplus(-inf) = 0, with a gradient of 0.
     each = torch.where(positive, F.softplus(against - products), 0.0).sum(1)
@@ -230,29 +232,29 @@ def _of_rows(
     return torch.stack(((each / number.clamp(min=1)).sum(), (number > 0).sum().to(each.dtype)))
 
 
-def difficult(scores: Tensor, among: Tensor, share: float, most: int) -> Tensor:
-    """Choose at random among the highest scores of each row.
+def choose_hard(scores: Tensor, among: Tensor, fraction: float, most: int) -> Tensor:
+    """Hard example mining: choose at random among the highest scores of each row.
 
     Args:
         scores: [A, M].
-        among: bool [A, M], what can be chosen; of n in a row the ceil(share n) highest are candidates, with ties.
-        share: in (0, 1].
+        among: bool [A, M], what can be chosen; of n in a row the ceil(fraction n) highest are candidates, with ties.
+        fraction: in (0, 1].
         most: how many of the candidates are chosen at most.
 
     Returns:
         bool [A, M].
     """
     scores = scores.masked_fill(~among, -math.inf)
-    limit = (among.sum(1, keepdim=True) * share).ceil().long().clamp(min=1)
+    limit = (among.sum(1, keepdim=True) * fraction).ceil().long().clamp(min=1)
     candidate = among & (scores >= scores.sort(1, descending=True).values.gather(1, limit - 1))
     chance = torch.where(candidate, torch.rand(scores.shape, device=scores.device), -1.0)
     drawn = chance.topk(min(most, scores.shape[1]), 1).indices
     return candidate & torch.zeros_like(candidate).scatter_(1, drawn, True)
 
 
-def nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps [..., H, W] at another size: place i takes pixel floor(i H / h), where a convolution of that stride,
-    with padding, has its centre."""
+def resize_nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps [..., H, W] resized by nearest neighbour: row i takes row floor(i H / h), where a
+    convolution of that stride, with padding, has its centre."""
     (height, width), (h, w) = maps.shape[-2:], size
     if (height, width) == size:
         return maps
@@ -261,7 +263,7 @@ def nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps[..., rows[:, None], columns]
 
 
-def rightly_predicted(logits: Tensor, labels: Tensor) -> Tensor:
+def is_correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Return bool [B, P], where no logit [B, K, P] is above that of the label [B, P]; of labels outside [0, K) it means
     nothing."""
     # Less than half the time of an argmax, which nobody needs.
@@ -269,7 +271,7 @@ def rightly_predicted(logits: Tensor, labels: Tensor) -> Tensor:
     return own >= logits.amax(1)
 
 
-def vectors_at(embedding: Tensor, rows: Tensor) -> Tensor:
+def gather_unit_vectors(embedding: Tensor, rows: Tensor) -> Tensor:
     """Return the unit vectors [A, D] in float32 of an embedding [B, D, h, w] at pixels `rows` of B h w."""
     chosen: Tensor = _Gather.apply(embedding, rows)
     return F.normalize(chosen.float(), dim=1)
@@ -281,10 +283,10 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, embedding: Tensor, rows: Tensor) -> Tensor:
         _, _, h, w = embedding.shape
-        place = (rows // (h * w), rows // w % h, rows % w)
-        context.save_for_backward(*place)
+        index = (rows // (h * w), rows // w % h, rows % w)
+        context.save_for_backward(*index)
         context.like = torch.empty_like(embedding, device="meta")
-        return embedding.permute(0, 2, 3, 1)[place]
+        return embedding.permute(0, 2, 3, 1)[index]
 
     @staticmethod
     @once_differentiable

@@ -1,4 +1,4 @@
-"""Batch-hard triplet loss: draw each image's farthest image of its class nearer than the nearest of another."""
+"""Batch-hard triplet loss: pull each image's farthest image of its class nearer than the nearest of another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
+from ablata.nn.dtypes import as_float32
 
 
 class Triplet(Settings):
@@ -51,7 +52,7 @@ class TripletLoss(nn.Module):
             labels: [B] int64.
         """
         with torch.autocast(features.device.type, enabled=False):
-            features = features.float() if features.element_size() < 4 else features
+            features = as_float32(features)
             distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
             same = labels[:, None] == labels
             others = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)

@@ -1,4 +1,4 @@
-"""The losses over pixels, as one union of settings."""
+"""Losses over pixels as one union of settings."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Losses of semantic segmentation: logits smaller than their labels, chunks of rows instead of full-size logits, an
 ignored label.
 
-A lean loss never holds logits at the size of the labels. It enlarges a chunk of rows, reduces it to what is asked for
+A lean loss never holds logits at the size of the labels. It upsamples a chunk of rows, reduces it to what is asked for
 (one loss a pixel, or one sum a class) and forgets the chunk; the backward pass computes each chunk again
-(`RowChunkCrossEntropy`, or torch.utils.checkpoint). The plain form enlarges everything at once; both are equal up to
+(`RowChunkCrossEntropy`, or torch.utils.checkpoint). The plain form upsamples everything at once; both are equal up to
 rounding.
 
 Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a chunk.
@@ -23,7 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.losses.segmentation.row_chunked_cross_entropy import RowChunkCrossEntropy, rows_per_chunk
-from ablata.losses.segmentation.upsample_rows import as_float32, upsample_rows
+from ablata.losses.segmentation.upsample_rows import upsample_rows
+from ablata.nn.dtypes import as_float32
 
 IGNORE = 255
 """The label of pixels that do not count, where nothing else is said."""
@@ -47,7 +48,7 @@ class PixelLossSettings(SegmentationLossSettings):
 
 
 class PixelLoss(nn.Module):
-    """A loss of logits [B, K, h, w] against labels [B, H, W], in float32 at least.
+    """Base of semantic segmentation losses: logits [B, K, h, w] and labels [B, H, W], in float32 at least.
 
     Args:
         settings: chunks of rows or all at once.
@@ -63,7 +64,7 @@ class PixelLoss(nn.Module):
         """Return a scalar; 0, with a gradient of 0, where no pixel counts.
 
         Args:
-            logits: [B, K, h, w] float; where h x w is not H x W they are enlarged (bilinear, corners not aligned).
+            logits: [B, K, h, w] float; where h x w is not H x W they are upsampled (bilinear, corners not aligned).
             labels: [B, H, W] int64 in [0, K), or `ignore`.
         """
         with torch.autocast(logits.device.type, enabled=False):
@@ -79,7 +80,7 @@ class PixelLoss(nn.Module):
     def row_chunks(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, tuple[int, int]]]:
         """Yield logits, the labels of a chunk [B, R, W], and where it lies: (first row, rows of all labels).
 
-        What is yielded goes through `enlarge` inside the function given to `compute`.
+        What is yielded goes through `upsample_rows` inside the function given to `compute`.
         """
         height, width = labels.shape[1:]
         rows = height

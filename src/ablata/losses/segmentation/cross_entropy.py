@@ -1,4 +1,4 @@
-"""Cross-entropy of every pixel, with a weight for each class."""
+"""Pixel-wise cross-entropy, with class weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WeightsOf = Literal["inverse", "most-frequent", "median", "effective", "compleme
 
 
 class PixelCrossEntropy(PixelLossSettings):
-    """Mean cross-entropy over the pixels that count."""
+    """Pixel-wise cross-entropy: the mean over the pixels that count."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
     weights: ClassWeights | dict[str, Weight] | WeightsOf | None = None
@@ -60,9 +60,9 @@ class PixelCrossEntropyLoss(PixelLoss):
         losses = self.cross_entropy(logits, labels)
         if self.weights is None:
             return losses.sum() / valid.sum().clamp(min=1)  # ignored pixels have a loss of 0
-        share = weight_of(self.weights, labels, valid, logits.shape[1]).to(losses.dtype) * valid
-        total = share.sum()
-        return (losses * share).sum() / torch.where(total > 0, total, 1.0)
+        weight = weight_of(self.weights, labels, valid, logits.shape[1]).to(losses.dtype) * valid
+        total = weight.sum()
+        return (losses * weight).sum() / torch.where(total > 0, total, 1.0)
 
 
 def weight_of(weights: Tensor, labels: Tensor, valid: Tensor, classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Cross-entropy and Lovasz-softmax together: the one per pixel, the other per class."""
+"""Cross-entropy plus Lovasz-softmax: the one per pixel, the other per class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class CrossEntropyLovasz(PixelLossSettings):
 
     kind: Literal["cross_entropy_lovasz"] = "cross_entropy_lovasz"
     cross_entropy: PixelCrossEntropy = PixelCrossEntropy()
-    """The one."""
+    """Pixel-wise cross-entropy."""
     lovasz: Lovasz = Lovasz()
-    """The other."""
+    """Lovasz-softmax."""
     cross_entropy_weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the cross-entropy."""
     lovasz_weight: Annotated[float, Field(ge=0)] = 1.0

@@ -1,4 +1,4 @@
-"""Soft Dice: one minus the overlap of prediction and truth, by class (Milletari et al. 2016, arXiv 1606.04797)."""
+"""Soft Dice loss: one minus the overlap of prediction and truth, by class (Milletari et al. 2016, arXiv 1606.04797)."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ class DiceLoss(PixelLoss):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
-        sums = torch.stack([self.compute(self._sums, *row_chunk) for row_chunk in self.row_chunks(logits, labels)]).sum(
-            0
-        )
+        chunks = self.row_chunks(logits, labels)
+        sums = torch.stack([self.compute(self._sums, *chunk) for chunk in chunks]).sum(0)
         if self.settings.over == "batch":
             sums = sums.sum(1, keepdim=True)
         overlap, predicted, true = sums
@@ -59,9 +58,9 @@ class DiceLoss(PixelLoss):
         each = torch.where(counted, losses, 0.0).sum(1) / counted.sum(1).clamp(min=1)
         return mean_over(each, counted.any(1))
 
-    def _sums(self, logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
+    def _sums(self, logits: Tensor, labels: Tensor, position: tuple[int, int]) -> Tensor:
         """Return [3, B, K]: overlap, predicted and true, summed over a chunk."""
-        probability = upsample_rows(logits, labels, place).softmax(1)
+        probability = upsample_rows(logits, labels, position).softmax(1)
         valid = (labels != self.ignore)[:, None]
         truth = F.one_hot(torch.where(valid[:, 0], labels, 0), logits.shape[1]).movedim(-1, 1) * valid
         power = probability.square() if self.settings.squared else probability

@@ -1,4 +1,4 @@
-"""Focal loss of every pixel (Lin et al. 2017, arXiv 1708.02002, equations 4 and 5, with softmax probabilities)."""
+"""Focal loss of pixels (Lin et al. 2017, arXiv 1708.02002, equations 4 and 5, with softmax probabilities)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Focal(PixelLossSettings):
 
     kind: Literal["focal"] = "focal"
     gamma: Annotated[float, Field(ge=0)] = 2.0
-    """How much easy pixels are held back; 0 is cross-entropy."""
+    """Focusing parameter: how much easy pixels are weighed down; 0 is cross-entropy."""
     alpha: ClassWeights | None = None
     """A factor for each class, in the order of the class list; the mean is over the number of pixels all the same."""
 

@@ -1,4 +1,4 @@
-"""Lovasz-softmax: a convex stand-in for one minus the intersection over union (Berman et al. 2018, arXiv 1705.08790).
+"""Lovasz-softmax loss: a convex surrogate of 1 - IoU (Berman et al. 2018, arXiv 1705.08790).
 
 The lean form holds the logarithm of each pixel's softmax sum [B, H, W], found chunk by chunk, then one class at a time.
 """
@@ -42,8 +42,8 @@ class LovaszLoss(PixelLoss):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
-        row_chunks = self.row_chunks(logits, labels)
-        scale = torch.cat([self.compute(_log_sum, *row_chunk) for row_chunk in row_chunks], 1)
+        chunks = self.row_chunks(logits, labels)
+        scale = torch.cat([self.compute(_log_sum, *chunk) for chunk in chunks], 1)
         valid = self._flat(labels != self.ignore)
         truths = [self._flat(labels == c) & valid for c in range(logits.shape[1])]
         present = torch.stack([truth.any(1) for truth in truths], 1)
@@ -62,18 +62,18 @@ class LovaszLoss(PixelLoss):
         """Return the loss of one class [G], one for each image or for the batch, from its logits [B, 1, h, w]."""
         full = upsample_rows(logits, labels, (0, labels.shape[1]))[:, 0]
         probability = self._flat((full - scale).exp())
-        return extension((truth.to(probability.dtype) - probability).abs(), truth, valid)
+        return lovasz_extension((truth.to(probability.dtype) - probability).abs(), truth, valid)
 
     def _flat(self, pixels: Tensor) -> Tensor:
         """Return [B, H, W] as [G, N]: G groups whose union is taken together."""
         return pixels.flatten(1) if self.settings.over == "image" else pixels.flatten()[None]
 
 
-def _log_sum(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
-    return upsample_rows(logits, labels, place).logsumexp(1)
+def _log_sum(logits: Tensor, labels: Tensor, position: tuple[int, int]) -> Tensor:
+    return upsample_rows(logits, labels, position).logsumexp(1)
 
 
-def extension(errors: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+def lovasz_extension(errors: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Return the Lovasz extension of one class's Jaccard loss.
 
     Args:

@@ -65,7 +65,7 @@ class OhemLoss(PixelLoss):
     def __init__(self, settings: Ohem, ignore: int = IGNORE) -> None:
         super().__init__(settings, ignore)
         self.settings = settings
-        self.pool: Callable[[Tensor], Tensor] = _alone
+        self.pool: Callable[[Tensor], Tensor] = _own_only
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return a scalar."""
@@ -86,7 +86,7 @@ class OhemLoss(PixelLoss):
             images: of the batch.
         """
         settings = self.settings
-        most = min(self._least(len(losses), images), len(losses))
+        most = min(self._min_kept(len(losses), images), len(losses))
         if settings.definition == "probability":
             return self._by_probability(losses, valid, most)
         if settings.definition == "top_share":
@@ -100,13 +100,13 @@ class OhemLoss(PixelLoss):
         # Where exactly `least` pixels are hard both ways keep the same ones, so the older code's test by index, one
         # off, has the same value.
         enough = hard.count_nonzero() >= least
-        if _may_be_asked(losses):  # so only one of the two is computed
+        if _is_on_cpu(losses):  # so only one of the two is computed
             return mean_over(losses, hard) if enough else self._top(losses, int(least), ordered=False).mean()
         top = self._top(losses, most)
         first = torch.arange(most, device=losses.device) < least
         return torch.where(enough, mean_over(losses, hard), mean_over(top, first))
 
-    def _least(self, pixels: int, images: int) -> int:
+    def _min_kept(self, pixels: int, images: int) -> int:
         settings, kept = self.settings, self.settings.min_kept
         if kept is None and settings.definition != "probability":
             return pixels // settings.divisor
@@ -115,7 +115,7 @@ class OhemLoss(PixelLoss):
     def _top(self, losses: Tensor, count: int, ordered: bool = True) -> Tensor:
         if self.settings.implementation == "plain":
             return losses.sort(descending=True).values[:count]
-        if _may_be_asked(losses) and not ordered:
+        if _is_on_cpu(losses) and not ordered:
             # numpy's, since torch's top-k of two million losses takes five times as long as this and its gather.
             last = len(losses) - 1
             index = np.argpartition(losses.detach().numpy(), min(len(losses) - count, last))[len(losses) - count :]
@@ -125,17 +125,17 @@ class OhemLoss(PixelLoss):
     def _by_probability(self, losses: Tensor, valid: Tensor, least: int) -> Tensor:
         probability = losses.detach().neg().exp_()  # 1 where a pixel is ignored, which no limit lies above
         index = (valid.count_nonzero() - 1).clamp(min=0, max=min(least, len(probability) - 1))
-        if _may_be_asked(losses):
+        if _is_on_cpu(losses):
             lowest = self._top(-probability, int(index) + 1, ordered=False).amin().neg()
         else:
             lowest = -self._top(-probability, min(least + 1, len(probability)))[index]
         return mean_over(losses, ~(probability >= lowest.clamp(min=self.settings.threshold)))
 
 
-def _may_be_asked(values: Tensor) -> bool:
+def _is_on_cpu(values: Tensor) -> bool:
     """Return whether reading a number costs no wait, and numpy can have the values."""
     return values.device.type == "cpu"
 
 
-def _alone(values: Tensor) -> Tensor:
+def _own_only(values: Tensor) -> Tensor:
     return values

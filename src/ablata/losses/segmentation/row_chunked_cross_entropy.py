@@ -1,7 +1,7 @@
-"""Cross-entropy of every pixel from small logits, with neither the large ones nor their gradient ever in memory.
+"""Pixel-wise cross-entropy from small logits, with neither the large ones nor their gradient ever in memory.
 
-Each chunk of rows is enlarged, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
-backward pass enlarges it again, and adds its gradient to the small logits'. What is kept is one number a pixel.
+Each chunk of rows is upsampled, reduced to one loss a pixel and forgotten while it lies in the processor's cache; the
+backward pass upsamples it again, and adds its gradient to the small logits'. What is kept is one number a pixel.
 
 Letters: B images, K classes, h x w the logits' size, H x W the labels', R rows of a chunk.
 """
@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.losses.segmentation.upsample_rows import RowChunk, as_float32, row_chunk, upsample_width
+from ablata.losses.segmentation.upsample_rows import RowChunk, row_chunk, upsample_width
+from ablata.nn.dtypes import as_float32
 
 _CACHED = 2**18
 """Values of a chunk: with those of its exponentials they fit into a core's own cache."""
@@ -36,7 +37,7 @@ class RowChunkCrossEntropy(torch.autograd.Function):
 
         Args:
             context: torch's.
-            logits: [B, K, h, w] float, enlarged to H x W (bilinear, corners not aligned).
+            logits: [B, K, h, w] float, upsampled to H x W (bilinear, corners not aligned).
             labels: [B, H, W] integers in [0, K), or `ignore`.
             ignore: label of the pixels that do not count.
             rows: R; None: as suits the device.
@@ -50,8 +51,8 @@ class RowChunkCrossEntropy(torch.autograd.Function):
         for logit, label, loss, scale in zip(logits, labels, losses, scales, strict=True):
             wide = upsample_width(as_float32(logit)[None], labels.shape[2])[0]
             for part in row_chunks:
-                ignored, index = _truth(label[part.rows], ignore)
-                values = part.take(wide)
+                ignored, index = _targets(label[part.rows], ignore)
+                values = part.upsample(wide)
                 top = values.amax(0)
                 own = values.gather(0, index)[0].sub_(top)
                 sums = values.sub_(top).exp_().sum(0).log_()
@@ -71,22 +72,24 @@ class RowChunkCrossEntropy(torch.autograd.Function):
             for logit, label, scale, slope, total in zip(logits, labels, scales, gradient, result, strict=True):
                 values = as_float32(logit)[None]
                 wide = upsample_width(values, labels.shape[2])
-                slopes = torch.zeros_like(wide)
+                gradients = torch.zeros_like(wide)
                 for part in context.row_chunks:
-                    _add_slopes(part, wide[0], scale, _truth(label[part.rows], context.ignore), slope, slopes[0])
-                total.copy_(_upsample_width_backward(slopes, values)[0])
+                    _add_gradients(
+                        part, wide[0], scale, _targets(label[part.rows], context.ignore), slope, gradients[0]
+                    )
+                total.copy_(_upsample_width_backward(gradients, values)[0])
         return result, None, None, None
 
 
-def _add_slopes(
-    part: RowChunk, wide: Tensor, scale: Tensor, truth: tuple[Tensor, Tensor], slope: Tensor, slopes: Tensor
+def _add_gradients(
+    part: RowChunk, wide: Tensor, scale: Tensor, truth: tuple[Tensor, Tensor], slope: Tensor, gradients: Tensor
 ) -> None:
-    """Add a chunk's share, softmax minus truth times the slope of the loss, to `slopes` [K, h, W]."""
+    """Add a chunk's part, softmax minus truth times the slope of the loss, to `gradients` [K, h, W]."""
     ignored, index = truth
     factor = slope[part.rows].masked_fill(ignored, 0)
-    values = part.take(wide).sub_(scale[part.rows]).exp_().mul_(factor)
+    values = part.upsample(wide).sub_(scale[part.rows]).exp_().mul_(factor)
     values.scatter_add_(0, index, factor.neg_()[None])
-    part.give(values, slopes)
+    part.add_gradient(values, gradients)
 
 
 def _chunks(logits: Tensor, labels: Tensor, rows: int | None) -> list[RowChunk]:
@@ -96,15 +99,15 @@ def _chunks(logits: Tensor, labels: Tensor, rows: int | None) -> list[RowChunk]:
     return [row_chunk(at, min(rows, height - at), logits.shape[2], height, like) for at in range(0, height, rows)]
 
 
-def _truth(labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
+def _targets(labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
     """Return which pixels are ignored [R, W], and the labels as an index [1, R, W], 0 where they are."""
     ignored = labels == ignore
     return ignored, labels.long().masked_fill(ignored, 0)[None]
 
 
-def _upsample_width_backward(slopes: Tensor, values: Tensor) -> Tensor:
+def _upsample_width_backward(gradients: Tensor, values: Tensor) -> Tensor:
     """Return the gradient [1, K, h, w] by `values`, the argument of `upsample_width`, from that by its result."""
-    if slopes.shape == values.shape:
-        return slopes
-    size = [*slopes.shape[2:]]
-    return torch.ops.aten.upsample_bilinear2d_backward(slopes, size, [*values.shape], False, None, None)  # type: ignore[no-any-return]
+    if gradients.shape == values.shape:
+        return gradients
+    size = [*gradients.shape[2:]]
+    return torch.ops.aten.upsample_bilinear2d_backward(gradients, size, [*values.shape], False, None, None)  # type: ignore[no-any-return]

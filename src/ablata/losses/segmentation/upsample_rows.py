@@ -1,4 +1,4 @@
-"""Bilinear enlargement of logits to the size of their labels, a chunk of rows at a time.
+"""Bilinear upsampling of logits to the size of their labels, a chunk of rows at a time.
 
 Interpolation is separable, so the rows of a chunk are a small matrix times the few rows of the logits they lie between.
 
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ablata.nn.dtypes import as_float32
+
 
 @dataclass(frozen=True)
 class RowChunk:
@@ -21,21 +23,21 @@ class RowChunk:
     Attributes:
         rows: the rows, among 0 to H.
         source: the rows of the logits that they lie between, among 0 to h.
-        weights: float [R, n], the share of each of those rows in each row; None where both are the same rows.
+        weights: float [R, n], interpolation weights of those rows; None where both are the same rows.
     """
 
     rows: slice
     source: slice
     weights: Tensor | None
 
-    def take(self, logits: Tensor) -> Tensor:
+    def upsample(self, logits: Tensor) -> Tensor:
         """Return the chunk of logits of the labels' width: [..., h, W] to [..., R, W], a tensor of its own."""
         part = logits[..., self.source, :]
         return part.clone() if self.weights is None else self.weights @ part
 
-    def give(self, gradient: Tensor, total: Tensor) -> None:
-        """Add what a gradient [..., R, W] of `take` is for its argument to `total` [..., h, W]."""
-        total[..., self.source, :] += gradient if self.weights is None else self.weights.T @ gradient
+    def add_gradient(self, gradient: Tensor, gradient_sum: Tensor) -> None:
+        """Backward of `upsample`: add a gradient [..., R, W] of its result to `gradient_sum` [..., h, W]."""
+        gradient_sum[..., self.source, :] += gradient if self.weights is None else self.weights.T @ gradient
 
 
 def row_chunk(first: int, rows: int, size: int, height: int, like: Tensor) -> RowChunk:
@@ -51,36 +53,36 @@ def row_chunk(first: int, rows: int, size: int, height: int, like: Tensor) -> Ro
     own = slice(first, first + rows)
     if size == height:
         return RowChunk(own, own, None)
-    low, share = _between(first, rows, size, height, like.device)
+    low, fraction = _bilinear_rows(first, rows, size, height, like.device)
     # The bounds from Python's numbers: asking the tensor would wait for the device.
     start = min(int(max((first + 0.5) * size / height - 0.5, 0)), size - 1)
     stop = min(int(max((first + rows - 0.5) * size / height - 0.5, 0)) + 2, size)
-    place = torch.arange(start, stop, device=like.device)
-    weights = (place == low[:, None]) * (1 - share) + (place == (low + 1).clamp(max=size - 1)[:, None]) * share
+    source, next_row = torch.arange(start, stop, device=like.device), (low + 1).clamp(max=size - 1)
+    weights = (source == low[:, None]) * (1 - fraction) + (source == next_row[:, None]) * fraction
     return RowChunk(own, slice(start, stop), weights.to(like.dtype))
 
 
-def _between(first: int, rows: int, size: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the row at or above each row of a chunk, int64 [R], and the share of the next, float64 [R, 1]."""
+def _bilinear_rows(first: int, rows: int, size: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the row at or above each row of a chunk, int64 [R], and the weight of the next one, float64 [R, 1]."""
     centres = (torch.arange(first, first + rows, device=device, dtype=torch.float64) + 0.5) * size / height
     above = (centres - 0.5).clamp(min=0)
     low = above.long()
     return low, (above - low)[:, None]
 
 
-def upsample_rows(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Tensor:
+def upsample_rows(logits: Tensor, labels: Tensor, position: tuple[int, int]) -> Tensor:
     """Return logits at the size of a chunk of labels, in float32 at least.
 
     Args:
         logits: [B, K, h, w] float, the whole image's.
         labels: [B, R, W], rows first to first + R of H.
-        place: (first, H).
+        position: (first, H).
 
     Returns:
         [B, K, R, W]: rows first to first + R of what bilinear interpolation (align_corners=False) to H x W gives.
     """
     logits = as_float32(logits)
-    (rows, width), (first, height) = labels.shape[1:], place
+    (rows, width), (first, height) = labels.shape[1:], position
     if logits.shape[-2:] == (rows, width) and rows == height:
         return logits
     size = logits.shape[2]
@@ -89,9 +91,9 @@ def upsample_rows(logits: Tensor, labels: Tensor, place: tuple[int, int]) -> Ten
     if size == height:
         return upsample_width(logits[:, :, first : first + rows], width)
     # Not by a product with `RowChunk.weights`: its backward pass would be in bfloat16 if it ran under autocast.
-    low, share = _between(first, rows, size, height, logits.device)
+    low, fraction = _bilinear_rows(first, rows, size, height, logits.device)
     above, below = logits[:, :, low], logits[:, :, (low + 1).clamp(max=size - 1)]
-    return upsample_width(torch.lerp(above, below, share.to(logits.dtype)), width)
+    return upsample_width(torch.lerp(above, below, fraction.to(logits.dtype)), width)
 
 
 def upsample_width(logits: Tensor, width: int) -> Tensor:
@@ -99,8 +101,3 @@ def upsample_width(logits: Tensor, width: int) -> Tensor:
     if logits.shape[-1] == width:
         return logits
     return F.interpolate(logits, size=(logits.shape[-2], width), mode="bilinear", align_corners=False)
-
-
-def as_float32(logits: Tensor) -> Tensor:
-    """Return logits in float32, or float64 if they are."""
-    return logits.float() if logits.element_size() < 4 else logits

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ablata.losses.segmentation.row_chunked_cross_entropy import rows_per_chunk
-from ablata.losses.segmentation.upsample_rows import as_float32
 from ablata.models.segmentation.base import Segmenter
+from ablata.nn.dtypes import as_float32
 from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, resized, score, view_of
 
 Enlargement = Callable[[Tensor, tuple[int, int]], Tensor]
