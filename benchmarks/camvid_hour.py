@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
-from ablata.data.drawing.overlay import errors
+from ablata.data.drawing.segmentation import errors
 from ablata.data.labels.table import paint
 from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.hardware.precision import choose_precision

@@ -30,7 +30,7 @@ from PIL import Image
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from ablata.data.classification.folder_images import LabeledFiles
+from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import draw_box
 from ablata.data.transforms.classification import Augment, ImageAugmenter

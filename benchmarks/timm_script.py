@@ -32,8 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablata.data.classification.folders import LAYOUT, has_layout
-from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.image_folder import LAYOUT, ImageFolder, has_layout
 from ablata.data.loading.locate import find_root
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.reporting import Progress, Reporter

@@ -18,7 +18,7 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.data.classification.cifar import Cifar10
-from ablata.data.classification.folder_images import LabeledFiles
+from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.parquet import Parquet
 from ablata.data.transforms.classification import Augment

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""How many processor cores this process may use, and how many workers it starts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MOST_WORKERS = 8
 
 
 def usable_cores() -> int:
     """Return how many cores this process may use: those it is bound to, within its container's quota."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(bound, int(core_quota(_CGROUP) or bound)))
+
+
+def worker_count(workers: int | None) -> int:
+    """Return the number of worker processes that read files: as set, or one a core, at most 8."""
+    return min(_MOST_WORKERS, usable_cores()) if workers is None else workers
 
 
 def core_quota(folder: Path) -> float | None:

@@ -54,7 +54,7 @@ def graph(
     A recipe trains with the file by graph=file graph.path=FILE; a recipe named here shows its own graph.
     """
     from ablata.base.errors import SettingsError
-    from ablata.data.drawing.class_graph_drawing import graph_svg
+    from ablata.data.drawing.class_graph import graph_svg
     from ablata.records.home import lab_home
     from ablata.tasks.detection.task import class_graph
 

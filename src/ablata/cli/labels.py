@@ -17,8 +17,7 @@ from ablata.base.errors import DataError, SettingsError, listing, nearest
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.data.label_tools.check import LabelReport
-    from ablata.data.label_tools.problems import Finding
+    from ablata.data.label_tools.check import Finding, LabelReport
     from ablata.data.labels.layout import Labelled, Names
     from ablata.data.labels.map import LabelMap
     from ablata.data.labels.table import Form
@@ -76,13 +75,13 @@ class LabelFolder:
 
     def _of_images(self, folder: Path) -> bool:
         """Tell whether a folder is a set of whole images; not where folders of label files are asked for."""
-        from ablata.data.classification.folders import has_layout
+        from ablata.data.classification.image_folder import has_layout
         from ablata.data.classification.shards import has_shards
 
         return self.labels is None and (has_layout(folder) or has_shards(folder))
 
     def _layouts(self) -> str:
-        from ablata.data.classification.folders import LAYOUT as BY_CLASS
+        from ablata.data.classification.image_folder import LAYOUT as BY_CLASS
         from ablata.data.classification.shards import LAYOUT as IN_TARS
         from ablata.data.labels.layout import LAYOUT
 
@@ -177,7 +176,7 @@ class Bar(AbstractContextManager["Bar"]):
 def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
     """Check a folder, print what was found, and write a proposed map where one is asked for."""
     from ablata.base.files import write_text
-    from ablata.data.label_tools.problems import Mending
+    from ablata.data.label_tools.check import Mending
     from ablata.data.label_tools.propose_map import propose as proposed
 
     if propose is not None and propose.exists():

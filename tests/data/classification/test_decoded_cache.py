@@ -12,7 +12,7 @@ import torch
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.classification.decoded_cache import Prepared
-from ablata.data.classification.folder_images import LabeledFiles
+from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.eval_crop import EvalCrop
 

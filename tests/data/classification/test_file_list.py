@@ -13,7 +13,7 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.classification import inspection
 from ablata.data.classification.file_list import Chosen
-from ablata.data.classification.folder_images import LabeledFiles
+from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.inspection import examine, inspect
 

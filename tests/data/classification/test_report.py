@@ -11,9 +11,8 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
-from ablata.data.classification.folder_check import check_files
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.data.classification.report import Report, check_images
+from ablata.data.classification.report import Report, check_files, check_images
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.classification.folder_check import check_files
-from ablata.data.classification.folder_images import LabeledFiles
+from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.report import check_files
 from ablata.data.classification.shard_writing import pack_folder
 from ablata.data.classification.shards import Shards
 from ablata.data.io.file_slice import Member, content_of

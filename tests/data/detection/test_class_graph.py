@@ -11,7 +11,7 @@ import pytest
 
 from ablata.base.errors import DataError
 from ablata.data.detection.class_graph import Cooccurrence, GraphFile, IdentityGraph, RandomGraph, read_graph
-from ablata.data.drawing.class_graph_drawing import graph_svg
+from ablata.data.drawing.class_graph import graph_svg
 
 NAMES = ("a", "b", "c")
 PRESENCE = np.array([[1, 1, 0], [2, 0, 0], [1, 3, 1], [0, 1, 0]])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.data.drawing.detection_drawing import looks_drawn, object_palette, objects_drawn
-from ablata.data.drawing.drawings import beside, jpeg, sized
+from ablata.data.drawing.detection import looks_drawn, object_palette, objects_drawn
+from ablata.data.drawing.panels import beside, jpeg, sized
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 GREY = np.full((40, 60, 3), 100, dtype=np.uint8)

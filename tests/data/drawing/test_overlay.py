@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ablata.data.drawing.overlay import errors, index_image, legend, overlay
+from ablata.data.drawing.segmentation import errors, index_image, legend, overlay
 from ablata.data.labels.mask_files import read_mask
 from ablata.data.labels.table import default_palette
 

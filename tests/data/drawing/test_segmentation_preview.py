@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ablata.data.drawing.segmentation_preview import segmentation_sheet
+from ablata.data.drawing.segmentation import segmentation_sheet
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.transforms.segmentation import JointAugment
 

@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
-from ablata.data.classification.folder_images import LabeledFiles
+from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 

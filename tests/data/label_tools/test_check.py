@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.label_tools.problems import Finding
+from ablata.data.label_tools.check import Finding
 from ablata.data.label_tools.scan import value_counts
 from ablata.data.labels.layout import Names
 

@@ -13,9 +13,8 @@ from PIL import Image
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.files import digest
-from ablata.data.label_tools.convert import Conversion, Converted, convert, nearest_values
+from ablata.data.label_tools.convert import Conversion, Converted, convert, divide, nearest_values
 from ablata.data.label_tools.propose_map import propose
-from ablata.data.label_tools.split import divide
 from ablata.data.labels.layout import USUAL, find_labelled
 from ablata.data.labels.map import MAP_FILE, Label, LabelMap, read_label_map
 from ablata.data.segmentation.mask_folder import MaskFolder

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablata.data.synthetic.person_cameras import draw_camera
 from ablata.data.synthetic.person_looks import Domain, draw_look
-from ablata.data.synthetic.person_paint import draw_shot, paint_person
+from ablata.data.synthetic.person_paint import draw_camera, draw_shot, paint_person
 from ablata.data.synthetic.persons import Persons
 
 SMALL = Persons(train=6, val=4, cameras=3, images=2)

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from ablata.base.errors import DataError
 from ablata.data.transforms.classification import Augment, ImageAugmenter
+from ablata.data.transforms.color_jitter import draw_shifts
 from ablata.data.transforms.normalization import Normalizer
-from ablata.data.transforms.pca_lighting import draw_shifts
 from ablata.data.transforms.random_erasing import Erase, draw_boxes
 from ablata.structures.batch import ImageBatch, Rows
 

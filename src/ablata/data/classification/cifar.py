@@ -2,16 +2,166 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ablata.base.errors import DataError
-from ablata.data.classification.cifar_files import CIFAR10, CIFAR100, BinaryLayout, find_cifar, read_binary
-from ablata.data.classification.parquet import PackedSet, has_parquet, parquet_sources
-from ablata.data.classification.parquet_files import Columns, Decoded, read_files
+import numpy as np
+
+from ablata.base.errors import DataError, listing
+from ablata.data.classification.parquet import Columns, Decoded, PackedSet, has_parquet, parquet_sources, read_files
+from ablata.data.loading.cache import combined, file_digest
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import InMemoryImages
+from ablata.data.loading.locate import find_root
 from ablata.data.transforms.classification import Augment
+
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class BinaryLayout:
+    """How a set lies in binary files.
+
+    Attributes:
+        name: of the set.
+        folder: the publisher's name of the folder.
+        files: file name patterns of train and val.
+        labels: what each label byte of a record is, in order.
+        classes: number of classes by label.
+        names: file of class names by label, one a line; numbers stand in where it is missing.
+        pickled: files by which the pickled version is known.
+    """
+
+    name: str
+    folder: str
+    files: dict[str, str]
+    labels: tuple[str, ...]
+    classes: dict[str, int]
+    names: dict[str, str]
+    pickled: tuple[str, ...]
+
+    def sources(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the binary files of each source in the order of their names."""
+        return {source: sorted(folder.glob(pattern)) for source, pattern in self.files.items()}
+
+    def lies_in(self, folder: Path) -> bool:
+        """Tell whether a folder holds binary files of both sources."""
+        return all(self.sources(folder).values())
+
+
+CIFAR10 = BinaryLayout(
+    name="CIFAR-10",
+    folder="cifar-10-batches-bin",
+    files={"train": "data_batch_*.bin", "val": "test_batch.bin"},
+    labels=("label",),
+    classes={"label": 10},
+    names={"label": "batches.meta.txt"},
+    pickled=("data_batch_1", "test_batch"),
+)
+CIFAR100 = BinaryLayout(
+    name="CIFAR-100",
+    folder="cifar-100-binary",
+    files={"train": "train.bin", "val": "test.bin"},
+    labels=("coarse", "fine"),
+    classes={"coarse": 20, "fine": 100},
+    names={"coarse": "coarse_label_names.txt", "fine": "fine_label_names.txt"},
+    pickled=("train", "test", "meta"),
+)
+
+
+def find_cifar(root: str | None, default: str, layout: BinaryLayout, cache: Path) -> Path:
+    """Return the folder of a set, in parquet files or in binary ones.
+
+    Args:
+        root: see `find_root`.
+        default: see `find_root`.
+        layout: the binary layout.
+        cache: see `find_root`.
+
+    Raises:
+        DataError: nothing fits, or there is the pickled version alone.
+    """
+    pickled: list[Path] = []
+
+    def fits(place: Path) -> bool:
+        if all((place / name).is_file() for name in layout.pickled):
+            pickled.append(place)
+        return has_parquet(place) or layout.lies_in(place)
+
+    binary = f"{layout.files['train']} and {layout.files['val']}"
+    described = f"parquet files (train*.parquet, test*.parquet), or {layout.name}'s binary files ({binary})"
+    try:
+        return find_root(root, default=default, fits=fits, layout=described, cache=cache)
+    except DataError:
+        if not pickled:
+            raise
+        raise DataError(
+            f"{layout.name} must lie in binary or parquet files",
+            found=f"{pickled[0]} holds the version for Python: its files are pickled, and would run code when read",
+            do=f"fetch the binary version, a folder {layout.folder} with {binary}",
+        ) from None
+
+
+def read_binary(folder: Path, source: str, layout: BinaryLayout, label: str, cache: Path) -> Decoded:
+    """Read the images and one kind of label of a source.
+
+    Args:
+        folder: where the files are.
+        source: `train` or `val`.
+        layout: how they are built.
+        label: which label, a key of `layout.classes`.
+        cache: where digests are remembered.
+
+    Raises:
+        DataError: a file is cut off or of another set, a label is out of range, or the names are not as many as the
+            classes.
+    """
+    files, size = layout.sources(folder)[source], len(layout.labels) + _PIXELS
+    parts = [_records(file, size, layout) for file in files]
+    column, limit = layout.labels.index(label), layout.classes[label]
+    for file, part in zip(files, parts, strict=True):
+        wrong = np.flatnonzero(part[:, column] >= limit)
+        if len(wrong):
+            raise DataError(
+                f"Labels of {layout.name} ({label}) must be in 0..{limit - 1}",
+                found=f"{part[wrong[0], column]} in record {wrong[0]} ({len(wrong)} such records) of {file}",
+                do="fetch the file again",
+            )
+    records = np.concatenate(parts)
+    return Decoded(
+        images=np.ascontiguousarray(records[:, len(layout.labels) :]).reshape(-1, 3, 32, 32),
+        labels=records[:, column].astype(np.int64),
+        classes=_names(folder / layout.names[label], limit),
+        digest=combined([file_digest(file, cache) for file in files]),
+        backend="exact",
+    )
+
+
+def _records(file: Path, size: int, layout: BinaryLayout) -> np.ndarray:
+    """Return uint8 [n, size]."""
+    try:
+        content = np.fromfile(file, dtype=np.uint8)
+    except OSError as error:
+        raise DataError("Every file must be readable", found=f"{file}: {error.strerror}") from None
+    if not len(content) or len(content) % size:
+        raise DataError(
+            f"A file of {layout.name} must hold whole records of {size} bytes",
+            found=f"{file}: {len(content)} bytes",
+            do="fetch the file again",
+        )
+    return content.reshape(-1, size)
+
+
+def _names(file: Path, classes: int) -> tuple[str, ...]:
+    if not file.is_file():
+        return tuple(str(number) for number in range(classes))
+    names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    if len(names) != classes or len(set(names)) != classes:
+        raise DataError(
+            f"A file of class names must have {classes} different ones", found=f"{file}: {listing(names[:5])} ..."
+        )
+    return names
 
 
 class Cifar10(PackedSet):

@@ -10,8 +10,7 @@ from typing import Literal, TypeVar, overload
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.inspection import Inspected
-from ablata.data.classification.problems import Finding
+from ablata.data.classification.inspection import Finding, Inspected
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.splits import Source
 

@@ -1,16 +1,45 @@
-"""What sets of image files have in common: how files are decoded and cropped, and what becomes of faulty ones."""
+"""Image files as a classification set: settings, decoding and cropping of a file, and the data set itself."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
+import numpy as np
+import torch
+from PIL import Image
 from pydantic import Field, model_validator
 
+from ablata.base.cores import worker_count
+from ablata.base.errors import DataError
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.classification.file_list import OnInvalid, OnSmall
-from ablata.data.io.crop import Aspect, Backend, Interpolation, backend_name
-from ablata.data.io.decode import Decoder, Orientation
+from ablata.data.classification.decoded_cache import prepare
+from ablata.data.classification.file_list import Listing, OnInvalid, OnSmall
+from ablata.data.io.crop import (
+    Aspect,
+    Backend,
+    Interpolation,
+    backend_name,
+    crop,
+    draw_box,
+    image_size,
+    own_decoder,
+    resize,
+    resize_and_place,
+    scaled,
+    shrink_factor,
+)
+from ablata.data.io.decode import Decoder, Orientation, refuse_missing
+from ablata.data.io.encoded import Encoded
+from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
+from ablata.data.io.file_slice import Member, Stored, content_of
 from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.file_reader import FileReader
+from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.loaders import ImageReader
+from ablata.data.loading.splits import Source, make_splits
 from ablata.data.transforms.classification import Augment
 
 
@@ -96,3 +125,181 @@ class ImageFiles(Settings):
             orientation=self.orientation,
             prepared=self.prepared,
         )
+
+
+@dataclass(frozen=True)
+class FileCut:
+    """Decodes a file and crops it as the settings say; sent to worker processes."""
+
+    settings: ImageFiles
+    evaluation: EvalCrop = DEFAULT
+
+    def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
+        """Return uint8 [size, size, 3]; `random` places training crops, None asks for the evaluation crop.
+
+        Raises:
+            DataError: the file cannot be read or decoded.
+        """
+        pixels, policy = self._cropped(stored, random), self.settings.augment.policy
+        return pixels if random is None or policy is None else policy.change_image(pixels, random)
+
+    def _cropped(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
+        settings = self.settings
+        if random is not None and settings.crop == "random_resized":
+            return self._random_resized(stored, random)
+        image = stored if isinstance(stored, np.ndarray) else self._decoded(self._encoded(stored))
+        if random is not None and settings.crop == "random":
+            return resize_and_place(
+                image, settings.resize, settings.size, settings.backend, settings.interpolation, random
+            )
+        return eval_crop(
+            image,
+            self.evaluation,
+            size=settings.size,
+            short=settings.resize,
+            backend=settings.backend,
+            interpolation=settings.interpolation,
+        )
+
+    def prepared_size(self, stored: Stored) -> tuple[int, int]:
+        """Return height and width of what `prepare` gives, from the file's header."""
+        if isinstance(stored, np.ndarray):
+            return image_size(stored)
+        return self._prepared_size(self._encoded(stored).size)
+
+    def prepare(self, stored: Stored) -> np.ndarray:
+        """Decode an image to uint8 [H, W, 3], the shorter side at most `settings.prepared`.
+
+        Raises:
+            DataError: the file cannot be read or decoded.
+        """
+        if isinstance(stored, np.ndarray):
+            return stored
+        image = self._decoded(self._encoded(stored))
+        size = self._prepared_size(image_size(image))
+        return np.asarray(image) if size == image_size(image) else self._resized(image, size)
+
+    def _prepared_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        short = self.settings.prepared
+        return size if short is None or min(size) <= short else scaled(size, short)
+
+    def _random_resized(self, stored: Stored, random: np.random.Generator) -> np.ndarray:
+        settings = self.settings
+        if isinstance(stored, np.ndarray):
+            box = draw_box(random, image_size(stored), settings.scale, settings.ratio, settings.aspect)
+            return self._resized(crop(stored, box), (settings.size, settings.size))
+        encoded = self._encoded(stored)
+        height, width = encoded.size
+        left, top, right, bottom = box = draw_box(
+            random, (height, width), settings.scale, settings.ratio, settings.aspect
+        )
+        shrink = shrink_factor(box, settings.size) if settings.reduced else 1
+        image = self._decoded(encoded, shrink)
+        if image_size(image)[1] < width:
+            left, top, right, bottom = left // shrink, top // shrink, right // shrink, bottom // shrink
+        return self._resized(crop(image, (left, top, right, bottom)), (settings.size, settings.size))
+
+    def _resized(self, image: Image.Image | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return resize(image, size, self.settings.backend, self.settings.interpolation)
+
+    def _encoded(self, stored: Path | Member) -> Encoded:
+        return Encoded(content_of(stored), str(stored), self.settings.orientation)
+
+    def _decoded(self, encoded: Encoded, shrink: int = 1) -> Image.Image | np.ndarray:
+        decoder = self.settings.decoder or own_decoder(self.settings.backend)
+        if decoder == "pil" and self.settings.backend == "pil":
+            return encoded.image(shrink)
+        return encoded.array(decoder, shrink)
+
+
+def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> LabeledFiles:
+    """Put a listing together with its images, which are prepared here where the settings ask for it.
+
+    Args:
+        settings: how to crop and decode.
+        listing: what remains after screening.
+        fingerprint: of these images.
+        cache: where prepared images are kept.
+
+    Raises:
+        DataError: an image that is to be prepared does not decode, or minival is out of range.
+        SettingsError: the decoder is not there.
+    """
+    refuse_missing(settings.decoder or own_decoder(settings.backend))
+    images: dict[Source, Sequence[Stored]] = dict(listing.files)
+    if settings.prepared is not None:
+        cut, name = FileCut(settings), settings.backend_name().replace(" ", "-")
+        for source, found in listing.files.items():
+            target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
+            images[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
+    return LabeledFiles(settings, listing, fingerprint, images)
+
+
+class LabeledFiles(LabeledImages):
+    """A data set of image files.
+
+    Attributes:
+        augments_each_image: its reading processes can change images one by one.
+
+    Args:
+        settings: how to crop and decode.
+        listing: the files and their classes.
+        fingerprint: hash of the files' names and contents.
+        images: what is read, by source: the listing's files, or the prepared ones.
+    """
+
+    augments_each_image: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: ImageFiles,
+        listing: Listing,
+        fingerprint: str,
+        images: Mapping[Source, Sequence[Stored]],
+    ) -> None:
+        super().__init__(
+            classes=listing.classes,
+            image_size=(settings.size, settings.size),
+            channels=3,
+            fingerprint=fingerprint,
+            mean=settings.mean,
+            std=settings.std,
+            labels=dict(listing.labels),
+            splits=make_splits(
+                listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed
+            ),
+            augment=settings.augment,
+            backend=settings.backend_name(),
+            notices=listing.notices,
+            left_out=tuple(map(str, listing.left_out)),
+        )
+        self.settings, self.files, self.images = settings, listing.files, images
+
+    def image_reader(
+        self, source: Source, *, training: bool, seed: int, device: torch.device, crop: EvalCrop = DEFAULT
+    ) -> ImageReader:
+        """Return a reader of the source's files in worker processes; without `training` it cuts as `crop` says."""
+        workers = worker_count(self.settings.workers)
+        return FileReader(
+            self.images[source], FileCut(self.settings, crop), seed, workers, pinned=device.type == "cuda"
+        )
+
+    def check_crop(self, crop: EvalCrop) -> None:
+        """Check that views are smaller than the image they are cut from.
+
+        Raises:
+            DataError: they are not.
+        """
+        if crop.whole and self.settings.resize == self.settings.size:
+            raise DataError(
+                "Several views of an image need data.resize > data.size",
+                found=f"data.resize={self.settings.resize}, data.size={self.settings.size}",
+                do=f"set data.resize={round(self.settings.size * 256 / 224)}",
+            )
+        short = self.settings.resize if crop.ratio is None else round(self.settings.size / crop.ratio)
+        if self.settings.prepared is not None and self.settings.prepared < short:
+            raise DataError(
+                f"data.prepared must be at least {short} for a protocol that looks at {short} pixels",
+                found=f"data.prepared={self.settings.prepared}",
+                do=f"set data.prepared={short}, or null",
+            )

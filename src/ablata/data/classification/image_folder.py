@@ -1,17 +1,104 @@
-"""The folder layout of ImageNet and its subsets: train/CLASS/*.jpg and val/CLASS/*.jpg."""
+"""The folder layout of ImageNet and its subsets: train/CLASS/*.jpg and val/CLASS/*.jpg, listed and built."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from ablata.base.errors import DataError, nearest
 from ablata.data.classification.file_list import Listing, screen
-from ablata.data.classification.folder_images import LabeledFiles, assemble
-from ablata.data.classification.folders import LAYOUT, has_layout, list_folder
-from ablata.data.classification.image_files import ImageFiles
-from ablata.data.classification.inspection import inspect
+from ablata.data.classification.image_files import ImageFiles, LabeledFiles, assemble
+from ablata.data.classification.inspection import Finding, inspect
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.loading.cache import folder_digest
 from ablata.data.loading.locate import find_root
+
+LAYOUT = "folders train/CLASS and val/CLASS (or validation, or test) of image files, and perhaps classes.txt"
+_VAL = ("val", "validation", "test")
+
+
+def has_layout(folder: Path) -> bool:
+    """Tell whether a folder has train and val (or validation, or test), both with class folders in them."""
+    val = _val_folder(folder)
+    return val is not None and bool(_subfolders(folder / "train")) and bool(_subfolders(val))
+
+
+def list_folder(root: Path) -> Listing:
+    """List the images under a root that has the layout, and what is wrong with its classes.
+
+    Raises:
+        DataError: classes.txt has a line without a name.
+    """
+    val = _val_folder(root) or root / "val"
+    ids = [folder.name for folder in _subfolders(root / "train")]
+    train_files, train_labels, train_junk = _images(root / "train", ids)
+    val_files, val_labels, val_junk = _images(val, ids)
+    names_file = root / "classes.txt"
+    names = _names(names_file) if names_file.is_file() else {}
+    there, trained, scored = {folder.name for folder in _subfolders(val)}, set(train_labels), set(val_labels)
+    findings = [
+        *(_unknown(f"{val.name}/{name}", name, ids) for name in sorted(there - set(ids))),
+        *(_empty(f"train/{ids[label]}", True) for label in range(len(ids)) if label not in trained),
+        *(_empty(f"{val.name}/{name}", name in there) for label, name in enumerate(ids) if label not in scored),
+    ]
+    return Listing(
+        root=root,
+        ids=tuple(ids),
+        classes=tuple(names.get(name, name) for name in ids),
+        files={"train": train_files, "val": val_files},
+        labels={"train": np.array(train_labels, np.int64), "val": np.array(val_labels, np.int64)},
+        hashed=[*train_files, *val_files, *([names_file] if names else [])],
+        ignored=tuple(file.relative_to(root).as_posix() for file in (*train_junk, *val_junk)),
+        findings=tuple(findings),
+    )
+
+
+def _unknown(where: str, name: str, ids: list[str]) -> Finding:
+    close = nearest(name, ids)
+    return Finding("unknown class", where, "not in train" + (f"; did you mean {close}?" if close else ""))
+
+
+def _empty(where: str, is_there: bool) -> Finding:
+    return Finding("empty class", where, "no image files" if is_there else "no such folder")
+
+
+def _val_folder(root: Path) -> Path | None:
+    return next((root / name for name in _VAL if (root / name).is_dir()), None)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path, ids: list[str]) -> tuple[list[Path], list[int], list[Path]]:
+    """Return image files, their labels, and the other files, in the order of classes and names."""
+    files: list[Path] = []
+    labels: list[int] = []
+    junk: list[Path] = []
+    for label, name in enumerate(ids):
+        found = sorted(Path(where) / file for where, _, inside in os.walk(folder / name) for file in inside)
+        images = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+        files += images
+        labels += [label] * len(images)
+        junk += sorted(set(found) - set(images))
+    return files, labels, junk
+
+
+def _names(file: Path) -> dict[str, str]:
+    """Read classes.txt: one `ID name` a line."""
+    names: dict[str, str] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        key, _, name = line.strip().partition(" ")
+        if key and not name:
+            raise DataError("Every line of classes.txt must be `ID name`", found=f"{file}, line {number}: {line}")
+        if key:
+            names[key] = name.strip()
+    return names
 
 
 class ImageFolder(ImageFiles):

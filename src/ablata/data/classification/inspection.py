@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,9 +16,28 @@ from PIL import Image
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
-from ablata.data.classification.problems import Fault
 from ablata.data.io.decode import decode_array, open_image, upright_size
 from ablata.data.io.file_slice import Member, content_of
+
+Fault = Literal["unreadable", "animated", "huge"]
+"""What keeps an image, or a whole tar, from being used."""
+Wrong = Literal[Fault, "empty class", "unknown class", "in train and val"]
+"""What keeps a set from being trained on, or its scores from being believed."""
+Remark = Literal["no image", "grey", "smaller than the crop"]
+"""What is worth knowing, and does no harm."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: what, where (relative to the set's folder), and the detail."""
+
+    kind: Wrong | Remark
+    where: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}" + (f" ({self.detail})" if self.detail else "")
+
 
 _VERSION = 1
 _MOST_THREADS = 8

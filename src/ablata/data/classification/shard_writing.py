@@ -1,4 +1,4 @@
-"""Packing an image folder into sharded tars."""
+"""Writing tar shards: an image folder packed into train-*.tar and val-*.tar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablata.base.errors import DataError
 from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.data.classification.file_list import Listing, refuse
-from ablata.data.classification.folders import LAYOUT, has_layout, list_folder
+from ablata.data.classification.image_folder import LAYOUT, has_layout, list_folder
 from ablata.data.io.file_slice import content_of
 from ablata.data.loading.cache import build_once
 from ablata.data.loading.locate import find_root

@@ -17,13 +17,13 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from ablata.base.cores import worker_count
 from ablata.base.errors import DataError
 from ablata.data.io.decode import open_image, upright_size
 from ablata.data.labels.layout import Sample
 from ablata.data.labels.map import LabelMap
 from ablata.data.labels.mask_files import Fault, Leniency, MaskError, is_lossy, load_mask, open_mask, raw_values
 from ablata.data.labels.table import Form
-from ablata.data.loading.worker_count import worker_count
 
 _CHUNK = 16
 _FEW = 128

@@ -19,9 +19,8 @@ from ablata.data.loading.cache import combined, file_digest, load_array, stored_
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import Store
 from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, first_of_each, held_out_identities
-from ablata.data.synthetic.person_cameras import Camera, draw_camera
 from ablata.data.synthetic.person_looks import Domain, draw_look
-from ablata.data.synthetic.person_paint import draw_shot, paint_person
+from ablata.data.synthetic.person_paint import Camera, draw_camera, draw_shot, paint_person
 from ablata.data.transforms.classification import Augment
 
 _VERSION = 1

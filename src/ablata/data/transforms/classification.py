@@ -22,10 +22,9 @@ from ablata.base.settings import Settings
 from ablata.data.transforms import geometry
 from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.auto_augment import AnyPolicy
-from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
+from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, draw_shifts, jitter
 from ablata.data.transforms.mixup_cutmix import Mix, apply_plan, draw_plan
 from ablata.data.transforms.normalization import Normalizer
-from ablata.data.transforms.pca_lighting import draw_shifts
 from ablata.data.transforms.random_erasing import Erase, draw_boxes, erase_boxes
 from ablata.data.transforms.resize_crop import Enlarge
 from ablata.structures.batch import ImageBatch, Rows

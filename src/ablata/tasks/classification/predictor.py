@@ -11,8 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from ablata.data.classification.decode_and_crop import FileCut
-from ablata.data.classification.image_files import ImageFiles
+from ablata.data.classification.image_files import FileCut, ImageFiles
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop
 from ablata.tasks.classification.protocols import Protocol

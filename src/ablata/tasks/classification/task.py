@@ -123,9 +123,8 @@ class Classify(Recipe):
 
     def check_data(self, cache: Path) -> Report:
         """Read every image and report what is wrong, by file; see `Recipe.check_data`."""
-        from ablata.data.classification.folder_check import check_files
         from ablata.data.classification.image_folder import ImageFolder
-        from ablata.data.classification.report import check_images
+        from ablata.data.classification.report import check_files, check_images
         from ablata.data.classification.shards import Shards
 
         if isinstance(self.data, ImageFolder | Shards):

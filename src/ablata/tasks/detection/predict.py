@@ -19,7 +19,7 @@ import numpy as np
 from ablata.base.errors import SettingsError, UserError
 from ablata.base.files import atomic_path, write_text
 from ablata.data.detection.rle import decode
-from ablata.data.drawing.detection_drawing import object_palette, objects_drawn
+from ablata.data.drawing.detection import object_palette, objects_drawn
 from ablata.structures.detection import Detections
 from ablata.tasks.detection.predictor import DetectionPredictor
 from ablata.tasks.detection.protocols import detection_protocol

@@ -14,10 +14,10 @@ from torchvision.ops import box_iou
 from ablata.data.detection.class_graph import ClassGraph
 from ablata.data.detection.dataset import DetectionDataset, Entry
 from ablata.data.detection.rle import decode
-from ablata.data.drawing.class_graph_drawing import graph_svg
-from ablata.data.drawing.detection_drawing import looks_drawn, object_palette, objects_drawn
-from ablata.data.drawing.drawings import beside, jpeg, sized
-from ablata.data.drawing.overlay import legend
+from ablata.data.drawing.class_graph import graph_svg
+from ablata.data.drawing.detection import looks_drawn, object_palette, objects_drawn
+from ablata.data.drawing.panels import beside, jpeg, sized
+from ablata.data.drawing.segmentation import legend
 from ablata.data.labels.table import Colour
 from ablata.models.detection.mask_rcnn import Found
 from ablata.models.detection.relations.appearance import Looks, watched

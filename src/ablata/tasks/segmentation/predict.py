@@ -19,7 +19,7 @@ from PIL import Image
 
 from ablata.base.errors import UserError
 from ablata.base.files import atomic_path, write_text
-from ablata.data.drawing.overlay import index_image, legend, overlay
+from ablata.data.drawing.segmentation import index_image, legend, overlay
 from ablata.data.io.video import Film, is_video, written_film
 from ablata.tasks.inputs import Input
 from ablata.tasks.segmentation.predictor import SegmentationPredictor

@@ -119,7 +119,7 @@ class Segment(Recipe):
 
     def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
         """Draw images of one training step as the network sees them, beside their labels; see `Recipe.preview`."""
-        from ablata.data.drawing.segmentation_preview import segmentation_sheet
+        from ablata.data.drawing.segmentation import segmentation_sheet
         from ablata.tasks.preview import summary
 
         data = self.data.build(cache)

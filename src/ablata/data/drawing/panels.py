@@ -1,4 +1,4 @@
-"""What drawings of predictions share: their sizes, their place beside each other, their files."""
+"""Panels of drawings: images resized for display, laid side by side, as JPEG files."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ablata.data.drawing.drawings import sized
+from ablata.data.drawing.panels import sized
 from ablata.data.labels.table import Colour
 
 _SHARE = 0.45
