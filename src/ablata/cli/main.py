@@ -13,7 +13,7 @@ import typer
 
 from ablata import __version__
 from ablata.base.errors import AblataError, UserError
-from ablata.cli import data, deliver, evaluate, notes, recipes, replicate, runs, studies, train, worker
+from ablata.cli import data, evaluate, export, notes, predict, recipes, replicate, runs, studies, train, worker
 from ablata.cli.console import fail
 
 app = typer.Typer(
@@ -26,8 +26,8 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(deliver.predict)
-app.command("export")(deliver.export)
+app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.add_typer(studies.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ablata.data.classification.report import Report
+    from ablata.engine.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,18 @@ class Recipe(Settings):
             DataError: the data is missing or damaged, or the batch larger than the training set.
         """
         raise self._not_offered("A preview")
+
+    @classmethod
+    def predictor_class(cls) -> type[Predictor]:
+        """Return what uses a trained network on image files and exports it.
+
+        Raises:
+            SettingsError: the task has none.
+        """
+        raise SettingsError(
+            "Predictions and exports need a recipe whose task offers them",
+            found=f"a recipe of the task {cls.model_fields['task'].default}, which does not",
+        )
 
     def _not_offered(self, what: str) -> SettingsError:
         return SettingsError(

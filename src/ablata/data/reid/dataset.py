@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings
+from ablata.data.io.crop import backend_name, resize
+from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.loading.in_memory import InMemoryImages, Store
 from ablata.data.loading.loaders import Order
 from ablata.data.loading.sampling import AnySampling, Shuffled
@@ -44,6 +47,19 @@ class IdentitySettings(Settings):
     """Subtracted from red, green, blue in 0..1. ImageNet's, so that networks of several sets see alike values."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """What red, green, blue in 0..1 are divided by; ImageNet's."""
+
+    def read_image(self, file: Path) -> np.ndarray:
+        """Return an image file as these sets prepare theirs, uint8 [3, height, width].
+
+        Raises:
+            DataError: the file is no image or damaged.
+        """
+        image = to_rgb(open_image(file, str(file)), str(file))
+        return resize(image, (self.height, self.width), "pil", "bilinear").transpose(2, 0, 1)
+
+    def backend_name(self) -> str:
+        """Name what decodes and resizes in `read_image`, for checkpoints."""
+        return backend_name("pil", "bilinear")
 
 
 @dataclass(frozen=True)

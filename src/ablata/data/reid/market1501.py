@@ -77,7 +77,7 @@ class Market(IdentitySettings):
             val_seen,
             self,
             fingerprint=combined([train_digest, val_digest]),
-            backend=self._backend(),
+            backend=self.backend_name(),
             notices=_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries]),
         )
 
@@ -85,7 +85,7 @@ class Market(IdentitySettings):
         """Return a source, its first `queries` images to search with, and the digest of its files."""
         files = [entry.file for entry in images]
         digest = folder_digest(root, files, cache)
-        name = f"market-{digest[:32]}-{self.height}x{self.width}-{self._backend().replace(' ', '-')}-{_VERSION}"
+        name = f"market-{digest[:32]}-{self.height}x{self.width}-{self.backend_name().replace(' ', '-')}-{_VERSION}"
         folder, _ = stored_arrays(cache / "decoded" / name, cache, lambda draft: self._decode(draft, files))
         numbers = np.array([int(entry.identity) for entry in images])
         _, first, identities = np.unique(numbers, return_index=True, return_inverse=True)
@@ -98,19 +98,20 @@ class Market(IdentitySettings):
         shape = (len(files), 3, self.height, self.width)
         images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         with ThreadPoolExecutor(min(8, usable_cores())) as pool:
-            for row, pixels in enumerate(pool.map(self._pixels, files)):
+            for row, pixels in enumerate(pool.map(self.read_image, files)):
                 images[row] = pixels
         images.flush()
         return {}
 
-    def _pixels(self, file: Path) -> np.ndarray:
+    def read_image(self, file: Path) -> np.ndarray:
         """Decode and resize one file to uint8 [3, height, width]."""
         content = _content(file)
         header = open_image(content, str(file))
         image = to_rgb(header, str(file)) if self.backend == "pil" else decode_array(content, header, str(file))
         return resize(image, (self.height, self.width), self.backend, self.interpolation).transpose(2, 0, 1)
 
-    def _backend(self) -> str:
+    def backend_name(self) -> str:
+        """Name what decodes and resizes, for checkpoints."""
         return backend_name(self.backend, self.interpolation)
 
 

@@ -21,6 +21,7 @@ from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.reid.dataset import IdentitySettings
 from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
@@ -136,6 +137,13 @@ class Classify(Recipe):
         from ablata.tasks.preview import preview_images
 
         return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
+
+    @classmethod
+    def predictor_class(cls) -> type[Predictor]:
+        """Return the classifier's use on image files; see `Recipe.predictor_class`."""
+        from ablata.tasks.classification.predictor import ClassificationPredictor
+
+        return ClassificationPredictor
 
 
 class ClassifyTask(DistillableTask):

@@ -1,25 +1,70 @@
-"""A trained detector as it is handed on: network, classes with their numbers, sizes that images are brought to."""
+"""A trained detector for use on image files: boxes and masks with scores, overlays, JSON in COCO's form.
+
+overlays/NAME.jpg     the image with boxes, masks, classes and scores
+results.json          every detection, in COCO's form of results: image_id, category_id, bbox, score, segmentation
+images.json           what their numbers stand for: images and categories, in COCO's form of an image list
+"""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, UserError
+from ablata.base.files import atomic_path, write_text
 from ablata.data.detection.dataset import STRIDE, normalized
+from ablata.data.detection.rle import decode
+from ablata.data.drawing.detection import object_palette, objects_drawn
 from ablata.data.io.encoded import Encoded
+from ablata.data.io.input_files import InputFile
 from ablata.data.transforms.detection import resize
 from ablata.data.transforms.normalization import Normalizer
+from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
+from ablata.models.detection.backbones import Small
 from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
 from ablata.tasks.detection.postprocess import found_in, on_original
-from ablata.tasks.predictor import Predictor
+from ablata.tasks.detection.protocols import detection_protocol
+
+_QUALITY = 90
+_DECIMALS = 3
+"""Of a box's pixels in JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectPrediction(Prediction):
+    """The objects on an image.
+
+    Args:
+        results: every detection in COCO's form, the surest first.
+        classes: of those above the score threshold: name, how many, and the score of the surest; most first.
+        score_threshold: score from which detections are counted.
+    """
+
+    results: tuple[dict[str, Any], ...] = ()
+    classes: tuple[tuple[str, int, float], ...] = ()
+    score_threshold: float = 0.5
+
+    def text(self) -> str:
+        """Return the file and how many objects of each class there are."""
+        if self.problem:
+            return ""
+        named = ", ".join(f"{count} {name} (highest score {best:.2f})" for name, count, best in self.classes)
+        return f"{self.file}: {named or f'nothing of score {self.score_threshold:g} or more'}"
+
+    def values(self) -> dict[str, Any]:
+        """Return counts of classes, and every detection in COCO's form."""
+        classes = [{"name": name, "count": count, "score": score} for name, count, score in self.classes]
+        return {"classes": classes, "results": list(self.results)}
 
 
 @dataclass(frozen=True)
@@ -29,6 +74,15 @@ class DetectionPredictor(Predictor):
     title: ClassVar[str] = "detector"
     pipeline: ClassVar[str] = "object-detection"
     use: ClassVar[str] = "ablata predict FOLDER IMAGE... --output OUT"
+
+    @classmethod
+    def build_network(cls, model: Any, data: Any, contract: Mapping[str, Any]) -> nn.Module:
+        """Build the detector without its weights; its class graph is one of them."""
+        backbone = model.backbone
+        # The file that the backbone began with need not be here any more.
+        bare = backbone if isinstance(backbone, Small) else backbone.model_copy(update={"weights": None})
+        network: nn.Module = model.model_copy(update={"backbone": bare}).build(len(contract["classes"]))
+        return network
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,11 +95,6 @@ class DetectionPredictor(Predictor):
         """Return the number of each class in its annotations."""
         return tuple(self.contract["category_ids"])
 
-    @property
-    def protocols(self) -> tuple[str, ...]:
-        """Return the ways in which it was scored, the first of which it was compared by."""
-        return tuple(self.contract["protocols"])
-
     def exportable(self) -> nn.Module:
         """Refuse: how many regions there are depends on the image.
 
@@ -56,12 +105,12 @@ class DetectionPredictor(Predictor):
             "A detector is handed on as a folder", found="a graph asked for", do="--format hub, then ablata predict"
         )
 
-    def logits(self, images: Tensor) -> Tensor:
+    def outputs(self, images: Tensor) -> Tensor:
         """Return how likely each anchor shows an object, as logits [B, A]."""
         network = self.network
         assert isinstance(network, MaskRcnnNetwork)
         objectness: list[Tensor] = network.proposals.network.head(network.backbone(images))[0]
-        return torch.cat([one.flatten(1) for one in objectness], dim=1)
+        return torch.cat([level.flatten(1) for level in objectness], dim=1)
 
     def output(self) -> str:
         """Say what comes out."""
@@ -106,11 +155,73 @@ class DetectionPredictor(Predictor):
         (found,) = found_in(self.network, normalized(batch, normalizer), boxes)
         return on_original(found, sizes[0], batch.originals[0])
 
-    def refuse_other_backend(self) -> None:
-        """Check that images are decoded here as they were in training; painted images fit any decoder.
+    def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[ObjectPrediction]:
+        """Find objects on image files; `options.output` is a folder, and a file's place in the list its `image_id`."""
+        refuse_file(options.output, self.title)
+        if not 0 <= options.score_threshold <= 1:
+            raise SettingsError("--score must be from 0 to 1", found=f"{options.score_threshold:g}")
+        boxes = detection_protocol(options.protocol or self.protocols[0]).boxes
+        self.refuse_backend("opencv")
+        return self._predicted(inputs, boxes, options)
 
-        Raises:
-            CheckpointError: another library would do it; both are named.
-        """
-        if self.contract["image_backend"] != "exact":
-            self.refuse_backend("opencv")
+    def _predicted(
+        self, inputs: Sequence[InputFile], boxes: int | None, options: PredictOptions
+    ) -> Iterator[ObjectPrediction]:
+        images, results = [], []
+        output, threshold = options.output, options.score_threshold
+        for number, entry in enumerate(inputs, start=1):
+            try:
+                pixels = self.read(entry.file)
+            except UserError as error:
+                yield ObjectPrediction(file=entry.file, problem=error.found or error.must)
+                continue
+            detections = self.detect(pixels, boxes)
+            rows = coco_results(detections, number, self.category_ids)
+            height, width = pixels.shape[:2]
+            images.append({"id": number, "file_name": str(entry.file), "height": height, "width": width})
+            results += rows
+            written: tuple[Path, ...] = ()
+            if output is not None:
+                written = (output / "overlays" / f"{entry.name}.jpg",)
+                self._draw(pixels, detections, int((detections.scores >= threshold).sum()), written[0])
+            yield ObjectPrediction(
+                file=entry.file, outputs=written, results=tuple(rows), classes=self._counted(detections, threshold),
+                score_threshold=threshold,
+            )  # fmt: skip
+        if output is not None:
+            pairs = zip(self.category_ids, self.classes, strict=True)
+            about = {"images": images, "categories": [{"id": number, "name": name} for number, name in pairs]}
+            write_text(output / "results.json", json.dumps(results) + "\n")
+            write_text(output / "images.json", json.dumps(about, indent=1) + "\n")
+
+    def _counted(self, detections: Detections, threshold: float) -> tuple[tuple[str, int, float], ...]:
+        pairs = list(zip(detections.labels.tolist(), detections.scores.tolist(), strict=True))
+        counts = Counter(label for label, score in pairs if score >= threshold)
+        best = {label: max(score for other, score in pairs if other == label) for label in counts}
+        return tuple((self.classes[label], count, best[label]) for label, count in counts.most_common())
+
+    def _draw(self, pixels: np.ndarray, detections: Detections, count: int, path: Path) -> None:
+        """Draw the first `count` detections over their image."""
+        palette, labels = object_palette(len(self.classes)), detections.labels[:count].tolist()
+        scores = detections.scores[:count].tolist()
+        words = [f"{self.classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
+        height, width = pixels.shape[:2]
+        masks = None if detections.masks is None else decode(detections.masks[:count], height, width).numpy()
+        colors = [palette[label] for label in labels]
+        image = objects_drawn(pixels, detections.boxes[:count].tolist(), words, colors, masks)
+        with atomic_path(path) as draft:
+            image.save(draft, format="JPEG", quality=_QUALITY)
+
+
+def coco_results(found: Detections, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return detections in COCO's form of results (cocodataset.org, "Results format")."""
+    rows: list[dict[str, Any]] = []
+    for (left, top, right, bottom), label, score in zip(
+        found.boxes.double().tolist(), found.labels.tolist(), found.scores.double().tolist(), strict=True
+    ):
+        sides = (left, top, right - left, bottom - top)
+        box = [round(side, _DECIMALS) for side in sides]
+        rows.append({"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score})
+    for row, mask in zip(rows, found.masks or (), strict=False):
+        row["segmentation"] = {"size": list(mask.size), "counts": mask.counts.decode()}
+    return rows

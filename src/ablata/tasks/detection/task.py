@@ -24,6 +24,7 @@ from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.data.recognise import AnyDetectionData
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe, Train
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
@@ -139,6 +140,13 @@ class Detect(Recipe):
         from ablata.tasks.detection.synthetic import synthetic_parts
 
         return synthetic_parts(self.data, self.model, self.graph, self.start, steps)
+
+    @classmethod
+    def predictor_class(cls) -> type[Predictor]:
+        """Return the detector's use on image files; see `Recipe.predictor_class`."""
+        from ablata.tasks.detection.predictor import DetectionPredictor
+
+        return DetectionPredictor
 
 
 class DetectTask(Task[DetectionBatch]):

@@ -22,11 +22,11 @@ from torch import Tensor
 from ablata import __version__
 from ablata.base.errors import CheckpointError
 from ablata.base.files import write_text
+from ablata.engine.predictor import Predictor
 from ablata.models.weights import Loadable, read_state
 from ablata.tasks.distillation.checkpoints import weights_digest
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import preparation
-from ablata.tasks.predictor import Predictor
 
 RECIPE = "recipe.json"
 MODEL = "model.safetensors"
@@ -38,7 +38,7 @@ def export_hub(model: Predictor, folder: Path) -> float:
     """Write a network as a folder, load it back and compare.
 
     Returns:
-        The largest difference of a logit on a batch of noise.
+        The largest difference of an output on a batch of noise.
 
     Raises:
         CheckpointError: the folder is there already.
@@ -54,7 +54,7 @@ def export_hub(model: Predictor, folder: Path) -> float:
         back = load_exported(draft)
         with torch.no_grad():
             images = model.example(2)
-            difference = (back.logits(images) - model.logits(images)).abs().max()
+            difference = (back.outputs(images) - model.outputs(images)).abs().max()
         draft.chmod(0o755)
         draft.rename(folder)
     finally:
@@ -139,7 +139,8 @@ def card(model: Predictor) -> str:
     scores = facts.get("scores") or {}
     rows = "\n".join(f"| {key.replace('/', ' | ', 2)} | {value:.6g} |" for key, value in _named(scores))
     count = sum(parameter.numel() for parameter in model.network.parameters())
-    listed = "\n".join(f"{label}. {one}" for label, one in enumerate(model.classes))
+    listed = "\n".join(f"{label}. {one}" for label, one in enumerate(model.class_list()))
+    classes = f"\n## Classes\n\n{listed}\n" if listed else ""
     return f"""---
 library_name: ablata
 pipeline_tag: {model.pipeline}
@@ -149,7 +150,7 @@ tags:
 ---
 # {name}
 
-A {model.title} of {len(model.classes)} classes, {count:,} parameters, trained by ablata {__version__}: recipe `{name}`,
+A {model.summary()}, {count:,} parameters, trained by ablata {__version__}: recipe `{name}`,
 seed {facts.get("seed")}, run {facts.get("run")}, {facts.get("step")} steps. Every setting is in recipe.json.
 
 ## Scores
@@ -171,11 +172,7 @@ As the run recorded them. Split and protocol (which part of an image is seen, in
 
     {f"{model.use:<71}"} # this folder, with images prepared so
     ablata train RECIPE model.weights=FOLDER/backbone.safetensors model.weights_part=backbone    # other classes
-
-## Classes
-
-{listed}
-"""
+{classes}"""
 
 
 def _named(scores: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -1,6 +1,7 @@
 """A trained network as a graph that runs without ablata: ONNX, or torch.export's archive.
 
-A graph maps `images`, float32 [B, C, H, W], normalised, any B, to `logits`, [B, K] or [B, K, H, W]. What it must be fed
+A graph maps `images`, float32 [B, C, H, W], normalised, any B, to `logits`, [B, K] or [B, K, H, W], or to `features`,
+[B, D], of a network that is trained for its embeddings. What it must be fed
 and what comes out stands in the file itself, as JSON under `ablata` (ONNX metadata; `extra/ablata.json` in an archive).
 """
 
@@ -21,22 +22,22 @@ from torch import Tensor
 
 from ablata.base.errors import AblataError, SettingsError
 from ablata.base.files import atomic_path
-from ablata.tasks.predictor import Predictor
+from ablata.engine.predictor import Predictor
 
 _ROWS = 5
 """Images in the batch of comparison; another number than the graph was traced with."""
 TOLERANCE = 1e-3
-"""Largest difference of a logit, as a share of the largest logit (or of 1)."""
+"""Largest difference of an output, as a fraction of the largest one (or of 1)."""
 
 
 def export_pt2(model: Predictor, path: Path) -> float:
     """Write a network as an archive of `torch.export`, read it back and compare.
 
     Returns:
-        The largest difference of a logit on a batch of noise.
+        The largest difference of an output on a batch of noise.
 
     Raises:
-        AblataError: the network cannot be traced, or the archive gives other logits; nothing is written then.
+        AblataError: the network cannot be traced, or the archive gives other outputs; nothing is written then.
     """
     told = json.dumps(preparation(model))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,11 +58,11 @@ def export_onnx(model: Predictor, path: Path) -> float:
     """Write a network as one ONNX file, run it with ONNX Runtime and compare.
 
     Returns:
-        The largest difference of a logit on a batch of noise.
+        The largest difference of an output on a batch of noise.
 
     Raises:
         SettingsError: the libraries are not installed.
-        AblataError: the network cannot be translated, or the file gives other logits; nothing is written then.
+        AblataError: the network cannot be translated, or the file gives other outputs; nothing is written then.
     """
     try:
         import onnxruntime
@@ -74,7 +75,7 @@ def export_onnx(model: Predictor, path: Path) -> float:
         traced = _traced(model)
         try:
             translated: Any = torch.onnx.export(
-                traced, input_names=["images"], output_names=["logits"], verbose=False, dynamo=True
+                traced, input_names=["images"], output_names=[model.output_name], verbose=False, dynamo=True
             )
         except Exception as error:
             # The exporter has no exception of its own for an operation that it does not know.
@@ -84,13 +85,13 @@ def export_onnx(model: Predictor, path: Path) -> float:
         session = onnxruntime.InferenceSession(str(draft), providers=["CPUExecutionProvider"])
 
         def run(images: Tensor) -> Tensor:
-            return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+            return torch.from_numpy(session.run([model.output_name], {"images": images.numpy()})[0])
 
         return _compared(model, run, path)
 
 
 def preparation(model: Predictor) -> dict[str, Any]:
-    """Return what a graph must be fed and what its logits mean; JSON-safe."""
+    """Return what a graph must be fed and what its outputs mean; JSON-safe."""
     channels, (height, width) = model.contract["channels"], model.size
     said = {
         "input": f"images: float32 [batch, {channels}, {height}, {width}], (pixels / 255 - mean) / std",
@@ -124,12 +125,12 @@ def _untold(how: str, model: Predictor, error: Exception) -> AblataError:
 @torch.no_grad()
 def _compared(model: Predictor, exported: Callable[[Tensor], Tensor], path: Path) -> float:
     images = model.example(_ROWS)
-    own = model.logits(images).float()
+    own = model.outputs(images).float()
     difference = float((exported(images).float() - own).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(own.abs().max())):
         raise AblataError(
-            "An exported network must give the logits of the one it was made from",
-            found=f"{path}: a difference of {difference:.3g} among logits up to {float(own.abs().max()):.3g}",
+            f"An exported network must give the {model.output_name} of the one it was made from",
+            found=f"{path}: a difference of {difference:.3g} among values up to {float(own.abs().max()):.3g}",
             do="it was not written; export with --format hub, or report the network",
         )
     return difference

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablata.base.errors import CheckpointError, RecordError, SettingsError
+from ablata.engine.predictor import Predictor
 from ablata.records.ledger import Ledger
 from ablata.tasks.inference.hub import is_exported, load_exported
 from ablata.tasks.inference.load import from_checkpoint
-from ablata.tasks.predictor import Predictor
 
 _EXPORTS = "exports"
 
@@ -23,7 +23,7 @@ def find_model(ledger: Ledger, reference: str, which: str = "last") -> Predictor
         which: of a run, the `last` or the `best` checkpoint.
 
     Raises:
-        UserError: nothing has that name, or what has it is damaged, or no classifier, segmenter or detector.
+        UserError: nothing has that name, or what has it is damaged, or of a task without predictions.
     """
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)

@@ -19,6 +19,7 @@ from ablata.data.loading.sampling import Balanced
 from ablata.data.reid.dataset import IdentityImages, IdentitySettings
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
@@ -113,6 +114,13 @@ class Reidentify(Recipe):
         from ablata.tasks.preview import preview_images
 
         return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
+
+    @classmethod
+    def predictor_class(cls) -> type[Predictor]:
+        """Return the embedding network's use on image files; see `Recipe.predictor_class`."""
+        from ablata.tasks.reid.predictor import ReidPredictor
+
+        return ReidPredictor
 
 
 class ReidentifyTask(DistillableTask):

@@ -1,27 +1,69 @@
-"""A trained segmenter as it is handed on: network, classes with their colours, ways to be shown an image."""
+"""A trained segmenter for use on images and videos: label maps, overlays, how much of an image each class takes.
+
+masks/NAME.png        pixel values are labels, shown in the classes' colours; of a video masks/NAME/000000.png, ...
+overlays/NAME.jpg     the image under its colours; of a video overlays/NAME.mp4
+classes.txt           label and name of each class, as `ablata` reads class lists
+legend.png            the colours
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import UserError
+from ablata.base.files import atomic_path, write_text
 from ablata.base.settings import restore
+from ablata.data.drawing.segmentation import index_image, legend, overlay
 from ablata.data.io.crop import backend_name
 from ablata.data.io.decode import open_image, to_rgb
+from ablata.data.io.input_files import InputFile
+from ablata.data.io.video import Film, is_video, written_film
 from ablata.data.labels.table import VOID_CLASS_COLOUR, Colour, default_palette
+from ablata.engine.hardware.allocator import keep_memory
 from ablata.engine.hardware.precision import Precision, choose_precision
+from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
 from ablata.models.segmentation.base import Segmenter
-from ablata.tasks.predictor import Predictor
 from ablata.tasks.segmentation.argmax import likeliest
 from ablata.tasks.segmentation.protocols import protocol_settings
 from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, SlidingWindow
+
+_QUALITY = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPrediction(Prediction):
+    """How much of an image or a video each class takes.
+
+    Args:
+        classes: name and fraction of the pixels, in 0..1, the largest first; classes without a pixel are left out.
+        frames: 1 of an image.
+        top: how many classes `text` names.
+    """
+
+    classes: tuple[tuple[str, float], ...] = ()
+    frames: int = 0
+    top: int = 5
+
+    def text(self) -> str:
+        """Return the file and its largest classes."""
+        named = ", ".join(f"{name} {fraction:.1%}" for name, fraction in self.classes[: self.top])
+        frames = f" ({self.frames} frames)" if self.frames > 1 else ""
+        return f"{self.file}{frames}: {named}" if named else ""
+
+    def values(self) -> dict[str, Any]:
+        """Return the classes and the number of frames."""
+        classes = [{"name": name, "share": fraction} for name, fraction in self.classes]
+        return {"classes": classes, "frames": self.frames}
 
 
 @dataclass(frozen=True)
@@ -37,6 +79,8 @@ class SegmentationPredictor(Predictor):
     title: ClassVar[str] = "segmenter"
     pipeline: ClassVar[str] = "image-segmentation"
     use: ClassVar[str] = "ablata predict FOLDER IMAGE_OR_VIDEO... --output OUT"
+    videos: ClassVar[bool] = True
+    training_only: ClassVar[tuple[str, ...]] = ("projection.",)
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -54,11 +98,6 @@ class SegmentationPredictor(Predictor):
     def size(self) -> tuple[int, int]:
         """Return height and width of the images that `exportable` takes."""
         return self.graph_size or super().size
-
-    @property
-    def protocols(self) -> tuple[str, ...]:
-        """Return the ways in which it was scored, the first of which it was compared by."""
-        return tuple(self.contract["protocols"])
 
     def protocol(self, name: str) -> SegmentationProtocol:
         """Return the settings of a way to be shown images, with the windows of the training's recipe.
@@ -116,37 +155,71 @@ class SegmentationPredictor(Predictor):
         wanted = str(self.facts.get("recipe", {}).get("compute", {}).get("precision", "auto"))
         return choose_precision("auto" if wanted == "fp16" else wanted, torch.device("cpu"))
 
-    def refuse_other_backend(self) -> None:
-        """Check that images are decoded here as they were in training; painted images fit any decoder.
+    def with_size(self, size: str) -> Self:
+        """Return the same with an exported graph that takes images of another size; see `Predictor.with_size`."""
+        match = re.fullmatch(r"(\d+)x(\d+)", size)
+        if match is None:
+            return super().with_size(size)
+        wanted = int(match[1]), int(match[2])
+        assert isinstance(self.network, Segmenter)
+        self.network.refuse_small(wanted)
+        return replace(self, graph_size=wanted)
 
-        Raises:
-            CheckpointError: another library or version would do it; both are named.
-        """
-        if self.contract["image_backend"] != "exact":
-            self.refuse_backend(backend_name("pil", None))
+    def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[MaskPrediction]:
+        """Predict a class for every pixel of images and videos; `options.output` is a folder."""
+        refuse_file(options.output, self.title)
+        protocol = self.protocol(options.protocol or self.protocols[0])
+        self.refuse_backend(backend_name("pil", None))
+        keep_memory()
+        if options.output is not None:
+            names = "".join(f"{label} {name}\n" for label, name in enumerate(self.scored))
+            write_text(options.output / "classes.txt", names)
+            _save(legend(self.scored, self.palette), options.output / "legend.png")
+        return (replace(self._predicted(entry, protocol, options.output), top=options.top) for entry in inputs)
+
+    def _predicted(self, entry: InputFile, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
+        try:
+            if is_video(entry.file):
+                return self._video(entry, protocol, output)
+            pixels = self.read(entry.file)
+            labels = self.predict(pixels, protocol)
+        except UserError as error:
+            return MaskPrediction(file=entry.file, problem=error.found or error.must)
+        written: tuple[Path, ...] = ()
+        if output is not None:
+            mask, over = output / "masks" / f"{entry.name}.png", output / "overlays" / f"{entry.name}.jpg"
+            _save(index_image(labels, self.palette), mask)
+            _save(Image.fromarray(overlay(pixels, labels, self.palette)), over)
+            written = (mask, over)
+        return MaskPrediction(file=entry.file, classes=self._fractions(self._counts(labels)), frames=1, outputs=written)
+
+    def _video(self, entry: InputFile, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
+        video, counts, frames = Film(entry.file), np.zeros(len(self.scored), dtype=np.int64), 0
+        over = None if output is None else output / "overlays" / f"{entry.name}.mp4"
+        with nullcontext() if over is None else written_film(over, video.rate) as add:
+            for pixels in video.frames():
+                labels = self.predict(pixels, protocol)
+                counts += self._counts(labels)
+                if output is not None and add is not None:
+                    _save(index_image(labels, self.palette), output / "masks" / entry.name / f"{frames:06d}.png")
+                    add(overlay(pixels, labels, self.palette))
+                frames += 1
+        short = f"{entry.file}: {frames} of {video.told} frames could be read" if frames < video.told else ""
+        written = () if output is None or over is None else (output / "masks" / entry.name, over)
+        classes = self._fractions(counts)
+        return MaskPrediction(file=entry.file, problem=short, outputs=written, classes=classes, frames=frames)
+
+    def _counts(self, labels: np.ndarray) -> np.ndarray:
+        return np.bincount(labels.ravel(), minlength=len(self.scored))
+
+    def _fractions(self, counts: np.ndarray) -> tuple[tuple[str, float], ...]:
+        order = np.argsort(-counts, kind="stable")
+        return tuple((self.scored[label], float(counts[label] / counts.sum())) for label in order if counts[label])
 
 
-def sized(model: Predictor, size: str | None) -> Predictor:
-    """Return a segmenter whose graph takes images of another size.
-
-    Args:
-        model: what is exported.
-        size: height and width as `1024x2048`; None: as it is.
-
-    Raises:
-        SettingsError: it is no segmenter, has no such form, or is too small for the network.
-    """
-    if size is None:
-        return model
-    match = re.fullmatch(r"(\d+)x(\d+)", size)
-    if match is None or not isinstance(model, SegmentationPredictor):
-        raise SettingsError(
-            "--size must be HEIGHTxWIDTH in pixels, of a segmenter", found=f"{size} for a {model.title}"
-        )
-    wanted = int(match[1]), int(match[2])
-    assert isinstance(model.network, Segmenter)
-    model.network.refuse_small(wanted)
-    return replace(model, graph_size=wanted)
+def _save(image: Image.Image, path: Path) -> None:
+    with atomic_path(path) as draft:
+        image.save(draft, format={".jpg": "JPEG", ".png": "PNG"}[path.suffix], quality=_QUALITY)
 
 
 class FullSize(nn.Module):

@@ -22,6 +22,7 @@ from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
 from ablata.engine.precise_bn import Images
+from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.losses.contrastive.any import AnySegmentationLoss
@@ -127,6 +128,13 @@ class Segment(Recipe):
         seen = loader.augment(next(loader.batches(step, step + 1)), step, loader.epoch_of(step))
         said = summary(self.data, data, seed, step, "image, label map, both")
         return Preview(segmentation_sheet(seen, data, most=count), said)
+
+    @classmethod
+    def predictor_class(cls) -> type[Predictor]:
+        """Return the segmenter's use on image files; see `Recipe.predictor_class`."""
+        from ablata.tasks.segmentation.predictor import SegmentationPredictor
+
+        return SegmentationPredictor
 
 
 class SegmentTask(Task[SegmentationBatch]):

@@ -1,11 +1,13 @@
-"""Classifiers handed on: the same logits from a folder, an archive and ONNX, and images prepared as in training."""
+"""Classifiers on image files, and exported: as a folder, an archive and ONNX, with the same logits."""
 
 from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +16,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ablata.base.errors import AblataError, CheckpointError, DataError, SettingsError
+from ablata.base.errors import AblataError, CheckpointError, SettingsError
 from ablata.base.settings import expand
 from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.io.input_files import InputFile
+from ablata.engine.predictor import PredictOptions
 from ablata.models.backbones.resnet import ResNet
 from ablata.recipes.index import load_recipe
-from ablata.tasks.classification.predict import predict_files
-from ablata.tasks.classification.predictor import ClassificationPredictor
+from ablata.tasks.classification.predictor import ClassificationPredictor, ClassPrediction, sheet
 from ablata.tasks.inference.hub import BACKBONE, MODEL, RECIPE, export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
@@ -28,7 +31,7 @@ from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
 FOLDER_DATA = ImageFolder(size=32, resize=40, backend="pil", workers=0)
 
 
-def delivered(kind: str = "digits") -> ClassificationPredictor:
+def classifier(kind: str = "digits") -> ClassificationPredictor:
     """Return an untrained classifier: of digits, or a little ResNet for image files."""
     torch.manual_seed(0)
     files = kind == "files"
@@ -54,6 +57,11 @@ def delivered(kind: str = "digits") -> ClassificationPredictor:
     return found
 
 
+def predict(model: ClassificationPredictor, files: Sequence[Path], **options: Any) -> list[ClassPrediction]:
+    inputs = [InputFile(file, file.stem) for file in files]
+    return list(model.predict_files(inputs, PredictOptions(**options)))
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
     """Return three image files of different sizes."""
@@ -68,19 +76,17 @@ def images(tmp_path: Path) -> list[Path]:
 def test_an_exported_folder_gives_the_same_predictions_wherever_it_lies(
     kind: str, tmp_path: Path, images: list[Path]
 ) -> None:
-    model = delivered(kind)
+    model = classifier(kind)
     assert export_hub(model, tmp_path / "new" / "out") == 0
     moved = (tmp_path / "new" / "out").rename(tmp_path / "moved")
     back = load_exported(moved)
     assert isinstance(back, ClassificationPredictor)
     assert (back.classes, back.contract, back.facts["run"]) == (model.classes, dict(model.contract), "abc")
-    assert [one.classes for one in predict_files(back, images).done] == [
-        one.classes for one in predict_files(model, images).done
-    ]
+    assert [one.classes for one in predict(back, images)] == [one.classes for one in predict(model, images)]
 
 
 def test_the_backbone_file_begins_another_training(tmp_path: Path) -> None:
-    model = delivered("files")
+    model = classifier("files")
     export_hub(model, tmp_path / "out")
     settings = ResNet(depth=18, width=8, weights=str(tmp_path / "out" / BACKBONE), weights_part="backbone")
     fresh = settings.build(7, 3)
@@ -91,7 +97,7 @@ def test_the_backbone_file_begins_another_training(tmp_path: Path) -> None:
 
 
 def test_the_card_tells_scores_with_protocol_classes_and_preparation(tmp_path: Path) -> None:
-    model = delivered("files")
+    model = classifier("files")
     export_hub(model, tmp_path / "out")
     text = (tmp_path / "out" / "README.md").read_text()
     assert "| val | plain | top1 | 50 |" in text
@@ -102,9 +108,9 @@ def test_the_card_tells_scores_with_protocol_classes_and_preparation(tmp_path: P
 
 def test_a_damaged_export_is_refused_in_words(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    export_hub(delivered(), folder)
+    export_hub(classifier(), folder)
     with pytest.raises(CheckpointError, match="must go to a new folder"):
-        export_hub(delivered(), folder)
+        export_hub(classifier(), folder)
     weights = load_file(folder / MODEL)
     weights["classifier.bias"] = weights["classifier.bias"] + 1
     save_file(weights, folder / MODEL)
@@ -120,7 +126,7 @@ def test_a_damaged_export_is_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_an_image_is_prepared_as_the_evaluation_of_the_training_does(images: list[Path]) -> None:
-    model = delivered("files")
+    model = classifier("files")
     with Image.open(images[0]) as image:
         resized = image.resize((48, 40), Image.Resampling.BILINEAR)
     expected = np.asarray(resized.crop((8, 4, 40, 36)))
@@ -128,49 +134,49 @@ def test_an_image_is_prepared_as_the_evaluation_of_the_training_does(images: lis
 
 
 def test_images_are_not_prepared_by_another_backend(images: list[Path]) -> None:
-    model = delivered("files")
+    model = classifier("files")
     other = replace(model, contract={**model.contract, "image_backend": "opencv 4.9 bilinear no-antialias"})
     with pytest.raises(CheckpointError, match=r"opencv 4\.9[^*]*pil"):
-        predict_files(other, images)
+        predict(other, images)
 
 
 def test_probabilities_are_sorted_and_unreadable_images_named(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"broken")
-    found = predict_files(delivered("files"), [images[0], tmp_path / "bad.jpg", images[1]], top=9)
-    assert [one.file for one in found.done] == images[:2]
-    assert len(found.unreadable) == 1
-    assert "bad.jpg" in found.unreadable[0]
-    for one in found.done:
-        chances = [chance for _, chance in one.classes]
+    first, bad, last = predict(classifier("files"), [images[0], tmp_path / "bad.jpg", images[1]], top=9)
+    assert [first.file, last.file] == images[:2]
+    assert "bad.jpg" in bad.problem
+    assert bad.text() == ""
+    for prediction in (first, last):
+        chances = [chance for _, chance in prediction.classes]
         assert chances == sorted(chances, reverse=True)
         assert sum(chances) == pytest.approx(1)
-    assert found.sheet().width > 2 * 32
+    assert sheet([first, bad, last]).width > 2 * 32
 
 
 def test_every_protocol_predicts(images: list[Path]) -> None:
-    plain, ten = (predict_files(delivered("files"), images, protocol=name) for name in ("plain", "ten_crop"))
-    assert ten.protocol == "ten_crop"
-    assert ten.done[0].shown.shape == (3, 40, 40)
-    assert [one.classes for one in plain.done] != [one.classes for one in ten.done]
+    plain, ten = (predict(classifier("files"), images, protocol=name) for name in ("plain", "ten_crop"))
+    assert ten[0].view is not None
+    assert ten[0].view.shape == (3, 40, 40)
+    assert [one.classes for one in plain] != [one.classes for one in ten]
 
 
-def test_what_cannot_be_predicted_is_refused(images: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing_here"):
-        predict_files(delivered(), [tmp_path / "nothing_here.jpg"])
+def test_what_cannot_be_predicted_is_refused(images: list[Path]) -> None:
     with pytest.raises(SettingsError, match="must be one of plain"):
-        predict_files(delivered(), images, protocol="tencrop")
+        predict(classifier(), images, protocol="tencrop")
     with pytest.raises(SettingsError, match="trained on digits"):
-        predict_files(delivered(), images, protocol="ten_crop")
+        predict(classifier(), images, protocol="ten_crop")
+    with pytest.raises(SettingsError, match="--size must be HEIGHTxWIDTH in pixels, of a segmenter"):
+        classifier().with_size("64x64")
 
 
-def test_only_classifiers_are_handed_on() -> None:
-    model = delivered()
-    with pytest.raises(CheckpointError, match="of the task reidentify"):
-        assemble(model.facts["recipe"], {**model.contract, "task": "reidentify"}, {}, {}, "run x")
+def test_a_task_that_there_is_not_is_refused() -> None:
+    model = classifier()
+    with pytest.raises(SettingsError, match=r"task must be one of classify, .*\n.*found: juggle in run x"):
+        assemble({**model.facts["recipe"], "task": "juggle"}, model.contract, {}, {}, "run x")
 
 
 def test_an_archive_gives_the_same_logits_for_any_number_of_images(tmp_path: Path) -> None:
-    model, path = delivered(), tmp_path / "m.pt2"
+    model, path = classifier(), tmp_path / "m.pt2"
     assert export_pt2(model, path) < 1e-5
     told = {"ablata.json": ""}
     back = torch.export.load(path, extra_files=told).module()
@@ -187,7 +193,7 @@ def test_an_archive_gives_the_same_logits_for_any_number_of_images(tmp_path: Pat
 def test_onnx_gives_the_same_logits_and_says_how_to_feed_it(kind: str, tmp_path: Path) -> None:
     import onnxruntime
 
-    model, path = delivered(kind), tmp_path / "m.onnx"
+    model, path = classifier(kind), tmp_path / "m.onnx"
     assert export_onnx(model, path) < 1e-4
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     images = model.example(3)
@@ -207,5 +213,5 @@ class _Moody(nn.Module):
 
 def test_a_network_that_cannot_be_traced_is_told_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(AblataError, match="--format hub"):
-        export_pt2(replace(delivered(), network=_Moody()), tmp_path / "m.pt2")
+        export_pt2(replace(classifier(), network=_Moody()), tmp_path / "m.pt2")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Detectors handed on: the detections of their run, overlays, COCO's JSON."""
+"""Detectors on image files: the detections of their run, overlays, COCO's JSON."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pycocotools.coco import COCO
 from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.settings import expand
 from ablata.data.detection.rle import decode, from_runs
+from ablata.data.io.input_files import find_input_files
+from ablata.engine.predictor import PredictOptions
 from ablata.engine.task import RunContext
 from ablata.metrics.average_precision import EVALUATOR
 from ablata.recipes.index import load_recipe
 from ablata.structures.detection import Detections, Rle
-from ablata.tasks.detection.predict import coco_results, predict_objects
-from ablata.tasks.detection.predictor import DetectionPredictor
+from ablata.tasks.detection.predictor import DetectionPredictor, coco_results
 from ablata.tasks.detection.task import Detect, DetectTask
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_pt2
-from ablata.tasks.inputs import find_inputs
 
 QUICK = ["data.train=8", "data.val=4", "model.score_threshold=0", "model.max_detections=10"]
 
@@ -37,7 +37,7 @@ def task(tmp_path: Path) -> DetectTask:
     return recipe.build(0, RunContext(torch.device("cpu"), tmp_path / "cache"))
 
 
-def delivered(task: DetectTask, **contract: object) -> DetectionPredictor:
+def predictor(task: DetectTask, **contract: object) -> DetectionPredictor:
     facts = {"recipe": expand(task.recipe), "run": "abc", "seed": 0, "step": 6, "scores": {"val/ap50/AP": 50.0}}
     told = task.contract() | contract
     found = assemble(facts["recipe"], told, task.model.state_dict(), facts, "run abc")  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def folder(task: DetectTask, tmp_path: Path) -> Path:
 
 
 def test_detections_are_those_that_the_run_is_scored_by(task: DetectTask) -> None:
-    model = delivered(task)
+    model = predictor(task)
     with torch.no_grad():
         scored = dict(task.detections(task.model.eval(), "val", None))
     for row, expected in scored.items():
@@ -71,8 +71,8 @@ def test_detections_are_those_that_the_run_is_scored_by(task: DetectTask) -> Non
 def test_every_file_has_an_overlay_and_its_detections_in_a_form_that_pycocotools_reads(
     task: DetectTask, folder: Path, tmp_path: Path
 ) -> None:
-    model, out = delivered(task), tmp_path / "out"
-    done = list(predict_objects(model, find_inputs([folder], films=False), output=out, sure=0.0))
+    model, out = predictor(task), tmp_path / "out"
+    done = list(model.predict_files(find_input_files([folder]), PredictOptions(output=out, score_threshold=0.0)))
     assert [one.file.name for one in done if one.problem] == ["bad.jpg"]
     for one in done:
         if not one.problem:
@@ -102,25 +102,26 @@ def test_a_result_has_the_category_number_and_the_sides_of_its_box() -> None:
 
 
 def test_fewer_boxes_are_proposed_where_the_protocol_says_so(task: DetectTask, folder: Path) -> None:
-    model, inputs = delivered(task), find_inputs([folder / "0.png"], films=False)
+    model, inputs = predictor(task), find_input_files([folder / "0.png"])
     counts = [
-        len(next(iter(predict_objects(model, inputs, protocol=name))).results) for name in ("ap50@1", "ap50@1000")
+        len(next(iter(model.predict_files(inputs, PredictOptions(protocol=name)))).results)
+        for name in ("ap50@1", "ap50@1000")
     ]
     assert counts[0] <= 7  # one box, at most once a class
     assert counts[1] == 10
     with pytest.raises(SettingsError, match="ap01, ap50, coco"):
-        predict_objects(model, inputs, protocol="ss")
+        model.predict_files(inputs, PredictOptions(protocol="ss"))
     with pytest.raises(SettingsError, match="--score must be from 0 to 1"):
-        predict_objects(model, inputs, sure=50)
+        model.predict_files(inputs, PredictOptions(score_threshold=50))
 
 
 def test_images_decoded_otherwise_than_in_training_are_refused(task: DetectTask, folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"pil 4\.2"):
-        predict_objects(delivered(task, image_backend="pil 4.2"), find_inputs([folder], films=False))
+        predictor(task, image_backend="pil 4.2").predict_files(find_input_files([folder]), PredictOptions())
 
 
 def test_an_exported_folder_is_the_same_detector_and_a_graph_is_refused(task: DetectTask, tmp_path: Path) -> None:
-    model = delivered(task)
+    model = predictor(task)
     assert export_hub(model, tmp_path / "hub") == 0
     back = load_exported(tmp_path / "hub")
     assert isinstance(back, DetectionPredictor)

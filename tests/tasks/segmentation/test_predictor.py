@@ -1,4 +1,4 @@
-"""Segmenters handed on: the same logits from every form, masks and overlays of images and films."""
+"""Segmenters on image files: the same logits from every export, masks and overlays of images and videos."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import pytest
 import torch
 from PIL import Image
 
-from ablata.base.errors import CheckpointError, DataError, SettingsError
+from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.settings import expand
 from ablata.data.io.decode import open_image, to_rgb
+from ablata.data.io.input_files import InputFile, find_input_files
 from ablata.data.io.video import Film, written_film
 from ablata.data.labels.mask_files import read_mask
 from ablata.data.labels.table import default_palette
+from ablata.engine.predictor import PredictOptions
 from ablata.recipes.index import load_recipe
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
-from ablata.tasks.inputs import Input, find_inputs
-from ablata.tasks.segmentation.predict import predict_masks
-from ablata.tasks.segmentation.predictor import SegmentationPredictor, sized
+from ablata.tasks.segmentation.predictor import SegmentationPredictor
 
 CLASSES = ["sky", "road", "car", "void"]
 
 
-def delivered(void: bool = False, **contract: object) -> SegmentationPredictor:
+def predictor(void: bool = False, **contract: object) -> SegmentationPredictor:
     """Return an untrained little BiSeNet of three classes, perhaps with a void class that is not predicted."""
     torch.manual_seed(0)
     recipe = load_recipe("bisenet_scenes", ["model.head.width=16", "model.context.width=16", "model.fusion.width=32"])
@@ -67,18 +67,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_exported_folder_gives_the_logits_of_the_segmenter(tmp_path: Path) -> None:
-    model = delivered()
+    model = predictor()
     assert export_hub(model, tmp_path / "out") == 0
     back = load_exported(tmp_path / "out")
     assert isinstance(back, SegmentationPredictor)
-    assert torch.equal(back.logits(back.example(2)), model.logits(model.example(2)))
+    assert torch.equal(back.outputs(back.example(2)), model.outputs(model.example(2)))
     assert "segmenter of 3 classes" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.slow
 def test_a_graph_of_another_size_gives_the_logits_of_the_segmenter(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    model = sized(delivered(), "96x128")
+    model = predictor().with_size("96x128")
     assert preparation(model)["output"] == "logits: float32 [batch, 3, 96, 128]"
     assert export_pt2(model, tmp_path / "out.pt2") <= 1e-5
     assert export_onnx(model, tmp_path / "out.onnx") <= 1e-4
@@ -87,12 +87,12 @@ def test_a_graph_of_another_size_gives_the_logits_of_the_segmenter(tmp_path: Pat
 @pytest.mark.parametrize("size", ["96", "96x", "axb", "96x128x3"])
 def test_a_size_of_another_form_is_refused(size: str) -> None:
     with pytest.raises(SettingsError, match="HEIGHTxWIDTH"):
-        sized(delivered(), size)
+        predictor().with_size(size)
 
 
 def test_logits_of_an_image_have_its_size_and_a_void_class_is_never_predicted() -> None:
-    model = delivered(void=True)
-    assert model.logits(model.example(1)).shape == (1, 4, 64, 64)
+    model = predictor(void=True)
+    assert model.outputs(model.example(1)).shape == (1, 4, 64, 64)
     with torch.no_grad():
         model.network.head.classifier.bias[3] += 1e3  # type: ignore[union-attr,index,operator]
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -103,7 +103,7 @@ def test_logits_of_an_image_have_its_size_and_a_void_class_is_never_predicted() 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_an_image_is_predicted_in_the_number_format_of_its_training(precision: str) -> None:
-    model = delivered()
+    model = predictor()
     tree = model.facts["recipe"]
     model = replace(model, facts={**model.facts, "recipe": {**tree, "compute": {"precision": precision}}})
     seen: list[torch.dtype] = []
@@ -113,8 +113,8 @@ def test_an_image_is_predicted_in_the_number_format_of_its_training(precision: s
 
 
 def test_masks_overlays_and_class_list_are_written_for_every_readable_file(folder: Path, tmp_path: Path) -> None:
-    model, out = delivered(), tmp_path / "out"
-    found = list(predict_masks(model, find_inputs([folder], films=True), output=out))
+    model, out = predictor(), tmp_path / "out"
+    found = list(model.predict_files(find_input_files([folder], videos=True), PredictOptions(output=out)))
     assert [one.file.name for one in found] == ["a.png", "bad.jpg", "film.mp4", "b.png"]
     assert [bool(one.problem) for one in found] == [False, True, False, False]
     assert "bad.jpg" in found[1].problem
@@ -133,44 +133,35 @@ def test_masks_overlays_and_class_list_are_written_for_every_readable_file(folde
 
 def test_nothing_is_written_without_a_folder_to_write_to(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
-    assert [one.outputs for one in predict_masks(delivered(), find_inputs([folder], films=True))] == [()] * 4
+    assert [
+        one.outputs for one in predictor().predict_files(find_input_files([folder], videos=True), PredictOptions())
+    ] == [()] * 4
     assert sorted(folder.rglob("*")) == before
 
 
 def test_a_protocol_is_one_of_the_task_with_the_windows_of_the_recipe(folder: Path) -> None:
-    model, inputs = delivered(), [Input(folder / "a.png", "a")]
-    whole = delivered().protocol("ssc").sliding_window
+    model, inputs = predictor(), [InputFile(folder / "a.png", "a")]
+    whole = predictor().protocol("ssc").sliding_window
     assert whole is not None
     assert whole.size == 48
-    assert next(iter(predict_masks(model, inputs, protocol="mscf"))).frames == 1
+    assert next(iter(model.predict_files(inputs, PredictOptions(protocol="mscf")))).frames == 1
     with pytest.raises(SettingsError, match="A protocol must be one of ss, ssc, msf, mscf"):
-        predict_masks(model, inputs, protocol="plain")
+        model.predict_files(inputs, PredictOptions(protocol="plain"))
 
 
 def test_an_image_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
-    model = delivered()
+    model = predictor()
     model.network.least = 60  # type: ignore[assignment]
-    found = list(predict_masks(model, find_inputs([folder / "a.png", folder / "more"], films=True)))
+    found = list(
+        model.predict_files(find_input_files([folder / "a.png", folder / "more"], videos=True), PredictOptions())
+    )
     assert [bool(one.problem) for one in found] == [False, False]
-    found = list(predict_masks(model, find_inputs([folder / "more"], films=True), protocol="ss+multiple=1"))
+    found = list(
+        model.predict_files(find_input_files([folder / "more"], videos=True), PredictOptions(protocol="ss+multiple=1"))
+    )
     assert "37x51" in found[0].problem
 
 
 def test_images_decoded_otherwise_than_in_training_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"pil 4\.2"):
-        predict_masks(delivered(image_backend="pil 4.2"), find_inputs([folder], films=True))
-
-
-def test_inputs_are_found_in_folders_and_named_apart(folder: Path, tmp_path: Path) -> None:
-    (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
-    (folder / "notes.txt").write_text("no image")
-    assert [one.name for one in find_inputs([folder], films=True)] == ["a.jpg", "a.png", "bad", "film", "more/b"]
-    assert "film" not in [one.name for one in find_inputs([folder], films=False)]
-    (tmp_path / "empty").mkdir()
-    for places, words in (
-        ([tmp_path / "empty"], "must hold images"),
-        ([folder / "nothing.png"], "no file .*nothing.png"),
-        ([folder / "more", folder / "more"], r"b\.png more than once"),
-    ):
-        with pytest.raises(DataError, match=words):
-            find_inputs(places, films=True)
+        predictor(image_backend="pil 4.2").predict_files(find_input_files([folder], videos=True), PredictOptions())

@@ -1,0 +1,64 @@
+"""`ablata predict`: use a trained network on image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablata.cli.console import note, out, print_json
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A run's id, an exported folder, or the name of an export.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Image files, or folders of them; videos too for a segmenter."),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="Classes, or nearest images, shown for each.")] = 5,
+    protocol: Annotated[
+        str | None, typer.Option(help="How an image is cropped, scaled, flipped; by default the run's first.")
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="last or best, of a run.")] = "last",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write here: of a classifier an image of the images with their classes; of a segmenter a folder of "
+            "overlays and masks; of a detector one of overlays and COCO's JSON; of re-identification one of "
+            "embeddings and nearest images."
+        ),
+    ] = None,
+    score: Annotated[
+        float, typer.Option(help="Of a detector: score threshold of the objects drawn and counted.")
+    ] = 0.5,
+    gallery: Annotated[
+        list[Path] | None,
+        typer.Option(help="Of re-identification: image files or folders to find each image's nearest in."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict classes, masks, boxes or embeddings of images, prepared as in training; exit 1 if one is unreadable."""
+    from ablata.data.io.input_files import find_input_files
+    from ablata.engine.predictor import PredictOptions
+    from ablata.records.ledger import Ledger
+    from ablata.tasks.inference.resolve import find_model
+
+    with Ledger() as ledger:
+        predictor = find_model(ledger, model, checkpoint)
+    inputs = find_input_files(images, videos=predictor.videos)
+    options = PredictOptions(protocol, output, top, score, tuple(gallery or ()))
+    done = []
+    for prediction in predictor.predict_files(inputs, options):
+        done.append(prediction)
+        if prediction.problem:
+            note(f"unreadable: {prediction.problem}")
+        if not json and (text := prediction.text()):
+            out.print(text, markup=False)
+    if json:
+        named = protocol or predictor.protocols[0]
+        print_json({"protocol": named, "predictions": [prediction.as_dict() for prediction in done]})
+    if output is not None and output.exists():
+        note(f"written: {output}")
+    if any(prediction.problem for prediction in done):
+        raise typer.Exit(1)
