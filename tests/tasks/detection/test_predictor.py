@@ -103,10 +103,8 @@ def test_a_result_has_the_category_number_and_the_sides_of_its_box() -> None:
 
 def test_fewer_boxes_are_proposed_where_the_protocol_says_so(task: DetectTask, folder: Path) -> None:
     model, inputs = predictor(task), find_input_files([folder / "0.png"])
-    counts = [
-        len(next(iter(model.predict_files(inputs, PredictOptions(protocol=name)))).results)
-        for name in ("ap50@1", "ap50@1000")
-    ]
+    options = [PredictOptions(protocol=name) for name in ("ap50@1", "ap50@1000")]
+    counts = [len(next(iter(model.predict_files(inputs, each))).results) for each in options]
     assert counts[0] <= 7  # one box, at most once a class
     assert counts[1] == 10
     with pytest.raises(SettingsError, match="ap01, ap50, coco"):

@@ -133,9 +133,8 @@ def test_masks_overlays_and_class_list_are_written_for_every_readable_file(folde
 
 def test_nothing_is_written_without_a_folder_to_write_to(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
-    assert [
-        one.outputs for one in predictor().predict_files(find_input_files([folder], videos=True), PredictOptions())
-    ] == [()] * 4
+    found = predictor().predict_files(find_input_files([folder], videos=True), PredictOptions())
+    assert [one.outputs for one in found] == [()] * 4
     assert sorted(folder.rglob("*")) == before
 
 
@@ -152,13 +151,10 @@ def test_a_protocol_is_one_of_the_task_with_the_windows_of_the_recipe(folder: Pa
 def test_an_image_too_small_for_the_network_is_told_and_the_others_are_done(folder: Path) -> None:
     model = predictor()
     model.network.least = 60  # type: ignore[assignment]
-    found = list(
-        model.predict_files(find_input_files([folder / "a.png", folder / "more"], videos=True), PredictOptions())
-    )
+    found = list(model.predict_files(find_input_files([folder / "a.png", folder / "more"]), PredictOptions()))
     assert [bool(one.problem) for one in found] == [False, False]
-    found = list(
-        model.predict_files(find_input_files([folder / "more"], videos=True), PredictOptions(protocol="ss+multiple=1"))
-    )
+    options = PredictOptions(protocol="ss+multiple=1")
+    found = list(model.predict_files(find_input_files([folder / "more"]), options))
     assert "37x51" in found[0].problem
 
 
