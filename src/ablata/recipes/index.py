@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,7 +11,7 @@ from ablata.base.catalogue import Entry, entries, find, load
 from ablata.base.errors import AblataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import restore
-from ablata.base.user_code import CodeFolder, absolute, resolve
+from ablata.base.user_code import CodeFolder
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe as Recipe
@@ -86,12 +85,7 @@ def restore_recipe(tree: dict[str, Any], source: str, code: CodeFolder | None = 
     Raises:
         SettingsError: the settings do not fit this version, or a user's file is gone.
     """
-    from ablata.engine.recipe import Recipe
-    from ablata.tasks.any import RECIPES
+    from ablata.tasks.any import recipe_class
 
-    task = tree.get("task", "")
-    kinds = {kind.model_fields["task"].default: kind for kind in RECIPES}
-    kind = kinds.get(task) or resolve(absolute(task, code), "task")
-    if not (isclass(kind) and issubclass(kind, Recipe)):
-        raise SettingsError("A task must be a class derived from Recipe", found=f"{task} in {source}")
+    kind = recipe_class(tree, source, code)
     return restore(kind, tree | {"task": kind.model_fields["task"].default}, source=source, code=code)
