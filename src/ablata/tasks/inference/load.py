@@ -11,18 +11,20 @@ from torch import Tensor
 
 from ablata.base.errors import CheckpointError
 from ablata.base.settings import Settings, restore
+from ablata.base.user_code import CodeFolder
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.engine.predictor import Predictor
 from ablata.tasks.any import recipe_class
 from ablata.tasks.distillation.checkpoints import teacher_weights
 
 
-def from_checkpoint(place: Path, which: str = "last") -> Predictor:
+def from_checkpoint(place: Path, which: str = "last", code: CodeFolder | None = None) -> Predictor:
     """Build the network of a checkpoint: averaged weights where the run averages, a student without its teacher.
 
     Args:
         place: a run's folder, or a checkpoint.
         which: `last` or `best`.
+        code: copies of the users' files that the recipe refers to; None: there are none.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -31,7 +33,7 @@ def from_checkpoint(place: Path, which: str = "last") -> Predictor:
     path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
     saved = load_checkpoint(path)
     kept: dict[str, Any] = {key: saved.facts[key] for key in ("recipe", "seed", "step", "scores") if key in saved.facts}
-    return assemble(kept["recipe"], saved.facts["contract"], teacher_weights(saved), kept, str(path))
+    return assemble(kept["recipe"], saved.facts["contract"], teacher_weights(saved), kept, str(path), code)
 
 
 def assemble(
@@ -40,20 +42,29 @@ def assemble(
     weights: Mapping[str, Tensor],
     facts: Mapping[str, Any],
     source: str,
+    code: CodeFolder | None = None,
 ) -> Predictor:
     """Build a network from a recipe's expanded settings and give it its weights.
+
+    Args:
+        recipe: the settings, of which those of the network and the data are used.
+        contract: what the checkpoint promises.
+        weights: the network's state.
+        facts: recipe, run, seed, step, scores; JSON-safe.
+        source: where all this comes from, for messages.
+        code: copies of the users' files that the settings refer to; None: there are none.
 
     Raises:
         CheckpointError: the weights do not fit the network.
         SettingsError: the settings are of another version, or the task offers no predictions.
     """
-    kind = recipe_class(recipe, source)
+    kind = recipe_class(recipe, source, code)
     predictor = kind.predictor_class()
     # The rest of the settings, such as a loss, is of no use here and need not be there.
     fields: Any = {name: (kind.model_fields[name].annotation, kind.model_fields[name]) for name in ("model", "data")}
     parts: Any = restore(
         create_model(kind.__name__, __base__=Settings, **fields), {name: recipe.get(name) for name in fields},
-        source=source,
+        source=source, code=code,
     )  # fmt: skip
     network = predictor.build_network(parts.model, parts.data, contract)
     known, extra = network.state_dict(), predictor.training_only
