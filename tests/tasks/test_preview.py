@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -20,8 +20,6 @@ from ablata.tasks.segmentation.task import Segment
 
 class Other(Recipe):
     """A recipe of a task that has no preview."""
-
-    task: Literal["other"] = "other"
 
     def build(self, seed: int, context: RunContext) -> Task[Any]:
         raise NotImplementedError
@@ -56,5 +54,7 @@ def test_images_are_shown_beside_their_label_maps(shared_cache: Path) -> None:
 
 
 def test_a_recipe_without_images_to_show_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"A preview needs .*\n.*unnamed is a recipe of the task other"):
+    with pytest.raises(
+        SettingsError, match=r"A preview needs .*\n.*unnamed is a recipe of the task .*:Other, which does not"
+    ):
         Other().preview(seed=0, step=0, count=4, cache=tmp_path)
