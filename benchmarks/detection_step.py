@@ -40,7 +40,7 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train_state import TrainState
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
-from ablata.models.detection.relations.stage import RegionContext, Relations, RelationStage
+from ablata.models.detection.relations.stage import RelationContext, Relations, RelationStage
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
 from ablata.structures.batch import Rows
@@ -199,7 +199,7 @@ def relations(turns: int) -> dict[str, dict[str, float]]:
     boxes[..., 2:] += boxes[..., :2] + 8
     maps = [torch.randn(IMAGES, 256, 128 >> level, 128 >> level).bfloat16() for level in range(5)]
     keys = torch.ones(IMAGES, REGIONS, dtype=torch.bool)
-    context = RegionContext(boxes, keys, maps, torch.ones(IMAGES, 2))
+    context = RelationContext(boxes, keys, maps, torch.ones(IMAGES, 2))
     features = torch.randn(IMAGES, REGIONS, 1024).bfloat16().requires_grad_()
     scores = torch.randn(IMAGES, REGIONS, CLASSES + 1).softmax(2)
     classifier = torch.nn.Linear(1024, CLASSES + 1)

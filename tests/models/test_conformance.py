@@ -16,7 +16,7 @@ from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
-from ablata.models.backbones.regnet import Design, RegNet
+from ablata.models.backbones.regnet import RegNetDesign, RegNet
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.resnet_blocks import HierarchicalSplit
 from ablata.models.backbones.t2t_vit import T2TViT
@@ -73,7 +73,7 @@ CASES += [
         EfficientNet(width=0.25, depth=0.3, drop_connect=0.0, last_norm=True),
         EfficientNet(width=0.25, depth=0.3, head="backbone", project_activation=True, drop_connect_form="fixed"),
         EfficientNetLite(width=0.25, depth=0.3, zero_gamma=True, conv=AlignedConv()),
-        RegNet(size="custom", design=Design(w0=8, wa=8, wm=2, depth=7, group=4), stem=8, drop_path=0.1),
+        RegNet(size="custom", design=RegNetDesign(w0=8, wa=8, wm=2, depth=7, group=4), stem=8, drop_path=0.1),
         T2TViT(size=7, depth=2, width=64, token_width=16),
         T2TViT(size=7, depth=2, width=64, token_width=16, tokens="transformer", dropout=0.1),
         PyramidClassifier(backbone=ResNet(depth=18, width=4), width=8),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ablata.nn.drop_path import DropPath, rising
+from ablata.nn.drop_path import DropPath, linear_drop_rates
 
 
 def test_a_branch_is_left_out_whole_or_enlarged() -> None:
@@ -25,5 +25,5 @@ def test_nothing_changes_and_nothing_is_drawn_outside_training_or_at_share_0(sha
 
 
 def test_shares_rise_evenly_from_zero() -> None:
-    assert rising(0.3, 4) == pytest.approx([0, 0.1, 0.2, 0.3])
-    assert rising(0.3, 1) == [0]
+    assert linear_drop_rates(0.3, 4) == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert linear_drop_rates(0.3, 1) == [0]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ablata.base.errors import SettingsError
-from ablata.nn.pooled_gates import ConvGate, Gated, PooledBatchNorm, TwoLayerGate, pooled_unit
+from ablata.nn.pooled_gates import ConvGate, Gated, PooledBatchNorm, TwoLayerGate, pooled_conv_norm_act
 
 
 def test_one_image_in_training_is_refused_with_the_way_out() -> None:
@@ -24,7 +24,7 @@ def test_one_image_is_welcome_in_evaluation_and_two_in_training() -> None:
 
 @pytest.mark.parametrize("norm", ["group", "none"])
 def test_other_normalisations_take_one_image(norm: str) -> None:
-    out = pooled_unit(16, 16, norm, "sigmoid")(torch.randn(1, 16, 1, 1))  # type: ignore[arg-type]
+    out = pooled_conv_norm_act(16, 16, norm, "sigmoid")(torch.randn(1, 16, 1, 1))  # type: ignore[arg-type]
     assert ((out > 0) & (out < 1)).all()
 
 

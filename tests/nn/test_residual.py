@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablata.nn.residual import Block, ChannelDrop, PadShortcut, PreactivationBlock, make_shortcut
+from ablata.nn.residual import BasicBlock, ChannelDrop, PadShortcut, PreactivationBlock, make_shortcut
 from ablata.nn.small_resnet import SmallResNetSettings
 
-BLOCKS = [Block, PreactivationBlock]
+BLOCKS = [BasicBlock, PreactivationBlock]
 PLACES = ["between", "before_last", "after_last"]
 every_block = pytest.mark.parametrize("kind", BLOCKS)
 
@@ -73,7 +73,7 @@ def test_the_order_in_the_residual_path_is_the_stated_one(kind: type[nn.Module])
         module.register_forward_hook(lambda *_, name=name: seen.append(name))
     block(inputs(2, 4, 6, 6))
     inside = ["conv1", "between", "norm2", "activation", "before_last", "conv2", "after_last", "shortcut"]
-    if kind is Block:
+    if kind is BasicBlock:
         expected = ["conv1", "between", "norm1", "activation", "before_last", "conv2", "norm2", "after_last"]
         assert seen == [*expected, "shortcut", "activation"]
     else:
@@ -90,9 +90,9 @@ def test_dropout_at_the_end_of_the_residual_scales_what_is_added(kind: type[nn.M
     torch.manual_seed(3)
     keep = F.dropout(torch.ones_like(x), 0.5)
     torch.manual_seed(3)
-    residual = plain.norm2(plain.conv2(F.relu(plain.norm1(plain.conv1(x))))) if kind is Block else plain(x) - x
+    residual = plain.norm2(plain.conv2(F.relu(plain.norm1(plain.conv1(x))))) if kind is BasicBlock else plain(x) - x
     expected = residual * keep + x
-    torch.testing.assert_close(block(x), F.relu(expected) if kind is Block else expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(block(x), F.relu(expected) if kind is BasicBlock else expected, atol=1e-4, rtol=1e-5)
 
 
 @every_block
@@ -127,7 +127,7 @@ def test_a_zero_gamma_makes_a_block_the_identity(kind: type[nn.Module]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "activation", "learns"),
-    [(Block, "relu", True), (PreactivationBlock, "relu", False), (PreactivationBlock, "leaky", True)],
+    [(BasicBlock, "relu", True), (PreactivationBlock, "relu", False), (PreactivationBlock, "leaky", True)],
 )
 def test_a_zero_gamma_behind_which_a_relu_lies_never_gets_a_gradient(
     kind: type[nn.Module], activation: str, learns: bool

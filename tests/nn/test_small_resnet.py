@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.nn.residual import Block, PreactivationBlock
+from ablata.nn.residual import BasicBlock, PreactivationBlock
 from ablata.nn.small_resnet import SmallResNet, SmallResNetSettings
 
 
@@ -52,7 +52,7 @@ def test_zero_gamma_starts_the_last_norm_of_every_block_at_zero(preactivation: b
     blocks = [
         module
         for module in build(preactivation, zero_gamma=True).modules()
-        if isinstance(module, Block | PreactivationBlock)
+        if isinstance(module, BasicBlock | PreactivationBlock)
     ]
     assert len(blocks) == 3
     assert not any(block.norm2.weight.any() for block in blocks)

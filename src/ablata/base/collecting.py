@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collecting_later() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Search for no cycles inside: the search goes over all that is made again and again, up to half of the time."""
     enabled = gc.isenabled()
     gc.disable()

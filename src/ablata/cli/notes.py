@@ -30,13 +30,13 @@ def read(
     json: Json = False,
 ) -> None:
     """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
-    from ablata.base.collecting import collecting_later
+    from ablata.base.collecting import gc_paused
     from ablata.base.files import write_text
     from ablata.notebooks.reader.keeping import keep, trial_facts
     from ablata.notebooks.reader.page import notes_page
     from ablata.records.ledger import Ledger
 
-    with collecting_later():
+    with gc_paused():
         readings = [_read(file) for file in files]
         with Ledger() as ledger:
             for reading in readings:
@@ -130,11 +130,11 @@ def plan(
 
 
 def _read(file: Path) -> Reading:
-    from ablata.base.collecting import collecting_later
+    from ablata.base.collecting import gc_paused
     from ablata.base.cores import usable_cores
     from ablata.notebooks.reader.reading import read_file
 
-    with collecting_later():
+    with gc_paused():
         return read_file(Path(os.path.abspath(file.expanduser())), usable_cores())
 
 

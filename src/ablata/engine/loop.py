@@ -129,7 +129,7 @@ class LossLog:
         self.sums.zero_()
         self.count = 0
         losses = dict(zip(self.names, means, strict=True))
-        for message in s.collapse.note(s.task.watched(losses)):
+        for message in s.collapse.note(s.task.watched_terms(losses)):
             s.reporter.event("warning", "collapse", message)
         rows = [(s.step, f"train/{name}", value) for name, value in losses.items()]
         rows += [(s.step, "train/gradient_norm", float(norm)), (s.step, "train/lr", s.learning_rate)]

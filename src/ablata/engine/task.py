@@ -144,7 +144,7 @@ class Task(ABC, Generic[B]):
     def loss(self, model: nn.Module, batch: B) -> dict[str, Tensor]:
         """Return the loss as named scalar terms, weights included; their sum is minimised."""
 
-    def watched(self, losses: dict[str, float]) -> dict[str, float]:
+    def watched_terms(self, losses: dict[str, float]) -> dict[str, float]:
         """Return the loss terms as the watch for collapsed ones is to see them: here as they are.
 
         A task joins or leaves out terms that may rightly be nothing for long, such as those of a pyramid's levels.

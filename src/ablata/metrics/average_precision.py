@@ -20,7 +20,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as packed
 
-from ablata.base.collecting import collecting_later
+from ablata.base.collecting import gc_paused
 from ablata.metrics.box_counting import BoxCounting, Boxes, sorted_boxes
 from ablata.structures.detection import Detections, Objects
 
@@ -106,7 +106,7 @@ class DetectionScores:
         Raises:
             ValueError: masks are asked for where truth or detections have none.
         """
-        with collecting_later():
+        with gc_paused():
             truth = COCO(self._truth(kind))
             evaluation = self._box_counting(truth) if kind == "box" else self._mask_counting(truth)
             evaluation.params.iouThrs = np.array(thresholds, dtype=np.float64)

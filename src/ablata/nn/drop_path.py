@@ -26,6 +26,6 @@ class DropPath(nn.Module):
         return x * kept / (1 - self.share)
 
 
-def rising(last: float, count: int) -> list[float]:
+def linear_drop_rates(last: float, count: int) -> list[float]:
     """Return `count` shares that rise evenly from 0 to `last`."""
     return [last * index / max(1, count - 1) for index in range(count)]

@@ -93,7 +93,7 @@ class AttentionalFusionGate(nn.Module):
 
     def __init__(self, channels: int, hidden: int, gain: float = 1.0) -> None:
         super().__init__()
-        self.local, self.whole = _thinking(channels, hidden), _thinking(channels, hidden)
+        self.local, self.whole = _bottleneck(channels, hidden), _bottleneck(channels, hidden)
         self.gain = gain
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class AttentionalFusionGate(nn.Module):
         return out if self.gain == 1 else self.gain * out
 
 
-def _thinking(channels: int, hidden: int) -> nn.Sequential:
+def _bottleneck(channels: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, hidden, 1, bias=False),
         nn.BatchNorm2d(hidden),

@@ -39,7 +39,7 @@ def pooled_norm(name: NormName, channels: int) -> nn.Module:
     return PooledBatchNorm(channels) if name == "batch" else make_norm(name, channels)
 
 
-def pooled_unit(
+def pooled_conv_norm_act(
     inputs: int, outputs: int, norm: NormName, activation: Literal["relu", "sigmoid", "none"] = "none"
 ) -> nn.Sequential:
     """Return a 1x1 convolution, normalisation and activation of means [B, inputs, 1, 1]."""
@@ -61,7 +61,7 @@ class ConvGate(Settings):
 
     def build(self, channels: int, norm: NormName) -> MeanGate:
         """Make the gate for C channels."""
-        return MeanGate(pooled_unit(channels, channels, norm if self.norm else "none", self.activation))
+        return MeanGate(pooled_conv_norm_act(channels, channels, norm if self.norm else "none", self.activation))
 
 
 class TwoLayerGate(Settings):
@@ -77,8 +77,8 @@ class TwoLayerGate(Settings):
         """Make the gate for C channels."""
         hidden = max(1, channels // self.reduction)
         if self.norm:
-            inner = pooled_unit(channels, hidden, norm, "relu")
-            return MeanGate(nn.Sequential(inner, pooled_unit(hidden, channels, norm, "sigmoid")))
+            inner = pooled_conv_norm_act(channels, hidden, norm, "relu")
+            return MeanGate(nn.Sequential(inner, pooled_conv_norm_act(hidden, channels, norm, "sigmoid")))
         reduce, expand = nn.Conv2d(channels, hidden, 1, bias=False), nn.Conv2d(hidden, channels, 1, bias=False)
         return MeanGate(nn.Sequential(reduce, nn.ReLU(inplace=True), expand, nn.Sigmoid()))
 

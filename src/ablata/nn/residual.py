@@ -62,7 +62,7 @@ class ResidualSettings(Settings):
         return nn.Sequential(*chosen) if chosen else nn.Identity()
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """x + conv-norm-act-conv-norm(x), then act (He et al. 2016a, figure 2).
 
     Args:
@@ -91,7 +91,7 @@ class Block(nn.Module):
 
 
 class PreactivationBlock(nn.Module):
-    """x + norm-act-conv-norm-act-conv(x) (He et al. 2016b, figure 1 b); arguments as for `Block`.
+    """x + norm-act-conv-norm-act-conv(x) (He et al. 2016b, figure 1 b); arguments as for `BasicBlock`.
 
     Where the shape changes, the shortcut too starts from the normalised and activated x.
     """

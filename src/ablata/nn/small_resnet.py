@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ablata.nn.kernels.pooling import global_average
-from ablata.nn.residual import Block, PreactivationBlock, ResidualSettings, Share
+from ablata.nn.residual import BasicBlock, PreactivationBlock, ResidualSettings, Share
 
 
 class SmallResNetSettings(ResidualSettings):
@@ -51,7 +51,7 @@ class SmallResNet(nn.Module):
         channels: int,
     ) -> None:
         super().__init__()
-        block = PreactivationBlock if preactivation else Block
+        block = PreactivationBlock if preactivation else BasicBlock
         last = widths[-1]
         self.stem = _stem(settings.stem, channels, widths[0])
         self.stem_norm = nn.Identity() if preactivation else nn.BatchNorm2d(widths[0])
@@ -66,7 +66,7 @@ class SmallResNet(nn.Module):
         self.classifier = nn.Linear(last, classes, bias=not settings.logit_norm)
         self.logits_dropout = nn.Dropout(settings.logits_dropout)
         self.logit_norm = nn.BatchNorm1d(classes) if settings.logit_norm else nn.Identity()
-        _initialise(self, settings)
+        _init_weights(self, settings)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images [B, C, H, H] to stem [B, W0, H/s, H/s], stage1 to stage3, features [B, W3], logits [B, K]."""
@@ -92,7 +92,7 @@ def _stem(name: str, inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _stage(
-    block: type[Block] | type[PreactivationBlock],
+    block: type[BasicBlock] | type[PreactivationBlock],
     settings: ResidualSettings,
     inputs: int,
     outputs: int,
@@ -103,7 +103,7 @@ def _stage(
     return nn.Sequential(first, *(block(outputs, outputs, 1, settings) for _ in range(blocks - 1)))
 
 
-def _initialise(model: nn.Module, settings: ResidualSettings) -> None:
+def _init_weights(model: nn.Module, settings: ResidualSettings) -> None:
     """Draw convolutions and classifier from N(0, 2 / ((1 + a^2) fan-in)), with a for the activation's slope below 0
     (He et al. 2015, arXiv 1502.01852, equations 10 and 15)."""
     for module in model.modules():
@@ -111,5 +111,5 @@ def _initialise(model: nn.Module, settings: ResidualSettings) -> None:
             nn.init.kaiming_normal_(module.weight, a=settings.init_slope, nonlinearity="leaky_relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, Block | PreactivationBlock) and settings.zero_gamma:
+        elif isinstance(module, BasicBlock | PreactivationBlock) and settings.zero_gamma:
             nn.init.zeros_(module.norm2.weight)

@@ -60,8 +60,8 @@ def test_weak_directions_are_held_back_by_eps() -> None:
 
 def test_the_first_layer_starts_with_both_signs_of_the_whitening_filters_and_stays() -> None:
     model = Airbench(widths=(4, 4, 4)).build(10)
-    assert model.images_wanted == 5000
-    model.start_from(smooth_images())
+    assert model.init_images == 5000
+    model.init_from_images(smooth_images())
     positive, negative = model.whiten.weight.chunk(2)
     assert torch.equal(positive, -negative)
     assert torch.equal(positive, whitening_filters(smooth_images(), 2, 5e-4))
@@ -71,7 +71,7 @@ def test_the_first_layer_starts_with_both_signs_of_the_whitening_filters_and_sta
 
 def test_without_whitening_the_first_layer_is_trained_and_asks_for_no_images() -> None:
     model = Airbench(whitening=False).build(10)
-    assert model.images_wanted == 0
+    assert model.init_images == 0
     assert model.whiten.weight.requires_grad
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.models.backbones.base import BackboneModule, PooledClassifier, draw_convolutions
+from ablata.models.backbones.base import BackboneModule, PooledClassifier, init_convolutions
 
 
 class Flat(BackboneModule):
@@ -49,6 +49,6 @@ def test_dropout_acts_on_the_logits_in_training_and_leaves_the_features() -> Non
 def test_convolutions_have_hes_variance_of_their_fan_out_and_no_bias(groups: int) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(64, 512, 3, groups=groups)
-    draw_convolutions(conv)
+    init_convolutions(conv)
     assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 512 / groups)), rel=0.03)
     assert not conv.bias.any()

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from ablata.engine.hardware.complexity import count
-from ablata.models.backbones.resnet import ResNet, Stem
-from ablata.models.backbones.resnet_blocks import Block, HierarchicalSplit, SplitConv
+from ablata.models.backbones.resnet import ResNet, ResNetStem
+from ablata.models.backbones.resnet_blocks import HierarchicalSplit, ResidualBlock, SplitConv
 from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardisedConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
 from ablata.nn.pooled_gates import ConvGate, TwoLayerGate
@@ -24,9 +24,9 @@ def parameters(settings: ResNet) -> int:
         return sum(parameter.numel() for parameter in settings.build(1000).parameters())
 
 
-def blocks(settings: ResNet) -> list[Block]:
+def blocks(settings: ResNet) -> list[ResidualBlock]:
     torch.manual_seed(0)
-    return [module for module in settings.build(10).modules() if isinstance(module, Block)]
+    return [module for module in settings.build(10).modules() if isinstance(module, ResidualBlock)]
 
 
 def lively(model: nn.Module) -> nn.Module:
@@ -180,7 +180,7 @@ def test_the_stem_can_normalise_after_its_pool() -> None:
 @pytest.mark.parametrize("activation", ["relu", "leaky", "relu6"])
 def test_a_rectifier_behind_the_maximum_gives_the_same_values_and_gradients(activation: str, order: str) -> None:
     torch.manual_seed(0)
-    stem = Stem(ResNet.model_validate({"activation": activation, "stem_order": order, "width": 8}), 3)
+    stem = ResNetStem(ResNet.model_validate({"activation": activation, "stem_order": order, "width": 8}), 3)
     images = torch.randn(2, 3, 32, 32)
     seen = []
     for first in (False, True):
@@ -194,7 +194,7 @@ def test_a_rectifier_behind_the_maximum_gives_the_same_values_and_gradients(acti
 
 @pytest.mark.parametrize("activation", ["swish", "hswish", "frelu"])
 def test_other_activations_stay_before_the_maximum(activation: str) -> None:
-    assert not Stem(ResNet.model_validate({"activation": activation}), 3).pool_first
+    assert not ResNetStem(ResNet.model_validate({"activation": activation}), 3).pool_first
 
 
 def test_frelu_leaves_relu_in_the_last_stage() -> None:

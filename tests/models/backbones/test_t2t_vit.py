@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ablata.engine.hardware.complexity import count
-from ablata.models.backbones.t2t_vit import Performer, T2TViT, TokenTransformer, positions
+from ablata.models.backbones.t2t_vit import Performer, T2TViT, TokenTransformer, sinusoidal_positions
 
 
 def tiny(**changes: object) -> T2TViT:
@@ -86,7 +86,7 @@ def test_the_token_transformer_skips_by_its_values() -> None:
 
 
 def test_positions_are_sines_and_cosines_of_falling_frequency() -> None:
-    found = positions(5, 8, torch.device("cpu"))[0]
+    found = sinusoidal_positions(5, 8, torch.device("cpu"))[0]
     for place in range(5):
         for column in range(8):
             angle = place / 10_000 ** (2 * (column // 2) / 8)

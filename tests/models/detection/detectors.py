@@ -7,34 +7,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.models.detection.backbones import C4, Fpn, Small
-from ablata.models.detection.mask_rcnn import MaskRcnn, MaskRcnnNetwork, Masks
+from ablata.models.detection.backbones import C4, Fpn, SmallCnn
+from ablata.models.detection.mask_rcnn import MaskBranch, MaskRcnn, MaskRcnnNetwork
 from ablata.models.detection.relations.class_relation import ClassRelation
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 from ablata.models.detection.relations.stage import Relations
-from ablata.models.detection.roi_heads import Sampling, Stage
-from ablata.models.detection.rpn import Proposals
+from ablata.models.detection.roi_heads import CascadeStage, RoiSampling
+from ablata.models.detection.rpn import Rpn
 from ablata.structures.detection import Objects
 
 CLASSES, SIDE = 3, 64
 SPATIAL = SpatialRelation(heads=2, width=8)
 CLASS = ClassRelation(width=6, attention_width=4)
-REFINED = Stage(boxes="refined", iou_threshold=0.6, bbox_reg_std=(0.05, 0.05, 0.1, 0.1))
+REFINED = CascadeStage(boxes="refined", iou_threshold=0.6, bbox_reg_std=(0.05, 0.05, 0.1, 0.1))
 _SMALL: dict[str, Any] = {
-    "backbone": Small(width=4),
-    "rpn": Proposals(
+    "backbone": SmallCnn(width=4),
+    "rpn": Rpn(
         sizes=((12, 24),), ratios=(1.0,), batch_size_per_image=64, post_nms_top_n_train=24, post_nms_top_n_test=12
     ),
-    "roi_sampling": Sampling(batch_size_per_image=16),
+    "roi_sampling": RoiSampling(batch_size_per_image=16),
     "roi_pool_size": 3,
     "sampling_ratio": 1,
     "head_width": 16,
-    "masks": Masks(layers=1, width=4, roi_pool_size=4),
+    "masks": MaskBranch(layers=1, width=4, roi_pool_size=4),
     "max_detections": 8,
 }
 _FPN: dict[str, Any] = {
     "backbone": Fpn(name="resnet18", channels=8),
-    "rpn": Proposals(
+    "rpn": Rpn(
         sizes=((8,), (16,), (32,), (48,), (64,)),
         batch_size_per_image=64,
         post_nms_top_n_train=24,
@@ -43,11 +43,11 @@ _FPN: dict[str, Any] = {
 }
 _C4: dict[str, Any] = {
     "backbone": C4(depth=18),
-    "rpn": Proposals(sizes=((12, 24, 48),), batch_size_per_image=64, post_nms_top_n_train=24, post_nms_top_n_test=12),
+    "rpn": Rpn(sizes=((12, 24, 48),), batch_size_per_image=64, post_nms_top_n_train=24, post_nms_top_n_test=12),
     "roi_pool_size": 4,
 }
-_CASCADE: dict[str, Any] = {"stages": (Stage(), REFINED), "class_agnostic": True}
-_TWICE: dict[str, Any] = {"stages": (Stage(), Stage())}
+_CASCADE: dict[str, Any] = {"stages": (CascadeStage(), REFINED), "class_agnostic": True}
+_TWICE: dict[str, Any] = {"stages": (CascadeStage(), CascadeStage())}
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "boxes alone": {"masks": None},

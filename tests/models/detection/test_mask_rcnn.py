@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ablata.base.errors import SettingsError
 from ablata.engine.hardware.complexity import count
-from ablata.models.detection.mask_rcnn import Found, MaskRcnnNetwork, pasted
+from ablata.models.detection.mask_rcnn import ImageDetections, MaskRcnnNetwork, paste_masks
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 from ablata.models.detection.relations.stage import Relations
-from ablata.models.detection.roi_heads import Sampling, Stage
-from ablata.models.detection.rpn import Proposals
+from ablata.models.detection.roi_heads import CascadeStage, RoiSampling
+from ablata.models.detection.rpn import Rpn
 from ablata.structures.detection import no_objects
 
 from .detectors import CLASSES, FORMS, REFINED, SIDE, SPATIAL, inputs, network, settings, truth
@@ -27,7 +27,7 @@ def losses(model: MaskRcnnNetwork, images: Tensor, *objects: Any) -> dict[str, T
     return terms
 
 
-def detected(model: MaskRcnnNetwork, images: Tensor, **asked: Any) -> list[Found]:
+def detected(model: MaskRcnnNetwork, images: Tensor, **asked: Any) -> list[ImageDetections]:
     with torch.no_grad():
         found = model.eval()(images, **asked)
     assert isinstance(found, list)
@@ -92,7 +92,7 @@ def test_an_image_gives_the_same_alone_and_beside_another(form: str) -> None:
 @pytest.mark.parametrize("form", ["plain", "cascade, both", "pyramid"])
 def test_an_image_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
     # Nothing is left to chance where every anchor and every region teaches.
-    every = {"roi_sampling": Sampling(batch_size_per_image=4000, positive_fraction=1.0)}
+    every = {"roi_sampling": RoiSampling(batch_size_per_image=4000, positive_fraction=1.0)}
     model = network(form, **every).eval()
     model.proposals.network.fg_bg_sampler.batch_size_per_image = 100_000
     model.proposals.network.fg_bg_sampler.positive_fraction = 1.0
@@ -147,12 +147,12 @@ def test_later_stages_score_the_boxes_that_earlier_ones_made() -> None:
     detected(model, inputs())
     first, second = seen[0]
     head = model.stages.heads[0]
-    moved = head.decoded(torch.cat(first.candidates.boxes), first.deltas).clamp(0, SIDE)
-    boxes = torch.cat(second.candidates.boxes)
+    moved = head.decode_boxes(torch.cat(first.rois.boxes), first.deltas).clamp(0, SIDE)
+    boxes = torch.cat(second.rois.boxes)
     wide = ((moved[:, 2:] - moved[:, :2]) > 1).all(1)
     torch.testing.assert_close(boxes[wide], moved[wide])
     assert bool(wide.any())
-    assert not torch.allclose(boxes, torch.cat(first.candidates.boxes))
+    assert not torch.allclose(boxes, torch.cat(first.rois.boxes))
 
 
 @pytest.mark.parametrize("form", ["c4", "pyramid"])
@@ -193,25 +193,25 @@ def test_more_proposals_cost_more_and_masks_too() -> None:
 
 def test_a_mask_of_a_whole_box_fills_it() -> None:
     boxes = torch.tensor([[3.0, 5, 13, 9], [0, 0, 20, 16]])
-    filled = pasted(torch.ones(2, 28, 28), boxes, 16, 20)
-    assert filled[1].all()
+    pad_rois = paste_masks(torch.ones(2, 28, 28), boxes, 16, 20)
+    assert pad_rois[1].all()
     expected = torch.zeros(16, 20, dtype=torch.bool)
     expected[5:9, 3:13] = True
-    assert torch.equal(filled[0], expected)
+    assert torch.equal(pad_rois[0], expected)
     half = torch.zeros(1, 8, 8)
     half[:, :, :4] = 1
-    assert pasted(half, boxes[:1], 16, 20)[0].nonzero()[:, 1].unique().tolist() == [3, 4, 5, 6, 7]
+    assert paste_masks(half, boxes[:1], 16, 20)[0].nonzero()[:, 1].unique().tolist() == [3, 4, 5, 6, 7]
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "nothing to refine": ("plain", {"stages": (REFINED,), "class_agnostic": True}, "no boxes to refine"),
-    "a box for each class": ("plain", {"stages": (Stage(), REFINED)}, "class_agnostic=true"),
+    "a box for each class": ("plain", {"stages": (CascadeStage(), REFINED)}, "class_agnostic=true"),
     "one stage": ("plain", {"relations": Relations()}, "two entries"),
     "features that differ": ("cascade, own heads", {"relations": Relations()}, "shared_head=true"),
     "no linear layers": (
         "c4", {"relations": Relations(classes=None, spatial=SPATIAL, spatial_place="head")}, "use stage"
     ),
-    "anchors of one level": ("pyramid", {"rpn": Proposals(sizes=((8,),))}, "1 for 5 levels"),
+    "anchors of one level": ("pyramid", {"rpn": Rpn(sizes=((8,),))}, "1 for 5 levels"),
     "heads": (
         "classes", {"relations": Relations(spatial=SpatialRelation(heads=7, width=14)), "head_width": 16},
         "heads",
@@ -227,9 +227,9 @@ def test_settings_that_do_not_go_together_are_refused(fault: str) -> None:
 
 
 def test_terms_without_weight_are_named() -> None:
-    silent = settings("cascade", stages=(Stage(weight=0), REFINED.model_copy(update={"class_weight": 0.0})))
+    silent = settings("cascade", stages=(CascadeStage(weight=0), REFINED.model_copy(update={"class_weight": 0.0})))
     assert silent.silent_terms() == {"class_1", "box_1", "class_2"}
-    assert settings("plain", stages=(Stage(class_weight=0),)).silent_terms() == {"class"}
+    assert settings("plain", stages=(CascadeStage(class_weight=0),)).silent_terms() == {"class"}
     assert settings("plain").silent_terms() == set()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from ablata.models.detection.mask_rcnn import pasted
+from ablata.models.detection.mask_rcnn import paste_masks
 
 
 def test_masks_are_those_of_a_computation_over_the_whole_image() -> None:
@@ -19,7 +19,7 @@ def test_masks_are_those_of_a_computation_over_the_whole_image() -> None:
     boxes = torch.cat([boxes, torch.tensor(extremes)])
     masks = torch.rand(len(boxes), 7, 7)
     rows, columns = torch.arange(50) + 0.5, torch.arange(60) + 0.5
-    found = pasted(masks, boxes, 50, 60)
+    found = paste_masks(masks, boxes, 50, 60)
     for mask, (left, top, right, bottom), one in zip(masks, boxes.tolist(), found, strict=True):
         if right == left:
             assert not one.any()

@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ablata.models.detection.relations.stage import RegionContext, Relations, RelationStage
-from ablata.models.detection.roi_heads import Stage, StageHead
+from ablata.models.detection.relations.stage import RelationContext, Relations, RelationStage
+from ablata.models.detection.roi_heads import CascadeStage, RoiPredictor
 
 from .detectors import CLASS, SPATIAL, inputs, network
 
@@ -34,12 +34,12 @@ def relations(order: str, classes: str | None, spatial: str | None) -> Relations
     )
 
 
-def stage_inputs() -> tuple[Tensor, Tensor, nn.Linear, RegionContext]:
+def stage_inputs() -> tuple[Tensor, Tensor, nn.Linear, RelationContext]:
     torch.manual_seed(0)
     corners = torch.rand(B, R, 2) * 40
     boxes = torch.cat([corners, corners + 4 + torch.rand(B, R, 2) * 20], dim=2)
     maps = [torch.randn(B, F // 2, side, side) for side in (8, 4)]
-    context = RegionContext(boxes, torch.ones(B, R, dtype=torch.bool), maps, torch.ones(B, 2))
+    context = RelationContext(boxes, torch.ones(B, R, dtype=torch.bool), maps, torch.ones(B, 2))
     return torch.randn(B, R, D), torch.randn(B, R, C).softmax(2), nn.Linear(D, C), context
 
 
@@ -83,7 +83,7 @@ def test_joining_that_cannot_be_is_refused() -> None:
 
 def test_features_are_dropped_in_training_alone() -> None:
     torch.manual_seed(0)
-    head = StageHead(Stage(), D, C, True, dropout=0.5)
+    head = RoiPredictor(CascadeStage(), D, C, True, dropout=0.5)
     features = torch.randn(64, D)
     whole = nn.functional.linear(features, head.classifier.weight, head.classifier.bias)
     assert torch.equal(head.eval()(features)[0], whole)
@@ -95,10 +95,10 @@ def test_features_are_dropped_in_training_alone() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_a_stage_that_does_not_learn_says_nothing_of_detections(weight: float) -> None:
-    made = network("plain", stages=(Stage(weight=weight), Stage()), score_threshold=0.0).eval()
+    made = network("plain", stages=(CascadeStage(weight=weight), CascadeStage()), score_threshold=0.0).eval()
     before = made(inputs())
     first = made.stages.heads[0]
-    assert isinstance(first, StageHead)
+    assert isinstance(first, RoiPredictor)
     with torch.no_grad():
         first.classifier.bias += torch.tensor([0.0, 3.0, 0.0, 0.0])
     after = made(inputs())

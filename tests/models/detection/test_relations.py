@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ablata.models.detection.relations.class_relation import ClassRelation, ClassRelationModule
-from ablata.models.detection.relations.geometry import embedded, geometry, parts
+from ablata.models.detection.relations.geometry import embed, find_parts, geometry
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 
 B, R, C, D, F = 2, 7, 5, 12, 6
@@ -64,9 +64,9 @@ def regions(seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 def test_geometry_is_as_in_the_paper() -> None:
     boxes = torch.tensor([[[10.0, 10, 30, 50]]])
     near = torch.tensor([[[40.0, 20, 80, 40]]])
-    found = geometry(boxes, near).numbers()[:, :, 0, 0]
+    found = geometry(boxes, near).log_ratios()[:, :, 0, 0]
     assert found[0].tolist() == pytest.approx([0.693147, -6.907755, -0.693147, 0.693147], abs=1e-6)
-    terms = embedded(found, 64)[0]
+    terms = embed(found, 64)[0]
     assert terms.shape == (64,)
     assert terms[:4].tolist() == pytest.approx([0.19836, -0.81657, -0.23797, -0.88445], abs=5e-5)
 
@@ -75,7 +75,7 @@ def test_embedding_is_sines_and_cosines_of_each_number() -> None:
     values = np.array([0.3, -1.2, 0.0, 2.0])
     rates = 100 / 1000 ** (8 * np.arange(2) / 16)
     expected = np.concatenate([[*np.sin(value * rates), *np.cos(value * rates)] for value in values])
-    found = embedded(torch.tensor(values, dtype=torch.float32)[None], 16)
+    found = embed(torch.tensor(values, dtype=torch.float32)[None], 16)
     np.testing.assert_allclose(found, expected[None], atol=2e-5)
 
 
@@ -83,7 +83,7 @@ def test_relations_are_those_of_the_paper_written_out() -> None:
     module = spatial_module("relu")
     features, boxes, keys = regions()
     layer = module.relations[0]
-    places = geometry(boxes, boxes).numbers()
+    places = geometry(boxes, boxes).log_ratios()
     weight, bias = layer.project.weight.split([6, 6, D]), layer.project.bias.split([6, 6, D])
     heads, size = 3, D // 3
     total = torch.zeros(B, R, D)
@@ -92,8 +92,8 @@ def test_relations_are_those_of_the_paper_written_out() -> None:
             rows = slice(2 * h, 2 * h + 2)
             query = features[b] @ weight[0][rows].T + bias[0][rows]
             key = features[b] @ weight[1][rows].T + bias[1][rows]
-            waves = embedded(places, 64)[b].movedim(0, -1)
-            near = (waves @ layer.place.weight[h] + layer.place.bias[h]).clamp(min=0).clamp(min=1e-6)
+            sine_cosine = embed(places, 64)[b].movedim(0, -1)
+            near = (sine_cosine @ layer.place.weight[h] + layer.place.bias[h]).clamp(min=0).clamp(min=1e-6)
             weights = near * (query @ key.T / 2**0.5).exp()
             weights = weights / weights.sum(1, keepdim=True)
             out = slice(size * h, size * (h + 1))
@@ -137,20 +137,20 @@ def test_rows_that_fill_up_are_never_looked_at_and_images_never_mix(name: str) -
 def test_an_image_without_anything_to_look_at_gains_nothing_infinite(name: str) -> None:
     module = spatial_module(name)
     features, boxes, keys = regions()
-    gained = module(features, boxes, torch.zeros_like(keys))
-    assert torch.isfinite(gained).all()
+    out_features = module(features, boxes, torch.zeros_like(keys))
+    assert torch.isfinite(out_features).all()
     if name != "extra":
-        assert not gained.any()
+        assert not out_features.any()
 
 
 @pytest.mark.parametrize("name", SPATIAL)
 def test_outputs_change_with_the_regions_and_every_weight_gets_a_gradient(name: str) -> None:
     module = spatial_module(name)
     features, boxes, keys = regions()
-    gained = module(features, boxes, keys)
-    assert gained.abs().sum() > 0
-    assert not torch.allclose(gained[:, 0], gained[:, 1])
-    gained.square().sum().backward()
+    out_features = module(features, boxes, keys)
+    assert out_features.abs().sum() > 0
+    assert not torch.allclose(out_features[:, 0], out_features[:, 1])
+    out_features.square().sum().backward()
     for title, parameter in module.named_parameters():
         assert parameter.grad is not None, title
         if not title.endswith("key.bias"):
@@ -181,7 +181,7 @@ def test_background_is_not_looked_at_where_asked() -> None:
 
 def test_parts_are_smaller_boxes_that_lie_inside() -> None:
     boxes = torch.tensor([[[0.0, 0, 40, 40], [10, 10, 20, 20], [36, 0, 56, 10], [30, 30, 45, 40]]])
-    assert parts(boxes, boxes)[0].int().tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert find_parts(boxes, boxes)[0].int().tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("changes", CLASS_FORMS, ids=str)
@@ -189,8 +189,8 @@ def test_without_a_graph_all_regions_of_an_image_gain_the_same(changes: dict[str
     if changes.get("propagate") is False:
         pytest.skip("soft mapping alone has no graph")
     scores, weights, maps, shares = class_inputs()
-    gained = class_module(torch.zeros(C, C), **changes)(scores, weights, maps, shares)
-    torch.testing.assert_close(gained, gained[:, :1].expand_as(gained))
+    out_features = class_module(torch.zeros(C, C), **changes)(scores, weights, maps, shares)
+    torch.testing.assert_close(out_features, out_features[:, :1].expand_as(out_features))
 
 
 def test_with_the_identity_a_class_gives_its_own_meaning_alone() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 
-from ablata.models.detection.roi_align import RegionAlign
+from ablata.models.detection.roi_align import MultiLevelRoiAlign
 
 CANVAS = (96, 128)
 
@@ -33,7 +33,7 @@ def test_values_and_gradients_are_those_of_torchvision(levels: int, side: int, s
     maps, boxes = maps_of(levels), boxes_of()
     reference = MultiScaleRoIAlign([str(level) for level in range(levels)], side, sampling_ratio=samples)
     expected = reference({str(level): one for level, one in enumerate(maps)}, boxes, [CANVAS] * 2)
-    found = RegionAlign(levels, side, samples)(maps, boxes, CANVAS)
+    found = MultiLevelRoiAlign(levels, side, samples)(maps, boxes, CANVAS)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     weights = torch.randn_like(expected)
     wanted = torch.autograd.grad((expected * weights).sum(), maps)
@@ -43,22 +43,22 @@ def test_values_and_gradients_are_those_of_torchvision(levels: int, side: int, s
 
 def test_an_image_without_regions_gets_none_and_no_gradient() -> None:
     maps, boxes = maps_of(2), [torch.zeros(0, 4), boxes_of()[1]]
-    found = RegionAlign(2, 7, 2)(maps, boxes, CANVAS)
+    found = MultiLevelRoiAlign(2, 7, 2)(maps, boxes, CANVAS)
     assert len(found) == 3
     (slope,) = torch.autograd.grad(found.sum(), maps[:1])
     assert float(slope[0].abs().max()) == 0 < float(slope[1].abs().max())
-    assert RegionAlign(2, 7, 2)(maps, [torch.zeros(0, 4)] * 2, CANVAS).shape == (0, 8, 7, 7)
+    assert MultiLevelRoiAlign(2, 7, 2)(maps, [torch.zeros(0, 4)] * 2, CANVAS).shape == (0, 8, 7, 7)
 
 
 def test_maps_of_bf16_give_bf16_within_its_rounding() -> None:
     maps, boxes = maps_of(3), boxes_of()
-    exact = RegionAlign(3, 7, 2)(maps, boxes, CANVAS)
-    rough = RegionAlign(3, 7, 2)([one.bfloat16() for one in maps], boxes, CANVAS)
+    exact = MultiLevelRoiAlign(3, 7, 2)(maps, boxes, CANVAS)
+    rough = MultiLevelRoiAlign(3, 7, 2)([one.bfloat16() for one in maps], boxes, CANVAS)
     assert rough.dtype == torch.bfloat16
     torch.testing.assert_close(rough.float(), exact, atol=3e-2, rtol=2e-2)
 
 
 def test_further_maps_are_not_looked_at() -> None:
     maps, boxes = maps_of(4), boxes_of()
-    both = [RegionAlign(3, 7, 2)(some, boxes, CANVAS) for some in (maps, maps[:3])]
+    both = [MultiLevelRoiAlign(3, 7, 2)(some, boxes, CANVAS) for some in (maps, maps[:3])]
     torch.testing.assert_close(both[0], both[1], atol=0, rtol=0)

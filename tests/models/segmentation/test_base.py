@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.models.segmentation.base import DenseHead, Init, Segmenter, draw
+from ablata.models.segmentation.base import DenseHead, Init, Segmenter, init_weights
 from ablata.nn.projection import Projection
 from ablata.nn.upsampling import Bilinear, Nearest
 
@@ -63,7 +63,7 @@ def test_a_doubled_head_convolves_at_twice_the_size() -> None:
 def test_weights_are_drawn_with_the_variance_of_their_name(init: Init, variance: float) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(64, 128, 3)
-    draw(conv, init)
+    init_weights(conv, init)
     assert conv.weight.var().item() == pytest.approx(variance, rel=0.03)
     assert conv.bias is not None
     assert not conv.bias.any()
@@ -72,7 +72,7 @@ def test_weights_are_drawn_with_the_variance_of_their_name(init: Init, variance:
 def test_torch_leaves_weights_as_they_are() -> None:
     conv = nn.Conv2d(4, 4, 3)
     before = conv.weight.clone()
-    draw(conv, "torch")
+    init_weights(conv, "torch")
     assert torch.equal(conv.weight, before)
 
 

@@ -14,15 +14,15 @@ from torch import nn
 from ablata.base.errors import SettingsError
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.segmentation.base import DenseHead
-from ablata.models.segmentation.deeplab import Decoder, DeepLab, SpatialPyramid
+from ablata.models.segmentation.deeplab import Aspp, DeepLab, DeepLabDecoder
 
 SMALL = DeepLab(
     backbone=ResNet(depth=18, width=4, last_stage="two_dilated"),
-    pyramid=SpatialPyramid(width=6, rates=(1, 2)),
+    pyramid=Aspp(width=6, rates=(1, 2)),
     head=DenseHead(width=5),
     aux=DenseHead(width=5),
 )
-PLUS = SMALL.model_copy(update={"decoder": Decoder(low=3, width=7)})
+PLUS = SMALL.model_copy(update={"decoder": DeepLabDecoder(low=3, width=7)})
 
 
 def parameters(module: nn.Module) -> int:
@@ -98,7 +98,7 @@ def test_maps_have_the_sizes_of_the_legend(
 
 def test_the_decoder_adds_what_its_layers_have() -> None:
     with torch.device("meta"):
-        plain, plus = (DeepLab(decoder=decoder).build(19) for decoder in (None, Decoder()))
+        plain, plus = (DeepLab(decoder=decoder).build(19) for decoder in (None, DeepLabDecoder()))
     added = 256 * 48 + 2 * 48 + 9 * (256 + 48) * 256 + 2 * 256
     assert parameters(plus) - parameters(plain) == added
 

@@ -14,7 +14,7 @@ from torch import nn
 from ablata.base.errors import SettingsError
 from ablata.models.segmentation.base import DenseHead
 from ablata.models.segmentation.hrnet import HRNet, HRNetModel
-from ablata.models.segmentation.ocr import ObjectContext, gathered
+from ablata.models.segmentation.ocr import ObjectContext, gather_regions
 from ablata.nn.upsampling import Nearest
 
 SMALL: dict[str, Any] = {"width": 4, "exchanges": (1, 1, 1), "blocks": 1}
@@ -141,7 +141,7 @@ def test_images_that_are_too_small_are_refused_in_words() -> None:
 def test_a_region_is_the_mean_of_the_pixels_weighted_by_a_softmax_over_the_image() -> None:
     pixels, rough = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 4, 5)
     weights = rough[1, 2].exp() / rough[1, 2].exp().sum()
-    torch.testing.assert_close(gathered(pixels, rough)[1, 2], (pixels[1] * weights).sum((1, 2)))
+    torch.testing.assert_close(gather_regions(pixels, rough)[1, 2], (pixels[1] * weights).sum((1, 2)))
 
 
 def test_object_context_is_attention_of_the_pixels_to_the_regions() -> None:
@@ -149,7 +149,7 @@ def test_object_context_is_attention_of_the_pixels_to_the_regions() -> None:
     layers = lively(ObjectContext(width=8, keys=6).build(7))
     features, rough = torch.randn(1, 7, 3, 4), torch.randn(1, 5, 3, 4)
     pixels = layers.pixels(features)
-    regions = gathered(pixels, rough).transpose(1, 2)[..., None]
+    regions = gather_regions(pixels, rough).transpose(1, 2)[..., None]
     key, value = layers.key(regions)[0, ..., 0], layers.value(regions)[0, ..., 0]
     query = layers.query(pixels)[0]
     seen = torch.zeros(6, 3, 4)

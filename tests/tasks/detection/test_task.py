@@ -120,7 +120,7 @@ def test_a_level_without_objects_is_no_collapse_but_a_dead_mask_is(tmp_path: Pat
         falling = 1 / (step + 1)
         terms = {"objectness_0": falling, "objectness_1": 0.0 if step else 0.2, "proposal_box_0": falling,
                  "proposal_box_1": 0.0, "class_1": falling, "mask": 2.5e-5 if step > 2 else 0.7}  # fmt: skip
-        said += watch.note(made.watched(terms))
+        said += watch.note(made.watched_terms(terms))
     (message,) = said
     assert message.startswith("loss term mask")
 

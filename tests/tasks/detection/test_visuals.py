@@ -12,8 +12,8 @@ from PIL import Image
 
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
-from ablata.models.detection.mask_rcnn import Found
-from ablata.models.detection.relations.appearance import Looks
+from ablata.models.detection.mask_rcnn import ImageDetections
+from ablata.models.detection.relations.appearance import RegionAttention
 from ablata.recipes.index import load_recipe
 from ablata.records.gallery import read_gallery
 from ablata.structures.detection import Detections, Objects
@@ -70,11 +70,11 @@ def test_sure_detections_are_drawn_or_the_first_few() -> None:
 def test_weights_are_added_up_by_the_detection_that_a_region_overlaps_most() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [20, 1, 30, 11], [50, 50, 60, 60]])
     weights = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.25] * 4, [0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    found = Found(
+    found = ImageDetections(
         torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [70, 70, 90, 90]]), torch.tensor([0, 1, 1]),
         torch.tensor([0.9, 0.8, 0.7]), None, torch.tensor([0, 2, 3]),
     )  # fmt: skip
-    rows, summed = between(found, Looks(boxes[None], weights[None]), [0, 1])
+    rows, summed = between(found, RegionAttention(boxes[None], weights[None]), [0, 1])
     assert rows == [0, 1]
     np.testing.assert_allclose(summed, [[0.1, 0.5, 0.4], [0.0, 1.0, 0.0]], atol=1e-6)
 

@@ -30,7 +30,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.models.backbones.base import Classifier
-from ablata.nn.first_images import StartsFromImages
+from ablata.nn.data_dependent_init import DataDependentInit
 from ablata.nn.kernels.im2col_conv import PatchConv2d
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
@@ -72,7 +72,7 @@ class Airbench(Classifier):
         return AirbenchModel(self, classes, channels)
 
 
-class AirbenchModel(StartsFromImages):
+class AirbenchModel(DataDependentInit):
     """The network; see the head of the file for its shapes.
 
     Args:
@@ -84,13 +84,13 @@ class AirbenchModel(StartsFromImages):
     def __init__(self, settings: Airbench, classes: int, channels: int) -> None:
         super().__init__()
         self.settings = settings
-        self.images_wanted = settings.whitening_images if settings.whitening else 0
+        self.init_images = settings.whitening_images if settings.whitening else 0
         filters = 2 * channels * settings.whitening_kernel**2
         first, second, third = settings.widths
         self.whiten = nn.Conv2d(channels, filters, settings.whitening_kernel)
-        self.stage1 = Stage(settings, filters, first)
-        self.stage2 = Stage(settings, first, second)
-        self.stage3 = Stage(settings, second, third)
+        self.stage1 = AirbenchStage(settings, filters, first)
+        self.stage2 = AirbenchStage(settings, first, second)
+        self.stage3 = AirbenchStage(settings, second, third)
         self.head = nn.Linear(third, classes, bias=False)
         self.activation = _ACTIVATIONS[settings.activation]
         self.whiten.weight.requires_grad_(not settings.whitening)
@@ -99,7 +99,7 @@ class AirbenchModel(StartsFromImages):
                 self.head.weight.mul_(settings.head_deviation / self.head.weight.std())
 
     @torch.no_grad()
-    def start_from(self, images: Tensor) -> None:
+    def init_from_images(self, images: Tensor) -> None:
         """Compute the first layer's filters from normalised training images [N, C, H, H]."""
         filters = whitening_filters(images, self.settings.whitening_kernel, self.settings.whitening_eps)
         self.whiten.weight.copy_(torch.cat((filters, -filters)))
@@ -121,7 +121,7 @@ class AirbenchModel(StartsFromImages):
         }
 
 
-class Stage(nn.Module):
+class AirbenchStage(nn.Module):
     """conv-pool-norm-activation, then conv-norm-activation.
 
     Args:

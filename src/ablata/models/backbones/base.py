@@ -116,7 +116,7 @@ class PooledClassifier(nn.Module):
 
 
 @torch.no_grad()
-def draw_convolutions(model: nn.Module) -> None:
+def init_convolutions(model: nn.Module) -> None:
     """Draw all convolutions from N(0, 2 / fan-out), fan-out = k k D / groups, and set their biases to 0.
 
     Source: He et al. 2015, arXiv 1502.01852, section 2.2, for the backward pass; as torchvision and timm draw them.

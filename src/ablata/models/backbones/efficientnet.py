@@ -24,7 +24,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.activations import ActivationChoice
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
 from ablata.nn.drop_path import DropPath
@@ -130,15 +130,15 @@ class EfficientNetSettings(Backbone, Classifier):
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
         """Make the model for images of `channels` channels; weights come from torch's global generator."""
         backbone = EfficientNetBackbone(self, channels)
-        head = None if self.head == "backbone" else Head(self, backbone.widths["stage4"])
+        head = None if self.head == "backbone" else EfficientNetHead(self, backbone.widths["stage4"])
         model = PooledClassifier(backbone, classes, head, _head_width(self), self.scale().dropout)
-        _initialise(self, model, classes)
+        _init_weights(self, model, classes)
         return model
 
     def build_backbone(self, channels: int = 3) -> BackboneModule:
         """Make the stages alone, with the head where it is theirs."""
         backbone = EfficientNetBackbone(self, channels)
-        _initialise(self, backbone, classes=1)
+        _init_weights(self, backbone, classes=1)
         return backbone
 
     def published_name(self, name: str) -> str | None:
@@ -237,7 +237,7 @@ class InvertedResidual(nn.Module):
         return x + self.drop(out) if self.adds else out
 
 
-class Head(nn.Module):
+class EfficientNetHead(nn.Module):
     """The last 1x1 convolution and what follows it, [B, inputs, H, H] to [B, D, H, H]."""
 
     def __init__(self, settings: EfficientNetSettings, inputs: int) -> None:
@@ -273,15 +273,15 @@ class EfficientNetBackbone(BackboneModule):
         for index, group in enumerate(_GROUPS):
             outputs, blocks = _rounded(group.width * scale.width), nn.Sequential()
             for number in range(depths[index]):
-                rising = settings.drop_connect_form == "rising"
-                drop = settings.drop_connect * (done / sum(depths) if rising else 1)
+                linear_drop_rates = settings.drop_connect_form == "rising"
+                drop = settings.drop_connect * (done / sum(depths) if linear_drop_rates else 1)
                 stride = group.stride if number == 0 else 1
                 blocks.append(InvertedResidual(settings, group, inputs, outputs, stride, drop))
                 inputs, done = outputs, done + 1
             self.groups.append(blocks)
             if index in _OUTPUTS:
                 self.widths[_OUTPUTS[index]] = outputs
-        self.head = Head(settings, inputs) if settings.head == "backbone" else nn.Identity()
+        self.head = EfficientNetHead(settings, inputs) if settings.head == "backbone" else nn.Identity()
         if settings.head == "backbone":
             self.widths["stage4"] = _head_width(settings)
 
@@ -308,10 +308,10 @@ def _head_width(settings: EfficientNetSettings) -> int:
 
 
 @torch.no_grad()
-def _initialise(settings: EfficientNetSettings, model: nn.Module, classes: int) -> None:
+def _init_weights(settings: EfficientNetSettings, model: nn.Module, classes: int) -> None:
     """Draw the weights as the paper's TensorFlow code does, and set up the normalisations."""
     if settings.init == "published":
-        draw_convolutions(model)
+        init_convolutions(model)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = settings.norm_eps

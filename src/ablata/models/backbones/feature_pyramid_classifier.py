@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.parts import OpenPart
-from ablata.models.backbones.base import BackboneModule, BackboneUser, Classifier, draw_convolutions
+from ablata.models.backbones.base import BackboneModule, BackboneUser, Classifier, init_convolutions
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
@@ -64,7 +64,7 @@ class PyramidModel(nn.Module):
     def __init__(self, settings: PyramidClassifier, classes: int, channels: int) -> None:
         super().__init__()
         self.backbone = settings.backbone.build_backbone(channels)
-        self.neck = Neck(settings, self.backbone)
+        self.neck = PyramidNeck(settings, self.backbone)
         self.classifier = nn.Linear(settings.width, classes)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -75,7 +75,7 @@ class PyramidModel(nn.Module):
         return outputs
 
 
-class Neck(nn.Module):
+class PyramidNeck(nn.Module):
     """Makes one vector of three levels.
 
     Args:
@@ -106,7 +106,7 @@ class Neck(nn.Module):
         if settings.merge != "pool_sum":
             self.last = ConvUnit(plain.build(joined, width, settings.kernel), act)
         for part in (self.levels, self.downs, self.last):
-            draw_convolutions(part)
+            init_convolutions(part)
 
     def forward(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Map the stages to [B, D]."""

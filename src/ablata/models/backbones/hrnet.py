@@ -20,8 +20,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.models.backbones.base import BackboneModule, draw_convolutions
-from ablata.models.backbones.resnet_blocks import Block, BlockSettings
+from ablata.models.backbones.base import BackboneModule, init_convolutions
+from ablata.models.backbones.resnet_blocks import BlockSettings, ResidualBlock
 from ablata.nn.conv_norm_act import ConvNormAct
 from ablata.nn.upsampling import Bilinear, Upsampling
 
@@ -47,7 +47,7 @@ class HRNetBranches(Settings):
     def build_backbone(self, channels: int = 3) -> HRNetBackbone:
         """Make the branches for images of `channels` channels; weights come from torch's global generator."""
         backbone = HRNetBackbone(self, channels)
-        draw_convolutions(backbone)
+        init_convolutions(backbone)
         return backbone
 
 
@@ -71,7 +71,7 @@ class HRNetBackbone(BackboneModule):
         before: Sequence[int] = (4 * _STEM,)
         for count, times in zip((2, 3, 4), settings.exchanges, strict=True):
             self.add_module(f"transition{count - 1}", _transition(before, widths[:count]))
-            exchanges = [Exchange(settings, widths[:count]) for _ in range(times)]
+            exchanges = [HighResolutionModule(settings, widths[:count]) for _ in range(times)]
             self.add_module(f"stage{count}", nn.ModuleList(exchanges))
             before = widths[:count]
 
@@ -91,7 +91,7 @@ class HRNetBackbone(BackboneModule):
         return outputs | {f"branch{number}": x for number, x in enumerate(maps, start=1)}
 
 
-class Exchange(nn.Module):
+class HighResolutionModule(nn.Module):
     """Deepen each branch by blocks, then add to each what all others have, brought to its size.
 
     Args:
@@ -121,9 +121,9 @@ class Exchange(nn.Module):
         return fused
 
 
-def _block(inputs: int, width: int, *, bottleneck: bool) -> Block:
+def _block(inputs: int, width: int, *, bottleneck: bool) -> ResidualBlock:
     channels = (inputs, width, 4 * width if bottleneck else width)
-    return Block(BlockSettings(), channels, bottleneck=bottleneck, stride=1, dilation=1, activation="relu")
+    return ResidualBlock(BlockSettings(), channels, bottleneck=bottleneck, stride=1, dilation=1, activation="relu")
 
 
 def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:

@@ -23,14 +23,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
 from ablata.nn.drop_path import DropPath
 from ablata.nn.gates import SqueezeExcite
 
 
-class Design(Settings):
+class RegNetDesign(Settings):
     """The few numbers that a RegNet follows from."""
 
     w0: int = Field(default=48, ge=8, multiple_of=8)
@@ -102,7 +102,7 @@ class RegNet(Backbone, Classifier):
     kind: Literal["regnet"] = "regnet"
     size: SizeName = "y_1.6gf"
     """A published size (x: without gates, y: with them), or custom: what `design` says."""
-    design: Design | None = None
+    design: RegNetDesign | None = None
     """The numbers of a custom net; null with a published size."""
     attention: SqueezeExcite | None = SqueezeExcite(reduction=4)
     """Gate behind each 3x3 convolution; its reduction counts from the block's input. Null: none, as in the X nets."""
@@ -132,7 +132,7 @@ class RegNet(Backbone, Classifier):
         if self.design is not None:
             return self.design.stages()
         w0, wa, wm, depth, group = _SIZES[self.size]
-        return Design(w0=w0, wa=wa, wm=wm, depth=depth, group=group).stages()
+        return RegNetDesign(w0=w0, wa=wa, wm=wm, depth=depth, group=group).stages()
 
     def build(self, classes: int, channels: int = 3) -> PooledClassifier:
         """Make the model for images of `channels` channels; weights come from torch's global generator."""
@@ -144,10 +144,10 @@ class RegNet(Backbone, Classifier):
     def build_backbone(self, channels: int = 3) -> BackboneModule:
         """Make the stages alone."""
         backbone = RegNetBackbone(self, channels)
-        draw_convolutions(backbone)
+        init_convolutions(backbone)
         if self.zero_gamma:
             for module in backbone.modules():
-                if isinstance(module, Block):
+                if isinstance(module, RegNetBlock):
                     nn.init.zeros_(module.expand.norm.weight)
         return backbone
 
@@ -172,7 +172,7 @@ _PUBLISHED = (
 )
 
 
-class Block(nn.Module):
+class RegNetBlock(nn.Module):
     """1x1, grouped 3x3, gate, 1x1, each normalised; the shortcut is added, then activated (the paper's X and Y block).
 
     Args:
@@ -217,7 +217,7 @@ class RegNetBackbone(BackboneModule):
         for number, (width, blocks, group) in enumerate(settings.stages(), start=1):
             stage = nn.Sequential()
             for index in range(blocks):
-                stage.append(Block(settings, inputs, width, 2 if index == 0 else 1, group))
+                stage.append(RegNetBlock(settings, inputs, width, 2 if index == 0 else 1, group))
                 inputs = width
             self.add_module(f"stage{number}", stage)
             self.widths[f"stage{number}"] = width

@@ -22,8 +22,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
-from ablata.models.backbones.resnet_blocks import Block, BlockSettings
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
+from ablata.models.backbones.resnet_blocks import BlockSettings, ResidualBlock
 from ablata.nn.activations import make_channel_activation
 from ablata.nn.convolutions import PlainConv
 
@@ -84,11 +84,11 @@ class ResNet(Backbone, Classifier, BlockSettings):
         """Make the stages alone."""
         backbone = ResNetBackbone(self, channels)
         if self.init == "published":
-            draw_convolutions(backbone)
+            init_convolutions(backbone)
         for module in backbone.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = self.norm_eps
-            elif isinstance(module, Block) and self.zero_gamma:
+            elif isinstance(module, ResidualBlock) and self.zero_gamma:
                 module.zero_init_residual()
         return backbone
 
@@ -131,7 +131,7 @@ _PUBLISHED_IN_BLOCKS = (
 )
 
 
-class Stem(nn.Module):
+class ResNetStem(nn.Module):
     """Convolution or three, normalisation, activation and a maximum over 3x3, in the order of the settings.
 
     Args:
@@ -166,10 +166,10 @@ class Stem(nn.Module):
         for conv, norm, act in zip(before, self.norms, self.acts, strict=True):
             x = act(norm(conv(x)))
         x = last(x)
-        out: Tensor = self._pooled(self.last_norm(x)) if self.norm_first else self.last_norm(self._pooled(x))
+        out: Tensor = self._act_pool(self.last_norm(x)) if self.norm_first else self.last_norm(self._act_pool(x))
         return out
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def _act_pool(self, x: Tensor) -> Tensor:
         out: Tensor = self.last_act(self.pool(x)) if self.pool_first else self.pool(self.last_act(x))
         return out
 
@@ -186,7 +186,7 @@ class ResNetBackbone(BackboneModule):
         super().__init__()
         bottleneck = settings.depth >= 50
         self.input_norm = nn.BatchNorm2d(channels) if settings.input_norm else nn.Identity()
-        self.stem = Stem(settings, channels)
+        self.stem = ResNetStem(settings, channels)
         self.widths = {"stem": settings.width}
         inputs = settings.width
         kept = {"stride": (), "two_dilated": (2, 3)}.get(settings.last_stage, (3,))
@@ -203,7 +203,7 @@ class ResNetBackbone(BackboneModule):
             stage = nn.Sequential()
             for number in range(blocks):
                 stage.append(
-                    Block(
+                    ResidualBlock(
                         settings,
                         (inputs, middle, outputs),
                         bottleneck=bottleneck,

@@ -75,7 +75,7 @@ class BlockSettings(Settings):
         return self.split.splits * max(2, group)
 
 
-class Unit(nn.Module):
+class ConvNormUnit(nn.Module):
     """A convolution with its normalisation and activation.
 
     Args:
@@ -92,18 +92,18 @@ class Unit(nn.Module):
         # An activation that comes first would overwrite what the shortcut still needs.
         self.act = make_channel_activation(activation, channels, inplace=self.norm_first or not settings.preactivation)
 
-    def prepared(self, x: Tensor) -> Tensor:
+    def norm_act(self, x: Tensor) -> Tensor:
         """Normalise and activate, in the order of the settings."""
         out: Tensor = self.act(self.norm(x)) if self.norm_first else self.norm(self.act(x))
         return out
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [B, C, H, H] and prepare, or the other way round with pre-activation."""
-        out: Tensor = self.conv(self.prepared(x)) if self.preactivation else self.prepared(self.conv(x))
+        out: Tensor = self.conv(self.norm_act(x)) if self.preactivation else self.norm_act(self.conv(x))
         return out
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """x + branch(x) of two 3x3 convolutions, or of 1x1, 3x3, 1x1 (bottleneck).
 
     Args:
@@ -144,7 +144,7 @@ class Block(nn.Module):
             self.units[str(number)] = (
                 conv
                 if isinstance(conv, SplitConv)
-                else Unit(conv, before if settings.preactivation else after, settings, activation)
+                else ConvNormUnit(conv, before if settings.preactivation else after, settings, activation)
             )
         self.attention = _gate(settings, outputs)
         self.fusion = settings.fusion.build(outputs) if settings.fusion else None
@@ -160,30 +160,30 @@ class Block(nn.Module):
         """Map [B, N, H, H] to [B, P, H/s, H/s]."""
         first, *others = self.units.values()
         if self.preactivation:
-            assert isinstance(first, Unit)
-            active = first.prepared(x)
+            assert isinstance(first, ConvNormUnit)
+            active = first.norm_act(x)
             y = first.conv(active)
             for unit in others:
                 y = unit(y)
-            return self._fused(self.attention(y), active if self.shortcut else x)
+            return self._add_shortcut(self.attention(y), active if self.shortcut else x)
         y = first(x)
         for unit in others[:-1]:
             y = unit(y)
-        return self._ended(others[-1], y, x)
+        return self._last_unit(others[-1], y, x)
 
-    def _ended(self, last: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+    def _last_unit(self, last: nn.Module, y: Tensor, x: Tensor) -> Tensor:
         """Apply the last convolution and what follows it."""
-        assert isinstance(last, Unit)
+        assert isinstance(last, ConvNormUnit)
         y = last.conv(y)
         if self.order in ("norm_act", "act_norm"):
-            out: Tensor = last.act(self._fused(self.attention(last.norm(y)), x))
+            out: Tensor = last.act(self._add_shortcut(self.attention(last.norm(y)), x))
         elif self.order == "add_act_norm":
-            out = last.norm(last.act(self._fused(self.attention(y), x)))
+            out = last.norm(last.act(self._add_shortcut(self.attention(y), x)))
         else:
-            out = last.norm(self._fused(last.act(self.attention(y)), x))
+            out = last.norm(self._add_shortcut(last.act(self.attention(y)), x))
         return out
 
-    def _fused(self, branch: Tensor, x: Tensor) -> Tensor:
+    def _add_shortcut(self, branch: Tensor, x: Tensor) -> Tensor:
         short = self.shortcut_act(self.shortcut(x) if self.shortcut is not None else x)
         out: Tensor = branch + short if self.fusion is None else self.fusion(branch, short)
         return out
@@ -194,7 +194,7 @@ class Block(nn.Module):
         The weight of the branch's last normalisation is set to 0. Where the branch ends with a convolution, its weights
         are: a normalisation before it would stay at 0 for ever, since relu passes no gradient there.
         """
-        last = [unit for unit in self.units.values() if isinstance(unit, Unit)][-1]
+        last = [unit for unit in self.units.values() if isinstance(unit, ConvNormUnit)][-1]
         gate_norm = getattr(self.attention, "norm", None)
         if isinstance(gate_norm, nn.BatchNorm2d):
             nn.init.zeros_(gate_norm.weight)
@@ -207,7 +207,7 @@ class Block(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """What brings x to the shape of the result; arguments as for `Block`."""
+    """What brings x to the shape of the result; arguments as for `ResidualBlock`."""
 
     def __init__(self, settings: BlockSettings, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -250,7 +250,7 @@ class SplitConv(nn.Module):
         self.units, handed = nn.ModuleList(), 0
         for _ in range(self.splits - 1):
             conv = settings.conv.build(width + handed, width + handed, 3, stride if self.apart else 1, dilation)
-            self.units.append(Unit(conv, width + handed, settings, activation))
+            self.units.append(ConvNormUnit(conv, width + handed, settings, activation))
             handed = 0 if self.apart else (width + handed) // 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -260,9 +260,9 @@ class SplitConv(nn.Module):
             made = [unit(group) for unit, group in zip(self.units, groups, strict=True)]
             return torch.cat([self.pool(first), *made], 1)
         first, *groups = self.pool(x).chunk(self.splits, 1)
-        return torch.cat([first, *self._handed_on(groups)], 1)
+        return torch.cat([first, *self._pass_on(groups)], 1)
 
-    def _handed_on(self, groups: Sequence[Tensor]) -> list[Tensor]:
+    def _pass_on(self, groups: Sequence[Tensor]) -> list[Tensor]:
         joined: list[Tensor] = []
         handed: Tensor | None = None
         for number, (unit, group) in enumerate(zip(self.units, groups, strict=True), start=1):

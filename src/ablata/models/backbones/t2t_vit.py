@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier
-from ablata.nn.drop_path import DropPath, rising
+from ablata.nn.drop_path import DropPath, linear_drop_rates
 
 _SIZES = {7: (256, 2), 10: (256, 2), 12: (256, 2), 14: (384, 3), 19: (448, 3), 24: (512, 3)}
 """Layers: width D, width of a layer's hidden features relative to D."""
@@ -70,7 +70,7 @@ class T2TViT(Backbone, Classifier):
     def build_backbone(self, channels: int = 3) -> T2TBackbone:
         """Make all but the classifier."""
         backbone = T2TBackbone(self, channels)
-        _draw(backbone)
+        _init_weights(backbone)
         return backbone
 
     def published_name(self, name: str) -> str | None:
@@ -107,7 +107,7 @@ class T2TViTModel(nn.Module):
         super().__init__()
         self.backbone = T2TBackbone(settings, channels)
         self.classifier = nn.Linear(settings.shape()[1], classes)
-        _draw(self)
+        _init_weights(self)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images [B, C, H, H] to the named outputs."""
@@ -116,7 +116,7 @@ class T2TViTModel(nn.Module):
         return outputs
 
 
-def _draw(model: nn.Module) -> None:
+def _init_weights(model: nn.Module) -> None:
     """Draw the linear layers."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -140,8 +140,8 @@ class T2TBackbone(BackboneModule):
         nn.init.trunc_normal_(self.class_token, std=0.02)
         self.dropout = nn.Dropout(settings.dropout)
         scale = (_HEAD_WIDTH if settings.scale == "head" else width) ** -0.5
-        drops = rising(settings.drop_path, depth)
-        self.blocks = nn.ModuleList(Layer(width, hidden, scale, settings.dropout, drop) for drop in drops)
+        drops = linear_drop_rates(settings.drop_path, depth)
+        self.blocks = nn.ModuleList(TransformerLayer(width, hidden, scale, settings.dropout, drop) for drop in drops)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -150,7 +150,7 @@ class T2TBackbone(BackboneModule):
         stage2 = _as_map(self.tokens2(_soft_split(stage1, 1)), stage1, 1)
         x = self.project(_soft_split(stage2, 2))
         x = torch.cat((self.class_token.expand(len(x), -1, -1), x), 1)
-        x = self.dropout(x + positions(x.shape[1], x.shape[2], x.device))
+        x = self.dropout(x + sinusoidal_positions(x.shape[1], x.shape[2], x.device))
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
@@ -178,7 +178,7 @@ class Performer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(inputs), nn.LayerNorm(width)
         self.kqv, self.proj = nn.Linear(inputs, 3 * width), nn.Linear(width, width)
         self.dropout = nn.Dropout(settings.token_dropout)
-        self.mlp = Hidden(width, width, 0.0)
+        self.mlp = Mlp(width, width, 0.0)
         directions = nn.init.orthogonal_(torch.empty(count, width)) * math.sqrt(count)
         self.register_buffer("directions", directions)
 
@@ -214,7 +214,7 @@ class TokenTransformer(nn.Module):
         width = settings.token_width
         self.norm1, self.norm2 = nn.LayerNorm(inputs), nn.LayerNorm(width)
         self.qkv, self.proj = nn.Linear(inputs, 3 * width, bias=False), nn.Linear(width, width)
-        self.mlp = Hidden(width, width, 0.0)
+        self.mlp = Mlp(width, width, 0.0)
         # The authors divide by the root of the incoming width, not of that of queries and keys.
         self.scale = inputs**-0.5
 
@@ -227,7 +227,7 @@ class TokenTransformer(nn.Module):
         return out
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """x + attention(norm(x)), then x + hidden(norm(x)).
 
     Args:
@@ -241,7 +241,7 @@ class Layer(nn.Module):
     def __init__(self, width: int, hidden: int, scale: float, dropout: float, drop: float) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attn, self.mlp = Attention(width, scale, dropout), Hidden(width, hidden, dropout)
+        self.attn, self.mlp = SelfAttention(width, scale, dropout), Mlp(width, hidden, dropout)
         self.drop = DropPath(drop)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -251,8 +251,8 @@ class Layer(nn.Module):
         return out
 
 
-class Attention(nn.Module):
-    """Self-attention of several heads; arguments as for `Layer`."""
+class SelfAttention(nn.Module):
+    """Self-attention of several heads; arguments as for `TransformerLayer`."""
 
     def __init__(self, width: int, scale: float, dropout: float) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class Attention(nn.Module):
         return out
 
 
-class Hidden(nn.Module):
+class Mlp(nn.Module):
     """Linear, GELU, linear."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
@@ -281,7 +281,7 @@ class Hidden(nn.Module):
         return out
 
 
-def positions(count: int, width: int, device: torch.device) -> Tensor:
+def sinusoidal_positions(count: int, width: int, device: torch.device) -> Tensor:
     """Return the sinusoids of positions 0 to count - 1, float32 [1, count, width]: sine in even, cosine in odd columns.
 
     Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.5.

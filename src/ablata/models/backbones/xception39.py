@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, draw_convolutions
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.conv_norm_act import ConvNormAct
 
 
@@ -39,7 +39,7 @@ class Xception39(Backbone, Classifier):
     def build_backbone(self, channels: int = 3) -> Xception39Backbone:
         """Make the stages alone."""
         backbone = Xception39Backbone(self, channels)
-        draw_convolutions(backbone)
+        init_convolutions(backbone)
         return backbone
 
 

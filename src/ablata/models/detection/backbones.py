@@ -71,7 +71,7 @@ class Fpn(_Pretrained):
     channels: Annotated[int, Field(ge=1)] = 256
     """Channels of every level."""
 
-    def build(self) -> PyramidBackbone:
+    def build(self) -> FpnModule:
         """Make the backbone.
 
         Raises:
@@ -99,7 +99,7 @@ class Fpn(_Pretrained):
             ) from None
         body: Any = timm.create_model(self.name, pretrained=False, features_only=True, out_indices=chosen)
         self.load_and_freeze(body)
-        return PyramidBackbone(body, list(body.feature_info.channels()), self.channels)
+        return FpnModule(body, list(body.feature_info.channels()), self.channels)
 
 
 class C4(_Pretrained):
@@ -109,32 +109,32 @@ class C4(_Pretrained):
     depth: Literal[18, 50, 101] = 50
     """Layers of the ResNet."""
 
-    def build(self) -> C4Backbone:
+    def build(self) -> C4Module:
         """Make the backbone."""
         from torchvision import models
 
         network = {18: models.resnet18, 50: models.resnet50, 101: models.resnet101}[self.depth](weights=None)
         del network.fc
         self.load_and_freeze(network)
-        return C4Backbone(network)
+        return C4Module(network)
 
 
-class Small(DetectionBackbone):
+class SmallCnn(DetectionBackbone):
     """Five convolutions for small images, which see little of what is around a thing."""
 
     kind: Literal["small"] = "small"
     width: Annotated[int, Field(ge=1)] = 32
     """Channels of the first layers; the last have twice as many."""
 
-    def build(self) -> SmallBackbone:
+    def build(self) -> SmallCnnModule:
         """Make the backbone."""
-        return SmallBackbone(self.width)
+        return SmallCnnModule(self.width)
 
 
-AnyBackbone = Annotated[Fpn | C4 | Small, OpenPart()]
+AnyBackbone = Annotated[Fpn | C4 | SmallCnn, OpenPart()]
 
 
-class PyramidBackbone(DetectionBackboneModule):
+class FpnModule(DetectionBackboneModule):
     """A network with a pyramid on it.
 
     Args:
@@ -158,7 +158,7 @@ class PyramidBackbone(DetectionBackboneModule):
         return [*levels, F.max_pool2d(levels[-1], 1, 2)]
 
 
-class C4Backbone(DetectionBackboneModule):
+class C4Module(DetectionBackboneModule):
     """ResNet without its last stage, which is kept as `tail`.
 
     Args:
@@ -178,7 +178,7 @@ class C4Backbone(DetectionBackboneModule):
         return [self.stages(self.stem(images))]
 
 
-class SmallBackbone(DetectionBackboneModule):
+class SmallCnnModule(DetectionBackboneModule):
     """Five convolutions, of which the first two halve.
 
     Args:

@@ -27,24 +27,24 @@ from ablata.base.settings import Settings
 from ablata.models.detection.backbones import AnyBackbone, Fpn
 from ablata.models.detection.base import DetectorSettings
 from ablata.models.detection.relations.stage import Relations, RelationStage
-from ablata.models.detection.roi_align import RegionAlign
+from ablata.models.detection.roi_align import MultiLevelRoiAlign
 from ablata.models.detection.roi_heads import (
-    Candidates,
-    RegionHead,
-    Sampling,
-    Scored,
-    Stage,
-    StageHead,
-    Stages,
-    clipped,
-    region_context,
-    sampled,
+    CascadeStage,
+    RoiFeatureHead,
+    RoiHeads,
+    RoiPredictor,
+    RoiSamples,
+    RoiSampling,
+    StageOutput,
+    clip_boxes,
+    relation_context,
+    sample_rois,
 )
-from ablata.models.detection.rpn import Proposals
+from ablata.models.detection.rpn import Rpn
 from ablata.structures.detection import Objects
 
 
-class Masks(Settings):
+class MaskBranch(Settings):
     """The branch that gives each detection its mask."""
 
     layers: Annotated[int, Field(ge=1)] = 4
@@ -62,9 +62,9 @@ class MaskRcnn(DetectorSettings):
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
     backbone: AnyBackbone = Fpn()
-    rpn: Proposals = Proposals()
-    roi_sampling: Sampling = Sampling()
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(),)
+    rpn: Rpn = Rpn()
+    roi_sampling: RoiSampling = RoiSampling()
+    stages: Annotated[tuple[CascadeStage, ...], Field(min_length=1)] = (CascadeStage(),)
     """Scorings of the regions, one after the other; scores of those that learn are averaged, boxes are the last's."""
     shared_head: bool = True
     """Stages share the layers that describe a region; false: each has its own, as in Cascade R-CNN."""
@@ -78,7 +78,7 @@ class MaskRcnn(DetectorSettings):
     """Features of a region."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of a region's features that is dropped in training before each scoring."""
-    masks: Masks | None = Masks()
+    masks: MaskBranch | None = MaskBranch()
     """null: boxes alone."""
     relations: Relations | None = None
     """Relations between classes and between regions; null: none."""
@@ -130,7 +130,7 @@ class MaskRcnn(DetectorSettings):
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageDetections:
     """Detections of an image in pixels of the batch, the surest first.
 
     Attributes:
@@ -184,13 +184,13 @@ class MaskRcnnNetwork(nn.Module):
         channels: int,
         levels: int,
         graph: Tensor | None,
-    ) -> Stages:
+    ) -> RoiHeads:
         settings, relations = self.settings, self.settings.relations
         in_head = relations.spatial if relations is not None and relations.spatial_place == "head" else None
         count = 1 if settings.shared_head or tail is not None else len(settings.stages)
         try:
             heads = [
-                RegionHead(channels, settings.roi_pool_size, settings.head_width, tail, tail_channels, in_head)
+                RoiFeatureHead(channels, settings.roi_pool_size, settings.head_width, tail, tail_channels, in_head)
                 for _ in range(count)
             ]
             features, stage = heads[0].features, None
@@ -203,15 +203,18 @@ class MaskRcnnNetwork(nn.Module):
         if stage is not None and relations is not None:
             widths[-1] = relations.features(features)
         scorers = [
-            StageHead(one, width, self.classes, settings.class_agnostic, settings.dropout)
+            RoiPredictor(one, width, self.classes, settings.class_agnostic, settings.dropout)
             for one, width in zip(settings.stages, widths, strict=True)
         ]
-        return Stages(
-            scorers, heads, RegionAlign(self.pooled_levels, settings.roi_pool_size, settings.sampling_ratio), stage
+        return RoiHeads(
+            scorers,
+            heads,
+            MultiLevelRoiAlign(self.pooled_levels, settings.roi_pool_size, settings.sampling_ratio),
+            stage,
         )
 
-    def _add_masks(self, masks: Masks, channels: int) -> None:
-        self.mask_pool = RegionAlign(self.pooled_levels, masks.roi_pool_size, self.settings.sampling_ratio)
+    def _add_masks(self, masks: MaskBranch, channels: int) -> None:
+        self.mask_pool = MultiLevelRoiAlign(self.pooled_levels, masks.roi_pool_size, self.settings.sampling_ratio)
         with_tail = self.stages.describers[0].tail is not None
         self.mask_head = nn.Identity() if with_tail else MaskRCNNHeads(channels, (masks.width,) * masks.layers, 1)
         self.mask_predictor = MaskRCNNPredictor(channels if with_tail else masks.width, masks.width, self.classes)
@@ -222,7 +225,7 @@ class MaskRcnnNetwork(nn.Module):
         sizes: list[tuple[int, int]] | None = None,
         objects: tuple[Objects, ...] | None = None,
         most: int | None = None,
-    ) -> dict[str, Tensor] | list[Found] | tuple[Tensor, ...]:
+    ) -> dict[str, Tensor] | list[ImageDetections] | tuple[Tensor, ...]:
         """Return the loss terms where there is a truth, else each image's detections.
 
         Args:
@@ -235,41 +238,41 @@ class MaskRcnnNetwork(nn.Module):
         sizes = sizes or [canvas] * len(images)
         levels = self.backbone(images)
         if images.is_meta:
-            return self._counted(levels, canvas)
-        self.proposals.limited(most)
+            return self._count_forward(levels, canvas)
+        self.proposals.limit_proposals(most)
         terms: dict[str, Tensor]
         proposals, terms = self.proposals(images, sizes, levels, objects)
         if objects is None:
             added = [torch.zeros(len(one), dtype=torch.bool, device=one.device) for one in proposals]
-            candidates = Candidates(proposals, added, [], [])
-            scored = self.stages(levels, canvas, sizes, candidates, None)
-            return self._found(levels, canvas, sizes, scored)
-        candidates = sampled(proposals, objects, self.settings.stages[0].iou_threshold, self.settings.roi_sampling)
-        scored = self.stages(levels, canvas, sizes, candidates, objects)
+            rois = RoiSamples(proposals, added, [], [])
+            scored = self.stages(levels, canvas, sizes, rois, None)
+            return self._detect(levels, canvas, sizes, scored)
+        rois = sample_rois(proposals, objects, self.settings.stages[0].iou_threshold, self.settings.roi_sampling)
+        scored = self.stages(levels, canvas, sizes, rois, objects)
         for number, one in enumerate(scored):
             head = self.stages.heads[number]
-            assert isinstance(head, StageHead)
+            assert isinstance(head, RoiPredictor)
             terms |= head.loss(one, objects, f"_{number + 1}" if len(scored) > 1 else "")
         if self.settings.masks is not None:
-            terms["mask"] = self.settings.masks.weight * self._mask_loss(levels, canvas, scored[-1].candidates, objects)
+            terms["mask"] = self.settings.masks.weight * self._mask_loss(levels, canvas, scored[-1].rois, objects)
         return terms
 
     def _mask_logits(self, levels: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
         return self._masks_of(self.mask_pool(levels, boxes, canvas))
 
-    def _masks_of(self, pooled: Tensor) -> Tensor:
+    def _masks_of(self, pool_rois: Tensor) -> Tensor:
         tail = self.stages.describers[0].tail
         assert tail is None or isinstance(tail, nn.Module)
-        logits: Tensor = self.mask_predictor(self.mask_head(pooled) if tail is None else tail(pooled))
+        logits: Tensor = self.mask_predictor(self.mask_head(pool_rois) if tail is None else tail(pool_rois))
         return logits.float()
 
     def _mask_loss(
-        self, levels: list[Tensor], canvas: tuple[int, int], candidates: Candidates, objects: tuple[Objects, ...]
+        self, levels: list[Tensor], canvas: tuple[int, int], rois: RoiSamples, objects: tuple[Objects, ...]
     ) -> Tensor:
         """Return the loss of masks over the regions that show an object; 0 where none does."""
-        rows = [torch.nonzero(labels > 0)[:, 0] for labels in candidates.labels]
-        boxes = [one[row] for one, row in zip(candidates.boxes, rows, strict=True)]
-        matches = [one[row] for one, row in zip(candidates.matches, rows, strict=True)]
+        rows = [torch.nonzero(labels > 0)[:, 0] for labels in rois.labels]
+        boxes = [one[row] for one, row in zip(rois.boxes, rows, strict=True)]
+        matches = [one[row] for one, row in zip(rois.matches, rows, strict=True)]
         if not sum(map(len, boxes)):
             parameters = (*self.mask_head.parameters(), *self.mask_predictor.parameters())
             return torch.stack([0 * parameter.sum() for parameter in parameters]).sum()
@@ -281,18 +284,18 @@ class MaskRcnnNetwork(nn.Module):
         loss: Tensor = maskrcnn_loss(logits, *chosen)
         return loss
 
-    def _found(
-        self, levels: list[Tensor], canvas: tuple[int, int], sizes: list[tuple[int, int]], scored: list[Scored]
-    ) -> list[Found]:
+    def _detect(
+        self, levels: list[Tensor], canvas: tuple[int, int], sizes: list[tuple[int, int]], scored: list[StageOutput]
+    ) -> list[ImageDetections]:
         """Return the detections: scores averaged over the stages that learn, boxes of the last."""
         learning = [one for one, stage in zip(scored, self.settings.stages, strict=True) if stage.weight > 0] or scored
         scores = torch.stack([one.logits.softmax(1) for one in learning]).mean(0)
         last, head = scored[-1], self.stages.heads[-1]
-        assert isinstance(head, StageHead)
-        boxes = head.decoded(torch.cat(last.candidates.boxes), last.deltas)
-        counts = last.candidates.counts
+        assert isinstance(head, RoiPredictor)
+        boxes = head.decode_boxes(torch.cat(last.rois.boxes), last.deltas)
+        counts = last.rois.counts
         chosen = [
-            self._chosen(*one)
+            self._postprocess(*one)
             for one in zip(torch.split(boxes, counts), torch.split(scores, counts), sizes, strict=True)
         ]
         if self.settings.masks is None:
@@ -303,35 +306,33 @@ class MaskRcnnNetwork(nn.Module):
         parts = torch.split(masks, [len(one.labels) for one in chosen])
         return [replace(one, masks=part) for one, part in zip(chosen, parts, strict=True)]
 
-    def _chosen(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Found:
+    def _postprocess(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> ImageDetections:
         """Return an image's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""
         settings = self.settings
         rows, labels = torch.nonzero(scores[:, 1:] > settings.score_threshold, as_tuple=True)
         picked = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels + 1]
-        picked, sure = clipped(picked, size), scores[rows, labels + 1]
+        picked, sure = clip_boxes(picked, size), scores[rows, labels + 1]
         kept = batched_nms(picked, sure, labels, settings.nms_threshold)[: settings.max_detections]
-        return Found(picked[kept], labels[kept], sure[kept], None, rows[kept])
+        return ImageDetections(picked[kept], labels[kept], sure[kept], None, rows[kept])
 
-    def _counted(self, levels: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, ...]:
+    def _count_forward(self, levels: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, ...]:
         """Run every layer on as many regions as there can be, so that its operations can be counted without values."""
         settings, count = self.settings, self.settings.rpn.post_nms_top_n_test
         objectness, _ = self.proposals.network.head(levels)
         boxes = [levels[0].new_zeros(count, 4) for _ in range(len(levels[0]))]
-        candidates = Candidates(
-            boxes, [torch.zeros(count, dtype=torch.bool, device=levels[0].device)] * len(boxes), [], []
-        )
-        pooled = levels[0].new_zeros(
+        rois = RoiSamples(boxes, [torch.zeros(count, dtype=torch.bool, device=levels[0].device)] * len(boxes), [], [])
+        pool_rois = levels[0].new_zeros(
             count * len(boxes), levels[0].shape[1], settings.roi_pool_size, settings.roi_pool_size
         )
-        context = region_context(candidates, levels, canvas, [canvas] * len(boxes))
-        results = list(self.stages.counted(pooled, context, candidates.counts))
+        context = relation_context(rois, levels, canvas, [canvas] * len(boxes))
+        results = list(self.stages.count_forward(pool_rois, context, rois.counts))
         if settings.masks is not None:
             side, most = settings.masks.roi_pool_size, settings.max_detections * len(boxes)
             results.append(self._masks_of(levels[0].new_zeros(most, levels[0].shape[1], side, side)))
         return (*objectness, *results)
 
 
-def pasted(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     """Put masks into their image.
 
     Args:

@@ -26,7 +26,7 @@ _LARGEST_OF_LEVEL_4 = 224
 _EPS = 1e-6
 
 
-class RegionAlign(nn.Module):
+class MultiLevelRoiAlign(nn.Module):
     """Cuts regions out of maps, each out of the level that fits its size.
 
     Args:
@@ -55,7 +55,7 @@ class RegionAlign(nn.Module):
             return cut
         cells, weights = self._cells([one.shape[-2:] for one in maps], boxes, canvas)
         rows = torch.cat([one.permute(0, 2, 3, 1).flatten(0, 2) for one in maps])
-        summed: Any = _Summed.apply(rows, cells, weights)
+        summed: Any = _WeightedRowSum.apply(rows, cells, weights)
         found: Tensor = summed.view(-1, self.side, self.side, rows.shape[1]).permute(0, 3, 1, 2)
         return found
 
@@ -99,7 +99,7 @@ class RegionAlign(nn.Module):
         return cells.view(shape), weights.view(shape)
 
 
-class _Summed(torch.autograd.Function):
+class _WeightedRowSum(torch.autograd.Function):
     """Sums of rows, [N P^2, C]; only the rows have a gradient."""
 
     @staticmethod

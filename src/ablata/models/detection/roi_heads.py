@@ -24,12 +24,12 @@ from torchvision.ops import box_iou
 
 from ablata.base.settings import Settings
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
-from ablata.models.detection.relations.stage import RegionContext, RelationStage
-from ablata.models.detection.roi_align import RegionAlign
+from ablata.models.detection.relations.stage import RelationContext, RelationStage
+from ablata.models.detection.roi_align import MultiLevelRoiAlign
 from ablata.structures.detection import Objects
 
 
-class Stage(Settings):
+class CascadeStage(Settings):
     """One scoring of the regions."""
 
     boxes: Literal["same", "refined"] = "same"
@@ -45,7 +45,7 @@ class Stage(Settings):
     """Further factor on its loss of classes."""
 
 
-class Sampling(Settings):
+class RoiSampling(Settings):
     """Which proposals teach."""
 
     batch_size_per_image: Annotated[int, Field(ge=1)] = 512
@@ -55,7 +55,7 @@ class Sampling(Settings):
 
 
 @dataclass(frozen=True)
-class Candidates:
+class RoiSamples:
     """Regions of a batch, image by image.
 
     Attributes:
@@ -77,7 +77,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Scored:
+class StageOutput:
     """What one stage says of its regions.
 
     Attributes:
@@ -86,12 +86,12 @@ class Scored:
         deltas: float [N, 4] or [N, 4 C].
     """
 
-    candidates: Candidates
+    rois: RoiSamples
     logits: Tensor
     deltas: Tensor
 
 
-class StageHead(nn.Module):
+class RoiPredictor(nn.Module):
     """Classifier and regressor of a stage.
 
     Args:
@@ -102,7 +102,9 @@ class StageHead(nn.Module):
         dropout: share of the features that is dropped in training.
     """
 
-    def __init__(self, settings: Stage, features: int, classes: int, agnostic: bool, dropout: float = 0.0) -> None:
+    def __init__(
+        self, settings: CascadeStage, features: int, classes: int, agnostic: bool, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.settings, self.agnostic = settings, agnostic
         self.dropout = nn.Dropout(dropout)
@@ -119,17 +121,17 @@ class StageHead(nn.Module):
         features = self.dropout(features)
         return self.classifier(features).float(), self.regressor(features).float()
 
-    def decoded(self, boxes: Tensor, deltas: Tensor) -> Tensor:
+    def decode_boxes(self, boxes: Tensor, deltas: Tensor) -> Tensor:
         """Return [N, 4] or [N, C, 4], boxes [N, 4] as moved by the deltas."""
         found: Tensor = self.coder.decode_single(deltas, boxes)
         return found if self.agnostic else found.view(len(boxes), deltas.shape[1] // 4, 4)
 
-    def loss(self, scored: Scored, objects: Sequence[Objects], name: str) -> dict[str, Tensor]:
+    def loss(self, scored: StageOutput, objects: Sequence[Objects], name: str) -> dict[str, Tensor]:
         """Return the losses of classes and boxes, weights included."""
-        labels = torch.cat(scored.candidates.labels)
+        labels = torch.cat(scored.rois.labels)
         rows = torch.nonzero(labels > 0)[:, 0]
-        boxes = torch.cat(scored.candidates.boxes)
-        pairs = zip(objects, scored.candidates.matches, strict=True)
+        boxes = torch.cat(scored.rois.boxes)
+        pairs = zip(objects, scored.rois.matches, strict=True)
         truth = torch.cat(
             [one.boxes[found] if len(one) else one.boxes.new_zeros(len(found), 4) for one, found in pairs]
         )
@@ -143,7 +145,7 @@ class StageHead(nn.Module):
         return {f"class{name}": weight * self.settings.class_weight * classified, f"box{name}": weight * moved}
 
 
-class RegionHead(nn.Module):
+class RoiFeatureHead(nn.Module):
     """Describes pooled regions: two linear layers, perhaps with relations, or a network's last stage.
 
     Args:
@@ -171,22 +173,24 @@ class RegionHead(nn.Module):
             made = [relation.build(width) for _ in self.layers] if relation is not None else []
             self.relations = nn.ModuleList(made)
 
-    def forward(self, pooled: Tensor, context: RegionContext, counts: list[int]) -> Tensor:
+    def forward(self, pool_rois: Tensor, context: RelationContext, counts: list[int]) -> Tensor:
         """Return [N, D]."""
         if self.tail is not None:
-            maps: Tensor = self.tail(pooled)
+            maps: Tensor = self.tail(pool_rois)
             return maps.mean((2, 3))
-        features = pooled.flatten(1)
+        features = pool_rois.flatten(1)
         for number, layer in enumerate(self.layers):
             features = layer(features)
             if len(self.relations):
                 module = self.relations[number]
-                features = features + emptied(module(filled(features, counts), context.boxes, context.keys), counts)
+                features = features + unpad_rois(
+                    module(pad_rois(features, counts), context.boxes, context.keys), counts
+                )
             features = F.relu(features)
         return features
 
 
-class Stages(nn.Module):
+class RoiHeads(nn.Module):
     """Scores regions stage by stage.
 
     Args:
@@ -198,9 +202,9 @@ class Stages(nn.Module):
 
     def __init__(
         self,
-        heads: Sequence[StageHead],
-        describers: Sequence[RegionHead],
-        pool: RegionAlign,
+        heads: Sequence[RoiPredictor],
+        describers: Sequence[RoiFeatureHead],
+        pool: MultiLevelRoiAlign,
         relations: RelationStage | None,
     ) -> None:
         super().__init__()
@@ -212,9 +216,9 @@ class Stages(nn.Module):
         maps: list[Tensor],
         canvas: tuple[int, int],
         sizes: list[tuple[int, int]],
-        candidates: Candidates,
+        rois: RoiSamples,
         objects: Sequence[Objects] | None,
-    ) -> list[Scored]:
+    ) -> list[StageOutput]:
         """Return what each stage says.
 
         Args:
@@ -224,71 +228,69 @@ class Stages(nn.Module):
             candidates: regions of the first stage.
             objects: the truth that refined boxes are matched with; None in testing.
         """
-        scored: list[Scored] = []
+        scored: list[StageOutput] = []
         features: Tensor | None = None
         for number, head in enumerate(self.heads):
-            assert isinstance(head, StageHead)
+            assert isinstance(head, RoiPredictor)
             describer = self.describers[min(number, len(self.describers) - 1)]
             if scored and head.settings.boxes == "refined":
-                candidates = self._refined(scored[-1], number, sizes, objects)
+                rois = self._refine(scored[-1], number, sizes, objects)
                 features = None
-            context = region_context(candidates, maps, canvas, sizes)
+            context = relation_context(rois, maps, canvas, sizes)
             if features is None or len(self.describers) > 1:
-                features = describer(self.pooled(maps, candidates.boxes, canvas), context, candidates.counts)
+                features = describer(self.pool_rois(maps, rois.boxes, canvas), context, rois.counts)
             seen = features
             if self.relations is not None and number == len(self.heads) - 1:
                 before = self.heads[number - 1]
-                assert isinstance(before, StageHead)
-                known = filled(features, candidates.counts)
+                assert isinstance(before, RoiPredictor)
+                known = pad_rois(features, rois.counts)
                 scores = before.classifier(known).float().softmax(2)
-                seen = emptied(self.relations(known, scores, before.classifier, context), candidates.counts)
-            scored.append(Scored(candidates, *head(seen)))
+                seen = unpad_rois(self.relations(known, scores, before.classifier, context), rois.counts)
+            scored.append(StageOutput(rois, *head(seen)))
         return scored
 
-    def counted(self, pooled: Tensor, context: RegionContext, counts: list[int]) -> list[Tensor]:
+    def count_forward(self, pool_rois: Tensor, context: RelationContext, counts: list[int]) -> list[Tensor]:
         """Run every layer once on regions that are cut out already, and return what the stages give."""
         results: list[Tensor] = []
         features: Tensor | None = None
         for number, head in enumerate(self.heads):
-            assert isinstance(head, StageHead)
+            assert isinstance(head, RoiPredictor)
             describer = self.describers[min(number, len(self.describers) - 1)]
             if features is None or len(self.describers) > 1 or head.settings.boxes == "refined":
-                features = describer(pooled, context, counts)
+                features = describer(pool_rois, context, counts)
             seen = features
             if self.relations is not None and number == len(self.heads) - 1:
-                before, known = self.heads[number - 1], filled(features, counts)
-                assert isinstance(before, StageHead)
+                before, known = self.heads[number - 1], pad_rois(features, counts)
+                assert isinstance(before, RoiPredictor)
                 scores = before.classifier(known).softmax(2)
-                seen = emptied(self.relations(known, scores, before.classifier, context), counts)
+                seen = unpad_rois(self.relations(known, scores, before.classifier, context), counts)
             results += head(seen)
         return results
 
-    def pooled(self, maps: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
+    def pool_rois(self, maps: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
         """Return the regions' cut-outs, [N, channels, P, P]."""
         cut: Tensor = self.pool(maps, boxes, canvas)
         return cut
 
-    def _refined(
-        self, before: Scored, number: int, sizes: list[tuple[int, int]], objects: Sequence[Objects] | None
-    ) -> Candidates:
+    def _refine(
+        self, before: StageOutput, number: int, sizes: list[tuple[int, int]], objects: Sequence[Objects] | None
+    ) -> RoiSamples:
         """Return the boxes that a stage made, each at the place of the one it was made from."""
         maker, head = self.heads[number - 1], self.heads[number]
-        assert isinstance(maker, StageHead)
-        assert isinstance(head, StageHead)
-        moved = maker.decoded(torch.cat(before.candidates.boxes), before.deltas.detach())
-        parts = torch.split(moved, before.candidates.counts)
-        boxes = [clipped(part, size) for part, size in zip(parts, sizes, strict=True)]
+        assert isinstance(maker, RoiPredictor)
+        assert isinstance(head, RoiPredictor)
+        moved = maker.decode_boxes(torch.cat(before.rois.boxes), before.deltas.detach())
+        parts = torch.split(moved, before.rois.counts)
+        boxes = [clip_boxes(part, size) for part, size in zip(parts, sizes, strict=True)]
         if objects is None:
-            return Candidates(boxes, before.candidates.added, [], [])
-        found = [matched(part, one, head.settings.iou_threshold) for part, one in zip(boxes, objects, strict=True)]
-        return Candidates(
-            boxes, before.candidates.added, [labels for labels, _ in found], [matches for _, matches in found]
-        )
+            return RoiSamples(boxes, before.rois.added, [], [])
+        found = [match_rois(part, one, head.settings.iou_threshold) for part, one in zip(boxes, objects, strict=True)]
+        return RoiSamples(boxes, before.rois.added, [labels for labels, _ in found], [matches for _, matches in found])
 
 
-def sampled(
-    proposals: Sequence[Tensor], objects: Sequence[Objects], iou_threshold: float, settings: Sampling
-) -> Candidates:
+def sample_rois(
+    proposals: Sequence[Tensor], objects: Sequence[Objects], iou_threshold: float, settings: RoiSampling
+) -> RoiSamples:
     """Choose the proposals that teach, and add the truth's own boxes behind them.
 
     Regions keep their order, the likeliest first. An image without objects gives background alone.
@@ -297,17 +299,17 @@ def sampled(
     boxes, added, labels, matches = [], [], [], []
     for proposed, one in zip(proposals, objects, strict=True):
         every = torch.cat([proposed, one.boxes.to(proposed.dtype)])
-        found, nearest = matched(every, one, iou_threshold)
+        found, nearest = match_rois(every, one, iou_threshold)
         positive, negative = sampler([found])
         chosen = torch.nonzero(positive[0].bool() | negative[0].bool())[:, 0]
         boxes.append(every[chosen])
         added.append(chosen >= len(proposed))
         labels.append(found[chosen])
         matches.append(nearest[chosen])
-    return Candidates(boxes, added, labels, matches)
+    return RoiSamples(boxes, added, labels, matches)
 
 
-def matched(boxes: Tensor, objects: Objects, iou_threshold: float) -> tuple[Tensor, Tensor]:
+def match_rois(boxes: Tensor, objects: Objects, iou_threshold: float) -> tuple[Tensor, Tensor]:
     """Return for each box the class it shows (0: none) and the object it overlaps most, both int64 [n]."""
     if not len(objects):
         nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
@@ -318,7 +320,7 @@ def matched(boxes: Tensor, objects: Objects, iou_threshold: float) -> tuple[Tens
     return torch.where(found >= 0, objects.labels[nearest] + 1, 0), nearest
 
 
-def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return boxes [n, 4] cut to an image, each at least a pixel wide and high."""
     height, width = size
     limit = boxes.new_tensor([width, height])
@@ -327,21 +329,21 @@ def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.cat([low, high], dim=1)
 
 
-def region_context(
-    candidates: Candidates, maps: Sequence[Tensor], canvas: tuple[int, int], sizes: Sequence[tuple[int, int]]
-) -> RegionContext:
+def relation_context(
+    rois: RoiSamples, maps: Sequence[Tensor], canvas: tuple[int, int], sizes: Sequence[tuple[int, int]]
+) -> RelationContext:
     """Return what relations know of the regions."""
-    boxes = nn.utils.rnn.pad_sequence(candidates.boxes, batch_first=True)
-    keys = nn.utils.rnn.pad_sequence([~added for added in candidates.added], batch_first=True)
+    boxes = nn.utils.rnn.pad_sequence(rois.boxes, batch_first=True)
+    keys = nn.utils.rnn.pad_sequence([~added for added in rois.added], batch_first=True)
     shares = torch.tensor([[height / canvas[0], width / canvas[1]] for height, width in sizes], device=boxes.device)
-    return RegionContext(boxes, keys, maps, shares)
+    return RelationContext(boxes, keys, maps, shares)
 
 
-def filled(features: Tensor, counts: list[int]) -> Tensor:
+def pad_rois(features: Tensor, counts: list[int]) -> Tensor:
     """Return [B, R, D] from [N, D], zeros behind the regions of an image that has fewer than others."""
     return nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
 
 
-def emptied(features: Tensor, counts: list[int]) -> Tensor:
-    """Return [N, D] from [B, R, D]: what `filled` filled."""
+def unpad_rois(features: Tensor, counts: list[int]) -> Tensor:
+    """Return [N, D] from [B, R, D]: what `pad_rois` filled."""
     return torch.cat([row[:count] for row, count in zip(features, counts, strict=True)])

@@ -27,7 +27,7 @@ LEVEL_TERMS = ("objectness", "proposal_box")
 """The loss terms: does an anchor show an object, and where it is; with several levels each has `_` and its number."""
 
 
-class Proposals(Settings):
+class Rpn(Settings):
     """Anchors, and which boxes are proposed."""
 
     sizes: Annotated[tuple[tuple[int, ...], ...], Field(min_length=1)] = ((32,), (64,), (128,), (256,), (512,))
@@ -62,12 +62,12 @@ class Proposals(Settings):
             )
         return self
 
-    def build(self, channels: int) -> ProposalNetwork:
+    def build(self, channels: int) -> RpnModule:
         """Make the module for maps of `channels`."""
-        return ProposalNetwork(self, channels)
+        return RpnModule(self, channels)
 
 
-class ProposalNetwork(nn.Module):
+class RpnModule(nn.Module):
     """Proposes regions.
 
     Args:
@@ -75,7 +75,7 @@ class ProposalNetwork(nn.Module):
         channels: of every level.
     """
 
-    def __init__(self, settings: Proposals, channels: int) -> None:
+    def __init__(self, settings: Rpn, channels: int) -> None:
         super().__init__()
         self.settings = settings
         anchors = AnchorGenerator(settings.sizes, (settings.ratios,) * len(settings.sizes))
@@ -112,7 +112,7 @@ class ProposalNetwork(nn.Module):
         proposals, _ = network.filter_proposals(boxes, flat, sizes, counts)
         return proposals, {} if objects is None else self._losses(flat, moves, anchors, counts, objects)
 
-    def limited(self, most: int | None) -> None:
+    def limit_proposals(self, most: int | None) -> None:
         """Propose at most so many boxes in testing; None: as the settings say."""
         network: Any = self.network
         network._post_nms_top_n["testing"] = most or self.settings.post_nms_top_n_test

@@ -227,7 +227,7 @@ Init = Literal["torch", "kaiming", "kaiming_relu", "kaiming_out"]
 2 / fan-out; and biases are 0."""
 
 
-def draw(model: nn.Module, init: Init) -> None:
+def init_weights(model: nn.Module, init: Init) -> None:
     """Draw the convolutions of a part.
 
     Args:

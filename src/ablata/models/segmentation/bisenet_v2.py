@@ -22,9 +22,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.models.segmentation.base import DenseHead, Init, Segmenter, SegmenterSettings, draw
+from ablata.models.segmentation.base import DenseHead, Init, Segmenter, SegmenterSettings, init_weights
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
-from ablata.nn.pooled_gates import pooled_norm, pooled_unit
+from ablata.nn.pooled_gates import pooled_conv_norm_act, pooled_norm
 from ablata.nn.upsampling import Bilinear, Nearest, Upsampling
 
 _SEMANTIC = ((32, 2), (64, 2), (128, 4))
@@ -67,7 +67,7 @@ class BiSeNetV2(SegmenterSettings):
         return max(2, 2 * round(count * self.width / 2))
 
 
-class Stem(nn.Module):
+class StemBlock(nn.Module):
     """Two ways from the image to 1/4: convolutions and a maximum, side by side, joined by a convolution.
 
     Args:
@@ -135,7 +135,7 @@ class ContextEmbedding(nn.Module):
     def __init__(self, channels: int, norm: NormName) -> None:
         super().__init__()
         self.norm = pooled_norm(norm, channels)
-        self.embed = pooled_unit(channels, channels, norm, "relu")
+        self.embed = pooled_conv_norm_act(channels, channels, norm, "relu")
         self.last = ConvNormAct(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class BiSeNetV2Model(Segmenter):
             ConvNormAct(two, two),
             ConvNormAct(two, two),
         )
-        self.stem = Stem(channels, stem)
+        self.stem = StemBlock(channels, stem)
         widths, inputs = {"stem": stem}, stem
         for number, (width, layers) in enumerate(_SEMANTIC, start=3):
             stage, outputs = nn.Sequential(), settings.channels(width)
@@ -214,7 +214,7 @@ class BiSeNetV2Model(Segmenter):
             for name, source in self.sources.items():
                 stride = int(name.removeprefix("aux"))
                 self.aux[name] = settings.aux.build(widths[source], classes, "batch", settings.logits_upsample, stride)
-        draw(self, settings.init)
+        init_weights(self, settings.init)
         if settings.zero_gamma:
             for module in self.modules():
                 if isinstance(module, GatherExpansion):

@@ -30,7 +30,7 @@ from ablata.nn.conv_norm_act import ConvNormAct, make_norm
 from ablata.nn.upsampling import Bilinear, Upsampling
 
 
-class SpatialPyramid(Settings):
+class Aspp(Settings):
     """Atrous spatial pyramid pooling: 1x1, spread 3x3 kernels, and the mean over the image, joined."""
 
     kind: Literal["spatial_pyramid"] = "spatial_pyramid"
@@ -41,12 +41,12 @@ class SpatialPyramid(Settings):
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of the result's values that is dropped in training."""
 
-    def build(self, channels: int) -> SpatialPyramidLayers:
+    def build(self, channels: int) -> AsppModule:
         """Make the layers for maps of `channels` channels."""
-        return SpatialPyramidLayers(self, channels)
+        return AsppModule(self, channels)
 
 
-class Decoder(Settings):
+class DeepLabDecoder(Settings):
     """V3+: the pyramid's result at 1/4, beside what stage 1 saw there."""
 
     kind: Literal["decoder"] = "decoder"
@@ -62,9 +62,9 @@ class DeepLab(BackboneUser, SegmenterSettings):
     kind: Literal["deeplab"] = "deeplab"
     backbone: ResNet = ResNet(depth=50, last_stage="two_dilated")
     """Network below the pyramid; its own weights come from `model.backbone.weights`."""
-    pyramid: SpatialPyramid = SpatialPyramid()
+    pyramid: Aspp = Aspp()
     """Layers on its last map."""
-    decoder: Decoder | None = None
+    decoder: DeepLabDecoder | None = None
     """null: logits from the pyramid's result (V3); else the decoder of V3+."""
     head: DenseHead = DenseHead(width=256)
     """Layers to logits."""
@@ -108,7 +108,7 @@ _PUBLISHED = (
 """Applied in this order."""
 
 
-class SpreadConv(nn.Sequential):
+class AtrousConv(nn.Sequential):
     """3x3 convolution with taps `rate` apart, normalisation, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, rate: int) -> None:
@@ -117,7 +117,7 @@ class SpreadConv(nn.Sequential):
         self.norm, self.act = make_norm("batch", outputs), nn.ReLU(inplace=True)
 
 
-class SpatialPyramidLayers(nn.Module):
+class AsppModule(nn.Module):
     """Parts of several distances side by side, joined by a 1x1 convolution.
 
     Args:
@@ -125,10 +125,10 @@ class SpatialPyramidLayers(nn.Module):
         channels: N.
     """
 
-    def __init__(self, settings: SpatialPyramid, channels: int) -> None:
+    def __init__(self, settings: Aspp, channels: int) -> None:
         super().__init__()
         width = settings.width
-        spread: Sequence[nn.Module] = [SpreadConv(channels, width, rate) for rate in settings.rates]
+        spread: Sequence[nn.Module] = [AtrousConv(channels, width, rate) for rate in settings.rates]
         self.parts = nn.ModuleList([ConvNormAct(channels, width, 1), *spread])
         self.mean = ConvNormAct(channels, width, 1)
         self.join = ConvNormAct((len(self.parts) + 1) * width, width, 1)

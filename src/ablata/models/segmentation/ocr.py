@@ -31,12 +31,12 @@ class ObjectContext(Settings):
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Share of the result's channels that is dropped in training."""
 
-    def build(self, channels: int) -> ObjectContextLayers:
+    def build(self, channels: int) -> ObjectContextModule:
         """Make the layers for features of `channels` channels."""
-        return ObjectContextLayers(self, channels)
+        return ObjectContextModule(self, channels)
 
 
-class ObjectContextLayers(nn.Module):
+class ObjectContextModule(nn.Module):
     """Pixels, regions, attention of the pixels to the regions, and both joined.
 
     Args:
@@ -59,7 +59,7 @@ class ObjectContextLayers(nn.Module):
     def forward(self, features: Tensor, rough: Tensor) -> Tensor:
         """Return the result for features and rough logits of one size."""
         pixels = self.pixels(features)
-        regions = gathered(pixels, rough)
+        regions = gather_regions(pixels, rough)
         # Regions as a map of K x 1 places, so that they go through the same kinds of layers.
         places = regions.transpose(1, 2).unsqueeze(3)
         query, key, value = (self.query(pixels).flatten(2), self.key(places).flatten(2), self.value(places).flatten(2))
@@ -69,7 +69,7 @@ class ObjectContextLayers(nn.Module):
         return out
 
 
-def gathered(pixels: Tensor, rough: Tensor) -> Tensor:
+def gather_regions(pixels: Tensor, rough: Tensor) -> Tensor:
     """Return each class's mean pixel [B, K, D], weighted by a softmax of its rough logits over the image."""
     shares = rough.flatten(2).softmax(2).to(pixels.dtype)
     out: Tensor = shares @ pixels.flatten(2).transpose(1, 2)

@@ -10,17 +10,17 @@ from ablata.data.transforms.detection import DetectionAugment
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Step, Warmup
 from ablata.engine.recipe import Train
-from ablata.models.detection.backbones import C4, Fpn, Small
-from ablata.models.detection.mask_rcnn import MaskRcnn, Masks
+from ablata.models.detection.backbones import C4, Fpn, SmallCnn
+from ablata.models.detection.mask_rcnn import MaskBranch, MaskRcnn
 from ablata.models.detection.relations.class_relation import ClassRelation
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 from ablata.models.detection.relations.stage import Relations
-from ablata.models.detection.roi_heads import Sampling, Stage
-from ablata.models.detection.rpn import Proposals
+from ablata.models.detection.roi_heads import CascadeStage, RoiSampling
+from ablata.models.detection.rpn import Rpn
 from ablata.tasks.detection.task import Detect
 
 _ALL_SIZES = ((32, 64, 128, 256, 512),)
-_REFINED = Stage(boxes="refined", iou_threshold=0.6, bbox_reg_std=(0.05, 0.05, 0.1, 0.1), weight=0.5)
+_REFINED = CascadeStage(boxes="refined", iou_threshold=0.6, bbox_reg_std=(0.05, 0.05, 0.1, 0.1), weight=0.5)
 """The second stage of Reasoning-RCNN."""
 
 
@@ -51,7 +51,7 @@ def mask_rcnn_c4_coco() -> Detect:
     Source: He et al. 2017, arXiv 1703.06870; 15 anchors a cell as in detectron2's model zoo
     """
     plain = mask_rcnn_fpn_coco()
-    proposals = Proposals(sizes=_ALL_SIZES, pre_nms_top_n_train=12_000, pre_nms_top_n_test=6000)
+    proposals = Rpn(sizes=_ALL_SIZES, pre_nms_top_n_train=12_000, pre_nms_top_n_test=6000)
     model = MaskRcnn(backbone=C4(norm="frozen", frozen_stages=2), rpn=proposals, roi_pool_size=14)
     return plain.model_copy(update={"model": model})
 
@@ -66,7 +66,7 @@ def relation_rcnn_fpn_coco() -> Detect:
     """
     plain = mask_rcnn_fpn_coco()
     model = plain.model.model_copy(
-        update={"stages": (Stage(), _REFINED), "class_agnostic": True, "relations": Relations()}
+        update={"stages": (CascadeStage(), _REFINED), "class_agnostic": True, "relations": Relations()}
     )
     return plain.model_copy(update={"model": model})
 
@@ -82,12 +82,12 @@ def relation_rcnn_chest_xray() -> Detect:
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
-        rpn=Proposals(post_nms_top_n_train=500, post_nms_top_n_test=300),
-        roi_sampling=Sampling(batch_size_per_image=128),
-        stages=(Stage(), _REFINED),
+        rpn=Rpn(post_nms_top_n_train=500, post_nms_top_n_test=300),
+        roi_sampling=RoiSampling(batch_size_per_image=128),
+        stages=(CascadeStage(), _REFINED),
         class_agnostic=True,
         head_width=512,
-        masks=Masks(width=128),
+        masks=MaskBranch(width=128),
         relations=Relations(classes=ClassRelation(), spatial=SpatialRelation(heads=8, width=512), spatial_place="head"),
     )
     return Detect(
@@ -110,10 +110,10 @@ def mask_rcnn_penn_fudan() -> Detect:
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
-        rpn=Proposals(post_nms_top_n_train=500, post_nms_top_n_test=200),
-        roi_sampling=Sampling(batch_size_per_image=128),
+        rpn=Rpn(post_nms_top_n_train=500, post_nms_top_n_test=200),
+        roi_sampling=RoiSampling(batch_size_per_image=128),
         head_width=512,
-        masks=Masks(width=128),
+        masks=MaskBranch(width=128),
     )
     return Detect(
         data=PennFudan(augment=DetectionAugment(min_size=(256, 288, 320), min_size_test=288, max_size=480)),
@@ -135,8 +135,8 @@ def faster_rcnn_blood_cells() -> Detect:
     """
     model = MaskRcnn(
         backbone=Fpn(name="resnet18", channels=128),
-        rpn=Proposals(sizes=((24,), (48,), (96,), (144,), (192,)), post_nms_top_n_train=500, post_nms_top_n_test=300),
-        roi_sampling=Sampling(batch_size_per_image=128),
+        rpn=Rpn(sizes=((24,), (48,), (96,), (144,), (192,)), post_nms_top_n_train=500, post_nms_top_n_test=300),
+        roi_sampling=RoiSampling(batch_size_per_image=128),
         head_width=512,
         masks=None,
     )
@@ -160,8 +160,8 @@ def relation_rcnn_scenes() -> Detect:
     Source: ours; the relations of Xu et al. 2019 and Hu et al. 2018 on a network that sees no further than a thing
     """
     model = MaskRcnn(
-        backbone=Small(width=16),
-        rpn=Proposals(
+        backbone=SmallCnn(width=16),
+        rpn=Rpn(
             sizes=((9, 16, 24),),
             ratios=(1.0,),
             batch_size_per_image=64,
@@ -170,12 +170,12 @@ def relation_rcnn_scenes() -> Detect:
             post_nms_top_n_train=64,
             post_nms_top_n_test=48,
         ),
-        roi_sampling=Sampling(batch_size_per_image=32, positive_fraction=0.5),
-        stages=(Stage(), Stage()),
+        roi_sampling=RoiSampling(batch_size_per_image=32, positive_fraction=0.5),
+        stages=(CascadeStage(), CascadeStage()),
         roi_pool_size=5,
         sampling_ratio=1,
         head_width=64,
-        masks=Masks(layers=1, width=16, roi_pool_size=7),
+        masks=MaskBranch(layers=1, width=16, roi_pool_size=7),
         relations=Relations(
             classes=ClassRelation(
                 attention_pool="max", attention_place="before", attention_scale=3.0, attention_relu=False

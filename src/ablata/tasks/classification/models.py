@@ -21,7 +21,7 @@ from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_model import TimmModel
 from ablata.models.backbones.wide_resnet import WideResNet
 from ablata.models.weights import Loadable
-from ablata.nn.first_images import StartsFromImages
+from ablata.nn.data_dependent_init import DataDependentInit
 
 AnyClassifier = Annotated[
     CifarResNet
@@ -52,8 +52,8 @@ def start_classifier(settings: Any, classes: int, channels: int, images: Callabl
         UserError: the network cannot be built so, or the file of weights does not fit it.
     """
     model: nn.Module = settings.build(classes, channels)
-    if isinstance(model, StartsFromImages) and model.images_wanted:
-        model.start_from(images(model.images_wanted))
+    if isinstance(model, DataDependentInit) and model.init_images:
+        model.init_from_images(images(model.init_images))
     if isinstance(settings, Loadable):
         settings.load_into(model)
     return model

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ablata.data.detection.rle import encode
-from ablata.models.detection.mask_rcnn import Found, pasted
+from ablata.models.detection.mask_rcnn import ImageDetections, paste_masks
 from ablata.structures.detection import DetectionBatch, Detections
 
 
-def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list[Found]:
+def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list[ImageDetections]:
     """Return what a detector, in evaluation mode, finds on each image of a batch, in pixels of the batch.
 
     Args:
@@ -20,7 +20,7 @@ def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list
         batch: normalised.
         boxes: how many are proposed; None: as the settings say.
     """
-    return cast(list[Found], model(batch.images, sizes_of(batch), None, boxes))
+    return cast(list[ImageDetections], model(batch.images, sizes_of(batch), None, boxes))
 
 
 def sizes_of(batch: DetectionBatch) -> list[tuple[int, int]]:
@@ -28,7 +28,7 @@ def sizes_of(batch: DetectionBatch) -> list[tuple[int, int]]:
     return [(int(height), int(width)) for height, width in batch.sizes.tolist()]
 
 
-def on_original(found: Found, size: Tensor, original: Tensor) -> Detections:
+def on_original(found: ImageDetections, size: Tensor, original: Tensor) -> Detections:
     """Return detections in pixels of the image as it is stored.
 
     Args:
@@ -44,6 +44,6 @@ def on_original(found: Found, size: Tensor, original: Tensor) -> Detections:
         masks = tuple(
             packed
             for mask, box in zip(found.masks, boxes, strict=True)
-            for packed in encode(pasted(mask[None], box[None], height, width).cpu().numpy())
+            for packed in encode(paste_masks(mask[None], box[None], height, width).cpu().numpy())
         )
     return Detections(boxes.cpu(), found.labels.cpu(), found.scores.float().cpu(), masks)

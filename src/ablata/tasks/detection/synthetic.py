@@ -7,7 +7,7 @@ from typing import Any
 from ablata.data.detection.class_graph import Cooccurrence, GraphFile, IdentityGraph, RandomGraph
 from ablata.data.synthetic.scene_boxes import CLASSES, SceneBoxes
 from ablata.data.transforms.detection import DetectionAugment
-from ablata.models.detection.backbones import C4, Small
+from ablata.models.detection.backbones import C4, SmallCnn
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.tasks.detection.start_from import StartFrom
 
@@ -37,7 +37,7 @@ def synthetic_parts(data: Any, model: MaskRcnn, graph: Any, start: StartFrom | N
         update["masks"] = model.masks and model.masks.model_copy(
             update={"roi_pool_size": min(model.masks.roi_pool_size, 7)}
         )
-    if not isinstance(model.backbone, Small):
+    if not isinstance(model.backbone, SmallCnn):
         # Statistics that weights came with are no use without them.
         drawn = {"weights": None, "norm": "batch", "frozen_stages": 0}
         update["backbone"] = model.backbone.model_copy(update=drawn)

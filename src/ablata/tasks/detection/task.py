@@ -28,7 +28,7 @@ from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe, Train
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
-from ablata.models.detection.backbones import Small
+from ablata.models.detection.backbones import SmallCnn
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.records.gallery import Gallery
@@ -115,7 +115,7 @@ class Detect(Recipe):
     def _backbone_mark(self) -> str:
         """Return what a file of weights adds to the fingerprint."""
         backbone = self.model.backbone
-        if isinstance(backbone, Small) or backbone.weights is None:
+        if isinstance(backbone, SmallCnn) or backbone.weights is None:
             return ""
         path = Path(backbone.weights).expanduser()
         if not path.is_file():
@@ -261,7 +261,7 @@ class DetectTask(Task[DetectionBatch]):
         assert isinstance(terms, dict)
         return terms
 
-    def watched(self, losses: dict[str, float]) -> dict[str, float]:
+    def watched_terms(self, losses: dict[str, float]) -> dict[str, float]:
         """Return the terms with those of a pyramid's levels in sums, for on many a level nothing lies.
 
         Terms of weight 0 are left out: they are not meant to teach.

@@ -19,8 +19,8 @@ from ablata.data.drawing.detection import looks_drawn, object_palette, objects_d
 from ablata.data.drawing.panels import beside, jpeg, sized
 from ablata.data.drawing.segmentation import legend
 from ablata.data.labels.table import Colour
-from ablata.models.detection.mask_rcnn import Found
-from ablata.models.detection.relations.appearance import Looks, watched
+from ablata.models.detection.mask_rcnn import ImageDetections
+from ablata.models.detection.relations.appearance import RegionAttention, record_attention
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.detection.postprocess import found_in, on_original
@@ -72,7 +72,7 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     palette, boxes = object_palette(len(task.data.classes)), detection_protocol(protocol).boxes
     images, relations = [], []
     for row, batch in zip(chosen.tolist(), task.some(split, chosen), strict=True):
-        with watched(model) as looks:
+        with record_attention(model) as looks:
             (found,) = found_in(model, batch, boxes)
         source = task.data.sources[task.data.splits[split].source]
         sheet = _Sheet(row, source.pixels(row), source.entries[row], task.data.classes, palette)
@@ -98,7 +98,7 @@ def drawn(detections: Detections) -> list[int]:
     return list(range(sure or min(_UNSURE, len(detections))))
 
 
-def between(found: Found, looks: Looks, rows: list[int]) -> tuple[list[int], np.ndarray]:
+def between(found: ImageDetections, looks: RegionAttention, rows: list[int]) -> tuple[list[int], np.ndarray]:
     """Return which detections look at which.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablata.models.detection.relations.appearance import watched
+from ablata.models.detection.relations.appearance import record_attention
 from ablata.models.detection.relations.spatial_relation import GaussianWeights, SpatialRelation, SpatialRelationModule
 
 BOXES = torch.tensor([[[0.0, 0, 40, 40], [4, 4, 14, 16], [60, 50, 90, 80], [62, 54, 70, 60], [0, 0, 0, 0]]])
@@ -52,7 +52,7 @@ def test_two_kinds_of_pairs_give_their_mean_and_parts_alone_look_at_parts() -> N
 def test_only_the_last_relation_is_watched_and_only_inside() -> None:
     layers = nn.ModuleList([module_of(), module_of(boxes_test=1)])
     features = torch.randn(1, 5, 8)
-    with watched(layers) as looks:
+    with record_attention(layers) as looks:
         for layer in layers:
             layer(features, BOXES, KEYS)
     layers[1](features, BOXES, KEYS)
@@ -62,5 +62,5 @@ def test_only_the_last_relation_is_watched_and_only_inside() -> None:
 
 
 def test_a_model_without_relations_gives_no_looks() -> None:
-    with watched(nn.Linear(2, 2)) as looks:
+    with record_attention(nn.Linear(2, 2)) as looks:
         assert looks == []

@@ -16,9 +16,9 @@ from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.segmentation.base import AuxiliaryHead, DenseHead
-from ablata.models.segmentation.bisenet.context_path import ContextPath, Merge, Refinement
+from ablata.models.segmentation.bisenet.context_path import AttentionRefinement, ContextPath, Merge
 from ablata.models.segmentation.bisenet.feature_fusion import ConcatFusion, FeatureFusion, SumFusion
-from ablata.models.segmentation.bisenet.global_context import Average
+from ablata.models.segmentation.bisenet.global_context import GlobalContext
 from ablata.models.segmentation.bisenet.model import BiSeNet, BiSeNetModel
 from ablata.models.segmentation.bisenet.published import compat
 from ablata.models.segmentation.bisenet.spatial_path import SpatialPath, StagePath
@@ -57,9 +57,9 @@ VARIANTS: dict[str, BiSeNet] = {
     "concat": tiny(fusion=ConcatFusion()),
     "ffm of stride 2": tiny(fusion=FeatureFusion(width=None, stride=2, kernel=3, project=7)),
     "ffm of two layers": tiny(fusion=FeatureFusion(width=12, gate=TwoLayerGate())),
-    "fpn": tiny(**context(levels=(16, 8), refine=Refinement(kernel=1, gate=None), merge_kernel=3)),
-    "fcn skips": tiny(**context(levels=(16, 8), refine=Refinement(kernel=3, gate=None), after_upsample=0)),
-    "concatenation": tiny(merge="concat", **context(after_upsample=0, refine=Refinement(kernel=0))),
+    "fpn": tiny(**context(levels=(16, 8), refine=AttentionRefinement(kernel=1, gate=None), merge_kernel=3)),
+    "fcn skips": tiny(**context(levels=(16, 8), refine=AttentionRefinement(kernel=3, gate=None), after_upsample=0)),
+    "concatenation": tiny(merge="concat", **context(after_upsample=0, refine=AttentionRefinement(kernel=0))),
     "concatenation of three": tiny(merge="concat", **context(levels=(16, 8), merge_kernel=1, merge_width=9)),
     "down to 16": tiny(spatial=None, aux=(), **context(stride=16)),
     "straight from 32": tiny(aux=(), **context(levels=())),
@@ -67,7 +67,7 @@ VARIANTS: dict[str, BiSeNet] = {
     "only 8 joins": tiny(aux=(), **context(levels=(8,))),
     "all join at the end": tiny(aux=AUX[:1], **context(joined_at="end")),
     "16 and 32 side by side at 8": tiny(
-        aux=(), merge="concat", **context(joined_at="end", after_upsample=0, refine=Refinement(kernel=0))
+        aux=(), merge="concat", **context(joined_at="end", after_upsample=0, refine=AttentionRefinement(kernel=0))
     ),
     "three join at the end": tiny(aux=(), **context(joined_at="end", levels=(16, 8), merge_kernel=3, merge_width=9)),
     "a convolution at the end": tiny(**context(after_upsample=0, end_kernel=3)),
@@ -80,14 +80,16 @@ VARIANTS: dict[str, BiSeNet] = {
     "gates in blocks": tiny(backbone=ResNet(depth=18, width=4, attention=ConvGate())),
     "transposed": tiny(upsample=Transposed(), logits_upsample=Transposed(steps="doubling")),
     "no average": tiny(**context(average=None)),
-    "mean alone": tiny(**context(average=Average(form="mean"))),
-    "mean of features": tiny(**context(average=Average(form="mean", place="features"))),
-    "average times features": tiny(**context(average=Average(form="conv_sigmoid", join="multiply", place="features"))),
-    "average behind the merge": tiny(**context(average=Average(form="conv", place="merged"))),
-    "average as a level": tiny(**context(average=Average(place="level"))),
-    "gate with relu": tiny(**context(refine=Refinement(gate=ConvGate(activation="relu")))),
-    "gate without norm": tiny(**context(refine=Refinement(gate=ConvGate(norm=False)))),
-    "gate first, as residual": tiny(**context(refine=Refinement(gate_first=True, residual=True))),
+    "mean alone": tiny(**context(average=GlobalContext(form="mean"))),
+    "mean of features": tiny(**context(average=GlobalContext(form="mean", place="features"))),
+    "average times features": tiny(
+        **context(average=GlobalContext(form="conv_sigmoid", join="multiply", place="features"))
+    ),
+    "average behind the merge": tiny(**context(average=GlobalContext(form="conv", place="merged"))),
+    "average as a level": tiny(**context(average=GlobalContext(place="level"))),
+    "gate with relu": tiny(**context(refine=AttentionRefinement(gate=ConvGate(activation="relu")))),
+    "gate without norm": tiny(**context(refine=AttentionRefinement(gate=ConvGate(norm=False)))),
+    "gate first, as residual": tiny(**context(refine=AttentionRefinement(gate_first=True, residual=True))),
     "refined seen": tiny(
         aux=(AuxiliaryHead(stride=16, source="refined", head=HEAD), AuxiliaryHead(stride=32, head=HEAD))
     ),
@@ -315,8 +317,8 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
         (lambda: tiny(end_upsample=Nearest(), **context(levels=(16, 8))), "end_upsample needs"),
         (lambda: tiny(end_upsample=Nearest(), aux=(), **context(joined_at="end")), "end_upsample needs"),
         (lambda: tiny(**context(joined_at="end")), r"strides \[8\], found 16"),
-        (lambda: tiny(**context(refine=Refinement(kernel=0))), "merge=sum needs equal widths"),
-        (lambda: ContextPath(average=Average(form="mean", place="level")), "needs a convolution"),
+        (lambda: tiny(**context(refine=AttentionRefinement(kernel=0))), "merge=sum needs equal widths"),
+        (lambda: ContextPath(average=GlobalContext(form="mean", place="level")), "needs a convolution"),
         (lambda: ContextPath(merge_width=64), "needs merge_kernel"),
         (lambda: DenseHead(double=True, enlarge="before_head"), "double needs"),
         (lambda: SpatialPath(widths=(0, 1, 1)), "at least 1"),
@@ -357,7 +359,7 @@ def test_with_nearest_values_and_no_convolutions_it_does_not_matter_where_levels
 
 
 def test_the_average_multiplies_before_the_convolution_that_ends_the_path() -> None:
-    average = Average(form="mean", join="multiply", place="merged")
+    average = GlobalContext(form="mean", join="multiply", place="merged")
     model, x = make(tiny(aux=(), **context(after_upsample=0, average=average, end_kernel=3))).eval(), inputs()
     with torch.no_grad():
         outputs = model(x)

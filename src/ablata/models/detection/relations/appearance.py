@@ -16,7 +16,7 @@ from ablata.models.detection.relations.spatial_relation import SpatialRelationMo
 
 
 @dataclass(frozen=True)
-class Looks:
+class RegionAttention:
     """What regions looked at in one call.
 
     Attributes:
@@ -29,16 +29,16 @@ class Looks:
 
 
 @contextmanager
-def watched(model: nn.Module) -> Iterator[list[Looks]]:
+def record_attention(model: nn.Module) -> Iterator[list[RegionAttention]]:
     """Collect what regions look at while a model runs: an entry for each call of its last spatial relation.
 
     The list stays empty for a model without any.
     """
-    seen: list[Looks] = []
+    seen: list[RegionAttention] = []
 
     def note(module: nn.Module, arguments: tuple[Any, ...], result: Tensor) -> None:
         assert isinstance(module, SpatialRelationModule)
-        seen.append(Looks(arguments[1], module.attention(*arguments)))
+        seen.append(RegionAttention(arguments[1], module.attention(*arguments)))
 
     modules = [module for module in model.modules() if isinstance(module, SpatialRelationModule)]
     handles = [module.register_forward_hook(note) for module in modules[-1:]]

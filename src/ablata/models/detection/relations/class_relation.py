@@ -68,7 +68,7 @@ class ClassRelation(Settings):
         """
         return ClassRelationModule(self, features, channels, graph)
 
-    def gained(self, features: int) -> int:
+    def out_features(self, features: int) -> int:
         """Return G for regions of `features`."""
         return features if self.combine == "add" else self.width
 
@@ -89,7 +89,7 @@ class ClassRelationModule(nn.Module):
         super().__init__()
         self.settings = settings
         self.register_buffer("graph", graph.float().clone())
-        self.reduce = nn.Linear(features + 1, settings.gained(features))
+        self.reduce = nn.Linear(features + 1, settings.out_features(features))
         if settings.attention:
             self.squeeze = nn.Conv2d(channels, settings.attention_width, 3, stride=2, padding=1)
             self.excite = nn.Linear(settings.attention_width, features + 1)
@@ -104,10 +104,10 @@ class ClassRelationModule(nn.Module):
             shares: [B, 2], the part of the height and width that each image fills.
         """
         known = weights.detach() if self.settings.gradient == "detached" else weights
-        semantics = self.travelled(known, self.attention(known, maps, shares) if self.settings.attention else None)
+        semantics = self.propagate(known, self.attention(known, maps, shares) if self.settings.attention else None)
         if self.settings.reduce_place == "before":
-            return scores @ self._reduced(semantics).expand(len(scores), -1, -1)
-        return self._reduced(scores @ semantics.expand(len(scores), -1, -1))
+            return scores @ self._reduce(semantics).expand(len(scores), -1, -1)
+        return self._reduce(scores @ semantics.expand(len(scores), -1, -1))
 
     def attention(self, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
         """Return [B, C], how much each class matters on each image; rows add to one."""
@@ -123,7 +123,7 @@ class ClassRelationModule(nn.Module):
         vector = F.relu(vector) if self.settings.attention_relu else vector
         return (self.settings.attention_scale * (vector.float() @ weights.float().T)).softmax(1)
 
-    def travelled(self, weights: Tensor, attention: Tensor | None) -> Tensor:
+    def propagate(self, weights: Tensor, attention: Tensor | None) -> Tensor:
         """Return [B or 1, C, D + 1], the classes' weights after they travelled over the graph."""
         if not self.settings.propagate:
             return weights[None] if attention is None else attention[:, :, None] * weights
@@ -133,7 +133,7 @@ class ClassRelationModule(nn.Module):
             return self.graph @ (attention[:, :, None] * weights)
         return attention[:, :, None] * (self.graph @ weights)
 
-    def _reduced(self, known: Tensor) -> Tensor:
+    def _reduce(self, known: Tensor) -> Tensor:
         reduced = self.reduce(known)
         return F.relu(reduced) if self.settings.reduce == "linear_relu" else reduced
 

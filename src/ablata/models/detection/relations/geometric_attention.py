@@ -57,7 +57,7 @@ class _Attention(torch.autograd.Function):
         weights = torch.empty_like(strength, dtype=values.dtype)
         out = values.new_empty(*queries.shape[:2], values.shape[2])
         for part in _parts(strength):
-            logits = torch.threshold_(_wide(strength[part]), FAINT, FAINT).log_()
+            logits = torch.threshold_(_to_float32(strength[part]), FAINT, FAINT).log_()
             if hidden is not None:
                 logits += hidden[torch.arange(part.start, part.stop, device=hidden.device) // heads]
             logits += torch.bmm(queries[part], keys[part].transpose(1, 2))
@@ -73,14 +73,14 @@ class _Attention(torch.autograd.Function):
         strength, queries, keys, values, weights = ctx.saved_tensors
         by_strength, by_query, by_key, by_value = map(torch.empty_like, (strength, queries, keys, values))
         for part in _parts(strength):
-            wide = _wide(weights[part])
+            wide = _to_float32(weights[part])
             by_value[part] = torch.bmm(weights[part].transpose(1, 2), grad[part])
-            slope = _wide(torch.bmm(grad[part], values[part].transpose(1, 2))).mul_(wide)
+            slope = _to_float32(torch.bmm(grad[part], values[part].transpose(1, 2))).mul_(wide)
             slope = slope.addcmul_(wide, slope.sum(2, keepdim=True), value=-1)
             narrow = slope.to(values.dtype)
             by_query[part] = torch.bmm(narrow, keys[part])
             by_key[part] = torch.bmm(narrow.transpose(1, 2), queries[part])
-            there = _wide(strength[part])
+            there = _to_float32(strength[part])
             # ReLU's gradient: masked_fill takes thirty times as long.
             by_strength[part] = torch.ops.aten.threshold_backward(slope.div_(there), there, FAINT)
         return by_strength, by_query, by_key, by_value, None, None
@@ -91,6 +91,6 @@ def _parts(strength: Tensor) -> list[slice]:
     return [slice(start, min(start + size, len(strength))) for start in range(0, len(strength), max(size, 1))]
 
 
-def _wide(values: Tensor) -> Tensor:
+def _to_float32(values: Tensor) -> Tensor:
     """Return a copy in float32, or in float64 where that is what they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32), copy=True)

@@ -21,8 +21,8 @@ from torch import Tensor
 _LEAST = 1e-3
 
 
-class Places(NamedTuple):
-    """Where regions lie as seen from each other; moving all, or scaling all together, changes no `numbers`."""
+class RelativeGeometry(NamedTuple):
+    """Where regions lie as seen from each other; moving all, or scaling all together, changes no `log_ratios`."""
 
     distances: Tensor
     """float32 [B, 2, R, S]."""
@@ -31,13 +31,13 @@ class Places(NamedTuple):
     other: Tensor
     """float32 [B, 2, S], of those looked at."""
 
-    def numbers(self) -> Tensor:
+    def log_ratios(self) -> Tensor:
         """Return the paper's four numbers of each pair, [B, 4, R, S]: the distances, log(w / w') and log(h / h')."""
         return torch.cat([self.distances, self.own[..., None] - self.other[:, :, None]], dim=1)
 
 
 @torch.no_grad()
-def geometry(boxes: Tensor, near: Tensor) -> Places:
+def geometry(boxes: Tensor, near: Tensor) -> RelativeGeometry:
     """Return where boxes [B, S, 4] lie as seen from boxes [B, R, 4], all float32.
 
     Boxes are half open, which is the paper's `+ 1` for boxes that hold their last pixel.
@@ -46,19 +46,19 @@ def geometry(boxes: Tensor, near: Tensor) -> Places:
     other, other_size = _middle_and_size(near)
     middle, size, other, other_size = (one.transpose(1, 2) for one in (middle, size, other, other_size))
     apart = (middle[..., None] - other[:, :, None]).abs_().div_(size[..., None])
-    return Places(apart.clamp_(min=_LEAST).log_(), size.log(), other_size.log())
+    return RelativeGeometry(apart.clamp_(min=_LEAST).log_(), size.log(), other_size.log())
 
 
-def embedded(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def embed(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return sines and cosines of the values [B, N, ...], [B, N size / 4, ...]; `size` is a multiple of 8.
 
     They are written where they belong, at once in `dtype`, a wave of one number of one image at a time, which the
     caches hold.
     """
     rates = _rates(size)
-    images, numbers = values.shape[:2]
-    made = torch.empty(images, numbers, 2, len(rates), *values.shape[2:], device=values.device, dtype=dtype)
-    for place in itertools.product(range(images), range(numbers)):
+    images, log_ratios = values.shape[:2]
+    made = torch.empty(images, log_ratios, 2, len(rates), *values.shape[2:], device=values.device, dtype=dtype)
+    for place in itertools.product(range(images), range(log_ratios)):
         sines, cosines = made[place]
         for rate, sine, cosine in zip(rates, sines, cosines, strict=True):
             angles = values[place] * rate
@@ -67,13 +67,13 @@ def embedded(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> T
     return made.flatten(1, 3)
 
 
-def waves(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def sine_cosine(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return sines and cosines of values [B, N, R], float32 [B, N size / 8, R] each."""
     angles = values[:, :, None] * torch.tensor(_rates(size), device=values.device)[:, None]
     return angles.sin().flatten(1, 2), angles.cos().flatten(1, 2)
 
 
-def parts(boxes: Tensor, near: Tensor) -> Tensor:
+def find_parts(boxes: Tensor, near: Tensor) -> Tensor:
     """Return bool [B, R, S]: which of `near` [B, S, 4] are smaller than a box [B, R, 4] and half in it or more."""
     low = torch.maximum(boxes[:, :, None, :2], near[:, None, :, :2])
     high = torch.minimum(boxes[:, :, None, 2:], near[:, None, :, 2:])

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.models.detection.relations.geometric_attention import FAINT, FILLED, geometric_attention
-from ablata.models.detection.relations.geometry import Places, embedded, geometry, parts, waves
+from ablata.models.detection.relations.geometry import RelativeGeometry, embed, find_parts, geometry, sine_cosine
 
 
 class ReluWeights(Settings):
@@ -117,7 +117,7 @@ class SpatialRelationModule(nn.Module):
             keys: bool [B, R], regions that may be looked at, in falling order of likelihood.
             foreground: bool [B, R], regions that seem to show an object; None: not known.
         """
-        looked, places, rounds = self._looked(boxes, keys, foreground)
+        looked, places, rounds = self._select(boxes, keys, foreground)
         total = torch.zeros_like(features)
         for relation, allowed in rounds:
             total = total + relation(features, looked, places, allowed)
@@ -128,7 +128,7 @@ class SpatialRelationModule(nn.Module):
 
         Rows add up to one, or with two kinds of pairs to the share of those that see any region.
         """
-        looked, places, rounds = self._looked(boxes, keys, foreground)
+        looked, places, rounds = self._select(boxes, keys, foreground)
         means = [relation.attention(features, looked, places, allowed).mean(1) for relation, allowed in rounds]
         weights = torch.stack(means).mean(0)
         if looked is None:
@@ -136,9 +136,9 @@ class SpatialRelationModule(nn.Module):
         every = weights.new_zeros(*weights.shape[:2], boxes.shape[1])
         return every.scatter(2, looked[:, None, :].expand(weights.shape), weights)
 
-    def _looked(
+    def _select(
         self, boxes: Tensor, keys: Tensor, foreground: Tensor | None
-    ) -> tuple[Tensor | None, Places, list[tuple[_Relation, Tensor]]]:
+    ) -> tuple[Tensor | None, RelativeGeometry, list[tuple[_Relation, Tensor]]]:
         """Return which regions are looked at, int64 [B, S] or None for all, the geometry, and flags for each relation.
 
         Arguments are those of `forward`; flags are bool [B, R, S].
@@ -159,7 +159,7 @@ class SpatialRelationModule(nn.Module):
         for number, kind in enumerate(("objects", "parts") if settings.pairs == "both" else (settings.pairs,)):
             relation = self.relations[min(number, len(self.relations) - 1)]
             assert isinstance(relation, _Relation)
-            rounds.append((relation, seen & parts(boxes.float(), near) if kind == "parts" else seen))
+            rounds.append((relation, seen & find_parts(boxes.float(), near) if kind == "parts" else seen))
         return looked, geometry(boxes.float(), near), rounds
 
 
@@ -181,21 +181,21 @@ class _Relation(nn.Module):
             self.middle = nn.Parameter(torch.randn(self.heads, 4))
             self.spread = nn.Parameter(torch.zeros(self.heads, 4))
 
-    def forward(self, features: Tensor, looked: Tensor | None, places: Places, allowed: Tensor) -> Tensor:
+    def forward(self, features: Tensor, looked: Tensor | None, places: RelativeGeometry, allowed: Tensor) -> Tensor:
         """Return [B, R, D] from features [B, R, D], which are looked at, [B, S], geometry and flags [B, R, S]."""
-        asked, values = self._projected(features, looked)
+        asked, values = self._project(features, looked)
         if isinstance(self.kind, ReluWeights):
             out = geometric_attention(self._strength(places, self.kind.embedding), *asked, values, allowed)
         else:
             out = self._weights(asked, places, allowed).to(values.dtype) @ values
         return out.transpose(1, 2).flatten(2) * allowed.any(2)[..., None]
 
-    def attention(self, features: Tensor, looked: Tensor | None, places: Places, allowed: Tensor) -> Tensor:
+    def attention(self, features: Tensor, looked: Tensor | None, places: RelativeGeometry, allowed: Tensor) -> Tensor:
         """Return float32 [B, H, R, S]: rows add up to one, or are zero where nothing is allowed."""
-        asked, _ = self._projected(features, looked)
+        asked, _ = self._project(features, looked)
         return self._weights(asked, places, allowed) * allowed.any(2)[:, None, :, None]
 
-    def _projected(self, features: Tensor, looked: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    def _project(self, features: Tensor, looked: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Return queries [B, H, R, W / H], divided by the root of their width, and keys, then values [B, H, S, D / H].
 
         Queries and keys have no width where the geometry stands alone.
@@ -205,14 +205,14 @@ class _Relation(nn.Module):
         asked = queries / math.sqrt(max(queries.shape[-1], 1)), _rows(keys, looked, 2)
         return asked, _rows(values, looked, 2)
 
-    def _weights(self, asked: tuple[Tensor, Tensor], places: Places, allowed: Tensor) -> Tensor:
+    def _weights(self, asked: tuple[Tensor, Tensor], places: RelativeGeometry, allowed: Tensor) -> Tensor:
         """Return what `attention` does, with even rows where nothing is allowed."""
-        logits = self.placed(places).add_(torch.where(allowed, 0.0, FILLED)[:, None])
+        logits = self.geometry_logits(places).add_(torch.where(allowed, 0.0, FILLED)[:, None])
         if self.width:
             logits.add_(asked[0] @ asked[1].transpose(2, 3))
         return logits.softmax(3)
 
-    def placed(self, places: Places) -> Tensor:
+    def geometry_logits(self, places: RelativeGeometry) -> Tensor:
         """Return the logarithm of the geometry's weights, float32 [B, H, R, S]."""
         if isinstance(self.kind, ReluWeights):
             # What ReLU would make zero is below the least weight as well.
@@ -220,12 +220,12 @@ class _Relation(nn.Module):
         # The square is multiplied out, so that no [B, R, S, H, 4] is ever made.
         sharp = (-2 * self.spread.float()).exp()
         middle = self.middle.float()
-        numbers = places.numbers()
-        flat = numbers.flatten(2)
+        log_ratios = places.log_ratios()
+        flat = log_ratios.flatten(2)
         squares = sharp @ flat**2 - 2 * (sharp * middle) @ flat + (sharp * middle**2).sum(1)[:, None]
-        return -0.5 * squares.reshape(len(numbers), -1, *numbers.shape[2:])
+        return -0.5 * squares.reshape(len(log_ratios), -1, *log_ratios.shape[2:])
 
-    def _strength(self, places: Places, size: int) -> Tensor:
+    def _strength(self, places: RelativeGeometry, size: int) -> Tensor:
         """Return the linear layer of the embedded geometry, [B, H, R, S].
 
         The ratios of widths and heights are differences of logarithms, log(w / w') = log w - log w': their waves come
@@ -236,15 +236,15 @@ class _Relation(nn.Module):
         kind, far, ratio = _dtype(places.own), *self.place.weight.chunk(2, dim=1)
         by_sine, by_cosine = (one.flatten(1)[..., None] for one in ratio.reshape(self.heads, 2, 2, -1).unbind(2))
         middle = places.own[:, :, :1]
-        sines, cosines = waves(places.own - middle, size)
+        sines, cosines = sine_cosine(places.own - middle, size)
         own = [by_sine * sines[:, None] + by_cosine * cosines[:, None]]
         own.append(by_cosine * sines[:, None] - by_sine * cosines[:, None])
         own.append(self.place.bias[:, None, None].expand(shape[0], -1, 1, shape[2]))
-        sines, cosines = waves(places.other - middle, size)
+        sines, cosines = sine_cosine(places.other - middle, size)
         others = torch.cat([cosines, sines, torch.ones_like(sines[:, :1])], dim=1)
         ratios = torch.cat(own, dim=2).transpose(2, 3).flatten(1, 2).to(kind).bmm(others.to(kind))
-        # Not `weight @ waves`, which puts the batch last and copies the largest tensor for it.
-        near = embedded(places.distances, size, dtype=kind).flatten(2)
+        # Not `weight @ sine_cosine`, which puts the batch last and copies the largest tensor for it.
+        near = embed(places.distances, size, dtype=kind).flatten(2)
         both = torch.baddbmm(ratios.reshape(shape[0], self.heads, -1), far.expand(shape[0], -1, -1), near)
         return both.reshape(shape[0], self.heads, *shape[2:])
 

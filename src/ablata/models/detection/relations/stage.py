@@ -56,21 +56,21 @@ class Relations(Settings):
     def features(self, width: int) -> int:
         """Return the features of a region that the last stage sees, of `width` before."""
         classes, spatial = self.classes, self.at_stage
-        gained = classes.gained(width) if classes is not None and classes.combine == "concat" else 0
+        out_features = classes.out_features(width) if classes is not None and classes.combine == "concat" else 0
         if spatial is None or spatial.combine == "add":
-            return width + gained
-        return width + gained + self.looking(width)
+            return width + out_features
+        return width + out_features + self.query_features(width)
 
-    def looking(self, width: int) -> int:
+    def query_features(self, width: int) -> int:
         """Return the features of a region with which it looks at others before the last stage, of `width` before."""
         classes = self.classes
         if classes is None or classes.combine == "add" or self.order != "class_first":
             return width
-        return width + classes.gained(width)
+        return width + classes.out_features(width)
 
 
 @dataclass(frozen=True)
-class RegionContext:
+class RelationContext:
     """What relations know of the regions beside their features.
 
     Attributes:
@@ -100,9 +100,9 @@ class RelationStage(nn.Module):
         super().__init__()
         self.settings = settings
         self.classes = None if settings.classes is None else settings.classes.build(width, channels, graph)
-        self.spatial = None if settings.at_stage is None else settings.at_stage.build(settings.looking(width))
+        self.spatial = None if settings.at_stage is None else settings.at_stage.build(settings.query_features(width))
 
-    def forward(self, features: Tensor, scores: Tensor, classifier: nn.Linear, context: RegionContext) -> Tensor:
+    def forward(self, features: Tensor, scores: Tensor, classifier: nn.Linear, context: RelationContext) -> Tensor:
         """Return the enriched features, [B, R, `Relations.features(D)`].
 
         Args:
@@ -118,18 +118,18 @@ class RelationStage(nn.Module):
             gains.append((looked, self.spatial.settings.combine))
         if self.classes is not None:
             if self.settings.order == "spatial_first":
-                scores = classifier(_joined(features, gains)).float().softmax(2)
+                scores = classifier(_combine(features, gains)).float().softmax(2)
             weights = torch.cat([classifier.weight, classifier.bias[:, None]], dim=1)
             known = self.classes(scores, weights, context.maps, context.shares).to(features.dtype)
             gains.append((known, self.classes.settings.combine))
-        enriched = _joined(features, gains)
+        enriched = _combine(features, gains)
         if self.spatial is None or self.settings.order != "class_first":
             return enriched
         looked = self.spatial(enriched, context.boxes, context.keys, foreground)
-        return _joined(enriched, [(looked, self.spatial.settings.combine)])
+        return _combine(enriched, [(looked, self.spatial.settings.combine)])
 
 
-def _joined(features: Tensor, gains: Sequence[_Gain]) -> Tensor:
+def _combine(features: Tensor, gains: Sequence[_Gain]) -> Tensor:
     """Return features [B, R, D] with gains added, or put beside them."""
     beside = []
     for gain, combine in gains:

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.models.segmentation.bisenet.global_context import Average, GlobalAverage
+from ablata.models.segmentation.bisenet.global_context import GlobalContext, GlobalContextModule
 from ablata.models.segmentation.bisenet.spatial_path import STAGES
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import ConvGate, PooledGate
@@ -37,7 +37,7 @@ Merge = Literal["sum", "concat"]
 JoinedAt = Literal["levels", "end"]
 
 
-class Refinement(Settings):
+class AttentionRefinement(Settings):
     """From a stage to the map that is merged: a convolution and a gate (attention refinement), either left out at will.
 
     Source: section 3.2, figure 2(b); the convolution as in the published code.
@@ -65,9 +65,9 @@ class ContextPath(Settings):
     joined_at: JoinedAt = "levels"
     """levels: what comes from below is enlarged to the next level and joins it there, step by step. end: every level is
     enlarged to t at once, and all join there."""
-    refine: Refinement = Refinement()
+    refine: AttentionRefinement = AttentionRefinement()
     """What becomes of each stage first."""
-    average: Average | None = Average()
+    average: GlobalContext | None = GlobalContext()
     """The image's mean; null: none."""
     after_upsample: Kernel = 3
     """Side of a convolution to D channels behind each enlargement; 0: none."""
@@ -107,7 +107,7 @@ class ContextPath(Settings):
             raise ValueError("merge=sum needs equal widths: context.merge_width=null or context.after_upsample 1 or 3")
 
 
-class Refine(nn.Module):
+class AttentionRefinementModule(nn.Module):
     """Convolution and gate of one stage.
 
     Args:
@@ -117,7 +117,9 @@ class Refine(nn.Module):
         norms: normalisation of maps, and of means.
     """
 
-    def __init__(self, settings: Refinement, inputs: int, width: int, norms: tuple[NormName, NormName]) -> None:
+    def __init__(
+        self, settings: AttentionRefinement, inputs: int, width: int, norms: tuple[NormName, NormName]
+    ) -> None:
         super().__init__()
         self.outputs = width if settings.kernel else inputs
         self.conv = ConvNormAct(inputs, width, settings.kernel, norm=norms[0]) if settings.kernel else nn.Identity()
@@ -137,7 +139,7 @@ class Refine(nn.Module):
         return x + passed if self.residual else passed
 
 
-class Context(nn.Module):
+class ContextPathModule(nn.Module):
     """Refines and merges the stages; see the head of the file.
 
     Args:
@@ -163,7 +165,7 @@ class Context(nn.Module):
         self.merge, self.levels = merge, settings.levels
         self.refine = nn.ModuleDict(
             {
-                str(stride): Refine(settings.refine, widths[STAGES[stride]], settings.width, norms)
+                str(stride): AttentionRefinementModule(settings.refine, widths[STAGES[stride]], settings.width, norms)
                 for stride in (32, *settings.levels)
             }
         )
@@ -174,7 +176,7 @@ class Context(nn.Module):
         self.up, self.after, self.joined = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         plan = self._plan_straight if self.straight else self._plan_steps
         width = plan(settings, refined, norms[0], upsample)
-        self.average = GlobalAverage(settings.average, widths["stage4"], refined[32], width, norms[1])
+        self.average = GlobalContextModule(settings.average, widths["stage4"], refined[32], width, norms[1])
         ends = settings.end_kernel
         self.end = ConvNormAct(width, settings.width, ends, norm=norms[0]) if ends else nn.Identity()
         self.outputs = self.widths["context"] = settings.width if ends else width
@@ -225,7 +227,7 @@ class Context(nn.Module):
 
     def _outputs(self, stride: str) -> int:
         refine = self.refine[stride]
-        assert isinstance(refine, Refine)
+        assert isinstance(refine, AttentionRefinementModule)
         return refine.outputs
 
     def forward(self, stages: Mapping[str, Tensor]) -> dict[str, Tensor]:

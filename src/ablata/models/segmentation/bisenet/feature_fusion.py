@@ -28,7 +28,7 @@ class SumFusion(Settings):
 
     kind: Literal["sum"] = "sum"
 
-    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> Joined:
+    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> SumOrConcat:
         """Make the step for P and D' channels.
 
         Raises:
@@ -40,7 +40,7 @@ class SumFusion(Settings):
                 found=f"{inputs[0]} channels of detail, {inputs[1]} of context",
                 do="make spatial.width equal to the width of the context path, or take fusion=concat",
             )
-        return Joined("sum")
+        return SumOrConcat("sum")
 
     def outputs(self, inputs: tuple[int, int]) -> int:
         """Return F."""
@@ -56,9 +56,9 @@ class ConcatFusion(Settings):
 
     kind: Literal["concat"] = "concat"
 
-    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> Joined:
+    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> SumOrConcat:
         """Make the step for P and D' channels."""
-        return Joined("concat")
+        return SumOrConcat("concat")
 
     def outputs(self, inputs: tuple[int, int]) -> int:
         """Return F."""
@@ -104,7 +104,7 @@ class FeatureFusion(Settings):
 AnyFusion = Annotated[SumFusion | ConcatFusion | FeatureFusion, OpenPart()]
 
 
-class Joined(nn.Module):
+class SumOrConcat(nn.Module):
     """Sum or concatenation.
 
     Args:

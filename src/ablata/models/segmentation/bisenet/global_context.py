@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from ablata.base.settings import Settings
 from ablata.nn.conv_norm_act import NormName
-from ablata.nn.pooled_gates import pooled_unit
+from ablata.nn.pooled_gates import pooled_conv_norm_act
 
 
-class Average(Settings):
+class GlobalContext(Settings):
     """What the whole image says, from the mean of the map at 1/32."""
 
     form: Literal["mean", "conv", "conv_relu", "conv_sigmoid"] = "conv_relu"
@@ -33,7 +33,7 @@ class Average(Settings):
     comes as one more level, enlarged and convolved as the others are, added to the refined map."""
 
 
-class GlobalAverage(nn.Module):
+class GlobalContextModule(nn.Module):
     """The mean of the image, and its joining with a map.
 
     Args:
@@ -44,7 +44,7 @@ class GlobalAverage(nn.Module):
         norm: normalisation of means.
     """
 
-    def __init__(self, settings: Average | None, inputs: int, refined: int, merged: int, norm: NormName) -> None:
+    def __init__(self, settings: GlobalContext | None, inputs: int, refined: int, merged: int, norm: NormName) -> None:
         super().__init__()
         self.place = settings.place if settings else None
         self.multiply = settings is not None and settings.join == "multiply"
@@ -56,7 +56,7 @@ class GlobalAverage(nn.Module):
                 "conv_relu": "relu",
                 "conv_sigmoid": "sigmoid",
             }
-            self.layers = pooled_unit(inputs, outputs, norm, activations[settings.form])
+            self.layers = pooled_conv_norm_act(inputs, outputs, norm, activations[settings.form])
 
     def forward(self, stage4: Tensor) -> Tensor | None:
         """Map [B, W4, H/32, W/32] to [B, D or W4, 1, 1]; None where the mean is that of the map it joins, or is off."""

@@ -25,8 +25,8 @@ from ablata.base.parts import OpenPart
 from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
-from ablata.models.segmentation.base import AuxiliaryHead, DenseHead, Init, Segmenter, SegmenterSettings, draw
-from ablata.models.segmentation.bisenet.context_path import Context, ContextPath, Merge
+from ablata.models.segmentation.base import AuxiliaryHead, DenseHead, Init, Segmenter, SegmenterSettings, init_weights
+from ablata.models.segmentation.bisenet.context_path import ContextPath, ContextPathModule, Merge
 from ablata.models.segmentation.bisenet.feature_fusion import AnyFusion, FeatureFusion
 from ablata.models.segmentation.bisenet.spatial_path import STAGES, AnySpatial, SpatialPath
 from ablata.nn.conv_norm_act import NormName
@@ -156,8 +156,8 @@ class BiSeNetModel(Segmenter):
         self.learns_norm = settings.train_backbone_norm
         norms = (settings.norm, settings.pooled_norm)
         upsample = (settings.upsample, settings.end_upsample or settings.upsample)
-        self.context = Context(settings.context, self.backbone.widths, norms, settings.merge, upsample)
-        draw(self.context, settings.init)
+        self.context = ContextPathModule(settings.context, self.backbone.widths, norms, settings.merge, upsample)
+        init_weights(self.context, settings.init)
         spatial = settings.spatial
         self.from_stage = None if spatial is None or isinstance(spatial, SpatialPath) else STAGES[spatial.stride]
         self.spatial: nn.Module | None = None
@@ -169,10 +169,10 @@ class BiSeNetModel(Segmenter):
             inputs = (spatial.outputs(self.backbone.widths), width)
             self.fusion = settings.fusion.build(inputs, norms)
             width, stride = settings.fusion.outputs(inputs), stride * settings.fusion.step()
-            draw(self.spatial, settings.init)
-            draw(self.fusion, settings.init)
+            init_weights(self.spatial, settings.init)
+            init_weights(self.fusion, settings.init)
         self.head = settings.head.build(width, classes, norms[0], settings.logits_upsample, stride)
-        draw(self.head, settings.init)
+        init_weights(self.head, settings.init)
         self.aux = nn.ModuleDict()
         self.sources: dict[str, str] = {}
         widths = {**self.backbone.widths, **self.context.widths}
@@ -182,7 +182,7 @@ class BiSeNetModel(Segmenter):
             self.sources[name] = source
             enlarged = extra.upsample or settings.logits_upsample
             self.aux[name] = extra.head.build(widths[source], classes, norms[0], enlarged, extra.stride)
-        draw(self.aux, settings.init)
+        init_weights(self.aux, settings.init)
         if not self.learns_norm:
             for module in self._backbone_norms():
                 module.requires_grad_(False)

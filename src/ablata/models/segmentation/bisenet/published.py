@@ -13,9 +13,9 @@ from typing import Literal, get_args
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.segmentation.base import AuxiliaryHead, DenseHead
-from ablata.models.segmentation.bisenet.context_path import ContextPath, Refinement
+from ablata.models.segmentation.bisenet.context_path import AttentionRefinement, ContextPath
 from ablata.models.segmentation.bisenet.feature_fusion import FeatureFusion, SumFusion
-from ablata.models.segmentation.bisenet.global_context import Average
+from ablata.models.segmentation.bisenet.global_context import GlobalContext
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.bisenet.spatial_path import SpatialPath
 from ablata.nn.pooled_gates import TwoLayerGate
@@ -85,12 +85,13 @@ def ladder(rung: Rung, backbone: ResNet | Xception39 | None = None) -> BiSeNet:
 
     u_shape = from_rung("u_shape")
     fcn_head = DenseHead(width=256, dropout=0.1)
+    gate = AttentionRefinement().gate if from_rung("arm") else None
     context = ContextPath(
         width=512,
         levels=(16,) if u_shape else (),
         stride=8 if from_rung("upsample_first") else 32,
-        refine=Refinement(kernel=0, gate=Refinement().gate if from_rung("arm") else None, gate_first=from_rung("arm")),
-        average=Average(form="conv_sigmoid", join="multiply", place="features") if from_rung("average") else None,
+        refine=AttentionRefinement(kernel=0, gate=gate, gate_first=gate is not None),
+        average=GlobalContext(form="conv_sigmoid", join="multiply", place="features") if from_rung("average") else None,
         after_upsample=0,
         merge_kernel=3 if u_shape else 0,
     )
