@@ -16,7 +16,7 @@ from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
-from ablata.models.backbones.regnet import RegNetDesign, RegNet
+from ablata.models.backbones.regnet import RegNet, RegNetDesign
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.resnet_blocks import HierarchicalSplit
 from ablata.models.backbones.t2t_vit import T2TViT
