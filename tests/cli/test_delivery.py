@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablata.data.io.video import Film, written_film
+from ablata.data.io.video import Video, video_writer
 
 from .conftest import QUICK
 
@@ -102,7 +102,7 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, ima
     answer = ablata("predict", run, str(tmp_path / "in"), "--output", str(tmp_path / "out"))
     assert answer.status == 1
     assert "unreadable: " in answer.err
-    assert "bad.mp4: no film, damaged" in answer.err
+    assert "bad.mp4: no video, damaged" in answer.err
     assert "image.png: " in answer.out
     with Image.open(tmp_path / "out" / "masks" / "image.png") as mask, Image.open(tmp_path / "in/image.png") as own:
         assert (mask.mode, mask.size) == ("P", own.size)
@@ -121,7 +121,7 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, ima
 
 
 @pytest.mark.slow
-def test_a_segmenter_is_exported_in_every_form_and_names_the_pixels_of_a_film(ablata: Callable, tmp_path: Path) -> None:
+def test_a_segmenter_is_exported_in_every_form_and_names_the_pixels_of_a_video(ablata: Callable, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     small = ("data.train=32", "data.val=8", "train.batch=16", *QUICK[:3], "train.steps=1", "model.head.width=16")
     run = str(json.loads(ablata("train", "bisenet_scenes", *small, "--json").out)["run"])
@@ -130,12 +130,12 @@ def test_a_segmenter_is_exported_in_every_form_and_names_the_pixels_of_a_film(ab
         assert (answer.status, (tmp_path / f"out.{form}").exists()) == (0, True), answer.err
         assert "logits differ by at most" in answer.err
     random = np.random.default_rng(0)
-    with written_film(tmp_path / "film.mp4", 10) as add:
+    with video_writer(tmp_path / "video.mp4", 10) as add:
         for _ in range(3):
             add(random.integers(0, 256, (64, 96, 3), dtype=np.uint8))
     for model in (run, str(tmp_path / "out.hub")):
         out = tmp_path / Path(model).name / "drawn"
-        answer = ablata("predict", model, str(tmp_path / "film.mp4"), "--output", str(out))
-        assert (answer.status, "film.mp4 (3 frames): " in answer.out) == (0, True), answer.err
-        assert len(list(Film(out / "overlays" / "film.mp4").frames())) == 3
-        assert len(list((out / "masks" / "film").iterdir())) == 3
+        answer = ablata("predict", model, str(tmp_path / "video.mp4"), "--output", str(out))
+        assert (answer.status, "video.mp4 (3 frames): " in answer.out) == (0, True), answer.err
+        assert len(list(Video(out / "overlays" / "video.mp4").frames())) == 3
+        assert len(list((out / "masks" / "video").iterdir())) == 3

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from ablata.data.label_tools.check import LabelReport, judge
-from ablata.data.label_tools.scan import Reading, guess_form
+from ablata.data.label_tools.scan import ReadOptions, guess_form
 from ablata.data.label_tools.survey import survey
 from ablata.data.labels.class_lists import find_list, read_list
-from ablata.data.labels.layout import USUAL, Names, find_labelled
+from ablata.data.labels.layout import USUAL, FolderNames, find_labelled
 
 SIZE = (12, 16)
 
@@ -49,10 +49,10 @@ def small_set(root: Path, values: list[int], train: int = 8, val: int = 4) -> Pa
     return root
 
 
-def checked(root: Path, names: Names = USUAL, workers: int | None = None) -> LabelReport:
+def checked(root: Path, names: FolderNames = USUAL, workers: int | None = None) -> LabelReport:
     """Check a folder as the command does."""
     labelled = find_labelled(str(root), names, root.parent / "cache")
     file = find_list(labelled.root)
     known = read_list(file) if file else None
     form = guess_form(labelled.samples, known)
-    return judge(labelled, survey(labelled, Reading(form), workers=workers), known, str(root))
+    return judge(labelled, survey(labelled, ReadOptions(form), workers=workers), known, str(root))

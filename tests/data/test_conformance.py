@@ -157,7 +157,7 @@ def test_batches_have_the_stated_shapes_types_and_ranges(make: Make) -> None:
         assert int(labels.max()) < len(data.classes)
 
 
-def test_evaluation_images_are_normalised_once(make: Make) -> None:
+def test_evaluation_images_are_normalized_once(make: Make) -> None:
     data = make(Augment(), 0)
     batch = next(iter(data.eval_loader("val", 4)))
     pixels = (batch.images.double() * torch.tensor(data.std, dtype=torch.float64)[:, None, None]) + torch.tensor(

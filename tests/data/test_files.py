@@ -191,9 +191,9 @@ def test_parquet_errors_name_the_file_and_what_is_wrong(tmp_path: Path, parquet_
 
 def test_the_parquet_fingerprint_follows_the_files(tmp_path: Path) -> None:
     fingerprints = []
-    for colour in ("red", "blue"):
+    for color in ("red", "blue"):
         for name in ("train", "test"):
-            write_parquet(tmp_path / f"{name}.parquet", [Image.new("RGB", (4, 4), colour)] * 3, np.arange(3))
+            write_parquet(tmp_path / f"{name}.parquet", [Image.new("RGB", (4, 4), color)] * 3, np.arange(3))
         fingerprints.append(Parquet(root=str(tmp_path), augment=Augment()).build(tmp_path / "cache").fingerprint)
     assert fingerprints[0] != fingerprints[1]
 

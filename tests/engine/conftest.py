@@ -120,7 +120,7 @@ def digits() -> Callable[..., Classify]:
 
 @pytest.fixture
 def streets() -> Callable[..., Classify]:
-    """Return `streets("key=value", ...)`: a ResNet of 8 layers on made images of 16 x 16, six steps an epoch."""
+    """Return `streets("key=value", ...)`: a ResNet of 8 layers on synthetic images of 16 x 16, six steps an epoch."""
 
     def make(*overrides: str) -> Classify:
         recipe = Classify(

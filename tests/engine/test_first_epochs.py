@@ -28,7 +28,7 @@ def short(digits: Callable) -> Classify:
 
 @pytest.fixture
 def fast(streets: Callable) -> Classify:
-    """Return a training as of cifar10_fast, of two epochs of six steps, on made images of 16 x 16."""
+    """Return a training as of cifar10_fast, of two epochs of six steps, on synthetic images of 16 x 16."""
     changed = {
         "data": Scenes(
             train=100,

@@ -30,7 +30,7 @@ _Labels = Annotated[
     str | None, typer.Option("--labels", metavar="NAME", help="What the folders of label files are called.")
 ]
 _Form = Annotated[
-    str | None, typer.Option("--form", metavar="ids|colours", help="What label files hold; by default what most do.")
+    str | None, typer.Option("--form", metavar="ids|colors", help="What label files hold; by default what most do.")
 ]
 _Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes that read label files; by default one a core.")

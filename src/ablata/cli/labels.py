@@ -17,11 +17,11 @@ from ablata.base.errors import DataError, SettingsError, listing, nearest
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.data.label_tools.check import Finding, LabelReport
-    from ablata.data.labels.layout import Labelled, Names
+    from ablata.data.label_tools.check import LabelFinding, LabelReport
+    from ablata.data.labels.layout import FolderNames, LabeledFolder
     from ablata.data.labels.map import LabelMap
     from ablata.data.labels.table import Form
-    from ablata.data.segmentation.mask_folder import Found
+    from ablata.data.segmentation.mask_folder import PairFiles
 
 _SHOWN = 12
 _MOST_FOLDERS = 24
@@ -38,15 +38,15 @@ class LabelFolder:
     map: Path | None = None
     form: str | None = None
     workers: int | None = None
-    found: Found | None = None
+    found: PairFiles | None = None
     """The files of a recipe's or kind's set, where that is asked about and no folder."""
 
     @property
-    def names(self) -> Names:
+    def names(self) -> FolderNames:
         """Return what the folders inside are called."""
-        from ablata.data.labels.layout import Names
+        from ablata.data.labels.layout import FolderNames
 
-        return Names(self.images, self.labels)
+        return FolderNames(self.images, self.labels)
 
     def fits(self, overrides: list[str] | None) -> bool:
         """Tell whether the folder holds label files; one of whole images in folders by class does not.
@@ -89,7 +89,7 @@ class LabelFolder:
             return f"{self.images or 'images'} beside {self.labels}"
         return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}"
 
-    def listed(self) -> Labelled:
+    def listed(self) -> LabeledFolder:
         """List the files.
 
         Raises:
@@ -110,11 +110,11 @@ class LabelFolder:
         Raises:
             SettingsError: the option is neither ids nor colours.
         """
-        if self.form not in (None, "ids", "colours"):
-            raise SettingsError("--form must be ids or colours", found=f"--form {self.form}")
-        return "ids" if self.form == "ids" else "colours" if self.form else guess
+        if self.form not in (None, "ids", "colors"):
+            raise SettingsError("--form must be ids or colors", found=f"--form {self.form}")
+        return "ids" if self.form == "ids" else "colors" if self.form else guess
 
-    def known(self, labelled: Labelled) -> LabelMap | None:
+    def known(self, labelled: LabeledFolder) -> LabelMap | None:
         """Return what the values should be: by the option, else by the folder's own list; None where there is none.
 
         Raises:
@@ -139,14 +139,14 @@ class LabelFolder:
             SettingsError: the form is none.
         """
         from ablata.data.label_tools.check import judge
-        from ablata.data.label_tools.scan import LENIENT, Reading, guess_form
+        from ablata.data.label_tools.scan import LENIENT, ReadOptions, guess_form
         from ablata.data.label_tools.survey import survey
 
         labelled = self.listed()
         known = self.known(labelled)
         form = self.read_as(guess_form(labelled.samples, known))
         with Bar("label files") as bar:
-            found = survey(labelled, Reading(form, LENIENT), workers=self.workers, tell=bar.tell)
+            found = survey(labelled, ReadOptions(form, LENIENT), workers=self.workers, tell=bar.tell)
         return judge(labelled, found, known, self.folder, self.names)
 
 
@@ -256,7 +256,7 @@ def _folders(report: LabelReport) -> Table | None:
     return table
 
 
-def _tell(findings: tuple[Finding, ...], what: str) -> None:
+def _tell(findings: tuple[LabelFinding, ...], what: str) -> None:
     """Print findings, those of one kind together with what mends them, and count what would be too long a list."""
     for kind in dict.fromkeys(finding.kind for finding in findings):
         alike = [finding for finding in findings if finding.kind == kind]
@@ -334,13 +334,13 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
 def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     """Draw pairs of a folder into one image."""
     from ablata.data.label_tools.preview import label_sheet
-    from ablata.data.label_tools.scan import LENIENT, Reading, guess_form
+    from ablata.data.label_tools.scan import LENIENT, ReadOptions, guess_form
 
     labelled = chosen.listed()
     known = chosen.known(labelled)
     form = chosen.read_as(guess_form(labelled.samples, known))
     known = known if known and known.form == form else None
-    sheet = label_sheet(labelled, Reading(form, LENIENT), known, count=count)
+    sheet = label_sheet(labelled, ReadOptions(form, LENIENT), known, count=count)
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output)
     note(f"left the images, then their label files ({'by ' + known.source if known else 'no map'}), right both\n"

@@ -141,11 +141,11 @@ def test_a_list_of_class_names_must_be_whole(tmp_path: Path) -> None:
         ("none", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ],
 )
-def test_images_are_normalised_with_the_named_constants(
+def test_images_are_normalized_with_the_named_constants(
     name: str, mean: tuple[float, ...], std: tuple[float, ...], tmp_path: Path
 ) -> None:
     write_cifar10(tmp_path)
-    data = Cifar10(root=str(tmp_path), normalisation=name).build(tmp_path / "cache")  # type: ignore[arg-type]
+    data = Cifar10(root=str(tmp_path), normalization=name).build(tmp_path / "cache")  # type: ignore[arg-type]
     assert (data.mean, data.std) == (mean, std)
     seen = next(iter(data.eval_loader("val", 20))).images
     raw = torch.from_numpy(pixels("val")).double() / 255
@@ -156,4 +156,4 @@ def test_images_are_normalised_with_the_named_constants(
 def test_imagenets_constants_are_for_three_channels(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     with pytest.raises(DataError, match="three channels"):
-        Cifar10(root=str(tmp_path), normalisation="imagenet", mean=(0.5,), std=(0.5,)).build(tmp_path / "cache")
+        Cifar10(root=str(tmp_path), normalization="imagenet", mean=(0.5,), std=(0.5,)).build(tmp_path / "cache")

@@ -11,7 +11,7 @@ import torch
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
-from ablata.data.classification.decoded_cache import Prepared
+from ablata.data.classification.decoded_cache import DecodedCache
 from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.eval_crop import EvalCrop
@@ -56,7 +56,7 @@ def test_images_keep_their_shape_and_small_ones_their_size(folder_root: Path, tm
 
 def test_a_damaged_store_is_made_again(folder_root: Path, tmp_path: Path) -> None:
     images = _build(folder_root, tmp_path).images["val"]
-    assert isinstance(images, Prepared)
+    assert isinstance(images, DecodedCache)
     before, file = images[0].copy(), images.folder / "pixels.npy"
     content = bytearray(file.read_bytes())
     content[-len(content) // 2 :] = bytes(len(content) - len(content) // 2)
@@ -67,7 +67,7 @@ def test_a_damaged_store_is_made_again(folder_root: Path, tmp_path: Path) -> Non
 
 def test_a_store_is_sent_to_other_processes_without_its_pixels(folder_root: Path, tmp_path: Path) -> None:
     images = _build(folder_root, tmp_path, 1000).images["train"]
-    assert isinstance(images, Prepared)
+    assert isinstance(images, DecodedCache)
     first, size = images[0], (images.folder / "pixels.npy").stat().st_size
     sent = pickle.dumps(images)
     assert len(sent) < size / 4

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.classification import inspection
-from ablata.data.classification.file_list import Chosen
+from ablata.data.classification.file_list import Subset
 from ablata.data.classification.image_files import LabeledFiles
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.inspection import examine, inspect
@@ -41,7 +41,7 @@ def broken(root: Path) -> str:
 
 
 def animated(root: Path) -> str:
-    frames = [Image.new("RGB", (30, 30), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (30, 30), color) for color in ("red", "blue")]
     frames[0].save(root / "train/ant/moving.webp", save_all=True, append_images=frames[1:])
     return "animated: train/ant/moving.webp"
 
@@ -163,7 +163,7 @@ def test_a_damaged_memory_of_what_was_decoded_is_made_anew(root: Path, tmp_path:
 
 
 def test_a_photograph_with_a_preview_behind_it_is_not_animated(tmp_path: Path) -> None:
-    views = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
+    views = [Image.new("RGB", (30, 20), color) for color in ("red", "blue")]
     views[0].save(tmp_path / "stereo.mpo", save_all=True, append_images=views[1:])
     (tmp_path / "stereo.mpo").rename(tmp_path / "stereo.jpg")
     seen = examine(tmp_path / "stereo.jpg")
@@ -171,5 +171,5 @@ def test_a_photograph_with_a_preview_behind_it_is_not_animated(tmp_path: Path) -
 
 
 def test_rows_are_looked_up_when_they_are_asked_for() -> None:
-    some = Chosen(["a", "b", "c", "d"], np.array([3, 1]))
+    some = Subset(["a", "b", "c", "d"], np.array([3, 1]))
     assert (len(some), some[0], some[1], some[:], list(some)) == (2, "d", "b", ["d", "b"], ["d", "b"])

@@ -55,7 +55,7 @@ def test_unreadable_truncated_and_animated_files_are_named(root: Path) -> None:
     (root / "train/bee/broken.jpg").write_bytes(b"broken")
     whole = (root / "train/cat/0.jpg").read_bytes()
     (root / "train/cat/0.jpg").write_bytes(whole[: len(whole) // 2])
-    frames = [Image.new("RGB", (30, 30), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (30, 30), color) for color in ("red", "blue")]
     frames[0].save(root / "val/ant/moving.webp", save_all=True, append_images=frames[1:])
     assert problems(root) == {
         ("unreadable", "train/bee/broken.jpg"),
@@ -106,7 +106,7 @@ def test_a_folder_without_the_layout_is_refused(tmp_path: Path) -> None:
         found(tmp_path)
 
 
-def test_a_set_in_memory_has_balance_colours_and_twins(tmp_path: Path) -> None:
+def test_a_set_in_memory_has_balance_colors_and_twins(tmp_path: Path) -> None:
     settings = Digits()
     report = check_images(settings.build(tmp_path))
     assert sum(report.classes["val"].values()) == 500

@@ -43,9 +43,9 @@ def _build(root: Path, cache: Path, **settings: object) -> LabeledFiles:
     return Shards.model_validate({"root": str(root), **SIZES, **settings}).build(cache)
 
 
-def _sample(name: str, label: object, colour: str = "red", kind: str = "cls") -> list[tuple[str, bytes]]:
+def _sample(name: str, label: object, color: str = "red", kind: str = "cls") -> list[tuple[str, bytes]]:
     stream = io.BytesIO()
-    Image.new("RGB", (20, 24), colour).save(stream, "PNG")
+    Image.new("RGB", (20, 24), color).save(stream, "PNG")
     text = json.dumps({"label": label, "other": 1}) if kind == "json" else str(label)
     return [(f"{name}.png", stream.getvalue()), (f"{name}.{kind}", text.encode())]
 

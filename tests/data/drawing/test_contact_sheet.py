@@ -22,7 +22,7 @@ def _batch(channels: int = 3) -> ImageBatch:
     return ImageBatch(images, torch.arange(5) % 3, torch.arange(5), Rows(0, 5))
 
 
-def test_normalised_images_are_shown_as_they_were() -> None:
+def test_normalized_images_are_shown_as_they_were() -> None:
     batch = _batch()
     plain = ImageAugmenter(Augment(), 0, Normalizer(MEAN, STD), (8, 8))(batch, 0, 0)
     shown = contact_sheet(plain, NAMES, MEAN, STD, side=32)

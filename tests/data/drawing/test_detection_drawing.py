@@ -13,7 +13,7 @@ RED, GREEN = (255, 0, 0), (0, 255, 0)
 GREY = np.full((40, 60, 3), 100, dtype=np.uint8)
 
 
-def test_a_mask_takes_a_share_of_its_colour_and_a_box_its_border() -> None:
+def test_a_mask_takes_a_share_of_its_color_and_a_box_its_border() -> None:
     mask = np.zeros((1, 40, 60), dtype=bool)
     mask[0, 20:30, 20:30] = True
     drawn = np.asarray(objects_drawn(GREY, [[10, 15, 40, 35]], [""], [RED], mask))
@@ -58,10 +58,10 @@ def test_arrows_go_from_boxes_to_those_they_look_at_if_they_do_so_enough() -> No
     assert (both == GREEN).all(2).any()
 
 
-def test_colours_differ_and_are_bright() -> None:
+def test_colors_differ_and_are_bright() -> None:
     palette = object_palette(80)
     assert len(set(palette)) == 80
-    assert min(max(colour) for colour in palette) == 255
+    assert min(max(color) for color in palette) == 255
 
 
 @pytest.mark.parametrize(("width", "expected"), [(None, (60, 40)), (30, (30, 20)), (60, (60, 40)), (130, (120, 80))])

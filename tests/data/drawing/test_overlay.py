@@ -19,9 +19,9 @@ def test_a_file_of_indices_is_read_as_the_mask_it_was(tmp_path: Path) -> None:
     index_image(LABELS, PALETTE).save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(tmp_path / "mask.png", "ids"), LABELS)
     with Image.open(tmp_path / "mask.png") as mask:
-        colours = np.asarray(mask.convert("RGB"))
-    assert [tuple(colours[0, label]) for label in range(3)] == list(PALETTE)
-    assert tuple(colours[1, 0]) == (0, 0, 0)
+        colors = np.asarray(mask.convert("RGB"))
+    assert [tuple(colors[0, label]) for label in range(3)] == list(PALETTE)
+    assert tuple(colors[1, 0]) == (0, 0, 0)
 
 
 def test_an_overlay_mixes_by_its_share_and_leaves_ignored_pixels() -> None:
@@ -41,8 +41,8 @@ def test_errors_tell_right_wrong_and_ignored_apart() -> None:
     assert np.array_equal(drawn[0, 2], wrong)
 
 
-def test_a_legend_shows_every_colour_in_the_order_of_the_labels() -> None:
+def test_a_legend_shows_every_color_in_the_order_of_the_labels() -> None:
     image = np.asarray(legend(["sky", "road", "car"], PALETTE))
     column = [tuple(pixel) for pixel in image[:, 15].tolist()]
-    rows = [column.index(colour) for colour in PALETTE]
+    rows = [column.index(color) for color in PALETTE]
     assert rows == sorted(rows)

@@ -26,7 +26,7 @@ def test_image_label_and_blend_stand_side_by_side(tmp_path: Path) -> None:
     sheet = np.asarray(segmentation_sheet(before, data, side=12))
     assert np.array_equal(np.asarray(segmentation_sheet(loader.augment(before, 0, 0), data, side=12)), sheet)
     row = sheet[6, 6:18].tolist()
-    colours = [[128, 0, 0], [128, 0, 0], [0, 128, 0], [0, 0, 0]]
+    colors = [[128, 0, 0], [128, 0, 0], [0, 128, 0], [0, 0, 0]]
     assert row[:4] == [[200] * 3] * 4
-    assert row[4:8] == colours
-    assert row[8:] == [[(200 + value) // 2 for value in colour] for colour in colours]
+    assert row[4:8] == colors
+    assert row[8:] == [[(200 + value) // 2 for value in color] for color in colors]

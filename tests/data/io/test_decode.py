@@ -57,7 +57,7 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     assert np.abs(_decoded(_encoded(Image.fromarray(values), "PNG"))[:, :, 0] - expected).max() <= 0.5
 
 
-def test_a_palette_shows_its_colours() -> None:
+def test_a_palette_shows_its_colors() -> None:
     palette = _smooth().quantize(16)
     assert np.array_equal(_decoded(_encoded(palette, "PNG")), np.asarray(palette.convert("RGB")))
 
@@ -78,7 +78,7 @@ def test_transparent_pixels_show_white(transparent: str) -> None:
     assert pixels[1, 1].tolist() == [200, 10, 10]
 
 
-def test_cmyk_becomes_its_colours() -> None:
+def test_cmyk_becomes_its_colors() -> None:
     image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     assert np.abs(_decoded(_encoded(image, "JPEG", quality=95)).astype(int) - [255, 0, 0]).max() <= 6
 

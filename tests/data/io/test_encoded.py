@@ -40,7 +40,7 @@ def adobe(content: bytes) -> bytes:
 
 
 ORDINARY = {
-    "colour": encoded(),
+    "color": encoded(),
     "grey": encoded("L"),
     "progressive": encoded(progressive=True),
     "not subsampled": encoded(subsampling=0),

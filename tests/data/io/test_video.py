@@ -1,4 +1,4 @@
-"""Films: what is written can be read again, and what is no film is refused in words."""
+"""Videos: what is written can be read again, and what is no video is refused in words."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ import numpy as np
 import pytest
 
 from ablata.base.errors import DataError
-from ablata.data.io.video import Film, is_video, written_film
+from ablata.data.io.video import Video, is_video, video_writer
 
 
-def test_a_film_has_the_frames_and_the_rate_it_was_written_with(tmp_path: Path) -> None:
+def test_a_video_has_the_frames_and_the_rate_it_was_written_with(tmp_path: Path) -> None:
     shades = (40, 120, 220)
-    with written_film(tmp_path / "new" / "film.mp4", 12) as add:
+    with video_writer(tmp_path / "new" / "video.mp4", 12) as add:
         for shade in shades:
             add(np.full((48, 64, 3), (shade, 0, 255 - shade), dtype=np.uint8))
-    film = Film(tmp_path / "new" / "film.mp4")
-    frames = list(film.frames())
-    assert (film.rate, film.told) == (12, 3)
+    video = Video(tmp_path / "new" / "video.mp4")
+    frames = list(video.frames())
+    assert (video.rate, video.told) == (12, 3)
     for frame, shade in zip(frames, shades, strict=True):
         assert frame.shape == (48, 64, 3)
         np.testing.assert_allclose(frame.mean((0, 1)), (shade, 0, 255 - shade), atol=12)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.mp4"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["video.mp4"]
 
 
-def test_a_film_that_failed_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError), written_film(tmp_path / "film.mp4", 12) as add:  # noqa: PT012
+def test_a_video_that_failed_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError), video_writer(tmp_path / "video.mp4", 12) as add:  # noqa: PT012
         add(np.zeros((48, 64, 3), dtype=np.uint8))
         raise DataError("A frame must come")
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_film_is_named(tmp_path: Path) -> None:
+def test_what_is_no_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"broken")
     for name in ("bad.mp4", "missing.mp4"):
-        with pytest.raises(DataError, match=f"{name}: no film, damaged"):
-            Film(tmp_path / name)
+        with pytest.raises(DataError, match=f"{name}: no video, damaged"):
+            Video(tmp_path / name)
 
 
-def test_films_are_told_by_their_names() -> None:
+def test_videos_are_told_by_their_names() -> None:
     assert is_video(Path("a.MOV"))
     assert not is_video(Path("a.png"))

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.label_tools.check import Finding
+from ablata.data.label_tools.check import LabelFinding
 from ablata.data.label_tools.scan import value_counts
-from ablata.data.labels.layout import Names
+from ablata.data.labels.layout import FolderNames
 
 from ..label_sets import blocks, checked, image, small_set, write
 
 
-def _problem(root: Path, kind: str) -> Finding:
+def _problem(root: Path, kind: str) -> LabelFinding:
     found = [one for one in checked(root).problems if one.kind == kind]
     assert len(found) == 1
     return found[0]
@@ -100,14 +100,14 @@ def test_sixteen_bit_files_with_small_values_are_only_remarked_on(tmp_path: Path
     assert "16 bits" in {one.kind for one in report.remarks}
 
 
-def _palette(indices: np.ndarray, colours: list[int]) -> Image.Image:
+def _palette(indices: np.ndarray, colors: list[int]) -> Image.Image:
     image = Image.fromarray(indices, mode="L").convert("L")
     palette = Image.frombytes("P", image.size, image.tobytes())
-    palette.putpalette(colours)
+    palette.putpalette(colors)
     return palette
 
 
-def test_a_palette_file_among_grey_ones_is_named_with_its_indices_and_their_colours(tmp_path: Path) -> None:
+def test_a_palette_file_among_grey_ones_is_named_with_its_indices_and_their_colors(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 74, 200])
     _palette(blocks([0, 1, 2], 0), [0, 0, 0, 74, 74, 74, 200, 200, 200]).save(root / "labels/train/p02.png")
     problem = _problem(root, "palette")
@@ -127,7 +127,7 @@ def test_a_set_of_palette_files_is_read_by_its_indices(tmp_path: Path) -> None:
     assert "palette" in {one.kind for one in report.remarks}
 
 
-def test_colour_files_where_values_are_expected_are_named(tmp_path: Path) -> None:
+def test_color_files_where_values_are_expected_are_named(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 1, 2])
     image(1).save(root / "labels/train/p02.png")
     problem = _problem(root, "mode")
@@ -161,11 +161,11 @@ def test_a_class_list_of_other_files_is_told_with_both_sides(tmp_path: Path) -> 
         with Image.open(file) as mask:
             indices = np.asarray(mask)
         Image.fromarray(palette[indices]).save(file)
-    classes = [{"title": name, "color": colour} for name, colour in (("Water", "#50E3C2"), ("Land", "#F5A623"))]
+    classes = [{"title": name, "color": color} for name, color in (("Water", "#50E3C2"), ("Land", "#F5A623"))]
     (root / "classes.json").write_text(json.dumps({"classes": classes}))
     report = checked(root)
     assert [one.kind for one in report.problems] == ["class list"]
-    assert "2 of its 2 colours are in no label file (Water #50E3C2, Land #F5A623)" in report.problems[0].detail
+    assert "2 of its 2 colors are in no label file (Water #50E3C2, Land #F5A623)" in report.problems[0].detail
     assert "#8429F6 50%, #E2A929 50%" in report.problems[0].detail
 
 
@@ -225,10 +225,10 @@ def test_the_layouts_of_folders_are_found(tmp_path: Path) -> None:
     shutil.copytree(inside / "images/train", flat / "images")
     shutil.copytree(inside / "labels/train", flat / "lung_gray")
     assert checked(inside).labelled.splits == checked(outside).labelled.splits == ("train", "val")
-    report = checked(flat, Names("images", "lung_gray"))
+    report = checked(flat, FolderNames("images", "lung_gray"))
     assert (report.labelled.splits, len(report.labelled.samples)) == (("",), 8)
     with pytest.raises(DataError, match="images with lung_grey of the same names"):
-        checked(flat, Names(labels="lung_grey"))
+        checked(flat, FolderNames(labels="lung_grey"))
 
 
 @pytest.mark.realdata

@@ -22,10 +22,10 @@ from ablata.data.transforms.segmentation import JointAugment
 
 from ..label_sets import blocks, checked, small_set, write
 
-COLOURS = np.array([[0x84, 0x29, 0xF6], [0xE2, 0xA9, 0x29], [0x9B, 0x9B, 0x9B], [0, 0, 0]], np.uint8)
+COLORS = np.array([[0x84, 0x29, 0xF6], [0xE2, 0xA9, 0x29], [0x9B, 0x9B, 0x9B], [0, 0, 0]], np.uint8)
 GREY = LabelMap("ids", tuple(Label(value, at, f"c{at}") for at, value in enumerate((0, 74, 128, 145))))
 PAINTED = LabelMap(
-    "colours",
+    "colors",
     (
         Label(0x8429F6, 0, "land"),
         Label(0xE2A929, 1, "water"),
@@ -42,7 +42,7 @@ def _painted(root: Path, split: tuple[str, ...] = ("train", "val")) -> Path:
             file = write(root, place, f"s{number % 2}/p{number}", blocks([0, 1, 2, 3], number), number + 9 * len(place))
             with Image.open(file) as mask:
                 indices = np.asarray(mask)
-            Image.fromarray(COLOURS[indices]).save(file)
+            Image.fromarray(COLORS[indices]).save(file)
     return root
 
 
@@ -63,7 +63,7 @@ def _masks(root: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def test_colours_become_ids_and_come_back_exactly(tmp_path: Path) -> None:
+def test_colors_become_ids_and_come_back_exactly(tmp_path: Path) -> None:
     root = _painted(tmp_path / "set")
     before = _contents(root)
     new, done = _converted(root, Conversion(PAINTED))
@@ -167,7 +167,7 @@ def test_jpeg_label_files_take_the_nearest_values(tmp_path: Path) -> None:
         assert np.array_equal(_masks(new)[f"labels/train/p{number:02}.png"], blocks([0, 1, 2], number))
 
 
-def test_the_nearest_colour_is_by_distance_and_known_ones_stay() -> None:
+def test_the_nearest_color_is_by_distance_and_known_ones_stay() -> None:
     raw = np.array([[0x8429F6, 0x8429F0, 0xE0A92B, 0x000001]])
     fixed, moved, furthest = nearest_values(raw, PAINTED)
     assert fixed.tolist() == [[0x8429F6, 0x8429F6, 0xE2A929, 0x000000]]
@@ -186,7 +186,7 @@ def test_palette_files_among_grey_ones_can_be_taken_by_their_grey(tmp_path: Path
     assert np.array_equal(_masks(new)["labels/train/p04.png"], indices)
 
 
-def test_grey_colour_files_and_sixteen_bits_are_read_for_their_values(tmp_path: Path) -> None:
+def test_grey_color_files_and_sixteen_bits_are_read_for_their_values(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 74, 128, 145])
     mask = blocks([0, 74, 128, 145], 1)
     Image.fromarray(np.stack([mask] * 3, -1)).save(root / "labels/train/p01.png")

@@ -10,8 +10,8 @@ import pytest
 from ablata.base.errors import DataError
 from ablata.data.labels.map import HEAD, Label, LabelMap, read_label_map
 
-COLOURS = LabelMap(
-    "colours",
+COLORS = LabelMap(
+    "colors",
     (
         Label(0x8429F6, 0, "land"),
         Label(0xE2A929, 1, "water, deep"),
@@ -21,7 +21,7 @@ COLOURS = LabelMap(
 )
 GREY = LabelMap(
     "ids",
-    (Label(0, 0, "no"), Label(74, 1, "road", colour=(1, 2, 3)), Label(128, 2, "12"), Label(-1, 255, "plate", True)),
+    (Label(0, 0, "no"), Label(74, 1, "road", color=(1, 2, 3)), Label(128, 2, "12"), Label(-1, 255, "plate", True)),
 )
 
 
@@ -30,16 +30,16 @@ def _written(folder: Path, text: str) -> Path:
     return folder / "map.yaml"
 
 
-@pytest.mark.parametrize("label_map", [COLOURS, GREY], ids=["colours", "values"])
+@pytest.mark.parametrize("label_map", [COLORS, GREY], ids=["colors", "values"])
 def test_a_map_reads_back_as_it_was_written(tmp_path: Path, label_map: LabelMap) -> None:
     again = read_label_map(_written(tmp_path, label_map.as_text()))
     assert again.form == label_map.form
-    assert [(one.value, one.id, one.name, one.ignore, one.colour) for one in again.labels] == [
-        (one.value, one.id, one.name, one.ignore, one.colour) for one in label_map.labels
+    assert [(one.value, one.id, one.name, one.ignore, one.color) for one in again.labels] == [
+        (one.value, one.id, one.name, one.ignore, one.color) for one in label_map.labels
     ]
 
 
-@pytest.mark.parametrize("label_map", [COLOURS, GREY], ids=["colours", "values"])
+@pytest.mark.parametrize("label_map", [COLORS, GREY], ids=["colors", "values"])
 def test_raw_values_come_back_from_ids_exactly(label_map: LabelMap) -> None:
     raw = np.random.default_rng(0).choice([label.value for label in label_map.labels], (11, 7))
     ids = label_map.encode(raw, "here")
@@ -50,11 +50,11 @@ def test_raw_values_come_back_from_ids_exactly(label_map: LabelMap) -> None:
 
 def test_training_reads_the_values_that_conversion_would_write() -> None:
     raw = np.array([[0x8429F6, 0xE2A929, 0x9B9B9B, 0x000000]])
-    table = COLOURS.table()
+    table = COLORS.table()
     assert table.encode(raw, "here").tolist() == [[0, 1, 255, 255]]
     assert (table.names, table.palette[0]) == (("land", "water, deep"), (0x84, 0x29, 0xF6))
-    assert COLOURS.converted().table().encode(COLOURS.encode(raw, "here"), "here").tolist() == [[0, 1, 255, 255]]
-    assert COLOURS.converted().table().palette == table.palette
+    assert COLORS.converted().table().encode(COLORS.encode(raw, "here"), "here").tolist() == [[0, 1, 255, 255]]
+    assert COLORS.converted().table().palette == table.palette
 
 
 def test_several_values_can_be_one_class_for_conversion_alone() -> None:
@@ -69,9 +69,9 @@ def test_several_values_can_be_one_class_for_conversion_alone() -> None:
 
 def test_values_that_are_not_in_the_map_are_named() -> None:
     with pytest.raises(DataError, match=r"a.png: #123456 \(1 pixels\)"):
-        COLOURS.encode(np.array([[0x8429F6, 0x123456]]), "a.png")
+        COLORS.encode(np.array([[0x8429F6, 0x123456]]), "a.png")
     with pytest.raises(DataError, match=r"a.png: 7 \(2 pixels\)"):
-        COLOURS.decode(np.array([[0, 7, 7]], np.uint8), "a.png")
+        COLORS.decode(np.array([[0, 7, 7]], np.uint8), "a.png")
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_values_that_are_not_in_the_map_are_named() -> None:
         ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 0, name: b}", "id 0 is a and b"),
         ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 0, name: a, ignore: true}", "id 0"),
         ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 256, name: b, ignore: true}", "id 256"),
-        ("- {colour: #112233, id: 0, name: a}", "YAML"),
-        ("- {colour: '112233', id: 0, name: a}", "112233"),
+        ("- {color: #112233, id: 0, name: a}", "YAML"),
+        ("- {color: '112233', id: 0, name: a}", "112233"),
         ("- {value: x, id: 0, name: a}", "value of a label must be a whole number"),
         ("- {value: 1, id: 0}", "no name"),
-        ("- {id: 0, name: a}", "no value or colour"),
+        ("- {id: 0, name: a}", "no value or color"),
         ("- {value: 1, id: 0, nam: a}", "did you mean name"),
         ("- {value: 1, id: 0, name: a, ignore: maybe}", "maybe"),
-        ("- {value: 1, id: 0, name: a}\n- {colour: '#112233', id: 1, name: b}", "both"),
+        ("- {value: 1, id: 0, name: a}\n- {color: '#112233', id: 1, name: b}", "both"),
         ("- road", "road"),
         ("", "labels"),
         ("- [", "YAML"),

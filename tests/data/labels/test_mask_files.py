@@ -10,14 +10,14 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.labels.mask_files import read_mask
-from ablata.data.labels.table import LabelTable, colour_codes, default_palette, paint, read_table
+from ablata.data.labels.table import LabelTable, color_codes, default_palette, paint, read_table
 from ablata.structures.segmentation import IGNORE
 
 
 def _table(form: str = "ids") -> LabelTable:
-    values = (0x8429F6, 0xE2A929, 0x3C1098) if form == "colours" else (7, 1000, 8)
+    values = (0x8429F6, 0xE2A929, 0x3C1098) if form == "colors" else (7, 1000, 8)
     return LabelTable(
-        form, ("land", "water", "house"), values, (0x9B9B9B if form == "colours" else -1,), ((1, 2, 3),) * 3
+        form, ("land", "water", "house"), values, (0x9B9B9B if form == "colors" else -1,), ((1, 2, 3),) * 3
     )
 
 
@@ -30,7 +30,7 @@ def _list(folder: Path, text: str) -> Path:
     return folder / "classes.txt"
 
 
-@pytest.mark.parametrize("form", ["ids", "colours"])
+@pytest.mark.parametrize("form", ["ids", "colors"])
 def test_labels_come_back_from_raw_values_exactly(form: str) -> None:
     table, labels = _table(form), _labels()
     raw = table.decode(labels)
@@ -40,32 +40,32 @@ def test_labels_come_back_from_raw_values_exactly(form: str) -> None:
     assert np.array_equal(table.decode(back), raw)
 
 
-def test_labels_come_back_from_a_file_of_colours_exactly(tmp_path: Path) -> None:
+def test_labels_come_back_from_a_file_of_colors_exactly(tmp_path: Path) -> None:
     palette = default_palette(IGNORE)
-    table = LabelTable("colours", tuple(map(str, range(IGNORE))), tuple(_code(c) for c in palette), (0,), palette)
+    table = LabelTable("colors", tuple(map(str, range(IGNORE))), tuple(_code(c) for c in palette), (0,), palette)
     labels = np.arange(IGNORE + 1, dtype=np.uint8).reshape(16, 16)
     Image.fromarray(paint(labels, palette)).save(tmp_path / "mask.png")
-    assert np.array_equal(table.encode(read_mask(tmp_path / "mask.png", "colours"), "mask.png"), labels)
+    assert np.array_equal(table.encode(read_mask(tmp_path / "mask.png", "colors"), "mask.png"), labels)
 
 
-def _code(colour: tuple[int, int, int]) -> int:
-    return int(colour_codes(np.array([[colour]], np.uint8))[0, 0])
+def _code(color: tuple[int, int, int]) -> int:
+    return int(color_codes(np.array([[color]], np.uint8))[0, 0])
 
 
-def test_the_first_colours_are_those_of_pascal_voc() -> None:
+def test_the_first_colors_are_those_of_pascal_voc() -> None:
     assert default_palette(4) == ((128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128))
     assert default_palette(20)[-1] == (0, 64, 128)
 
 
-def test_palettes_are_read_as_indices_or_as_colours(tmp_path: Path) -> None:
+def test_palettes_are_read_as_indices_or_as_colors(tmp_path: Path) -> None:
     indices = np.array([[0, 2], [1, 2]], np.uint8)
     palette = Image.new("P", (2, 2))
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     palette.putdata(indices.ravel().tolist())
     palette.save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(tmp_path / "mask.png", "ids"), indices)
-    colours = read_mask(tmp_path / "mask.png", "colours")
-    assert colours.tolist() == [[0x0A141E, 0x46505A], [0x28323C, 0x46505A]]
+    colors = read_mask(tmp_path / "mask.png", "colors")
+    assert colors.tolist() == [[0x0A141E, 0x46505A], [0x28323C, 0x46505A]]
 
 
 def test_sixteen_bits_keep_their_values(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_unknown_values_are_named_with_file_and_count() -> None:
     raw = np.full((4, 5), 0x8429F6)
     raw[0, :3], raw[1, 0] = 0x000000, 0x123456
     with pytest.raises(DataError, match=r"masks/a.png: #000000 \(3 pixels\), #123456 \(1 pixels\)"):
-        _table("colours").encode(raw, "masks/a.png")
+        _table("colors").encode(raw, "masks/a.png")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
@@ -91,13 +91,13 @@ def test_lossy_masks_are_refused(tmp_path: Path, suffix: str) -> None:
         read_mask(tmp_path / f"mask.{suffix}", "ids")
 
 
-def test_colours_where_ids_are_expected_are_refused(tmp_path: Path) -> None:
+def test_colors_where_ids_are_expected_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask.png: RGB"):
         read_mask(tmp_path / "mask.png", "ids")
     Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(tmp_path / "clear.png")
     with pytest.raises(DataError, match="64 of them"):
-        read_mask(tmp_path / "clear.png", "colours")
+        read_mask(tmp_path / "clear.png", "colors")
 
 
 def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
 def test_a_class_list_holds_classes_in_order_and_ignored_ones(tmp_path: Path) -> None:
     table = read_table(_list(tmp_path, "4 road\n2 the sky\n\n9 Unlabelled\n"), ("unlabelled",))
     assert (table.form, table.names, table.values, table.ignored) == ("ids", ("road", "the sky"), (4, 2), (9,))
-    colours = read_table(_list(tmp_path, "#8429F6 land\n#e2a929 water\n"), ())
-    assert (colours.form, colours.values) == ("colours", (0x8429F6, 0xE2A929))
-    assert colours.palette == ((0x84, 0x29, 0xF6), (0xE2, 0xA9, 0x29))
+    colors = read_table(_list(tmp_path, "#8429F6 land\n#e2a929 water\n"), ())
+    assert (colors.form, colors.values) == ("colors", (0x8429F6, 0xE2A929))
+    assert colors.palette == ((0x84, 0x29, 0xF6), (0xE2, 0xA9, 0x29))
 
 
 @pytest.mark.parametrize(

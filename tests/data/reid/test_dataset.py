@@ -36,21 +36,21 @@ def test_training_identities_are_numbered_from_zero_in_the_order_of_their_names(
     labels = data.split_labels("train")
     assert sorted(set(labels.tolist())) == list(range(6))
     assert list(data.classes) == sorted(data.classes)
-    assert data.sightings("train").names[:6] == data.classes
+    assert data.retrieval_split("train").names[:6] == data.classes
 
 
 def test_nobody_is_in_two_splits(data: IdentityImages) -> None:
     people = {}
     for split in ("train", "minival", "val"):
-        sightings = data.sightings(split)
-        people[split] = {sightings.names[identity] for identity in sightings.identities.tolist()}
+        retrieval_split = data.retrieval_split(split)
+        people[split] = {retrieval_split.names[identity] for identity in retrieval_split.identities.tolist()}
     assert {split: len(names) for split, names in people.items()} == {"train": 6, "minival": 3, "val": 5}
     assert len(set.union(*people.values())) == 14
 
 
 def test_the_held_out_identities_follow_the_split_seed_alone(shared_cache: Path) -> None:
     def held(**changes: object) -> tuple[str, ...]:
-        return SETTINGS.model_copy(update=changes).build(shared_cache).sightings("minival").names[6:]
+        return SETTINGS.model_copy(update=changes).build(shared_cache).retrieval_split("minival").names[6:]
 
     assert held() == held(sampling=Balanced(images=3))
     assert any(held() != held(split_seed=seed) for seed in (1, 2, 3))
@@ -61,7 +61,7 @@ def test_without_minival_there_is_no_such_split(shared_cache: Path) -> None:
     data = SETTINGS.model_copy(update={"minival": 0}).build(shared_cache)
     assert set(data.splits) == {"train", "val"}
     with pytest.raises(DataError, match=r"set data\.minival"):
-        data.sightings("minival")
+        data.retrieval_split("minival")
 
 
 @pytest.mark.parametrize("amount", [8, 20, 2.5])
@@ -71,10 +71,10 @@ def test_a_minival_that_leaves_nobody_or_is_no_number_is_refused(shared_cache: P
 
 
 def test_one_query_for_each_identity_and_camera_and_the_rest_is_the_gallery(data: IdentityImages) -> None:
-    val, minival = data.sightings("val"), data.sightings("minival")
-    for sightings, people in ((val, 5), (minival, 3)):
-        pairs = list(zip(sightings.identities.tolist(), sightings.cameras.tolist(), strict=True))
-        asked = [pair for pair, query in zip(pairs, sightings.queries.tolist(), strict=True) if query]
+    val, minival = data.retrieval_split("val"), data.retrieval_split("minival")
+    for retrieval_split, people in ((val, 5), (minival, 3)):
+        pairs = list(zip(retrieval_split.identities.tolist(), retrieval_split.cameras.tolist(), strict=True))
+        asked = [pair for pair, query in zip(pairs, retrieval_split.queries.tolist(), strict=True) if query]
         assert sorted(asked) == sorted(set(pairs))
         assert len(asked) == people * 2
     assert torch.equal(val.gallery, ~val.queries)
@@ -89,7 +89,7 @@ def test_the_first_of_each_is_the_first() -> None:
 def test_sightings_are_in_the_order_of_evaluation(data: IdentityImages) -> None:
     for split in ("train", "minival", "val"):
         seen = [batch.labels for batch in data.eval_loader(split, 4)]
-        assert torch.equal(torch.cat(seen), data.sightings(split).identities)
+        assert torch.equal(torch.cat(seen), data.retrieval_split(split).identities)
 
 
 def test_balanced_batches_start_anywhere_as_if_they_had_never_stopped(data: IdentityImages) -> None:

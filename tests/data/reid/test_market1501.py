@@ -29,9 +29,9 @@ def root(tmp_path: Path) -> Path:
     for folder, names in (("bounding_box_train", TRAIN), ("query", QUERY), ("bounding_box_test", GALLERY)):
         (root / folder).mkdir(parents=True)
         for name in names:
-            colour = random.integers(0, 256, size=3, dtype=np.uint8)
+            color = random.integers(0, 256, size=3, dtype=np.uint8)
             height = int(random.integers(40, 130))
-            Image.fromarray(np.tile(colour, (height, height // 2, 1))).save(root / folder / name, quality=95)
+            Image.fromarray(np.tile(color, (height, height // 2, 1))).save(root / folder / name, quality=95)
     (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"no image")
     return root
 
@@ -52,12 +52,12 @@ def test_training_identities_are_numbered_in_the_order_of_their_names(root: Path
     data = Market(root=str(root)).build(tmp_path / "cache")
     assert data.classes == ("0002", "0007", "1500")
     assert data.split_labels("train").tolist() == [0, 0, 1, 1, 2]
-    assert data.sightings("train").cameras.tolist() == [1, 3, 1, 2, 6]
+    assert data.retrieval_split("train").cameras.tolist() == [1, 3, 1, 2, 6]
 
 
 def test_queries_and_gallery_are_those_of_the_folders_without_junk(root: Path, tmp_path: Path) -> None:
     data = Market(root=str(root)).build(tmp_path / "cache")
-    val = data.sightings("val")
+    val = data.retrieval_split("val")
     assert val.names == ("0000", "0001", "0005")
     assert val.queries.tolist() == [True] * 2 + [False] * 5
     assert val.gallery.tolist() == [False] * 2 + [True] * 5
@@ -70,7 +70,7 @@ def test_queries_and_gallery_are_those_of_the_folders_without_junk(root: Path, t
 
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-def test_images_have_the_asked_height_and_width_and_their_own_colours(
+def test_images_have_the_asked_height_and_width_and_their_own_colors(
     root: Path, tmp_path: Path, backend: Backend
 ) -> None:
     data = Market(root=str(root), height=48, width=20, backend=backend).build(tmp_path / "cache")

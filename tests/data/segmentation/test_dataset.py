@@ -150,15 +150,15 @@ def test_batches_that_cannot_be_are_refused(tmp_path: Path) -> None:
         data.eval_loader("minival", 1)
 
 
-def test_ends_of_films_are_held_out() -> None:
-    films = ["a"] * 10 + ["b"] * 30
-    remaining, held = hold_out_ends(films, 0.2)
+def test_ends_of_videos_are_held_out() -> None:
+    videos = ["a"] * 10 + ["b"] * 30
+    remaining, held = hold_out_ends(videos, 0.2)
     assert held.tolist() == [8, 9, *range(34, 40)]
     assert sorted([*remaining, *held]) == list(range(40))
-    assert [len(hold_out_ends(films, amount)[1]) for amount in (0, 1, 7)] == [0, 1, 7]
+    assert [len(hold_out_ends(videos, amount)[1]) for amount in (0, 1, 7)] == [0, 1, 7]
     for wrong in (-1, 2.5, 40):
         with pytest.raises(DataError, match=r"data\.minival"):
-            hold_out_ends(films, wrong)
+            hold_out_ends(videos, wrong)
 
 
 def test_cityscapes_has_19_classes_and_ignores_the_rest(tmp_path: Path) -> None:

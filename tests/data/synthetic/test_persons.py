@@ -1,4 +1,4 @@
-"""Made persons: the same everywhere, what a person keeps and a camera changes, and two domains that share nobody."""
+"""Synthetic persons: equal everywhere, what a person keeps and a camera changes, two domains that share nobody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablata.data.synthetic.person_looks import Domain, draw_look
+from ablata.data.synthetic.person_appearance import Domain, draw_appearance
 from ablata.data.synthetic.person_paint import draw_camera, draw_shot, paint_person
 from ablata.data.synthetic.persons import Persons
 
@@ -52,7 +52,7 @@ def test_height_and_width_are_not_swapped(tmp_path: Path) -> None:
 
 
 def test_every_camera_sees_every_person_as_often_as_set(tmp_path: Path) -> None:
-    sightings = SMALL.build(tmp_path).sightings("val")
+    sightings = SMALL.build(tmp_path).retrieval_split("val")
     pairs, counts = np.unique(
         np.stack([sightings.identities.numpy(), sightings.cameras.numpy()]), axis=1, return_counts=True
     )
@@ -73,18 +73,18 @@ def test_no_image_comes_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_an_image_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone(domain: Domain) -> None:
-    look = draw_look(np.random.default_rng(1), domain)
+    look = draw_appearance(np.random.default_rng(1), domain)
     camera = draw_camera(np.random.default_rng(2), 0, 2, domain, 1.0, (64, 32))
     shot = draw_shot(np.random.default_rng(3), camera, domain, 0.5)
     images = [paint_person(look, camera, shot, (64, 32), np.random.default_rng(4)) for _ in range(2)]
     assert np.array_equal(*images)
-    other = draw_look(np.random.default_rng(5), domain)
+    other = draw_appearance(np.random.default_rng(5), domain)
     changed = np.abs(paint_person(other, camera, shot, (64, 32), np.random.default_rng(4)).astype(int) - images[0])
     assert changed[:, 0].max() == 0
     assert changed[16:48].mean() > 3
 
 
-def test_the_gap_is_how_far_cameras_differ_in_colour() -> None:
+def test_the_gap_is_how_far_cameras_differ_in_color() -> None:
     def spread(gap: float) -> float:
         gains = [
             draw_camera(np.random.default_rng(number), number, 4, "winter", gap, (64, 32)).gain for number in range(4)
@@ -104,9 +104,9 @@ def test_cameras_differ_more_than_images_of_one_camera(tmp_path: Path) -> None:
     assert across > 1.3 * within
 
 
-def test_a_person_is_nearer_to_itself_than_to_others_in_colour(tmp_path: Path) -> None:
+def test_a_person_is_nearer_to_itself_than_to_others_in_color(tmp_path: Path) -> None:
     data = Persons(train=2, val=60, occlusion=0.0, gap=0.0).build(tmp_path)
-    sightings = data.sightings("val")
+    sightings = data.retrieval_split("val")
     images = np.concatenate([batch.images.numpy() for batch in data.eval_loader("val", 64)])
     # Means of the chest and of the legs: enough to be far better than chance where cameras do not change the colours.
     parts = np.concatenate([images[:, :, 20:30, 12:20].mean((2, 3)), images[:, :, 38:48, 12:20].mean((2, 3))], axis=1)

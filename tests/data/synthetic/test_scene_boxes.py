@@ -43,16 +43,16 @@ def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionDatas
 
 
 def test_small_things_of_two_classes_look_alike(data: DetectionDataset) -> None:
-    colours: dict[int, list[np.ndarray]] = {label: [] for label in (BEAD, SEED, BESIDE, STACKED)}
+    colors: dict[int, list[np.ndarray]] = {label: [] for label in (BEAD, SEED, BESIDE, STACKED)}
     for row, entry in enumerate(data.entries("train")):
         pixels = data.sources["train"].pixels(row)
         for label, box in zip(entry.objects.labels.tolist(), entry.objects.boxes.int().tolist(), strict=True):
-            if label in colours:
+            if label in colors:
                 assert (box[2] - box[0], box[3] - box[1]) == (9, 9)
-                colours[label].append(pixels[box[1] + 3 : box[3] - 3, box[0] + 3 : box[2] - 3].mean())
+                colors[label].append(pixels[box[1] + 3 : box[3] - 3, box[0] + 3 : box[2] - 3].mean())
     for one, other in ((BEAD, SEED), (BESIDE, STACKED)):
-        error = np.hypot(*(np.std(colours[label]) / len(colours[label]) ** 0.5 for label in (one, other)))
-        assert abs(np.mean(colours[one]) - np.mean(colours[other])) < 4 * error
+        error = np.hypot(*(np.std(colors[label]) / len(colors[label]) ** 0.5 for label in (one, other)))
+        assert abs(np.mean(colors[one]) - np.mean(colors[other])) < 4 * error
 
 
 def test_the_place_of_a_square_tells_nothing_of_its_class() -> None:

@@ -1,4 +1,4 @@
-"""Made streets as a segmentation set hold the samples' own pixels and classes."""
+"""Synthetic streets as a segmentation set hold the samples' own pixels and classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made streets: what is known of an image agrees with itself, is the same everywhere, and holds what was planted."""
+"""Synthetic streets: what is known of an image agrees with itself, is equal everywhere and holds what was planted."""
 
 from __future__ import annotations
 

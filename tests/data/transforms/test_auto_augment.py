@@ -65,7 +65,7 @@ def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(na
             - by_pil(image_array(), name, argument)
         )
         if name not in MOVING:
-            rounding = {"colour": 2, "sharpness": 2, "contrast": 1, "brightness": 1}
+            rounding = {"color": 2, "sharpness": 2, "contrast": 1, "brightness": 1}
             assert apart.max() <= rounding.get(name, 0), argument
             continue
         seen = by_pil(np.full_like(image_array(), 255), name, argument)[..., 0] == 255
@@ -84,7 +84,7 @@ def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(na
         ("invert", 0, lambda image: reference.invert(image)),
         ("posterize", 3, lambda image: reference.posterize(image, 3)),
         ("solarize", 100, lambda image: reference.solarize(image, 100)),
-        ("colour", 1.6, lambda image: reference.adjust_saturation(image, 1.6)),
+        ("color", 1.6, lambda image: reference.adjust_saturation(image, 1.6)),
         ("contrast", 0.4, lambda image: reference.adjust_contrast(image, 0.4)),
         ("brightness", 1.4, lambda image: reference.adjust_brightness(image, 1.4)),
         ("sharpness", 1.8, lambda image: reference.adjust_sharpness(image, 1.8)),
@@ -114,7 +114,7 @@ def test_the_table_has_the_published_ends() -> None:
         "posterize": (4, 0, 0),
         "solarize": (256, 0, 0),
         "solarize_add": (0, 110, 110),
-        "colour": (1, 1.9, 0.1),
+        "color": (1, 1.9, 0.1),
         "shear_x": (0, 0.3, -0.3),
         "translate_y": (0, 0.45, -0.45),
     }
@@ -133,7 +133,7 @@ def test_the_table_agrees_with_timms() -> None:
         for level in np.linspace(0, 10, 41):
             (wanted,) = timm_policy.LEVEL_TO_ARG[key](level, {})
             assert INCREASING[name].argument(level, False) == wanted
-    own = {"posterize": "PosterizeOriginal", "solarize": "Solarize", "colour": "Color"}
+    own = {"posterize": "PosterizeOriginal", "solarize": "Solarize", "color": "Color"}
     for name, key in own.items():
         for level in np.linspace(0, 9.9, 34):
             assert ORIGINAL[name].argument(level, False) == pytest.approx(timm_policy.LEVEL_TO_ARG[key](level, {})[0])
@@ -143,7 +143,7 @@ def test_auto_augment_has_the_pairs_of_timm() -> None:
     from timm.data import auto_augment as timm_policy
 
     def plain(name: str) -> str:
-        return name.lower().replace("_", "").replace("original", "").replace("colour", "color")
+        return name.lower().replace("_", "").replace("original", "").replace("color", "color")
 
     theirs = [
         [(plain(op.name), op.prob, op.magnitude) for op in two] for two in timm_policy.auto_augment_policy_original({})

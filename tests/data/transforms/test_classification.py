@@ -17,7 +17,7 @@ from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.mixup_cutmix import Mixup
 from ablata.data.transforms.normalization import Normalizer
-from ablata.data.transforms.resize_crop import Enlarge
+from ablata.data.transforms.resize_crop import ResizeCrop
 from ablata.structures.batch import ImageBatch, Rows
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -107,11 +107,11 @@ def test_cutout_fills_with_the_mean_or_with_black() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_colour_jitter_equals_torchvision(channels: int) -> None:
-    colour = ColorJitter(brightness=0.4, contrast=0.5, saturation=0.6)
+def test_color_jitter_equals_torchvision(channels: int) -> None:
+    color = ColorJitter(brightness=0.4, contrast=0.5, saturation=0.6)
     images = _images(channels=channels).float()
-    factors = draw_factors(torch.Generator().manual_seed(4), len(images), colour)
-    result = jitter(images, factors, colour)
+    factors = draw_factors(torch.Generator().manual_seed(4), len(images), color)
+    result = jitter(images, factors, color)
     for row, (brightness, contrast, saturation) in enumerate(factors.tolist()):
         expected = reference.adjust_brightness(images[row] / 255, brightness)
         expected = reference.adjust_contrast(expected, contrast)
@@ -121,11 +121,11 @@ def test_colour_jitter_equals_torchvision(channels: int) -> None:
 
 
 def test_contrast_can_turn_around_a_constant() -> None:
-    colour = ColorJitter(contrast=0.5, contrast_pivot="constant", pivot=74)
+    color = ColorJitter(contrast=0.5, contrast_pivot="constant", pivot=74)
     images = torch.full((2, 3, 4, 4), 74.0)
-    factors = draw_factors(torch.Generator().manual_seed(4), 2, colour)
-    assert torch.allclose(jitter(images, factors, colour), images)
-    assert torch.allclose(jitter(images + 10, factors, colour)[:, 0, 0, 0], 74 + 10 * factors[:, 1])
+    factors = draw_factors(torch.Generator().manual_seed(4), 2, color)
+    assert torch.allclose(jitter(images, factors, color), images)
+    assert torch.allclose(jitter(images + 10, factors, color)[:, 0, 0, 0], 74 + 10 * factors[:, 1])
 
 
 def test_factors_fill_their_range() -> None:
@@ -220,7 +220,7 @@ def test_padding_as_large_as_the_image_is_refused() -> None:
 
 
 @pytest.mark.parametrize("fill", [(1, 2), 256])
-def test_a_padding_colour_that_fits_no_channel_is_refused(fill: int | tuple[int, ...]) -> None:
+def test_a_padding_color_that_fits_no_channel_is_refused(fill: int | tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"data\.augment\.pad_fill"):
         _augmenter(Augment(pad=1, pad_fill=fill))
 
@@ -278,7 +278,7 @@ def test_places_of_crops_reach_every_pixel_and_none_beyond() -> None:
 
 
 def test_a_crop_of_an_enlarged_batch_is_drawn_anew_at_each_step() -> None:
-    augmenter = _augmenter(Augment(resize=Enlarge(side=18)))
+    augmenter = _augmenter(Augment(resize=ResizeCrop(side=18)))
     larger = _images(height=18, width=21)
     first, again, other = (augmenter(_batch(larger), step, 0).images for step in (3, 3, 4))
     assert first.shape == (16, 3, 12, 14)
@@ -308,7 +308,7 @@ def test_blackening_changes_no_other_number() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (Augment(resize=Enlarge(side=11)), r"at least the shorter side(.|\n)*12x14"),
+        (Augment(resize=ResizeCrop(side=11)), r"at least the shorter side(.|\n)*12x14"),
         (Augment(channel_drop=3), "leave a channel"),
     ],
 )

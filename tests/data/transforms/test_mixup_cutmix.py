@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ablata.data.transforms.mixup_cutmix import Both, Cutmix, Mixup, Plan, apply_plan, draw_plan
+from ablata.data.transforms.mixup_cutmix import Both, Cutmix, MixPlan, Mixup, apply_plan, draw_plan
 from ablata.structures.batch import ImageBatch, Rows
 
 SIZE = (10, 13)
@@ -19,7 +19,7 @@ def _batch(rows: int = 8) -> ImageBatch:
     return ImageBatch(images, index % 5, index, Rows(0, rows))
 
 
-def _plan(mix: Mixup | Cutmix | Both, seed: int = 0, rows: int = 8, epoch: int = 0) -> Plan:
+def _plan(mix: Mixup | Cutmix | Both, seed: int = 0, rows: int = 8, epoch: int = 0) -> MixPlan:
     plan = draw_plan(seed, mix, rows, SIZE, epoch)
     assert plan is not None
     return plan
@@ -98,7 +98,7 @@ def test_a_share_of_the_batches_is_mixed() -> None:
 
 def test_a_weight_of_one_changes_nothing() -> None:
     batch = _batch()
-    plan = Plan(torch.arange(8).flip(0), torch.ones(8), None, "losses")
+    plan = MixPlan(torch.arange(8).flip(0), torch.ones(8), None, "losses")
     mixed = apply_plan(batch, plan)
     assert torch.equal(mixed.images, batch.images)
     assert mixed.mixing is not None

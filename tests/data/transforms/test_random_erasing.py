@@ -11,7 +11,7 @@ from ablata.base.errors import DataError
 from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.color_jitter import draw_shifts
 from ablata.data.transforms.normalization import Normalizer
-from ablata.data.transforms.random_erasing import Erase, draw_boxes
+from ablata.data.transforms.random_erasing import RandomErasing, draw_boxes
 from ablata.structures.batch import ImageBatch, Rows
 
 PLAIN = Normalizer((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
@@ -27,7 +27,7 @@ def seen(augment: Augment, given: ImageBatch, epoch: int = 0, step: int = 4) -> 
 
 
 def test_boxes_have_the_area_and_the_shape_asked_for_and_lie_inside() -> None:
-    erase = Erase(probability=0.3, area=(0.05, 0.2), aspect=(0.5, 2))
+    erase = RandomErasing(probability=0.3, area=(0.05, 0.2), aspect=(0.5, 2))
     place = draw_boxes(0, erase, Rows(0, 5000), 5000, (200, 300)).place[:, 0]
     sides = place[:, 2:] - place[:, :2]
     erased = sides.prod(1) > 0
@@ -41,7 +41,7 @@ def test_boxes_have_the_area_and_the_shape_asked_for_and_lie_inside() -> None:
 
 
 def test_several_boxes_share_the_area() -> None:
-    place = draw_boxes(0, Erase(probability=1, area=(0.3, 0.3), count=3), Rows(0, 900), 900, (200, 200)).place
+    place = draw_boxes(0, RandomErasing(probability=1, area=(0.3, 0.3), count=3), Rows(0, 900), 900, (200, 200)).place
     areas = (place[..., 2:] - place[..., :2]).prod(-1)
     boxes = (areas > 0).sum(1)
     assert np.bincount(boxes, minlength=4)[1:].min() > 200
@@ -49,8 +49,8 @@ def test_several_boxes_share_the_area() -> None:
 
 
 @pytest.mark.parametrize("fill", ["const", "rand", "pixel"])
-def test_a_box_holds_the_mean_one_colour_or_noise(fill: str) -> None:
-    images = seen(Augment(erase=Erase(probability=1, fill=fill)), batch())
+def test_a_box_holds_the_mean_one_color_or_noise(fill: str) -> None:
+    images = seen(Augment(erase=RandomErasing(probability=1, fill=fill)), batch())
     for image in images:
         inside = image[:, (image != 200).any(0)]
         assert inside.numel() > 0
@@ -64,7 +64,7 @@ def test_a_box_holds_the_mean_one_colour_or_noise(fill: str) -> None:
 
 @pytest.mark.parametrize("fill", ["rand", "pixel"])
 def test_a_step_erases_alike_on_any_share_of_the_rows(fill: str) -> None:
-    augment = Augment(erase=Erase(probability=0.7, fill=fill, count=2), lighting=0.1)
+    augment = Augment(erase=RandomErasing(probability=0.7, fill=fill, count=2), lighting=0.1)
     whole = batch()
     halves = [seen(augment, whole.narrow(start, start + 6)) for start in (0, 6)]
     assert torch.equal(seen(augment, whole), torch.cat(halves))
@@ -72,7 +72,7 @@ def test_a_step_erases_alike_on_any_share_of_the_rows(fill: str) -> None:
 
 
 def test_erasing_ends_with_its_last_epoch() -> None:
-    augment = Augment(erase=Erase(probability=1, until_epoch=2))
+    augment = Augment(erase=RandomErasing(probability=1, until_epoch=2))
     assert not torch.equal(seen(augment, batch(), epoch=1), batch().images.float())
     assert torch.equal(seen(augment, batch(), epoch=2), batch().images.float())
 
@@ -80,10 +80,10 @@ def test_erasing_ends_with_its_last_epoch() -> None:
 @pytest.mark.parametrize("fields", [{"area": (0.3, 0.1)}, {"area": (0.1, 1.5)}, {"aspect": (2, 1)}])
 def test_bounds_out_of_order_are_refused(fields: dict[str, tuple[float, float]]) -> None:
     with pytest.raises(ValidationError, match="must hold"):
-        Erase(**fields)
+        RandomErasing(**fields)
 
 
-def test_lighting_adds_one_colour_with_the_published_spread() -> None:
+def test_lighting_adds_one_color_with_the_published_spread() -> None:
     shifts = draw_shifts(torch.Generator().manual_seed(0), 200_000, 0.1).double() / 255
     values = torch.tensor([0.2175, 0.0188, 0.0045], dtype=torch.float64)
     vectors = torch.tensor(

@@ -83,7 +83,7 @@ def test_numbers_depend_on_seed_and_step_alone() -> None:
 
 
 def test_another_operation_changes_none_of_the_places() -> None:
-    plain = ALL.model_copy(update={"colour": None})
+    plain = ALL.model_copy(update={"color": None})
     assert torch.equal(_augmented(plain, _batch()).labels, _augmented(ALL, _batch()).labels)
 
 
@@ -100,7 +100,7 @@ def test_what_lies_beside_a_smaller_image_is_never_seen() -> None:
         assert torch.equal(left.labels, right.labels)
 
 
-def test_borders_are_the_mean_or_black_after_normalisation() -> None:
+def test_borders_are_the_mean_or_black_after_normalization() -> None:
     settings = JointAugment(crop=Crop(height=20, width=28))
     normalizer = Normalizer((0.5, 0.25, 0.75), (0.5, 0.5, 0.5))
     mean = JointAugmenter(settings, 0, normalizer)(_batch(), 0, 0)

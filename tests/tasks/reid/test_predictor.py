@@ -55,7 +55,7 @@ def predictor(task: ReidentifyTask) -> ReidPredictor:
 @pytest.fixture
 def folders(task: ReidentifyTask, tmp_path: Path) -> tuple[Path, Path]:
     """Return folders of the queries and of the gallery of the validation split, named by identity and camera."""
-    sightings = task.data.sightings("val")
+    sightings = task.data.retrieval_split("val")
     images = torch.cat([batch.images for batch in task.data.eval_loader("val", 4)])
     mean, std = (torch.tensor(values)[:, None, None] for values in (task.data.mean, task.data.std))
     pixels = ((images * std + mean) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -93,7 +93,7 @@ def test_mixed_images_have_no_triplets() -> None:
 def test_scores_are_those_of_the_embedded_queries_and_gallery(make: Make) -> None:
     task = make()
     model = task.model.eval()
-    sightings = task.data.sightings("val")
+    sightings = task.data.retrieval_split("val")
     features = torch.cat([model(batch.images)["features"] for batch in task.data.eval_loader("val", 36)])
     seen = task.embed(model, "val")
     torch.testing.assert_close(seen.features, features, rtol=1e-4, atol=1e-5)

@@ -14,7 +14,7 @@ from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.settings import expand
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.input_files import InputFile, find_input_files
-from ablata.data.io.video import Film, written_film
+from ablata.data.io.video import Video, video_writer
 from ablata.data.labels.mask_files import read_mask
 from ablata.data.labels.table import default_palette
 from ablata.engine.predictor import PredictOptions
@@ -36,7 +36,7 @@ def predictor(void: bool = False, **contract: object) -> SegmentationPredictor:
         "task": "segment",
         "classes": CLASSES[:count],
         "scored_classes": CLASSES[:3],
-        "palette": [list(colour) for colour in default_palette(count)],
+        "palette": [list(color) for color in default_palette(count)],
         "image_size": [64, 64],
         "channels": 3,
         "mean": list(tree["data"]["mean"]),
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
     for name, size in (("a.png", (64, 64)), ("more/b.png", (37, 51))):
         Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(place / name)
     (place / "bad.jpg").write_bytes(b"broken")
-    with written_film(place / "film.mp4", 10) as add:
+    with video_writer(place / "film.mp4", 10) as add:
         for _ in range(2):
             add(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     return place
@@ -126,7 +126,7 @@ def test_masks_overlays_and_class_list_are_written_for_every_readable_file(folde
             assert (over.height, over.width) == mask.shape
     assert (out / "classes.txt").read_text() == "0 sky\n1 road\n2 car\n"
     assert sorted(path.name for path in (out / "masks" / "film").iterdir()) == ["000000.png", "000001.png"]
-    assert len(list(Film(out / "overlays" / "film.mp4").frames())) == found[2].frames == 2
+    assert len(list(Video(out / "overlays" / "film.mp4").frames())) == found[2].frames == 2
     for one in found:
         assert sum(share for _, share in one.classes) == pytest.approx(0 if one.problem else 1)
 

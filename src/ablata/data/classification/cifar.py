@@ -9,7 +9,14 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.parquet import Columns, Decoded, PackedSet, has_parquet, parquet_sources, read_files
+from ablata.data.classification.parquet import (
+    Columns,
+    DecodedImages,
+    PackedSet,
+    has_parquet,
+    parquet_sources,
+    read_files,
+)
 from ablata.data.loading.cache import combined, file_digest
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import InMemoryImages
@@ -103,7 +110,7 @@ def find_cifar(root: str | None, default: str, layout: BinaryLayout, cache: Path
         ) from None
 
 
-def read_binary(folder: Path, source: str, layout: BinaryLayout, label: str, cache: Path) -> Decoded:
+def read_binary(folder: Path, source: str, layout: BinaryLayout, label: str, cache: Path) -> DecodedImages:
     """Read the images and one kind of label of a source.
 
     Args:
@@ -129,7 +136,7 @@ def read_binary(folder: Path, source: str, layout: BinaryLayout, label: str, cac
                 do="fetch the file again",
             )
     records = np.concatenate(parts)
-    return Decoded(
+    return DecodedImages(
         images=np.ascontiguousarray(records[:, len(layout.labels) :]).reshape(-1, 3, 32, 32),
         labels=records[:, column].astype(np.int64),
         classes=_names(folder / layout.names[label], limit),
@@ -217,7 +224,9 @@ class Cifar100(PackedSet):
         return self.assemble(*_read(self.root, "cifar100", CIFAR100, self.labels, cache))
 
 
-def _read(root: str | None, default: str, layout: BinaryLayout, label: str, cache: Path) -> tuple[Decoded, Decoded]:
+def _read(
+    root: str | None, default: str, layout: BinaryLayout, label: str, cache: Path
+) -> tuple[DecodedImages, DecodedImages]:
     """Return the training and the test images of a set, from whichever files its folder has."""
     folder = find_cifar(root, default, layout, cache)
     if has_parquet(folder):

@@ -23,7 +23,7 @@ _BLOCK = 512
 _MOST_THREADS = 8
 
 
-class Prepared(Sequence[Stored]):
+class DecodedCache(Sequence[Stored]):
     """The prepared images of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
 
     Args:
@@ -65,7 +65,7 @@ def prepare(
     *,
     size_of: Callable[[Stored], tuple[int, int]],
     decode: Callable[[Stored], np.ndarray],
-) -> Prepared:
+) -> DecodedCache:
     """Decode all images into `target`, once; what is there is checked by its hash, and made again where it differs.
 
     Args:
@@ -102,7 +102,7 @@ def prepare(
         return {}
 
     folder, _ = stored_arrays(target, cache, fill)
-    return Prepared(folder)
+    return DecodedCache(folder)
 
 
 def _refuse_full_disk(folder: Path, needed: int) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ablata.base.settings import Settings
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import InMemoryImages, Store
+from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
 from ablata.data.loading.splits import hold_out
 from ablata.data.transforms.classification import Augment
 
@@ -48,8 +48,8 @@ class Digits(Settings):
         images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
         train, val = hold_out(labels, self.val, self.split_seed, "data.val")
         return InMemoryImages(
-            Store(images[train], labels[train]),
-            Store(images[val], labels[val]),
+            ImageArrays(images[train], labels[train]),
+            ImageArrays(images[val], labels[val]),
             classes=[str(digit) for digit in range(10)],
             fingerprint=hashlib.sha256(images.tobytes() + labels.tobytes() + val.tobytes()).hexdigest(),
             mean=self.mean,

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, overload
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.inspection import Finding, Inspected
+from ablata.data.classification.inspection import ImageFinding, Inspected
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.splits import Source
 
@@ -46,8 +46,8 @@ class Listing:
     labels: Mapping[Source, np.ndarray]
     hashed: Sequence[Path] = ()
     ignored: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    left_out: tuple[Finding, ...] = ()
+    findings: tuple[ImageFinding, ...] = ()
+    left_out: tuple[ImageFinding, ...] = ()
     small: tuple[str, ...] = ()
 
     def where(self, source: Source, row: int) -> str:
@@ -67,7 +67,7 @@ class Listing:
         return tuple(told)
 
 
-class Chosen(Sequence[T]):
+class Subset(Sequence[T]):
     """Some rows of a sequence, looked up when they are asked for.
 
     Args:
@@ -118,7 +118,7 @@ def screen(
     faults = [*found.findings, *(one for source in seen for one in _faults(found, source, seen[source]))]
     tiny = {source: _tiny(one, side) for source, one in seen.items()}
     small = [
-        Finding("smaller than the crop", found.where(source, row), _measured(seen[source], row, side))
+        ImageFinding("smaller than the crop", found.where(source, row), _measured(seen[source], row, side))
         for source, rows in tiny.items()
         for row in rows.tolist()
     ]
@@ -133,7 +133,7 @@ def screen(
     return replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept)
 
 
-def refuse(root: Path, found: Sequence[Finding]) -> None:
+def refuse(root: Path, found: Sequence[ImageFinding]) -> None:
     """Refuse a set in which something was found.
 
     Raises:
@@ -165,7 +165,7 @@ def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
     rows = {source: np.flatnonzero(some & (position[found.labels[source]] >= 0)) for source, some in kept.items()}
     if all(len(rows[source]) == len(found.labels[source]) for source in rows):
         return found
-    files = {source: Chosen(found.files[source], index) for source, index in rows.items()}
+    files = {source: Subset(found.files[source], index) for source, index in rows.items()}
     images = {file for some in files.values() for file in some if isinstance(file, Path)}
     listed = {file for some in found.files.values() for file in some if isinstance(file, Path)}
     return replace(
@@ -178,8 +178,8 @@ def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
     )
 
 
-def _faults(found: Listing, source: Source, seen: Inspected) -> list[Finding]:
-    return [Finding(kind, found.where(source, row), detail) for row, (kind, detail) in seen.faults.items()]
+def _faults(found: Listing, source: Source, seen: Inspected) -> list[ImageFinding]:
+    return [ImageFinding(kind, found.where(source, row), detail) for row, (kind, detail) in seen.faults.items()]
 
 
 def _tiny(seen: Inspected, side: int) -> np.ndarray:

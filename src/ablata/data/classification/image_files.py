@@ -128,7 +128,7 @@ class ImageFiles(Settings):
 
 
 @dataclass(frozen=True)
-class FileCut:
+class DecodeAndCrop:
     """Decodes a file and crops it as the settings say; sent to worker processes."""
 
     settings: ImageFiles
@@ -228,7 +228,7 @@ def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Pa
     refuse_missing(settings.decoder or own_decoder(settings.backend))
     images: dict[Source, Sequence[Stored]] = dict(listing.files)
     if settings.prepared is not None:
-        cut, name = FileCut(settings), settings.backend_name().replace(" ", "-")
+        cut, name = DecodeAndCrop(settings), settings.backend_name().replace(" ", "-")
         for source, found in listing.files.items():
             target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
             images[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
@@ -281,7 +281,7 @@ class LabeledFiles(LabeledImages):
         """Return a reader of the source's files in worker processes; without `training` it cuts as `crop` says."""
         workers = worker_count(self.settings.workers)
         return FileReader(
-            self.images[source], FileCut(self.settings, crop), seed, workers, pinned=device.type == "cuda"
+            self.images[source], DecodeAndCrop(self.settings, crop), seed, workers, pinned=device.type == "cuda"
         )
 
     def check_crop(self, crop: EvalCrop) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ablata.base.errors import DataError, nearest
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFiles, LabeledFiles, assemble
-from ablata.data.classification.inspection import Finding, inspect
+from ablata.data.classification.inspection import ImageFinding, inspect
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.loading.cache import folder_digest
 from ablata.data.loading.locate import find_root
@@ -56,13 +56,13 @@ def list_folder(root: Path) -> Listing:
     )
 
 
-def _unknown(where: str, name: str, ids: list[str]) -> Finding:
+def _unknown(where: str, name: str, ids: list[str]) -> ImageFinding:
     close = nearest(name, ids)
-    return Finding("unknown class", where, "not in train" + (f"; did you mean {close}?" if close else ""))
+    return ImageFinding("unknown class", where, "not in train" + (f"; did you mean {close}?" if close else ""))
 
 
-def _empty(where: str, is_there: bool) -> Finding:
-    return Finding("empty class", where, "no image files" if is_there else "no such folder")
+def _empty(where: str, is_there: bool) -> ImageFinding:
+    return ImageFinding("empty class", where, "no image files" if is_there else "no such folder")
 
 
 def _val_folder(root: Path) -> Path | None:

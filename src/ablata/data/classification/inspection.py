@@ -28,7 +28,7 @@ Remark = Literal["no image", "grey", "smaller than the crop"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class ImageFinding:
     """One thing that was found: what, where (relative to the set's folder), and the detail."""
 
     kind: Wrong | Remark

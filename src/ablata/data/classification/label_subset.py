@@ -15,7 +15,7 @@ from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.loading.labeled_images import LabeledImages
 
 
-class Labelled(Settings):
+class LabelSubset(Settings):
     """Train on equally many samples of every class; the others keep their images and lose their labels.
 
     The seed is apart from the run's: every run sees the same labels, so that their choice is no noise between seeds.

@@ -24,7 +24,7 @@ from ablata.data.io.crop import Interpolation, backend_name, resize_and_centre
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import InMemoryImages, Store
+from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
 from ablata.data.loading.locate import find_root
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD, NormalizationName, constants
@@ -52,7 +52,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImages:
     """A source as read.
 
     Attributes:
@@ -70,7 +70,7 @@ class Decoded:
     backend: str
 
 
-def read_files(files: list[Path], cache: Path, columns: Columns) -> Decoded:
+def read_files(files: list[Path], cache: Path, columns: Columns) -> DecodedImages:
     """Return the images and labels of parquet files, decoding them the first time.
 
     Raises:
@@ -82,7 +82,7 @@ def read_files(files: list[Path], cache: Path, columns: Columns) -> Decoded:
     name = f"{digest[:32]}-{columns.image}-{columns.label}-{resized}-{_VERSION}"
     folder, facts = stored_arrays(cache / "decoded" / name, cache, lambda draft: _decode(draft, files, columns))
     images, labels = load_array(folder / "images.npy"), load_array(folder / "labels.npy")
-    return Decoded(images, labels, tuple(facts["classes"]), digest, facts["backend"])
+    return DecodedImages(images, labels, tuple(facts["classes"]), digest, facts["backend"])
 
 
 def _decode(draft: Path, files: list[Path], columns: Columns) -> dict[str, object]:
@@ -213,7 +213,7 @@ class PackedSet(Settings):
     """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
-    normalisation: NormalizationName = "own"
+    normalization: NormalizationName = "own"
     """Constants of normalisation: own (`mean` and `std`), imagenet, or none, which leaves pixels in 0..1."""
     augment: Augment = Augment()
     """Augmentation of training batches."""
@@ -222,16 +222,16 @@ class PackedSet(Settings):
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
 
-    def assemble(self, train: Decoded, val: Decoded) -> InMemoryImages:
+    def assemble(self, train: DecodedImages, val: DecodedImages) -> InMemoryImages:
         """Put the two sources together.
 
         Raises:
             DataError: minival is out of range, or ImageNet's constants do not fit the channels.
         """
-        mean, std = constants(self.normalisation, self.mean, self.std)
+        mean, std = constants(self.normalization, self.mean, self.std)
         return InMemoryImages(
-            Store(train.images, train.labels),
-            Store(val.images, val.labels),
+            ImageArrays(train.images, train.labels),
+            ImageArrays(val.images, val.labels),
             classes=train.classes,
             fingerprint=combined([train.digest, val.digest]),
             mean=mean,

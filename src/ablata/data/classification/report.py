@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ablata.data.classification.file_list import Listing
-from ablata.data.classification.inspection import Finding, examine, in_threads
+from ablata.data.classification.inspection import ImageFinding, examine, in_threads
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import BatchIndices
@@ -41,13 +41,13 @@ class Report:
     sizes: dict[str, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    problems: tuple[Finding, ...]
-    remarks: tuple[Finding, ...]
+    problems: tuple[ImageFinding, ...]
+    remarks: tuple[ImageFinding, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, JSON-safe."""
 
-        def plain(findings: Iterable[Finding]) -> list[dict[str, str]]:
+        def plain(findings: Iterable[ImageFinding]) -> list[dict[str, str]]:
             return [{"kind": one.kind, "where": one.where, "detail": one.detail} for one in findings]
 
         return {
@@ -93,10 +93,10 @@ class Tally:
         if split == "train":
             self.sums.append(image.moments)
 
-    def twins(self) -> list[Finding]:
+    def twins(self) -> list[ImageFinding]:
         """Return the validation images whose pixels are also in the training set."""
         train, val = self.seen["train"], self.seen["val"]
-        return [Finding("in train and val", where, train[key]) for key, where in val.items() if key in train]
+        return [ImageFinding("in train and val", where, train[key]) for key, where in val.items() if key in train]
 
     def sizes(self) -> dict[str, int]:
         """Return lowest and highest height and width, and the number of sizes."""
@@ -109,7 +109,7 @@ class Tally:
             "widest": max(widths),
         }
 
-    def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def colors(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel over the training images, in 0..1."""
         if not self.sums:
             return (), ()
@@ -152,8 +152,8 @@ def check_images(data: LabeledImages) -> Report:
         for batch in reader.read(BatchIndices(part, Rows(0, len(part))) for part in parts):
             for row, image in zip(batch.index.tolist(), batch.images, strict=True):
                 tally.add(image_stats(image.permute(1, 2, 0).numpy()), name, f"{name}, row {row}")
-    empty = [Finding("empty class", name, "train") for name, count in counts["train"].items() if not count]
-    return Report(counts, tally.sizes(), *tally.colours(), problems=(*empty, *tally.twins()), remarks=())
+    empty = [ImageFinding("empty class", name, "train") for name, count in counts["train"].items() if not count]
+    return Report(counts, tally.sizes(), *tally.colors(), problems=(*empty, *tally.twins()), remarks=())
 
 
 def check_files(found: Listing, crop: int) -> Report:
@@ -165,7 +165,7 @@ def check_files(found: Listing, crop: int) -> Report:
     """
     tally, counts = Tally(), {str(source): dict.fromkeys(found.ids, 0) for source in found.files}
     problems = list(found.findings)
-    remarks = [Finding("no image", name, "ignored in training") for name in found.ignored]
+    remarks = [ImageFinding("no image", name, "ignored in training") for name in found.ignored]
     for source, files in found.files.items():
         labels = found.labels[source].tolist()
         for row, seen in enumerate(in_threads(partial(_seen, crop=crop), files)):
@@ -178,33 +178,33 @@ def check_files(found: Listing, crop: int) -> Report:
                     counts[source][found.ids[labels[row]]] += 1
     problems += _unreadable_classes(found, counts["train"])
     problems += tally.twins()
-    return Report(counts, tally.sizes(), *tally.colours(), problems=tuple(problems), remarks=tuple(remarks))
+    return Report(counts, tally.sizes(), *tally.colors(), problems=tuple(problems), remarks=tuple(remarks))
 
 
 @dataclass(frozen=True)
 class _Seen:
     look: ImageStats | None
-    problems: tuple[Finding, ...] = ()
-    remarks: tuple[Finding, ...] = ()
+    problems: tuple[ImageFinding, ...] = ()
+    remarks: tuple[ImageFinding, ...] = ()
 
 
 def _seen(image: Path | Member, crop: int) -> _Seen:
     found = examine(image)
     if found.fault is not None or found.pixels is None:
-        return _Seen(None, (Finding(found.fault or "unreadable", "", found.detail),))
-    remarks = [Finding("grey", "", f"mode {found.mode}")] if _is_grey(found.mode, found.pixels) else []
+        return _Seen(None, (ImageFinding(found.fault or "unreadable", "", found.detail),))
+    remarks = [ImageFinding("grey", "", f"mode {found.mode}")] if _is_grey(found.mode, found.pixels) else []
     height, width = found.size
     if min(height, width) < crop:
-        remarks.append(Finding("smaller than the crop", "", f"{height}x{width} (height x width), crop {crop}"))
+        remarks.append(ImageFinding("smaller than the crop", "", f"{height}x{width} (height x width), crop {crop}"))
     return _Seen(image_stats(found.pixels), (), tuple(remarks))
 
 
-def _unreadable_classes(found: Listing, counts: dict[str, int]) -> list[Finding]:
+def _unreadable_classes(found: Listing, counts: dict[str, int]) -> list[ImageFinding]:
     """Return the classes that have training files and none that can be used."""
     source: Source = "train"
     filed = np.bincount(found.labels[source][found.labels[source] >= 0], minlength=len(found.ids))
     empty = [name for name, files in zip(found.ids, filed, strict=True) if files and not counts[name]]
-    return [Finding("empty class", f"train/{name}", "no image that can be used") for name in empty]
+    return [ImageFinding("empty class", f"train/{name}", "no image that can be used") for name in empty]
 
 
 def _is_grey(mode: str, pixels: np.ndarray) -> bool:

@@ -26,7 +26,7 @@ from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFiles, LabeledFiles, assemble
-from ablata.data.classification.inspection import Finding, inspect
+from ablata.data.classification.inspection import ImageFinding, inspect
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.cache import combined
@@ -244,14 +244,14 @@ def _val_tars(root: Path) -> list[Path]:
 
 def _list_shards(root: Path, cache: Path) -> Listing:
     tars: dict[Source, list[Path]] = {"train": sorted(root.glob("*train*.tar")), "val": _val_tars(root)}
-    findings: list[Finding] = []
+    findings: list[ImageFinding] = []
     whole: dict[Source, list[TarIndex]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for source, paths in tars.items():
             read = list(pool.map(partial(_indexed, cache=cache), paths))
             whole[source] = [index for index in read if isinstance(index, TarIndex)]
             findings += [
-                Finding("unreadable", file.relative_to(root).as_posix(), index)
+                ImageFinding("unreadable", file.relative_to(root).as_posix(), index)
                 for file, index in zip(paths, read, strict=True)
                 if isinstance(index, str)
             ]
@@ -261,7 +261,7 @@ def _list_shards(root: Path, cache: Path) -> Listing:
         findings += _of_no_class(root, found, len(names))
         labels[source] = np.where(labels[source] < len(names), labels[source], -1)
         unseen = np.setdiff1d(np.arange(len(names)), labels[source])
-        findings += [Finding("empty class", f"{source}, class {names[number]}", "no images") for number in unseen]
+        findings += [ImageFinding("empty class", f"{source}, class {names[number]}", "no images") for number in unseen]
     files = {source: Members(found) for source, found in whole.items()}
     return Listing(root=root, ids=names, classes=names, files=files, labels=labels, findings=tuple(findings))
 
@@ -282,9 +282,9 @@ def _names(root: Path, labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(number) for number in range(int(labels.max(initial=-1)) + 1))
 
 
-def _of_no_class(root: Path, tars: Sequence[TarIndex], count: int) -> list[Finding]:
+def _of_no_class(root: Path, tars: Sequence[TarIndex], count: int) -> list[ImageFinding]:
     return [
-        Finding(
+        ImageFinding(
             "unknown class",
             f"{tar.tar.relative_to(root).as_posix()}: {tar.names[row].decode()}",
             f"label {tar.labels[row]}, labels must be in 0..{count - 1} (as many as classes.txt or train has)",

@@ -30,7 +30,7 @@ from ablata.base.settings import Settings
 BACKGROUND = "background"
 _FORMAT = "ablata class graph 1"
 
-Normalise = Literal["counts", "conditional", "symmetric", "pmi"]
+CountNormalization = Literal["counts", "conditional", "symmetric", "pmi"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Cooccurrence(Settings):
     """Which classes are seen together in training."""
 
     kind: Literal["cooccurrence"] = "cooccurrence"
-    normalize: Normalise = "symmetric"
+    normalize: CountNormalization = "symmetric"
     """From counts to weights; see the file's head."""
     self_loops: Literal["unit", "counted", "none"] = "unit"
     """The diagonal: 1, what the normalisation gives, or 0."""
@@ -105,7 +105,7 @@ class Cooccurrence(Settings):
             [self.background == "every", *(self.classes is None or name in self.classes for name in names)]
         )
         counted *= np.outer(chosen, chosen)
-        matrix = _normalised(counted, self.normalize, len(seen) + self.smoothing)
+        matrix = _normalized(counted, self.normalize, len(seen) + self.smoothing)
         if self.self_loops != "counted":
             np.fill_diagonal(matrix, np.where(chosen, float(self.self_loops == "unit"), 0.0))
         if self.background == "self":
@@ -203,13 +203,13 @@ def read_graph(path: Path) -> ClassGraph:
     return graph
 
 
-def _normalised(counts: np.ndarray, normalise: Normalise, images: float) -> np.ndarray:
+def _normalized(counts: np.ndarray, normalize: CountNormalization, images: float) -> np.ndarray:
     own = np.diag(counts)
-    if normalise == "counts":
+    if normalize == "counts":
         return counts.copy()
-    if normalise == "conditional":
+    if normalize == "conditional":
         return _quotient(counts, own[:, None])
-    if normalise == "symmetric":
+    if normalize == "symmetric":
         degrees = counts.sum(1) - own
         return _quotient(counts, np.sqrt(np.outer(degrees, degrees)))
     lift = _quotient(images * counts, np.outer(own, own))

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing
 from ablata.base.files import inside
-from ablata.data.detection.dataset import DetectionDataset, Entry
+from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
     SOURCES,
     FileImages,
@@ -211,7 +211,7 @@ def _entry(
     annotations: Sequence[Mapping[str, Any]],
     numbers: Sequence[int],
     findings: Findings,
-) -> Entry:
+) -> AnnotatedImage:
     kept = []
     for one in annotations:
         if int(one["category_id"]) in numbers:
@@ -228,7 +228,7 @@ def _entry(
     ids = [int(one["id"]) for one in kept]
     crowd = [bool(one.get("iscrowd", 0)) for one in kept]
     found = cast(Sequence[Rle], masks) if has_masks else None
-    return Entry(where, size, checked_objects(where, size, boxes, labels, found, ids, crowd, findings))
+    return AnnotatedImage(where, size, checked_objects(where, size, boxes, labels, found, ids, crowd, findings))
 
 
 def _corners(box: Sequence[float]) -> list[float]:

@@ -35,7 +35,7 @@ STRIDE = 32
 
 
 @dataclass(frozen=True)
-class Entry:
+class AnnotatedImage:
     """An image without its pixels.
 
     Attributes:
@@ -49,14 +49,14 @@ class Entry:
     objects: Objects
 
 
-class Images(ABC):
+class ImageSource(ABC):
     """The images of one source.
 
     Attributes:
         entries: all of them; a row number is a position here.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[AnnotatedImage, ...]
 
     @abstractmethod
     def pixels(self, row: int) -> np.ndarray:
@@ -96,7 +96,7 @@ class ViewReader(BatchReader[DetectionBatch]):
         stride: height and width of a batch are multiples of it.
     """
 
-    images: Images
+    images: ImageSource
     settings: DetectionAugment
     swaps: Tensor
     seed: int
@@ -192,7 +192,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         self,
         *,
         classes: Sequence[str],
-        sources: dict[Source, Images],
+        sources: dict[Source, ImageSource],
         fingerprint: str,
         mean: Sequence[float],
         std: Sequence[float],
@@ -211,7 +211,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
             raise DataError("A training set must have objects", found=f"{len(splits['train'])} images without any")
         self.notices = (*notices, *self._own_notices())
 
-    def entries(self, split: str) -> list[Entry]:
+    def entries(self, split: str) -> list[AnnotatedImage]:
         """Return the images of a split in the order of evaluation with one process.
 
         Raises:

@@ -13,8 +13,8 @@ from pydantic import Field
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.detection.dataset import Entry, Images
-from ablata.data.detection.problems import Findings, OnBad
+from ablata.data.detection.dataset import AnnotatedImage, ImageSource
+from ablata.data.detection.problems import Findings, OnInvalid
 from ablata.data.io.decode import open_image, upright_size
 from ablata.data.io.encoded import Encoded
 from ablata.data.loading.cache import folder_digest
@@ -66,11 +66,11 @@ class ObjectFiles(ObjectSettings):
 
     root: Annotated[str | None, INCIDENTAL] = None
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
-    on_invalid: OnBad = "repair"
+    on_invalid: OnInvalid = "repair"
     """What is done about faulty boxes and masks: repaired and listed, or refused; see `data/object_findings.py`."""
 
 
-class FileImages(Images):
+class FileImages(ImageSource):
     """Images in files.
 
     Args:
@@ -78,7 +78,7 @@ class FileImages(Images):
         files: the file of each.
     """
 
-    def __init__(self, entries: Sequence[Entry], files: Sequence[Path]) -> None:
+    def __init__(self, entries: Sequence[AnnotatedImage], files: Sequence[Path]) -> None:
         self.entries, self.files = tuple(entries), tuple(files)
 
     def pixels(self, row: int) -> np.ndarray:

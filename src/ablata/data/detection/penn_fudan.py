@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
-from ablata.data.detection.dataset import DetectionDataset, Entry
+from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
     SOURCES,
     FileImages,
@@ -91,7 +91,7 @@ class PennFudan(ObjectFiles):
         )
 
 
-def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) -> Entry:
+def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) -> AnnotatedImage:
     """Read an image's mask, in which each person has a number from 1 on."""
     if not note.is_file():
         raise DataError("Every image must have its mask", found=f"no file {note}")
@@ -106,4 +106,6 @@ def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) ->
     boxes = np.array([tight_box(mask) for mask in masks], dtype=np.float64)
     ids = list(range(first, first + len(present)))
     labels, crowd = [0] * len(present), [False] * len(present)
-    return Entry(note.name, size, checked_objects(note.name, size, boxes, labels, encode(masks), ids, crowd, findings))
+    return AnnotatedImage(
+        note.name, size, checked_objects(note.name, size, boxes, labels, encode(masks), ids, crowd, findings)
+    )

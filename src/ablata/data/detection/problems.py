@@ -25,7 +25,7 @@ from ablata.base.errors import DataError
 from ablata.data.detection.rle import areas
 from ablata.structures.detection import Objects, Rle
 
-OnBad = Literal["repair", "refuse"]
+OnInvalid = Literal["repair", "refuse"]
 
 _SHOWN = 3
 
@@ -40,7 +40,7 @@ class Findings:
         refused: examples by what must hold.
     """
 
-    on_invalid: OnBad
+    on_invalid: OnInvalid
     repaired: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing, nearest
 from ablata.base.files import inside
-from ablata.data.detection.dataset import DetectionDataset, Entry
+from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
     SOURCES,
     FileImages,
@@ -163,7 +163,7 @@ def _entry(
     classes: Sequence[str],
     first: int,
     findings: Findings,
-) -> Entry:
+) -> AnnotatedImage:
     boxes, labels, hard = [], [], []
     for one in tree.iter("object"):
         name = one.findtext("name", "")
@@ -179,7 +179,7 @@ def _entry(
         hard.append(one.findtext("difficult", "0").strip() == "1")
     ids = list(range(first, first + len(boxes)))
     objects = checked_objects(where, size, np.array(boxes), labels, None, ids, hard, findings)
-    return Entry(where, size, objects)
+    return AnnotatedImage(where, size, objects)
 
 
 _BORDERS = ("xmin", "ymin", "xmax", "ymax")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ablata.data.drawing.panels import sized
-from ablata.data.labels.table import Colour
+from ablata.data.labels.table import Color
 
 _SHARE = 0.45
 """Of a mask's colour over its image."""
@@ -21,7 +21,7 @@ _FAINTEST = 0.03
 """Weights below it are not drawn."""
 
 
-def object_palette(count: int) -> tuple[Colour, ...]:
+def object_palette(count: int) -> tuple[Color, ...]:
     """Return `count` bright colours, which are seen on dark and on light images."""
     found = []
     for number in range(count):
@@ -34,7 +34,7 @@ def objects_drawn(
     pixels: np.ndarray,
     boxes: Sequence[Sequence[float]],
     words: Sequence[str],
-    colours: Sequence[Colour],
+    colors: Sequence[Color],
     masks: np.ndarray | None = None,
     width: int | None = None,
 ) -> Image.Image:
@@ -44,19 +44,19 @@ def objects_drawn(
         pixels: uint8 [H, W, 3].
         boxes: left, top, right, bottom of each, half open, in pixels of the image.
         words: what is written on each box; empty: nothing.
-        colours: of each.
+        colors: of each.
         masks: bool [N, H, W]; None: boxes alone.
         width: of the drawing; small images are enlarged by a whole factor up to it. None: that of the image.
     """
     shown = pixels.astype(np.float32)
-    for mask, colour in reversed(list(zip(() if masks is None else masks, colours, strict=False))):
-        shown[mask] += (np.array(colour, dtype=np.float32) - shown[mask]) * _SHARE
+    for mask, color in reversed(list(zip(() if masks is None else masks, colors, strict=False))):
+        shown[mask] += (np.array(color, dtype=np.float32) - shown[mask]) * _SHARE
     image = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
     pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
-    for box, word, colour in reversed(list(zip(boxes, words, colours, strict=True))):
+    for box, word, color in reversed(list(zip(boxes, words, colors, strict=True))):
         left, top, right, bottom = _corners(box, factor)
-        pen.rectangle((left, top, right, bottom), outline=colour, width=2)
-        _tag(pen, (left, top), word, colour, image.size)
+        pen.rectangle((left, top, right, bottom), outline=color, width=2)
+        _tag(pen, (left, top), word, color, image.size)
     return image
 
 
@@ -64,7 +64,7 @@ def looks_drawn(
     pixels: np.ndarray,
     boxes: Sequence[Sequence[float]],
     words: Sequence[str],
-    colours: Sequence[Colour],
+    colors: Sequence[Color],
     weights: np.ndarray,
     width: int,
 ) -> Image.Image:
@@ -74,19 +74,19 @@ def looks_drawn(
         pixels: uint8 [H, W, 3].
         boxes: as of `objects_drawn`.
         words: likewise.
-        colours: of each box and of the arrows that start there.
+        colors: of each box and of the arrows that start there.
         weights: float [N, N], in 0..1: how much a row's box looks at a column's.
         width: of the drawing.
     """
     image = sized(Image.fromarray((pixels * 0.5).astype(np.uint8)), width)
     pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
     corners = [_corners(box, factor) for box in boxes]
-    for box, word, colour in zip(corners, words, colours, strict=True):
-        pen.rectangle(box, outline=colour, width=2)
-        _tag(pen, box[:2], word, colour, image.size)
+    for box, word, color in zip(corners, words, colors, strict=True):
+        pen.rectangle(box, outline=color, width=2)
+        _tag(pen, box[:2], word, color, image.size)
     for row, column in zip(*np.nonzero(weights >= _FAINTEST), strict=True):
         if row != column:
-            _arrow(pen, corners[row], corners[column], colours[row], float(weights[row, column]))
+            _arrow(pen, corners[row], corners[column], colors[row], float(weights[row, column]))
     return image
 
 
@@ -96,9 +96,7 @@ def _corners(box: Sequence[float], factor: float) -> tuple[float, float, float, 
     return left, top, max(left, right - 1), max(top, bottom - 1)
 
 
-def _tag(
-    pen: ImageDraw.ImageDraw, place: tuple[float, float], word: str, colour: Colour, size: tuple[int, int]
-) -> None:
+def _tag(pen: ImageDraw.ImageDraw, place: tuple[float, float], word: str, color: Color, size: tuple[int, int]) -> None:
     """Write a word on a patch of a colour, above a box where there is room."""
     if not word:
         return
@@ -106,8 +104,8 @@ def _tag(
     wide, high = font.getlength(word) + 4, _LETTERS + 3
     left = max(0.0, min(place[0], size[0] - wide))
     top = place[1] - high if place[1] >= high else place[1]
-    pen.rectangle((left, top, left + wide, top + high), fill=colour)
-    light = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 110
+    pen.rectangle((left, top, left + wide, top + high), fill=color)
+    light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 110
     pen.text((left + 2, top + 1), word, fill=(0, 0, 0) if light else (255, 255, 255), font=font)
 
 
@@ -115,7 +113,7 @@ def _arrow(
     pen: ImageDraw.ImageDraw,
     start: tuple[float, float, float, float],
     end: tuple[float, float, float, float],
-    colour: Colour,
+    color: Color,
     weight: float,
 ) -> None:
     """Draw an arrow between the middles of two boxes, a little to its right, so that the way back has its own."""
@@ -125,7 +123,7 @@ def _arrow(
         return
     across, down = (x1 - x0) / length, (y1 - y0) / length
     x0, y0, x1, y1 = x0 - 4 * down, y0 + 4 * across, x1 - 4 * down, y1 + 4 * across
-    pen.line((x0, y0, x1, y1), fill=colour, width=max(1, round(10 * weight)))
+    pen.line((x0, y0, x1, y1), fill=color, width=max(1, round(10 * weight)))
     head = 5 + 8 * weight
     wings = [(x1 - head * (across + side * 0.5 * down), y1 - head * (down - side * 0.5 * across)) for side in (-1, 1)]
-    pen.polygon([(x1, y1), *wings], fill=colour)
+    pen.polygon([(x1, y1), *wings], fill=color)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ablata.data.drawing.contact_sheet import captioned
-from ablata.data.labels.table import VOID_COLOUR, Colour, paint
+from ablata.data.labels.table import VOID_COLOR, Color, paint
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -18,7 +18,7 @@ _RIGHT, _WRONG, _UNCOUNTED = (232, 232, 232), (208, 32, 48), (96, 96, 96)
 _LINE, _SQUARE, _MARGIN = 20, 14, 8
 
 
-def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], share: float = 0.55) -> np.ndarray:
+def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], share: float = 0.55) -> np.ndarray:
     """Blend an image with its label map.
 
     Args:
@@ -49,7 +49,7 @@ def errors(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array([_RIGHT, _WRONG, _UNCOUNTED], dtype=np.uint8)[state]
 
 
-def index_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
+def index_image(labels: np.ndarray, palette: Sequence[Color]) -> Image.Image:
     """Return an image whose pixel values are the labels, shown in the classes' colours.
 
     Args:
@@ -57,21 +57,21 @@ def index_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
         palette: the colour of each class.
     """
     image = Image.fromarray(labels).convert("P")
-    colours = [*palette, *[VOID_COLOUR] * (IGNORE + 1 - len(palette))]
-    image.putpalette(np.array(colours, dtype=np.uint8).tobytes())
+    colors = [*palette, *[VOID_COLOR] * (IGNORE + 1 - len(palette))]
+    image.putpalette(np.array(colors, dtype=np.uint8).tobytes())
     return image
 
 
-def legend(names: Sequence[str], palette: Sequence[Colour]) -> Image.Image:
+def legend(names: Sequence[str], palette: Sequence[Color]) -> Image.Image:
     """Draw each class's colour beside its label and name."""
     font = ImageFont.load_default(size=13)
     lines = [f"{label}  {name}" for label, name in enumerate(names)]
     width = 3 * _MARGIN + _SQUARE + int(max(font.getlength(line) for line in lines)) + 1
     image = Image.new("RGB", (width, 2 * _MARGIN + _LINE * len(lines)), "white")
     pen = ImageDraw.Draw(image)
-    for row, (line, colour) in enumerate(zip(lines, palette, strict=False)):
+    for row, (line, color) in enumerate(zip(lines, palette, strict=False)):
         top = _MARGIN + row * _LINE
-        pen.rectangle((_MARGIN, top, _MARGIN + _SQUARE, top + _SQUARE), fill=colour, outline=(120, 120, 120))
+        pen.rectangle((_MARGIN, top, _MARGIN + _SQUARE, top + _SQUARE), fill=color, outline=(120, 120, 120))
         pen.text((2 * _MARGIN + _SQUARE, top - 1), line, fill=(30, 30, 30), font=font)
     return image
 

@@ -71,12 +71,12 @@ def to_rgb(image: Image.Image, where: str, orientation: Orientation = "applied")
             image.load()
             if orientation == "applied" and image.getexif().get(_ORIENTATION, 1) != 1:
                 image = ImageOps.exif_transpose(image)
-        return _colours(image)
+        return _colors(image)
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
         raise _undecodable(where, error) from None
 
 
-def _colours(image: Image.Image) -> Image.Image:
+def _colors(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):

@@ -1,4 +1,4 @@
-"""Films, read and written by OpenCV frame by frame."""
+"""Videos, read and written by OpenCV frame by frame."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _USUAL_RATE = 25.0
 
 
 def is_video(file: Path) -> bool:
-    """Tell by its name whether a file is a film."""
+    """Tell by its name whether a file is a video."""
     return file.suffix.lower() in _SUFFIXES
 
 
-class Film:
-    """A film that is read from its beginning.
+class Video:
+    """A video that is read from its beginning.
 
     Args:
-        file: the film.
+        file: the video.
 
     Attributes:
         rate: frames a second, 25 where the file does not say.
@@ -40,8 +40,8 @@ class Film:
         self._capture = cv2.VideoCapture(str(file))
         if not self._capture.isOpened():
             raise DataError(
-                "A film must be one that OpenCV can read",
-                found=f"{file}: no film, damaged, or of an unknown kind",
+                "A video must be one that OpenCV can read",
+                found=f"{file}: no video, damaged, or of an unknown kind",
                 do=f"convert it, for example: ffmpeg -i {file.name} {file.stem}_new.mp4",
             )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
@@ -49,7 +49,7 @@ class Film:
         self.told = max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yield the frames, uint8 [H, W, 3] in red, green, blue; those that can be read of a damaged film.
+        """Yield the frames, uint8 [H, W, 3] in red, green, blue; those that can be read of a damaged video.
 
         Raises:
             DataError: not one frame can be read.
@@ -65,12 +65,12 @@ class Film:
         finally:
             self._capture.release()
         if not count:
-            raise DataError("A film must have a frame that OpenCV can read", found=f"{self.file}: none")
+            raise DataError("A video must have a frame that OpenCV can read", found=f"{self.file}: none")
 
 
 @contextmanager
-def written_film(file: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that appends a frame, uint8 [H, W, 3] in red, green, blue, all of one size, to an MP4 film.
+def video_writer(file: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give a function that appends a frame, uint8 [H, W, 3] in red, green, blue, all of one size, to an MP4 video.
 
     The file appears when it is complete, and not at all where no frame came.
 
@@ -79,17 +79,17 @@ def written_film(file: Path, rate: float) -> Iterator[Callable[[np.ndarray], Non
         rate: frames a second.
 
     Raises:
-        DataError: OpenCV cannot write films here.
+        DataError: OpenCV cannot write videos here.
     """
     with atomic_path(file) as draft:
-        named = draft.with_name(f"{draft.name}.mp4")  # OpenCV tells the kind of a film by its name
+        named = draft.with_name(f"{draft.name}.mp4")  # OpenCV tells the kind of a video by its name
         writer = cv2.VideoWriter()
 
         def add(frame: np.ndarray) -> None:
             if not writer.isOpened():
                 height, width = frame.shape[:2]
                 if not writer.open(str(named), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height)):
-                    raise DataError("OpenCV must be able to write an MP4 film", found=str(file))
+                    raise DataError("OpenCV must be able to write an MP4 video", found=str(file))
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
         try:

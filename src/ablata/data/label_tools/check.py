@@ -12,16 +12,16 @@ from typing import Any
 from ablata.data.label_tools.propose_map import is_contiguous, is_rare, percent
 from ablata.data.label_tools.scan import same_files
 from ablata.data.label_tools.survey import Survey, Value, name_of
-from ablata.data.labels.layout import USUAL, Labelled, Names
-from ablata.data.labels.map import Label, LabelMap, split_colour
+from ablata.data.labels.layout import USUAL, FolderNames, LabeledFolder
+from ablata.data.labels.map import Label, LabelMap, split_color
 from ablata.data.labels.table import written
 from ablata.structures.ignore import IGNORE
 
-_MOST_COLOURS = 255
+_MOST_COLORS = 255
 
 
 @dataclass(frozen=True)
-class Finding:
+class LabelFinding:
     """One thing that was found: what, where (a file, a value, a class), the detail, and what to do about it."""
 
     kind: str
@@ -45,7 +45,7 @@ class Mending:
 
     folder: str
     map: str | None
-    names: Names = USUAL
+    names: FolderNames = USUAL
 
     @property
     def convert_anew(self) -> str:
@@ -109,23 +109,25 @@ class Mending:
         return f"{self._convert('map.yaml', flags)} (map.yaml by {self._propose})"
 
 
-def file_findings(survey: Survey, mend: Mending) -> tuple[list[Finding], list[Finding]]:
+def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return the problems and remarks of single label files."""
     repairs = {
         "unreadable": "repair or remove it",
         "mode": f"{mend.convert_anew} (colour files with three equal channels are read as values there)",
         "transparent": "export it again without transparency",
     }
-    problems = [Finding(fault, where, detail, repairs[fault]) for fault, where, detail in survey.faults]
+    problems = [LabelFinding(fault, where, detail, repairs[fault]) for fault, where, detail in survey.faults]
     for where, kind, values, shares in survey.lossy:
         loud = ", ".join(f"{written(survey.form, value)} {percent(share)}" for value, share in shares.items())
-        problems.append(Finding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
+        problems.append(LabelFinding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
     for where, size, image in survey.mismatched:
         detail = f"{size[0]}x{size[1]}, its image {image[0]}x{image[1]} (height x width)"
-        problems.append(Finding("size", where, detail, "export it again at its image's size"))
-    problems += [Finding("unreadable", file, "the image", "repair or remove it") for file in survey.unreadable_images]
+        problems.append(LabelFinding("size", where, detail, "export it again at its image's size"))
     problems += [
-        Finding("too many values", where, f"{values:,} values: a photograph, instance numbers, smoothed edges?",
+        LabelFinding("unreadable", file, "the image", "repair or remove it") for file in survey.unreadable_images
+    ]
+    problems += [
+        LabelFinding("too many values", where, f"{values:,} values: a photograph, instance numbers, smoothed edges?",
                 mend.nearest)
         for where, values in survey.crowded
     ]  # fmt: skip
@@ -133,7 +135,7 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[Finding], list[Fi
     return problems + told, remarks + _sizes(survey)
 
 
-def _modes(survey: Survey, mend: Mending) -> tuple[list[Finding], list[Finding]]:
+def _modes(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Judge 16-bit and palette files: by what else is there."""
     problems, remarks = [], []
     deep = [value for value in survey.ordered() if value > 255] if survey.form == "ids" else []
@@ -142,31 +144,31 @@ def _modes(survey: Survey, mend: Mending) -> tuple[list[Finding], list[Finding]]
         files = f"{survey.modes[mode]} of {sum(survey.modes.values())} files"
         if mode.startswith("I") and deep:
             some = ", ".join(f"{value} ({survey.values[value].examples[0][0]})" for value in deep[:6])
-            problems.append(Finding("16 bits", where, f"{files}, values above 255: {some}", mend.convert_anew))
+            problems.append(LabelFinding("16 bits", where, f"{files}, values above 255: {some}", mend.convert_anew))
         elif mode.startswith("I"):
-            remarks.append(Finding("16 bits", where, f"{files}; all values fit in 8 bits"))
+            remarks.append(LabelFinding("16 bits", where, f"{files}; all values fit in 8 bits"))
     if survey.palettes and survey.form == "ids":
         told = _palettes(survey, mend)
         (problems if told.do else remarks).append(told)
     return problems, remarks
 
 
-def _palettes(survey: Survey, mend: Mending) -> Finding:
+def _palettes(survey: Survey, mend: Mending) -> LabelFinding:
     """Say what the indices of palette files stand for: a problem where other files hold values and not indices."""
     where, palette = next(iter(survey.palettes.items()))
-    shown = ", ".join(f"{index} is {written('colours', code)}" for index, code in sorted(palette.items())[:8])
+    shown = ", ".join(f"{index} is {written('colors', code)}" for index, code in sorted(palette.items())[:8])
     files = f"{survey.modes['P']} of {sum(survey.modes.values())} files hold indices, which are taken: {shown}"
-    greys = [split_colour(code) for code in palette.values()]
+    greys = [split_color(code) for code in palette.values()]
     grey = all(red == green == blue for red, green, blue in greys)
     mixed = len(survey.modes) > 1 and any(index != grey_of[0] for index, grey_of in zip(palette, greys, strict=True))
     if not mixed:
-        return Finding("palette", where, files)
-    return Finding(
+        return LabelFinding("palette", where, files)
+    return LabelFinding(
         "palette", where, f"{files}; the other files are greyscale", mend.grey if grey else mend.convert_anew
     )
 
 
-def _sizes(survey: Survey) -> list[Finding]:
+def _sizes(survey: Survey) -> list[LabelFinding]:
     if len(survey.sizes) < 2:
         return []
     often = survey.sizes.most_common(6)
@@ -177,34 +179,36 @@ def _sizes(survey: Survey) -> list[Finding]:
     )
     close = "; some are a pixel or two apart" if near else ""
     detail = f"{len(survey.sizes)} sizes (height x width): {shown} files{more}{close}"
-    return [Finding("sizes", "label files", detail, "training cuts them: data.augment.crop")]
+    return [LabelFinding("sizes", "label files", detail, "training cuts them: data.augment.crop")]
 
 
-def pair_findings(labelled: Labelled, survey: Survey, mend: Mending) -> tuple[list[Finding], list[Finding]]:
+def pair_findings(
+    labelled: LabeledFolder, survey: Survey, mend: Mending
+) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return the problems and remarks of pairs: files that stand alone, files that are there twice, no split."""
     root = labelled.root
-    problems: list[Finding] = []
-    remarks: list[Finding] = []
+    problems: list[LabelFinding] = []
+    remarks: list[LabelFinding] = []
     for sample in labelled.samples:
         if sample.label is None:
-            problems.append(Finding("no label file", name_of(sample.image, root), "", mend.paired))
+            problems.append(LabelFinding("no label file", name_of(sample.image, root), "", mend.paired))
         elif sample.image is None:
-            problems.append(Finding("no image", name_of(sample.label, root), "", mend.paired))
+            problems.append(LabelFinding("no image", name_of(sample.label, root), "", mend.paired))
     twice = "another suffix comes first"
-    problems += [Finding("two of a name", name_of(file, root), twice, "remove one") for file in labelled.twins]
+    problems += [LabelFinding("two of a name", name_of(file, root), twice, "remove one") for file in labelled.twins]
     told, also = _repeated(labelled, survey)
     problems, remarks = problems + told, remarks + also
     if labelled.strays:
         files = ", ".join(name_of(file, root) for file in labelled.strays[:3])
-        remarks.append(Finding("no image", files, f"{len(labelled.strays)} files, left alone"))
+        remarks.append(LabelFinding("no image", files, f"{len(labelled.strays)} files, left alone"))
     if labelled.splits == ("",):
-        remarks.append(Finding("not split", mend.folder, "no train and val", mend.split_anew))
+        remarks.append(LabelFinding("not split", mend.folder, "no train and val", mend.split_anew))
     elif "val" not in labelled.splits or "train" not in labelled.splits:
-        problems.append(Finding("not split", mend.folder, f"only {', '.join(labelled.splits)}", mend.split_anew))
+        problems.append(LabelFinding("not split", mend.folder, f"only {', '.join(labelled.splits)}", mend.split_anew))
     return problems, remarks
 
 
-def _repeated(labelled: Labelled, survey: Survey) -> tuple[list[Finding], list[Finding]]:
+def _repeated(labelled: LabeledFolder, survey: Survey) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return images that are there twice, and label files that are equal though they are not of one value."""
     splits = {sample.image: sample.split for sample in labelled.samples if sample.image is not None}
     problems, remarks = [], []
@@ -213,14 +217,16 @@ def _repeated(labelled: Labelled, survey: Survey) -> tuple[list[Finding], list[F
         names = _names(group, labelled.root)
         images.update(group[1:])
         if len({splits[file] for file in group}) > 1:
-            problems.append(Finding("in two splits", names, "one image", "remove all but one, with their label files"))
+            problems.append(
+                LabelFinding("in two splits", names, "one image", "remove all but one, with their label files")
+            )
         else:
-            remarks.append(Finding("there twice", names, "one image"))
+            remarks.append(LabelFinding("there twice", names, "one image"))
     for rows in survey.digests.values():
         alike = [labelled.samples[row] for row in rows if labelled.samples[row].image not in images]
         if len(alike) > 1:
             files = [sample.label for sample in alike if sample.label is not None]
-            remarks.append(Finding("there twice", _names(files, labelled.root), "one label for different images"))
+            remarks.append(LabelFinding("there twice", _names(files, labelled.root), "one label for different images"))
     return problems, remarks
 
 
@@ -244,11 +250,11 @@ class LabelReport:
         remarks: what is worth knowing.
     """
 
-    labelled: Labelled
+    labelled: LabeledFolder
     survey: Survey
     label_map: LabelMap | None
-    problems: tuple[Finding, ...]
-    remarks: tuple[Finding, ...]
+    problems: tuple[LabelFinding, ...]
+    remarks: tuple[LabelFinding, ...]
 
     def rows(self) -> list[tuple[int, Label | None, Value]]:
         """Return each value, what it is, and its counts: mapped ones by id, then the others."""
@@ -261,7 +267,7 @@ class LabelReport:
         """Return everything, JSON-safe."""
         survey = self.survey
 
-        def plain(findings: Iterable[Finding]) -> list[dict[str, str]]:
+        def plain(findings: Iterable[LabelFinding]) -> list[dict[str, str]]:
             return [{"kind": one.kind, "where": one.where, "detail": one.detail, "do": one.do} for one in findings]
 
         return {
@@ -293,7 +299,9 @@ class LabelReport:
         }
 
 
-def judge(labelled: Labelled, survey: Survey, known: LabelMap | None, folder: str, names: Names = USUAL) -> LabelReport:
+def judge(
+    labelled: LabeledFolder, survey: Survey, known: LabelMap | None, folder: str, names: FolderNames = USUAL
+) -> LabelReport:
     """Say what is wrong with a folder.
 
     Args:
@@ -308,8 +316,8 @@ def judge(labelled: Labelled, survey: Survey, known: LabelMap | None, folder: st
     more, also = pair_findings(labelled, survey, mend)
     problems, remarks = problems + more, remarks + also
     if known is not None and known.form != survey.form:
-        problems.append(Finding("class list", known.source, f"lists {known.form}, the label files hold {survey.form}",
-                                mend.convert_anew))  # fmt: skip
+        detail = f"lists {known.form}, the label files hold {survey.form}"
+        problems.append(LabelFinding("class list", known.source, detail, mend.convert_anew))
         known = None
     elif known is not None:
         problems += _against(survey, known, mend)
@@ -321,7 +329,7 @@ def judge(labelled: Labelled, survey: Survey, known: LabelMap | None, folder: st
     return LabelReport(labelled, survey, known, tuple(problems + absent), tuple(remarks + elsewhere))
 
 
-def _against(survey: Survey, known: LabelMap, mend: Mending) -> list[Finding]:
+def _against(survey: Survey, known: LabelMap, mend: Mending) -> list[LabelFinding]:
     """Compare the values with the list."""
     strange = [value for value in survey.ordered() if known.find(value) is None]
     unused = [label for label in known.labels if label.value not in survey.values]
@@ -331,7 +339,7 @@ def _against(survey: Survey, known: LabelMap, mend: Mending) -> list[Finding]:
             + ", ".join(f"{label.name} {known.written(label.value)}" for label in unused[:8])
             + f"); {len(strange)} that are there are not in it ({_values(survey, strange)})"
         )
-        return [Finding("class list", known.source, detail, mend.convert_anew)]
+        return [LabelFinding("class list", known.source, detail, mend.convert_anew)]
     return [_unexpected(survey, value, mend) for value in strange]
 
 
@@ -341,8 +349,8 @@ def is_wrong_list(survey: Survey, known: LabelMap) -> bool:
     return 2 * unused > len(known.labels) and any(known.find(value) is None for value in survey.values)
 
 
-def _unexpected(survey: Survey, value: int, mend: Mending) -> Finding:
-    return Finding("unexpected value", written(survey.form, value), held(survey, value), mend.convert)
+def _unexpected(survey: Survey, value: int, mend: Mending) -> LabelFinding:
+    return LabelFinding("unexpected value", written(survey.form, value), held(survey, value), mend.convert)
 
 
 def held(survey: Survey, value: int) -> str:
@@ -354,25 +362,25 @@ def held(survey: Survey, value: int) -> str:
     return f"in {total.files} of {files} files, {percent(survey.share(value))} of all pixels: {shown}{more}"
 
 
-def _without_list(survey: Survey, mend: Mending) -> list[Finding]:
+def _without_list(survey: Survey, mend: Mending) -> list[LabelFinding]:
     """Judge the values where nothing says what they are."""
     values = survey.ordered()
     if not values:
         return []
-    if survey.form == "colours":
+    if survey.form == "colors":
         detail = f"{len(values)} colours ({_values(survey, values)})"
-        return [Finding("no class list", mend.folder, detail, mend.convert_anew)]
+        return [LabelFinding("no class list", mend.folder, detail, mend.convert_anew)]
     others = [value for value in values if value != IGNORE]
     if not is_contiguous(others):
         detail = f"{len(values)} values ({_values(survey, values)}); training counts classes 0, 1, 2 ..."
-        return [Finding("values with gaps", mend.folder, detail, mend.convert_anew)]
+        return [LabelFinding("values with gaps", mend.folder, detail, mend.convert_anew)]
     if IGNORE in values:
         detail = f"{held(survey, IGNORE)}; is it ignored, or a class such as background?"
-        return [Finding("255 is not explained", mend.folder, detail, mend.convert_anew)]
+        return [LabelFinding("255 is not explained", mend.folder, detail, mend.convert_anew)]
     return []
 
 
-def _rare(survey: Survey, known: LabelMap | None, mend: Mending) -> tuple[list[Finding], list[Finding]]:
+def _rare(survey: Survey, known: LabelMap | None, mend: Mending) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return the rare values that no list explains, and the rare classes of the list."""
     problems, remarks = [], []
     for value in survey.ordered():
@@ -380,7 +388,7 @@ def _rare(survey: Survey, known: LabelMap | None, mend: Mending) -> tuple[list[F
         if not is_rare(survey, value) or (label and label.ignore):
             continue
         name = written(survey.form, value) + (f" ({label.name})" if label else "")
-        finding = Finding("in few files", name, held(survey, value), "" if label else mend.convert_anew)
+        finding = LabelFinding("in few files", name, held(survey, value), "" if label else mend.convert_anew)
         if label:
             remarks.append(finding)
         elif known is None or finding.where not in {one.where for one in _against(survey, known, mend)}:
@@ -389,11 +397,11 @@ def _rare(survey: Survey, known: LabelMap | None, mend: Mending) -> tuple[list[F
 
 
 def _missing(
-    labelled: Labelled, survey: Survey, known: LabelMap | None, mend: Mending
-) -> tuple[list[Finding], list[Finding]]:
+    labelled: LabeledFolder, survey: Survey, known: LabelMap | None, mend: Mending
+) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return the classes that a split has not, and those that are in training but not in validation of a folder."""
-    problems: list[Finding] = []
-    remarks: list[Finding] = []
+    problems: list[LabelFinding] = []
+    remarks: list[LabelFinding] = []
     splits = [split for split in labelled.splits if split in ("train", "val")]
     classes = [(label.value, label.name) for label in known.labels if not label.ignore] if known else [
         (value, written(survey.form, value)) for value in survey.ordered() if value != IGNORE or survey.form != "ids"
@@ -402,26 +410,26 @@ def _missing(
         found = survey.values.get(value, Value())
         absent = [split for split in splits if not found.total(split).files]
         if not found.total().files:
-            problems.append(Finding("missing class", name, "in no label file", mend.convert))
+            problems.append(LabelFinding("missing class", name, "in no label file", mend.convert))
         elif absent and len(splits) == 2:
             there = next(split for split in splits if split not in absent)
             files = found.total(there).files
             detail = f"not in {absent[0]}; in {files} files of {there}"
-            problems.append(Finding("missing class", name, detail, mend.split_anew if files > 1 else mend.collect))
+            problems.append(LabelFinding("missing class", name, detail, mend.split_anew if files > 1 else mend.collect))
         else:
             remarks += _folders_without(survey, found, name)
     return problems, remarks
 
 
-def _folders_without(survey: Survey, found: Value, name: str) -> list[Finding]:
+def _folders_without(survey: Survey, found: Value, name: str) -> list[LabelFinding]:
     folders = {folder for _, folder in survey.files if folder}
     both = [folder for folder in sorted(folders) if {("train", folder), ("val", folder)} <= survey.files.keys()]
     lacking = [f for f in both if found.total("train", f).files and not found.total("val", f).files]
-    return [Finding("missing class", name, f"not in val of source folder {folder}", "") for folder in lacking]
+    return [LabelFinding("missing class", name, f"not in val of source folder {folder}", "") for folder in lacking]
 
 
 def _kind(survey: Survey) -> str:
-    return "colours" if survey.form == "colours" else "values"
+    return "colors" if survey.form == "colors" else "values"
 
 
 def _values(survey: Survey, values: list[int]) -> str:

@@ -21,8 +21,8 @@ from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.data.label_tools.scan import Tell, mapped, value_counts
 from ablata.data.label_tools.survey import name_of
-from ablata.data.labels.layout import Labelled, Sample
-from ablata.data.labels.map import MAP_FILE, LabelMap, split_colour
+from ablata.data.labels.layout import LabeledFolder, Sample
+from ablata.data.labels.map import MAP_FILE, LabelMap, split_color
 from ablata.data.labels.mask_files import Leniency, read_mask
 from ablata.data.labels.table import translate
 from ablata.data.loading.cache import build_once
@@ -126,7 +126,7 @@ class Converted:
 
 
 def convert(
-    labelled: Labelled, how: Conversion, output: Path, *, workers: int | None = None, tell: Tell | None = None
+    labelled: LabeledFolder, how: Conversion, output: Path, *, workers: int | None = None, tell: Tell | None = None
 ) -> Converted:
     """Write a converted folder.
 
@@ -204,7 +204,7 @@ def _convert_file(root: Path, how: Conversion, job: tuple[Path, Path]) -> tuple[
 
 def _save(raw: np.ndarray, label_map: LabelMap, target: Path) -> None:
     """Write raw values losslessly: colours as RGB, values in 8 or 16 bits."""
-    if label_map.form == "colours":
+    if label_map.form == "colors":
         pixels = np.stack([raw >> 16, raw >> 8 & 255, raw & 255], axis=-1).astype(np.uint8)
     elif raw.min() >= 0 and raw.max() <= 65535:
         wide = max(label.value for label in label_map.labels) > 255
@@ -230,7 +230,7 @@ def nearest_values(raw: np.ndarray, label_map: LabelMap) -> tuple[np.ndarray, in
     if not strange.any():
         return raw, 0, 0.0
     values, which = np.unique(raw[strange], return_inverse=True)
-    if label_map.form == "colours":
+    if label_map.form == "colors":
         apart = np.linalg.norm(_channels(values)[:, None] - _channels(known)[None], axis=-1)
     else:
         apart = np.abs(values[:, None] - known[None]).astype(np.float64)
@@ -240,10 +240,10 @@ def nearest_values(raw: np.ndarray, label_map: LabelMap) -> tuple[np.ndarray, in
 
 
 def _channels(codes: np.ndarray) -> np.ndarray:
-    return np.array([split_colour(int(code)) for code in codes], dtype=np.float64).reshape(-1, 3)
+    return np.array([split_color(int(code)) for code in codes], dtype=np.float64).reshape(-1, 3)
 
 
-def _paired(labelled: Labelled, how: Conversion) -> list[Sample]:
+def _paired(labelled: LabeledFolder, how: Conversion) -> list[Sample]:
     pairs = [sample for sample in labelled.samples if sample.image and sample.label]
     alone = [
         name_of(sample.image or sample.label, labelled.root)

@@ -10,9 +10,9 @@ from ablata.base.errors import DataError
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.label_tools.propose_map import percent
-from ablata.data.label_tools.scan import Reading, value_counts
-from ablata.data.labels.layout import Labelled, Sample
-from ablata.data.labels.map import LabelMap, split_colour
+from ablata.data.label_tools.scan import ReadOptions, value_counts
+from ablata.data.labels.layout import LabeledFolder, Sample
+from ablata.data.labels.map import LabelMap, split_color
 from ablata.data.labels.mask_files import read_mask
 from ablata.data.labels.table import default_palette, written
 
@@ -22,7 +22,13 @@ _NAMED = 5
 
 
 def label_sheet(
-    labelled: Labelled, reading: Reading, known: LabelMap | None, *, count: int, columns: int = 2, side: int = 720
+    labelled: LabeledFolder,
+    reading: ReadOptions,
+    known: LabelMap | None,
+    *,
+    count: int,
+    columns: int = 2,
+    side: int = 720,
 ) -> Image.Image:
     """Draw some pairs, taken evenly from all: the image, its label file in the map's colours, and the two blended.
 
@@ -48,11 +54,11 @@ def label_sheet(
     return captioned(list(cells), list(captions), columns=columns, side=side)
 
 
-def _cell(sample: Sample, reading: Reading, known: LabelMap | None) -> tuple[torch.Tensor, list[str]]:
+def _cell(sample: Sample, reading: ReadOptions, known: LabelMap | None) -> tuple[torch.Tensor, list[str]]:
     assert sample.image is not None
     assert sample.label is not None
     raw = read_mask(sample.label, reading.form, reading.leniency)
-    label = coloured(raw, reading, known)
+    label = colored(raw, reading, known)
     image = to_rgb(open_image(sample.image, str(sample.image)), str(sample.image))
     if image.size != (label.shape[1], label.shape[0]):
         image = image.resize((label.shape[1], label.shape[0]))
@@ -65,7 +71,7 @@ def _cell(sample: Sample, reading: Reading, known: LabelMap | None) -> tuple[tor
     return cell, [f"{sample.split}/{sample.name}".strip("/"), ", ".join(named)]
 
 
-def coloured(raw: np.ndarray, reading: Reading, known: LabelMap | None) -> np.ndarray:
+def colored(raw: np.ndarray, reading: ReadOptions, known: LabelMap | None) -> np.ndarray:
     """Return uint8 [H, W, 3], raw values [H, W] in their colours."""
     values, which = np.unique(raw, return_inverse=True)
     palette = default_palette(256)
@@ -74,15 +80,15 @@ def coloured(raw: np.ndarray, reading: Reading, known: LabelMap | None) -> np.nd
         label = known.find(value) if known else None
         if known is not None and label is not None:
             drawn.append((0, 0, 0) if label.ignore else known.drawn(label))
-        elif reading.form == "colours":
-            drawn.append(split_colour(value))
+        elif reading.form == "colors":
+            drawn.append(split_color(value))
         else:
             drawn.append(palette[value % 256] if known is None else STRANGE)
     painted: np.ndarray = np.array(drawn, dtype=np.uint8)[which.reshape(raw.shape)]
     return painted
 
 
-def _name(value: int, reading: Reading, known: LabelMap | None) -> str:
+def _name(value: int, reading: ReadOptions, known: LabelMap | None) -> str:
     label = known.find(value) if known else None
     if label is not None:
         return "ignored" if label.ignore else label.name

@@ -7,12 +7,12 @@ import math
 from ablata.base.errors import DataError, listing
 from ablata.data.label_tools.survey import Survey, Value
 from ablata.data.labels.class_lists import numbered
-from ablata.data.labels.map import HEAD, LabelMap, split_colour
+from ablata.data.labels.map import HEAD, LabelMap, split_color
 from ablata.data.labels.table import MOST_CLASSES, Form, written
 
 RARE_FILES, RARE_SHARE = 0.1, 0.01
 """A value in at most this share of the files (or in one), with less than this share of the pixels, is rare."""
-_APART = {"colours": 48.0, "ids": 10.0}
+_APART = {"colors": 48.0, "ids": 10.0}
 """Values of lossy files that are nearer than this to a more frequent one are its noise."""
 
 
@@ -101,7 +101,7 @@ def distance(left: int, right: int, form: Form) -> float:
     """Return how far two values are apart: colours in RGB, ids as numbers."""
     if form == "ids":
         return abs(left - right)
-    return math.dist(split_colour(left), split_colour(right))
+    return math.dist(split_color(left), split_color(right))
 
 
 def percent(share: float) -> str:

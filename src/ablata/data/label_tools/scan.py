@@ -41,7 +41,7 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How label files are read: what their values are, and what else than training accepts may be read."""
 
     form: Form
@@ -49,7 +49,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Seen:
+class LabelFileScan:
     """What one label file holds.
 
     Attributes:
@@ -88,8 +88,8 @@ _NOTHING = np.zeros(0, dtype=np.int64)
 
 
 def scan(
-    samples: Sequence[Sample], reading: Reading, workers: int | None = None, tell: Tell | None = None
-) -> Iterator[Seen]:
+    samples: Sequence[Sample], reading: ReadOptions, workers: int | None = None, tell: Tell | None = None
+) -> Iterator[LabelFileScan]:
     """Yield what each sample's label file holds, in their order; samples without one are left out.
 
     Args:
@@ -135,16 +135,16 @@ def guess_form(samples: Sequence[Sample], known: LabelMap | None = None) -> Form
             modes[open_mask(file, lossy=True).mode] += 1
         except DataError:
             continue
-    colours, others = modes["RGB"] + modes["RGBA"], sum(modes.values()) - modes["P"]
+    colors, others = modes["RGB"] + modes["RGBA"], sum(modes.values()) - modes["P"]
     if not others and known is not None:
         return known.form
-    return "colours" if 2 * colours > others else "ids"
+    return "colors" if 2 * colors > others else "ids"
 
 
-def _look(reading: Reading, job: tuple[int, Path, Path | None]) -> Seen:
+def _look(reading: ReadOptions, job: tuple[int, Path, Path | None]) -> LabelFileScan:
     row, file, image = job
     image_size = None if image is None else _image_size(image)
-    seen = Seen(row, None, "", "", (0, 0), image_size, _NOTHING, _NOTHING, 0, b"", {})
+    seen = LabelFileScan(row, None, "", "", (0, 0), image_size, _NOTHING, _NOTHING, 0, b"", {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -202,9 +202,9 @@ def _palette(mask: Image.Image, form: Form, values: np.ndarray) -> dict[int, int
     """Return the colours of a palette file's indices."""
     if mask.mode != "P" or form != "ids":
         return {}
-    colours = np.asarray(mask.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
-    known = values[values < len(colours)]
-    return {int(value): int(colours[value] @ np.array([1 << 16, 1 << 8, 1])) for value in known}
+    colors = np.asarray(mask.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
+    known = values[values < len(colors)]
+    return {int(value): int(colors[value] @ np.array([1 << 16, 1 << 8, 1])) for value in known}
 
 
 def _image_size(file: Path) -> tuple[int, int]:

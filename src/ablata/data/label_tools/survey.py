@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablata.data.label_tools.scan import Reading, Seen, Tell, scan
-from ablata.data.labels.layout import Labelled, Sample
+from ablata.data.label_tools.scan import LabelFileScan, ReadOptions, Tell, scan
+from ablata.data.labels.layout import LabeledFolder, Sample
 from ablata.data.labels.mask_files import Fault
 from ablata.data.labels.table import Form, written
 
@@ -90,7 +90,7 @@ class Survey:
     palettes: dict[str, dict[int, int]] = field(default_factory=dict)
     digests: dict[bytes, list[int]] = field(default_factory=dict)
 
-    def add(self, seen: Seen, sample: Sample, where: str) -> None:
+    def add(self, seen: LabelFileScan, sample: Sample, where: str) -> None:
         """Count a label file; `where` is its name for messages."""
         place = sample.split, sample.folder
         self.files[place] += 1
@@ -114,7 +114,7 @@ class Survey:
             self._note(seen, where)
             self._count(self.values, seen, place, where)
 
-    def _note(self, seen: Seen, where: str) -> None:
+    def _note(self, seen: LabelFileScan, where: str) -> None:
         if seen.more:
             self.crowded.append((where, len(seen.values) + seen.more))
         if seen.palette and len(self.palettes) < _EXAMPLES:
@@ -123,7 +123,9 @@ class Survey:
             self.digests.setdefault(seen.digest, []).append(seen.row)
 
     @staticmethod
-    def _count(values: dict[int, Value], seen: Seen, place: tuple[str, str], where: str, least: float = 0) -> None:
+    def _count(
+        values: dict[int, Value], seen: LabelFileScan, place: tuple[str, str], where: str, least: float = 0
+    ) -> None:
         for value, pixels in zip(seen.values.tolist(), seen.counts.tolist(), strict=True):
             if pixels < least:
                 continue
@@ -148,7 +150,9 @@ class Survey:
         return sorted(self.values, key=lambda value: (-self.values[value].total().pixels, value))
 
 
-def survey(labelled: Labelled, reading: Reading, *, workers: int | None = None, tell: Tell | None = None) -> Survey:
+def survey(
+    labelled: LabeledFolder, reading: ReadOptions, *, workers: int | None = None, tell: Tell | None = None
+) -> Survey:
     """Read every label file of a folder once.
 
     Args:

@@ -44,7 +44,7 @@ def read_list(file: Path) -> LabelMap:
         return read_label_map(file)
     if file.suffix == ".json":
         rows = list(_json_rows(file))
-        return numbered("colours", ((value, name, _is_void(name), "") for value, name in rows), str(file))
+        return numbered("colors", ((value, name, _is_void(name), "") for value, name in rows), str(file))
     table = read_table(file, ())
     pairs = zip(table.values, table.names, strict=True)
     return numbered(table.form, ((value, name, _is_void(name), "") for value, name in pairs), str(file))
@@ -76,14 +76,14 @@ def _json_rows(file: Path) -> Iterator[tuple[int, str]]:
     if isinstance(listed, dict):
         rows = list(listed.items())
     elif isinstance(listed, list):
-        rows = [(_first(row, "title", "name", "label"), _first(row, "color", "colour", "rgb")) for row in listed]
-    for name, colour in rows:
-        if isinstance(colour, list) and len(colour) == 3 and all(isinstance(part, int) for part in colour):
-            colour = "#{:02X}{:02X}{:02X}".format(*colour)
-        if not isinstance(name, str) or not isinstance(colour, str) or not _HEX.fullmatch(colour):
-            raise DataError("A class list in JSON must give each name a colour", found=f"{file}: {name}: {colour}",
+        rows = [(_first(row, "title", "name", "label"), _first(row, "color", "color", "rgb")) for row in listed]
+    for name, color in rows:
+        if isinstance(color, list) and len(color) == 3 and all(isinstance(part, int) for part in color):
+            color = "#{:02X}{:02X}{:02X}".format(*color)
+        if not isinstance(name, str) or not isinstance(color, str) or not _HEX.fullmatch(color):
+            raise DataError("A class list in JSON must give each name a colour", found=f"{file}: {name}: {color}",
                             do="write a label map instead: ablata data check FOLDER --propose-map FILE")  # fmt: skip
-        yield int(colour[1:], 16), name
+        yield int(color[1:], 16), name
 
 
 def _first(row: object, *keys: str) -> object:

@@ -44,7 +44,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabeledFolder:
     """The files of a folder.
 
     Attributes:
@@ -66,17 +66,17 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Names:
+class FolderNames:
     """What the folders of images and of label files are called; None: the usual names."""
 
     images: str | None = None
     labels: str | None = None
 
 
-USUAL = Names()
+USUAL = FolderNames()
 
 
-def find_labelled(root: str, names: Names, cache: Path) -> Labelled:
+def find_labelled(root: str, names: FolderNames, cache: Path) -> LabeledFolder:
     """List the images and label files of a folder.
 
     Args:
@@ -98,7 +98,7 @@ def find_labelled(root: str, names: Names, cache: Path) -> Labelled:
     return found
 
 
-def list_labelled(root: Path, names: Names = USUAL) -> Labelled:
+def list_labelled(root: Path, names: FolderNames = USUAL) -> LabeledFolder:
     """List the images and label files of a folder that has the layout."""
     samples: list[Sample] = []
     strays: list[Path] = []
@@ -110,15 +110,15 @@ def list_labelled(root: Path, names: Names = USUAL) -> Labelled:
             samples.append(Sample(split, folder, name, found.files.get(name), masks.files.get(name)))
         strays += found.strays + masks.strays
         twins += found.twins + masks.twins
-    return Labelled(root, tuple(samples), tuple(strays), tuple(twins))
+    return LabeledFolder(root, tuple(samples), tuple(strays), tuple(twins))
 
 
-def is_labelled(folder: Path, names: Names = USUAL) -> bool:
+def is_labelled(folder: Path, names: FolderNames = USUAL) -> bool:
     """Tell whether a folder has the layout."""
     return bool(_places(folder, names))
 
 
-def layout_splits(folder: Path, names: Names = USUAL) -> set[str]:
+def layout_splits(folder: Path, names: FolderNames = USUAL) -> set[str]:
     """Return the splits of a folder that has the layout, without listing its files."""
     return {split for split, _, _ in _places(folder, names)}
 
@@ -142,7 +142,7 @@ class _Named:
                 self.files[name] = file
 
 
-def _places(root: Path, names: Names) -> list[tuple[str, Path, Path]]:
+def _places(root: Path, names: FolderNames) -> list[tuple[str, Path, Path]]:
     """Return split, folder of images and folder of label files, train first; nothing where the layout is another."""
     images = (names.images,) if names.images else IMAGES
     labels = (names.labels,) if names.labels else LABELS

@@ -1,10 +1,10 @@
 """Label maps: what each raw value of a set's label files is, in a YAML file that people read and edit.
 
     labels:
-    - {colour: "#8429F6", id: 0, name: land}
-    - {colour: "#9B9B9B", id: 255, name: unlabelled, ignore: true}
+    - {color: "#8429F6", id: 0, name: land}
+    - {color: "#9B9B9B", id: 255, name: unlabelled, ignore: true}
 
-`colour` or `value` is what stands in the files; `id` is what `ablata data convert` writes: 0, 1, 2 and so on for the
+`color` or `value` is what stands in the files; `id` is what `ablata data convert` writes: 0, 1, 2 and so on for the
 classes, anything else up to 255 for what is ignored. Where the files hold values, a colour may stand beside to draw in.
 """
 
@@ -21,7 +21,7 @@ import yaml
 from ablata.base.errors import DataError, listing, nearest
 from ablata.data.labels.table import (
     MOST_CLASSES,
-    Colour,
+    Color,
     Form,
     LabelTable,
     default_palette,
@@ -38,8 +38,8 @@ HEAD = """# What the values of the label files mean; edit it, then `ablata data 
 # ignore: true where a pixel counts neither in training nor in a score.
 """  # noqa: E501
 
-_KEYS = ("value", "colour", "id", "name", "ignore")
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_KEYS = ("value", "color", "id", "name", "ignore")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _WHOLE = re.compile(r"-?\d+")
 
 
@@ -52,7 +52,7 @@ class Label:
     id: int
     name: str
     ignore: bool = False
-    colour: Colour | None = None
+    color: Color | None = None
     remark: str = ""
 
 
@@ -135,12 +135,12 @@ class LabelMap:
             palette=tuple(self.drawn(label) for label in classes),
         )
 
-    def drawn(self, label: Label) -> Colour:
+    def drawn(self, label: Label) -> Color:
         """Return the colour that one of the labels is drawn in."""
-        if label.colour is not None:
-            return label.colour
-        if self.form == "colours":
-            return split_colour(label.value)
+        if label.color is not None:
+            return label.color
+        if self.form == "colors":
+            return split_color(label.value)
         return default_palette(HIGHEST_ID + 1)[label.id]
 
     def converted(self) -> LabelMap:
@@ -180,9 +180,9 @@ class LabelMap:
         """Return the file's text."""
         lines = []
         for label in self.labels:
-            raw = f"colour: {_quoted(self.written(label.value))}" if self.form == "colours" else f"value: {label.value}"
-            shown = label.colour is not None and self.form == "ids"
-            drawn = f", colour: {_quoted(written('colours', colour_code(self.drawn(label))))}" if shown else ""
+            raw = f"color: {_quoted(self.written(label.value))}" if self.form == "colors" else f"value: {label.value}"
+            shown = label.color is not None and self.form == "ids"
+            drawn = f", color: {_quoted(written('colors', color_code(self.drawn(label))))}" if shown else ""
             ignore = ", ignore: true" if label.ignore else ""
             remark = f"  # {label.remark}" if label.remark else ""
             lines.append(f"- {{{raw}, id: {label.id}, name: {_quoted(label.name)}{drawn}{ignore}}}{remark}")
@@ -192,7 +192,7 @@ class LabelMap:
         return DataError(must, found=f"{self.source}: {found}", do="correct the file")
 
 
-def split_colour(code: int) -> Colour:
+def split_color(code: int) -> Color:
     """Return red, green, blue of 0xRRGGBB."""
     return code >> 16, code >> 8 & 255, code & 255
 
@@ -203,9 +203,9 @@ class _Text(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[object]] = {}  # noqa: RUF012
 
 
-def colour_code(colour: Colour) -> int:
+def color_code(color: Color) -> int:
     """Return 0xRRGGBB."""
-    return colour[0] << 16 | colour[1] << 8 | colour[2]
+    return color[0] << 16 | color[1] << 8 | color[2]
 
 
 def read_label_map(file: Path) -> LabelMap:
@@ -226,9 +226,9 @@ def read_label_map(file: Path) -> LabelMap:
     if not isinstance(rows, list) or not rows:
         raise DataError("A label map must have one key, `labels`, with a line for each value",
                         found=f"{file}: {listing(tree) if isinstance(tree, dict) else type(tree).__name__}",
-                        do='write lines like - {colour: "#8429F6", id: 0, name: land}')  # fmt: skip
+                        do='write lines like - {color: "#8429F6", id: 0, name: land}')  # fmt: skip
     labels = tuple(_label(row, f"{file}, label {number}") for number, row in enumerate(rows, start=1))
-    forms: set[Form] = {"ids" if "value" in row else "colours" for row in rows}
+    forms: set[Form] = {"ids" if "value" in row else "colors" for row in rows}
     if len(forms) > 1:
         raise DataError("The labels of a map must all have a value, or all only a colour", found=f"{file}: both")
     return LabelMap(forms.pop(), labels, str(file))
@@ -246,17 +246,17 @@ def _label(row: object, where: str) -> Label:
     missing = [key for key in ("id", "name") if not row.get(key)] + list(_no_raw(row))
     if missing:
         raise DataError("A label must have an id, a name, and a value or a colour", found=f"{where}: no {missing[0]}",
-                        do='put colours in quotation marks: "#8429F6"' if "colour" in row else None)  # fmt: skip
-    drawn = _code(row["colour"], where) if "colour" in row else None
+                        do='put colours in quotation marks: "#8429F6"' if "color" in row else None)  # fmt: skip
+    drawn = _code(row["color"], where) if "color" in row else None
     value = _whole(row, "value", where) if "value" in row else drawn
     assert value is not None
-    colour = split_colour(drawn) if drawn is not None and "value" in row else None
-    return Label(value, _whole(row, "id", where), row["name"], _truth(row.get("ignore", "false"), where), colour)
+    color = split_color(drawn) if drawn is not None and "value" in row else None
+    return Label(value, _whole(row, "id", where), row["name"], _truth(row.get("ignore", "false"), where), color)
 
 
 def _no_raw(row: dict[str, str]) -> Iterator[str]:
-    if not row.get("value") and not row.get("colour"):
-        yield "value or colour"
+    if not row.get("value") and not row.get("color"):
+        yield "value or color"
 
 
 def _whole(row: dict[str, str], key: str, where: str) -> int:
@@ -266,7 +266,7 @@ def _whole(row: dict[str, str], key: str, where: str) -> int:
 
 
 def _code(text: str, where: str) -> int:
-    if not _COLOUR.fullmatch(text):
+    if not _COLOR.fullmatch(text):
         raise DataError('The colour of a label must be written like "#8429F6"', found=f"{where}: {text or 'nothing'}",
                         do="put it in quotation marks")  # fmt: skip
     return int(text[1:], 16)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.io.decode import open_image
-from ablata.data.labels.table import Form, colour_codes
+from ablata.data.labels.table import Form, color_codes
 
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP")
 _LOADING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
@@ -119,8 +119,8 @@ def raw_values(mask: Image.Image, file: Path, form: Form, leniency: Leniency = S
             return np.asarray(mask).astype(np.int32)
         if mode in ("RGB", "RGBA") and leniency.grey:
             return _greys(_opaque(mask, file), file, mode)
-    if form == "colours" and mode in ("P", "RGB", "RGBA"):
-        return colour_codes(_opaque(mask, file))
+    if form == "colors" and mode in ("P", "RGB", "RGBA"):
+        return color_codes(_opaque(mask, file))
     wanted = "greyscale or palette images" if form == "ids" else "RGB or palette images"
     instead = "colours (`#RRGGBB NAME`)" if form == "ids" else "ids (`ID NAME`)"
     raise MaskError(
@@ -136,7 +136,7 @@ def _greys(pixels: np.ndarray, file: Path, kind: str) -> np.ndarray:
     red = pixels[..., 0]
     if not (np.array_equal(red, pixels[..., 1]) and np.array_equal(red, pixels[..., 2])):
         raise MaskError("mode", "Masks of ids must be greyscale, or colours of three equal channels",
-                        found=f"{file}: {kind}", do="use --form colours and a label map of colours")  # fmt: skip
+                        found=f"{file}: {kind}", do="use --form colors and a label map of colours")  # fmt: skip
     return red.astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""What the values of a mask mean: raw values (ids or colours) to labels and back, without a guess.
+"""What the values of a mask mean: raw values (ids or colors) to labels and back, without a guess.
 
 A raw value that is in no table is an error that names the file and the count. Silently ignoring it would train on less
 than the user thinks, and score it too.
@@ -18,12 +18,12 @@ import numpy as np
 from ablata.base.errors import DataError, listing
 from ablata.structures.ignore import IGNORE
 
-Form = Literal["ids", "colours"]
-Colour = tuple[int, int, int]
+Form = Literal["ids", "colors"]
+Color = tuple[int, int, int]
 MOST_CLASSES = IGNORE
-VOID_COLOUR: Colour = (0, 0, 0)
+VOID_COLOR: Color = (0, 0, 0)
 """Ignored pixels are drawn in this colour where the table has no other."""
-VOID_CLASS_COLOUR: Colour = (90, 90, 90)
+VOID_CLASS_COLOR: Color = (90, 90, 90)
 """Colour of ignored values that are trained as a class."""
 
 _LINE = re.compile(r"(#[0-9a-fA-F]{6}|-?\d+)\s+(\S.*)")
@@ -49,7 +49,7 @@ class LabelTable:
     names: tuple[str, ...]
     values: tuple[int, ...]
     ignored: tuple[int, ...]
-    palette: tuple[Colour, ...]
+    palette: tuple[Color, ...]
     void: int = IGNORE
 
     def __post_init__(self) -> None:
@@ -130,13 +130,13 @@ class LabelTable:
         if not self.ignored:
             raise DataError("data.void=class needs ignored raw values", found="a class list that ignores none")
         return replace(
-            self, names=(*self.names, "void"), palette=(*self.palette, VOID_CLASS_COLOUR), void=len(self.values)
+            self, names=(*self.names, "void"), palette=(*self.palette, VOID_CLASS_COLOR), void=len(self.values)
         )
 
 
 def written(form: Form, value: int) -> str:
     """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
-    return f"#{value:06X}" if form == "colours" else str(value)
+    return f"#{value:06X}" if form == "colors" else str(value)
 
 
 def translate(raw: np.ndarray, values: Sequence[int], targets: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,7 @@ def unknown_values(form: Form, strange: np.ndarray, where: str) -> DataError:
     order = np.argsort(-counts)
     shown = [f"{written(form, int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-    what = "colour" if form == "colours" else "id"
+    what = "color" if form == "colors" else "id"
     return DataError(
         f"Every {what} of a mask must be in the class list or among the ignored ones",
         found=f"{where}: {listing(shown)}{more}",
@@ -172,22 +172,22 @@ def unknown_values(form: Form, strange: np.ndarray, where: str) -> DataError:
     )
 
 
-def paint(labels: np.ndarray, palette: Sequence[Colour], void: Colour = VOID_COLOUR) -> np.ndarray:
+def paint(labels: np.ndarray, palette: Sequence[Color], void: Color = VOID_COLOR) -> np.ndarray:
     """Return uint8 [H, W, 3]: each label (uint8 [H, W]) in its colour, everything else in `void`."""
-    colours = np.empty((IGNORE + 1, 3), dtype=np.uint8)
-    colours[:] = void
-    colours[: len(palette)] = palette
-    painted: np.ndarray = colours[labels]
+    colors = np.empty((IGNORE + 1, 3), dtype=np.uint8)
+    colors[:] = void
+    colors[: len(palette)] = palette
+    painted: np.ndarray = colors[labels]
     return painted
 
 
-def colour_codes(pixels: np.ndarray) -> np.ndarray:
+def color_codes(pixels: np.ndarray) -> np.ndarray:
     """Return int32 [H, W], 0xRRGGBB of uint8 [H, W, 3]."""
     red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
     return (red << 16) | (green << 8) | blue
 
 
-def default_palette(count: int) -> tuple[Colour, ...]:
+def default_palette(count: int) -> tuple[Color, ...]:
     """Return `count` colours, all different and none black: those of Pascal VOC (the bits of the number, interleaved).
 
     Source: Everingham et al., VOC development kit, VOCcolormap.
@@ -220,14 +220,14 @@ def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
     rows = [(number, line, _LINE.fullmatch(line)) for number, line in enumerate(lines, start=1) if line]
     wrong = [f"{file}, line {number}: {line}" for number, line, match in rows if match is None]
     matches = [match for _, _, match in rows if match is not None]
-    forms: set[Form] = {"colours" if match[1].startswith("#") else "ids" for match in matches}
+    forms: set[Form] = {"colors" if match[1].startswith("#") else "ids" for match in matches}
     if wrong or len(forms) != 1:
         raise DataError(
             "Every line of a class list must be `ID NAME`, or every one `#RRGGBB NAME`",
             found=wrong[0] if wrong else f"{file}: {'both forms' if forms else 'no classes'}",
         )
     form, names = forms.pop(), [match[2] for match in matches]
-    values = [int(match[1].removeprefix("#"), 16 if form == "colours" else 10) for match in matches]
+    values = [int(match[1].removeprefix("#"), 16 if form == "colors" else 10) for match in matches]
     folded = {name.casefold() for name in ignored}
     missing = folded - {name.casefold() for name in names}
     if missing:
@@ -237,7 +237,7 @@ def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
         )
     kept = [at for at, name in enumerate(names) if name.casefold() not in folded]
     palette = default_palette(len(kept))
-    if form == "colours":
+    if form == "colors":
         palette = tuple((values[at] >> 16, values[at] >> 8 & 255, values[at] & 255) for at in kept)
     return LabelTable(
         form=form,

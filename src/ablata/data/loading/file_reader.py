@@ -22,7 +22,7 @@ from ablata.data.io.file_slice import Stored
 from ablata.data.loading.loaders import BatchIndices
 
 
-class Cut(Protocol):
+class ImageDecoder(Protocol):
     """Turns an image into pixels of the loader's size. Must be picklable, as it is sent to worker processes."""
 
     def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
@@ -42,7 +42,7 @@ class _Failure:
 class _Images(Dataset[Tensor | _Failure]):
     """Image files of which a whole batch is read at a time."""
 
-    def __init__(self, files: Sequence[Stored], cut: Cut, seed: int) -> None:
+    def __init__(self, files: Sequence[Stored], cut: ImageDecoder, seed: int) -> None:
         self.files, self.cut, self.seed = files, cut, seed
 
     def __getitem__(self, wanted: BatchIndices) -> Tensor | _Failure:
@@ -90,7 +90,7 @@ class FileReader:
         pinned: put batches into pinned memory, from which copies to a GPU run in the background.
     """
 
-    def __init__(self, files: Sequence[Stored], cut: Cut, seed: int, workers: int, pinned: bool) -> None:
+    def __init__(self, files: Sequence[Stored], cut: ImageDecoder, seed: int, workers: int, pinned: bool) -> None:
         self._stream = _Stream()
         self._loader: DataLoader[Tensor | _Failure] = DataLoader(
             _Images(files, cut, seed),

@@ -14,11 +14,11 @@ from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import BatchIndices, ImageReader
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.transforms.classification import Augment
-from ablata.data.transforms.resize_crop import middle
+from ablata.data.transforms.resize_crop import center_crop
 
 
 @dataclass(frozen=True)
-class Store:
+class ImageArrays:
     """Images and labels in memory.
 
     Attributes:
@@ -31,7 +31,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class MemoryReader:
+class InMemoryReader:
     """Reads from one tensor, uint8 [n, C, H, W], on its device."""
 
     images: Tensor
@@ -63,8 +63,8 @@ class InMemoryImages(LabeledImages):
 
     def __init__(
         self,
-        train: Store,
-        val: Store,
+        train: ImageArrays,
+        val: ImageArrays,
         *,
         classes: Sequence[str],
         fingerprint: str,
@@ -106,6 +106,6 @@ class InMemoryImages(LabeledImages):
         if place not in self._on_device:
             images = self._images[source]
             if enlarge is not None and enlarged:
-                images = enlarge.apply(images) if training else middle(enlarge.apply(images), *self.image_size)
+                images = enlarge.apply(images) if training else center_crop(enlarge.apply(images), *self.image_size)
             self._on_device[place] = images.to(device)
-        return MemoryReader(self._on_device[place])
+        return InMemoryReader(self._on_device[place])

@@ -21,7 +21,7 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.io.crop import backend_name, resize
 from ablata.data.io.decode import open_image, to_rgb
-from ablata.data.loading.in_memory import InMemoryImages, Store
+from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
 from ablata.data.loading.loaders import Order
 from ablata.data.loading.sampling import AnySampling, Shuffled
 from ablata.data.loading.splits import Split
@@ -63,7 +63,7 @@ class IdentitySettings(Settings):
 
 
 @dataclass(frozen=True)
-class Seen:
+class IdentitySource:
     """The images of a source: who is on them, and where.
 
     Attributes:
@@ -73,14 +73,14 @@ class Seen:
         names: identities; sorted.
     """
 
-    store: Store
+    store: ImageArrays
     cameras: np.ndarray
     queries: np.ndarray
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Sightings:
+class RetrievalSplit:
     """A split for retrieval, in the order of its samples.
 
     Attributes:
@@ -147,8 +147,8 @@ class IdentityImages(InMemoryImages):
 
     def __init__(
         self,
-        train: Seen,
-        val: Seen,
+        train: IdentitySource,
+        val: IdentitySource,
         settings: IdentitySettings,
         *,
         fingerprint: str,
@@ -180,7 +180,7 @@ class IdentityImages(InMemoryImages):
         self._seen = {"train": replace(train, names=names), "val": val}
         self._sampling = settings.sampling
 
-    def sightings(self, split: str) -> Sightings:
+    def retrieval_split(self, split: str) -> RetrievalSplit:
         """Return who is seen where in a split, and what is searched with and among.
 
         In val, queries and gallery are the set's own. Elsewhere the first image of each identity by each camera is
@@ -197,7 +197,7 @@ class IdentityImages(InMemoryImages):
         if split != "val":
             queries, gallery = first_of_each(identities.numpy(), cameras), np.ones(len(cameras), bool)
         cameras, queries, gallery = (torch.from_numpy(values) for values in (cameras, queries, gallery))
-        return Sightings(identities, cameras, queries, gallery, seen.names)
+        return RetrievalSplit(identities, cameras, queries, gallery, seen.names)
 
     def order(self, batch_size: int) -> Order:
         """Return which identities meet in a batch, as the settings say; see `Dataset.order`."""

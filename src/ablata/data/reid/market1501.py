@@ -25,9 +25,9 @@ from ablata.data.io.crop import Backend, Interpolation, backend_name, resize
 from ablata.data.io.decode import IMAGE_SUFFIXES, decode_array, open_image, to_rgb
 from ablata.data.loading.cache import combined, folder_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import Store
+from ablata.data.loading.in_memory import ImageArrays
 from ablata.data.loading.locate import find_root
-from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, held_out_identities
+from ablata.data.reid.dataset import IdentityImages, IdentitySettings, IdentitySource, held_out_identities
 from ablata.data.transforms.classification import Augment
 
 LAYOUT = "folders bounding_box_train, bounding_box_test and query of images such as 0002_c1s1_000451_03.jpg"
@@ -81,7 +81,7 @@ class Market(IdentitySettings):
             notices=_notices(root, junk, [*ignored, *ignored_gallery, *ignored_queries]),
         )
 
-    def _seen(self, root: Path, images: Sequence[_Image], queries: int, cache: Path) -> tuple[Seen, str]:
+    def _seen(self, root: Path, images: Sequence[_Image], queries: int, cache: Path) -> tuple[IdentitySource, str]:
         """Return a source, its first `queries` images to search with, and the digest of its files."""
         files = [entry.file for entry in images]
         digest = folder_digest(root, files, cache)
@@ -90,9 +90,9 @@ class Market(IdentitySettings):
         numbers = np.array([int(entry.identity) for entry in images])
         _, first, identities = np.unique(numbers, return_index=True, return_inverse=True)
         names = tuple(images[row].identity for row in first)
-        store = Store(load_array(folder / "images.npy"), identities.astype(np.int64))
+        store = ImageArrays(load_array(folder / "images.npy"), identities.astype(np.int64))
         cameras = np.array([entry.camera for entry in images], np.int64)
-        return Seen(store, cameras, np.arange(len(images)) < queries, names), digest
+        return IdentitySource(store, cameras, np.arange(len(images)) < queries, names), digest
 
     def _decode(self, draft: Path, files: Sequence[Path]) -> dict[str, object]:
         shape = (len(files), 3, self.height, self.width)

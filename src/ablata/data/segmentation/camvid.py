@@ -1,7 +1,7 @@
 """CamVid: streets filmed from a car, 11 classes (Brostow et al. 2009, Pattern Recognition Letters 30).
 
-The frames of a film are nearly equal to their neighbours, so what is held out is the end of every film, never a random
-choice.
+The frames of a video are nearly equal to their neighbours, so what is held out is the end of every video, never a
+random choice.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from ablata.base.errors import DataError
 from ablata.data.labels.layout import list_labelled
-from ablata.data.labels.table import Colour, read_table
+from ablata.data.labels.table import Color, read_table
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import Split
-from ablata.data.segmentation.mask_folder import LAYOUT, Found, PairedSet, has_masks, strict_pairs
+from ablata.data.segmentation.mask_folder import LAYOUT, PairedSet, PairFiles, has_masks, strict_pairs
 
-PALETTE: tuple[Colour, ...] = (
+PALETTE: tuple[Color, ...] = (
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
     (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
 )  # fmt: skip
@@ -29,7 +29,7 @@ PALETTE: tuple[Colour, ...] = (
 
 
 class CamVid(PairedSet):
-    """CamVid at 360x480: images/SPLIT, labels/SPLIT, classes.txt. `minival` holds out the end of each film."""
+    """CamVid at 360x480: images/SPLIT, labels/SPLIT, classes.txt. `minival` holds out the end of each video."""
 
     kind: Literal["camvid"] = "camvid"
     mean: tuple[float, ...] = (0.412, 0.425, 0.432)
@@ -43,19 +43,19 @@ class CamVid(PairedSet):
         height, width = (crop.height, crop.width) if crop else (360, 480)
         return NominalShape(classes=11 + (self.void == "class"), channels=3, height=height, width=width)
 
-    def find(self, cache: Path) -> Found:
+    def find(self, cache: Path) -> PairFiles:
         """Find the files; see `PairedSet.find`."""
         root = find_camvid(self.root, cache)
         pairs, notices = strict_pairs(list_labelled(root))
         table = read_table(root / "classes.txt", ("Unlabelled",))
         if len(table.names) == len(PALETTE):
             table = replace(table, palette=PALETTE)
-        films = [pair.image.name.partition("_")[0] for pair in pairs["train"]]
-        train, held_out = hold_out_ends(films, self.minival)
+        videos = [pair.image.name.partition("_")[0] for pair in pairs["train"]]
+        train, held_out = hold_out_ends(videos, self.minival)
         splits = {"train": Split("train", train), "val": Split("val", np.arange(len(pairs["val"]), dtype=np.int64))}
         if len(held_out):
             splits["minival"] = Split("train", held_out)
-        return Found(root, pairs, table, splits, (root / "classes.txt",), notices)
+        return PairFiles(root, pairs, table, splits, (root / "classes.txt",), notices)
 
 
 def find_camvid(root: str | None, cache: Path) -> Path:
@@ -67,32 +67,32 @@ def find_camvid(root: str | None, cache: Path) -> Path:
     return find_root(root, default="camvid", fits=has_masks, layout=LAYOUT, cache=cache)
 
 
-def hold_out_ends(films: Sequence[str], amount: int | float) -> tuple[np.ndarray, np.ndarray]:
-    """Take the last frames of every film, in proportion to its length.
+def hold_out_ends(videos: Sequence[str], amount: int | float) -> tuple[np.ndarray, np.ndarray]:
+    """Take the last frames of every video, in proportion to its length.
 
     Args:
-        films: which film each frame is from, in the order of time.
+        videos: which video each frame is from, in the order of time.
         amount: how many frames in all, or a share in (0, 1) of them; 0 holds out nothing.
 
     Returns:
         Row numbers that remain and row numbers held out, both int64 and ascending.
 
     Raises:
-        DataError: the amount is negative, no whole number, or leaves a film without a frame.
+        DataError: the amount is negative, no whole number, or leaves a video without a frame.
     """
-    count = amount * len(films) if 0 < amount < 1 else amount
-    if not 0 <= count < len(films) or (amount >= 1 and amount != int(amount)):
+    count = amount * len(videos) if 0 < amount < 1 else amount
+    if not 0 <= count < len(videos) or (amount >= 1 and amount != int(amount)):
         raise DataError(
             "data.minival must be a whole number of samples >= 0 below that of the set, or a share between 0 and 1",
-            found=f"data.minival={amount} of {len(films)} samples",
+            found=f"data.minival={amount} of {len(videos)} samples",
         )
-    names = np.array(films)
+    names = np.array(videos)
     held: list[np.ndarray] = []
     before = 0
-    for film in sorted(set(films)):
-        rows = np.flatnonzero(names == film)
+    for video in sorted(set(videos)):
+        rows = np.flatnonzero(names == video)
         before += len(rows)
-        taken = round(count * before / len(films)) - sum(map(len, held))
+        taken = round(count * before / len(videos)) - sum(map(len, held))
         held.append(rows[len(rows) - taken :])
     held_out = np.sort(np.concatenate(held)).astype(np.int64)
-    return np.setdiff1d(np.arange(len(films), dtype=np.int64), held_out, assume_unique=True), held_out
+    return np.setdiff1d(np.arange(len(videos), dtype=np.int64), held_out, assume_unique=True), held_out

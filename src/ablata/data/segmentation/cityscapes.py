@@ -12,18 +12,18 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.labels.table import Colour, LabelTable
+from ablata.data.labels.table import Color, LabelTable
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import make_splits
-from ablata.data.segmentation.mask_folder import Found, PairedSet, Pairs
+from ablata.data.segmentation.mask_folder import PairedSet, PairFiles, Pairs
 from ablata.data.segmentation.store import Pair
 
 LAYOUT = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png for train and val"
 _IMAGE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 _SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
 
-_CLASSES: tuple[tuple[int, str, Colour], ...] = (
+_CLASSES: tuple[tuple[int, str, Color], ...] = (
     (7, "road", (128, 64, 128)),
     (8, "sidewalk", (244, 35, 232)),
     (11, "building", (70, 70, 70)),
@@ -50,7 +50,7 @@ TABLE = LabelTable(
     names=tuple(name for _, name, _ in _CLASSES),
     values=tuple(value for value, _, _ in _CLASSES),
     ignored=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, -1, 255),
-    palette=tuple(colour for _, _, colour in _CLASSES),
+    palette=tuple(color for _, _, color in _CLASSES),
 )
 """Raw ids to the 19 train ids."""
 
@@ -70,13 +70,13 @@ class Cityscapes(PairedSet):
         height, width = (crop.height, crop.width) if crop else (1024, 2048)
         return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
-    def find(self, cache: Path) -> Found:
+    def find(self, cache: Path) -> PairFiles:
         """Find the files (decoded they take about 27 GiB); see `PairedSet.find`."""
         root = find_root(self.root, default="cityscapes", fits=_has_layout, layout=LAYOUT, cache=cache)
         pairs: Pairs = {source: _pairs(root, source) for source in _SOURCES}
         cities = np.unique([pair.image.parent.name for pair in pairs["train"]], return_inverse=True)[1]
         splits = make_splits(cities.astype(np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        return Found(root, pairs, TABLE, splits)
+        return PairFiles(root, pairs, TABLE, splits)
 
 
 def _has_layout(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.io.crop import backend_name
 from ablata.data.labels.class_lists import find_list
-from ablata.data.labels.layout import Labelled, Names, Sample, find_labelled, layout_splits, split_name
+from ablata.data.labels.layout import FolderNames, LabeledFolder, Sample, find_labelled, layout_splits, split_name
 from ablata.data.labels.map import MAP_FILE, read_label_map
 from ablata.data.labels.table import LabelTable, read_table
 from ablata.data.loading.cache import combined, folder_digest
@@ -31,7 +31,7 @@ Pairs: TypeAlias = dict[Literal["train", "val"], list[Pair]]
 
 
 @dataclass(frozen=True)
-class Found:
+class PairFiles:
     """The files of a set.
 
     Attributes:
@@ -72,7 +72,7 @@ class PairedSet(Settings):
     """Standard deviation of red, green, blue, in 0..1."""
 
     @abstractmethod
-    def find(self, cache: Path) -> Found:
+    def find(self, cache: Path) -> PairFiles:
         """Find the files and what their values mean; `cache` is where zips are unpacked.
 
         Raises:
@@ -128,13 +128,13 @@ class MaskFolder(PairedSet):
         height, width = (crop.height, crop.width) if crop else (512, 512)
         return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
-    def find(self, cache: Path) -> Found:
+    def find(self, cache: Path) -> PairFiles:
         """Find the files and what their values mean.
 
         Raises:
             DataError: the layout, a split or the class list is not there, or an image or a mask stands alone.
         """
-        names = Names(self.images, self.labels)
+        names = FolderNames(self.images, self.labels)
         if self.root is None:
             raise DataError(f"This data set needs a folder: {LAYOUT}", found="data.root is not set",
                             do="set data.root=FOLDER")  # fmt: skip
@@ -142,7 +142,7 @@ class MaskFolder(PairedSet):
         pairs, notices = strict_pairs(labelled)
         file, table = self._table(labelled.root)
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        return Found(labelled.root, pairs, table, splits, (file,), notices)
+        return PairFiles(labelled.root, pairs, table, splits, (file,), notices)
 
     def _table(self, root: Path) -> tuple[Path, LabelTable]:
         file = Path(self.map).expanduser() if self.map else find_list(root)
@@ -161,7 +161,7 @@ class MaskFolder(PairedSet):
         return file, read_label_map(file).table()
 
 
-def labelled_of(found: Found) -> Labelled:
+def labelled_of(found: PairFiles) -> LabeledFolder:
     """Return the files of a set as a check of label files takes them; their folder is the source folder."""
     samples = []
     for source in _SOURCES:
@@ -169,7 +169,7 @@ def labelled_of(found: Found) -> Labelled:
             name = pair.mask.relative_to(found.root).with_suffix("").as_posix()
             folder = "" if split_name(pair.mask.parent.name) else pair.mask.parent.name
             samples.append(Sample(source, folder, name, pair.image, pair.mask))
-    return Labelled(found.root, tuple(samples), (), ())
+    return LabeledFolder(found.root, tuple(samples), (), ())
 
 
 def has_masks(folder: Path) -> bool:
@@ -177,7 +177,7 @@ def has_masks(folder: Path) -> bool:
     return {"train", "val"} <= layout_splits(folder)
 
 
-def strict_pairs(labelled: Labelled) -> tuple[Pairs, tuple[str, ...]]:
+def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
     """Return the pairs of both sources in the order of their names, and notices of files that are no images.
 
     Raises:

@@ -13,7 +13,7 @@ from ablata.data.labels.table import LabelTable
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import make_splits
-from ablata.data.segmentation.mask_folder import Found, PairedSet, Pairs
+from ablata.data.segmentation.mask_folder import PairedSet, PairFiles, Pairs
 from ablata.data.segmentation.store import Pair
 
 
@@ -45,14 +45,14 @@ class PublishedPairs(PairedSet):
         classes = len(self.table().names) + (self.void == "class")
         return NominalShape(classes=classes, channels=3, height=height, width=width)
 
-    def find(self, cache: Path) -> Found:
+    def find(self, cache: Path) -> PairFiles:
         """Find the files; see `PairedSet.find`. A set without val is scored on its test images."""
         root = find_root(self.root, default=self.kind, fits=self.fits, layout=self.layout(), cache=cache)
         samples = self.listed(root)
         val = "val" if any(sample.split == "val" for sample in samples) else "test"
         pairs: Pairs = {"train": _pairs(samples, "train", self.layout()), "val": _pairs(samples, val, self.layout())}
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
-        return Found(root, pairs, self.table(), splits)
+        return PairFiles(root, pairs, self.table(), splits)
 
 
 def _pairs(samples: list[Sample], split: str, layout: str) -> list[Pair]:

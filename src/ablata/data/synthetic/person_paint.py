@@ -1,4 +1,4 @@
-"""Painting a made person: a look in a pose before a camera.
+"""Painting a synthetic person: a look in a pose before a camera.
 
 A body is drawn from joints, four times as large as the image and then averaged down. Heights are shares of the body's
 above its feet; widths are shares of the body's height from its axis.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ablata.data.synthetic.person_looks import Colour, Domain, Look, draw_look, hsv
+from ablata.data.synthetic.person_appearance import Appearance, Color, Domain, draw_appearance, hsv
 
 _STRETCH = 3
 """Width of a camera's place, in widths of an image: where in it a person walks differs by image."""
@@ -43,7 +43,7 @@ class Camera:
     squash: float
     blur: float
     noise: float
-    cover: Colour
+    cover: Color
 
     def develop(self, image: np.ndarray, light: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return the image that the camera makes of what it sees.
@@ -157,8 +157,8 @@ def _paving(image: np.ndarray, random: np.random.Generator) -> None:
         image[row] = np.clip(image[row] * joint, 0, 255)
     slope = random.uniform(-0.6, 0.6)
     for left in range(0, width, max(4, width // int(random.integers(6, 14)))):
-        colour = np.clip(image[height // 2, 0] * joint, 0, 255).tolist()
-        cv2.line(image, (left, 0), (left + int(slope * height), height), colour, 1)
+        color = np.clip(image[height // 2, 0] * joint, 0, 255).tolist()
+        cv2.line(image, (left, 0), (left + int(slope * height), height), color, 1)
 
 
 _FINER = 4
@@ -192,7 +192,7 @@ class Shot:
     light: np.ndarray
     offset: float
     cover: tuple[float, float, float] | None
-    company: tuple[Look, float] | None
+    company: tuple[Appearance, float] | None
 
 
 def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlusion: float) -> Shot:
@@ -201,7 +201,7 @@ def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlu
     if random.random() < occlusion:
         cover = random.uniform(-0.1, 0.8), random.uniform(0.5, 0.85), random.uniform(0.25, 0.6)
     if random.random() < 0.5 * occlusion:
-        company = draw_look(random, domain), random.choice((-1, 1)) * random.uniform(0.38, 0.55) + 0.5
+        company = draw_appearance(random, domain), random.choice((-1, 1)) * random.uniform(0.38, 0.55) + 0.5
     height = camera.scale * random.uniform(0.82, 1.12)
     return Shot(
         heading=camera.heading + random.normal(0, 0.45),
@@ -218,7 +218,7 @@ def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlu
 
 
 def paint_person(
-    look: Look, camera: Camera, shot: Shot, size: tuple[int, int], random: np.random.Generator
+    look: Appearance, camera: Camera, shot: Shot, size: tuple[int, int], random: np.random.Generator
 ) -> np.ndarray:
     """Paint an image.
 
@@ -250,7 +250,7 @@ def paint_person(
 class _Body:
     """A person on a canvas: joints from heading and stride, then strokes from the far side to the near one."""
 
-    def __init__(self, canvas: np.ndarray, look: Look, camera: Camera, shot: Shot, x: float) -> None:
+    def __init__(self, canvas: np.ndarray, look: Appearance, camera: Camera, shot: Shot, x: float) -> None:
         self.canvas, self.look, self.shot = canvas, look, shot
         high, wide = canvas.shape[:2]
         self.unit = look.height * shot.height * high
@@ -287,10 +287,10 @@ class _Body:
         low = min(up, _HIP)
         return round(self.axis + across * self.unit), round(self.foot - (low * self.squash + up - low) * self.unit)
 
-    def _limb(self, points: list[tuple[int, int]], thick: float, colour: Colour) -> None:
-        cv2.polylines(self.canvas, [np.array(points, np.int32)], False, colour, max(1, round(thick * self.unit)))
+    def _limb(self, points: list[tuple[int, int]], thick: float, color: Color) -> None:
+        cv2.polylines(self.canvas, [np.array(points, np.int32)], False, color, max(1, round(thick * self.unit)))
 
-    def _shape(self, edges: tuple[tuple[float, float], tuple[float, float]], colour: Colour, shift: float = 0) -> None:
+    def _shape(self, edges: tuple[tuple[float, float], tuple[float, float]], color: Color, shift: float = 0) -> None:
         """Fill between two heights; each edge is (height, factor on the body's half width)."""
         (top, upper), (foot, lower) = edges
         corners = [
@@ -299,7 +299,7 @@ class _Body:
             self._at(shift + lower * self.half, foot),
             self._at(shift - lower * self.half, foot),
         ]
-        cv2.fillConvexPoly(self.canvas, np.array(corners, np.int32), colour)
+        cv2.fillConvexPoly(self.canvas, np.array(corners, np.int32), color)
 
     def _leg(self, direction: int) -> None:
         look, stride = self.look, direction * self.shot.stride
@@ -368,20 +368,20 @@ class _Body:
 
     def _backpack(self) -> None:
         wide = 0.75 if self.front < 0 else 1.02
-        self._shape(((0.8, wide), (0.57, wide)), self.look.bag_colour, -0.09 * self.side)
+        self._shape(((0.8, wide), (0.57, wide)), self.look.bag_color, -0.09 * self.side)
 
     def _carried(self) -> None:
         """A bag at the person's left: seen on the right from the front, on the left from behind, hidden beyond."""
         if self.side > 0.7:
             return
-        x, colour = self.half * self.front + 0.03 * self.side, self.look.bag_colour
+        x, color = self.half * self.front + 0.03 * self.side, self.look.bag_color
         low = 0.5 if self.look.bag == "shoulder" else 0.36
         if self.look.bag == "shoulder":
-            self._limb([self._at(-0.6 * x, _SHOULDER), self._at(x, low + 0.05)], 0.02, colour)
+            self._limb([self._at(-0.6 * x, _SHOULDER), self._at(x, low + 0.05)], 0.02, color)
         corner, opposite = self._at(x - 0.06, low + 0.06), self._at(x + 0.06, low - 0.07)
-        cv2.rectangle(self.canvas, corner, opposite, colour, -1)
+        cv2.rectangle(self.canvas, corner, opposite, color, -1)
 
 
-def _shaded(colour: Colour, factor: float) -> Colour:
-    red, green, blue = colour
+def _shaded(color: Color, factor: float) -> Color:
+    red, green, blue = color
     return red * factor, green * factor, blue * factor

@@ -1,4 +1,4 @@
-"""Made images of persons by several cameras, to try re-identification without data files.
+"""Synthetic images of persons by several cameras, to try re-identification without data files.
 
 A person keeps body, hair, clothes and bag; a camera keeps its place, light, colour cast and the side it shows; every
 image has a pose, a light and perhaps something in front. The two domains have other wardrobes, places, daylight and
@@ -17,9 +17,15 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import Store
-from ablata.data.reid.dataset import IdentityImages, IdentitySettings, Seen, first_of_each, held_out_identities
-from ablata.data.synthetic.person_looks import Domain, draw_look
+from ablata.data.loading.in_memory import ImageArrays
+from ablata.data.reid.dataset import (
+    IdentityImages,
+    IdentitySettings,
+    IdentitySource,
+    first_of_each,
+    held_out_identities,
+)
+from ablata.data.synthetic.person_appearance import Domain, draw_appearance
 from ablata.data.synthetic.person_paint import Camera, draw_camera, draw_shot, paint_person
 from ablata.data.transforms.classification import Augment
 
@@ -58,7 +64,7 @@ class Crowd(Settings):
     def paint(self, source: Literal["train", "val"], identity: int, cameras: list[Camera]) -> np.ndarray:
         """Return uint8 [cameras x images, 3, height, width], all images of a person, camera by camera."""
         stream = _SOURCES.index(source)
-        look = draw_look(np.random.default_rng(self._seed(stream, identity)), self.domain)
+        look = draw_appearance(np.random.default_rng(self._seed(stream, identity)), self.domain)
         images = []
         for number, camera in enumerate(cameras):
             for shot in range(self.images):
@@ -72,7 +78,7 @@ class Crowd(Settings):
 
 
 class Persons(IdentitySettings):
-    """Made images of persons; persons of val are searched by an image each camera took of them."""
+    """Synthetic images of persons; persons of val are searched by an image each camera took of them."""
 
     kind: Literal["persons"] = "persons"
     domain: Domain = "winter"
@@ -115,7 +121,9 @@ class Persons(IdentitySettings):
         return IdentityImages(train, val, self, fingerprint=combined([train_digest, val_digest]), backend="exact")
 
 
-def _painted(crowd: Crowd, source: Literal["train", "val"], count: int, before: int, cache: Path) -> tuple[Seen, str]:
+def _painted(
+    crowd: Crowd, source: Literal["train", "val"], count: int, before: int, cache: Path
+) -> tuple[IdentitySource, str]:
     """Return a source of `count` persons, named from number `before` + 1 on, and the digest of their pixels."""
     each = crowd.cameras * crowd.images
 
@@ -133,5 +141,7 @@ def _painted(crowd: Crowd, source: Literal["train", "val"], count: int, before: 
     identities = np.repeat(np.arange(count), each)
     cameras = np.tile(np.repeat(np.arange(crowd.cameras), crowd.images), count)
     names = tuple(f"{before + identity + 1:04d}" for identity in range(count))
-    store = Store(load_array(folder / "images.npy"), identities)
-    return Seen(store, cameras, first_of_each(identities, cameras), names), file_digest(folder / "images.npy", cache)
+    store = ImageArrays(load_array(folder / "images.npy"), identities)
+    return IdentitySource(store, cameras, first_of_each(identities, cameras), names), file_digest(
+        folder / "images.npy", cache
+    )

@@ -1,4 +1,4 @@
-"""Made scenes with planted relations: small things that look alike, told apart only by their company and their place.
+"""Synthetic scenes for detection: small things that look alike, told apart only by their company and their place.
 
 Large things are easy to tell: a red ring, a blue cross, a green block. Small things are grey. A disc is a `bead` where
 the image holds a ring and a `seed` where it holds a cross, wherever both stand: company. A square is a
@@ -20,7 +20,7 @@ from pydantic import Field
 
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
-from ablata.data.detection.dataset import DetectionDataset, Entry, Images
+from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.files import SOURCES, ObjectSettings, image_splits
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
@@ -31,7 +31,7 @@ Large = Literal["ring", "cross", "block"]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, half open."""
 
-_COLOURS: dict[Large, tuple[int, int, int]] = {"ring": (200, 60, 50), "cross": (60, 80, 210), "block": (60, 170, 80)}
+_COLORS: dict[Large, tuple[int, int, int]] = {"ring": (200, 60, 50), "cross": (60, 80, 210), "block": (60, 170, 80)}
 _GREY = (165, 165, 165)
 _SMALL, _LARGE, _BLOCK = 9, 23, (15, 15)
 _MARGIN, _TRIES = 2, 60
@@ -78,7 +78,7 @@ class Canvas:
             shape[:, middle - 2 : middle + 3] = 1
         else:
             shape[:] = 1
-        self._paint(shape.astype(bool), left, top, _COLOURS[name], label)
+        self._paint(shape.astype(bool), left, top, _COLORS[name], label)
         return True
 
     def disc(self, label: int, company: Large) -> bool:
@@ -145,11 +145,11 @@ class Canvas:
                 return box
         return None
 
-    def _paint(self, shape: np.ndarray, left: int, top: int, colour: tuple[int, int, int], label: int) -> None:
+    def _paint(self, shape: np.ndarray, left: int, top: int, color: tuple[int, int, int], label: int) -> None:
         height, width = shape.shape
         part = (slice(top, top + height), slice(left, left + width))
         noise = self._random.normal(0, 10, (height, width, 1))
-        painted = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+        painted = (np.array(color) + noise).clip(0, 255).astype(np.uint8)
         self.pixels[part][shape] = painted[shape]
         self.classes.append(label)
         self.instances[part][shape] = len(self.classes)
@@ -213,7 +213,7 @@ class Planted(Settings):
 
 
 class SceneBoxes(ObjectSettings):
-    """Made scenes whose small things are told apart by company and place."""
+    """Synthetic scenes whose small things are told apart by company and place."""
 
     kind: Literal["scene_boxes"] = "scene_boxes"
     train: Annotated[int, Field(ge=1)] = 1200
@@ -257,7 +257,7 @@ class SceneBoxes(ObjectSettings):
         )
 
 
-class PaintedImages(Images):
+class PaintedImages(ImageSource):
     """Images in memory.
 
     Args:
@@ -265,7 +265,7 @@ class PaintedImages(Images):
         entries: what is on each.
     """
 
-    def __init__(self, images: np.ndarray, entries: list[Entry]) -> None:
+    def __init__(self, images: np.ndarray, entries: list[AnnotatedImage]) -> None:
         self.images, self.entries = images, tuple(entries)
 
     def pixels(self, row: int) -> np.ndarray:
@@ -301,9 +301,9 @@ def _painted(scenes: Planted, source: int, count: int, cache: Path) -> tuple[Pai
     return PaintedImages(load_array(folder / "images.npy"), entries), combined(digests)
 
 
-def _entry(where: str, instances: np.ndarray, labels: list[int], first: int, findings: Findings) -> Entry:
+def _entry(where: str, instances: np.ndarray, labels: list[int], first: int, findings: Findings) -> AnnotatedImage:
     masks = instances[None] == np.arange(1, len(labels) + 1, dtype=np.uint8)[:, None, None]
     boxes = np.array([tight_box(mask) for mask in masks], dtype=np.float64)
     ids, crowd = list(range(first, first + len(labels))), [False] * len(labels)
     size = (instances.shape[0], instances.shape[1])
-    return Entry(where, size, checked_objects(where, size, boxes, labels, encode(masks), ids, crowd, findings))
+    return AnnotatedImage(where, size, checked_objects(where, size, boxes, labels, encode(masks), ids, crowd, findings))

@@ -1,4 +1,4 @@
-"""What stands where in a made street: the ground, the houses and trees, the things, and the relations between things.
+"""Layout of a synthetic street: the ground, the houses and trees, the things, and the relations between things.
 
 Places are given in shares: x of the width from the left, y of the height from the top. Depth d runs from 0 at the
 horizon to 1 at the lower border; sizes and sideways distances are proportional to it.

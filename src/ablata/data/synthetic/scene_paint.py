@@ -12,7 +12,7 @@ from ablata.data.synthetic.scene_layout import PLACES, SEMANTIC, Street, Thing
 from ablata.structures.scene import SceneSample
 
 Point = tuple[float, float]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 _CLASS = {name: number for number, name in enumerate(SEMANTIC)}
 _INSTANCE_SHIFT = 4
@@ -32,23 +32,23 @@ class _Canvas:
         """Choose what the next strokes belong to: a semantic class and an instance (0: none)."""
         self.value = _CLASS[name] | instance << _INSTANCE_SHIFT
 
-    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
+    def polygon(self, points: Sequence[Point], color: Color) -> None:
         """Fill a convex polygon."""
         corners = np.rint(np.asarray(points) * self.scale).astype(np.int32)
-        cv2.fillConvexPoly(self.image, corners, self._lit(colour))
+        cv2.fillConvexPoly(self.image, corners, self._lit(color))
         cv2.fillConvexPoly(self.ids, corners, self.value)
 
-    def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
+    def box(self, left: float, top: float, right: float, bottom: float, color: Color) -> None:
         """Fill an upright box, at least one pixel in both directions."""
         if right <= 0 or left >= 1 or bottom <= 0 or top >= 1:
             return
         width, height = self.scale
         x0, y0 = max(round(left * width), 0), max(round(top * height), 0)
         x1, y1 = max(round(right * width), x0 + 1), max(round(bottom * height), y0 + 1)
-        self.image[y0:y1, x0:x1] = self._lit(colour)
+        self.image[y0:y1, x0:x1] = self._lit(color)
         self.ids[y0:y1, x0:x1] = self.value
 
-    def panes(self, left: float, top: float, right: float, bottom: float, step: Point, colour: Colour) -> None:
+    def panes(self, left: float, top: float, right: float, bottom: float, step: Point, color: Color) -> None:
         """Colour rows and columns of window panes in a box that is painted already; their class stays the wall's."""
         (width, height), (across, down) = self.scale, step
         columns, rows = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
@@ -56,18 +56,18 @@ class _Canvas:
         in_rows = (rows > top + 0.2 * down) & (rows < bottom - 0.6 * down)
         in_columns &= ((columns - left) / across - 0.3) % 1 < 0.45
         in_rows &= ((rows - top) / down - 0.3) % 1 < 0.5
-        self.image[np.ix_(in_rows, in_columns)] = self._lit(colour)
+        self.image[np.ix_(in_rows, in_columns)] = self._lit(color)
 
-    def disc(self, x: float, y: float, across: float, up: float, colour: Colour) -> None:
+    def disc(self, x: float, y: float, across: float, up: float, color: Color) -> None:
         """Fill an ellipse with half axes `across` and `up`, both shares of the image's height."""
         width, height = self.scale
         centre = round(x * width), round(y * height)
         axes = max(round(across * height), 1), max(round(up * height), 1)
-        cv2.ellipse(self.image, centre, axes, 0, 0, 360, self._lit(colour), -1)
+        cv2.ellipse(self.image, centre, axes, 0, 0, 360, self._lit(color), -1)
         cv2.ellipse(self.ids, centre, axes, 0, 0, 360, self.value, -1)
 
-    def _lit(self, colour: Colour) -> tuple[int, int, int]:
-        red, green, blue = colour
+    def _lit(self, color: Color) -> tuple[int, int, int]:
+        red, green, blue = color
         return min(int(red * self.light), 255), min(int(green * self.light), 255), min(int(blue * self.light), 255)
 
 
@@ -193,14 +193,14 @@ def _tree(canvas: _Canvas, x: float, foot: float, height: float, look: float) ->
 
 def _car(canvas: _Canvas, car: Thing, aspect: float, ambiguity: float) -> None:
     half, height = 0.62 * car.height * aspect, car.height
-    paint_colour = _hue(car.look, 0.75 if car.look * 11 % 1 < 0.7 else 0.05, 0.45 + 0.5 * (car.look * 5 % 1))
+    paint_color = _hue(car.look, 0.75 if car.look * 11 % 1 < 0.7 else 0.05, 0.45 + 0.5 * (car.look * 5 % 1))
     left, right, top = car.x - half, car.x + half, car.y - height
     for wheel in (left + 0.1 * half, right - 0.5 * half):
         canvas.box(wheel, car.y - 0.25 * height, wheel + 0.4 * half, car.y, (28, 28, 30))
-    canvas.box(left, car.y - 0.62 * height, right, car.y - 0.14 * height, paint_colour)
+    canvas.box(left, car.y - 0.62 * height, right, car.y - 0.14 * height, paint_color)
     brow = top + 0.42 * height
     roof = [(left + 0.3 * half, top), (right - 0.3 * half, top), (right, brow), (left, brow)]
-    canvas.polygon(roof, paint_colour)
+    canvas.polygon(roof, paint_color)
     canvas.box(left + 0.34 * half, top + 0.1 * height, right - 0.34 * half, top + 0.36 * height, (150, 190, 210))
     for lamp in (left + 0.06 * half, right - 0.36 * half):
         canvas.box(lamp, car.y - 0.5 * height, lamp + 0.3 * half, car.y - 0.36 * height, (235, 60, 50))
@@ -233,8 +233,8 @@ def _light(canvas: _Canvas, light: Thing, aspect: float, ambiguity: float) -> No
     plain = light.look < ambiguity
     canvas.box(light.x - half, top, light.x + half, top + 0.34 * height, (120, 120, 122) if plain else (35, 36, 40))
     if not plain:
-        lamp, colour = ((0, (240, 50, 40)), (1, (245, 190, 40)), (2, (60, 220, 90)))[int(light.look * 997) % 3]
-        canvas.disc(light.x, top + (0.06 + 0.11 * lamp) * height, 0.05 * height, 0.05 * height, colour)
+        lamp, color = ((0, (240, 50, 40)), (1, (245, 190, 40)), (2, (60, 220, 90)))[int(light.look * 997) % 3]
+        canvas.disc(light.x, top + (0.06 + 0.11 * lamp) * height, 0.05 * height, 0.05 * height, color)
 
 
 def _sign(canvas: _Canvas, sign: Thing, aspect: float, ambiguity: float) -> None:
@@ -257,6 +257,6 @@ def _post(canvas: _Canvas, thing: Thing, aspect: float) -> float:
 _THING_PAINTERS = {"car": _car, "bus": _bus, "person": _person, "light": _light, "sign": _sign}
 
 
-def _hue(hue: float, saturation: float, value: float) -> Colour:
+def _hue(hue: float, saturation: float, value: float) -> Color:
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
     return red * 255, green * 255, blue * 255

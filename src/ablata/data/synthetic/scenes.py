@@ -1,4 +1,4 @@
-"""Made images of little streets, of which everything is known: for tests, first trainings, and planted relations.
+"""Synthetic images of little streets, of which everything is known: for tests, first trainings, and planted relations.
 
 The label of an image is its place (motorway, high street, avenue, park, crossing, suburb), each with a mark of its
 own; see `scene_layout.PLACES`. Masks, instances and boxes come with `SceneImages.sample`.
@@ -16,7 +16,7 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import InMemoryImages, Store
+from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
 from ablata.data.synthetic.scene_paint import paint
 from ablata.data.transforms.classification import Augment
@@ -51,7 +51,7 @@ class Streets(Settings):
 
 
 class Scenes(Settings):
-    """Made images of little streets; the label is the kind of place."""
+    """Synthetic images of little streets; the label is the kind of place."""
 
     kind: Literal["scenes"] = "scenes"
     train: Annotated[int, Field(ge=1)] = 4000
@@ -114,7 +114,7 @@ class SceneImages(InMemoryImages):
         return self.streets.sample(source, row)
 
 
-def _painted(streets: Streets, source: Literal["train", "val"], count: int, cache: Path) -> tuple[Store, str]:
+def _painted(streets: Streets, source: Literal["train", "val"], count: int, cache: Path) -> tuple[ImageArrays, str]:
     """Return the images of a source and the digest of their pixels."""
 
     def fill(draft: Path) -> dict[str, object]:
@@ -130,5 +130,5 @@ def _painted(streets: Streets, source: Literal["train", "val"], count: int, cach
 
     name = f"scenes-{settings_hash(streets)}-{source}-{count}-{_VERSION}"
     folder, _ = stored_arrays(cache / "painted" / name, cache, fill)
-    store = Store(load_array(folder / "images.npy"), load_array(folder / "labels.npy"))
+    store = ImageArrays(load_array(folder / "images.npy"), load_array(folder / "labels.npy"))
     return store, file_digest(folder / "images.npy", cache)

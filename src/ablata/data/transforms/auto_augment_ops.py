@@ -23,7 +23,7 @@ Name = Literal[
     "posterize",
     "solarize",
     "solarize_add",
-    "colour",
+    "color",
     "contrast",
     "brightness",
     "sharpness",
@@ -75,7 +75,7 @@ INCREASING: dict[Name, Range] = {
     "posterize": Range(4.0, -4.0, whole=True),  # bits that are kept
     "solarize": Range(256.0, -256.0, whole=True),  # lowest value that is inverted
     "solarize_add": Range(0.0, 110.0, whole=True),  # added to values below 128
-    "colour": _FACTOR,  # distance from grey
+    "color": _FACTOR,  # distance from grey
     "contrast": _FACTOR,  # distance from the mean grey
     "brightness": _FACTOR,  # distance from black
     "sharpness": _FACTOR,  # distance from the smoothed image
@@ -89,7 +89,7 @@ _FREE_FACTOR = Range(0.1, 1.8)
 ORIGINAL: dict[Name, Range] = INCREASING | {
     "posterize": Range(4.0, 4.0, whole=True),
     "solarize": Range(0.0, 256.0, whole=True),
-    "colour": _FREE_FACTOR,
+    "color": _FREE_FACTOR,
     "contrast": _FREE_FACTOR,
     "brightness": _FREE_FACTOR,
     "sharpness": _FREE_FACTOR,

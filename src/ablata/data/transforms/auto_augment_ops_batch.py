@@ -44,7 +44,7 @@ def apply_to_rows(images: Tensor, name: Name, arguments: np.ndarray, places: np.
         case "solarize_add":
             more = (images + values).clamp_(max=255).to(torch.uint8)
             return torch.where(images < SOLARIZE_ADD_BELOW, more, images)
-        case "colour":
+        case "color":
             return _blended(luma(images).float(), images, values)
         case "contrast":
             mean = luma(images).double().mean(dim=(1, 2, 3), keepdim=True).add_(0.5).floor_()

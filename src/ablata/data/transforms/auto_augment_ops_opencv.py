@@ -35,7 +35,7 @@ def apply_to_pixels(
             return _looked_up(image, np.where(argument > _VALUES, _VALUES, 255 - _VALUES))
         case "solarize_add":
             return _looked_up(image, np.where(_VALUES < SOLARIZE_ADD_BELOW, _VALUES + int(argument), _VALUES))
-        case "colour":
+        case "color":
             grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             return cv2.addWeighted(image, argument, grey, 1 - argument, 0)
         case "contrast":

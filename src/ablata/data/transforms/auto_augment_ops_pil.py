@@ -34,7 +34,7 @@ def apply_to_image(
         case "solarize_add":
             table = [min(255, value + int(argument)) for value in range(SOLARIZE_ADD_BELOW)]
             return image.point((table + list(range(SOLARIZE_ADD_BELOW, 256))) * 3)
-        case "colour":
+        case "color":
             return ImageEnhance.Color(image).enhance(argument)
         case "contrast":
             return ImageEnhance.Contrast(image).enhance(argument)

@@ -25,11 +25,11 @@ from ablata.data.transforms.auto_augment import AnyPolicy
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, draw_shifts, jitter
 from ablata.data.transforms.mixup_cutmix import Mix, apply_plan, draw_plan
 from ablata.data.transforms.normalization import Normalizer
-from ablata.data.transforms.random_erasing import Erase, draw_boxes, erase_boxes
-from ablata.data.transforms.resize_crop import Enlarge
+from ablata.data.transforms.random_erasing import RandomErasing, draw_boxes, erase_boxes
+from ablata.data.transforms.resize_crop import ResizeCrop
 from ablata.structures.batch import ImageBatch, Rows
 
-_FLIP, _CROP, _COLOUR, _CUTOUT, _MIX, _CHANNELS, _POLICY, _LIGHTING, _ERASE = range(9)
+_FLIP, _CROP, _COLOR, _CUTOUT, _MIX, _CHANNELS, _POLICY, _LIGHTING, _ERASE = range(9)
 
 
 class Augment(Settings):
@@ -46,7 +46,7 @@ class Augment(Settings):
     """What the padding holds: black, the image mirrored at its border, or the colour of `pad_fill`."""
     pad_fill: int | tuple[int, ...] = 128
     """Value of constant padding, 0..255, one for all channels or one for each."""
-    resize: Enlarge | None = None
+    resize: ResizeCrop | None = None
     """Enlarge images and cut them back to size at a random place, in place of `pad` (sets in memory); null is off."""
     channel_drop: Annotated[int, Field(ge=0)] = 0
     """Most colour channels of an image that are blackened: 0 to so many, evenly, then which by chance; 0 is off."""
@@ -62,7 +62,7 @@ class Augment(Settings):
     """Change colours and shapes by operations drawn for each image: rand_augment, auto_augment; null is off."""
     lighting: Annotated[float, Field(ge=0)] = 0.0
     """Standard deviation of noise along the principal colours of ImageNet (0.1 is usual); 0 is off."""
-    erase: Erase | None = None
+    erase: RandomErasing | None = None
     """Cover random boxes after normalisation; null is off."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Times that each image comes in a batch, each time augmented anew (Hoffer et al. 2019, arXiv 1901.09335); an epoch
@@ -152,7 +152,7 @@ class ImageAugmenter(Augmenter[ImageBatch]):
             seed = derive(self.seed, "augment", step, _POLICY)
             images = self.settings.policy.change_batch(images, batch.rows, seed, epoch)
         images = self._blacken(images, batch.rows, step)
-        images = self._recolour(images, batch.rows, step)
+        images = self._recolor(images, batch.rows, step)
         images = self._erase(self._cover(images, batch.rows, step), batch.rows, step, epoch)
         batch = replace(batch, images=images)
         plan = None
@@ -191,11 +191,11 @@ class ImageAugmenter(Augmenter[ImageBatch]):
         drawn = geometry.draw_channels(self._generator(step, _CHANNELS), rows.total, images.shape[1], most)
         return images.masked_fill(_local(drawn, rows, images)[:, :, None, None], 0)
 
-    def _recolour(self, images: Tensor, rows: Rows, step: int) -> Tensor:
-        colour, lighting = self.settings.color_jitter, self.settings.lighting
-        if colour is not None:
-            factors = _local(draw_factors(self._generator(step, _COLOUR), rows.total, colour), rows, images)
-            images = jitter(self.normalizer.floats(images), factors, colour)
+    def _recolor(self, images: Tensor, rows: Rows, step: int) -> Tensor:
+        color, lighting = self.settings.color_jitter, self.settings.lighting
+        if color is not None:
+            factors = _local(draw_factors(self._generator(step, _COLOR), rows.total, color), rows, images)
+            images = jitter(self.normalizer.floats(images), factors, color)
         if lighting:
             shifts = _local(draw_shifts(self._generator(step, _LIGHTING), rows.total, lighting), rows, images)
             images = self.normalizer.floats(images).add_(shifts[:, :, None, None])

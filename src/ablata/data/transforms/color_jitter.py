@@ -35,34 +35,34 @@ class ColorJitter(Settings):
     """The constant pivot, 0..255 (74: the value of BiSeNet's published augmentation)."""
 
 
-def draw_factors(generator: torch.Generator, total: int, colour: ColorJitter) -> Tensor:
+def draw_factors(generator: torch.Generator, total: int, color: ColorJitter) -> Tensor:
     """Return float32 [total, 3]: factors of brightness, contrast and saturation."""
-    strength = torch.tensor([colour.brightness, colour.contrast, colour.saturation])
+    strength = torch.tensor([color.brightness, color.contrast, color.saturation])
     low, high = (1 - strength).clamp(min=0), 1 + strength
     return low + (high - low) * torch.rand(total, 3, generator=generator)
 
 
-def jitter(images: Tensor, factors: Tensor, colour: ColorJitter) -> Tensor:
+def jitter(images: Tensor, factors: Tensor, color: ColorJitter) -> Tensor:
     """Apply the three changes, clipping to the range after each.
 
     Args:
         images: float32 [B, C, H, W] in 0..255, C = 1 or 3.
         factors: float32 [B, 3] from `draw_factors`.
-        colour: the settings; a strength of 0 skips its step.
+        color: the settings; a strength of 0 skips its step.
 
     Returns:
         float32 [B, C, H, W] in 0..255.
     """
     brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in factors.unbind(1))
-    if colour.brightness:
+    if color.brightness:
         images = (images * brightness).clamp_(0, 255)
-    if colour.contrast:
-        if colour.contrast_pivot == "image":
+    if color.contrast:
+        if color.contrast_pivot == "image":
             pivot: Tensor | float = grey(images).mean(dim=(1, 2, 3), keepdim=True)
         else:
-            pivot = colour.pivot
+            pivot = color.pivot
         images = (images * contrast + pivot * (1 - contrast)).clamp_(0, 255)
-    if colour.saturation and images.shape[1] == 3:
+    if color.saturation and images.shape[1] == 3:
         images = (images * saturation + grey(images) * (1 - saturation)).clamp_(0, 255)
     return images
 

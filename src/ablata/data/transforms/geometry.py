@@ -88,9 +88,9 @@ def pad_images(images: Tensor, pad: int, mode: PadMode, fill: tuple[int, ...] = 
         return images[:, :, rows[:, None], columns]
     padded = functional.pad(images, (pad, pad, pad, pad))
     if mode == "constant" and any(fill):
-        colour = torch.tensor(fill, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+        color = torch.tensor(fill, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
         for edge in (padded[:, :, :pad], padded[:, :, -pad:], padded[..., :pad], padded[..., -pad:]):
-            edge[:] = colour
+            edge[:] = color
     return padded
 
 

@@ -98,7 +98,7 @@ Mix = Annotated[Mixup | Cutmix | Both, OpenPart()]
 
 
 @dataclass(frozen=True)
-class Plan:
+class MixPlan:
     """Drawn numbers of a global batch of B rows.
 
     Attributes:
@@ -114,7 +114,7 @@ class Plan:
     mix_target: MixingForm
 
 
-def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int, int], epoch: int) -> Plan | None:
+def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int, int], epoch: int) -> MixPlan | None:
     """Draw partners, weights and boxes for a global batch.
 
     Args:
@@ -143,7 +143,7 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
         box = np.broadcast_to(box, (total, 4)).copy()
     weight = np.broadcast_to(weight, (total,)).astype(np.float32)
     boxes = None if box is None else torch.from_numpy(box)
-    return Plan(torch.from_numpy(partner), torch.from_numpy(weight), boxes, chosen.mix_target)
+    return MixPlan(torch.from_numpy(partner), torch.from_numpy(weight), boxes, chosen.mix_target)
 
 
 def _partners(random: np.random.Generator, pairing: str, total: int) -> np.ndarray:
@@ -169,7 +169,7 @@ def _corners(random: np.random.Generator, draws: int, size: tuple[int, int]) -> 
     return corners.reshape(draws, 4)
 
 
-def apply_plan(batch: ImageBatch, plan: Plan) -> ImageBatch:
+def apply_plan(batch: ImageBatch, plan: MixPlan) -> ImageBatch:
     """Mix a batch that holds every row of the global batch, and return the rows that `batch.rows.keep` asks for.
 
     Args:

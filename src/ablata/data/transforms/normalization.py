@@ -40,7 +40,7 @@ def constants(
         raise DataError(
             "ImageNet's constants are for three channels",
             found=f"{len(mean)} in data.mean",
-            do="data.normalisation=own",
+            do="data.normalization=own",
         )
     return IMAGENET_MEAN, IMAGENET_STD
 

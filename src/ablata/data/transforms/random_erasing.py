@@ -17,7 +17,7 @@ from ablata.structures.batch import Rows
 _TRIES = 10
 
 
-class Erase(Settings):
+class RandomErasing(Settings):
     """Cover random boxes, after normalisation and before mixing."""
 
     kind: Literal["erase"] = "erase"
@@ -35,7 +35,7 @@ class Erase(Settings):
     """First epoch (counted from 0) that is no longer erased; null: erase to the end."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Erase:
+    def _ordered(self) -> RandomErasing:
         if not 0 < self.area[0] <= self.area[1] <= 1:
             raise ValueError(f"0 < area[0] <= area[1] <= 1 must hold, got {list(self.area)}")
         if not 0 < self.aspect[0] <= self.aspect[1]:
@@ -48,7 +48,7 @@ class Erase(Settings):
 
 
 @dataclass(frozen=True)
-class Boxes:
+class EraseBoxes:
     """What is erased in n images, k boxes each at most.
 
     Attributes:
@@ -62,7 +62,7 @@ class Boxes:
     seed: int
 
 
-def draw_boxes(seed: int, erase: Erase, rows: Rows, here: int, size: tuple[int, int]) -> Boxes:
+def draw_boxes(seed: int, erase: RandomErasing, rows: Rows, here: int, size: tuple[int, int]) -> EraseBoxes:
     """Draw boxes for the whole global batch and return those of the rows at hand.
 
     A box is drawn up to ten times until it is smaller than the image; one that never is erases nothing.
@@ -89,10 +89,10 @@ def draw_boxes(seed: int, erase: Erase, rows: Rows, here: int, size: tuple[int, 
         place[fits] = np.concatenate([start, start + extent], axis=-1)[fits]
         found |= fits
     row = np.arange(rows.first, rows.first + here)
-    return Boxes(place[row], row, seed)
+    return EraseBoxes(place[row], row, seed)
 
 
-def erase_boxes(images: Tensor, boxes: Boxes, fill: Literal["const", "rand", "pixel"]) -> Tensor:
+def erase_boxes(images: Tensor, boxes: EraseBoxes, fill: Literal["const", "rand", "pixel"]) -> Tensor:
     """Return normalised float32 [B, C, H, W] with the boxes of its rows filled."""
     images = images.clone()
     height, width = boxes.place[..., 2] - boxes.place[..., 0], boxes.place[..., 3] - boxes.place[..., 1]

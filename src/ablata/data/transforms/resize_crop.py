@@ -15,7 +15,7 @@ from ablata.data.io.crop import Backend, Interpolation, backend_name, resize, to
 _BLOCK = 1024
 
 
-class Enlarge(Settings):
+class ResizeCrop(Settings):
     """Resize images so that a crop of the old size can be cut from them at a random place."""
 
     kind: Literal["enlarge"] = "enlarge"
@@ -53,7 +53,7 @@ class Enlarge(Settings):
         return torch.from_numpy(resized).permute(0, 3, 1, 2)[:, : images.shape[1]].contiguous()
 
 
-def middle(images: Tensor, height: int, width: int) -> Tensor:
+def center_crop(images: Tensor, height: int, width: int) -> Tensor:
     """Cut the central part of images [n, C, h, w] to [n, C, height, width]."""
     top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
     return images[:, :, top : top + height, left : left + width].contiguous()

@@ -25,7 +25,7 @@ from ablata.data.transforms.geometry import draw_flips
 from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
-_FLIP, _SCALE, _PLACE, _COLOUR = range(4)
+_FLIP, _SCALE, _PLACE, _COLOR = range(4)
 
 
 class ScaleRange(Settings):
@@ -156,10 +156,10 @@ class JointAugmenter(Augmenter[SegmentationBatch]):
         return down, torch.where(flips[:, None], batch.sizes[:, 1:] - 1 - across, across)
 
     def _finished(self, images: Tensor, batch: SegmentationBatch, step: int, outside: Tensor | None) -> Tensor:
-        colour = self.settings.color_jitter
-        if colour is not None:
-            factors = draw_factors(self._generator(step, _COLOUR), batch.rows.total, colour)
-            images = jitter(images, self._drawn(factors, batch), colour)
+        color = self.settings.color_jitter
+        if color is not None:
+            factors = draw_factors(self._generator(step, _COLOR), batch.rows.total, color)
+            images = jitter(images, self._drawn(factors, batch), color)
         images = self.normalizer(images)
         if outside is not None:
             images = torch.where(outside[:, None], self._border(), images)

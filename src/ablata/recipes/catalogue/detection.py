@@ -151,7 +151,7 @@ def faster_rcnn_blood_cells() -> Detect:
 
 
 def relation_rcnn_scenes() -> Detect:
-    """Both relations on made scenes whose small things are told apart by company and place alone.
+    """Both relations on synthetic scenes whose small things are told apart by company and place alone.
 
     Command: ablata train relation_rcnn_scenes
     Expected: not measured at its 1,500 steps; 1,000 steps behind 750 of the plain detector: 100.0 AP50 on val at each

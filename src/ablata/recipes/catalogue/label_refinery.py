@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablata.data.classification.cifar import Cifar10
-from ablata.data.classification.label_subset import Labelled
+from ablata.data.classification.label_subset import LabelSubset
 from ablata.data.transforms.classification import Augment
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Warmup
@@ -36,7 +36,7 @@ def weak_refinery_cifar10() -> Classify:
     Source: arXiv 1805.02641; the weak supervision is an idea of the project's notes
     """
     refine = Refinement(rounds=1, images="all", mix_alpha=(0.3, 0.0))
-    return _base().model_copy(update={"labelled": Labelled(per_class=500), "refine": refine})
+    return _base().model_copy(update={"labelled": LabelSubset(per_class=500), "refine": refine})
 
 
 def refinery_reid_scenes() -> Reidentify:

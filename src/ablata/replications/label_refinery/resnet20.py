@@ -285,7 +285,7 @@ RIGHT_CROP = (
 AFTER_CROP = Question(
     name="after-crop",
     title="With the right crop: which constants, and channel drop again?",
-    base=f"{RIGHT_CROP} data.normalisation=imagenet",
+    base=f"{RIGHT_CROP} data.normalization=imagenet",
     control=Trial(
         name="imagenet-constants",
         change="ImageNet's constants",
@@ -298,7 +298,7 @@ AFTER_CROP = Question(
         Trial(
             name="cifar-constants",
             change="CIFAR's own constants",
-            settings="data.normalisation=own",
+            settings="data.normalization=own",
             lines=(106, 107),
             scores=(92.17,),
         ),

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError, listing
-from ablata.data.classification.image_files import FileCut, ImageFiles
+from ablata.data.classification.image_files import DecodeAndCrop, ImageFiles
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop
@@ -92,7 +92,7 @@ class ClassificationPredictor(Predictor):
             DataError: the file is no image or damaged.
         """
         if self.from_files:
-            return torch.from_numpy(FileCut(self.data, crop)(file, None).copy()).permute(2, 0, 1)
+            return torch.from_numpy(DecodeAndCrop(self.data, crop)(file, None).copy()).permute(2, 0, 1)
         image = to_rgb(open_image(file, str(file)), str(file))
         height, width = self.size
         if image.size != (width, height):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ablata.data.classification.label_subset import Labelled
+from ablata.data.classification.label_subset import LabelSubset
 from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
 from ablata.tasks.distillation.settings import Refinement
@@ -13,7 +13,7 @@ _SMALL_SIDE = 40
 """Images up to this side are taken for small ones, as CIFAR's."""
 
 
-def synthetic_parts(data: Any, labelled: Labelled | None, refine: Refinement | None) -> dict[str, Any]:
+def synthetic_parts(data: Any, labelled: LabelSubset | None, refine: Refinement | None) -> dict[str, Any]:
     """Return the settings that change where a recipe of these is trained on generated images."""
     return {
         "data": _scenes(data),

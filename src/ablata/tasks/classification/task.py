@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ablata.base.errors import DataError
 from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
-from ablata.data.classification.label_subset import Labelled, split_record
+from ablata.data.classification.label_subset import LabelSubset, split_record
 from ablata.data.classification.report import Report
 from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import TrainLoader
@@ -45,7 +45,7 @@ class Classify(Recipe):
     data: AnyImageData = Digits()
     model: AnyClassifier = DigitsNet()
     loss: AnyLabelLoss = CrossEntropy()
-    labelled: Labelled | None = None
+    labelled: LabelSubset | None = None
     """Use only these labels: train on this part of the training set; null: on all of it."""
     refine: Refinement | None = None
     """Train on a teacher's predictions, the last of a chain of rounds; null: on the labels."""

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from ablata.data.detection.class_graph import ClassGraph
-from ablata.data.detection.dataset import DetectionDataset, Entry
+from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.class_graph import graph_svg
 from ablata.data.drawing.detection import looks_drawn, object_palette, objects_drawn
 from ablata.data.drawing.panels import beside, jpeg, sized
 from ablata.data.drawing.segmentation import legend
-from ablata.data.labels.table import Colour
+from ablata.data.labels.table import Color
 from ablata.models.detection.mask_rcnn import ImageDetections
 from ablata.models.detection.relations.appearance import RegionAttention, record_attention
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
@@ -143,7 +143,12 @@ class _Sheet:
     """
 
     def __init__(
-        self, number: int, pixels: np.ndarray, entry: Entry, classes: tuple[str, ...], palette: tuple[Colour, ...]
+        self,
+        number: int,
+        pixels: np.ndarray,
+        entry: AnnotatedImage,
+        classes: tuple[str, ...],
+        palette: tuple[Color, ...],
     ) -> None:
         self.number, self.pixels, self.entry = number, pixels, entry
         self.classes, self.palette = classes, palette
@@ -171,10 +176,10 @@ class _Sheet:
     def looks(self, detections: Detections, rows: list[int], weights: np.ndarray) -> ShownImage:
         """Draw which detections look at which; weights as of `between`."""
         names = self._words(detections, rows)
-        colours = [self.palette[label] for label in detections.labels[rows].tolist()]
+        colors = [self.palette[label] for label in detections.labels[rows].tolist()]
         words = [f"{place}" for place in range(1, len(rows) + 1)]
         image = looks_drawn(
-            self.pixels, detections.boxes[rows].tolist(), words, colours, weights[:, : len(rows)], 2 * _WIDTH
+            self.pixels, detections.boxes[rows].tolist(), words, colors, weights[:, : len(rows)], 2 * _WIDTH
         )
         lines = []
         for place, name in enumerate(names):
@@ -193,9 +198,9 @@ class _Sheet:
         return [f"{self.classes[labels[row]]} {scores[row]:.2f}" for row in rows]
 
     def _drawn(self, boxes: Tensor, labels: Tensor, words: list[str], masks: Any) -> Image.Image:
-        colours = [self.palette[label] for label in labels.tolist()]
+        colors = [self.palette[label] for label in labels.tolist()]
         pixels = None if masks is None else decode(list(masks), *self.entry.size).numpy()
-        return objects_drawn(self.pixels, boxes.tolist(), words, colours, pixels, _WIDTH)
+        return objects_drawn(self.pixels, boxes.tolist(), words, colors, pixels, _WIDTH)
 
 
 def _origin(graph: ClassGraph) -> str:

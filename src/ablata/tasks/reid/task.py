@@ -289,7 +289,7 @@ class ReidentifyTask(DistillableTask):
 
         Samples are index, label (a position in `classes`), camera, query and gallery (flags), and features [N, D].
         """
-        seen, sightings = self.embed(model, split), self.data.sightings(split)
+        seen, sightings = self.embed(model, split), self.data.retrieval_split(split)
         counted = self.score(seen, split)
         queries = seen.at(sightings.queries.to(seen.identities.device))
         queries = queries.at(counted.answerable(queries))
@@ -316,7 +316,7 @@ class ReidentifyTask(DistillableTask):
 
     def embed(self, model: nn.Module, split: str) -> Embeddings:
         """Return the features float32 [N, D] of all images of a split, on every process."""
-        sightings, place = self.data.sightings(split), self.context.group
+        sightings, place = self.data.retrieval_split(split), self.context.group
         share = self.data.eval_loader(
             split,
             self.recipe.train.evaluate_batch,
@@ -333,7 +333,7 @@ class ReidentifyTask(DistillableTask):
 
     def score(self, seen: Embeddings, split: str) -> RetrievalScores:
         """Search the split's gallery with its queries, each on one of the processes, and count over all of them."""
-        sightings, place = self.data.sightings(split), self.context.group
+        sightings, place = self.data.retrieval_split(split), self.context.group
         gallery = torch.nonzero(sightings.gallery)[:, 0].to(seen.identities.device)
         queries = torch.nonzero(sightings.queries)[:, 0].to(seen.identities.device)
         counted = RetrievalScores(seen.at(gallery), self.recipe.distance)
@@ -361,7 +361,7 @@ class ReidentifyTask(DistillableTask):
     def _unanswerable(self) -> Iterator[str]:
         """Yield a notice for each split with queries that nothing in the gallery answers, or refuse it if all are."""
         for split in self.splits:
-            sightings = self.data.sightings(split)
+            sightings = self.data.retrieval_split(split)
             seen = Embeddings(torch.zeros(len(sightings.identities), 0), sightings.identities, sightings.cameras)
             queries = seen.at(sightings.queries)
             without = int((~RetrievalScores(seen.at(sightings.gallery)).answerable(queries)).sum())

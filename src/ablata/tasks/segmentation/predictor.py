@@ -27,8 +27,8 @@ from ablata.data.drawing.segmentation import index_image, legend, overlay
 from ablata.data.io.crop import backend_name
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.input_files import InputFile
-from ablata.data.io.video import Film, is_video, written_film
-from ablata.data.labels.table import VOID_CLASS_COLOUR, Colour, default_palette
+from ablata.data.io.video import Video, is_video, video_writer
+from ablata.data.labels.table import VOID_CLASS_COLOR, Color, default_palette
 from ablata.engine.hardware.allocator import keep_memory
 from ablata.engine.hardware.precision import Precision, choose_precision
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
@@ -88,10 +88,10 @@ class SegmentationPredictor(Predictor):
         return tuple(self.contract["scored_classes"])
 
     @property
-    def palette(self) -> tuple[Colour, ...]:
+    def palette(self) -> tuple[Color, ...]:
         """Return red, green, blue of each class."""
         count = len(self.classes)
-        palette = [*self.contract.get("palette", default_palette(count)), VOID_CLASS_COLOUR]
+        palette = [*self.contract.get("palette", default_palette(count)), VOID_CLASS_COLOR]
         return tuple((red, green, blue) for red, green, blue in palette[:count])
 
     @property
@@ -194,9 +194,9 @@ class SegmentationPredictor(Predictor):
         return MaskPrediction(file=entry.file, classes=self._fractions(self._counts(labels)), frames=1, outputs=written)
 
     def _video(self, entry: InputFile, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
-        video, counts, frames = Film(entry.file), np.zeros(len(self.scored), dtype=np.int64), 0
+        video, counts, frames = Video(entry.file), np.zeros(len(self.scored), dtype=np.int64), 0
         over = None if output is None else output / "overlays" / f"{entry.name}.mp4"
-        with nullcontext() if over is None else written_film(over, video.rate) as add:
+        with nullcontext() if over is None else video_writer(over, video.rate) as add:
             for pixels in video.frames():
                 labels = self.predict(pixels, protocol)
                 counts += self._counts(labels)

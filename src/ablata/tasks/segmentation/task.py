@@ -186,7 +186,7 @@ class SegmentTask(Task[SegmentationBatch]):
             "task": "segment",
             "classes": list(self.data.classes),
             "scored_classes": list(self.scored),
-            "palette": [list(colour) for colour in table.palette],
+            "palette": [list(color) for color in table.palette],
             "ids": {"form": table.form, "values": list(table.values), "ignored": list(table.ignored)},
             "ignore_label": self.data.ignore,
             "image_size": list(self.data.image_size),

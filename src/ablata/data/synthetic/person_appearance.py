@@ -1,4 +1,4 @@
-"""What stays the same of a made person: body, hair, clothes, shoes and bag.
+"""What stays the same of a synthetic person: body, hair, clothes, shoes and bag.
 
 Colours come from the wardrobe of a domain. Winter's is dark and alike, with coats, hats and long sleeves; summer's is
 bright, with short sleeves, shorts and skirts. Most colours are common ones, so that many persons share each of them and
@@ -17,7 +17,7 @@ import numpy as np
 T = TypeVar("T")
 
 Domain = Literal["winter", "summer"]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 """Red, green, blue in 0..255."""
 
 Pattern = Literal["plain", "stripes", "halves", "print", "open"]
@@ -60,7 +60,7 @@ _PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "halves", "print", "open")
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """A person, whatever the camera and the pose.
 
     Attributes:
@@ -79,32 +79,32 @@ class Look:
         lower_kind: trousers, shorts or skirt.
         shoes: colour.
         bag: none, backpack (its side towards the viewer depends on the heading), shoulder or hand bag.
-        bag_colour: colour.
+        bag_color: colour.
     """
 
     height: float
     build: float
-    skin: Colour
-    hair: Colour
+    skin: Color
+    hair: Color
     hair_style: Literal["bald", "short", "long"]
-    hat: Colour | None
-    upper: Colour
-    second: Colour
+    hat: Color | None
+    upper: Color
+    second: Color
     pattern: Pattern
     hem: float
     long_sleeves: bool
-    lower: Colour
+    lower: Color
     lower_kind: Literal["trousers", "shorts", "skirt"]
-    shoes: Colour
+    shoes: Color
     bag: Literal["none", "backpack", "shoulder", "hand"]
-    bag_colour: Colour
+    bag_color: Color
 
 
-def draw_look(random: np.random.Generator, domain: Domain) -> Look:
+def draw_appearance(random: np.random.Generator, domain: Domain) -> Appearance:
     """Draw a person's look; some garments come from the other domain's wardrobe."""
     winter = domain == "winter"
     hat = _worn(random, _wardrobe(random, _UPPER, domain)) if random.random() < (0.25 if winter else 0.12) else None
-    return Look(
+    return Appearance(
         height=random.uniform(0.86, 1.0),
         build=random.uniform(0.85, 1.2),
         skin=_worn(random, _SKIN),
@@ -120,11 +120,11 @@ def draw_look(random: np.random.Generator, domain: Domain) -> Look:
         lower_kind=_choice(random, ("trousers", "shorts", "skirt"), (0.88, 0.0, 0.12) if winter else (0.45, 0.3, 0.25)),
         shoes=_worn(random, _BAG),
         bag=_choice(random, ("none", "backpack", "shoulder", "hand"), (0.4, 0.25, 0.2, 0.15)),
-        bag_colour=_worn(random, _BAG),
+        bag_color=_worn(random, _BAG),
     )
 
 
-def hsv(hue: float, saturation: float, value: float) -> Colour:
+def hsv(hue: float, saturation: float, value: float) -> Color:
     """Return the colour of a hue (any number, 1 is once around), saturation and value (clipped to 0..1)."""
     inside = [min(max(part, 0.0), 1.0) for part in (saturation, value)]
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, *inside)
@@ -138,7 +138,7 @@ def _wardrobe(
     return wardrobes[other if random.random() < _FOREIGN else domain]
 
 
-def _worn(random: np.random.Generator, swatches: Sequence[_Swatch]) -> Colour:
+def _worn(random: np.random.Generator, swatches: Sequence[_Swatch]) -> Color:
     """Choose a colour by how often it is worn, and shift it a little: no two garments are of quite the same dye."""
     weights = np.array([weight for *_, weight in swatches])
     hue, saturation, value, _ = swatches[random.choice(len(swatches), p=weights / weights.sum())]
