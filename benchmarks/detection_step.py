@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.timer import Clock
 from ablata.engine.loop import train_steps

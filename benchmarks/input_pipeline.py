@@ -35,7 +35,7 @@ from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import draw_box
 from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.normalization import Normalizer
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.records.fingerprint import environment
 from ablata.structures.batch import ImageBatch, Rows
 

@@ -27,8 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ablata.engine.hardware.allocator import keep_memory
-from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
+from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_precision
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment

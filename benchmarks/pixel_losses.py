@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.records.fingerprint import environment

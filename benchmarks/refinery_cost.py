@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from ablata.base.overrides import override
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.task import RunContext
 from ablata.engine.train import train

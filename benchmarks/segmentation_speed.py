@@ -33,7 +33,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import choose_precision
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.published import compat, paper

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.hardware.timer import Clock
 from ablata.engine.loop import train_steps

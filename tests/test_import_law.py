@@ -95,6 +95,30 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "label_tools": _DATA_KINDS
         | {"labels", "classification", "segmentation", "detection", "reid", "synthetic", "drawing"},
     },
+    "nn": {
+        # fast paths, each with its measured reason
+        "kernels": set(),
+    },
+    "models": {
+        # networks of named feature maps, and classifiers
+        "backbones": set(),
+        # semantic segmentation and detection on any backbone: neither knows of the other
+        "segmentation": {"backbones"},
+        "detection": {"backbones"},
+    },
+    "losses": {
+        "classification": set(),
+        "embedding": set(),
+        "segmentation": set(),
+        # beside a loss of segmentation
+        "contrastive": {"segmentation"},
+    },
+    "engine": {
+        # devices, precision, memory, processes
+        "hardware": set(),
+        # optimisers, schedules, EMA
+        "optim": {"hardware"},
+    },
 }
 """Room: its sub-rooms, lowest first, each with the other sub-rooms of the room that it may import. A file beside the
 sub-rooms may import all of them; none of them may import it."""

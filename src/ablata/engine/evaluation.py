@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
+from ablata.engine.batch_norm import Statistics, buffers, installed, normalisations, population_statistics
 from ablata.engine.checkpoints import AVERAGE, RAW, statistics_of
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.optim.ema import ModelEma
-from ablata.engine.precise_bn import Statistics, buffers, installed, normalisations, population_statistics
 from ablata.engine.recipe import Train
 from ablata.engine.task import Task
 

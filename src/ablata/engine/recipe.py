@@ -15,13 +15,12 @@ from pydantic import Field, model_validator
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import INCIDENTAL, Settings
+from ablata.engine.batch_norm import BnMomentum, PreciseBn
 from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AnyOptimiser, Sgd
 from ablata.engine.optim.schedules import AnySchedule, Cosine
-from ablata.engine.precise_bn import PreciseBn
 from ablata.engine.task import Metric, RunContext, Task
-from ablata.nn.bn_momentum import BnMomentum
 
 if TYPE_CHECKING:
     from PIL import Image

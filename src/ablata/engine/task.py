@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, listing
+from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
-from ablata.engine.precise_bn import Images
 from ablata.records.gallery import Gallery
 
 B = TypeVar("B")

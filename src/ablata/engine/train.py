@@ -12,8 +12,7 @@ import torch
 from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
-from ablata.engine.hardware.allocator import keep_memory
-from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
+from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, process_group
 from ablata.engine.loop import train_steps

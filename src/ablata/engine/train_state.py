@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import diff, expand, restore, settings_hash
+from ablata.engine.batch_norm import set_bn_momentum
 from ablata.engine.checkpoints import (
     AVERAGE,
     BEST,
@@ -36,7 +37,6 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
-from ablata.nn.bn_momentum import set_bn_momentum
 from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
 from ablata.nn.kernels.sync_batch_norm import convert_sync_batchnorm
 from ablata.records.gallery import write_gallery

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
-from ablata.losses.segmentation.cross_entropy_lovasz import CrossEntropyLovasz
-from ablata.losses.segmentation.lovasz import Lovasz
+from ablata.losses.segmentation.lovasz import CrossEntropyLovasz, Lovasz
 
 
 def test_it_is_the_weighted_sum_of_both_in_value_and_gradient() -> None:

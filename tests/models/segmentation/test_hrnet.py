@@ -13,8 +13,7 @@ from torch import nn
 
 from ablata.base.errors import SettingsError
 from ablata.models.segmentation.base import DenseHead
-from ablata.models.segmentation.hrnet import HRNet, HRNetModel
-from ablata.models.segmentation.ocr import ObjectContext, gather_regions
+from ablata.models.segmentation.hrnet import HRNet, HRNetModel, ObjectContext, gather_regions
 from ablata.nn.upsampling import Nearest
 
 SMALL: dict[str, Any] = {"width": 4, "exchanges": (1, 1, 1), "blocks": 1}

@@ -13,7 +13,7 @@ from PIL import Image
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.detection.mask_rcnn import ImageDetections
-from ablata.models.detection.relations.appearance import RegionAttention
+from ablata.models.detection.relations.spatial_relation import RegionAttention
 from ablata.recipes.index import load_recipe
 from ablata.records.gallery import read_gallery
 from ablata.structures.detection import Detections, Objects

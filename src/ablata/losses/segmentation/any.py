@@ -6,10 +6,9 @@ from typing import Annotated
 
 from ablata.base.parts import OpenPart
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
-from ablata.losses.segmentation.cross_entropy_lovasz import CrossEntropyLovasz
 from ablata.losses.segmentation.dice import Dice
 from ablata.losses.segmentation.focal import Focal
-from ablata.losses.segmentation.lovasz import Lovasz
+from ablata.losses.segmentation.lovasz import CrossEntropyLovasz, Lovasz
 from ablata.losses.segmentation.ohem import Ohem
 
 AnyPixelLoss = Annotated[

@@ -29,8 +29,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.models.backbones.base import Classifier
-from ablata.nn.data_dependent_init import DataDependentInit
+from ablata.models.backbones.base import Classifier, DataDependentInit
 from ablata.nn.kernels.im2col_conv import PatchConv2d
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}

@@ -21,7 +21,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.models.weights import Loadable
+from ablata.models.backbones.weights import Loadable
 from ablata.nn.kernels.pooling import global_average
 
 
@@ -127,3 +127,22 @@ def init_convolutions(model: nn.Module) -> None:
             module.weight.normal_(0, math.sqrt(2 / fan_out))
             if module.bias is not None:
                 module.bias.zero_()
+
+
+class DataDependentInit(nn.Module):
+    """A model with a layer whose initial weights are computed from training images.
+
+    The task calls `init_from_images` once, right after the model is built. What it computes lies in the model's
+    parameters, so a resumed run takes it from its checkpoint.
+    """
+
+    init_images: int
+    """How many training images it needs; 0: none."""
+
+    @abstractmethod
+    def init_from_images(self, images: Tensor) -> None:
+        """Set the initial weights.
+
+        Args:
+            images: float32 [N, C, H, W], normalised, not augmented: `init_images` of the training set, or all of it.
+        """

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, nearest
 from ablata.models.backbones.base import Classifier
-from ablata.models.weights import Loadable
+from ablata.models.backbones.weights import Loadable
 
 
 class TimmModel(Loadable, Classifier):

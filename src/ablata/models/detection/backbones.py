@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from ablata.base.errors import CheckpointError, SettingsError, nearest
 from ablata.base.parts import OpenPart
+from ablata.models.backbones.weights import read_state
 from ablata.models.detection.base import DetectionBackbone, DetectionBackboneModule
-from ablata.models.weights import read_state
 
 Norm = Literal["batch", "frozen"]
 

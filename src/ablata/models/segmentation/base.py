@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
-from ablata.models.weights import Loadable
+from ablata.models.backbones.weights import Loadable
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.upsampling import Resize, Upsampling
 

@@ -9,8 +9,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ablata.nn.dtypes import as_float32
-
 
 class _SumOverProcesses(torch.autograd.Function):
     """Sum of a tensor over all processes; its gradient is the sum of their gradients."""
@@ -51,7 +49,7 @@ class SyncBatchNorm(_BatchNorm):
         if not (by_batch and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         self._check_input_dim(input)
-        values = as_float32(input)
+        values = input.float() if input.element_size() < 4 else input
         mean, variance, count = self._joined_statistics(values)
         if self.training and self.running_mean is not None and self.running_var is not None:
             self._track(mean.detach(), variance.detach(), count)

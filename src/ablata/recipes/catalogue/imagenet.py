@@ -8,11 +8,11 @@ from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.transforms.auto_augment import AnyPolicy, AutoAugment, RandAugment
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.mixup_cutmix import Cutmix
+from ablata.engine.batch_norm import PreciseBn
 from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AdamW, RmsPropTf, Sgd
 from ablata.engine.optim.parameter_groups import ParameterGroups
 from ablata.engine.optim.schedules import Cosine, Exponential, Warmup
-from ablata.engine.precise_bn import PreciseBn
 from ablata.engine.recipe import Train
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite

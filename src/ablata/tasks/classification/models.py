@@ -11,17 +11,16 @@ from torch import Tensor, nn
 
 from ablata.base.parts import OpenPart
 from ablata.models.backbones.airbench import Airbench
-from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.models.backbones.base import DataDependentInit
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
 from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
+from ablata.models.backbones.small_resnet import CifarResNet, WideResNet
 from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_model import TimmModel
-from ablata.models.backbones.wide_resnet import WideResNet
-from ablata.models.weights import Loadable
-from ablata.nn.data_dependent_init import DataDependentInit
+from ablata.models.backbones.weights import Loadable
 
 AnyClassifier = Annotated[
     CifarResNet

@@ -20,7 +20,7 @@ from ablata.data.drawing.panels import beside, jpeg, sized
 from ablata.data.drawing.segmentation import legend
 from ablata.data.labels.table import Color
 from ablata.models.detection.mask_rcnn import ImageDetections
-from ablata.models.detection.relations.appearance import RegionAttention, record_attention
+from ablata.models.detection.relations.spatial_relation import RegionAttention, record_attention
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.detection.postprocess import found_in, on_original

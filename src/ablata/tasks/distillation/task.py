@@ -13,7 +13,7 @@ from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
 from ablata.data.loading.labeled_images import LabeledImages
 from ablata.data.loading.loaders import TrainLoader
-from ablata.engine.precise_bn import Images
+from ablata.engine.batch_norm import Images
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext, Task
 from ablata.nn.annealing import advance, temperatures

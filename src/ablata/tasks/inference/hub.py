@@ -23,7 +23,7 @@ from ablata import __version__
 from ablata.base.errors import CheckpointError
 from ablata.base.files import write_text
 from ablata.engine.predictor import Predictor
-from ablata.models.weights import Loadable, read_state
+from ablata.models.backbones.weights import Loadable, read_state
 from ablata.tasks.distillation.checkpoints import weights_digest
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import preparation

@@ -25,7 +25,7 @@ from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.embedding.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
-from ablata.models.backbones.cifar_resnet import CifarResNet
+from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.classification.models import AnyClassifier, start_classifier, weights_mark

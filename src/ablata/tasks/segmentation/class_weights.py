@@ -9,7 +9,7 @@ from ablata.data.label_tools.statistics import ClassCounts, LabelStatistics
 from ablata.data.label_tools.survey import Count
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy, WeightsOf
-from ablata.losses.segmentation.cross_entropy_lovasz import CrossEntropyLovasz
+from ablata.losses.segmentation.lovasz import CrossEntropyLovasz
 
 
 def with_numbers(loss: Any, data: SegmentationDataset) -> Any:

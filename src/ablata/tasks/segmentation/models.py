@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from ablata.base.parts import OpenPart
+from ablata.models.backbones.weights import Loadable
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
 from ablata.models.segmentation.deeplab import DeepLab
 from ablata.models.segmentation.feature_segmenter import FeatureSegmenter
 from ablata.models.segmentation.hrnet import HRNet
-from ablata.models.weights import Loadable
 
 AnySegmenter = Annotated[BiSeNet | BiSeNetV2 | HRNet | DeepLab | FeatureSegmenter, OpenPart()]
 

@@ -29,7 +29,7 @@ from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.input_files import InputFile
 from ablata.data.io.video import Video, is_video, video_writer
 from ablata.data.labels.table import VOID_CLASS_COLOR, Color, default_palette
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import Precision, choose_precision
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
 from ablata.models.segmentation.base import Segmenter

@@ -19,9 +19,9 @@ from ablata.data.any import AnySegmentationData
 from ablata.data.loading.loaders import EvalLoader
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
-from ablata.engine.precise_bn import Images
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext, Task

@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from ablata.models.detection.relations.appearance import record_attention
-from ablata.models.detection.relations.spatial_relation import GaussianWeights, SpatialRelation, SpatialRelationModule
+from ablata.models.detection.relations.spatial_relation import (
+    GaussianWeights,
+    SpatialRelation,
+    SpatialRelationModule,
+    record_attention,
+)
 
 BOXES = torch.tensor([[[0.0, 0, 40, 40], [4, 4, 14, 16], [60, 50, 90, 80], [62, 54, 70, 60], [0, 0, 0, 0]]])
 KEYS = torch.tensor([[True, True, True, False, False]])

@@ -16,9 +16,8 @@ from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.segmentation.base import AuxiliaryHead, DenseHead
-from ablata.models.segmentation.bisenet.context_path import AttentionRefinement, ContextPath, Merge
+from ablata.models.segmentation.bisenet.context_path import AttentionRefinement, ContextPath, GlobalContext, Merge
 from ablata.models.segmentation.bisenet.feature_fusion import ConcatFusion, FeatureFusion, SumFusion
-from ablata.models.segmentation.bisenet.global_context import GlobalContext
 from ablata.models.segmentation.bisenet.model import BiSeNet, BiSeNetModel
 from ablata.models.segmentation.bisenet.published import compat
 from ablata.models.segmentation.bisenet.spatial_path import SpatialPath, StagePath

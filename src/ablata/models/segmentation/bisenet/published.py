@@ -13,9 +13,8 @@ from typing import Literal, get_args
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.segmentation.base import AuxiliaryHead, DenseHead
-from ablata.models.segmentation.bisenet.context_path import AttentionRefinement, ContextPath
+from ablata.models.segmentation.bisenet.context_path import AttentionRefinement, ContextPath, GlobalContext
 from ablata.models.segmentation.bisenet.feature_fusion import FeatureFusion, SumFusion
-from ablata.models.segmentation.bisenet.global_context import GlobalContext
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.bisenet.spatial_path import SpatialPath
 from ablata.nn.pooled_gates import TwoLayerGate

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ablata.models.detection.relations.stage import RelationContext, Relations, RelationStage
 from ablata.models.detection.roi_heads import CascadeStage, RoiPredictor
 
-from .detectors import CLASS, SPATIAL, inputs, network
+from ..detectors import CLASS, SPATIAL, inputs, network
 
 B, R, C, D, F = 2, 5, 4, 8, 6
 WAYS = [

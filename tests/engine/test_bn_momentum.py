@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablata.nn.bn_momentum import BnMomentum, set_bn_momentum
+from ablata.engine.batch_norm import BnMomentum, set_bn_momentum
 
 
 @pytest.mark.parametrize(("rule", "momentum"), [(0.01, 0.01), ("inverse_square", 1 / 256**2), ("cumulative", None)])

@@ -7,8 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablata.nn.residual import BasicBlock, ChannelDrop, PadShortcut, PreactivationBlock, make_shortcut
-from ablata.nn.small_resnet import SmallResNetSettings
+from ablata.models.backbones.small_resnet import (
+    BasicBlock,
+    ChannelDrop,
+    PadShortcut,
+    PreactivationBlock,
+    SmallResNetSettings,
+    make_shortcut,
+)
 
 BLOCKS = [BasicBlock, PreactivationBlock]
 PLACES = ["between", "before_last", "after_last"]

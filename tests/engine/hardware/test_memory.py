@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from ablata.engine.hardware import allocator
+from ablata.engine.hardware import memory
 
 PROBE = """
 import ctypes, sys
-from ablata.engine.hardware.allocator import keep_memory
+from ablata.engine.hardware.memory import keep_memory
 if sys.argv[1] == "keep":
     assert "stay with the process" in keep_memory()
 libc = ctypes.CDLL(None)
@@ -40,13 +40,13 @@ def test_a_freed_block_stays_with_the_process_only_after_the_call() -> None:
 
 
 def test_elsewhere_nothing_is_done_and_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator.sys, "platform", "darwin")
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: pytest.fail("the C library was touched"))
-    assert "not Linux" in allocator.keep_memory()
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("the C library was touched"))
+    assert "not Linux" in memory.keep_memory()
 
 
 def test_a_library_without_mallopt_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator.sys, "platform", "linux")
-    monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
-    assert "not found" in allocator.keep_memory()
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    assert "not found" in memory.keep_memory()

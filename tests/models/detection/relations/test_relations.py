@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ablata.models.detection.relations.class_relation import ClassRelation, ClassRelationModule
-from ablata.models.detection.relations.geometry import embed, find_parts, geometry
-from ablata.models.detection.relations.spatial_relation import SpatialRelation
+from ablata.models.detection.relations.spatial_relation import SpatialRelation, embed, find_parts, geometry
 
 B, R, C, D, F = 2, 7, 5, 12, 6
 SPATIAL = {

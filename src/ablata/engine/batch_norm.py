@@ -1,8 +1,9 @@
-"""Precise batch normalisation: statistics of the weights as they are now, for scoring and for what is delivered.
+"""Batch normalisation's running statistics: their momentum, and precise statistics of the weights as they are now.
 
-Running statistics mix those of many past weights. Here the present weights see some training images, each layer
-normalising by its batch as in training, and mean and variance of all that a layer saw take the place of its running
-ones. Dropout and dropped paths are off, as they are when the model is scored. The training's own statistics come back.
+Running statistics mix those of many past weights. For precise ones the present weights see some training images, each
+layer normalising by its batch as in training, and mean and variance of all that a layer saw take the place of its
+running ones. Dropout and dropped paths are off, as they are when the model is scored. The training's own statistics
+come back.
 
 Source: Wu & Johnson 2021, arXiv 2105.07576, section 3 (equation 1: moments pooled over all batches).
 """
@@ -22,6 +23,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ablata.base.settings import Settings
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.nn.dtypes import as_float32
+
+BnMomentum = Annotated[float, Field(gt=0, le=1)] | Literal["cumulative", "inverse_square"]
+"""m itself; cumulative: the plain mean over all batches so far (torch's None); inverse_square: m = 1 / batch^2."""
+
+
+def set_bn_momentum(model: nn.Module, rule: BnMomentum, batch: int) -> None:
+    """Give all batch normalisations of a model one momentum.
+
+    Args:
+        model: changed in place.
+        rule: m, or how it comes about.
+        batch: images in one optimiser step.
+    """
+    momentum = None if rule == "cumulative" else 1 / batch**2 if rule == "inverse_square" else float(rule)
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = momentum
+
 
 Images = Literal["training", "plain"]
 Statistics = Mapping[str, tuple[Tensor, Tensor]]

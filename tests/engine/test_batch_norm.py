@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.data.classification.image_folder import ImageFolder
+from ablata.engine.batch_norm import PreciseBn, buffers, installed, population_statistics
 from ablata.engine.hardware.process_group import ProcessGroup
-from ablata.engine.precise_bn import PreciseBn, buffers, installed, population_statistics
 from ablata.engine.task import RunContext, Task
 from ablata.recipes.index import load_recipe
 from ablata.tasks.classification.task import Classify
