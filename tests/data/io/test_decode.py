@@ -12,9 +12,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as reference
 
-from ablata.base.errors import DataError, SettingsError
-from ablata.base.overrides import override
-from ablata.data.classification.image_folder import ImageFolder
+from ablata.base.errors import DataError
 from ablata.data.io.crop import (
     Backend,
     Interpolation,
@@ -26,7 +24,7 @@ from ablata.data.io.crop import (
     shrink_factor,
     torch_resize,
 )
-from ablata.data.io.decode import Decoder, decode_array, open_image, refuse_missing, to_rgb, upright_size
+from ablata.data.io.decode import Decoder, decode_array, open_image, to_rgb, upright_size
 
 DECODERS = get_args(Decoder)
 
@@ -117,20 +115,6 @@ def test_an_undecodable_file_is_named(damage: str, kind: str, decoder: Decoder) 
         decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg", decoder=decoder)
 
 
-def test_a_torchvision_that_cannot_decode_is_told_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_missing("torchvision")
-    monkeypatch.setattr(torch.ops, "image", object())
-    for decoder in ("pil", "opencv"):
-        refuse_missing(decoder)
-    with pytest.raises(SettingsError, match=r"set data\.decoder=opencv"):
-        refuse_missing("torchvision")
-
-
-def test_torchvision_does_not_shrink_and_is_not_asked_to() -> None:
-    with pytest.raises(SettingsError, match="reduced=false or decoder=opencv"):
-        override(ImageFolder(), ["decoder=torchvision", "reduced=true"])
-
-
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("progressive", [False, True])
@@ -179,7 +163,7 @@ def test_the_name_of_a_backend_tells_every_choice_apart() -> None:
         for orientation in ("applied", "ignored")
         for prepared in (None, 256)
     ]
-    assert len(set(names)) == len(names) == 216
+    assert len(set(names)) == len(names) == 144
     assert "nearest no-antialias" in backend_name("torch", "nearest")
     assert "decoded" not in backend_name("pil", "bilinear", decoder="pil")
 

@@ -71,7 +71,7 @@ def test_size_and_pixels_are_pils(name: str, orientation: Orientation) -> None:
             found.array("opencv")
         return
     expected = np.asarray(to_rgb(open_image(content, "it"), "it", orientation))
-    for decoder in ("opencv", "torchvision", "pil"):
+    for decoder in ("opencv", "pil"):
         assert np.array_equal(found.array(decoder), expected), decoder
     assert np.array_equal(np.asarray(found.image()), expected)
 

@@ -12,10 +12,9 @@ from torchvision.transforms.v2 import functional as reference
 from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.transforms.auto_augment import IMAGENET_PAIRS, AutoAugment, RandAugment
+from ablata.data.transforms.auto_augment_batch_ops import apply_to_rows
+from ablata.data.transforms.auto_augment_image_ops import apply_by_opencv, apply_by_pil
 from ablata.data.transforms.auto_augment_ops import INCREASING, NAMES, ORIGINAL, Name, inverse_affine
-from ablata.data.transforms.auto_augment_ops_batch import apply_to_rows
-from ablata.data.transforms.auto_augment_ops_opencv import apply_to_pixels
-from ablata.data.transforms.auto_augment_ops_pil import apply_to_image
 from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.batch import ImageBatch, Rows
@@ -33,7 +32,7 @@ def image_array(seed: int = 0, height: int = 40, width: int = 52) -> np.ndarray:
 
 
 def by_pil(pixels: np.ndarray, name: Name, argument: float) -> np.ndarray:
-    return np.asarray(apply_to_image(Image.fromarray(pixels), name, argument, PLACE, 128)).astype(int)
+    return np.asarray(apply_by_pil(Image.fromarray(pixels), name, argument, PLACE, 128)).astype(int)
 
 
 def by_batch(pixels: np.ndarray, name: Name, argument: float) -> np.ndarray:
@@ -61,7 +60,7 @@ def test_batches_are_changed_as_pil_changes_images(name: Name) -> None:
 def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(name: Name) -> None:
     for argument in arguments(name):
         apart = np.abs(
-            apply_to_pixels(image_array(), name, argument, PLACE, 128).astype(int)
+            apply_by_opencv(image_array(), name, argument, PLACE, 128).astype(int)
             - by_pil(image_array(), name, argument)
         )
         if name not in MOVING:
@@ -206,10 +205,10 @@ def test_one_image_is_changed_by_the_same_operations_wherever_it_is(where: str) 
         expected = image_array(seed)
         for number, argument, place in zip(drawn.operation[0], drawn.argument[0], drawn.place[0], strict=True):
             if where == "pil":
-                step = apply_to_image(Image.fromarray(expected), NAMES[number], argument, tuple(place), 128)
+                step = apply_by_pil(Image.fromarray(expected), NAMES[number], argument, tuple(place), 128)
                 expected = np.asarray(step)
             else:
-                expected = apply_to_pixels(expected, NAMES[number], argument, tuple(place), 128)
+                expected = apply_by_opencv(expected, NAMES[number], argument, tuple(place), 128)
         assert np.array_equal(policy.change_image(image_array(seed), np.random.default_rng(seed)), expected)
     assert torch.equal(augmenter(policy=policy)(batch(), 0, 0).images, batch().images.float())
 

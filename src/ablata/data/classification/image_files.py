@@ -31,7 +31,7 @@ from ablata.data.io.crop import (
     scaled,
     shrink_factor,
 )
-from ablata.data.io.decode import Decoder, Orientation, refuse_missing
+from ablata.data.io.decode import Decoder, Orientation
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 from ablata.data.io.file_slice import Member, Stored, content_of
@@ -71,8 +71,7 @@ class ImageFiles(Settings):
     reduced: bool = False
     """Decode JPEGs at 1/2, 1/4 or 1/8 where a training crop still has enough pixels: faster, other pixels."""
     decoder: Decoder | None = None
-    """What decodes JPEGs: pil, opencv or torchvision, which give the same pixels; null: pil for the backend pil, else
-    opencv."""
+    """What decodes JPEGs: pil or opencv, which give the same pixels; null: pil for the backend pil, else opencv."""
     orientation: Orientation = "applied"
     """The orientation that a camera noted (EXIF): applied, or ignored as in torchvision's references."""
     prepared: Annotated[int | None, Field(ge=1)] = None
@@ -107,8 +106,6 @@ class ImageFiles(Settings):
             raise ValueError(f"prepared >= resize must hold, got prepared={self.prepared}, resize={self.resize}")
         if self.prepared is not None and self.reduced:
             raise ValueError("reduced decodes at every step, prepared but once: set reduced=false or prepared=null")
-        if self.reduced and self.decoder == "torchvision":
-            raise ValueError("torchvision decodes JPEGs at their full size only: set reduced=false or decoder=opencv")
         return self
 
     def nominal_shape(self) -> NominalShape:
@@ -223,9 +220,7 @@ def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Pa
 
     Raises:
         DataError: an image that is to be prepared does not decode, or minival is out of range.
-        SettingsError: the decoder is not there.
     """
-    refuse_missing(settings.decoder or own_decoder(settings.backend))
     images: dict[Source, Sequence[Stored]] = dict(listing.files)
     if settings.prepared is not None:
         cut, name = DecodeAndCrop(settings), settings.backend_name().replace(" ", "-")

@@ -1,28 +1,23 @@
 """Decoding image files into 8-bit RGB, whatever they hold.
 
-PIL decodes everything. Ordinary JPEGs can go through OpenCV or torchvision, which give the same pixels without PIL's
-extra copies; files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so that all decoders give the
-same image.
+PIL decodes everything. Ordinary JPEGs can go through OpenCV, which gives the same pixels without PIL's extra copies;
+files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so that both decoders give the same image.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ablata.base.errors import DataError, SettingsError
+from ablata.base.errors import DataError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Decoder = Literal["pil", "opencv", "torchvision"]
+Decoder = Literal["pil", "opencv"]
 Orientation = Literal["applied", "ignored"]
 """What becomes of the orientation that a camera noted: the image is turned upright, or stays as its pixels are
 stored, as torchvision's references have it."""
@@ -121,17 +116,15 @@ def decode_array(
         content: the encoded bytes.
         image: the same, opened by `open_image`.
         where: the file, for the message.
-        shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size (rounded up); other files are not shrunk,
-            and torchvision shrinks none.
+        shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size (rounded up); other files are not shrunk.
         decoder: what decodes ordinary JPEGs; the rest is PIL's.
         orientation: applied turns the image upright as the camera noted.
 
     Raises:
         DataError: the pixels cannot be decoded.
-        SettingsError: torchvision is to decode, and this one cannot.
     """
-    if decoder != "pil" and _is_plain_jpeg(content, image, orientation):
-        pixels = decode_jpeg(content, shrink, decoder)
+    if decoder == "opencv" and _is_plain_jpeg(content, image, orientation):
+        pixels = decode_jpeg(content, shrink)
         if pixels is not None:
             return pixels
     if decoder == "pil" and shrink > 1:
@@ -139,59 +132,14 @@ def decode_array(
     return np.asarray(to_rgb(image, where, orientation))
 
 
-def decode_jpeg(content: bytes, shrink: int, decoder: Decoder) -> np.ndarray | None:
-    """Decode an ordinary JPEG by OpenCV or torchvision to uint8 [H, W, 3]; None if they cannot. See `decode_array`."""
-    return _by_opencv(content, shrink) if decoder == "opencv" else _by_torchvision(content)
-
-
-def refuse_missing(decoder: Decoder) -> None:
-    """Check that a decoder is there; PIL and OpenCV always are.
-
-    Raises:
-        SettingsError: torchvision is installed without its image operations, which are deprecated since its 0.29.
-    """
-    if decoder == "torchvision":
-        _torchvision_operator()
-
-
-def _by_opencv(content: bytes, shrink: int) -> np.ndarray | None:
+def decode_jpeg(content: bytes, shrink: int) -> np.ndarray | None:
+    """Decode an ordinary JPEG by OpenCV to uint8 [H, W, 3]; None if it cannot. See `decode_array`."""
     pixels: np.ndarray | None = cv2.imdecode(
         np.frombuffer(content, dtype=np.uint8), _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
     )
     return pixels
 
 
-def _by_torchvision(content: bytes) -> np.ndarray | None:
-    import torch
-
-    decode = _torchvision_operator()
-    try:
-        return decode(torch.frombuffer(bytearray(content), dtype=torch.uint8), _RGB, False).permute(1, 2, 0).numpy()
-    except RuntimeError:
-        return None
-
-
-def _torchvision_operator() -> Callable[[Tensor, int, bool], Tensor]:
-    """Return the operator itself: the function around it warns at every call that it is deprecated.
-
-    Imported here, since images are checked and counted where torch is not.
-    """
-    try:
-        import torch
-        import torchvision.io  # noqa: F401 (registers it)
-
-        decode: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg
-    except (ImportError, AttributeError):
-        raise SettingsError(
-            "data.decoder=torchvision needs a torchvision that decodes images",
-            found="a torchvision without its image operations",
-            do="set data.decoder=opencv, which gives the same pixels",
-        ) from None
-    return decode
-
-
-_RGB = 3
-"""torchvision's ImageReadMode.RGB."""
 _SHRUNK = {
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -202,7 +150,7 @@ _SHRUNK = {
 
 
 def _is_plain_jpeg(content: bytes, image: Image.Image, orientation: Orientation) -> bool:
-    """Tell whether all decoders give PIL's pixels: RGB or grey, not to be turned, and whole (OpenCV fills what is
+    """Tell whether OpenCV gives PIL's pixels: RGB or grey, not to be turned, and whole (OpenCV fills what is
     missing)."""
     return (
         image.format == "JPEG"

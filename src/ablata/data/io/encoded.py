@@ -51,7 +51,7 @@ class Encoded:
         Raises:
             DataError: the pixels cannot be decoded.
         """
-        if self._jpeg and decoder != "pil" and (pixels := decode_jpeg(self._content, shrink, decoder)) is not None:
+        if self._jpeg and decoder == "opencv" and (pixels := decode_jpeg(self._content, shrink)) is not None:
             return pixels
         return decode_array(self._content, self._opened, self._where, shrink, decoder, self._orientation)
 

@@ -1,7 +1,7 @@
 """RandAugment and AutoAugment: which operations an image goes through, drawn for a batch or for one image.
 
 For whole batches the numbers follow from the step and all rows of the global batch are drawn, as everywhere in
-`augment`; in the reading workers they follow from sample and epoch, after those of the crop.
+`ImageAugmenter`; in the reading workers they follow from sample and epoch, after those of the crop.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from torch import Tensor
 
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
+from ablata.data.transforms.auto_augment_batch_ops import apply_to_rows
+from ablata.data.transforms.auto_augment_image_ops import apply_by_opencv, apply_by_pil
 from ablata.data.transforms.auto_augment_ops import INCREASING, NAMES, ORIGINAL, STEEPEST, Name, Range
-from ablata.data.transforms.auto_augment_ops_batch import apply_to_rows
-from ablata.data.transforms.auto_augment_ops_opencv import apply_to_pixels
-from ablata.data.transforms.auto_augment_ops_pil import apply_to_image
 from ablata.structures.batch import Rows
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -33,7 +32,7 @@ class Draws:
 
     Attributes:
         operation: int64 [n, count], positions in `NAMES`; -1: nothing.
-        argument: float64 [n, count], as `operations` defines it.
+        argument: float64 [n, count], as `Range.argument` gives it.
         place: float64 [n, count, 2], down and across in [0, 1).
     """
 
@@ -108,11 +107,11 @@ class _Policy(Settings):
         ]
         if self.where == "opencv":
             for step in steps:
-                pixels = apply_to_pixels(pixels, *step, self.fill)
+                pixels = apply_by_opencv(pixels, *step, self.fill)
             return pixels
         image = Image.fromarray(pixels)
         for step in steps:
-            image = apply_to_image(image, *step, self.fill)
+            image = apply_by_pil(image, *step, self.fill)
         return np.asarray(image)
 
 
@@ -123,7 +122,7 @@ class RandAugment(_Policy):
     count: Annotated[int, Field(ge=1)] = 2
     """N, operations drawn for an image; the same one may come twice."""
     magnitude: Annotated[float, Field(ge=0, le=STEEPEST)] = 9.0
-    """M, from 0 to 10; what it means for each operation is in data/operations.py."""
+    """M, from 0 to 10; what it means for each operation is in `auto_augment_ops`."""
     probability: Probability = 0.5
     """Chance that a drawn operation is applied: 0.5 in timm, 1 in the paper."""
     deviation: Annotated[float, Field(ge=0)] | Literal["uniform"] = 0.5

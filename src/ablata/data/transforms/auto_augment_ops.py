@@ -1,11 +1,11 @@
-"""The operations of AutoAugment and RandAugment, and what a magnitude from 0 to 10 means for each.
+"""Augmentation operations of AutoAugment and RandAugment, and what a magnitude from 0 to 10 means for each.
 
 Sources: AutoAugment, Cubuk et al. 2018, arXiv 1805.09501, appendix; RandAugment, Cubuk et al. 2019, arXiv 1909.13719,
 section 3. `INCREASING` has the ranges of timm's "inc1" (timm/data/auto_augment.py), in which a larger magnitude always
 changes an image more; `ORIGINAL` those of AutoAugment.
 
-How an operation changes an image is written three times, with equal results but for what `operations_opencv` notes:
-`operations_batch` for whole batches on their device, `operations_pil` and `operations_opencv` for one image.
+How an operation changes an image is in `auto_augment_batch_ops` for whole batches on their device, and in
+`auto_augment_image_ops` for one image, with equal results but for what is noted there.
 """
 
 from __future__ import annotations

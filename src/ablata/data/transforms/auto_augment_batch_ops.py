@@ -1,4 +1,7 @@
-"""The operations on rows of a batch, on their device, each row with an argument of its own: PIL's results.
+"""Augmentation operations on rows of a batch, on their device, each row with an argument of its own: PIL's results.
+
+Written here because torchvision's functions take one argument for a whole batch, and because its auto contrast, color,
+contrast and sharpness are a grey level off PIL's; its `equalize` is PIL's, and is used.
 
 Letters: b rows that share an operation, C channels (1 or 3), H height, W width. Moved pixels may be one level off
 PIL's, since it weighs neighbours in double precision.
@@ -10,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2.functional import equalize
 
 from ablata.data.transforms.auto_augment_ops import SOLARIZE_ADD_BELOW, Name, cutout_box, inverse_affine
 from ablata.data.transforms.geometry import box_mask
@@ -21,7 +25,7 @@ def apply_to_rows(images: Tensor, name: Name, arguments: np.ndarray, places: np.
     Args:
         images: uint8 [b, C, H, W].
         name: the operation.
-        arguments: float64 [b], what `operations` calls the argument.
+        arguments: float64 [b], what `Range.argument` gives.
         places: float64 [b, 2] in [0, 1), down and across, for `cutout`.
         fill: value of what comes into view from outside and of `cutout`, 0..255.
 
@@ -33,7 +37,8 @@ def apply_to_rows(images: Tensor, name: Name, arguments: np.ndarray, places: np.
         case "auto_contrast":
             return _stretched(images)
         case "equalize":
-            return _equalized(images)
+            equalized: Tensor = equalize(images)
+            return equalized
         case "invert":
             return 255 - images
         case "posterize":
@@ -72,30 +77,13 @@ def _blended(start: Tensor, images: Tensor, factors: Tensor) -> Tensor:
     return (start + factors * (images - start)).clamp_(0, 255).to(torch.uint8)
 
 
-def _looked_up(images: Tensor, tables: Tensor) -> Tensor:
-    """Replace each value by that of its channel's table, [b, C, 256]."""
-    found = tables.clamp(0, 255).to(torch.uint8).gather(2, images.flatten(2).long())
-    return found.view_as(images)
-
-
 def _stretched(images: Tensor) -> Tensor:
     flat = images.flatten(2)
     low, high = (edge[..., None].double() for edge in (flat.amin(2), flat.amax(2)))
     values = torch.arange(256, device=images.device, dtype=torch.float64).expand(*flat.shape[:2], 256)
     scale = torch.full_like(high, 255).div(high - low)  # a number over a tensor is a product, rounded twice
-    return _looked_up(images, torch.where(high > low, values * scale + -low * scale, values))
-
-
-def _equalized(images: Tensor) -> Tensor:
-    rows, channels = images.shape[:2]
-    first = torch.arange(rows * channels, device=images.device).view(rows, channels, 1) * 256
-    places = (images.flatten(2).long() + first).flatten()
-    counts = torch.bincount(places, minlength=rows * channels * 256).view(rows, channels, 256)
-    values = torch.arange(256, device=images.device).expand_as(counts)
-    last = torch.where(counts > 0, values, -1).amax(2, keepdim=True)
-    step = (counts.sum(2, keepdim=True) - counts.gather(2, last)) // 255
-    spread = (step // 2 + counts.cumsum(2) - counts) // step.clamp(min=1)
-    return _looked_up(images, torch.where(step > 0, spread, values))
+    tables = torch.where(high > low, values * scale + -low * scale, values).clamp(0, 255).to(torch.uint8)
+    return tables.gather(2, flat.long()).view_as(images)
 
 
 def _smoothed(images: Tensor) -> Tensor:
