@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: quickstart test test-postgres test-realdata test-slow lint types bench clean
+.PHONY: quickstart test test-postgres test-realdata test-slow lint types docs bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/ablata study run quickstart
@@ -18,6 +18,14 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[test]'
+	touch $(VENV)/installed $@
+
+$(VENV)/installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[docs]'
+	touch $(VENV)/installed $@
+
+$(VENV)/installed-bench: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[bench]'
 	touch $(VENV)/installed $@
 
 test: $(VENV)/installed-test lint types
@@ -39,10 +47,13 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-test
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/training_step.py --root $${ABLATA_DATA:?set it to the folder of data sets, cifar10 among them}/cifar10 --compile
 	$(BIN)/python benchmarks/decision_rule.py --studies 400
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
