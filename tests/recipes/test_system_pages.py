@@ -43,7 +43,7 @@ EVERY = [(page, *case) for page in RECIPES for case in cases(page)]
 
 
 def test_every_page_is_looked_at() -> None:
-    assert {path.stem for path in PAGES.glob("*.md")} == set(RECIPES)
+    assert {path.stem for path in PAGES.glob("*.md")} - {"index"} == set(RECIPES)
 
 
 @pytest.mark.parametrize("page", RECIPES)
