@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import typer
 
 import ablata
+from ablata import stats
 from ablata.base.fields import describe
 from ablata.base.settings import Settings
 from ablata.cli.main import app
@@ -51,6 +52,7 @@ def pages() -> dict[str, str]:
         "reference/commands.md": commands_page(),
         "reference/python.md": python_page(),
         "reference/recipes.md": recipes_page(),
+        "reference/stats.md": stats_page(),
     }
     return found | settings_pages()
 
@@ -131,8 +133,8 @@ def settings_pages() -> dict[str, str]:
     ]
     trees = [_tree(recipe) for recipe in RECIPES]
     head = (
-        "# Settings\n\nEvery key that a recipe can have, from the classes themselves. `ablata recipes show RECIPE` lists "
-        "the keys in effect; any of them can be changed on the command line as `key=value`.\n\n"
+        "# Settings\n\nEvery key that a recipe can have, from the classes themselves. `ablata recipes show RECIPE` "
+        "lists the keys in effect; any of them can be changed on the command line as `key=value`.\n\n"
     )
     table = "## All classes\n\n| room | settings |\n|---|---|\n" + "\n".join(rows) + "\n"
     return {f"{SETTINGS}/index.md": head + "\n".join(trees) + "\n" + table, **made}
@@ -241,7 +243,10 @@ def _entries(body: str) -> str:
 
 def recipes_page() -> str:
     """Return the page of all recipes with what their docstrings say: command, expected score, time, source."""
-    text = "# Recipes\n\nFunctions that return one complete training each. *Expected* is a measured score, or says that none was measured.\n"
+    text = (
+        "# Recipes\n\nFunctions that return one complete training each. *Expected* is a measured score, or says that "
+        "none was measured.\n"
+    )
     module = ""
     for entry in recipe_entries():
         if entry.module != module:
@@ -258,7 +263,8 @@ def commands_page() -> str:
     """Return the page of the command line, from the help texts."""
     root = typer.main.get_command(app)
     lines = [
-        "# Commands\n\nAlso: `ablata COMMAND --help`. Exit status 0: fine; 1: something failed; 2: wrong usage, said in words.\n"
+        "# Commands\n\nAlso: `ablata COMMAND --help`. "
+        "Exit status 0: fine; 1: something failed; 2: wrong usage, said in words.\n"
     ]
     lines.extend(_commands(root, "ablata"))
     return "\n".join(lines)
@@ -286,25 +292,27 @@ def _spelling(parameter: Any) -> str:
 
 
 def python_page() -> str:
-    """Return the page of what `import ablata` gives, and of `ablata.stats`."""
-    text = "# Python\n\nEverything that `import ablata` gives. Names are loaded when they are first used, so the import itself costs nothing.\n"
-    for name in getattr(ablata, "__all__", ()):
-        text += _member(f"ablata.{name}", getattr(ablata, name))
-    stats = importlib.import_module("ablata.stats")
-    text += "\n# ablata.stats\n\n" + docstring(stats) + "\n"
-    for name in stats.__all__:
-        text += _member(f"ablata.stats.{name}", getattr(stats, name))
-    return text
+    """Return the page of what `import ablata` gives."""
+    text = (
+        "# Python\n\nEverything that `import ablata` gives. Names are loaded when they are first used, so the import "
+        "itself costs nothing.\n"
+    )
+    return text + "".join(_member(f"ablata.{name}", getattr(ablata, name)) for name in getattr(ablata, "__all__", ()))
+
+
+def stats_page() -> str:
+    """Return the page of `ablata.stats`."""
+    text = f"# ablata.stats\n\n{docstring(stats)} Without torch; [how to use it](../howto/statistics.md).\n"
+    return text + "".join(_member(f"ablata.stats.{name}", getattr(stats, name)) for name in stats.__all__)
 
 
 def _member(name: str, thing: Any) -> str:
-    if inspect.ismodule(thing) or not callable(thing) or not inspect.getdoc(thing):
-        return f"\n## {name}\n\n{_first_line(thing)}\n" if inspect.ismodule(thing) else f"\n## {name}\n"
-    shown = (
-        ""
-        if inspect.isclass(thing) and issubclass(thing, Exception)
-        else f"```python\n{_signature(thing, name)}\n```\n\n"
-    )
+    if inspect.ismodule(thing):
+        return f"\n## {name}\n\n{_first_line(thing)}\n"
+    if not callable(thing) or not inspect.getdoc(thing):
+        return f"\n## {name}\n"
+    is_error = inspect.isclass(thing) and issubclass(thing, Exception)
+    shown = "" if is_error else f"```python\n{_signature(thing, name)}\n```\n\n"
     return f"\n## {name}\n\n{shown}{docstring(thing)}\n"
 
 

@@ -1,7 +1,7 @@
 """Pages as programs: the fenced blocks of a Markdown file, and how they are run, shortened.
 
-A block of `console` holds commands behind `$ ` and may show what they print. A block of `python` with a title is the file of
-that name; without one it is run. What a comment right before a block says:
+A block of `console` holds commands behind `$ ` and may show what they print. A block of `python` with a title is the
+file of that name; without one it is run. What a comment right before a block says:
 
     <!-- test: slow, REASON -->           minutes: run in the suite's slow part only
     <!-- test: realdata, FOLDER=NAME -->  needs real images: FOLDER stands for ABLATA_DATA/NAME
@@ -29,7 +29,8 @@ Say = Callable[[Sequence[str]], tuple[int, str]]
 """Calls the command line in this process: arguments in; exit status, and what it printed, out."""
 
 _BLOCK = re.compile(
-    r"(?:^<!-- test: (?P<words>[^>]*?) -->\n+)?^(?P<indent> *)```(?P<kind>\w+)(?P<rest>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"(?:^<!-- test: (?P<words>[^>]*?) -->\n+)?"
+    r"^(?P<indent> *)```(?P<kind>\w+)(?P<rest>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -102,11 +103,7 @@ def shortened(arguments: Sequence[str], further: Sequence[str] = ()) -> list[str
         given = list(arguments)
         if "--workers" in given:
             given[given.index("--workers") + 1] = "1"
-        return (
-            [*given, *named]
-            if arguments[1] == "plan"
-            else [*given, *named, *([] if "--workers" in given else ["--workers", "1"])]
-        )
+        return [*given, *named]
     return list(arguments)
 
 
@@ -155,25 +152,16 @@ class Page:
         program, *arguments = words
         if program == "ablata":
             return self.ablata(shortened(arguments, block.settings) if block.part != "slow" else arguments)
-        if program == "make":
-            done = subprocess.run(
-                ["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-            )
-            return done.returncode, done.stdout + done.stderr
         if program == "cd":
             os.chdir(arguments[0])
             return 0, ""
         if program == "python" and arguments[0] == "-c":
             exec(compile(arguments[1], "python -c", "exec"), {"__name__": "__main__"})
             return 0, ""
-        if program == "python":
-            done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout + done.stderr
-        if program == "pytest":
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", *arguments], capture_output=True, text=True, check=False
-            )
-            return done.returncode, done.stdout + done.stderr
+        if program == "make":
+            return _started(["make", "--directory", str(ROOT), "--dry-run", *arguments])
+        if program in ("python", "pytest"):
+            return _started([sys.executable, *(["-m", "pytest", "-q"] if program == "pytest" else []), *arguments])
         raise AssertionError(f"{program} is no program that a page's test runs: say why it cannot be run")
 
     def _filled(self, words: list[str], block: Block) -> list[str]:
@@ -189,6 +177,12 @@ class Page:
         """Return the ids of the completed runs, the newest first."""
         _, said = self.ablata(["runs", "list", "--state", "completed", "--json"])
         return [str(run["id"]) for run in json.loads(said)]
+
+
+def _started(command: list[str]) -> tuple[int, str]:
+    """Run a program of its own; return its exit status, and what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def pages() -> Iterator[Path]:

@@ -85,11 +85,7 @@ def test_a_page_is_read_as_blocks(tmp_path: Path) -> None:
 
 def test_a_page_that_shows_what_does_not_hold_fails(tmp_path: Path, folder: Path, ablata: Say) -> None:
     wrong = tmp_path / "wrong.md"
-    for text in (
-        "```console\n$ ablata train digitz\n```\n",
-        "```console\n$ frobnicate\n```\n",
-        "```python\n1 / 0\n```\n",
-    ):
-        wrong.write_text(text)
+    for text in ("console\n$ ablata train digitz", "console\n$ frobnicate", "python\n1 / 0"):
+        wrong.write_text(f"```{text}\n```\n")
         with pytest.raises((AssertionError, ZeroDivisionError)):
             Page(wrong, folder, ablata).run("default")
