@@ -16,8 +16,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import traceback
 import typing
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -34,10 +36,10 @@ from pydantic import (
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import AblataError, SettingsError, listing, nearest
 from ablata.base.fields import Opening, kind_of, options
 from ablata.base.settings import Settings
-from ablata.base.user_code import CodeFolder, absolute, is_own, module_of, parse_reference, reference_of, resolve
+from ablata.base.user_code import CodeFolder, absolute, is_own, module_files, module_of, parse_reference, reference_of, resolve
 
 P = TypeVar("P", bound="PlainPart")
 
@@ -144,13 +146,16 @@ class PlainPart(Settings):
 
     Attributes:
         THING: the class or function that the settings stand for.
+        ARGUMENTS: names of its arguments that are settings.
     """
 
     THING: ClassVar[Any] = None
 
+    ARGUMENTS: ClassVar[tuple[str, ...]] = ()
+
     def arguments(self) -> dict[str, Any]:
         """Return the plain thing's arguments by name."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+        return {name: getattr(self, name) for name in self.ARGUMENTS}
 
 
 def settings_for(base: type[P], thing: Any, reference: str, given: Collection[str] = ()) -> type[P]:
@@ -180,7 +185,7 @@ def settings_for(base: type[P], thing: Any, reference: str, given: Collection[st
         else:
             fields[argument.name] = (_type_of(argument), argument.default)
     made = create_model(thing.__name__, __base__=base, __module__=thing.__module__, __doc__=thing.__doc__, **fields)
-    made.THING = thing
+    made.THING, made.ARGUMENTS = thing, tuple(fields)[1:]
     return made
 
 
@@ -267,3 +272,37 @@ def _things(value: Any) -> Iterator[Any]:
         yield from _things(list(value.values()))
     elif parse_reference(value) is not None:
         yield resolve(value)
+
+
+@contextmanager
+def users_mistakes(settings: Settings, doing: str) -> Iterator[None]:
+    """Tell in words what fails in a user's parts inside a `with` block; other failures pass.
+
+    Args:
+        settings: that hold the parts.
+        doing: what is tried: `be built`, `fit the first batch`.
+
+    Raises:
+        SettingsError: names file, line and error.
+    """
+    try:
+        yield
+    except AblataError:
+        raise
+    except Exception as error:
+        files = {str(path) for path in module_files(user_modules(settings))}
+        if not files:
+            raise
+        told = f"{type(error).__name__}: {error}"
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+        where = f"{lines[-1].filename}, line {lines[-1].lineno}, in {lines[-1].name}: " if lines else ""
+        raise SettingsError(
+            f"Parts of your own must {doing}", found=f"{where}{told}" if where else f"{told} (of {listing(sorted(files))})"
+        ) from error
+
+
+def part_name(part: Settings) -> str:
+    """Return a part's name in scores and loss terms: its kind, or the name of the user's class or function."""
+    kind = kind_of(type(part))
+    reference = parse_reference(kind)
+    return kind if reference is None else reference.name

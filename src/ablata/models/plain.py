@@ -1,0 +1,200 @@
+"""Plain `nn.Module` classes as models: `model=net.py:Net model.width=8`.
+
+A class, or a function that returns a module, needs no settings class: its arguments that have defaults are the settings.
+`num_classes` and `in_channels` are given where it takes them. What it returns for images [B, C, H, W] is its logits, or
+a dict of named outputs with `logits` among them (torchvision's `out` is taken for them).
+
+Letters: B batch, C channels, H and W height and width of the images, K classes, h and w of a map.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablata.base.errors import SettingsError
+from ablata.base.parts import PlainPart, settings_for
+from ablata.models.backbones.base import Backbone, BackboneModule, Classifier
+from ablata.models.segmentation.base import DenseHeadModel, Segmenter, SegmenterSettings
+from ablata.nn.upsampling import Resize
+
+GIVEN = ("num_classes", "in_channels")
+"""Arguments that the data decides."""
+LEVELS = ("stage1", "stage2", "stage3", "stage4")
+"""Names of a backbone's maps, the finest first."""
+
+
+class PlainClassifier(PlainPart, Classifier):
+    """Settings of an image classifier that is a plain module class."""
+
+    def build(self, classes: int, channels: int) -> nn.Module:
+        """Make the classifier; see `Classifier.build`."""
+        return NamedOutputs(_module(self, classes, channels), self.kind)
+
+
+class PlainSegmenter(PlainPart, SegmenterSettings):
+    """Settings of a semantic segmentation network that is a plain module class."""
+
+    def build(self, classes: int, channels: int) -> Segmenter:
+        """Make the network; see `SegmenterSettings.build`."""
+        return PlainSegmenterModel(NamedOutputs(_module(self, classes, channels), self.kind))
+
+
+class PlainBackbone(PlainPart, Backbone):
+    """Settings of a backbone that is a plain module class: it returns its feature maps, the finest first."""
+
+    def build_backbone(self, channels: int) -> BackboneModule:
+        """Make the backbone; see `Backbone.build_backbone`."""
+        return PlainBackboneModule(_module(self, None, channels), channels, self.kind)
+
+
+def classifier(thing: Any, reference: str) -> type[PlainClassifier]:
+    """Return the settings class of a module class, or of a function that returns a module, as a classifier.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    return settings_for(PlainClassifier, _checked(thing, reference), reference, GIVEN)
+
+
+def segmenter(thing: Any, reference: str) -> type[PlainSegmenter]:
+    """Return the settings class of a module class as a segmentation network; see `classifier`."""
+    return settings_for(PlainSegmenter, _checked(thing, reference), reference, GIVEN)
+
+
+def backbone(thing: Any, reference: str) -> type[PlainBackbone]:
+    """Return the settings class of a module class as a backbone; see `classifier`."""
+    return settings_for(PlainBackbone, _checked(thing, reference), reference, GIVEN)
+
+
+def _checked(thing: Any, reference: str) -> Any:
+    if inspect.isfunction(thing) or (inspect.isclass(thing) and issubclass(thing, nn.Module)):
+        return thing
+    raise SettingsError("A model must be an nn.Module class, or a function that returns a module", found=reference)
+
+
+def _module(settings: PlainPart, classes: int | None, channels: int) -> nn.Module:
+    taken = inspect.signature(settings.THING).parameters
+    open_ended = any(argument.kind is argument.VAR_KEYWORD for argument in taken.values())
+    given: dict[str, Any] = {"in_channels": channels} if "in_channels" in taken else {}
+    if classes is not None and ("num_classes" in taken or open_ended):
+        given["num_classes"] = classes
+    made = settings.THING(**settings.arguments(), **given)
+    if not isinstance(made, nn.Module):
+        raise SettingsError(
+            "A model must be an nn.Module class, or a function that returns a module",
+            found=f"{settings.kind} returned {type(made).__name__}",
+        )
+    return made
+
+
+class NamedOutputs(nn.Module):
+    """A plain network whose outputs have names.
+
+    Args:
+        network: maps images to logits, or to a dict of outputs.
+        name: of its class, for messages.
+    """
+
+    def __init__(self, network: nn.Module, name: str) -> None:
+        super().__init__()
+        self.network, self.name = network, name
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the outputs by name, `logits` among them."""
+        found = self.network(images)
+        if isinstance(found, Tensor):
+            return {"logits": found}
+        if not isinstance(found, Mapping):
+            raise SettingsError(
+                "A model must return its logits, or a dict of outputs",
+                found=f"{self.name} returned {type(found).__name__}",
+            )
+        outputs = dict(found)
+        if "logits" not in outputs and "out" in outputs:
+            outputs["logits"] = outputs.pop("out")
+        if "logits" not in outputs:
+            raise SettingsError(
+                "A model's outputs must have logits among them",
+                found=f"{self.name} returned {', '.join(map(str, outputs))}",
+            )
+        return outputs
+
+
+class PlainHead(DenseHeadModel):
+    """What losses and metrics ask of a head, for a network that has its own inside: logits are enlarged bilinearly."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.where = "after"
+        self.enlarge = Resize("bilinear", corners=False)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return what comes in."""
+        return x
+
+
+class PlainSegmenterModel(Segmenter):
+    """A plain segmentation network: `logits` [B, K, h, w], and the outputs whose names begin with `aux` in training.
+
+    Args:
+        network: with named outputs.
+    """
+
+    def __init__(self, network: NamedOutputs) -> None:
+        super().__init__()
+        self.network = network
+        self.head, self.aux = PlainHead(), nn.ModuleDict()
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the outputs by name."""
+        outputs = self.network(images)
+        if self.training and self.projection is not None:
+            if self.embedded not in outputs:
+                raise SettingsError(
+                    "Contrast of pixels needs a feature map among the model's outputs",
+                    found=f"{self.network.name} returned {', '.join(outputs)}",
+                    do=f'return a dict with "{self.embedded}" too',
+                )
+            outputs["embedding"] = self.projection(outputs[self.embedded])
+        return outputs
+
+    def _heads(self, outputs: Mapping[str, Tensor]) -> Iterator[tuple[str, DenseHeadModel]]:
+        yield "logits", self.head
+        yield from ((name, self.head) for name in outputs if name.startswith("aux"))
+
+
+class PlainBackboneModule(BackboneModule):
+    """A plain backbone: its maps, in a list or a dict, are named stage1 to stage4, the last one stage4.
+
+    Args:
+        network: returns at most four maps, the finest first.
+        channels: C.
+        name: of its class, for messages.
+    """
+
+    def __init__(self, network: nn.Module, channels: int, name: str) -> None:
+        super().__init__()
+        self.network, self.name = network, name
+        was = network.training
+        with torch.no_grad():
+            maps = self.eval()(torch.zeros(1, channels, 128, 128))
+        network.train(was)
+        self.train(was)
+        self.widths = {level: one.shape[1] for level, one in maps.items()}
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps by level."""
+        found = self.network(images)
+        found = found.values() if isinstance(found, Mapping) else (found,) if isinstance(found, Tensor) else found
+        maps: list[Tensor] = list(found)
+        if not 1 <= len(maps) <= len(LEVELS) or any(one.dim() != 4 for one in maps):
+            raise SettingsError(
+                "A backbone must return one to four feature maps [B, C, h, w], the finest first",
+                found=f"{self.name} returned {len(maps)}: {', '.join(str(tuple(one.shape)) for one in maps)}",
+            )
+        return dict(zip(LEVELS[-len(maps) :], maps, strict=True))
