@@ -39,7 +39,16 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from ablata.base.errors import AblataError, SettingsError, listing, nearest
 from ablata.base.fields import Opening, kind_of, options
 from ablata.base.settings import Settings
-from ablata.base.user_code import CodeFolder, absolute, is_own, module_files, module_of, parse_reference, reference_of, resolve
+from ablata.base.user_code import (
+    CodeFolder,
+    absolute,
+    is_own,
+    module_files,
+    module_of,
+    parse_reference,
+    reference_of,
+    resolve,
+)
 
 P = TypeVar("P", bound="PlainPart")
 
@@ -150,6 +159,8 @@ class PlainPart(Settings):
     """
 
     THING: ClassVar[Any] = None
+    kind: str = ""
+    """The reference under which the plain thing is found again."""
 
     ARGUMENTS: ClassVar[tuple[str, ...]] = ()
 
@@ -185,7 +196,8 @@ def settings_for(base: type[P], thing: Any, reference: str, given: Collection[st
         else:
             fields[argument.name] = (_type_of(argument), argument.default)
     made = create_model(thing.__name__, __base__=base, __module__=thing.__module__, __doc__=thing.__doc__, **fields)
-    made.THING, made.ARGUMENTS = thing, tuple(fields)[1:]
+    made.THING = thing if inspect.isclass(thing) else staticmethod(thing)
+    made.ARGUMENTS = tuple(fields)[1:]
     return made
 
 
@@ -297,7 +309,8 @@ def users_mistakes(settings: Settings, doing: str) -> Iterator[None]:
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
         where = f"{lines[-1].filename}, line {lines[-1].lineno}, in {lines[-1].name}: " if lines else ""
         raise SettingsError(
-            f"Parts of your own must {doing}", found=f"{where}{told}" if where else f"{told} (of {listing(sorted(files))})"
+            f"Parts of your own must {doing}",
+            found=f"{where}{told}" if where else f"{told} (of {listing(sorted(files))})",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Plain `nn.Module` classes as models: `model=net.py:Net model.width=8`.
 
-A class, or a function that returns a module, needs no settings class: its arguments that have defaults are the settings.
+A class, or a function that returns a module, needs no settings class: its arguments with defaults are the settings.
 `num_classes` and `in_channels` are given where it takes them. What it returns for images [B, C, H, W] is its logits, or
 a dict of named outputs with `logits` among them (torchvision's `out` is taken for them).
 
@@ -78,7 +78,8 @@ def _checked(thing: Any, reference: str) -> Any:
 
 
 def _module(settings: PlainPart, classes: int | None, channels: int) -> nn.Module:
-    taken = inspect.signature(settings.THING).parameters
+    own_init = not inspect.isclass(settings.THING) or settings.THING.__init__ is not nn.Module.__init__
+    taken = inspect.signature(settings.THING).parameters if own_init else {}
     open_ended = any(argument.kind is argument.VAR_KEYWORD for argument in taken.values())
     given: dict[str, Any] = {"in_channels": channels} if "in_channels" in taken else {}
     if classes is not None and ("num_classes" in taken or open_ended):
@@ -189,7 +190,7 @@ class PlainBackboneModule(BackboneModule):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps by level."""
-        found = self.network(images)
+        found: Any = self.network(images)
         found = found.values() if isinstance(found, Mapping) else (found,) if isinstance(found, Tensor) else found
         maps: list[Tensor] = list(found)
         if not 1 <= len(maps) <= len(LEVELS) or any(one.dim() != 4 for one in maps):

@@ -7,13 +7,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ablata.base.user_code import parse_reference
+from ablata.nn.named_layer import make_layer
+
 ActivationChoice = Literal["relu", "leaky", "swish", "swish_lean", "hswish", "relu6", "frelu"]
 """leaky: slope 0.01 below 0; swish_lean: swish that keeps only its input for the backward pass; hswish:
 x relu6(x + 3) / 6; frelu: the larger of x and a normalised 3x3 depthwise convolution of x."""
 
 
-def make_channel_activation(name: ActivationChoice, channels: int, *, inplace: bool = True) -> nn.Module:
-    """Return an activation for maps of `channels` channels; with `inplace`, those that can overwrite their input do."""
+def make_channel_activation(name: str, channels: int, *, inplace: bool = True) -> nn.Module:
+    """Return an activation for maps of `channels` channels; with `inplace`, those that can overwrite their input do.
+
+    Args:
+        name: an `ActivationChoice`, or a reference to a module class or a function of the user's own.
+        channels: of the maps.
+        inplace: whether the input may be overwritten.
+    """
+    if parse_reference(name) is not None:
+        return make_layer(name, channels)
     if name == "relu":
         return nn.ReLU(inplace)
     if name == "relu6":

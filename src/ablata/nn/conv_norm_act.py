@@ -6,13 +6,23 @@ from typing import Literal
 
 from torch import nn
 
+from ablata.base.user_code import parse_reference
+from ablata.nn.named_layer import make_layer
+
 NormName = Literal["batch", "group", "none"]
 """batch: statistics over the batch; group: over groups of channels of each image; none: a bias instead."""
 ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "none"]
 
 
-def make_norm(name: NormName, channels: int) -> nn.Module:
-    """Return a normalisation of [B, channels, H, W]; groups hold 8 channels, or all where 8 do not divide them."""
+def make_norm(name: str, channels: int) -> nn.Module:
+    """Return a normalisation of [B, channels, H, W]; groups hold 8 channels, or all where 8 do not divide them.
+
+    Args:
+        name: a `NormName`, or a reference to a module class of the user's own.
+        channels: of the maps.
+    """
+    if parse_reference(name) is not None:
+        return make_layer(name, channels)
     if name == "batch":
         return nn.BatchNorm2d(channels)
     if name == "group":
@@ -20,8 +30,10 @@ def make_norm(name: NormName, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def make_activation(name: ActivationName) -> nn.Module:
-    """Return an activation; those that can work in place do."""
+def make_activation(name: str) -> nn.Module:
+    """Return an activation, an `ActivationName` or the user's own; those that can work in place do."""
+    if parse_reference(name) is not None:
+        return make_layer(name)
     if name == "relu":
         return nn.ReLU(inplace=True)
     if name == "leaky_relu":
@@ -52,8 +64,8 @@ class ConvNormAct(nn.Sequential):
         kernel: int = 3,
         *,
         stride: int = 1,
-        norm: NormName = "batch",
-        activation: ActivationName = "relu",
+        norm: str = "batch",
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm == "none")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
-from ablata.nn.activations import ActivationChoice, make_channel_activation
+from ablata.nn.activations import make_channel_activation
 from ablata.nn.annealing import Temperature
 from ablata.nn.kernels.im2col_conv import PatchConv2d
 
@@ -102,7 +102,10 @@ class DynamicConv(Convolution):
         return DynamicConv2d(self, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
-AnyConv = Annotated[PlainConv | StandardisedConv | AlignedConv | DynamicConv, OpenPart()]
+AnyConv = Annotated[
+    PlainConv | StandardisedConv | AlignedConv | DynamicConv,
+    OpenPart(Convolution, adapt="ablata.nn.plain:convolution", plain="an nn.Module class"),
+]
 
 
 class _Arguments(TypedDict):
@@ -205,7 +208,7 @@ class ConvUnit(nn.Sequential):
         activation: what follows the normalisation; None: nothing.
     """
 
-    def __init__(self, conv: nn.Conv2d, activation: ActivationChoice | None) -> None:
+    def __init__(self, conv: nn.Conv2d, activation: str | None) -> None:
         super().__init__()
         self.conv, self.norm = conv, nn.BatchNorm2d(conv.out_channels)
         self.act = make_channel_activation(activation, conv.out_channels) if activation else nn.Identity()

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.nn.activations import ActivationChoice, make_channel_activation
+from ablata.nn.activations import make_channel_activation
 from ablata.nn.annealing import Temperature
 
 
@@ -31,7 +31,7 @@ class SqueezeExcite(Settings):
     anneal_steps: int = Field(default=12_500, ge=1)
     """Optimiser steps until the temperature is 1; ten epochs of ImageNet at batch 1024."""
 
-    def build(self, channels: int, hidden: int, activation: ActivationChoice = "relu") -> SqueezeExciteGate:
+    def build(self, channels: int, hidden: int, activation: str = "relu") -> SqueezeExciteGate:
         """Make the gate of maps with `channels` channels, `hidden` of them inside."""
         return SqueezeExciteGate(self, channels, hidden, activation)
 
@@ -46,7 +46,7 @@ class SqueezeExciteGate(nn.Module):
         activation: between the two layers.
     """
 
-    def __init__(self, settings: SqueezeExcite, channels: int, hidden: int, activation: ActivationChoice) -> None:
+    def __init__(self, settings: SqueezeExcite, channels: int, hidden: int, activation: str) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, max(1, hidden), 1)
         self.act = make_channel_activation(activation, max(1, hidden))

@@ -34,7 +34,7 @@ class PooledBatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
-def pooled_norm(name: NormName, channels: int) -> nn.Module:
+def pooled_norm(name: str, channels: int) -> nn.Module:
     """Return a normalisation of means [B, channels, 1, 1]; batch is the one that refuses one image."""
     return PooledBatchNorm(channels) if name == "batch" else make_norm(name, channels)
 

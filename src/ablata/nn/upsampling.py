@@ -82,7 +82,7 @@ class Transposed(UpsamplingSettings):
         return TransposedUpsampling(self, channels, factor)
 
 
-Upsampling = Annotated[Nearest | Bilinear | Transposed, OpenPart()]
+Upsampling = Annotated[Nearest | Bilinear | Transposed, OpenPart(UpsamplingSettings)]
 
 
 class Resize(nn.Module):

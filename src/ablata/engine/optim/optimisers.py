@@ -222,4 +222,7 @@ class Muon(OptimiserSettings):
         return MuonSgd(made)
 
 
-AnyOptimiser = Annotated[Sgd | AdamW | RmsProp | RmsPropTf | Muon, OpenPart()]
+AnyOptimiser = Annotated[
+    Sgd | AdamW | RmsProp | RmsPropTf | Muon,
+    OpenPart(OptimiserSettings, adapt="ablata.engine.optim.plain:optimiser", plain="a torch.optim.Optimizer class"),
+]

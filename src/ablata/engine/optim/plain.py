@@ -1,4 +1,4 @@
-"""Plain optimiser classes and schedule functions: `optim=torch.optim:Adagrad optim.lr=0.01`, `schedule=mine.py:ramp`."""
+"""Plain optimiser classes and schedule functions: `optim=torch.optim:Adagrad`, `schedule=mine.py:ramp`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablata.engine.optim.schedules import ScheduleSettings
 
 
 class PlainOptimiser(PlainPart, OptimiserSettings):
-    """Settings of a torch optimiser class; groups, scaling of the rate, decoupled decay and Lookahead are as for ours."""
+    """Settings of a torch optimiser class; groups, scaled rate, decoupled decay and Lookahead are as for ours."""
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
         arguments = self.arguments()
@@ -27,7 +27,9 @@ class PlainOptimiser(PlainPart, OptimiserSettings):
             )
         made = self.THING(groups, **arguments | {"lr": lr})
         if not isinstance(made, Optimizer):
-            raise SettingsError("An optimiser must be a torch.optim.Optimizer", found=f"{self.kind}: {type(made).__name__}")
+            raise SettingsError(
+                "An optimiser must be a torch.optim.Optimizer", found=f"{self.kind}: {type(made).__name__}"
+            )
         return made
 
 

@@ -281,7 +281,12 @@ class Sgdr(ScheduleSettings):
         return _half_cosine(peak, min(self.floor, peak), (step - start) / length)
 
 
-AnySchedule = Annotated[Constant | Step | Exponential | Poly | Cosine | Sgdr, OpenPart()]
+AnySchedule = Annotated[
+    Constant | Step | Exponential | Poly | Cosine | Sgdr,
+    OpenPart(
+        ScheduleSettings, adapt="ablata.engine.optim.plain:schedule", plain="a function of the progress in [0, 1]"
+    ),
+]
 
 
 def _half_cosine(high: float, low: float, fraction: float) -> float:

@@ -31,7 +31,7 @@ class PlainLabelLossModule(LabelLoss):
     def __init__(self, settings: PlainLabelLoss) -> None:
         super().__init__(settings)
         self.settings = settings
-        self.module = settings.THING(**settings.arguments()) if inspect.isclass(settings.THING) else None
+        self.module: Any = settings.THING(**settings.arguments()) if inspect.isclass(settings.THING) else None
 
     def _called(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.module is not None:
@@ -72,7 +72,8 @@ class PlainLabelLossModule(LabelLoss):
     def against(self, logits: Tensor, target: Tensor) -> Tensor:
         """Refuse targets that are no labels."""
         raise SettingsError(
-            "Soft targets need a loss that takes them, derived from LabelLoss", found=f"{self.settings.kind}, which takes labels"
+            "Soft targets need a loss that takes them, derived from LabelLoss",
+            found=f"{self.settings.kind}, which takes labels",
         )
 
 

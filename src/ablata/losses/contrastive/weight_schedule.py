@@ -63,4 +63,4 @@ class PolyWeight(WeightSchedule):
         return float((progress if self.direction == "rising" else 1 - progress) ** self.power)
 
 
-AnyWeightSchedule = Annotated[ConstantWeight | WeightWarmUp | PolyWeight, OpenPart()]
+AnyWeightSchedule = Annotated[ConstantWeight | WeightWarmUp | PolyWeight, OpenPart(WeightSchedule)]

@@ -37,7 +37,7 @@ class PlainPixelLossModule(PixelLoss):
         super().__init__(settings, ignore)
         self.settings = settings
         self._arguments = settings.arguments() | {"ignore_index": ignore}
-        self.module = settings.THING(**self._arguments) if inspect.isclass(settings.THING) else None
+        self.module: Any = settings.THING(**self._arguments) if inspect.isclass(settings.THING) else None
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar; logits smaller than the labels are enlarged first."""
@@ -45,7 +45,9 @@ class PlainPixelLossModule(PixelLoss):
         found = self.module(full, labels) if self.module else self.settings.THING(full, labels, **self._arguments)
         if not isinstance(found, Tensor) or found.shape != torch.Size(()):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise SettingsError("A loss over pixels must return a scalar", found=f"{self.settings.kind} returned {shape}")
+            raise SettingsError(
+                "A loss over pixels must return a scalar", found=f"{self.settings.kind} returned {shape}"
+            )
         return found
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.parts import NamedPart
 from ablata.models.backbones.base import Classifier
 from ablata.nn.conv_norm_act import ActivationName, ConvNormAct, NormName
 
@@ -31,9 +32,9 @@ class DigitsNet(Classifier):
     """Stages, each of which halves the image."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the features that is dropped before the classifier in training."""
-    norm: NormName = "batch"
+    norm: NormName | NamedPart = "batch"
     """batch, group or none; without batch normalisation two processes give the losses of one."""
-    activation: ActivationName = "relu"
+    activation: ActivationName | NamedPart = "relu"
     """Activation after each convolution."""
 
     def build(self, classes: int, channels: int = 1) -> DigitsNetModel:

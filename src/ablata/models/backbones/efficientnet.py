@@ -24,6 +24,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ablata.base.parts import NamedPart
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.activations import ActivationChoice
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
@@ -80,7 +81,7 @@ class EfficientNetSettings(Backbone, Classifier):
     """Factor on all widths, rounded to multiples of 8; null: the variant's."""
     depth: float | None = Field(default=None, gt=0)
     """Factor on the blocks of each group, rounded up; null: the variant's."""
-    activation: ActivationChoice = "swish"
+    activation: ActivationChoice | NamedPart = "swish"
     """Activation everywhere."""
     attention: SqueezeExcite | None = SqueezeExcite(reduction=4)
     """Gate behind each depthwise convolution; its reduction counts from the block's input. Null: none."""
@@ -196,7 +197,7 @@ class EfficientNetLite(EfficientNetSettings):
     kind: Literal["efficientnet_lite"] = "efficientnet_lite"
     variant: Literal["lite0", "lite1", "lite2", "lite3", "lite4"] = "lite0"
     """Size; trained at 224, 240, 260, 280 and 300 pixels."""
-    activation: ActivationChoice = "relu6"
+    activation: ActivationChoice | NamedPart = "relu6"
     """Activation everywhere."""
     attention: SqueezeExcite | None = None
     """Gate behind each depthwise convolution; its reduction counts from the block's input. Null: none."""

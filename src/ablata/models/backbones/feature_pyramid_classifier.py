@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.parts import OpenPart
-from ablata.models.backbones.base import BackboneModule, BackboneUser, Classifier, init_convolutions
+from ablata.models.backbones.base import Backbone, BackboneModule, BackboneUser, Classifier, init_convolutions
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
@@ -35,7 +35,10 @@ class PyramidClassifier(BackboneUser, Classifier):
     """Classifier over the stages of stride 8, 16 and 32."""
 
     kind: Literal["pyramid"] = "pyramid"
-    backbone: Annotated[ResNet | EfficientNet | EfficientNetLite | RegNet, OpenPart()] = ResNet()
+    backbone: Annotated[
+        ResNet | EfficientNet | EfficientNetLite | RegNet,
+        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
+    ] = ResNet()
     """Network whose stages are used; its own weights come from `model.backbone.weights`."""
     merge: Literal["pool_sum", "nearest_sum", "nearest_concat", "down_sum"] = "pool_sum"
     """pool_sum: mean of each level, then their sum. nearest_sum, nearest_concat: levels resized to the largest by

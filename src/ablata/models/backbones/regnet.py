@@ -22,6 +22,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ablata.base.parts import NamedPart
 from ablata.base.settings import Settings
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.activations import ActivationChoice, make_channel_activation
@@ -106,7 +107,7 @@ class RegNet(Backbone, Classifier):
     """The numbers of a custom net; null with a published size."""
     attention: SqueezeExcite | None = SqueezeExcite(reduction=4)
     """Gate behind each 3x3 convolution; its reduction counts from the block's input. Null: none, as in the X nets."""
-    activation: ActivationChoice = "relu"
+    activation: ActivationChoice | NamedPart = "relu"
     """Activation everywhere."""
     conv: AnyConv = PlainConv()
     """Form of the convolutions; the stem of a dynamic network is plain."""

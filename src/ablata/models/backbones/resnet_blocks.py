@@ -19,12 +19,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.parts import OpenPart
+from ablata.base.errors import SettingsError
+from ablata.base.parts import NamedPart, OpenPart
 from ablata.base.settings import Settings
 from ablata.nn.activations import ActivationChoice, make_channel_activation
+from ablata.nn.conv_norm_act import make_norm
 from ablata.nn.convolutions import AlignedConv2d, AnyConv, PlainConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
-from ablata.nn.pooled_gates import ConvGate, Gated, TwoLayerGate
+from ablata.nn.pooled_gates import ConvGate, Gated, MeanGate, TwoLayerGate
 
 
 class HierarchicalSplit(Settings):
@@ -56,12 +58,19 @@ class BlockSettings(Settings):
     (ResNet-D)."""
     shortcut_norm: bool | None = None
     """Normalise behind that convolution; null: yes, but not with pre-activation."""
-    attention: Annotated[SqueezeExcite | ConvGate | TwoLayerGate, OpenPart()] | None = None
+    attention: (
+        Annotated[
+            SqueezeExcite | ConvGate | TwoLayerGate, OpenPart(adapt="ablata.nn.plain:gate", plain="an nn.Module class")
+        ]
+        | None
+    ) = None
     """Gate at the end of the residual branch; null: none. conv is BiSeNet's attention refinement."""
     fusion: AttentionalFusion | None = None
     """How residual and shortcut become one; null: by addition."""
-    activation: ActivationChoice = "relu"
+    activation: ActivationChoice | NamedPart = "relu"
     """Activation; frelu leaves relu in the last stage, as in its paper."""
+    norm: Literal["batch"] | NamedPart = "batch"
+    """Normalisation of the blocks' convolutions and shortcuts."""
     conv: AnyConv = PlainConv()
     """Form of the convolutions, also of stem and shortcuts; the stem of a dynamic network is plain, as in its paper."""
     split: HierarchicalSplit | None = None
@@ -85,9 +94,9 @@ class ConvNormUnit(nn.Module):
         activation: which activation.
     """
 
-    def __init__(self, conv: nn.Module, channels: int, settings: BlockSettings, activation: ActivationChoice) -> None:
+    def __init__(self, conv: nn.Module, channels: int, settings: BlockSettings, activation: str) -> None:
         super().__init__()
-        self.conv, self.norm = conv, nn.BatchNorm2d(channels)
+        self.conv, self.norm = conv, make_norm(settings.norm, channels)
         self.norm_first, self.preactivation = settings.order == "norm_act", settings.preactivation
         # An activation that comes first would overwrite what the shortcut still needs.
         self.act = make_channel_activation(activation, channels, inplace=self.norm_first or not settings.preactivation)
@@ -123,7 +132,7 @@ class ResidualBlock(nn.Module):
         bottleneck: bool,
         stride: int,
         dilation: int,
-        activation: ActivationChoice,
+        activation: str,
     ) -> None:
         super().__init__()
         inputs, middle, outputs = channels
@@ -199,7 +208,12 @@ class ResidualBlock(nn.Module):
         if isinstance(gate_norm, nn.BatchNorm2d):
             nn.init.zeros_(gate_norm.weight)
         elif not self.preactivation and self.order in ("norm_act", "act_norm"):
-            nn.init.zeros_(last.norm.weight)
+            weight = getattr(last.norm, "weight", None)
+            if weight is None:
+                raise SettingsError(
+                    "zero_gamma needs a normalisation with a weight", found=str(last.norm), do="model.zero_gamma=false"
+                )
+            nn.init.zeros_(weight)
         else:
             silent = last.conv.gamma if isinstance(last.conv, AlignedConv2d) else last.conv.weight
             assert isinstance(silent, nn.Parameter)
@@ -217,7 +231,7 @@ class Shortcut(nn.Module):
         kernel = 3 if settings.shortcut == "conv3x3" else 1
         self.conv = settings.conv.build(inputs, outputs, kernel, 1 if pools else stride)
         norm = not settings.preactivation if settings.shortcut_norm is None else settings.shortcut_norm
-        self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
+        self.norm = make_norm(settings.norm, outputs) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, N, H, H] to [B, P, H/s, H/s]."""
@@ -239,9 +253,7 @@ class SplitConv(nn.Module):
         activation: which activation.
     """
 
-    def __init__(
-        self, settings: BlockSettings, channels: int, stride: int, dilation: int, activation: ActivationChoice
-    ) -> None:
+    def __init__(self, settings: BlockSettings, channels: int, stride: int, dilation: int, activation: str) -> None:
         super().__init__()
         assert settings.split is not None
         self.splits, width = settings.split.splits, channels // settings.split.splits
@@ -282,12 +294,11 @@ def _gate(settings: BlockSettings, channels: int) -> nn.Module:
         return nn.Identity()
     if isinstance(gate, SqueezeExcite):
         return gate.build(channels, int(channels // gate.reduction))
-    return Gated(gate.build(channels, "batch"))
+    made = gate.build(channels, "batch")
+    return Gated(made) if isinstance(made, MeanGate) else made
 
 
-def _spatial(
-    settings: BlockSettings, channels: int, stride: int, dilation: int, activation: ActivationChoice
-) -> nn.Module:
+def _spatial(settings: BlockSettings, channels: int, stride: int, dilation: int, activation: str) -> nn.Module:
     if settings.split:
         return SplitConv(settings, channels, stride, dilation, activation)
     return settings.conv.build(channels, channels, 3, stride, dilation)

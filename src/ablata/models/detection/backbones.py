@@ -131,7 +131,7 @@ class SmallCnn(DetectionBackbone):
         return SmallCnnModule(self.width)
 
 
-AnyBackbone = Annotated[Fpn | C4 | SmallCnn, OpenPart()]
+AnyBackbone = Annotated[Fpn | C4 | SmallCnn, OpenPart(DetectionBackbone)]
 
 
 class FpnModule(DetectionBackboneModule):

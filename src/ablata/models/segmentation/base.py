@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 from ablata.models.backbones.weights import Loadable
-from ablata.nn.conv_norm_act import ConvNormAct, NormName
+from ablata.nn.conv_norm_act import ConvNormAct
 from ablata.nn.upsampling import Resize, Upsampling
 
 
@@ -64,7 +64,7 @@ class DenseHead(Settings):
             raise ValueError("double needs enlarge=after or before_classifier")
         return self
 
-    def build(self, inputs: int, classes: int, norm: NormName, upsampling: Upsampling, stride: int) -> DenseHeadModel:
+    def build(self, inputs: int, classes: int, norm: str, upsampling: Upsampling, stride: int) -> DenseHeadModel:
         """Make the head of maps with `inputs` channels at stride `stride`."""
         return DenseHeadModel(self, (inputs, classes), norm, upsampling, stride)
 
@@ -81,7 +81,7 @@ class DenseHeadModel(nn.Module):
     """
 
     def __init__(
-        self, settings: DenseHead, channels: tuple[int, int], norm: NormName, upsampling: Upsampling, stride: int
+        self, settings: DenseHead, channels: tuple[int, int], norm: str, upsampling: Upsampling, stride: int
     ) -> None:
         super().__init__()
         inputs, classes = channels

@@ -22,6 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.parts import NamedPart
 from ablata.models.segmentation.base import DenseHead, Init, Segmenter, SegmenterSettings, init_weights
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import pooled_conv_norm_act, pooled_norm
@@ -47,7 +48,7 @@ class BiSeNetV2(SegmenterSettings):
     """How the semantic map gets to the detail map's size."""
     logits_upsample: Upsampling = Bilinear()
     """How logits get to the image's size."""
-    pooled_norm: NormName = "batch"
+    pooled_norm: NormName | NamedPart = "batch"
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming_out"
     """ProcessGroup of first weights."""

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.parts import OpenPart
-from ablata.models.backbones.base import BackboneModule, BackboneUser
+from ablata.models.backbones.base import Backbone, BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_features import TimmFeatures, TimmMaps
@@ -31,7 +31,10 @@ class FeatureSegmenter(BackboneUser, SegmenterSettings):
     """Segmenter on the maps of a backbone."""
 
     kind: Literal["features"] = "features"
-    backbone: Annotated[T2TViT | TimmFeatures | ResNet, OpenPart()] = TimmFeatures()
+    backbone: Annotated[
+        T2TViT | TimmFeatures | ResNet,
+        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
+    ] = TimmFeatures()
     """Where the maps come from; its own weights come from `model.backbone.weights`."""
     maps: Literal["all", "last"] = "all"
     """Which of them are used."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ablata.base.parts import OpenPart
 from ablata.models.backbones.airbench import Airbench
-from ablata.models.backbones.base import DataDependentInit
+from ablata.models.backbones.base import Classifier, DataDependentInit
+from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
@@ -34,7 +35,11 @@ AnyClassifier = Annotated[
     | T2TViT
     | PyramidClassifier
     | TimmModel,
-    OpenPart(),
+    OpenPart(
+        Classifier,
+        adapt="ablata.models.plain:classifier",
+        plain="an nn.Module class, or a function that returns a module",
+    ),
 ]
 
 

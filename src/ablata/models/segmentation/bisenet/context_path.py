@@ -173,9 +173,7 @@ class AttentionRefinementModule(nn.Module):
         norms: normalisation of maps, and of means.
     """
 
-    def __init__(
-        self, settings: AttentionRefinement, inputs: int, width: int, norms: tuple[NormName, NormName]
-    ) -> None:
+    def __init__(self, settings: AttentionRefinement, inputs: int, width: int, norms: tuple[str, str]) -> None:
         super().__init__()
         self.outputs = width if settings.kernel else inputs
         self.conv = ConvNormAct(inputs, width, settings.kernel, norm=norms[0]) if settings.kernel else nn.Identity()
@@ -213,7 +211,7 @@ class ContextPathModule(nn.Module):
         self,
         settings: ContextPath,
         widths: Mapping[str, int],
-        norms: tuple[NormName, NormName],
+        norms: tuple[str, str],
         merge: Merge,
         upsample: tuple[Upsampling, Upsampling],
     ) -> None:

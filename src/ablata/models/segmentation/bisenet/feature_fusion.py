@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
-from ablata.nn.conv_norm_act import ConvNormAct, NormName
+from ablata.nn.conv_norm_act import ConvNormAct
 from ablata.nn.pooled_gates import ConvGate, PooledGate
 
 
@@ -28,7 +28,7 @@ class SumFusion(Settings):
 
     kind: Literal["sum"] = "sum"
 
-    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> SumOrConcat:
+    def build(self, inputs: tuple[int, int], norms: tuple[str, str]) -> SumOrConcat:
         """Make the step for P and D' channels.
 
         Raises:
@@ -56,7 +56,7 @@ class ConcatFusion(Settings):
 
     kind: Literal["concat"] = "concat"
 
-    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> SumOrConcat:
+    def build(self, inputs: tuple[int, int], norms: tuple[str, str]) -> SumOrConcat:
         """Make the step for P and D' channels."""
         return SumOrConcat("concat")
 
@@ -88,7 +88,7 @@ class FeatureFusion(Settings):
     project: int | None = Field(default=None, ge=1)
     """Channels of one more 1x1 convolution, with normalisation and ReLU, at the end; null: there is none."""
 
-    def build(self, inputs: tuple[int, int], norms: tuple[NormName, NormName]) -> FusionModule:
+    def build(self, inputs: tuple[int, int], norms: tuple[str, str]) -> FusionModule:
         """Make the module for P and D' channels; `norms` are those of maps and of means."""
         return FusionModule(self, sum(inputs), norms)
 
@@ -129,7 +129,7 @@ class FusionModule(nn.Module):
         norms: normalisation of maps, and of means.
     """
 
-    def __init__(self, settings: FeatureFusion, inputs: int, norms: tuple[NormName, NormName]) -> None:
+    def __init__(self, settings: FeatureFusion, inputs: int, norms: tuple[str, str]) -> None:
         super().__init__()
         width = settings.width or inputs
         self.conv = ConvNormAct(inputs, width, settings.kernel, stride=settings.stride, norm=norms[0])

@@ -21,8 +21,8 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from ablata.base.parts import OpenPart
-from ablata.models.backbones.base import BackboneModule, BackboneUser
+from ablata.base.parts import NamedPart, OpenPart
+from ablata.models.backbones.base import Backbone, BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.segmentation.base import AuxiliaryHead, DenseHead, Init, Segmenter, SegmenterSettings, init_weights
@@ -37,7 +37,10 @@ class BiSeNet(BackboneUser, SegmenterSettings):
     """Segmenter of two paths, or any step of the ladder that leads to it."""
 
     kind: Literal["bisenet"] = "bisenet"
-    backbone: Annotated[ResNet | Xception39, OpenPart()] = ResNet(depth=18)
+    backbone: Annotated[
+        ResNet | Xception39,
+        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
+    ] = ResNet(depth=18)
     """Network of the context path; its own weights come from `model.backbone.weights`."""
     train_backbone_norm: bool = True
     """Whether the backbone's normalisation learns; if not, its statistics and weights stay as they were loaded."""
@@ -62,9 +65,9 @@ class BiSeNet(BackboneUser, SegmenterSettings):
     """Heads there in training alone, at most one a stride."""
     logits_upsample: Upsampling = Bilinear()
     """How logits get to the image's size, those of an auxiliary head unless it says so itself."""
-    norm: NormName = "batch"
+    norm: NormName | NamedPart = "batch"
     """Normalisation outside the backbone."""
-    pooled_norm: NormName = "batch"
+    pooled_norm: NormName | NamedPart = "batch"
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming"
     """ProcessGroup of first weights outside the backbone."""

@@ -22,7 +22,7 @@ from torch import nn
 
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
-from ablata.nn.conv_norm_act import ConvNormAct, NormName
+from ablata.nn.conv_norm_act import ConvNormAct
 
 STAGES = {4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
 """The backbone's output at each stride."""
@@ -51,7 +51,7 @@ class SpatialPath(Settings):
             raise ValueError("widths must be at least 1, and the first at least 2 with first=three_3x3")
         return self
 
-    def build(self, channels: int, widths: Mapping[str, int], norm: NormName) -> nn.Sequential:
+    def build(self, channels: int, widths: Mapping[str, int], norm: str) -> nn.Sequential:
         """Make the path from [B, channels, H, W] to [B, P, H/8, W/8]; `widths` of the backbone do not matter."""
         first, second, third = self.widths
         if self.first == "three_3x3":
@@ -83,7 +83,7 @@ class StagePath(Settings):
     width: int | None = Field(default=None, ge=1)
     """P: channels of that convolution, or of a 1x1 at stride 8; null: the stage's own, at stride 8 as it is."""
 
-    def build(self, channels: int, widths: Mapping[str, int], norm: NormName) -> nn.Module:
+    def build(self, channels: int, widths: Mapping[str, int], norm: str) -> nn.Module:
         """Make the step from the stage, whose width `widths` says, to [B, P, H/8, W/8]."""
         inputs = widths[STAGES[self.stride]]
         if self.stride == 8:
