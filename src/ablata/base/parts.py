@@ -37,7 +37,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from ablata.base.errors import AblataError, SettingsError, listing, nearest
-from ablata.base.fields import Opening, kind_of, options
+from ablata.base.fields import Incidental, Opening, kind_of, options
 from ablata.base.settings import Settings
 from ablata.base.user_code import (
     CodeFolder,
@@ -270,6 +270,23 @@ def user_modules(value: Any) -> tuple[ModuleType, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
+def references(settings: Settings) -> tuple[str, ...]:
+    """Return the references that settings hold: of parts, named parts and the task, each once."""
+    return tuple(dict.fromkeys(value for value in _texts(settings) if parse_reference(value) is not None))
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    if isinstance(value, Settings):
+        for name in type(value).model_fields:
+            if not any(isinstance(mark, Incidental) for mark in type(value).model_fields[name].metadata):
+                yield from _texts(getattr(value, name))
+    elif isinstance(value, tuple | list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+    else:
+        yield value
+
+
 def _things(value: Any) -> Iterator[Any]:
     if isinstance(value, Settings):
         for kind in type(value).__mro__:
@@ -302,15 +319,16 @@ def users_mistakes(settings: Settings, doing: str) -> Iterator[None]:
     except AblataError:
         raise
     except Exception as error:
-        files = {str(path) for path in module_files(user_modules(settings))}
-        if not files:
+        named = references(settings)
+        if not named:
             raise
+        files = {str(path) for path in module_files(user_modules(settings))}
         told = f"{type(error).__name__}: {error}"
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
         where = f"{lines[-1].filename}, line {lines[-1].lineno}, in {lines[-1].name}: " if lines else ""
         raise SettingsError(
             f"Parts of your own must {doing}",
-            found=f"{where}{told}" if where else f"{told} (of {listing(sorted(files))})",
+            found=f"{where}{told}" if where else f"{told} (with {listing(named)})",
         ) from error
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ablata.base.files import write_text
+from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
 from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
@@ -76,8 +77,9 @@ def train(
         start = group.broadcast_object(str(parent) if parent else None)
         context = RunContext(device, cache, group, recipe.compute.channels_last, Path(start) if start else None)
         torch.manual_seed(derive(seed, "init"))
-        state = TrainState(recipe, seed, where, context, reporter)
-        complexity = state.complexity()
+        with users_mistakes(recipe, "be built"):
+            state = TrainState(recipe, seed, where, context, reporter)
+            complexity = state.complexity()
         state.reporter.rewind(state.step)
         state.reporter.start(_facts(state) | complexity.as_dict() | {"allocator": memory_note})
         for notice in state.task.notices:
@@ -88,10 +90,13 @@ def train(
             if record := state.task.split_record():
                 write_text(where / "splits.json", json.dumps(record))
         if state.step < state.total:
-            state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
+            with users_mistakes(recipe, "fit the first batch"):
+                state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
             state.model.train()
-            train_steps(state)
-        state.save_gallery()
+            with users_mistakes(recipe, "run through every step"):
+                train_steps(state)
+        with users_mistakes(recipe, "show its predictions"):
+            state.save_gallery()
         cost = complexity.as_dict() | {
             "seconds": state.seconds(),
             "images_per_second": state.clock.steps_per_second() * recipe.train.batch,

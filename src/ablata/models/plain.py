@@ -153,7 +153,7 @@ class PlainSegmenterModel(Segmenter):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the outputs by name."""
-        outputs = self.network(images)
+        outputs: dict[str, Tensor] = self.network(images)
         if self.training and self.projection is not None:
             if self.embedded not in outputs:
                 raise SettingsError(

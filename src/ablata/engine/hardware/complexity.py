@@ -40,7 +40,8 @@ class Complexity:
 def count(model: nn.Module, example: Tensor) -> Complexity:
     """Count a model in evaluation mode.
 
-    The pass runs on meta tensors: only shapes are computed, no random number is drawn and no buffer changes.
+    The pass runs on meta tensors: only shapes are computed, no random number is drawn and no buffer changes. A model
+    that cannot run so, since it makes tensors or looks at values on the way, is run on the example itself.
 
     Args:
         model: any model whose path does not depend on the values in its input.
@@ -53,7 +54,11 @@ def count(model: nn.Module, example: Tensor) -> Complexity:
     meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     flops = FlopCounterMode(display=False)
     with _evaluating(model), _outputs(model) as sizes, flops, torch.no_grad():
-        functional_call(model, meta, (torch.empty_like(example, device="meta"),))
+        try:
+            functional_call(model, meta, (torch.empty_like(example, device="meta"),))
+        except (RuntimeError, NotImplementedError):
+            with torch.random.fork_rng(devices=[]):
+                model(example)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Complexity(parameters, flops.get_total_flops() // 2, sum(sizes))
 

@@ -30,19 +30,19 @@ class PlainLabelLossModule(LabelLoss):
 
     def __init__(self, settings: PlainLabelLoss) -> None:
         super().__init__(settings)
-        self.settings = settings
+        self.plain = settings
         self.module: Any = settings.THING(**settings.arguments()) if inspect.isclass(settings.THING) else None
 
     def _called(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.module is not None:
             found = self.module(logits, labels)
         else:
-            found = self.settings.THING(logits, labels, **self.settings.arguments())
+            found = self.plain.THING(logits, labels, **self.plain.arguments())
         if not isinstance(found, Tensor) or found.shape not in (torch.Size(()), labels.shape):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise SettingsError(
                 f"A loss must return a scalar, or one loss a row, here {tuple(labels.shape)}",
-                found=f"{self.settings.kind} returned {shape}",
+                found=f"{self.plain.kind} returned {shape}",
             )
         return found
 
@@ -50,30 +50,30 @@ class PlainLabelLossModule(LabelLoss):
         self,
         logits: Tensor,
         labels: Tensor,
-        partner: Tensor | None = None,
-        weight: Tensor | None = None,
-        form: Literal["labels", "losses"] = "labels",
+        labels_b: Tensor | None = None,
+        lam: Tensor | None = None,
+        mix_target: Literal["labels", "losses"] = "labels",
     ) -> Tensor:
         """Return the mean over the batch; of mixed images the losses against both labels are mixed."""
         logits = logits.float() if logits.element_size() < 4 else logits
         own = self._called(logits, labels)
-        if partner is None or weight is None:
+        if labels_b is None or lam is None:
             return own.mean()
-        other, share = self._called(logits, partner), weight.to(own.dtype)
-        if own.dim() == 0 and not bool((share == share[0]).all()):
+        other, weight = self._called(logits, labels_b), lam.to(own.dtype)
+        if own.dim() == 0 and not bool((weight == weight[0]).all()):
             raise SettingsError(
                 "Images mixed one by one need a loss that returns one value a row",
-                found=f"{self.settings.kind} returned a scalar",
+                found=f"{self.plain.kind} returned a scalar",
                 do="data.augment.mix.lam=batch",
             )
-        share = share if own.dim() else share[0]
-        return (share * own + (1 - share) * other).mean()
+        weight = weight if own.dim() else weight[0]
+        return (weight * own + (1 - weight) * other).mean()
 
-    def against(self, logits: Tensor, target: Tensor) -> Tensor:
+    def soft_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Refuse targets that are no labels."""
         raise SettingsError(
             "Soft targets need a loss that takes them, derived from LabelLoss",
-            found=f"{self.settings.kind}, which takes labels",
+            found=f"{self.plain.kind}, which takes labels",
         )
 
 

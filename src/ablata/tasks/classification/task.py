@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError
+from ablata.base.parts import part_name
 from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.label_subset import LabelSubset, split_record
@@ -250,7 +251,7 @@ class ClassifyTask(DistillableTask):
             outputs, beside["rotation"] = self.recipe.rotation.forward(model, batch.images)
         if self.distiller is not None:
             return self.distiller.loss(outputs, batch) | beside
-        return {self.recipe.loss.kind: self.hard_loss(outputs["logits"], batch)} | beside
+        return {part_name(self.recipe.loss): self.hard_loss(outputs["logits"], batch)} | beside
 
     def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
         """Return the mean loss against labels, mixed ones where images are mixed."""

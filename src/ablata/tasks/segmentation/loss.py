@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ablata.base.parts import part_name
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.engine.task import RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
@@ -57,7 +58,7 @@ class SegmentationLoss:
             )
         if dense is not None:
             dense = with_numbers(dense, data)
-            self.kind, self.dense = dense.kind, dense.build(data.ignore).to(context.device)
+            self.kind, self.dense = part_name(dense), dense.build(data.ignore).to(context.device)
             if isinstance(self.dense, OhemLoss):
                 self.dense.pool = context.group.all_gather_with_grad
             check_loss(dense, self.dense, data.classes)
