@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
-from ablata.nn.conv_norm_act import NormName, make_norm
+from ablata.nn.conv_norm_act import make_norm
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
@@ -40,7 +40,7 @@ def pooled_norm(name: str, channels: int) -> nn.Module:
 
 
 def pooled_conv_norm_act(
-    inputs: int, outputs: int, norm: NormName, activation: Literal["relu", "sigmoid", "none"] = "none"
+    inputs: int, outputs: int, norm: str, activation: Literal["relu", "sigmoid", "none"] = "none"
 ) -> nn.Sequential:
     """Return a 1x1 convolution, normalisation and activation of means [B, inputs, 1, 1]."""
     unit = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=norm == "none"))
@@ -59,7 +59,7 @@ class ConvGate(Settings):
     activation: Literal["sigmoid", "relu"] = "sigmoid"
     """Last operation."""
 
-    def build(self, channels: int, norm: NormName) -> MeanGate:
+    def build(self, channels: int, norm: str) -> MeanGate:
         """Make the gate for C channels."""
         return MeanGate(pooled_conv_norm_act(channels, channels, norm if self.norm else "none", self.activation))
 
@@ -73,7 +73,7 @@ class TwoLayerGate(Settings):
     norm: bool = False
     """Normalise behind each convolution, as `pooled_norm` says."""
 
-    def build(self, channels: int, norm: NormName) -> MeanGate:
+    def build(self, channels: int, norm: str) -> MeanGate:
         """Make the gate for C channels."""
         hidden = max(1, channels // self.reduction)
         if self.norm:

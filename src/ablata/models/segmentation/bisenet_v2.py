@@ -133,7 +133,7 @@ class ContextEmbedding(nn.Module):
         norm: normalisation of means.
     """
 
-    def __init__(self, channels: int, norm: NormName) -> None:
+    def __init__(self, channels: int, norm: str) -> None:
         super().__init__()
         self.norm = pooled_norm(norm, channels)
         self.embed = pooled_conv_norm_act(channels, channels, norm, "relu")

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from ablata.base.parts import OpenPart
 from ablata.models.backbones.airbench import Airbench
 from ablata.models.backbones.base import Classifier, DataDependentInit
-from ablata.models.backbones.cifar_resnet import CifarResNet
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier

@@ -26,8 +26,13 @@ from torch import Tensor, nn
 
 from ablata.base.settings import Settings
 from ablata.models.segmentation.bisenet.spatial_path import STAGES
+<<<<<<< HEAD
 from ablata.nn.conv_norm_act import ConvNormAct, NormName
 from ablata.nn.pooled_gates import ConvGate, PooledGate, pooled_conv_norm_act
+=======
+from ablata.nn.conv_norm_act import ConvNormAct
+from ablata.nn.pooled_gates import ConvGate, PooledGate
+>>>>>>> 85169c5 (A normalisation may be the user's own everywhere a network takes one)
 from ablata.nn.upsampling import Upsampling
 
 
@@ -239,7 +244,7 @@ class ContextPathModule(nn.Module):
             self.level_conv = ConvNormAct(refined[32], refined[32], settings.after_upsample, norm=norms[0])
 
     def _plan_steps(
-        self, settings: ContextPath, refined: Mapping[int, int], norm: NormName, upsample: tuple[Upsampling, Upsampling]
+        self, settings: ContextPath, refined: Mapping[int, int], norm: str, upsample: tuple[Upsampling, Upsampling]
     ) -> int:
         """Make the way up level by level; return the width where it ends."""
         width = refined[32]
@@ -256,7 +261,7 @@ class ContextPathModule(nn.Module):
         return width
 
     def _plan_straight(
-        self, settings: ContextPath, refined: Mapping[int, int], norm: NormName, upsample: tuple[Upsampling, Upsampling]
+        self, settings: ContextPath, refined: Mapping[int, int], norm: str, upsample: tuple[Upsampling, Upsampling]
     ) -> int:
         """Make a way from every level straight to the end; return the width there."""
         widths = []
@@ -271,7 +276,7 @@ class ContextPathModule(nn.Module):
         self.widths[f"merged{end}"] = widths[0]
         return self._plan_joining(settings, end, sum(widths) if self.merge == "concat" else widths[0], norm)
 
-    def _plan_joining(self, settings: ContextPath, key: str, width: int, norm: NormName) -> int:
+    def _plan_joining(self, settings: ContextPath, key: str, width: int, norm: str) -> int:
         """Make the convolution behind a joining of `width` channels; return how many leave it."""
         if not settings.merge_kernel:
             return width
