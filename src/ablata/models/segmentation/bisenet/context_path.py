@@ -26,13 +26,8 @@ from torch import Tensor, nn
 
 from ablata.base.settings import Settings
 from ablata.models.segmentation.bisenet.spatial_path import STAGES
-<<<<<<< HEAD
-from ablata.nn.conv_norm_act import ConvNormAct, NormName
-from ablata.nn.pooled_gates import ConvGate, PooledGate, pooled_conv_norm_act
-=======
 from ablata.nn.conv_norm_act import ConvNormAct
-from ablata.nn.pooled_gates import ConvGate, PooledGate
->>>>>>> 85169c5 (A normalisation may be the user's own everywhere a network takes one)
+from ablata.nn.pooled_gates import ConvGate, PooledGate, pooled_conv_norm_act
 from ablata.nn.upsampling import Upsampling
 
 
@@ -60,7 +55,7 @@ class GlobalContextModule(nn.Module):
         norm: normalisation of means.
     """
 
-    def __init__(self, settings: GlobalContext | None, inputs: int, refined: int, merged: int, norm: NormName) -> None:
+    def __init__(self, settings: GlobalContext | None, inputs: int, refined: int, merged: int, norm: str) -> None:
         super().__init__()
         self.place = settings.place if settings else None
         self.multiply = settings is not None and settings.join == "multiply"
