@@ -121,7 +121,7 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, ima
 
 
 @pytest.mark.slow
-def test_a_segmenter_is_exported_in_every_form_and_names_the_pixels_of_a_video(ablata: Callable, tmp_path: Path) -> None:
+def test_a_segmenter_is_exported_in_every_form_and_labels_a_video(ablata: Callable, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     small = ("data.train=32", "data.val=8", "train.batch=16", *QUICK[:3], "train.steps=1", "model.head.width=16")
     run = str(json.loads(ablata("train", "bisenet_scenes", *small, "--json").out)["run"])

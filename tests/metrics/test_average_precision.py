@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ablata.data.detection.coco import ChestXray
-from ablata.data.detection.files import Entry
+from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.penn_fudan import PennFudan
 from ablata.data.detection.rle import areas, encode
 from ablata.data.detection.voc import BloodCells
@@ -138,7 +138,7 @@ def test_every_class_size_and_threshold_is_as_in_pycocotools(
     assert np.isfinite(theirs).any()
 
 
-def near_real(entries: Sequence[Entry], classes: int) -> list[Detections]:
+def near_real(entries: Sequence[AnnotatedImage], classes: int) -> list[Detections]:
     """Return three guesses at each object: its box moved, its mask or a neighbour's, its class or another."""
     random = np.random.default_rng(0)
     found = []
