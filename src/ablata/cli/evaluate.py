@@ -28,7 +28,7 @@ def evaluate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a run's model: totals, every class, the confusion matrix."""
+    """Score a run's model: totals, and every class with what it is most often confused with."""
     from ablata.records.ledger import Ledger
     from ablata.reports.console import show
     from ablata.studies.evaluation import evaluate_run
@@ -43,12 +43,13 @@ def evaluate(
         return
     for name, value in result.scores.items():
         out.print(f"{name} = {value:.6g}", markup=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("class")
-    table.add_column(f"{result.class_metric} %", justify="right")
-    table.add_column("most often taken for")
-    for name, score, confused in result.class_rows():
-        table.add_row(name, "-" if math.isnan(score) else f"{score:.2f}", confused)
-    show(table, out)
+    if result.classes:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("class")
+        table.add_column(f"{result.class_metric} %", justify="right")
+        table.add_column("most often confused with")
+        for name, score, confused in result.class_rows():
+            table.add_row(name, "-" if math.isnan(score) else f"{score:.2f}", confused)
+        show(table, out)
     if save_predictions is not None:
         note(f"predictions written: {save_predictions}")

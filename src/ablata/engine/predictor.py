@@ -70,16 +70,14 @@ class Predictor(ABC):
 
     Args:
         network: in evaluation mode on the processor; maps float32 [B, C, H, W], normalised, to named outputs.
-        model: the settings of the network.
-        data: the settings of the data it was trained on.
+        settings: those of the recipe that are needed: of the network as `model`, of the training data as `data`.
         contract: classes, image size, channels, mean, std, image backend, protocols.
         facts: recipe (expanded), recipe name, run, seed, step, scores, environment; JSON-safe.
         source: where it comes from, for messages.
     """
 
     network: nn.Module
-    model: Any
-    data: Any
+    settings: Any
     contract: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
@@ -98,16 +96,25 @@ class Predictor(ABC):
     """How the names of weights begin that only the training needs."""
 
     @classmethod
-    def build_network(cls, model: Any, data: Any, contract: Mapping[str, Any]) -> nn.Module:
-        """Build the network without its weights.
-
-        Args:
-            model: the settings of the network.
-            data: the settings of the data it was trained on.
-            contract: what the checkpoint promises.
-        """
-        network: nn.Module = model.build(len(contract["classes"]), contract["channels"])
+    def build_network(cls, settings: Any, contract: Mapping[str, Any]) -> nn.Module:
+        """Build the network without its weights; arguments as of the class."""
+        network: nn.Module = settings.model.build(len(contract["classes"]), contract["channels"])
         return network
+
+    @property
+    def model(self) -> Any:
+        """Return the settings of the network; None where the recipe itself builds it."""
+        return getattr(self.settings, "model", None)
+
+    @property
+    def data(self) -> Any:
+        """Return the settings of the data it was trained on; None where the recipe itself builds them."""
+        return getattr(self.settings, "data", None)
+
+    @property
+    def kind(self) -> str:
+        """Return which network it is."""
+        return str(getattr(self.model, "kind", self.title))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -149,6 +156,20 @@ class Predictor(ABC):
     @abstractmethod
     def exportable(self) -> nn.Module:
         """Return a module that maps prepared images, of the size of `example`, to the output that is exported."""
+
+    def input(self) -> str:
+        """Say what goes into `exportable`."""
+        height, width = self.size
+        channels = self.contract["channels"]
+        return f"images: float32 [batch, {channels}, {height}, {width}], (pixels / 255 - mean) / std"
+
+    def preparation(self) -> tuple[str, ...]:
+        """Say how image files become that input, a sentence each."""
+        mean, std = (list(self.contract[name]) for name in ("mean", "std"))
+        return (
+            f"mean {mean}, std {std}, channels in the order red, green, blue (or grey alone)",
+            f"decoder and filter: {self.contract['image_backend']}; {self.evaluation()}",
+        )
 
     @abstractmethod
     def output(self) -> str:

@@ -7,14 +7,16 @@ adds its own parts (data, model, loss, protocols) in a subclass and says how it 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from ablata.base.errors import SettingsError
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL, Settings, restore
+from ablata.base.user_code import CodeFolder
 from ablata.engine.batch_norm import BnMomentum, PreciseBn
 from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
@@ -261,6 +263,24 @@ class Recipe(Settings):
             "Predictions and exports need a recipe whose task offers them",
             found=f"a recipe of the task {cls.model_fields['task'].default}, which does not",
         )
+
+    @classmethod
+    def predictor_settings(cls, tree: Mapping[str, Any], source: str, code: CodeFolder | None = None) -> Settings:
+        """Restore the settings that a predictor needs; here those of the network and the data.
+
+        The rest, such as a loss, is of no use to it and need not be there.
+
+        Args:
+            tree: the recipe's expanded settings.
+            source: where they come from, for messages.
+            code: copies of the users' files that they refer to; None: there are none.
+
+        Raises:
+            SettingsError: the settings are of another version, or a user's file is gone.
+        """
+        fields: Any = {name: (cls.model_fields[name].annotation, cls.model_fields[name]) for name in ("model", "data")}
+        kind = create_model(cls.__name__, __base__=Settings, **fields)
+        return restore(kind, {name: tree.get(name) for name in fields}, source=source, code=code)
 
     def _not_offered(self, what: str) -> SettingsError:
         return SettingsError(

@@ -1,5 +1,6 @@
 """Task: what one system does differently inside the one training loop.
 
+A task must give a model, `steps_per_epoch`, `example`, `batches`, `loss` and `evaluate`; everything else has a default.
 The loop calls, in this order and nowhere else:
 
     check(batch)                           once, before the first step
@@ -75,23 +76,23 @@ class Metric:
 
 @dataclass(frozen=True)
 class EvalReport:
-    """Everything there is to say of a model on one split.
+    """A detailed evaluation of a model on one split; what a task does not have is empty.
 
     Args:
         scores: totals by name, as `Task.evaluate` gives them.
         classes: class names.
-        class_metric: what `class_scores` are: `accuracy` or `iou`.
+        class_metric: what `class_scores` are: `accuracy`, `iou` or `AP`.
         class_scores: percent for each class, nan for one that the split does not hold.
-        confusion: counts, true classes in rows.
+        confusion: confusion matrix, counts, true classes in rows.
         samples: tensors with a row for every sample, in the order of the split; empty unless asked for.
     """
 
     scores: dict[str, float]
-    classes: tuple[str, ...]
-    class_metric: str
-    class_scores: tuple[float, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    samples: dict[str, Tensor]
+    classes: tuple[str, ...] = ()
+    class_metric: str = ""
+    class_scores: tuple[float, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    samples: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Task(ABC, Generic[B]):
@@ -104,7 +105,7 @@ class Task(ABC, Generic[B]):
         protocols: the ways each split is scored.
         offered: further ways that can be asked for of a finished run.
         outputs: the model's named outputs that the loss uses; a compiled model gives no others in training, since every
-            output costs a gradient, even one that nobody uses.
+            output costs a gradient, even one that nobody uses. Empty: all that there are.
         notices: what is worth knowing of the data, such as files that were left out.
     """
 
@@ -113,20 +114,22 @@ class Task(ABC, Generic[B]):
     splits: tuple[str, ...] = ("val",)
     protocols: tuple[str, ...] = ("plain",)
     offered: tuple[str, ...] = ()
-    outputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
-    @abstractmethod
     def contract(self) -> dict[str, Any]:
-        """Return what a checkpoint promises: classes, ids, ignore label, protocols, image backend; JSON-safe."""
+        """Return what a checkpoint promises: classes, ids, ignore label, protocols, image backend; JSON-safe.
+
+        What both sides name must be equal where the checkpoint is used; here the protocols alone.
+        """
+        return {"protocols": list(self.protocols)}
 
     @abstractmethod
     def example(self) -> Tensor:
         """Return one prepared image [1, C, H, W] of the size the model is trained on, to count its operations."""
 
-    @abstractmethod
     def check(self, batch: B) -> None:
-        """Compare the shapes of outputs and labels on one batch and refuse what does not fit.
+        """Compare the shapes of outputs and labels on one batch and refuse what does not fit; here nothing.
 
         Raises:
             UserError: an output does not fit its label.
@@ -136,9 +139,9 @@ class Task(ABC, Generic[B]):
     def batches(self, start: int, stop: int) -> Iterator[B]:
         """Yield this process's share of the batches of steps `start` to `stop`, on the device or ready to go there."""
 
-    @abstractmethod
     def augment(self, batch: B, step: int) -> B:
-        """Augment and normalise a batch on its device; the random numbers depend on seed and step alone."""
+        """Augment and normalise a batch on its device, by random numbers of seed and step alone; here as it is."""
+        return batch
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: B) -> dict[str, Tensor]:
@@ -168,11 +171,10 @@ class Task(ABC, Generic[B]):
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Score the model; every sample of the split counts once, over all processes."""
 
-    @abstractmethod
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
     ) -> EvalReport:
-        """Score the model in full, on one process.
+        """Score the model in full, on one process; here the totals alone.
 
         Args:
             model: in evaluation mode, on the task's device.
@@ -182,7 +184,14 @@ class Task(ABC, Generic[B]):
 
         Raises:
             DataError: there is no such split.
+            SettingsError: samples are asked for that the task does not keep.
         """
+        if samples:
+            raise SettingsError(
+                "--save-predictions needs a task that keeps what is predicted for every sample",
+                found=f"{type(self).__name__}, which does not",
+            )
+        return EvalReport(self.evaluate(model, split, protocol or self.protocols[0]))
 
     def visualize(self, model: nn.Module) -> Gallery | None:
         """Return what the finished run keeps to be looked at, such as images of predictions; nothing by default.

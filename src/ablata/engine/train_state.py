@@ -110,7 +110,8 @@ class TrainState:
         network = self.model
         if self.recipe.compute.compile:
             options = _PROCESSOR_OPTIONS if self.device.type == "cpu" else None
-            network = cast(nn.Module, torch.compile(_Outputs(self.model, self.task.outputs), options=options))
+            chosen = _Outputs(self.model, self.task.outputs) if self.task.outputs else self.model
+            network = cast(nn.Module, torch.compile(chosen, options=options))
         if self.group.is_single:
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)

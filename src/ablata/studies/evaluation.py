@@ -36,7 +36,7 @@ class Evaluation:
         classes: class names.
         class_metric: what `class_scores` are: `accuracy`, `iou` or `AP`.
         class_scores: percent for each class, nan for one that the split does not hold.
-        confusion: counts, true classes in rows.
+        confusion: confusion matrix, counts, true classes in rows; empty where the task has none.
     """
 
     run: str
@@ -48,23 +48,23 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything JSON-safe; a class without samples has null."""
+        """Return everything that there is JSON-safe; a class without samples has null."""
         each = [None if value != value else value for value in self.class_scores]
-        return {
-            "run": self.run,
-            "checkpoint": self.checkpoint,
-            "scores": self.scores,
-            f"class_{self.class_metric}": dict(zip(self.classes, each, strict=True)),
-            "confusion": [list(row) for row in self.confusion],
-        }
+        told: dict[str, Any] = {"run": self.run, "checkpoint": self.checkpoint, "scores": self.scores}
+        if self.class_metric:
+            told[f"class_{self.class_metric}"] = dict(zip(self.classes, each, strict=True))
+        if self.confusion:
+            told["confusion"] = [list(row) for row in self.confusion]
+        return told
 
     def class_rows(self) -> list[tuple[str, float, str]]:
         """Return class, score, and the class it is most often taken for with the count."""
         rows = []
         for position, (name, score) in enumerate(zip(self.classes, self.class_scores, strict=True)):
-            wrong = [0 if other == position else count for other, count in enumerate(self.confusion[position])]
-            worst = int(np.argmax(wrong))
-            rows.append((name, score, f"{self.classes[worst]} ({wrong[worst]})" if wrong[worst] else "-"))
+            row = self.confusion[position] if self.confusion else ()
+            wrong = {self.classes[other]: count for other, count in enumerate(row) if other != position and count}
+            worst = max(wrong, key=lambda other: wrong[other], default=None)
+            rows.append((name, score, f"{worst} ({wrong[worst]})" if worst is not None else "-"))
         return rows
 
 

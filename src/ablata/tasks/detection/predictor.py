@@ -76,9 +76,9 @@ class DetectionPredictor(Predictor):
     use: ClassVar[str] = "ablata predict FOLDER IMAGE... --output OUT"
 
     @classmethod
-    def build_network(cls, model: Any, data: Any, contract: Mapping[str, Any]) -> nn.Module:
+    def build_network(cls, settings: Any, contract: Mapping[str, Any]) -> nn.Module:
         """Build the detector without its weights; its class graph is one of them."""
-        backbone = model.backbone
+        model, backbone = settings.model, settings.model.backbone
         # The file that the backbone began with need not be here any more.
         bare = backbone if isinstance(backbone, SmallCnn) else backbone.model_copy(update={"weights": None})
         network: nn.Module = model.model_copy(update={"backbone": bare}).build(len(contract["classes"]))

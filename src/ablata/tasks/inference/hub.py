@@ -32,6 +32,9 @@ RECIPE = "recipe.json"
 MODEL = "model.safetensors"
 BACKBONE = "backbone.safetensors"
 _FORMAT = 1
+_AGAIN = """\
+    ablata train RECIPE model.weights=FOLDER/backbone.safetensors model.weights_part=backbone    # other classes
+"""
 
 
 def export_hub(model: Predictor, folder: Path) -> float:
@@ -121,8 +124,8 @@ def _fill(folder: Path, model: Predictor) -> None:
 
 def _placeless(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without the folder in which the training data lay on one machine."""
-    data = dict(recipe["data"])
-    return {**recipe, "data": data | ({"root": None} if "root" in data else {})}
+    data = recipe.get("data")
+    return {**recipe, "data": {**data, "root": None}} if isinstance(data, Mapping) and "root" in data else dict(recipe)
 
 
 def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -135,18 +138,20 @@ def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tens
 def card(model: Predictor) -> str:
     """Return the page of an exported model: what it is, how it was scored, what it must be fed, how it is used."""
     told, facts = preparation(model), model.facts
-    name = facts.get("recipe", {}).get("name", model.model.kind)
+    name = facts.get("recipe", {}).get("name", model.kind)
     scores = facts.get("scores") or {}
     rows = "\n".join(f"| {key.replace('/', ' | ', 2)} | {value:.6g} |" for key, value in _named(scores))
     count = sum(parameter.numel() for parameter in model.network.parameters())
     listed = "\n".join(f"{label}. {one}" for label, one in enumerate(model.class_list()))
+    again = _AGAIN if isinstance(model.model, Loadable) else ""
+    prepared = "\n".join(f"- {sentence}" for sentence in model.preparation())
     classes = f"\n## Classes\n\n{listed}\n" if listed else ""
     return f"""---
 library_name: ablata
 pipeline_tag: {model.pipeline}
 tags:
 - {model.pipeline}
-- {model.model.kind}
+- {model.kind}
 ---
 # {name}
 
@@ -164,15 +169,13 @@ As the run recorded them. Split and protocol (which part of an image is seen, in
 ## Preparation
 
 - {told["input"]}
-- mean {list(told["mean"])}, std {list(told["std"])}, channels in the order red, green, blue (or grey alone)
-- decoder and filter: {told["image_backend"]}; {told["evaluation"]}
+{prepared}
 - {told["output"]}
 
 ## Use
 
     {f"{model.use:<71}"} # this folder, with images prepared so
-    ablata train RECIPE model.weights=FOLDER/backbone.safetensors model.weights_part=backbone    # other classes
-{classes}"""
+{again}{classes}"""
 
 
 def _named(scores: Mapping[str, Any]) -> list[tuple[str, float]]:

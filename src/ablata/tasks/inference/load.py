@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import create_model
 from torch import Tensor
 
 from ablata.base.errors import CheckpointError
-from ablata.base.settings import Settings, restore
 from ablata.base.user_code import CodeFolder
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.engine.predictor import Predictor
@@ -60,17 +58,12 @@ def assemble(
     """
     kind = recipe_class(recipe, source, code)
     predictor = kind.predictor_class()
-    # The rest of the settings, such as a loss, is of no use here and need not be there.
-    fields: Any = {name: (kind.model_fields[name].annotation, kind.model_fields[name]) for name in ("model", "data")}
-    parts: Any = restore(
-        create_model(kind.__name__, __base__=Settings, **fields), {name: recipe.get(name) for name in fields},
-        source=source, code=code,
-    )  # fmt: skip
-    network = predictor.build_network(parts.model, parts.data, contract)
+    settings = kind.predictor_settings(recipe, source, code)
+    network = predictor.build_network(settings, contract)
     known, extra = network.state_dict(), predictor.training_only
     needed = {name: value for name, value in weights.items() if name in known or not name.startswith(extra)}
     try:
         network.load_state_dict(needed)
     except RuntimeError as error:
         raise CheckpointError("Weights must fit the network", found=f"{source}: {error}") from None
-    return predictor(network.eval(), parts.model, parts.data, contract, facts, source)
+    return predictor(network.eval(), settings, contract, facts, source)

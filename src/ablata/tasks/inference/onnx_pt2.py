@@ -92,9 +92,8 @@ def export_onnx(model: Predictor, path: Path) -> float:
 
 def preparation(model: Predictor) -> dict[str, Any]:
     """Return what a graph must be fed and what its outputs mean; JSON-safe."""
-    channels, (height, width) = model.contract["channels"], model.size
     said = {
-        "input": f"images: float32 [batch, {channels}, {height}, {width}], (pixels / 255 - mean) / std",
+        "input": model.input(),
         "output": model.output(),
         "recipe": model.facts.get("recipe", {}).get("name"),
         "run": model.facts.get("run"),
@@ -117,7 +116,7 @@ def _untold(how: str, model: Predictor, error: Exception) -> AblataError:
     reason = str(error).strip().partition("\n")[0]
     return AblataError(
         f"The network must be one that {how} can write",
-        found=f"{model.model.kind}: {type(error).__name__}: {reason}",
+        found=f"{model.kind}: {type(error).__name__}: {reason}",
         do="export it with --format hub, which keeps the weights and builds the network anew",
     )
 
