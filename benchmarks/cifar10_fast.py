@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from ablata.data.loading.in_memory import InMemoryImages
+from ablata.data.loading.in_memory import InMemoryDataset
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.fingerprint import environment
@@ -100,7 +100,7 @@ def adapted(peer: Path, seed: int) -> str:
     return BEFORE + body + start
 
 
-def write_peer(folder: Path, peer: Path, seed: int, data: InMemoryImages) -> list[str]:
+def write_peer(folder: Path, peer: Path, seed: int, data: InMemoryDataset) -> list[str]:
     """Lay out the peer's program and its data; return the command."""
     (folder / "cifar10").mkdir()
     for split, name in (("train", "train.pt"), ("val", "test.pt")):
@@ -168,7 +168,7 @@ def measure(root: str, peer: Path, seed: int, threads: int, overrides: list[str]
     here = Path.cwd()
     own = [sys.executable, str(Path(__file__).resolve()), "--root", root, "--seed", str(seed), "--role", *overrides]
     data = recipe_of(root, overrides).data.build(CACHE)
-    assert isinstance(data, InMemoryImages)
+    assert isinstance(data, InMemoryDataset)
     with tempfile.TemporaryDirectory() as folder:
         runners = [
             Runner(own, here, threads),

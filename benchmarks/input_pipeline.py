@@ -30,9 +30,9 @@ from PIL import Image
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from ablata.data.classification.image_files import LabeledFiles
+from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.data.io.crop import draw_box
+from ablata.data.io.crop import draw_random_resized_crop
 from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.hardware.memory import keep_memory
@@ -127,7 +127,7 @@ def file_steps(root: Path, size: int, cache: Path) -> dict[str, Step]:
     return steps | {case: own_step(data) for case, data in made.items()}
 
 
-def orders(data: LabeledFiles) -> list[list[int]]:
+def orders(data: ImageFileDataset) -> list[list[int]]:
     """Return the rows of every batch of the first epoch, as our loader reads them."""
     loader = data.train_loader(0, BATCH)
     return [batch.index.tolist() for batch in loader.indices(0, loader.steps_per_epoch)]
@@ -181,7 +181,7 @@ def opencv_step(size: int) -> Callable[[list[Path]], object]:
         for row, file in enumerate(files):
             pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), dtype=np.uint8), cv2.IMREAD_COLOR)
             assert pixels is not None
-            left, top, right, bottom = draw_box(random, pixels.shape[:2], (0.08, 1.0), (3 / 4, 4 / 3))
+            left, top, right, bottom = draw_random_resized_crop(random, pixels.shape[:2], (0.08, 1.0), (3 / 4, 4 / 3))
             cut = cv2.resize(pixels[top:bottom, left:right], (size, size), interpolation=cv2.INTER_LINEAR)
             batch[row] = cv2.flip(cut, 1) if random.random() < 0.5 else cut
         return batch
@@ -189,7 +189,7 @@ def opencv_step(size: int) -> Callable[[list[Path]], object]:
     return work
 
 
-def own_step(data: LabeledFiles) -> Step:
+def own_step(data: ImageFileDataset) -> Step:
     """Return our pipeline, batches as a network gets them."""
     loader = data.train_loader(0, BATCH, channels_last=True)
 

@@ -11,7 +11,7 @@ from ablata.data.label_tools.check import LabelReport, judge
 from ablata.data.label_tools.scan import ReadOptions, guess_form
 from ablata.data.label_tools.survey import survey
 from ablata.data.labels.class_lists import find_list, read_list
-from ablata.data.labels.layout import USUAL, FolderNames, find_labelled
+from ablata.data.labels.layout import USUAL, FolderNames, find_labeled_folder
 
 SIZE = (12, 16)
 
@@ -51,7 +51,7 @@ def small_set(root: Path, values: list[int], train: int = 8, val: int = 4) -> Pa
 
 def checked(root: Path, names: FolderNames = USUAL, workers: int | None = None) -> LabelReport:
     """Check a folder as the command does."""
-    labelled = find_labelled(str(root), names, root.parent / "cache")
+    labelled = find_labeled_folder(str(root), names, root.parent / "cache")
     file = find_list(labelled.root)
     known = read_list(file) if file else None
     form = guess_form(labelled.samples, known)

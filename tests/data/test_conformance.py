@@ -11,16 +11,16 @@ import torch
 
 from ablata.base.errors import DataError
 from ablata.data.any import Cifar10, Digits, ImageFolder, Parquet, Scenes
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.synthetic.scenes import Streets
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.color_jitter import ColorJitter
-from ablata.data.transforms.mixup_cutmix import Both, Mix
+from ablata.data.transforms.mixup_cutmix import Mix, MixupOrCutmix
 from ablata.structures.batch import ImageBatch
 
 AUGMENT = Augment(flip=True, pad=2, color_jitter=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4), cutout=3)
-Make = Callable[[Augment, float], LabeledImages]
+Make = Callable[[Augment, float], LabeledImageDataset]
 
 
 @pytest.fixture(
@@ -39,7 +39,7 @@ def make(request: pytest.FixtureRequest, shared_cache: Path) -> Make:
     """Return a function (augment, minival) that builds the data set."""
     kind = request.param
 
-    def build(augment: Augment, minival: float) -> LabeledImages:
+    def build(augment: Augment, minival: float) -> LabeledImageDataset:
         common = {"augment": augment, "minival": minival}
         if kind == "digits":
             return Digits(**common).build(shared_cache)
@@ -100,7 +100,7 @@ def test_an_epoch_has_each_sample_at_most_once_and_epochs_differ(make: Make) -> 
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("mix", [None, Both()], ids=["plain", "mixed"])
+@pytest.mark.parametrize("mix", [None, MixupOrCutmix()], ids=["plain", "mixed"])
 def test_ranks_share_the_global_batch_without_changing_a_bit(make: Make, mix: Mix | None) -> None:
     data = make(AUGMENT.model_copy(update={"mix": mix}), 0)
     whole = _augmented(data.train_loader(2, 12), 0, 2)

@@ -18,7 +18,7 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.data.classification.cifar import Cifar10
-from ablata.data.classification.image_files import LabeledFiles
+from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.parquet import Parquet
 from ablata.data.transforms.classification import Augment
@@ -26,7 +26,7 @@ from ablata.data.transforms.classification import Augment
 from .conftest import write_parquet
 
 
-def _build(root: Path, cache: Path, workers: int = 0, **settings: object) -> LabeledFiles:
+def _build(root: Path, cache: Path, workers: int = 0, **settings: object) -> ImageFileDataset:
     return ImageFolder(root=str(root), size=16, resize=18, workers=workers, **settings).build(cache)  # type: ignore[arg-type]
 
 

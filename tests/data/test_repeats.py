@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.data.io.crop import draw_box
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.io.crop import draw_random_resized_crop
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.transforms.auto_augment import RandAugment
 from ablata.data.transforms.classification import Augment
-from ablata.data.transforms.mixup_cutmix import Both, Cutmix, Mixup
+from ablata.data.transforms.mixup_cutmix import Cutmix, Mixup, MixupOrCutmix
 
 
-def digits(tmp_path: Path, **fields: object) -> LabeledImages:
+def digits(tmp_path: Path, **fields: object) -> LabeledImageDataset:
     return Digits(augment=Augment.model_validate(fields)).build(tmp_path)
 
 
@@ -73,12 +73,12 @@ def test_an_unmixed_batch_drops_the_other_one(tmp_path: Path) -> None:
 
 def test_both_forms_take_their_partners_from_the_same_place() -> None:
     with pytest.raises(ValidationError, match="both be other, or neither"):
-        Both(mixup=Mixup(pairing="other"))
+        MixupOrCutmix(mixup=Mixup(pairing="other"))
 
 
 def shapes(aspect: str) -> np.ndarray:
     random = np.random.default_rng(0)
-    boxes = [draw_box(random, (4000, 4000), (0.1, 0.5), (0.75, 4 / 3), aspect) for _ in range(4000)]
+    boxes = [draw_random_resized_crop(random, (4000, 4000), (0.1, 0.5), (0.75, 4 / 3), aspect) for _ in range(4000)]
     return np.array([(right - left) / (bottom - top) for left, top, right, bottom in boxes])
 
 
@@ -93,7 +93,7 @@ def test_the_shape_of_a_crop_is_uniform_in_the_logarithm_or_uniform_and_turned_o
     assert (found.min() >= 0.749, found.max() <= 4 / 3 + 0.001) == (True, True)
 
 
-def folder(root: Path, cache: Path, workers: int, augment: Augment) -> LabeledImages:
+def folder(root: Path, cache: Path, workers: int, augment: Augment) -> LabeledImageDataset:
     return ImageFolder(root=str(root), size=16, resize=18, workers=workers, augment=augment).build(cache)
 
 

@@ -198,11 +198,11 @@ def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder |
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of images."""
     if is_folder(chosen.folder):
         return chosen if chosen.fits(overrides) else None
-    from ablata.data.segmentation.mask_folder import PairedSet
+    from ablata.data.segmentation.mask_folder import SegmentationFileSettings
     from ablata.records.home import lab_home
 
     data = getattr(named_recipe(chosen.folder, overrides or []), "data", None)
-    return replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, PairedSet) else None
+    return replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, SegmentationFileSettings) else None
 
 
 def _report(dataset: str, overrides: list[str]) -> Report:

@@ -95,14 +95,14 @@ class LabelFolder:
         Raises:
             DataError: there is no such folder, or it has not the layout.
         """
-        from ablata.data.labels.layout import find_labelled
+        from ablata.data.labels.layout import find_labeled_folder
         from ablata.records.home import lab_home
 
         if self.found is not None:
-            from ablata.data.segmentation.mask_folder import labelled_of
+            from ablata.data.segmentation.mask_folder import labeled_folder_of
 
-            return labelled_of(self.found)
-        return find_labelled(self.folder, self.names, lab_home() / "cache")
+            return labeled_folder_of(self.found)
+        return find_labeled_folder(self.folder, self.names, lab_home() / "cache")
 
     def read_as(self, guess: Form) -> Form:
         """Return what label files are read as: the option, else the guess.
@@ -230,7 +230,7 @@ def _values(report: LabelReport) -> Table:
         table.add_column(f"{split} pixels".strip(), justify="right")
         table.add_column(f"{split} files".strip(), justify="right")
     for value, label, found in report.rows()[:256]:
-        cells = [report.survey.written(value)]
+        cells = [report.survey.written_value(value)]
         cells += [str(label.id), label.name + (" (ignored)" if label.ignore else "")] if label else ["-", "?"]
         for split in splits:
             count = found.total(split)
@@ -249,7 +249,7 @@ def _folders(report: LabelReport) -> Table | None:
     table.add_column("source folder")
     rows = report.rows()[:_SHOWN]
     for value, label, _ in rows:
-        table.add_column(label.name if label else survey.written(value), justify="right")
+        table.add_column(label.name if label else survey.written_value(value), justify="right")
     for split, folder in places:
         counts = [found.total(split, folder).files for _, _, found in rows]
         table.add_row(Text(f"{split}/{folder}".strip("/") or "."), *(Text(f"{count:,}") for count in counts))

@@ -1,1 +1,1 @@
-"""Data sets, transforms and loaders. A settings class builds an `LabeledImages`; batches are `ImageBatch`."""
+"""Data sets, transforms and loaders. A settings class builds a `Dataset`."""

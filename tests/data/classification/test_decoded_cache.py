@@ -12,12 +12,14 @@ import torch
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.classification.decoded_cache import DecodedCache
-from ablata.data.classification.image_files import LabeledFiles
+from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.eval_crop import EvalCrop
 
 
-def _build(root: Path, cache: Path, prepared: int | None = 18, workers: int = 0, **settings: object) -> LabeledFiles:
+def _build(
+    root: Path, cache: Path, prepared: int | None = 18, workers: int = 0, **settings: object
+) -> ImageFileDataset:
     fields = {"root": str(root), "size": 16, "resize": 18, "workers": workers, "prepared": prepared} | settings
     return ImageFolder.model_validate(fields).build(cache)
 

@@ -13,9 +13,9 @@ from PIL import Image
 from ablata.base.errors import DataError
 from ablata.data.classification import inspection
 from ablata.data.classification.file_list import Subset
-from ablata.data.classification.image_files import LabeledFiles
+from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.data.classification.inspection import examine, inspect
+from ablata.data.classification.inspection import inspect_image, inspect_images
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def root(folder_root: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder_root, tmp_path / "set"))
 
 
-def build(root: Path, **settings: object) -> LabeledFiles:
+def build(root: Path, **settings: object) -> ImageFileDataset:
     fields = {"root": str(root), "size": 16, "resize": 18, "workers": 0} | settings
     return ImageFolder.model_validate(fields).build(root.parent / "cache")
 
@@ -145,7 +145,7 @@ def test_many_problems_are_counted_and_the_first_named(root: Path) -> None:
 def test_images_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     animated(root)
     build(root, on_invalid="skip")
-    monkeypatch.setattr(inspection, "examine", lambda image: pytest.fail("decoded again"))
+    monkeypatch.setattr(inspection, "inspect_image", lambda image: pytest.fail("decoded again"))
     again = build(root, on_invalid="skip")
     assert len(again.left_out) == 1
     with pytest.raises(DataError, match="moving"):
@@ -154,19 +154,19 @@ def test_images_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_damaged_memory_of_what_was_decoded_is_made_anew(root: Path, tmp_path: Path) -> None:
     images = sorted((root / "train/ant").glob("*.[jp][pn]g"))
-    first = inspect(images, "key", tmp_path)
+    first = inspect_images(images, "key", tmp_path)
     for kept in (tmp_path / "inspected").iterdir():
         kept.write_bytes(b"damaged")
-    second = inspect(images, "key", tmp_path)
+    second = inspect_images(images, "key", tmp_path)
     assert np.array_equal(first.sizes, second.sizes)
-    assert np.array_equal(inspect([], "key", tmp_path).sizes, second.sizes)
+    assert np.array_equal(inspect_images([], "key", tmp_path).sizes, second.sizes)
 
 
 def test_a_photograph_with_a_preview_behind_it_is_not_animated(tmp_path: Path) -> None:
     views = [Image.new("RGB", (30, 20), color) for color in ("red", "blue")]
     views[0].save(tmp_path / "stereo.mpo", save_all=True, append_images=views[1:])
     (tmp_path / "stereo.mpo").rename(tmp_path / "stereo.jpg")
-    seen = examine(tmp_path / "stereo.jpg")
+    seen = inspect_image(tmp_path / "stereo.jpg")
     assert (seen.fault, seen.size) == (None, (20, 30))
 
 

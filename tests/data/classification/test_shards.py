@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.classification.image_files import LabeledFiles
+from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.report import check_files
 from ablata.data.classification.shard_writing import pack_folder
@@ -39,7 +39,7 @@ def copy(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed, tmp_path / "copy"))
 
 
-def _build(root: Path, cache: Path, **settings: object) -> LabeledFiles:
+def _build(root: Path, cache: Path, **settings: object) -> ImageFileDataset:
     return Shards.model_validate({"root": str(root), **SIZES, **settings}).build(cache)
 
 

@@ -17,7 +17,7 @@ from ablata.data.detection.coco import Coco
 from ablata.data.detection.dataset import DetectionDataset
 from ablata.data.detection.rle import areas, decode, encode, from_polygons, from_runs, tight_box
 from ablata.data.detection.voc import Voc
-from ablata.data.transforms.detection import DetectionAugment, mirror, resize
+from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
 from ablata.structures.detection import Objects, no_objects
 
 Tree = dict[str, Any]
@@ -173,12 +173,12 @@ def test_a_mirror_moves_boxes_with_masks_and_swaps_paired_classes() -> None:
     pixels = random.integers(0, 256, (11, 14, 3), dtype=np.uint8)
     masks = torch.from_numpy(random.random((2, 11, 14)) < 0.05)
     swaps = DetectionAugment().swaps(("Left Lung", "Right Lung"))
-    flipped, objects = mirror(pixels, some_objects(masks), swaps)
+    flipped, objects = horizontal_flip(pixels, some_objects(masks), swaps)
     assert np.array_equal(flipped, pixels[:, ::-1])
     assert objects.labels.tolist() == [1, 0]
     assert isinstance(objects.masks, torch.Tensor)
     assert objects.boxes.tolist() == [list(tight_box(mask.numpy())) for mask in objects.masks]
-    again, back = mirror(flipped, objects, swaps)
+    again, back = horizontal_flip(flipped, objects, swaps)
     assert np.array_equal(again, pixels)
     assert torch.equal(back.boxes, some_objects(masks).boxes)
 

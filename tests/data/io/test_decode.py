@@ -18,9 +18,9 @@ from ablata.data.io.crop import (
     Interpolation,
     backend_name,
     crop,
-    draw_box,
+    draw_random_resized_crop,
     resize,
-    resize_and_centre,
+    resize_and_center_crop,
     shrink_factor,
     torch_resize,
 )
@@ -207,8 +207,8 @@ def test_torch_resizes_a_batch_as_it_does_each_image() -> None:
 def test_the_evaluation_crop_equals_torchvision(shape: tuple[int, int]) -> None:
     image = _smooth(*shape)
     expected = np.asarray(reference.center_crop(reference.resize(image, [48]), [40])).astype(int)
-    assert np.array_equal(resize_and_centre(image, 48, 40, "pil", "bilinear"), expected)
-    assert np.abs(resize_and_centre(np.asarray(image), 48, 40, "torch", "bilinear") - expected).max() <= 1
+    assert np.array_equal(resize_and_center_crop(image, 48, 40, "pil", "bilinear"), expected)
+    assert np.abs(resize_and_center_crop(np.asarray(image), 48, 40, "torch", "bilinear") - expected).max() <= 1
 
 
 def test_opencv_does_not_filter_when_it_shrinks() -> None:
@@ -224,7 +224,7 @@ def test_random_boxes_are_distributed_as_torchvisions() -> None:
     random = np.random.default_rng(0)
     torch.manual_seed(0)
     image = torch.zeros(3, 60, 100)
-    ours = np.array([draw_box(random, (60, 100), (0.08, 1.0), (0.75, 4 / 3)) for _ in range(4000)])
+    ours = np.array([draw_random_resized_crop(random, (60, 100), (0.08, 1.0), (0.75, 4 / 3)) for _ in range(4000)])
     theirs = np.array([RandomResizedCrop.get_params(image, [0.08, 1.0], [0.75, 4 / 3]) for _ in range(4000)])
     left, top, right, bottom = ours.T
     assert left.min() >= 0
@@ -237,7 +237,7 @@ def test_random_boxes_are_distributed_as_torchvisions() -> None:
 
 
 def test_a_box_that_never_fits_becomes_the_largest_central_one() -> None:
-    assert draw_box(np.random.default_rng(0), (10, 100), (0.9, 1.0), (0.75, 4 / 3)) == (43, 0, 56, 10)
+    assert draw_random_resized_crop(np.random.default_rng(0), (10, 100), (0.9, 1.0), (0.75, 4 / 3)) == (43, 0, 56, 10)
 
 
 @pytest.mark.parametrize(("side", "factor"), [(10, 1), (31, 1), (32, 2), (63, 2), (64, 4), (128, 8), (1000, 8)])

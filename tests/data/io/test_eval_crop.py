@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
-from ablata.data.classification.image_files import LabeledFiles
+from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 
@@ -53,7 +53,7 @@ def test_crop_first_cuts_the_same_share_and_resizes_then() -> None:
     assert (cropped(EvalCrop(crop_first=True)) != cropped(DEFAULT)).any()
 
 
-def folder(root: Path, cache: Path, **settings: int) -> LabeledFiles:
+def folder(root: Path, cache: Path, **settings: int) -> ImageFileDataset:
     return ImageFolder.model_validate({"root": str(root), "size": 16, "resize": 20, "workers": 0, **settings}).build(
         cache
     )

@@ -15,7 +15,7 @@ from ablata.base.errors import DataError, SettingsError
 from ablata.base.files import digest
 from ablata.data.label_tools.convert import Conversion, Converted, convert, divide, nearest_values
 from ablata.data.label_tools.propose_map import propose
-from ablata.data.labels.layout import USUAL, find_labelled
+from ablata.data.labels.layout import USUAL, find_labeled_folder
 from ablata.data.labels.map import MAP_FILE, Label, LabelMap, read_label_map
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.transforms.segmentation import JointAugment
@@ -47,7 +47,7 @@ def _painted(root: Path, split: tuple[str, ...] = ("train", "val")) -> Path:
 
 
 def _converted(root: Path, how: Conversion, name: str = "new", workers: int | None = None) -> tuple[Path, Converted]:
-    labelled = find_labelled(str(root), USUAL, root.parent / "cache")
+    labelled = find_labeled_folder(str(root), USUAL, root.parent / "cache")
     return root.parent / name, convert(labelled, how, root.parent / name, workers=workers)
 
 

@@ -11,7 +11,7 @@ import torch
 from ablata.base.errors import DataError
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.loading.sampling import Balanced
-from ablata.data.reid.dataset import IdentityImages, first_of_each
+from ablata.data.reid.dataset import ReidDataset, first_of_each
 from ablata.data.synthetic.persons import Persons
 from ablata.data.transforms.classification import Augment
 from ablata.structures.batch import ImageBatch
@@ -23,7 +23,7 @@ SETTINGS = Persons(
 
 
 @pytest.fixture
-def data(shared_cache: Path) -> IdentityImages:
+def data(shared_cache: Path) -> ReidDataset:
     return SETTINGS.build(shared_cache)
 
 
@@ -32,14 +32,14 @@ def augmented(loader: TrainLoader[ImageBatch], start: int, stop: int) -> list[Im
     return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]
 
 
-def test_training_identities_are_numbered_from_zero_in_the_order_of_their_names(data: IdentityImages) -> None:
+def test_training_identities_are_numbered_from_zero_in_the_order_of_their_names(data: ReidDataset) -> None:
     labels = data.split_labels("train")
     assert sorted(set(labels.tolist())) == list(range(6))
     assert list(data.classes) == sorted(data.classes)
     assert data.retrieval_split("train").names[:6] == data.classes
 
 
-def test_nobody_is_in_two_splits(data: IdentityImages) -> None:
+def test_nobody_is_in_two_splits(data: ReidDataset) -> None:
     people = {}
     for split in ("train", "minival", "val"):
         retrieval_split = data.retrieval_split(split)
@@ -70,7 +70,7 @@ def test_a_minival_that_leaves_nobody_or_is_no_number_is_refused(shared_cache: P
         SETTINGS.model_copy(update={"minival": amount}).build(shared_cache)
 
 
-def test_one_query_for_each_identity_and_camera_and_the_rest_is_the_gallery(data: IdentityImages) -> None:
+def test_one_query_for_each_identity_and_camera_and_the_rest_is_the_gallery(data: ReidDataset) -> None:
     val, minival = data.retrieval_split("val"), data.retrieval_split("minival")
     for retrieval_split, people in ((val, 5), (minival, 3)):
         pairs = list(zip(retrieval_split.identities.tolist(), retrieval_split.cameras.tolist(), strict=True))
@@ -86,13 +86,13 @@ def test_the_first_of_each_is_the_first() -> None:
     assert chosen.tolist() == [True, False, True, True, False]
 
 
-def test_sightings_are_in_the_order_of_evaluation(data: IdentityImages) -> None:
+def test_sightings_are_in_the_order_of_evaluation(data: ReidDataset) -> None:
     for split in ("train", "minival", "val"):
         seen = [batch.labels for batch in data.eval_loader(split, 4)]
         assert torch.equal(torch.cat(seen), data.retrieval_split(split).identities)
 
 
-def test_balanced_batches_start_anywhere_as_if_they_had_never_stopped(data: IdentityImages) -> None:
+def test_balanced_batches_start_anywhere_as_if_they_had_never_stopped(data: ReidDataset) -> None:
     whole = augmented(data.train_loader(3, 8), 0, 10)
     later = augmented(data.train_loader(3, 8), 6, 10)
     for one, again in zip(whole[6:], later, strict=True):
@@ -101,7 +101,7 @@ def test_balanced_batches_start_anywhere_as_if_they_had_never_stopped(data: Iden
     assert not torch.equal(whole[0].index, augmented(data.train_loader(4, 8), 0, 1)[0].index)
 
 
-def test_two_processes_see_halves_of_one_balanced_batch(data: IdentityImages) -> None:
+def test_two_processes_see_halves_of_one_balanced_batch(data: ReidDataset) -> None:
     for step in range(5):
         whole = augmented(data.train_loader(3, 8), step, step + 1)[0]
         halves = [augmented(data.train_loader(3, 8, rank, 2), step, step + 1)[0] for rank in range(2)]
@@ -118,6 +118,6 @@ def test_shuffled_batches_show_every_training_image_once_an_epoch(shared_cache: 
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_evaluation_shares_every_image_out_once(data: IdentityImages, world_size: int) -> None:
+def test_evaluation_shares_every_image_out_once(data: ReidDataset, world_size: int) -> None:
     seen = [batch.index for rank in range(world_size) for batch in data.eval_loader("val", 4, rank, world_size)]
     assert sorted(torch.cat(seen).tolist()) == list(range(5 * 2 * 3))

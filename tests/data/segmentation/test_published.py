@@ -13,7 +13,7 @@ from ablata.base.errors import DataError
 from ablata.data.segmentation import ade20k, coco_stuff, pascal_context
 from ablata.data.segmentation.ade20k import Ade20k
 from ablata.data.segmentation.coco_stuff import CocoStuff
-from ablata.data.segmentation.mask_folder import PairedSet
+from ablata.data.segmentation.mask_folder import SegmentationFileSettings
 from ablata.data.segmentation.pascal_context import PascalContext
 from ablata.data.transforms.segmentation import JointAugment
 from ablata.structures.segmentation import IGNORE
@@ -32,7 +32,7 @@ def _pairs(root: Path, images: str, labels: str, values: list[int], count: int =
         image(number, (8, 12)).save(root / images / f"{number}.jpg")
 
 
-def _labels(settings: PairedSet, cache: Path) -> list[int]:
+def _labels(settings: SegmentationFileSettings, cache: Path) -> list[int]:
     data = settings.build(cache)
     return sorted(torch.unique(torch.cat([batch.labels for batch in data.eval_loader("val", 2)])).tolist())
 

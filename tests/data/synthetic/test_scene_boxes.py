@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ablata.data.detection.dataset import DetectionDataset
-from ablata.data.synthetic.scene_boxes import CLASSES, Planted, SceneBoxes
+from ablata.data.synthetic.scene_boxes import CLASSES, PlantedScenes, SceneBoxes
 
 RING, CROSS, BLOCK, BEAD, SEED, BESIDE, STACKED = range(len(CLASSES))
 
@@ -36,7 +36,7 @@ def test_the_side_of_the_block_decides_the_class_of_squares(data: DetectionDatas
                 (block,) = boxes[labels == BLOCK]
                 apart = ((box[:2] + box[2:]) / 2 - (block[:2] + block[2:]) / 2).abs()
                 half = (block[2:] - block[:2]) / 2
-                assert apart[far] >= half[far] + Planted().gap
+                assert apart[far] >= half[far] + PlantedScenes().gap
                 assert apart[level] <= half[level]
                 seen += 1
     assert seen > 50
@@ -58,7 +58,7 @@ def test_small_things_of_two_classes_look_alike(data: DetectionDataset) -> None:
 def test_the_place_of_a_square_tells_nothing_of_its_class() -> None:
     counts = np.zeros((2, 2, 2))
     for row in range(400):
-        _, instances, labels = Planted().paint(0, row)
+        _, instances, labels = PlantedScenes().paint(0, row)
         for number, label in enumerate(labels, 1):
             if label >= BESIDE:
                 middle = np.argwhere(instances == number).mean(0)
@@ -71,7 +71,7 @@ def test_the_place_of_a_square_tells_nothing_of_its_class() -> None:
 
 
 def test_without_faith_company_tells_nothing(tmp_path: Path) -> None:
-    data = SceneBoxes(train=150, val=1, scenes=Planted(faith=0.0)).build(tmp_path)
+    data = SceneBoxes(train=150, val=1, scenes=PlantedScenes(faith=0.0)).build(tmp_path)
     present = data.presence("train") > 0
     assert present[present[:, SEED], RING].all()
 
@@ -80,7 +80,7 @@ def test_images_and_splits_depend_on_their_seeds_alone(data: DetectionDataset, t
     again = SceneBoxes(train=150, val=20, minival=30).build(tmp_path)
     assert again.fingerprint == data.fingerprint
     assert [len(again.splits[name]) for name in ("train", "val", "minival")] == [120, 20, 30]
-    other = SceneBoxes(train=150, val=20, scenes=Planted(scene_seed=1)).build(tmp_path)
+    other = SceneBoxes(train=150, val=20, scenes=PlantedScenes(scene_seed=1)).build(tmp_path)
     assert other.fingerprint != data.fingerprint
 
 

@@ -67,7 +67,7 @@ def test_pad_and_crop_equals_one_image_at_a_time(mode: Literal["zero", "reflect"
 
 def test_flip_equals_torchvision() -> None:
     images, flips = _images(), torch.arange(16) % 3 == 0
-    result = geometry.flip(images, flips)
+    result = geometry.horizontal_flip(images, flips)
     assert all(
         torch.equal(row, reference.hflip(image) if flag else image)
         for row, image, flag in zip(result, images, flips, strict=True)
@@ -78,14 +78,14 @@ def test_offsets_and_centres_reach_every_place_and_no_other() -> None:
     generator = torch.Generator().manual_seed(0)
     offsets = geometry.draw_offsets(generator, 4000, 2)
     assert offsets.unique(dim=0).tolist() == [[y, x] for y in range(5) for x in range(5)]
-    centres = geometry.draw_centres(generator, 4000, 2, 3, 5).reshape(-1, 2)
+    centres = geometry.draw_centers(generator, 4000, 2, 3, 5).reshape(-1, 2)
     assert centres.unique(dim=0).tolist() == [[y, x] for y in range(3) for x in range(5)]
 
 
 @pytest.mark.parametrize(("size", "count"), [(4, 1), (5, 1), (8, 2)])
 def test_cutout_covers_clipped_squares(size: int, count: int) -> None:
     images = torch.ones(20, 3, 12, 14)
-    centres = geometry.draw_centres(torch.Generator().manual_seed(3), 20, count, 12, 14)
+    centres = geometry.draw_centers(torch.Generator().manual_seed(3), 20, count, 12, 14)
     expected = images.clone()
     for row in range(20):
         for y, x in centres[row].tolist():

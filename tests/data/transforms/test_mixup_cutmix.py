@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ablata.data.transforms.mixup_cutmix import Both, Cutmix, MixPlan, Mixup, apply_plan, draw_plan
+from ablata.data.transforms.mixup_cutmix import Cutmix, MixPlan, Mixup, MixupOrCutmix, apply_plan, draw_plan
 from ablata.structures.batch import ImageBatch, Rows
 
 SIZE = (10, 13)
@@ -19,7 +19,7 @@ def _batch(rows: int = 8) -> ImageBatch:
     return ImageBatch(images, index % 5, index, Rows(0, rows))
 
 
-def _plan(mix: Mixup | Cutmix | Both, seed: int = 0, rows: int = 8, epoch: int = 0) -> MixPlan:
+def _plan(mix: Mixup | Cutmix | MixupOrCutmix, seed: int = 0, rows: int = 8, epoch: int = 0) -> MixPlan:
     plan = draw_plan(seed, mix, rows, SIZE, epoch)
     assert plan is not None
     return plan
@@ -83,11 +83,11 @@ def test_mixing_stops_at_its_epoch() -> None:
     mix = Mixup(until_epoch=3)
     assert draw_plan(0, mix, 8, SIZE, 2) is not None
     assert draw_plan(0, mix, 8, SIZE, 3) is None
-    assert not Both(mixup=mix, cutmix=Cutmix(until_epoch=2)).active(3)
+    assert not MixupOrCutmix(mixup=mix, cutmix=Cutmix(until_epoch=2)).active(3)
 
 
 def test_both_switches_with_its_probability() -> None:
-    pasted = [_plan(Both(switch=0.3), seed).box is not None for seed in range(2000)]
+    pasted = [_plan(MixupOrCutmix(switch=0.3), seed).box is not None for seed in range(2000)]
     assert float(np.mean(pasted)) == pytest.approx(0.3, abs=0.035)
 
 

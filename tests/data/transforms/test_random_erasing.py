@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ablata.base.errors import DataError
 from ablata.data.transforms.classification import Augment, ImageAugmenter
-from ablata.data.transforms.color_jitter import draw_shifts
+from ablata.data.transforms.color_jitter import draw_pca_lighting
 from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.random_erasing import RandomErasing, draw_boxes
 from ablata.structures.batch import ImageBatch, Rows
@@ -84,7 +84,7 @@ def test_bounds_out_of_order_are_refused(fields: dict[str, tuple[float, float]])
 
 
 def test_lighting_adds_one_color_with_the_published_spread() -> None:
-    shifts = draw_shifts(torch.Generator().manual_seed(0), 200_000, 0.1).double() / 255
+    shifts = draw_pca_lighting(torch.Generator().manual_seed(0), 200_000, 0.1).double() / 255
     values = torch.tensor([0.2175, 0.0188, 0.0045], dtype=torch.float64)
     vectors = torch.tensor(
         [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], dtype=torch.float64

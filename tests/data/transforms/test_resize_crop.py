@@ -14,7 +14,7 @@ from ablata.base.errors import DataError
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.io.crop import Backend, Interpolation
-from ablata.data.loading.in_memory import InMemoryImages
+from ablata.data.loading.in_memory import InMemoryDataset
 from ablata.data.loading.loaders import BatchIndices
 from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
@@ -31,7 +31,7 @@ def inputs(count: int = 5, height: int = 32, width: int = 32, channels: int = 3)
     return torch.randint(0, 256, (count, channels, height, width), dtype=torch.uint8, generator=generator)
 
 
-def scenes(tmp_path: Path, augment: Augment) -> InMemoryImages:
+def scenes(tmp_path: Path, augment: Augment) -> InMemoryDataset:
     return Scenes(train=24, val=10, streets=Streets(height=16, width=24), augment=augment).build(tmp_path)
 
 

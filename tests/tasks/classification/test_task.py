@@ -15,7 +15,7 @@ from torch import nn
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.data.classification.digits import Digits
-from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
+from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
 from ablata.engine.hardware.process_group import ProcessGroup
@@ -214,7 +214,7 @@ def test_the_nominal_shape_is_that_of_the_data(data: Digits | Scenes, tmp_path: 
 
 def test_classes_and_channels_of_the_network_come_from_the_data(tmp_path: Path) -> None:
     store = ImageArrays(np.zeros((40, 3, 8, 8), np.uint8), np.arange(40) % 4)
-    data = InMemoryImages(
+    data = InMemoryDataset(
         store, store, classes=["a", "b", "c", "d"], fingerprint="f", mean=[0.5] * 3, std=[0.5] * 3,
         minival=0, split_seed=0, augment=Augment(), backend="exact",
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Sets with one label for each image."""
+"""Image classification data sets."""

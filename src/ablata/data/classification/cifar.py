@@ -19,7 +19,7 @@ from ablata.data.classification.parquet import (
 )
 from ablata.data.loading.cache import combined, file_digest
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import InMemoryImages
+from ablata.data.loading.in_memory import InMemoryDataset
 from ablata.data.loading.locate import find_root
 from ablata.data.transforms.classification import Augment
 
@@ -28,7 +28,7 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class BinaryLayout:
-    """How a set lies in binary files.
+    """The binary layout of a CIFAR data set.
 
     Attributes:
         name: of the set.
@@ -78,7 +78,7 @@ CIFAR100 = BinaryLayout(
 
 
 def find_cifar(root: str | None, default: str, layout: BinaryLayout, cache: Path) -> Path:
-    """Return the folder of a set, in parquet files or in binary ones.
+    """Find the folder of a CIFAR data set, in parquet files or in binary ones.
 
     Args:
         root: see `find_root`.
@@ -111,7 +111,7 @@ def find_cifar(root: str | None, default: str, layout: BinaryLayout, cache: Path
 
 
 def read_binary(folder: Path, source: str, layout: BinaryLayout, label: str, cache: Path) -> DecodedImages:
-    """Read the images and one kind of label of a source.
+    """Read CIFAR's binary files: the images and one kind of label of a source.
 
     Args:
         folder: where the files are.
@@ -189,7 +189,7 @@ class Cifar10(PackedSet):
         """Return the shape that complexity is counted for."""
         return NominalShape(classes=10, channels=3, height=32, width=32)
 
-    def build(self, cache: Path) -> InMemoryImages:
+    def build(self, cache: Path) -> InMemoryDataset:
         """Find and read the data set; parquet files are decoded the first time.
 
         Raises:
@@ -215,7 +215,7 @@ class Cifar100(PackedSet):
         """Return the shape that complexity is counted for."""
         return NominalShape(classes=100 if self.labels == "fine" else 20, channels=3, height=32, width=32)
 
-    def build(self, cache: Path) -> InMemoryImages:
+    def build(self, cache: Path) -> InMemoryDataset:
         """Find and read the data set; parquet files are decoded the first time.
 
         Raises:

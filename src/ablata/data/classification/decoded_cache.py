@@ -1,4 +1,4 @@
-"""Images that are decoded once, at a stated shorter side, and mapped into memory from then on.
+"""Cache of decoded images: decoded once, at a stated shorter side, and mapped into memory from then on.
 
 One flat file holds the pixels of a source, so that images keep their shapes. An image takes 3 * height * width
 bytes: a million images of 256x341 take 262 GB.
@@ -24,7 +24,7 @@ _MOST_THREADS = 8
 
 
 class DecodedCache(Sequence[Stored]):
-    """The prepared images of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
+    """The decoded images of a source: row -> uint8 [H, W, 3], mapped when first looked at, in each process.
 
     Args:
         folder: holds pixels.npy (uint8, flat), starts.npy (int64 [n]) and sizes.npy (int64 [n, 2], height and width).

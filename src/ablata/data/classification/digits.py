@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ablata.base.settings import Settings
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
+from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import hold_out
 from ablata.data.transforms.classification import Augment
 
@@ -38,7 +38,7 @@ class Digits(Settings):
         """Return the shape that complexity is counted for."""
         return NominalShape(classes=10, channels=1, height=8, width=8)
 
-    def build(self, cache: Path) -> InMemoryImages:
+    def build(self, cache: Path) -> InMemoryDataset:
         """Return the data set; nothing is cached.
 
         Raises:
@@ -47,7 +47,7 @@ class Digits(Settings):
         pixels, labels = _shipped()
         images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
         train, val = hold_out(labels, self.val, self.split_seed, "data.val")
-        return InMemoryImages(
+        return InMemoryDataset(
             ImageArrays(images[train], labels[train]),
             ImageArrays(images[val], labels[val]),
             classes=[str(digit) for digit in range(10)],

@@ -1,4 +1,4 @@
-"""The images of a data set and their classes, as found, and with what cannot be used left out."""
+"""File list of a classification set: images and their classes, as found, and with what cannot be used left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, overload
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.data.classification.inspection import ImageFinding, Inspected
+from ablata.data.classification.inspection import ImageFinding, InspectedImages
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.splits import Source
 
@@ -24,7 +24,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a data set.
+    """The file list of a classification data set.
 
     Attributes:
         root: the set's folder.
@@ -52,7 +52,7 @@ class Listing:
 
     def where(self, source: Source, row: int) -> str:
         """Name an image relative to the root."""
-        return named(self.files[source][row], self.root)
+        return relative_name(self.files[source][row], self.root)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Listing:
 
 
 class Subset(Sequence[T]):
-    """Some rows of a sequence, looked up when they are asked for.
+    """A subset of a sequence, its items looked up when they are asked for.
 
     Args:
         items: all of them.
@@ -93,7 +93,7 @@ class Subset(Sequence[T]):
         return self._items[int(self._rows[row])]
 
 
-def named(image: Path | Member, root: Path) -> str:
+def relative_name(image: Path | Member, root: Path) -> str:
     """Name an image, or a member of a tar, relative to a folder."""
     if isinstance(image, Path):
         return image.relative_to(root).as_posix()
@@ -101,9 +101,9 @@ def named(image: Path | Member, root: Path) -> str:
 
 
 def screen(
-    found: Listing, seen: Mapping[Source, Inspected], *, on_invalid: OnInvalid, on_small: OnSmall, side: int
+    found: Listing, seen: Mapping[Source, InspectedImages], *, on_invalid: OnInvalid, on_small: OnSmall, side: int
 ) -> Listing:
-    """Refuse what cannot be used, or leave it out; classes without training images go with it.
+    """Filter a file list: refuse what cannot be used, or leave it out; classes without training images go with it.
 
     Args:
         found: everything that lies there.
@@ -178,17 +178,17 @@ def _without(found: Listing, kept: Mapping[Source, np.ndarray]) -> Listing:
     )
 
 
-def _faults(found: Listing, source: Source, seen: Inspected) -> list[ImageFinding]:
+def _faults(found: Listing, source: Source, seen: InspectedImages) -> list[ImageFinding]:
     return [ImageFinding(kind, found.where(source, row), detail) for row, (kind, detail) in seen.faults.items()]
 
 
-def _tiny(seen: Inspected, side: int) -> np.ndarray:
+def _tiny(seen: InspectedImages, side: int) -> np.ndarray:
     shorter = seen.sizes.min(axis=1, initial=side)
     shorter[list(seen.faults)] = side
     return np.flatnonzero(shorter < side)
 
 
-def _measured(seen: Inspected, row: int, side: int) -> str:
+def _measured(seen: InspectedImages, row: int, side: int) -> str:
     height, width = seen.sizes[row]
     return f"{height}x{width} (height x width), crop {side}"
 

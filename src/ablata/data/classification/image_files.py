@@ -23,11 +23,11 @@ from ablata.data.io.crop import (
     Interpolation,
     backend_name,
     crop,
-    draw_box,
+    default_decoder,
+    draw_random_resized_crop,
     image_size,
-    own_decoder,
     resize,
-    resize_and_place,
+    resize_and_random_crop,
     scaled,
     shrink_factor,
 )
@@ -37,14 +37,14 @@ from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 from ablata.data.io.file_slice import Member, Stored, content_of
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.file_reader import FileReader
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import ImageReader
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.transforms.classification import Augment
 
 
-class ImageFiles(Settings):
-    """What sets of encoded images have in common; not itself a choice."""
+class ImageFileSettings(Settings):
+    """Settings of data sets of image files; the base of several, not itself a choice."""
 
     kind: str
     """Which layout."""
@@ -126,9 +126,9 @@ class ImageFiles(Settings):
 
 @dataclass(frozen=True)
 class DecodeAndCrop:
-    """Decodes a file and crops it as the settings say; sent to worker processes."""
+    """Decode an image file and crop it as the settings say; sent to worker processes."""
 
-    settings: ImageFiles
+    settings: ImageFileSettings
     evaluation: EvalCrop = DEFAULT
 
     def __call__(self, stored: Stored, random: np.random.Generator | None) -> np.ndarray:
@@ -146,7 +146,7 @@ class DecodeAndCrop:
             return self._random_resized(stored, random)
         image = stored if isinstance(stored, np.ndarray) else self._decoded(self._encoded(stored))
         if random is not None and settings.crop == "random":
-            return resize_and_place(
+            return resize_and_random_crop(
                 image, settings.resize, settings.size, settings.backend, settings.interpolation, random
             )
         return eval_crop(
@@ -183,11 +183,11 @@ class DecodeAndCrop:
     def _random_resized(self, stored: Stored, random: np.random.Generator) -> np.ndarray:
         settings = self.settings
         if isinstance(stored, np.ndarray):
-            box = draw_box(random, image_size(stored), settings.scale, settings.ratio, settings.aspect)
+            box = draw_random_resized_crop(random, image_size(stored), settings.scale, settings.ratio, settings.aspect)
             return self._resized(crop(stored, box), (settings.size, settings.size))
         encoded = self._encoded(stored)
         height, width = encoded.size
-        left, top, right, bottom = box = draw_box(
+        left, top, right, bottom = box = draw_random_resized_crop(
             random, (height, width), settings.scale, settings.ratio, settings.aspect
         )
         shrink = shrink_factor(box, settings.size) if settings.reduced else 1
@@ -203,13 +203,13 @@ class DecodeAndCrop:
         return Encoded(content_of(stored), str(stored), self.settings.orientation)
 
     def _decoded(self, encoded: Encoded, shrink: int = 1) -> Image.Image | np.ndarray:
-        decoder = self.settings.decoder or own_decoder(self.settings.backend)
+        decoder = self.settings.decoder or default_decoder(self.settings.backend)
         if decoder == "pil" and self.settings.backend == "pil":
             return encoded.image(shrink)
         return encoded.array(decoder, shrink)
 
 
-def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Path) -> LabeledFiles:
+def assemble(settings: ImageFileSettings, listing: Listing, fingerprint: str, cache: Path) -> ImageFileDataset:
     """Put a listing together with its images, which are prepared here where the settings ask for it.
 
     Args:
@@ -227,11 +227,11 @@ def assemble(settings: ImageFiles, listing: Listing, fingerprint: str, cache: Pa
         for source, found in listing.files.items():
             target = cache / "prepared" / f"{fingerprint[:32]}-{source}-{name}"
             images[source] = prepare(found, target, cache, size_of=cut.prepared_size, decode=cut.prepare)
-    return LabeledFiles(settings, listing, fingerprint, images)
+    return ImageFileDataset(settings, listing, fingerprint, images)
 
 
-class LabeledFiles(LabeledImages):
-    """A data set of image files.
+class ImageFileDataset(LabeledImageDataset):
+    """An image classification data set read from files by worker processes.
 
     Attributes:
         augments_each_image: its reading processes can change images one by one.
@@ -247,7 +247,7 @@ class LabeledFiles(LabeledImages):
 
     def __init__(
         self,
-        settings: ImageFiles,
+        settings: ImageFileSettings,
         listing: Listing,
         fingerprint: str,
         images: Mapping[Source, Sequence[Stored]],

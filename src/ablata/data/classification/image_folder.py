@@ -10,8 +10,8 @@ import numpy as np
 
 from ablata.base.errors import DataError, nearest
 from ablata.data.classification.file_list import Listing, screen
-from ablata.data.classification.image_files import ImageFiles, LabeledFiles, assemble
-from ablata.data.classification.inspection import ImageFinding, inspect
+from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
+from ablata.data.classification.inspection import ImageFinding, inspect_images
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.loading.cache import folder_digest
 from ablata.data.loading.locate import find_root
@@ -101,8 +101,8 @@ def _names(file: Path) -> dict[str, str]:
     return names
 
 
-class ImageFolder(ImageFiles):
-    """Image files in one folder a class, under train/ and val/ (or validation/ or test/)."""
+class ImageFolder(ImageFileSettings):
+    """Image folder: one folder of image files a class, under train/ and val/ (or validation/ or test/)."""
 
     kind: Literal["image_folder"] = "image_folder"
 
@@ -114,7 +114,7 @@ class ImageFolder(ImageFiles):
         """
         return list_folder(find_root(self.root, default=None, fits=has_layout, layout=LAYOUT, cache=cache))
 
-    def build(self, cache: Path) -> LabeledFiles:
+    def build(self, cache: Path) -> ImageFileDataset:
         """Find and list the files; hash and decode each of them the first time, to see whether it can be used.
 
         Raises:
@@ -122,6 +122,8 @@ class ImageFolder(ImageFiles):
         """
         found = self.listed(cache)
         digest = folder_digest(found.root, found.hashed, cache)
-        seen = {source: inspect(files, f"{digest[:32]}-{source}", cache) for source, files in found.files.items()}
+        seen = {
+            source: inspect_images(files, f"{digest[:32]}-{source}", cache) for source, files in found.files.items()
+        }
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, folder_digest(left.root, left.hashed, cache), cache)

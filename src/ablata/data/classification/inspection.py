@@ -1,4 +1,4 @@
-"""Opening images to see whether they can be used: decoded once, the outcome kept in the cache folder."""
+"""Image inspection: opened to see whether they can be used, decoded once, the outcome kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Remark = Literal["no image", "grey", "smaller than the crop"]
 
 @dataclass(frozen=True)
 class ImageFinding:
-    """One thing that was found: what, where (relative to the set's folder), and the detail."""
+    """A finding about an image file: what, where (relative to the set's folder), and the detail."""
 
     kind: Wrong | Remark
     where: str
@@ -49,8 +49,8 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Examined:
-    """What an image is.
+class InspectedImage:
+    """An image file that was inspected.
 
     Attributes:
         size: height and width in pixels, upright; 0, 0 where even the header cannot be read.
@@ -67,31 +67,31 @@ class Examined:
     detail: str = ""
 
 
-def examine(image: Path | Member) -> Examined:
-    """Open an image and decode it, unless it is too large or has several frames."""
+def inspect_image(image: Path | Member) -> InspectedImage:
+    """Inspect an image: open and decode it, unless it is too large or has several frames."""
     where, size = str(image), (0, 0)
     try:
         content = content_of(image)
         header = open_image(content, where)
         size = upright_size(header)
         if size[0] * size[1] > _HUGE:
-            return Examined(size, header.mode, fault="huge", detail=f"{header.width}x{header.height} pixels")
+            return InspectedImage(size, header.mode, fault="huge", detail=f"{header.width}x{header.height} pixels")
         frames = getattr(header, "n_frames", 1)
         # A camera's MPO is a JPEG with a second view or a preview behind it; what counts is the first.
         if frames > 1 and header.format != "MPO":
-            return Examined(size, header.mode, fault="animated", detail=f"{frames} frames")
-        return Examined(size, header.mode, decode_array(content, header, where))
+            return InspectedImage(size, header.mode, fault="animated", detail=f"{frames} frames")
+        return InspectedImage(size, header.mode, decode_array(content, header, where))
     except DataError as error:
         bomb = isinstance(error.__context__, Image.DecompressionBombError)
         reason = (error.found or "").removeprefix(f"{where}: ")
-        return Examined(size, fault="huge" if bomb else "unreadable", detail=reason)
+        return InspectedImage(size, fault="huge" if bomb else "unreadable", detail=reason)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        return Examined(size, fault="unreadable", detail=str(error))
+        return InspectedImage(size, fault="unreadable", detail=str(error))
 
 
 @dataclass(frozen=True)
-class Inspected:
-    """What is known of the images of a source.
+class InspectedImages:
+    """Inspected images of a source.
 
     Attributes:
         sizes: int32 [n, 2], height and width, upright; 0 where unreadable.
@@ -102,15 +102,15 @@ class Inspected:
     faults: dict[int, tuple[Fault, str]]
 
 
-def inspect(images: Sequence[Path | Member], key: str, cache: Path) -> Inspected:
-    """Examine every image, once; the outcome is kept under `key`, which must stand for names and contents."""
+def inspect_images(images: Sequence[Path | Member], key: str, cache: Path) -> InspectedImages:
+    """Inspect every image, once; the outcome is kept under `key`, which must stand for names and contents."""
     kept = cache / "inspected" / f"{key}-{_VERSION}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             rows, kinds, details = (arrays[name].tolist() for name in ("rows", "kinds", "details"))
-            return Inspected(arrays["sizes"], dict(zip(rows, zip(kinds, details, strict=True), strict=True)))
+            return InspectedImages(arrays["sizes"], dict(zip(rows, zip(kinds, details, strict=True), strict=True)))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        found = _inspect(images)
+        found = _inspect_images(images)
     kinds, details = ([fault[place] for fault in found.faults.values()] for place in (0, 1))
     rows = np.array(list(found.faults), np.int64)
     with atomic_path(kept) as draft, draft.open("wb") as stream:
@@ -118,17 +118,17 @@ def inspect(images: Sequence[Path | Member], key: str, cache: Path) -> Inspected
     return found
 
 
-def _inspect(images: Sequence[Path | Member]) -> Inspected:
+def _inspect_images(images: Sequence[Path | Member]) -> InspectedImages:
     sizes, faults = np.zeros((len(images), 2), np.int32), {}
     for row, (size, fault, detail) in enumerate(in_threads(_outcome, images)):
         sizes[row] = size
         if fault is not None:
             faults[row] = (fault, detail)
-    return Inspected(sizes, faults)
+    return InspectedImages(sizes, faults)
 
 
 def _outcome(image: Path | Member) -> tuple[tuple[int, int], Fault | None, str]:
-    seen = examine(image)
+    seen = inspect_image(image)
     return seen.size, seen.fault, seen.detail
 
 

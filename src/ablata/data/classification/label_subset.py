@@ -12,11 +12,11 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 
 
 class LabelSubset(Settings):
-    """Train on equally many samples of every class; the others keep their images and lose their labels.
+    """Label subset: equally many labelled samples of every class to train on; the others lose their labels.
 
     The seed is apart from the run's: every run sees the same labels, so that their choice is no noise between seeds.
     """
@@ -29,7 +29,7 @@ class LabelSubset(Settings):
     file: Annotated[str | None, INCIDENTAL] = None
     """Take the choice from a run's splits.json instead; what it holds counts through the data's fingerprint."""
 
-    def restrict(self, data: LabeledImages) -> LabeledImages:
+    def restrict(self, data: LabeledImageDataset) -> LabeledImageDataset:
         """Return the data set with the labelled samples as its training set, and the others as split `unlabelled`.
 
         Raises:
@@ -38,7 +38,7 @@ class LabelSubset(Settings):
         index = self._from_file(data, Path(self.file)) if self.file else self._drawn(data)
         return data.restricted(index)
 
-    def _drawn(self, data: LabeledImages) -> np.ndarray:
+    def _drawn(self, data: LabeledImageDataset) -> np.ndarray:
         samples, labels = data.splits["train"].index, data.split_labels("train").numpy()
         random = np.random.default_rng(derive(self.seed, "split"))
         chosen = []
@@ -53,7 +53,7 @@ class LabelSubset(Settings):
             chosen.append(random.permutation(own)[: self.per_class])
         return np.sort(np.concatenate(chosen))
 
-    def _from_file(self, data: LabeledImages, path: Path) -> np.ndarray:
+    def _from_file(self, data: LabeledImageDataset, path: Path) -> np.ndarray:
         try:
             saved = json.loads(path.read_text())
             fingerprint, index = str(saved["data"]), np.array(saved["splits"]["train"], dtype=np.int64)
@@ -78,7 +78,7 @@ class LabelSubset(Settings):
         return np.sort(index)
 
 
-def split_record(data: LabeledImages) -> dict[str, Any]:
+def split_record(data: LabeledImageDataset) -> dict[str, Any]:
     """Return what `splits.json` keeps: the data's fingerprint, the row numbers of each split in its source (files that
     can be used, in their order), and what was left out."""
     left_out = {"left_out": list(data.left_out)} if data.left_out else {}

@@ -20,11 +20,11 @@ from pydantic import Field
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.io.crop import Interpolation, backend_name, resize_and_centre
+from ablata.data.io.crop import Interpolation, backend_name, resize_and_center_crop
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
+from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.locate import find_root
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD, NormalizationName, constants
@@ -36,7 +36,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Columns:
-    """How to read the files.
+    """The columns of parquet files, and how their images are resized.
 
     Attributes:
         image: column of encoded images; None: by its usual names.
@@ -53,7 +53,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """A source as read.
+    """Decoded images and labels of one source.
 
     Attributes:
         images: uint8 [n, 3, H, W], a memory map.
@@ -191,7 +191,9 @@ def _pixels(content: bytes | None, where: str, columns: Columns) -> np.ndarray:
         raise DataError("Every row must hold an encoded image", found=f"{where}: {type(content).__name__}")
     image = to_rgb(open_image(content, where), where)
     if columns.size:
-        return resize_and_centre(image, columns.size, columns.size, "pil", columns.interpolation).transpose(2, 0, 1)
+        return resize_and_center_crop(image, columns.size, columns.size, "pil", columns.interpolation).transpose(
+            2, 0, 1
+        )
     return np.asarray(image).transpose(2, 0, 1)
 
 
@@ -203,7 +205,7 @@ SOURCES: dict[Literal["train", "val"], tuple[str, ...]] = {
 
 
 class PackedSet(Settings):
-    """What sets in a few large files have in common; not itself a choice."""
+    """Settings of data sets in a few large files; the base of several, not itself a choice."""
 
     kind: str
     """Which set."""
@@ -222,14 +224,14 @@ class PackedSet(Settings):
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
 
-    def assemble(self, train: DecodedImages, val: DecodedImages) -> InMemoryImages:
+    def assemble(self, train: DecodedImages, val: DecodedImages) -> InMemoryDataset:
         """Put the two sources together.
 
         Raises:
             DataError: minival is out of range, or ImageNet's constants do not fit the channels.
         """
         mean, std = constants(self.normalization, self.mean, self.std)
-        return InMemoryImages(
+        return InMemoryDataset(
             ImageArrays(train.images, train.labels),
             ImageArrays(val.images, val.labels),
             classes=train.classes,
@@ -244,7 +246,7 @@ class PackedSet(Settings):
 
 
 class Parquet(PackedSet):
-    """Any image classification set in parquet files, small enough for memory: train*.parquet, and val*.parquet or
+    """Image classification from parquet files, small enough for memory: train*.parquet, and val*.parquet or
     test*.parquet."""
 
     kind: Literal["parquet"] = "parquet"
@@ -262,7 +264,7 @@ class Parquet(PackedSet):
         side = self.size or 32
         return NominalShape(classes=10, channels=3, height=side, width=side)
 
-    def build(self, cache: Path) -> InMemoryImages:
+    def build(self, cache: Path) -> InMemoryDataset:
         """Find, decode (the first time) and map the data set.
 
         Raises:

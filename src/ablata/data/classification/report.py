@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from ablata.data.classification.file_list import Listing
-from ablata.data.classification.inspection import ImageFinding, examine, in_threads
+from ablata.data.classification.inspection import ImageFinding, in_threads, inspect_image
 from ablata.data.io.file_slice import Member
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import BatchIndices
 from ablata.data.loading.splits import Source
 from ablata.structures.batch import Rows
@@ -26,7 +26,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Report:
-    """What a set holds.
+    """Report on a classification data set.
 
     Args:
         classes: images of each class, by split.
@@ -80,7 +80,7 @@ class Report:
 
 @dataclass
 class Tally:
-    """Adds up images one by one."""
+    """Running statistics of images, added one by one."""
 
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     seen: dict[str, dict[str, str]] = field(default_factory=lambda: {"train": {}, "val": {}})
@@ -119,7 +119,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class ImageStats:
-    """What is kept of an image: height and width, digest of its pixels, mean and mean square of each channel."""
+    """Statistics of an image: height and width, digest of its pixels, mean and mean square of each channel."""
 
     size: tuple[int, int]
     digest: str
@@ -127,7 +127,7 @@ class ImageStats:
 
 
 def image_stats(pixels: np.ndarray) -> ImageStats:
-    """Return what is kept of an image uint8 [H, W, C]."""
+    """Return the statistics of an image uint8 [H, W, C]."""
     height, width = pixels.shape[:2]
     content = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
     content.update(np.ascontiguousarray(pixels).tobytes())
@@ -136,7 +136,7 @@ def image_stats(pixels: np.ndarray) -> ImageStats:
     return ImageStats((height, width), content.hexdigest(), moments)
 
 
-def check_images(data: LabeledImages) -> Report:
+def check_images(data: LabeledImageDataset) -> Report:
     """Check a set that is not a folder of image files: balance, colours, images that are in both splits.
 
     Raises:
@@ -189,7 +189,7 @@ class _Seen:
 
 
 def _seen(image: Path | Member, crop: int) -> _Seen:
-    found = examine(image)
+    found = inspect_image(image)
     if found.fault is not None or found.pixels is None:
         return _Seen(None, (ImageFinding(found.fault or "unreadable", "", found.detail),))
     remarks = [ImageFinding("grey", "", f"mode {found.mode}")] if _is_grey(found.mode, found.pixels) else []

@@ -26,7 +26,7 @@ _OVERHEAD = 3072
 
 @dataclass(frozen=True)
 class Packed:
-    """What was written.
+    """What writing shards gave.
 
     Attributes:
         samples: images by source.

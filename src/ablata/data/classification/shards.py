@@ -25,8 +25,8 @@ import numpy as np
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
 from ablata.data.classification.file_list import Listing, screen
-from ablata.data.classification.image_files import ImageFiles, LabeledFiles, assemble
-from ablata.data.classification.inspection import ImageFinding, inspect
+from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
+from ablata.data.classification.inspection import ImageFinding, inspect_images
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.cache import combined
@@ -39,7 +39,7 @@ _END = bytes(tarfile.BLOCKSIZE)
 
 @dataclass(frozen=True)
 class TarIndex:
-    """The samples of one tar, in its order.
+    """Index of a tar shard: its samples, in its order.
 
     Attributes:
         tar: the file.
@@ -57,7 +57,7 @@ class TarIndex:
 
 
 class Members(Sequence[Path | Member]):
-    """The images of several tars, by row number over all of them.
+    """Members of several tars, by row number over all of them.
 
     Attributes:
         tars: their indexes, in order.
@@ -198,8 +198,8 @@ _THREADS = 4
 _NONE = np.zeros(0, np.int64)
 
 
-class Shards(ImageFiles):
-    """Encoded images in tars, for sets of too many files: NAME.jpg with NAME.cls or NAME.json (`label`).
+class Shards(ImageFileSettings):
+    """Tar shards of encoded images, for sets of too many files: NAME.jpg with NAME.cls or NAME.json (`label`).
 
     Every sample has a number, so that any step and any process's share are read directly. Numbers follow the tars by
     name and the images in each. The fingerprint covers every image's name, length and label and the class names,
@@ -216,7 +216,7 @@ class Shards(ImageFiles):
         """
         return _list_shards(find_root(self.root, default=None, fits=has_shards, layout=LAYOUT, cache=cache), cache)
 
-    def build(self, cache: Path) -> LabeledFiles:
+    def build(self, cache: Path) -> ImageFileDataset:
         """Find the tars, read their headers and decode their images the first time, to see which can be used.
 
         Raises:
@@ -224,7 +224,7 @@ class Shards(ImageFiles):
         """
         found = self.listed(cache)
         seen = {
-            source: inspect(files, _stamp(files.tars), cache)
+            source: inspect_images(files, _stamp(files.tars), cache)
             for source, files in found.files.items()
             if isinstance(files, Members)
         }

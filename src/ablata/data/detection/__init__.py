@@ -1,1 +1,1 @@
-"""Sets with boxes and masks of objects."""
+"""Object detection data sets: boxes, and masks of objects."""

@@ -1,4 +1,4 @@
-"""Graphs over classes: how often two of them are on one image of the training split.
+"""Class graphs: how often two of them are on one image of the training split.
 
 S_ij is the number of training images with classes i and j, S_ii that with class i. From it:
 
@@ -35,7 +35,7 @@ CountNormalization = Literal["counts", "conditional", "symmetric", "pmi"]
 
 @dataclass(frozen=True)
 class ClassGraph:
-    """A graph over classes.
+    """A class graph.
 
     Attributes:
         names: `background`, then the classes.
@@ -66,7 +66,7 @@ class ClassGraph:
 
 
 class Cooccurrence(Settings):
-    """Which classes are seen together in training."""
+    """Co-occurrence graph: which classes are seen together in training."""
 
     kind: Literal["cooccurrence"] = "cooccurrence"
     normalize: CountNormalization = "symmetric"
@@ -114,7 +114,7 @@ class Cooccurrence(Settings):
 
 
 class IdentityGraph(Settings):
-    """Every class knows itself alone: the control that has all of the module but the relations."""
+    """Identity graph, every class beside itself alone: the control that has all of the module but the relations."""
 
     kind: Literal["identity"] = "identity"
 
@@ -126,7 +126,7 @@ class IdentityGraph(Settings):
 
 
 class RandomGraph(Settings):
-    """The weights of the true graph between wrong classes: the control that has all but the right relations."""
+    """Random graph, the true weights between wrong classes: the control that has all but the right relations."""
 
     kind: Literal["random"] = "random"
     of: Cooccurrence = Cooccurrence()
@@ -177,7 +177,7 @@ AnyClassGraph = Annotated[Cooccurrence | IdentityGraph | RandomGraph | GraphFile
 
 
 def read_graph(path: Path) -> ClassGraph:
-    """Read a graph from JSON.
+    """Read a class graph from JSON.
 
     Raises:
         DataError: the file is missing, is no graph, or its matrix does not fit its names.

@@ -1,4 +1,4 @@
-"""Sets annotated in COCO's JSON (cocodataset.org, "Data format"): boxes with masks as polygons or run lengths.
+"""COCO format (cocodataset.org, "Data format"): JSON of boxes with masks as polygons or run lengths.
 
 A set is a folder with one JSON file a source and a folder of images a source (perhaps the same one). The class list
 is that of the training file, ordered by category id; the list of the other file must be the same.
@@ -20,8 +20,8 @@ from ablata.base.files import inside
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
     SOURCES,
+    DetectionFileSettings,
     FileImages,
-    ObjectFiles,
     check_files,
     files_digest,
     image_splits,
@@ -32,8 +32,8 @@ from ablata.data.loading.locate import find_root
 from ablata.structures.detection import Rle
 
 
-class Coco(ObjectFiles):
-    """Images with boxes and masks in COCO's JSON; the names fit COCO 2017."""
+class Coco(DetectionFileSettings):
+    """COCO detection: images with boxes and masks in COCO's JSON; the names fit COCO 2017."""
 
     kind: Literal["coco"] = "coco"
     train_json: str = "annotations/instances_train2017.json"

@@ -23,7 +23,7 @@ from ablata.data.loading.dataset import Dataset
 from ablata.data.loading.loaders import BatchIndices, BatchReader, TrainLoader
 from ablata.data.loading.splits import Source, Split
 from ablata.data.transforms.augmenter import Augmenter
-from ablata.data.transforms.detection import DetectionAugment, mirror, resize
+from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
 from ablata.data.transforms.normalization import Normalizer
 from ablata.structures.detection import DetectionBatch, Objects, joined
 
@@ -36,7 +36,7 @@ STRIDE = 32
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image without its pixels.
+    """An annotated image, without its pixels.
 
     Attributes:
         name: its file, as messages name it.
@@ -69,7 +69,7 @@ class ImageSource(ABC):
 
 @dataclass(frozen=True)
 class View:
-    """How one image is read.
+    """A view of an image: how it is read.
 
     Attributes:
         row: its row number in the source.
@@ -126,7 +126,7 @@ class ViewReader(BatchReader[DetectionBatch]):
         objects = replace(objects, masks=None if packed is None else decode(packed, *entry.size))
         pixels, objects = resize(pixels, objects, view.scale)
         if view.mirrored:
-            pixels, objects = mirror(pixels, objects, self.swaps)
+            pixels, objects = horizontal_flip(pixels, objects, self.swaps)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), objects
 
     def _view(self, row: int, epoch: int | None) -> View:
@@ -170,7 +170,7 @@ def normalized(batch: DetectionBatch, normalizer: Normalizer) -> DetectionBatch:
 
 
 class DetectionDataset(Dataset[DetectionBatch]):
-    """A detection data set with its splits, ready to be read.
+    """An object detection data set with its splits, ready to be read.
 
     Args:
         classes: class names; a label is a position in it.

@@ -26,8 +26,8 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _THREADS = 8
 
 
-class ObjectSettings(Settings):
-    """What sets of images with boxes have in common; not itself a choice."""
+class DetectionSettings(Settings):
+    """Settings of object detection data sets; the base of all, not itself a choice."""
 
     kind: str
     """Which set."""
@@ -61,17 +61,17 @@ class ObjectSettings(Settings):
         return NominalShape(self.class_count(), channels=3, height=height, width=width)
 
 
-class ObjectFiles(ObjectSettings):
-    """What sets of image files with boxes have in common; not itself a choice."""
+class DetectionFileSettings(DetectionSettings):
+    """Settings of object detection data sets in files; the base of several, not itself a choice."""
 
     root: Annotated[str | None, INCIDENTAL] = None
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
     on_invalid: OnInvalid = "repair"
-    """What is done about faulty boxes and masks: repaired and listed, or refused; see `data/object_findings.py`."""
+    """What is done about faulty boxes and masks: repaired and listed, or refused; see data/detection/problems.py."""
 
 
 class FileImages(ImageSource):
-    """Images in files.
+    """Images that are read from files.
 
     Args:
         entries: the images.

@@ -17,8 +17,8 @@ from ablata.base.seeds import derive
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
     SOURCES,
+    DetectionFileSettings,
     FileImages,
-    ObjectFiles,
     check_files,
     files_digest,
     image_splits,
@@ -31,7 +31,7 @@ _IMAGES = ("PNGImages_jpg", "PNGImages")
 _MASKS = "PedMasks"
 
 
-class PennFudan(ObjectFiles):
+class PennFudan(DetectionFileSettings):
     """170 images of streets with 423 pedestrians."""
 
     kind: Literal["penn_fudan"] = "penn_fudan"

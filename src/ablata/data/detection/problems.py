@@ -1,4 +1,4 @@
-"""What is wrong with annotated objects, and what is done about it.
+"""Annotation errors: what is wrong with boxes and masks, and what is done about it.
 
 | found | `on_invalid=repair` | `on_invalid=refuse` |
 |---|---|---|
@@ -32,7 +32,7 @@ _SHOWN = 3
 
 @dataclass
 class Findings:
-    """Collects what is wrong in a set of annotations.
+    """Collects annotation errors.
 
     Attributes:
         on_invalid: whether what can be repaired is.
@@ -92,7 +92,7 @@ def checked_objects(
     crowd: Sequence[bool],
     findings: Findings,
 ) -> Objects:
-    """Make the truth of an image from what its file says, after the policy of `Findings`.
+    """Check the annotated objects of an image and return those that stand, after the policy of `Findings`.
 
     Args:
         where: the image's file, for messages.

@@ -1,4 +1,4 @@
-"""Masks as COCO packs them: made from pixels or polygons, and turned back into pixels."""
+"""Run-length encoding (RLE) of masks as COCO has it: made from pixels or polygons, and turned back into pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablata.structures.detection import Rle
 
 
 def encode(masks: np.ndarray) -> tuple[Rle, ...]:
-    """Pack masks, bool or uint8 [N, H, W]."""
+    """Encode masks, bool or uint8 [N, H, W], as RLE."""
     return tuple(_pack(mask) for mask in masks)
 
 
@@ -23,7 +23,7 @@ def _pack(mask: np.ndarray) -> Rle:
 
 
 def decode(masks: Sequence[Rle], height: int, width: int) -> Tensor:
-    """Return bool [N, height, width]; `height` and `width` are those of an empty result."""
+    """Decode RLE masks to bool [N, height, width]; `height` and `width` are those of an empty result."""
     if not masks:
         return torch.zeros(0, height, width, dtype=torch.bool)
     pixels = np.stack([packed.decode(mask.as_dict()) for mask in masks])
@@ -31,7 +31,7 @@ def decode(masks: Sequence[Rle], height: int, width: int) -> Tensor:
 
 
 def from_runs(size: tuple[int, int], counts: str | bytes | list[int]) -> Rle:
-    """Return a mask of COCO's JSON: packed text, or a list of run lengths."""
+    """Return the RLE of a mask in COCO's JSON: packed text, or a list of run lengths."""
     text: str | bytes
     if isinstance(counts, list):
         text = packed.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
@@ -41,7 +41,7 @@ def from_runs(size: tuple[int, int], counts: str | bytes | list[int]) -> Rle:
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
-    """Fill polygons [[x, y, x, y, ...], ...] and join them."""
+    """Return the RLE of polygons [[x, y, x, y, ...], ...] filled and joined."""
     return Rle(size, _bytes(packed.merge(packed.frPyObjects(polygons, *size))["counts"]))
 
 

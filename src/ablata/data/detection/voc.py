@@ -1,4 +1,4 @@
-"""Sets with boxes in Pascal VOC's XML (Everingham et al. 2010): one file an image, lists of names for the sources.
+"""Pascal VOC format: boxes in XML (Everingham et al. 2010): one file an image, lists of names for the sources.
 
 Coordinates count pixels from 1 and include the last one, so that a box is `xmin - 1, ymin - 1, xmax, ymax` here. A box
 that is written with equal or crossed borders has no area. `difficult` objects neither teach nor count as missed.
@@ -19,8 +19,8 @@ from ablata.base.files import inside
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
     SOURCES,
+    DetectionFileSettings,
     FileImages,
-    ObjectFiles,
     check_files,
     files_digest,
     image_splits,
@@ -31,8 +31,8 @@ from ablata.data.loading.locate import find_root
 _LISTS = "ImageSets/Main"
 
 
-class Voc(ObjectFiles):
-    """Images with boxes in Pascal VOC's folders."""
+class Voc(DetectionFileSettings):
+    """Pascal VOC detection: images with boxes in Pascal VOC's folders."""
 
     kind: Literal["voc"] = "voc"
     classes: Annotated[tuple[str, ...], Field(min_length=1)] = (

@@ -1,1 +1,1 @@
-"""Drawings of samples, labels and predictions."""
+"""Visualization of samples, labels and predictions."""

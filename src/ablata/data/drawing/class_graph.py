@@ -1,4 +1,4 @@
-"""An image of a class graph: a square of cells, the darker the heavier, with names, counts and weights."""
+"""Drawing a class graph: a square of cells, the darker the heavier, with names, counts and weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contact sheets: what a training really sees, as images. A wrong step of preprocessing shows here at once."""
+"""Contact sheets: training batches as images, as the network sees them. A wrong preprocessing shows at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def contact_sheet(
     most: int = 32,
     side: int = 128,
 ) -> Image.Image:
-    """Draw a batch with its labels.
+    """Draw a contact sheet of a batch with its labels.
 
     Args:
         batch: uint8 or normalised images [B, C, H, W]; mixed labels are shown with their weights.

@@ -1,4 +1,4 @@
-"""Drawing objects over their images: boxes with words, masks, and who looks at whom."""
+"""Drawing detections over their images: boxes with words, masks, and attention between objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting and resizing decoded images, with the filter that made them on record.
+"""Crops and resizing of decoded images, with the filter that made them on record.
 
 PIL and torch filter when they make an image smaller (antialias); OpenCV's linear and cubic do not, and the difference
 is worth up to half a point of accuracy. Nearest takes the same pixels in all three. Whichever is chosen is kept with
@@ -35,8 +35,8 @@ _OPENCV = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "nearest": 
 _TRIES = 10
 
 
-def own_decoder(backend: Backend) -> Decoder:
-    """Return what decodes for a resizer where nothing else is asked for."""
+def default_decoder(backend: Backend) -> Decoder:
+    """Return the decoder that goes with a resizing backend."""
     return "pil" if backend == "pil" else "opencv"
 
 
@@ -60,7 +60,7 @@ def backend_name(
         words += [interpolation, "no-antialias" if interpolation == "nearest" or backend == "opencv" else "antialias"]
     if reduced:
         words.append("reduced")
-    if decoder not in (None, own_decoder(backend)):
+    if decoder not in (None, default_decoder(backend)):
         words.append(f"decoded by {decoder}")
     if orientation == "ignored":
         words.append("orientation ignored")
@@ -115,17 +115,17 @@ def _nearest(old: int, new: int) -> Tensor:
 
 
 def crop(image: Image.Image | np.ndarray, box: Box) -> Image.Image | np.ndarray:
-    """Cut a box, which lies inside the image, out of it."""
+    """Crop an image to a box, which lies inside it."""
     if isinstance(image, Image.Image):
         return image.crop(box)
     left, top, right, bottom = box
     return image[top:bottom, left:right]
 
 
-def resize_and_centre(
+def resize_and_center_crop(
     image: Image.Image | np.ndarray, short: int, size: int, backend: Backend, interpolation: Interpolation
 ) -> np.ndarray:
-    """Resize the shorter side to `short` and cut the central square of `size` pixels, as torchvision does.
+    """Resize and center crop: the shorter side to `short`, the central square of `size` pixels, as in torchvision.
 
     The longer side becomes `int(short * long / shorter)`; `short` is at least `size`. Returns uint8 [size, size, 3].
     """
@@ -134,7 +134,7 @@ def resize_and_centre(
     return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
 
 
-def resize_and_place(
+def resize_and_random_crop(
     image: Image.Image | np.ndarray,
     short: int,
     size: int,
@@ -142,7 +142,7 @@ def resize_and_place(
     interpolation: Interpolation,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Resize the shorter side to `short` and cut a square of `size` pixels at a random place: uint8 [size, size, 3]."""
+    """Resize and random crop: the shorter side to `short`, a random square of `size`: uint8 [size, size, 3]."""
     high, wide = scaled(image_size(image), short)
     top, left = random.integers(0, high - size + 1), random.integers(0, wide - size + 1)
     return resize(image, (high, wide), backend, interpolation)[top : top + size, left : left + size]
@@ -161,7 +161,7 @@ def image_size(image: Image.Image | np.ndarray) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def draw_box(
+def draw_random_resized_crop(
     random: np.random.Generator,
     size: tuple[int, int],
     scale: tuple[float, float],

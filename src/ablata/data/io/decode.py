@@ -1,4 +1,4 @@
-"""Decoding image files into 8-bit RGB, whatever they hold.
+"""Image decoding into 8-bit RGB, whatever they hold.
 
 PIL decodes everything. Ordinary JPEGs can go through OpenCV, which gives the same pixels without PIL's extra copies;
 files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so that both decoders give the same image.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ablata.data.io.crop import Backend, Interpolation, crop, image_size, resize, resize_and_centre
+from ablata.data.io.crop import Backend, Interpolation, crop, image_size, resize, resize_and_center_crop
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def eval_crop(
     backend: Backend,
     interpolation: Interpolation,
 ) -> np.ndarray:
-    """Cut and resize a decoded image.
+    """Crop and resize a decoded image for evaluation.
 
     Args:
         image: uint8 [H, W, 3], or a PIL image for the PIL backend.
@@ -58,9 +58,9 @@ def eval_crop(
     if evaluation.ratio is not None:
         short = round(size / evaluation.ratio)
     if evaluation.whole:
-        return resize_and_centre(image, short, short, backend, interpolation)
+        return resize_and_center_crop(image, short, short, backend, interpolation)
     if not evaluation.crop_first:
-        return resize_and_centre(image, short, size, backend, interpolation)
+        return resize_and_center_crop(image, short, size, backend, interpolation)
     high, wide = image_size(image)
     side = max(1, round(min(high, wide) * size / short))
     top, left = (high - side) // 2, (wide - side) // 2

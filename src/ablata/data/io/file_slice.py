@@ -1,4 +1,4 @@
-"""Where an encoded image lies: in a file of its own, or inside a tar."""
+"""Slices of files: where an encoded image lies, in a file of its own, or inside a tar."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ablata.data.label_tools.scan import same_files
 from ablata.data.label_tools.survey import Survey, Value, name_of
 from ablata.data.labels.layout import USUAL, FolderNames, LabeledFolder
 from ablata.data.labels.map import Label, LabelMap, split_color
-from ablata.data.labels.table import written
+from ablata.data.labels.table import written_value
 from ablata.structures.ignore import IGNORE
 
 _MOST_COLORS = 255
@@ -22,7 +22,7 @@ _MOST_COLORS = 255
 
 @dataclass(frozen=True)
 class LabelFinding:
-    """One thing that was found: what, where (a file, a value, a class), the detail, and what to do about it."""
+    """A finding about label files: what, where (a file, a value, a class), the detail, and what to do about it."""
 
     kind: str
     where: str
@@ -118,7 +118,7 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], li
     }
     problems = [LabelFinding(fault, where, detail, repairs[fault]) for fault, where, detail in survey.faults]
     for where, kind, values, shares in survey.lossy:
-        loud = ", ".join(f"{written(survey.form, value)} {percent(share)}" for value, share in shares.items())
+        loud = ", ".join(f"{written_value(survey.form, value)} {percent(share)}" for value, share in shares.items())
         problems.append(LabelFinding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
     for where, size, image in survey.mismatched:
         detail = f"{size[0]}x{size[1]}, its image {image[0]}x{image[1]} (height x width)"
@@ -156,7 +156,7 @@ def _modes(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], list[Labe
 def _palettes(survey: Survey, mend: Mending) -> LabelFinding:
     """Say what the indices of palette files stand for: a problem where other files hold values and not indices."""
     where, palette = next(iter(survey.palettes.items()))
-    shown = ", ".join(f"{index} is {written('colors', code)}" for index, code in sorted(palette.items())[:8])
+    shown = ", ".join(f"{index} is {written_value('colors', code)}" for index, code in sorted(palette.items())[:8])
     files = f"{survey.modes['P']} of {sum(survey.modes.values())} files hold indices, which are taken: {shown}"
     greys = [split_color(code) for code in palette.values()]
     grey = all(red == green == blue for red, green, blue in greys)
@@ -288,7 +288,7 @@ class LabelReport:
             for (split, folder), count in found.places.items()
         }
         return {
-            "value": written(self.survey.form, value),
+            "value": written_value(self.survey.form, value),
             "id": label.id if label else None,
             "name": label.name if label else None,
             "ignore": label.ignore if label else None,
@@ -302,7 +302,7 @@ class LabelReport:
 def judge(
     labelled: LabeledFolder, survey: Survey, known: LabelMap | None, folder: str, names: FolderNames = USUAL
 ) -> LabelReport:
-    """Say what is wrong with a folder.
+    """Check a folder of label files and report what is wrong with it.
 
     Args:
         labelled: its files.
@@ -336,7 +336,7 @@ def _against(survey: Survey, known: LabelMap, mend: Mending) -> list[LabelFindin
     if is_wrong_list(survey, known):
         detail = (
             f"{len(unused)} of its {len(known.labels)} {_kind(survey)} are in no label file ("
-            + ", ".join(f"{label.name} {known.written(label.value)}" for label in unused[:8])
+            + ", ".join(f"{label.name} {known.written_value(label.value)}" for label in unused[:8])
             + f"); {len(strange)} that are there are not in it ({_values(survey, strange)})"
         )
         return [LabelFinding("class list", known.source, detail, mend.convert_anew)]
@@ -350,7 +350,7 @@ def is_wrong_list(survey: Survey, known: LabelMap) -> bool:
 
 
 def _unexpected(survey: Survey, value: int, mend: Mending) -> LabelFinding:
-    return LabelFinding("unexpected value", written(survey.form, value), held(survey, value), mend.convert)
+    return LabelFinding("unexpected value", written_value(survey.form, value), held(survey, value), mend.convert)
 
 
 def held(survey: Survey, value: int) -> str:
@@ -387,7 +387,7 @@ def _rare(survey: Survey, known: LabelMap | None, mend: Mending) -> tuple[list[L
         label = known.find(value) if known else None
         if not is_rare(survey, value) or (label and label.ignore):
             continue
-        name = written(survey.form, value) + (f" ({label.name})" if label else "")
+        name = written_value(survey.form, value) + (f" ({label.name})" if label else "")
         finding = LabelFinding("in few files", name, held(survey, value), "" if label else mend.convert_anew)
         if label:
             remarks.append(finding)
@@ -404,7 +404,8 @@ def _missing(
     remarks: list[LabelFinding] = []
     splits = [split for split in labelled.splits if split in ("train", "val")]
     classes = [(label.value, label.name) for label in known.labels if not label.ignore] if known else [
-        (value, written(survey.form, value)) for value in survey.ordered() if value != IGNORE or survey.form != "ids"
+        (value, written_value(survey.form, value)) for value in survey.ordered()
+        if value != IGNORE or survey.form != "ids"
     ]  # fmt: skip
     for value, name in classes:
         found = survey.values.get(value, Value())
@@ -433,5 +434,5 @@ def _kind(survey: Survey) -> str:
 
 
 def _values(survey: Survey, values: list[int]) -> str:
-    shown = ", ".join(f"{written(survey.form, value)} {percent(survey.share(value))}" for value in values[:12])
+    shown = ", ".join(f"{written_value(survey.form, value)} {percent(survey.share(value))}" for value in values[:12])
     return shown + (f" and {len(values) - 12} more" if len(values) > 12 else "")

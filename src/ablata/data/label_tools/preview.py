@@ -14,7 +14,7 @@ from ablata.data.label_tools.scan import ReadOptions, value_counts
 from ablata.data.labels.layout import LabeledFolder, Sample
 from ablata.data.labels.map import LabelMap, split_color
 from ablata.data.labels.mask_files import read_mask
-from ablata.data.labels.table import default_palette, written
+from ablata.data.labels.table import default_palette, written_value
 
 STRANGE = (255, 0, 255)
 """Values that the map has not are drawn in this colour; colours that it has not, as they are."""
@@ -92,4 +92,4 @@ def _name(value: int, reading: ReadOptions, known: LabelMap | None) -> str:
     label = known.find(value) if known else None
     if label is not None:
         return "ignored" if label.ignore else label.name
-    return written(reading.form, value) + ("?" if known else "")
+    return written_value(reading.form, value) + ("?" if known else "")

@@ -8,7 +8,7 @@ from ablata.base.errors import DataError, listing
 from ablata.data.label_tools.survey import Survey, Value
 from ablata.data.labels.class_lists import numbered
 from ablata.data.labels.map import HEAD, LabelMap, split_color
-from ablata.data.labels.table import MOST_CLASSES, Form, written
+from ablata.data.labels.table import MOST_CLASSES, Form, written_value
 
 RARE_FILES, RARE_SHARE = 0.1, 0.01
 """A value in at most this share of the files (or in one), with less than this share of the pixels, is rare."""
@@ -61,7 +61,7 @@ def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
     if all(ignore for _, _, ignore, _ in rows):
         rows = [(value, name, False, remark) for value, name, _, remark in rows]
     label_map = numbered(survey.form, rows, "the proposed map")
-    shown = [f"{label.name} {written(survey.form, label.value)}" for label in unused] if not trusted else []
+    shown = [f"{label.name} {written_value(survey.form, label.value)}" for label in unused] if not trusted else []
     head = HEAD + (f"# Of the class list, in no label file: {listing(shown)}.\n" if shown else "")
     return label_map, label_map.as_text(head)
 
@@ -71,7 +71,7 @@ def _row(survey: Survey, values: dict[int, Value], value: int, known: LabelMap |
     files = sum(survey.files.values())
     share = survey.share(value) if survey.values else 0.0
     held = f"{percent(share)} of the pixels, in {values[value].total().files} of {files} files"
-    name = f"class_{written(survey.form, value).removeprefix('#')}"
+    name = f"class_{written_value(survey.form, value).removeprefix('#')}"
     if label is not None:
         return value, label.name, label.ignore, held
     if survey.values and _is_extra(survey, value):

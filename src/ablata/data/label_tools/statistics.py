@@ -127,7 +127,7 @@ def statistics(report: LabelReport) -> LabelStatistics:
         titles = list(names.values())
         ignored: list[int] = []
     else:
-        strange = [label_map.written(value) for value in survey.ordered() if label_map.find(value) is None]
+        strange = [label_map.written_value(value) for value in survey.ordered() if label_map.find(value) is None]
         if strange:
             problem = next((one for one in report.problems if one.do), None)
             raise DataError("Every value must be a class or ignored", found=listing(strange[:12]),

@@ -12,7 +12,7 @@ from pathlib import Path
 from ablata.data.label_tools.scan import LabelFileScan, ReadOptions, Tell, scan
 from ablata.data.labels.layout import LabeledFolder, Sample
 from ablata.data.labels.mask_files import Fault
-from ablata.data.labels.table import Form, written
+from ablata.data.labels.table import Form, written_value
 
 _EXAMPLES = 5
 _MOST_EXAMPLES = 50
@@ -139,9 +139,9 @@ class Survey:
         total = sum(count for (one, _), count in self.pixels.items() if split in (None, one))
         return self.values[value].total(split).pixels / total if total and value in self.values else 0.0
 
-    def written(self, value: int) -> str:
+    def written_value(self, value: int) -> str:
         """Return a raw value as class lists have it."""
-        return written(self.form, value)
+        return written_value(self.form, value)
 
     def ordered(self) -> list[int]:
         """Return the raw values: ids ascending, colours by their pixels, most first."""

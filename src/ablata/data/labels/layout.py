@@ -76,7 +76,7 @@ class FolderNames:
 USUAL = FolderNames()
 
 
-def find_labelled(root: str, names: FolderNames, cache: Path) -> LabeledFolder:
+def find_labeled_folder(root: str, names: FolderNames, cache: Path) -> LabeledFolder:
     """List the images and label files of a folder.
 
     Args:

@@ -27,7 +27,7 @@ from ablata.data.labels.table import (
     default_palette,
     translate,
     unknown_values,
-    written,
+    written_value,
 )
 
 MAP_FILE = "label_map.yaml"
@@ -78,7 +78,7 @@ class LabelMap:
         values = [label.value for label in self.labels]
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
-            raise self._wrong("A value must stand once in a label map", listing(map(self.written, twice)))
+            raise self._wrong("A value must stand once in a label map", listing(map(self.written_value, twice)))
         kept = sorted({label.id for label in self.labels if not label.ignore})
         if kept != list(range(len(kept))) or not 0 < len(kept) <= MOST_CLASSES:
             raise self._wrong(f"The classes of a label map must have the ids 0, 1, 2 ..., 1 to {MOST_CLASSES} of them",
@@ -104,9 +104,9 @@ class LabelMap:
         """Whether every id leads back to one value."""
         return len({label.id for label in self.labels}) == len(self.labels)
 
-    def written(self, value: int) -> str:
+    def written_value(self, value: int) -> str:
         """Return a raw value as maps have it: `7`, `#3C1098`."""
-        return written(self.form, value)
+        return written_value(self.form, value)
 
     def find(self, value: int) -> Label | None:
         """Return what a raw value is, or None."""
@@ -180,9 +180,13 @@ class LabelMap:
         """Return the file's text."""
         lines = []
         for label in self.labels:
-            raw = f"color: {_quoted(self.written(label.value))}" if self.form == "colors" else f"value: {label.value}"
+            raw = (
+                f"color: {_quoted(self.written_value(label.value))}"
+                if self.form == "colors"
+                else f"value: {label.value}"
+            )
             shown = label.color is not None and self.form == "ids"
-            drawn = f", color: {_quoted(written('colors', color_code(self.drawn(label))))}" if shown else ""
+            drawn = f", color: {_quoted(written_value('colors', color_code(self.drawn(label))))}" if shown else ""
             ignore = ", ignore: true" if label.ignore else ""
             remark = f"  # {label.remark}" if label.remark else ""
             lines.append(f"- {{{raw}, id: {label.id}, name: {_quoted(label.name)}{drawn}{ignore}}}{remark}")

@@ -58,7 +58,7 @@ class LabelTable:
         if twice:
             raise DataError(
                 "A raw value of a mask must stand for one class",
-                found=f"{listing(map(self.written, twice))} named more than once",
+                found=f"{listing(map(self.written_value, twice))} named more than once",
             )
         expected = len(self.values) + (self.void != IGNORE)
         if not 0 < len(self.names) <= MOST_CLASSES or len(self.names) != expected:
@@ -73,9 +73,9 @@ class LabelTable:
         text = f"{self.form}|{self.names}|{self.values}|{self.ignored}|{self.void}"
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def written(self, value: int) -> str:
+    def written_value(self, value: int) -> str:
         """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
-        return written(self.form, value)
+        return written_value(self.form, value)
 
     def encode(self, raw: np.ndarray, where: str) -> np.ndarray:
         """Turn raw values into labels.
@@ -134,7 +134,7 @@ class LabelTable:
         )
 
 
-def written(form: Form, value: int) -> str:
+def written_value(form: Form, value: int) -> str:
     """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
     return f"#{value:06X}" if form == "colors" else str(value)
 
@@ -160,7 +160,7 @@ def unknown_values(form: Form, strange: np.ndarray, where: str) -> DataError:
     """Return the error that names a file, those of its values that no class list has, and their pixels."""
     values, counts = np.unique(strange, return_counts=True)
     order = np.argsort(-counts)
-    shown = [f"{written(form, int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
+    shown = [f"{written_value(form, int(values[at]))} ({int(counts[at]):,} pixels)" for at in order[:5]]
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     what = "color" if form == "colors" else "id"
     return DataError(

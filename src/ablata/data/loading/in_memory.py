@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import BatchIndices, ImageReader
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.transforms.classification import Augment
@@ -42,7 +42,7 @@ class InMemoryReader:
             yield self.images.index_select(0, torch.from_numpy(batch.index).to(self.images.device))
 
 
-class InMemoryImages(LabeledImages):
+class InMemoryDataset(LabeledImageDataset):
     """A data set in memory, which can be enlarged for its crops.
 
     Args:

@@ -21,7 +21,7 @@ from ablata.data.transforms.classification import Augment, ImageAugmenter
 from ablata.structures.batch import ImageBatch
 
 
-class LabeledImages(Dataset[ImageBatch]):
+class LabeledImageDataset(Dataset[ImageBatch]):
     """A data set of images with one label each. A subclass gives `image_reader`.
 
     Args:

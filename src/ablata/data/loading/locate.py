@@ -1,4 +1,4 @@
-"""Finding a data set's folder: given, under a data home, one level down, or inside a zip that is unpacked once."""
+"""Locating a data set's folder: given, under a data home, one level down, or inside a zip that is unpacked once."""
 
 from __future__ import annotations
 

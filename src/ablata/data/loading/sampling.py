@@ -1,4 +1,4 @@
-"""Which images meet in a batch: any, or several of each of a few identities."""
+"""Batch sampling: shuffled, or several images of each of a few identities (PK sampling)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ablata.data.loading.loaders import Order, shuffled
 
 
 class Shuffled(Settings):
-    """Every image once an epoch, in random order."""
+    """Shuffled sampling: every image once an epoch, in random order."""
 
     kind: Literal["shuffled"] = "shuffled"
 
@@ -26,7 +26,7 @@ class Shuffled(Settings):
 
 
 class Balanced(Settings):
-    """P identities with K images each (Hermans et al. 2017, arXiv 1703.07737, section 2: PK batches)."""
+    """PK sampling: P identities with K images each (Hermans et al. 2017, arXiv 1703.07737, section 2: PK batches)."""
 
     kind: Literal["balanced"] = "balanced"
     images: Annotated[int, Field(ge=1)] = 4
@@ -64,7 +64,7 @@ AnySampling = Annotated[Shuffled | Balanced, OpenPart()]
 
 @dataclass(frozen=True)
 class BalancedOrder:
-    """Orders an epoch so that every batch holds P different identities with K consecutive images each.
+    """PK order: an epoch in which every batch holds P different identities with K consecutive images each.
 
     All identities come equally often (within one visit), however many images they have, and so does each image of
     an identity. An identity with fewer than K images repeats some within its K.

@@ -1,4 +1,4 @@
-"""Held-out parts of a training set: exact, stratified, the same for every run."""
+"""Train, val and minival splits: exact, stratified, the same for every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCES: tuple[Source, ...] = ("train", "val")
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a data set.
+    """A split: a part of a data set.
 
     Attributes:
         source: which of the set's two stores the rows are in.
@@ -35,7 +35,7 @@ class Split:
 
 
 def hold_out(labels: np.ndarray, amount: int | float, split_seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Take a stratified part out of a labelled set.
+    """Hold out a stratified part of a labelled set.
 
     Every class gives its share of the part, rounded so that the part has exactly the wanted size (largest remainders).
 

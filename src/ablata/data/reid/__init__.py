@@ -1,1 +1,1 @@
-"""Sets of identities seen by several cameras."""
+"""Re-identification data sets: identities seen by several cameras."""

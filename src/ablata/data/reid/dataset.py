@@ -1,4 +1,4 @@
-"""Images of persons by several cameras: what every re-identification set offers beyond its images and labels.
+"""Re-identification data sets: images of persons by several cameras, with queries and a gallery.
 
 Persons to be found are never persons trained on. Training identities are numbered 0..n-1; identities held out to choose
 on (minival) follow them; the val source has a numbering of its own.
@@ -21,15 +21,15 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings
 from ablata.data.io.crop import backend_name, resize
 from ablata.data.io.decode import open_image, to_rgb
-from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
+from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.loaders import Order
 from ablata.data.loading.sampling import AnySampling, Shuffled
 from ablata.data.loading.splits import Split
 from ablata.data.transforms.classification import Augment
 
 
-class IdentitySettings(Settings):
-    """What all re-identification sets have in common."""
+class ReidSettings(Settings):
+    """Settings of re-identification data sets."""
 
     height: Annotated[int, Field(ge=16)] = 128
     """Pixels; persons stand upright, so images are about twice as high as wide."""
@@ -64,7 +64,7 @@ class IdentitySettings(Settings):
 
 @dataclass(frozen=True)
 class IdentitySource:
-    """The images of a source: who is on them, and where.
+    """The images of a re-identification source: identities, cameras, queries.
 
     Attributes:
         store: images, and identities as positions in `names`.
@@ -81,7 +81,7 @@ class IdentitySource:
 
 @dataclass(frozen=True)
 class RetrievalSplit:
-    """A split for retrieval, in the order of its samples.
+    """Queries and gallery of a split, in the order of its samples.
 
     Attributes:
         identities: int64 [n], positions in `names`.
@@ -127,8 +127,8 @@ def held_out_identities(count: int, amount: int | float, split_seed: int) -> np.
     return np.sort(random.permutation(count)[:wanted]).astype(np.int64)
 
 
-class IdentityImages(InMemoryImages):
-    """A re-identification set in memory, with identities for classes.
+class ReidDataset(InMemoryDataset):
+    """A re-identification data set in memory, with identities for classes.
 
     Args:
         train: the training source; its `queries` do not count.
@@ -149,7 +149,7 @@ class IdentityImages(InMemoryImages):
         self,
         train: IdentitySource,
         val: IdentitySource,
-        settings: IdentitySettings,
+        settings: ReidSettings,
         *,
         fingerprint: str,
         backend: str,

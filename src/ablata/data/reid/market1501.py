@@ -1,4 +1,4 @@
-"""The folder layout of Market-1501 (Zheng et al. 2015, ICCV, "Scalable Person Re-identification: A Benchmark").
+"""Market-1501 and its folder layout (Zheng et al. 2015, ICCV, "Scalable Person Re-identification: A Benchmark").
 
     bounding_box_train   persons to train on
     bounding_box_test    the gallery: other persons, distractors (0000) and junk (-1)
@@ -27,7 +27,7 @@ from ablata.data.loading.cache import combined, folder_digest, load_array, store
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays
 from ablata.data.loading.locate import find_root
-from ablata.data.reid.dataset import IdentityImages, IdentitySettings, IdentitySource, held_out_identities
+from ablata.data.reid.dataset import IdentitySource, ReidDataset, ReidSettings, held_out_identities
 from ablata.data.transforms.classification import Augment
 
 LAYOUT = "folders bounding_box_train, bounding_box_test and query of images such as 0002_c1s1_000451_03.jpg"
@@ -39,7 +39,7 @@ _IDENTITIES = 751
 _VERSION = 1
 
 
-class Market(IdentitySettings):
+class Market(ReidSettings):
     """Market-1501, or another set in its layout; all images resized to one size and kept in memory."""
 
     kind: Literal["market"] = "market"
@@ -57,7 +57,7 @@ class Market(IdentitySettings):
         held = len(held_out_identities(_IDENTITIES, self.minival, self.split_seed))
         return NominalShape(_IDENTITIES - held, channels=3, height=self.height, width=self.width)
 
-    def build(self, cache: Path) -> IdentityImages:
+    def build(self, cache: Path) -> ReidDataset:
         """Find the files, decode and resize them the first time, and map them.
 
         Raises:
@@ -72,7 +72,7 @@ class Market(IdentitySettings):
         _refuse_shared(train, [*queries, *gallery])
         train_seen, train_digest = self._seen(root, train, 0, cache)
         val_seen, val_digest = self._seen(root, [*queries, *gallery], len(queries), cache)
-        return IdentityImages(
+        return ReidDataset(
             train_seen,
             val_seen,
             self,

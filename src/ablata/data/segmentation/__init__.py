@@ -1,1 +1,1 @@
-"""Sets with a class for every pixel."""
+"""Semantic segmentation data sets."""

@@ -19,7 +19,7 @@ from ablata.data.labels.table import Color, read_table
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import Split
-from ablata.data.segmentation.mask_folder import LAYOUT, PairedSet, PairFiles, has_masks, strict_pairs
+from ablata.data.segmentation.mask_folder import LAYOUT, PairFiles, SegmentationFileSettings, has_masks, strict_pairs
 
 PALETTE: tuple[Color, ...] = (
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
@@ -28,7 +28,7 @@ PALETTE: tuple[Color, ...] = (
 """The usual colours of the 11 classes, in their order."""
 
 
-class CamVid(PairedSet):
+class CamVid(SegmentationFileSettings):
     """CamVid at 360x480: images/SPLIT, labels/SPLIT, classes.txt. `minival` holds out the end of each video."""
 
     kind: Literal["camvid"] = "camvid"
@@ -44,7 +44,7 @@ class CamVid(PairedSet):
         return NominalShape(classes=11 + (self.void == "class"), channels=3, height=height, width=width)
 
     def find(self, cache: Path) -> PairFiles:
-        """Find the files; see `PairedSet.find`."""
+        """Find the files; see `SegmentationFileSettings.find`."""
         root = find_camvid(self.root, cache)
         pairs, notices = strict_pairs(list_labelled(root))
         table = read_table(root / "classes.txt", ("Unlabelled",))

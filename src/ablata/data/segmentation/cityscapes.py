@@ -16,7 +16,7 @@ from ablata.data.labels.table import Color, LabelTable
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import make_splits
-from ablata.data.segmentation.mask_folder import PairedSet, PairFiles, Pairs
+from ablata.data.segmentation.mask_folder import PairFiles, Pairs, SegmentationFileSettings
 from ablata.data.segmentation.store import Pair
 
 LAYOUT = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png for train and val"
@@ -55,7 +55,7 @@ TABLE = LabelTable(
 """Raw ids to the 19 train ids."""
 
 
-class Cityscapes(PairedSet):
+class Cityscapes(SegmentationFileSettings):
     """Cityscapes with its fine annotations. `minival` holds out the same share of every city."""
 
     kind: Literal["cityscapes"] = "cityscapes"
@@ -71,7 +71,7 @@ class Cityscapes(PairedSet):
         return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
     def find(self, cache: Path) -> PairFiles:
-        """Find the files (decoded they take about 27 GiB); see `PairedSet.find`."""
+        """Find the files (decoded they take about 27 GiB); see `SegmentationFileSettings.find`."""
         root = find_root(self.root, default="cityscapes", fits=_has_layout, layout=LAYOUT, cache=cache)
         pairs: Pairs = {source: _pairs(root, source) for source in _SOURCES}
         cities = np.unique([pair.image.parent.name for pair in pairs["train"]], return_inverse=True)[1]

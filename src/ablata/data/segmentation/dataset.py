@@ -1,4 +1,4 @@
-"""Data sets of semantic segmentation: images with a class for every pixel."""
+"""Semantic segmentation data sets: images with a class for every pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 
 class SegmentationDataset(Dataset[SegmentationBatch]):
-    """A segmentation set with its splits, ready to be read.
+    """A semantic segmentation data set with its splits, ready to be read.
 
     Args:
         stores: the decoded pairs of each source.

@@ -1,4 +1,4 @@
-"""Segmentation from folders: images/train/NAME.jpg with labels/train/NAME.png, and the same for val."""
+"""Semantic segmentation from folders: images/train/NAME.jpg with labels/train/NAME.png, and the same for val."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.io.crop import backend_name
 from ablata.data.labels.class_lists import find_list
-from ablata.data.labels.layout import FolderNames, LabeledFolder, Sample, find_labelled, layout_splits, split_name
+from ablata.data.labels.layout import FolderNames, LabeledFolder, Sample, find_labeled_folder, layout_splits, split_name
 from ablata.data.labels.map import MAP_FILE, read_label_map
 from ablata.data.labels.table import LabelTable, read_table
 from ablata.data.loading.cache import combined, folder_digest
@@ -32,7 +32,7 @@ Pairs: TypeAlias = dict[Literal["train", "val"], list[Pair]]
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The files of a set.
+    """The files of a segmentation data set.
 
     Attributes:
         root: the folder that holds them.
@@ -51,8 +51,8 @@ class PairFiles:
     notices: tuple[str, ...] = ()
 
 
-class PairedSet(Settings):
-    """What sets of images and masks have in common; not itself a choice."""
+class SegmentationFileSettings(Settings):
+    """Settings of segmentation data sets in files; the base of several, not itself a choice."""
 
     kind: str
     """Which set."""
@@ -105,8 +105,8 @@ class PairedSet(Settings):
         )
 
 
-class MaskFolder(PairedSet):
-    """Any folder of images and masks of the same names; what the masks' values mean stands in a label map or list.
+class MaskFolder(SegmentationFileSettings):
+    """Mask folder: images and masks of the same names; what the masks' values mean stands in a label map or list.
 
     Understood are images/train with labels/train, and train/images with train/labels, under their usual names.
     """
@@ -138,7 +138,7 @@ class MaskFolder(PairedSet):
         if self.root is None:
             raise DataError(f"This data set needs a folder: {LAYOUT}", found="data.root is not set",
                             do="set data.root=FOLDER")  # fmt: skip
-        labelled = find_labelled(self.root, names, cache)
+        labelled = find_labeled_folder(self.root, names, cache)
         pairs, notices = strict_pairs(labelled)
         file, table = self._table(labelled.root)
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
@@ -161,7 +161,7 @@ class MaskFolder(PairedSet):
         return file, read_label_map(file).table()
 
 
-def labelled_of(found: PairFiles) -> LabeledFolder:
+def labeled_folder_of(found: PairFiles) -> LabeledFolder:
     """Return the files of a set as a check of label files takes them; their folder is the source folder."""
     samples = []
     for source in _SOURCES:

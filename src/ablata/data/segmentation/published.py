@@ -1,4 +1,4 @@
-"""What readers of published segmentation sets have in common: images and masks of the same names, a fixed table."""
+"""Published segmentation data sets: images and masks of the same names, a fixed table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ablata.data.labels.table import LabelTable
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import make_splits
-from ablata.data.segmentation.mask_folder import PairedSet, PairFiles, Pairs
+from ablata.data.segmentation.mask_folder import PairFiles, Pairs, SegmentationFileSettings
 from ablata.data.segmentation.store import Pair
 
 
-class PublishedPairs(PairedSet):
+class PublishedPairs(SegmentationFileSettings):
     """A published set whose folders are IMAGES/SPLIT and LABELS/SPLIT, or SPLIT/IMAGES and SPLIT/LABELS; not itself a
     choice. Masks without an image are left alone, as the sets come with masks of other kinds beside them."""
 
@@ -46,7 +46,7 @@ class PublishedPairs(PairedSet):
         return NominalShape(classes=classes, channels=3, height=height, width=width)
 
     def find(self, cache: Path) -> PairFiles:
-        """Find the files; see `PairedSet.find`. A set without val is scored on its test images."""
+        """Find the files; see `SegmentationFileSettings.find`. A set without val is scored on its test images."""
         root = find_root(self.root, default=self.kind, fits=self.fits, layout=self.layout(), cache=cache)
         samples = self.listed(root)
         val = "val" if any(sample.split == "val" for sample in samples) else "test"

@@ -1,4 +1,4 @@
-"""Images with their masks, decoded once at their stored size into one file that is mapped into memory."""
+"""Mask store: images with their masks, decoded once at their stored size into one file that is mapped into memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairStore:
-    """Decoded pairs.
+    """Decoded images with their masks.
 
     Attributes:
         planes: uint8 [total], one sample after the other, each [PLANES, H, W].

@@ -1,1 +1,1 @@
-"""Generated data sets, of which everything is known."""
+"""Synthetic data sets, of which everything is known."""

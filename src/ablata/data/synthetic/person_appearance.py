@@ -1,4 +1,4 @@
-"""What stays the same of a synthetic person: body, hair, clothes, shoes and bag.
+"""Appearance of a synthetic person, the same in all images: body, hair, clothes, shoes and bag.
 
 Colours come from the wardrobe of a domain. Winter's is dark and alike, with coats, hats and long sleeves; summer's is
 bright, with short sleeves, shorts and skirts. Most colours are common ones, so that many persons share each of them and
@@ -61,7 +61,7 @@ _PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "halves", "print", "open")
 
 @dataclass(frozen=True)
 class Appearance:
-    """A person, whatever the camera and the pose.
+    """The appearance of a person, whatever the camera and the pose.
 
     Attributes:
         height: share of the tallest person's height.
@@ -101,7 +101,7 @@ class Appearance:
 
 
 def draw_appearance(random: np.random.Generator, domain: Domain) -> Appearance:
-    """Draw a person's look; some garments come from the other domain's wardrobe."""
+    """Draw a person's appearance; some garments come from the other domain's wardrobe."""
     winter = domain == "winter"
     hat = _worn(random, _wardrobe(random, _UPPER, domain)) if random.random() < (0.25 if winter else 0.12) else None
     return Appearance(

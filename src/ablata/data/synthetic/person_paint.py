@@ -1,4 +1,4 @@
-"""Painting a synthetic person: a look in a pose before a camera.
+"""Rendering a synthetic person: an appearance in a pose before a camera.
 
 A body is drawn from joints, four times as large as the image and then averaged down. Heights are shares of the body's
 above its feet; widths are shares of the body's height from its axis.
@@ -19,7 +19,7 @@ _STRETCH = 3
 
 @dataclass(frozen=True)
 class Camera:
-    """What one camera does to every image.
+    """A camera: what it does to every image.
 
     Attributes:
         place: uint8 [H, 3 W, 3], what is behind the persons.
@@ -70,7 +70,7 @@ class Camera:
 def draw_camera(
     random: np.random.Generator, number: int, cameras: int, domain: Domain, gap: float, size: tuple[int, int]
 ) -> Camera:
-    """Draw a camera.
+    """Draw a camera at random.
 
     Args:
         random: the camera's own stream.
@@ -168,7 +168,7 @@ _SHOULDER, _WAIST, _HIP, _KNEE, _CHIN = 0.82, 0.58, 0.5, 0.27, 0.87
 
 @dataclass(frozen=True)
 class Shot:
-    """One image's pose, place and light.
+    """A shot: pose, place and light of one image.
 
     Attributes:
         heading: radians, 0 towards the camera, pi / 2 to its right, pi away from it.
@@ -220,7 +220,7 @@ def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlu
 def paint_person(
     look: Appearance, camera: Camera, shot: Shot, size: tuple[int, int], random: np.random.Generator
 ) -> np.ndarray:
-    """Paint an image.
+    """Paint an image of a person.
 
     Args:
         look: who.

@@ -1,4 +1,4 @@
-"""Synthetic images of persons by several cameras, to try re-identification without data files.
+"""Synthetic re-identification data: images of persons by several cameras, to try re-identification without data files.
 
 A person keeps body, hair, clothes and bag; a camera keeps its place, light, colour cast and the side it shows; every
 image has a pose, a light and perhaps something in front. The two domains have other wardrobes, places, daylight and
@@ -19,9 +19,9 @@ from ablata.data.loading.cache import combined, file_digest, load_array, stored_
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays
 from ablata.data.reid.dataset import (
-    IdentityImages,
-    IdentitySettings,
     IdentitySource,
+    ReidDataset,
+    ReidSettings,
     first_of_each,
     held_out_identities,
 )
@@ -37,7 +37,7 @@ _CAMERAS = len(_SOURCES)
 
 
 class Crowd(Settings):
-    """What the images show, whatever is done with them."""
+    """Content of the images, whatever is done with them."""
 
     domain: Domain
     """Wardrobe, places and daylight."""
@@ -77,8 +77,8 @@ class Crowd(Settings):
         return derive(self.scene_seed, "data", _DOMAINS.index(self.domain), *position)
 
 
-class Persons(IdentitySettings):
-    """Synthetic images of persons; persons of val are searched by an image each camera took of them."""
+class Persons(ReidSettings):
+    """Synthetic re-identification data set; persons of val are searched by an image each camera took of them."""
 
     kind: Literal["persons"] = "persons"
     domain: Domain = "winter"
@@ -109,7 +109,7 @@ class Persons(IdentitySettings):
         held = len(held_out_identities(self.train, self.minival, self.split_seed))
         return NominalShape(self.train - held, channels=3, height=self.height, width=self.width)
 
-    def build(self, cache: Path) -> IdentityImages:
+    def build(self, cache: Path) -> ReidDataset:
         """Paint the images the first time (under a second for a thousand of 64x32), and map them.
 
         Raises:
@@ -118,7 +118,7 @@ class Persons(IdentitySettings):
         crowd = Crowd(**{name: getattr(self, name) for name in Crowd.model_fields})
         train, train_digest = _painted(crowd, "train", self.train, 0, cache)
         val, val_digest = _painted(crowd, "val", self.val, self.train, cache)
-        return IdentityImages(train, val, self, fingerprint=combined([train_digest, val_digest]), backend="exact")
+        return ReidDataset(train, val, self, fingerprint=combined([train_digest, val_digest]), backend="exact")
 
 
 def _painted(

@@ -21,7 +21,7 @@ from pydantic import Field
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
-from ablata.data.detection.files import SOURCES, ObjectSettings, image_splits
+from ablata.data.detection.files import SOURCES, DetectionSettings, image_splits
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
@@ -38,7 +38,7 @@ _MARGIN, _TRIES = 2, 60
 
 
 class Canvas:
-    """An image that things are put on.
+    """A canvas that things are put on.
 
     Args:
         random: drawn from.
@@ -171,8 +171,8 @@ _PLACES = 20
 """Places that are drawn for squares; about a tenth of them fit."""
 
 
-class Planted(Settings):
-    """What the images show, apart from how many there are."""
+class PlantedScenes(Settings):
+    """Content of the images, apart from how many there are."""
 
     height: Annotated[int, Field(ge=64)] = 96
     """Pixels."""
@@ -212,15 +212,15 @@ class Planted(Settings):
         return name if random.random() < self.faith else other
 
 
-class SceneBoxes(ObjectSettings):
-    """Synthetic scenes whose small things are told apart by company and place."""
+class SceneBoxes(DetectionSettings):
+    """Synthetic detection data set whose small things are told apart by company and place."""
 
     kind: Literal["scene_boxes"] = "scene_boxes"
     train: Annotated[int, Field(ge=1)] = 1200
     """Training images."""
     val: Annotated[int, Field(ge=1)] = 300
     """Validation images."""
-    scenes: Planted = Planted()
+    scenes: PlantedScenes = PlantedScenes()
     """What the images show."""
     mean: tuple[float, ...] = (0.35, 0.35, 0.35)
     """Mean of red, green, blue that is subtracted, in 0..1."""
@@ -258,7 +258,7 @@ class SceneBoxes(ObjectSettings):
 
 
 class PaintedImages(ImageSource):
-    """Images in memory.
+    """Painted images in memory.
 
     Args:
         images: uint8 [N, H, W, 3].
@@ -274,7 +274,7 @@ class PaintedImages(ImageSource):
         return image
 
 
-def _painted(scenes: Planted, source: int, count: int, cache: Path) -> tuple[PaintedImages, str]:
+def _painted(scenes: PlantedScenes, source: int, count: int, cache: Path) -> tuple[PaintedImages, str]:
     """Return the images of a source and the digest of their pixels and masks."""
 
     def fill(draft: Path) -> dict[str, object]:

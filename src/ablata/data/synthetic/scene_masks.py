@@ -1,4 +1,4 @@
-"""Synthetic street scenes as a segmentation set: every pixel's class is known."""
+"""Synthetic semantic segmentation data set of street scenes: every pixel's class is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TABLE = LabelTable("ids", SEMANTIC, tuple(range(len(SEMANTIC))), (), default_pa
 
 
 class SceneMasks(Settings):
-    """Synthetic images of little streets with the class of every pixel: the images of `scenes`."""
+    """Synthetic street scenes with the class of every pixel: the images of `scenes`."""
 
     kind: Literal["scene_masks"] = "scene_masks"
     train: Annotated[int, Field(ge=1)] = 1000

@@ -1,4 +1,4 @@
-"""Synthetic images of little streets, of which everything is known: for tests, first trainings, and planted relations.
+"""Synthetic street scenes, of which everything is known: for tests, first trainings, and planted relations.
 
 The label of an image is its place (motorway, high street, avenue, park, crossing, suburb), each with a mark of its
 own; see `scene_layout.PLACES`. Masks, instances and boxes come with `SceneImages.sample`.
@@ -16,7 +16,7 @@ from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
+from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
 from ablata.data.synthetic.scene_paint import paint
 from ablata.data.transforms.classification import Augment
@@ -27,7 +27,7 @@ _SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
 
 
 class Streets(Settings):
-    """What the images show, apart from how many there are."""
+    """Content of the images, apart from how many there are."""
 
     height: Annotated[int, Field(ge=16)] = 64
     """Pixels."""
@@ -51,7 +51,7 @@ class Streets(Settings):
 
 
 class Scenes(Settings):
-    """Synthetic images of little streets; the label is the kind of place."""
+    """Synthetic street scenes; the label is the kind of place."""
 
     kind: Literal["scenes"] = "scenes"
     train: Annotated[int, Field(ge=1)] = 4000
@@ -84,8 +84,8 @@ class Scenes(Settings):
         return SceneImages(self, cache)
 
 
-class SceneImages(InMemoryImages):
-    """The images in memory.
+class SceneImages(InMemoryDataset):
+    """Synthetic street scenes in memory.
 
     Args:
         settings: what to paint.

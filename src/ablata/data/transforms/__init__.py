@@ -1,1 +1,1 @@
-"""Augmentation and normalisation."""
+"""Transforms: augmentation and normalization."""

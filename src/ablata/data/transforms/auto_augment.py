@@ -28,7 +28,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to n images, in up to `count` operations each.
+    """Drawn operations of n images, in up to `count` operations each.
 
     Attributes:
         operation: int64 [n, count], positions in `NAMES`; -1: nothing.
@@ -116,7 +116,7 @@ class _Policy(Settings):
 
 
 class RandAugment(_Policy):
-    """N operations drawn with equal chances, all of one magnitude (Cubuk et al. 2019, arXiv 1909.13719, section 3)."""
+    """RandAugment: N operations of one magnitude, drawn with equal chances (Cubuk et al. 2019, arXiv 1909.13719)."""
 
     kind: Literal["rand_augment"] = "rand_augment"
     count: Annotated[int, Field(ge=1)] = 2
@@ -145,7 +145,7 @@ class RandAugment(_Policy):
 
 
 class AutoAugment(_Policy):
-    """One of 25 pairs of operations for each image, found for ImageNet (Cubuk et al. 2018, arXiv 1805.09501)."""
+    """AutoAugment: one of 25 pairs of operations, found for ImageNet (Cubuk et al. 2018, arXiv 1805.09501)."""
 
     kind: Literal["auto_augment"] = "auto_augment"
 

@@ -42,7 +42,7 @@ SOLARIZE_ADD_BELOW = 128
 
 @dataclass(frozen=True)
 class Range:
-    """The argument of an operation: start + span * magnitude / 10.
+    """Range of an operation's argument: start + span * magnitude / 10.
 
     Attributes:
         start: argument at magnitude 0.

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on their device, and normalisation.
+"""Batch augmentation of images with one label, on their device, and normalization.
 
 Order: flip, pad or enlarge, and crop, a policy, blackened channels (uint8); colour, lighting (0 to 255);
 normalize; cutout, erasing; mixing. Every operation has a random stream of its own, addressed by the step: switching one
@@ -22,7 +22,7 @@ from ablata.base.settings import Settings
 from ablata.data.transforms import geometry
 from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.auto_augment import AnyPolicy
-from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, draw_shifts, jitter
+from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, draw_pca_lighting, jitter
 from ablata.data.transforms.mixup_cutmix import Mix, apply_plan, draw_plan
 from ablata.data.transforms.normalization import Normalizer
 from ablata.data.transforms.random_erasing import RandomErasing, draw_boxes, erase_boxes
@@ -33,7 +33,7 @@ _FLIP, _CROP, _COLOR, _CUTOUT, _MIX, _CHANNELS, _POLICY, _LIGHTING, _ERASE = ran
 
 
 class Augment(Settings):
-    """Random changes of training batches. The default is none."""
+    """Augmentation of training batches. The default is none."""
 
     flip: bool = False
     """Mirror images left to right."""
@@ -182,7 +182,7 @@ class ImageAugmenter(Augmenter[ImageBatch]):
             height, width = images.shape[-2:]
             places = geometry.draw_places(self._generator(step, _CROP), rows.total, (height, width), self.size)
             return geometry.flip_crop(images, flips, _local(places, rows, images), *self.size)
-        return images if flips is None else geometry.flip(images, flips)
+        return images if flips is None else geometry.horizontal_flip(images, flips)
 
     def _blacken(self, images: Tensor, rows: Rows, step: int) -> Tensor:
         most = self.settings.channel_drop
@@ -197,7 +197,7 @@ class ImageAugmenter(Augmenter[ImageBatch]):
             factors = _local(draw_factors(self._generator(step, _COLOR), rows.total, color), rows, images)
             images = jitter(self.normalizer.floats(images), factors, color)
         if lighting:
-            shifts = _local(draw_shifts(self._generator(step, _LIGHTING), rows.total, lighting), rows, images)
+            shifts = _local(draw_pca_lighting(self._generator(step, _LIGHTING), rows.total, lighting), rows, images)
             images = self.normalizer.floats(images).add_(shifts[:, :, None, None])
         return self.normalizer(images)
 
@@ -213,7 +213,7 @@ class ImageAugmenter(Augmenter[ImageBatch]):
         if not settings.cutout:
             return images
         generator = self._generator(step, _CUTOUT)
-        centres = geometry.draw_centres(generator, rows.total, settings.cutout_count, *self.size)
+        centres = geometry.draw_centers(generator, rows.total, settings.cutout_count, *self.size)
         fill = 0.0 if settings.cutout_fill == "mean" else self.normalizer.shift
         return geometry.cutout(images, _local(centres, rows, images), settings.cutout, fill)
 

@@ -21,7 +21,7 @@ GREY = (0.299, 0.587, 0.114)
 
 
 class ColorJitter(Settings):
-    """Random brightness, contrast and saturation. A strength s draws a factor uniformly from [max(0, 1 - s), 1 + s]."""
+    """Color jitter of brightness, contrast and saturation: a factor drawn uniformly from [max(0, 1 - s), 1 + s]."""
 
     brightness: Strength = 0.0
     """Strength of the change of brightness (a factor on every value); 0 is off."""
@@ -36,14 +36,14 @@ class ColorJitter(Settings):
 
 
 def draw_factors(generator: torch.Generator, total: int, color: ColorJitter) -> Tensor:
-    """Return float32 [total, 3]: factors of brightness, contrast and saturation."""
+    """Draw the factors, float32 [total, 3], of brightness, contrast and saturation."""
     strength = torch.tensor([color.brightness, color.contrast, color.saturation])
     low, high = (1 - strength).clamp(min=0), 1 + strength
     return low + (high - low) * torch.rand(total, 3, generator=generator)
 
 
 def jitter(images: Tensor, factors: Tensor, color: ColorJitter) -> Tensor:
-    """Apply the three changes, clipping to the range after each.
+    """Apply color jitter, clipping to the range after each.
 
     Args:
         images: float32 [B, C, H, W] in 0..255, C = 1 or 3.
@@ -58,16 +58,16 @@ def jitter(images: Tensor, factors: Tensor, color: ColorJitter) -> Tensor:
         images = (images * brightness).clamp_(0, 255)
     if color.contrast:
         if color.contrast_pivot == "image":
-            pivot: Tensor | float = grey(images).mean(dim=(1, 2, 3), keepdim=True)
+            pivot: Tensor | float = to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
         else:
             pivot = color.pivot
         images = (images * contrast + pivot * (1 - contrast)).clamp_(0, 255)
     if color.saturation and images.shape[1] == 3:
-        images = (images * saturation + grey(images) * (1 - saturation)).clamp_(0, 255)
+        images = (images * saturation + to_grayscale(images) * (1 - saturation)).clamp_(0, 255)
     return images
 
 
-def grey(images: Tensor) -> Tensor:
+def to_grayscale(images: Tensor) -> Tensor:
     """Return the luma of [B, 3, H, W] as [B, 1, H, W]; images of one channel are returned as they are."""
     if images.shape[1] == 1:
         return images
@@ -80,8 +80,8 @@ _VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0
 """A row for each of red, green, blue; a column for each principal colour. For values in 0..1."""
 
 
-def draw_shifts(generator: torch.Generator, total: int, deviation: float) -> Tensor:
-    """Return float32 [total, 3], what is added to red, green and blue of each image, in 0..255.
+def draw_pca_lighting(generator: torch.Generator, total: int, deviation: float) -> Tensor:
+    """Draw PCA lighting noise: float32 [total, 3], what is added to red, green and blue of each image, in 0..255.
 
     Args:
         generator: drawn from.

@@ -1,4 +1,4 @@
-"""Changes of images together with their boxes and masks: enlarged or shrunk, mirrored with paired classes swapped."""
+"""Transforms of images with their boxes and masks: resize, and horizontal flip with paired classes swapped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIDES = (("Left", "Right"), ("left", "right"), ("LEFT", "RIGHT"))
 
 
 class DetectionAugment(Settings):
-    """Sizes of images, and random changes of training ones."""
+    """Augmentation for detection: sizes of images, and random changes of training ones."""
 
     flip: bool = True
     """Mirror half of the training images left to right."""
@@ -76,7 +76,7 @@ def _sided(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarray, Objects]:
-    """Change the size of an image uint8 [H, W, 3], of its boxes and masks bool [N, H, W]."""
+    """Resize an image uint8 [H, W, 3], with its boxes and masks bool [N, H, W]."""
     if scale == 1:
         return pixels, objects
     height, width = pixels.shape[:2]
@@ -89,8 +89,8 @@ def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarr
     return pixels, Objects(boxes, objects.labels, masks, objects.ids, objects.crowd)
 
 
-def mirror(pixels: np.ndarray, objects: Objects, swaps: Tensor) -> tuple[np.ndarray, Objects]:
-    """Mirror an image left to right; paired classes change places (`swaps` int64 [K])."""
+def horizontal_flip(pixels: np.ndarray, objects: Objects, swaps: Tensor) -> tuple[np.ndarray, Objects]:
+    """Flip an image horizontally with its boxes and masks; paired classes change places (`swaps` int64 [K])."""
     width = pixels.shape[1]
     left, top, right, bottom = objects.boxes.unbind(1)
     boxes = torch.stack([width - right, top, width - left, bottom], dim=1)

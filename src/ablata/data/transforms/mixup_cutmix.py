@@ -51,7 +51,7 @@ class _Mix(Settings):
 
 
 class Mixup(_Mix):
-    """Blend each image with a partner: w * own + (1 - w) * partner."""
+    """Mixup: blend each image with a partner: w * own + (1 - w) * partner."""
 
     kind: Literal["mixup"] = "mixup"
     alpha: Annotated[float, Field(gt=0)] = 0.2
@@ -59,7 +59,7 @@ class Mixup(_Mix):
 
 
 class Cutmix(_Mix):
-    """Paste a box of a partner into each image; the weight is the share of pixels that stay, counted after clipping."""
+    """CutMix: paste a box of a partner into each image; the weight is the share of pixels that stay after clipping."""
 
     kind: Literal["cutmix"] = "cutmix"
     box: Literal["centred", "corners"] = "centred"
@@ -67,7 +67,7 @@ class Cutmix(_Mix):
     corners uniform (then alpha and `larger` do nothing)."""
 
 
-class Both(Settings):
+class MixupOrCutmix(Settings):
     """Mixup or CutMix, chosen anew for every batch."""
 
     kind: Literal["both"] = "both"
@@ -79,7 +79,7 @@ class Both(Settings):
     """Share of CutMix batches; the others are mixup batches."""
 
     @model_validator(mode="after")
-    def _same_batches(self) -> Both:
+    def _same_batches(self) -> MixupOrCutmix:
         if self.mixup.other_batch != self.cutmix.other_batch:
             raise ValueError("mixup.pairing and cutmix.pairing must both be other, or neither")
         return self
@@ -94,7 +94,7 @@ class Both(Settings):
         return self.mixup.active(epoch) or self.cutmix.active(epoch)
 
 
-Mix = Annotated[Mixup | Cutmix | Both, OpenPart()]
+Mix = Annotated[Mixup | Cutmix | MixupOrCutmix, OpenPart()]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ class MixPlan:
     mix_target: MixingForm
 
 
-def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int, int], epoch: int) -> MixPlan | None:
+def draw_plan(
+    seed: int, mix: Mixup | Cutmix | MixupOrCutmix, total: int, size: tuple[int, int], epoch: int
+) -> MixPlan | None:
     """Draw partners, weights and boxes for a global batch.
 
     Args:
@@ -128,7 +130,7 @@ def draw_plan(seed: int, mix: Mixup | Cutmix | Both, total: int, size: tuple[int
         The plan, or None where this batch is not mixed.
     """
     random = np.random.default_rng(seed)
-    chosen = (mix.cutmix if random.random() < mix.switch else mix.mixup) if isinstance(mix, Both) else mix
+    chosen = (mix.cutmix if random.random() < mix.switch else mix.mixup) if isinstance(mix, MixupOrCutmix) else mix
     if not chosen.active(epoch) or random.random() >= chosen.probability:
         return None
     partner = _partners(random, chosen.pairing, total)

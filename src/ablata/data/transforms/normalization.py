@@ -22,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def constants(
     name: NormalizationName, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of each channel that a name stands for.
+    """Return the normalization constants, mean and standard deviation of each channel, that a name stands for.
 
     Args:
         name: which.
@@ -75,7 +75,7 @@ def normalize_in_cache(images: Tensor, scale: Tensor, shift: Tensor, memory_form
 
 
 class Normalizer:
-    """Turns uint8 images into normalized float32.
+    """Normalizes uint8 images to float32 by mean and standard deviation.
 
     Args:
         mean: mean of each channel over the training set, in 0..1.

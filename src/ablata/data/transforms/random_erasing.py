@@ -18,7 +18,7 @@ _TRIES = 10
 
 
 class RandomErasing(Settings):
-    """Cover random boxes, after normalisation and before mixing."""
+    """Random erasing: cover random boxes, after normalisation and before mixing."""
 
     kind: Literal["erase"] = "erase"
     probability: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -49,7 +49,7 @@ class RandomErasing(Settings):
 
 @dataclass(frozen=True)
 class EraseBoxes:
-    """What is erased in n images, k boxes each at most.
+    """Boxes that are erased in n images, k boxes each at most.
 
     Attributes:
         place: int64 [n, k, 4]: top, left, bottom, right, half open and inside; an empty box erases nothing.

@@ -16,7 +16,7 @@ _BLOCK = 1024
 
 
 class ResizeCrop(Settings):
-    """Resize images so that a crop of the old size can be cut from them at a random place."""
+    """Resize and random crop: a crop of the old size is cut from resized images at a random place."""
 
     kind: Literal["enlarge"] = "enlarge"
     side: Annotated[int, Field(ge=1)] = 40
@@ -54,6 +54,6 @@ class ResizeCrop(Settings):
 
 
 def center_crop(images: Tensor, height: int, width: int) -> Tensor:
-    """Cut the central part of images [n, C, h, w] to [n, C, height, width]."""
+    """Center crop of images [n, C, h, w] to [n, C, height, width]."""
     top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
     return images[:, :, top : top + height, left : left + width].contiguous()

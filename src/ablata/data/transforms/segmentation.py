@@ -1,4 +1,4 @@
-"""Augmentation of images together with their label maps, as whole batches on their device.
+"""Joint augmentation of images with their label maps, as whole batches on their device.
 
 Order: mirror, scale and cut in one resampling; colour (0..255); normalize; borders. Images are interpolated between
 their four neighbours (no antialias, as OpenCV's resize in published segmenters), labels take the nearest pixel and keep
@@ -29,7 +29,7 @@ _FLIP, _SCALE, _PLACE, _COLOR = range(4)
 
 
 class ScaleRange(Settings):
-    """Scales drawn evenly between two."""
+    """Random scale, drawn evenly between two."""
 
     kind: Literal["range"] = "range"
     low: Annotated[float, Field(gt=0)] = 0.75
@@ -50,7 +50,7 @@ class ScaleRange(Settings):
 
 
 class ScaleList(Settings):
-    """Scales drawn from a list."""
+    """Random scale, drawn from a list."""
 
     kind: Literal["list"] = "list"
     values: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.75, 1.0, 1.5, 1.75, 2.0)
@@ -63,7 +63,7 @@ class ScaleList(Settings):
 
 
 class Crop(Settings):
-    """The part that training sees."""
+    """Random crop: the size that training sees."""
 
     height: Annotated[int, Field(ge=1)]
     """Pixels."""
@@ -72,7 +72,7 @@ class Crop(Settings):
 
 
 class JointAugment(Settings):
-    """Random changes of training images and their labels. The default is none."""
+    """Joint augmentation of training images and their label maps. The default is none."""
 
     flip: bool = False
     """Mirror half of the images left to right, by chance."""

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError, listing
-from ablata.data.classification.image_files import DecodeAndCrop, ImageFiles
+from ablata.data.classification.image_files import DecodeAndCrop, ImageFileSettings
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop
@@ -58,7 +58,7 @@ class ClassificationPredictor(Predictor):
     @property
     def from_files(self) -> bool:
         """Tell whether the network was trained on image files, which are cut and resized as they are read."""
-        return isinstance(self.data, ImageFiles)
+        return isinstance(self.data, ImageFileSettings)
 
     def exportable(self) -> nn.Module:
         """Return a module that maps images [B, C, H, W] to logits [B, K]."""

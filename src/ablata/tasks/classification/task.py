@@ -18,9 +18,9 @@ from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
 from ablata.data.classification.label_subset import LabelSubset, split_record
 from ablata.data.classification.report import Report
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import TrainLoader
-from ablata.data.reid.dataset import IdentitySettings
+from ablata.data.reid.dataset import ReidSettings
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Recipe
@@ -69,7 +69,7 @@ class Classify(Recipe):
         paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None
         if paired and self.refine is not None and self.refine.smoothing:
             raise ValueError("refine.smoothing changes loss.smoothing, in whose place loss.on stands: set one of them")
-        if isinstance(round_data(self), IdentitySettings):
+        if isinstance(round_data(self), ReidSettings):
             raise ValueError(
                 f"refine.target must be a set of classes, and {round_data(self).kind} is one of identities"
             )
@@ -88,9 +88,9 @@ class Classify(Recipe):
         """Return the recipe of the round before this one."""
         return teacher_recipe(self)
 
-    def training_data(self, cache: Path) -> LabeledImages:
+    def training_data(self, cache: Path) -> LabeledImageDataset:
         """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
-        data: LabeledImages = round_data(self).build(cache)
+        data: LabeledImageDataset = round_data(self).build(cache)
         return self.labelled.restrict(data) if self.labelled else data
 
     def complexity(self) -> Complexity:
@@ -162,7 +162,7 @@ class ClassifyTask(DistillableTask):
 
     offered = PROTOCOLS
 
-    def __init__(self, recipe: Classify, data: LabeledImages, seed: int, context: RunContext) -> None:
+    def __init__(self, recipe: Classify, data: LabeledImageDataset, seed: int, context: RunContext) -> None:
         self.recipe, self.data, self.context = recipe, data, context
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.seeds import derive
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.recipe import Recipe
@@ -114,7 +114,7 @@ def given_teacher_mark(refine: Refinement | None) -> str:
 def frozen_distiller(
     recipe: Recipe,
     refine: Refinement,
-    data: LabeledImages,
+    data: LabeledImageDataset,
     contract: Mapping[str, Any],
     context: RunContext,
     hard: Hard,
@@ -192,7 +192,7 @@ def online_distiller(
     return Distiller(refine, past, hard, target)
 
 
-def _label_all(network: nn.Module, data: LabeledImages, classes: int, batch: int, context: RunContext) -> Tensor:
+def _label_all(network: nn.Module, data: LabeledImageDataset, classes: int, batch: int, context: RunContext) -> Tensor:
     """Return the network's logits of every training sample as it is, float32 [N, K]; other rows are zero."""
     rows = 1 + max(int(split.index.max()) for split in data.splits.values() if split.source == "train" and len(split))
     logits = torch.zeros(rows, classes)

@@ -16,7 +16,7 @@ from ablata.base.parts import OpenPart
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.any import AnyData
 from ablata.data.transforms.classification import Augment
-from ablata.data.transforms.mixup_cutmix import Both, Mix, Mixup
+from ablata.data.transforms.mixup_cutmix import Mix, Mixup, MixupOrCutmix
 from ablata.engine.optim.ema import Ema
 from ablata.engine.recipe import Train
 from ablata.losses.classification.distillation import Distillation
@@ -212,7 +212,7 @@ def _mixed(data: Any, alpha: float) -> Any:
 def _mix(mix: Mix | None, alpha: float) -> Mix | None:
     if alpha == 0:
         return None
-    if isinstance(mix, Both):
+    if isinstance(mix, MixupOrCutmix):
         parts = {name: getattr(mix, name).model_copy(update={"alpha": alpha}) for name in ("mixup", "cutmix")}
         return mix.model_copy(update=parts)
     return (mix or Mixup()).model_copy(update={"alpha": alpha})

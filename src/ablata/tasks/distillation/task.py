@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ablata.base.errors import SettingsError
 from ablata.base.seeds import derive
-from ablata.data.loading.labeled_images import LabeledImages
+from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import TrainLoader
 from ablata.engine.batch_norm import Images
 from ablata.engine.recipe import Recipe
@@ -33,11 +33,11 @@ class DistillableTask(Task[ImageBatch]):
     """
 
     context: RunContext
-    data: LabeledImages
+    data: LabeledImageDataset
     loader: TrainLoader[ImageBatch]
     distiller: Distiller | None = None
 
-    def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: LabeledImages) -> None:
+    def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: LabeledImageDataset) -> None:
         """Set `teaching`; everything else must be there.
 
         Args:

@@ -16,7 +16,7 @@ from ablata.data.any import AnyIdentityData
 from ablata.data.classification.label_subset import split_record
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.loading.sampling import Balanced
-from ablata.data.reid.dataset import IdentityImages, IdentitySettings
+from ablata.data.reid.dataset import ReidDataset, ReidSettings
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
@@ -60,7 +60,7 @@ class Reidentify(Recipe):
                 "a mixed image has no one identity, so triplet and data.augment.mix exclude each other; "
                 "switch one off with =null"
             )
-        if not isinstance(round_data(self), IdentitySettings):
+        if not isinstance(round_data(self), ReidSettings):
             raise ValueError("refine.target must be a set of identities: persons or market")
         return self
 
@@ -143,12 +143,12 @@ class ReidentifyTask(DistillableTask):
     """
 
     protocols = (PROTOCOL,)
-    data: IdentityImages
+    data: ReidDataset
 
     def __init__(
         self,
         recipe: Reidentify,
-        data: IdentityImages,
+        data: ReidDataset,
         seed: int,
         context: RunContext,
         classes: Sequence[str] | None = None,
