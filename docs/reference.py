@@ -148,28 +148,38 @@ def _tree(recipe: type[Settings]) -> str:
         if key not in ("task", "name")
     ]
     first = _first_line(recipe)
-    return f"## {recipe.__name__}\n\n{first}\n\n| key | takes | |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    return f"## {recipe.__name__}\n\n{first}\n\n| key | takes | what it is |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _settings_page(group: str, kinds: list[type[Settings]]) -> str:
-    title = group.replace("_", " ").replace("/", ": ").capitalize()
+    title = "Blocks" if group == "nn" else group.replace("_", " ").replace("/", ": ").capitalize()
     return f"# {title}\n\n" + "\n".join(_section(kind) for kind in kinds)
 
 
 def _section(kind: type[Settings]) -> str:
-    word = kind.model_fields.get("kind")
-    chosen = f"Chosen as `{word.default}`; `" if word is not None and isinstance(word.default, str) else "`"
     rows = [
         f"| `{key}` | {_allowed(field)} | {_default(field)} | {_cell(field.description or '')} |"
         for key, field in kind.model_fields.items()
         if key != "kind"
     ]
-    table = "| key | allowed | default | |\n|---|---|---|---|\n" + "\n".join(rows) if rows else "It has no keys."
-    source = (inspect.getdoc(importlib.import_module(kind.__module__)) or "").partition("\n\n")[0]
-    return (
-        f"## {kind.__name__}\n\n{docstring(kind)}\n\n{table}\n\n"
-        f"{chosen}{kind.__module__}.{kind.__name__}`. The module: *{_plain(source)}*\n"
+    table = (
+        "| key | allowed | default | what it does |\n|---|---|---|---|\n" + "\n".join(rows)
+        if rows
+        else "It has no keys."
     )
+    source = (inspect.getdoc(importlib.import_module(kind.__module__)) or "").partition("\n\n")[0]
+    facts = [
+        f"Kind `{_kind(kind)}`" if _kind(kind) else "",
+        f"`{kind.__module__}.{kind.__name__}`",
+        f"*{_plain(source)}*",
+    ]
+    return f"## {kind.__name__}\n\n{docstring(kind)}\n\n{table}\n\n{' · '.join(filter(None, facts))}\n"
+
+
+def _kind(kind: type[Settings]) -> str | None:
+    """Return the word that chooses a class, where it has one."""
+    word = kind.model_fields.get("kind")
+    return word.default if word is not None and isinstance(word.default, str) else None
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -182,9 +192,7 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _link(kind: type[Settings]) -> str:
-    word = kind.model_fields.get("kind")
-    text = word.default if word is not None and isinstance(word.default, str) else kind.__name__
-    return f"[{text}]({_group(kind).replace('/', '_')}.md#{kind.__name__.lower()})"
+    return f"[{_kind(kind) or kind.__name__}]({_group(kind).replace('/', '_')}.md#{kind.__name__.lower()})"
 
 
 def _default(field: FieldInfo) -> str:
@@ -253,8 +261,9 @@ def recipes_page() -> str:
             module = entry.module
             text += f"\n## {module.rpartition('.')[2].replace('_', ' ').capitalize()}\n"
         summary, _, rest = entry.text.partition("\n")
-        facts = re.sub(r"^(Command|Expected|Time|Source): ", r"- **\1**: ", rest.strip(), flags=re.M)
-        facts = re.sub(r"^- \*\*Command\*\*: (.*)$", r"- **Command**: `\1`", facts, flags=re.M)
+        facts = re.sub(r"\n {4}", " ", rest.strip())
+        facts = re.sub(r"^Command: (.*)$", r"- **Command**: `\1`", facts, flags=re.M)
+        facts = re.sub(r"^(Expected|Time|Source): ", r"- **\1**: ", facts, flags=re.M)
         text += f"\n### {entry.name}\n\n{summary}\n\n{facts}\n"
     return text
 
@@ -274,7 +283,7 @@ def _commands(command: Any, name: str) -> Iterator[str]:
     inner = getattr(command, "commands", {})
     if not inner:
         yield f"\n## {name}\n\n{_plain(command.help or '')}\n"
-        yield "| | |\n|---|---|"
+        yield "| argument | what it is |\n|---|---|"
         for parameter in command.params:
             if parameter.name != "help":
                 yield f"| `{_spelling(parameter)}` | {_cell(getattr(parameter, 'help', None) or '')} |"
@@ -317,14 +326,17 @@ def _member(name: str, thing: Any) -> str:
 
 
 def _signature(thing: Any, name: str) -> str:
+    """Return how a function or class is called, types without the quotes of postponed annotations."""
+    short = name.rpartition(".")[2]
     try:
-        arguments = str(inspect.signature(thing))
+        signature = inspect.signature(thing)
     except (ValueError, TypeError):
-        return name
-    line = f"{name.rpartition('.')[2]}{arguments}"
-    if len(line) < 100:
-        return line
-    signature = inspect.signature(thing)
-    inner = ",\n".join(f"    {parameter}" for parameter in signature.parameters.values())
-    returned = "" if signature.return_annotation is inspect.Signature.empty else f" -> {signature.return_annotation}"
-    return f"{name.rpartition('.')[2]}(\n{inner},\n){returned}"
+        return short
+    parameters = [re.sub(r": '([^']*)'", r": \1", str(parameter)) for parameter in signature.parameters.values()]
+    marks = [parameter.kind for parameter in signature.parameters.values()]
+    if inspect.Parameter.KEYWORD_ONLY in marks and inspect.Parameter.VAR_POSITIONAL not in marks:
+        parameters.insert(marks.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    returned = signature.return_annotation
+    answer = "" if inspect.isclass(thing) or returned is inspect.Signature.empty else f" -> {returned}"
+    line = f"{short}({', '.join(parameters)}){answer}"
+    return line if len(line) < 90 else f"{short}(\n    " + ",\n    ".join(parameters) + f",\n){answer}"
