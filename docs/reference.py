@@ -46,7 +46,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def pages() -> dict[str, str]:
     """Return every generated page: its path in the site, and its Markdown."""
     found = {
-        "index.md": repository_page("README.md"),
+        "index.md": "---\nhide: [navigation]\n---\n\n" + repository_page("README.md"),
         "contributing.md": repository_page("CONTRIBUTING.md"),
         "changelog.md": repository_page("CHANGELOG.md"),
         "reference/commands.md": commands_page(),
