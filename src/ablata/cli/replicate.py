@@ -13,8 +13,8 @@ from ablata.cli.asking import WorkerCount
 from ablata.cli.console import note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.replications.index import Scale
-    from ablata.replications.trial import Notebook, Question, Trial
+    from ablata.notebooks.notebook import Notebook, Question, Trial
+    from ablata.notebooks.studies import Scale
 
 app = typer.Typer(help="Repeat what five notebooks recorded, and see what could be concluded.", no_args_is_help=True)
 
@@ -30,54 +30,55 @@ def _chosen(name: str, study: str | None) -> tuple[Notebook, tuple[Question, ...
     Raises:
         SettingsError: there is no such notebook or study; names those there are.
     """
-    from ablata.replications.index import NOTEBOOKS
+    from ablata.notebooks.notebook import load_notebook
 
-    found = {one.name: one for one in NOTEBOOKS}
-    if name not in found:
-        raise SettingsError(f"A notebook must be one of {listing(found)}", found=name)
-    questions = {one.name: one for one in found[name].questions}
+    notebook = load_notebook(name)
+    questions = {question.name: question for question in notebook.questions}
     if study is not None and study not in questions:
         raise SettingsError(f"A study of {name} must be one of {listing(questions)}", found=study)
-    return found[name], (questions[study],) if study is not None else found[name].questions
+    return notebook, (questions[study],) if study is not None else notebook.questions
 
 
 @app.command("list")
 def list_notebooks(json: Json = False) -> None:
-    """List notebooks and studies, how many trials each holds and how many of them can be run."""
-    from ablata.replications.index import NOTEBOOKS
+    """List notebooks and studies, how many trials each holds and how many of them can be run.
 
-    counts = {one.name: [_counted(one, question) for question in one.questions] for one in NOTEBOOKS}
+    Nominal trials, whose settings are not what the author changed, stand apart and are not counted among them.
+    """
+    from ablata.notebooks.notebook import NAMES, load_notebook
+
+    notebooks = [load_notebook(name) for name in NAMES]
+    counts = {one.name: [_counted(one, question) for question in one.questions] for one in notebooks}
     if json:
-        print_json({name: [asdict(one) for one in studies] for name, studies in counts.items()})
+        print_json({name: [asdict(study) for study in studies] for name, studies in counts.items()})
         return
-    for notebook in NOTEBOOKS:
-        studies = counts[notebook.name]
-        trials = sum(one.trials for one in studies)
-        runnable = trials - sum(len(one.refused) for one in studies)
-        out.print(f"{notebook.name}  {notebook.title}", markup=False, style="bold")
-        out.print(f"  {len(studies)} studies, {trials} trials, {runnable} can be run", markup=False)
-        for one in studies:
-            planned = f", {one.planned} without a result" if one.planned else ""
-            out.print(f"    {one.study:<22} {one.trials:>3} trials{planned}  {one.title}", markup=False)
-            for reason in one.refused:
-                out.print(f"      cannot be run: {reason}", markup=False)
-        for left in notebook.omissions:
-            out.print(f"  left out, line {', '.join(map(str, left.lines))}: {left.reason}", markup=False)
+    for notebook in notebooks:
+        _list(notebook, counts[notebook.name])
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """A study of a notebook: how many trials it holds, how many have no result, and why some cannot be run."""
+    """A study of a notebook.
+
+    Args:
+        study: its name.
+        title: what it asks.
+        trials: how many it holds.
+        planned: how many of them have no result.
+        nominal: those whose settings are not what the author changed.
+        refused: why some of the others cannot be run.
+    """
 
     study: str
     title: str
     trials: int
     planned: int
+    nominal: tuple[str, ...]
     refused: tuple[str, ...]
 
 
 def _counted(notebook: Notebook, question: Question) -> _Counted:
-    from ablata.replications.index import recipe_of
+    from ablata.notebooks.studies import recipe_of
 
     refused = []
     for trial in question.every:
@@ -86,7 +87,34 @@ def _counted(notebook: Notebook, question: Question) -> _Counted:
         except AblataError as error:
             refused.append(f"{trial.name}: {error.must}")
     planned = sum(not trial.scores for trial in question.every)
-    return _Counted(question.name, question.title, len(question.every), planned, tuple(refused))
+    nominal = tuple(trial.name for trial in question.every if trial.nominal)
+    return _Counted(question.name, question.title, len(question.every), planned, nominal, tuple(refused))
+
+
+def _list(notebook: Notebook, studies: list[_Counted]) -> None:
+    trials = sum(study.trials for study in studies)
+    nominal = sum(len(study.nominal) for study in studies)
+    runnable = trials - nominal - sum(len(study.refused) for study in studies)
+    out.print(f"{notebook.name}  {notebook.title}", markup=False, style="bold")
+    apart = f", {nominal} nominal" if nominal else ""
+    out.print(f"  {len(studies)} studies, {trials} trials, {runnable} can be run{apart}", markup=False)
+    for study in studies:
+        planned = f", {study.planned} without a result" if study.planned else ""
+        out.print(f"    {study.study:<22} {study.trials:>3} trials{planned}  {study.title}", markup=False)
+        for reason in study.refused:
+            out.print(f"      cannot be run: {reason}", markup=False)
+    if nominal:
+        out.print("  nominal, the settings not being what the author changed:", markup=False)
+    for question, trial in notebook.trials():
+        if trial.nominal:
+            text = f"{question.name}.{trial.name}  {trial.change}  [line {_lines(trial.lines)}]"
+            out.print(f"    {text}{f'  {trial.note}' if trial.note else ''}", markup=False)
+    for left in notebook.omissions:
+        out.print(f"  left out, line {_lines(left.lines)}: {left.reason}", markup=False)
+
+
+def _lines(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 @app.command("show")
@@ -94,6 +122,8 @@ def show(notebook: Named, study: OneStudy = None) -> None:
     """Show the trials of a notebook: what was changed, the settings that repeat it, what was recorded and concluded."""
 
     found, questions = _chosen(notebook, study)
+    if study is None and found.notes:
+        out.print(found.notes, markup=False)
     for question in questions:
         _show(found, question)
 
@@ -101,19 +131,19 @@ def show(notebook: Named, study: OneStudy = None) -> None:
 def _show(notebook: Notebook, question: Question) -> None:
     recipe = question.recipe or notebook.recipe
     out.print(f"\n{question.name}: {question.title}", markup=False, style="bold")
-    out.print(f"  ablata train {recipe} {question.base}", markup=False)
+    out.print(" ".join(("  ablata train", recipe, *notebook.overrides(question.base))), markup=False)
     if question.meaning:
         out.print(f"  scores: {question.meaning}", markup=False)
     for trial in question.every:
-        lines = ",".join(map(str, trial.lines))
-        scores = "/".join(f"{score:g}" for score in trial.scores) or "planned"
+        scores = "/".join("nan" if score is None else f"{score:g}" for score in trial.scores) or "planned"
         difference = question.difference(trial)
         shown = "" if difference is None or trial is question.control else f" ({difference:+.2f})"
-        out.print(f"  {trial.name:<22} {scores}{shown}  {trial.change}  [line {lines}]", markup=False)
-        for text in filter(None, (trial.settings, trial.note)):
+        text = f"{trial.name:<22} {scores}{shown}  {trial.change}  [line {_lines(trial.lines)}]"
+        out.print(f"  {text}{'  nominal' if trial.nominal else ''}", markup=False)
+        for text in filter(None, (" ".join(notebook.overrides(trial.settings)), trial.note)):
             out.print(f"  {'':<22} {text}", markup=False)
     for conclusion in question.conclusions:
-        out.print(f"  concluded (line {', '.join(map(str, conclusion.lines))}): {conclusion.text}", markup=False)
+        out.print(f"  concluded (line {_lines(conclusion.lines)}): {conclusion.text}", markup=False)
 
 
 @app.command("run")
@@ -121,7 +151,7 @@ def run(
     notebook: Named,
     study: OneStudy = None,
     scale: Annotated[
-        str, typer.Option(help="smoke: a few steps on generated images; small: the data at hand; full: as recorded.")
+        str, typer.Option(help="smoke: a few steps on synthetic images; small: the data at hand; full: as recorded.")
     ] = "smoke",
     sets: Annotated[
         list[str] | None,
@@ -167,7 +197,7 @@ def _smoke(notebook: Notebook, questions: tuple[Question, ...], sets: list[str])
 
 def _stepped(notebook: Notebook, question: Question, trial: Trial, sets: list[str], cache: Path) -> str | None:
     """Take a trial's steps; return what went wrong, or None."""
-    from ablata.replications.index import recipe_of
+    from ablata.notebooks.studies import recipe_of
     from ablata.studies.smoke import smoke
 
     try:
@@ -182,17 +212,19 @@ def _judge(
 ) -> None:
     from ablata.cli.reporting import print_report, write_report
     from ablata.cli.studies import launch
+    from ablata.notebooks.studies import study_of
     from ablata.records.ledger import Ledger
-    from ablata.replications.index import study_of
     from ablata.studies.launch import create
 
     with Ledger() as ledger:
         for question in questions:
-            made = study_of(notebook, question, scale, sets)
-            create(ledger, made)
-            launch(ledger, made.name, workers)
-            print_report(ledger, made.name, "terminal")
-            write_report(ledger, made.name, "html", ledger.home / "reports" / f"{made.name}.html")
+            study = study_of(notebook, question, scale, sets)
+            create(ledger, study)
+            launch(ledger, study.name, workers)
+            print_report(ledger, study.name, "terminal")
+            write_report(ledger, study.name, "html", ledger.home / "reports" / f"{study.name}.html")
+            if nominal := [trial.name for trial in question.every if trial.nominal]:
+                note(f"nominal, the settings not being what the author changed: {', '.join(nominal)}")
 
 
 @app.command("report")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ablata.notebooks.notebook import NAMES, Notebook, Question, load_notebook
+from ablata.notebooks.studies import study_name
 from ablata.records.ledger import Ledger
-from ablata.replications.index import NOTEBOOKS, study_name
-from ablata.replications.trial import Notebook, Question
 from ablata.reports.claims import ClaimView, Finding, NoiseView, NotebookView
 from ablata.reports.collect import study_view
 from ablata.reports.view import StudyView
@@ -16,7 +16,7 @@ _MOST_NAMED = 3
 
 def replication_views(ledger: Ledger) -> tuple[NotebookView, ...]:
     """Return every notebook with its conclusions, the noise they are held against, and our verdicts."""
-    return tuple(_notebook(ledger, notebook) for notebook in NOTEBOOKS)
+    return tuple(_notebook(ledger, load_notebook(name)) for name in NAMES)
 
 
 def _notebook(ledger: Ledger, notebook: Notebook) -> NotebookView:
@@ -39,6 +39,7 @@ def _notebook(ledger: Ledger, notebook: Notebook) -> NotebookView:
         studies=len(notebook.questions),
         trials=len(trials),
         planned=sum(not trial.scores for trial in trials),
+        nominal=tuple((f"{question.name}.{trial.name}", trial.lines) for question, trial in notebook.trials() if trial.nominal),
         scale=notebook.small.note,
         claims=tuple(claims),
         loose=tuple((one.text, one.lines) for one in loose),
@@ -72,6 +73,7 @@ def _claims(question: Question, study: StudyView | None, noise: NoiseView | None
             trial = question.trial(name)
             difference = question.difference(trial)
             held = difference is not None and noise is not None
+            nominal = trial.nominal or question.control.nominal
             found.append(
                 ClaimView(
                     question=question.name,
@@ -86,7 +88,8 @@ def _claims(question: Question, study: StudyView | None, noise: NoiseView | None
                     beside=question.control.change,
                     noise=noise if held else None,
                     visible=visibility(difference, noise.noise) if difference is not None and noise else None,
-                    finding=_finding(study, name) if study is not None else None,
+                    finding=_finding(study, name) if study is not None and not nominal else None,
+                    nominal=nominal,
                 )
             )
     return found

@@ -68,18 +68,27 @@ def claims_section(view: NotebookView) -> ClaimsSection:
             (key, list(found)) for key, found in groupby(view.claims, lambda one: (one.question, one.text, one.lines))
         )
     )
-    loose = "; ".join(f"“{text}” ({_lines(lines)})" for text, lines in view.loose)
     return ClaimsSection(
         title=view.title,
         ident=view.name,
         caption=" ".join(_caption(view)),
         groups=groups,
-        sentences=(f"Said of no single trial: {loose}.",) if loose else (),
+        sentences=tuple(_sentences(view)),
     )
 
 
+def _sentences(view: NotebookView) -> Iterator[str]:
+    loose = "; ".join(f"“{text}” ({_lines(lines)})" for text, lines in view.loose)
+    if loose:
+        yield f"Said of no single trial: {loose}."
+    nominal = "; ".join(f"{name} ({_lines(lines)})" for name, lines in view.nominal)
+    if nominal:
+        yield f"Nominal, so that no run repeats them, the settings not being what the author changed: {nominal}."
+
+
 def _caption(view: NotebookView) -> Iterator[str]:
-    yield f"{view.studies} studies, {view.trials} trials, {view.trials - view.planned} with a result. "
+    nominal = f", {len(view.nominal)} nominal" if view.nominal else ""
+    yield f"{view.studies} studies, {view.trials} trials, {view.trials - view.planned} with a result{nominal}. "
     yield f"Scores: {view.metric}."
     for noise in view.noises:
         yield _noise_words(noise)
@@ -159,6 +168,8 @@ def _seeds(count: int) -> str:
 
 def _found(claim: ClaimView) -> Cell:
     found = claim.finding
+    if claim.nominal:
+        return Cell(text="nominal", note="the settings are not what the author changed", class_="none")
     if found is None:
         return Cell(text="not run", class_="none")
     between = f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}], {found.seeds} seeds"

@@ -76,7 +76,8 @@ class ClaimView:
         beside: the control in words.
         noise: what the difference is held against; None: not known.
         visible: whether single runs could show the difference; None where there is none or no known noise.
-        finding: our verdict; None where it was not run.
+        finding: our verdict; None where it was not run, or is nominal.
+        nominal: the settings of the trial, or of its control, are not what the author changed: no run repeats it.
     """
 
     question: str
@@ -92,6 +93,7 @@ class ClaimView:
     noise: NoiseView | None = None
     visible: Visibility | None = None
     finding: Finding | None = None
+    nominal: bool = False
 
     @property
     def difference(self) -> float | None:
@@ -150,6 +152,7 @@ class NotebookView:
         scale: how our runs are smaller, a sentence.
         claims: in the notebook's order.
         loose: conclusions about no single trial: text, lines.
+        nominal: the trials whose settings are not what the author changed: name, lines.
     """
 
     name: str
@@ -161,6 +164,7 @@ class NotebookView:
     scale: str
     claims: tuple[ClaimView, ...]
     loose: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    nominal: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def noises(self) -> tuple[NoiseView, ...]:

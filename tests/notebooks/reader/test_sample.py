@@ -20,15 +20,6 @@ SAMPLE = Path(__file__).with_name("sample.tsv")
 pytestmark = pytest.mark.realdata
 
 
-@pytest.fixture
-def folder(data_home: Path) -> Path:
-    """The folder of the notebooks, beside that of the data sets."""
-    found = data_home.parent / "notebooks"
-    if not found.is_dir():
-        pytest.skip(f"no notebooks at {found}")
-    return found
-
-
 @cache
 def reading_of(path: Path) -> Reading:
     return read_file(path)

@@ -1,4 +1,4 @@
-"""All notebooks, and their trials as recipes and studies."""
+"""A notebook's trials as recipes, and its questions as studies, at three scales."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from ablata.replications.bisenet import NOTEBOOK as BISENET
-from ablata.replications.contrastive_seg import NOTEBOOK as CONTRASTIVE_SEG
-from ablata.replications.imagenet import NOTEBOOK as IMAGENET
-from ablata.replications.label_refinery import NOTEBOOK as LABEL_REFINERY
-from ablata.replications.relation_rcnn import NOTEBOOK as RELATION_RCNN
-from ablata.replications.trial import Notebook, Question, Trial
+from ablata.notebooks.notebook import Notebook, Question, Trial
 
 if TYPE_CHECKING:
     from ablata.recipes.index import Recipe
     from ablata.studies.study import Study
 
-NOTEBOOKS: tuple[Notebook, ...] = (LABEL_REFINERY, IMAGENET, BISENET, RELATION_RCNN, CONTRASTIVE_SEG)
-
 Scale = Literal["smoke", "small", "full"]
-"""smoke: a few steps on generated images; small: the data at hand, every length shortened; full: as recorded."""
+"""smoke: a few steps on synthetic images; small: the data at hand, every length shortened; full: as recorded."""
 
 
 def recipe_of(
@@ -35,16 +28,15 @@ def recipe_of(
     from ablata.recipes.index import load_recipe
 
     name = question.recipe or notebook.recipe
-    made = override(load_recipe(name, question.base.split()), trial.overrides)
+    recipe = override(load_recipe(name, notebook.overrides(question.base)), notebook.overrides(trial.settings))
     if scale == "small":
-        small = (notebook.small.overrides, question.small, trial.small)
         if notebook.small.data is not None:
-            made = made.on_other_data(notebook.small.data, notebook.small.crops)
-        for one in small:
-            made = override(made, one.split())
-        return override(made.shortened(notebook.small.factor), list(sets))
-    made = override(made, list(sets))
-    return made.synthetic() if scale == "smoke" else made
+            recipe = recipe.on_other_data(notebook.small.data, notebook.small.crops)
+        for text in (notebook.small.overrides, question.small, trial.small):
+            recipe = override(recipe, notebook.overrides(text))
+        return override(recipe.shortened(notebook.small.factor), list(sets))
+    recipe = override(recipe, list(sets))
+    return recipe.synthetic() if scale == "smoke" else recipe
 
 
 def study_name(notebook: Notebook, question: Question, scale: Scale, sets: Sequence[str] = ()) -> str:
