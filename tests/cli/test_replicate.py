@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ablata.base.settings import expand, settings_hash
-from ablata.records import Ledger, NewRun
 from ablata.notebooks.notebook import load_notebook
 from ablata.notebooks.studies import study_of
+from ablata.records import Ledger, NewRun
 from ablata.studies.assess import assess
 
 Ablata = Callable[..., Any]

@@ -66,7 +66,8 @@ def test_a_file_that_is_wrong_is_refused_with_the_entry(tmp_path: Path) -> None:
         (good.replace("{wide: better}", "{base: better}"), "base"),
         (good.replace("{wide: better}", "{wide: good}"), "claims.wide"),
         (good.replace("lines: [2]", "lines: []"), "lines"),
-        (good.replace("change: twice", "changed: twice"), "changed"),
+        (good.replace("change: twice", "changed: twice"), "change"),
+        (good.replace("change: twice", "seed: 3, change: twice"), "seed"),
         (good.replace("recipe: digits", "recipe: [digits"), "YAML"),
     ):
         file.write_text(text)

@@ -39,7 +39,9 @@ def _notebook(ledger: Ledger, notebook: Notebook) -> NotebookView:
         studies=len(notebook.questions),
         trials=len(trials),
         planned=sum(not trial.scores for trial in trials),
-        nominal=tuple((f"{question.name}.{trial.name}", trial.lines) for question, trial in notebook.trials() if trial.nominal),
+        nominal=tuple(
+            (f"{question.name}.{trial.name}", trial.lines) for question, trial in notebook.trials() if trial.nominal
+        ),
         scale=notebook.small.note,
         claims=tuple(claims),
         loose=tuple((one.text, one.lines) for one in loose),

@@ -56,7 +56,7 @@ class Conclusion(Settings):
     """In English."""
     lines: tuple[int, ...] = Field(min_length=1)
     """Where it stands."""
-    claims: dict[str, Claim] = {}
+    claims: dict[str, Claim] = Field(default_factory=dict)
     """Trial by name, and what is said of it beside the control."""
 
 
@@ -113,7 +113,9 @@ class Question(Settings):
         names = {trial.name for trial in self.trials}
         for conclusion in self.conclusions:
             if unknown := conclusion.claims.keys() - names:
-                raise ValueError(f"claims must be about trials of {self.name} beside its control, got {sorted(unknown)}")
+                raise ValueError(
+                    f"claims must be about trials of {self.name} beside its control, got {sorted(unknown)}"
+                )
         return self
 
 
@@ -179,7 +181,7 @@ class Notebook(Settings):
     """How its trials are run on the data at hand."""
     omissions: tuple[Omission, ...] = ()
     """Trials that cannot be repeated."""
-    fragments: dict[str, str | dict[str, JsonValue]] = {}
+    fragments: dict[str, str | dict[str, JsonValue]] = Field(default_factory=dict)
     """Overrides that several trials share, by name; as a text, or by key where a value is a tree. A fragment may name
     those above it."""
     questions: tuple[Question, ...] = Field(min_length=1)
