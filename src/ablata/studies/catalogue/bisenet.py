@@ -21,7 +21,7 @@ _RUNGS = {
     "ffm": ("model.fusion=ffm", "model.fusion.width=1024"),
     "arm": ("model.context.refine.gate=conv", "model.context.refine.gate_first=true"),
     "average": (
-        "model.context.average=average",
+        "model.context.average=globalcontext",
         "model.context.average.form=conv_sigmoid",
         "model.context.average.join=multiply",
         "model.context.average.place=features",
