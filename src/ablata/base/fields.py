@@ -31,7 +31,7 @@ def parts(annotation: Any) -> dict[str, type[BaseModel]]:
     """Return the settings classes that a field accepts, by their `kind` (by class name where a class has none)."""
     found: dict[str, type[BaseModel]] = {}
     for option in options(annotation):
-        if isinstance(option, type) and issubclass(option, BaseModel):
+        if isinstance(option, type) and issubclass(option, BaseModel) and kind_of(option):
             found[kind_of(option)] = option
     return found
 
@@ -98,6 +98,8 @@ def describe(field: FieldInfo) -> str:
     kinds = parts(annotation)
     plain = [option for option in options(annotation) if option is not type(None) and option not in kinds.values()]
     words = [_describe_option(option, field.metadata) for option in plain]
+    if not kinds and opening(field) is not None:
+        words = ["path/to/file.py:Class"]
     if kinds:
         words.insert(0, f"one of {', '.join(kinds)}" if len(kinds) > 1 else f"the part {next(iter(kinds))}")
         if opening(field) is not None:

@@ -168,7 +168,7 @@ def _chosen(field: FieldInfo, tree: dict[str, Any]) -> type[BaseModel]:
     kinds = parts(field.annotation)
     if len(kinds) == 1 and opening(field) is None:
         return next(iter(kinds.values()))
-    return part_class(field, tree.get("kind", next(iter(kinds))))
+    return part_class(field, tree.get("kind", next(iter(kinds), "")))
 
 
 def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:

@@ -38,7 +38,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from ablata.base.errors import AblataError, SettingsError, listing, nearest
 from ablata.base.fields import Incidental, Opening, kind_of, options
-from ablata.base.settings import Settings
+from ablata.base.settings import INCIDENTAL, Settings
 from ablata.base.user_code import (
     CodeFolder,
     absolute,
@@ -169,32 +169,25 @@ class PlainPart(Settings):
         return {name: getattr(self, name) for name in self.ARGUMENTS}
 
 
-def settings_for(base: type[P], thing: Any, reference: str, given: Collection[str] = ()) -> type[P]:
-    """Make the settings class of a plain thing: a field for each argument that has a default.
+def settings_for(
+    base: type[P], thing: Any, reference: str, given: Collection[str] = (), incidental: Collection[str] = ()
+) -> type[P]:
+    """Make the settings class of a plain thing: a field for each argument, required where it has no default.
 
     Args:
         base: class to derive from.
         thing: a class or function.
         reference: under which it is found again.
         given: arguments that get no field, since whoever calls it gives them.
-
-    Raises:
-        SettingsError: an argument has neither a default nor is it given.
+        incidental: arguments that say where, not what, and do not count in the hash.
     """
     fields: dict[str, Any] = {"kind": (Literal[reference], reference)}
     for argument in _signature(thing, reference):
         if argument.name in given or argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             continue
-        if argument.default is argument.empty:
-            if argument.annotation is argument.empty or not _is_plain(argument.annotation):
-                raise SettingsError(
-                    f"Every argument of {reference} must have a default or be one of {listing(given)}",
-                    found=f"{argument.name}, without a default",
-                    do=f"give it one, such as {argument.name}: int = 16",
-                )
-            fields[argument.name] = (argument.annotation, ...)
-        else:
-            fields[argument.name] = (_type_of(argument), argument.default)
+        kind = _type_of(argument)
+        kind = Annotated[kind, INCIDENTAL] if argument.name in incidental else kind
+        fields[argument.name] = (kind, ... if argument.default is argument.empty else argument.default)
     made = create_model(thing.__name__, __base__=base, __module__=thing.__module__, __doc__=thing.__doc__, **fields)
     made.THING = thing if inspect.isclass(thing) else staticmethod(thing)
     made.ARGUMENTS = tuple(fields)[1:]
@@ -216,6 +209,8 @@ def _type_of(argument: inspect.Parameter) -> Any:
     annotation = argument.annotation
     if annotation is not argument.empty and _is_plain(annotation):
         return annotation
+    if argument.default is argument.empty:
+        return Any
     found = type(argument.default)
     if found is tuple:
         return tuple[Any, ...]

@@ -21,11 +21,17 @@ from ablata.data.synthetic.persons import Persons
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.data.synthetic.scenes import Scenes
 
-AnyImageData = Annotated[Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes, OpenPart()]
+PLAIN = "a torch Dataset class, or a function that returns one"
+
+AnyImageData = Annotated[
+    Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes,
+    OpenPart(adapt="ablata.data.plain:images", plain=PLAIN),
+]
 AnyIdentityData = Annotated[Persons | Market, OpenPart()]
 """Sets of persons seen by several cameras."""
 AnySegmentationData = Annotated[
-    SceneMasks | CamVid | Cityscapes | CocoStuff | PascalContext | Ade20k | MaskFolder, OpenPart()
+    SceneMasks | CamVid | Cityscapes | CocoStuff | PascalContext | Ade20k | MaskFolder,
+    OpenPart(adapt="ablata.data.plain:masks", plain=PLAIN),
 ]
 """Sets with a class for every pixel."""
 AnyData = Annotated[

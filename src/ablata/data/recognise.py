@@ -12,7 +12,10 @@ from ablata.data.detection.penn_fudan import PennFudan
 from ablata.data.detection.voc import BloodCells, Voc
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 
-AnyDetectionData = Annotated[SceneBoxes | ChestXray | PennFudan | BloodCells | Coco | Voc, OpenPart()]
+AnyDetectionData = Annotated[
+    SceneBoxes | ChestXray | PennFudan | BloodCells | Coco | Voc,
+    OpenPart(adapt="ablata.data.plain:objects", plain="a torch Dataset class, or a function that returns one"),
+]
 
 _BY_LAYOUT: tuple[type[ChestXray] | type[Coco] | type[PennFudan] | type[BloodCells], ...] = (
     ChestXray,

@@ -25,6 +25,7 @@ from ablata.data.transforms.auto_augment import AnyPolicy
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, draw_pca_lighting, jitter
 from ablata.data.transforms.mixup_cutmix import Mix, apply_plan, draw_plan
 from ablata.data.transforms.normalization import Normalizer
+from ablata.data.transforms.plain import OwnTransform, apply_transform
 from ablata.data.transforms.random_erasing import RandomErasing, draw_boxes, erase_boxes
 from ablata.data.transforms.resize_crop import ResizeCrop
 from ablata.structures.batch import ImageBatch, Rows
@@ -58,6 +59,8 @@ class Augment(Settings):
     """Boxes an image."""
     cutout_fill: Literal["mean", "zero"] = "mean"
     """What a box holds: the mean colour of the training set (0 after normalisation), or black."""
+    transform: OwnTransform | None = None
+    """Change each image by a function of your own, before everything else; null is off."""
     policy: AnyPolicy | None = None
     """Change colours and shapes by operations drawn for each image: rand_augment, auto_augment; null is off."""
     lighting: Annotated[float, Field(ge=0)] = 0.0
@@ -147,6 +150,10 @@ class ImageAugmenter(Augmenter[ImageBatch]):
         Returns:
             float32 images; `mixing` set where labels were mixed; only the rows of `batch.rows.keep`, where that is set.
         """
+        own = self.settings.transform
+        if own is not None:
+            images, _ = apply_transform(own, batch.images, None, self.seed, step, batch.rows.first)
+            batch = replace(batch, images=images)
         images = self._move(batch, step, epoch)
         if self.settings.policy is not None:
             seed = derive(self.seed, "augment", step, _POLICY)

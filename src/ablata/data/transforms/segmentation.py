@@ -23,6 +23,7 @@ from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.color_jitter import ColorJitter, draw_factors, jitter
 from ablata.data.transforms.geometry import draw_flips
 from ablata.data.transforms.normalization import Normalizer
+from ablata.data.transforms.plain import OwnTransform, apply_transform
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 _FLIP, _SCALE, _PLACE, _COLOR = range(4)
@@ -82,6 +83,8 @@ class JointAugment(Settings):
     """Cut this much out at a random place; a smaller image lies at a random place in it. Null: whole images."""
     border: Literal["mean", "zero"] = "mean"
     """What lies beside a smaller image: the mean colour (0 after normalisation), or black. Its label is ignored."""
+    transform: OwnTransform | None = None
+    """Change each image and its mask by a function of your own, before everything else; null is off."""
     color_jitter: ColorJitter | None = None
     """Change brightness, contrast and saturation; null is off."""
 
@@ -115,7 +118,10 @@ class JointAugmenter(Augmenter[SegmentationBatch]):
         Returns:
             float32 images [B, C, height, width] of the crop; uint8 labels.
         """
-        settings = self.settings
+        settings, own = self.settings, self.settings.transform
+        if own is not None:
+            images, labels = apply_transform(own, batch.images, batch.labels, self.seed, step, batch.rows.first)
+            batch = replace(batch, images=images, labels=batch.labels if labels is None else labels)
         flips = self._drawn(draw_flips(self._generator(step, _FLIP), batch.rows.total), batch)
         if not settings.flip:
             flips = torch.zeros_like(flips)
