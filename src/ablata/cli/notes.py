@@ -13,7 +13,7 @@ from ablata.cli.console import note, out, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ablata.notebooks.reader.model import Reading
+    from ablata.notebooks.reader.model import NotesReading
     from ablata.records.ledger import Ledger
     from ablata.records.rows import EntryKind, NoteEntry
 
@@ -32,7 +32,7 @@ def read(
     """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
     from ablata.base.collecting import gc_paused
     from ablata.base.files import write_text
-    from ablata.notebooks.reader.keeping import keep, trial_facts
+    from ablata.notebooks.reader.ledger import keep, trial_facts
     from ablata.notebooks.reader.page import notes_page
     from ablata.records.ledger import Ledger
 
@@ -63,7 +63,7 @@ def table(
 ) -> None:
     """Show the trials of a file: line, section, label, scores, settings and what the author claims."""
     from ablata.base.errors import SettingsError
-    from ablata.notebooks.reader.keeping import trial_facts
+    from ablata.notebooks.reader.ledger import trial_facts
     from ablata.notebooks.reader.page import score_words, setting_words
     from ablata.reports.console import show
 
@@ -113,7 +113,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """List what was planned and never finished: named in the notes, without a result."""
-    from ablata.notebooks.reader.keeping import keep
+    from ablata.notebooks.reader.ledger import keep
     from ablata.records.ledger import Ledger
 
     with Ledger() as ledger:
@@ -129,7 +129,7 @@ def plan(
     note(f"{len(found)} planned without a result")
 
 
-def _read(file: Path) -> Reading:
+def _read(file: Path) -> NotesReading:
     from ablata.base.collecting import gc_paused
     from ablata.base.cores import usable_cores
     from ablata.notebooks.reader.reading import read_file
@@ -144,7 +144,7 @@ def _entries(ledger: Ledger, sources: list[str] | None, kind: EntryKind | None) 
     return [entry for source in dict.fromkeys(sources) for entry in ledger.notes.find(source=source, kind=kind)]
 
 
-def _facts(reading: Reading) -> dict[str, Any]:
+def _facts(reading: NotesReading) -> dict[str, Any]:
     return {
         "source": reading.source,
         "encoding": reading.encoding,
@@ -159,7 +159,7 @@ def _kind(kind: str) -> str:
     return "not understood" if kind == "unknown" else kind
 
 
-def _counted(reading: Reading) -> str:
+def _counted(reading: NotesReading) -> str:
     """Say how many lines were read as what, none left out."""
     counts = ", ".join(f"{count} {_kind(kind)}" for kind, count in reading.counts.items() if count)
     found = f"{len(reading.trials)} trials, {len(reading.plans)} plans without a result"

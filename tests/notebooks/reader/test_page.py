@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablata.notebooks.reader import read_text
-from ablata.notebooks.reader.keeping import keep
+from ablata.notebooks.reader.ledger import keep
 from ablata.notebooks.reader.page import notes_page
 from ablata.records import Ledger
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablata.base.errors import DataError
-from ablata.notebooks.reader import Reading, read_file, read_text
+from ablata.notebooks.reader import NotesReading, read_file, read_text
 from ablata.notebooks.reader.model import KINDS, scores_by_name
 
 
@@ -208,7 +208,7 @@ def test_pieces_of_notes_in_any_order_are_read(lines: list[str]) -> None:
         assert (line.trial is not None) <= (line.kind == "trial")
 
 
-def read_bytes(folder: Path, content: bytes) -> Reading:
+def read_bytes(folder: Path, content: bytes) -> NotesReading:
     path = folder / "notes.txt"
     path.write_bytes(content)
     return read_file(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ablata.notebooks.reader import Reading, Score, read_file
+from ablata.notebooks.reader import NotedScore, NotesReading, read_file
 
 NOTEBOOKS = ("bisenet", "contrastive_seg", "imagenet", "label_refinery", "relation_rcnn")
 SAMPLE = Path(__file__).with_name("sample.tsv")
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.realdata
 
 
 @cache
-def reading_of(path: Path) -> Reading:
+def reading_of(path: Path) -> NotesReading:
     return read_file(path)
 
 
-def written(scores: list[Score]) -> str:
+def written(scores: list[NotedScore]) -> str:
     """Write scores as the sample has them, figures in Python's shortest form."""
     words = []
     for score in scores:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ablata.base.errors import SettingsError
-from ablata.notebooks.reader.keys import arguments, overrides
+from ablata.notebooks.reader.overrides import arguments, overrides
 from ablata.notebooks.reader.settings import only_settings, read_settings
 from ablata.recipes.index import load_recipe
 

@@ -7,16 +7,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["trial", "remark", "setting", "heading", "plan", "unknown", "blank"]
+LineKind = Literal["trial", "remark", "setting", "heading", "plan", "unknown", "blank"]
 """What a line is: part of a trial, words, a setting, a title, something named without a result, not understood."""
 Claim = Literal["better", "worse", "same", "failed"]
 """What the author says came of a trial."""
-Value = float | int | str | bool | list[Any] | None
-State = Literal["done", "discarded"]
-KINDS: tuple[Kind, ...] = ("trial", "remark", "setting", "heading", "plan", "unknown", "blank")
+SettingValue = float | int | str | bool | list[Any] | None
+PlanState = Literal["done", "discarded"]
+KINDS: tuple[LineKind, ...] = ("trial", "remark", "setting", "heading", "plan", "unknown", "blank")
 
 
-class Score(NamedTuple):
+class NotedScore(NamedTuple):
     """Figures that stand together.
 
     Attributes:
@@ -41,15 +41,15 @@ class Score(NamedTuple):
         return self.values[0] if len(self.values) == 1 else list(self.values)
 
 
-class Setting(NamedTuple):
+class NotedSetting(NamedTuple):
     """One thing set: its name (the grammar's own where it knows one, else as written) and its value."""
 
     name: str
-    value: Value
+    value: SettingValue
 
 
 @dataclass(slots=True)
-class Line:
+class NoteLine:
     """One line and what it was read as.
 
     Attributes:
@@ -67,18 +67,18 @@ class Line:
 
     number: int
     text: str
-    kind: Kind = "unknown"
+    kind: LineKind = "unknown"
     section: tuple[str, ...] = ()
     label: str = ""
-    settings: tuple[Setting, ...] = ()
+    settings: tuple[NotedSetting, ...] = ()
     remark: str = ""
     claim: Claim | None = None
     trial: int | None = None
-    state: State | None = None
+    state: PlanState | None = None
 
 
 @dataclass(slots=True)
-class Trial:
+class NotedTrial:
     """Something tried, with what came of it.
 
     Attributes:
@@ -97,15 +97,15 @@ class Trial:
     last: int
     section: tuple[str, ...] = ()
     label: str = ""
-    settings: tuple[Setting, ...] = ()
-    scores: list[Score] = field(default_factory=list)
+    settings: tuple[NotedSetting, ...] = ()
+    scores: list[NotedScore] = field(default_factory=list)
     remark: str = ""
     claim: Claim | None = None
     steps: int = 1
 
 
 @dataclass(slots=True)
-class Reading:
+class NotesReading:
     """A file of notes, read.
 
     Attributes:
@@ -119,8 +119,8 @@ class Reading:
     source: str
     encoding: str
     digest: str
-    lines: list[Line]
-    trials: list[Trial]
+    lines: list[NoteLine]
+    trials: list[NotedTrial]
 
     @property
     def text(self) -> str:
@@ -128,22 +128,22 @@ class Reading:
         return "\n".join(line.text for line in self.lines)
 
     @property
-    def counts(self) -> dict[Kind, int]:
+    def counts(self) -> dict[LineKind, int]:
         """How many lines are of each kind."""
         counted = Counter(line.kind for line in self.lines)
         return {kind: counted[kind] for kind in KINDS}
 
     @property
-    def plans(self) -> list[Line]:
+    def plans(self) -> list[NoteLine]:
         """The lines that name something without a result, those done or given up excepted."""
         return [line for line in self.lines if line.kind == "plan" and line.state is None]
 
-    def original(self, trial: Trial) -> str:
+    def original(self, trial: NotedTrial) -> str:
         """Return the lines of a trial as written."""
         return "\n".join(line.text for line in self.lines[trial.first - 1 : trial.last])
 
 
-def scores_by_name(scores: list[Score]) -> dict[str, Any]:
+def scores_by_name(scores: list[NotedScore]) -> dict[str, Any]:
     """Return figures by name, as a record keeps them.
 
     Unnamed parts get names where their form gives them away: two rising figures are top-1 and top-5, four that rise in
@@ -160,7 +160,7 @@ def scores_by_name(scores: list[Score]) -> dict[str, Any]:
     return named
 
 
-def _named(score: Score) -> list[tuple[str, Any]]:
+def _named(score: NotedScore) -> list[tuple[str, Any]]:
     if score.name is not None:
         return [(score.name, score.plain)]
     tops = ("top1", "top5", "ema_top1", "ema_top5")

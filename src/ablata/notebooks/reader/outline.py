@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ablata.notebooks.reader.model import Kind, Line
-from ablata.notebooks.reader.shape import BULLET, HASH, NUMBER, PLAIN
-from ablata.notebooks.reader.wording import Nature, Wording
+from ablata.notebooks.reader.line import BULLET, HASH, NUMBER, PLAIN, LineNature, ParsedLine
+from ablata.notebooks.reader.model import LineKind, NoteLine
 
-_RESULTS: frozenset[Nature] = frozenset(("result", "answer", "outcome"))
-_NAMES: frozenset[Nature] = frozenset(("label", "text", "named"))
+_RESULTS: frozenset[LineNature] = frozenset(("result", "answer", "outcome"))
+_NAMES: frozenset[LineNature] = frozenset(("label", "text", "named"))
 _TITLE_LENGTH = 60
 _LISTING = re.compile(
     r"(?i).*(说明|命名|文件输出|模型输出|输出|步骤|问题|结论|总结|区别|错误|bug测试|关于|原因|naming|files?|outputs?|"
@@ -54,7 +53,7 @@ class _Heading:
     announces: str | None
 
 
-def outline(texts: Sequence[str], words: Sequence[Wording]) -> list[Line]:
+def outline(texts: Sequence[str], words: Sequence[ParsedLine]) -> list[NoteLine]:
     """Give every line its kind and the headings above it.
 
     Args:
@@ -67,18 +66,18 @@ def outline(texts: Sequence[str], words: Sequence[Wording]) -> list[Line]:
 class _Outline:
     """One pass over the lines, with a look at what follows."""
 
-    def __init__(self, texts: Sequence[str], words: Sequence[Wording]) -> None:
+    def __init__(self, texts: Sequence[str], words: Sequence[ParsedLine]) -> None:
         self.texts, self.words = texts, words
-        self.natures: list[Nature] = [word.nature for word in words]
-        self.kinds: list[Kind] = []
+        self.natures: list[LineNature] = [word.nature for word in words]
+        self.kinds: list[LineKind] = []
         self.open: list[_Heading] = []
         self.block = 0
         self._next = self._following()
         self._fill_brackets()
 
-    def read(self) -> list[Line]:
+    def read(self) -> list[NoteLine]:
         """Read all lines in their order."""
-        lines: list[Line] = []
+        lines: list[NoteLine] = []
         section: tuple[str, ...] = ()
         for place, (text, word) in enumerate(zip(self.texts, self.words, strict=True)):
             kind = self._kind(place)
@@ -98,7 +97,7 @@ class _Outline:
                 remark = word.shape.body
             claim = word.claim if kind in ("trial", "remark") else None
             state = word.state if kind == "plan" else None
-            lines.append(Line(place + 1, text, kind, section, label, word.settings, remark, claim, state=state))
+            lines.append(NoteLine(place + 1, text, kind, section, label, word.settings, remark, claim, state=state))
         return lines
 
     def _following(self) -> list[int | None]:
@@ -125,7 +124,7 @@ class _Outline:
                 depth += _depth(stripped)
                 self.natures[place] = "setting"
 
-    def _kind(self, place: int) -> Kind:
+    def _kind(self, place: int) -> LineKind:
         nature = self.natures[place]
         if nature == "blank":
             return "blank"
@@ -167,7 +166,7 @@ class _Outline:
                 return heading.announces
         return None
 
-    def _setting(self, place: int) -> Kind:
+    def _setting(self, place: int) -> LineKind:
         """Settings alone name a trial if figures follow, and a group if what follows is indented below them."""
         if self.words[place].nature != "setting" or not self.words[place].label:
             return "setting"
@@ -332,13 +331,13 @@ class _Outline:
             return True
         return bool(_INTENT.search(body)) and len(body) <= 60 and not (body.isascii() and len(body.split()) > 12)
 
-    def _natures_before(self, place: int) -> Nature:
+    def _natures_before(self, place: int) -> LineNature:
         return self.natures[place - 1] if place else "blank"
 
     def _indent(self, place: int) -> int:
         return self.words[place].shape.indent
 
-    def _close(self, place: int, kind: Kind) -> None:
+    def _close(self, place: int, kind: LineKind) -> None:
         """Close the titles that a line ends."""
         shape = self.words[place].shape
         title = kind == "heading" and self.natures[place] != "columns"

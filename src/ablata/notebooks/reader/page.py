@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ablata.notebooks.reader.keys import arguments, overrides
-from ablata.notebooks.reader.model import KINDS, Line, Reading, Score, Setting
+from ablata.notebooks.reader.model import KINDS, NotedScore, NotedSetting, NoteLine, NotesReading
+from ablata.notebooks.reader.overrides import arguments, overrides
 
 SHOWN_LINES = 20_000
 """Of a longer file so many lines are shown; the counts are of all."""
@@ -25,7 +25,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PageRow:
     """One line of the page.
 
     Attributes:
@@ -40,7 +40,7 @@ class Row:
         remark: the author's words beside label and figures.
     """
 
-    line: Line
+    line: NoteLine
     text: str
     opens: bool
     label: str = ""
@@ -56,7 +56,7 @@ class Row:
         return "not understood" if self.line.kind == "unknown" else self.line.kind
 
 
-def notes_page(readings: Sequence[Reading]) -> str:
+def notes_page(readings: Sequence[NotesReading]) -> str:
     """Return readings as one HTML document."""
     environment = Environment(
         loader=PackageLoader("ablata.notebooks.reader"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -75,7 +75,7 @@ def notes_page(readings: Sequence[Reading]) -> str:
     return environment.get_template("notes.html.j2").render(files=files, words=WORDS)
 
 
-def rows(reading: Reading) -> Iterator[Row]:
+def rows(reading: NotesReading) -> Iterator[PageRow]:
     """Give the rows of a page; lines folded into one trial are one row."""
     told: set[int] = set()
     for line in reading.lines[:SHOWN_LINES]:
@@ -85,23 +85,23 @@ def rows(reading: Reading) -> Iterator[Row]:
             label = line.label if line.kind in ("plan", "heading") else ""
             settings = tuple(map(setting_words, line.settings)) if line.kind in ("setting", "plan") else ()
             claim = line.state or line.claim or ""
-            yield Row(line, text, False, label, (), settings, _overrides(line.settings) if settings else "", claim)
+            yield PageRow(line, text, False, label, (), settings, _overrides(line.settings) if settings else "", claim)
             continue
         trial = reading.trials[line.trial]
         if trial.steps > 1 and trial.first < line.number < trial.last:
             continue
         if line.trial in told:
-            yield Row(line, text, False)
+            yield PageRow(line, text, False)
             continue
         told.add(line.trial)
         remark = trial.remark if trial.steps == 1 else f"{trial.steps:,} lines of a log; the figures are the last ones"
-        yield Row(
+        yield PageRow(
             line, text, True, trial.label, tuple(map(score_words, trial.scores)),
             tuple(map(setting_words, trial.settings)), _overrides(trial.settings), trial.claim or "", remark,
         )  # fmt: skip
 
 
-def score_words(score: Score) -> str:
+def score_words(score: NotedScore) -> str:
     """Write figures for people: `mAP50 28.63`, `76.03 / 92.84`, `44.1, 48.7, 51.1`."""
     if score.form == "classes":
         figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(score.classes, score.values, strict=True))
@@ -111,7 +111,7 @@ def score_words(score: Score) -> str:
     return (f"{score.name} {figures}" if score.name else figures) + note
 
 
-def setting_words(setting: Setting) -> str:
+def setting_words(setting: NotedSetting) -> str:
     """Write a setting for people: `lr 0.01`, `cutmix`, `no mixup`."""
     if setting.value is True:
         return setting.name
@@ -121,5 +121,5 @@ def setting_words(setting: Setting) -> str:
     return f"{setting.name} {value}"
 
 
-def _overrides(settings: Sequence[Setting]) -> str:
+def _overrides(settings: Sequence[NotedSetting]) -> str:
     return " ".join(arguments(overrides(settings)))

@@ -12,14 +12,12 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
-from ablata.notebooks.reader.decoding import decode, decode_file
-from ablata.notebooks.reader.model import Reading
-from ablata.notebooks.reader.objects import read_objects
+from ablata.notebooks.reader.line import LONGEST, ParsedLine, parse_line
+from ablata.notebooks.reader.model import NotesReading
 from ablata.notebooks.reader.outline import outline
-from ablata.notebooks.reader.plain import plain_lines
-from ablata.notebooks.reader.tables import read_tables
+from ablata.notebooks.reader.tables import read_objects, read_tables
+from ablata.notebooks.reader.text import decode, decode_file, plain_lines
 from ablata.notebooks.reader.trials import gather
-from ablata.notebooks.reader.wording import LONGEST, Wording, read_wording
 
 _MANY = 30_000
 """Different lines from which on several processes read: starting them takes as long as a few thousand lines."""
@@ -27,7 +25,7 @@ _CHUNK = 250
 _NUMBER = re.compile(r"\s*\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-def read_file(path: Path, processes: int = 1) -> Reading:
+def read_file(path: Path, processes: int = 1) -> NotesReading:
     """Read a file of notes; every line of it gets a kind.
 
     Args:
@@ -42,7 +40,7 @@ def read_file(path: Path, processes: int = 1) -> Reading:
     return _read(decoded.text, str(path), decoded.encoding, decoded.digest, processes)
 
 
-def read_text(text: str, source: str = "notes") -> Reading:
+def read_text(text: str, source: str = "notes") -> NotesReading:
     """Read notes that are a text already.
 
     Raises:
@@ -52,15 +50,15 @@ def read_text(text: str, source: str = "notes") -> Reading:
     return _read(decoded.text, source, "utf-8", decoded.digest)
 
 
-def _read(text: str, source: str, encoding: str, digest: str, processes: int = 1) -> Reading:
+def _read(text: str, source: str, encoding: str, digest: str, processes: int = 1) -> NotesReading:
     texts = text.split("\n")
     if texts and not texts[-1]:
         texts.pop()
     with _others(processes - 1 if len(texts) > _MANY else 0) as others:
         plain = plain_lines(texts)
-        words = _wordings(plain, {**read_objects(plain), **read_tables(plain)}, others)
+        words = _parsed_lines(plain, {**read_objects(plain), **read_tables(plain)}, others)
     lines = outline(texts, words)
-    return Reading(source, encoding, digest, lines, gather(lines, words))
+    return NotesReading(source, encoding, digest, lines, gather(lines, words))
 
 
 @contextmanager
@@ -75,11 +73,13 @@ def _others(processes: int) -> Iterator[ProcessPoolExecutor | None]:
         yield pool
 
 
-def _wordings(texts: list[str], known_places: dict[int, Wording], others: ProcessPoolExecutor | None) -> list[Wording]:
+def _parsed_lines(
+    texts: list[str], known_places: dict[int, ParsedLine], others: ProcessPoolExecutor | None
+) -> list[ParsedLine]:
     """Read each line that is not known by its place: equal lines once, and of a run of progress lines that differ in
     digits the first and the last, since the trial they fold into keeps no more."""
     known = _read_beside(_unlike_neighbours(texts), others) if others else {}
-    words: list[Wording] = []
+    words: list[ParsedLine] = []
     for place, line in enumerate(texts):
         word = known_places.get(place) or known.get(line)
         if word is None and words and words[-1].progress and place + 1 < len(texts):
@@ -87,7 +87,7 @@ def _wordings(texts: list[str], known_places: dict[int, Wording], others: Proces
             if here == _mould(texts[place - 1]) and here == _mould(texts[place + 1]):
                 word = words[-1]
         if word is None:
-            word = known[line] = read_wording(line)
+            word = known[line] = parse_line(line)
         words.append(word)
     return words
 
@@ -104,7 +104,7 @@ def _unlike_neighbours(texts: list[str]) -> list[str]:
     })  # fmt: skip
 
 
-def _read_beside(lines: list[str], others: ProcessPoolExecutor) -> dict[str, Wording]:
+def _read_beside(lines: list[str], others: ProcessPoolExecutor) -> dict[str, ParsedLine]:
     """Read many different lines in this process and others; few are left for later."""
     if len(lines) < _MANY:
         return {}
@@ -116,8 +116,8 @@ def _read_beside(lines: list[str], others: ProcessPoolExecutor) -> dict[str, Wor
     return dict(zip(lines, chain.from_iterable(words), strict=True))
 
 
-def _read_all(lines: list[str]) -> list[Wording]:
-    return [read_wording(line) for line in lines]
+def _read_all(lines: list[str]) -> list[ParsedLine]:
+    return [parse_line(line) for line in lines]
 
 
 def _opening(text: str) -> str:

@@ -1,4 +1,7 @@
-"""Settings in a line: `lr=1e-2/1e-5`, `40k iters`, `ep=200`, `+ra -lbsmooth`, `crop=960`, `"workers": 8`, `nearest`."""
+"""Settings in a line: `lr=1e-2/1e-5`, `40k iters`, `ep=200`, `+ra -lbsmooth`, `crop=960`, `"workers": 8`, `nearest`.
+
+First the vocabulary, what notes call a thing and the one name the grammar gives it; then the readers.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,83 @@ import json
 import re
 from functools import cache, lru_cache
 
-from ablata.notebooks.reader.model import Setting, Value
-from ablata.notebooks.reader.names import CHOICES, KEYS, MODELS, SPOKEN, SWITCHES, normal
+from ablata.notebooks.reader.model import NotedSetting, SettingValue
+
+KEYS: dict[str, str] = {
+    "lr": "lr", "lr0": "lr", "base_lr": "lr", "lr_start": "lr", "learning_rate": "lr", "学习率": "lr", "lr1": "lr",
+    "wd": "weight_decay", "weight_decay": "weight_decay", "sgd_wd": "weight_decay", "weightdecay": "weight_decay",
+    "momentum": "momentum", "bs": "batch", "batch": "batch", "batch_size": "batch", "batchsize": "batch",
+    "samples_per_gpu": "batch", "ep": "epochs", "epoch": "epochs", "epochs": "epochs", "n_epoch": "epochs",
+    "n_epochs": "epochs", "max_epochs": "epochs", "iter": "iterations", "iters": "iterations",
+    "max_iter": "iterations", "max_iters": "iterations", "steps": "iterations", "iterations": "iterations",
+    "warmup": "warmup_length", "warmup_steps": "warmup_steps", "warmup_epochs": "warmup_epochs",
+    "warmup_epoch": "warmup_epochs", "warmup_start_lr": "warmup_start", "power": "power", "crop": "crop",
+    "cropsize": "crop", "crop_size": "crop", "input_size": "crop", "eta": "floor", "cos": "floor", "eta_min": "floor",
+    "lbsmooth": "smoothing", "label_smoothing": "smoothing", "alpha": "alpha", "thresh": "threshold",
+    "threshold": "threshold", "slope": "slope", "msra": "init_slope", "temperature": "temperature",
+    "len": "restart_length", "mult": "restart_multiplier", "decay": "restart_decay", "scale_search": "scales",
+    "max_samples": "max_samples", "max_sample": "max_samples", "max_view": "max_views", "max_views": "max_views",
+    "samples_list": "sample_list", "sample_list": "sample_list", "poly": "poly", "lamda_poly": "poly",
+    "lambda_poly": "poly", "dropout": "dropout", "dropconnect": "drop_connect", "seed": "seed",
+    "num_classes": "classes", "crop_pct": "crop_share", "drop_path": "drop_connect", "label_smooth": "smoothing",
+    "gamma": "gamma", "ra": "rand_augment", "em_dim": "embedding", "box_num": "boxes",
+}  # fmt: skip
+"""Keys as written, in lower case with `_` for blanks and hyphens: the grammar's name."""
+
+SPOKEN = (
+    "max samples", "max_samples", "max view", "max_view", "max_views", "samples list", "sample list", "poly",
+    "temperature", "batch", "lr", "wd", "dropout", "crop", "cropsize", "iter", "seed", "momentum", "power", "bs",
+)  # fmt: skip
+"""Keys that may be written without an equals sign: `temperature 0.4`, `samples list:1048576`."""
+
+SWITCHES: dict[str, str] = {
+    r"ra(?:nd(?:om)?[-_ ]?aug(?:ment)?\w*)?": "rand_augment",
+    r"lbs?[-_ ]?sm(?:oo|o|m)+th\w*|labels?[-_ ]?sm(?:oo|o|m)+th\w*": "label_smoothing",
+    r"mixup": "mixup", r"cutmix": "cutmix", r"ema": "ema", r"warm[-_ ]?up": "warmup",
+    r"se(?:-block)?": "se", r"aux(?:i?liary)?(?:[-_ ]loss)?": "auxiliary_loss",
+    r"ohem|hard[-_ ]?mining": "ohem", r"sync[-_ ]?bn": "sync_bn", r"auto[-_ ]?aug(?:ment)?": "auto_augment",
+    r"color[-_ ]?jitter|"
+    r"colour[-_ ]?jitter": "colour_jitter", r"random[-_ ]erasing": "random_erasing",
+    r"pca[-_ ]noise": "pca_noise",     r"dropout|"
+    r"droput": "dropout_on", r"flip": "flip", r"msc": "multi_scale", r"fpn": "fpn", r"arm": "arm",
+    r"ffm": "ffm",     r"lookahead": "lookahead", r"channel[-_ ]drop": "channel_drop", r"last[-_ ]gamma": "zero_gamma",
+    r"last[-_ ]bn": "last_bn", r"label[-_ ]refine(?:ry)?|lb[-_ ]refine(?:ry)?|"
+    r"lable[-_ ]refine(?:ry)?": "refinery",
+    r"pre[-_ ]?act": "preactivation",
+    r"contrast(?:ive)?": "contrast", r"mem(?:ory)?_bank|contrast_mem": "memory", r"lovas?z": "lovasz",
+    r"maxpool": "max_pool", r"focal(?:[-_ ]loss)?": "focal", r"soft_mapping": "soft_mapping", r"frelu": "frelu",
+    r"ws|convws|wsconv": "weight_standardised", r"sharpen\w*": "sharpened",
+}  # fmt: skip
+"""What is on or off, as a pattern of what the notes write: the grammar's name."""
+
+CHOICES: dict[str, dict[str, str]] = {
+    "upsample": {"nearest": "nearest", "bilinear": "bilinear", "deconv": "transposed"},
+    "activation": {"leaky-relu": "leaky", "hswish": "hswish", "swish": "swish", "relu": "relu"},
+    "precision": {"fp16": "fp16", "fp32": "fp32", "bf16": "bf16"},
+    "optimiser": {"sgd": "sgd", "rmsprop": "rmsprop", "rms-prop": "rmsprop", "rmsprob": "rmsprop",
+                  "rmsprobtf": "rmsprop_tf", "adamw": "adamw", "adam": "adam", "lamb": "lamb"},
+    "schedule": {"cosine": "cosine", "cosine-lr": "cosine", "sgdr": "sgdr", "sgd-restart": "sgdr"},
+    "warmup_form": {"linear-warmup": "linear", "exp-warmup": "exponential"},
+    "backend": {"pil": "pil", "opencv": "opencv", "cv2": "opencv"},
+    "interpolation": {"cubic": "bicubic", "inter_cubic": "bicubic"},
+    "box": {"任意大小位置的": "corners"},
+}  # fmt: skip
+"""Settings named by their value alone: `nearest`, `swish`."""
+
+MODELS = re.compile(
+    r"(?<![A-Za-z])((?:pa-|se-)*(?:resnet-?\d*|r\d{2,3})|(?:eff(?:icient)?net[-_]?)?b[0-7](?:-lite)?(?![A-Za-z\d])|"
+    r"wide ?resnet|hrnet\w*"
+    r"|deeplab[-_]?v?\d*|bisenet\w*|xception\d*|vit\w*|mask-?rcnn)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+"""Networks by the names the notes use."""
+
+
+@lru_cache(maxsize=1 << 12)
+def normal(key: str) -> str:
+    """Return a key as `KEYS` has it."""
+    return re.sub(r"[\s\-]+", "_", key.strip().strip("\"'").lower())
+
 
 _FLOAT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _IS_FLOAT = re.compile(_FLOAT)
@@ -59,17 +137,17 @@ _SEPARATORS = re.compile(r"[\s,，;；、。()（）\[\]{}+|\\:：'\"]+")
 
 
 @lru_cache(maxsize=1 << 14)
-def read_settings(text: str, *, written: bool = False) -> tuple[Setting, ...]:
+def read_settings(text: str, *, written: bool = False) -> tuple[NotedSetting, ...]:
     """Return what a text sets, each name once, in the order in which the readers find them.
 
     Args:
         text: a label or a whole line.
         written: take only keys with values, as from a remark, whose other words may tell of anything.
     """
-    found: dict[str, Value] = {}
+    found: dict[str, SettingValue] = {}
     for name, value, _, _ in _read(text, written):
         found.setdefault(name, value)
-    return tuple(Setting(name, value) for name, value in found.items())
+    return tuple(NotedSetting(name, value) for name, value in found.items())
 
 
 def only_settings(text: str) -> bool:
@@ -83,7 +161,7 @@ def only_settings(text: str) -> bool:
     return not _SEPARATORS.sub("", left)
 
 
-def parse_value(text: str) -> Value:
+def parse_value(text: str) -> SettingValue:
     """Read a value as notes write it: numbers, `90k`, `1e-2/1e-5`, `1024x768`, lists, true and false; else the text."""
     text = text.strip().strip("\"'").rstrip(",")
     if text.lower() in ("true", "false", "null", "none"):
@@ -109,11 +187,11 @@ def _number(text: str) -> float | int:
 
 
 @lru_cache(maxsize=1 << 14)
-def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int], ...]:
+def _read(text: str, written: bool = False) -> tuple[tuple[str, SettingValue, int, int], ...]:
     """Return (name, value, start, end) of everything set, the surest readers first."""
-    found: list[tuple[str, Value, int, int]] = []
+    found: list[tuple[str, SettingValue, int, int]] = []
 
-    def add(name: str, value: Value, start: int, end: int) -> None:
+    def add(name: str, value: SettingValue, start: int, end: int) -> None:
         if not any(start < taken_end and taken_start < end for _, _, taken_start, taken_end in found):
             found.append((name, value, start, end))
 
@@ -138,7 +216,7 @@ def _read(text: str, written: bool = False) -> tuple[tuple[str, Value, int, int]
     return tuple(found)
 
 
-def _read_written(text: str, found: list[tuple[str, Value, int, int]]) -> None:
+def _read_written(text: str, found: list[tuple[str, SettingValue, int, int]]) -> None:
     """Keys with values: `"workers": 8`, `--gpu 0 1`, `lr=wd=0`."""
     for quoted in _QUOTED.finditer(text):
         name = KEYS.get(normal(quoted[1]), quoted[1])
@@ -177,9 +255,9 @@ def _choices() -> tuple[re.Pattern[str], re.Pattern[str], dict[str, tuple[str, s
     return re.compile(rf"(?<![A-Za-z_\-])({listed})(?![A-Za-z_\-])", re.I), re.compile(listed.lower()), words
 
 
-def _read_words(text: str) -> list[tuple[str, Value, int, int]]:
+def _read_words(text: str) -> list[tuple[str, SettingValue, int, int]]:
     """Switches, networks and choices named by their value. A switch in a row behind "without" is off like the first."""
-    found: list[tuple[str, Value, int, int]] = []
+    found: list[tuple[str, SettingValue, int, int]] = []
     lowered = text.lower()
     off_until = taken = -1
     switches = _switches()

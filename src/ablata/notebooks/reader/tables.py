@@ -1,17 +1,21 @@
-"""Tables in notes: columns between bars, tabs, commas, semicolons or LaTeX's `&`, below one line of their names."""
+"""Lines that tools write: tables, and objects such as `{"epoch": 1, "loss": 0.5}`, one a line.
+
+A table has columns between bars, tabs, commas, semicolons or LaTeX's `&`, below one line of their names.
+"""
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ablata.notebooks.reader.claims import read_claim
-from ablata.notebooks.reader.model import Score, Setting
-from ablata.notebooks.reader.names import KEYS, normal
-from ablata.notebooks.reader.settings import parse_value, read_settings
-from ablata.notebooks.reader.shape import PLAIN, shape_of
-from ablata.notebooks.reader.wording import LONGEST, Wording
+from ablata.notebooks.reader.line import LONGEST, PLAIN, LineShape, ParsedLine, shape_of
+from ablata.notebooks.reader.model import NotedScore, NotedSetting
+from ablata.notebooks.reader.settings import KEYS, normal, parse_value, read_settings
 
 _RULE = re.compile(r"[|+:=\-\s]+")
 _LATEX_RULE = re.compile(r"\s*(?:\\(?:hline|(?:top|mid|bottom|c)(?:rule|line)(?:\{[^}]*\})?)\s*)+")
@@ -30,21 +34,21 @@ class _Block:
     sign: str
 
 
-def read_tables(texts: Sequence[str]) -> dict[int, Wording]:
+def read_tables(texts: Sequence[str]) -> dict[int, ParsedLine]:
     """Return what the lines of tables say, by place from 0; lines outside tables are absent."""
-    found: dict[int, Wording] = {}
+    found: dict[int, ParsedLine] = {}
     for block in _blocks(texts):
         rows = {place: _cells(texts[place], block.sign) for place in range(block.start, block.stop)}
         head: list[str] = []
         for place, cells in rows.items():
             shape = shape_of(texts[place][:LONGEST])
             if _RULE.fullmatch(texts[place].strip()) or (block.sign == "&" and _LATEX_RULE.fullmatch(texts[place])):
-                found[place] = Wording(shape, "columns")
+                found[place] = ParsedLine(shape, "columns")
             elif not head or (not any(map(_FIGURE.fullmatch, cells)) and not _row(head, cells)):
                 head = head or cells
-                found[place] = Wording(shape, "columns", " | ".join(cells))
+                found[place] = ParsedLine(shape, "columns", " | ".join(cells))
             else:
-                found[place] = _row(head, cells) or Wording(shape, "plan", cells[0] if cells else "")
+                found[place] = _row(head, cells) or ParsedLine(shape, "plan", cells[0] if cells else "")
     return found
 
 
@@ -107,10 +111,10 @@ def _cells(text: str, sign: str) -> list[str]:
     return [cell.strip().strip("`*_") for cell in cells]
 
 
-def _row(head: list[str], cells: list[str]) -> Wording | None:
+def _row(head: list[str], cells: list[str]) -> ParsedLine | None:
     """Read one row: figures are scores named by their column, unless the column is a setting; words are the label."""
-    scores: list[Score] = []
-    settings: list[Setting] = []
+    scores: list[NotedScore] = []
+    settings: list[NotedSetting] = []
     words: list[str] = []
     step = ""
     for name, cell in zip(head, [*cells, *[""] * len(head)], strict=False):
@@ -120,9 +124,9 @@ def _row(head: list[str], cells: list[str]) -> Wording | None:
         if _STEP.fullmatch(name) and _FIGURE.fullmatch(cell):
             step = name.lower()
         elif key is not None:
-            settings.append(Setting(key, parse_value(cell)))
+            settings.append(NotedSetting(key, parse_value(cell)))
         elif _FIGURE.fullmatch(cell):
-            scores.append(Score(name or None, (float(cell.rstrip("% ")),)))
+            scores.append(NotedScore(name or None, (float(cell.rstrip("% ")),)))
         else:
             words.append(cell)
     if not scores:
@@ -132,7 +136,57 @@ def _row(head: list[str], cells: list[str]) -> Wording | None:
     written = {setting.name for setting in settings}
     settings += [setting for setting in read_settings(label) if setting.name not in written]
     label = label or ", ".join(f"{setting.name}={setting.value}" for setting in settings) or step
-    return Wording(
+    return ParsedLine(
         type(shape)(shape.indent, PLAIN, "", shape.body), "result", label, tuple(scores), tuple(settings), rest,
         read_claim(rest, label), progress=f"table by {step}" if step else None,
     )  # fmt: skip
+
+
+_OBJECT = re.compile(r"\s*\{\s*(['\"]).*\}\s*")
+_STEP_KEY = re.compile(r"(?:global_?|total_?|current_?)?(?:step|epoch|iter(?:ation)?|batch(?:_idx)?)s?", re.IGNORECASE)
+
+
+def read_objects(texts: Sequence[str]) -> dict[int, ParsedLine]:
+    """Return what the lines say that are one object with a step and figures, by place from 0; others are absent."""
+    found: dict[int, ParsedLine] = {}
+    for place, text in enumerate(texts):
+        if "{" in text and len(text) <= LONGEST and _OBJECT.fullmatch(text):
+            word = _read(text.strip())
+            if word is not None:
+                found[place] = word
+    return found
+
+
+def _read(text: str) -> ParsedLine | None:
+    given = _parsed(text)
+    steps = {name: value for name, value in given.items() if _STEP_KEY.fullmatch(name)}
+    scores: list[NotedScore] = []
+    settings: list[NotedSetting] = []
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or name in steps:
+            continue
+        key = KEYS.get(normal(name))
+        if key is not None:
+            settings.append(NotedSetting(key, value))
+        else:
+            scores.append(NotedScore(name, (float(value),)))
+    if not steps or not scores:
+        return None
+    label = ", ".join(f"{name} {value}" for name, value in steps.items())
+    shape = LineShape(0, PLAIN, "", text)
+    progress = f"objects of {', '.join(sorted(given))}"
+    return ParsedLine(shape, "result", label, tuple(scores), tuple(settings), progress=progress, logged=True)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Read an object of JSON, which may have NaN, or of Python; what is neither is empty."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return {}
+    except RecursionError:
+        return {}
+    return value if isinstance(value, dict) and all(isinstance(name, str) for name in value) else {}

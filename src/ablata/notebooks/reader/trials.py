@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 
 from ablata.notebooks.reader.claims import read_claim
-from ablata.notebooks.reader.model import Line, Setting, Trial
-from ablata.notebooks.reader.names import KEYS, normal
-from ablata.notebooks.reader.settings import parse_value
-from ablata.notebooks.reader.wording import Wording
+from ablata.notebooks.reader.line import ParsedLine
+from ablata.notebooks.reader.model import NotedSetting, NotedTrial, NoteLine
+from ablata.notebooks.reader.settings import KEYS, normal, parse_value
 
 _COSTS = frozenset(("mem", "time"))
 _SIZES = frozenset(("crop", "widths", "scales"))
@@ -17,14 +16,14 @@ _KEY = re.compile(r"([A-Za-z][A-Za-z_\- ]*?)\s*(?:=.*|的.*)?")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
-def _value_of(line: Line) -> tuple[Setting, ...]:
+def _value_of(line: NoteLine) -> tuple[NotedSetting, ...]:
     """Read a bare number below a title that is a key: `1e-4: 92.84` below `eta:`."""
     title = _KEY.fullmatch(line.section[-1]) if line.section else None
     name = KEYS.get(normal(title[1])) if title and _NUMBER.fullmatch(line.label) else None
-    return (Setting(name, parse_value(line.label)),) if name else ()
+    return (NotedSetting(name, parse_value(line.label)),) if name else ()
 
 
-def gather(lines: list[Line], words: Sequence[Wording]) -> list[Trial]:
+def gather(lines: list[NoteLine], words: Sequence[ParsedLine]) -> list[NotedTrial]:
     """Join the lines of each trial, note in each line which trial it belongs to, and return the trials.
 
     Args:
@@ -35,11 +34,11 @@ def gather(lines: list[Line], words: Sequence[Wording]) -> list[Trial]:
 
 
 class _Gathering:
-    def __init__(self, lines: list[Line], words: Sequence[Wording]) -> None:
+    def __init__(self, lines: list[NoteLine], words: Sequence[ParsedLine]) -> None:
         self.lines, self.words = lines, words
-        self.trials: list[Trial] = []
+        self.trials: list[NotedTrial] = []
         self.progress: str | None = None
-        self.given: dict[tuple[str, ...], dict[str, Setting]] = {}
+        self.given: dict[tuple[str, ...], dict[str, NotedSetting]] = {}
         self.below_rule = False
         self.inherited = ""
         waiting: int | None = None
@@ -65,7 +64,7 @@ class _Gathering:
             waiting = None
         self._finish()
 
-    def _open(self, line: Line, word: Wording) -> None:
+    def _open(self, line: NoteLine, word: ParsedLine) -> None:
         """Begin a group: what its title sets holds for its trials, alternatives (`wd=1e-4/5e-4`) excepted."""
         self.inherited, self.progress = "", None
         if word.nature == "rule" or not line.section:
@@ -93,7 +92,7 @@ class _Gathering:
             return
         self._begin(place, waiting, before)
 
-    def _begin(self, place: int, waiting: int | None, before: Trial | None) -> None:
+    def _begin(self, place: int, waiting: int | None, before: NotedTrial | None) -> None:
         line, word = self.lines[place], self.words[place]
         named = (
             self.lines[waiting] if waiting is not None and waiting == place - 1 and word.nature == "answer" else None
@@ -109,7 +108,9 @@ class _Gathering:
         remarks = filter(None, (self.words[waiting].remark if named and waiting is not None else "", word.remark))
         first = named.number if named else line.number
         section = named.section if named else line.section
-        trial = Trial(first, line.number, section, label, settings, list(word.scores), " ".join(remarks), word.claim)
+        trial = NotedTrial(
+            first, line.number, section, label, settings, list(word.scores), " ".join(remarks), word.claim
+        )
         if trial.claim is None and named is not None:
             trial.claim = named.claim
         if trial.claim and label:
@@ -119,7 +120,7 @@ class _Gathering:
         if named is not None:
             named.trial = line.trial
 
-    def _joins(self, trial: Trial, word: Wording) -> bool:
+    def _joins(self, trial: NotedTrial, word: ParsedLine) -> bool:
         """Tell whether figures of another kind complete a trial rather than begin the next one."""
         here = {score.name for score in word.scores}
         there = {score.name for score in trial.scores}
@@ -129,15 +130,15 @@ class _Gathering:
             return False
         return None not in here or (None not in there and there <= _COSTS)
 
-    def _settings(self, line: Line, own: tuple[Setting, ...]) -> tuple[Setting, ...]:
+    def _settings(self, line: NoteLine, own: tuple[NotedSetting, ...]) -> tuple[NotedSetting, ...]:
         """Settings of a trial: its own, then what its sections give for all, the nearest first."""
-        found: dict[str, Setting] = {setting.name: setting for setting in (*own, *_value_of(line))}
+        found: dict[str, NotedSetting] = {setting.name: setting for setting in (*own, *_value_of(line))}
         for depth in range(len(line.section), -1, -1):
             for name, setting in self.given.get(line.section[:depth], {}).items():
                 found.setdefault(name, setting)
         return tuple(found.values())
 
-    def _attach(self, line: Line) -> None:
+    def _attach(self, line: NoteLine) -> None:
         """Give a remark right below a trial that has its title to itself to that trial."""
         trial = self.trials[-1] if self.trials else None
         if trial is None or trial.last != line.number - 1 or trial.first == trial.last or trial.claim:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ablata.notebooks.reader.model import Setting, Value
+from ablata.notebooks.reader.model import NotedSetting, SettingValue
 
-Override = tuple[str, Value]
+Override = tuple[str, SettingValue]
 """A recipe key and its value; null is off."""
 
 PLAIN: dict[str, str] = {
@@ -32,7 +32,7 @@ PLAIN: dict[str, str] = {
 """Settings whose value is the recipe key's value."""
 
 
-def overrides(settings: Iterable[Setting]) -> dict[str, Value]:
+def overrides(settings: Iterable[NotedSetting]) -> dict[str, SettingValue]:
     """Return the overrides of a recipe that reproduce settings, as far as their names are known.
 
     Args:
@@ -43,7 +43,7 @@ def overrides(settings: Iterable[Setting]) -> dict[str, Value]:
         them. Which of the keys a recipe has depends on the recipe.
     """
     given = {setting.name: setting.value for setting in settings}
-    found: dict[str, Value] = {}
+    found: dict[str, SettingValue] = {}
     for name, reader in _READERS.items():
         if name in given:
             found.update(reader(given))
@@ -55,12 +55,12 @@ def overrides(settings: Iterable[Setting]) -> dict[str, Value]:
     return found
 
 
-def arguments(found: Mapping[str, Value]) -> list[str]:
+def arguments(found: Mapping[str, SettingValue]) -> list[str]:
     """Write overrides as `key=value`."""
     return [f"{key}={_written(value)}" for key, value in found.items()]
 
 
-def _written(value: Value) -> str:
+def _written(value: SettingValue) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -68,14 +68,14 @@ def _written(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _pair(value: Value) -> tuple[Value, Value]:
+def _pair(value: SettingValue) -> tuple[SettingValue, SettingValue]:
     """Take `1e-2/1e-5` apart; a lone value has no second."""
     if isinstance(value, list):
         return (value[0], value[1]) if len(value) == 2 else (None, None)
     return value, None
 
 
-def _rate(given: Mapping[str, Value]) -> dict[str, Value]:
+def _rate(given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     """A rate; of two, the second is where the schedule ends."""
     first, second = _pair(given["lr"])
     if not isinstance(first, int | float):
@@ -83,7 +83,7 @@ def _rate(given: Mapping[str, Value]) -> dict[str, Value]:
     return {"optim.lr": first} if second is None else {"optim.lr": first, "schedule.floor": second}
 
 
-def _epochs(given: Mapping[str, Value]) -> dict[str, Value]:
+def _epochs(given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     """A length; of two, the first is that of the warm-up."""
     first, second = _pair(given["epochs"])
     if not isinstance(first, int | float):
@@ -91,22 +91,22 @@ def _epochs(given: Mapping[str, Value]) -> dict[str, Value]:
     return {"train.epochs": first} if second is None else {"schedule.warmup.length": first, "train.epochs": second}
 
 
-def _iterations(given: Mapping[str, Value]) -> dict[str, Value]:
+def _iterations(given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     steps = given["iterations"]
     return {"train.epochs": None, "train.steps": steps} if isinstance(steps, int) and steps > 0 else {}
 
 
-def _mixing(given: Mapping[str, Value]) -> dict[str, Value]:
+def _mixing(given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     on = [name for name in ("mixup", "cutmix") if given.get(name) is True]
     if not on:
         return {"data.augment.mix": None}
-    found: dict[str, Value] = {"data.augment.mix": "both" if len(on) == 2 else on[0]}
+    found: dict[str, SettingValue] = {"data.augment.mix": "both" if len(on) == 2 else on[0]}
     if "mixup" in on and isinstance(given.get("alpha"), int | float):
         found["data.augment.mix.alpha"] = given["alpha"]
     return found
 
 
-def _alpha(given: Mapping[str, Value]) -> dict[str, Value]:
+def _alpha(given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     """Alone, the alpha of mixup; beside a moving average, its decay."""
     if not isinstance(given["alpha"], int | float):
         return {}
@@ -115,12 +115,12 @@ def _alpha(given: Mapping[str, Value]) -> dict[str, Value]:
     return {} if "mixup" in given else {"data.augment.mix": "mixup", "data.augment.mix.alpha": given["alpha"]}
 
 
-def _policy(given: Mapping[str, Value]) -> dict[str, Value]:
+def _policy(given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     """RandAugment, with the number of operations and the magnitude (`ra=2,9`) and their probability where given."""
     value = given["rand_augment"]
     if value is False:
         return {"data.augment.policy": None}
-    found: dict[str, Value] = {"data.augment.policy": "rand_augment"}
+    found: dict[str, SettingValue] = {"data.augment.policy": "rand_augment"}
     if isinstance(value, list) and len(value) == 2:
         found |= {"data.augment.policy.count": value[0], "data.augment.policy.magnitude": value[1]}
     for name in ("p", "prob"):
@@ -130,12 +130,12 @@ def _policy(given: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _switch(
-    on: dict[str, Value], off: dict[str, Value]
-) -> Callable[[str], Callable[[Mapping[str, Value]], dict[str, Value]]]:
+    on: dict[str, SettingValue], off: dict[str, SettingValue]
+) -> Callable[[str], Callable[[Mapping[str, SettingValue]], dict[str, SettingValue]]]:
     return lambda name: lambda given: on if given[name] else off
 
 
-_READERS: dict[str, Callable[[Mapping[str, Value]], dict[str, Value]]] = {
+_READERS: dict[str, Callable[[Mapping[str, SettingValue]], dict[str, SettingValue]]] = {
     "optimiser": lambda given: (
         {"optim": given["optimiser"]} if given["optimiser"] in ("sgd", "adamw", "rmsprop") else {}
     ),

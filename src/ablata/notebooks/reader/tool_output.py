@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Foreign = Literal["remark", "setting", "failed"]
+ForeignKind = Literal["remark", "setting", "failed"]
 
 _HISTORY = re.compile(
     r"\d{1,5}\s{1,4}(git|cd|python\d?|pip|ls|sudo|docker|conda|source|export|bash|sh|mkdir|cp|mv|rm|tar|wget)\b"
@@ -55,7 +55,7 @@ _PROGRESS = re.compile(
 )
 
 
-def foreign_kind(stripped: str) -> Foreign | None:
+def foreign_kind(stripped: str) -> ForeignKind | None:
     """Tell what a line that is no note is: words, a setting, an error message; None if it may be a note.
 
     Args:

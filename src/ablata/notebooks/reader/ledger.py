@@ -6,8 +6,8 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any
 
-from ablata.notebooks.reader.keys import arguments, overrides
-from ablata.notebooks.reader.model import Line, Reading, Trial, Value, scores_by_name
+from ablata.notebooks.reader.model import NotedTrial, NoteLine, NotesReading, SettingValue, scores_by_name
+from ablata.notebooks.reader.overrides import arguments, overrides
 from ablata.records.ledger import Ledger
 from ablata.records.rows import NoteEntry, NoteFile
 
@@ -15,7 +15,7 @@ BETWEEN = " > "
 """What stands between the headings of a section."""
 
 
-def keep(ledger: Ledger, reading: Reading) -> None:
+def keep(ledger: Ledger, reading: NotesReading) -> None:
     """Write a reading to the ledger, in place of what was read from the same file before."""
     trials = (_of_trial(reading, trial) for trial in reading.trials)
     lines = (_of_line(reading, line) for line in reading.lines if line.kind in ("plan", "remark"))
@@ -28,7 +28,7 @@ def keep(ledger: Ledger, reading: Reading) -> None:
     ledger.notes.replace(file, reading.text, merge(trials, lines, key=attrgetter("line")))
 
 
-def trial_facts(reading: Reading, trial: Trial) -> dict[str, Any]:
+def trial_facts(reading: NotesReading, trial: NotedTrial) -> dict[str, Any]:
     """Return a trial as JSON has it, with the overrides of a recipe that its settings amount to."""
     return {
         "lines": [trial.first, trial.last],
@@ -44,16 +44,16 @@ def trial_facts(reading: Reading, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _settings(told: Trial | Line) -> dict[str, Value]:
+def _settings(told: NotedTrial | NoteLine) -> dict[str, SettingValue]:
     return {setting.name: setting.value for setting in told.settings}
 
 
-def _original(reading: Reading, trial: Trial) -> str:
+def _original(reading: NotesReading, trial: NotedTrial) -> str:
     """Return a trial's lines as written; of folded ones the last."""
     return reading.original(trial) if trial.steps == 1 else reading.lines[trial.last - 1].text
 
 
-def _of_trial(reading: Reading, trial: Trial) -> NoteEntry:
+def _of_trial(reading: NotesReading, trial: NotedTrial) -> NoteEntry:
     return NoteEntry(
         source=reading.source,
         line=trial.first,
@@ -69,7 +69,7 @@ def _of_trial(reading: Reading, trial: Trial) -> NoteEntry:
     )
 
 
-def _of_line(reading: Reading, line: Line) -> NoteEntry:
+def _of_line(reading: NotesReading, line: NoteLine) -> NoteEntry:
     claim = {"state": line.state} if line.state else {"verdict": line.claim} if line.claim else None
     return NoteEntry(
         source=reading.source,

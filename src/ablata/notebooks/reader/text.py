@@ -1,9 +1,12 @@
-"""From a file's bytes to its text, in whatever encoding it was saved."""
+"""From a file's bytes to lines the grammar reads: decoding, then full-width digits, decimal commas, terminal colors and
+progress bars made plain."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +20,7 @@ _SAMPLE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedText:
     """A text, the encoding it was in and the SHA-256 of its bytes."""
 
     text: str
@@ -25,7 +28,7 @@ class Decoded:
     digest: str
 
 
-def decode_file(path: Path) -> Decoded:
+def decode_file(path: Path) -> DecodedText:
     """Read a text file.
 
     Raises:
@@ -41,7 +44,7 @@ def decode_file(path: Path) -> Decoded:
     return decode(content, str(path))
 
 
-def decode(content: bytes, source: str) -> Decoded:
+def decode(content: bytes, source: str) -> DecodedText:
     """Decode bytes: by their byte-order mark, else UTF-8, else GB18030, else Latin-1.
 
     Args:
@@ -66,7 +69,7 @@ def decode(content: bytes, source: str) -> Decoded:
         text = None
     if text is None or encoding is None or _is_binary(text):
         raise DataError("Notes must be a text file", found=f"{source} is binary", do="give the log or notes as text")
-    return Decoded(text.replace("\r\n", "\n").replace("\r", "\n"), encoding, hashlib.sha256(content).hexdigest())
+    return DecodedText(text.replace("\r\n", "\n").replace("\r", "\n"), encoding, hashlib.sha256(content).hexdigest())
 
 
 def _looks_mistaken(text: str) -> bool:
@@ -88,3 +91,38 @@ def _is_binary(text: str) -> bool:
     sample = text[:_SAMPLE]
     odd = sum((character < " " and character not in _ALLOWED) or "\x7f" <= character <= "\x9f" for character in sample)
     return odd > 0.01 * len(sample)
+
+
+_WIDE = str.maketrans("０１２３４５６７８９．％＝＋－", "0123456789.%=+-")
+_WIDE_DIGIT = re.compile(r"[０-９]")
+_COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+_BAR = re.compile(r":?\s*\d{1,3}%\|[^|]*\|(?:\s*\d+/[\d?]+)?(?:\s*\[\d[\d:]*<[^,\]]*(?:,[^,\]]*)?(?:,\s*|\]))?")
+_POINT = re.compile(r"\d\.\d")
+_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
+_FEWEST = 2
+"""Figures with a comma that a text without decimal points must have for it to be taken for one."""
+
+
+def plain_lines(texts: Sequence[str]) -> list[str]:
+    """Return lines with full-width digits, decimal commas, terminal colours and progress bars made plain.
+
+    A comma between digits is a decimal point where a text has at least two of them and nowhere a decimal point.
+
+    Args:
+        texts: the lines as written.
+    """
+    whole = "\n".join(texts)
+    steps: list[Callable[[str], str]] = []
+    if "\x1b" in whole:
+        steps.append(lambda line: _COLOUR.sub("", line))
+    if "%|" in whole:
+        steps.append(lambda line: _BAR.sub("  ", line) if "%|" in line else line)
+    if _WIDE_DIGIT.search(whole):
+        steps.append(lambda line: line.translate(_WIDE))
+    if not _POINT.search(whole) and len(_COMMA.findall(whole)) >= _FEWEST:
+        steps.append(lambda line: _COMMA.sub(r"\1.\2", line))
+    lines = list(texts)
+    for step in steps:
+        # What is nothing but a bar stays, so that it is counted as not understood rather than as empty.
+        lines = [made if (made := step(line)).strip() else line for line in lines]
+    return lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ablata.notebooks.reader.model import Score
+from ablata.notebooks.reader.model import NotedScore
 
 _NOT_IN_WORD = r"(?![A-Za-z0-9_^]|[.\-×]\d|\.[A-Za-z])"
 FIGURE = rf"(?:\d{{1,3}}\.\d+|\d{{1,3}}(?![\w\u4e00-\u9fff])|\bnan\b|\binf\b){_NOT_IN_WORD}\s?%?"
@@ -64,7 +64,7 @@ _ENDS = ("", *",，;；:：)）|")
 _DASHES = " \t,，;；.。:：-–—>＞<→|"
 
 
-class Figures(NamedTuple):
+class LineScores(NamedTuple):
     """Scores found in a line.
 
     Attributes:
@@ -74,13 +74,13 @@ class Figures(NamedTuple):
         missing: a figure's place is held by a sign that stands for none (`--.--`, `?`).
     """
 
-    scores: tuple[Score, ...] = ()
+    scores: tuple[NotedScore, ...] = ()
     label: str = ""
     remark: str = ""
     missing: bool = False
 
 
-def find_figures(body: str) -> Figures | None:
+def find_scores(body: str) -> LineScores | None:
     """Return the scores of a line without its marker, or None if it has none."""
     if not _DIGIT.search(body) and "nan" not in body and "--.--" not in body:
         return None
@@ -105,17 +105,17 @@ def figure(text: str) -> float:
         return float("nan")
 
 
-def _named(body: str) -> Figures | None:
+def _named(body: str) -> LineScores | None:
     """`mIOU = 34.56`, `mAP50:21.73 mAP1:35.72`, `Class IOU: {0: 0.93, 1: nan}`, `mem=6600m, time=120s: 76.99/93.53`."""
     if not _HINTS.search(body.lower()):
         return None
-    spans: list[tuple[int, int, Score]] = []
+    spans: list[tuple[int, int, NotedScore]] = []
     for found in _CLASSES.finditer(body) if "{" in body else ():
         pairs = _CLASS.findall(found["body"])
         values = tuple(float(value) for _, value in pairs)
         name = re.sub(r"\s+", " ", found["name"]).strip()
         spans.append(
-            (found.start(), found.end(), Score(name, values, "classes", tuple(key.strip() for key, _ in pairs)))
+            (found.start(), found.end(), NotedScore(name, values, "classes", tuple(key.strip() for key, _ in pairs)))
         )
     missing = False
     for found in _NAMED.finditer(body):
@@ -128,7 +128,7 @@ def _named(body: str) -> Figures | None:
         texts = [text for text in re.split(r"\s?/\s?", found["values"]) if text]
         if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
             missing = True
-            spans.append((found.start(), found.end(), Score(None, ())))
+            spans.append((found.start(), found.end(), NotedScore(None, ())))
             continue
         if found["sign"] == "=" and not any("." in text for text in texts):
             continue
@@ -140,7 +140,7 @@ def _named(body: str) -> Figures | None:
             (
                 found.start(),
                 found.end(),
-                Score(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts"),
+                NotedScore(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts"),
             )
         )
     spans += [span for span in _costs(body) if not _inside(span[0], spans)]
@@ -165,41 +165,41 @@ def _named(body: str) -> Figures | None:
     if tail:
         scores, behind = [*scores, *tail.scores], tail.remark
     if all(score.name in ("mem", "time") for score in scores) and before.strip(_DASHES) and not tail and not missing:
-        found_in = find_figures(before) if _COLON.search(before) else None
+        found_in = find_scores(before) if _COLON.search(before) else None
         if found_in:
-            return Figures((*found_in.scores, *scores), found_in.label, found_in.remark + behind)
+            return LineScores((*found_in.scores, *scores), found_in.label, found_in.remark + behind)
     label, remark = before.strip(), behind.strip()
     if not before.strip(_DASHES):
         # `mAP50:21.73 512box`: what tells these figures from others stands behind them.
         label, remark = ("", behind) if behind[:1] in tuple("-–—,，(（;。") else (behind.strip(), "")
-    return Figures(tuple(scores), label.strip(_DASHES), remark.strip(), missing and not scores)
+    return LineScores(tuple(scores), label.strip(_DASHES), remark.strip(), missing and not scores)
 
 
-def _costs(body: str) -> list[tuple[int, int, Score]]:
+def _costs(body: str) -> list[tuple[int, int, NotedScore]]:
     """Memory in MB and time in seconds, as scores named mem and time."""
     found = []
     for memory in _MEMORY.finditer(body):
         size = float(memory[2]) * (1024 if (memory[3] or "").lower().startswith("g") else 1)
-        found.append((memory.start(), memory.end(), Score("mem", (size,))))
+        found.append((memory.start(), memory.end(), NotedScore("mem", (size,))))
     times = ((time, float(time[2]) * _SECONDS[(time[3] or "s").lower()]) for time in _TIME.finditer(body))
-    found.extend((time.start(), time.end(), Score(time[1].lower(), (seconds,))) for time, seconds in times)
+    found.extend((time.start(), time.end(), NotedScore(time[1].lower(), (seconds,))) for time, seconds in times)
     return found
 
 
-def _inside(place: int, spans: list[tuple[int, int, Score]]) -> bool:
+def _inside(place: int, spans: list[tuple[int, int, NotedScore]]) -> bool:
     return any(start <= place < end for start, end, _ in spans)
 
 
-def _at_thresholds(body: str) -> Figures | None:
+def _at_thresholds(body: str) -> LineScores | None:
     """`original 0.01 41.37% 0.5 25.96%`: each figure behind the overlap it holds at."""
     found = list(_THRESHOLDS.finditer(body)) if "0." in body else []
     if len(found) < 2 and not any(pair[3] for pair in found):
         return None
-    scores = tuple(Score(pair[1], (float(pair[2]),)) for pair in found)
-    return Figures(scores, body[: found[0].start()].strip(_DASHES), body[found[-1].end() :].strip())
+    scores = tuple(NotedScore(pair[1], (float(pair[2]),)) for pair in found)
+    return LineScores(scores, body[: found[0].start()].strip(_DASHES), body[found[-1].end() :].strip())
 
 
-def _behind_colon(body: str) -> Figures | None:
+def _behind_colon(body: str) -> LineScores | None:
     """`label: 76.03/92.84 - remark`, at the first colon that figures follow."""
     if ":" not in body and "：" not in body:
         return None
@@ -210,18 +210,18 @@ def _behind_colon(body: str) -> Figures | None:
             continue
         if duration := _DURATION.match(behind):
             seconds = float(duration[1]) * _SECONDS[duration[2].lower()]
-            return Figures((Score("time", (seconds,)),), body[: colon.start()].strip())
+            return LineScores((NotedScore("time", (seconds,)),), body[: colon.start()].strip())
         if (tail := _tail(behind)) and (
             tail.scores[0].name is None or sum(bool(score.name) for score in tail.scores) > 1
         ):
-            return Figures(tail.scores, body[: colon.start()].strip(), tail.remark)
+            return LineScores(tail.scores, body[: colon.start()].strip(), tail.remark)
     return None
 
 
-def _tail(text: str) -> Figures | None:
+def _tail(text: str) -> LineScores | None:
     """Figures at the start of a text, more of them behind commas, with names and parentheses of their own."""
     text = text.lstrip(" \t:：,，")
-    scores: list[Score] = []
+    scores: list[NotedScore] = []
     place = 0
     while found := _ITEM.match(text, place):
         if found["name"] and not scores and not _is_score(found["group"]):
@@ -237,10 +237,10 @@ def _tail(text: str) -> Figures | None:
         place = comma.end()
     if not scores:
         return None
-    return Figures(tuple(scores), "", text[place:].strip())
+    return LineScores(tuple(scores), "", text[place:].strip())
 
 
-def _leading(body: str) -> Figures | None:
+def _leading(body: str) -> LineScores | None:
     """`54.20 - remark`, `0.8208  what gave it`: figures first."""
     found = _LEADING.match(body)
     if not found or not _is_score(found["group"], alone=True):
@@ -250,24 +250,24 @@ def _leading(body: str) -> Figures | None:
         return None
     words = behind.strip()
     if words[:1] in tuple("-–—<>（(") or not words.strip(_DASHES):
-        return Figures((_score(found["group"], None, ""),), "", words)
-    return Figures((_score(found["group"], None, ""),), words.lstrip(_DASHES), "")
+        return LineScores((_score(found["group"], None, ""),), "", words)
+    return LineScores((_score(found["group"], None, ""),), words.lstrip(_DASHES), "")
 
 
-def _percents(body: str) -> Figures | None:
+def _percents(body: str) -> LineScores | None:
     """`sc2 (what) 44.31% 29.75% remark`: per cents behind a name, in a line that is no sentence."""
     found = list(_PERCENTS.finditer(body)) if "%" in body else []
     label = body[: found[0].start()].strip(_DASHES) if found else ""
     if not found or len(label) > 60 or re.search(r"[，。；,;]", _CLOSED.sub("", label)):
         return None
     scores = tuple(
-        Score(None, tuple(float(value) for value in pair.groups() if value), "parts" if pair[2] else "single")
+        NotedScore(None, tuple(float(value) for value in pair.groups() if value), "parts" if pair[2] else "single")
         for pair in found
     )
-    return Figures(scores, label, body[found[-1].end() :].strip())
+    return LineScores(scores, label, body[found[-1].end() :].strip())
 
 
-def _alone(body: str) -> Figures | None:
+def _alone(body: str) -> LineScores | None:
     """`ce * weights        0.7997   remark`: a figure of score's form that nothing else explains."""
     found = _LONE.search(hidden(body))
     if not found:
@@ -277,8 +277,8 @@ def _alone(body: str) -> Figures | None:
     if len(label) > 80 or "。" in label or (len(label) > 40 and remark):
         return None
     values = (float(found[1]), *map(float, found[2].split()))
-    return Figures(
-        (Score(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark
+    return LineScores(
+        (NotedScore(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark
     )
 
 
@@ -295,7 +295,7 @@ def _is_score(group: str, *, alone: bool = False) -> bool:
     return bool(decimals) or any(text.endswith("%") for text in texts) or ("/" in group and len(texts) > 1)
 
 
-def _score(group: str, name: str | None, note: str | None) -> Score:
+def _score(group: str, name: str | None, note: str | None) -> NotedScore:
     values = tuple(figure(text) for text in _JOINS.split(group.strip()) if text.strip())
     form = "single" if len(values) == 1 else "parts" if "/" in group else "series"
-    return Score(name.strip() if name else None, values, form, (), (note or "").strip())  # type: ignore[arg-type]
+    return NotedScore(name.strip() if name else None, values, form, (), (note or "").strip())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What one line says by itself: its shape, label, scores, settings, remark, claim, and how it may be meant."""
+"""One line by itself: indent and marker, label, scores, settings, remark, claim, and how it may be meant."""
 
 from __future__ import annotations
 
@@ -6,14 +6,73 @@ import re
 from typing import Literal, NamedTuple
 
 from ablata.notebooks.reader.claims import read_claim
-from ablata.notebooks.reader.figures import find_figures, hidden
-from ablata.notebooks.reader.foreign import foreign_kind, progress_key, without_time
-from ablata.notebooks.reader.model import Claim, Score, Setting, State
-from ablata.notebooks.reader.names import KEYS, normal
-from ablata.notebooks.reader.settings import only_settings, read_settings
-from ablata.notebooks.reader.shape import HASH, PLAIN, Shape, shape_of
+from ablata.notebooks.reader.model import Claim, NotedScore, NotedSetting, PlanState
+from ablata.notebooks.reader.scores import find_scores, hidden
+from ablata.notebooks.reader.settings import KEYS, normal, only_settings, read_settings
+from ablata.notebooks.reader.tool_output import foreign_kind, progress_key, without_time
 
-Nature = Literal[
+TAB = 4
+HASH, NUMBER, PLAIN, BULLET = range(4)
+"""Ranks of lines of one indent: `# title` stands above `1. item`, that above plain lines, those above `* item`."""
+
+_RULE = re.compile(r"[#=*~_+.·—–\-\s]*([#=*~_—–\-])\1\1[#=*~_+.·—–\-\s]*")
+_HASHES = re.compile(r"(#+)\s*(.*?)[\s#]*$", re.S)
+_NUMBERED = re.compile(r"(\d{1,3}[.)、．](?!\d)|[(（]\d{1,2}[)）]|[①-⑳])\s*")
+_BULLETED = re.compile(
+    r"(-{2,}\||- \[[ xX]?\]\s|[*•·‣▪◦-](?=\s)|[-–—]{2,}(?=\s*[\d.]*\d\s*\S|\s+)|\+(?=\s)|\[[ xX]?\]\s)\s*"
+)
+_RULED_TITLE = re.compile(r"([=#*~\-_])\1{2,}\s*(.*?)[\s=#*~\-_]*$")
+
+
+class LineShape(NamedTuple):
+    """A line without its outer marks.
+
+    Attributes:
+        indent: columns of white space before it; a tab reaches to the next multiple of four.
+        rank: HASH, NUMBER, PLAIN or BULLET.
+        marker: what it opens with: `##`, `3.`, `*`; empty for plain lines.
+        body: the rest.
+        ruled: it is or opens with a rule (`=====`), which closes what stood above.
+    """
+
+    indent: int
+    rank: int
+    marker: str
+    body: str
+    ruled: bool = False
+
+
+def shape_of(text: str) -> LineShape:
+    """Take a line's outer marks off."""
+    stripped = text.strip()
+    indent = _indent(text)
+    if _RULE.fullmatch(stripped):
+        return LineShape(indent, HASH, stripped, "", ruled=True)
+    if stripped.startswith("#") and (found := _HASHES.match(stripped)) and indent < TAB:
+        level = len(found[1])
+        return LineShape(indent, HASH, found[1], found[2].strip(), ruled=level >= TAB)
+    if (found := _RULED_TITLE.match(stripped)) and found[2] and "|" not in found[1] and found[1] in "=#*":
+        return LineShape(indent, HASH, found[1] * 3, found[2], ruled=True)
+    if found := _NUMBERED.match(stripped):
+        return LineShape(indent, NUMBER, found[1], stripped[found.end() :])
+    if found := _BULLETED.match(stripped):
+        return LineShape(indent, BULLET, found[1].strip(), stripped[found.end() :])
+    return LineShape(indent, PLAIN, "", stripped)
+
+
+def _indent(text: str) -> int:
+    columns = 0
+    for character in text:
+        if character == "\t":
+            columns += TAB - columns % TAB
+        elif character.isspace():
+            columns += 2 if character == "\u3000" else 1
+        else:
+            break
+    return columns
+
+
+LineNature = Literal[
     "blank",
     "rule",
     "heading",
@@ -72,7 +131,7 @@ _MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
 _WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
 
-class Wording(NamedTuple):
+class ParsedLine(NamedTuple):
     """One line by itself.
 
     Attributes:
@@ -89,46 +148,48 @@ class Wording(NamedTuple):
         logged: a logging library wrote it.
     """
 
-    shape: Shape
-    nature: Nature
+    shape: LineShape
+    nature: LineNature
     label: str = ""
-    scores: tuple[Score, ...] = ()
-    settings: tuple[Setting, ...] = ()
+    scores: tuple[NotedScore, ...] = ()
+    settings: tuple[NotedSetting, ...] = ()
     remark: str = ""
     claim: Claim | None = None
     colon: bool = False
-    state: State | None = None
+    state: PlanState | None = None
     progress: str | None = None
     logged: bool = False
 
 
-def read_wording(text: str) -> Wording:
+def parse_line(text: str) -> ParsedLine:
     """Read one line by itself."""
     text = text[:LONGEST]
     stripped = text.strip()
     if not stripped:
-        return Wording(Shape(0, PLAIN, "", ""), "blank")
+        return ParsedLine(LineShape(0, PLAIN, "", ""), "blank")
     shape = shape_of(text)
     if shape.ruled and not shape.body:
-        return Wording(shape, "rule")
+        return ParsedLine(shape, "rule")
     if kind := foreign_kind(stripped) if shape.rank != HASH else None:
         claim: Claim | None = "failed" if kind == "failed" else None
-        nature: Nature = "setting" if kind == "setting" else "remark"
-        return Wording(shape, nature, "", (), read_settings(stripped) if kind == "setting" else (), stripped, claim)
+        nature: LineNature = "setting" if kind == "setting" else "remark"
+        return ParsedLine(shape, nature, "", (), read_settings(stripped) if kind == "setting" else (), stripped, claim)
     body, logged = without_time(shape.body) if shape.body else ("", False)
     if not shape.body or _DATE.fullmatch(body):
-        return Wording(shape, "heading", body or shape.marker.rstrip(".)、．"))
-    figures = find_figures(body)
+        return ParsedLine(shape, "heading", body or shape.marker.rstrip(".)、．"))
+    figures = find_scores(body)
     if figures and figures.missing:
-        return Wording(shape, "plan", figures.label, (), read_settings(figures.label), figures.remark)
+        return ParsedLine(shape, "plan", figures.label, (), read_settings(figures.label), figures.remark)
     if figures and not (shape.rank == HASH and not figures.label):
         return _with_figures(shape, figures.scores, figures.label, figures.remark, logged)
     if shape.rank == HASH:
-        return Wording(shape, "heading", _label(body), (), read_settings(body))
+        return ParsedLine(shape, "heading", _label(body), (), read_settings(body))
     return _without_figures(shape, body, logged)
 
 
-def _with_figures(shape: Shape, scores: tuple[Score, ...], label: str, remark: str, logged: bool) -> Wording:
+def _with_figures(
+    shape: LineShape, scores: tuple[NotedScore, ...], label: str, remark: str, logged: bool
+) -> ParsedLine:
     counted = logged or len(scores) > 1 or bool(_COUNT.search(label))
     progress = progress_key(label) if counted else None
     if progress:
@@ -138,57 +199,59 @@ def _with_figures(shape: Shape, scores: tuple[Score, ...], label: str, remark: s
     if tail and (read_claim(tail) or _HEDGED.search(tail)) and not only_settings(tail):
         label, remark = head, f"{tail} {remark}".strip()
     if len(scores) == 1 and not remark and _is_setting(label, scores[0]):
-        return Wording(shape, "setting", _label(shape.body), (), (Setting(KEYS[normal(label)], scores[0].plain),))
+        return ParsedLine(
+            shape, "setting", _label(shape.body), (), (NotedSetting(KEYS[normal(label)], scores[0].plain),)
+        )
     noted = "; ".join(score.note for score in scores if read_claim(score.note))
     remark = f"{noted}; {remark}".strip("; ") if noted else remark
     words = remark.strip(" \t,，;；.。:：-–—<>→")
     settings = _joined(read_settings(label), read_settings(words, written=True))
-    return Wording(
+    return ParsedLine(
         shape, "result" if label else "answer", _label(label), scores, settings, words, read_claim(remark, label),
         progress=progress, logged=logged,
     )  # fmt: skip
 
 
-def _is_setting(label: str, score: Score) -> bool:
+def _is_setting(label: str, score: NotedScore) -> bool:
     """Tell `momentum: 0.9` from `dropout: 92.3`: what a key is set to is small, what it gave is a per cent."""
     return normal(label) in KEYS and score.form == "single" and not score.note and score.values[0] < _LARGEST_SET
 
 
-def _joined(first: tuple[Setting, ...], second: tuple[Setting, ...]) -> tuple[Setting, ...]:
+def _joined(first: tuple[NotedSetting, ...], second: tuple[NotedSetting, ...]) -> tuple[NotedSetting, ...]:
     return tuple({setting.name: setting for setting in (*second, *first)}.values())
 
 
-def _without_figures(shape: Shape, body: str, logged: bool) -> Wording:
+def _without_figures(shape: LineShape, body: str, logged: bool) -> ParsedLine:
     remark = ""
     if sign := _REMARK_SIGN.search(body):
         body, remark = body[: sign.start()], body[sign.end() :].strip()
     body = body.strip()
     if shape.marker.endswith("[ ]") and not split_colon(body)[1]:
-        return Wording(shape, "plan", _label(body), (), read_settings(body), remark)
+        return ParsedLine(shape, "plan", _label(body), (), read_settings(body), remark)
     if _DONE_FIRST.match(body) or shape.marker.lower().endswith("[x]"):
-        return Wording(shape, "plan", _DONE_FIRST.sub("", body).strip(" :："), state="done", remark=remark)
+        return ParsedLine(shape, "plan", _DONE_FIRST.sub("", body).strip(" :："), state="done", remark=remark)
     if found := _GIVEN_UP_FIRST.match(body):
-        return Wording(shape, "plan", body[found.end() :].strip(" :：~"), state="discarded", remark=remark)
+        return ParsedLine(shape, "plan", body[found.end() :].strip(" :：~"), state="discarded", remark=remark)
     if found := _GIVEN_UP_LAST.search(body):
-        return Wording(shape, "plan", body[: found.start()].strip(" :："), state="discarded", remark=remark)
+        return ParsedLine(shape, "plan", body[: found.start()].strip(" :："), state="discarded", remark=remark)
     if logged and not progress_key(body):
-        return Wording(shape, "remark", "", (), read_settings(body), body, read_claim(body), logged=True)
+        return ParsedLine(shape, "remark", "", (), read_settings(body), body, read_claim(body), logged=True)
     head, tail = split_colon(body)
     settings = read_settings(body)
     if _ANNOUNCING.search(body):
-        return Wording(shape, "label", body, (), settings, colon=True)
+        return ParsedLine(shape, "label", body, (), settings, colon=True)
     if head is not body:
         return _with_colon(shape, body, head, tail, remark, settings)
     claim = read_claim(remark or body, body)
     if claim and not remark:
         named = len(body) <= 120 and "。" not in body and (_NAME.match(body) or (body[0] in "(（" and settings))
-        nature: Nature = "outcome" if named else "remark"
-        return Wording(shape, nature, body if named else "", (), settings, body, claim)
+        nature: LineNature = "outcome" if named else "remark"
+        return ParsedLine(shape, nature, body if named else "", (), settings, body, claim)
     if remark and (claim or _GIVEN_UP.search(remark)):
         return _judged(shape, body, remark, settings, claim)
     if only_settings(body):
-        return Wording(shape, "setting", body, (), settings, remark)
-    return Wording(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
+        return ParsedLine(shape, "setting", body, (), settings, remark)
+    return ParsedLine(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
 
 
 def _label(text: str) -> str:
@@ -196,7 +259,7 @@ def _label(text: str) -> str:
     return text.strip().rstrip(" ,，、;；:：。\\")
 
 
-def _plain_nature(shape: Shape, body: str) -> Nature:
+def _plain_nature(shape: LineShape, body: str) -> LineNature:
     letters = sum(map(str.isalpha, body))
     if not _WORDS.search(body) or (3 * letters < len(body) and not read_settings(body)):
         return "heading" if re.fullmatch(r"\d+", body) and shape.rank != PLAIN else "unknown"
@@ -205,36 +268,40 @@ def _plain_nature(shape: Shape, body: str) -> Nature:
     return "text"
 
 
-def _with_colon(shape: Shape, body: str, head: str, tail: str, remark: str, settings: tuple[Setting, ...]) -> Wording:
+def _with_colon(
+    shape: LineShape, body: str, head: str, tail: str, remark: str, settings: tuple[NotedSetting, ...]
+) -> ParsedLine:
     """A line in which a colon stands outside parentheses."""
     words = f"{tail} {remark}".strip()
     named = _joined(read_settings(head), read_settings(words, written=True))
     if not tail:
         if remark:
             return _judged(shape, head, remark, settings, read_claim(remark, head))
-        nature: Nature = "setting" if only_settings(body) else "label"
-        return Wording(shape, nature, _label(head), (), settings, colon=True)
+        nature: LineNature = "setting" if only_settings(body) else "label"
+        return ParsedLine(shape, nature, _label(head), (), settings, colon=True)
     if only_settings(body) and not read_claim(words):
-        return Wording(shape, "setting", _label(body), (), settings, colon=body[-1] in ":：")
+        return ParsedLine(shape, "setting", _label(body), (), settings, colon=body[-1] in ":：")
     if _CONCLUSION.fullmatch(head) or len(words) > 90 or len(head) > 90:
-        return Wording(shape, "remark", "", (), settings, words or body, read_claim(words))
+        return ParsedLine(shape, "remark", "", (), settings, words or body, read_claim(words))
     claim = read_claim(words, head)
     if claim or _GIVEN_UP.search(words):
         return _judged(shape, head, words, named, claim)
     if _WAITING.fullmatch(tail):
-        return Wording(shape, "plan", head, (), settings, words)
+        return ParsedLine(shape, "plan", head, (), settings, words)
     if _WORKS.match(tail):
-        return Wording(shape, "outcome", head, (), named, words)
+        return ParsedLine(shape, "outcome", head, (), named, words)
     if body.endswith((":", "：")):
-        return Wording(shape, "label", _label(body), (), settings, remark, colon=True)
-    return Wording(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
+        return ParsedLine(shape, "label", _label(body), (), settings, remark, colon=True)
+    return ParsedLine(shape, _plain_nature(shape, body), _label(body), (), settings, remark)
 
 
-def _judged(shape: Shape, label: str, words: str, settings: tuple[Setting, ...], claim: Claim | None) -> Wording:
+def _judged(
+    shape: LineShape, label: str, words: str, settings: tuple[NotedSetting, ...], claim: Claim | None
+) -> ParsedLine:
     """A label with an outcome in words, or one that was given up."""
     if _GIVEN_UP.search(words):
-        return Wording(shape, "plan", label, (), settings, words, state="discarded")
-    return Wording(shape, "outcome", label, (), settings, words, claim)
+        return ParsedLine(shape, "plan", label, (), settings, words, state="discarded")
+    return ParsedLine(shape, "outcome", label, (), settings, words, claim)
 
 
 def split_colon(text: str) -> tuple[str, str]:
