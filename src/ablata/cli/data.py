@@ -202,7 +202,9 @@ def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder |
     from ablata.records.home import lab_home
 
     data = getattr(named_recipe(chosen.folder, overrides or []), "data", None)
-    return replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, SegmentationFileSettings) else None
+    return (
+        replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, SegmentationFileSettings) else None
+    )
 
 
 def _report(dataset: str, overrides: list[str]) -> Report:

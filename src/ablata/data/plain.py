@@ -32,7 +32,7 @@ from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, Imag
 from ablata.data.detection.rle import encode
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.in_memory import ImageArrays, InMemoryImages
+from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore
@@ -142,7 +142,7 @@ class PlainImages(PlainData):
         classes = len(named) if named is not None else len(self.build(Path()).classes)
         return NominalShape(classes, channels, height, width)
 
-    def build(self, cache: Path) -> InMemoryImages:
+    def build(self, cache: Path) -> InMemoryDataset:
         """Read the set into memory.
 
         Raises:
@@ -168,7 +168,7 @@ class PlainImages(PlainData):
         for name, store in stores.items():
             self.refuse_labels(store.labels, len(classes), name)
         mean, std = self.statistics(list(train.images.transpose(0, 2, 3, 1)))
-        return InMemoryImages(
+        return InMemoryDataset(
             train,
             val,
             classes=classes,
