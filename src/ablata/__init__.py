@@ -1,3 +1,107 @@
-"""ablata: a lab for vision models. Rooms and their import law are listed in the README."""
+"""ablata: a lab for vision models. Train from typed recipes, and ask whether a change helps.
 
-__version__ = "0.1.0"
+    import ablata
+
+    run = ablata.train("digits", seed=3, overrides={"model.width": 32})
+    print(run.scores, run.folder)
+
+    study = ablata.Study(
+        name="width", question="Does a wider network help?", control=ablata.load_recipe("digits"),
+        arms={"wide": {"model.width": 32}}, seeds=5, margin=1.0,
+    )
+    print(ablata.run_study(study).to_rows())
+
+Names are imported when they are first used: `import ablata` itself loads neither torch nor the ledger. Everything that
+is trained lies in the lab's home, the folder `ABLATA_HOME` or `.ablata`; the command `ablata` calls these functions.
+"""
+
+from typing import TYPE_CHECKING
+
+from ablata.base.lazy import lazy_names
+from ablata.base.version import __version__
+
+if TYPE_CHECKING:
+    from ablata import stats as stats
+    from ablata.api.models import evaluate as evaluate
+    from ablata.api.models import export as export
+    from ablata.api.models import load_model as load_model
+    from ablata.api.models import predict as predict
+    from ablata.api.runs import RunResult as RunResult
+    from ablata.api.runs import compare_runs as compare_runs
+    from ablata.api.runs import run as run
+    from ablata.api.runs import runs as runs
+    from ablata.api.studies import StudyResult as StudyResult
+    from ablata.api.studies import export_study as export_study
+    from ablata.api.studies import import_study as import_study
+    from ablata.api.studies import plan_study as plan_study
+    from ablata.api.studies import report as report
+    from ablata.api.studies import run_study as run_study
+    from ablata.api.studies import study as study
+    from ablata.api.training import train as train
+    from ablata.base import errors as errors
+    from ablata.base.errors import AblataError as AblataError
+    from ablata.base.settings import Settings as Settings
+    from ablata.engine.recipe import Recipe as Recipe
+    from ablata.recipes.index import load_recipe as load_recipe
+    from ablata.records.ledger import Ledger as Ledger
+    from ablata.studies.index import load_study as load_study
+    from ablata.studies.study import Study as Study
+
+_PLACES = {
+    "AblataError": "ablata.base.errors",
+    "Ledger": "ablata.records.ledger",
+    "Recipe": "ablata.engine.recipe",
+    "RunResult": "ablata.api.runs",
+    "Settings": "ablata.base.settings",
+    "Study": "ablata.studies.study",
+    "StudyResult": "ablata.api.studies",
+    "compare_runs": "ablata.api.runs",
+    "errors": "ablata.base.errors:",
+    "evaluate": "ablata.api.models",
+    "export": "ablata.api.models",
+    "export_study": "ablata.api.studies",
+    "import_study": "ablata.api.studies",
+    "load_model": "ablata.api.models",
+    "load_recipe": "ablata.recipes.index",
+    "load_study": "ablata.studies.index",
+    "plan_study": "ablata.api.studies",
+    "predict": "ablata.api.models",
+    "report": "ablata.api.studies",
+    "run": "ablata.api.runs",
+    "run_study": "ablata.api.studies",
+    "runs": "ablata.api.runs",
+    "stats": "ablata.stats:",
+    "study": "ablata.api.studies",
+    "train": "ablata.api.training",
+}
+
+__all__ = [
+    "AblataError",
+    "Ledger",
+    "Recipe",
+    "RunResult",
+    "Settings",
+    "Study",
+    "StudyResult",
+    "__version__",
+    "compare_runs",
+    "errors",
+    "evaluate",
+    "export",
+    "export_study",
+    "import_study",
+    "load_model",
+    "load_recipe",
+    "load_study",
+    "plan_study",
+    "predict",
+    "report",
+    "run",
+    "run_study",
+    "runs",
+    "stats",
+    "study",
+    "train",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -63,7 +63,7 @@ def test_wrong_usage_is_told_in_words(ablata: Callable, run: str, image: str, tm
         (f"predict {run} nothing.png", "nothing.png"),
         (f"predict {run} {image} --protocol ten_crop", "trained on digits"),
         (f"predict {run} {image} --checkpoint first", "last or best"),
-        (f"export {run} --format tflite", "--format must be one of"),
+        (f"export {run} --format tflite", "format of an export must be one of"),
         (f"evaluate {run} --protocol ten_crop", "need a set of image files"),
         (f"evaluate {run} --weights mean", "delivered or raw"),
         ("data check ./nowhere", "does not exist"),

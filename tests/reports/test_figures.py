@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.reports.figures import Figures, clean, clip, duration, percent, quantity, ratio
+from ablata.base.quantities import duration, quantity
+from ablata.reports.figures import Figures, clean, clip, percent, ratio
 from ablata.reports.view import Estimate, MetricView, StudyView
 
 

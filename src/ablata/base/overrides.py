@@ -7,9 +7,10 @@ Of alternatives (`train.epochs`, `train.steps`) the one that is given switches t
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,14 @@ from ablata.base.fields import (
     path_text,
 )
 from ablata.base.settings import S, Settings, leaves
-from ablata.base.user_code import absolute, parse_reference
+from ablata.base.user_code import absolute, is_own, module_of, parse_reference, reference_of
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+Overrides = Sequence[str] | Mapping[str, Any]
+"""Settings to change: `key=value` texts, or values by dotted key."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,71 @@ def parse_value(text: str) -> Any:
     return [parse_value(item.strip()) for item in text.split(",")] if "," in text else text
 
 
-def override(settings: S, arguments: Sequence[str]) -> S:
-    """Return a copy of `settings` with the given `key=value` overrides applied and everything checked again.
+def override_texts(overrides: Overrides) -> list[str]:
+    """Return overrides as `key=value` texts, the form in which they are typed and recorded.
+
+    Args:
+        overrides: such texts, or values by dotted key: `{"model.width": 32, "loss": Ohem(threshold=0.7)}`. A mapping
+            as a value sets the keys below its own.
+
+    Raises:
+        SettingsError: a value is none that settings can hold.
+    """
+    if isinstance(overrides, Mapping):
+        return list(_texts(overrides, ""))
+    if isinstance(overrides, str):
+        raise SettingsError(
+            "Overrides are a list of texts, or values by key", found=f"the text {overrides}", do=f'["{overrides}"]'
+        )
+    return list(overrides)
+
+
+def _texts(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _texts(value, f"{key}.")
+        else:
+            yield f"{key}={value if isinstance(value, str) else _text(key, value)}"
+
+
+def _text(key: str, value: Any) -> str:
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return _part_name(key, value)
+    try:
+        return json.dumps(to_jsonable_python(value))
+    except ValueError as error:
+        raise SettingsError(
+            "A setting must be a number, a text, true, false, none, a list of them, or a part", found=f"{key}: {error}"
+        ) from None
+
+
+def _part_name(key: str, part: Any) -> str:
+    """Return the kind of a built-in settings class, or the reference of a class or function."""
+    module = module_of(part)
+    own = module is None or is_own(module)
+    if inspect.isclass(part) and issubclass(part, Settings) and not own:
+        return kind_of(part)
+    typed = part.__module__ == "__main__" and not hasattr(module, "__file__")
+    if typed or "<" in part.__qualname__:
+        raise SettingsError(
+            "A part must be defined at the top of a file, so that another process finds it",
+            found=f"{key}: {part.__qualname__}{', typed into a notebook or prompt' if typed else ''}",
+            do="write it to a file such as mine.py and import it from there",
+        )
+    return reference_of(part)
+
+
+def override(settings: S, arguments: Overrides) -> S:
+    """Return a copy of `settings` with overrides applied and everything checked again.
 
     Raises:
         SettingsError: an unknown key, a wrong type or a value out of range; names the key, the value, what is allowed
             and the nearest known name.
     """
     tree = settings.model_dump(mode="json")
-    assignments = sorted((parse(argument) for argument in arguments), key=lambda assignment: len(assignment.path))
+    assignments = [parse(argument) for argument in override_texts(arguments)]
+    assignments.sort(key=lambda assignment: len(assignment.path))
     given = {assignment.path for assignment in assignments}
     for assignment in assignments:
         _assign(settings, tree, assignment, given)

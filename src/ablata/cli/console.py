@@ -33,23 +33,3 @@ def note(message: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON, one document."""
     out.print(Text(json.dumps(value, indent=2)))
-
-
-def figure(value: float, unit: str = "") -> str:
-    """Write a large figure with a metric prefix: `269.7 k`, `41.2 M`."""
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.4g} {prefix}{unit}"
-    return f"{value:.4g} {unit}".rstrip()
-
-
-def duration(seconds: float) -> str:
-    """Write a duration: `8.2 s`, `3 min 20 s`, `2 h 5 min`; `?` while unknown."""
-    if seconds != seconds:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -29,15 +29,13 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run's model: totals, and every class with what it is most often confused with."""
-    from ablata.records.ledger import Ledger
+    from ablata.api.models import evaluate as evaluate_run
     from ablata.reports.console import show
-    from ablata.studies.evaluation import evaluate_run
 
-    with Ledger() as ledger:
-        result = evaluate_run(
-            ledger, run, overrides or [], protocols=protocol, split=split, which=checkpoint, weights=weights,
-            save_to=save_predictions,
-        )  # fmt: skip
+    result = evaluate_run(
+        run, overrides=overrides or [], protocols=protocol, split=split, checkpoint=checkpoint, weights=weights,
+        save_predictions=save_predictions,
+    )  # fmt: skip
     if json:
         print_json(result.as_dict())
         return

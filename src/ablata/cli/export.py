@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ablata.base.errors import SettingsError
 from ablata.cli.console import note, out
-
-_FORMATS = ("onnx", "pt2", "hub")
 
 
 def export(
@@ -30,22 +27,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained network for use elsewhere, and compare what was written with it."""
-    if format not in _FORMATS:
-        raise SettingsError("--format must be one of onnx, pt2, hub", found=format)
-    if format == "hub" and size is not None:
-        raise SettingsError("--size is of a graph: --format onnx or pt2; a folder takes any size", found=size)
-    from ablata.records.ledger import Ledger
-    from ablata.tasks.inference.hub import export_hub
-    from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2
-    from ablata.tasks.inference.resolve import export_name, export_place, find_model
+    from ablata.api.models import export as export_model
 
-    with Ledger() as ledger:
-        model = find_model(ledger, run, checkpoint)
-        if size is not None:
-            model = model.with_size(size)
-        name = export_name(model)
-        place = output or (export_place(ledger, name) if format == "hub" else Path(f"{name}.{format}"))
-    write = {"onnx": export_onnx, "pt2": export_pt2, "hub": export_hub}[format]
-    difference = write(model, place)
+    place, difference = export_model(run, format, output, checkpoint=checkpoint, size=size)
     note(f"the same network: outputs differ by at most {difference:.3g}")
     out.print(f"written: {place}", markup=False)

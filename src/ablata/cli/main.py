@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ablata import __version__
 from ablata.base.errors import AblataError, UserError
+from ablata.base.version import __version__
 from ablata.cli import data, evaluate, export, notes, predict, recipes, replicate, runs, studies, train, worker
 from ablata.cli.console import fail
 

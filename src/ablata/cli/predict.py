@@ -39,26 +39,20 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict classes, masks, boxes or embeddings of images, prepared as in training; exit 1 if one is unreadable."""
-    from ablata.data.io.input_files import find_input_files
-    from ablata.engine.predictor import PredictOptions
-    from ablata.records.ledger import Ledger
-    from ablata.tasks.inference.resolve import find_model
+    from ablata.api.models import predict as predict_images
 
-    with Ledger() as ledger:
-        predictor = find_model(ledger, model, checkpoint)
-    inputs = find_input_files(images, videos=predictor.videos)
-    options = PredictOptions(protocol, output, top, score, tuple(gallery or ()))
-    done = []
-    for prediction in predictor.predict_files(inputs, options):
-        done.append(prediction)
+    predictions = predict_images(
+        model, images, protocol=protocol, output=output, top=top, score_threshold=score, gallery=gallery or (),
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    for prediction in predictions:
         if prediction.problem:
             note(f"unreadable: {prediction.problem}")
         if not json and (text := prediction.text()):
             out.print(text, markup=False)
     if json:
-        named = protocol or predictor.protocols[0]
-        print_json({"protocol": named, "predictions": [prediction.as_dict() for prediction in done]})
+        print_json({"protocol": predictions.protocol, "predictions": predictions.to_rows()})
     if output is not None and output.exists():
         note(f"written: {output}")
-    if any(prediction.problem for prediction in done):
+    if any(prediction.problem for prediction in predictions):
         raise typer.Exit(1)

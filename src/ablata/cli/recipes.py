@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ablata.cli.console import figure, out, print_json
+from ablata.base.quantities import quantity
+from ablata.cli.console import out, print_json
 from ablata.recipes.index import load_recipe, recipe_entries
 
 app = typer.Typer(help="List recipes, or show one with every setting.", no_args_is_help=True)
@@ -58,7 +59,7 @@ def show_recipe(
     out.print(Text(f"hash {settings_hash(made)}"))
     out.print(
         Text(
-            f"{figure(size.parameters)} parameters, {figure(size.flops)} multiply-adds and "
-            f"{figure(size.activations)} activations an image"
+            f"{quantity(size.parameters)} parameters, {quantity(size.flops)} multiply-adds and "
+            f"{quantity(size.activations)} activations an image"
         )
     )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ablata.cli.console import note, out, print_json
-
-if TYPE_CHECKING:
-    from ablata.records.ledger import Ledger
-    from ablata.records.rows import RunRow
 
 app = typer.Typer(help="List runs, show one, compare two.", no_args_is_help=True)
 
@@ -26,18 +21,14 @@ def list_runs(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List runs, newest first, with their last scores."""
-    from ablata.base.errors import SettingsError, listing
+    from ablata.api.runs import find_runs
     from ablata.records.ledger import Ledger
     from ablata.reports.collect_runs import run_views
     from ablata.reports.console import show
     from ablata.reports.terminal import runs_json, runs_table
 
-    states = ("waiting", "running", "completed", "failed", "diverged", "cancelled")
-    if state is not None and state not in states:
-        raise SettingsError(f"--state must be one of {listing(states)}", found=state)
     with Ledger() as ledger:
-        found = ledger.runs.find(study=study, recipe=recipe, state=state, limit=limit)  # type: ignore[arg-type]
-        rows = run_views(ledger, found)
+        rows = run_views(ledger, find_runs(ledger, study=study, recipe=recipe, state=state, limit=limit))
     if json:
         print_json(runs_json(rows))
     elif rows:
@@ -55,27 +46,18 @@ def show_run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one run: recipe, scores, cost, events, files."""
-    from dataclasses import asdict
+    from ablata.api.runs import run as find_run
 
-    from ablata.records.evaluations import read_evaluations
-    from ablata.records.ledger import Ledger
-
-    with Ledger() as ledger:
-        found = ledger.runs.get(run)
-        if output is not None:
-            _write_page(ledger, found, output)
-        facts = asdict(found)
-        facts["folder"] = str(ledger.runs.folder(found))
-        facts["studies"] = ledger.runs.studies_of(found.id)
-        facts["evaluations"] = [asdict(one) for one in read_evaluations(ledger.runs.folder(found))]
-        facts["events"] = [asdict(event) for event in ledger.events.find(run_id=found.id)]
-        facts["settings"] = ledger.runs.recipe(found.recipe_hash)
-        facts["environment_description"] = ledger.environments.get(found.environment)
-    if json:
-        print_json(facts)
-        return
+    found = find_run(run)
     if output is not None:
-        return
+        note(f"written: {found.page(output)}")
+    if json:
+        print_json(found.facts())
+    elif output is None:
+        _print_facts(found.facts())
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
     for key, value in facts.items():
         if isinstance(value, dict):
             out.print(f"{key}:", markup=False)
@@ -88,25 +70,6 @@ def show_run(
             out.print(f"{key} = {value}", markup=False)
 
 
-def _write_page(ledger: Ledger, run: RunRow, path: Path) -> None:
-    from ablata.base.files import write_text
-    from ablata.records.evaluations import read_evaluations
-    from ablata.records.gallery import read_gallery
-    from ablata.reports.collect_runs import run_curves, run_view
-    from ablata.reports.evaluated import evaluation_sections
-    from ablata.reports.html import run_page
-    from ablata.reports.visuals import run_sections
-
-    way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
-    shown = read_gallery(ledger.runs.folder(run))
-    extra = (
-        *evaluation_sections(read_evaluations(ledger.runs.folder(run))),
-        *(run_sections(shown) if shown is not None else ()),
-    )
-    write_text(path, run_page(run_view(run, home=way), run_curves(ledger, run), extra))
-    note(f"written: {path}")
-
-
 @app.command("compare")
 def compare_runs(
     first: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
@@ -115,16 +78,14 @@ def compare_runs(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two runs: settings that differ, scores, cost, curves."""
+    from ablata.api.runs import compare_runs as compare
     from ablata.base.files import write_text
-    from ablata.records.ledger import Ledger
-    from ablata.reports.collect_runs import compare_view
     from ablata.reports.console import show
     from ablata.reports.html import compare_page
     from ablata.reports.terminal import compare_report
     from ablata.reports.view import as_json
 
-    with Ledger() as ledger:
-        view = compare_view(ledger, first, second)
+    view = compare(first, second)
     if json:
         print_json(as_json(view))
     elif output is None:

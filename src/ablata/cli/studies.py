@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablata.base.quantities import quantity
 from ablata.cli.asking import (
     Arms,
     FirstSeed,
@@ -25,11 +26,12 @@ from ablata.cli.asking import (
     WithHistory,
     WorkerCount,
 )
-from ablata.cli.console import figure, note, out, print_json
+from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
     from ablata.records.exporting import LeftOut
     from ablata.records.ledger import Ledger
+    from ablata.studies.study import Study
 
 app = typer.Typer(help="Ask whether a change helps, and get a verdict.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -54,23 +56,19 @@ def plan(
     json: Json = False,
 ) -> None:
     """Say what a study will cost and what it can find, without training it."""
-    from ablata.cli.planning import plan_json, print_plan
+    from ablata.api.studies import plan_study
     from ablata.records.ledger import Ledger
-    from ablata.studies.plan import plan_study
-    from ablata.studies.pool import Workers, may_use_gpu
 
     asked = StudyRequest(
         name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
     with Ledger() as ledger:
-        study = asked.study(ledger)
-        size = Workers.for_this_machine(workers, len(study.recipes), gpu=may_use_gpu(study.new_arms()))
-        planned = plan_study(ledger, study, size.count, size.threads)
+        planned = plan_study(asked.study(ledger), workers=workers, ledger=ledger)
     if json:
-        print_json(plan_json(planned))
+        print_json(planned.to_json())
     else:
-        print_plan(planned)
+        out.print(str(planned), markup=False)
 
 
 @app.command("run")
@@ -103,48 +101,26 @@ def run(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with Ledger() as ledger:
-        recorded = _record(ledger, asked)
-        launch(ledger, recorded, workers)
-        print_report(ledger, recorded, "json" if json else "terminal")
-        write_report(ledger, recorded, "html", output or ledger.home / "reports" / f"{recorded}.html")
+        recorded = {row.name for row in ledger.studies.all()}
+        done = launch(ledger, name if name in recorded and asked.only_named else asked.study(ledger), workers)
+        print_report(ledger, done, "json" if json else "terminal")
+        write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
 
 
-def _record(ledger, asked: StudyRequest) -> str:  # type: ignore[no-untyped-def]
-    """Return the name of the study in the ledger, putting it there if it is new."""
-    from ablata.studies.launch import create
-
-    if asked.only_named and asked.name in {row.name for row in ledger.studies.all()}:
-        return str(asked.name)
-    study = asked.study(ledger)
-    create(ledger, study)
-    return study.name
-
-
-def launch(ledger: Ledger, name: str, workers: int | None) -> None:
-    """Run a recorded study with a live table; interrupted, say how to go on.
+def launch(ledger: Ledger, study: Study | str | None, workers: int | None) -> str:
+    """Run a study with a live table and return its name; interrupted, say how to go on.
 
     Raises:
         typer.Exit: with 1 after an interrupt.
     """
-    from ablata.cli.live import StudyDisplay
-    from ablata.studies.launch import StudyRunner
-    from ablata.studies.pool import Workers, may_use_gpu
+    from ablata.api.studies import run_study
 
-    arms = ledger.studies.arms(name)
-    if ledger.studies.get(name).state == "finished":
-        note(f"study {name} is finished:")
-        return
-    size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
-    plural = "s" if len(arms) > 2 else ""
-    note(
-        f"study {name}: {len(arms) - 1} arm{plural} and the control, {size.count} worker{'s' if size.count > 1 else ''}"
-    )
-    with StudyDisplay(ledger, name) as display:
-        try:
-            StudyRunner(ledger, name, size, display.update, note).run()
-        except KeyboardInterrupt:
-            note(f"go on with: ablata study run {name}")
-            raise typer.Exit(1) from None
+    assert study is not None
+    try:
+        return run_study(study, workers=workers, progress=err, ledger=ledger).name
+    except KeyboardInterrupt:
+        note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
+        raise typer.Exit(1) from None
 
 
 @app.command("status")
@@ -164,10 +140,11 @@ def report(
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
 ) -> None:
     """Report a study: in the terminal, as Markdown, as one HTML page, or as JSON."""
-    from ablata.cli.reporting import check_form, print_report, write_report
+    from ablata.api.studies import check_format
+    from ablata.cli.reporting import print_report, write_report
     from ablata.records.ledger import Ledger
 
-    check_form(form)
+    check_format(form)
     with Ledger() as ledger:
         if output is None:
             print_report(ledger, name, form)
@@ -203,14 +180,12 @@ def export(
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Take the weights along.")] = False,
 ) -> None:
     """Write a study with its runs, curves and small files to one file."""
-    from ablata.records.exporting import export_study
-    from ablata.records.ledger import Ledger
+    from ablata.api.studies import export_study
 
-    with Ledger() as ledger:
-        done = export_study(ledger, name, path, checkpoints=checkpoints)
+    done = export_study(name, path, checkpoints=checkpoints)
     note(f"written: {done.path} with {done.runs} runs and {done.files} files")
     for reason, files in _by_reason(done.left_out).items():
-        size = figure(sum(left.bytes for left in files), "B")
+        size = quantity(sum(left.bytes for left in files), "B")
         named = files[0].path if len(files) == 1 else f"{len(files)} files"
         hint = "; --checkpoints takes them along" if "checkpoint" in reason and not checkpoints else ""
         note(f"left out: {named} ({size}): {reason}{hint}")
@@ -219,11 +194,9 @@ def export(
 @app.command("import")
 def import_(path: Annotated[Path, typer.Argument(help="A file that `export` wrote.")]) -> None:
     """Take a study in from a file; runs that are here already are shared."""
-    from ablata.records.importing import import_study
-    from ablata.records.ledger import Ledger
+    from ablata.api.studies import import_study
 
-    with Ledger() as ledger:
-        done = import_study(ledger, path)
+    done = import_study(path)
     note(f"study {done.study}: {done.taken} runs taken in, {done.shared} were here already")
 
 

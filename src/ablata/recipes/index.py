@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ablata.base.catalogue import Entry, entries, find, load
 from ablata.base.errors import AblataError, SettingsError
-from ablata.base.overrides import override
+from ablata.base.overrides import Overrides, override
 from ablata.base.settings import restore
 from ablata.base.user_code import CodeFolder
 
@@ -33,12 +33,12 @@ def check_reference(reference: str) -> None:
     find(reference, _PACKAGE, "recipe")
 
 
-def load_recipe(reference: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(reference: str, overrides: Overrides = ()) -> Recipe:
     """Return a recipe with overrides applied.
 
     Args:
         reference: a name that `recipe_entries` lists, or `path/to/file.py:function`.
-        overrides: `key=value` texts.
+        overrides: settings to change: `key=value` texts, or values by dotted key.
 
     Raises:
         SettingsError: the name, the file or an override is wrong.

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-import ablata
+from ablata.base.version import __version__
 from ablata.records.archive import write_archive
 from ablata.records.events import EVENT_COLUMNS
 from ablata.records.ledger import Ledger
@@ -101,7 +101,7 @@ def export_study(
             yield f"metrics/{run_id}.json", encode(points).encode()
         yield from files
 
-    about = {"study": name, "ablata": ablata.__version__, "left_out": [asdict(item) for item in left_out]}
+    about = {"study": name, "ablata": __version__, "left_out": [asdict(item) for item in left_out]}
     write_archive(path, entries(), about)
     return Exported(path, len(runs.runs), len(files), tuple(left_out))
 

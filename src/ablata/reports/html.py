@@ -8,7 +8,8 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ablata.reports.figures import clean, duration
+from ablata.base.quantities import duration
+from ablata.reports.figures import clean
 from ablata.reports.sections import Cell, Section, TableSection, TermsSection
 from ablata.reports.study import learning_curves, runs_table, study_sections
 from ablata.reports.view import CompareView, CurveView, RunView, StudyView

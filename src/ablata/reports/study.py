@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ablata.base.quantities import duration, quantity
 from ablata.reports.bars import Bar, bars
 from ablata.reports.changes import change_words
 from ablata.reports.curves import panel
-from ablata.reports.figures import Figures, duration, percent, quantity, ratio
+from ablata.reports.figures import Figures, percent, ratio
 from ablata.reports.forest import forest
 from ablata.reports.rounds import rounds_table
 from ablata.reports.sections import (

@@ -17,8 +17,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ablata.base.quantities import duration
 from ablata.reports.console import Fitted, form, text
-from ablata.reports.figures import Figures, clean, clip, duration, percent
+from ablata.reports.figures import Figures, clean, clip, percent
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
 from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
@@ -31,6 +34,9 @@ from ablata.studies.study import Study
 
 _TIMED_STEPS = 8
 _PATIENCE_SECONDS = 120.0
+_GUESSES = (0.1, 0.25, 0.5, 1.0)
+"""Noises of one run that a plan reckons with while it is not known."""
+_ALIKE = 1.1
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,54 @@ class StudyPlan:
     def hours(self) -> float:
         """Wall time if no arm stops early."""
         return self.seconds / self.workers / 3600
+
+    def __str__(self) -> str:
+        """The plan in lines: runs, time, memory, what can be detected, what can be confirmed."""
+        study = self.study
+        arms = _arms(study)
+        stops = "judged once, after all seeds" if study.fixed else f"looks from seed row {study.rule().first_look} on"
+        known = f"; {self.known} of them are in the ledger already" if self.known else ""
+        early = "" if study.fixed else "; less if arms are decided early"
+        return "\n".join([
+            f"study {study.name}: {study.question}",
+            f"  control  {study.control.name}, scored by {study.metric.key}",
+            f"  arms     {arms[0]}",
+            *(f"           {arm}" for arm in arms[1:]),
+            f"  rule     margin {study.margin:g} {_points(self)}; {stops}",
+            f"           {study.mode.value}: at most {study.mode.alpha:.0%} of such studies give any false verdict",
+            f"  runs     at most {self.runs + self.known}: {len(study.recipes)} recipes, "
+            f"{study.seeds} seeds each{known}",
+            f"  a run    {_cost(self)}",
+            f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
+            f"their start not counted{early}",
+            *_findings(self),
+        ])  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan JSON-safe; detectable and confirmable are null while the noise is unknown."""
+        study = self.study
+        return {
+            "study": study.name,
+            "question": study.question,
+            "control": study.control.name,
+            "arms": {name: list(study.change(name)) for name in study.arms},
+            "recipes": {name: settings_hash(recipe) for name, recipe in study.recipes.items()},
+            "spec": study.spec(),
+            "runs": self.runs,
+            "runs_in_ledger": self.known,
+            "workers": self.workers,
+            "seconds_of_a_run": {name: cost.seconds for name, cost in self.costs.items()},
+            "bytes_of_a_run": {name: cost.memory for name, cost in self.costs.items()},
+            "seconds": 3600 * self.hours,
+            "noise": self.noise.sd if self.noise else None,
+            "detectable": self.sized.detectable if self.sized else None,
+            "confirmable": self.sized.confirmable if self.sized else None,
+            "detectable_in_noise": self.unit.detectable,
+            "confirmable_in_noise": self.unit.confirmable,
+        }
 
 
 def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None = None) -> StudyPlan:
@@ -209,3 +263,61 @@ def _threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _arms(study: Study) -> list[str]:
+    """Return each arm with what it changes; one that goes on from an arm before it names that one."""
+    told, changes = [], dict[str, tuple[str, ...]]()
+    for name in study.arms:
+        change = study.change(name)
+        shared = [other for other, before in changes.items() if before and change[: len(before)] == before != change]
+        base = max(shared, key=lambda other: len(changes[other]), default=None)
+        own = " ".join(change[len(changes[base]) :] if base else change)
+        told.append(f"{name} ({base} and {own})" if base else f"{name} ({own})")
+        changes[name] = change
+    return told
+
+
+def _cost(plan: StudyPlan) -> str:
+    """Return time and memory of a run: one figure, or those of the quickest and the slowest arm."""
+    (low, quick), *_, (high, slow) = sorted(plan.costs.items(), key=lambda item: item[1].seconds)
+    span = duration(slow.seconds)
+    if slow.seconds > _ALIKE * quick.seconds:
+        span = f"{duration(quick.seconds)} ({low}) to {span} ({high})"
+    memory = max(cost.memory for cost in plan.costs.values())
+    sources = sorted({cost.source for cost in plan.costs.values()})
+    return f"{span} of training, {quantity(memory, 'B')} of memory ({'; '.join(sources)})"
+
+
+def _findings(plan: StudyPlan) -> list[str]:
+    """Return what the study can find: from the noise of earlier studies, else for a few guesses at it."""
+    points, unit = _points(plan), plan.unit
+    if unit.detectable is None or unit.confirmable is None:
+        return [f"  finds    nothing: {warning}" for warning in unit.warnings]
+    if plan.sized is not None and plan.noise is not None:
+        return [
+            f"  noise    {plan.noise.sd:.2g} {points} of one run "
+            f"(studies so far, {plan.noise.df:.0f} degrees of freedom)",
+            f"  finds    a difference of {plan.sized.detectable:.2g} {points} with 80% power; "
+            f"confirms a margin of {plan.sized.confirmable:.2g} or more",
+            *(f"  note     {warning}" for warning in plan.sized.warnings),
+        ]
+    return [
+        f"  noise    of one run not known: no study of {plan.study.control.name} at this length in the ledger",
+        *(
+            f"  {'finds' if noise == _GUESSES[0] else '':<7}  with a noise of {noise:g} {points}: a difference of "
+            f"{noise * unit.detectable:.2g} (80% power); confirms a margin of {noise * unit.confirmable:.2g}"
+            for noise in _GUESSES
+        ),
+        f"  note     the margin of {plan.study.margin:g} can be confirmed if the noise is at most "
+        f"{plan.study.margin / unit.confirmable:.2g} {points}",
+    ]
+
+
+def _points(plan: StudyPlan) -> str:
+    unit = plan.study.metric.unit or "units"
+    return "points" if unit == "%" else unit
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ablata.base.errors import SettingsError
-from ablata.base.overrides import override
+from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import diff, expand, settings_hash
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Metric
@@ -27,8 +27,8 @@ class Study:
         name: unique in the ledger; letters, digits, `_`, `-`, `.`, `+`.
         question: what is asked, a sentence for people.
         control: the recipe that every arm is compared with.
-        arms: for each arm the overrides of the control that make it, such as `("data.augment.flip=false",)`, or its
-            recipe.
+        arms: for each arm the overrides of the control that make it, such as `{"data.augment.flip": False}` or
+            `("data.augment.flip=false",)`; or its recipe.
         margin: the largest difference that does not matter, in the metric's unit.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -46,7 +46,7 @@ class Study:
     name: str
     question: str
     control: Recipe
-    arms: Mapping[str, Sequence[str] | Recipe]
+    arms: Mapping[str, Overrides | Recipe]
     margin: float
     seeds: int = 5
     mode: Mode = Mode.CLAIM
@@ -78,7 +78,7 @@ class Study:
         made = {CONTROL: self.control}
         owners = {settings_hash(self.control): CONTROL}
         for name, changes in self.arms.items():
-            made[name] = changes if isinstance(changes, Recipe) else override(self.control, list(changes))
+            made[name] = changes if isinstance(changes, Recipe) else override(self.control, changes)
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name:
                 raise SettingsError(
@@ -113,7 +113,7 @@ class Study:
         changes = self.arms[arm]
         if isinstance(changes, Recipe):
             return tuple(str(one) for one in diff(self.control, changes))
-        return tuple(changes)
+        return tuple(override_texts(changes))
 
     def seed_row(self, row: int) -> int:
         """Return the seed of a row, counted from 0."""
@@ -153,5 +153,5 @@ class Study:
         ]
 
 
-def _told(changes: Sequence[str] | Recipe) -> str:
-    return "its recipe" if isinstance(changes, Recipe) else " ".join(changes) or "no change"
+def _told(changes: Overrides | Recipe) -> str:
+    return "its recipe" if isinstance(changes, Recipe) else " ".join(override_texts(changes)) or "no change"

@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ablata import __version__
 from ablata.base.errors import CheckpointError
 from ablata.base.files import write_text
+from ablata.base.version import __version__
 from ablata.engine.predictor import Predictor
 from ablata.models.backbones.weights import Loadable, read_state
 from ablata.tasks.distillation.checkpoints import weights_digest

@@ -1,0 +1,205 @@
+"""Trained networks: loaded, used on images, scored again, written for use elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from ablata.api.opening import open_ledger
+from ablata.api.rows import ResultRows, html_table
+from ablata.base.errors import SettingsError, listing
+from ablata.base.overrides import Overrides, override_texts
+from ablata.data.io.input_files import find_input_files
+from ablata.engine.predictor import Prediction, PredictOptions, Predictor
+from ablata.records.ledger import Ledger
+from ablata.studies.evaluation import Evaluation, evaluate_run
+from ablata.tasks.inference.hub import export_hub
+from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2
+from ablata.tasks.inference.resolve import export_name, export_place, find_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXPORTS = {"onnx": export_onnx, "pt2": export_pt2, "hub": export_hub}
+
+
+def load_model(model: str | Path, *, checkpoint: str = "last", ledger: Ledger | None = None) -> Predictor:
+    """Return a trained network with what its outputs mean.
+
+    `.network` is the torch module, in evaluation mode and on the processor; `.classes` are the names of its labels,
+    `.prepared(...)` normalises images as in training, `.outputs(...)` runs prepared ones through the network.
+
+    Args:
+        model: a run's id or a beginning of it, an exported folder, or the name of an export.
+        checkpoint: of a run, the `last` or the `best` checkpoint.
+        ledger: where the run is; None: the lab's own.
+
+    Raises:
+        UserError: nothing has that name, or what has it is damaged.
+    """
+    with open_ledger(ledger) as opened:
+        return find_model(opened, str(model), checkpoint)
+
+
+def predict(
+    model: str | Path | Predictor,
+    images: str | Path | Sequence[str | Path],
+    *,
+    protocol: str | None = None,
+    output: str | Path | None = None,
+    top: int = 5,
+    score_threshold: float = 0.5,
+    gallery: Sequence[str | Path] = (),
+    checkpoint: str = "last",
+    ledger: Ledger | None = None,
+) -> Predictions:
+    """Predict classes, masks, boxes or embeddings of image files, prepared as in training.
+
+    Args:
+        model: a run's id, an exported folder, the name of an export, or what `load_model` returned.
+        images: image files, or folders of them; videos too for a segmenter.
+        protocol: how an image is cropped, scaled and flipped; None: the run's first.
+        output: where to draw what was predicted: a file of a classifier, else a folder; None: nowhere.
+        top: classes, or nearest images, of each.
+        score_threshold: of a detector, the least score of an object that is drawn and counted, in [0, 1].
+        gallery: of re-identification, image files or folders to find each image's nearest in.
+        checkpoint: of a run, `last` or `best`.
+        ledger: where the run is; None: the lab's own.
+
+    Returns:
+        A prediction a file, in order; one for a file that cannot be read has its reason as `problem`.
+
+    Raises:
+        UserError: the model or a file does not exist, or images would be prepared otherwise than in training.
+    """
+    found = model if isinstance(model, Predictor) else load_model(model, checkpoint=checkpoint, ledger=ledger)
+    places = [images] if isinstance(images, str | Path) else images
+    inputs = find_input_files([Path(place) for place in places], videos=found.videos)
+    options = PredictOptions(
+        protocol, None if output is None else Path(output), top, score_threshold, tuple(map(Path, gallery))
+    )
+    return Predictions(found.predict_files(inputs, options), protocol or found.protocols[0])
+
+
+class Predictions(Sequence[Prediction]):
+    """Predictions of files, made as they are asked for: iterate to have each as soon as it is done.
+
+    Args:
+        made: yields them.
+        protocol: how images were cropped, scaled and flipped.
+    """
+
+    def __init__(self, made: Iterator[Prediction], protocol: str) -> None:
+        self.protocol = protocol
+        self._coming, self._done = made, list[Prediction]()
+
+    def __iter__(self) -> Iterator[Prediction]:
+        yield from self._done
+        for prediction in self._coming:
+            self._done.append(prediction)
+            yield prediction
+
+    def _all(self) -> list[Prediction]:
+        self._done += self._coming
+        return self._done
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Prediction]: ...
+    def __getitem__(self, index: int | slice) -> Prediction | list[Prediction]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @property
+    def rows(self) -> ResultRows:
+        """One row a file: file, what the task predicts, problem, outputs."""
+        return ResultRows(prediction.as_dict() for prediction in self)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return them as a list of dictionaries, JSON-safe."""
+        return self.rows.to_rows()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return them as a pandas DataFrame."""
+        return self.rows.to_frame()
+
+    def __repr__(self) -> str:
+        return "\n".join(prediction.text() or f"{prediction.file}: {prediction.problem}" for prediction in self)
+
+    def _repr_html_(self) -> str:
+        told = [(prediction.text() or str(prediction.file), prediction.problem) for prediction in self]
+        return html_table(("prediction", "problem"), told)
+
+
+def evaluate(
+    run: str,
+    *,
+    overrides: Overrides = (),
+    protocols: Sequence[str] | None = None,
+    split: str = "val",
+    checkpoint: str = "last",
+    weights: str = "delivered",
+    save_predictions: str | Path | None = None,
+    ledger: Ledger | None = None,
+) -> Evaluation:
+    """Score the model of a run again: totals, and every class. The scores are kept with the run.
+
+    Args:
+        run: its id, or a beginning of it.
+        overrides: where things are, such as `{"data.root": "/mnt/images"}`; nothing that makes another model.
+        protocols: how to score; None: as the recipe does.
+        split: what to score on.
+        checkpoint: `last` or `best`.
+        weights: `delivered`: the EMA weights where the run keeps them; `raw`: the trained weights themselves.
+        save_predictions: a new .npz file for every sample's predictions.
+        ledger: where the run is; None: the lab's own.
+
+    Raises:
+        UserError: no such run or checkpoint, or the data at hand does not fit it.
+    """
+    with open_ledger(ledger) as opened:
+        return evaluate_run(
+            opened, run, override_texts(overrides), protocols=protocols, split=split, which=checkpoint,
+            weights=weights, save_to=None if save_predictions is None else Path(save_predictions),
+        )  # fmt: skip
+
+
+def export(
+    model: str | Path,
+    format: str,
+    output: str | Path | None = None,
+    *,
+    checkpoint: str = "last",
+    size: str | None = None,
+    ledger: Ledger | None = None,
+) -> tuple[Path, float]:
+    """Write a trained network for use elsewhere, and compare what was written with it.
+
+    Args:
+        model: a run's id or a beginning of it, or an exported folder.
+        format: `onnx`, `pt2` (torch.export), or `hub` (a folder that ablata loads).
+        output: file or folder to write; None: RECIPE-RUN here, or of `hub` in the lab's home.
+        checkpoint: of a run, `last` or `best`.
+        size: height and width of a segmenter's images in the graph, such as `1024x2048`; None: as trained on.
+        ledger: where the run is; None: the lab's own.
+
+    Returns:
+        Where it was written, and the largest difference of an output between the two networks.
+
+    Raises:
+        UserError: a name is wrong, the place is taken, or the network cannot be written in that format.
+    """
+    if format not in EXPORTS:
+        raise SettingsError(f"The format of an export must be one of {listing(EXPORTS)}", found=format)
+    if format == "hub" and size is not None:
+        raise SettingsError("A size is of a graph (onnx or pt2); a folder takes images of any size", found=size)
+    with open_ledger(ledger) as opened:
+        found = find_model(opened, str(model), checkpoint)
+        found = found if size is None else found.with_size(size)
+        name = export_name(found)
+        place = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{format}"))
+    return place, EXPORTS[format](found, place)

@@ -1,0 +1,37 @@
+"""The ledger of a call: the one that is given, or the lab's own for as long as the call takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablata.records.ledger import Ledger
+
+
+@contextmanager
+def open_ledger(ledger: Ledger | None) -> Iterator[Ledger]:
+    """Yield the ledger that is given, left open; or the lab's (`ABLATA_DB`, `ABLATA_HOME`), closed afterwards."""
+    if ledger is not None:
+        yield ledger
+        return
+    with Ledger() as own:
+        yield own
+
+
+@dataclass(frozen=True)
+class LedgerAddress:
+    """Where a result was read, so that it can be read further after the call."""
+
+    address: str
+    home: Path
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> LedgerAddress:
+        """Return the address of an open ledger."""
+        return cls(ledger.address, ledger.home)
+
+    def open(self) -> Ledger:
+        """Open the ledger, as a context."""
+        return Ledger(self.address, home=self.home)

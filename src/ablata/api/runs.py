@@ -1,0 +1,223 @@
+"""Runs of the ledger: one in full, all of them as rows, two side by side."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from ablata.api.opening import LedgerAddress, open_ledger
+from ablata.api.rows import ResultRows, html_table
+from ablata.base.errors import SettingsError, listing
+from ablata.base.files import write_text
+from ablata.records.evaluations import read_evaluations
+from ablata.records.gallery import read_gallery
+from ablata.records.ledger import Ledger
+from ablata.records.rows import RunRow, RunState
+from ablata.reports.collect_runs import compare_view, run_curves, run_view
+from ablata.reports.evaluated import evaluation_sections
+from ablata.reports.html import run_page
+from ablata.reports.view import CompareView
+from ablata.reports.visuals import run_sections
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run as it stood when it was read: one recipe trained with one seed.
+
+    Args:
+        row: what the ledger keeps of it.
+        ledger: where it is.
+    """
+
+    row: RunRow
+    ledger: LedgerAddress
+
+    @property
+    def run(self) -> str:
+        """Its id; every function that takes a run takes this."""
+        return self.row.id
+
+    @property
+    def recipe(self) -> str:
+        """Name of its recipe."""
+        return self.row.recipe_name
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.row.seed
+
+    @property
+    def state(self) -> str:
+        """One of waiting, running, completed, failed, diverged, cancelled."""
+        return self.row.state
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Scores by `split/protocol/name`; empty before the run has completed."""
+        return dict(self.row.scores or {})
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What it took: seconds, peak_memory_bytes, images_per_second and the like."""
+        return dict(self.row.cost or {})
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed or diverged; None otherwise."""
+        return self.row.error
+
+    @property
+    def folder(self) -> Path:
+        """Its folder: checkpoints, settings, log, and what was shown of its predictions."""
+        return self.ledger.home / self.row.folder
+
+    def settings(self) -> dict[str, Any]:
+        """Return every setting it was trained with, as a tree."""
+        with self.ledger.open() as ledger:
+            return ledger.runs.recipe(self.row.recipe_hash)
+
+    def curves(self, name: str | None = None) -> ResultRows:
+        """Return what it logged, with the columns step, name, value.
+
+        Args:
+            name: one quantity, such as `train/loss`; None: all.
+        """
+        with self.ledger.open() as ledger:
+            found = ledger.metrics.of_runs([self.run], None if name is None else [name])
+        rows = (
+            {"step": step, "name": curve.name, "value": value}
+            for curve in found
+            for step, value in zip(curve.steps, curve.values, strict=True)
+        )
+        return ResultRows(rows, ("step", "name", "value"))
+
+    def page(self, path: str | Path) -> Path:
+        """Write the run as one HTML file: scores, classes, curves, images of predictions. Return its path."""
+        with self.ledger.open() as ledger:
+            return write_run_page(ledger, self.row, Path(path))
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that is known of the run, JSON-safe: the row, evaluations, events, settings, environment."""
+        with self.ledger.open() as ledger:
+            return asdict(self.row) | {
+                "folder": str(self.folder),
+                "studies": ledger.runs.studies_of(self.run),
+                "evaluations": [asdict(one) for one in read_evaluations(self.folder)],
+                "events": [asdict(event) for event in ledger.events.find(run_id=self.run)],
+                "settings": ledger.runs.recipe(self.row.recipe_hash),
+                "environment_description": ledger.environments.get(self.row.environment),
+            }
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return the scores as rows with the columns score, value."""
+        return [{"score": name, "value": value} for name, value in self.scores.items()]
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name}={value:.6g}" for name, value in self.scores.items())
+        return f"<run {self.run}: {self.recipe}, seed {self.seed}, {self.state}{f', {scores}' if scores else ''}>"
+
+    def _repr_html_(self) -> str:
+        named = html.escape(f"{self.recipe}, seed {self.seed}: {self.state} (run {self.run})")
+        table = html_table(("score", "value"), self.scores.items()) if self.scores else ""
+        return f"<p>{named}</p>{table}{f'<p>{html.escape(self.error)}</p>' if self.error else ''}"
+
+
+def run(run: str, *, ledger: Ledger | None = None) -> RunResult:
+    """Return a run of the ledger.
+
+    Args:
+        run: its id, or a beginning that no other run shares.
+        ledger: where it is; None: the lab's own.
+
+    Raises:
+        RecordError: no run has that id, or several begin with it.
+    """
+    with open_ledger(ledger) as opened:
+        return RunResult(opened.runs.get(run), LedgerAddress.of(opened))
+
+
+def find_runs(
+    ledger: Ledger,
+    *,
+    study: str | None = None,
+    recipe: str | None = None,
+    state: str | None = None,
+    limit: int | None = None,
+) -> list[RunRow]:
+    """Return the runs that pass every filter given, newest first; the filters are those of `runs`.
+
+    Raises:
+        SettingsError: there is no such state.
+    """
+    states = get_args(RunState)
+    if state is not None and state not in states:
+        raise SettingsError(f"The state of a run must be one of {listing(states)}", found=state)
+    return ledger.runs.find(study=study, recipe=recipe, state=state, limit=limit)  # type: ignore[arg-type]
+
+
+def runs(
+    *,
+    study: str | None = None,
+    recipe: str | None = None,
+    state: str | None = None,
+    limit: int | None = None,
+    ledger: Ledger | None = None,
+) -> ResultRows:
+    """List runs, newest first, one a row: run, recipe, seed, state, seconds, created, then a column for each score.
+
+    Args:
+        study: only the runs of this study.
+        recipe: only runs of this recipe, by name or hash.
+        state: only runs in this state, such as `completed`.
+        limit: at most this many, the newest.
+        ledger: where they are; None: the lab's own.
+
+    Raises:
+        SettingsError: there is no such state.
+    """
+    with open_ledger(ledger) as opened:
+        found = find_runs(opened, study=study, recipe=recipe, state=state, limit=limit)
+    return ResultRows(
+        {
+            "run": view.id,
+            "recipe": view.recipe,
+            "seed": view.seed,
+            "state": view.state,
+            "seconds": view.seconds,
+            "created": view.created,
+            **dict(view.scores),
+        }
+        for view in map(run_view, found)
+    )
+
+
+def compare_runs(first: str, second: str, *, ledger: Ledger | None = None) -> CompareView:
+    """Compare two runs: settings that differ, scores, costs, and the curves that both logged.
+
+    Args:
+        first, second: ids, or beginnings that fit one run only.
+        ledger: where they are; None: the lab's own.
+
+    Raises:
+        RecordError: an id fits no run, or several.
+    """
+    with open_ledger(ledger) as opened:
+        return compare_view(opened, first, second)
+
+
+def write_run_page(ledger: Ledger, run: RunRow, path: Path) -> Path:
+    """Write a run as one HTML file and return its path; links in it lead to the run's folder."""
+    way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
+    folder = ledger.runs.folder(run)
+    gallery = read_gallery(folder)
+    extra: Sequence[Any] = (
+        *evaluation_sections(read_evaluations(folder)),
+        *(run_sections(gallery) if gallery is not None else ()),
+    )
+    write_text(path, run_page(run_view(run, home=way), run_curves(ledger, run), extra))
+    return path

@@ -1,0 +1,314 @@
+"""Studies: planned, run to their verdicts, read back from the ledger, reported, carried from one ledger to another."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablata.api.opening import LedgerAddress, open_ledger
+from ablata.api.progress import StudyDisplay, progress_console
+from ablata.api.rows import ResultRows
+from ablata.api.runs import runs
+from ablata.base.errors import SettingsError, listing
+from ablata.base.files import write_text
+from ablata.records import exporting, importing
+from ablata.records.ledger import Ledger
+from ablata.reports.collect import study_view
+from ablata.reports.console import plain_lines
+from ablata.reports.html import study_page
+from ablata.reports.markdown import study_markdown
+from ablata.reports.terminal import study_report
+from ablata.reports.view import StudyView, as_json
+from ablata.reports.visuals import study_sections
+from ablata.reports.words import answer, verdict_words
+from ablata.studies.index import load_study
+from ablata.studies.launch import StudyRunner, create
+from ablata.studies.plan import StudyPlan
+from ablata.studies.plan import plan_study as plan_in_ledger
+from ablata.studies.pool import Workers, may_use_gpu
+from ablata.studies.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+FORMATS = ("terminal", "markdown", "html", "json")
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study as it stood when it was read: its question, its verdicts, its runs.
+
+    Args:
+        view: all that its report shows.
+        ledger: where it is.
+    """
+
+    view: StudyView
+    ledger: LedgerAddress
+
+    @property
+    def name(self) -> str:
+        """Its name in the ledger."""
+        return self.view.name
+
+    @property
+    def state(self) -> str:
+        """`open` or `finished`."""
+        return self.view.state
+
+    @property
+    def answer(self) -> str:
+        """The answer to its question, in a sentence."""
+        return "".join(piece.text for piece in answer(self.view))
+
+    @property
+    def verdicts(self) -> dict[str, str | None]:
+        """The verdict of each arm by name: better, worse, equivalent, undecided, unstable; None before the first."""
+        return {arm.name: arm.verdict for arm in self.view.treatments}
+
+    @property
+    def rows(self) -> ResultRows:
+        """One row an arm, the control first.
+
+        Columns: arm, change, verdict, effect (arm minus control), low, high (its interval, valid over all looks and
+        arms), confidence, mean (score), seeds, diverged, seconds (of a run), reason.
+        """
+        arms = sorted(self.view.arms, key=lambda arm: not arm.is_control)
+        return ResultRows(
+            {
+                "arm": arm.name,
+                "change": arm.change,
+                "verdict": verdict_words(arm, self.view.rule.mode),
+                "effect": arm.effect.value if arm.effect else None,
+                "low": arm.effect.low if arm.effect else None,
+                "high": arm.effect.high if arm.effect else None,
+                "confidence": arm.confidence,
+                "mean": arm.mean.value if arm.mean else None,
+                "seeds": arm.done,
+                "diverged": arm.diverged,
+                "seconds": arm.cost.seconds,
+                "reason": arm.reason,
+            }
+            for arm in arms
+        )
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return the arms as a list of dictionaries; the columns are those of `rows`."""
+        return self.rows.to_rows()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the arms as a pandas DataFrame; the columns are those of `rows`."""
+        return self.rows.to_frame()
+
+    def runs(self) -> ResultRows:
+        """Return the study's runs, newest first, one a row."""
+        with self.ledger.open() as ledger:
+            return runs(study=self.name, ledger=ledger)
+
+    def report(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the report to a file and return its path; see `ablata.report`."""
+        with self.ledger.open() as ledger:
+            return report(self.name, path, format, ledger=ledger)
+
+    def __repr__(self) -> str:
+        return f"<study {self.name}: {self.state}; {self.answer}>"
+
+    def _repr_html_(self) -> str:
+        said = "".join(
+            f"<b>{html.escape(piece.text)}</b>" if piece.strong else html.escape(piece.text)
+            for piece in answer(self.view)
+        )
+        return f"<p>{html.escape(self.view.question or self.name)}</p><p>{said}</p>{self.rows._repr_html_()}"
+
+
+def study(name: str, *, ledger: Ledger | None = None) -> StudyResult:
+    """Return a study of the ledger as it stands.
+
+    Args:
+        name: its name.
+        ledger: where it is; None: the lab's own.
+
+    Raises:
+        RecordError: there is no study of this name.
+    """
+    with open_ledger(ledger) as opened:
+        return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
+
+
+def plan_study(study: Study | str, *, workers: int | None = None, ledger: Ledger | None = None) -> StudyPlan:
+    """Say what a study will cost and what it can find, without training it.
+
+    Args:
+        study: the study, its name, or `path/to/file.py:function`.
+        workers: local worker processes; None: one for each GPU or core.
+        ledger: where it will be; None: the lab's own.
+
+    Raises:
+        UserError: the data is missing, or an arm cannot be built.
+    """
+    asked = load_study(study) if isinstance(study, str) else study
+    size = Workers.for_this_machine(workers, len(asked.recipes), gpu=may_use_gpu(asked.new_arms()))
+    with open_ledger(ledger) as opened:
+        return plan_in_ledger(opened, asked, size.count, size.threads)
+
+
+def run_study(
+    study: Study | str,
+    *,
+    workers: int | None = None,
+    progress: bool | Console | None = None,
+    ledger: Ledger | None = None,
+) -> StudyResult:
+    """Run a study to its verdicts with local worker processes; interrupted or killed, the same call goes on with it.
+
+    Runs equal in recipe, code, data, seed and machine that the ledger has already are shared, not trained again.
+
+    Args:
+        study: the study; or the name of one that the ledger has or that comes with the package; or
+            `path/to/file.py:function`.
+        workers: local worker processes; None: one for each GPU or core.
+        progress: True: shown; False: not; None: shown where standard error is a terminal. Or the console to show it on.
+        ledger: where it is recorded; None: the lab's own.
+
+    Raises:
+        UserError: the study, its data or its name is wrong; nothing was started.
+        RunError: a run failed again and again; the study goes on once the reason is gone.
+        KeyboardInterrupt: passed on after the workers have saved what they had.
+    """
+    console = progress_console(progress) if isinstance(progress, bool | None) else progress
+    with open_ledger(ledger) as opened:
+        name = _recorded(opened, study)
+        arms = opened.studies.arms(name)
+        if opened.studies.get(name).state != "finished":
+            size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
+            with StudyDisplay(opened, name, console) as display:
+                display.say(_begins(name, len(arms) - 1, size.count))
+                StudyRunner(opened, name, size, display.update, display.say).run()
+        else:
+            StudyDisplay(opened, name, console).say(f"study {name} is finished:")
+        return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
+
+
+def _recorded(ledger: Ledger, study: Study | str) -> str:
+    """Return the name of a study in the ledger, putting it there if it is new."""
+    if isinstance(study, str) and study in {row.name for row in ledger.studies.all()}:
+        return study
+    asked = load_study(study) if isinstance(study, str) else study
+    create(ledger, asked)
+    return asked.name
+
+
+def _begins(name: str, arms: int, workers: int) -> str:
+    return f"study {name}: {arms} arm{'s' * (arms > 1)} and the control, {workers} worker{'s' * (workers > 1)}"
+
+
+def report(name: str, path: str | Path, format: str | None = None, *, ledger: Ledger | None = None) -> Path:
+    """Write the report of a study to a file; links in it lead to the run folders.
+
+    Args:
+        name: the study's name.
+        path: the file to write.
+        format: terminal, markdown, html or json; None: by the file's ending, HTML for an unknown one.
+        ledger: where the study is; None: the lab's own.
+
+    Returns:
+        The path.
+
+    Raises:
+        SettingsError: there is no such format.
+        RecordError: there is no study of this name.
+    """
+    path = Path(path)
+    endings = {".md": "markdown", ".json": "json", ".txt": "terminal"}
+    form = format or endings.get(path.suffix.lower(), "html")
+    with open_ledger(ledger) as opened:
+        way = os.path.relpath(opened.home, path.absolute().parent) + "/"
+        write_text(path, report_text(opened, name, form, home=way))
+    return path
+
+
+def check_format(form: str) -> None:
+    """Refuse a format that there is not.
+
+    Raises:
+        SettingsError: names those there are.
+    """
+    if form not in FORMATS:
+        raise SettingsError(f"The format of a report must be one of {listing(FORMATS)}", found=form)
+
+
+def report_text(ledger: Ledger, name: str, form: str, *, home: str = "") -> str:
+    """Return the report of a study in one of `FORMATS`; `home` is the way from the page to the lab's home."""
+    check_format(form)
+    view = study_view(ledger, name, home=home, curves=form != "terminal")
+    if form == "markdown":
+        return study_markdown(view)
+    if form == "html":
+        return study_page(view, extra=study_sections(ledger, name))
+    return json.dumps(as_json(view), indent=2) + "\n" if form == "json" else plain_lines(study_report(view, plain=True))
+
+
+def study_status(ledger: Ledger, name: str) -> dict[str, Any]:
+    """Return a study's state, runs by state, workers at work, and the runs with something wrong."""
+    now, cells = time.time(), ledger.studies.cells(name)
+    silent = {
+        cell.run.id
+        for cell in cells
+        if cell.run.state == "running" and cell.run.lease_until is not None and cell.run.lease_until < now
+    }
+    working = [cell for cell in cells if cell.run.state == "running" and cell.run.id not in silent]
+    troubled = [
+        {
+            "run": cell.run.id,
+            "arm": cell.arm,
+            "seed": cell.seed,
+            "state": cell.run.state,
+            "worker": cell.run.owner,
+            "silent": cell.run.id in silent,
+            "error": cell.run.error,
+        }
+        for cell in {cell.run.id: cell for cell in cells}.values()
+        if cell.run.id in silent or cell.run.error
+    ]
+    return {
+        "study": name,
+        "state": ledger.studies.get(name).state,
+        "runs": dict(Counter(cell.run.state for cell in cells)),
+        "workers": sorted({str(cell.run.owner) for cell in working}),
+        "troubled": troubled,
+    }
+
+
+def export_study(
+    name: str, path: str | Path, *, checkpoints: bool = False, ledger: Ledger | None = None
+) -> exporting.Exported:
+    """Write a study with its runs, curves and small files to one file.
+
+    Args:
+        name: the study's name.
+        path: the file to write, such as `study.ablata`.
+        checkpoints: take the weights along.
+        ledger: where the study is; None: the lab's own.
+
+    Returns:
+        The path, how many runs and files went into it, and which files were left out and why.
+    """
+    with open_ledger(ledger) as opened:
+        return exporting.export_study(opened, name, Path(path), checkpoints=checkpoints)
+
+
+def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing.Imported:
+    """Take a study in from a file that `export_study` wrote; runs that are here already are shared.
+
+    Raises:
+        RecordError: the file is damaged, or another study of its name is here. Nothing was imported.
+    """
+    with open_ledger(ledger) as opened:
+        return importing.import_study(opened, Path(path))

@@ -1,0 +1,36 @@
+"""Times and large numbers as people write them, the same on the command line, on pages and in a notebook."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "–"
+"""What stands for a value that there is not."""
+
+_TIMES = (("min", "s", 1, 60, 60), ("h", "min", 60, 60, 24), ("d", "h", 3600, 24, math.inf))
+"""Larger unit, smaller unit, seconds in the smaller, its number in the larger, and from where the next is used."""
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time: `0.4 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    for big, small, part, parts, limit in _TIMES:
+        whole, rest = divmod(round(seconds / part), parts)
+        if whole < limit:
+            return f"{whole} {big} {rest} {small}" if rest else f"{whole} {big}"
+    raise AssertionError("days take any length")
+
+
+def quantity(value: float | None, unit: str = "", base: int = 1000) -> str:
+    """Write a large number with a prefix: `1.82 G`, `512 MiB` with base 1024 and unit B."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    prefixes = ("", "k", "M", "G", "T", "P") if base == 1000 else ("", "Ki", "Mi", "Gi", "Ti", "Pi")
+    power = 0
+    while abs(value) >= base and power < len(prefixes) - 1:
+        value, power = value / base, power + 1
+    digits = f"{value:.0f}" if power == 0 or abs(value) >= 100 else f"{value:.3g}"
+    return f"{digits} {prefixes[power]}{unit}".rstrip()

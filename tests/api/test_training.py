@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import ablata
+from ablata.base.errors import DivergedError, RecordError, SettingsError
+
+SHORT = {"train": {"epochs": None, "steps": 6, "evaluate_every": 0}, "model.width": 4}
+
+
+def test_a_training_returns_its_scores_cost_and_curves_and_prints_nothing(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = ablata.train("digits", seed=1, overrides=SHORT)
+    assert run.state == "completed"
+    assert 0 <= run.scores["val/plain/top1"] <= 100
+    assert run.cost["steps"] == 6
+    assert (run.folder / "last.safetensors").is_file()
+    assert run.folder.is_relative_to(home)
+    (loss,) = run.curves("val/plain/loss")
+    assert (loss["step"], math.isfinite(loss["value"])) == (6, True)
+    assert run.settings()["model"]["width"] == 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_all_forms_of_asking_name_the_same_run(quick: ablata.Recipe, tmp_path: Path) -> None:
+    first = ablata.train("digits", seed=2, overrides=SHORT)
+    texts = ["train.epochs=null", "train.steps=6", "train.evaluate_every=0", "model.width=4"]
+    file = tmp_path / "mine.py"
+    file.write_text("from ablata import load_recipe\n\ndef recipe():\n    return load_recipe('digits')\n")
+    again = [
+        ablata.train("digits", seed=2, overrides=texts),
+        ablata.train(quick, seed=2),
+        ablata.train(f"{file}:recipe", seed=2, overrides=SHORT),
+        ablata.train(resume=first.run),
+        ablata.run(first.run[:5]),
+    ]
+    assert {run.run for run in again} == {first.run}
+    assert {run.row.attempt for run in again} == {1}
+
+
+def test_progress_is_shown_where_it_is_wanted(capfd: pytest.CaptureFixture[str]) -> None:
+    run = ablata.train("digits", overrides=SHORT, progress=True)
+    assert f"run {run.run}: digits, seed 0" in capfd.readouterr().err
+
+
+def test_the_callers_torch_is_left_as_it_was() -> None:
+    torch.manual_seed(5)
+    threads, expected = torch.get_num_threads(), torch.rand(3)
+    torch.manual_seed(5)
+    ablata.train("digits", overrides=SHORT)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_part_is_a_settings_object(quick: ablata.Recipe) -> None:
+    from ablata.data.transforms.classification import Augment
+
+    run = ablata.train(quick, overrides={"data.augment": Augment(pad=2)})
+    assert run.settings()["data"]["augment"]["pad"] == 2
+
+
+def test_a_diverged_training_raises_unless_told_otherwise(quick: ablata.Recipe) -> None:
+    with pytest.raises(DivergedError, match=r"look at it: ablata\.run"):
+        ablata.train(quick, overrides={"optim.lr": 1e9})
+    run = ablata.train(quick, overrides={"optim.lr": 1e9}, check=False)
+    assert (run.state, run.scores) == ("diverged", {})
+    assert run.error is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "Give a recipe"),
+        ({"recipe": "digits", "resume": "abc"}, "both"),
+        ({"resume": "abc", "seed": 1}, "keeps its seed"),
+        ({"recipe": "digit"}, "did you mean digits"),
+        ({"recipe": "digits", "overrides": {"model.wdth": 3}}, "model.width"),
+        ({"recipe": "digits", "overrides": "model.width=3"}, "list of texts"),
+        ({"recipe": "digits", "overrides": {"model.width": object()}}, "a number, a text"),
+    ],
+)
+def test_wrong_requests_are_told_in_words(asked: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        ablata.train(**asked)  # type: ignore[arg-type]
+
+
+def test_runs_are_rows_and_a_run_shows_itself(quick: ablata.Recipe, tmp_path: Path) -> None:
+    made = [ablata.train(quick, seed=seed) for seed in (0, 1)]
+    rows = ablata.runs(recipe=quick.name)
+    assert rows.column("run") == [run.run for run in reversed(made)]
+    assert rows[0]["val/plain/top1"] == made[1].scores["val/plain/top1"]
+    assert len(ablata.runs(state="failed")) == 0
+    with pytest.raises(SettingsError, match="diverged"):
+        ablata.runs(state="lost")
+    with pytest.raises(RecordError):
+        ablata.run("zzz")
+    assert made[0].run in repr(made[0])
+    assert "val/plain/top1" in made[0]._repr_html_()
+    assert made[0].page(tmp_path / "run.html").read_text().startswith("<!doctype html>")
+    compared = ablata.compare_runs(made[0].run, made[1].run)
+    assert compared.changes == ()
+    assert "seeds differ" in compared.notes[0]
+
+
+def test_a_run_escapes_what_its_recipe_is_called(quick: ablata.Recipe) -> None:
+    run = ablata.train(quick.model_copy(update={"name": "<b>x</b>"}))
+    assert "<b>" not in run._repr_html_()
