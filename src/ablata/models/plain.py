@@ -26,6 +26,8 @@ GIVEN = ("num_classes", "in_channels")
 """Arguments that the data decides."""
 LEVELS = ("stage1", "stage2", "stage3", "stage4")
 """Names of a backbone's maps, the finest first."""
+_SIDE = 128
+"""Height and width of the image that widths and strides of a backbone's maps are measured with."""
 
 
 class PlainClassifier(PlainPart, Classifier):
@@ -183,10 +185,11 @@ class PlainBackboneModule(BackboneModule):
         self.network, self.name = network, name
         was = network.training
         with torch.no_grad():
-            maps = self.eval()(torch.zeros(1, channels, 128, 128))
+            maps = self.eval()(torch.zeros(1, channels, _SIDE, _SIDE))
         network.train(was)
         self.train(was)
         self.widths = {level: one.shape[1] for level, one in maps.items()}
+        self.strides = {level: round(_SIDE / one.shape[2]) for level, one in maps.items()}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps by level."""

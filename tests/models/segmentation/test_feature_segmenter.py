@@ -68,7 +68,7 @@ def test_timms_maps_are_those_of_the_network_as_a_source_of_features() -> None:
 def test_networks_of_one_stride_give_four_maps_and_chosen_levels_are_taken() -> None:
     with torch.device("meta"):
         backbones = [TimmFeatures(name="vit_tiny_patch16_224", levels=given).build_backbone() for given in (None, (3,))]
-    assert [backbone.levels for backbone in backbones] == [[2, 5, 8, 11], [3]]
+    assert [backbone.indices for backbone in backbones] == [[2, 5, 8, 11], [3]]
     assert [len(backbone.widths) for backbone in backbones] == [4, 1]
 
 

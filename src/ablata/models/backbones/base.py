@@ -20,6 +20,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
 from ablata.models.backbones.weights import Loadable
 from ablata.nn.kernels.pooling import global_average
@@ -75,11 +76,32 @@ class BackboneModule(nn.Module):
     """Base of backbones: maps images [B, C, H, W] to a dict of feature maps by name.
 
     Attributes:
-        widths: channels of the outputs by name: stem and stage1 to stage4, in this order, each at most as large as the
-            one before; the stages are 4, 8, 16 and 32 times smaller than the image unless the settings say otherwise.
+        widths: channels of the feature maps by name, each map at most as large as the one before. Mostly stem and
+            stage1 to stage4, which have strides of 4, 8, 16 and 32 unless the settings say otherwise.
+        strides: how many times smaller than the image each map is.
     """
 
     widths: Mapping[str, int]
+    strides: Mapping[str, int]
+
+    def levels(self) -> list[str]:
+        """Return the names of the maps behind the stem, the finest first."""
+        return [name for name in self.widths if name != "stem"]
+
+    def at_stride(self, stride: int) -> str:
+        """Return the name of the deepest map of a stride.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        for name in reversed(self.levels()):
+            if self.strides[name] == stride:
+                return name
+        raise SettingsError(
+            f"The backbone must have a feature map of stride {stride} for this network",
+            found=f"strides {', '.join(str(self.strides[name]) for name in self.levels())}",
+            do="take another model.backbone, such as resnet",
+        )
 
 
 class PooledClassifier(nn.Module):

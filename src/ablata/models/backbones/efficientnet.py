@@ -271,11 +271,12 @@ class EfficientNetBackbone(BackboneModule):
             for index, group in enumerate(_GROUPS)
         ]
         done, self.groups, self.widths = 0, nn.ModuleList(), {}
+        self.strides = {name: 2 ** (level + 1) for level, name in enumerate(_OUTPUTS.values())}
         for index, group in enumerate(_GROUPS):
             outputs, blocks = _rounded(group.width * scale.width), nn.Sequential()
             for number in range(depths[index]):
-                linear_drop_rates = settings.drop_connect_form == "rising"
-                drop = settings.drop_connect * (done / sum(depths) if linear_drop_rates else 1)
+                rising = settings.drop_connect_form == "rising"
+                drop = settings.drop_connect * (done / sum(depths) if rising else 1)
                 stride = group.stride if number == 0 else 1
                 blocks.append(InvertedResidual(settings, group, inputs, outputs, stride, drop))
                 inputs, done = outputs, done + 1

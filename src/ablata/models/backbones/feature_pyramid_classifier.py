@@ -14,32 +14,30 @@ K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.parts import OpenPart
-from ablata.models.backbones.base import Backbone, BackboneModule, BackboneUser, Classifier, init_convolutions
-from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
-from ablata.models.backbones.regnet import RegNet
+from ablata.base.errors import SettingsError
+from ablata.models.backbones.any import AnyBackbone
+from ablata.models.backbones.base import BackboneModule, BackboneUser, Classifier, init_convolutions
 from ablata.models.backbones.resnet import ResNet
+from ablata.nn.activations import ActivationChoice
 from ablata.nn.convolutions import ConvUnit, PlainConv
 
-_LEVELS = ("stage2", "stage3", "stage4")
+_LEVELS = 3
+"""How many of the backbone's last feature maps are used."""
 
 
 class PyramidClassifier(BackboneUser, Classifier):
-    """Classifier over the stages of stride 8, 16 and 32."""
+    """Classifier over the last three feature maps of a backbone."""
 
     kind: Literal["pyramid"] = "pyramid"
-    backbone: Annotated[
-        ResNet | EfficientNet | EfficientNetLite | RegNet,
-        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
-    ] = ResNet()
-    """Network whose stages are used; its own weights come from `model.backbone.weights`."""
+    backbone: AnyBackbone = ResNet()
+    """Network whose last three feature maps are used; its own weights come from `model.backbone.weights`."""
     merge: Literal["pool_sum", "nearest_sum", "nearest_concat", "down_sum"] = "pool_sum"
     """pool_sum: mean of each level, then their sum. nearest_sum, nearest_concat: levels resized to the largest by
     nearest neighbour, added or joined. down_sum: levels shrunk to the smallest by strided convolutions, added."""
@@ -88,9 +86,16 @@ class PyramidNeck(nn.Module):
 
     def __init__(self, settings: PyramidClassifier, backbone: BackboneModule) -> None:
         super().__init__()
-        width, act, plain = settings.width, settings.backbone.activation, PlainConv()
-        self.merge = settings.merge
-        inputs = [backbone.widths[level] for level in _LEVELS]
+        width, plain = settings.width, PlainConv()
+        act: ActivationChoice = getattr(settings.backbone, "activation", "relu")
+        self.merge, self.names = settings.merge, backbone.levels()[-_LEVELS:]
+        if len(self.names) < _LEVELS:
+            raise SettingsError(
+                f"model.backbone must have {_LEVELS} feature maps",
+                found=f"{len(self.names)} of them",
+                do="take a resnet",
+            )
+        inputs = [backbone.widths[level] for level in self.names]
         if settings.level_heads:
             self.levels = nn.ModuleList(ConvUnit(plain.build(count, width, 1), act) for count in inputs)
         elif settings.merge == "nearest_concat":
@@ -113,7 +118,7 @@ class PyramidNeck(nn.Module):
 
     def forward(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Map the stages to [B, D]."""
-        maps = [level(outputs[name]) for level, name in zip(self.levels, _LEVELS, strict=True)]
+        maps = [level(outputs[name]) for level, name in zip(self.levels, self.names, strict=True)]
         if self.merge == "pool_sum":
             return torch.stack([level.mean((2, 3)) for level in maps]).sum(0)
         if self.merge == "down_sum":

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.settings import Settings
-from ablata.models.backbones.base import BackboneModule, init_convolutions
+from ablata.models.backbones.base import Backbone, BackboneModule, init_convolutions
 from ablata.models.backbones.resnet_blocks import BlockSettings, ResidualBlock
 from ablata.nn.conv_norm_act import ConvNormAct
 from ablata.nn.upsampling import Bilinear, Upsampling
@@ -51,6 +51,20 @@ class HRNetBranches(Settings):
         return backbone
 
 
+class HRNetFeatures(Backbone, HRNetBranches):
+    """HRNet as a backbone: its four branches are the feature maps."""
+
+    kind: Literal["hrnet"] = "hrnet"
+
+    def build_backbone(self, channels: int = 3) -> HRNetBackbone:
+        """Make the branches for images of `channels` channels; weights come from torch's global generator."""
+        return HRNetBranches.build_backbone(self, channels)
+
+    def published_name(self, name: str) -> str | None:
+        """Translate a name of the authors' and timm's classifiers to ours."""
+        return published_backbone_name(name)
+
+
 class HRNetBackbone(BackboneModule):
     """Stem, one stage of bottlenecks, and three stages of two, three and four branches.
 
@@ -63,6 +77,7 @@ class HRNetBackbone(BackboneModule):
         super().__init__()
         widths = settings.widths()
         self.widths = {f"branch{number}": width for number, width in enumerate(widths, start=1)}
+        self.strides = {f"branch{number}": 2 ** (number + 1) for number in range(1, len(widths) + 1)}
         self.stem = nn.Sequential(ConvNormAct(channels, _STEM, stride=2), ConvNormAct(_STEM, _STEM, stride=2))
         layers = [
             _block(_STEM if index == 0 else 4 * _STEM, _STEM, bottleneck=True) for index in range(settings.blocks)

@@ -215,6 +215,7 @@ class RegNetBackbone(BackboneModule):
         conv = PlainConv() if settings.conv.kind == "dynamic" else settings.conv
         self.stem = ConvUnit(conv.build(channels, settings.stem, 3, 2), settings.activation)
         self.widths, inputs = {"stem": settings.stem}, settings.stem
+        self.strides = {"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
         for number, (width, blocks, group) in enumerate(settings.stages(), start=1):
             stage = nn.Sequential()
             for index in range(blocks):

@@ -187,7 +187,8 @@ class ResNetBackbone(BackboneModule):
         bottleneck = settings.depth >= 50
         self.input_norm = nn.BatchNorm2d(channels) if settings.input_norm else nn.Identity()
         self.stem = ResNetStem(settings, channels)
-        self.widths = {"stem": settings.width}
+        self.widths, self.strides = {"stem": settings.width}, {"stem": settings.stem_stride}
+        reduction = settings.stem_stride
         inputs = settings.width
         kept = {"stride": (), "two_dilated": (2, 3)}.get(settings.last_stage, (3,))
         dilation = 1
@@ -215,7 +216,8 @@ class ResNetBackbone(BackboneModule):
                 )
                 inputs = outputs
             self.add_module(f"stage{index + 1}", stage)
-            self.widths[f"stage{index + 1}"] = outputs
+            reduction *= stride
+            self.widths[f"stage{index + 1}"], self.strides[f"stage{index + 1}"] = outputs, reduction
         ends = settings.preactivation if settings.last_norm is None else settings.last_norm
         self.last_norm = nn.BatchNorm2d(inputs) if ends else nn.Identity()
         self.last_act = make_channel_activation(activation, inputs) if ends else nn.Identity()

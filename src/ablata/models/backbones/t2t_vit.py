@@ -132,6 +132,7 @@ class T2TBackbone(BackboneModule):
         super().__init__()
         depth, width, hidden = settings.shape()
         self.widths = {"stage1": settings.token_width, "stage2": settings.token_width, "stage3": width}
+        self.strides = {"stage1": 4, "stage2": 8, "stage3": 16}
         layer = Performer if settings.tokens == "performer" else TokenTransformer
         self.tokens1 = layer(settings, channels * 49)
         self.tokens2 = layer(settings, settings.token_width * 9)

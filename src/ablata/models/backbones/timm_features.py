@@ -95,19 +95,16 @@ class TimmMaps(BackboneModule):
     Args:
         network: as timm builds it, without a classifier.
         levels: numbers of its maps, rising.
-
-    Attributes:
-        stride: of the first map.
     """
 
     def __init__(self, network: Any, levels: tuple[int, ...]) -> None:
         super().__init__()
-        self.network, self.levels = network, list(levels)
+        self.network, self.indices = network, list(levels)
         info = network.feature_info
         self.widths = {f"level{number}": info[level]["num_chs"] for number, level in enumerate(levels, start=1)}
-        self.stride = int(info[levels[0]]["reduction"])
+        self.strides = {f"level{number}": int(info[level]["reduction"]) for number, level in enumerate(levels, start=1)}
         if hasattr(network, "prune_intermediate_layers"):
-            network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
+            network.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images [B, C, H, W] to the named maps.
@@ -118,7 +115,7 @@ class TimmMaps(BackboneModule):
         network: Any = self.network
         try:
             maps = network.forward_intermediates(
-                images, indices=self.levels, intermediates_only=True, output_fmt="NCHW"
+                images, indices=self.indices, intermediates_only=True, output_fmt="NCHW"
             )
         except AssertionError as error:
             size = getattr(getattr(network, "patch_embed", None), "img_size", None) or ("H", "W")

@@ -102,6 +102,7 @@ class Xception39Backbone(BackboneModule):
         self.stem = ConvNormAct(channels, inputs, stride=2)
         self.stage1 = nn.MaxPool2d(3, 2, padding=1)
         self.widths = {"stem": inputs, "stage1": inputs}
+        self.strides = {"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
         for index, blocks in enumerate(settings.blocks):
             middle = settings.width * 2**index
             stage = nn.Sequential()

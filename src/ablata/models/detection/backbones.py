@@ -1,4 +1,4 @@
-"""Backbones of detectors: a feature pyramid over any network of timm, ResNet up to its fourth stage, a small one.
+"""Backbones of detectors: feature pyramid networks, ResNet up to its fourth stage (C4), a small one.
 
 Feature pyramid: Lin et al. 2017, arXiv 1612.03144; C4: He et al. 2017, arXiv 1703.06870, section 3.1.
 
@@ -12,7 +12,7 @@ Shapes: B images, H and W multiples of 32.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from torch.nn import functional as F
 
 from ablata.base.errors import CheckpointError, SettingsError, nearest
 from ablata.base.parts import OpenPart
+from ablata.models.backbones.any import AnyBackbone
+from ablata.models.backbones.base import BackboneModule
+from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.weights import read_state
 from ablata.models.detection.base import DetectionBackbone, DetectionBackboneModule
 
@@ -35,6 +38,14 @@ class _Pretrained(DetectionBackbone):
     """How many parts stay as they are, the stem first: 2 leaves out stem and first stage, as is usual with weights."""
     weights: str | None = None
     """File of ImageNet weights under timm's or torchvision's names (safetensors, or torch's); null: drawn anew."""
+
+    def weights_file(self) -> str | None:
+        """Return the file of weights that the backbone begins with; None: there is none."""
+        return self.weights
+
+    def without_weights(self) -> Self:
+        """Return the backbone without its file of weights."""
+        return self.model_copy(update={"weights": None})
 
     def load_and_freeze(self, body: nn.Module) -> None:
         """Load weights into a ResNet-like body and freeze what is to stay.
@@ -131,7 +142,39 @@ class SmallCnn(DetectionBackbone):
         return SmallCnnModule(self.width)
 
 
-AnyBackbone = Annotated[Fpn | C4 | SmallCnn, OpenPart(DetectionBackbone)]
+class BackboneFpn(DetectionBackbone):
+    """Feature pyramid network (FPN) over any backbone of the family."""
+
+    kind: Literal["backbone_fpn"] = "backbone_fpn"
+    backbone: AnyBackbone = ResNet()
+    """Network with feature maps of strides 4, 8, 16 and 32; its weights come from `model.backbone.backbone.weights`."""
+    norm: Norm = "batch"
+    """batch: normalise over the batch; frozen: keep the statistics that the weights came with (small batches)."""
+    channels: Annotated[int, Field(ge=1)] = 256
+    """Channels of every level."""
+
+    def weights_file(self) -> str | None:
+        """Return the file of weights that the backbone begins with; None: there is none."""
+        return self.backbone.weights
+
+    def without_weights(self) -> BackboneFpn:
+        """Return the backbone without its file of weights."""
+        return self.model_copy(update={"backbone": self.backbone.model_copy(update={"weights": None})})
+
+    def build(self) -> BackboneFpnModule:
+        """Make the backbone.
+
+        Raises:
+            SettingsError: it lacks a feature map of one of the strides.
+        """
+        module = BackboneFpnModule(self.backbone.build_backbone(3), self.channels)
+        self.backbone.load_into(module)
+        if self.norm == "frozen":
+            _freeze_norms(module.backbone)
+        return module
+
+
+AnyDetectionBackbone = Annotated[Fpn | C4 | SmallCnn | BackboneFpn, OpenPart(DetectionBackbone)]
 
 
 class FpnModule(DetectionBackboneModule):
@@ -155,6 +198,30 @@ class FpnModule(DetectionBackboneModule):
         """Return the levels, the finest first; the last is for proposals alone."""
         maps = {str(level): one for level, one in enumerate(self.body(images))}
         levels = list(self.pyramid(maps).values())
+        return [*levels, F.max_pool2d(levels[-1], 1, 2)]
+
+
+class BackboneFpnModule(DetectionBackboneModule):
+    """A backbone of the family with a pyramid on it.
+
+    Args:
+        backbone: gives feature maps by name.
+        channels: of every level.
+    """
+
+    def __init__(self, backbone: BackboneModule, channels: int) -> None:
+        super().__init__()
+        from torchvision.ops import FeaturePyramidNetwork
+
+        self.backbone = backbone
+        self.names = [backbone.at_stride(stride) for stride in (4, 8, 16, 32)]
+        self.pyramid = FeaturePyramidNetwork([backbone.widths[name] for name in self.names], channels)
+        self.channels, self.levels = channels, len(self.names) + 1
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the levels, the finest first; the last is for proposals alone."""
+        outputs = self.backbone(images)
+        levels = list(self.pyramid({name: outputs[name] for name in self.names}).values())
         return [*levels, F.max_pool2d(levels[-1], 1, 2)]
 
 

@@ -31,7 +31,15 @@ class DetectionBackbone(Settings):
 
     @abstractmethod
     def build(self) -> DetectionBackboneModule:
-        """Make the backbone; weights come from torch's global generator."""
+        """Make the backbone; weights come from torch's global generator, or from `weights_file`."""
+
+    def weights_file(self) -> str | None:
+        """Return the file of weights that the backbone begins with; None: there is none."""
+        return None
+
+    def without_weights(self) -> DetectionBackbone:
+        """Return the backbone without its file of weights, which need not be here any more once it was trained."""
+        return self
 
 
 class DetectionBackboneModule(nn.Module):

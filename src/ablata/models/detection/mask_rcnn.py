@@ -24,7 +24,7 @@ from torchvision.ops import batched_nms
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
-from ablata.models.detection.backbones import AnyBackbone, Fpn
+from ablata.models.detection.backbones import AnyDetectionBackbone, Fpn
 from ablata.models.detection.base import DetectorSettings
 from ablata.models.detection.relations.stage import Relations, RelationStage
 from ablata.models.detection.roi_align import MultiLevelRoiAlign
@@ -61,7 +61,7 @@ class MaskRcnn(DetectorSettings):
     """Detector of boxes and, perhaps, masks."""
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
-    backbone: AnyBackbone = Fpn()
+    backbone: AnyDetectionBackbone = Fpn()
     rpn: Rpn = Rpn()
     roi_sampling: RoiSampling = RoiSampling()
     stages: Annotated[tuple[CascadeStage, ...], Field(min_length=1)] = (CascadeStage(),)

@@ -22,7 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
+from ablata.models.backbones.any import AnyBackbone
 from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.segmentation.base import DenseHead, Segmenter, SegmenterSettings
@@ -57,10 +59,10 @@ class DeepLabDecoder(Settings):
 
 
 class DeepLab(BackboneUser, SegmenterSettings):
-    """Segmenter with an atrous spatial pyramid on a ResNet."""
+    """DeepLab: atrous spatial pyramid pooling on a backbone, mostly a dilated ResNet."""
 
     kind: Literal["deeplab"] = "deeplab"
-    backbone: ResNet = ResNet(depth=50, last_stage="two_dilated")
+    backbone: AnyBackbone = ResNet(depth=50, last_stage="two_dilated")
     """Network below the pyramid; its own weights come from `model.backbone.weights`."""
     pyramid: Aspp = Aspp()
     """Layers on its last map."""
@@ -154,27 +156,37 @@ class DeepLabModel(Segmenter):
         channels: C.
     """
 
-    embedded = "stage4"
     least = 32
 
     def __init__(self, settings: DeepLab, classes: int, channels: int) -> None:
         super().__init__()
-        backbone = settings.backbone
-        self.backbone: BackboneModule = backbone.build_backbone(channels)
-        widths = self.backbone.widths
-        strides = {"stride": (16, 32), "two_dilated": (8, 8)}.get(backbone.last_stage, (16, 16))
-        self.pyramid = settings.pyramid.build(widths["stage4"])
-        width, stride = settings.pyramid.width, strides[1]
+        self.backbone: BackboneModule = settings.backbone.build_backbone(channels)
+        widths, strides = self.backbone.widths, self.backbone.strides
+        self.before_last, self.last = self._last_two()
+        self.embedded = self.last
+        self.pyramid = settings.pyramid.build(widths[self.last])
+        width, stride = settings.pyramid.width, strides[self.last]
         self.low = self.merge = None
         if settings.decoder is not None:
-            self.low = ConvNormAct(widths["stage1"], settings.decoder.low, 1)
+            self.fine = self.backbone.at_stride(4)
+            self.low = ConvNormAct(widths[self.fine], settings.decoder.low, 1)
             self.merge = ConvNormAct(width + settings.decoder.low, settings.decoder.width)
             width, stride = settings.decoder.width, 4
         self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, stride)
-        self.aux, self.aux_name = nn.ModuleDict(), f"aux{strides[0]}"
+        self.aux, self.aux_name = nn.ModuleDict(), f"aux{strides[self.before_last]}"
         if settings.aux is not None:
-            aux = settings.aux.build(widths["stage3"], classes, "batch", settings.logits_upsample, strides[0])
+            aux = settings.aux.build(
+                widths[self.before_last], classes, "batch", settings.logits_upsample, strides[self.before_last]
+            )
             self.aux[self.aux_name] = aux
+
+    def _last_two(self) -> tuple[str, str]:
+        names = self.backbone.levels()
+        if len(names) < 2:
+            raise SettingsError(
+                "DeepLab needs a backbone of two feature maps or more", found=", ".join(names), do="take a resnet"
+            )
+        return names[-2], names[-1]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images [B, C, H, W] to the named outputs.
@@ -186,11 +198,11 @@ class DeepLabModel(Segmenter):
         size = (images.shape[2], images.shape[3])
         self.refuse_small(size)
         outputs: dict[str, Tensor] = dict(self.backbone(images))
-        seen = outputs["pyramid"] = self.pyramid(outputs["stage4"])
+        seen = outputs["pyramid"] = self.pyramid(outputs[self.last])
         if self.low is not None and self.merge is not None:
-            low = self.low(outputs["stage1"])
+            low = self.low(outputs[self.fine])
             enlarged = F.interpolate(seen, low.shape[2:], mode="bilinear", align_corners=False)
             seen = outputs["decoded"] = self.merge(torch.cat((enlarged, low), 1))
         outputs["logits"] = self.head(seen, size)
-        self._add_for_training(outputs, {self.aux_name: outputs["stage3"]}, size)
+        self._add_for_training(outputs, {self.aux_name: outputs[self.before_last]}, size)
         return outputs

@@ -17,11 +17,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.parts import OpenPart
-from ablata.models.backbones.base import Backbone, BackboneModule, BackboneUser
-from ablata.models.backbones.resnet import ResNet
-from ablata.models.backbones.t2t_vit import T2TViT
-from ablata.models.backbones.timm_features import TimmFeatures, TimmMaps
+from ablata.models.backbones.any import AnyBackbone
+from ablata.models.backbones.base import BackboneModule, BackboneUser
+from ablata.models.backbones.timm_features import TimmFeatures
 from ablata.models.segmentation.base import DenseHead, Segmenter, SegmenterSettings
 from ablata.nn.conv_norm_act import ConvNormAct
 from ablata.nn.upsampling import Bilinear, Upsampling
@@ -31,10 +29,7 @@ class FeatureSegmenter(BackboneUser, SegmenterSettings):
     """Segmenter on the maps of a backbone."""
 
     kind: Literal["features"] = "features"
-    backbone: Annotated[
-        T2TViT | TimmFeatures | ResNet,
-        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
-    ] = TimmFeatures()
+    backbone: AnyBackbone = TimmFeatures()
     """Where the maps come from; its own weights come from `model.backbone.weights`."""
     maps: Literal["all", "last"] = "all"
     """Which of them are used."""
@@ -74,13 +69,13 @@ class FeatureSegmenterModel(Segmenter):
     def __init__(self, settings: FeatureSegmenter, classes: int, channels: int) -> None:
         super().__init__()
         self.backbone: BackboneModule = settings.backbone.build_backbone(channels)
-        names = [name for name in self.backbone.widths if name != "stem"]
+        names = self.backbone.levels()
         self.used = names if settings.maps == "all" else names[-1:]
         width = settings.width
         self.reduce = nn.ModuleDict({name: nn.Conv2d(self.backbone.widths[name], width, 1) for name in self.used})
         self.fuse = ConvNormAct(len(self.used) * width, width, 1)
         self.join = settings.join_upsample.build(width, 2)
-        stride = self.backbone.stride if isinstance(self.backbone, TimmMaps) else 4
+        stride = self.backbone.strides[self.used[0]]
         self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, stride)
         self.aux = nn.ModuleDict()
 

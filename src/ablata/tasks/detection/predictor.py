@@ -28,7 +28,6 @@ from ablata.data.io.input_files import InputFile
 from ablata.data.transforms.detection import resize
 from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
-from ablata.models.detection.backbones import SmallCnn
 from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
@@ -78,10 +77,9 @@ class DetectionPredictor(Predictor):
     @classmethod
     def build_network(cls, settings: Any, contract: Mapping[str, Any]) -> nn.Module:
         """Build the detector without its weights; its class graph is one of them."""
-        model, backbone = settings.model, settings.model.backbone
-        # The file that the backbone began with need not be here any more.
-        bare = backbone if isinstance(backbone, SmallCnn) else backbone.model_copy(update={"weights": None})
-        network: nn.Module = model.model_copy(update={"backbone": bare}).build(len(contract["classes"]))
+        model = settings.model
+        bare = model.model_copy(update={"backbone": model.backbone.without_weights()})
+        network: nn.Module = bare.build(len(contract["classes"]))
         return network
 
     @property

@@ -28,7 +28,6 @@ from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe, Train
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
-from ablata.models.detection.backbones import SmallCnn
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.records.gallery import Gallery
@@ -114,10 +113,10 @@ class Detect(Recipe):
 
     def _backbone_mark(self) -> str:
         """Return what a file of weights adds to the fingerprint."""
-        backbone = self.model.backbone
-        if isinstance(backbone, SmallCnn) or backbone.weights is None:
+        file = self.model.backbone.weights_file()
+        if file is None:
             return ""
-        path = Path(backbone.weights).expanduser()
+        path = Path(file).expanduser()
         if not path.is_file():
             raise CheckpointError("A file of weights must exist", found=f"no file {path}",
                                   do="correct model.backbone.weights")  # fmt: skip

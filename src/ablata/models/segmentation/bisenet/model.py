@@ -16,15 +16,15 @@ The backbone's outputs (stem, stage1 to stage4) and those of the context path ar
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from ablata.base.parts import NamedPart, OpenPart
-from ablata.models.backbones.base import Backbone, BackboneModule, BackboneUser
+from ablata.base.parts import NamedPart
+from ablata.models.backbones.any import AnyBackbone
+from ablata.models.backbones.base import BackboneModule, BackboneUser
 from ablata.models.backbones.resnet import ResNet
-from ablata.models.backbones.xception39 import Xception39
 from ablata.models.segmentation.base import AuxiliaryHead, DenseHead, Init, Segmenter, SegmenterSettings, init_weights
 from ablata.models.segmentation.bisenet.context_path import ContextPath, ContextPathModule, Merge
 from ablata.models.segmentation.bisenet.feature_fusion import AnyFusion, FeatureFusion
@@ -37,10 +37,7 @@ class BiSeNet(BackboneUser, SegmenterSettings):
     """Segmenter of two paths, or any step of the ladder that leads to it."""
 
     kind: Literal["bisenet"] = "bisenet"
-    backbone: Annotated[
-        ResNet | Xception39,
-        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
-    ] = ResNet(depth=18)
+    backbone: AnyBackbone = ResNet(depth=18)
     """Network of the context path; its own weights come from `model.backbone.weights`."""
     train_backbone_norm: bool = True
     """Whether the backbone's normalisation learns; if not, its statistics and weights stay as they were loaded."""
@@ -159,7 +156,9 @@ class BiSeNetModel(Segmenter):
         self.learns_norm = settings.train_backbone_norm
         norms = (settings.norm, settings.pooled_norm)
         upsample = (settings.upsample, settings.end_upsample or settings.upsample)
-        self.context = ContextPathModule(settings.context, self.backbone.widths, norms, settings.merge, upsample)
+        self.stages = self._stages(settings)
+        widths = {**self.backbone.widths, **{stage: self.backbone.widths[name] for stage, name in self.stages.items()}}
+        self.context = ContextPathModule(settings.context, widths, norms, settings.merge, upsample)
         init_weights(self.context, settings.init)
         spatial = settings.spatial
         self.from_stage = None if spatial is None or isinstance(spatial, SpatialPath) else STAGES[spatial.stride]
@@ -168,8 +167,8 @@ class BiSeNetModel(Segmenter):
         self.fusion: nn.Module | None = None
         width, stride = self.context.outputs, int(settings.context.stride)
         if spatial is not None:
-            self.spatial = spatial.build(channels, self.backbone.widths, norms[0])
-            inputs = (spatial.outputs(self.backbone.widths), width)
+            self.spatial = spatial.build(channels, widths, norms[0])
+            inputs = (spatial.outputs(widths), width)
             self.fusion = settings.fusion.build(inputs, norms)
             width, stride = settings.fusion.outputs(inputs), stride * settings.fusion.step()
             init_weights(self.spatial, settings.init)
@@ -178,7 +177,7 @@ class BiSeNetModel(Segmenter):
         init_weights(self.head, settings.init)
         self.aux = nn.ModuleDict()
         self.sources: dict[str, str] = {}
-        widths = {**self.backbone.widths, **self.context.widths}
+        widths |= self.context.widths
         for extra in settings.aux:
             source = STAGES[extra.stride] if extra.source == "features" else f"{extra.source}{extra.stride}"
             name = f"aux{extra.stride}"
@@ -190,6 +189,18 @@ class BiSeNetModel(Segmenter):
             for module in self._backbone_norms():
                 module.requires_grad_(False)
         self.train()
+
+    def _stages(self, settings: BiSeNet) -> dict[str, str]:
+        """Return the backbone's maps by stage1 to stage4, of those strides that are used.
+
+        Raises:
+            SettingsError: the backbone has no map of such a stride.
+        """
+        strides: set[int] = {32, settings.context.stride, *settings.context.levels}
+        strides |= {extra.stride for extra in settings.aux if extra.source == "features"}
+        if settings.spatial is not None and not isinstance(settings.spatial, SpatialPath):
+            strides.add(settings.spatial.stride)
+        return {STAGES[stride]: self.backbone.at_stride(stride) for stride in sorted(strides)}
 
     def train(self, mode: bool = True) -> BiSeNetModel:
         """Switch between training and evaluation; a backbone normalisation that does not learn stays in evaluation."""
@@ -210,6 +221,7 @@ class BiSeNetModel(Segmenter):
         """
         size = (images.shape[2], images.shape[3])
         outputs: dict[str, Tensor] = dict(self.backbone(images))
+        outputs |= {stage: outputs[name] for stage, name in self.stages.items()}
         outputs.update(self.context(outputs))
         fused = outputs["context"]
         if self.spatial is not None and self.fusion is not None:
