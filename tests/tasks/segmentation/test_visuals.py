@@ -50,7 +50,7 @@ def test_images_are_spread_over_the_split_and_told_right_by_what_they_show(tmp_p
         f"image {number}" for number in (0, 2, 3, 5, 6, 8)
     ]
     assert shown.classes == ()  # nothing has been counted yet
-    batch = next(iter(task.some("val", np.array([3]))))
+    batch = next(iter(task.samples("val", np.array([3]))))
     with torch.no_grad():
         right = (task.predicted(task.model, batch.images, "ss") == batch.labels).double().mean()
     assert shown.images[2].caption == f"image 3: {right:.1%} of the pixels right"

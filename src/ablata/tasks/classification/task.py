@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError
 from ablata.base.parts import part_name
 from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
-from ablata.data.classification.label_subset import LabelSubset, split_record
+from ablata.data.classification.label_subset import LabelSubset
 from ablata.data.classification.report import Report
 from ablata.data.loading.labeled_images import LabeledImageDataset
-from ablata.data.loading.loaders import TrainLoader
+from ablata.data.loading.loaders import EvalLoader
 from ablata.data.reid.dataset import ReidSettings
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.classification.models import AnyClassifier, start_classifier, weights_mark
+from ablata.tasks.classification.models import AnyClassifier, start_classifier
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
-from ablata.tasks.distillation.distiller import given_teacher_mark, round_seed
-from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
-from ablata.tasks.distillation.task import DistillableTask
-from ablata.tasks.distillation.teachers import PeerPair
+from ablata.tasks.dataset_task import check_labels
+from ablata.tasks.distillation.distiller import round_seed
+from ablata.tasks.distillation.settings import Refinement, round_data
+from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
 
 
-class Classify(Recipe):
+class Classify(DistillableRecipe):
     """Recipe of an image classifier."""
 
     task: Literal["classify"] = "classify"
@@ -54,13 +52,6 @@ class Classify(Recipe):
     """Let a second head tell turned copies of the images apart; null: none."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("plain",)
     """Ways to score, such as plain, mirror or ten_crop. The first decides which checkpoint is best, and is compared."""
-
-    @field_validator("protocols")
-    @classmethod
-    def _each_once(cls, protocols: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
-        if len(set(protocols)) != len(protocols):
-            raise ValueError("must name each protocol once")
-        return protocols
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -80,14 +71,6 @@ class Classify(Recipe):
         recipe = self.effective()
         return ClassifyTask(recipe, recipe.training_data(context.cache), round_seed(self.refine, seed), context)
 
-    def effective(self) -> Self:
-        """Return the recipe with the settings of its own round in place."""
-        return effective_round(self)
-
-    def parent(self) -> Classify | None:
-        """Return the recipe of the round before this one."""
-        return teacher_recipe(self)
-
     def training_data(self, cache: Path) -> LabeledImageDataset:
         """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
         data: LabeledImageDataset = round_data(self).build(cache)
@@ -103,19 +86,11 @@ class Classify(Recipe):
 
     def metric(self) -> Metric:
         """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
-        split = "minival" if round_data(self).minival else "val"
-        return Metric("top1", split=split, protocol=self.protocols[0])
+        return Metric("top1", split=self.compared_split(), protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
-        data = self.effective().training_data(cache)
-        marks = weights_mark(self.model) + given_teacher_mark(self.refine)
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
-
-    def shortened(self, factor: float) -> Self:
-        """Return the recipe with every length multiplied, those of all rounds too; see `Recipe.shortened`."""
-        short = super().shortened(factor)
-        return short if self.refine is None else short.model_copy(update={"refine": self.refine.shortened(factor)})
+        return self.fingerprint_of(self.effective().training_data(cache))
 
     def synthetic_parts(self, steps: int) -> dict[str, Any]:
         """Return generated images in place of the data, and what must change with them."""
@@ -132,12 +107,6 @@ class Classify(Recipe):
         if isinstance(self.data, ImageFolder | Shards):
             return check_files(self.data.listed(cache), self.data.size)
         return check_images(self.data.build(cache))
-
-    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
-        """Draw the images of one training step, each as it is beside what the network sees; see `Recipe.preview`."""
-        from ablata.tasks.preview import preview_images
-
-        return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
 
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
@@ -160,57 +129,25 @@ class ClassifyTask(DistillableTask):
         DataError: the batch does not fit the training set.
     """
 
+    name = "classify"
     offered = PROTOCOLS
+    recipe: Classify
+    data: LabeledImageDataset
 
     def __init__(self, recipe: Classify, data: LabeledImageDataset, seed: int, context: RunContext) -> None:
-        self.recipe, self.data, self.context = recipe, data, context
-        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
-        self.notices, self.outputs, self.protocols = data.notices, ("logits",), recipe.protocols
+        super().__init__(recipe, data, context)
+        self.classes, self.outputs, self.protocols = data.classes, ("logits",), recipe.protocols
         for protocol in recipe.protocols:
             data.check_crop(eval_crop(protocol))
-        self.model = self._network()
-        if recipe.refine is not None and recipe.refine.has_peer:
-            self.model, self.outputs = PeerPair(self.model, self._network()), ("logits", "peer_logits")
+        self.pair_with_peer(self._network)
         if recipe.rotation is not None:
             self.model, self.outputs = recipe.rotation.attach(self.model, self.example()), ("logits", "rotation")
         self.criterion = recipe.loss.build()
-        self.loader: TrainLoader[ImageBatch] = data.train_loader(
-            seed,
-            recipe.train.batch,
-            rank=context.group.rank,
-            world_size=context.group.world_size,
-            device=context.device,
-            channels_last=context.channels_last,
-        )
-        self.steps_per_epoch = self.loader.steps_per_epoch
-        self.find_teacher(recipe, recipe.refine, data)
+        self.load_batches(seed)
+        self.find_teacher()
 
     def _network(self) -> nn.Module:
-        return start_classifier(self.recipe.model, len(self.data.classes), self.data.channels, self._spread_images)
-
-    def contract(self) -> dict[str, Any]:
-        """Return what predictions of this model mean: classes, size, normalisation, decoder; and who taught it."""
-        return self.teacher_facts() | {
-            "task": "classify",
-            "classes": list(self.data.classes),
-            "image_size": list(self.data.image_size),
-            "channels": self.data.channels,
-            "mean": list(self.data.mean),
-            "std": list(self.data.std),
-            "image_backend": self.data.backend,
-            "protocols": list(self.protocols),
-            "splits": self.data.splits_hash,
-        }
-
-    def split_record(self) -> dict[str, Any]:
-        """Return the data's fingerprint and the row numbers of each split, where not all of the training set is
-        trained on, and what was left out as unusable."""
-        divided = "minival" in self.splits or self.recipe.labelled is not None
-        return split_record(self.data) if divided or self.data.left_out else {}
-
-    def example(self) -> Tensor:
-        """Return a grey image [1, C, H, W]."""
-        return torch.zeros(1, self.data.channels, *self.data.image_size)
+        return start_classifier(self.recipe.model, len(self.classes), self.data.channels, self._spread_images)
 
     def check(self, batch: ImageBatch) -> None:
         """Refuse labels outside the class list and logits of another shape.
@@ -218,11 +155,9 @@ class ClassifyTask(DistillableTask):
         Raises:
             DataError: names what was found.
         """
-        self.refuse_without_teacher(self.recipe.refine)
+        self.refuse_without_teacher()
         classes = len(self.data.classes)
-        low, high = int(batch.labels.min()), int(batch.labels.max())
-        if low < 0 or high >= classes:
-            raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+        check_labels(batch.labels, classes)
         self.model.eval()
         with torch.no_grad():
             shape = tuple(self.model(batch.images[:1])["logits"].shape)
@@ -230,14 +165,6 @@ class ClassifyTask(DistillableTask):
             raise DataError(
                 "The network must give one logit a class", found=f"logits {shape} for {classes} classes and one image"
             )
-
-    def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
-        """Yield this process's share of the batches of steps `start` to `stop`."""
-        return self.loader.batches(start, stop)
-
-    def augment(self, batch: ImageBatch, step: int) -> ImageBatch:
-        """Augment and normalise a batch on its device."""
-        return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the recipe's loss of a batch under its name, or the terms that a teacher asks for.
@@ -252,21 +179,6 @@ class ClassifyTask(DistillableTask):
         if self.distiller is not None:
             return self.distiller.loss(outputs, batch) | beside
         return {part_name(self.recipe.loss): self.hard_loss(outputs["logits"], batch)} | beside
-
-    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
-        """Return the mean loss against labels, mixed ones where images are mixed."""
-        mixing = batch.mixing
-        if mixing is None:
-            return cast(Tensor, self.criterion(logits, batch.labels))
-        found = self.criterion(logits, batch.labels, mixing.labels_b, mixing.lam, mixing.mix_target)
-        return cast(Tensor, found)
-
-    def target(self, batch: ImageBatch) -> Tensor:
-        """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
-        mixing, classes = batch.mixing, len(self.data.classes)
-        if mixing is None:
-            return self.criterion.target(batch.labels, classes)
-        return self.criterion.target(batch.labels, classes, mixing.labels_b, mixing.lam)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once.
@@ -284,9 +196,7 @@ class ClassifyTask(DistillableTask):
         counted = ClassificationScores(len(self.data.classes), device=self.context.device)
         for batch in self._evaluation(split, protocol):
             counted.update(self._logits(model, batch.images, protocol), batch.labels)
-        counted.load_state(
-            {name: self.context.group.all_reduce_sum(tensor) for name, tensor in counted.state().items()}
-        )
+        self.all_reduce(counted)
         return counted
 
     def evaluate_detailed(
@@ -326,16 +236,5 @@ class ClassifyTask(DistillableTask):
         chosen = loader.index[np.arange(count) * every // count]
         return next(iter(replace(loader, index=chosen))).images
 
-    def _evaluation(self, split: str, protocol: str) -> Iterator[ImageBatch]:
-        place = self.context.group
-        return iter(
-            self.data.eval_loader(
-                split,
-                self.recipe.train.evaluate_batch,
-                rank=place.rank,
-                world_size=place.world_size,
-                device=self.context.device,
-                channels_last=self.context.channels_last,
-                crop=eval_crop(cast(Protocol, protocol)),
-            )
-        )
+    def _evaluation(self, split: str, protocol: str) -> EvalLoader[ImageBatch]:
+        return self.eval_batches(split, crop=eval_crop(cast(Protocol, protocol)))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, DataError
@@ -20,25 +19,26 @@ from ablata.base.overrides import override
 from ablata.base.settings import expand
 from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
 from ablata.data.detection.dataset import DetectionDataset
-from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.data.recognise import AnyDetectionData
 from ablata.data.synthetic.scene_boxes import SceneBoxes
+from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Recipe, Train
+from ablata.engine.recipe import Train
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.records.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
+from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
 from ablata.tasks.detection.postprocess import found_in, on_original, sizes_of
-from ablata.tasks.detection.protocols import NAMES, detection_protocol
+from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
 
 
-class Detect(Recipe):
+class Detect(DatasetRecipe):
     """Recipe of a detector."""
 
     task: Literal["detect"] = "detect"
@@ -55,14 +55,10 @@ class Detect(Recipe):
     evaluator: Literal[1] = EVALUATOR
     """Version of the evaluation; as a part of the recipe it keeps scores of two versions from being compared."""
 
-    @field_validator("protocols")
     @classmethod
-    def _exist_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(protocols)) != len(protocols):
-            raise ValueError("must name each protocol once")
-        for name in protocols:
-            detection_protocol(name)
-        return protocols
+    def parse_protocol(cls, name: str) -> DetectionProtocol:
+        """Return what a protocol's name stands for; see `detection_protocol`."""
+        return detection_protocol(name)
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -100,7 +96,7 @@ class Detect(Recipe):
 
     def metric(self) -> Metric:
         """Return the mean average precision of boxes under the first protocol, on minival where some is held out."""
-        return Metric("AP", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
+        return Metric("AP", split=self.compared_split(), protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of images and annotations joined with that of the splits, the graph, the start."""
@@ -148,7 +144,7 @@ class Detect(Recipe):
         return DetectionPredictor
 
 
-class DetectTask(Task[DetectionBatch]):
+class DetectTask(DatasetTask[DetectionBatch]):
     """Detection inside the training loop.
 
     Args:
@@ -166,12 +162,13 @@ class DetectTask(Task[DetectionBatch]):
         CheckpointError: the run to start from does not fit.
     """
 
+    name = "detect"
     offered = NAMES
-    outputs = ()
+    recipe: Detect
+    data: DetectionDataset
 
     def __init__(self, recipe: Detect, data: DetectionDataset, seed: int, context: RunContext) -> None:
-        self.recipe, self.data, self.context = recipe, data, context
-        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
+        super().__init__(recipe, data, context)
         self.protocols = recipe.protocols
         self.masks = recipe.model.masks is not None
         if self.masks and not data.has_masks:
@@ -182,17 +179,7 @@ class DetectTask(Task[DetectionBatch]):
         self.graph = class_graph(recipe, data)
         self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
         self.notices = (*data.notices, *self._started())
-        place = context.group
-        self.loader: TrainLoader[DetectionBatch] = data.train_loader(
-            seed,
-            recipe.train.batch,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=context.device,
-            channels_last=context.channels_last,
-            masks=self.masks,
-        )
-        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.load_batches(seed, masks=self.masks)
         self.counted: dict[tuple[str, str], tuple[float, ...]] = {}
 
     def _started(self) -> Iterator[str]:
@@ -204,19 +191,11 @@ class DetectTask(Task[DetectionBatch]):
 
     def contract(self) -> dict[str, Any]:
         """Return what detections of this model mean: classes, preparation, protocols, version of the evaluation."""
-        return {
-            "task": "detect",
-            "classes": list(self.data.classes),
+        return super().contract() | {
             "category_ids": list(self.data.category_ids),
-            "channels": 3,
-            "mean": list(self.data.mean),
-            "std": list(self.data.std),
             "sizes": expand(self.recipe.data.augment),
             "masks": self.masks,
-            "image_backend": self.data.backend,
-            "protocols": list(self.protocols),
             "evaluator": EVALUATOR,
-            "splits": self.data.splits_hash,
         }
 
     def split_record(self) -> dict[str, Any]:
@@ -239,20 +218,14 @@ class DetectTask(Task[DetectionBatch]):
         for objects, (height, width) in zip(batch.objects, batch.sizes.tolist(), strict=True):
             if not len(objects):
                 continue
-            low, high = int(objects.labels.min()), int(objects.labels.max())
-            if low < 0 or high >= classes:
-                raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+            check_labels(objects.labels, classes)
             most = objects.boxes.amax(0).tolist()
             if float(objects.boxes.min()) < 0 or most[2] > width + 0.5 or most[3] > height + 0.5:
                 raise DataError("Boxes must lie in their image", found=f"up to {most} in {width}x{height}")
 
-    def batches(self, start: int, stop: int) -> Iterator[DetectionBatch]:
-        """Yield this process's share of the batches of steps `start` to `stop`."""
-        return self.loader.batches(start, stop)
-
-    def augment(self, batch: DetectionBatch, step: int) -> DetectionBatch:
-        """Normalise a batch on its device; mirrored and resized it is already."""
-        return self.loader.augment(batch, step, self.loader.epoch_of(step))
+    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
+        """Refuse: a detector takes more than images."""
+        return Task.norm_images(self, images, start, count)
 
     def loss(self, model: nn.Module, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return the losses of proposals by level, of classes and boxes by stage, and of masks."""
@@ -305,17 +278,13 @@ class DetectTask(Task[DetectionBatch]):
             split: any of the data's.
             boxes: how many are proposed; None: as the settings say.
         """
-        for batch in self._evaluation(split):
+        for batch in self.eval_batches(split):
             for row, one in enumerate(found_in(model, batch, boxes)):
                 yield int(batch.index[row]), on_original(one, batch.sizes[row], batch.originals[row])
 
     def visualize(self, model: nn.Module) -> Gallery:
         """Return detections on some images beside the truth, what regions look at, and the classes' last scores."""
         return visualize(self, model)
-
-    def some(self, split: str, index: np.ndarray) -> EvalLoader[DetectionBatch]:
-        """Return images of a split by themselves, in batches of one, on every process alike."""
-        return replace(self._evaluation(split), index=index, batch_size=1)
 
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
@@ -368,17 +337,6 @@ class DetectTask(Task[DetectionBatch]):
             "score": torch.tensor([row[2] for row in rows], dtype=torch.float32),
             "box": torch.tensor([row[3:7] for row in rows], dtype=torch.float32).view(-1, 4),
         }
-
-    def _evaluation(self, split: str) -> EvalLoader[DetectionBatch]:
-        place = self.context.group
-        return self.data.eval_loader(
-            split,
-            self.recipe.train.evaluate_batch,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=self.context.device,
-            channels_last=self.context.channels_last,
-        )
 
 
 def class_graph(recipe: Detect, data: DetectionDataset) -> ClassGraph:

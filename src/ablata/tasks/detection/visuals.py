@@ -23,6 +23,7 @@ from ablata.models.detection.mask_rcnn import ImageDetections
 from ablata.models.detection.relations.spatial_relation import RegionAttention, record_attention
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
+from ablata.tasks.dataset_task import evenly_spaced
 from ablata.tasks.detection.postprocess import found_in, on_original
 from ablata.tasks.detection.protocols import detection_protocol
 
@@ -55,7 +56,7 @@ class Showing(Protocol):
     protocols: tuple[str, ...]
     counted: dict[tuple[str, str], tuple[float, ...]]
 
-    def some(self, split: str, index: np.ndarray) -> Iterable[DetectionBatch]:
+    def samples(self, split: str, index: np.ndarray) -> Iterable[DetectionBatch]:
         """Return images of a split by themselves, in batches of one."""
 
 
@@ -68,10 +69,10 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     """
     split, protocol = task.recipe.metric().split, task.protocols[0]
     index = task.data.splits[split].index
-    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(IMAGES, len(index))).round().astype(int))]
+    chosen = evenly_spaced(index, IMAGES)
     palette, boxes = object_palette(len(task.data.classes)), detection_protocol(protocol).boxes
     images, relations = [], []
-    for row, batch in zip(chosen.tolist(), task.some(split, chosen), strict=True):
+    for row, batch in zip(chosen.tolist(), task.samples(split, chosen), strict=True):
         with record_attention(model) as looks:
             (found,) = found_in(model, batch, boxes)
         source = task.data.sources[task.data.splits[split].source]

@@ -1,67 +1,108 @@
-"""What tasks have in common whose network may learn from a teacher."""
+"""What the tasks with one label an image have in common: their network may learn from a teacher."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.base.seeds import derive
+from ablata.data.classification.label_subset import split_record
 from ablata.data.loading.labeled_images import LabeledImageDataset
-from ablata.data.loading.loaders import TrainLoader
-from ablata.engine.batch_norm import Images
-from ablata.engine.recipe import Recipe
-from ablata.engine.task import RunContext, Task
+from ablata.engine.recipe import Preview
 from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.distillation.distiller import Distiller, frozen_distiller, online_distiller
-from ablata.tasks.distillation.settings import Refinement
+from ablata.tasks.classification.models import weights_mark
+from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
+from ablata.tasks.distillation.distiller import Distiller, frozen_distiller, given_teacher_mark, online_distiller
+from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
+from ablata.tasks.distillation.teachers import PeerPair
 
 
-class DistillableTask(Task[ImageBatch]):
+class DistillableRecipe(DatasetRecipe):
+    """Base of recipes with `refine`: the last round of a chain of label refinery, or its round 0."""
+
+    if TYPE_CHECKING:
+        loss: Any
+        refine: Refinement | None
+
+    def effective(self) -> Self:
+        """Return the recipe with the settings of its own round in place."""
+        return effective_round(self)
+
+    def parent(self) -> Self | None:
+        """Return the recipe of the round before this one."""
+        return teacher_recipe(self)
+
+    def scored_data(self) -> Any:
+        """Return the settings of the data set that the round is trained and scored on: its target, or its own."""
+        return round_data(self)
+
+    def shortened(self, factor: float) -> Self:
+        """Return the recipe with every length multiplied, those of all rounds too; see `Recipe.shortened`."""
+        short = super().shortened(factor)
+        return short if self.refine is None else short.model_copy(update={"refine": self.refine.shortened(factor)})
+
+    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
+        """Draw the images of one training step, each as it is beside what the network sees; see `Recipe.preview`."""
+        from ablata.tasks.preview import preview_images
+
+        return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
+
+    def fingerprint_of(self, data: LabeledImageDataset) -> str:
+        """Return a data set's fingerprint joined with that of its splits, and of weights that come from files."""
+        marks = weights_mark(self.model) + given_teacher_mark(self.refine)
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
+
+
+class DistillableTask(DatasetTask[ImageBatch]):
     """A task that can be a round of label refinery.
 
     Attributes:
-        context: device and share of the work.
-        data: what is trained on.
-        loader: its training batches.
-        teaching: who teaches, and how; None where the labels do, or where a student is only to be scored.
+        criterion: the loss of logits against labels.
+        classes: what the logits stand for.
+        distiller: the teacher and how the student is compared with it; None where the labels teach, or where a
+            student is only to be scored.
     """
 
-    context: RunContext
-    data: LabeledImageDataset
-    loader: TrainLoader[ImageBatch]
+    criterion: Any
+    classes: tuple[str, ...]
     distiller: Distiller | None = None
 
-    def find_teacher(self, recipe: Recipe, refine: Refinement | None, data: LabeledImageDataset) -> None:
-        """Set `teaching`; everything else must be there.
+    def pair_with_peer(self, build: Callable[[], nn.Module]) -> None:
+        """Set `model` to a network, or to a pair of peers where the recipe asks for one.
 
         Args:
-            recipe: the recipe as it is trained.
-            refine: its refinement, or None.
-            data: what is trained on.
+            build: returns a network with freshly drawn weights.
+        """
+        refine, self.model = self.recipe.refine, build()
+        if refine is not None and refine.has_peer:
+            self.model, self.outputs = PeerPair(self.model, build()), (*self.outputs, "peer_logits")
+
+    def find_teacher(self) -> None:
+        """Set `distiller`; everything else must be there.
 
         Raises:
             CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
         """
+        recipe, refine = self.recipe, self.recipe.refine
         if refine is None:
             return
         hard, target = self.hard_loss, self.target
         if refine.online:
             self.distiller = online_distiller(refine, self.model, self.steps_per_epoch, self.context, hard, target)
         else:
-            self.distiller = frozen_distiller(recipe, refine, data, self.contract(), self.context, hard, target)
+            self.distiller = frozen_distiller(recipe, refine, self.data, self.contract(), self.context, hard, target)
 
-    def refuse_without_teacher(self, refine: Refinement | None) -> None:
+    def refuse_without_teacher(self) -> None:
         """Check before the first step that a taught round has its teacher.
 
         Raises:
             SettingsError: it has none.
         """
+        refine = self.recipe.refine
         if refine is not None and self.distiller is None:
             raise SettingsError(
                 "A taught round must be trained after its teacher",
@@ -69,37 +110,31 @@ class DistillableTask(Task[ImageBatch]):
                 do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
             )
 
-    def teacher_facts(self) -> dict[str, str]:
-        """Return what a contract says of the teacher: the digest of a frozen one's weights."""
-        return {"teacher": self.distiller.digest} if self.distiller and self.distiller.digest else {}
+    def contract(self) -> dict[str, Any]:
+        """Return what predictions of this model mean, and the digest of a frozen teacher's weights."""
+        teacher = {"teacher": self.distiller.digest} if self.distiller and self.distiller.digest else {}
+        own = {"classes": list(self.classes), "image_size": list(self.data.image_size)}
+        return super().contract() | own | teacher
 
-    @abstractmethod
     def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
-        """Return the loss of logits [B, K] against a batch's labels, a scalar."""
+        """Return the mean loss of logits [B, K] against labels, mixed ones where images are mixed."""
+        mixing = batch.mixing
+        mixed = () if mixing is None else (mixing.labels_b, mixing.lam, mixing.mix_target)
+        loss: Tensor = self.criterion(logits, batch.labels, *mixed)
+        return loss
 
-    @abstractmethod
     def target(self, batch: ImageBatch) -> Tensor:
-        """Return a batch's labels as distributions, float32 [B, K], smoothed and mixed."""
+        """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
+        mixing = batch.mixing
+        mixed = () if mixing is None else (mixing.labels_b, mixing.lam)
+        target: Tensor = self.criterion.target(batch.labels, len(self.classes), *mixed)
+        return target
 
-    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
-        """Yield training images from a reader of their own; see `Task.norm_images`."""
-        return self._augmented(start, count) if images == "training" else self._plain(count)
-
-    def _augmented(self, start: int, count: int) -> Iterator[Tensor]:
-        reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.context.device)
-        loader = replace(self.loader, reader=reader)
-        for step, batch in enumerate(loader.batches(start, start + count), start):
-            yield loader.augment(batch.to(self.context.device), step, loader.epoch_of(step)).images
-
-    def _plain(self, count: int) -> Iterator[Tensor]:
-        place, batch = self.context.group, self.loader.batch_size
-        random = np.random.default_rng(derive(self.loader.seed, "data"))
-        chosen = random.permutation(self.loader.index)[: count * batch]
-        loader = self.data.eval_loader(
-            "train", batch // place.world_size, device=self.context.device, channels_last=self.context.channels_last
-        )
-        for prepared in replace(loader, index=chosen[place.rank :: place.world_size]):
-            yield prepared.images
+    def split_record(self) -> dict[str, Any]:
+        """Return the data's fingerprint, the row numbers of each split and what was left out as unusable, where not
+        all of the training set is trained on."""
+        divided = "minival" in self.splits or getattr(self.recipe, "labelled", None) is not None
+        return split_record(self.data) if divided or self.data.left_out else {}
 
     def after_step(self, step: int) -> None:
         """Cool the model's temperatures; let an online teacher learn from the student."""

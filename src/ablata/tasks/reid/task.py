@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -13,14 +13,10 @@ from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.data.any import AnyIdentityData
-from ablata.data.classification.label_subset import split_record
-from ablata.data.loading.loaders import TrainLoader
 from ablata.data.loading.sampling import Balanced
 from ablata.data.reid.dataset import ReidDataset, ReidSettings
 from ablata.data.synthetic.persons import Persons
-from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Preview, Recipe
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.embedding.triplet import Triplet
@@ -28,17 +24,17 @@ from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
-from ablata.tasks.classification.models import AnyClassifier, start_classifier, weights_mark
-from ablata.tasks.distillation.distiller import given_teacher_mark, round_seed
-from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
-from ablata.tasks.distillation.task import DistillableTask
-from ablata.tasks.distillation.teachers import PeerPair
+from ablata.tasks.classification.models import AnyClassifier, start_classifier
+from ablata.tasks.dataset_task import check_labels
+from ablata.tasks.distillation.distiller import round_seed
+from ablata.tasks.distillation.settings import Refinement, round_data
+from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
 
 PROTOCOL = "cross_camera"
 """Each query searches the gallery, without the images of the same person by the same camera."""
 
 
-class Reidentify(Recipe):
+class Reidentify(DistillableRecipe):
     """Recipe of a network whose features tell persons apart."""
 
     task: Literal["reidentify"] = "reidentify"
@@ -72,48 +68,19 @@ class Reidentify(Recipe):
         seed = round_seed(self.refine, seed)
         return ReidentifyTask(recipe, round_data(recipe).build(context.cache), seed, context, known)
 
-    def effective(self) -> Self:
-        """Return the recipe with the settings of its own round in place."""
-        return effective_round(self)
-
-    def parent(self) -> Reidentify | None:
-        """Return the recipe of the round before this one."""
-        return teacher_recipe(self)
-
-    def complexity(self) -> Complexity:
-        """Count the network, built without weights for the nominal shape of the data."""
-        shape = self.data.nominal_shape()
-        with torch.device("meta"):
-            model = self.model.build(shape.classes, shape.channels)
-            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
-
     def metric(self) -> Metric:
         """Return the mean average precision, on minival where the recipe holds identities out."""
-        split = "minival" if round_data(self).minival else "val"
-        return Metric("mAP", split=split, protocol=PROTOCOL)
+        return Metric("mAP", split=self.compared_split(), protocol=PROTOCOL)
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the images joined with that of the splits, and of weights read from files."""
-        data = round_data(self.effective()).build(cache)
-        marks = weights_mark(self.model) + given_teacher_mark(self.refine)
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}"
-
-    def shortened(self, factor: float) -> Self:
-        """Return the recipe with every length multiplied, those of all rounds too; see `Recipe.shortened`."""
-        short = super().shortened(factor)
-        return short if self.refine is None else short.model_copy(update={"refine": self.refine.shortened(factor)})
+        return self.fingerprint_of(round_data(self.effective()).build(cache))
 
     def synthetic_parts(self, steps: int) -> dict[str, Any]:
         """Return generated images in place of the data, and what must change with them."""
         from ablata.tasks.reid.synthetic import synthetic_parts
 
         return synthetic_parts(self.data, self.refine)
-
-    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
-        """Draw the images of one training step, each as it is beside what the network sees; see `Recipe.preview`."""
-        from ablata.tasks.preview import preview_images
-
-        return preview_images(self, self.data, seed=seed, step=step, count=count, cache=cache)
 
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
@@ -142,7 +109,9 @@ class ReidentifyTask(DistillableTask):
             images would be torn apart.
     """
 
+    name = "reidentify"
     protocols = (PROTOCOL,)
+    recipe: Reidentify
     data: ReidDataset
 
     def __init__(
@@ -153,28 +122,17 @@ class ReidentifyTask(DistillableTask):
         context: RunContext,
         classes: Sequence[str] | None = None,
     ) -> None:
-        self.recipe, self.data, self.context = recipe, data, context
+        super().__init__(recipe, data, context)
         self.labelled = classes is None
         self.classes = data.classes if classes is None else tuple(classes)
-        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self._refuse_settings()
         self.outputs = ("logits",) if recipe.triplet is None else ("logits", "features")
-        self.model = self._network()
-        if recipe.refine is not None and recipe.refine.has_peer:
-            self.model, self.outputs = PeerPair(self.model, self._network()), (*self.outputs, "peer_logits")
+        self.pair_with_peer(self._network)
         self.criterion = recipe.loss.build()
         self.triplet = None if recipe.triplet is None else recipe.triplet.build()
-        self.loader: TrainLoader[ImageBatch] = data.train_loader(
-            seed,
-            recipe.train.batch,
-            rank=context.group.rank,
-            world_size=context.group.world_size,
-            device=context.device,
-            channels_last=context.channels_last,
-        )
-        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.load_batches(seed)
         self.notices = (*data.notices, *self._unanswerable())
-        self.find_teacher(recipe, recipe.refine, data)
+        self.find_teacher()
 
     def _network(self) -> nn.Module:
         images = self.data.eval_loader
@@ -186,27 +144,8 @@ class ReidentifyTask(DistillableTask):
         )
 
     def contract(self) -> dict[str, Any]:
-        """Return what features and scores mean: identities, size, normalisation, decoder, protocol; and who taught."""
-        return self.teacher_facts() | {
-            "task": "reidentify",
-            "classes": list(self.classes),
-            "image_size": list(self.data.image_size),
-            "channels": self.data.channels,
-            "mean": list(self.data.mean),
-            "std": list(self.data.std),
-            "image_backend": self.data.backend,
-            "protocols": list(self.protocols),
-            "distance": self.recipe.distance,
-            "splits": self.data.splits_hash,
-        }
-
-    def split_record(self) -> dict[str, Any]:
-        """Return the data's fingerprint and the row numbers of each split, where identities are held out."""
-        return split_record(self.data) if "minival" in self.splits else {}
-
-    def example(self) -> Tensor:
-        """Return a grey image [1, C, H, W]."""
-        return torch.zeros(1, self.data.channels, *self.data.image_size)
+        """Return what features and scores mean: identities, size, normalisation, decoder, protocol, distance."""
+        return super().contract() | {"distance": self.recipe.distance}
 
     def check(self, batch: ImageBatch) -> None:
         """Refuse labels outside the class list and outputs of another shape.
@@ -214,11 +153,10 @@ class ReidentifyTask(DistillableTask):
         Raises:
             DataError: names what was found.
         """
-        self.refuse_without_teacher(self.recipe.refine)
+        self.refuse_without_teacher()
         classes = len(self.classes)
-        low, high = int(batch.labels.min()), int(batch.labels.max())
-        if self.labelled and (low < 0 or high >= classes):
-            raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+        if self.labelled:
+            check_labels(batch.labels, classes)
         self.model.eval()
         with torch.no_grad():
             outputs = self.model(batch.images[:1])
@@ -232,12 +170,8 @@ class ReidentifyTask(DistillableTask):
 
     def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`; without labels where not labelled."""
-        for batch in self.loader.batches(start, stop):
+        for batch in super().batches(start, stop):
             yield batch if self.labelled else replace(batch, labels=torch.full_like(batch.labels, JUNK))
-
-    def augment(self, batch: ImageBatch, step: int) -> ImageBatch:
-        """Augment and normalise a batch on its device."""
-        return self.loader.augment(batch, step, self.loader.epoch_of(step))
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the terms of a batch."""
@@ -257,18 +191,6 @@ class ReidentifyTask(DistillableTask):
         if self.distiller is not None:
             return self.distiller.loss(outputs, batch)
         return {"cross_entropy": self.hard_loss(outputs["logits"], batch)}
-
-    def hard_loss(self, logits: Tensor, batch: ImageBatch) -> Tensor:
-        """Return the mean loss against labels, mixed ones where images are mixed."""
-        mixing = batch.mixing
-        mixed = () if mixing is None else (mixing.labels_b, mixing.lam, mixing.mix_target)
-        return cast(Tensor, self.criterion(logits, batch.labels, *mixed))
-
-    def target(self, batch: ImageBatch) -> Tensor:
-        """Return the labels as distributions, float32 [B, K], smoothed and mixed."""
-        mixing = batch.mixing
-        mixed = () if mixing is None else (mixing.labels_b, mixing.lam)
-        return self.criterion.target(batch.labels, len(self.classes), *mixed)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return rank1, rank5, rank10 and mAP of a split in percent; each image is embedded once, on one process.
@@ -317,15 +239,7 @@ class ReidentifyTask(DistillableTask):
     def embed(self, model: nn.Module, split: str) -> Embeddings:
         """Return the features float32 [N, D] of all images of a split, on every process."""
         sightings, place = self.data.retrieval_split(split), self.context.group
-        share = self.data.eval_loader(
-            split,
-            self.recipe.train.evaluate_batch,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=self.context.device,
-            channels_last=self.context.channels_last,
-        )
-        own = torch.cat([model(batch.images)["features"].float() for batch in share])
+        own = torch.cat([model(batch.images)["features"].float() for batch in self.eval_batches(split)])
         features = own.new_zeros(len(sightings.identities), own.shape[1])
         features[place.rank :: place.world_size] = own
         identities, cameras = (part.to(self.context.device) for part in (sightings.identities, sightings.cameras))
@@ -338,7 +252,7 @@ class ReidentifyTask(DistillableTask):
         queries = torch.nonzero(sightings.queries)[:, 0].to(seen.identities.device)
         counted = RetrievalScores(seen.at(gallery), self.recipe.distance)
         counted.update(seen.at(queries[place.rank :: place.world_size]))
-        counted.load_state({name: place.all_reduce_sum(tensor) for name, tensor in counted.state().items()})
+        self.all_reduce(counted)
         return counted
 
     def _refuse_settings(self) -> None:

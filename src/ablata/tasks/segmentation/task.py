@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.overrides import override
-from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
-from ablata.data.loading.loaders import EvalLoader
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.synthetic.scene_masks import SceneMasks
-from ablata.engine.batch_norm import Images
-from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.optim.parameter_groups import Multiplier
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Preview, Recipe
-from ablata.engine.task import EvalReport, Metric, RunContext, Task
+from ablata.engine.recipe import Preview
+from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.metrics.boundary import BoundaryScores
@@ -34,6 +28,7 @@ from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.classification.models import weights_mark
+from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.segmentation.argmax import likeliest
 from ablata.tasks.segmentation.check import check_shapes
 from ablata.tasks.segmentation.loss import SegmentationLoss
@@ -43,7 +38,7 @@ from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, Segmentatio
 from ablata.tasks.segmentation.visuals import visualize
 
 
-class Segment(Recipe):
+class Segment(DatasetRecipe):
     """Recipe of a network that names the class of every pixel."""
 
     task: Literal["segment"] = "segment"
@@ -66,14 +61,10 @@ class Segment(Recipe):
     image's diagonal (0.0075 in Csurka et al. 2013, 0.008 in DAVIS); null: no. `ablata evaluate RUN boundary=0.0075`
     asks it of a finished run."""
 
-    @field_validator("protocols")
     @classmethod
-    def _exist_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(protocols)) != len(protocols):
-            raise ValueError("must name each protocol once")
-        for name in protocols:
-            protocol_settings(name)
-        return protocols
+    def parse_protocol(cls, name: str) -> SegmentationProtocol:
+        """Return what a protocol's name stands for; see `protocol_settings`."""
+        return protocol_settings(name)
 
     def effective(self) -> Self:
         """Return the recipe with the rate of new layers written out as parameter groups."""
@@ -88,16 +79,9 @@ class Segment(Recipe):
         """Build data, network and loss; see `Recipe.build`."""
         return SegmentTask(self.effective(), self.data.build(context.cache), seed, context)
 
-    def complexity(self) -> Complexity:
-        """Count the network, built without weights for the nominal shape of the data."""
-        shape = self.data.nominal_shape()
-        with torch.device("meta"):
-            model = self.model.build(shape.classes, shape.channels)
-            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
-
     def metric(self) -> Metric:
         """Return the mean intersection over union under the first protocol, on minival where some is held out."""
-        return Metric("miou", split="minival" if self.data.minival else "val", protocol=self.protocols[0])
+        return Metric("miou", split=self.compared_split(), protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
@@ -137,7 +121,7 @@ class Segment(Recipe):
         return SegmentationPredictor
 
 
-class SegmentTask(Task[SegmentationBatch]):
+class SegmentTask(DatasetTask[SegmentationBatch]):
     """Segmentation inside the training loop.
 
     Args:
@@ -156,56 +140,33 @@ class SegmentTask(Task[SegmentationBatch]):
         SettingsError: the loss does not fit the classes.
     """
 
+    name = "segment"
     offered = PROTOCOL_NAMES
+    recipe: Segment
+    data: SegmentationDataset
 
     def __init__(self, recipe: Segment, data: SegmentationDataset, seed: int, context: RunContext) -> None:
-        self.recipe, self.data, self.context = recipe, data, context
-        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
-        self.notices, self.protocols = data.notices, recipe.protocols
+        super().__init__(recipe, data, context)
+        self.protocols = recipe.protocols
         self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
         self.model: Segmenter = start_segmenter(recipe.model, len(data.classes), data.channels)
         self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, context)
         self.outputs = self.criterion.outputs
-        place = context.group
-        self.loader = data.train_loader(
-            seed,
-            recipe.train.batch,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=context.device,
-            channels_last=context.channels_last,
-        )
-        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.load_batches(seed)
         self.counted: dict[tuple[str, str], SegmentationScores] = {}
         self.planned = recipe.train.total_steps(self.steps_per_epoch)
 
     def contract(self) -> dict[str, Any]:
         """Return what predictions of this model mean: classes, their ids in masks, what is ignored, preparation."""
         table = self.data.table
-        return {
-            "task": "segment",
-            "classes": list(self.data.classes),
+        return super().contract() | {
             "scored_classes": list(self.scored),
             "palette": [list(color) for color in table.palette],
             "ids": {"form": table.form, "values": list(table.values), "ignored": list(table.ignored)},
             "ignore_label": self.data.ignore,
             "image_size": list(self.data.image_size),
-            "channels": self.data.channels,
-            "mean": list(self.data.mean),
-            "std": list(self.data.std),
-            "image_backend": self.data.backend,
             "protocols": {name: expand(self._protocol(name)) for name in self.protocols},
-            "splits": self.data.splits_hash,
         }
-
-    def split_record(self) -> dict[str, Any]:
-        """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
-        divided = "minival" in self.splits
-        return {"data": self.data.fingerprint, "splits": self.data.split_indices()} if divided else {}
-
-    def example(self) -> Tensor:
-        """Return a grey image [1, C, H, W]."""
-        return torch.zeros(1, self.data.channels, *self.data.image_size)
 
     def check(self, batch: SegmentationBatch) -> None:
         """Refuse labels outside the class list, and outputs that do not fit their labels.
@@ -216,28 +177,10 @@ class SegmentTask(Task[SegmentationBatch]):
         part = batch.chunk(self.recipe.train.accumulate)[0]
         check_shapes(self.model, self.data.classes, part, alone=self.context.group.is_single)
 
-    def batches(self, start: int, stop: int) -> Iterator[SegmentationBatch]:
-        """Yield this process's share of the batches of steps `start` to `stop`."""
-        return self.loader.batches(start, stop)
-
     def augment(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
         """Augment and normalise a batch on its device."""
         self.criterion.at(min(step / self.planned, 1.0))
-        return self.loader.augment(batch, step, self.loader.epoch_of(step))
-
-    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
-        """Yield training images again; see `Task.norm_images`."""
-        if images == "training":
-            for step, batch in enumerate(self.batches(start, start + count), start):
-                yield self.loader.augment(batch, step, self.loader.epoch_of(step)).images
-            return
-        place, size = self.context.group, self.loader.batch_size
-        random = np.random.default_rng(derive(self.loader.seed, "data"))
-        chosen = random.permutation(self.loader.index)[: count * size]
-        for prepared in replace(
-            self._evaluation("train", size // place.world_size), index=chosen[place.rank :: place.world_size]
-        ):
-            yield prepared.images
+        return super().augment(batch, step)
 
     def loss(self, model: nn.Module, batch: SegmentationBatch) -> dict[str, Tensor]:
         """Return the loss of the main head under its name, of each auxiliary head as `aux<stride>`, and `contrast`."""
@@ -270,25 +213,18 @@ class SegmentTask(Task[SegmentationBatch]):
         metrics: list[SegmentationScores | BoundaryScores] = [counted]
         if self.recipe.boundary is not None:
             metrics.append(BoundaryScores(len(self.scored), self.data.ignore, self.recipe.boundary))
-        for batch in self._evaluation(split):
+        for batch in self.eval_batches(split):
             predicted, truth = self.predicted(model, batch.images, protocol), self.truth(batch.labels)
             for metric in metrics:
                 metric.update(predicted, truth)
-        place, device = self.context.group, self.context.device
         for metric in metrics:
-            metric.load_state(
-                {name: place.all_reduce_sum(tensor.to(device)) for name, tensor in metric.state().items()}
-            )
+            self.all_reduce(metric)
         self.counted[split, protocol] = counted
         return counted, {name: value for metric in metrics for name, value in metric.scores().items()}
 
     def visualize(self, model: nn.Module) -> Gallery:
         """Return predictions on some images beside labels and errors, and the last scores of the classes."""
         return visualize(self, model)
-
-    def some(self, split: str, index: np.ndarray) -> EvalLoader[SegmentationBatch]:
-        """Return samples of a split by themselves, in batches of one, on every process alike."""
-        return replace(self._evaluation(split, 1), index=index)
 
     def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
         """Return the likeliest scored class of every pixel.
@@ -332,7 +268,7 @@ class SegmentTask(Task[SegmentationBatch]):
             name: torch.full((len(order), high, wide), IGNORE, dtype=torch.uint8) for name in ("label", "predicted")
         }
         place = {row: position for position, row in enumerate(order.tolist())}
-        for batch in self._evaluation(split):
+        for batch in self.eval_batches(split):
             rows = [place[row] for row in batch.index.tolist()]
             height, width = batch.labels.shape[1:]
             found = self.predicted(model, batch.images, protocol)
@@ -346,14 +282,3 @@ class SegmentTask(Task[SegmentationBatch]):
     def truth(self, labels: Tensor) -> Tensor:
         """Return labels with those of a void class ignored."""
         return torch.where(labels < len(self.scored), labels, IGNORE)
-
-    def _evaluation(self, split: str, batch: int | None = None) -> EvalLoader[SegmentationBatch]:
-        place = self.context.group
-        return self.data.eval_loader(
-            split,
-            batch or self.recipe.train.evaluate_batch,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=self.context.device,
-            channels_last=self.context.channels_last,
-        )

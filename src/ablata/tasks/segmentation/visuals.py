@@ -17,6 +17,7 @@ from ablata.data.transforms.normalization import Normalizer
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.records.gallery import Gallery, ShownImage
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
+from ablata.tasks.dataset_task import evenly_spaced
 
 IMAGES = 6
 _WIDTH = 256
@@ -33,7 +34,7 @@ class Showing(Protocol):
     scored: tuple[str, ...]
     counted: dict[tuple[str, str], SegmentationScores]
 
-    def some(self, split: str, index: np.ndarray) -> Iterable[SegmentationBatch]:
+    def samples(self, split: str, index: np.ndarray) -> Iterable[SegmentationBatch]:
         """Return samples of a split by themselves, in batches of one."""
 
     def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
@@ -52,8 +53,8 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     """
     split, protocol = task.recipe.metric().split, task.protocols[0]
     index = task.data.splits[split].index
-    chosen = index[np.unique(np.linspace(0, len(index) - 1, min(IMAGES, len(index))).round().astype(int))]
-    images = [_image(task, model, batch, protocol) for batch in task.some(split, chosen)]
+    chosen = evenly_spaced(index, IMAGES)
+    images = [_image(task, model, batch, protocol) for batch in task.samples(split, chosen)]
     counted = task.counted.get((split, protocol))
     classes = () if counted is None else tuple(zip(task.scored, counted.class_iou().tolist(), strict=True))
     key = jpeg(legend(task.scored, task.data.table.palette))

@@ -173,7 +173,7 @@ class SimpleTask(Task[CollatedBatch]):
 
     def contract(self) -> dict[str, Any]:
         """Return protocols and the shape of the network's input."""
-        return super().contract() | {"task": self.recipe.task, "input_shape": list(self.example().shape[1:])}
+        return super().contract() | {"task": type(self.recipe).__name__, "input_shape": list(self.example().shape[1:])}
 
     def example(self) -> Tensor:
         """Return the input of the first training sample, with a dimension for the batch."""

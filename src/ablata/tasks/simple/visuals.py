@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ablata.data.drawing.panels import jpeg, sized
 from ablata.records.gallery import Gallery, ShownImage
+from ablata.tasks.dataset_task import evenly_spaced
 from ablata.tasks.simple.samples import mapped
 
 IMAGES = 6
@@ -28,7 +29,7 @@ def gallery(task: Any, model: nn.Module) -> Gallery | None:
     """
     recipe, split = task.recipe, task.recipe.metric().split
     count = len(task.datasets[split])
-    rows = np.unique(np.linspace(0, count - 1, min(IMAGES, count)).round().astype(int)).tolist()
+    rows = evenly_spaced(np.arange(count), IMAGES).tolist()
     images = []
     for row in rows:
         (batch,) = task.evaluation_batches(split, [row])

@@ -1,0 +1,203 @@
+"""What the built-in tasks have in common: one data set with its splits, read by its loaders on every process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from pydantic import field_validator
+from torch import Tensor
+
+from ablata.base.errors import DataError
+from ablata.base.seeds import derive
+from ablata.data.loading.loaders import EvalLoader, TrainLoader
+from ablata.engine.batch_norm import Images
+from ablata.engine.hardware.complexity import Complexity, count
+from ablata.engine.recipe import Recipe
+from ablata.engine.task import RunContext, Task
+from ablata.structures.batch import BatchT
+
+
+class DatasetRecipe(Recipe):
+    """Base of recipes with `data` and `model`, and perhaps `protocols`."""
+
+    if TYPE_CHECKING:
+        data: Any
+        model: Any
+
+    @field_validator("protocols", check_fields=False)
+    @classmethod
+    def _named_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(protocols)) != len(protocols):
+            raise ValueError("must name each protocol once")
+        for name in protocols:
+            cls.parse_protocol(name)
+        return protocols
+
+    @classmethod
+    def parse_protocol(cls, name: str) -> Any:
+        """Return what a protocol's name stands for, where names have parts.
+
+        Raises:
+            SettingsError: there is no such protocol.
+        """
+        return name
+
+    def scored_data(self) -> Any:
+        """Return the settings of the data set that is trained and scored on."""
+        return self.data
+
+    def compared_split(self) -> str:
+        """Return the split that arms are compared on: minival where some of the training set is held out."""
+        return "minival" if self.scored_data().minival else "val"
+
+    def complexity(self) -> Complexity:
+        """Count the network, built without weights for the nominal shape of the data."""
+        shape = self.data.nominal_shape()
+        with torch.device("meta"):
+            model = self.model.build(shape.classes, shape.channels)
+            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+
+
+class StatefulMetric(Protocol):
+    """A metric whose sums over processes are those of all samples."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return its sums by name."""
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Replace them."""
+
+
+class DatasetTask(Task[BatchT]):
+    """A task that trains and is scored on a data set of the data room.
+
+    Args:
+        recipe: the settings.
+        data: the data set.
+        context: device and share of the work.
+
+    Attributes:
+        loader: this process's training batches; set by `load_batches`.
+    """
+
+    name: ClassVar[str]
+    """What a contract calls the task."""
+    loader: TrainLoader[BatchT]
+
+    def __init__(self, recipe: Any, data: Any, context: RunContext) -> None:
+        self.recipe, self.data, self.context = recipe, data, context
+        self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
+        self.notices = data.notices
+
+    def load_batches(self, seed: int, **options: Any) -> None:
+        """Set the training loader and the length of an epoch.
+
+        Args:
+            seed: the run's seed.
+            options: further arguments of the data set's `train_loader`.
+
+        Raises:
+            DataError: the batch does not fit the training set.
+        """
+        self.loader = self.data.train_loader(seed, self.recipe.train.batch, **self._place(), **options)
+        self.steps_per_epoch = self.loader.steps_per_epoch
+
+    def eval_batches(self, split: str, batch_size: int | None = None, **options: Any) -> EvalLoader[BatchT]:
+        """Return this process's share of a split, prepared; over all processes every sample comes once.
+
+        Args:
+            split: any of the data's.
+            batch_size: most rows of a batch; None: `train.evaluate_batch`.
+            options: further arguments of the data set's `eval_loader`.
+        """
+        size = batch_size or self.recipe.train.evaluate_batch
+        loader: EvalLoader[BatchT] = self.data.eval_loader(split, size, **self._place(), **options)
+        return loader
+
+    def samples(self, split: str, index: np.ndarray) -> EvalLoader[BatchT]:
+        """Return some samples of a split, int64 row numbers, in batches of one, on every process alike."""
+        return replace(self.eval_batches(split, 1), index=index)
+
+    def _place(self) -> dict[str, Any]:
+        group, context = self.context.group, self.context
+        return {
+            "rank": group.rank,
+            "world_size": group.world_size,
+            "device": context.device,
+            "channels_last": context.channels_last,
+        }
+
+    def contract(self) -> dict[str, Any]:
+        """Return what predictions of this model mean: classes, normalisation, decoder, protocols, splits."""
+        return {
+            "task": self.name,
+            "classes": list(self.data.classes),
+            "channels": self.data.channels,
+            "mean": list(self.data.mean),
+            "std": list(self.data.std),
+            "image_backend": self.data.backend,
+            "protocols": list(self.protocols),
+            "splits": self.data.splits_hash,
+        }
+
+    def split_record(self) -> dict[str, Any]:
+        """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
+        divided = "minival" in self.splits
+        return {"data": self.data.fingerprint, "splits": self.data.split_indices()} if divided else {}
+
+    def example(self) -> Tensor:
+        """Return a grey image [1, C, H, W]."""
+        return torch.zeros(1, self.data.channels, *self.data.image_size)
+
+    def batches(self, start: int, stop: int) -> Iterator[BatchT]:
+        """Yield this process's share of the batches of steps `start` to `stop`."""
+        return self.loader.batches(start, stop)
+
+    def augment(self, batch: BatchT, step: int) -> BatchT:
+        """Augment and normalise a batch on its device."""
+        return self.loader.augment(batch, step, self.loader.epoch_of(step))
+
+    def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
+        """Yield training images from a reader of their own; see `Task.norm_images`."""
+        return self._augmented(start, count) if images == "training" else self._plain(count)
+
+    def _augmented(self, start: int, count: int) -> Iterator[Tensor]:
+        reader = self.data.reader("train", training=True, seed=self.loader.seed, device=self.context.device)
+        loader = replace(self.loader, reader=reader)
+        for step, batch in enumerate(loader.batches(start, start + count), start):
+            yield loader.augment(batch.to(self.context.device), step, loader.epoch_of(step)).images
+
+    def _plain(self, count: int) -> Iterator[Tensor]:
+        group, size = self.context.group, self.loader.batch_size
+        random = np.random.default_rng(derive(self.loader.seed, "data"))
+        chosen = random.permutation(self.loader.index)[: count * size]
+        loader = self.eval_batches("train", size // group.world_size)
+        for prepared in replace(loader, index=chosen[group.rank :: group.world_size]):
+            yield prepared.images
+
+    def all_reduce(self, metric: StatefulMetric) -> None:
+        """Sum the state of a metric over all processes."""
+        group, device = self.context.group, self.context.device
+        metric.load_state({name: group.all_reduce_sum(tensor.to(device)) for name, tensor in metric.state().items()})
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Refuse labels, int64 [N], at least one, outside a class list.
+
+    Raises:
+        DataError: names the range found.
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
+
+
+def evenly_spaced(index: np.ndarray, most: int) -> np.ndarray:
+    """Return at most `most` of the entries of an index, evenly spaced from the first to the last."""
+    chosen = np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).round().astype(int))
+    some: np.ndarray = index[chosen]
+    return some
