@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,14 @@ def test_a_resized_image_keeps_its_boxes_and_masks_together() -> None:
     assert pixels.shape == (20, 40, 3)
     assert isinstance(objects.masks, torch.Tensor)
     assert objects.boxes.tolist() == [list(tight_box(objects.masks[0].numpy()))] == [[8, 4, 32, 12]]
+
+
+def test_an_image_without_objects_is_resized_too() -> None:
+    nothing = some_objects(torch.zeros(0, 10, 20, dtype=torch.bool))
+    pixels, objects = resize(np.zeros((10, 20, 3), np.uint8), replace(nothing, boxes=torch.zeros(0, 4)), 2.0)
+    assert pixels.shape == (20, 40, 3)
+    assert isinstance(objects.masks, torch.Tensor)
+    assert objects.masks.shape == (0, 20, 40)
 
 
 def test_the_shorter_side_is_reached_unless_the_longer_would_pass_its_limit() -> None:

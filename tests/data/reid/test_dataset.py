@@ -92,15 +92,6 @@ def test_sightings_are_in_the_order_of_evaluation(data: ReidDataset) -> None:
         assert torch.equal(torch.cat(seen), data.retrieval_split(split).identities)
 
 
-def test_balanced_batches_start_anywhere_as_if_they_had_never_stopped(data: ReidDataset) -> None:
-    whole = augmented(data.train_loader(3, 8), 0, 10)
-    later = augmented(data.train_loader(3, 8), 6, 10)
-    for one, again in zip(whole[6:], later, strict=True):
-        assert torch.equal(one.images, again.images)
-        assert torch.equal(one.index, again.index)
-    assert not torch.equal(whole[0].index, augmented(data.train_loader(4, 8), 0, 1)[0].index)
-
-
 def test_two_processes_see_halves_of_one_balanced_batch(data: ReidDataset) -> None:
     for step in range(5):
         whole = augmented(data.train_loader(3, 8), step, step + 1)[0]
@@ -115,9 +106,3 @@ def test_shuffled_batches_show_every_training_image_once_an_epoch(shared_cache: 
     loader = settings.build(shared_cache).train_loader(0, 6)
     seen = torch.cat([batch.index for batch in loader.batches(0, loader.steps_per_epoch)])
     assert sorted(seen.tolist()) == list(range(24))
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_evaluation_shares_every_image_out_once(data: ReidDataset, world_size: int) -> None:
-    seen = [batch.index for rank in range(world_size) for batch in data.eval_loader("val", 4, rank, world_size)]
-    assert sorted(torch.cat(seen).tolist()) == list(range(5 * 2 * 3))

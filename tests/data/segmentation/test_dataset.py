@@ -15,7 +15,7 @@ from ablata.data.segmentation.cityscapes import TABLE, Cityscapes
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.transforms.segmentation import Crop, JointAugment, ScaleRange
-from ablata.structures.segmentation import IGNORE, SegmentationBatch
+from ablata.structures.segmentation import IGNORE
 
 CROP = JointAugment(flip=True, scale=ScaleRange(), crop=Crop(height=12, width=16))
 SIZES = ((10, 14), (9, 20))
@@ -47,12 +47,6 @@ def _built(root: Path, **settings: object) -> SegmentationDataset:
     return MaskFolder(root=str(root), **chosen).build(root.parent / "cache")
 
 
-def _augmented(data: SegmentationDataset, world_size: int, rank: int, start: int, stop: int) -> list[SegmentationBatch]:
-    loader = data.train_loader(3, 4, rank, world_size)
-    batches = enumerate(loader.batches(start, stop), start=start)
-    return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in batches]
-
-
 def test_labels_belong_to_their_images(tmp_path: Path) -> None:
     data = _built(_folder(tmp_path / "set", masks="masks"))
     assert (data.classes, data.image_size) == (("sky", "road"), (12, 16))
@@ -63,19 +57,6 @@ def test_labels_belong_to_their_images(tmp_path: Path) -> None:
             assert np.array_equal(raw[:height, :width], image[0, :height, :width].numpy())
             assert torch.all(labels[height:] == IGNORE)
             assert torch.all(labels[:, width:] == IGNORE)
-
-
-def test_processes_share_the_global_batch_and_resume_is_exact(tmp_path: Path) -> None:
-    data = _built(_folder(tmp_path / "set"))
-    whole = _augmented(data, 1, 0, 0, 4)
-    shares = [_augmented(data, 2, rank, 0, 4) for rank in range(2)]
-    for step, batch in enumerate(whole):
-        parts = [share[step] for share in shares]
-        assert torch.equal(torch.cat([part.index for part in parts]), batch.index)
-        assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
-        assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
-    again = _augmented(data, 1, 0, 3, 4)[0]
-    assert torch.equal(again.images, whole[3].images)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
@@ -138,16 +119,6 @@ def test_a_file_that_stands_alone_is_named(tmp_path: Path) -> None:
     (root / "images" / "train" / "b_01.png").unlink()
     with pytest.raises(DataError, match="a_00 has no mask, b_01 has no image"):
         _built(root)
-
-
-def test_batches_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    data = _built(_folder(tmp_path / "set"))
-    with pytest.raises(DataError, match="multiple of the number of processes"):
-        data.train_loader(0, 3, world_size=2)
-    with pytest.raises(DataError, match="9 training samples"):
-        data.train_loader(0, 10)
-    with pytest.raises(DataError, match=r"data\.minival"):
-        data.eval_loader("minival", 1)
 
 
 def test_ends_of_videos_are_held_out() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ablata.data.detection.dataset import DetectionDataset
 from ablata.data.synthetic.scene_boxes import CLASSES, PlantedScenes, SceneBoxes
@@ -82,19 +81,3 @@ def test_images_and_splits_depend_on_their_seeds_alone(data: DetectionDataset, t
     assert [len(again.splits[name]) for name in ("train", "val", "minival")] == [120, 20, 30]
     other = SceneBoxes(train=150, val=20, scenes=PlantedScenes(scene_seed=1)).build(tmp_path)
     assert other.fingerprint != data.fingerprint
-
-
-def test_a_training_may_start_anywhere(data: DetectionDataset) -> None:
-    loader = data.train_loader(seed=3, batch_size=4)
-    whole = list(loader.batches(36, 39))
-    later = next(loader.batches(38, 39))
-    assert torch.equal(later.images, whole[2].images)
-    assert torch.equal(later.objects[1].boxes, whole[2].objects[1].boxes)
-
-
-def test_processes_share_the_global_batch(data: DetectionDataset) -> None:
-    whole = next(data.train_loader(seed=3, batch_size=4).batches(5, 6))
-    parts = [next(data.train_loader(3, 4, rank=rank, world_size=2).batches(5, 6)) for rank in (0, 1)]
-    assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
-    evaluated = [batch.index for rank in (0, 1) for batch in data.eval_loader("val", 3, rank=rank, world_size=2)]
-    assert sorted(torch.cat(evaluated).tolist()) == list(range(20))

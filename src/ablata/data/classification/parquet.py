@@ -26,6 +26,7 @@ from ablata.data.loading.cache import combined, file_digest, load_array, stored_
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import Source
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD, NormalizationName, constants
 
@@ -197,7 +198,7 @@ def _pixels(content: bytes | None, where: str, columns: Columns) -> np.ndarray:
     return np.asarray(image).transpose(2, 0, 1)
 
 
-SOURCES: dict[Literal["train", "val"], tuple[str, ...]] = {
+PATTERNS: dict[Source, tuple[str, ...]] = {
     "train": ("train*.parquet",),
     "val": ("val*.parquet", "test*.parquet"),
 }
@@ -274,7 +275,7 @@ class Parquet(PackedSet):
         folder = find_root(self.root, default=None, fits=has_parquet, layout=layout, cache=cache)
         files = parquet_sources(folder)
         columns = Columns(self.image_column, self.label_column, self.size, self.interpolation)
-        train, val = (read_files(files[source], cache, columns) for source in SOURCES)
+        train, val = (read_files(files[source], cache, columns) for source in PATTERNS)
         if train.images.shape[1:] != val.images.shape[1:] or train.classes != val.classes:
             raise DataError(
                 "Train and val must have the same image size and the same classes",
@@ -290,9 +291,9 @@ def has_parquet(folder: Path) -> bool:
     return all(parquet_sources(folder).values())
 
 
-def parquet_sources(folder: Path) -> dict[Literal["train", "val"], list[Path]]:
+def parquet_sources(folder: Path) -> dict[Source, list[Path]]:
     """Return the parquet files of each source, those of the first pattern that has any, in the order of their names."""
     return {
         source: next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
-        for source, patterns in SOURCES.items()
+        for source, patterns in PATTERNS.items()
     }

@@ -7,7 +7,6 @@ import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ablata.data.classification.image_folder import LAYOUT, has_layout, list_fol
 from ablata.data.io.file_slice import content_of
 from ablata.data.loading.cache import build_once
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import Source
 
 _OVERHEAD = 3072
 """Bytes that a sample takes in a tar beside its image, at most: two headers, a label, padding."""
@@ -72,7 +72,7 @@ def pack_folder(folder: str, target: Path, cache: Path, tar_bytes: int) -> Packe
     return Packed({str(source): len(files) for source, files in found.files.items()}, tars, found.notices)
 
 
-def _write(draft: Path, source: Literal["train", "val"], found: Listing, root: Path, tar_bytes: int) -> int:
+def _write(draft: Path, source: Source, found: Listing, root: Path, tar_bytes: int) -> int:
     """Write the tars of a source and return their number."""
     labels = found.labels[source]
     order = np.arange(len(labels))
@@ -91,7 +91,7 @@ def _write(draft: Path, source: Literal["train", "val"], found: Listing, root: P
     return len(parts)
 
 
-def _file(found: Listing, source: Literal["train", "val"], row: int) -> Path:
+def _file(found: Listing, source: Source, row: int) -> Path:
     file = found.files[source][row]
     if not isinstance(file, Path):
         raise TypeError(f"{file} is no file of a folder")

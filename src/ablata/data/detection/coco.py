@@ -19,7 +19,6 @@ from ablata.base.errors import DataError, listing
 from ablata.base.files import inside
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
-    SOURCES,
     DetectionFileSettings,
     FileImages,
     check_files,
@@ -29,6 +28,7 @@ from ablata.data.detection.files import (
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import from_polygons, from_runs
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import SOURCES
 from ablata.structures.detection import Rle
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -155,7 +155,3 @@ def image_splits(
     if minival:
         splits["minival"] = Split("train", np.flatnonzero(held))
     return splits
-
-
-SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
-"""What images come from: those to train on, and those to score on."""

@@ -16,7 +16,6 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
-    SOURCES,
     DetectionFileSettings,
     FileImages,
     check_files,
@@ -26,6 +25,7 @@ from ablata.data.detection.files import (
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import SOURCES
 
 _IMAGES = ("PNGImages_jpg", "PNGImages")
 _MASKS = "PedMasks"

@@ -18,7 +18,6 @@ from ablata.base.errors import DataError, listing, nearest
 from ablata.base.files import inside
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
-    SOURCES,
     DetectionFileSettings,
     FileImages,
     check_files,
@@ -27,6 +26,7 @@ from ablata.data.detection.files import (
 )
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import SOURCES
 
 _LISTS = "ImageSets/Main"
 

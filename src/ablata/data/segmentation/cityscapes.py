@@ -15,13 +15,12 @@ from ablata.base.errors import DataError, listing
 from ablata.data.labels.table import Color, LabelTable
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.locate import find_root
-from ablata.data.loading.splits import make_splits
+from ablata.data.loading.splits import SOURCES, make_splits
 from ablata.data.segmentation.mask_folder import PairFiles, Pairs, SegmentationFileSettings
 from ablata.data.segmentation.store import Pair
 
 LAYOUT = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png for train and val"
 _IMAGE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
-_SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
 
 _CLASSES: tuple[tuple[int, str, Color], ...] = (
     (7, "road", (128, 64, 128)),
@@ -73,14 +72,14 @@ class Cityscapes(SegmentationFileSettings):
     def find(self, cache: Path) -> PairFiles:
         """Find the files (decoded they take about 27 GiB); see `SegmentationFileSettings.find`."""
         root = find_root(self.root, default="cityscapes", fits=_has_layout, layout=LAYOUT, cache=cache)
-        pairs: Pairs = {source: _pairs(root, source) for source in _SOURCES}
+        pairs: Pairs = {source: _pairs(root, source) for source in SOURCES}
         cities = np.unique([pair.image.parent.name for pair in pairs["train"]], return_inverse=True)[1]
         splits = make_splits(cities.astype(np.int64), len(pairs["val"]), self.minival, self.split_seed)
         return PairFiles(root, pairs, TABLE, splits)
 
 
 def _has_layout(folder: Path) -> bool:
-    return all((folder / kind / source).is_dir() for kind in ("leftImg8bit", "gtFine") for source in _SOURCES)
+    return all((folder / kind / source).is_dir() for kind in ("leftImg8bit", "gtFine") for source in SOURCES)
 
 
 def _pairs(root: Path, source: str) -> list[Pair]:

@@ -19,15 +19,14 @@ from ablata.data.labels.map import MAP_FILE, read_label_map
 from ablata.data.labels.table import LabelTable, read_table
 from ablata.data.loading.cache import combined, folder_digest
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.splits import Split, make_splits
+from ablata.data.loading.splits import SOURCES, Source, Split, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import Pair, decoded_pairs
 from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.transforms.segmentation import JointAugment
 
 LAYOUT = "images/train, images/val, labels (or masks) with the same names, and label_map.yaml or classes.txt"
-_SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
-Pairs: TypeAlias = dict[Literal["train", "val"], list[Pair]]
+Pairs: TypeAlias = dict[Source, list[Pair]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class SegmentationFileSettings(Settings):
         """
         found = self.find(cache)
         table = found.table.with_void_class() if self.void == "class" else found.table
-        pairs, sources = found.pairs, _SOURCES
+        pairs, sources = found.pairs, SOURCES
         files = {source: [file for pair in pairs[source] for file in (pair.image, pair.mask)] for source in sources}
         digests = {source: folder_digest(found.root, files[source], cache) for source in sources}
         stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache) for source in sources}
@@ -164,7 +163,7 @@ class MaskFolder(SegmentationFileSettings):
 def labeled_folder_of(found: PairFiles) -> LabeledFolder:
     """Return the files of a set as a check of label files takes them; their folder is the source folder."""
     samples = []
-    for source in _SOURCES:
+    for source in SOURCES:
         for pair in found.pairs[source]:
             name = pair.mask.relative_to(found.root).with_suffix("").as_posix()
             folder = "" if split_name(pair.mask.parent.name) else pair.mask.parent.name
@@ -184,7 +183,7 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
         DataError: a source is empty, or an image or a mask stands alone.
     """
     root, pairs = labelled.root, Pairs()
-    for source in _SOURCES:
+    for source in SOURCES:
         samples = [sample for sample in labelled.samples if sample.split == source]
         alone = [one for one in samples if one.image is None or one.label is None]
         if alone:

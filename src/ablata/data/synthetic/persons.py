@@ -18,6 +18,7 @@ from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays
+from ablata.data.loading.splits import SOURCES, Source
 from ablata.data.reid.dataset import (
     IdentitySource,
     ReidDataset,
@@ -31,8 +32,7 @@ from ablata.data.transforms.classification import Augment
 
 _VERSION = 1
 _DOMAINS: tuple[Domain, ...] = ("winter", "summer")
-_SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
-_CAMERAS = len(_SOURCES)
+_CAMERAS = len(SOURCES)
 """Number of the cameras' random stream, after those of the sources."""
 
 
@@ -61,9 +61,9 @@ class Crowd(Settings):
         random = np.random.default_rng(self._seed(_CAMERAS, number))
         return draw_camera(random, number, self.cameras, self.domain, self.gap, (self.height, self.width))
 
-    def paint(self, source: Literal["train", "val"], identity: int, cameras: list[Camera]) -> np.ndarray:
+    def paint(self, source: Source, identity: int, cameras: list[Camera]) -> np.ndarray:
         """Return uint8 [cameras x images, 3, height, width], all images of a person, camera by camera."""
-        stream = _SOURCES.index(source)
+        stream = SOURCES.index(source)
         look = draw_appearance(np.random.default_rng(self._seed(stream, identity)), self.domain)
         images = []
         for number, camera in enumerate(cameras):
@@ -121,9 +121,7 @@ class Persons(ReidSettings):
         return ReidDataset(train, val, self, fingerprint=combined([train_digest, val_digest]), backend="exact")
 
 
-def _painted(
-    crowd: Crowd, source: Literal["train", "val"], count: int, before: int, cache: Path
-) -> tuple[IdentitySource, str]:
+def _painted(crowd: Crowd, source: Source, count: int, before: int, cache: Path) -> tuple[IdentitySource, str]:
     """Return a source of `count` persons, named from number `before` + 1 on, and the digest of their pixels."""
     each = crowd.cameras * crowd.images
 

@@ -21,10 +21,11 @@ from pydantic import Field
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
-from ablata.data.detection.files import SOURCES, DetectionSettings, image_splits
+from ablata.data.detection.files import DetectionSettings, image_splits
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
+from ablata.data.loading.splits import SOURCES
 from ablata.data.transforms.detection import DetectionAugment
 
 Large = Literal["ring", "cross", "block"]

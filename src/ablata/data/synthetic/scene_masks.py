@@ -12,7 +12,7 @@ from ablata.base.settings import Settings, settings_hash
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import combined, file_digest, stored_arrays
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.splits import make_splits
+from ablata.data.loading.splits import Source, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore, load_pairs, write_pairs
 from ablata.data.synthetic.scene_layout import SEMANTIC
@@ -69,7 +69,7 @@ class SceneMasks(Settings):
         )
 
 
-def _painted(streets: Streets, source: Literal["train", "val"], count: int, cache: Path) -> tuple[PairStore, str]:
+def _painted(streets: Streets, source: Source, count: int, cache: Path) -> tuple[PairStore, str]:
     """Return the images of a source and the digest of their pixels and labels."""
 
     def planes(row: int) -> np.ndarray:

@@ -17,13 +17,13 @@ from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
+from ablata.data.loading.splits import SOURCES, Source
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
 from ablata.data.synthetic.scene_paint import paint
 from ablata.data.transforms.classification import Augment
 from ablata.structures.scene import SceneSample
 
 _VERSION = 1
-_SOURCES: tuple[Literal["train", "val"], ...] = ("train", "val")
 
 
 class Streets(Settings):
@@ -42,9 +42,9 @@ class Streets(Settings):
     relations: tuple[Relation, ...] = RELATIONS
     """Which things bring which, how often and where: the co-occurrence matrix and the arrangement."""
 
-    def sample(self, source: Literal["train", "val"], row: int) -> SceneSample:
+    def sample(self, source: Source, row: int) -> SceneSample:
         """Return an image with its masks and boxes; the same in every process."""
-        random = np.random.default_rng(derive(self.scene_seed, "data", _SOURCES.index(source), row))
+        random = np.random.default_rng(derive(self.scene_seed, "data", SOURCES.index(source), row))
         place = PLACES[random.integers(len(PLACES))]
         street = draw_street(random, place, self.relations, self.density)
         return paint(street, self.height, self.width, self.ambiguity, random)
@@ -109,12 +109,12 @@ class SceneImages(InMemoryDataset):
             backend="exact",
         )
 
-    def sample(self, source: Literal["train", "val"], row: int) -> SceneSample:
+    def sample(self, source: Source, row: int) -> SceneSample:
         """Return an image with its masks and boxes: the one whose `index` in a batch is `row`."""
         return self.streets.sample(source, row)
 
 
-def _painted(streets: Streets, source: Literal["train", "val"], count: int, cache: Path) -> tuple[ImageArrays, str]:
+def _painted(streets: Streets, source: Source, count: int, cache: Path) -> tuple[ImageArrays, str]:
     """Return the images of a source and the digest of their pixels."""
 
     def fill(draft: Path) -> dict[str, object]:

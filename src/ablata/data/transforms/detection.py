@@ -84,7 +84,9 @@ def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarr
     pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     boxes = objects.boxes * torch.tensor([wide / width, tall / height] * 2)
     masks = objects.masks
-    if isinstance(masks, Tensor):
+    if isinstance(masks, Tensor) and not len(masks):
+        masks = masks.new_zeros(0, tall, wide)
+    elif isinstance(masks, Tensor):
         masks = torch.nn.functional.interpolate(masks[None].float(), size=(tall, wide), mode="nearest-exact")[0].bool()
     return pixels, Objects(boxes, objects.labels, masks, objects.ids, objects.crowd)
 

@@ -23,7 +23,7 @@ from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.parquet import Parquet
 from ablata.data.transforms.classification import Augment
 
-from .conftest import write_parquet
+from ..conftest import write_parquet
 
 
 def _build(root: Path, cache: Path, workers: int = 0, **settings: object) -> ImageFileDataset:
