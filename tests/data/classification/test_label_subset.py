@@ -60,24 +60,25 @@ def test_a_list_of_another_data_set_is_refused_with_both_named(tmp_path: Path) -
         LabelSubset(file=str(tmp_path / "splits.json")).restrict(data)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "No such file"),
-        ("{", "splits.json of a run"),
-        ('{"train": [1]}', "splits.json of a run"),
-        ('{"data": DATA, "splits": {"train": [0, 0]}}', "each once"),
-        ('{"data": DATA, "splits": {"train": []}}', "each once"),
-        ('{"data": DATA, "splits": {"train": [99999]}}', "99999"),
-        ('{"data": DATA, "splits": {"train": ["a"]}}', "splits.json of a run"),
-    ],
-)
-def test_a_list_that_is_none_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
-    data = Digits().build(tmp_path)
-    if content is not None:
-        (tmp_path / "list.json").write_text(content.replace("DATA", json.dumps(data.fingerprint)))
-    with pytest.raises(DataError, match=words):
-        LabelSubset(file=str(tmp_path / "list.json")).restrict(data)
+def test_a_list_that_is_none_is_refused(tmp_path: Path) -> None:
+    for number, (content, words) in enumerate(
+        (
+            (None, "No such file"),
+            ("{", "splits.json of a run"),
+            ('{"train": [1]}', "splits.json of a run"),
+            ('{"data": DATA, "splits": {"train": [0, 0]}}', "each once"),
+            ('{"data": DATA, "splits": {"train": []}}', "each once"),
+            ('{"data": DATA, "splits": {"train": [99999]}}', "99999"),
+            ('{"data": DATA, "splits": {"train": ["a"]}}', "splits.json of a run"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        data = Digits().build(folder)
+        if content is not None:
+            (folder / "list.json").write_text(content.replace("DATA", json.dumps(data.fingerprint)))
+        with pytest.raises(DataError, match=words):
+            LabelSubset(file=str(folder / "list.json")).restrict(data)
 
 
 def test_more_labels_than_a_class_has_are_refused(tmp_path: Path) -> None:

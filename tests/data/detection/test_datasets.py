@@ -91,18 +91,20 @@ REPAIRABLE: dict[str, tuple[Callable[[Tree], object], str, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", REPAIRABLE)
-def test_a_repairable_fault_is_repaired_and_listed_or_refused(fault: str, tmp_path: Path) -> None:
-    change, must, left = REPAIRABLE[fault]
-    data = build(tmp_path, change)
-    objects = data.entries("train")[0].objects
-    assert len(objects) == left
-    assert len(set(objects.ids.tolist())) == left
-    assert bool((objects.boxes[:, 2:] > objects.boxes[:, :2]).all())
-    assert bool((objects.boxes <= torch.tensor([16, 12, 16, 12])).all())
-    assert any("train.json" in notice for notice in data.notices)
-    with pytest.raises(DataError, match=must):
-        build(tmp_path, change, on_invalid="refuse")
+def test_a_repairable_fault_is_repaired_and_listed_or_refused(tmp_path: Path) -> None:
+    for number, fault in enumerate(REPAIRABLE):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        change, must, left = REPAIRABLE[fault]
+        data = build(folder, change)
+        objects = data.entries("train")[0].objects
+        assert len(objects) == left
+        assert len(set(objects.ids.tolist())) == left
+        assert bool((objects.boxes[:, 2:] > objects.boxes[:, :2]).all())
+        assert bool((objects.boxes <= torch.tensor([16, 12, 16, 12])).all())
+        assert any("train.json" in notice for notice in data.notices)
+        with pytest.raises(DataError, match=must):
+            build(folder, change, on_invalid="refuse")
 
 
 REFUSED: dict[str, tuple[Callable[[Tree], object], str]] = {
@@ -119,11 +121,13 @@ REFUSED: dict[str, tuple[Callable[[Tree], object], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_a_fault_that_nothing_can_repair_is_refused_by_name(fault: str, tmp_path: Path) -> None:
-    change, named = REFUSED[fault]
-    with pytest.raises(DataError, match=named):
-        build(tmp_path, change)
+def test_a_fault_that_nothing_can_repair_is_refused_by_name(tmp_path: Path) -> None:
+    for number, fault in enumerate(REFUSED):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        change, named = REFUSED[fault]
+        with pytest.raises(DataError, match=named):
+            build(folder, change)
 
 
 def test_the_number_of_classes_must_be_that_of_the_file(tmp_path: Path) -> None:

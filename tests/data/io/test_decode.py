@@ -15,7 +15,6 @@ from torchvision.transforms import functional as reference
 from ablata.base.errors import DataError
 from ablata.data.io.crop import (
     Backend,
-    Interpolation,
     backend_name,
     crop,
     draw_random_resized_crop,
@@ -81,22 +80,22 @@ def test_cmyk_becomes_its_colors() -> None:
     assert np.abs(_decoded(_encoded(image, "JPEG", quality=95)).astype(int) - [255, 0, 0]).max() <= 6
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_the_camera_orientation_is_applied(orientation: int, kind: str) -> None:
-    upright = _smooth()
-    turns = [None, None, 0, 3, 1, 5, 4, 6, 2]
-    inverse = {0: 0, 3: 3, 1: 1, 5: 5, 4: 2, 6: 6, 2: 4}
-    turn = turns[orientation]
-    stored = upright if turn is None else upright.transpose(Image.Transpose(inverse[turn]))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = _encoded(stored, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
-    header = open_image(content, "it")
-    assert upright_size(header) == (40, 56)
-    pixels = decode_array(content, header, "it")
-    assert pixels.shape == (40, 56, 3)
-    assert np.abs(pixels.astype(int) - np.asarray(upright)).mean() < (3 if kind == "JPEG" else 1e-9)
+def test_the_camera_orientation_is_applied() -> None:
+    for kind in ("JPEG", "PNG"):
+        for orientation in range(1, 9):
+            upright = _smooth()
+            turns = [None, None, 0, 3, 1, 5, 4, 6, 2]
+            inverse = {0: 0, 3: 3, 1: 1, 5: 5, 4: 2, 6: 6, 2: 4}
+            turn = turns[orientation]
+            stored = upright if turn is None else upright.transpose(Image.Transpose(inverse[turn]))
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            content = _encoded(stored, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+            header = open_image(content, "it")
+            assert upright_size(header) == (40, 56)
+            pixels = decode_array(content, header, "it")
+            assert pixels.shape == (40, 56, 3)
+            assert np.abs(pixels.astype(int) - np.asarray(upright)).mean() < (3 if kind == "JPEG" else 1e-9)
 
 
 def test_floating_point_pixels_are_refused() -> None:
@@ -105,52 +104,56 @@ def test_floating_point_pixels_are_refused() -> None:
         _decoded(_encoded(image, "TIFF"))
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("damage", ["no image", "cut short", "empty"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_an_undecodable_file_is_named(damage: str, kind: str, decoder: Decoder) -> None:
-    whole = _encoded(_smooth(200, 300), kind)
-    content = {"no image": b"hello" * 50, "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
-    with pytest.raises(DataError, match=r"folder/it\.jpg"):
-        decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg", decoder=decoder)
+def test_an_undecodable_file_is_named() -> None:
+    for kind in ("JPEG", "PNG"):
+        for damage in ("no image", "cut short", "empty"):
+            for decoder in DECODERS:
+                whole = _encoded(_smooth(200, 300), kind)
+                content = {"no image": b"hello" * 50, "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
+                with pytest.raises(DataError, match=r"folder/it\.jpg"):
+                    decode_array(content, open_image(content, "folder/it.jpg"), "folder/it.jpg", decoder=decoder)
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_jpegs_decode_alike_on_every_way(mode: str, progressive: bool, decoder: Decoder) -> None:
-    for subsampling in (0, 1, 2) if mode == "RGB" else (-1,):
-        content = _encoded(
-            _smooth(123, 77).convert(mode), "JPEG", quality=85, subsampling=subsampling, progressive=progressive
-        )
-        pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
-        assert np.array_equal(pixels, _decoded(content))
+def test_jpegs_decode_alike_on_every_way() -> None:
+    for progressive in (False, True):
+        for mode in ("RGB", "L", "CMYK"):
+            for decoder in DECODERS:
+                for subsampling in (0, 1, 2) if mode == "RGB" else (-1,):
+                    content = _encoded(
+                        _smooth(123, 77).convert(mode),
+                        "JPEG",
+                        quality=85,
+                        subsampling=subsampling,
+                        progressive=progressive,
+                    )
+                    pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
+                    assert np.array_equal(pixels, _decoded(content))
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("kind", ["grey", "alpha", "sixteen bits", "palette"])
-def test_what_is_no_jpeg_decodes_alike_on_every_way(kind: str, decoder: Decoder) -> None:
-    image = {
-        "grey": _smooth().convert("L"),
-        "alpha": _smooth().convert("RGBA"),
-        "sixteen bits": Image.fromarray(np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)),
-        "palette": _smooth().quantize(16),
-    }[kind]
-    content = _encoded(image, "PNG")
-    pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
-    assert np.array_equal(pixels, _decoded(content))
+def test_what_is_no_jpeg_decodes_alike_on_every_way() -> None:
+    for kind in ("grey", "alpha", "sixteen bits", "palette"):
+        for decoder in DECODERS:
+            image = {
+                "grey": _smooth().convert("L"),
+                "alpha": _smooth().convert("RGBA"),
+                "sixteen bits": Image.fromarray(np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)),
+                "palette": _smooth().quantize(16),
+            }[kind]
+            content = _encoded(image, "PNG")
+            pixels = decode_array(content, open_image(content, "it"), "it", decoder=decoder)
+            assert np.array_equal(pixels, _decoded(content))
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_an_ignored_orientation_leaves_the_pixels_as_they_are_stored(orientation: int, decoder: Decoder) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = _encoded(_smooth(), "JPEG", quality=95, exif=exif)
-    header = open_image(content, "it")
-    assert upright_size(header, "ignored") == (40, 56)
-    pixels = decode_array(content, header, "it", decoder=decoder, orientation="ignored")
-    assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(content))))
+def test_an_ignored_orientation_leaves_the_pixels_as_they_are_stored() -> None:
+    for orientation in (1, 3, 6):
+        for decoder in DECODERS:
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            content = _encoded(_smooth(), "JPEG", quality=95, exif=exif)
+            header = open_image(content, "it")
+            assert upright_size(header, "ignored") == (40, 56)
+            pixels = decode_array(content, header, "it", decoder=decoder, orientation="ignored")
+            assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(content))))
 
 
 def test_the_name_of_a_backend_tells_every_choice_apart() -> None:
@@ -168,31 +171,31 @@ def test_the_name_of_a_backend_tells_every_choice_apart() -> None:
     assert "decoded" not in backend_name("pil", "bilinear", decoder="pil")
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("size", [24, 70])
-def test_pil_crops_equal_torchvision_and_torch_is_within_two_levels(interpolation: Interpolation, size: int) -> None:
-    image, box = _smooth(120, 90), (11, 7, 71, 87)
-    mode = InterpolationMode(interpolation)
-    expected = np.asarray(reference.resized_crop(image, 7, 11, 80, 60, [size, size], mode)).astype(int)
-    assert np.array_equal(resize(crop(image, box), (size, size), "pil", interpolation), expected)
-    arrays = resize(crop(np.asarray(image), box), (size, size), "torch", interpolation)
-    assert np.abs(arrays - expected).max() <= 2
-    assert np.abs(arrays - expected).mean() < 0.1
+def test_pil_crops_equal_torchvision_and_torch_is_within_two_levels() -> None:
+    for size in (24, 70):
+        for interpolation in ("bilinear", "bicubic"):
+            image, box = _smooth(120, 90), (11, 7, 71, 87)
+            mode = InterpolationMode(interpolation)
+            expected = np.asarray(reference.resized_crop(image, 7, 11, 80, 60, [size, size], mode)).astype(int)
+            assert np.array_equal(resize(crop(image, box), (size, size), "pil", interpolation), expected)
+            arrays = resize(crop(np.asarray(image), box), (size, size), "torch", interpolation)
+            assert np.abs(arrays - expected).max() <= 2
+            assert np.abs(arrays - expected).mean() < 0.1
 
 
-@pytest.mark.parametrize("backend", ["torch", "opencv"])
-@pytest.mark.parametrize("size", [(24, 31), (70, 150), (120, 90), (33, 77), (1, 259)])
-def test_nearest_takes_pils_pixels_on_every_way(backend: Backend, size: tuple[int, int]) -> None:
-    image = np.asarray(_smooth(120, 90))
-    expected = resize(image, size, "pil", "nearest")
-    assert np.array_equal(resize(image, size, backend, "nearest"), expected)
+def test_nearest_takes_pils_pixels_on_every_way() -> None:
+    for size in ((24, 31), (70, 150), (120, 90), (33, 77), (1, 259)):
+        for backend in ("torch", "opencv"):
+            image = np.asarray(_smooth(120, 90))
+            expected = resize(image, size, "pil", "nearest")
+            assert np.array_equal(resize(image, size, backend, "nearest"), expected)
 
 
-@pytest.mark.parametrize("size", [(40, 50), (41, 53), (80, 100), (224, 224), (40, 224)])
-def test_an_image_that_grows_is_one_grey_level_off_pils_at_most(size: tuple[int, int]) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    expected = resize(noise, size, "pil", "bilinear").astype(int)
-    assert np.abs(resize(noise, size, "torch", "bilinear") - expected).max() <= 1
+def test_an_image_that_grows_is_one_grey_level_off_pils_at_most() -> None:
+    for size in ((40, 50), (41, 53), (80, 100), (224, 224), (40, 224)):
+        noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        expected = resize(noise, size, "pil", "bilinear").astype(int)
+        assert np.abs(resize(noise, size, "torch", "bilinear") - expected).max() <= 1
 
 
 def test_torch_resizes_a_batch_as_it_does_each_image() -> None:
@@ -203,12 +206,12 @@ def test_torch_resizes_a_batch_as_it_does_each_image() -> None:
         assert np.array_equal(batch[0].permute(1, 2, 0).numpy(), alone)
 
 
-@pytest.mark.parametrize("shape", [(120, 90), (90, 121), (64, 64)])
-def test_the_evaluation_crop_equals_torchvision(shape: tuple[int, int]) -> None:
-    image = _smooth(*shape)
-    expected = np.asarray(reference.center_crop(reference.resize(image, [48]), [40])).astype(int)
-    assert np.array_equal(resize_and_center_crop(image, 48, 40, "pil", "bilinear"), expected)
-    assert np.abs(resize_and_center_crop(np.asarray(image), 48, 40, "torch", "bilinear") - expected).max() <= 1
+def test_the_evaluation_crop_equals_torchvision() -> None:
+    for shape in ((120, 90), (90, 121), (64, 64)):
+        image = _smooth(*shape)
+        expected = np.asarray(reference.center_crop(reference.resize(image, [48]), [40])).astype(int)
+        assert np.array_equal(resize_and_center_crop(image, 48, 40, "pil", "bilinear"), expected)
+        assert np.abs(resize_and_center_crop(np.asarray(image), 48, 40, "torch", "bilinear") - expected).max() <= 1
 
 
 def test_opencv_does_not_filter_when_it_shrinks() -> None:
@@ -240,26 +243,26 @@ def test_a_box_that_never_fits_becomes_the_largest_central_one() -> None:
     assert draw_random_resized_crop(np.random.default_rng(0), (10, 100), (0.9, 1.0), (0.75, 4 / 3)) == (43, 0, 56, 10)
 
 
-@pytest.mark.parametrize(("side", "factor"), [(10, 1), (31, 1), (32, 2), (63, 2), (64, 4), (128, 8), (1000, 8)])
-def test_a_jpeg_shrinks_only_while_the_crop_keeps_enough_pixels(side: int, factor: int) -> None:
-    assert shrink_factor((0, 0, side, 2 * side), 16) == factor
+def test_a_jpeg_shrinks_only_while_the_crop_keeps_enough_pixels() -> None:
+    for side, factor in ((10, 1), (31, 1), (32, 2), (63, 2), (64, 4), (128, 8), (1000, 8)):
+        assert shrink_factor((0, 0, side, 2 * side), 16) == factor
 
 
-@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
-def test_a_shrunk_jpeg_is_the_same_image(shrink: int) -> None:
-    image = _smooth(128, 96)
-    content = _encoded(image, "JPEG", quality=95)
-    small = decode_array(content, open_image(content, "it"), "it", shrink)
-    high, wide = 128 // shrink, 96 // shrink
-    assert small.shape == (high, wide, 3)
-    assert np.abs(small.astype(int) - np.asarray(image.resize((wide, high), Image.Resampling.BOX))).mean() < 3
+def test_a_shrunk_jpeg_is_the_same_image() -> None:
+    for shrink in (1, 2, 4, 8):
+        image = _smooth(128, 96)
+        content = _encoded(image, "JPEG", quality=95)
+        small = decode_array(content, open_image(content, "it"), "it", shrink)
+        high, wide = 128 // shrink, 96 // shrink
+        assert small.shape == (high, wide, 3)
+        assert np.abs(small.astype(int) - np.asarray(image.resize((wide, high), Image.Resampling.BOX))).mean() < 3
 
 
-@pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-def test_a_part_of_an_image_is_resized_like_a_copy_of_it(backend: Backend) -> None:
-    whole = np.asarray(_smooth())
-    whole.flags.writeable = False
-    part = whole[3:33, 10:50]
-    assert np.array_equal(
-        resize(part, (24, 24), backend, "bilinear"), resize(part.copy(), (24, 24), backend, "bilinear")
-    )
+def test_a_part_of_an_image_is_resized_like_a_copy_of_it() -> None:
+    for backend in ("torch", "pil", "opencv"):
+        whole = np.asarray(_smooth())
+        whole.flags.writeable = False
+        part = whole[3:33, 10:50]
+        assert np.array_equal(
+            resize(part, (24, 24), backend, "bilinear"), resize(part.copy(), (24, 24), backend, "bilinear")
+        )

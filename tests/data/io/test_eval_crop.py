@@ -34,9 +34,9 @@ def test_the_own_crop_is_resize_and_centre_crop() -> None:
     np.testing.assert_array_equal(cropped(DEFAULT), centred(32, 28))
 
 
-@pytest.mark.parametrize(("ratio", "short"), [(0.875, 32), (0.7, 40), (1.0, 28)])
-def test_a_ratio_sets_the_resize_whatever_the_settings_say(ratio: float, short: int) -> None:
-    np.testing.assert_array_equal(cropped(EvalCrop(ratio=ratio), short=30), centred(short, 28))
+def test_a_ratio_sets_the_resize_whatever_the_settings_say() -> None:
+    for ratio, short in ((0.875, 32), (0.7, 40), (1.0, 28)):
+        np.testing.assert_array_equal(cropped(EvalCrop(ratio=ratio), short=30), centred(short, 28))
 
 
 def test_the_whole_crop_is_the_resized_square_that_holds_the_own_one() -> None:

@@ -74,32 +74,33 @@ def test_values_that_are_not_in_the_map_are_named() -> None:
         COLORS.decode(np.array([[0, 7, 7]], np.uint8), "a.png")
 
 
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ("- {value: 1, id: 0, name: a}\n- {value: 1, id: 1, name: b}", "1"),
-        ("- {value: 1, id: 1, name: a}", "ids 1"),
-        ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 0, name: b}", "id 0 is a and b"),
-        ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 0, name: a, ignore: true}", "id 0"),
-        ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 256, name: b, ignore: true}", "id 256"),
-        ("- {color: #112233, id: 0, name: a}", "YAML"),
-        ("- {color: '112233', id: 0, name: a}", "112233"),
-        ("- {value: x, id: 0, name: a}", "value of a label must be a whole number"),
-        ("- {value: 1, id: 0}", "no name"),
-        ("- {id: 0, name: a}", "no value or color"),
-        ("- {value: 1, id: 0, nam: a}", "did you mean name"),
-        ("- {value: 1, id: 0, name: a, ignore: maybe}", "maybe"),
-        ("- {value: 1, id: 0, name: a}\n- {color: '#112233', id: 1, name: b}", "both"),
-        ("- road", "road"),
-        ("", "labels"),
-        ("- [", "YAML"),
-    ],
-)
-def test_a_wrong_map_is_refused_with_the_file_and_what_is_wrong(tmp_path: Path, lines: str, message: str) -> None:
-    file = _written(tmp_path, f"{HEAD}labels:\n{lines}\n")
-    with pytest.raises(DataError, match=message) as refused:
-        read_label_map(file)
-    assert "map.yaml" in str(refused.value)
+def test_a_wrong_map_is_refused_with_the_file_and_what_is_wrong(tmp_path: Path) -> None:
+    for number, (lines, message) in enumerate(
+        (
+            ("- {value: 1, id: 0, name: a}\n- {value: 1, id: 1, name: b}", "1"),
+            ("- {value: 1, id: 1, name: a}", "ids 1"),
+            ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 0, name: b}", "id 0 is a and b"),
+            ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 0, name: a, ignore: true}", "id 0"),
+            ("- {value: 1, id: 0, name: a}\n- {value: 2, id: 256, name: b, ignore: true}", "id 256"),
+            ("- {color: #112233, id: 0, name: a}", "YAML"),
+            ("- {color: '112233', id: 0, name: a}", "112233"),
+            ("- {value: x, id: 0, name: a}", "value of a label must be a whole number"),
+            ("- {value: 1, id: 0}", "no name"),
+            ("- {id: 0, name: a}", "no value or color"),
+            ("- {value: 1, id: 0, nam: a}", "did you mean name"),
+            ("- {value: 1, id: 0, name: a, ignore: maybe}", "maybe"),
+            ("- {value: 1, id: 0, name: a}\n- {color: '#112233', id: 1, name: b}", "both"),
+            ("- road", "road"),
+            ("", "labels"),
+            ("- [", "YAML"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        file = _written(folder, f"{HEAD}labels:\n{lines}\n")
+        with pytest.raises(DataError, match=message) as refused:
+            read_label_map(file)
+        assert "map.yaml" in str(refused.value)
 
 
 def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -71,17 +71,17 @@ def test_no_image_comes_twice(tmp_path: Path) -> None:
     assert len(digests) == 2 * (6 + 4) * 3 * 2
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_an_image_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone(domain: Domain) -> None:
-    look = draw_appearance(np.random.default_rng(1), domain)
-    camera = draw_camera(np.random.default_rng(2), 0, 2, domain, 1.0, (64, 32))
-    shot = draw_shot(np.random.default_rng(3), camera, domain, 0.5)
-    images = [paint_person(look, camera, shot, (64, 32), np.random.default_rng(4)) for _ in range(2)]
-    assert np.array_equal(*images)
-    other = draw_appearance(np.random.default_rng(5), domain)
-    changed = np.abs(paint_person(other, camera, shot, (64, 32), np.random.default_rng(4)).astype(int) - images[0])
-    assert changed[:, 0].max() == 0
-    assert changed[16:48].mean() > 3
+def test_an_image_follows_from_look_camera_and_shot_and_the_look_changes_the_person_alone() -> None:
+    for domain in DOMAINS:
+        look = draw_appearance(np.random.default_rng(1), domain)
+        camera = draw_camera(np.random.default_rng(2), 0, 2, domain, 1.0, (64, 32))
+        shot = draw_shot(np.random.default_rng(3), camera, domain, 0.5)
+        images = [paint_person(look, camera, shot, (64, 32), np.random.default_rng(4)) for _ in range(2)]
+        assert np.array_equal(*images)
+        other = draw_appearance(np.random.default_rng(5), domain)
+        changed = np.abs(paint_person(other, camera, shot, (64, 32), np.random.default_rng(4)).astype(int) - images[0])
+        assert changed[:, 0].max() == 0
+        assert changed[16:48].mean() > 3
 
 
 def test_the_gap_is_how_far_cameras_differ_in_color() -> None:

@@ -49,35 +49,34 @@ def arguments(name: Name) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_batches_are_changed_as_pil_changes_images(name: Name) -> None:
-    for argument in arguments(name):
-        apart = np.abs(by_batch(image_array(), name, argument) - by_pil(image_array(), name, argument))
-        assert apart.max() <= (1 if name in MOVING else 0), argument
+def test_batches_are_changed_as_pil_changes_images() -> None:
+    for name in NAMES:
+        for argument in arguments(name):
+            apart = np.abs(by_batch(image_array(), name, argument) - by_pil(image_array(), name, argument))
+            assert apart.max() <= (1 if name in MOVING else 0), argument
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(name: Name) -> None:
-    for argument in arguments(name):
-        apart = np.abs(
-            apply_by_opencv(image_array(), name, argument, PLACE, 128).astype(int)
-            - by_pil(image_array(), name, argument)
-        )
-        if name not in MOVING:
-            rounding = {"color": 2, "sharpness": 2, "contrast": 1, "brightness": 1}
-            assert apart.max() <= rounding.get(name, 0), argument
-            continue
-        seen = by_pil(np.full_like(image_array(), 255), name, argument)[..., 0] == 255
-        around = [np.roll(seen, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
-        within = np.pad(np.all(around, axis=0)[1:-1, 1:-1], 1)
-        outside = ~np.any(around, axis=0)
-        assert apart[within].max() <= 4, argument
-        assert not apart[outside].any(), argument
+def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins() -> None:
+    for name in NAMES:
+        for argument in arguments(name):
+            apart = np.abs(
+                apply_by_opencv(image_array(), name, argument, PLACE, 128).astype(int)
+                - by_pil(image_array(), name, argument)
+            )
+            if name not in MOVING:
+                rounding = {"color": 2, "sharpness": 2, "contrast": 1, "brightness": 1}
+                assert apart.max() <= rounding.get(name, 0), argument
+                continue
+            seen = by_pil(np.full_like(image_array(), 255), name, argument)[..., 0] == 255
+            around = [np.roll(seen, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+            within = np.pad(np.all(around, axis=0)[1:-1, 1:-1], 1)
+            outside = ~np.any(around, axis=0)
+            assert apart[within].max() <= 4, argument
+            assert not apart[outside].any(), argument
 
 
-@pytest.mark.parametrize(
-    ("name", "argument", "expected"),
-    [
+def test_batches_are_changed_as_torchvision_changes_tensors() -> None:
+    for name, argument, expected in (
         ("auto_contrast", 0, lambda image: reference.autocontrast(image)),
         ("equalize", 0, lambda image: reference.equalize(image)),
         ("invert", 0, lambda image: reference.invert(image)),
@@ -90,13 +89,11 @@ def test_opencv_is_off_pil_by_rounding_and_by_more_only_where_the_fill_begins(na
         ("rotate", 0, lambda image: image),
         ("translate_x", 0.25, lambda image: reference.affine(image, 0, [-13, 0], 1, [0, 0], fill=[128, 128, 128])),
         ("translate_y", -0.25, lambda image: reference.affine(image, 0, [0, 10], 1, [0, 0], fill=[128, 128, 128])),
-    ],
-)
-def test_batches_are_changed_as_torchvision_changes_tensors(name: Name, argument: float, expected: object) -> None:
-    image = torch.from_numpy(image_array().copy()).permute(2, 0, 1)
-    assert callable(expected)
-    wanted = expected(image).permute(1, 2, 0).numpy().astype(int)
-    assert np.abs(by_batch(image_array(), name, argument) - wanted).max() <= 1
+    ):
+        image = torch.from_numpy(image_array().copy()).permute(2, 0, 1)
+        assert callable(expected)
+        wanted = expected(image).permute(1, 2, 0).numpy().astype(int)
+        assert np.abs(by_batch(image_array(), name, argument) - wanted).max() <= 1
 
 
 def test_a_rotation_is_pils() -> None:
@@ -161,13 +158,13 @@ def test_operations_are_drawn_as_often_as_asked_for() -> None:
     assert (with_cutout.operation == NAMES.index("cutout")).mean() == pytest.approx(1 / len(NAMES), abs=0.02)
 
 
-@pytest.mark.parametrize(("deviation", "mean", "spread"), [(0, 6, 0), (0.5, 6, 0.5), ("uniform", 3, 6 / 12**0.5)])
-def test_magnitudes_spread_as_asked_for(deviation: float, mean: float, spread: float) -> None:
-    policy = RandAugment(magnitude=6, deviation=deviation, probability=1)
-    drawn = policy.draw(np.random.default_rng(0), 20_000)
-    degrees = np.abs(drawn.argument[drawn.operation == NAMES.index("rotate")])
-    assert degrees.mean() / 3 == pytest.approx(mean, abs=0.1)
-    assert degrees.std() / 3 == pytest.approx(spread, abs=0.1)
+def test_magnitudes_spread_as_asked_for() -> None:
+    for deviation, mean, spread in ((0, 6, 0), (0.5, 6, 0.5), ("uniform", 3, 6 / 12**0.5)):
+        policy = RandAugment(magnitude=6, deviation=deviation, probability=1)
+        drawn = policy.draw(np.random.default_rng(0), 20_000)
+        degrees = np.abs(drawn.argument[drawn.operation == NAMES.index("rotate")])
+        assert degrees.mean() / 3 == pytest.approx(mean, abs=0.1)
+        assert degrees.std() / 3 == pytest.approx(spread, abs=0.1)
 
 
 def batch(rows: int = 12) -> ImageBatch:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pytest
 import torch
@@ -46,23 +44,23 @@ def _augmenter(settings: Augment, seed: int = 0, normalizer: Normalizer = PLAIN)
     return ImageAugmenter(settings, seed, normalizer, (12, 14))
 
 
-@pytest.mark.parametrize("mode", ["zero", "reflect", "constant"])
-@pytest.mark.parametrize("flipped", [False, True])
-def test_pad_and_crop_equals_one_image_at_a_time(mode: Literal["zero", "reflect", "constant"], flipped: bool) -> None:
-    images, pad = _images(), 3
-    generator = torch.Generator().manual_seed(2)
-    flips = geometry.draw_flips(generator, len(images)) if flipped else None
-    offsets = geometry.draw_offsets(generator, len(images), pad)
-    result = geometry.flip_pad_crop(images, flips, offsets, pad, mode, (10, 20, 30))
-    names = {"zero": ("constant", 0), "constant": ("constant", (10, 20, 30)), "reflect": ("reflect", 0)}
-    for row, image in enumerate(images):
-        sample = reference.to_pil_image(image)
-        if flips is not None and flips[row]:
-            sample = reference.hflip(sample)
-        style, fill = names[mode]
-        padded = reference.pad(sample, [pad], fill=fill, padding_mode=style)
-        top, left = offsets[row].tolist()
-        assert torch.equal(result[row], reference.pil_to_tensor(reference.crop(padded, top, left, 12, 14)))
+def test_pad_and_crop_equals_one_image_at_a_time() -> None:
+    for flipped in (False, True):
+        for mode in ("zero", "reflect", "constant"):
+            images, pad = _images(), 3
+            generator = torch.Generator().manual_seed(2)
+            flips = geometry.draw_flips(generator, len(images)) if flipped else None
+            offsets = geometry.draw_offsets(generator, len(images), pad)
+            result = geometry.flip_pad_crop(images, flips, offsets, pad, mode, (10, 20, 30))
+            names = {"zero": ("constant", 0), "constant": ("constant", (10, 20, 30)), "reflect": ("reflect", 0)}
+            for row, image in enumerate(images):
+                sample = reference.to_pil_image(image)
+                if flips is not None and flips[row]:
+                    sample = reference.hflip(sample)
+                style, fill = names[mode]
+                padded = reference.pad(sample, [pad], fill=fill, padding_mode=style)
+                top, left = offsets[row].tolist()
+                assert torch.equal(result[row], reference.pil_to_tensor(reference.crop(padded, top, left, 12, 14)))
 
 
 def test_flip_equals_torchvision() -> None:
@@ -82,16 +80,16 @@ def test_offsets_and_centres_reach_every_place_and_no_other() -> None:
     assert centres.unique(dim=0).tolist() == [[y, x] for y in range(3) for x in range(5)]
 
 
-@pytest.mark.parametrize(("size", "count"), [(4, 1), (5, 1), (8, 2)])
-def test_cutout_covers_clipped_squares(size: int, count: int) -> None:
-    images = torch.ones(20, 3, 12, 14)
-    centres = geometry.draw_centers(torch.Generator().manual_seed(3), 20, count, 12, 14)
-    expected = images.clone()
-    for row in range(20):
-        for y, x in centres[row].tolist():
-            top, left = y - size // 2, x - size // 2
-            expected[row, :, max(top, 0) : top + size, max(left, 0) : left + size] = 0
-    assert torch.equal(geometry.cutout(images, centres, size, 0.0), expected)
+def test_cutout_covers_clipped_squares() -> None:
+    for size, count in ((4, 1), (5, 1), (8, 2)):
+        images = torch.ones(20, 3, 12, 14)
+        centres = geometry.draw_centers(torch.Generator().manual_seed(3), 20, count, 12, 14)
+        expected = images.clone()
+        for row in range(20):
+            for y, x in centres[row].tolist():
+                top, left = y - size // 2, x - size // 2
+                expected[row, :, max(top, 0) : top + size, max(left, 0) : left + size] = 0
+        assert torch.equal(geometry.cutout(images, centres, size, 0.0), expected)
 
 
 def test_cutout_fills_with_the_mean_or_with_black() -> None:
@@ -138,19 +136,22 @@ def test_factors_fill_their_range() -> None:
     assert torch.all(factors[:, 2] == 1)
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("given", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("count", [0, 1, 20, 700])
-def test_normalising_equals_the_definition_and_can_be_undone(
-    channels_last: bool, given: torch.memory_format, count: int
-) -> None:
-    images, normalizer = _images(count).contiguous(memory_format=given), Normalizer(MEAN, STD, channels_last)
-    expected = (images.double() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-    result = normalizer(images)
-    assert torch.allclose(result.double(), expected, atol=1e-5)
-    assert result.is_contiguous(memory_format=normalizer.memory_format)
-    assert torch.equal(normalizer(images.float()), result)
-    assert torch.equal(normalizer.undo(result).round().to(torch.uint8), images)
+def test_normalising_equals_the_definition_and_can_be_undone() -> None:
+    for count in (0, 1, 20, 700):
+        for given in (torch.contiguous_format, torch.channels_last):
+            for channels_last in (False, True):
+                images, normalizer = (
+                    _images(count).contiguous(memory_format=given),
+                    Normalizer(MEAN, STD, channels_last),
+                )
+                expected = (images.double() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
+                    :, None, None
+                ]
+                result = normalizer(images)
+                assert torch.allclose(result.double(), expected, atol=1e-5)
+                assert result.is_contiguous(memory_format=normalizer.memory_format)
+                assert torch.equal(normalizer(images.float()), result)
+                assert torch.equal(normalizer.undo(result).round().to(torch.uint8), images)
 
 
 def test_no_augmentation_only_normalises() -> None:
@@ -193,15 +194,15 @@ def test_alternating_flips_follow_the_sample_wherever_it_comes() -> None:
     assert torch.equal(augmenter(shuffled, 1, 0).images, augmenter(batch, 0, 0).images[order])
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
-def test_alternating_flips_are_fair_coins_of_their_seed(seed: int) -> None:
-    index = torch.arange(50_000)
-    flips = geometry.alternating_flips(seed, index, 0).double()
-    # Four standard deviations of a mean, and of a correlation of neighbours, of 50,000 coins.
-    assert flips.mean().item() == pytest.approx(0.5, abs=4 * 0.5 / 50_000**0.5)
-    assert torch.corrcoef(torch.stack([flips[1:], flips[:-1]]))[0, 1].abs() < 4 / 50_000**0.5
-    other = geometry.alternating_flips(seed ^ 0x5555, index, 0).double()
-    assert torch.corrcoef(torch.stack([flips, other]))[0, 1].abs() < 4 / 50_000**0.5
+def test_alternating_flips_are_fair_coins_of_their_seed() -> None:
+    for seed in (0, 1, 2**63 - 1):
+        index = torch.arange(50_000)
+        flips = geometry.alternating_flips(seed, index, 0).double()
+        # Four standard deviations of a mean, and of a correlation of neighbours, of 50,000 coins.
+        assert flips.mean().item() == pytest.approx(0.5, abs=4 * 0.5 / 50_000**0.5)
+        assert torch.corrcoef(torch.stack([flips[1:], flips[:-1]]))[0, 1].abs() < 4 / 50_000**0.5
+        other = geometry.alternating_flips(seed ^ 0x5555, index, 0).double()
+        assert torch.corrcoef(torch.stack([flips, other]))[0, 1].abs() < 4 / 50_000**0.5
 
 
 def test_the_loaded_batch_is_not_changed() -> None:

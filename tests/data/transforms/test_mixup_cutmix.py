@@ -25,36 +25,36 @@ def _plan(mix: Mixup | Cutmix | MixupOrCutmix, seed: int = 0, rows: int = 8, epo
     return plan
 
 
-@pytest.mark.parametrize("weight", ["batch", "sample"])
-@pytest.mark.parametrize("pairing", ["permutation", "reversed"])
-def test_mixup_equals_its_definition(weight: str, pairing: str) -> None:
-    batch, plan = _batch(), _plan(Mixup(alpha=1.0, lam=weight, pairing=pairing))  # type: ignore[arg-type]
-    mixed = apply_plan(batch, plan)
-    assert mixed.mixing is not None
-    for row in range(8):
-        own, partner = plan.lam[row], plan.partner[row]
-        expected = own * batch.images[row] + (1 - own) * batch.images[partner]
-        assert torch.allclose(mixed.images[row], expected, atol=1e-6)
-        assert mixed.mixing.labels_b[row] == batch.labels[partner]
-    assert len(plan.lam.unique()) == (1 if weight == "batch" else 8)
-    if pairing == "reversed":
-        assert plan.partner.tolist() == list(range(7, -1, -1))
-    else:
-        assert sorted(plan.partner.tolist()) == list(range(8))
+def test_mixup_equals_its_definition() -> None:
+    for pairing in ("permutation", "reversed"):
+        for weight in ("batch", "sample"):
+            batch, plan = _batch(), _plan(Mixup(alpha=1.0, lam=weight, pairing=pairing))  # type: ignore[arg-type]
+            mixed = apply_plan(batch, plan)
+            assert mixed.mixing is not None
+            for row in range(8):
+                own, partner = plan.lam[row], plan.partner[row]
+                expected = own * batch.images[row] + (1 - own) * batch.images[partner]
+                assert torch.allclose(mixed.images[row], expected, atol=1e-6)
+                assert mixed.mixing.labels_b[row] == batch.labels[partner]
+            assert len(plan.lam.unique()) == (1 if weight == "batch" else 8)
+            if pairing == "reversed":
+                assert plan.partner.tolist() == list(range(7, -1, -1))
+            else:
+                assert sorted(plan.partner.tolist()) == list(range(8))
 
 
-@pytest.mark.parametrize("box", ["centred", "corners"])
-@pytest.mark.parametrize("weight", ["batch", "sample"])
-def test_the_weight_of_cutmix_is_the_share_of_own_pixels(box: str, weight: str) -> None:
-    index = torch.arange(8)
-    marked = index.float().view(-1, 1, 1, 1).expand(-1, 3, *SIZE)
-    for seed in range(40):
-        plan = _plan(Cutmix(lam=weight, box=box, pairing="reversed"), seed)  # type: ignore[arg-type]
-        mixed = apply_plan(ImageBatch(marked, index, index, Rows(0, 8)), plan)
-        own = (mixed.images == marked).float().mean(dim=(1, 2, 3))
-        assert torch.allclose(own, plan.lam, atol=1e-6)
-        pasted = mixed.images != marked
-        assert torch.equal(mixed.images[pasted], marked.flip(0)[pasted])
+def test_the_weight_of_cutmix_is_the_share_of_own_pixels() -> None:
+    for weight in ("batch", "sample"):
+        for box in ("centred", "corners"):
+            index = torch.arange(8)
+            marked = index.float().view(-1, 1, 1, 1).expand(-1, 3, *SIZE)
+            for seed in range(40):
+                plan = _plan(Cutmix(lam=weight, box=box, pairing="reversed"), seed)  # type: ignore[arg-type]
+                mixed = apply_plan(ImageBatch(marked, index, index, Rows(0, 8)), plan)
+                own = (mixed.images == marked).float().mean(dim=(1, 2, 3))
+                assert torch.allclose(own, plan.lam, atol=1e-6)
+                pasted = mixed.images != marked
+                assert torch.equal(mixed.images[pasted], marked.flip(0)[pasted])
 
 
 def test_boxes_lie_inside_the_image_and_reach_its_borders() -> None:
@@ -68,10 +68,10 @@ def test_boxes_lie_inside_the_image_and_reach_its_borders() -> None:
     assert torch.all(right >= left)
 
 
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
-def test_weights_follow_the_beta_distribution(alpha: float) -> None:
-    weights = _plan(Mixup(alpha=alpha, lam="sample"), rows=4000).lam.double().numpy()
-    assert stats.kstest(weights, stats.beta(alpha, alpha).cdf).pvalue > 0.001
+def test_weights_follow_the_beta_distribution() -> None:
+    for alpha in (0.2, 1.0, 2.0):
+        weights = _plan(Mixup(alpha=alpha, lam="sample"), rows=4000).lam.double().numpy()
+        assert stats.kstest(weights, stats.beta(alpha, alpha).cdf).pvalue > 0.001
 
 
 def test_the_own_image_can_have_the_larger_weight() -> None:

@@ -48,18 +48,18 @@ def test_several_boxes_share_the_area() -> None:
     assert areas.sum(1) == pytest.approx(np.full(900, 0.3 * 40_000), rel=0.05)
 
 
-@pytest.mark.parametrize("fill", ["const", "rand", "pixel"])
-def test_a_box_holds_the_mean_one_color_or_noise(fill: str) -> None:
-    images = seen(Augment(erase=RandomErasing(probability=1, fill=fill)), batch())
-    for image in images:
-        inside = image[:, (image != 200).any(0)]
-        assert inside.numel() > 0
-        if fill == "const":
-            assert not inside.any()
-        elif fill == "rand":
-            assert torch.equal(inside, inside[:, :1].expand_as(inside))
-        else:
-            assert inside.unique().numel() > inside.numel() / 2
+def test_a_box_holds_the_mean_one_color_or_noise() -> None:
+    for fill in ("const", "rand", "pixel"):
+        images = seen(Augment(erase=RandomErasing(probability=1, fill=fill)), batch())
+        for image in images:
+            inside = image[:, (image != 200).any(0)]
+            assert inside.numel() > 0
+            if fill == "const":
+                assert not inside.any()
+            elif fill == "rand":
+                assert torch.equal(inside, inside[:, :1].expand_as(inside))
+            else:
+                assert inside.unique().numel() > inside.numel() / 2
 
 
 @pytest.mark.parametrize("fill", ["rand", "pixel"])
@@ -77,10 +77,10 @@ def test_erasing_ends_with_its_last_epoch() -> None:
     assert torch.equal(seen(augment, batch(), epoch=2), batch().images.float())
 
 
-@pytest.mark.parametrize("fields", [{"area": (0.3, 0.1)}, {"area": (0.1, 1.5)}, {"aspect": (2, 1)}])
-def test_bounds_out_of_order_are_refused(fields: dict[str, tuple[float, float]]) -> None:
-    with pytest.raises(ValidationError, match="must hold"):
-        RandomErasing(**fields)
+def test_bounds_out_of_order_are_refused() -> None:
+    for fields in ({"area": (0.3, 0.1)}, {"area": (0.1, 1.5)}, {"aspect": (2, 1)}):
+        with pytest.raises(ValidationError, match="must hold"):
+            RandomErasing(**fields)
 
 
 def test_lighting_adds_one_color_with_the_published_spread() -> None:

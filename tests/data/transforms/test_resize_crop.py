@@ -51,11 +51,11 @@ def test_each_backend_gives_its_librarys_pixels(interpolation: Interpolation) ->
     assert not torch.equal(found["opencv"], found["pil"])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_one_channel_stays_one_channel(backend: Backend) -> None:
-    grey = inputs(channels=1)
-    enlarged = ResizeCrop(backend=backend).apply(grey)
-    assert torch.equal(enlarged, ResizeCrop(backend=backend).apply(grey.expand(-1, 3, -1, -1))[:, :1])
+def test_one_channel_stays_one_channel() -> None:
+    for backend in BACKENDS:
+        grey = inputs(channels=1)
+        enlarged = ResizeCrop(backend=backend).apply(grey)
+        assert torch.equal(enlarged, ResizeCrop(backend=backend).apply(grey.expand(-1, 3, -1, -1))[:, :1])
 
 
 def test_the_shorter_side_gets_the_wanted_length_and_the_shape_stays() -> None:
