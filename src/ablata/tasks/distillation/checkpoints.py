@@ -48,7 +48,9 @@ def teacher_weights(saved: Checkpoint) -> dict[str, Tensor]:
     pair of peers, none of a second head."""
     weights = saved.weights()
     for inner, beside in (("student.", "peer."), ("network.", "rotation_head.")):
-        if all(name.startswith((inner, beside)) for name in weights):
+        # A network of the user's own may keep all its layers in something called network.
+        paired = inner == "student." or any(name.startswith(beside) for name in weights)
+        if paired and all(name.startswith((inner, beside)) for name in weights):
             weights = {name.removeprefix(inner): value for name, value in weights.items() if name.startswith(inner)}
     return weights
 
