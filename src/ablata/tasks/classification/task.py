@@ -28,7 +28,7 @@ from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.classification.models import AnyClassifier, start_classifier
+from ablata.tasks.networks import AnyClassifier, start_classifier
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
 from ablata.tasks.dataset_task import check_labels

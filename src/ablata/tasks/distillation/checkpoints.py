@@ -17,7 +17,7 @@ from ablata.base.errors import CheckpointError, listing
 from ablata.base.files import atomic_path
 from ablata.base.settings import Settings, restore
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
-from ablata.tasks.classification.models import AnyClassifier
+from ablata.tasks.networks import AnyClassifier
 
 MUST_AGREE = ("classes", "channels", "mean", "std", "image_size")
 """What teacher and student must have in common, since the teacher sees the student's images."""

@@ -14,7 +14,7 @@ from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.engine.recipe import Preview
 from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.classification.models import weights_mark
+from ablata.tasks.networks import weights_mark
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.distillation.distiller import Distiller, frozen_distiller, given_teacher_mark, online_distiller
 from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe

@@ -24,7 +24,7 @@ from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
-from ablata.tasks.classification.models import AnyClassifier, start_classifier
+from ablata.tasks.networks import AnyClassifier, start_classifier
 from ablata.tasks.dataset_task import check_labels
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data

@@ -27,7 +27,7 @@ from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
-from ablata.tasks.classification.models import weights_mark
+from ablata.tasks.networks import weights_mark
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.segmentation.argmax import likeliest
 from ablata.tasks.segmentation.check import check_shapes

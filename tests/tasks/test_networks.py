@@ -22,7 +22,7 @@ from ablata.models.backbones.resnet import ResNet
 from ablata.nn.annealing import temperatures
 from ablata.nn.convolutions import DynamicConv
 from ablata.nn.gates import SqueezeExcite
-from ablata.tasks.classification.models import start_classifier, weights_mark
+from ablata.tasks.networks import start_classifier, weights_mark
 from ablata.tasks.classification.task import Classify
 
 COOLING = ResNet(
