@@ -71,6 +71,8 @@ LAW: dict[str, set[str]] = {
 """Room: the other rooms it may import, as the table of the design has it; a sub-room with a dot, where it may less."""
 
 _DATA_KINDS = {"io", "transforms", "loading"}
+_TASK_BASES = {"dataset_task", "networks", "preview"}
+"""Files beside the tasks' folders."""
 
 SUB_ROOMS: dict[str, dict[str, set[str]]] = {
     "data": {
@@ -119,9 +121,22 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # optimisers, schedules, EMA
         "optim": {"hardware"},
     },
+    "tasks": {
+        # teachers and students
+        "distillation": _TASK_BASES,
+        # one folder a task: none knows of another
+        "classification": _TASK_BASES | {"distillation"},
+        "reid": _TASK_BASES | {"distillation"},
+        "segmentation": _TASK_BASES,
+        "detection": _TASK_BASES,
+        # the base of users' own tasks
+        "simple": _TASK_BASES,
+        # trained networks of any task, found again, exported
+        "inference": {"any", "distillation"},
+    },
 }
 """Room: its sub-rooms, lowest first, each with the other sub-rooms of the room that it may import. A file beside the
-sub-rooms may import all of them; none of them may import it."""
+sub-rooms may import all of them; none of them may import it, but where it is named."""
 
 ENTRY = {"__init__", "__main__"}
 """Files of the package itself, in no room: the names of `import ablata`, and `python -m ablata`."""
@@ -209,6 +224,19 @@ def test_every_sub_room_of_a_room_with_a_law_stands_in_it() -> None:
 def test_sub_rooms_import_only_what_their_law_allows() -> None:
     found = [
         offence for path in sources() for offence in sub_room_offences(path.read_text(encoding="utf-8"), name_of(path))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_only_recipes_and_commands_know_a_tasks_folder() -> None:
+    own = set(SUB_ROOMS["tasks"]) - {"simple", "inference"}
+    allowed = {"tasks", "recipes", "cli", "testing"}
+    found = [
+        f"{name_of(path)}, line {line}: {name}"
+        for path in sources()
+        if name_of(path).split(".")[1:2] not in [[room] for room in allowed]
+        for name, line in imports(ast.parse(path.read_text(encoding="utf-8")), name_of(path), is_package=False)
+        if name.split(".")[:2] == ["ablata", "tasks"] and {*name.split(".")[2:3]} & own
     ]
     assert not found, "\n".join(found)
 

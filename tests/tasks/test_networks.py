@@ -22,8 +22,8 @@ from ablata.models.backbones.resnet import ResNet
 from ablata.nn.annealing import temperatures
 from ablata.nn.convolutions import DynamicConv
 from ablata.nn.gates import SqueezeExcite
-from ablata.tasks.networks import start_classifier, weights_mark
 from ablata.tasks.classification.task import Classify
+from ablata.tasks.networks import start_classifier, weights_mark
 
 COOLING = ResNet(
     depth=18,

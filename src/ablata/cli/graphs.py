@@ -13,7 +13,7 @@ from ablata.cli.named_data import is_folder, named_recipe
 
 if TYPE_CHECKING:
     from ablata.data.detection.class_graph import ClassGraph
-    from ablata.tasks.detection.task import Detect
+    from ablata.engine.recipe import Recipe
 
 _PAIRS = 8
 
@@ -56,7 +56,6 @@ def graph(
     from ablata.base.errors import SettingsError
     from ablata.data.drawing.class_graph import graph_svg
     from ablata.records.home import lab_home
-    from ablata.tasks.detection.task import class_graph
 
     options = {
         "normalize": normalize, "background": background, "self_loops": self_loops,
@@ -67,10 +66,9 @@ def graph(
     if drawn == output:
         raise SettingsError("Graph and image need a file each", found=f"{output} for both", do="--output graph.json")
     made = _detector(dataset, [*(overrides or []), *_chosen(control, given, seed)])
-    data = made.data.build(lab_home() / "cache")
-    for notice in data.notices:
+    counted, notices = made.count_class_graph(lab_home() / "cache")
+    for notice in notices:
         note(notice)
-    counted = class_graph(made, data)
     counted.save(output)
     drawn.parent.mkdir(parents=True, exist_ok=True)
     drawn.write_text(graph_svg(counted), encoding="utf-8")
@@ -101,14 +99,14 @@ def _chosen(control: str | None, given: dict[str, str], seed: int | None) -> lis
     return [f"graph={control or 'cooccurrence'}", *settings, *([] if seed is None else [f"graph.graph_seed={seed}"])]
 
 
-def _detector(dataset: str, settings: list[str]) -> Detect:
+def _detector(dataset: str, settings: list[str]) -> Recipe:
     """Return the recipe of a detector around a data set.
 
     Raises:
         DataError: a folder is of no known layout.
-        SettingsError: the recipe or kind is not of detection, or a setting does not fit.
+        SettingsError: there is no such recipe or kind, or a setting does not fit.
     """
-    from ablata.base.errors import DataError, SettingsError, listing
+    from ablata.base.errors import DataError, listing
     from ablata.base.fields import parts
     from ablata.data.recognise import recognise
     from ablata.records.home import lab_home
@@ -127,11 +125,7 @@ def _detector(dataset: str, settings: list[str]) -> Detect:
             )
         kind, settings = found, [f"data.root={dataset}", *settings]
     # Counting needs no masks, and some sets have none.
-    made = named_recipe(kind, ["model.masks=null", *settings] if kind in kinds else settings)
-    if not isinstance(made, Detect):
-        raise SettingsError("A class graph is of detection", found=f"{dataset} is of the task {made.task}",
-                            do=f"choose from {listing(kinds)}")  # fmt: skip
-    return made
+    return named_recipe(kind, ["model.masks=null", *settings] if kind in kinds else settings)
 
 
 def _tell(counted: ClassGraph) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ablata.data.classification.report import Report
+    from ablata.data.detection.class_graph import ClassGraph
     from ablata.engine.predictor import Predictor
 
 
@@ -236,6 +237,21 @@ class Recipe(Settings):
             DataError: the data is missing, or cannot be read at all.
         """
         raise self._not_offered("A check of the data")
+
+    def count_class_graph(self, cache: Path) -> tuple[ClassGraph, tuple[str, ...]]:
+        """Count which classes are on the same training images.
+
+        Args:
+            cache: where prepared data is kept.
+
+        Returns:
+            The graph, and the data's notices.
+
+        Raises:
+            SettingsError: the task has no such graph.
+            DataError: the graph does not fit the classes.
+        """
+        raise self._not_offered("A class graph")
 
     def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
         """Draw the images of one training step, each as it is and as the network of that seed sees it.

@@ -136,6 +136,11 @@ class Detect(DatasetRecipe):
 
         return synthetic_parts(self.data, self.model, self.graph, self.start, steps)
 
+    def count_class_graph(self, cache: Path) -> tuple[ClassGraph, tuple[str, ...]]:
+        """Return the recipe's graph, counted on the training split; see `Recipe.count_class_graph`."""
+        data = self.data.build(cache)
+        return class_graph(self, data), data.notices
+
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
         """Return the detector's use on image files; see `Recipe.predictor_class`."""

@@ -14,11 +14,11 @@ from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.engine.recipe import Preview
 from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.networks import weights_mark
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.distillation.distiller import Distiller, frozen_distiller, given_teacher_mark, online_distiller
 from ablata.tasks.distillation.settings import Refinement, effective_round, round_data, teacher_recipe
 from ablata.tasks.distillation.teachers import PeerPair
+from ablata.tasks.networks import weights_mark
 
 
 class DistillableRecipe(DatasetRecipe):

@@ -24,11 +24,11 @@ from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
-from ablata.tasks.networks import AnyClassifier, start_classifier
 from ablata.tasks.dataset_task import check_labels
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
+from ablata.tasks.networks import AnyClassifier, start_classifier
 
 PROTOCOL = "cross_camera"
 """Each query searches the gallery, without the images of the same person by the same camera."""

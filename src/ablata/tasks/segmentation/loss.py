@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ablata.base.errors import SettingsError, listing, nearest
 from ablata.base.parts import part_name
+from ablata.data.label_tools.statistics import ClassCounts, LabelStatistics
+from ablata.data.label_tools.survey import Count
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.engine.task import RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.contrastive.pixel_contrast import PixelContrast, PixelContrastLoss
 from ablata.losses.segmentation.base import PixelLoss
+from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy, WeightsOf
+from ablata.losses.segmentation.lovasz import CrossEntropyLovasz
 from ablata.losses.segmentation.ohem import OhemLoss
 from ablata.models.segmentation.base import Segmenter
 from ablata.tasks.segmentation.check import check_loss
-from ablata.tasks.segmentation.class_weights import with_numbers
 
 
 class SegmentationLoss:
@@ -57,7 +62,7 @@ class SegmentationLoss:
                 len(data.classes), data.ignore, context.device, context.group.all_gather
             )
         if dense is not None:
-            dense = with_numbers(dense, data)
+            dense = with_weight_values(dense, data)
             self.kind, self.dense = part_name(dense), dense.build(data.ignore).to(context.device)
             if isinstance(self.dense, OhemLoss):
                 self.dense.pool = context.group.all_gather_with_grad
@@ -117,3 +122,53 @@ def embedded_width(model: Segmenter, data: SegmentationDataset) -> int:
     with torch.no_grad():
         seen: Tensor = ghost(torch.empty(1, data.channels, *data.image_size, device="meta"))[model.embedded]
     return seen.shape[1]
+
+
+def with_weight_values(loss: Any, data: SegmentationDataset) -> Any:
+    """Return a loss over pixels, or None, with the weights of its cross-entropy as numbers.
+
+    Raises:
+        SettingsError: a weight is given to a class that the data do not have.
+    """
+    if isinstance(loss, CrossEntropyLovasz):
+        return loss.model_copy(update={"cross_entropy": with_weight_values(loss.cross_entropy, data)})
+    if not isinstance(loss, PixelCrossEntropy) or loss.weights is None or isinstance(loss.weights, tuple):
+        return loss
+    weights = (
+        weights_by_name(loss.weights, data.classes)
+        if isinstance(loss.weights, dict)
+        else weights_by_count(loss.weights, data)
+    )
+    return loss.model_copy(update={"weights": weights})
+
+
+def weights_by_name(weights: dict[str, float], classes: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the weight of each class, 1 where none is given.
+
+    Raises:
+        SettingsError: there is no such class.
+    """
+    for name in weights:
+        if name not in classes:
+            close = nearest(name, classes)
+            raise SettingsError(
+                f"Weights must be of classes of the data: {listing(classes)}",
+                found=f"loss.weights has {name}",
+                do=f"did you mean {close}?" if close else None,
+            )
+    return tuple(weights.get(name, 1.0) for name in classes)
+
+
+def weights_by_count(way: WeightsOf, data: SegmentationDataset) -> tuple[float, ...]:
+    """Return the weights that `ablata data stats` makes of the training set."""
+    pixels = data.image_pixels("train")
+    areas = data.image_sizes("train").prod(1)
+    classes = tuple(
+        ClassCounts(name, {"train": Count(int(own.sum()), int((own > 0).sum()), int(areas[own > 0].sum()))})
+        for name, own in zip(data.classes, pixels.T, strict=True)
+    )
+    total = int(pixels.sum())
+    statistics = LabelStatistics(
+        classes, {"train": total}, {"train": len(pixels)}, {"train": int(areas.sum()) - total}, "train"
+    )
+    return tuple(statistics.weights(way).tolist())

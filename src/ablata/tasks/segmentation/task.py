@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.overrides import override
+from ablata.base.parts import OpenPart
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
 from ablata.data.segmentation.dataset import SegmentationDataset
@@ -23,19 +24,33 @@ from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.metrics.boundary import BoundaryScores
 from ablata.metrics.segmentation import SegmentationScores
-from ablata.models.segmentation.base import Segmenter
+from ablata.models.backbones.weights import Loadable
+from ablata.models.segmentation.base import Segmenter, SegmenterSettings
 from ablata.models.segmentation.bisenet.model import BiSeNet
+from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
+from ablata.models.segmentation.deeplab import DeepLab
+from ablata.models.segmentation.feature_segmenter import FeatureSegmenter
+from ablata.models.segmentation.hrnet import HRNet
 from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
-from ablata.tasks.networks import weights_mark
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
+from ablata.tasks.networks import weights_mark
 from ablata.tasks.segmentation.argmax import likeliest
 from ablata.tasks.segmentation.check import check_shapes
 from ablata.tasks.segmentation.loss import SegmentationLoss
-from ablata.tasks.segmentation.models import AnySegmenter, start_segmenter
 from ablata.tasks.segmentation.protocols import protocol_settings
 from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, SlidingWindow
 from ablata.tasks.segmentation.visuals import visualize
+
+AnySegmenter = Annotated[
+    BiSeNet | BiSeNetV2 | HRNet | DeepLab | FeatureSegmenter,
+    OpenPart(
+        SegmenterSettings,
+        adapt="ablata.models.plain:segmenter",
+        plain="an nn.Module class, or a function that returns a module",
+    ),
+]
+"""The networks a segmentation recipe can choose from."""
 
 
 class Segment(DatasetRecipe):
@@ -149,7 +164,9 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         super().__init__(recipe, data, context)
         self.protocols = recipe.protocols
         self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
-        self.model: Segmenter = start_segmenter(recipe.model, len(data.classes), data.channels)
+        self.model: Segmenter = recipe.model.build(len(data.classes), data.channels)
+        if isinstance(recipe.model, Loadable):
+            recipe.model.load_into(self.model)
         self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, context)
         self.outputs = self.criterion.outputs
         self.load_batches(seed)
