@@ -285,7 +285,7 @@ def report(asked: argparse.Namespace, times: dict[str, Any], module: dict[str, d
     best = {role: min(found, key=found.__getitem__) for role, found in middle.items()}
     theirs, ours = (middle[role][best[role]] for role in ("torchvision", "ours"))
     step = middle["ours"][best["ours"]]
-    shares = [
+    valid_fraction = [
         f"| {name} | {1e3 * one['seconds']:.0f} ms | {one['mib']:.0f} MiB | {one['seconds'] / step:.1%} |"
         for name, one in module.items()
     ]
@@ -311,7 +311,7 @@ def report(asked: argparse.Namespace, times: dict[str, Any], module: dict[str, d
             "",
             "| relations between | time | memory | share of the step |",
             "|---|---|---|---|",
-            *shares,
+            *valid_fraction,
             "",
         ]
     )

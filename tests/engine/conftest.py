@@ -20,7 +20,7 @@ from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import MetricRow, Reporter
-from ablata.engine.train import Outcome, train
+from ablata.engine.train import TrainResult, train
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
@@ -72,7 +72,7 @@ class Trained:
 
     folder: Path
     listener: Listener
-    outcome: Outcome | None
+    outcome: TrainResult | None
 
     def last(self) -> Checkpoint:
         return load_checkpoint(self.folder / LAST)

@@ -14,7 +14,7 @@ from rich.text import Text
 from ablata.base.quantities import duration, quantity
 from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.reporting import Progress as TrainingState
-from ablata.engine.train import Outcome
+from ablata.engine.train import TrainResult
 from ablata.records.ledger import Ledger
 from ablata.records.rows import Claim, RunRow
 from ablata.reports.collect import study_view
@@ -48,7 +48,9 @@ class TrainingProgress(Reporter):
     """
 
     def __init__(
-        self, console: Console, ended: Callable[[RunRow, Outcome | None, bool], None] = lambda run, outcome, last: None
+        self,
+        console: Console,
+        ended: Callable[[RunRow, TrainResult | None, bool], None] = lambda run, outcome, last: None,
     ) -> None:
         self.console, self.ended = console, ended
         columns = (

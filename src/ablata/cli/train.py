@@ -12,7 +12,7 @@ from ablata.base.quantities import duration, quantity
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.engine.train import Outcome
+    from ablata.engine.train import TrainResult
     from ablata.records.ledger import Ledger
     from ablata.records.rows import RunRow
 
@@ -41,7 +41,7 @@ def train(
         err.quiet = out.quiet = True
     with Ledger() as ledger:
 
-        def ended(run: RunRow, outcome: Outcome | None, last: bool) -> None:
+        def ended(run: RunRow, outcome: TrainResult | None, last: bool) -> None:
             if not json:
                 _print_run(ledger, run, outcome)
 
@@ -73,7 +73,7 @@ def _check_form(recipe: str, overrides: list[str]) -> None:
         parse(argument)
 
 
-def _print_run(ledger: Ledger, run: RunRow, outcome: Outcome | None) -> None:
+def _print_run(ledger: Ledger, run: RunRow, outcome: TrainResult | None) -> None:
     """Print what a run came to."""
     if outcome is not None and outcome.best is not None:
         note(f"best checkpoint: {outcome.best['why']}")

@@ -58,7 +58,7 @@ class Train(Settings):
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest total gradient norm; null does not clip."""
     bn_momentum: BnMomentum | None = None
-    """Share of a batch in the running statistics of every batch normalisation; cumulative: the mean over all batches so
+    """Momentum of the running statistics of every batch normalisation; cumulative: the mean over all batches so
     far (torch's None); inverse_square: 1 / batch^2; null: as the model has it, mostly torch's 0.1."""
     precise_bn: PreciseBn | None = None
     """Take the statistics of batch normalisation anew from training images before each evaluation, for the scores and

@@ -24,7 +24,7 @@ from ablata.engine.train_state import TrainState
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """What a training delivered.
 
     Args:
@@ -47,7 +47,7 @@ def train(
     reporter: Reporter | None = None,
     group: ProcessGroup | None = None,
     parent: Path | None = None,
-) -> Outcome:
+) -> TrainResult:
     """Train, evaluate and save; continue where `folder` already holds a checkpoint.
 
     Args:
@@ -106,7 +106,7 @@ def train(
             "processes": float(group.world_size),
             "threads": float(torch.get_num_threads()),
         }
-        return Outcome(state.scores, cost, state.best)
+        return TrainResult(state.scores, cost, state.best)
 
 
 def _facts(state: TrainState) -> dict[str, Any]:

@@ -20,15 +20,15 @@ from torch import Tensor
 class BoundaryScores:
     """Adds up, image by image, the F-score of each class's boundary.
 
-    A pixel is on its class's boundary if one of its four neighbours has another class. Precision is the share of the
-    predicted boundary that lies within the tolerance of the true one (Euclidean), recall the share of the true one
+    A pixel is on its class's boundary if one of its four neighbours has another class. Precision is the fraction of the
+    predicted boundary that lies within the tolerance of the true one (Euclidean), recall the fraction of the true one
     within the tolerance of the predicted one, F = 2 P R / (P + R). An image counts for a class that has a boundary in
     truth or prediction, with 0 where only one of them has it. Ignored pixels are on no boundary and no neighbours.
 
     Args:
         classes: K.
         ignore: label of the pixels that do not count.
-        tolerance: share of the image's diagonal.
+        tolerance: fraction of the image's diagonal.
     """
 
     def __init__(self, classes: int, ignore: int = 255, tolerance: float = 0.0075) -> None:
@@ -107,7 +107,7 @@ def _f_score(guess: np.ndarray, truth: np.ndarray, limit: float) -> float:
 
 
 def _near(points: np.ndarray, others: np.ndarray, limit: float) -> float:
-    """Return the share of points whose squared distance to the nearest of the others is at most `limit`."""
+    """Return the fraction of points whose squared distance to the nearest of the others is at most `limit`."""
     distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     squared = np.square(distance[points].astype(np.float64)).round()  # squares of distances between pixels are whole
     return float((squared <= limit).mean())

@@ -3,7 +3,7 @@
 As on Market-1501 (Zheng et al. 2015, ICCV, "Scalable Person Re-identification: A Benchmark", section 4): for each query
 the gallery is ordered by distance, without the images of the same person by the same camera and without junk. Rank-k
 counts queries whose k nearest hold a right image; the average precision of a query is the mean, over its right
-images, of the share of right ones among those up to it. (The benchmark's first code took trapezoids instead of that
+images, of the fraction of right ones among those up to it. (The benchmark's first code took trapezoids instead of that
 mean; common libraries do not.) Queries without a right image cannot be answered: they are counted and left out.
 
 Of images at one distance the wrong ones come first, so that neither the gallery's order nor a network that maps all

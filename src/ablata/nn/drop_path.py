@@ -9,23 +9,23 @@ class DropPath(nn.Module):
     """Zero a residual branch for each image with a probability, and enlarge it for the others to keep the mean.
 
     Args:
-        share: the probability, in 0..1 (1 excluded); 0 changes nothing and draws nothing.
+        drop_prob: the probability, in 0..1 (1 excluded); 0 changes nothing and draws nothing.
 
     Source: Huang et al. 2016, arXiv 1603.09382; EfficientNet calls it drop connect.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, drop_prob: float) -> None:
         super().__init__()
-        self.share = share
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, ...] to the same shape."""
-        if not self.training or self.share == 0:
+        if not self.training or self.drop_prob == 0:
             return x
-        kept = x.new_empty((x.shape[0], *[1] * (x.ndim - 1))).bernoulli_(1 - self.share)
-        return x * kept / (1 - self.share)
+        kept = x.new_empty((x.shape[0], *[1] * (x.ndim - 1))).bernoulli_(1 - self.drop_prob)
+        return x * kept / (1 - self.drop_prob)
 
 
 def linear_drop_rates(last: float, count: int) -> list[float]:
-    """Return `count` shares that rise evenly from 0 to `last`."""
+    """Return `count` probabilities that rise evenly from 0 to `last`."""
     return [last * index / max(1, count - 1) for index in range(count)]

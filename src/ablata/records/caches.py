@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from ablata.records.database import Database
 from ablata.records.runs import insert_ignoring
-from ablata.records.tables import Calibration, Environment
+from ablata.records.tables import CalibrationTable, Environment
 
 
 class Environments:
@@ -37,9 +37,9 @@ class Calibrations:
     def put(self, key: str, value: dict[str, Any]) -> None:
         """Keep a value, unless the key has one: what depends on the key alone need not change."""
         with self._database.write() as connection:
-            insert_ignoring(connection, Calibration, {"key": key, "value": value})
+            insert_ignoring(connection, CalibrationTable, {"key": key, "value": value})
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return the value of a key, or None."""
         with self._database.read() as connection:
-            return connection.scalar(select(Calibration.value).where(Calibration.key == key))
+            return connection.scalar(select(CalibrationTable.value).where(CalibrationTable.key == key))

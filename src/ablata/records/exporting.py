@@ -16,7 +16,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.metrics import read_curves
 from ablata.records.rows import ArmRow, EventRow, LookRow, RunRow, StudyRow
 from ablata.records.studies import find_study, study_arms, study_cells, study_looks, study_parents
-from ablata.records.tables import Environment, Event, Recipe, Run
+from ablata.records.tables import Environment, Event, RecipeTable, Run
 from ablata.records.values import encode
 
 CHECKPOINT_SUFFIXES = frozenset((".pt", ".pth", ".pt2", ".ckpt", ".safetensors", ".onnx"))
@@ -114,7 +114,9 @@ def _study_file(connection: Connection, name: str) -> StudyFile:
 
 def _runs_file(connection: Connection, runs: list[RunRow]) -> RunsFile:
     runs = sorted({run.id: run for run in runs}.values(), key=lambda run: run.number)
-    recipes = select(Recipe.hash, Recipe.settings).where(Recipe.hash.in_({run.recipe_hash for run in runs}))
+    recipes = select(RecipeTable.hash, RecipeTable.settings).where(
+        RecipeTable.hash.in_({run.recipe_hash for run in runs})
+    )
     environments = select(Environment.hash, Environment.description)
     environments = environments.where(Environment.hash.in_({run.environment for run in runs}))
     events = select(*EVENT_COLUMNS).where(Event.run_id.in_([run.id for run in runs])).order_by(Event.id)

@@ -24,7 +24,7 @@ from ablata.records.rows import LookRow, NewArm, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
 from ablata.records.studies import study_looks as looks_of
-from ablata.records.tables import Arm, Environment, Event, Look, Metric, Recipe, Run, Study
+from ablata.records.tables import Arm, Environment, Event, LookTable, MetricTable, RecipeTable, Run, StudyTable
 from ablata.records.values import encode
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ def _check_room(home: Path, archive: Archive) -> None:
 def _take_recipes(connection: Connection, runs: RunsFile) -> None:
     for recipe_hash, settings in runs.recipes.items():
         # Settings of one hash may differ in places and threads; those of this ledger stay.
-        insert_ignoring(connection, Recipe, {"hash": recipe_hash, "settings": settings})
+        insert_ignoring(connection, RecipeTable, {"hash": recipe_hash, "settings": settings})
     for environment, description in runs.environments.items():
         insert_ignoring(connection, Environment, {"hash": environment, "description": description})
 
@@ -165,7 +165,7 @@ def _take_curves(connection: Connection, archive: Archive, run: RunRow, run_id: 
     except ValueError as error:
         raise archive.damaged(f"{name} holds no curves") from error
     number = find_run(connection, run_id).number
-    connection.execute(delete(Metric).where(Metric.run == number))
+    connection.execute(delete(MetricTable).where(MetricTable.run == number))
     write_points(connection, number, run.attempt, points)
 
 
@@ -177,7 +177,7 @@ def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]
     arms = [NewArm(**{field.name: getattr(arm, field.name) for field in fields(NewArm)}) for arm in file.arms]
     check_arms(arms)
     values: dict[str, Any] = {"question": study.question, "spec": study.spec, "created": study.created}
-    insert_ignoring(connection, Study, {"name": name, "state": "open", **values})
+    insert_ignoring(connection, StudyTable, {"name": name, "state": "open", **values})
     if present := study_arms(connection, name):
         if different := differences(find_study(connection, name), present, study.question, study.spec, arms):
             raise _differs(name, different)
@@ -187,7 +187,7 @@ def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]
     _take_verdicts(connection, file)
     _take_looks(connection, name, file.looks)
     if study.state == "finished":
-        change = update(Study).where(Study.name == name, Study.state == "open")
+        change = update(StudyTable).where(StudyTable.name == name, StudyTable.state == "open")
         connection.execute(change.values(state="finished", finished=study.finished))
 
 
@@ -207,17 +207,17 @@ def _take_verdicts(connection: Connection, file: StudyFile) -> None:
             continue
         if here.state == "stopped" and here.verdict != arm.verdict:
             raise _differs(file.study.name, [f"the verdict of arm {arm.name!r}"])
-        study_id = select(Study.id).where(Study.name == file.study.name).scalar_subquery()
+        study_id = select(StudyTable.id).where(StudyTable.name == file.study.name).scalar_subquery()
         change = update(Arm).where(Arm.study_id == study_id, Arm.name == arm.name, Arm.state == "open")
         connection.execute(change.values(state="stopped", verdict=arm.verdict, reason=arm.reason))
 
 
 def _take_looks(connection: Connection, name: str, looks: Sequence[LookRow]) -> None:
     known = {(look.seeds, encode(look.result)) for look in looks_of(connection, name)}
-    study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+    study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
     for look in looks:
         if (look.seeds, encode(look.result)) not in known:
-            connection.execute(insert(Look).values(study_id=study_id, **asdict(look)))
+            connection.execute(insert(LookTable).values(study_id=study_id, **asdict(look)))
 
 
 def _take_files(ledger: Ledger, archive: Archive, places: dict[str, _Place]) -> None:

@@ -20,7 +20,7 @@ from ablata.base.errors import LeaseLostError, RecordError
 from ablata.records.database import Database
 from ablata.records.rows import Claim, EndState, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, recipe_settings, with_parents
-from ablata.records.tables import Arm, Run, Study, StudyRun
+from ablata.records.tables import Arm, Run, StudyRun, StudyTable
 from ablata.records.values import clock
 
 
@@ -210,8 +210,10 @@ def _ready() -> ColumnElement[bool]:
 def _filters(study: str | None, environment: str | None, code: str | None) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
     if study is not None:
-        query = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == Arm.study_id)
-        filters.append(Run.id.in_(with_parents(query.where(Study.name == study, Arm.state == "open"))))
+        query = (
+            select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(StudyTable, StudyTable.id == Arm.study_id)
+        )
+        filters.append(Run.id.in_(with_parents(query.where(StudyTable.name == study, Arm.state == "open"))))
     if environment is not None:
         filters.append(Run.environment == environment)
     if code is not None:

@@ -12,7 +12,7 @@ from ablata.records.database import Database
 from ablata.records.leases import hold
 from ablata.records.rows import Curve
 from ablata.records.runs import runs_of_study
-from ablata.records.tables import Metric, Run
+from ablata.records.tables import MetricTable, Run
 
 Point = tuple[int, str, float]
 """Step, metric's name, value (nan and infinities are kept as they are)."""
@@ -51,7 +51,7 @@ class Metrics:
         """
         with self._database.write() as connection:
             number = hold(connection, run_id, attempt)
-            connection.execute(delete(Metric).where(Metric.run == number, Metric.step > step))
+            connection.execute(delete(MetricTable).where(MetricTable.run == number, MetricTable.step > step))
 
     def of_runs(self, run_ids: Sequence[str], names: Sequence[str] | None = None) -> list[Curve]:
         """Return the curves of some runs, by run (in order of creation) and name.
@@ -73,10 +73,14 @@ class Metrics:
 
 def read_curves(connection: Connection, which: ColumnElement[bool], names: Sequence[str] | None = None) -> list[Curve]:
     """Return the curves of the runs among `which`, by run and name; only those of `names` if given."""
-    query = select(Run.id, Metric.name, Metric.step, Metric.value).join(Run, Run.number == Metric.run).where(which)
+    query = (
+        select(Run.id, MetricTable.name, MetricTable.step, MetricTable.value)
+        .join(Run, Run.number == MetricTable.run)
+        .where(which)
+    )
     if names is not None:
-        query = query.where(Metric.name.in_(names))
-    query = query.order_by(Metric.run, Metric.name, Metric.step)
+        query = query.where(MetricTable.name.in_(names))
+    query = query.order_by(MetricTable.run, MetricTable.name, MetricTable.step)
     curves = []
     for (run, name), rows in groupby(connection.execute(query), key=lambda row: (row[0], row[1])):
         _, _, steps, values = zip(*rows, strict=True)

@@ -18,7 +18,7 @@ from ablata.base.files import inside
 from ablata.records.database import Database
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.rows import NewRun, RunRow, RunState
-from ablata.records.tables import Arm, Base, Metric, Recipe, Run, Study, StudyRun
+from ablata.records.tables import Arm, Base, MetricTable, RecipeTable, Run, StudyRun, StudyTable
 from ablata.records.values import clock
 
 RUN_COLUMNS = tuple(getattr(Run, field.name) for field in fields(RunRow))
@@ -98,7 +98,9 @@ class Runs:
 
     def studies_of(self, run_id: str) -> list[str]:
         """Return the names of the studies that use a run."""
-        query = select(Study.name).join(StudyRun).where(StudyRun.run_id == run_id).distinct().order_by(Study.name)
+        query = (
+            select(StudyTable.name).join(StudyRun).where(StudyRun.run_id == run_id).distinct().order_by(StudyTable.name)
+        )
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
@@ -114,7 +116,7 @@ class Runs:
         """
         needed = needed_by_open_arms()
         if study is not None:
-            needed = needed.where(Study.name != study)
+            needed = needed.where(StudyTable.name != study)
         with self._database.write() as connection:
             return bool(cancel_waiting(connection, Run.id == run_id, needed))
 
@@ -150,7 +152,7 @@ class Runs:
                     found=f"run {run.id} is {run.state}",
                     do="choose another seed",
                 )
-            connection.execute(delete(Metric).where(Metric.run == run.number))
+            connection.execute(delete(MetricTable).where(MetricTable.run == run.number))
             return _set_waiting(connection, run)
 
 
@@ -163,10 +165,12 @@ def insert_ignoring(connection: Connection, table: type[Base], values: dict[str,
 def put_recipe(connection: Connection, recipe_hash: str, settings: dict[str, Any]) -> None:
     """Keep the settings behind a hash; in what the hash leaves out (places, threads) the newest win."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = dialect.insert(Recipe).values(hash=recipe_hash, settings=settings)
-    changed = Recipe.settings != new.excluded.settings
+    new = dialect.insert(RecipeTable).values(hash=recipe_hash, settings=settings)
+    changed = RecipeTable.settings != new.excluded.settings
     connection.execute(
-        new.on_conflict_do_update(index_elements=[Recipe.hash], set_={"settings": new.excluded.settings}, where=changed)
+        new.on_conflict_do_update(
+            index_elements=[RecipeTable.hash], set_={"settings": new.excluded.settings}, where=changed
+        )
     )
 
 
@@ -237,7 +241,9 @@ def find_run(connection: Connection, run_id: str) -> RunRow:
 
 def recipe_settings(connection: Connection, recipe_hash: str) -> dict[str, Any]:
     """Return the settings behind a hash; RecordError if the ledger has none."""
-    settings: dict[str, Any] | None = connection.scalar(select(Recipe.settings).where(Recipe.hash == recipe_hash))
+    settings: dict[str, Any] | None = connection.scalar(
+        select(RecipeTable.settings).where(RecipeTable.hash == recipe_hash)
+    )
     if settings is None:
         raise RecordError("The recipe must be in the ledger", found=f"no recipe of hash {recipe_hash}")
     return settings
@@ -245,7 +251,7 @@ def recipe_settings(connection: Connection, recipe_hash: str) -> dict[str, Any]:
 
 def runs_of_study(study: str) -> Select[Any]:
     """Select the ids of the runs that fill a study's cells."""
-    return select(StudyRun.run_id).join(Study, Study.id == StudyRun.study_id).where(Study.name == study)
+    return select(StudyRun.run_id).join(StudyTable, StudyTable.id == StudyRun.study_id).where(StudyTable.name == study)
 
 
 def with_parents(cells: Select[Any]) -> Select[Any]:
@@ -258,8 +264,12 @@ def with_parents(cells: Select[Any]) -> Select[Any]:
 
 def needed_by_open_arms() -> Select[Any]:
     """Select the cells that an open arm of an open study needs; `with_parents` adds what their runs start from."""
-    query = select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
-    return query.where(Arm.state == "open", Study.state == "open")
+    query = (
+        select(StudyRun.run_id)
+        .join(Arm, Arm.id == StudyRun.arm_id)
+        .join(StudyTable, StudyTable.id == StudyRun.study_id)
+    )
+    return query.where(Arm.state == "open", StudyTable.state == "open")
 
 
 def cancel_waiting(connection: Connection, which: ColumnElement[bool], needed: Select[Any]) -> int:

@@ -22,10 +22,10 @@ from ablata.records.runs import (
     runs_of_study,
     with_parents,
 )
-from ablata.records.tables import Arm, Look, Recipe, Run, Study, StudyRun
+from ablata.records.tables import Arm, LookTable, RecipeTable, Run, StudyRun, StudyTable
 from ablata.records.values import clock, decode, encode
 
-STUDY_COLUMNS = tuple(getattr(Study, field.name) for field in fields(StudyRow))
+STUDY_COLUMNS = tuple(getattr(StudyTable, field.name) for field in fields(StudyRow))
 ARM_COLUMNS = tuple(getattr(Arm, field.name) for field in fields(ArmRow) if field.name not in ("study", "recipe"))
 
 
@@ -52,7 +52,7 @@ class Studies:
         with self._database.write() as connection:
             insert_ignoring(
                 connection,
-                Study,
+                StudyTable,
                 {"name": name, "question": question, "spec": spec, "state": "open", "created": clock()},
             )
             study = find_study(connection, name)
@@ -81,7 +81,7 @@ class Studies:
     def all(self) -> list[StudyRow]:
         """Return all studies, newest first."""
         with self._database.read() as connection:
-            return [StudyRow(*row) for row in connection.execute(select(*STUDY_COLUMNS).order_by(Study.id.desc()))]
+            return [StudyRow(*row) for row in connection.execute(select(*STUDY_COLUMNS).order_by(StudyTable.id.desc()))]
 
     def arms(self, name: str) -> list[ArmRow]:
         """Return a study's arms in their order.
@@ -152,9 +152,9 @@ class Studies:
         """
         with self._database.write() as connection:
             find_study(connection, name)
-            change = update(Study).where(Study.name == name, Study.state == "open")
+            change = update(StudyTable).where(StudyTable.name == name, StudyTable.state == "open")
             connection.execute(change.values(state="finished", finished=clock()))
-            study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+            study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
             runs = Run.id.in_(with_parents(select(StudyRun.run_id).where(StudyRun.study_id == study_id)))
             return cancel_waiting(connection, runs, needed_by_open_arms())
 
@@ -171,12 +171,12 @@ class Studies:
         """
         with self._database.write() as connection:
             find_study(connection, name)
-            last = connection.execute(_looks(name).order_by(Look.id.desc()).limit(1)).one_or_none()
+            last = connection.execute(_looks(name).order_by(LookTable.id.desc()).limit(1)).one_or_none()
             if last is None or (last.seeds, encode(last.result)) != (seeds, encode(result)):
-                study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+                study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
                 row = {"study_id": study_id, "seeds": seeds, "result": result, "time": clock()}
-                connection.execute(insert(Look).values(**row))
-                last = connection.execute(_looks(name).order_by(Look.id.desc()).limit(1)).one()
+                connection.execute(insert(LookTable).values(**row))
+                last = connection.execute(_looks(name).order_by(LookTable.id.desc()).limit(1)).one()
             return LookRow(*last)
 
     def looks(self, name: str) -> list[LookRow]:
@@ -213,9 +213,9 @@ def differences(
 
 def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm]) -> None:
     """Write the arms of a study that has none."""
-    study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+    study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
     for position, arm in enumerate(arms):
-        insert_ignoring(connection, Recipe, {"hash": arm.recipe_hash, "settings": arm.recipe})
+        insert_ignoring(connection, RecipeTable, {"hash": arm.recipe_hash, "settings": arm.recipe})
         connection.execute(
             insert(Arm).values(
                 study_id=study_id,
@@ -232,10 +232,10 @@ def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm]) -> No
 
 def find_study(connection: Connection, name: str) -> StudyRow:
     """Return the study of this name; RecordError if there is none."""
-    row = connection.execute(select(*STUDY_COLUMNS).where(Study.name == name)).one_or_none()
+    row = connection.execute(select(*STUDY_COLUMNS).where(StudyTable.name == name)).one_or_none()
     if row is not None:
         return StudyRow(*row)
-    close = nearest(name, connection.scalars(select(Study.name)))
+    close = nearest(name, connection.scalars(select(StudyTable.name)))
     raise RecordError(
         "A study must be in the ledger",
         found=f"no study {name!r}" + (f"; there is {close!r}" if close else ""),
@@ -246,7 +246,7 @@ def find_study(connection: Connection, name: str) -> StudyRow:
 def find_arm(connection: Connection, name: str, arm: str) -> int:
     """Return the key of a study's arm; RecordError if there is none."""
     find_study(connection, name)
-    query = select(Arm.name, Arm.id).join(Study, Study.id == Arm.study_id).where(Study.name == name)
+    query = select(Arm.name, Arm.id).join(StudyTable, StudyTable.id == Arm.study_id).where(StudyTable.name == name)
     arms = {row.name: row.id for row in connection.execute(query.order_by(Arm.position))}
     if arm not in arms:
         raise RecordError(
@@ -257,16 +257,16 @@ def find_arm(connection: Connection, name: str, arm: str) -> int:
 
 def study_arms(connection: Connection, name: str) -> list[ArmRow]:
     """Return a study's arms in their order."""
-    query = select(Study.name, *ARM_COLUMNS, Recipe.settings).select_from(Arm)
-    query = query.join(Study, Study.id == Arm.study_id).join(Recipe, Recipe.hash == Arm.recipe_hash)
-    return [ArmRow(*row) for row in connection.execute(query.where(Study.name == name).order_by(Arm.position))]
+    query = select(StudyTable.name, *ARM_COLUMNS, RecipeTable.settings).select_from(Arm)
+    query = query.join(StudyTable, StudyTable.id == Arm.study_id).join(RecipeTable, RecipeTable.hash == Arm.recipe_hash)
+    return [ArmRow(*row) for row in connection.execute(query.where(StudyTable.name == name).order_by(Arm.position))]
 
 
 def study_cells(connection: Connection, name: str) -> list[Cell]:
     """Return the runs of a study, by arm and seed."""
     query = select(Arm.name, StudyRun.seed, *RUN_COLUMNS).select_from(StudyRun)
-    query = query.join(Arm, Arm.id == StudyRun.arm_id).join(Study, Study.id == StudyRun.study_id)
-    query = query.join(Run, Run.id == StudyRun.run_id).where(Study.name == name)
+    query = query.join(Arm, Arm.id == StudyRun.arm_id).join(StudyTable, StudyTable.id == StudyRun.study_id)
+    query = query.join(Run, Run.id == StudyRun.run_id).where(StudyTable.name == name)
     rows = connection.execute(query.order_by(Arm.position, StudyRun.seed))
     return [Cell(arm, seed, RunRow(*run)) for arm, seed, *run in rows]
 
@@ -280,17 +280,19 @@ def study_parents(connection: Connection, name: str) -> list[RunRow]:
 
 def study_looks(connection: Connection, name: str) -> list[LookRow]:
     """Return the looks at a study in the order they were taken."""
-    return [LookRow(*row) for row in connection.execute(_looks(name).order_by(Look.id))]
+    return [LookRow(*row) for row in connection.execute(_looks(name).order_by(LookTable.id))]
 
 
 def link(connection: Connection, name: str, arm: str, seed: int, run_id: str) -> None:
     """Fill the cell of an arm and a seed."""
     arm_id = find_arm(connection, name, arm)
-    study_id = select(Study.id).where(Study.name == name).scalar_subquery()
+    study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
     insert_ignoring(connection, StudyRun, {"arm_id": arm_id, "seed": seed, "study_id": study_id, "run_id": run_id})
     connection.execute(update(StudyRun).where(StudyRun.arm_id == arm_id, StudyRun.seed == seed).values(run_id=run_id))
 
 
 def _looks(name: str) -> Select[Any]:
-    query = select(Look.seeds, Look.result, Look.time).join(Study, Study.id == Look.study_id)
-    return query.where(Study.name == name)
+    query = select(LookTable.seeds, LookTable.result, LookTable.time).join(
+        StudyTable, StudyTable.id == LookTable.study_id
+    )
+    return query.where(StudyTable.name == name)

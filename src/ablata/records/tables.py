@@ -37,7 +37,7 @@ class Base(DeclarativeBase):
     }
 
 
-class Recipe(Base):
+class RecipeTable(Base):
     """The expanded settings behind a recipe hash, kept once however many runs share them."""
 
     __tablename__ = "recipes"
@@ -53,7 +53,7 @@ class Environment(Base):
     description: Mapped[dict[str, Any]]
 
 
-class Study(Base):
+class StudyTable(Base):
     """A question fixed before launch."""
 
     __tablename__ = "studies"
@@ -144,7 +144,7 @@ class StudyRun(Base):
     __table_args__ = (Index("ix_study_runs_study", "study_id"), Index("ix_study_runs_run", "run_id"))
 
 
-class Metric(Base):
+class MetricTable(Base):
     """One point of a curve.
 
     `run` is a run's number without a foreign key: checking one for each point costs Postgres a third of its speed,
@@ -160,7 +160,7 @@ class Metric(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-class Look(Base):
+class LookTable(Base):
     """One look of the sequential rule at a study."""
 
     __tablename__ = "looks"
@@ -183,7 +183,7 @@ class Event(Base):
     text: Mapped[str] = mapped_column(Prose)
 
 
-class Calibration(Base):
+class CalibrationTable(Base):
     """A cached result of a simulation that only depends on its key."""
 
     __tablename__ = "calibrations"

@@ -62,7 +62,7 @@ BatchT = TypeVar("BatchT", bound=Batch)
 class Mixing:
     """How each row was mixed with a partner.
 
-    Mixup: image = weight * own + (1 - weight) * partner. CutMix: a box of the partner covers the share 1 - weight.
+    Mixup: image = weight * own + (1 - weight) * partner. CutMix: a box of the partner covers the fraction 1 - weight.
 
     Attributes:
         labels_b: int64 [B], class of the partner, in [0, classes).

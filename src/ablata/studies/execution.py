@@ -11,7 +11,7 @@ from ablata.base.errors import AblataError, DivergedError, LeaseLostError, Stopp
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
-from ablata.engine.train import Outcome, train
+from ablata.engine.train import TrainResult, train
 from ablata.records.writer import RunWriter
 from ablata.studies.chain import parent_folder
 
@@ -77,7 +77,7 @@ def execute(
     cache: Path,
     listener: Reporter,
     group: ProcessGroup | None = None,
-) -> Outcome | None:
+) -> TrainResult | None:
     """Train a claimed run to its end and record its scores and cost, or how else it ended.
 
     Args:

@@ -19,7 +19,7 @@ from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, save_checkpoi
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
-from ablata.engine.train import Outcome, train
+from ablata.engine.train import TrainResult, train
 from ablata.engine.watchdogs import CollapseWatch
 from ablata.recipes.index import load_recipe
 from ablata.structures.detection import Detections
@@ -62,10 +62,10 @@ class Ear(Reporter):
 
 
 @pytest.fixture
-def trained(tmp_path: Path, shared_cache: Path) -> Callable[..., tuple[Outcome, Ear]]:
+def trained(tmp_path: Path, shared_cache: Path) -> Callable[..., tuple[TrainResult, Ear]]:
     """A function that trains a recipe in a folder of the test's own."""
 
-    def begin(made: Detect, folder: str = "run", seed: int = 3) -> tuple[Outcome, Ear]:
+    def begin(made: Detect, folder: str = "run", seed: int = 3) -> tuple[TrainResult, Ear]:
         ear = Ear()
         return train(made, seed, tmp_path / folder, shared_cache, ear), ear
 

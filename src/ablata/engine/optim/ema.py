@@ -33,7 +33,7 @@ class Ema(Settings):
 
     kind: Literal["ema"] = "ema"
     decay: float = Field(default=0.9999, ge=0, lt=1)
-    """Largest share of the old average that is kept; 0 makes the average equal to the weights."""
+    """Largest fraction of the old average that is kept; 0 makes the average equal to the weights."""
     warmup: Literal["none", "power", "ramp"] = "power"
     """How the decay rises at the start; without it a large decay keeps the random initial weights for long."""
     gamma: float = Field(default=1.0, gt=0)

@@ -101,7 +101,7 @@ class Sgd(OptimiserSettings):
 
     kind: Literal["sgd"] = "sgd"
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Share of the last update that is kept."""
+    """Fraction of the last update that is kept."""
     nesterov: bool = False
     """Look ahead along the momentum; needs a momentum above 0."""
 
@@ -151,7 +151,7 @@ class RmsProp(OptimiserSettings):
     eps: float = Field(default=1e-8, gt=0)
     """Added to the root of the mean square."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the last update that is kept."""
+    """Fraction of the last update that is kept."""
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
         return torch.optim.RMSprop(
@@ -174,7 +174,7 @@ class RmsPropTf(OptimiserSettings):
     eps: float = Field(default=1e-3, gt=0)
     """Added to the mean square, inside the root."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Share of the last update that is kept."""
+    """Fraction of the last update that is kept."""
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
         # Imported here: timm takes two seconds to import, and few trainings need it.
@@ -194,7 +194,7 @@ class Muon(OptimiserSettings):
     lr: float = Field(default=0.24, gt=0)
     """Learning rate of the filters at `reference_batch`; it does not depend on the size of gradients."""
     momentum: float = Field(default=0.6, ge=0, lt=1)
-    """Share of the last gradients that is kept, for filters."""
+    """Fraction of the last gradients that is kept, for filters."""
     nesterov: bool = True
     """Look ahead along the momentum, for filters and others."""
     steps: int = Field(default=3, ge=1)
@@ -204,7 +204,7 @@ class Muon(OptimiserSettings):
     other_lr: float = Field(default=0.1, gt=0)
     """Learning rate of all other parameters, at `reference_batch`."""
     other_momentum: float = Field(default=0.85, ge=0, lt=1)
-    """Share of the last gradients that is kept, for all others."""
+    """Fraction of the last gradients that is kept, for all others."""
 
     def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
         made = []

@@ -41,7 +41,7 @@ class Warmup(Settings):
     start: float = Field(default=0.1, ge=0)
     """Where it starts."""
     start_unit: Literal["factor", "lr"] = "factor"
-    """Whether `start` is a share of the base rate or a rate itself."""
+    """Whether `start` is a fraction of the base rate or a rate itself."""
     placement: Literal["in", "on_top", "over"] = "in"
     """in: the main part gets what is left of the training; on_top: the training grows by the warm-up; over: the main
     part runs from the first step and the warm-up scales its beginning."""
@@ -157,7 +157,7 @@ class Step(ScheduleSettings):
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = (0.5, 0.75)
     """Where the rate drops, in rising order."""
     unit: Literal["epoch", "fraction"] = "fraction"
-    """What milestones count: epochs, or shares of the whole training."""
+    """What milestones count: epochs, or fractions of the whole training."""
     gamma: float = Field(default=0.1, gt=0)
     """Factor at each milestone."""
 
@@ -179,7 +179,7 @@ class Step(ScheduleSettings):
 
     def _check(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> None:
         super()._check(base_lr, total_steps, steps_per_epoch)
-        beyond = [share for share in self.milestones if self.unit == "fraction" and share > 1]
+        beyond = [mark for mark in self.milestones if self.unit == "fraction" and mark > 1]
         if beyond:
             raise SettingsError(
                 "A milestone given as a fraction must be at most 1",

@@ -56,7 +56,7 @@ class Airbench(Classifier):
     norm_weight: bool = False
     """Train a weight for each channel of a normalisation, not only a bias."""
     bn_momentum: float = Field(default=0.4, gt=0, le=1)
-    """Share of a batch in the running statistics; large, since the training is short."""
+    """Fraction of a batch in the running statistics; large, since the training is short."""
     norm_eps: float = Field(default=1e-12, gt=0)
     """Added to the variance."""
     activation: Literal["gelu", "relu", "silu"] = "gelu"

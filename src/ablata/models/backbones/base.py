@@ -112,7 +112,7 @@ class PooledClassifier(nn.Module):
         classes: K.
         head: maps stage 4 to [B, D, ...]; nothing by default.
         features: D.
-        dropout: share of the features that is dropped in training.
+        dropout: fraction of the features that is dropped in training.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ class DigitsNet(Classifier):
     depth: int = Field(default=2, ge=1, le=3)
     """Stages, each of which halves the image."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the features that is dropped before the classifier in training."""
+    """Fraction of the features that is dropped before the classifier in training."""
     norm: NormName | NamedPart = "batch"
     """batch, group or none; without batch normalisation two processes give the losses of one."""
     activation: ActivationName | NamedPart = "relu"

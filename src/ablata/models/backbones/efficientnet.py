@@ -88,11 +88,11 @@ class EfficientNetSettings(Backbone, Classifier):
     conv: AnyConv = PlainConv()
     """Form of the convolutions; the stem of a dynamic network is plain."""
     drop_connect: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the images for which a block is left out in training."""
+    """Fraction of the images for which a block is left out in training."""
     drop_connect_form: Literal["rising", "fixed"] = "rising"
-    """rising: from 0 at the first block towards that share at the last; fixed: the same for all."""
+    """rising: from 0 at the first block towards that fraction at the last; fixed: the same for all."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Share of the features that is dropped before the classifier in training; null: the variant's."""
+    """Fraction of the features that is dropped before the classifier in training; null: the variant's."""
     project_activation: bool = False
     """Activate behind the projection that ends a block, too."""
     zero_gamma: bool = False
@@ -216,7 +216,7 @@ class InvertedResidual(nn.Module):
         inputs: channels of the input [B, inputs, H, H].
         outputs: channels of the output [B, outputs, H / stride, H / stride].
         stride: step of the depthwise convolution.
-        drop: share of the images for which the branch is left out in training.
+        drop: fraction of the images for which the branch is left out in training.
     """
 
     def __init__(

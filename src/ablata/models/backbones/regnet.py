@@ -114,7 +114,7 @@ class RegNet(Backbone, Classifier):
     stem: int = Field(default=32, ge=1)
     """Channels of the stem."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the images for which a block is left out in training, the same for all blocks."""
+    """Fraction of the images for which a block is left out in training, the same for all blocks."""
     zero_gamma: bool = False
     """Start every block as its shortcut: the last normalisation weight of the branch begins at 0."""
 

@@ -27,7 +27,7 @@ from ablata.base.settings import Settings
 from ablata.models.backbones.base import Classifier
 from ablata.nn.kernels.pooling import global_average
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 ShortcutName = Literal["pad", "conv", "conv3x3"]
 
 
@@ -49,8 +49,8 @@ class ResidualSettings(Settings):
     init_slope: float = Field(default=0.0, ge=0, lt=1)
     """Slope a of the leaky ReLU that initial weights are drawn for, variance 2 / ((1 + a^2) fan-in); whatever the
     activation."""
-    dropout: Share = 0.0
-    """Share of the values in each residual path that is dropped in training."""
+    dropout: Fraction = 0.0
+    """Fraction of the values in each residual path that is dropped in training."""
     channel_drop: int = Field(default=0, ge=0)
     """Most channels of each residual path, for each image, that are zeroed in training; 0 is off."""
     dropout_place: Literal["between", "before_last", "after_last"] = "before_last"
@@ -211,10 +211,10 @@ class SmallResNetSettings(ResidualSettings):
     """First convolution: its side; s2: of stride 2; pool: a 3x3 maximum of stride 2 follows (7x7_s2_pool: ImageNet)."""
     final_norm: bool = True
     """With pre-activation: normalise what leaves the last stage; its activation stays either way."""
-    features_dropout: Share = 0.0
-    """Share of the features that is dropped before the classifier in training."""
-    logits_dropout: Share = 0.0
-    """Share of the logits that is dropped behind the classifier in training."""
+    features_dropout: Fraction = 0.0
+    """Fraction of the features that is dropped before the classifier in training."""
+    logits_dropout: Fraction = 0.0
+    """Fraction of the logits that is dropped behind the classifier in training."""
     logit_norm: bool = False
     """Normalise the logits over the batch, each class by itself, as the last step before the loss."""
 

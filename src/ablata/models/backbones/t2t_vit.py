@@ -49,13 +49,13 @@ class T2TViT(Backbone, Classifier):
     token_width: int = Field(default=64, ge=2)
     """E."""
     token_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of values dropped in the performer's projection and hidden layer in training."""
+    """Fraction of values dropped in the performer's projection and hidden layer in training."""
     scale: Literal["head", "width"] = "head"
     """Products of queries and keys are divided by the root of a head's width, or of D as in the published weights."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of values dropped behind positions, projections and hidden layers in training."""
+    """Fraction of values dropped behind positions, projections and hidden layers in training."""
     drop_path: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the images for which the last layer's branches are left out in training; rises from 0 at the first."""
+    """Drop path: how likely the last layer's branches are left out for an image; rises from 0 at the first layer."""
 
     def shape(self) -> tuple[int, int, int]:
         """Return the layers, D and the width of a layer's hidden features."""
@@ -235,8 +235,8 @@ class TransformerLayer(nn.Module):
         width: D, 64 for each head.
         hidden: features of the hidden layer.
         scale: factor on the products of queries and keys.
-        dropout: share of values dropped in training.
-        drop: share of the images for which a branch is left out in training.
+        dropout: fraction of values dropped in training.
+        drop: fraction of the images for which a branch is left out in training.
     """
 
     def __init__(self, width: int, hidden: int, scale: float, dropout: float, drop: float) -> None:

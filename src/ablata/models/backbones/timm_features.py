@@ -32,7 +32,7 @@ class TimmFeatures(Backbone):
     levels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     """Numbers of timm's maps, from 0; null: those from 1/4 on, or four evenly spread ones where all have one stride."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the images for which a branch is left out in training, as the network has it."""
+    """Fraction of the images for which a branch is left out in training, as the network has it."""
 
     def build_backbone(self, channels: int = 3) -> TimmMaps:
         """Make the network for images of `channels` channels; weights come from torch's global generator.

@@ -31,9 +31,9 @@ class TimmModel(Loadable, Classifier):
     image_size: int | None = Field(default=None, ge=1)
     """Side of the images for networks whose positions are fixed; null: timm's."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the features that is dropped before the classifier in training."""
+    """Fraction of the features that is dropped before the classifier in training."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the images for which a branch is left out in training, as the network has it."""
+    """Fraction of the images for which a branch is left out in training, as the network has it."""
 
     def build(self, classes: int, channels: int = 3) -> TimmNetwork:
         """Make the model for images of `channels` channels; weights come from torch's global generator.

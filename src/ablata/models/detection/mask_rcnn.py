@@ -77,7 +77,7 @@ class MaskRcnn(DetectorSettings):
     head_width: Annotated[int, Field(ge=1)] = 1024
     """Features of a region."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of a region's features that is dropped in training before each scoring."""
+    """Fraction of a region's features that is dropped in training before each scoring."""
     masks: MaskBranch | None = MaskBranch()
     """null: boxes alone."""
     relations: Relations | None = None

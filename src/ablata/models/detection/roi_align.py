@@ -92,9 +92,9 @@ class MultiLevelRoiAlign(nn.Module):
         inside = (place >= -1) & (place <= size[:, None])
         place = place.clamp(min=0).minimum(last)
         below = place.long()
-        share = place - below
+        fraction = place - below
         cells = torch.stack([below, (below + 1).minimum(last)], dim=-1)
-        weights = torch.stack([1 - share, share], dim=-1) * inside[..., None]
+        weights = torch.stack([1 - fraction, fraction], dim=-1) * inside[..., None]
         shape = (len(low), self.side, 2 * self.samples)
         return cells.view(shape), weights.view(shape)
 

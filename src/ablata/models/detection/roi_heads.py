@@ -51,7 +51,7 @@ class RoiSampling(Settings):
     batch_size_per_image: Annotated[int, Field(ge=1)] = 512
     """Regions of an image that teach."""
     positive_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Most of them that show an object, as a share; an image without objects teaches the background alone."""
+    """Most of them that show an object, as a fraction; an image without objects teaches the background alone."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class RoiPredictor(nn.Module):
         features: of a region.
         classes: C.
         agnostic: one box a region, not one a class.
-        dropout: share of the features that is dropped in training.
+        dropout: fraction of the features that is dropped in training.
     """
 
     def __init__(
@@ -335,8 +335,10 @@ def relation_context(
     """Return what relations know of the regions."""
     boxes = nn.utils.rnn.pad_sequence(rois.boxes, batch_first=True)
     keys = nn.utils.rnn.pad_sequence([~added for added in rois.added], batch_first=True)
-    shares = torch.tensor([[height / canvas[0], width / canvas[1]] for height, width in sizes], device=boxes.device)
-    return RelationContext(boxes, keys, maps, shares)
+    valid_fraction = torch.tensor(
+        [[height / canvas[0], width / canvas[1]] for height, width in sizes], device=boxes.device
+    )
+    return RelationContext(boxes, keys, maps, valid_fraction)
 
 
 def pad_rois(features: Tensor, counts: list[int]) -> Tensor:

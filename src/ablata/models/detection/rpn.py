@@ -41,7 +41,7 @@ class Rpn(Settings):
     batch_size_per_image: Annotated[int, Field(ge=1)] = 256
     """Anchors of an image that teach."""
     positive_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Most of them that show an object, as a share."""
+    """Most of them that show an object, as a fraction."""
     pre_nms_top_n_train: Annotated[int, Field(ge=1)] = 2000
     """Boxes of a level that enter suppression in training."""
     pre_nms_top_n_test: Annotated[int, Field(ge=1)] = 1000

@@ -46,7 +46,7 @@ class DenseHead(Settings):
     hidden_kernel: Literal[1, 3] = 3
     """Side of that convolution."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of places and channels dropped before the classifier."""
+    """Fraction of places and channels dropped before the classifier."""
     dropout_of: Literal["values", "channels"] = "values"
     """What is dropped together: nothing but itself, or whole channels of an image."""
     kernel: Literal[1, 3] = 1

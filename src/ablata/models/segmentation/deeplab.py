@@ -41,7 +41,7 @@ class Aspp(Settings):
     rates: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (12, 24, 36)
     """Distances of the 3x3 kernels' taps; 12, 24, 36 are for stride 8, and 6, 12, 18 for 16."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Share of the result's values that is dropped in training."""
+    """Fraction of the result's values that is dropped in training."""
 
     def build(self, channels: int) -> AsppModule:
         """Make the layers for maps of `channels` channels."""

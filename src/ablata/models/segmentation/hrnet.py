@@ -35,7 +35,7 @@ class ObjectContext(Settings):
     keys: Annotated[int, Field(ge=1)] = 256
     """E: channels in which pixels and regions are compared."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the result's channels that is dropped in training."""
+    """Fraction of the result's channels that is dropped in training."""
 
     def build(self, channels: int) -> ObjectContextModule:
         """Make the layers for features of `channels` channels."""
@@ -77,8 +77,8 @@ class ObjectContextModule(nn.Module):
 
 def gather_regions(pixels: Tensor, rough: Tensor) -> Tensor:
     """Return each class's mean pixel [B, K, D], weighted by a softmax of its rough logits over the image."""
-    shares = rough.flatten(2).softmax(2).to(pixels.dtype)
-    out: Tensor = shares @ pixels.flatten(2).transpose(1, 2)
+    weights = rough.flatten(2).softmax(2).to(pixels.dtype)
+    out: Tensor = weights @ pixels.flatten(2).transpose(1, 2)
     return out
 
 

@@ -26,11 +26,11 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return y as [B, C, H, W] in the dtype of `x`, and mean and variance of the batch, float32 [C]."""
-        share = x.shape[1] / x.numel()
+        inverse_count = x.shape[1] / x.numel()
         values = x.float()
         guess = values[0].mean((1, 2))
         deviation = values - guess[:, None, None]
-        first, second = (_sum(power) * share for power in (deviation, deviation.square()))
+        first, second = (_sum(power) * inverse_count for power in (deviation, deviation.square()))
         mean, variance = guess + first, (second - first.square()).clamp_min(0)
         inverse = torch.rsqrt(variance + eps)
         scale = (inverse * weight)[:, None, None]
@@ -43,11 +43,11 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor, *unused: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return the gradients of `x`, `weight` and `bias` from that of y; Ioffe & Szegedy 2015, section 3."""
         x, weight, mean, inverse = ctx.saved_tensors
-        share = x.shape[1] / x.numel()
+        inverse_count = x.shape[1] / x.numel()
         slope, deviation = slope.float(), x.float() - mean[:, None, None]
         total, along = _sum(slope), _sum(slope * deviation)
-        pull = along * inverse.square() * share
-        centred = slope - (total * share)[:, None, None] - deviation * pull[:, None, None]
+        pull = along * inverse.square() * inverse_count
+        centred = slope - (total * inverse_count)[:, None, None] - deviation * pull[:, None, None]
         return (centred * (weight * inverse)[:, None, None]).to(x.dtype), along * inverse, total, None
 
 

@@ -187,59 +187,61 @@ def test_parts_are_smaller_boxes_that_lie_inside() -> None:
 def test_without_a_graph_all_regions_of_an_image_gain_the_same(changes: dict[str, object]) -> None:
     if changes.get("propagate") is False:
         pytest.skip("soft mapping alone has no graph")
-    scores, weights, maps, shares = class_inputs()
-    out_features = class_module(torch.zeros(C, C), **changes)(scores, weights, maps, shares)
+    scores, weights, maps, valid_fraction = class_inputs()
+    out_features = class_module(torch.zeros(C, C), **changes)(scores, weights, maps, valid_fraction)
     torch.testing.assert_close(out_features, out_features[:, :1].expand_as(out_features))
 
 
 def test_with_the_identity_a_class_gives_its_own_meaning_alone() -> None:
-    scores, weights, maps, shares = class_inputs()
+    scores, weights, maps, valid_fraction = class_inputs()
     module = class_module(torch.eye(C), attention=False)
     sure = torch.eye(C)[None].expand(B, -1, -1)
-    before = module(sure, weights, maps, shares)
+    before = module(sure, weights, maps, valid_fraction)
     changed = weights.clone()
     changed[2] += 1
-    differs = (module(sure, changed, maps, shares) - before).abs().sum((0, 2)) > 1e-6
+    differs = (module(sure, changed, maps, valid_fraction) - before).abs().sum((0, 2)) > 1e-6
     assert differs.tolist() == [False, False, True, False, False]
-    alone = class_module(torch.rand(C, C), attention=False, propagate=False)(scores, weights, maps, shares)
-    torch.testing.assert_close(alone, module(scores, weights, maps, shares))
+    alone = class_module(torch.rand(C, C), attention=False, propagate=False)(scores, weights, maps, valid_fraction)
+    torch.testing.assert_close(alone, module(scores, weights, maps, valid_fraction))
 
 
 def test_a_graph_carries_weights_from_column_to_row() -> None:
-    _, weights, maps, shares = class_inputs()
+    _, weights, maps, valid_fraction = class_inputs()
     graph = torch.eye(C)
     graph[1, 3] = 0.5
     module = class_module(graph, attention=False)
     sure = torch.eye(C)[None].expand(B, -1, -1)
     expected = torch.relu(module.reduce(weights[1] + 0.5 * weights[3]))
-    torch.testing.assert_close(module(sure, weights, maps, shares)[0, 1], expected)
+    torch.testing.assert_close(module(sure, weights, maps, valid_fraction)[0, 1], expected)
 
 
 @pytest.mark.parametrize("changes", CLASS_FORMS, ids=str)
 def test_images_gain_by_themselves_whatever_else_is_in_the_batch(changes: dict[str, object]) -> None:
-    scores, weights, maps, shares = class_inputs()
+    scores, weights, maps, valid_fraction = class_inputs()
     module = class_module(torch.rand(C, C), **changes)
-    whole = module(scores, weights, maps, shares)
+    whole = module(scores, weights, maps, valid_fraction)
     for row in range(B):
-        alone = module(scores[row : row + 1], weights, [one[row : row + 1] for one in maps], shares[row : row + 1])
+        alone = module(
+            scores[row : row + 1], weights, [one[row : row + 1] for one in maps], valid_fraction[row : row + 1]
+        )
         torch.testing.assert_close(whole[row : row + 1], alone)
 
 
 @pytest.mark.parametrize("changes", CLASS_FORMS, ids=str)
 def test_permuted_regions_give_permuted_semantics(changes: dict[str, object]) -> None:
-    scores, weights, maps, shares = class_inputs()
+    scores, weights, maps, valid_fraction = class_inputs()
     module, order = class_module(torch.rand(C, C), **changes), torch.randperm(R)
     torch.testing.assert_close(
-        module(scores[:, order], weights, maps, shares), module(scores, weights, maps, shares)[:, order]
+        module(scores[:, order], weights, maps, valid_fraction), module(scores, weights, maps, valid_fraction)[:, order]
     )
 
 
 @pytest.mark.parametrize("changes", CLASS_FORMS, ids=str)
 def test_the_classifier_learns_through_the_graph_only_where_asked(changes: dict[str, object]) -> None:
-    scores, weights, maps, shares = class_inputs()
+    scores, weights, maps, valid_fraction = class_inputs()
     weights.requires_grad_()
     module = class_module(torch.rand(C, C) + 0.1, **changes)
-    module(scores, weights, maps, shares).square().sum().backward()
+    module(scores, weights, maps, valid_fraction).square().sum().backward()
     assert (weights.grad is not None) == (changes.get("gradient") == "through")
     for title, parameter in module.named_parameters():
         assert parameter.grad is not None, title
@@ -248,13 +250,13 @@ def test_the_classifier_learns_through_the_graph_only_where_asked(changes: dict[
 
 @pytest.mark.parametrize("pool", ["mean", "max"])
 def test_attention_does_not_see_what_lies_beside_an_image(pool: str) -> None:
-    _, weights, maps, shares = class_inputs()
+    _, weights, maps, valid_fraction = class_inputs()
     module = class_module(torch.eye(C), attention_pool=pool)
     torch.nn.init.constant_(module.excite.bias, 0.5)
-    before = module.attention(weights, maps, shares)
+    before = module.attention(weights, maps, valid_fraction)
     wild = [one.clone() for one in maps]
     wild[0][1, :, -1, -1] = 100.0
-    after = module.attention(weights, wild, shares)
+    after = module.attention(weights, wild, valid_fraction)
     torch.testing.assert_close(after[1], before[1])
     torch.testing.assert_close(before.sum(1), torch.ones(B))
 

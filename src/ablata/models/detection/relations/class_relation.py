@@ -94,27 +94,29 @@ class ClassRelationModule(nn.Module):
             self.squeeze = nn.Conv2d(channels, settings.attention_width, 3, stride=2, padding=1)
             self.excite = nn.Linear(settings.attention_width, features + 1)
 
-    def forward(self, scores: Tensor, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, weights: Tensor, maps: Sequence[Tensor], valid_fraction: Tensor) -> Tensor:
         """Return what is gained, [B, R, G].
 
         Args:
             scores: [B, R, C], probabilities of each region; rows that fill up may hold anything.
             weights: [C, D + 1].
             maps: L feature maps [B, channels, Hl, Wl], the finest first.
-            shares: [B, 2], the part of the height and width that each image fills.
+            valid_fraction: [B, 2], the part of the height and width that each image fills.
         """
         known = weights.detach() if self.settings.gradient == "detached" else weights
-        semantics = self.propagate(known, self.attention(known, maps, shares) if self.settings.attention else None)
+        semantics = self.propagate(
+            known, self.attention(known, maps, valid_fraction) if self.settings.attention else None
+        )
         if self.settings.reduce_place == "before":
             return scores @ self._reduce(semantics).expand(len(scores), -1, -1)
         return self._reduce(scores @ semantics.expand(len(scores), -1, -1))
 
-    def attention(self, weights: Tensor, maps: Sequence[Tensor], shares: Tensor) -> Tensor:
+    def attention(self, weights: Tensor, maps: Sequence[Tensor], valid_fraction: Tensor) -> Tensor:
         """Return [B, C], how much each class matters on each image; rows add to one."""
         target = maps[min(2, len(maps) - 1)] if len(maps) > 3 else maps[-1]
         joined = torch.cat([_nearest(one, target.shape[-2], target.shape[-1]) for one in maps], dim=1)
         squeezed = self.squeeze(joined).float()
-        inside = _inside(shares, squeezed.shape[-2], squeezed.shape[-1])
+        inside = _inside(valid_fraction, squeezed.shape[-2], squeezed.shape[-1])
         if self.settings.attention_pool == "mean":
             pooled = (squeezed * inside).sum((2, 3)) / inside.sum((2, 3))
         else:
@@ -146,8 +148,12 @@ def _nearest(values: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(values, size=(height, width), mode="nearest")
 
 
-def _inside(shares: Tensor, height: int, width: int) -> Tensor:
+def _inside(valid_fraction: Tensor, height: int, width: int) -> Tensor:
     """Return [B, 1, height, width]: 1 for the cells of a map that its image reaches, 0 beside it."""
-    rows = torch.arange(height, device=shares.device)[None] < (shares[:, :1] * height).ceil().clamp(min=1)
-    columns = torch.arange(width, device=shares.device)[None] < (shares[:, 1:] * width).ceil().clamp(min=1)
+    rows = torch.arange(height, device=valid_fraction.device)[None] < (valid_fraction[:, :1] * height).ceil().clamp(
+        min=1
+    )
+    columns = torch.arange(width, device=valid_fraction.device)[None] < (valid_fraction[:, 1:] * width).ceil().clamp(
+        min=1
+    )
     return (rows[:, None, :, None] & columns[:, None, None, :]).float()

@@ -202,7 +202,7 @@ class SpatialRelationModule(nn.Module):
     def attention(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
         """Return how much each region looks at every other, float [B, R, R], the mean over heads and kinds of pairs.
 
-        Rows add up to one, or with two kinds of pairs to the share of those that see any region.
+        Rows add up to one, or with two kinds of pairs to the fraction of those that see any region.
         """
         looked, places, rounds = self._select(boxes, keys, foreground)
         means = [relation.attention(features, looked, places, allowed).mean(1) for relation, allowed in rounds]

@@ -77,13 +77,13 @@ class RelationContext:
         boxes: float [B, R, 4].
         keys: bool [B, R], regions that may be looked at.
         maps: feature maps of the images.
-        shares: float [B, 2], the part of height and width that each image fills.
+        valid_fraction: float [B, 2], the part of height and width that each image fills.
     """
 
     boxes: Tensor
     keys: Tensor
     maps: Sequence[Tensor]
-    shares: Tensor
+    valid_fraction: Tensor
 
 
 class RelationStage(nn.Module):
@@ -120,7 +120,7 @@ class RelationStage(nn.Module):
             if self.settings.order == "spatial_first":
                 scores = classifier(_combine(features, gains)).float().softmax(2)
             weights = torch.cat([classifier.weight, classifier.bias[:, None]], dim=1)
-            known = self.classes(scores, weights, context.maps, context.shares).to(features.dtype)
+            known = self.classes(scores, weights, context.maps, context.valid_fraction).to(features.dtype)
             gains.append((known, self.classes.settings.combine))
         enriched = _combine(features, gains)
         if self.spatial is None or self.settings.order != "class_first":
