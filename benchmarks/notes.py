@@ -112,7 +112,7 @@ def main() -> None:
 
 {datetime.date.today()}, {facts["processor"]}, {facts["cores"]} cores; Python {facts["python"]};
 load average {load:.1f}, so other work shared the cores: processor time is the fairer figure.
-`python benchmarks/notes.py`
+`python benchmarks/notes.py --notebooks FOLDER`
 
 | file | lines | time | processor time | read as |
 |---|---|---|---|---|

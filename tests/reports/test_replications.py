@@ -97,6 +97,19 @@ def test_conclusions_of_one_place_stand_under_it_together(make_claim: MakeClaim,
     assert "Said of no single trial: “Nothing works.” (line 9)." in page
 
 
+def test_a_nominal_trial_stands_apart_and_counts_as_not_repeated(
+    make_claim: MakeClaim, make_notebook: MakeNotebook
+) -> None:
+    view = make_notebook(make_claim("a", "better", 0.3, nominal=True), nominal=(("warmup.a", (7,)),))
+    page = replications_page([view])
+    assert (
+        "Nominal, so that no run repeats them, the settings not being what the author changed: warmup.a (line 7)."
+        in page
+    )
+    assert "1 nominal. " in page
+    assert "None has been repeated here yet." in told(view)
+
+
 def test_what_comes_from_a_notebook_is_escaped(make_claim: MakeClaim, make_notebook: MakeNotebook) -> None:
     page = replications_page([make_notebook(make_claim('a"><b>', "better", 0.3))])
     assert "&lt;b&gt;matters&lt;/b&gt;" in page

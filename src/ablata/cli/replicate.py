@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,7 +132,7 @@ def show(notebook: Named, study: OneStudy = None) -> None:
 def _show(notebook: Notebook, question: Question) -> None:
     recipe = question.recipe or notebook.recipe
     out.print(f"\n{question.name}: {question.title}", markup=False, style="bold")
-    out.print(" ".join(("  ablata train", recipe, *notebook.overrides(question.base))), markup=False)
+    out.print(f"  {shlex.join(('ablata', 'train', recipe, *notebook.overrides(question.base)))}", markup=False)
     if question.meaning:
         out.print(f"  scores: {question.meaning}", markup=False)
     for trial in question.every:
@@ -140,7 +141,7 @@ def _show(notebook: Notebook, question: Question) -> None:
         shown = "" if difference is None or trial is question.control else f" ({difference:+.2f})"
         text = f"{trial.name:<22} {scores}{shown}  {trial.change}  [line {_lines(trial.lines)}]"
         out.print(f"  {text}{'  nominal' if trial.nominal else ''}", markup=False)
-        for text in filter(None, (" ".join(notebook.overrides(trial.settings)), trial.note)):
+        for text in filter(None, (shlex.join(notebook.overrides(trial.settings)), trial.note)):
             out.print(f"  {'':<22} {text}", markup=False)
     for conclusion in question.conclusions:
         out.print(f"  concluded (line {_lines(conclusion.lines)}): {conclusion.text}", markup=False)
