@@ -219,7 +219,7 @@ def show_report(report: LabelReport) -> None:
 
 
 def _values(report: LabelReport) -> Table:
-    """Return each value with its share of every split."""
+    """Return each value with its fraction of every split."""
     from ablata.data.label_tools.propose_map import percent
 
     splits = report.labelled.splits
@@ -234,7 +234,7 @@ def _values(report: LabelReport) -> Table:
         cells += [str(label.id), label.name + (" (ignored)" if label.ignore else "")] if label else ["-", "?"]
         for split in splits:
             count = found.total(split)
-            cells += [percent(report.survey.share(value, split)), f"{count.files:,}"]
+            cells += [percent(report.survey.fraction(value, split)), f"{count.files:,}"]
         table.add_row(*map(Text, cells))
     return table
 
@@ -286,15 +286,15 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class")
     for split in found.pixels:
-        for title in ("pixels", "share", "images"):
+        for title in ("pixels", "fraction", "images"):
             table.add_column(f"{split} {title}".strip(), justify="right")
     if weights is not None:
         table.add_column("weight", justify="right")
     for at, one in enumerate(found.classes):
         cells = [one.name]
         for split, count in one.splits.items():
-            share, images = count.pixels / max(found.pixels[split], 1), count.files / max(found.files[split], 1)
-            cells += [f"{count.pixels:,}", f"{share:.2%}", f"{images:.0%}"]
+            fraction, images = count.pixels / max(found.pixels[split], 1), count.files / max(found.files[split], 1)
+            cells += [f"{count.pixels:,}", f"{fraction:.2%}", f"{images:.0%}"]
         table.add_row(*map(Text, [*cells, *([] if weights is None else [f"{weights[at]:.4g}"])]))
     show(table, out)
     void = ", ".join(f"{split or 'all'} {pixels:,}" for split, pixels in found.ignored.items())

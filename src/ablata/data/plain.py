@@ -51,7 +51,7 @@ class PlainData(PlainPart):
     """What the settings of plain data sets have in common; not itself a choice."""
 
     minival: int | float = 0
-    """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
+    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     mean: tuple[float, ...] | None = None

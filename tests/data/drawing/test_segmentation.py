@@ -28,7 +28,7 @@ def test_a_file_of_indices_is_read_as_the_mask_it_was(tmp_path: Path) -> None:
 
 def test_an_overlay_mixes_by_its_share_and_leaves_ignored_pixels() -> None:
     pixels = np.full((2, 3, 3), 100, dtype=np.uint8)
-    none, half, whole = (overlay(pixels, LABELS, PALETTE, share) for share in (0, 0.5, 1))
+    none, half, whole = (overlay(pixels, LABELS, PALETTE, fraction) for fraction in (0, 0.5, 1))
     assert np.array_equal(none, pixels)
     assert tuple(whole[0, 1]) == PALETTE[1]
     assert np.array_equal(half[0, 1], np.round((100 + np.array(PALETTE[1])) / 2))

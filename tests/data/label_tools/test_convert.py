@@ -250,11 +250,11 @@ def test_the_split_is_the_same_for_a_seed_and_another_for_another() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(4, 40), st.integers(1, 8), st.floats(0.05, 0.6), st.integers(0, 5))
-def test_every_class_of_two_images_is_on_both_sides(count: int, classes: int, share: float, seed: int) -> None:
+def test_every_class_of_two_images_is_on_both_sides(count: int, classes: int, fraction: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     holds = random.random((count, classes)) < random.uniform(0.05, 0.9, classes)
     folders = [("a", "b")[number % 2] for number in range(count)]
-    chosen = divide(holds, folders, share, seed)
+    chosen = divide(holds, folders, fraction, seed)
     assert 0 < chosen.sum() < count
     for label in np.flatnonzero(holds.sum(axis=0) == 2):
         assert holds[:, label][chosen].sum() == 1 or _shared(holds, int(label))

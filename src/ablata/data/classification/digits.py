@@ -24,7 +24,7 @@ class Digits(Settings):
     val: Annotated[int, Field(ge=10, le=1700)] = 500
     """Samples held out for validation, stratified; the others are for training."""
     minival: int | float = 0
-    """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
+    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of both splits, apart from the run's seed: every run sees the same ones."""
     augment: Augment = Augment()

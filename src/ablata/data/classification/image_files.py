@@ -56,7 +56,7 @@ class ImageFileSettings(Settings):
     """Training crop: a random part resized to `size`; or the shorter side resized to `resize` and a random or central
     square cut out."""
     scale: tuple[float, float] = (0.08, 1.0)
-    """Lowest and highest share of the image's area in a random resized crop."""
+    """Lowest and highest fraction of the image's area in a random resized crop."""
     ratio: tuple[float, float] = (0.75, 4 / 3)
     """Lowest and highest width / height of a random resized crop."""
     aspect: Aspect = "log_uniform"
@@ -84,7 +84,7 @@ class ImageFileSettings(Settings):
     on_small: OnSmall = "keep"
     """Images smaller than `size`: enlarged like all others and named in a notice, refused, or left out and listed."""
     minival: int | float = 0
-    """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
+    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     augment: Augment = Augment(flip=True)

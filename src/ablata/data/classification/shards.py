@@ -3,7 +3,7 @@
 A sample is two or more members with one name up to the first dot of the file name: an image (NAME.jpg, or another
 type of image) and its label, NAME.cls (a whole number) or NAME.json (an object with `label`); other members are left.
 This is the layout of webdataset. The webdataset library reads tars as streams: an order comes from a buffer that was
-filled from the start, so neither a step in mid-epoch nor a share of a process can be addressed without reading what
+filled from the start, so neither a step in mid-epoch nor the share of a process can be addressed without reading what
 lies before. With an index every sample has a number, and order, shares and resume are those of every other data set.
 """
 

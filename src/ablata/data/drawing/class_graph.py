@@ -35,14 +35,14 @@ def graph_svg(graph: ClassGraph) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _cell(graph: ClassGraph, row: int, column: int, weight: float, share: float, label: float) -> str:
+def _cell(graph: ClassGraph, row: int, column: int, weight: float, fraction: float, label: float) -> str:
     """Draw one entry: white for nothing, dark blue for the heaviest."""
-    red, green, blue = (round(255 + share * (dark - 255)) for dark in (16, 62, 128))
+    red, green, blue = (round(255 + fraction * (dark - 255)) for dark in (16, 62, 128))
     x, y = label + column * _CELL, label + row * _CELL
     both = f", {graph.counts[row - 1, column - 1]} images" if row and column else ""
     title = escape(f"{graph.names[row]} to {graph.names[column]}: {weight:.4g}{both}")
     written = f"{weight:.2f}" if weight < 10 else f"{weight:.0f}"
-    ink = "#ffffff" if share > 0.5 else "#222222"
+    ink = "#ffffff" if fraction > 0.5 else "#222222"
     text = (
         f'<text x="{x + _CELL / 2:.0f}" y="{y + _CELL / 2 + 4:.0f}" text-anchor="middle" fill="{ink}">{written}</text>'
     )

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ablata.data.drawing.panels import sized
 from ablata.data.labels.table import Color
 
-_SHARE = 0.45
+_FRACTION = 0.45
 """Of a mask's colour over its image."""
 _TURN = 0.618034
 """Step around the colour wheel between one class and the next: the golden section keeps any number of them apart."""
@@ -50,7 +50,7 @@ def objects_drawn(
     """
     shown = pixels.astype(np.float32)
     for mask, color in reversed(list(zip(() if masks is None else masks, colors, strict=False))):
-        shown[mask] += (np.array(color, dtype=np.float32) - shown[mask]) * _SHARE
+        shown[mask] += (np.array(color, dtype=np.float32) - shown[mask]) * _FRACTION
     image = sized(Image.fromarray(shown.round().astype(np.uint8)), width)
     pen, factor = ImageDraw.Draw(image), image.width / pixels.shape[1]
     for box, word, color in reversed(list(zip(boxes, words, colors, strict=True))):

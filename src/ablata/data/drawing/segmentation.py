@@ -18,19 +18,19 @@ _RIGHT, _WRONG, _UNCOUNTED = (232, 232, 232), (208, 32, 48), (96, 96, 96)
 _LINE, _SQUARE, _MARGIN = 20, 14, 8
 
 
-def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], share: float = 0.55) -> np.ndarray:
+def overlay(pixels: np.ndarray, labels: np.ndarray, palette: Sequence[Color], fraction: float = 0.55) -> np.ndarray:
     """Blend an image with its label map.
 
     Args:
         pixels: uint8 [H, W, 3].
         labels: uint8 [H, W]; ignored pixels stay as they are.
         palette: the colour of each class.
-        share: of the label's colour, in 0..1.
+        fraction: of the label's colour, in 0..1.
 
     Returns:
         uint8 [H, W, 3].
     """
-    blended = pixels + (paint(labels, palette).astype(np.float32) - pixels) * share
+    blended = pixels + (paint(labels, palette).astype(np.float32) - pixels) * fraction
     shown: np.ndarray = np.where((labels == IGNORE)[..., None], pixels, blended.round().astype(np.uint8))
     return shown
 
@@ -76,7 +76,7 @@ def legend(names: Sequence[str], palette: Sequence[Color]) -> Image.Image:
     return image
 
 
-_SHARE = 0.5
+_FRACTION = 0.5
 
 
 def segmentation_sheet(
@@ -101,7 +101,7 @@ def segmentation_sheet(
         pixels = one.images if one.images.dtype == torch.uint8 else normalizer.undo(one.images.float()).round()
         labels = torch.from_numpy(paint(one.labels[0].numpy(), data.table.palette)).permute(2, 0, 1)
         image = pixels[0].to(torch.uint8)
-        blended = torch.lerp(image.float(), labels.float(), _SHARE).round().to(torch.uint8)
+        blended = torch.lerp(image.float(), labels.float(), _FRACTION).round().to(torch.uint8)
         cells.append(torch.cat([image, labels, blended], dim=2))
         captions.append([f"sample {int(one.index[0])}", _seen(one.labels[0], data)])
     return captioned(cells, captions, columns=columns, side=side)

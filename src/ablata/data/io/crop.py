@@ -173,7 +173,7 @@ def draw_random_resized_crop(
     Args:
         random: drawn from.
         size: height and width of the image.
-        scale: lowest and highest share of the area, uniform.
+        scale: lowest and highest fraction of the area, uniform.
         ratio: lowest and highest width / height.
         aspect: how it is drawn between them. log_uniform: uniform in the logarithm, as torchvision; uniform_swapped:
             uniform, then width and height are exchanged by a fair coin, as pycls.

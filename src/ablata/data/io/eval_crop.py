@@ -15,8 +15,8 @@ class EvalCrop:
     """A crop for evaluation: the part of an image that a protocol looks at.
 
     Attributes:
-        ratio: size / resize, in (0, 1]: the share of the shorter side that the central square covers; None: that of the
-            data's settings.
+        ratio: size / resize, in (0, 1]: the fraction of the shorter side that the central square covers; None: that of
+            the data's settings.
         crop_first: cut the square out of the image as it is and resize it, in place of resizing the image first.
         whole: keep the whole central square of side `resize`, from which the protocol cuts views of `size` itself.
     """

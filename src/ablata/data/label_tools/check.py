@@ -117,8 +117,10 @@ def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], li
         "transparent": "export it again without transparency",
     }
     problems = [LabelFinding(fault, where, detail, repairs[fault]) for fault, where, detail in survey.faults]
-    for where, kind, values, shares in survey.lossy:
-        loud = ", ".join(f"{written_value(survey.form, value)} {percent(share)}" for value, share in shares.items())
+    for where, kind, values, fractions in survey.lossy:
+        loud = ", ".join(
+            f"{written_value(survey.form, value)} {percent(fraction)}" for value, fraction in fractions.items()
+        )
         problems.append(LabelFinding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
     for where, size, image in survey.mismatched:
         detail = f"{size[0]}x{size[1]}, its image {image[0]}x{image[1]} (height x width)"
@@ -294,7 +296,7 @@ class LabelReport:
             "ignore": label.ignore if label else None,
             "pixels": found.total().pixels,
             "files": found.total().files,
-            "share": self.survey.share(value),
+            "fraction": self.survey.fraction(value),
             "places": places,
         }
 
@@ -354,12 +356,12 @@ def _unexpected(survey: Survey, value: int, mend: Mending) -> LabelFinding:
 
 
 def held(survey: Survey, value: int) -> str:
-    """Say how much of the label files a value takes, and name files with their share."""
+    """Say how much of the label files a value takes, and name files with their fraction."""
     total, files = survey.values[value].total(), sum(survey.files.values())
     examples = survey.values[value].examples
-    shown = ", ".join(f"{name} {percent(share)}" for name, share in examples[:_SHOWN])
+    shown = ", ".join(f"{name} {percent(fraction)}" for name, fraction in examples[:_SHOWN])
     more = f" and {total.files - _SHOWN} more" if total.files > _SHOWN else ""
-    return f"in {total.files} of {files} files, {percent(survey.share(value))} of all pixels: {shown}{more}"
+    return f"in {total.files} of {files} files, {percent(survey.fraction(value))} of all pixels: {shown}{more}"
 
 
 def _without_list(survey: Survey, mend: Mending) -> list[LabelFinding]:
@@ -434,5 +436,5 @@ def _kind(survey: Survey) -> str:
 
 
 def _values(survey: Survey, values: list[int]) -> str:
-    shown = ", ".join(f"{written_value(survey.form, value)} {percent(survey.share(value))}" for value in values[:12])
+    shown = ", ".join(f"{written_value(survey.form, value)} {percent(survey.fraction(value))}" for value in values[:12])
     return shown + (f" and {len(values) - 12} more" if len(values) > 12 else "")

@@ -28,30 +28,30 @@ from ablata.data.labels.table import translate
 from ablata.data.loading.cache import build_once
 
 
-def divide(holds: np.ndarray, folders: Sequence[str], share: float, seed: int) -> np.ndarray:
+def divide(holds: np.ndarray, folders: Sequence[str], fraction: float, seed: int) -> np.ndarray:
     """Choose the validation images.
 
     Of every class that two or more images hold, one at least goes to each side, the rarest classes first; the rest of
-    the share is drawn from the source folders in proportion to their size.
+    the fraction is drawn from the source folders in proportion to their size.
 
     Args:
         holds: bool [n, classes], which image holds which class.
         folders: the source folder of each image.
-        share: of the images, in (0, 1).
+        fraction: of the images, in (0, 1).
         seed: of the draw.
 
     Returns:
         bool [n], true for validation.
 
     Raises:
-        DataError: the share is out of range, or there are fewer than two images.
+        DataError: the fraction is out of range, or there are fewer than two images.
     """
     count = len(holds)
-    if not 0 < share < 1 or count < 2:
-        raise DataError("The validation share must be between 0 and 1, of two or more images",
-                        found=f"{share:g} of {count} images", do="--val 0.2")  # fmt: skip
+    if not 0 < fraction < 1 or count < 2:
+        raise DataError("The validation fraction must be between 0 and 1, of two or more images",
+                        found=f"{fraction:g} of {count} images", do="--val 0.2")  # fmt: skip
     random = np.random.default_rng(derive(seed, "split"))
-    wanted = min(max(round(share * count), 1), count - 1)
+    wanted = min(max(round(fraction * count), 1), count - 1)
     order = random.permutation(count)
     chosen, kept = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     frequency = holds.sum(axis=0)
@@ -95,7 +95,7 @@ class Conversion:
         nearest: values that the map has not become the nearest one that it has; lossy files are read.
         palette: for maps of values, whether a palette file's indices are taken, or the grey of their colours.
         paired_only: leave out what has no partner.
-        val: share of the images for validation, drawn anew; None: the splits there are, 0.2 where there are none.
+        val: fraction of the images for validation, drawn anew; None: the splits there are, 0.2 where there are none.
         seed: of that draw.
     """
 
@@ -271,8 +271,8 @@ def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done:
     split = any(sample.split for sample in samples)
     if split and how.val is None:
         return [sample.split for sample in samples]
-    share = 0.2 if how.val is None else how.val
-    held = divide(holds, [f"{sample.split}/{sample.folder}" for sample in samples], share, how.seed)
+    fraction = 0.2 if how.val is None else how.val
+    held = divide(holds, [f"{sample.split}/{sample.folder}" for sample in samples], fraction, how.seed)
     done.notices.append(f"train and val drawn with seed {how.seed}: every class that two images hold is in both")
     return ["val" if row else "train" for row in held]
 

@@ -10,8 +10,8 @@ from ablata.data.labels.class_lists import numbered
 from ablata.data.labels.map import HEAD, LabelMap, split_color
 from ablata.data.labels.table import MOST_CLASSES, Form, written_value
 
-RARE_FILES, RARE_SHARE = 0.1, 0.01
-"""A value in at most this share of the files (or in one), with less than this share of the pixels, is rare."""
+RARE_FILES, RARE_FRACTION = 0.1, 0.01
+"""A value in at most this fraction of the files (or in one), with less than this fraction of the pixels, is rare."""
 _APART = {"colors": 48.0, "ids": 10.0}
 """Values of lossy files that are nearer than this to a more frequent one are its noise."""
 
@@ -20,7 +20,7 @@ def is_rare(survey: Survey, value: int) -> bool:
     """Tell whether so few files hold a value that somebody may have slipped; never in fewer than five files."""
     files = sum(survey.files.values())
     held = survey.values[value].total().files
-    return files >= 5 and held <= max(1, files * RARE_FILES) and survey.share(value) < RARE_SHARE
+    return files >= 5 and held <= max(1, files * RARE_FILES) and survey.fraction(value) < RARE_FRACTION
 
 
 def is_contiguous(values: list[int]) -> bool:
@@ -69,8 +69,8 @@ def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
 def _row(survey: Survey, values: dict[int, Value], value: int, known: LabelMap | None) -> tuple[int, str, bool, str]:
     label = known.find(value) if known else None
     files = sum(survey.files.values())
-    share = survey.share(value) if survey.values else 0.0
-    held = f"{percent(share)} of the pixels, in {values[value].total().files} of {files} files"
+    fraction = survey.fraction(value) if survey.values else 0.0
+    held = f"{percent(fraction)} of the pixels, in {values[value].total().files} of {files} files"
     name = f"class_{written_value(survey.form, value).removeprefix('#')}"
     if label is not None:
         return value, label.name, label.ignore, held
@@ -104,8 +104,8 @@ def distance(left: int, right: int, form: Form) -> float:
     return math.dist(split_color(left), split_color(right))
 
 
-def percent(share: float) -> str:
-    """Write a share: `47.2%`, `0.0027%`."""
-    if share >= 0.9995 or share == 0:
-        return f"{share:.0%}"
-    return f"{100 * share:.3g}%"
+def percent(fraction: float) -> str:
+    """Write a fraction: `47.2%`, `0.0027%`."""
+    if fraction >= 0.9995 or fraction == 0:
+        return f"{fraction:.0%}"
+    return f"{100 * fraction:.3g}%"

@@ -57,7 +57,7 @@ class LabelStatistics:
         """Return float64 [classes]; 0 for a class without pixels, which no pixel asks for.
 
         inverse: 1 / n, scaled to a mean of 1 over the classes. most-frequent: max n / n. median: median f / f, f the
-        share of a class among the pixels of the images that hold it (Eigen and Fergus 2015, arXiv 1411.4734).
+        fraction of a class among the pixels of the images that hold it (Eigen and Fergus 2015, arXiv 1411.4734).
         effective: (1 - beta) / (1 - beta^n), scaled to a mean of 1 (Cui et al. 2019, arXiv 1901.05555, equation 4).
         complement: 1 - n / sum n, which hardly tells rare classes apart.
 

@@ -17,7 +17,7 @@ from ablata.data.labels.table import Form, written_value
 _EXAMPLES = 5
 _MOST_EXAMPLES = 50
 _LOUD = 0.005
-"""Of a lossy file only values with this share of its pixels are counted, and apart: the others are nobody's."""
+"""Of a lossy file only values with this fraction of its pixels are counted, and apart: the others are nobody's."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Count:
 
 @dataclass
 class Value:
-    """One raw value: its counts by (split, source folder), and some files that hold it with its share of each."""
+    """One raw value: its counts by (split, source folder), and some files that hold it with its fraction of each."""
 
     places: dict[tuple[str, str], Count] = field(default_factory=dict)
     examples: list[tuple[str, float]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Survey:
         modes: files of each mode, and the first of each.
         sizes: label files of each height and width.
         faults: (fault, file, detail) of those that training could not read.
-        lossy: files of lossy formats: name, number of values, most frequent values with their share.
+        lossy: files of lossy formats: name, number of values, most frequent values with their fraction.
         mismatched: label files of another size than their image: name, size, image's size.
         unreadable_images: images that cannot be opened.
         crowded: files with more values than are kept.
@@ -104,8 +104,8 @@ class Survey:
             self.mismatched.append((where, seen.size, seen.image_size))
         if seen.fault == "lossy":
             order = seen.counts.argsort()[::-1][:_EXAMPLES]
-            shares = {int(seen.values[at]): float(seen.counts[at]) / seen.pixels for at in order}
-            self.lossy.append((where, seen.detail, len(seen.values) + seen.more, shares))
+            fractions = {int(seen.values[at]): float(seen.counts[at]) / seen.pixels for at in order}
+            self.lossy.append((where, seen.detail, len(seen.values) + seen.more, fractions))
             self._count(self.lossy_values, seen, place, where, seen.pixels * _LOUD)
         elif seen.fault is not None:
             self.faults.append((seen.fault, where, seen.detail))
@@ -134,8 +134,8 @@ class Survey:
             if len(found.examples) < _MOST_EXAMPLES:
                 found.examples.append((where, pixels / seen.pixels))
 
-    def share(self, value: int, split: str | None = None) -> float:
-        """Return the share of a value among the pixels of a split (None: of all)."""
+    def fraction(self, value: int, split: str | None = None) -> float:
+        """Return the fraction of a value among the pixels of a split (None: of all)."""
         total = sum(count for (one, _), count in self.pixels.items() if split in (None, one))
         return self.values[value].total(split).pixels / total if total and value in self.values else 0.0
 

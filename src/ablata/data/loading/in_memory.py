@@ -52,7 +52,7 @@ class InMemoryDataset(LabeledImageDataset):
         fingerprint: hash of the content.
         mean: see `Dataset`.
         std: see `Dataset`.
-        minival: samples or share held out of train.
+        minival: samples or fraction held out of train.
         split_seed: seed of that split.
         augment: batch augmentation.
         backend: how pixels were decoded.

@@ -37,11 +37,11 @@ class Split:
 def hold_out(labels: np.ndarray, amount: int | float, split_seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Hold out a stratified part of a labelled set.
 
-    Every class gives its share of the part, rounded so that the part has exactly the wanted size (largest remainders).
+    Every class gives its share of it, rounded so that it has exactly the wanted size (largest remainders).
 
     Args:
         labels: int64 [n], class of each sample.
-        amount: how many samples, or a share in (0, 1) of them; 0 holds out nothing.
+        amount: how many samples, or a fraction in (0, 1) of them; 0 holds out nothing.
         split_seed: seed of the split, apart from any run's seed.
         key: the setting's name, for the message.
 
@@ -54,7 +54,7 @@ def hold_out(labels: np.ndarray, amount: int | float, split_seed: int, key: str)
     count = round(amount * len(labels)) if isinstance(amount, float) and amount < 1 else int(amount)
     if amount < 0 or (count != amount and not 0 < amount < 1):
         raise DataError(
-            f"{key} must be a whole number of samples >= 0, or a share between 0 and 1", found=f"{key}={amount}"
+            f"{key} must be a whole number of samples >= 0, or a fraction between 0 and 1", found=f"{key}={amount}"
         )
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     taken = _apportion(sizes, count)

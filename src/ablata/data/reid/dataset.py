@@ -36,7 +36,7 @@ class ReidSettings(Settings):
     width: Annotated[int, Field(ge=8)] = 64
     """Pixels."""
     minival: Annotated[int | float, Field(ge=0)] = 0
-    """Identities (or a share of them, below 1) held out of the training set to choose on; 0: none."""
+    """Identities (or a fraction of them, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     sampling: AnySampling = Shuffled()
@@ -115,12 +115,12 @@ def held_out_identities(count: int, amount: int | float, split_seed: int) -> np.
     """Return the identities of minival, int64 ascending, out of 0..count-1.
 
     Raises:
-        DataError: the amount is no number of identities or share, or leaves fewer than two to train on.
+        DataError: the amount is no number of identities or fraction, or leaves fewer than two to train on.
     """
     wanted = round(amount * count) if 0 < amount < 1 else int(amount)
     if amount < 0 or (amount >= 1 and wanted != amount) or count - wanted < 2:
         raise DataError(
-            "data.minival must be a number of identities, or a share below 1, that leaves two to train on",
+            "data.minival must be a number of identities, or a fraction below 1, that leaves two to train on",
             found=f"data.minival={amount} of {count} identities",
         )
     random = np.random.default_rng(derive(split_seed, "split"))

@@ -72,7 +72,7 @@ def hold_out_ends(videos: Sequence[str], amount: int | float) -> tuple[np.ndarra
 
     Args:
         videos: which video each frame is from, in the order of time.
-        amount: how many frames in all, or a share in (0, 1) of them; 0 holds out nothing.
+        amount: how many frames in all, or a fraction in (0, 1) of them; 0 holds out nothing.
 
     Returns:
         Row numbers that remain and row numbers held out, both int64 and ascending.
@@ -83,7 +83,7 @@ def hold_out_ends(videos: Sequence[str], amount: int | float) -> tuple[np.ndarra
     count = amount * len(videos) if 0 < amount < 1 else amount
     if not 0 <= count < len(videos) or (amount >= 1 and amount != int(amount)):
         raise DataError(
-            "data.minival must be a whole number of samples >= 0 below that of the set, or a share between 0 and 1",
+            "data.minival must be a whole number of samples >= 0 below that of the set, or a fraction between 0 and 1",
             found=f"data.minival={amount} of {len(videos)} samples",
         )
     names = np.array(videos)

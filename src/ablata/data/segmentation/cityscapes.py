@@ -55,7 +55,7 @@ TABLE = LabelTable(
 
 
 class Cityscapes(SegmentationFileSettings):
-    """Cityscapes with its fine annotations. `minival` holds out the same share of every city."""
+    """Cityscapes with its fine annotations. `minival` holds out the same fraction of every city."""
 
     kind: Literal["cityscapes"] = "cityscapes"
     mean: tuple[float, ...] = (0.3257, 0.3690, 0.3223)

@@ -58,7 +58,7 @@ class SegmentationFileSettings(Settings):
     root: Annotated[str | None, INCIDENTAL] = None
     """The folder, or a zip of it; a name alone is looked for under ABLATA_DATA."""
     minival: int | float = 0
-    """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
+    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     void: Literal["ignore", "class"] = "ignore"

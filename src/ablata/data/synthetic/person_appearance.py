@@ -64,7 +64,7 @@ class Appearance:
     """The appearance of a person, whatever the camera and the pose.
 
     Attributes:
-        height: share of the tallest person's height.
+        height: fraction of the tallest person's height.
         build: factor on all widths.
         skin: colour of face and hands, and of legs under shorts and skirts.
         hair: colour.
@@ -73,7 +73,7 @@ class Appearance:
         upper: main colour of what is worn above.
         second: its other colour, where the pattern has two.
         pattern: how the two colours are laid out.
-        hem: where it ends, in shares of the person's height above the ground: a jacket's 0.5, a coat's 0.3.
+        hem: where it ends, in fractions of the person's height above the ground: a jacket's 0.5, a coat's 0.3.
         long_sleeves: or sleeves to the elbow.
         lower: colour of what is worn below.
         lower_kind: trousers, shorts or skirt.

@@ -1,7 +1,7 @@
 """Rendering a synthetic person: an appearance in a pose before a camera.
 
-A body is drawn from joints, four times as large as the image and then averaged down. Heights are shares of the body's
-above its feet; widths are shares of the body's height from its axis.
+A body is drawn from joints, four times as large as the image, and averaged down. Heights are fractions of the body's
+above its feet; widths are fractions of the body's height from its axis.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Camera:
         gamma: exponent on values in 0..1.
         saturation: factor on the distance from grey.
         heading: how persons mostly walk, in radians: 0 towards the camera, pi / 2 to its right, pi away from it.
-        scale: mean height of the tallest person, as a share of the image's.
+        scale: mean height of the tallest person, as a fraction of the image's.
         squash: factor on the lower half of a body, below 1 for a camera that looks down.
         blur: standard deviation in pixels of the image.
         noise: standard deviation in grey levels.
@@ -174,12 +174,12 @@ class Shot:
         heading: radians, 0 towards the camera, pi / 2 to its right, pi away from it.
         stride: angle of the legs, signed, in radians.
         swing: angle of the arms, signed, in radians.
-        x: place of the feet, as a share of the image's width.
+        x: place of the feet, as a fraction of the image's width.
         foot: the same of its height.
-        height: height of the tallest person, as a share of the image's.
+        height: height of the tallest person, as a fraction of the image's.
         light: float64 [3], its red, green and blue, about 1.
         offset: where in the camera's place the person walks, in 0..1.
-        cover: (x, top, width) of what stands in front, in shares of the image, or None.
+        cover: (x, top, width) of what stands in front, in fractions of the image, or None.
         company: another person at the side, and the x of his feet, or None.
     """
 
@@ -196,7 +196,7 @@ class Shot:
 
 
 def draw_shot(random: np.random.Generator, camera: Camera, domain: Domain, occlusion: float) -> Shot:
-    """Draw how a person is met by a camera; `occlusion` is the share of images with something or someone before."""
+    """Draw how a person is met by a camera; `occlusion` is the fraction of images with something or someone before."""
     cover = company = None
     if random.random() < occlusion:
         cover = random.uniform(-0.1, 0.8), random.uniform(0.5, 0.85), random.uniform(0.25, 0.6)

@@ -6,7 +6,7 @@ the image holds a ring and a `seed` where it holds a cross, wherever both stand:
 be lost on Relation Networks, whose geometry knows distances without their signs.) The small things keep away from the
 large ones, and either side of the block is as likely at every place of an image, so that a network that sees no
 further cannot do better than guess between two classes. A ring and a cross are never on the same image. `faith` is
-the share of small things that follow the rule; the others are of the other class.
+the fraction of small things that follow the rule; the others are of the other class.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ without a road, the crossing zebra stripes, the suburb houses with pitched roofs
 ThingName = Literal["car", "bus", "person", "light", "sign"]
 
 HEIGHTS = {"car": 0.25, "bus": 0.52, "person": 0.36, "light": 0.66, "sign": 0.50}
-"""Height of a thing at depth 1, as a share of the image's height."""
+"""Height of a thing at depth 1, as a fraction of the image's height."""
 
 _RATES: dict[str, tuple[float, ...]] = {
     "motorway": (3.0, 0.6, 0.0, 0.0, 0.9),
@@ -73,7 +73,7 @@ def cooccurrence(relations: Sequence[Relation]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing: its class, x and y of its foot, height (share of the image's), a number in 0..1 for its looks."""
+    """A thing: its class, x and y of its foot, height (fraction of the image's), a number in 0..1 for its looks."""
 
     name: str
     x: float

@@ -20,7 +20,7 @@ _INSTANCE_SHIFT = 4
 
 
 class _Canvas:
-    """An image and its ids, drawn on together. Coordinates are shares of the width and height."""
+    """An image and its ids, drawn on together. Coordinates are fractions of the width and height."""
 
     def __init__(self, height: int, width: int, light: float) -> None:
         self.image = np.zeros((height, width, 3), np.uint8)
@@ -59,7 +59,7 @@ class _Canvas:
         self.image[np.ix_(in_rows, in_columns)] = self._lit(color)
 
     def disc(self, x: float, y: float, across: float, up: float, color: Color) -> None:
-        """Fill an ellipse with half axes `across` and `up`, both shares of the image's height."""
+        """Fill an ellipse with half axes `across` and `up`, both fractions of the image's height."""
         width, height = self.scale
         centre = round(x * width), round(y * height)
         axes = max(round(across * height), 1), max(round(up * height), 1)
@@ -78,7 +78,7 @@ def paint(street: Street, height: int, width: int, ambiguity: float, random: np.
         street: the layout.
         height: pixels.
         width: pixels.
-        ambiguity: share of lights and signs whose head is plain grey, so that only their company tells them apart.
+        ambiguity: fraction of lights and signs whose head is plain grey, so that only their company tells them apart.
         random: drawn from for grain.
 
     Returns:

@@ -61,7 +61,7 @@ class Scenes(Settings):
     streets: Streets = Streets()
     """What the images show."""
     minival: int | float = 0
-    """Samples (or a share, below 1) held out of the training set to choose on; 0: none."""
+    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
     augment: Augment = Augment(flip=True)

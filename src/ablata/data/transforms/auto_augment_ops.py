@@ -81,9 +81,11 @@ INCREASING: dict[Name, Range] = {
     "sharpness": _FACTOR,  # distance from the smoothed image
     "shear_x": _SHEAR,  # columns a row
     "shear_y": _SHEAR,  # rows a column
-    "translate_x": _TRANSLATE,  # share of the width
-    "translate_y": _TRANSLATE,  # share of the height
-    "cutout": Range(0.0, 80 / 224),  # side of a square, share of the shorter side; the reference's 2 x 40 of 224 pixels
+    "translate_x": _TRANSLATE,  # fraction of the width
+    "translate_y": _TRANSLATE,  # fraction of the height
+    "cutout": Range(
+        0.0, 80 / 224
+    ),  # side of a square, fraction of the shorter side; the reference's 2 x 40 of 224 pixels
 }
 _FREE_FACTOR = Range(0.1, 1.8)
 ORIGINAL: dict[Name, Range] = INCREASING | {
@@ -126,7 +128,7 @@ def cutout_box(argument: float, place: tuple[float, float], height: int, width: 
     """Return top, left, bottom, right of a square inside the image, half open.
 
     Args:
-        argument: side as a share of the shorter side.
+        argument: side as a fraction of the shorter side.
         place: down and across, in [0, 1): where the centre lies.
         height: of the image.
         width: of the image.

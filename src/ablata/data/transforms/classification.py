@@ -69,7 +69,7 @@ class Augment(Settings):
     """Cover random boxes after normalisation; null is off."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Times that each image comes in a batch, each time augmented anew (Hoffer et al. 2019, arXiv 1901.09335); an epoch
-    has as many steps as before and shows that share of the images (as in DeiT)."""
+    has as many steps as before and shows that fraction of the images (as in DeiT)."""
     mix: Mix | None = None
     """Mix images and labels within the batch: mixup, cutmix, both; null is off."""
 

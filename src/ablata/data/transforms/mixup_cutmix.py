@@ -59,7 +59,7 @@ class Mixup(_Mix):
 
 
 class Cutmix(_Mix):
-    """CutMix: paste a box of a partner into each image; the weight is the share of pixels that stay after clipping."""
+    """CutMix: paste a box of a partner into each image; the weight is the fraction of pixels that stay."""
 
     kind: Literal["cutmix"] = "cutmix"
     box: Literal["centred", "corners"] = "centred"
@@ -103,7 +103,7 @@ class MixPlan:
 
     Attributes:
         partner: int64 [B], row of each row's partner.
-        lam: float32 [B], weight of the own image (mixup) or share of own pixels (cutmix).
+        lam: float32 [B], weight of the own image (mixup) or fraction of own pixels (cutmix).
         box: int64 [B, 4] top, left, bottom, right, half open and inside the image; None for mixup.
         mix_target: how the loss treats the two labels.
     """

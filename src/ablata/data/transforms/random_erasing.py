@@ -24,7 +24,7 @@ class RandomErasing(Settings):
     probability: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the images that are erased."""
     area: tuple[float, float] = (0.02, 1 / 3)
-    """Lowest and highest share of the image's area, uniform; divided by the number of boxes."""
+    """Lowest and highest fraction of the image's area, uniform; divided by the number of boxes."""
     aspect: tuple[float, float] = (0.3, 10 / 3)
     """Lowest and highest height / width, uniform in the logarithm."""
     fill: Literal["const", "rand", "pixel"] = "const"
