@@ -245,7 +245,7 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
         return None
     annotation: Any = field.annotation
     adapter: Any = TypeAdapter(annotation, config=None if kinds else {"strict": True})
-    for candidate in (value, assignment.text):
+    for candidate in (value, assignment.text, [value], [assignment.text]):
         try:
             adapter.validate_json(json.dumps(candidate))
         except ValidationError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -117,6 +117,21 @@ class Compute(Settings):
     """Processor threads; null leaves torch's choice."""
     keep_memory: Annotated[bool, INCIDENTAL] = True
     """On Linux, keep large freed blocks in the process instead of returning them to the system at every step."""
+
+
+class Judge(Settings):
+    """By which score a recipe is judged, in place of its task's own."""
+
+    name: str
+    """Name of a score, such as one of `metrics`."""
+    higher_is_better: bool = True
+    """false for an error or a loss."""
+    unit: str = ""
+    """% for percent, empty for a plain number."""
+
+    def of(self, usual: Metric) -> Metric:
+        """Return the score: of the same split and protocol as the task's own."""
+        return replace(usual, name=self.name, higher_is_better=self.higher_is_better, unit=self.unit)
 
 
 class Recipe(Settings):

@@ -16,8 +16,8 @@ from ablata.base.seeds import derive
 from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
-from ablata.engine.recipe import Recipe
-from ablata.engine.task import RunContext, Task
+from ablata.engine.recipe import Judge, Recipe
+from ablata.engine.task import Metric, RunContext, Task
 from ablata.structures.batch import BatchT
 
 
@@ -53,6 +53,11 @@ class DatasetRecipe(Recipe):
     def compared_split(self) -> str:
         """Return the split that arms are compared on: minival where some of the training set is held out."""
         return "minival" if self.scored_data().minival else "val"
+
+    def judged(self, usual: Metric) -> Metric:
+        """Return the score that `judge` names, where the recipe has one and it is set, else the usual score."""
+        judge: Judge | None = getattr(self, "judge", None)
+        return judge.of(usual) if judge else usual
 
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""

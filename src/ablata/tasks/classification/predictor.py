@@ -145,7 +145,9 @@ class ClassificationPredictor(Predictor):
         return dict(zip(read, pairs, strict=True))
 
     def _protocol(self, asked: str | None) -> Protocol:
-        chosen = next((name for name in PROTOCOLS if name == (asked or self.protocols[0])), None)
+        # A protocol of the user's own is a way to score; images without labels are shown as they are.
+        usual = next((name for name in self.protocols if name in PROTOCOLS), "plain")
+        chosen = next((name for name in PROTOCOLS if name == (asked or usual)), None)
         if chosen is None:
             raise SettingsError(f"--protocol must be one of {listing(PROTOCOLS)}", found=str(asked))
         if eval_crop(chosen) != DEFAULT and not self.from_files:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ablata.base.user_code import parse_reference, resolve
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop
 from ablata.data.transforms.geometry import pad_images
 
@@ -35,7 +36,13 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 """All of them; those from `centre_0.875` on need image files."""
 
 
-def eval_crop(protocol: Protocol) -> EvalCrop:
+def score_label(protocol: str) -> str:
+    """Return a protocol's name in scores: its word, or the name of the user's function."""
+    reference = parse_reference(protocol)
+    return protocol if reference is None else reference.name
+
+
+def eval_crop(protocol: str) -> EvalCrop:
     """Return which part of an image a protocol looks at."""
     if protocol.startswith("centre_"):
         return EvalCrop(ratio=float(protocol.removeprefix("centre_")))
@@ -43,19 +50,22 @@ def eval_crop(protocol: Protocol) -> EvalCrop:
 
 
 def predict(
-    network: Callable[[Tensor], Tensor], images: Tensor, protocol: Protocol, size: tuple[int, int] | None = None
+    network: Callable[[Tensor], Tensor], images: Tensor, protocol: str, size: tuple[int, int] | None = None
 ) -> Tensor:
     """Return the logits [B, K] of a batch under a protocol.
 
     Args:
         network: maps images to logits [B, K].
         images: float [B, C, H, W], normalised, cropped as `eval_crop` says.
-        protocol: which views; with `mirror_translate` the border is reflected where a view leaves the image.
+        protocol: which views, or a reference to a function of network and images that returns logits; with
+            `mirror_translate` the border is reflected where a view leaves the image.
         size: height and width of the views of `ten_crop`; None: those of the images.
 
     Returns:
         Logits; of `ten_crop` the logarithm of the mean probability.
     """
+    if parse_reference(protocol) is not None:
+        return cast(Tensor, resolve(protocol)(network, images))
     if protocol == "mirror":
         return _with_mirror(network, images)
     if protocol == "mirror_translate":

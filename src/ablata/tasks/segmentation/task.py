@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ablata.base.errors import listing
 from ablata.base.overrides import override
-from ablata.base.parts import OpenPart
+from ablata.base.parts import NamedPart, OpenPart
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.optim.parameter_groups import Multiplier
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Preview
+from ablata.engine.recipe import Judge, Preview
 from ablata.engine.task import EvalReport, Metric, RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
@@ -35,6 +36,7 @@ from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.networks import weights_mark
+from ablata.tasks.own_metrics import MeanOverImages, metric_names
 from ablata.tasks.segmentation.argmax import likeliest
 from ablata.tasks.segmentation.check import check_shapes
 from ablata.tasks.segmentation.loss import SegmentationLoss
@@ -66,6 +68,11 @@ class Segment(DatasetRecipe):
     new_layers_lr: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the learning rate of the layers that the network's published code calls new: for BiSeNet the fusion
     module and all heads."""
+    metrics: tuple[NamedPart, ...] = ()
+    """Functions of the predicted and the true label map of an image, int64 [H, W], each a further score: its mean over
+    images."""
+    judge: Judge | None = None
+    """By which score the best checkpoint is chosen and arms are compared; null: miou."""
     protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ss",)
     """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+sliding_window.size=960. The first decides which
     checkpoint is best, and is compared."""
@@ -80,6 +87,13 @@ class Segment(DatasetRecipe):
     def parse_protocol(cls, name: str) -> SegmentationProtocol:
         """Return what a protocol's name stands for; see `protocol_settings`."""
         return protocol_settings(name)
+
+    @model_validator(mode="after")
+    def _judged_by_a_score(self) -> Self:
+        known = ("miou", "pixel_accuracy", "mean_accuracy", "boundary_f", *metric_names(self.metrics))
+        if self.judge is not None and self.judge.name not in known:
+            raise ValueError(f"judge.name must be one of {listing(known)}, got {self.judge.name}")
+        return self
 
     def effective(self) -> Self:
         """Return the recipe with the rate of new layers written out as parameter groups."""
@@ -96,7 +110,7 @@ class Segment(DatasetRecipe):
 
     def metric(self) -> Metric:
         """Return the mean intersection over union under the first protocol, on minival where some is held out."""
-        return Metric("miou", split=self.compared_split(), protocol=self.protocols[0])
+        return self.judged(Metric("miou", split=self.compared_split(), protocol=self.protocols[0]))
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
@@ -230,14 +244,24 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         metrics: list[SegmentationScores | BoundaryScores] = [counted]
         if self.recipe.boundary is not None:
             metrics.append(BoundaryScores(len(self.scored), self.data.ignore, self.recipe.boundary))
+        own = MeanOverImages(self.recipe.metrics)
         for batch in self.eval_batches(split):
             predicted, truth = self.predicted(model, batch.images, protocol), self.truth(batch.labels)
-            for metric in metrics:
+            for metric in (*metrics, own):
                 metric.update(predicted, truth)
         for metric in metrics:
             self.all_reduce(metric)
         self.counted[split, protocol] = counted
-        return counted, {name: value for metric in metrics for name, value in metric.scores().items()}
+        return counted, {name: value for metric in metrics for name, value in metric.scores().items()} | self._means(
+            own
+        )
+
+    def _means(self, own: MeanOverImages) -> dict[str, float]:
+        sums = torch.tensor([(own.sums[name], own.counts[name]) for name in own.names], dtype=torch.float64)
+        if not len(sums):
+            return {}
+        total = self.context.group.all_reduce_sum(sums.to(self.context.device, torch.float64))
+        return {name: float(value / count) for name, (value, count) in zip(own.names, total.tolist(), strict=True)}
 
     def visualize(self, model: nn.Module) -> Gallery:
         """Return predictions on some images beside labels and errors, and the last scores of the classes."""
