@@ -108,14 +108,14 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
     """
     from ablata.base.errors import DataError, listing
     from ablata.base.fields import parts
-    from ablata.data.recognise import recognise
+    from ablata.data.detection.recognize import recognize
     from ablata.records.home import lab_home
     from ablata.tasks.detection.task import Detect
 
     kinds = parts(Detect.model_fields["data"].annotation)
     kind = dataset
     if is_folder(dataset):
-        found = recognise(dataset, lab_home() / "cache")
+        found = recognize(dataset, lab_home() / "cache")
         if found is None:
             raise DataError(
                 "A class graph is counted on annotated objects: COCO's JSON, masks of Penn-Fudan, XML of Pascal VOC",

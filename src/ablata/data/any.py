@@ -10,6 +10,9 @@ from ablata.data.classification.digits import Digits
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.parquet import Parquet
 from ablata.data.classification.shards import Shards
+from ablata.data.detection.coco import ChestXray, Coco
+from ablata.data.detection.penn_fudan import PennFudan
+from ablata.data.detection.voc import BloodCells, Voc
 from ablata.data.reid.market1501 import Market
 from ablata.data.segmentation.ade20k import Ade20k
 from ablata.data.segmentation.camvid import CamVid
@@ -18,6 +21,7 @@ from ablata.data.segmentation.coco_stuff import CocoStuff
 from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.segmentation.pascal_context import PascalContext
 from ablata.data.synthetic.persons import Persons
+from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.data.synthetic.scenes import Scenes
 
@@ -28,14 +32,19 @@ AnyImageData = Annotated[
     OpenPart(adapt="ablata.data.plain:images", plain=PLAIN),
 ]
 AnyIdentityData = Annotated[Persons | Market, OpenPart()]
-"""Sets of persons seen by several cameras."""
+"""Re-identification data sets."""
 AnySegmentationData = Annotated[
     SceneMasks | CamVid | Cityscapes | CocoStuff | PascalContext | Ade20k | MaskFolder,
     OpenPart(adapt="ablata.data.plain:masks", plain=PLAIN),
 ]
-"""Sets with a class for every pixel."""
+"""Semantic segmentation data sets."""
+AnyDetectionData = Annotated[
+    SceneBoxes | ChestXray | PennFudan | BloodCells | Coco | Voc,
+    OpenPart(adapt="ablata.data.plain:objects", plain=PLAIN),
+]
+"""Object detection data sets."""
 AnyData = Annotated[
     Digits | Cifar10 | Cifar100 | Parquet | ImageFolder | Shards | Scenes | Persons | Market,
     OpenPart(),
 ]
-"""Sets of images with one label each, of whatever kind."""
+"""Data sets of images with one label each, classes or identities."""

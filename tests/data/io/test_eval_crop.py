@@ -1,4 +1,4 @@
-"""Framings of evaluation against torchvision's and PIL's own crops."""
+"""Evaluation crops against torchvision's and PIL's own crops."""
 
 from __future__ import annotations
 

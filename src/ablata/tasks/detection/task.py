@@ -17,9 +17,9 @@ from ablata.base.errors import CheckpointError, DataError
 from ablata.base.files import digest
 from ablata.base.overrides import override
 from ablata.base.settings import expand
+from ablata.data.any import AnyDetectionData
 from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
 from ablata.data.detection.dataset import DetectionDataset
-from ablata.data.recognise import AnyDetectionData
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
