@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,7 +12,7 @@ import ablata.records.fingerprint as fingerprint
 from ablata.records import code_fingerprint, environment, environment_class
 
 
-def test_the_fingerprint_is_of_the_source_files_alone(tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_the_source_files_of_these_rooms_alone(tmp_path: Path) -> None:
     def package(name: str, files: dict[str, str]) -> Path:
         for file, content in files.items():
             path = tmp_path / name / file
@@ -19,20 +20,39 @@ def test_the_fingerprint_is_of_the_source_files_alone(tmp_path: Path) -> None:
             path.write_bytes(content.encode())
         return tmp_path / name
 
-    base = {"a.py": "one\n", "b/c.py": "two\n"}
+    base = {"nn/a.py": "one\n", "tasks/b/c.py": "two\n", "reports/page.py": "three\n"}
     same = code_fingerprint(package("base", base))
-    assert code_fingerprint(package("copy", {**base, "notes.txt": "anything", "b/c.pyc": "compiled"})) == same
-    assert (
-        code_fingerprint(package("windows", {name: text.replace("\n", "\r\n") for name, text in base.items()})) == same
-    )
+    beside = {"notes.txt": "anything", "tasks/b/c.pyc": "compiled", "__init__.py": ""}
+    assert code_fingerprint(package("copy", base | beside)) == same
+    windows = {name: text.replace("\n", "\r\n") for name, text in base.items()}
+    assert code_fingerprint(package("windows", windows)) == same
     others = [
-        {**base, "a.py": "ONE\n"},
-        {**base, "d.py": ""},
-        {"b.py": "one\n", "b/c.py": "two\n"},
-        {"a.py": "one\ntwo\n", "b/c.py": ""},
+        {**base, "nn/a.py": "ONE\n"},
+        {**base, "nn/d.py": ""},
+        {"nn/b.py": "one\n", "tasks/b/c.py": "two\n"},
+        {"nn/a.py": "one\ntwo\n", "tasks/b/c.py": ""},
     ]
     prints = {code_fingerprint(package(f"other{index}", files)) for index, files in enumerate(others)}
     assert len(prints | {same}) == 5
+
+
+def test_only_the_rooms_that_compute_count(tmp_path: Path) -> None:
+    shutil.copytree(fingerprint.PACKAGE, tmp_path / "ablata", ignore=shutil.ignore_patterns("__pycache__"))
+    same = code_fingerprint()
+    rooms = {path.parent.name for path in (tmp_path / "ablata").glob("*/__init__.py")}
+    computing = {"base", "structures", "nn", "models", "losses", "data", "metrics", "engine", "tasks"}
+    assert computing < rooms
+    for number, room in enumerate(sorted(rooms - computing)):
+        with (tmp_path / "ablata" / room / "__init__.py").open("a") as file:
+            file.write(f"# a comment {number}\n")
+    assert code_fingerprint(tmp_path / "ablata") == same
+    prints = {same}
+    for room in computing:
+        with (tmp_path / "ablata" / room / "__init__.py").open("a") as file:
+            file.write("# a comment\n")
+        code_fingerprint.cache_clear()
+        prints.add(code_fingerprint(tmp_path / "ablata"))
+    assert len(prints) == 1 + len(computing)
 
 
 def test_the_fingerprint_is_the_same_in_another_process() -> None:

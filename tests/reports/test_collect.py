@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from ablata.records import Ledger, NewArm, NewRun
 from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import compare_view, run_views
+from ablata.reports.console import plain_lines
 from ablata.reports.html import compare_page, study_page
 from ablata.reports.markdown import study_markdown
+from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
 from ablata.stats import Rule, calibrate, calibration_key, replay
 
@@ -55,9 +58,17 @@ def new_run(arm: str, seed: int, machine: str = "m1") -> NewRun:
     )
 
 
-def finish(ledger: Ledger, arm: str, seed: int, score: float | None, machine: str = "m1", threads: float = 1.0) -> str:
+def finish(
+    ledger: Ledger,
+    arm: str,
+    seed: int,
+    score: float | None,
+    machine: str = "m1",
+    threads: float = 1.0,
+    code: str = "c0de",
+) -> str:
     """Enqueue, claim and end one run; a score of None diverges, more threads make it faster."""
-    run = ledger.studies.enqueue("parts", arm, new_run(arm, seed, machine))
+    run = ledger.studies.enqueue("parts", arm, replace(new_run(arm, seed, machine), code=code))
     claim = ledger.leases.claim("worker", 60.0)
     assert claim is not None
     assert claim.run.id == run.id
@@ -299,3 +310,21 @@ def test_the_newest_look_counts_and_open_arms_stay_open(ledger: Ledger) -> None:
     assert "still open" in study_page(view)
     ledger.studies.finish("parts")
     assert not arm(study_view(ledger, "parts"), "same").open
+
+
+def test_runs_that_differ_in_code_are_told_ours_and_the_users_apart(ledger: Ledger) -> None:
+    def notes() -> str:
+        return " ".join(study_view(ledger, "parts").code_notes)
+
+    for arm, code in (("control", "c0de"), ("bigger", "c0de-aa")):
+        finish(ledger, arm, 0, 90.0, code=code)
+    assert notes() == ""
+    finish(ledger, "bigger", 1, 90.0, code="c0de-bb")
+    assert notes() == "The runs of bigger were made with 2 different versions of its own files."
+    finish(ledger, "control", 1, 90.0, code="0ther")
+    assert notes().startswith("The runs were made with 2 different versions of ablata's code. The runs of bigger were")
+    said = plain_lines(study_report(study_view(ledger, "parts"), plain=True))
+    assert notes() in said
+    assert "**Warning:** The runs were made with 2 different versions of ablata's code." in study_markdown(
+        study_view(ledger, "parts")
+    )

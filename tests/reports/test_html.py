@@ -200,6 +200,11 @@ def test_two_environment_classes_are_a_warning(example: StudyView) -> None:
     assert 'class="warning"' not in study_page(replace(example, environments=example.environments[:1]))
 
 
+def test_runs_that_differ_in_code_are_a_warning(example: StudyView) -> None:
+    alone = replace(example, environments=example.environments[:1], code_notes=("The runs of mine differ.",))
+    assert re.search(r'class="warning"[^>]*>The runs of mine differ\.<', study_page(alone))
+
+
 def test_further_sections_take_their_place(example: StudyView) -> None:
     table = TableSection(
         title="Rounds", ident="rounds", columns=("round", "score"), rows=((Cell(text="1"), Cell(text="60.1")),)

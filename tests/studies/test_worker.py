@@ -235,4 +235,4 @@ def test_a_recipe_class_of_a_users_file_is_found_and_part_of_the_identity(
     assert third.id != first.id
     Path("mine.py").write_text(OWN)
     assert work(ledger, idle_exit=True) == 0
-    assert "mine.py:small has changed since" in str(ledger.runs.get(third.id).error)
+    assert "mine.py changed since" in str(ledger.runs.get(third.id).error)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ablata.api.opening import open_ledger
+from ablata.api.opening import open_ledger, warn
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import Overrides, override_texts
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 EXPORTS = {"onnx": export_onnx, "pt2": export_pt2, "hub": export_hub}
 
 
-def load_model(model: str | Path, *, checkpoint: str = "last", ledger: Ledger | None = None) -> Predictor:
+def load_model(
+    model: str | Path,
+    *,
+    checkpoint: str = "last",
+    trust_code: bool = False,
+    say: Callable[[str], None] = warn,
+    ledger: Ledger | None = None,
+) -> Predictor:
     """Return a trained network with what its outputs mean.
 
     `.network` is the torch module, in evaluation mode and on the processor; `.classes` are the names of its labels,
@@ -33,13 +40,15 @@ def load_model(model: str | Path, *, checkpoint: str = "last", ledger: Ledger | 
     Args:
         model: a run's id or a beginning of it, an exported folder, or the name of an export.
         checkpoint: of a run, the `last` or the `best` checkpoint.
+        trust_code: run code that came with an imported study, or with a folder exported elsewhere.
+        say: called with a line about the user's code that is run; by default a warning.
         ledger: where the run is; None: the lab's own.
 
     Raises:
         UserError: nothing has that name, or what has it is damaged.
     """
     with open_ledger(ledger) as opened:
-        return find_model(opened, str(model), checkpoint)
+        return find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
 
 
 def predict(
@@ -52,6 +61,8 @@ def predict(
     score_threshold: float = 0.5,
     gallery: Sequence[str | Path] = (),
     checkpoint: str = "last",
+    trust_code: bool = False,
+    say: Callable[[str], None] = warn,
     ledger: Ledger | None = None,
 ) -> Predictions:
     """Predict classes, masks, boxes or embeddings of image files, prepared as in training.
@@ -65,6 +76,8 @@ def predict(
         score_threshold: of a detector, the least score of an object that is drawn and counted, in [0, 1].
         gallery: of re-identification, image files or folders to find each image's nearest in.
         checkpoint: of a run, `last` or `best`.
+        trust_code: run code that came with an imported study, or with a folder exported elsewhere.
+        say: called with a line about the user's code that is run; by default a warning.
         ledger: where the run is; None: the lab's own.
 
     Returns:
@@ -73,7 +86,10 @@ def predict(
     Raises:
         UserError: the model or a file does not exist, or images would be prepared otherwise than in training.
     """
-    found = model if isinstance(model, Predictor) else load_model(model, checkpoint=checkpoint, ledger=ledger)
+    if isinstance(model, Predictor):
+        found = model
+    else:
+        found = load_model(model, checkpoint=checkpoint, trust_code=trust_code, say=say, ledger=ledger)
     places = [images] if isinstance(images, str | Path) else images
     inputs = find_input_files([Path(place) for place in places], videos=found.videos)
     options = PredictOptions(
@@ -144,6 +160,8 @@ def evaluate(
     checkpoint: str = "last",
     weights: str = "delivered",
     save_predictions: str | Path | None = None,
+    trust_code: bool = False,
+    say: Callable[[str], None] = warn,
     ledger: Ledger | None = None,
 ) -> Evaluation:
     """Score the model of a run again: totals, and every class. The scores are kept with the run.
@@ -156,6 +174,8 @@ def evaluate(
         checkpoint: `last` or `best`.
         weights: `delivered`: the EMA weights where the run keeps them; `raw`: the trained weights themselves.
         save_predictions: a new .npz file for every sample's predictions.
+        trust_code: run code that came with an imported study, or with a folder exported elsewhere.
+        say: called with a line about the user's code that is run; by default a warning.
         ledger: where the run is; None: the lab's own.
 
     Raises:
@@ -165,6 +185,7 @@ def evaluate(
         return evaluate_run(
             opened, run, override_texts(overrides), protocols=protocols, split=split, which=checkpoint,
             weights=weights, save_to=None if save_predictions is None else Path(save_predictions),
+            trust_code=trust_code, say=say,
         )  # fmt: skip
 
 
@@ -175,6 +196,8 @@ def export(
     *,
     checkpoint: str = "last",
     size: str | None = None,
+    trust_code: bool = False,
+    say: Callable[[str], None] = warn,
     ledger: Ledger | None = None,
 ) -> tuple[Path, float]:
     """Write a trained network for use elsewhere, and compare what was written with it.
@@ -185,6 +208,8 @@ def export(
         output: file or folder to write; None: RECIPE-RUN here, or of `hub` in the lab's home.
         checkpoint: of a run, `last` or `best`.
         size: height and width of a segmenter's images in the graph, such as `1024x2048`; None: as trained on.
+        trust_code: run code that came with an imported study, or with a folder exported elsewhere.
+        say: called with a line about the user's code that is run; by default a warning.
         ledger: where the run is; None: the lab's own.
 
     Returns:
@@ -198,7 +223,7 @@ def export(
     if format == "hub" and size is not None:
         raise SettingsError("A size is of a graph (onnx or pt2); a folder takes images of any size", found=size)
     with open_ledger(ledger) as opened:
-        found = find_model(opened, str(model), checkpoint)
+        found = find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
         found = found if size is None else found.with_size(size)
         name = export_name(found)
         place = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{format}"))

@@ -1,7 +1,8 @@
-"""The ledger of a call: the one that is given, or the lab's own for as long as the call takes."""
+"""What calls share: the ledger, given or the lab's own for as long as the call takes, and how they tell of things."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ def open_ledger(ledger: Ledger | None) -> Iterator[Ledger]:
         return
     with Ledger() as own:
         yield own
+
+
+def warn(line: str) -> None:
+    """Tell the caller of a function something that is no error."""
+    warnings.warn(line, UserWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ablata.api.runs import runs
 from ablata.base.errors import SettingsError, listing
 from ablata.base.files import write_text
 from ablata.records import exporting, importing
+from ablata.records.code import changed_files
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
 from ablata.reports.console import plain_lines
@@ -164,6 +165,7 @@ def run_study(
     *,
     workers: int | None = None,
     progress: bool | Console | None = None,
+    trust_code: bool = False,
     ledger: Ledger | None = None,
 ) -> StudyResult:
     """Run a study to its verdicts with local worker processes; interrupted or killed, the same call goes on with it.
@@ -175,6 +177,7 @@ def run_study(
             `path/to/file.py:function`.
         workers: local worker processes; None: one for each GPU or core.
         progress: True: shown; False: not; None: shown where standard error is a terminal. Or the console to show it on.
+        trust_code: run code that came with an imported study.
         ledger: where it is recorded; None: the lab's own.
 
     Raises:
@@ -190,9 +193,12 @@ def run_study(
             size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
             with StudyDisplay(opened, name, console) as display:
                 display.say(_begins(name, len(arms) - 1, size.count))
-                StudyRunner(opened, name, size, display.update, display.say).run()
+                StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code).run()
         else:
-            StudyDisplay(opened, name, console).say(f"study {name} is finished:")
+            say = StudyDisplay(opened, name, console).say
+            say(f"study {name} is finished:")
+            if changed := changed_files(opened, name):
+                say(f"it was trained before {listing(changed)} changed; another name asks with the files as they are")
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
 
 

@@ -23,7 +23,7 @@ from ablata.engine.hardware.process_group import ProcessGroup, from_environment,
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporters
 from ablata.engine.train import train as train_recipe
-from ablata.recipes.index import load_recipe, restore_recipe
+from ablata.recipes.index import load_recipe
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.records.writer import RunWriter
@@ -36,6 +36,7 @@ from ablata.studies.identity import (
     record_environment,
     refuse_other_data,
     release_orphan,
+    restore_run,
 )
 from ablata.studies.worker import StopOnSignal
 
@@ -48,6 +49,7 @@ def train(
     resume: str | None = None,
     progress: bool | TrainingProgress | None = None,
     check: bool = True,
+    trust_code: bool = False,
     ledger: Ledger | None = None,
 ) -> RunResult:
     """Train a recipe with one seed, and return the run.
@@ -65,6 +67,7 @@ def train(
         resume: a run's id, in place of a recipe: go on with that run.
         progress: True: shown; False: not; None: shown where standard error is a terminal. Or an own display.
         check: raise if the training diverges; False: return the run, whose state is `diverged`.
+        trust_code: run code that came with an imported run, or with a teacher's checkpoint from elsewhere.
         ledger: where the run is recorded; None: the lab's own.
 
     Raises:
@@ -83,7 +86,7 @@ def train(
     else:
         shown = progress
     with open_ledger(ledger) as opened, _as_before():
-        row = _Training(opened, group, shown).run(recipe, overrides, seed or 0, resume)
+        row = _Training(opened, group, shown, trust_code).run(recipe, overrides, seed or 0, resume)
         if check and row.state == "diverged":
             raise DivergedError(
                 "The training must not diverge",
@@ -107,8 +110,8 @@ def _as_before() -> Iterator[None]:
 class _Training:
     """One call of `train` on this process."""
 
-    def __init__(self, ledger: Ledger, group: ProcessGroup, progress: TrainingProgress) -> None:
-        self._ledger, self._group, self._progress = ledger, group, progress
+    def __init__(self, ledger: Ledger, group: ProcessGroup, progress: TrainingProgress, trust_code: bool) -> None:
+        self._ledger, self._group, self._progress, self._trust = ledger, group, progress, trust_code
 
     def run(
         self,
@@ -136,8 +139,8 @@ class _Training:
         if recipe is not None:
             return load_recipe(recipe, overrides)
         run = self._ledger.runs.get(str(resume))
-        made = restore_recipe(self._ledger.runs.recipe(run.recipe_hash), source=f"run {run.id}")
-        changed = override(made.model_copy(update={"name": run.recipe_name}), overrides)
+        made = restore_run(self._ledger, run, trust=self._trust, say=self._progress.say)
+        changed = override(made, overrides)
         if settings_hash(changed) != run.recipe_hash:
             raise SettingsError(
                 "A run goes on with the settings it began with; only where things are and how fast may change",
@@ -154,7 +157,8 @@ class _Training:
                 self._progress.ended(ended, None, is_last)
             return ended
         if writer is None:
-            train_recipe(recipe, seed, self._ledger.home, cache_folder(self._ledger), None, self._group)
+            cache = cache_folder(self._ledger)
+            train_recipe(recipe, seed, self._ledger.home, cache, None, self._group, trust_code=self._trust)
             return self._ledger.runs.get(self._group.broadcast_object(None))
         row = self._lead(writer, recipe, is_last=is_last)
         if row.state == "completed":
@@ -218,7 +222,8 @@ class _Training:
         listening = stop.listening() if is_main_thread else nullcontext()
         try:
             with writer, listening, progress:
-                outcome = execute(writer, recipe, cache_folder(self._ledger), Reporters(progress, stop), self._group)
+                cache, listener = cache_folder(self._ledger), Reporters(progress, stop)
+                outcome = execute(writer, recipe, cache, listener, self._group, trust_code=self._trust)
         except StoppedError as error:
             raise StoppedError(
                 error.must, found=f"run {run.id}, saved", do=f"go on with: ablata train --resume {run.id}"

@@ -38,16 +38,20 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from ablata.base.errors import AblataError, SettingsError, listing, nearest
 from ablata.base.fields import Incidental, Opening, kind_of, options
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL, Settings, expand
 from ablata.base.user_code import (
+    PACKAGE,
     CodeFolder,
     absolute,
     is_own,
+    load_file,
     module_files,
     module_of,
     parse_reference,
     reference_of,
+    references,
     resolve,
+    settled,
 )
 
 P = TypeVar("P", bound="PlainPart")
@@ -124,7 +128,8 @@ class OpenPart(Opening):
                 do=f"did you mean {close}?" if close else None,
             )
         reference = absolute(kind, code)
-        return self.settings_of(resolve(reference), reference)
+        thing = resolve(reference)
+        return self.settings_of(thing, settled(reference))
 
     def settings_of(self, thing: Any, reference: str) -> type[Settings]:
         """Return the settings class of what a reference names: itself, or one made for a plain thing.
@@ -248,7 +253,7 @@ def _named_part(text: str, info: ValidationInfo) -> str:
         raise SettingsError("It must be a known word, or path/to/file.py:Name", found=text)
     reference = absolute(text, (info.context or {}).get("code"))
     resolve(reference)
-    return reference
+    return settled(reference)
 
 
 NamedPart = Annotated[str, AfterValidator(_named_part)]
@@ -256,46 +261,35 @@ NamedPart = Annotated[str, AfterValidator(_named_part)]
 
 
 def user_modules(value: Any) -> tuple[ModuleType, ...]:
-    """Return the modules of the user's own that settings refer to: classes of parts, plain things, named parts."""
+    """Return the modules of the user's own that settings refer to: classes of parts, plain things, named parts.
+
+    Raises:
+        SettingsError: a part is defined where no other process finds it: inside a function, or in no file.
+    """
     found: dict[str, ModuleType] = {}
     for thing in _things(value):
-        module = module_of(thing)
+        module = thing if isinstance(thing, ModuleType) else module_of(thing)
         if module is not None and is_own(module):
             found[module.__name__] = module
     return tuple(found[name] for name in sorted(found))
 
 
-def references(settings: Settings) -> tuple[str, ...]:
-    """Return the references that settings hold: of parts, named parts and the task, each once."""
-    return tuple(dict.fromkeys(value for value in _texts(settings) if parse_reference(value) is not None))
-
-
-def _texts(value: Any) -> Iterator[Any]:
-    if isinstance(value, Settings):
-        for name in type(value).model_fields:
-            if not any(isinstance(mark, Incidental) for mark in type(value).model_fields[name].metadata):
-                yield from _texts(getattr(value, name))
-    elif isinstance(value, tuple | list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
-    else:
-        yield value
-
-
 def _things(value: Any) -> Iterator[Any]:
     if isinstance(value, Settings):
-        for kind in type(value).__mro__:
-            if issubclass(kind, Settings):
-                yield getattr(kind, "THING", None) or kind
-        for name in type(value).model_fields:
-            yield from _things(getattr(value, name))
+        yield from (getattr(kind, "THING", None) or kind for kind in type(value).__mro__ if issubclass(kind, Settings))
+        if getattr(value, "THING", None) is None and type(value).__module__.partition(".")[0] != PACKAGE:
+            yield resolve(reference_of(type(value)))
+        for name, about in type(value).model_fields.items():
+            if not any(isinstance(mark, Incidental) for mark in about.metadata):
+                yield from _things(getattr(value, name))
     elif isinstance(value, tuple | list):
         for item in value:
             yield from _things(item)
     elif isinstance(value, dict):
         yield from _things(list(value.values()))
-    elif parse_reference(value) is not None:
-        yield resolve(value)
+    elif (reference := parse_reference(value)) is not None:
+        thing = resolve(value)
+        yield from (thing, load_file(reference.file) if reference.file else thing)
 
 
 @contextmanager
@@ -314,7 +308,7 @@ def users_mistakes(settings: Settings, doing: str) -> Iterator[None]:
     except AblataError:
         raise
     except Exception as error:
-        named = references(settings)
+        named = references(expand(settings))
         if not named:
             raise
         files = {str(path) for path in module_files(user_modules(settings))}

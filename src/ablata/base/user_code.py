@@ -12,12 +12,13 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +28,8 @@ from ablata.base.errors import SettingsError, listing, nearest
 PACKAGE = __name__.partition(".")[0]
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)|(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<attribute>\w+)")
 _PREFIX = "ablata_user_"
+_CONTENTS = "__ablata_contents__"
+"""Where a user's module keeps what its files and those it imports held when it was imported."""
 
 
 @dataclass(frozen=True)
@@ -52,28 +55,50 @@ class CodeFolder:
     """Copies of users' files beside what was trained with them, for when the files themselves have moved or changed.
 
     Args:
+        folder: where the copies lie.
         copies: copy of each file, by the path that it was taken from.
-        used: filled with (original, copy) of each file that is read from its copy.
+        foreign: the files come from elsewhere: their copies are read, whatever lies at their paths here.
+        used: whether a copy was read in place of a file that moved or changed.
     """
 
+    folder: Path
     copies: dict[str, Path]
-    used: list[tuple[str, Path]] = field(default_factory=list)
+    foreign: bool = False
+    used: bool = False
 
     @cached_property
-    def _as_copied(self) -> bool:
-        return all(
-            Path(original).is_file() and Path(original).read_bytes() == copy.read_bytes()
-            for original, copy in self.copies.items()
-        )
+    def changed(self) -> tuple[str, ...]:
+        """The files that are gone, or hold something else than their copies."""
+        return tuple(original for original, copy in self.copies.items() if not _equal(Path(original), copy))
 
-    def find(self, file: Path) -> Path:
-        """Return the file to read: the original where all files still hold what their copies hold, else the copy."""
-        copy = self.copies.get(str(file))
-        if copy is None or self._as_copied:
-            return file
-        if (str(file), copy) not in self.used:
-            self.used.append((str(file), copy))
-        return copy
+    def find(self, file: Path) -> Path | None:
+        """Return the file to read: the original where all files still hold what their copies hold, else the copy.
+
+        A file that was copied from another path is found by its name, since equal recipes may have been recorded with
+        files of other folders. None: there is no copy of it.
+        """
+        named = [original for original in self.copies if Path(original).name == file.name]
+        original = str(file) if str(file) in self.copies else named[0] if len(named) == 1 else None
+        if original is None:
+            return None
+        if not self.foreign and not self.changed:
+            return Path(original)
+        self.used = self.used or not self.foreign
+        return self.copies[original]
+
+    def notice(self) -> str | None:
+        """Return a line that says which copies were read because files have moved or changed; None: none were."""
+        if not self.used:
+            return None
+        told = [f"{file} {'has changed' if Path(file).is_file() else 'is gone'}" for file in self.changed]
+        return f"{listing(told)} since this was trained: the copy in {self.folder} is used"
+
+
+def _equal(first: Path, second: Path) -> bool:
+    try:
+        return first.read_bytes() == second.read_bytes()
+    except OSError:
+        return False
 
 
 def parse_reference(text: object) -> Reference | None:
@@ -96,10 +121,35 @@ def absolute(text: str, code: CodeFolder | None = None) -> str:
     reference = parse_reference(text)
     if reference is None or reference.file is None:
         return text
+    if code is not None and (copy := code.find(reference.file)) is not None:
+        return f"{copy}:{reference.name}"
     file = reference.file.expanduser()
     file = file if file.is_absolute() else Path.cwd() / file
-    file = Path(*file.parts) if ".." not in file.parts else file.resolve()
-    return f"{code.find(file) if code else file}:{reference.name}"
+    file = file.resolve() if ".." in file.parts else file
+    return f"{file}:{reference.name}"
+
+
+def settled(text: str) -> str:
+    """Return a reference that was resolved by its file, where it names a module that is the user's own."""
+    reference = parse_reference(text)
+    module = sys.modules.get(reference.module or "") if reference is not None else None
+    return f"{_path_of(module)}:{reference.name}" if reference and module and is_own(module) else text
+
+
+def references(tree: Any) -> list[str]:
+    """Return the references in an expanded tree of settings, in their order, each once."""
+    found: dict[str, None] = {}
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop(0)
+        if isinstance(value, Mapping):
+            # The name of a recipe tells where it was written; nothing is run by it.
+            waiting += [inner for key, inner in value.items() if key != "name"]
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif parse_reference(value) is not None:
+            found[value] = None
+    return list(found)
 
 
 def portable(text: str) -> str:
@@ -121,11 +171,19 @@ def resolve(text: str, what: str = "part") -> Any:
     reference = parse_reference(text)
     if reference is None and "<locals>" in text:
         raise SettingsError(
-            f"A {what} must be defined at the top of a file, so that another process finds it", found=text
+            f"A {what} must be defined at the top of a file, so that another process finds it",
+            found=f"{text.rpartition('.')[2]}, defined inside a function ({text})",
+            do="move it to the top of its file",
         )
     if reference is None:
         raise SettingsError(
             f"A {what} must be named path/to/file.py:Name, or package.module:Name of an installed package", found=text
+        )
+    if reference.module == "__main__":
+        raise SettingsError(
+            f"A {what} must be defined in a file, so that another process finds it",
+            found=f"{reference.name}, defined at a prompt or in a notebook's cell",
+            do=f"write it to a file, import it from there, or name it path/to/file.py:{reference.name}",
         )
     module = load_file(reference.file, what) if reference.file else _installed(str(reference.module), what)
     if not hasattr(module, reference.name):
@@ -155,10 +213,7 @@ def reference_of(thing: Any) -> str:
     `resolve`.
     """
     module, name = sys.modules.get(thing.__module__), thing.__qualname__
-    path = _path_of(module) if module is not None else None
-    if path is not None and (is_own(module) if module else False):
-        return f"{path}:{name}"
-    return f"{thing.__module__}:{name}"
+    return f"{_path_of(module)}:{name}" if module is not None and is_own(module) else f"{thing.__module__}:{name}"
 
 
 def module_of(thing: Any) -> ModuleType | None:
@@ -168,15 +223,15 @@ def module_of(thing: Any) -> ModuleType | None:
 
 def is_own(module: ModuleType) -> bool:
     """Tell whether a module is the user's: not of this package, nor Python's, nor installed in site-packages."""
-    path = _path_of(module)
-    return path is not None and not _is_installed(path)
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and not _is_installed(Path(file))
 
 
 def load_file(file: Path, what: str = "part") -> ModuleType:
     """Import a user's file, together with the modules beside it that it imports.
 
-    A file that has not changed since it was imported, nor what it imports, is not imported again, so that its classes
-    stay the same classes.
+    A file of a package (with an `__init__.py` beside it) is imported as its module. A file that has not changed since
+    it was imported, nor what it imports, is not imported again, so that its classes stay the same classes.
 
     Args:
         file: the file.
@@ -188,32 +243,53 @@ def load_file(file: Path, what: str = "part") -> ModuleType:
     path = file.expanduser().resolve()
     if not path.is_file():
         raise SettingsError(f"The file of a {what} must exist", found=f"{file}, looked for in {Path.cwd()}")
-    main = sys.modules.get("__main__")
-    if main is not None and _path_of(main) == path:
-        return main
-    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    known = sys.modules.get(name)
-    if known is not None and known.__dict__.get("__ablata_digest__") == files_digest(module_files([known])):
+    folders = _import_folders(path)
+    for folder in map(str, reversed(folders)):
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.path.insert(0, folder)
+    _forget_changed(folders)
+    known = next((module for module in [*sys.modules.values()] if is_own(module) and _path_of(module) == path), None)
+    if known is not None:
+        _mark([known])
         return known
-    _forget_neighbours(path.parent)
+    dotted = _dotted(path)
+    name = dotted if "." in dotted else f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    before = set(sys.modules)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(name) if name == dotted else _executed(name, path)
+    except SettingsError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise SettingsError(f"The file of a {what} must run", found=_told(path, file, error)) from error
+    _mark(sys.modules[new] for new in set(sys.modules) - before)
+    return module
+
+
+def _mark(modules: Iterable[ModuleType]) -> None:
+    """Note what the files of the user's modules hold, and those that they import, to see later whether they changed."""
+    for module in modules:
+        if is_own(module) and _CONTENTS not in vars(module):
+            vars(module)[_CONTENTS] = {file: _content(file) for file in module_files([module])}
+
+
+def _content(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+
+
+def _executed(name: str, path: Path) -> ModuleType:
+    """Run a file that is of no package, as a module of a name that no other has."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = str(path.parent)
-    if folder in sys.path:
-        sys.path.remove(folder)
-    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except SettingsError:
+    except BaseException:
         sys.modules.pop(name, None)
         raise
-    except Exception as error:
-        sys.modules.pop(name, None)
-        raise SettingsError(f"The file of a {what} must run", found=_told(path, file, error)) from error
-    module.__dict__["__ablata_digest__"] = files_digest(module_files([module]))
     return module
 
 
@@ -226,14 +302,36 @@ def _installed(name: str, what: str) -> ModuleType:
         ) from None
 
 
-def _forget_neighbours(folder: Path) -> None:
-    """Let modules of the user's be imported anew: those of this folder, and those of another that hide its own."""
-    here = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
-    for name, module in list(sys.modules.items()):
-        path = _path_of(module)
-        if path is None or name == "__main__" or name.startswith(_PREFIX) or _is_installed(path):
-            continue
-        if name.partition(".")[0] in here:
+def _import_root(path: Path) -> Path:
+    """Return the folder from which a file is imported: the first above it that is no package."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _dotted(path: Path) -> str:
+    """Return a file's name as a module, seen from its import root."""
+    parts = path.relative_to(_import_root(path)).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _import_folders(path: Path) -> tuple[Path, ...]:
+    """Return where a file's imports are looked for: beside it, and where its package lies."""
+    return tuple(dict.fromkeys((path.parent, _import_root(path))))
+
+
+def _forget_changed(folders: Sequence[Path]) -> None:
+    """Let modules of the user's be imported anew: those that changed, and those of other folders that hide one here."""
+    here = {path.stem for folder in folders for path in folder.glob("*.py")}
+    here |= {path.parent.name for folder in folders for path in folder.glob("*/__init__.py")}
+    own = {name: module for name, module in list(sys.modules.items()) if name != "__main__" and is_own(module)}
+    known = {file: content for module in own.values() for file, content in vars(module).get(_CONTENTS, {}).items()}
+    changed = {file for file, content in known.items() if _content(file) != content}
+    for name, module in own.items():
+        hides = name.partition(".")[0] in here and _beside(name, folders) != _path_of(module)
+        # A module that was imported inside a function has noted nothing itself.
+        if hides or (changed and changed & {*vars(module).get(_CONTENTS, ()), *module_files([module])}):
             del sys.modules[name]
 
 
@@ -257,55 +355,91 @@ def module_files(modules: Iterable[ModuleType]) -> tuple[Path, ...]:
         modules: imported modules.
     """
     found: dict[Path, None] = {}
-    waiting = list(modules)
+    waiting = [(path, _import_folders(path)) for module in modules if (path := _path_of(module)) is not None]
     while waiting:
-        module = waiting.pop()
-        path = _path_of(module)
-        if path is None or path in found or _is_installed(path) or path.suffix != ".py":
+        path, folders = waiting.pop()
+        if path in found or path.suffix != ".py" or not path.is_file() or _is_installed(path):
             continue
         found[path] = None
-        waiting += _imported(module, path)
+        root = _import_root(path)
+        packages = [folder / "__init__.py" for folder in path.parents if folder != root and folder.is_relative_to(root)]
+        within = tuple(dict.fromkeys((*folders, root)))
+        waiting += [(file, within) for file in (*packages, *_imported(path, within))]
     return tuple(sorted(found))
 
 
-def _imported(module: ModuleType, path: Path) -> Iterator[ModuleType]:
-    package = getattr(module, "__package__", None) or ""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
+def _imported(path: Path, folders: Sequence[Path]) -> Iterator[Path]:
+    """Give the files of the modules that a file's text imports, as far as they can be found."""
+    for name in _imported_names(path):
+        for length in range(1, name.count(".") + 2):
+            part = ".".join(name.split(".")[:length])
+            file = _beside(part, folders) or _elsewhere(part)
+            if file is not None:
+                yield file
+
+
+def _imported_names(path: Path) -> tuple[str, ...]:
+    package = _dotted(path) if path.name == "__init__.py" else _dotted(path).rpartition(".")[0]
+    return _names_in(path.read_bytes(), package)
+
+
+@lru_cache(maxsize=256)
+def _names_in(source: bytes, package: str) -> tuple[str, ...]:
+    try:
+        return tuple(_walked(ast.parse(source), package))
+    except (SyntaxError, ValueError):
+        return ()
+
+
+def _walked(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            for length in range(1, name.count(".") + 2):
-                part = ".".join(name.split(".")[:length])
-                if part in sys.modules:
-                    yield sys.modules[part]
-                elif (later := _not_yet(part)) is not None:
-                    yield later
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = getattr(node.func, "attr", getattr(node.func, "id", None))
+            if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                yield node.args[0].value
 
 
-def _not_yet(name: str) -> ModuleType | None:
-    """Return a stand-in for a module that the user's code will import later, inside a function."""
+def _beside(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of a module as it lies below the folders, in their order."""
+    for folder in folders:
+        place = folder.joinpath(*name.split("."))
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if name and file.is_file():
+                return file.resolve()
+    return None
+
+
+def _elsewhere(name: str) -> Path | None:
+    """Return the file of a module that is imported already, or could be: that of a package of the user's own."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return _path_of(module)
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
         return None
-    if spec is None or spec.origin is None or _is_installed(Path(spec.origin)):
-        return None
-    stand_in = ModuleType(name)
-    stand_in.__file__, stand_in.__package__ = spec.origin, spec.parent
-    return stand_in
+    return Path(spec.origin).resolve() if spec is not None and spec.origin is not None else None
+
+
+def relative_names(files: Iterable[Path]) -> dict[Path, str]:
+    """Return files with their paths below the innermost folder from which all of them can be imported."""
+    files = sorted(files)
+    root = Path(os.path.commonpath([_import_root(file) for file in files])) if files else Path()
+    return {file: file.relative_to(root).as_posix() for file in files}
 
 
 def files_digest(files: Iterable[Path]) -> str:
-    """Return 16 hexadecimal digits of the names and contents of files, whatever folder they lie in."""
+    """Return 16 hexadecimal digits of the names and contents of files, wherever the folder lies that holds them all."""
     hasher = hashlib.sha256()
-    for file in sorted(files, key=lambda file: (file.name, str(file))):
+    for file, name in relative_names(files).items():
         content = file.read_bytes().replace(b"\r\n", b"\n")
-        hasher.update(f"{file.name}\0{len(content)}\0".encode())
+        hasher.update(f"{name}\0{len(content)}\0".encode())
         hasher.update(content)
     return hasher.hexdigest()[:16]
 
@@ -315,6 +449,7 @@ def _path_of(module: ModuleType) -> Path | None:
     return Path(file).resolve() if isinstance(file, str) else None
 
 
+@cache
 def _is_installed(path: Path) -> bool:
     """Tell whether a file belongs to this package, to Python, or to what is installed in site-packages."""
     resolved = path.resolve()

@@ -40,6 +40,9 @@ WorkerCount = Annotated[
     int | None, typer.Option("--workers", min=1, help="Local processes; by default one for each GPU or core.")
 ]
 SaveAs = Annotated[str | None, typer.Option("--name", help="The name to record the study under.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run Python code that came with an imported study or an exported folder.")
+]
 Question = Annotated[str | None, typer.Option(help="What is asked, for the report.")]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ablata.cli.asking import TrustCode
 from ablata.cli.console import note, out, print_json
 
 
@@ -26,6 +27,7 @@ def evaluate(
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write every sample's predictions to this .npz.")
     ] = None,
+    trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run's model: totals, and every class with what it is most often confused with."""
@@ -34,7 +36,7 @@ def evaluate(
 
     result = evaluate_run(
         run, overrides=overrides or [], protocols=protocol, split=split, checkpoint=checkpoint, weights=weights,
-        save_predictions=save_predictions,
+        save_predictions=save_predictions, trust_code=trust_code, say=note,
     )  # fmt: skip
     if json:
         print_json(result.as_dict())

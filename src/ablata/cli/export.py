@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablata.cli.asking import TrustCode
 from ablata.cli.console import note, out
 
 
@@ -25,10 +26,13 @@ def export(
             "graph takes, such as 1024x2048; by default those trained on.",
         ),
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Write a trained network for use elsewhere, and compare what was written with it."""
     from ablata.api.models import export as export_model
 
-    place, difference = export_model(run, format, output, checkpoint=checkpoint, size=size)
+    place, difference = export_model(
+        run, format, output, checkpoint=checkpoint, size=size, trust_code=trust_code, say=note
+    )
     note(f"the same network: outputs differ by at most {difference:.3g}")
     out.print(f"written: {place}", markup=False)

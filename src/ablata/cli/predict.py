@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablata.cli.asking import TrustCode
 from ablata.cli.console import note, out, print_json
 
 
@@ -36,6 +37,7 @@ def predict(
         list[Path] | None,
         typer.Option(help="Of re-identification: image files or folders to find each image's nearest in."),
     ] = None,
+    trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict classes, masks, boxes or embeddings of images, prepared as in training; exit 1 if one is unreadable."""
@@ -43,7 +45,7 @@ def predict(
 
     predictions = predict_images(
         model, images, protocol=protocol, output=output, top=top, score_threshold=score, gallery=gallery or (),
-        checkpoint=checkpoint,
+        checkpoint=checkpoint, trust_code=trust_code, say=note,
     )  # fmt: skip
     for prediction in predictions:
         if prediction.problem:

@@ -22,6 +22,7 @@ from ablata.cli.asking import (
     Screen,
     Seeds,
     Sets,
+    TrustCode,
     StudyRequest,
     WithHistory,
     WorkerCount,
@@ -87,6 +88,7 @@ def run(
     save_as: SaveAs = None,
     question: Question = None,
     output: Annotated[Path | None, typer.Option(help="Where the HTML report goes.")] = None,
+    trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a study to its verdicts; interrupted or killed, the same command goes on with it."""
@@ -102,12 +104,13 @@ def run(
         signal.signal(number, signal.default_int_handler)
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
-        done = launch(ledger, name if name in recorded and asked.only_named else asked.study(ledger), workers)
+        study = name if name in recorded and asked.only_named else asked.study(ledger)
+        done = launch(ledger, study, workers, trust_code=trust_code)
         print_report(ledger, done, "json" if json else "terminal")
         write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
 
 
-def launch(ledger: Ledger, study: Study | str | None, workers: int | None) -> str:
+def launch(ledger: Ledger, study: Study | str | None, workers: int | None, *, trust_code: bool = False) -> str:
     """Run a study with a live table and return its name; interrupted, say how to go on.
 
     Raises:
@@ -117,7 +120,7 @@ def launch(ledger: Ledger, study: Study | str | None, workers: int | None) -> st
 
     assert study is not None
     try:
-        return run_study(study, workers=workers, progress=err, ledger=ledger).name
+        return run_study(study, workers=workers, progress=err, trust_code=trust_code, ledger=ledger).name
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
         raise typer.Exit(1) from None

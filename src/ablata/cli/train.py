@@ -9,6 +9,7 @@ import typer
 
 from ablata.base.errors import StoppedError
 from ablata.base.quantities import duration, quantity
+from ablata.cli.asking import TrustCode
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def train(
         int | None, typer.Option(min=0, help="Drives initialisation, data order and augmentation; 0 by default.")
     ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a recipe. Under torchrun, several processes train it together with the same global batch."""
@@ -48,7 +50,7 @@ def train(
         try:
             result = train_run(
                 recipe, seed=seed, overrides=overrides or [], resume=resume, progress=TrainingProgress(err, ended),
-                check=False, ledger=ledger,
+                check=False, trust_code=trust_code, ledger=ledger,
             )  # fmt: skip
         except StoppedError as error:
             note(f"{error.must}\n{error.do}")
@@ -93,10 +95,11 @@ def _print_run(ledger: Ledger, run: RunRow, outcome: TrainResult | None) -> None
 
 def _print_chain(ledger: Ledger, run: RunRow) -> None:
     """Print each round of a chain beside the one before, by the recipe's own metric."""
-    from ablata.recipes.index import restore_recipe
     from ablata.studies.chain import ancestry
+    from ablata.studies.identity import restore_run
 
-    metric = restore_recipe(ledger.runs.recipe(run.recipe_hash), source=f"run {run.id}").metric()
+    # Whether its code may run was asked when it was trained or resumed.
+    metric = restore_run(ledger, run, trust=True).metric()
     taught_key = replace(metric, name=f"teacher_{metric.name}").key
     out.print(f"\nround  {metric.key}", markup=False)
     for number, one in enumerate(ancestry(ledger, run)):

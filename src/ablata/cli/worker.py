@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ablata.base.errors import SettingsError, listing
+from ablata.cli.asking import TrustCode
 from ablata.cli.console import note
 
 
@@ -24,6 +25,7 @@ def worker(
             "--any-environment", help="Take runs meant for other machines too; their pairs count as unpaired."
         ),
     ] = False,
+    trust_code: TrustCode = False,
     parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
     """Claim runs from a ledger and train them, on this or any machine that sees the database."""
@@ -33,7 +35,7 @@ def worker(
     with Ledger(db) as ledger:
         done = work(
             ledger, study=study, threads=threads, idle_exit=idle_exit, any_environment=any_environment, parent=parent,
-            say=note,
+            trust_code=trust_code, say=note,
         )  # fmt: skip
     note(f"{done} run{'' if done == 1 else 's'} completed")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
+from ablata.base.user_code import CodeFolder
 from ablata.data.io.input_files import InputFile
 from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.checkpoints import refuse_mismatch
@@ -74,6 +75,7 @@ class Predictor(ABC):
         contract: classes, image size, channels, mean, std, image backend, protocols.
         facts: recipe (expanded), recipe name, run, seed, step, scores, environment; JSON-safe.
         source: where it comes from, for messages.
+        code: copies of the users' files that it is built from; None: there are none.
     """
 
     network: nn.Module
@@ -81,6 +83,7 @@ class Predictor(ABC):
     contract: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    code: CodeFolder | None = None
 
     title: ClassVar[str]
     """What it is, in a word."""

@@ -41,6 +41,7 @@ class RunContext:
         group: its share of a distributed run.
         channels_last: memory order of images and weights.
         parent: folder of the run that this one starts from; None where there is none, or where a model is only scored.
+        trust_code: whether the code of a checkpoint that came from elsewhere may be run.
     """
 
     device: torch.device
@@ -48,6 +49,7 @@ class RunContext:
     group: ProcessGroup = field(default_factory=ProcessGroup)
     channels_last: bool = True
     parent: Path | None = None
+    trust_code: bool = False
 
 
 @dataclass(frozen=True)

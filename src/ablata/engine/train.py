@@ -47,6 +47,8 @@ def train(
     reporter: Reporter | None = None,
     group: ProcessGroup | None = None,
     parent: Path | None = None,
+    *,
+    trust_code: bool = False,
 ) -> TrainResult:
     """Train, evaluate and save; continue where `folder` already holds a checkpoint.
 
@@ -58,6 +60,7 @@ def train(
         reporter: who listens; nobody by default.
         group: this process's place among several; alone by default.
         parent: folder of the completed run of `recipe.parent()`, if there is one.
+        trust_code: whether the code of a checkpoint that came from elsewhere may be run.
 
     Raises:
         UserError: something does not fit; raised before the first step.
@@ -75,7 +78,8 @@ def train(
     with process_group(group, device):
         where = Path(group.broadcast_object(str(folder)))
         start = group.broadcast_object(str(parent) if parent else None)
-        context = RunContext(device, cache, group, recipe.compute.channels_last, Path(start) if start else None)
+        older = Path(start) if start else None
+        context = RunContext(device, cache, group, recipe.compute.channels_last, older, trust_code)
         torch.manual_seed(derive(seed, "init"))
         with users_mistakes(recipe, "be built"):
             state = TrainState(recipe, seed, where, context, reporter)

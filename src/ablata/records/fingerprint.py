@@ -15,6 +15,8 @@ from typing import Any
 from ablata.base.cores import usable_cores
 
 PACKAGE = Path(__file__).resolve().parents[1]
+COMPUTING = ("base", "structures", "nn", "models", "losses", "data", "metrics", "engine", "tasks")
+"""The rooms whose code a training runs. Recipes are not among them: a recipe counts by its expanded settings."""
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow", "scipy")
 INSTRUCTIONS = (
     "avx2",
@@ -35,13 +37,14 @@ many train one run together, added by whoever starts them."""
 
 @cache
 def code_fingerprint(package: Path = PACKAGE) -> str:
-    """Return the hash of every Python source file of a package, as 32 hexadecimal digits; computed once per process.
+    """Return the hash of the source files that a training runs, as 32 hexadecimal digits; computed once per process.
 
     Args:
-        package: the package's folder; ablata's own unless given.
+        package: the package's folder; ablata's own unless given. Its folders of `COMPUTING` count.
     """
     hasher = hashlib.sha256()
-    for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
+    files = [path for room in COMPUTING for path in (package / room).rglob("*.py")]
+    for path in sorted(files, key=lambda path: path.relative_to(package).as_posix()):
         content = path.read_bytes().replace(b"\r\n", b"\n")
         hasher.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode())
         hasher.update(content)

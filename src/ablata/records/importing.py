@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from ablata.base.errors import RecordError, listing
 from ablata.base.files import inside
 from ablata.records.archive import Archive, open_archive
+from ablata.records.code import CODE, is_imported, mark_imported, mark_imported_study
 from ablata.records.exporting import RunsFile, StudyFile
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.ledger import Ledger
@@ -72,7 +73,9 @@ def import_study(ledger: Ledger, path: Path) -> Imported:
                 for run in runs.runs:
                     parent = places[run.parent].run_id if run.parent in places else run.parent
                     places[run.id] = _take_run(connection, archive, replace(run, parent=parent), runs)
-                _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
+                new = _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
+                # Before the commit: from then on a worker may take a run, and must see where it came from.
+                _mark(ledger, connection, study.study.name if new else None, places)
         except (IntegrityError, DataError, OverflowError) as error:
             raise archive.damaged(f"rows no ledger can hold: {error}") from error
         # After the commit, so that a large file keeps nobody from the ledger; a second import completes a broken one.
@@ -172,13 +175,24 @@ def _take_curves(connection: Connection, archive: Archive, run: RunRow, run_id: 
 _CURVES: TypeAdapter[dict[str, tuple[list[int], list[float]]]] = TypeAdapter(dict[str, tuple[list[int], list[float]]])
 
 
-def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]) -> None:
+def _mark(ledger: Ledger, connection: Connection, study: str | None, places: dict[str, _Place]) -> None:
+    """Mark what came from elsewhere: what it refers to runs only where the user says so."""
+    if study is not None:
+        mark_imported_study(ledger, study)
+    for place in places.values():
+        if place.taken:
+            mark_imported(ledger.runs.folder(find_run(connection, place.run_id)))
+
+
+def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]) -> bool:
+    """Write a study, or complete the one that is here; return whether it is new."""
     study, name = file.study, file.study.name
     arms = [NewArm(**{field.name: getattr(arm, field.name) for field in fields(NewArm)}) for arm in file.arms]
     check_arms(arms)
     values: dict[str, Any] = {"question": study.question, "spec": study.spec, "created": study.created}
     insert_ignoring(connection, StudyTable, {"name": name, "state": "open", **values})
-    if present := study_arms(connection, name):
+    present = study_arms(connection, name)
+    if present:
         if different := differences(find_study(connection, name), present, study.question, study.spec, arms):
             raise _differs(name, different)
     else:
@@ -189,6 +203,7 @@ def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]
     if study.state == "finished":
         change = update(StudyTable).where(StudyTable.name == name, StudyTable.state == "open")
         connection.execute(change.values(state="finished", finished=study.finished))
+    return not present
 
 
 def _take_cells(connection: Connection, file: StudyFile, run_ids: dict[str, str]) -> None:
@@ -221,7 +236,10 @@ def _take_looks(connection: Connection, name: str, looks: Sequence[LookRow]) -> 
 
 
 def _take_files(ledger: Ledger, archive: Archive, places: dict[str, _Place]) -> None:
-    """Write the files of run folders: all of a run taken over, the missing ones of the same run."""
+    """Write the files of run folders: all of a run taken over, the missing ones of the same run.
+
+    A run that was made here keeps its own code, or none: what an archive says is its code was never run here.
+    """
     for name in archive.names:
         parts = PurePosixPath(name).parts
         if len(parts) < 3 or parts[0] != RUNS_FOLDER or parts[1] not in places:
@@ -229,6 +247,8 @@ def _take_files(ledger: Ledger, archive: Archive, places: dict[str, _Place]) -> 
         run_id, place = parts[1], places[parts[1]]
         folder = ledger.runs.folder(ledger.runs.get(place.run_id))
         target = inside(folder, "/".join(parts[2:]))
+        if parts[2] == CODE and not is_imported(folder):
+            continue
         if place.taken or (place.run_id == run_id and not target.exists()):
             archive.extract(name, target)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -32,7 +33,7 @@ class Leases:
     The filters of `claim`, `waiting_count` and `open_count`: `study` keeps to the runs of the open arms of one study
     and those they start from, `environment` and `code` to runs enqueued for one environment class and one code
     fingerprint, so that a worker never trains a run under an identity it does not have. `code` also admits `code-...`:
-    the same code and a user's own file.
+    the same code and a user's own files. `without` leaves runs out by their ids.
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,6 +47,7 @@ class Leases:
         study: str | None = None,
         environment: str | None = None,
         code: str | None = None,
+        without: Collection[str] = (),
         relabel: str | None = None,
     ) -> Claim | None:
         """Take the next run: one that waits, or one whose worker was silent for longer than its lease.
@@ -56,13 +58,16 @@ class Leases:
             study: see the class.
             environment: see the class.
             code: see the class.
+            without: see the class.
             relabel: the environment class the run becomes one of when it is taken, for a worker that takes runs of any
                 class; a run is left alone while an equal one of that class is alive.
 
         Returns:
             The claim, or None if really nothing can be claimed: a lost race is tried again.
         """
-        which = and_(_claimable(), *_filters(study, environment, code), *([_no_twin(relabel)] if relabel else []))
+        which = and_(
+            _claimable(), *_filters(study, environment, code, without), *([_no_twin(relabel)] if relabel else [])
+        )
         while True:
             with suppress(IntegrityError), self._database.write() as connection:
                 claim = _take(connection, which, worker, lease_seconds, environment=relabel)
@@ -159,10 +164,19 @@ class Leases:
         with self._database.read() as connection:
             return _count(connection, and_(_claimable(), *_filters(study, environment, code)))
 
-    def open_count(self, *, study: str | None = None, environment: str | None = None, code: str | None = None) -> int:
+    def open_count(
+        self,
+        *,
+        study: str | None = None,
+        environment: str | None = None,
+        code: str | None = None,
+        without: Collection[str] = (),
+    ) -> int:
         """Return how many runs wait or run: 0 means that all is done, not only that nothing is free now."""
         with self._database.read() as connection:
-            return _count(connection, and_(Run.state.in_(("waiting", "running")), *_filters(study, environment, code)))
+            return _count(
+                connection, and_(Run.state.in_(("waiting", "running")), *_filters(study, environment, code, without))
+            )
 
 
 def set_fields(connection: Connection, run_id: str, attempt: int, **values: Any) -> None:
@@ -207,8 +221,10 @@ def _ready() -> ColumnElement[bool]:
     return or_(Run.parent.is_(None), ended)
 
 
-def _filters(study: str | None, environment: str | None, code: str | None) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
+def _filters(
+    study: str | None, environment: str | None, code: str | None, without: Collection[str] = ()
+) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = [Run.id.not_in(without)] if without else []
     if study is not None:
         query = (
             select(StudyRun.run_id).join(Arm, Arm.id == StudyRun.arm_id).join(StudyTable, StudyTable.id == Arm.study_id)

@@ -126,6 +126,7 @@ def study_view(
         curves=_curves(ledger, study, placed) if curves else (),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
+        code_notes=_code_notes(placed),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
@@ -282,3 +283,14 @@ def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
     """Code and data the runs were made with; more than one of a kind are listed each."""
     kinds = (("code", {run.code for run in runs}), ("data", {run.data for run in runs}))
     return tuple((kind, value) for kind, values in kinds for value in sorted(values))
+
+
+def _code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
+    """Sentences on runs that differ in code: in ablata's own, or within an arm in the files of the user's."""
+    ended = [(arm, *run.code.partition("-")[::2]) for arm, run in placed if run.state in ENDED]
+    versions = len({ours for _, ours, _ in ended})
+    notes = [f"The runs were made with {versions} different versions of ablata's code."] if versions > 1 else []
+    for arm in dict.fromkeys(arm for arm, _, _ in ended):
+        files = len({theirs for name, _, theirs in ended if name == arm})
+        notes += [f"The runs of {arm} were made with {files} different versions of its own files."] if files > 1 else []
+    return tuple(notes)

@@ -127,10 +127,11 @@ class TermsSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSection(Section):
-    """The machines the runs were made on; several classes are a warning."""
+    """The machines the runs were made on; several classes are a warning, as are notes on their code."""
 
     template: ClassVar[str] = "section_environment.html.j2"
     environments: tuple[EnvironmentView, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

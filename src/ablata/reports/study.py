@@ -53,7 +53,10 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         )
         sections.append(RepeatSection(title="Repeat it", ident="repeat", commands=view.commands, hashes=hashes))
     if view.environments:
-        sections.append(EnvironmentSection(title="Environment", ident="environment", environments=view.environments))
+        section = EnvironmentSection(
+            title="Environment", ident="environment", environments=view.environments, notes=view.code_notes
+        )
+        sections.append(section)
     sections += [runs_table(view.runs)] if view.runs else []
     return tuple(sections)
 

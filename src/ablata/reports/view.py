@@ -304,6 +304,7 @@ class StudyView:
         curves: learning curves by quantity.
         environments: one entry per environment class; more than one is a warning.
         fingerprints: name and value of what identifies code and data.
+        code_notes: sentences on runs that differ in code where they should not; each is a warning.
         commands: what to type to repeat the study.
         runs: the runs behind it.
         rounds: the rounds of the arms whose runs were taught by other runs.
@@ -323,6 +324,7 @@ class StudyView:
     curves: tuple[CurveView, ...] = ()
     environments: tuple[EnvironmentView, ...] = ()
     fingerprints: tuple[tuple[str, str], ...] = ()
+    code_notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     runs: tuple[RunView, ...] = ()
     rounds: tuple[RoundView, ...] = ()

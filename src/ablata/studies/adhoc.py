@@ -11,6 +11,8 @@ from typing import Any
 
 from ablata.base.errors import SettingsError
 from ablata.base.overrides import override
+from ablata.base.parts import user_modules
+from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.study import Study
@@ -60,10 +62,9 @@ def ask(
         *(["--first-seed", str(first_seed)] if first_seed else []),
     ]
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
-    mark = hashlib.blake2b(shlex.join(words).encode(), digest_size=3).hexdigest()
-    words += [*(["--name", name] if name else []), *(["--question", question] if question else [])]
-    return Study(
-        name=name or f"{_file_name(control.name)}-{mark}",
+    shown = [*words, *(["--name", name] if name else []), *(["--question", question] if question else [])]
+    made = Study(
+        name=name or "unnamed",
         question=question or f"Does changing {control.name} help: {', '.join(changes)}?",
         control=control,
         arms=changes,
@@ -72,8 +73,16 @@ def ask(
         margin=margin,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
-        commands=(shlex.join(words),),
+        commands=(shlex.join(shown),),
     )
+    return made if name else replace(made, name=f"{_file_name(control.name)}-{_mark(made, words)}")
+
+
+def _mark(study: Study, words: Sequence[str]) -> str:
+    """Return six digits of what is asked: the command, and what the user's files hold. An edited file asks anew."""
+    files = module_files(user_modules(list(study.recipes.values())))
+    told = shlex.join([*words, *([files_digest(files)] if files else [])])
+    return hashlib.blake2b(told.encode(), digest_size=3).hexdigest()
 
 
 def change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,9 @@ from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismat
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext
-from ablata.recipes.index import restore_recipe
 from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.ledger import Ledger
-from ablata.studies.identity import cache_folder
+from ablata.studies.identity import cache_folder, restore_run
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,8 @@ def evaluate_run(
     which: str = "last",
     weights: str = "delivered",
     save_to: Path | None = None,
+    trust_code: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Score a checkpoint of a run, and keep the scores with it.
 
@@ -91,12 +92,14 @@ def evaluate_run(
         which: `last` or `best`.
         weights: `delivered`, the average where the run keeps one; or `raw`, whose scores then begin with `raw/`.
         save_to: write index, label and logits (or features, or predicted labels) of every sample to this .npz.
+        trust_code: whether code that came with an imported run may be run.
+        say: called with a line about the user's code that is run.
 
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it; both sides are named.
     """
     run = ledger.runs.get(run_id)
-    recipe = _same_but_place(restore_recipe(ledger.runs.recipe(run.recipe_hash), source=f"run {run.id}"), overrides)
+    recipe = _same_but_place(restore_run(ledger, run, trust=trust_code, say=say), overrides)
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)
     if weights not in ("delivered", "raw"):

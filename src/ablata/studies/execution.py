@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import AblataError, DivergedError, LeaseLostError, StoppedError
+from ablata.base.parts import user_modules
+from ablata.base.user_code import module_files, relative_names
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
 from ablata.engine.train import TrainResult, train
+from ablata.records.code import keep_code
 from ablata.records.writer import RunWriter
 from ablata.studies.chain import parent_folder
 
@@ -77,6 +80,8 @@ def execute(
     cache: Path,
     listener: Reporter,
     group: ProcessGroup | None = None,
+    *,
+    trust_code: bool = False,
 ) -> TrainResult | None:
     """Train a claimed run to its end and record its scores and cost, or how else it ended.
 
@@ -86,6 +91,7 @@ def execute(
         cache: where prepared data is kept.
         listener: also told about everything.
         group: this process's place among several.
+        trust_code: whether the code of a teacher that came from elsewhere may be run.
 
     Returns:
         What the training delivered; None if it diverged, which is recorded as the run's result.
@@ -98,8 +104,9 @@ def execute(
     ledger_reporter = LedgerReporter(writer)
     reporters = Reporters(ledger_reporter, listener)
     try:
+        keep_code(writer.folder, relative_names(module_files(user_modules(recipe))))
         parent = parent_folder(writer.ledger, recipe, writer.run)
-        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, group, parent)
+        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, group, parent, trust_code=trust_code)
     except DivergedError as error:
         ledger_reporter.flush()
         writer.event("warning", "diverged", str(error))

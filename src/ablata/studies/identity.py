@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ablata.base.errors import DataError
+from ablata.base.parts import user_modules
 from ablata.base.settings import expand, settings_hash
+from ablata.base.user_code import files_digest, module_files
 from ablata.engine.recipe import Recipe
+from ablata.recipes.index import restore_recipe
+from ablata.records.code import run_code
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
 from ablata.records.ledger import Ledger
 from ablata.records.rows import NewRun, RunRow
@@ -35,13 +38,40 @@ def record_environment(ledger: Ledger, processes: int = 1) -> str:
 
 
 def recipe_code(recipe: Recipe) -> str:
-    """Return the fingerprint of the code a recipe runs: ablata's, and that of the user's file its class is from."""
-    module = type(recipe).__module__
-    if module.startswith("ablata."):
-        return code_fingerprint()
-    file = getattr(sys.modules.get(module), "__file__", None)
-    content = Path(file).read_bytes() if file else module.encode()
-    return f"{code_fingerprint()}-{hashlib.sha256(content).hexdigest()[:8]}"
+    """Return the fingerprint of the code a recipe runs: ablata's, and that of the user's files it refers to.
+
+    Raises:
+        SettingsError: a part is defined where no other process finds it.
+    """
+    files = module_files(user_modules(recipe))
+    return f"{code_fingerprint()}-{files_digest(files)}" if files else code_fingerprint()
+
+
+def restore_run(
+    ledger: Ledger,
+    run: RunRow,
+    *,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Recipe:
+    """Rebuild the recipe of a run, from the copies of the user's files where those have moved or changed.
+
+    Args:
+        ledger: holds the run.
+        run: the run.
+        trust: whether code that came with an imported run may be run.
+        say: called with a line about copies that are used, or code that is trusted.
+
+    Raises:
+        RecordError: the code came from elsewhere and is not trusted.
+        SettingsError: the settings do not fit this version, or a user's file is gone.
+    """
+    tree = ledger.runs.recipe(run.recipe_hash)
+    code = run_code(ledger, run, tree, trust=trust, say=say)
+    recipe = restore_recipe(tree, source=f"run {run.id}", code=code)
+    if code is not None and (line := code.notice()):
+        say(line)
+    return recipe.model_copy(update={"name": run.recipe_name})
 
 
 def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str, parent: str | None = None) -> NewRun:

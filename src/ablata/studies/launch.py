@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ablata.base.errors import LeaseLostError, RecordError, RunError
 from ablata.recipes.index import restore_recipe
+from ablata.records.code import arm_code
 from ablata.records.database import persist
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun
@@ -36,6 +37,10 @@ class StudyRunner:
         workers: local processes.
         watch: called about four times a second, for a live table.
         say: called with a line about what goes on.
+        trust_code: whether code that came with an imported study may be run.
+
+    Raises:
+        RecordError: there is no such study, or it needs such code and that is not trusted.
     """
 
     def __init__(
@@ -45,6 +50,8 @@ class StudyRunner:
         workers: Workers,
         watch: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda line: None,
+        *,
+        trust_code: bool = False,
     ) -> None:
         self.ledger, self.name, self.watch, self.say = ledger, name, watch, say
         self.environment = record_environment(ledger)
@@ -52,7 +59,8 @@ class StudyRunner:
         self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study)
         self.assessment = Assessment(0, (), None)
-        self._pool = Pool(ledger, name, workers)
+        self._pool = Pool(ledger, name, workers, trust_code=trust_code)
+        self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
         self._identities: dict[str, list[NewRun]] = {}
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
@@ -148,7 +156,10 @@ class StudyRunner:
     def _lineage(self, arm: ArmRow) -> list[NewRun]:
         """Return what an arm's runs and those they start from are; the data is read once for each launch."""
         if arm.name not in self._identities:
-            recipe = restore_recipe(arm.recipe, source=f"study {self.name}")
+            code = self._code[arm.name]
+            recipe = restore_recipe(arm.recipe, source=f"arm {arm.name} of study {self.name}", code=code)
+            if code is not None and (line := code.notice()):
+                self.say(f"{arm.name}: {line}; another name asks with the files as they are")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
             self._identities[arm.name] = [new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)]
         return self._identities[arm.name]

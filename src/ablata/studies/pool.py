@@ -54,11 +54,12 @@ class Pool:
         ledger: where the study is.
         study: its name.
         workers: how many processes.
+        trust_code: whether they may run code that came with an imported study.
     """
 
-    def __init__(self, ledger: Ledger, study: str, workers: Workers) -> None:
+    def __init__(self, ledger: Ledger, study: str, workers: Workers, *, trust_code: bool = False) -> None:
         self.log = ledger.home / "logs" / f"{study}.log"
-        self._ledger, self._study, self._workers = ledger, study, workers
+        self._ledger, self._study, self._workers, self._trust = ledger, study, workers, trust_code
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._useful: set[str] = set()
         self._deaths = 0
@@ -117,7 +118,7 @@ class Pool:
     def _start(self, place: int) -> subprocess.Popen[bytes]:
         threads = str(self._workers.threads)
         command = [sys.executable, "-m", "ablata", "worker", "--study", self._study, "--threads", threads]
-        command += ["--parent", str(os.getpid())]
+        command += ["--parent", str(os.getpid()), *(["--trust-code"] if self._trust else [])]
         environment = os.environ | {
             "ABLATA_HOME": str(self._ledger.home),
             "ABLATA_DB": self._ledger.address,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import Overrides, override, override_texts
+from ablata.base.parts import user_modules
 from ablata.base.settings import diff, expand, settings_hash
+from ablata.base.user_code import module_files
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Metric
 from ablata.records.rows import NewArm
@@ -80,6 +83,12 @@ class Study:
         for name, changes in self.arms.items():
             made[name] = changes if isinstance(changes, Recipe) else override(self.control, changes)
             owner = owners.setdefault(settings_hash(made[name]), name)
+            if owner != name and (files := _files(made[name])) != _files(made[owner]):
+                raise SettingsError(
+                    "Users' files in one study must have different names, since a recipe tells them apart by those",
+                    found=f"arms {owner} and {name}: {listing(map(str, sorted({*files, *_files(made[owner])})))}",
+                    do="rename one of them",
+                )
             if owner != name:
                 raise SettingsError(
                     "Every arm must change something, and not the same as another",
@@ -151,6 +160,10 @@ class Study:
             )
             for name, recipe in self.recipes.items()
         ]
+
+
+def _files(recipe: Recipe) -> set[Path]:
+    return set(module_files(user_modules(recipe)))
 
 
 def _told(changes: Overrides | Recipe) -> str:

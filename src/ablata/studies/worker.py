@@ -8,12 +8,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from ablata.base.errors import AblataError, RunError
+from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
+from ablata.base.parts import user_modules
+from ablata.base.user_code import module_files
 from ablata.engine.reporting import Reporter
 from ablata.recipes.index import restore_recipe
+from ablata.records.code import run_code
 from ablata.records.database import persist
 from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
@@ -74,6 +77,7 @@ def work(
     idle_exit: bool = False,
     any_environment: bool = False,
     parent: int | None = None,
+    trust_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Claim and train runs until there is nothing left to do.
@@ -86,31 +90,41 @@ def work(
         any_environment: take runs meant for other machines too, under this machine's environment class; their pairs
             count as unpaired.
         parent: process id of the launcher; this worker ends once that is gone.
+        trust_code: whether code that came with an imported study may be run; runs that need it are left otherwise.
         say: called with a line about runs that wait but cannot be taken.
 
     Returns:
         How many runs this worker completed.
 
     Raises:
-        RecordError: there is no such study.
+        RecordError: there is no such study, or all that is left of it needs code that is not trusted.
         RunError: the study's runs are meant for other code.
     """
     environment = record_environment(ledger)
     which = {"study": study, "environment": None if any_environment else environment, "code": code_fingerprint()}
     relabel = environment if any_environment else None
     signals, notices, done = StopOnSignal(parent), _Notices(ledger, study, environment, any_environment, say), 0
+    refused: dict[str, RecordError] = {}
     with signals.listening():
         while not signals.stop_reason():
             claim = persist(
-                lambda: ledger.leases.claim(worker_name(), LEASE_SECONDS, relabel=relabel, **which),
+                lambda: ledger.leases.claim(
+                    worker_name(), LEASE_SECONDS, relabel=relabel, without=tuple(refused), **which
+                ),
                 patience=PATIENCE_SECONDS,
             )
             if claim is not None:
-                done += _train(ledger, claim, threads, signals)
+                try:
+                    done += _train(ledger, claim, threads, signals, trust_code, say)
+                except RecordError as error:
+                    refused[claim.run.id] = error
                 continue
             if study is not None and ledger.studies.get(study).state == "finished":
                 break
-            if idle_exit and ledger.leases.open_count(**which) == 0:
+            left = ledger.leases.open_count(without=tuple(refused), **which)
+            if refused and left == 0 and (study is not None or idle_exit):
+                raise next(iter(refused.values()))
+            if idle_exit and left == 0:
                 notices.tell()
                 break
             _refuse_other_code(ledger, study)
@@ -119,22 +133,45 @@ def work(
     return done
 
 
-def _train(ledger: Ledger, claim: Claim, threads: int | None, signals: StopOnSignal) -> bool:
-    """Train a claimed run; whatever ends it is in the ledger afterwards. Return whether it completed."""
+def _train(
+    ledger: Ledger,
+    claim: Claim,
+    threads: int | None,
+    signals: StopOnSignal,
+    trust: bool,
+    say: Callable[[str], None],
+) -> bool:
+    """Train a claimed run; whatever ends it is in the ledger afterwards. Return whether it completed.
+
+    Raises:
+        RecordError: it needs code that came from elsewhere and is not trusted; it waits in the ledger.
+    """
+    try:
+        code = run_code(ledger, claim.run, claim.recipe, trust=trust, say=say)
+    except RecordError as error:
+        with suppress(LeaseLostError):
+            ledger.leases.release(claim.run.id, claim.attempt, str(error))
+        say(str(error))
+        raise
     try:
         with RunWriter(ledger, claim) as writer:
-            recipe = restore_recipe(claim.recipe, source=f"run {claim.run.id}")
+            recipe = restore_recipe(claim.recipe, source=f"run {claim.run.id}", code=code)
+            if code is not None and (line := code.notice()):
+                say(line)
+                writer.event("info", "code", line)
             if recipe_code(recipe) != claim.run.code:
+                files = module_files(user_modules(recipe))
                 raise RunError(
                     "A run must be trained by the code it was enqueued for",
-                    found=f"the file of {claim.run.recipe_name} has changed since",
+                    found=f"{listing(map(str, files)) or claim.run.recipe_name} changed since",
                     do="launch the study again",
                 )
             refuse_other_data(ledger, recipe, claim.run)
             if threads is not None and threads < (recipe.compute.threads or threads + 1):
                 compute = recipe.compute.model_copy(update={"threads": threads})
                 recipe = recipe.model_copy(update={"compute": compute})
-            return execute(writer, recipe, cache_folder(ledger), signals) is not None
+            done = execute(writer, recipe, cache_folder(ledger), signals, trust_code=trust)
+            return done is not None
     except AblataError:
         return False
 

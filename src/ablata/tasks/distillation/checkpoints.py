@@ -17,6 +17,8 @@ from ablata.base.errors import CheckpointError, listing
 from ablata.base.files import atomic_path
 from ablata.base.settings import Settings, restore
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
+from ablata.records.code import check_trust, code_folder, is_imported
+from ablata.records.home import RUNS_FOLDER
 from ablata.tasks.networks import AnyClassifier
 
 MUST_AGREE = ("classes", "channels", "mean", "std", "image_size")
@@ -65,13 +67,17 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return content.hexdigest()
 
 
-def load_teacher(place: Path, which: str, contract: Mapping[str, Any]) -> tuple[nn.Module, str]:
+def load_teacher(
+    place: Path, which: str, contract: Mapping[str, Any], home: Path | None = None, *, trust_code: bool = False
+) -> tuple[nn.Module, str]:
     """Build a teacher's network from its checkpoint.
 
     Args:
         place: a checkpoint, or a run folder.
         which: `last` or `best`.
         contract: the student's; see `MUST_AGREE`.
+        home: the lab's home; a run in it was trained here, so that its own code may be run. None: none was.
+        trust_code: whether the code of a checkpoint that came from elsewhere may be run.
 
     Returns:
         The network on the processor, and the digest of its weights.
@@ -79,6 +85,7 @@ def load_teacher(place: Path, which: str, contract: Mapping[str, Any]) -> tuple[
     Raises:
         CheckpointError: the file is missing or damaged, holds no classifier, or was trained on other classes or on
             images prepared otherwise; both sides are named.
+        RecordError: it needs code that came from elsewhere and is not trusted.
     """
     path = find_checkpoint(place, which)
     saved = load_checkpoint(path)
@@ -91,8 +98,13 @@ def load_teacher(place: Path, which: str, contract: Mapping[str, Any]) -> tuple[
                 f"the student {_told(contract[key], theirs.get(key))}",
                 do="choose a teacher trained on data prepared like the student's",
             )
-    recipe = saved.facts.get("recipe", {})
-    settings = restore(_Network, {"model": recipe.get("model")}, source=f"teacher {path}")
+    tree = {"model": saved.facts.get("recipe", {}).get("model")}
+    ours = home is not None and path.resolve().is_relative_to(home.resolve() / RUNS_FOLDER)
+    foreign = not ours or is_imported(path.parent)
+    code = code_folder(path.parent, foreign=foreign)
+    if foreign:
+        check_trust(f"the teacher {path}", tree, code, trust=trust_code)
+    settings = restore(_Network, tree, source=f"teacher {path}", code=code)
     network = settings.model.build(len(theirs["classes"]), theirs["channels"])
     weights = teacher_weights(saved)
     try:

@@ -139,7 +139,9 @@ def frozen_distiller(
     place = Path(refine.start) if refine.start else context.parent
     if place is None:
         return None
-    network, digest = load_teacher(place, refine.checkpoint, contract)
+    network, digest = load_teacher(
+        place, refine.checkpoint, contract, context.cache.parent, trust_code=context.trust_code
+    )
     layout = torch.channels_last if context.channels_last else torch.contiguous_format
     network = network.requires_grad_(False).eval().to(context.device).to(memory_format=layout)
     if not isinstance(refine.teacher, Static):

@@ -4,6 +4,7 @@ model.safetensors      all weights, under our names
 backbone.safetensors   without what belongs to the classes, to begin another training with (model.weights_part=backbone)
 recipe.json            settings, contract, scores; what is needed to build the network and prepare images
 README.md              the card
+code/                  the user's own files, where the settings refer to such: the network is built from them
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from torch import Tensor
 
 from ablata.base.errors import CheckpointError
 from ablata.base.files import write_text
+from ablata.base.parts import user_modules
+from ablata.base.user_code import CodeFolder, module_files, parse_reference, portable, relative_names
 from ablata.base.version import __version__
 from ablata.engine.predictor import Predictor
 from ablata.models.backbones.weights import Loadable, read_state
+from ablata.records.code import check_trust, code_folder, keep_code
 from ablata.tasks.distillation.checkpoints import weights_digest
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import preparation
@@ -54,7 +58,7 @@ def export_hub(model: Predictor, folder: Path) -> float:
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _fill(draft, model)
-        back = load_exported(draft)
+        back = load_exported(draft, lambda tree, code: None)
         with torch.no_grad():
             images = model.example(2)
             difference = (back.outputs(images) - model.outputs(images)).abs().max()
@@ -70,12 +74,21 @@ def is_exported(folder: Path) -> bool:
     return (folder / RECIPE).is_file() and (folder / MODEL).is_file()
 
 
-def load_exported(folder: Path) -> Predictor:
+CheckCode = Callable[[Mapping[str, Any], CodeFolder | None], None]
+"""Given expanded settings and the users' files beside them, raises where those may not be run."""
+
+
+def load_exported(folder: Path, check: CheckCode | None = None) -> Predictor:
     """Build a network from an exported folder, wherever it lies; no data set and no ledger is needed.
+
+    Args:
+        folder: what `export_hub` wrote.
+        check: called before any code of the folder is run; raises where it may not be. None: none may be.
 
     Raises:
         CheckpointError: a file is missing, damaged, newer, or the weights are not those that were exported.
         SettingsError: the settings are of another version.
+        RecordError: the folder brings code along that may not be run.
     """
     path = folder / RECIPE
     try:
@@ -101,7 +114,12 @@ def load_exported(folder: Path) -> Predictor:
             do="fetch the folder again",
         )
     facts = {key: value for key, value in told.items() if key not in ("format", "contract", "weights_digest")}
-    return assemble(recipe, contract, weights, facts, str(folder))
+    code = code_folder(folder, foreign=True)
+    if check is None:
+        check_trust(f"the exported folder {folder}", recipe, code, trust=False)
+    else:
+        check(recipe, code)
+    return assemble(recipe, contract, weights, facts, str(folder), code)
 
 
 def _fill(folder: Path, model: Predictor) -> None:
@@ -110,11 +128,12 @@ def _fill(folder: Path, model: Predictor) -> None:
     for name, tensors in ((MODEL, weights), (BACKBONE, _backbone(model, weights))):
         save_file(tensors, folder / name, metadata=header)
         (folder / name).chmod(0o644)
+    files = _keep_code(folder, model)
     told = {
         "format": _FORMAT,
         "ablata": __version__,
         **model.facts,
-        "recipe": _placeless(model.facts["recipe"]),
+        "recipe": _placeless(model.facts["recipe"], files),
         "contract": dict(model.contract),
         "weights_digest": weights_digest(weights),
     }
@@ -122,10 +141,34 @@ def _fill(folder: Path, model: Predictor) -> None:
     write_text(folder / "README.md", card(model))
 
 
-def _placeless(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the folder in which the training data lay on one machine."""
+def _keep_code(folder: Path, model: Predictor) -> dict[str, str]:
+    """Write the user's files that a network is built from; return where each lies in the folder, by its name."""
+    if model.code is not None:
+        root = model.code.folder
+        copies = {copy: copy.relative_to(root.resolve()).as_posix() for copy in model.code.copies.values()}
+    else:
+        copies = relative_names(module_files(user_modules(model.settings)))
+    keep_code(folder, copies, portable=True)
+    return {path.name: name for path, name in copies.items()}
+
+
+def _placeless(recipe: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """Return settings without this machine's folders: that of the training data, and those of the user's files."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: moved(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [moved(inner) for inner in value]
+        reference = parse_reference(value)
+        if reference is None or reference.file is None:
+            return value
+        return f"{files.get(reference.file.name, reference.file.name)}:{reference.name}"
+
     data = recipe.get("data")
-    return {**recipe, "data": {**data, "root": None}} if isinstance(data, Mapping) and "root" in data else dict(recipe)
+    return dict(
+        moved({**recipe, "data": {**data, "root": None}} if isinstance(data, Mapping) and "root" in data else recipe)
+    )
 
 
 def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -138,7 +181,7 @@ def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tens
 def card(model: Predictor) -> str:
     """Return the page of an exported model: what it is, how it was scored, what it must be fed, how it is used."""
     told, facts = preparation(model), model.facts
-    name = facts.get("recipe", {}).get("name", model.kind)
+    name = facts.get("recipe", {}).get("name", portable(model.kind))
     scores = facts.get("scores") or {}
     rows = "\n".join(f"| {key.replace('/', ' | ', 2)} | {value:.6g} |" for key, value in _named(scores))
     count = sum(parameter.numel() for parameter in model.network.parameters())
@@ -151,7 +194,7 @@ library_name: ablata
 pipeline_tag: {model.pipeline}
 tags:
 - {model.pipeline}
-- {model.kind}
+- {portable(model.kind)}
 ---
 # {name}
 

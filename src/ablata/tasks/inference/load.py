@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,34 @@ from ablata.base.errors import CheckpointError
 from ablata.base.user_code import CodeFolder
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.engine.predictor import Predictor
+from ablata.records.code import check_trust
 from ablata.tasks.any import recipe_class
 from ablata.tasks.distillation.checkpoints import teacher_weights
 
+FindCode = Callable[[Mapping[str, Any]], CodeFolder | None]
+"""Given a recipe's expanded settings, returns the copies of the users' files that they refer to."""
 
-def from_checkpoint(place: Path, which: str = "last", code: CodeFolder | None = None) -> Predictor:
+
+def from_checkpoint(place: Path, which: str = "last", find_code: FindCode | None = None) -> Predictor:
     """Build the network of a checkpoint: averaged weights where the run averages, a student without its teacher.
 
     Args:
         place: a run's folder, or a checkpoint.
         which: `last` or `best`.
-        code: copies of the users' files that the recipe refers to; None: there are none.
+        find_code: returns the copies of the users' files that the checkpoint's settings refer to, or refuses them;
+            None: a checkpoint that refers to such files is refused.
 
     Raises:
         CheckpointError: the file is missing or damaged.
+        RecordError: it needs the user's own code, and that may not be run.
         SettingsError: the run's task offers no predictions.
     """
     path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
     saved = load_checkpoint(path)
     kept: dict[str, Any] = {key: saved.facts[key] for key in ("recipe", "seed", "step", "scores") if key in saved.facts}
+    if find_code is None:
+        check_trust(f"the checkpoint {path}", kept["recipe"], None, trust=False)
+    code = find_code(kept["recipe"]) if find_code is not None else None
     return assemble(kept["recipe"], saved.facts["contract"], teacher_weights(saved), kept, str(path), code)
 
 
@@ -66,4 +75,4 @@ def assemble(
         network.load_state_dict(needed)
     except RuntimeError as error:
         raise CheckpointError("Weights must fit the network", found=f"{source}: {error}") from None
-    return predictor(network.eval(), settings, contract, facts, source)
+    return predictor(network.eval(), settings, contract, facts, source, code=code)

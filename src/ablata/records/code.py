@@ -1,0 +1,187 @@
+"""The user's own code of a run: copies in its folder, and the refusal of code that came from elsewhere.
+
+`code/` in a run's folder holds the files as they were when the run began, `code/files.json` says where each was taken
+from. A run or study that came in an archive is marked, and what it refers to runs only where the user says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ablata.base.errors import RecordError, listing
+from ablata.base.files import inside, write_bytes, write_text
+from ablata.base.user_code import CodeFolder, references
+from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow, RunRow
+
+CODE = "code"
+INDEX = "files.json"
+IMPORTED = "imported"
+STUDIES = "imported"
+"""Folder of the lab's home with an empty file for each study that was imported."""
+
+
+def keep_code(folder: Path, named: Mapping[Path, str], *, portable: bool = False) -> None:
+    """Copy users' files into a folder, with the folders that their imports need; nothing where there are none.
+
+    Args:
+        folder: a run's folder, or an export's; copies that are there already stay.
+        named: the files, absolute, each with its path below `code/`; see `relative_names`.
+        portable: name the files in the index by their copies, for a folder that goes to other machines.
+    """
+    place = folder / CODE
+    if not named or (place / INDEX).is_file():
+        return
+    for file, name in named.items():
+        write_bytes(place / name, file.read_bytes())
+    index = {name if portable else _taken_from(file): name for file, name in named.items()}
+    write_text(place / INDEX, json.dumps(index, indent=2) + "\n")
+
+
+def _taken_from(file: Path) -> str:
+    """Return where a file was taken from: itself, or what the copy in another run's folder is a copy of."""
+    for folder in file.parents:
+        if folder.name == CODE and (code := code_folder(folder.parent)) is not None:
+            return next((original for original, copy in code.copies.items() if copy == file.resolve()), str(file))
+    return str(file)
+
+
+def code_folder(folder: Path, *, foreign: bool = False) -> CodeFolder | None:
+    """Return the copies of users' files in the folder of a run or an export; None: there are none.
+
+    Args:
+        folder: the folder.
+        foreign: whether the files come from elsewhere, so that their copies are read in any case.
+
+    Raises:
+        UserError: the index is damaged, or names a file outside the folder.
+    """
+    place = folder / CODE
+    if not (place / INDEX).is_file():
+        return None
+    try:
+        index = json.loads((place / INDEX).read_text(encoding="utf-8"))
+        copies = {str(original): inside(place, str(name)) for original, name in index.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise RecordError("The list of a run's own code must be whole", found=f"{place / INDEX}: {error}") from None
+    return CodeFolder(place, copies, foreign)
+
+
+def mark_imported(folder: Path) -> None:
+    """Mark a run's folder as that of a run which came from elsewhere."""
+    write_text(folder / CODE / IMPORTED, "")
+
+
+def is_imported(folder: Path) -> bool:
+    """Tell whether a run came from elsewhere."""
+    return (folder / CODE / IMPORTED).exists()
+
+
+def mark_imported_study(ledger: Ledger, name: str) -> None:
+    """Mark a study as one that came from elsewhere."""
+    write_text(inside(ledger.home, f"{STUDIES}/{name}"), "")
+
+
+def run_code(
+    ledger: Ledger,
+    run: RunRow,
+    tree: Mapping[str, Any],
+    *,
+    trust: bool,
+    say: Callable[[str], None] = lambda line: None,
+) -> CodeFolder | None:
+    """Return the copies of the users' files that a run was trained with, or an equal run; None: there are none.
+
+    Args:
+        ledger: holds the run.
+        run: the run.
+        tree: its expanded settings, or those in its checkpoint.
+        trust: whether code that came from elsewhere may run.
+        say: called with a line that names such code before it runs.
+
+    Raises:
+        RecordError: the code came from elsewhere and is not trusted.
+    """
+    if not references(tree):
+        return None
+    folder = ledger.runs.folder(run)
+    if is_imported(folder):
+        code = code_folder(folder, foreign=True)
+        check_trust(f"run {run.id}, which was imported,", tree, code, trust=trust, say=say)
+        return code
+    return code_folder(folder) or _equal_code(ledger, run)
+
+
+def _equal_code(ledger: Ledger, run: RunRow) -> CodeFolder | None:
+    """Return the copies of a run of the same recipe and the same code that was trained here."""
+    for other in ledger.runs.find(recipe=run.recipe_hash):
+        folder = ledger.runs.folder(other)
+        if other.code == run.code and not is_imported(folder) and (code := code_folder(folder)) is not None:
+            return code
+    return None
+
+
+def arm_code(ledger: Ledger, study: str, arm: ArmRow, *, trust: bool, say: Callable[[str], None]) -> CodeFolder | None:
+    """Return the copies of the users' files that an arm's runs began with; None: no run has begun, or all failed.
+
+    Raises:
+        RecordError: the code came from elsewhere and is not trusted.
+    """
+    if not references(arm.recipe):
+        return None
+    code = next(_kept(ledger, study, arm.name), None)
+    if (ledger.home / STUDIES / study).exists() or (code is not None and code.foreign):
+        check_trust(f"arm {arm.name} of study {study}, which was imported,", arm.recipe, code, trust=trust, say=say)
+    return code
+
+
+def _kept(ledger: Ledger, study: str, arm: str) -> Iterator[CodeFolder]:
+    """Give the copies in the folders of an arm's runs that count or will."""
+    for cell in ledger.studies.cells(study):
+        if cell.arm == arm and cell.run.state not in ("failed", "cancelled"):
+            folder = ledger.runs.folder(cell.run)
+            if (code := code_folder(folder, foreign=is_imported(folder))) is not None:
+                yield code
+
+
+def changed_files(ledger: Ledger, study: str) -> list[str]:
+    """Return the users' files that hold something else now than when the study was trained, or are gone."""
+    codes = [next(_kept(ledger, study, arm.name), None) for arm in ledger.studies.arms(study)]
+    return sorted({file for code in codes if code is not None and not code.foreign for file in code.changed})
+
+
+def check_trust(
+    who: str,
+    tree: Mapping[str, Any],
+    code: CodeFolder | None,
+    *,
+    trust: bool,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Refuse to run code that came from elsewhere, or say what is run.
+
+    Args:
+        who: what would run it, for the message.
+        tree: expanded settings that refer to the code.
+        code: the files that came along.
+        trust: whether the user trusts it.
+        say: called with a line that names the code.
+
+    Raises:
+        RecordError: the user does not.
+    """
+    named = references(tree)
+    if not named:
+        return
+    files = [str(copy) for copy in code.copies.values()] if code is not None else []
+    would_run = f"{listing(named)}{f' from {listing(files)}' if files else ''}"
+    if not trust:
+        raise RecordError(
+            "Code that came from elsewhere runs only if you trust it",
+            found=f"{who} would run {would_run}",
+            do="read it, then say --trust-code",
+        )
+    say(f"trusted: {who} runs {would_run}")
