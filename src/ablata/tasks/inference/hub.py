@@ -166,9 +166,9 @@ def _placeless(recipe: Mapping[str, Any], files: Mapping[str, str]) -> dict[str,
         return f"{files.get(reference.file.name, reference.file.name)}:{reference.name}"
 
     data = recipe.get("data")
-    return dict(
-        moved({**recipe, "data": {**data, "root": None}} if isinstance(data, Mapping) and "root" in data else recipe)
-    )
+    if isinstance(data, Mapping) and "root" in data:
+        recipe = {**recipe, "data": {**data, "root": None}}
+    return dict(moved(recipe))
 
 
 def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
