@@ -22,8 +22,8 @@ from ablata.cli.asking import (
     Screen,
     Seeds,
     Sets,
-    TrustCode,
     StudyRequest,
+    TrustCode,
     WithHistory,
     WorkerCount,
 )
