@@ -39,7 +39,7 @@ from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.published import compat, paper
 from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
 from ablata.records.fingerprint import environment
-from ablata.tasks.segmentation.argmax import largest
+from ablata.tasks.segmentation.argmax import argmax_upsampled
 
 CLASSES = 19
 PEER_MULTIPLE = 32
@@ -128,7 +128,7 @@ class Contender:
         resize = self.network.head.resize
         assert resize is not None
         small = made(Small(self.network).eval())
-        return lambda images: largest(small(images), [(resize, (images.shape[-2], images.shape[-1]))])
+        return lambda images: argmax_upsampled(small(images), [(resize, (images.shape[-2], images.shape[-1]))])
 
 
 def public(folder: Path) -> dict[str, nn.Module]:

@@ -105,7 +105,7 @@ class Task(ABC, Generic[B]):
         steps_per_epoch: optimiser steps in one pass over the training set.
         splits: the splits that are evaluated.
         protocols: the ways each split is scored.
-        offered: further ways that can be asked for of a finished run.
+        offered_protocols: further protocols by which a finished run can be scored.
         outputs: the model's named outputs that the loss uses; a compiled model gives no others in training, since every
             output costs a gradient, even one that nobody uses. Empty: all that there are.
         notices: what is worth knowing of the data, such as files that were left out.
@@ -115,7 +115,7 @@ class Task(ABC, Generic[B]):
     steps_per_epoch: int
     splits: tuple[str, ...] = ("val",)
     protocols: tuple[str, ...] = ("plain",)
-    offered: tuple[str, ...] = ()
+    offered_protocols: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -165,7 +165,7 @@ class Task(ABC, Generic[B]):
         Raises:
             SettingsError: names those there are.
         """
-        known = dict.fromkeys((*self.protocols, *self.offered))
+        known = dict.fromkeys((*self.protocols, *self.offered_protocols))
         if name not in known:
             raise SettingsError(f"--protocol must be one of {listing(known)}", found=name)
 

@@ -1,4 +1,4 @@
-"""The networks a classification recipe can choose from, told apart by `kind`, and how one gets its first weights."""
+"""The networks that classification and re-identification choose from, and how one is initialised."""
 
 from __future__ import annotations
 

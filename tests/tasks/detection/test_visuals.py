@@ -18,7 +18,7 @@ from ablata.recipes.index import load_recipe
 from ablata.records.gallery import read_gallery
 from ablata.structures.detection import Detections, Objects
 from ablata.tasks.detection.task import Detect
-from ablata.tasks.detection.visuals import IMAGES, between, drawn, hits, visualize
+from ablata.tasks.detection.visuals import IMAGES, attention_between, confident_rows, count_hits, visualize
 
 QUICK = ["data.train=12", "data.val=9", "train.batch=4", "train.steps=2", "compute.threads=1", "compute.precision=fp32"]
 
@@ -62,9 +62,9 @@ def test_sure_detections_are_drawn_or_the_first_few() -> None:
     def found(*scores: float) -> Detections:
         return Detections(torch.zeros(len(scores), 4), torch.zeros(len(scores)).long(), torch.tensor(scores))
 
-    assert drawn(found(0.9, 0.5, 0.4)) == [0, 1]
-    assert drawn(found(0.4, 0.3, 0.2, 0.1)) == [0, 1, 2]
-    assert drawn(found()) == []
+    assert confident_rows(found(0.9, 0.5, 0.4)) == [0, 1]
+    assert confident_rows(found(0.4, 0.3, 0.2, 0.1)) == [0, 1, 2]
+    assert confident_rows(found()) == []
 
 
 def test_weights_are_added_up_by_the_detection_that_a_region_overlaps_most() -> None:
@@ -74,7 +74,7 @@ def test_weights_are_added_up_by_the_detection_that_a_region_overlaps_most() -> 
         torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [70, 70, 90, 90]]), torch.tensor([0, 1, 1]),
         torch.tensor([0.9, 0.8, 0.7]), None, torch.tensor([0, 2, 3]),
     )  # fmt: skip
-    rows, summed = between(found, RegionAttention(boxes[None], weights[None]), [0, 1])
+    rows, summed = attention_between(found, RegionAttention(boxes[None], weights[None]), [0, 1])
     assert rows == [0, 1]
     np.testing.assert_allclose(summed, [[0.1, 0.5, 0.4], [0.0, 1.0, 0.0]], atol=1e-6)
 
@@ -87,5 +87,5 @@ def test_an_object_is_found_once_by_the_surest_detection_of_its_class() -> None:
     found = Detections(
         boxes[[0, 0, 1, 2]] + 1, torch.tensor([0, 0, 0, 1]), torch.tensor([0.9, 0.8, 0.7, 0.6])
     )  # fmt: skip
-    assert hits(found, [0, 1, 2, 3], objects) == 1  # twice, of another class, a crowd
-    assert hits(found, [], objects) == 0
+    assert count_hits(found, [0, 1, 2, 3], objects) == 1  # twice, of another class, a crowd
+    assert count_hits(found, [], objects) == 0

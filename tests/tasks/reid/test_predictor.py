@@ -21,7 +21,7 @@ from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
-from ablata.tasks.reid.predictor import ReidPredictor, between
+from ablata.tasks.reid.predictor import ReidPredictor, feature_distances
 from ablata.tasks.reid.task import Reidentify, ReidentifyTask
 
 RECIPE = Reidentify(
@@ -79,7 +79,7 @@ def test_features_and_nearest_images_are_those_that_the_run_is_scored_by(
         assert one.features is not None
         torch.testing.assert_close(one.features, embeddings.features[int(one.file.name[:2])], atol=1e-4, rtol=1e-4)
         rows = [int(entry.file.name[:2]) for entry in find_input_files([gallery])]
-        distances = between(one.features[None], embeddings.features[rows], "cosine")[0]
+        distances = feature_distances(one.features[None], embeddings.features[rows], "cosine")[0]
         assert [distance for _, distance in one.nearest] == pytest.approx(
             distances.sort().values[:2].tolist(), abs=1e-4
         )

@@ -11,7 +11,7 @@ from ablata.base.errors import SettingsError
 from ablata.models.segmentation.base import DenseHead, Segmenter
 from ablata.nn.upsampling import Bilinear, Nearest, Transposed, Upsampling
 from ablata.tasks.segmentation import argmax as class_maps
-from ablata.tasks.segmentation.argmax import largest, likeliest
+from ablata.tasks.segmentation.argmax import argmax_upsampled, predict_labels
 from ablata.tasks.segmentation.protocols import protocol_settings
 from ablata.tasks.segmentation.sliding_window import score
 
@@ -55,7 +55,7 @@ def test_a_map_is_the_largest_of_the_scores(
 ) -> None:
     monkeypatch.setattr(class_maps, "rows_per_chunk", lambda *_: rows)
     network, images = Toy(upsampling), inputs()
-    found = likeliest(network, images, protocol_settings(name), 5)
+    found = predict_labels(network, images, protocol_settings(name), 5)
     expected = scores(network, images, name)
     assert found.dtype == torch.uint8
     assert len(found.unique()) > 2
@@ -67,7 +67,7 @@ def test_a_map_is_the_largest_of_the_scores(
 def test_logits_that_the_head_enlarges_are_taken_as_they_are(enlarge: str) -> None:
     network, images = Toy(Bilinear(), enlarge), inputs()
     assert network.head.resize is None
-    found = likeliest(network, images, protocol_settings("ss+multiple=1"), 5)
+    found = predict_labels(network, images, protocol_settings("ss+multiple=1"), 5)
     assert torch.equal(found.long(), scores(network, images, "ss+multiple=1").argmax(1))
 
 
@@ -77,8 +77,8 @@ def test_a_class_that_is_not_predicted_is_left_out() -> None:
         assert network.head.classifier.bias is not None
         network.head.classifier.bias[4] += 20
     for name in ("ss", "msf"):
-        assert set(likeliest(network, images, protocol_settings(name), 5).unique().tolist()) == {4}
-        found = likeliest(network, images, protocol_settings(name), 4).long()
+        assert set(predict_labels(network, images, protocol_settings(name), 5).unique().tolist()) == {4}
+        found = predict_labels(network, images, protocol_settings(name), 4).long()
         assert torch.equal(found, scores(network, images, name)[:, :4].argmax(1))
 
 
@@ -86,21 +86,21 @@ def test_short_floats_are_enlarged_in_float32_under_autocast_too() -> None:
     logits = torch.randn(1, 5, 6, 7, generator=torch.Generator().manual_seed(2)).bfloat16()
     steps = [(Bilinear().build(5, 8), (48, 56))]
     expected = F.interpolate(logits.float(), (48, 56), mode="bilinear").argmax(1)
-    assert torch.equal(largest(logits, steps).long(), expected)
+    assert torch.equal(argmax_upsampled(logits, steps).long(), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(largest(logits, steps).long(), expected)
+        assert torch.equal(argmax_upsampled(logits, steps).long(), expected)
 
 
 def test_the_first_of_equal_logits_is_named() -> None:
-    assert not largest(torch.ones(1, 3, 2, 2), [(Nearest().build(3, 2), (4, 4))]).any()
+    assert not argmax_upsampled(torch.ones(1, 3, 2, 2), [(Nearest().build(3, 2), (4, 4))]).any()
 
 
 def test_more_classes_than_a_byte_holds_are_named_too() -> None:
     logits = torch.zeros(1, 300, 1, 1)
     logits[0, 299] = 1
-    assert largest(logits, [(Nearest().build(300, 8), (8, 8))]).unique().tolist() == [299]
+    assert argmax_upsampled(logits, [(Nearest().build(300, 8), (8, 8))]).unique().tolist() == [299]
 
 
 def test_a_view_smaller_than_the_network_takes_is_refused() -> None:
     with pytest.raises(SettingsError, match="12x56"):
-        likeliest(Toy(Bilinear()), inputs(12), protocol_settings("ss+multiple=1"), 5)
+        predict_labels(Toy(Bilinear()), inputs(12), protocol_settings("ss+multiple=1"), 5)

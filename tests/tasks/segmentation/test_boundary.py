@@ -23,7 +23,7 @@ def test_outlines_are_scored_with_the_pixels_and_change_no_training(tmp_path: Pa
     with torch.no_grad():
         model = task.model.eval()
         for batch in task.data.eval_loader("val", 4):  # type: ignore[attr-defined]
-            expected.update(task.predicted(model, batch.images, "ss"), batch.labels)  # type: ignore[attr-defined]
+            expected.update(task.predict(model, batch.images, "ss"), batch.labels)  # type: ignore[attr-defined]
         scores = task.evaluate(model, "val", "ss")
         examined = task.evaluate_detailed(model, "val")
     assert scores["boundary_f"] == pytest.approx(expected.scores()["boundary_f"])

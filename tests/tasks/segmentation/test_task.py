@@ -191,12 +191,12 @@ def test_the_faster_layers_follow_the_model_that_was_chosen() -> None:
 
 def brute_force(task: SegmentTask, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return intersections and unions by class, from whole maps of one image at a time."""
-    classes = len(task.scored)
+    classes = len(task.scored_classes)
     overlap, union = np.zeros(classes), np.zeros(classes)
     task.model.eval()
     for batch in every_image(task, split):
         truth = batch.labels.numpy()
-        guess = task.predicted(task.model, batch.images, "ss").numpy()
+        guess = task.predict(task.model, batch.images, "ss").numpy()
         guess = np.where(truth < classes, guess, IGNORE)
         for number in range(classes):
             overlap[number] += ((guess == number) & (truth == number)).sum()
@@ -263,7 +263,7 @@ def test_predictions_come_in_the_order_of_the_split_whatever_their_sizes(make: C
         row, (height, width) = int(batch.index), batch.labels.shape[1:]
         assert torch.equal(rows["label"][row, :height, :width], batch.labels[0])
         assert int((rows["label"][row] != IGNORE).sum()) == int((batch.labels != IGNORE).sum())
-        own = task.predicted(task.model, batch.images, "ss")[0]
+        own = task.predict(task.model, batch.images, "ss")[0]
         assert torch.equal(rows["predicted"][row, :height, :width].long(), own)
     for truth, guess in zip(rows["label"].flatten().tolist(), rows["predicted"].flatten().tolist(), strict=True):
         if truth != IGNORE:
@@ -281,7 +281,7 @@ def test_a_void_class_is_trained_but_neither_scored_nor_predicted(make: Callable
     ignoring = make(recipe=of_folder(folder))
     task.model.eval()
     found = task.evaluate_detailed(task.model, "val")
-    assert found.classes == ignoring.scored == ("road", "sky")
+    assert found.classes == ignoring.scored_classes == ("road", "sky")
     assert task.contract()["classes"] == ["road", "sky", "void"]
     pixels = int(ignoring.data.pixel_counts("val")[:2].sum())
     assert sum(map(sum, found.confusion)) == pixels

@@ -52,5 +52,5 @@ def test_images_are_spread_over_the_split_and_told_right_by_what_they_show(tmp_p
     assert shown.classes == ()  # nothing has been counted yet
     batch = next(iter(task.samples("val", np.array([3]))))
     with torch.no_grad():
-        right = (task.predicted(task.model, batch.images, "ss") == batch.labels).double().mean()
+        right = (task.predict(task.model, batch.images, "ss") == batch.labels).double().mean()
     assert shown.images[2].caption == f"image 3: {right:.1%} of the pixels right"

@@ -1,4 +1,4 @@
-"""Self-supervision beside a classification: a second head tells by which quarter turn an image was rotated.
+"""Rotation prediction as an auxiliary self-supervised loss: a second head predicts the quarter turn of an image.
 
 Sources: Gidaris et al. 2018, arXiv 1803.07728 (the question); Hendrycks et al. 2019, arXiv 1906.12340, section 3 (asked
 beside the class, with weight 0.5; the class is learned on upright images alone).
@@ -69,8 +69,8 @@ class Rotation(Settings):
         """
         seen, angles = turned(images, self.views)
         outputs = network(seen)
-        told = outputs["rotation"][-len(angles) :]
-        loss = self.weight * F.cross_entropy(told.float(), angles)
+        logits = outputs["rotation"][-len(angles) :]
+        loss = self.weight * F.cross_entropy(logits.float(), angles)
         return {name: value[: len(images)] for name, value in outputs.items()}, loss
 
 

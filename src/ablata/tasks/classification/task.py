@@ -140,7 +140,7 @@ class ClassifyTask(DistillableTask):
     """
 
     name = "classify"
-    offered = PROTOCOLS
+    offered_protocols = PROTOCOLS
     recipe: Classify
     data: LabeledImageDataset
 
@@ -195,7 +195,7 @@ class ClassifyTask(DistillableTask):
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return top1, top5 in percent and the mean cross-entropy of a split, each image scored once.
 
-        A taught round has its teacher's scores on the same images too: `teacher_top1` and the like.
+        A student has its teacher's scores on the same images too: `teacher_top1` and the like.
         """
         scores = self.score(model, split, protocol).scores()
         if self.recipe.metrics:

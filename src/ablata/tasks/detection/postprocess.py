@@ -12,7 +12,7 @@ from ablata.models.detection.mask_rcnn import ImageDetections, paste_masks
 from ablata.structures.detection import DetectionBatch, Detections
 
 
-def found_in(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list[ImageDetections]:
+def detect_objects(model: nn.Module, batch: DetectionBatch, boxes: int | None) -> list[ImageDetections]:
     """Return what a detector, in evaluation mode, finds on each image of a batch, in pixels of the batch.
 
     Args:
@@ -28,7 +28,7 @@ def sizes_of(batch: DetectionBatch) -> list[tuple[int, int]]:
     return [(int(height), int(width)) for height, width in batch.sizes.tolist()]
 
 
-def on_original(found: ImageDetections, size: Tensor, original: Tensor) -> Detections:
+def to_original_size(found: ImageDetections, size: Tensor, original: Tensor) -> Detections:
     """Return detections in pixels of the image as it is stored.
 
     Args:

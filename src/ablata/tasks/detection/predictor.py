@@ -31,7 +31,7 @@ from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refus
 from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
-from ablata.tasks.detection.postprocess import found_in, on_original
+from ablata.tasks.detection.postprocess import detect_objects, to_original_size
 from ablata.tasks.detection.protocols import detection_protocol
 
 _QUALITY = 90
@@ -44,8 +44,8 @@ class ObjectPrediction(Prediction):
     """The objects on an image.
 
     Args:
-        results: every detection in COCO's form, the surest first.
-        classes: of those above the score threshold: name, how many, and the score of the surest; most first.
+        results: every detection in COCO's form, by descending score.
+        classes: of those above the score threshold: name, how many, and their highest score; most first.
         score_threshold: score from which detections are counted.
     """
 
@@ -100,7 +100,7 @@ class DetectionPredictor(Predictor):
             SettingsError: always.
         """
         raise SettingsError(
-            "A detector is handed on as a folder", found="a graph asked for", do="--format hub, then ablata predict"
+            "A detector is exported as a folder", found="a graph asked for", do="--format hub, then ablata predict"
         )
 
     def outputs(self, images: Tensor) -> Tensor:
@@ -150,8 +150,8 @@ class DetectionPredictor(Predictor):
             Rows(0, 1),
         )
         normalizer = Normalizer(self.contract["mean"], self.contract["std"], False)
-        (found,) = found_in(self.network, normalized(batch, normalizer), boxes)
-        return on_original(found, sizes[0], batch.originals[0])
+        (found,) = detect_objects(self.network, normalized(batch, normalizer), boxes)
+        return to_original_size(found, sizes[0], batch.originals[0])
 
     def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[ObjectPrediction]:
         """Find objects on image files; `options.output` is a folder, and a file's place in the list its `image_id`."""

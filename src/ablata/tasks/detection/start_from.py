@@ -1,4 +1,4 @@
-"""Beginning a detector with the weights of an earlier training, its heads kept or drawn anew.
+"""Initialising a detector with the weights of an earlier training, its heads kept or initialised anew.
 
 The earlier training is a run at hand, or one that is described here: it is trained first, and shared by all recipes
 that describe the same.
@@ -22,7 +22,7 @@ from ablata.records.home import lab_home
 _HEADS = ("stages.heads.", "mask_predictor.")
 """What tells classes apart; the layers before it are kept whenever they fit."""
 _GRAPH = "stages.relations.classes.graph"
-"""What a recipe says itself, whatever the earlier training was told."""
+"""Set by the recipe itself, whatever the earlier training used."""
 _SEEING = "backbone."
 """What must be the same on both sides, whatever else begins anew."""
 
@@ -31,7 +31,7 @@ Heads = Literal["keep", "retrain", "fit"]
 
 
 class Earlier(Settings):
-    """A training that comes before, told by how it differs from the one that follows it."""
+    """An earlier training, given as overrides of the one that follows it."""
 
     steps: Annotated[int, Field(ge=1)] | None = None
     """Its optimiser steps; null: as many as the training that follows."""

@@ -39,8 +39,8 @@ def synthetic_parts(data: Any, model: MaskRcnn, graph: Any, start: StartFrom | N
         )
     if not isinstance(model.backbone, SmallCnn):
         # Statistics that weights came with are no use without them.
-        drawn = {"weights": None, "norm": "batch", "frozen_stages": 0}
-        update["backbone"] = model.backbone.model_copy(update=drawn)
+        untrained = {"weights": None, "norm": "batch", "frozen_stages": 0}
+        update["backbone"] = model.backbone.model_copy(update=untrained)
     return {
         "data": SceneBoxes(train=16, val=2, augment=DetectionAugment(flip=data.augment.flip)),
         "model": model.model_copy(update=update),

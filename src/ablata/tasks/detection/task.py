@@ -32,14 +32,14 @@ from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.records.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
-from ablata.tasks.detection.postprocess import found_in, on_original, sizes_of
+from ablata.tasks.detection.postprocess import detect_objects, sizes_of, to_original_size
 from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
 
 
 class Detect(DatasetRecipe):
-    """Recipe of a detector."""
+    """Recipe of an object detector, with or without instance masks."""
 
     task: Literal["detect"] = "detect"
     data: AnyDetectionData = SceneBoxes()
@@ -159,7 +159,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         context: device and share of the work.
 
     Attributes:
-        counted: average precision of boxes of each class, scored last, by split and protocol.
+        last_scores: average precision of boxes of each class, by split and protocol, of the last evaluation.
 
     Raises:
         DataError: the batch does not fit the training set, masks are asked for where there are none, or a graph does
@@ -168,7 +168,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
     """
 
     name = "detect"
-    offered = NAMES
+    offered_protocols = NAMES
     recipe: Detect
     data: DetectionDataset
 
@@ -185,7 +185,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
         self.notices = (*data.notices, *self._started())
         self.load_batches(seed, masks=self.masks)
-        self.counted: dict[tuple[str, str], tuple[float, ...]] = {}
+        self.last_scores: dict[tuple[str, str], tuple[float, ...]] = {}
 
     def _started(self) -> Iterator[str]:
         """Load the weights that the recipe starts from, and yield what was taken."""
@@ -284,8 +284,8 @@ class DetectTask(DatasetTask[DetectionBatch]):
             boxes: how many are proposed; None: as the settings say.
         """
         for batch in self.eval_batches(split):
-            for row, one in enumerate(found_in(model, batch, boxes)):
-                yield int(batch.index[row]), on_original(one, batch.sizes[row], batch.originals[row])
+            for row, one in enumerate(detect_objects(model, batch, boxes)):
+                yield int(batch.index[row]), to_original_size(one, batch.sizes[row], batch.originals[row])
 
     def visualize(self, model: nn.Module) -> Gallery:
         """Return detections on some images beside the truth, what regions look at, and the classes' last scores."""
@@ -294,9 +294,9 @@ class DetectTask(DatasetTask[DetectionBatch]):
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
     ) -> EvalReport:
-        """Return totals, the average precision of each class, and whom objects are taken for.
+        """Return totals, the average precision of each class, and the confusion matrix of objects.
 
-        The confusion counts, for each object, the surest detection that overlaps it by the protocol's first threshold.
+        The confusion matrix counts, for each object, the highest-scoring detection from the protocol's first IoU on.
         Samples are image (row number), label, score and box of every detection.
         """
         protocol = protocol or self.protocols[0]
@@ -308,7 +308,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
             scores=totals,
             classes=self.data.classes,
             class_metric="AP",
-            class_scores=self.counted[split, protocol],
+            class_scores=self.last_scores[split, protocol],
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             samples=self._samples(scores, split) if samples else {},
         )
@@ -328,7 +328,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
                 totals |= {f"{before}AP_{size}": found.mean(size) for size in SIZES[1:]}
             if kind == "box":
                 by_class = found.of_classes()
-                self.counted[split, protocol] = tuple(by_class.tolist())
+                self.last_scores[split, protocol] = tuple(by_class.tolist())
                 totals["classes"] = float(np.isfinite(by_class).sum())
         return {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
 

@@ -24,16 +24,16 @@ from ablata.models.detection.relations.spatial_relation import RegionAttention, 
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.dataset_task import evenly_spaced
-from ablata.tasks.detection.postprocess import found_in, on_original
+from ablata.tasks.detection.postprocess import detect_objects, to_original_size
 from ablata.tasks.detection.protocols import detection_protocol
 
 IMAGES = 6
 _WIDTH = 320
 """Of each of the three drawings beside each other, at most."""
-_SURE = 0.5
+_SCORE_THRESHOLD = 0.5
 """Score from which detections are drawn."""
-_UNSURE = 3
-"""Drawn where none is that sure."""
+_FEWEST = 3
+"""Detections drawn where none has that score."""
 _MOST_LOOKS = 8
 """Boxes of an image whose looks are drawn."""
 _SAME = 0.5
@@ -48,13 +48,13 @@ _GRAPH = "The weight that each row's class gives each column's in relations betw
 
 
 class Showing(Protocol):
-    """What a task has to offer for its detections to be drawn."""
+    """What drawing needs of a detection task."""
 
     recipe: Any
     data: DetectionDataset
     graph: ClassGraph
     protocols: tuple[str, ...]
-    counted: dict[tuple[str, str], tuple[float, ...]]
+    last_scores: dict[tuple[str, str], tuple[float, ...]]
 
     def samples(self, split: str, index: np.ndarray) -> Iterable[DetectionBatch]:
         """Return images of a split by themselves, in batches of one."""
@@ -64,7 +64,7 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     """Draw detections on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
-        task: names the split and protocol; where it has scored them the classes' average precisions are told.
+        task: names the split and protocol; the average precision of each class is shown where it was evaluated.
         model: a detector, in evaluation mode.
     """
     split, protocol = task.recipe.metric().split, task.protocols[0]
@@ -74,14 +74,16 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     images, relations = [], []
     for row, batch in zip(chosen.tolist(), task.samples(split, chosen), strict=True):
         with record_attention(model) as looks:
-            (found,) = found_in(model, batch, boxes)
+            (found,) = detect_objects(model, batch, boxes)
         source = task.data.sources[task.data.splits[split].source]
         sheet = _Sheet(row, source.pixels(row), source.entries[row], task.data.classes, palette)
-        detections = on_original(found, batch.sizes[0], batch.originals[0])
+        detections = to_original_size(found, batch.sizes[0], batch.originals[0])
         images.append(sheet.beside_truth(detections))
         if looks and found.regions is not None and len(detections):
-            relations.append(sheet.looks(detections, *between(found, looks[-1], drawn(detections)[:_MOST_LOOKS])))
-    classes = tuple(zip(task.data.classes, task.counted.get((split, protocol), ()), strict=False))
+            relations.append(
+                sheet.looks(detections, *attention_between(found, looks[-1], confident_rows(detections)[:_MOST_LOOKS]))
+            )
+    classes = tuple(zip(task.data.classes, task.last_scores.get((split, protocol), ()), strict=False))
     groups = [GalleryGroup("Which boxes look at which", _LOOKS, tuple(relations))] if relations else []
     if task.recipe.model.relations is not None and task.recipe.model.relations.classes is not None:
         alt = f"a square of the weights between {len(task.graph.names)} classes"
@@ -93,14 +95,14 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     )  # fmt: skip
 
 
-def drawn(detections: Detections) -> list[int]:
-    """Return which detections are drawn: the sure ones, or the first few where there is none."""
-    sure = int((detections.scores >= _SURE).sum())
-    return list(range(sure or min(_UNSURE, len(detections))))
+def confident_rows(detections: Detections) -> list[int]:
+    """Return which detections are drawn: those above the score threshold, or the first few where there is none."""
+    sure = int((detections.scores >= _SCORE_THRESHOLD).sum())
+    return list(range(sure or min(_FEWEST, len(detections))))
 
 
-def between(found: ImageDetections, looks: RegionAttention, rows: list[int]) -> tuple[list[int], np.ndarray]:
-    """Return which detections look at which.
+def attention_between(found: ImageDetections, looks: RegionAttention, rows: list[int]) -> tuple[list[int], np.ndarray]:
+    """Return the attention between detections.
 
     Args:
         found: the detections of an image, with their regions.
@@ -119,8 +121,8 @@ def between(found: ImageDetections, looks: RegionAttention, rows: list[int]) -> 
     return rows, summed.cpu().numpy()
 
 
-def hits(detections: Detections, rows: list[int], objects: Objects) -> int:
-    """Count the objects found: each has a detection of its class, the surest first, that overlaps it by half."""
+def count_hits(detections: Detections, rows: list[int], objects: Objects) -> int:
+    """Count true positives: objects with a detection of their class at IoU 0.5, matched by descending score."""
     free = ~objects.crowd.clone()
     overlaps: Tensor = box_iou(detections.boxes[rows], objects.boxes)
     count = 0
@@ -155,8 +157,8 @@ class _Sheet:
         self.classes, self.palette = classes, palette
 
     def beside_truth(self, detections: Detections) -> ShownImage:
-        """Draw the image, the sure detections and the objects beside each other."""
-        rows, objects = drawn(detections), self.entry.objects
+        """Draw the image, its detections and its objects beside each other."""
+        rows, objects = confident_rows(detections), self.entry.objects
         found = self._drawn(
             detections.boxes[rows], detections.labels[rows], self._words(detections, rows),
             None if detections.masks is None else [detections.masks[row] for row in rows],
@@ -167,15 +169,15 @@ class _Sheet:
         ]
         truth = self._drawn(objects.boxes, objects.labels, words, objects.masks)
         plain = sized(Image.fromarray(self.pixels), _WIDTH)
-        asked, right = int((~objects.crowd).sum()), hits(detections, rows, objects)
+        asked, right = int((~objects.crowd).sum()), count_hits(detections, rows, objects)
         said = f"image {self.number}: {right} of {asked} objects found, {len(rows) - right} detections wrong"
-        if rows and float(detections.scores[0]) < _SURE:
-            said += f" (none has a score of {_SURE:g}; the surest are drawn)"
+        if rows and float(detections.scores[0]) < _SCORE_THRESHOLD:
+            said += f" (none has a score of {_SCORE_THRESHOLD:g}; those of the highest score are drawn)"
         alt = f"image {self.number}, its detections, and its objects"
         return ShownImage(alt, said, jpeg(beside([plain, found, truth])))
 
     def looks(self, detections: Detections, rows: list[int], weights: np.ndarray) -> ShownImage:
-        """Draw which detections look at which; weights as of `between`."""
+        """Draw the attention between detections; weights as of `attention_between`."""
         names = self._words(detections, rows)
         colors = [self.palette[label] for label in detections.labels[rows].tolist()]
         words = [f"{place}" for place in range(1, len(rows) + 1)]

@@ -1,4 +1,4 @@
-"""Training on a teacher: which one a recipe asks for, and the loss of a student beside it."""
+"""Knowledge distillation: the teacher that a recipe asks for, and the student's loss against it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Distiller:
 
     Args:
         settings: the refinement.
-        teacher: who teaches.
+        teacher: gives the soft targets.
         hard: the loss against labels, used until the teacher counts.
         target: labels as distributions, used where the label has a weight.
         digest: of a frozen teacher's weights; None for one that is made while training.
@@ -66,8 +66,8 @@ class Distiller:
             hard = self._hard(logits, batch)
             split = self.settings.loss.combine == "losses"
             return {"label": hard, "distillation": hard.new_zeros(())} if split else {"distillation": hard}
-        taught = self.teacher.probabilities(batch, outputs, self._criterion.teacher_temperature)
-        terms: dict[str, Tensor] = self._criterion(logits, taught, self._target(batch) if labelled else None)
+        soft_targets = self.teacher.probabilities(batch, outputs, self._criterion.teacher_temperature)
+        terms: dict[str, Tensor] = self._criterion(logits, soft_targets, self._target(batch) if labelled else None)
         return terms
 
     def scores(
@@ -89,7 +89,7 @@ class Distiller:
 def round_seed(refine: Refinement | None, seed: int) -> int:
     """Return the seed of a round and set torch's generator to its `init` stream.
 
-    A taught network is a fresh one: it shares neither first weights nor order with its teacher. An online round, and
+    A student is a fresh network: it shares neither first weights nor order with its teacher. An online round, and
     one without a teacher, keeps the run's seed.
     """
     if refine is None or refine.online:

@@ -1,8 +1,8 @@
-"""Label refinery: a network is trained on another one's predictions, again and again (arXiv 1805.02641).
+"""Label refinery: self-distillation in rounds, each on the predictions of the round before (arXiv 1805.02641).
 
-A recipe with `refine` set is the last round of a chain. Round 0 is the same recipe without `refine`; round r is taught
-by round r - 1. Every round is a run of its own, so that chains with a common beginning share it, and so does a study's
-control that equals round 0. Online refinement has no chain: its teacher comes from the training itself.
+A recipe with `refine` set is the last round of a chain. Round 0 is the same recipe without `refine`; the teacher of
+round r is round r - 1. Every round is a run of its own, so that chains with a common beginning share it, and so does
+a study's control that equals round 0. Online refinement has no chain: its teacher comes from the training itself.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Online(Settings):
     kind: Literal["online"] = "online"
     source: Literal["ema", "previous_epoch", "peer"] = "ema"
     """ema: a moving average of the student (Tarvainen & Valpola 2017, arXiv 1703.01780); previous_epoch: the student as
-    it was at the end of the last epoch; peer: a second network, taught by the first (Zhang et al. 2018, 1706.00384)."""
+    it was at the end of the last epoch; peer: a second network, as in deep mutual learning (Zhang et al. 2018,
+    1706.00384)."""
     ema: Ema = Ema(decay=0.999)
-    """The average that teaches, with source=ema."""
+    """The EMA that is the teacher, with source=ema."""
     start: Annotated[float, Field(ge=0)] = 1.0
     """Epochs on the labels alone, before the teacher counts."""
 
@@ -53,11 +54,11 @@ Teacher = Annotated[Static | Dynamic | Online, OpenPart()]
 
 
 class Refinement(Settings):
-    """Train on a teacher's predictions."""
+    """Knowledge distillation: train on a teacher's predictions."""
 
     kind: Literal["refinement"] = "refinement"
     rounds: Annotated[int, Field(ge=1)] = 1
-    """Networks that are taught, one by the other; round 0, which learns from the labels, is not counted."""
+    """Students, each the teacher of the next; round 0, which learns from the labels, is not counted."""
     teacher: Teacher = Dynamic()
     """When the teacher labels: once (static), every augmented image (dynamic), or while it learns itself (online)."""
     loss: Distillation = Distillation()
@@ -65,7 +66,7 @@ class Refinement(Settings):
     teacher_mode: Literal["eval", "train"] = "eval"
     """train: the teacher normalises by batch statistics and drops out, as the public code does."""
     checkpoint: Literal["last", "best"] = "last"
-    """Which of the teacher's checkpoints teaches."""
+    """Which checkpoint of the teacher is used."""
     stop_epochs: Annotated[float, Field(gt=0)] | None = None
     """Stop round 0 after this many epochs, its schedule unfinished; null: train it to its end."""
     epochs: tuple[Annotated[float, Field(gt=0)], ...] = ()
@@ -123,7 +124,7 @@ class Refinement(Settings):
 
     @property
     def unlabelled(self) -> bool:
-        """Whether taught rounds see images whose labels must not be read."""
+        """Whether students see images whose labels must not be read."""
         return self.images == "all" or self.target is not None
 
 

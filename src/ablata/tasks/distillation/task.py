@@ -97,7 +97,7 @@ class DistillableTask(DatasetTask[ImageBatch]):
             self.distiller = frozen_distiller(recipe, refine, self.data, self.contract(), self.context, hard, target)
 
     def refuse_without_teacher(self) -> None:
-        """Check before the first step that a taught round has its teacher.
+        """Check before the first step that a student has its teacher.
 
         Raises:
             SettingsError: it has none.
@@ -105,7 +105,7 @@ class DistillableTask(DatasetTask[ImageBatch]):
         refine = self.recipe.refine
         if refine is not None and self.distiller is None:
             raise SettingsError(
-                "A taught round must be trained after its teacher",
+                "A student must be trained after its teacher",
                 found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
                 do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
             )
@@ -147,7 +147,7 @@ class DistillableTask(DatasetTask[ImageBatch]):
         return self.distiller.teacher.state() if self.distiller else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Give it back to the teacher."""
+        """Load what `state` returned into the teacher."""
         if self.distiller is not None:
             self.distiller.teacher.load_state(state)
         else:

@@ -1,4 +1,4 @@
-"""What a student can learn from: stored labels, a frozen network, its own past, a peer.
+"""Teachers: stored soft labels, a frozen network, the student's EMA or its last epoch, a peer.
 
 A teacher is no part of the student's module: `model.train()` does not reach it, no gradient does, and it is not saved
 with the student. Letters: B rows, K classes, N samples of the training source, T temperature.
@@ -19,7 +19,7 @@ from ablata.structures.batch import ImageBatch
 
 
 class Teacher(ABC):
-    """Says what a batch shows, as a group over the classes."""
+    """Gives soft targets: probabilities of the classes for each sample of a batch."""
 
     @property
     @abstractmethod
@@ -28,7 +28,7 @@ class Teacher(ABC):
 
     @property
     def ready(self) -> bool:
-        """Whether it has anything to say yet."""
+        """Whether its predictions are used yet."""
         return True
 
     @abstractmethod
@@ -105,7 +105,7 @@ class FrozenNetwork(Teacher):
 
     @torch.no_grad()
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return what the network says of the batch's images."""
+        """Return the network's predictions for the batch."""
         logits: Tensor = self._network(batch.images)["logits"]
         return (logits.float() / temperature).softmax(1)
 
@@ -140,7 +140,7 @@ class EmaTeacher(Teacher):
 
     @torch.no_grad()
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return what the copy says of the batch's images."""
+        """Return the copy's predictions for the batch."""
         logits: Tensor = self.copy(batch.images)["logits"]
         return (logits.float() / temperature).softmax(1)
 
@@ -217,7 +217,7 @@ class Peer(Teacher):
         return self.step >= self.start_step
 
     def probabilities(self, batch: ImageBatch, outputs: Mapping[str, Tensor], temperature: float) -> Tensor:
-        """Return what the peer says of the batch's images."""
+        """Return the peer's predictions for the batch."""
         return (outputs["peer_logits"].detach().float() / temperature).softmax(1)
 
     def after_step(self, step: int) -> None:

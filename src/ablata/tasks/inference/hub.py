@@ -1,4 +1,4 @@
-"""A trained network as a folder that can be handed on: weights, settings, and a card that says what it is.
+"""A trained network exported as a folder: weights, settings, and a card that says what it is.
 
 model.safetensors      all weights, under our names
 backbone.safetensors   without what belongs to the classes, to begin another training with (model.weights_part=backbone)
@@ -92,8 +92,8 @@ def load_exported(folder: Path, check: CheckCode | None = None) -> Predictor:
     """
     path = folder / RECIPE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        version, recipe, contract, digest = (told[key] for key in ("format", "recipe", "contract", "weights_digest"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, recipe, contract, digest = (content[key] for key in ("format", "recipe", "contract", "weights_digest"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             "An exported model must be a folder with a whole recipe.json",
@@ -113,7 +113,7 @@ def load_exported(folder: Path, check: CheckCode | None = None) -> Predictor:
             found=f"{folder / MODEL} has {weights_digest(weights)}, recipe.json says {digest}",
             do="fetch the folder again",
         )
-    facts = {key: value for key, value in told.items() if key not in ("format", "contract", "weights_digest")}
+    facts = {key: value for key, value in content.items() if key not in ("format", "contract", "weights_digest")}
     code = code_folder(folder, foreign=True)
     if check is None:
         check_trust(f"the exported folder {folder}", recipe, code, trust=False)
@@ -129,7 +129,7 @@ def _fill(folder: Path, model: Predictor) -> None:
         save_file(tensors, folder / name, metadata=header)
         (folder / name).chmod(0o644)
     files = _keep_code(folder, model)
-    told = {
+    content = {
         "format": _FORMAT,
         "ablata": __version__,
         **model.facts,
@@ -137,7 +137,7 @@ def _fill(folder: Path, model: Predictor) -> None:
         "contract": dict(model.contract),
         "weights_digest": weights_digest(weights),
     }
-    write_text(folder / RECIPE, json.dumps(told, indent=2) + "\n")
+    write_text(folder / RECIPE, json.dumps(content, indent=2) + "\n")
     write_text(folder / "README.md", card(model))
 
 
@@ -180,7 +180,7 @@ def _backbone(model: Predictor, weights: Mapping[str, Tensor]) -> dict[str, Tens
 
 def card(model: Predictor) -> str:
     """Return the page of an exported model: what it is, how it was scored, what it must be fed, how it is used."""
-    told, facts = preparation(model), model.facts
+    info, facts = preparation(model), model.facts
     name = facts.get("recipe", {}).get("name", portable(model.kind))
     scores = facts.get("scores") or {}
     rows = "\n".join(f"| {key.replace('/', ' | ', 2)} | {value:.6g} |" for key, value in _named(scores))
@@ -211,9 +211,9 @@ As the run recorded them. Split and protocol (which part of an image is seen, in
 
 ## Preparation
 
-- {told["input"]}
+- {info["input"]}
 {prepared}
-- {told["output"]}
+- {info["output"]}
 
 ## Use
 

@@ -39,7 +39,7 @@ def export_pt2(model: Predictor, path: Path) -> float:
     Raises:
         AblataError: the network cannot be traced, or the archive gives other outputs; nothing is written then.
     """
-    told = json.dumps(preparation(model))
+    metadata = json.dumps(preparation(model))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _quiet(), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         program = _traced(model)
@@ -47,7 +47,7 @@ def export_pt2(model: Predictor, path: Path) -> float:
         program.example_inputs = None
         # torch.export wants this ending, and writes the file's name into the archive.
         draft = Path(folder) / f"{path.stem}.pt2"
-        torch.export.save(program, draft, extra_files={"ablata.json": told})
+        torch.export.save(program, draft, extra_files={"ablata.json": metadata})
         back = torch.export.load(draft)
         difference = _compared(model, cast(Callable[[Tensor], Tensor], back.module()), path)
         draft.replace(path)
@@ -79,7 +79,7 @@ def export_onnx(model: Predictor, path: Path) -> float:
             )
         except Exception as error:
             # The exporter has no exception of its own for an operation that it does not know.
-            raise _untold("ONNX", model, error) from None
+            raise _export_error("ONNX", model, error) from None
         translated.model.metadata_props["ablata"] = json.dumps(preparation(model))
         translated.save(draft, external_data=False)
         session = onnxruntime.InferenceSession(str(draft), providers=["CPUExecutionProvider"])
@@ -109,10 +109,10 @@ def _traced(model: Predictor) -> Any:
         return torch.export.export(network, (model.example(2),), dynamic_shapes={"images": {0: batch}})
     except Exception as error:
         # Tracing fails in as many ways as there are networks.
-        raise _untold("torch.export", model, error) from None
+        raise _export_error("torch.export", model, error) from None
 
 
-def _untold(how: str, model: Predictor, error: Exception) -> AblataError:
+def _export_error(how: str, model: Predictor, error: Exception) -> AblataError:
     reason = str(error).strip().partition("\n")[0]
     return AblataError(
         f"The network must be one that {how} can write",

@@ -136,7 +136,7 @@ class ReidPredictor(Predictor):
         """Return the rows of the gallery nearest to features [D], and their distances."""
         if not gallery.files:
             return [], []
-        distances = between(query[None], torch.stack(gallery.features), self.distance)[0]
+        distances = feature_distances(query[None], torch.stack(gallery.features), self.distance)[0]
         best = distances.topk(min(top, len(distances)), largest=False)
         return best.indices.tolist(), best.values.tolist()
 
@@ -155,7 +155,7 @@ class ReidPredictor(Predictor):
         return images
 
 
-def between(queries: Tensor, gallery: Tensor, distance: Distance) -> Tensor:
+def feature_distances(queries: Tensor, gallery: Tensor, distance: Distance) -> Tensor:
     """Return the distances [Q, G] of features float32 [Q, D] to [G, D]; cosine: 1 - the cosine of their angle."""
     if distance == "cosine":
         return 1 - functional.normalize(queries) @ functional.normalize(gallery).T

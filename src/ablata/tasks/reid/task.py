@@ -1,4 +1,4 @@
-"""Person re-identification: a network learns to tell persons apart, and is scored by finding others it never saw."""
+"""Person re-identification: features trained on some identities, scored by retrieval of others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROTOCOL = "cross_camera"
 
 
 class Reidentify(DistillableRecipe):
-    """Recipe of a network whose features tell persons apart."""
+    """Recipe of a person re-identification network."""
 
     task: Literal["reidentify"] = "reidentify"
     data: AnyIdentityData = Persons()
@@ -63,7 +63,7 @@ class Reidentify(DistillableRecipe):
     def build(self, seed: int, context: RunContext) -> ReidentifyTask:
         """Build data, network and loss; see `Recipe.build`."""
         recipe = self.effective()
-        # Of images without labels a student says what its teacher does: whom of the persons it knows they resemble.
+        # Without labels the student has its teacher's classes: the identities that the teacher was trained on.
         known = self.data.build(context.cache).classes if self.refine is not None and self.refine.unlabelled else None
         seed = round_seed(self.refine, seed)
         return ReidentifyTask(recipe, round_data(recipe).build(context.cache), seed, context, known)
@@ -182,7 +182,7 @@ class ReidentifyTask(DistillableTask):
         return terms
 
     def identity_terms(self, outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, Tensor]:
-        """Return what teaches the logits who is who: cross-entropy with the labels, or what a teacher asks.
+        """Return the loss of the logits: cross-entropy with the labels, or distillation from a teacher.
 
         Args:
             outputs: what the model made of the batch.
@@ -195,7 +195,7 @@ class ReidentifyTask(DistillableTask):
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return rank1, rank5, rank10 and mAP of a split in percent; each image is embedded once, on one process.
 
-        A taught round has its teacher's scores on the same images too: `teacher_mAP` and the like.
+        A student has its teacher's scores on the same images too: `teacher_mAP` and the like.
         """
         scores = self.score(self.embed(model, split), split).scores()
         if self.distiller is None:

@@ -1,4 +1,4 @@
-"""Maps of the likeliest class, without scores of the image's size where a single view decides.
+"""Label maps by argmax, without logits of the image's size where a single view is scored.
 
 The largest logit is the largest softmax, and an enlargement without weights is linear and takes rows and columns apart:
 logits are enlarged to the image's width first, then a strip of rows is a small matrix times the few rows that it lies
@@ -28,7 +28,7 @@ _FAR = 1e30
 
 
 @torch.no_grad()
-def likeliest(
+def predict_labels(
     network: Segmenter,
     images: Tensor,
     protocol: SegmentationProtocol,
@@ -40,7 +40,7 @@ def likeliest(
     Args:
         network: in evaluation mode.
         images: float [B, C, height, width], normalised.
-        protocol: how they are shown.
+        protocol: scales, flips and windows.
         classes: K, those that can be predicted: the first of the network's.
         size: H and W; None: those of the images.
 
@@ -65,10 +65,10 @@ def likeliest(
         logits = outputs["logits"]
         steps.append((network.head.resize, seen))
     steps.append((partial(resized, align_corners=protocol.align_corners), size))
-    return largest(logits[:, :classes], steps)
+    return argmax_upsampled(logits[:, :classes], steps)
 
 
-def largest(logits: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]) -> Tensor:
+def argmax_upsampled(logits: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]) -> Tensor:
     """Return which of the logits is the largest at every pixel, after some enlargements.
 
     Args:
@@ -76,7 +76,7 @@ def largest(logits: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]
         steps: enlargements and the sizes they lead to, the last H x W.
 
     Returns:
-        [B, H, W], as `likeliest`; of equal logits the first.
+        [B, H, W], as `predict_labels`; of equal logits the first.
     """
     (height, width), (low, _) = steps[-1][1], logits.shape[-2:]
     result = torch.empty(len(logits), height, width, dtype=map_dtype(logits.shape[1]), device=logits.device)
@@ -92,7 +92,7 @@ def largest(logits: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]
             source = slice(begins[own.start], ends[own.stop - 1])
             weights = shares[own, source].to(logits)
             for image, labels in zip(logits, result, strict=True):
-                labels[own] = _largest(weights @ image[:, source])
+                labels[own] = _argmax(weights @ image[:, source])
     return result
 
 
@@ -107,7 +107,7 @@ def _through(x: Tensor, steps: Sequence[tuple[Enlargement, tuple[int, int]]]) ->
     return x
 
 
-def _largest(logits: Tensor) -> Tensor:
+def _argmax(logits: Tensor) -> Tensor:
     """Return which of [K, R, W] is the largest, the first of equal ones, as numbers of their type; overwrites them."""
     if logits.device.type != "cpu":
         return logits.argmax(0)

@@ -92,12 +92,12 @@ class SegmentationLoss:
             }
         if self.contrast is not None:
             contrast = self.contrast(outputs["embedding"], outputs["logits"], labels, self._done)
-            # Heads that nothing teaches still belong to the step: processes wait for every parameter's gradient.
-            silent = 0.0 if terms else sum(0.0 * value.float().sum() for value in logits.values())
+            # Heads without a loss still belong to the step: processes wait for every parameter's gradient.
+            unused = 0.0 if terms else sum(0.0 * value.float().sum() for value in logits.values())
             if self._product:
                 terms[f"{self.kind}_times_contrast"] = terms.pop(self.kind) * contrast
             else:
-                terms["contrast"] = contrast + silent
+                terms["contrast"] = contrast + unused
         return terms
 
     def state(self) -> Mapping[str, Tensor]:
@@ -105,7 +105,7 @@ class SegmentationLoss:
         return self.contrast.state() if self.contrast else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Give it back.
+        """Load what `state` returned.
 
         Raises:
             ValueError: there is no memory, or one of another size.

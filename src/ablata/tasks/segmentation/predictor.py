@@ -1,6 +1,6 @@
 """A trained segmenter for use on images and videos: label maps, overlays, how much of an image each class takes.
 
-masks/NAME.png        pixel values are labels, shown in the classes' colours; of a video masks/NAME/000000.png, ...
+masks/NAME.png        pixel values are labels, the palette the classes' colours; of a video masks/NAME/000000.png, ...
 overlays/NAME.jpg     the image under its colours; of a video overlays/NAME.mp4
 classes.txt           label and name of each class, as `ablata` reads class lists
 legend.png            the colours
@@ -33,7 +33,7 @@ from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import Precision, choose_precision
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
 from ablata.models.segmentation.base import Segmenter
-from ablata.tasks.segmentation.argmax import likeliest
+from ablata.tasks.segmentation.argmax import predict_labels
 from ablata.tasks.segmentation.protocols import protocol_settings
 from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, SlidingWindow
 
@@ -83,7 +83,7 @@ class SegmentationPredictor(Predictor):
     training_only: ClassVar[tuple[str, ...]] = ("projection.",)
 
     @property
-    def scored(self) -> tuple[str, ...]:
+    def scored_classes(self) -> tuple[str, ...]:
         """Return the classes that are predicted: all but a void class."""
         return tuple(self.contract["scored_classes"])
 
@@ -100,10 +100,10 @@ class SegmentationPredictor(Predictor):
         return self.graph_size or super().size
 
     def protocol(self, name: str) -> SegmentationProtocol:
-        """Return the settings of a way to be shown images, with the windows of the training's recipe.
+        """Return a protocol's settings, with the sliding window of the training's recipe.
 
         Raises:
-            SettingsError: there is no such way.
+            SettingsError: there is no such protocol.
         """
         windows = self.facts.get("recipe", {}).get("sliding_window")
         return protocol_settings(name, restore(SlidingWindow, windows, source=self.source) if windows else None)
@@ -131,11 +131,11 @@ class SegmentationPredictor(Predictor):
 
     @torch.no_grad()
     def predict(self, pixels: np.ndarray, protocol: SegmentationProtocol) -> np.ndarray:
-        """Return the likeliest scored class of every pixel, in the number format that the network was scored in.
+        """Return the argmax over the scored classes at every pixel, at the precision that the network was scored at.
 
         Args:
             pixels: uint8 [H, W, 3].
-            protocol: how the image is shown.
+            protocol: scales, flips and windows.
 
         Returns:
             uint8 [H, W].
@@ -147,11 +147,11 @@ class SegmentationPredictor(Predictor):
         self.network.to(memory_format=torch.channels_last)
         images = self.prepared(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
         with self.precision().autocast():
-            found = likeliest(self.network, images, protocol, len(self.scored))
+            found = predict_labels(self.network, images, protocol, len(self.scored_classes))
         return found[0].to(torch.uint8).numpy()
 
     def precision(self) -> Precision:
-        """Return the number format of the training's recipe, or what this machine has in place of fp16."""
+        """Return the precision of the training's recipe, or what this machine has in place of fp16."""
         wanted = str(self.facts.get("recipe", {}).get("compute", {}).get("precision", "auto"))
         return choose_precision("auto" if wanted == "fp16" else wanted, torch.device("cpu"))
 
@@ -172,9 +172,9 @@ class SegmentationPredictor(Predictor):
         self.refuse_backend(backend_name("pil", None))
         keep_memory()
         if options.output is not None:
-            names = "".join(f"{label} {name}\n" for label, name in enumerate(self.scored))
+            names = "".join(f"{label} {name}\n" for label, name in enumerate(self.scored_classes))
             write_text(options.output / "classes.txt", names)
-            _save(legend(self.scored, self.palette), options.output / "legend.png")
+            _save(legend(self.scored_classes, self.palette), options.output / "legend.png")
         return (replace(self._predicted(entry, protocol, options.output), top=options.top) for entry in inputs)
 
     def _predicted(self, entry: InputFile, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
@@ -194,7 +194,7 @@ class SegmentationPredictor(Predictor):
         return MaskPrediction(file=entry.file, classes=self._fractions(self._counts(labels)), frames=1, outputs=written)
 
     def _video(self, entry: InputFile, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
-        video, counts, frames = Video(entry.file), np.zeros(len(self.scored), dtype=np.int64), 0
+        video, counts, frames = Video(entry.file), np.zeros(len(self.scored_classes), dtype=np.int64), 0
         over = None if output is None else output / "overlays" / f"{entry.name}.mp4"
         with nullcontext() if over is None else video_writer(over, video.rate) as add:
             for pixels in video.frames():
@@ -210,11 +210,12 @@ class SegmentationPredictor(Predictor):
         return MaskPrediction(file=entry.file, problem=short, outputs=written, classes=classes, frames=frames)
 
     def _counts(self, labels: np.ndarray) -> np.ndarray:
-        return np.bincount(labels.ravel(), minlength=len(self.scored))
+        return np.bincount(labels.ravel(), minlength=len(self.scored_classes))
 
     def _fractions(self, counts: np.ndarray) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-counts, kind="stable")
-        return tuple((self.scored[label], float(counts[label] / counts.sum())) for label in order if counts[label])
+        names, total = self.scored_classes, counts.sum()
+        return tuple((names[label], float(counts[label] / total)) for label in order if counts[label])
 
 
 def _save(image: Image.Image, path: Path) -> None:

@@ -45,7 +45,7 @@ class SlidingWindow(Settings):
 
 
 class SegmentationProtocol(Settings):
-    """What a segmenter is shown and how its answers are joined."""
+    """A way to score a segmenter: scales, flips, sliding window, and how predictions are averaged."""
 
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     """Height and width that images are brought to before they are scaled, whatever their aspect; null: their own."""
@@ -124,7 +124,7 @@ def score(
     Args:
         network: maps images to logits; in evaluation mode.
         images: float [B, C, h, w], normalised.
-        protocol: what is shown and how answers are joined.
+        protocol: scales, flips, windows, and how predictions are averaged.
         size: H and W; None: those of the images.
 
     Returns:

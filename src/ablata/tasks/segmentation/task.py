@@ -37,7 +37,7 @@ from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.networks import weights_mark
 from ablata.tasks.own_metrics import MeanOverImages, metric_names
-from ablata.tasks.segmentation.argmax import likeliest
+from ablata.tasks.segmentation.argmax import predict_labels
 from ablata.tasks.segmentation.check import check_shapes
 from ablata.tasks.segmentation.loss import SegmentationLoss
 from ablata.tasks.segmentation.protocols import protocol_settings
@@ -56,7 +56,7 @@ AnySegmenter = Annotated[
 
 
 class Segment(DatasetRecipe):
-    """Recipe of a network that names the class of every pixel."""
+    """Recipe of a semantic segmentation network."""
 
     task: Literal["segment"] = "segment"
     data: AnySegmentationData = SceneMasks()
@@ -160,9 +160,9 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         context: device and share of the work.
 
     Attributes:
-        scored: names of the classes that are scored: all but a void class, which is trained but has no score; its
-            pixels are ignored, and it is never predicted.
-        counted: the pixels counted last, by split and protocol.
+        scored_classes: names of the classes that are scored: all but a void class, which is trained but has no score;
+            its pixels are ignored, and it is never predicted.
+        last_scores: confusion matrix of the pixels, by split and protocol, of the last evaluation.
 
     Raises:
         DataError: the batch does not fit the training set.
@@ -170,28 +170,28 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
     """
 
     name = "segment"
-    offered = PROTOCOL_NAMES
+    offered_protocols = PROTOCOL_NAMES
     recipe: Segment
     data: SegmentationDataset
 
     def __init__(self, recipe: Segment, data: SegmentationDataset, seed: int, context: RunContext) -> None:
         super().__init__(recipe, data, context)
         self.protocols = recipe.protocols
-        self.scored = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
+        self.scored_classes = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
         self.model: Segmenter = recipe.model.build(len(data.classes), data.channels)
         if isinstance(recipe.model, Loadable):
             recipe.model.load_into(self.model)
         self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, context)
         self.outputs = self.criterion.outputs
         self.load_batches(seed)
-        self.counted: dict[tuple[str, str], SegmentationScores] = {}
+        self.last_scores: dict[tuple[str, str], SegmentationScores] = {}
         self.planned = recipe.train.total_steps(self.steps_per_epoch)
 
     def contract(self) -> dict[str, Any]:
         """Return what predictions of this model mean: classes, their ids in masks, what is ignored, preparation."""
         table = self.data.table
         return super().contract() | {
-            "scored_classes": list(self.scored),
+            "scored_classes": list(self.scored_classes),
             "palette": [list(color) for color in table.palette],
             "ids": {"form": table.form, "values": list(table.values), "ignored": list(table.ignored)},
             "ignore_label": self.data.ignore,
@@ -222,7 +222,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         return self.criterion.state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Give it back."""
+        """Load what `state` returned."""
         self.criterion.load_state(state)
 
     def check_protocol(self, name: str) -> None:
@@ -240,18 +240,18 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
 
     def _score(self, model: nn.Module, split: str, protocol: str) -> tuple[SegmentationScores, dict[str, float]]:
         """Return the counts of a split over all processes, and all scores."""
-        counted = SegmentationScores(len(self.scored), self.data.ignore, self.context.device)
+        counted = SegmentationScores(len(self.scored_classes), self.data.ignore, self.context.device)
         metrics: list[SegmentationScores | BoundaryScores] = [counted]
         if self.recipe.boundary is not None:
-            metrics.append(BoundaryScores(len(self.scored), self.data.ignore, self.recipe.boundary))
+            metrics.append(BoundaryScores(len(self.scored_classes), self.data.ignore, self.recipe.boundary))
         own = MeanOverImages(self.recipe.metrics)
         for batch in self.eval_batches(split):
-            predicted, truth = self.predicted(model, batch.images, protocol), self.truth(batch.labels)
+            predicted, truth = self.predict(model, batch.images, protocol), self.without_void(batch.labels)
             for metric in (*metrics, own):
                 metric.update(predicted, truth)
         for metric in metrics:
             self.all_reduce(metric)
-        self.counted[split, protocol] = counted
+        self.last_scores[split, protocol] = counted
         return counted, {name: value for metric in metrics for name, value in metric.scores().items()} | self._means(
             own
         )
@@ -264,22 +264,22 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         return {name: float(value / count) for name, (value, count) in zip(own.names, total.tolist(), strict=True)}
 
     def visualize(self, model: nn.Module) -> Gallery:
-        """Return predictions on some images beside labels and errors, and the last scores of the classes."""
+        """Return predictions on some images beside labels and errors, and the last IoU of each class."""
         return visualize(self, model)
 
-    def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
-        """Return the likeliest scored class of every pixel.
+    def predict(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        """Return the argmax over the scored classes at every pixel.
 
         Args:
             model: a segmenter, in evaluation mode.
             images: float32 [B, C, H, W], normalised.
-            protocol: how they are shown.
+            protocol: scales, flips and windows.
 
         Returns:
-            uint8 or int64 [B, H, W], as `likeliest`.
+            uint8 or int64 [B, H, W], as `predict_labels`.
         """
         assert isinstance(model, Segmenter)
-        return likeliest(model, images, self._protocol(protocol), len(self.scored))
+        return predict_labels(model, images, self._protocol(protocol), len(self.scored_classes))
 
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
@@ -293,7 +293,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         counted, scores = self._score(model, split, protocol)
         return EvalReport(
             scores=scores,
-            classes=self.scored,
+            classes=self.scored_classes,
             class_metric="iou",
             class_scores=tuple(counted.class_iou().tolist()),
             confusion=tuple(tuple(row) for row in counted.confusion().tolist()),
@@ -301,7 +301,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         )
 
     def predictions(self, model: nn.Module, split: str, protocol: str) -> dict[str, Tensor]:
-        """Return what `examine` has of every sample, in the order of the split."""
+        """Return the samples of `evaluate_detailed`, in the order of the split."""
         order = torch.from_numpy(self.data.splits[split].index)
         sizes = torch.from_numpy(self.data.image_sizes(split))
         high, wide = sizes.amax(0).tolist()
@@ -312,14 +312,14 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         for batch in self.eval_batches(split):
             rows = [place[row] for row in batch.index.tolist()]
             height, width = batch.labels.shape[1:]
-            found = self.predicted(model, batch.images, protocol)
-            maps["label"][rows, :height, :width] = self.truth(batch.labels).cpu()
+            found = self.predict(model, batch.images, protocol)
+            maps["label"][rows, :height, :width] = self.without_void(batch.labels).cpu()
             maps["predicted"][rows, :height, :width] = found.to(torch.uint8).cpu()
         return {"index": order, "size": sizes} | maps
 
     def _protocol(self, name: str) -> SegmentationProtocol:
         return protocol_settings(name, self.recipe.sliding_window)
 
-    def truth(self, labels: Tensor) -> Tensor:
+    def without_void(self, labels: Tensor) -> Tensor:
         """Return labels with those of a void class ignored."""
-        return torch.where(labels < len(self.scored), labels, IGNORE)
+        return torch.where(labels < len(self.scored_classes), labels, IGNORE)

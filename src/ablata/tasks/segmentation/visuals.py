@@ -26,21 +26,21 @@ _CAPTION = "Each row from left to right: the image, the prediction over it, the 
 
 
 class Showing(Protocol):
-    """What a task has to offer for its predictions to be drawn."""
+    """What drawing needs of a segmentation task."""
 
     recipe: Any
     data: SegmentationDataset
     protocols: tuple[str, ...]
-    scored: tuple[str, ...]
-    counted: dict[tuple[str, str], SegmentationScores]
+    scored_classes: tuple[str, ...]
+    last_scores: dict[tuple[str, str], SegmentationScores]
 
     def samples(self, split: str, index: np.ndarray) -> Iterable[SegmentationBatch]:
         """Return samples of a split by themselves, in batches of one."""
 
-    def predicted(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
-        """Return the likeliest scored class of every pixel."""
+    def predict(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        """Return the argmax over the scored classes at every pixel."""
 
-    def truth(self, labels: Tensor) -> Tensor:
+    def without_void(self, labels: Tensor) -> Tensor:
         """Return labels with those of a void class ignored."""
 
 
@@ -48,24 +48,24 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     """Draw predictions on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
-        task: names the split and protocol; where it has counted them the scores of the classes are told.
+        task: names the split and protocol; the IoU of each class is shown where it was evaluated.
         model: a segmenter, in evaluation mode.
     """
     split, protocol = task.recipe.metric().split, task.protocols[0]
     index = task.data.splits[split].index
     chosen = evenly_spaced(index, IMAGES)
     images = [_image(task, model, batch, protocol) for batch in task.samples(split, chosen)]
-    counted = task.counted.get((split, protocol))
-    classes = () if counted is None else tuple(zip(task.scored, counted.class_iou().tolist(), strict=True))
-    key = jpeg(legend(task.scored, task.data.table.palette))
+    counted = task.last_scores.get((split, protocol))
+    classes = () if counted is None else tuple(zip(task.scored_classes, counted.class_iou().tolist(), strict=True))
+    key = jpeg(legend(task.scored_classes, task.data.table.palette))
     return Gallery(split, protocol, "iou" if classes else "", classes, tuple(images), key, _CAPTION)
 
 
 def _image(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:
     pixels = Normalizer(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
     image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    predicted = task.predicted(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
-    labels = task.truth(batch.labels)[0].cpu().numpy()
+    predicted = task.predict(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
+    labels = task.without_void(batch.labels)[0].cpu().numpy()
     palette = task.data.table.palette
     counts = labels != IGNORE
     right = f"{(predicted == labels)[counts].mean():.1%} of the pixels right" if counts.any() else "no pixel counts"

@@ -23,7 +23,7 @@ _SIDE = 160
 
 @dataclass(frozen=True, kw_only=True)
 class SimplePrediction(Prediction):
-    """What a user's network says of an image.
+    """A prediction of a user's network for one image.
 
     Args:
         described: what `SimpleRecipe.describe` returned.
