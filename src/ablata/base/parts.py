@@ -21,6 +21,7 @@ import typing
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -186,6 +187,15 @@ def settings_for(
         given: arguments that get no field, since whoever calls it gives them.
         incidental: arguments that say where, not what, and do not count in the hash.
     """
+    made = _settings_class(base, thing, reference, frozenset(given), frozenset(incidental))
+    return typing.cast(type[P], made)
+
+
+@lru_cache(maxsize=256)
+def _settings_class(
+    base: type[PlainPart], thing: Any, reference: str, given: frozenset[str], incidental: frozenset[str]
+) -> type[PlainPart]:
+    """Make the class once, so that settings of one thing are equal if their values are."""
     fields: dict[str, Any] = {"kind": (Literal[reference], reference)}
     for argument in _signature(thing, reference):
         if argument.name in given or argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):

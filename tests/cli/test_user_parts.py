@@ -1,0 +1,167 @@
+"""Plain parts of a user's file from the command line: each trains, and what is wrong with one is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Answer
+
+Ablata = Callable[..., Answer]
+
+PARTS = """
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, in_channels: int, width: int = 4) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(in_channels, width, 3), nn.Linear(width, num_classes)
+
+    def forward(self, images):
+        return self.linear(self.conv(images).relu().mean((2, 3)))
+
+
+class Named(Net):
+    def forward(self, images):
+        return {"logits": super().forward(images), "more": images}
+
+
+class Odd(Net):
+    def forward(self, images):
+        return [super().forward(images)]
+
+
+class Few(Net):
+    def forward(self, images):
+        return super().forward(images)[:, :3]
+
+
+class Broken(Net):
+    def forward(self, images):
+        return self.linear(images)
+
+
+def segmenter(num_classes, in_channels, width: int = 8):
+    return nn.Sequential(nn.Conv2d(in_channels, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
+
+
+def poly(logits, labels, epsilon: float = 1.0):
+    loss = functional.cross_entropy(logits, labels, reduction="none")
+    return loss + epsilon * (1 - torch.exp(-loss))
+
+
+def table(logits, labels):
+    return logits
+
+
+class Tversky(nn.Module):
+    def __init__(self, alpha: float = 0.5, ignore_index: int = 255) -> None:
+        super().__init__()
+        self.alpha, self.ignore_index = alpha, ignore_index
+
+    def forward(self, logits, labels):
+        kept = (labels != self.ignore_index)[:, None]
+        truth = functional.one_hot(labels.where(kept[:, 0], 0), logits.shape[1]).movedim(-1, 1) * kept
+        found = logits.softmax(1) * kept
+        hits = (found * truth).sum((0, 2, 3))
+        extra, missed = found.sum((0, 2, 3)) - hits, truth.sum((0, 2, 3)) - hits
+        return 1 - ((hits + 1) / (hits + self.alpha * extra + (1 - self.alpha) * missed + 1)).mean()
+
+
+def ramp(progress, power: float = 1.0):
+    return (1 - progress) ** power
+
+
+class Halves(Dataset):
+    classes = ("left", "right")
+
+    def __init__(self, split: str, count: int = 64) -> None:
+        self.random, self.count = np.random.default_rng(len(split)), count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, row):
+        image = np.zeros((8, 8), np.uint8)
+        image[:, 4 * (row % 2) : 4 * (row % 2) + 4] = 200
+        return image, row % 2
+
+
+def bright(split: str):
+    return [(np.full((4, 4), 3.0), 0)]
+
+
+def dim(image, amount: float = 0.5):
+    return (image * (1 - amount * torch.rand(()))).to(torch.uint8)
+
+
+def as_float(image):
+    return image.float()
+
+
+def share_right(probabilities, labels):
+    return (probabilities.argmax(1) == labels).float().mean()
+
+
+def twice(network, images):
+    return network(images) * 2
+
+
+def mish(x):
+    return x * functional.softplus(x).tanh()
+"""
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts.py").write_text(PARTS)
+    return tmp_path
+
+
+def test_each_kind_of_plain_part_trains(parts: Path, ablata: Ablata) -> None:
+    short = "train.steps=3 train.batch=16"
+    for change in (
+        "digits model=parts.py:Net model.width=3",
+        "digits model=parts.py:Named",
+        "digits loss=parts.py:poly loss.epsilon=2",
+        "digits optim=torch.optim:Adagrad optim.lr=0.01",
+        "digits schedule=parts.py:ramp schedule.power=2",
+        "digits data=parts.py:Halves data.count=32",
+        "digits data.augment.transform=parts.py:dim data.augment.transform.amount=0.2",
+        "digits metrics=parts.py:share_right judge.name=share_right protocols=plain,parts.py:twice",
+        "digits model.activation=parts.py:mish",
+        "bisenet_scenes model=parts.py:segmenter data.train=32 data.val=8",
+        "bisenet_scenes model=parts.py:segmenter data.train=32 data.val=8 loss=parts.py:Tversky loss.alpha=0.7",
+    ):
+        answer = ablata("train", *change.split(), *short.split())
+        assert answer.status == 0, f"{change}: {answer.err}"
+
+
+def test_what_is_wrong_with_a_part_is_said_before_the_first_step(parts: Path, ablata: Ablata) -> None:
+    for change, told in {
+        "model=parts.py:Odd": "must return its logits, or a dict",
+        "model=parts.py:Few": "one logit a class",
+        "model=parts.py:Broken": "parts.py, line",
+        "model=parts.py:poly": "model.logits must be given",
+        "model=parts.py:Net model.width=wide": "model.width must be a whole number",
+        "loss=parts.py:table": "one loss a row",
+        "data=parts.py:bright": "float in [0, 1]",
+        "data=parts.py:segmenter": "must take split",
+        "data.augment.transform=parts.py:as_float": "same shapes and dtypes",
+        "metrics=parts.py:share_wrong": "must define share_wrong",
+        "judge.name=share_right": "judge.name must be one of top1",
+        "optim=parts.py:Net": "torch.optim.Optimizer",
+        "schedule=parts.py:Net": "function of the progress",
+    }.items():
+        answer = ablata("train", "digits", *change.split(), "train.steps=3")
+        assert answer.status in (1, 2), f"{change}: {answer.out}"
+        assert told in answer.err, f"{change}: {answer.err}"
+        assert "Traceback" not in answer.err, change
