@@ -1,0 +1,109 @@
+"""Conformance of data sets: images with labels, images with masks."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from ablata.base.settings import Settings
+from ablata.data.any import AnyImageData, AnySegmentationData
+from ablata.data.classification.digits import Digits
+from ablata.data.synthetic.scene_masks import SceneMasks
+from ablata.structures.ignore import IGNORE
+from ablata.testing.models import chosen
+
+
+class _Images(Settings):
+    part: AnyImageData = Digits()
+
+
+class _Masks(Settings):
+    part: AnySegmentationData = SceneMasks()
+
+
+class DataSuite:
+    """What every data set must do; see `ImageDataSuite` and `SegmentationDataSuite`.
+
+    Attributes:
+        part: the data set.
+        settings: its settings by name.
+        batch: rows of a training batch.
+    """
+
+    part: ClassVar[Any] = None
+    settings: ClassVar[dict[str, Any]] = {}
+    batch: ClassVar[int] = 6
+    holder: ClassVar[Settings]
+
+    def make(self) -> Any:
+        """Return the data set, built anew."""
+        folder = Path(tempfile.gettempdir()) / "ablata-testing-cache"
+        return chosen(self.holder, self.part, self.settings).build(folder)
+
+    @cached_property
+    def data(self) -> Any:
+        """Return the data set, built once a test."""
+        return self.make()
+
+    def batches(self, seed: int, start: int, stop: int, rank: int = 0, world_size: int = 1) -> list[Any]:
+        """Return augmented training batches of steps `start` to `stop`."""
+        loader = self.data.train_loader(seed, self.batch, rank, world_size)
+        return [loader.augment(one, start + step) for step, one in enumerate(loader.batches(start, stop))]
+
+    def test_equal_content_has_an_equal_fingerprint(self) -> None:
+        assert self.make().fingerprint == self.make().fingerprint
+
+    def test_there_are_training_and_validation_samples(self) -> None:
+        assert self.data.sizes["train"] >= self.batch
+        assert self.data.sizes["val"] > 0
+
+    def test_training_goes_on_from_any_step_as_if_it_had_never_stopped(self) -> None:
+        whole, later = self.batches(3, 0, 4), self.batches(3, 2, 4)
+        for one, again in zip(whole[2:], later, strict=True):
+            assert torch.equal(one.images, again.images)
+            assert torch.equal(one.labels, again.labels)
+
+    def test_another_seed_gives_another_order(self) -> None:
+        first, other = self.batches(0, 0, 2), self.batches(1, 0, 2)
+        assert any(not torch.equal(one.index, two.index) for one, two in zip(first, other, strict=True))
+
+    def test_processes_together_see_the_batch_of_one(self) -> None:
+        whole = self.batches(2, 0, 1)[0]
+        parts = [self.batches(2, 0, 1, rank, 2)[0] for rank in range(2)]
+        assert torch.equal(torch.cat([one.index for one in parts]), whole.index)
+        torch.testing.assert_close(torch.cat([one.images for one in parts]), whole.images)
+
+    def test_evaluation_counts_every_sample_once(self) -> None:
+        for world_size in (1, 2, 3):
+            seen = [
+                batch.index for rank in range(world_size) for batch in self.data.eval_loader("val", 7, rank, world_size)
+            ]
+            assert sorted(torch.cat(seen).tolist()) == sorted(self.data.splits["val"].index.tolist())
+
+    def test_labels_are_positions_of_classes(self) -> None:
+        classes = len(self.data.classes)
+        for split in ("train", "val"):
+            for batch in self.data.eval_loader(split, 16):
+                labels = batch.labels[batch.labels != IGNORE]
+                assert not len(labels) or 0 <= int(labels.min()) <= int(labels.max()) < classes
+                assert bool(batch.images.isfinite().all())
+
+
+class ImageDataSuite(DataSuite):
+    """What every set of images with one label each must do."""
+
+    holder: ClassVar[Settings] = _Images()
+
+
+class SegmentationDataSuite(DataSuite):
+    """What every set of images with masks must do."""
+
+    holder: ClassVar[Settings] = _Masks()
+
+    def test_a_mask_is_as_high_and_wide_as_its_image(self) -> None:
+        for batch in self.data.eval_loader("val", 4):
+            assert batch.labels.shape[1:] == batch.images.shape[2:]
