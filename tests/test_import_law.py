@@ -65,6 +65,8 @@ LAW: dict[str, set[str]] = {
     "reports": {"base", "stats", "records"},
     # what `import ablata` gives: each command as one function; joins studies with reports, so it stands above both
     "api": ABOVE_TASKS | {"tasks", "recipes", "studies", "reports"},
+    # conformance suites that users inherit: all above
+    "testing": ABOVE_TASKS | {"tasks", "recipes"},
     # parse, call, print: all; imported by nobody
     "cli": ABOVE_TASKS | {"tasks", "recipes", "studies", "notebooks", "reports", "api"},
 }

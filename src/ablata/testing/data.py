@@ -14,7 +14,7 @@ from ablata.data.any import AnyImageData, AnySegmentationData
 from ablata.data.classification.digits import Digits
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.structures.ignore import IGNORE
-from ablata.testing.models import chosen
+from ablata.testing.models import chosen, part_of
 
 
 class _Images(Settings):
@@ -42,7 +42,7 @@ class DataSuite:
     def make(self) -> Any:
         """Return the data set, built anew."""
         folder = Path(tempfile.gettempdir()) / "ablata-testing-cache"
-        return chosen(self.holder, self.part, self.settings).build(folder)
+        return chosen(self.holder, part_of(self), self.settings).build(folder)
 
     @cached_property
     def data(self) -> Any:
@@ -52,7 +52,8 @@ class DataSuite:
     def batches(self, seed: int, start: int, stop: int, rank: int = 0, world_size: int = 1) -> list[Any]:
         """Return augmented training batches of steps `start` to `stop`."""
         loader = self.data.train_loader(seed, self.batch, rank, world_size)
-        return [loader.augment(one, start + step) for step, one in enumerate(loader.batches(start, stop))]
+        read = zip(range(start, stop), loader.batches(start, stop), strict=True)
+        return [loader.augment(one, step, loader.epoch_of(step)) for step, one in read]
 
     def test_equal_content_has_an_equal_fingerprint(self) -> None:
         assert self.make().fingerprint == self.make().fingerprint

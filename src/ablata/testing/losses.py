@@ -17,7 +17,7 @@ from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.segmentation.any import AnyPixelLoss
 from ablata.losses.segmentation.cross_entropy import PixelCrossEntropy
 from ablata.structures.ignore import IGNORE
-from ablata.testing.models import chosen
+from ablata.testing.models import chosen, part_of
 
 
 class _LabelLoss(Settings):
@@ -45,7 +45,7 @@ class LabelLossSuite:
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of logits [B, K] against labels int64 [B]."""
-        found: Tensor = chosen(_LabelLoss(), self.part, self.settings).build()(logits, labels)
+        found: Tensor = chosen(_LabelLoss(), part_of(self), self.settings).build()(logits, labels)
         return found
 
     def drawn(self) -> tuple[Tensor, Tensor]:
@@ -58,7 +58,7 @@ class LabelLossSuite:
         logits, labels = self.drawn()
         logits.requires_grad_()
         loss = self.loss(logits, labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert loss.shape == ()
         assert bool(loss.isfinite())
         assert logits.grad is not None
@@ -98,7 +98,7 @@ class PixelLossSuite:
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of logits [B, K, h, w] against labels int64 [B, H, W]."""
-        found: Tensor = chosen(_PixelLoss(), self.part, self.settings).build(IGNORE)(logits, labels)
+        found: Tensor = chosen(_PixelLoss(), part_of(self), self.settings).build(IGNORE)(logits, labels)
         return found
 
     def drawn(self) -> tuple[Tensor, Tensor]:
@@ -113,7 +113,7 @@ class PixelLossSuite:
         logits, labels = self.drawn()
         logits.requires_grad_()
         loss = self.loss(logits, labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert loss.shape == ()
         assert bool(loss.isfinite())
         assert logits.grad is not None
@@ -132,7 +132,7 @@ class PixelLossSuite:
         loss = self.loss(logits, torch.full_like(labels, IGNORE))
         assert bool(loss.isfinite())
         if loss.requires_grad:
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             assert logits.grad is None or bool(logits.grad.isfinite().all())
 
     def test_logits_smaller_than_the_labels_are_taken(self) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ablata.base.user_code import resolve
+from ablata.testing.models import part_of
 
 
 class _Metric:
@@ -17,8 +18,8 @@ class _Metric:
 
     def score(self, predictions: Tensor, labels: Tensor) -> float:
         """Return what the metric says."""
-        metric = resolve(self.part) if isinstance(self.part, str) else type(self).__dict__.get("part", self.part)
-        metric = metric.__func__ if isinstance(metric, staticmethod) else metric
+        part = part_of(self)
+        metric = resolve(part) if isinstance(part, str) else part
         return float(metric(predictions, labels))
 
 
@@ -26,7 +27,7 @@ class MetricSuite(_Metric):
     """What every metric of a classifier must do.
 
     Attributes:
-        part: the function, as `staticmethod(function)`, or its reference.
+        part: the function, or its reference.
         classes: K.
     """
 
@@ -42,7 +43,9 @@ class MetricSuite(_Metric):
     def test_the_order_of_the_samples_does_not_matter(self) -> None:
         found, labels = self.drawn()
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
-        assert math.isclose(self.score(found[order], labels[order]), self.score(found, labels), rel_tol=1e-5, abs_tol=1e-6)
+        assert math.isclose(
+            self.score(found[order], labels[order]), self.score(found, labels), rel_tol=1e-5, abs_tol=1e-6
+        )
 
     def test_what_it_is_given_stays_as_it_is(self) -> None:
         found, labels = self.drawn()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from ablata.base.errors import StoppedError
+from ablata.base.overrides import override
 from ablata.base.settings import expand, settings_hash
+from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.train import train
-from ablata.engine.checkpoints import load_checkpoint
 from ablata.recipes.index import load_recipe, restore_recipe
+from ablata.testing.models import part_of
 
 
 class _StopAfter(Reporter):
@@ -40,11 +43,8 @@ class TaskSuite:
 
     def recipe(self) -> Recipe:
         """Return the recipe, of six steps on one thread."""
-        part = type(self).__dict__.get("part", self.part)
-        part = part.__func__ if isinstance(part, staticmethod) else part
+        part = part_of(self)
         made = load_recipe(part) if isinstance(part, str) else part if isinstance(part, Recipe) else part()
-        from ablata.base.overrides import override
-
         short = ("train.steps=6", "train.evaluate_every=0", "compute.threads=1", "compute.precision=fp32")
         return override(made, [*self.overrides, *short])
 
@@ -52,10 +52,8 @@ class TaskSuite:
         """Train and return the weights; with `stop_after`, in two parts."""
         recipe, cache = self.recipe(), folder / "cache"
         if stop_after is not None:
-            try:
+            with suppress(StoppedError):
                 train(recipe, seed, folder, cache, _StopAfter(stop_after))
-            except StoppedError:
-                pass
         self.scores = train(recipe, seed, folder, cache).scores
         return load_checkpoint(folder / "last.safetensors").groups["model"]
 
