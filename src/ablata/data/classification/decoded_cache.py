@@ -6,7 +6,6 @@ bytes: a million images of 256x341 take 262 GB.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +14,8 @@ from typing import overload
 import numpy as np
 
 from ablata.base.cores import usable_cores
-from ablata.base.errors import DataError
 from ablata.data.io.file_slice import Stored
-from ablata.data.loading.cache import load_array, stored_arrays
+from ablata.data.loading.cache import load_array, require_space, stored_arrays
 
 _BLOCK = 512
 _MOST_THREADS = 8
@@ -84,7 +82,12 @@ def prepare(
             sizes = np.array(list(pool.map(size_of, images)), dtype=np.int64).reshape(-1, 2)
             ends = np.cumsum(3 * sizes.prod(axis=1))
             needed = int(ends[-1]) if len(ends) else 0
-            _refuse_full_disk(draft, needed)
+            require_space(
+                draft,
+                needed,
+                what="the prepared images",
+                do="free some space, point ABLATA_HOME elsewhere, or set data.prepared smaller, or to null",
+            )
             starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
             pixels = np.lib.format.open_memmap(draft / "pixels.npy", mode="w+", dtype=np.uint8, shape=(needed,))
 
@@ -103,13 +106,3 @@ def prepare(
 
     folder, _ = stored_arrays(target, cache, fill)
     return DecodedCache(folder)
-
-
-def _refuse_full_disk(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DataError(
-            "The cache folder must have room for the prepared images",
-            found=f"{needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} GiB are free",
-            do="free some space, point ABLATA_HOME elsewhere, choose a smaller data.prepared, or data.prepared=null",
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from ablata.base.seeds import derive
 from ablata.data.classification.file_list import Listing, refuse
 from ablata.data.classification.image_folder import LAYOUT, has_layout, list_folder
 from ablata.data.io.file_slice import content_of
-from ablata.data.loading.cache import build_once
+from ablata.data.loading.cache import build_once, require_space
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import Source
 
@@ -117,11 +116,4 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 def _refuse_full_disk(target: Path, found: Listing) -> None:
     files = [file for files in found.files.values() for file in files if isinstance(file, Path)]
     needed = sum(file.stat().st_size + _OVERHEAD for file in files)
-    above = next(folder for folder in target.absolute().parents if folder.is_dir())
-    free = shutil.disk_usage(above).free
-    if needed > free:
-        raise DataError(
-            "The disk must have room for the shards",
-            found=f"{needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} GiB are free at {above}",
-            do="free some space or write elsewhere",
-        )
+    require_space(target, needed, what="the shards", do="free some space or write elsewhere")

@@ -25,7 +25,7 @@ from ablata.data.labels.layout import LabeledFolder, Sample
 from ablata.data.labels.map import MAP_FILE, LabelMap, split_color
 from ablata.data.labels.mask_files import Leniency, read_mask
 from ablata.data.labels.table import translate
-from ablata.data.loading.cache import build_once
+from ablata.data.loading.cache import build_once, require_space
 
 
 def divide(holds: np.ndarray, folders: Sequence[str], fraction: float, seed: int) -> np.ndarray:
@@ -289,8 +289,5 @@ def _refuse_place(root: Path, output: Path) -> None:
 
 def _refuse_full_disk(samples: Sequence[Sample], draft: Path) -> None:
     files = [file for sample in samples for file in (sample.image, sample.label) if file is not None]
-    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(draft).free
-    if needed > free:
-        raise DataError("The disk must have room for the new folder",
-                        found=f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free",
-                        do="choose an --output on another disk")  # fmt: skip
+    needed = sum(file.stat().st_size for file in files)
+    require_space(draft, needed, what="the new folder", do="choose an --output on another disk")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ablata.base.errors import DataError
 from ablata.base.files import digest, write_text
 
 _THREADS = 8
@@ -126,3 +127,27 @@ def load_array(path: Path) -> np.ndarray:
     """Map a `.npy` file into memory; writing to it changes the process's own copy only."""
     mapped: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     return mapped
+
+
+def require_space(
+    folder: Path, needed: int, *, what: str, do: str = "free some space, or point ABLATA_HOME elsewhere"
+) -> None:
+    """Check that a disk has room before anything is written.
+
+    Args:
+        folder: on the disk; need not exist yet.
+        needed: bytes.
+        what: what is to be written, for the message.
+        do: what helps.
+
+    Raises:
+        DataError: it has not.
+    """
+    there = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise DataError(
+            f"The disk must have room for {what}",
+            found=f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free at {there}",
+            do=do,
+        )

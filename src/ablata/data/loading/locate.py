@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablata.base.errors import DataError, UserError
 from ablata.base.files import inside
-from ablata.data.loading.cache import build_once, file_digest
+from ablata.data.loading.cache import build_once, file_digest, require_space
 
 
 def data_homes() -> list[Path]:
@@ -105,13 +105,7 @@ def _unpack(archive: Path, draft: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as container:
             members = container.infolist()
-            needed, free = sum(member.file_size for member in members), shutil.disk_usage(draft).free
-            if needed > free:
-                raise DataError(
-                    "The cache folder must have room for the unpacked files",
-                    found=f"{archive} needs {needed / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free",
-                    do="free some space, or point the cache elsewhere",
-                )
+            require_space(draft, sum(member.file_size for member in members), what=f"the unpacked files of {archive}")
             for member in members:
                 _extract(container, member, draft, archive)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ablata.base.errors import DataError
 from ablata.data.io.decode import open_image, to_rgb, upright_size
 from ablata.data.labels.mask_files import open_mask, read_mask
 from ablata.data.labels.table import LabelTable
-from ablata.data.loading.cache import load_array, stored_arrays
+from ablata.data.loading.cache import load_array, require_space, stored_arrays
 from ablata.data.loading.loaders import BatchIndices, BatchReader
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
@@ -119,13 +118,7 @@ def write_pairs(draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable
         DataError: the disk has no room.
     """
     total = PLANES * sum(height * width for height, width in sizes)
-    free = shutil.disk_usage(draft).free
-    if total > free:
-        raise DataError(
-            "The cache folder must have room for the decoded images",
-            found=f"{total / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB are free",
-            do="free some space, or set ABLATA_HOME to a folder on another disk",
-        )
+    require_space(draft, total, what="the decoded images")
     planes = np.lib.format.open_memmap(draft / "planes.npy", mode="w+", dtype=np.uint8, shape=(total,))
     pixels, start = np.zeros((len(sizes), 256), dtype=np.int64), 0
     for row, sample in enumerate(samples):
