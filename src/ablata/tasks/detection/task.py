@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ablata.base.errors import CheckpointError, DataError
 from ablata.base.files import digest
 from ablata.base.overrides import override
+from ablata.base.parts import OpenPart
 from ablata.base.settings import expand
 from ablata.data.any import AnyDetectionData
 from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
@@ -43,7 +44,7 @@ class Detect(DatasetRecipe):
 
     task: Literal["detect"] = "detect"
     data: AnyDetectionData = SceneBoxes()
-    model: MaskRcnn = MaskRcnn()
+    model: Annotated[MaskRcnn, OpenPart(MaskRcnn)] = MaskRcnn()
     graph: AnyClassGraph = Cooccurrence()
     """What classes have to do with each other, for `model.relations.classes`; counted on the training split."""
     start: StartFrom | None = None
