@@ -121,7 +121,7 @@ def main() -> None:
         "lean OHEM": Ohem().build(IGNORE),
         "lean OHEM, count_all": Ohem(definition="count_all").build(IGNORE),
         "lean OHEM, probability": Ohem(definition="probability").build(IGNORE),
-        "lean OHEM, top_share": Ohem(definition="top_share").build(IGNORE),
+        "lean OHEM, top_fraction": Ohem(definition="top_fraction").build(IGNORE),
     }
     arguments = batch(asked.size, torch.device(asked.device), sure=3)
     for loss in losses.values():

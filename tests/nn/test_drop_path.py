@@ -18,9 +18,7 @@ def test_a_branch_is_left_out_whole_or_enlarged() -> None:
 
 
 @pytest.mark.parametrize(("drop_prob", "training"), [(0.5, False), (0.0, True)])
-def test_nothing_changes_and_nothing_is_drawn_outside_training_or_at_probability_0(
-    drop_prob: float, training: bool
-) -> None:
+def test_nothing_changes_and_nothing_is_drawn_outside_training_or_at_0(drop_prob: float, training: bool) -> None:
     before, x = torch.get_rng_state(), torch.ones(4, 2)
     assert DropPath(drop_prob).train(training)(x) is x
     assert torch.equal(torch.get_rng_state(), before)

@@ -33,8 +33,8 @@ EVERY: list[AnyPixelLoss] = [
     Dice(classes="all", over="image", squared=False),
     Lovasz(),
     Lovasz(classes="all", over="batch"),
-    *(Ohem(definition=name) for name in ("count_valid", "count_all", "top_share")),
-    *(Ohem(definition=name, threshold=0.999, divisor=3) for name in ("count_valid", "count_all", "top_share")),
+    *(Ohem(definition=name) for name in ("count_valid", "count_all", "top_fraction")),
+    *(Ohem(definition=name, threshold=0.999, divisor=3) for name in ("count_valid", "count_all", "top_fraction")),
     Ohem(definition="probability", min_kept=10),
     Ohem(definition="probability", min_kept=10, min_kept_of="image", threshold=0.2),
 ]
@@ -90,7 +90,7 @@ def test_a_fully_ignored_batch_is_zero_with_a_zero_gradient(loss: AnyPixelLoss, 
 
 @pytest.mark.parametrize("loss", EVERY, ids=str)
 def test_ignored_pixels_change_nothing(loss: AnyPixelLoss) -> None:
-    if isinstance(loss, Ohem) and loss.definition in ("count_all", "top_share"):
+    if isinstance(loss, Ohem) and loss.definition in ("count_all", "top_fraction"):
         pytest.skip("these count ignored pixels by definition")
     logits, labels = batch((13, 17))
     other = torch.where((labels == 255)[:, None], -logits, logits)
@@ -141,18 +141,18 @@ def test_definitions_of_hard_example_mining_differ_where_pixels_are_ignored() ->
     )
     assert by_valid.item() == pytest.approx((0.3 + 0.3 + 0.2) / 3)
     assert by_all.item() == pytest.approx(1.2 / 8)
-    assert Ohem(definition="top_share", divisor=2).build().hardest(losses, valid).item() == pytest.approx(1.2 / 6)
+    assert Ohem(definition="top_fraction", divisor=2).build().hardest(losses, valid).item() == pytest.approx(1.2 / 6)
 
 
-@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_fraction"])
 def test_of_fewer_pixels_than_one_share_those_above_the_threshold_are_kept(definition: str) -> None:
     fields = {"min_kept": 0} if definition == "probability" else {"divisor": 16}
-    expected = 0.0 if definition == "top_share" else 2.9 / 3
+    expected = 0.0 if definition == "top_fraction" else 2.9 / 3
     loss = Ohem(definition=definition, threshold=0.7, **fields).build()
     assert loss.hardest(WORKED, torch.ones(6, dtype=torch.bool)).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_fraction"])
 def test_of_equal_losses_no_more_are_kept_than_asked_for(definition: str) -> None:
     losses = torch.full((32,), 0.25, requires_grad=True)
     fields = {"min_kept": 2} if definition == "probability" else {"divisor": 16}
@@ -200,7 +200,7 @@ def test_hard_example_mining_is_its_brute_force(seed: int, pixels: int, threshol
             assert by_probability == pytest.approx(brute_probability(losses, valid, threshold, least))
 
 
-@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_fraction"])
 @pytest.mark.parametrize("threshold", [0.05, 0.7])
 @pytest.mark.parametrize("fields", [{"divisor": 3}, {"min_kept": 0}, {"min_kept": 7}, {"min_kept": 500}], ids=str)
 def test_a_device_that_must_not_be_waited_for_finds_the_same(
@@ -233,7 +233,7 @@ def test_min_kept_of_each_image_is_multiplied_by_the_batch() -> None:
     assert per_batch.item() == pytest.approx(2.5 / 2)
 
 
-@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_share"])
+@pytest.mark.parametrize("definition", ["count_valid", "count_all", "probability", "top_fraction"])
 def test_a_loss_that_is_not_a_number_is_not_mined_away(definition: str) -> None:
     losses = torch.cat([WORKED, WORKED.new_tensor([math.nan])])
     assert Ohem(definition=definition, min_kept=1).build().hardest(losses, torch.ones(7, dtype=torch.bool)).isnan()

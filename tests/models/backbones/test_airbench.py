@@ -94,7 +94,7 @@ def test_convolutions_start_by_handing_their_channels_on() -> None:
 
 
 def test_scales_of_classifier_and_logits() -> None:
-    settings = Airbench(widths=(4, 4, 64), head_deviation=1.0, logit_scale=0.5)
+    settings = Airbench(widths=(4, 4, 64), head_std=1.0, logit_scale=0.5)
     model = settings.build(10)
     assert model.head.weight.std().item() == pytest.approx(1)
     outputs = model(torch.randn(2, 3, 32, 32))

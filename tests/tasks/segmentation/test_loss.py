@@ -94,7 +94,7 @@ def test_auxiliary_heads_have_a_loss_of_their_own_weight(make: Callable[..., Seg
 
 def test_the_loss_of_the_logits_can_be_scaled_beside_the_contrast(make: Callable[..., SegmentTask]) -> None:
     context = ("model.context=object_context", "model.context.width=8", "model.context.keys=4", "model.head.width=null")
-    plain, scaled = (terms_of(make(*context, f"loss.dense_weight={weight}")) for weight in (1.0, 0.01))
+    plain, scaled = (terms_of(make(*context, f"loss.pixel_loss_weight={weight}")) for weight in (1.0, 0.01))
     for name in ("cross_entropy", "aux4"):
         torch.testing.assert_close(scaled[name], 0.01 * plain[name])
     torch.testing.assert_close(scaled["contrast"], plain["contrast"])
@@ -108,11 +108,11 @@ def test_the_product_of_loss_and_contrast_is_that_of_the_two_terms(make: Callabl
     terms_of(task)["cross_entropy_times_contrast"].backward()
     assert reached(task) == {"backbone", "head", "projection"}
     with pytest.raises(SettingsError, match="must not be null"):
-        make("loss.combine=product", "loss.dense=null")
+        make("loss.combine=product", "loss.pixel_loss=null")
 
 
 def test_contrast_alone_leaves_the_head_as_it_is(make: Callable[..., SegmentTask]) -> None:
-    task = make("loss.dense=null")
+    task = make("loss.pixel_loss=null")
     terms = terms_of(task)
     assert list(terms) == ["contrast"]
     terms["contrast"].backward()
@@ -180,13 +180,13 @@ def test_what_is_trained_with_a_contrast_predicts_without_the_projection(make: C
 def test_weights_are_made_from_the_training_sets_pixels(make: Callable[..., SegmentTask]) -> None:
     counts = make().data.pixel_counts("train")[:-1].double()
     for way in WEIGHTINGS:
-        weights = make(f"loss.dense.weights={way}").criterion.dense.weights
+        weights = make(f"loss.pixel_loss.weights={way}").criterion.pixel_loss.weights
         assert weights.shape == counts.shape
         there = counts > 0
         ranks = [values[there].argsort(descending=True) for values in (weights.double(), -counts)]
         if way != "median":
             assert torch.equal(*ranks)
-    found = make("loss.dense.weights=most-frequent").criterion.dense.weights
+    found = make("loss.pixel_loss.weights=most-frequent").criterion.pixel_loss.weights
     torch.testing.assert_close(found[there], (counts.max() / counts[there]).float())
 
 
@@ -194,14 +194,14 @@ def test_weights_by_name_are_put_in_the_order_of_the_classes_and_wrong_names_ref
     make: Callable[..., SegmentTask],
 ) -> None:
     classes = make().data.classes
-    weights = make(f'loss.dense.weights={{"{classes[2]}": 5}}').criterion.dense.weights
+    weights = make(f'loss.pixel_loss.weights={{"{classes[2]}": 5}}').criterion.pixel_loss.weights
     assert weights.tolist() == [5.0 if name == classes[2] else 1.0 for name in classes]
     with pytest.raises(SettingsError, match="did you mean") as caught:
-        make(f'loss.dense.weights={{"{classes[2]}x": 5}}')
+        make(f'loss.pixel_loss.weights={{"{classes[2]}x": 5}}')
     assert f"{classes[2]}x" in str(caught.value)
 
 
 def test_weights_of_the_cross_entropy_beside_lovasz_are_found_too(make: Callable[..., SegmentTask]) -> None:
     task = make("loss=cross_entropy_lovasz", "loss.cross_entropy.weights=median")
-    assert task.criterion.dense.cross_entropy_loss.weights is not None
+    assert task.criterion.pixel_loss.cross_entropy_loss.weights is not None
     assert list(terms_of(task)) == ["cross_entropy_lovasz"]

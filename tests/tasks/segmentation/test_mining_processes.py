@@ -13,7 +13,7 @@ from torch import Tensor
 from ablata.losses.segmentation.ohem import Ohem
 
 PROCESS = Path(__file__).with_name("mining_process.py")
-DEFINITIONS = ("count_valid", "count_all", "probability", "top_share")
+DEFINITIONS = ("count_valid", "count_all", "probability", "top_fraction")
 IMAGES = 4
 
 

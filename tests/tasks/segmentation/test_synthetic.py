@@ -26,8 +26,8 @@ def test_weights_of_certain_classes_are_made_anew_for_other_classes() -> None:
     recipe = load_recipe("contrast_hrnet48_cityscapes")
     assert isinstance(recipe, Segment)
     made = recipe.synthetic()
-    assert len(recipe.loss.dense.weights) == 19  # type: ignore[union-attr, arg-type]
-    assert made.loss == override(recipe, ["loss.dense.weights=median"]).loss
+    assert len(recipe.loss.pixel_loss.weights) == 19  # type: ignore[union-attr, arg-type]
+    assert made.loss == override(recipe, ["loss.pixel_loss.weights=median"]).loss
 
 
 def test_other_images_are_augmented_as_before_in_smaller_crops_and_windows() -> None:

@@ -41,9 +41,9 @@ class PixelContrast(SegmentationLossSettings, AnchorSampling):
     """Pixel-wise contrastive loss beside a loss of the logits."""
 
     kind: Literal["contrast"] = "contrast"
-    dense: AnyPixelLoss | None = PixelCrossEntropy()
+    pixel_loss: AnyPixelLoss | None = PixelCrossEntropy()
     """Loss of the logits; null: none, so that the heads get no gradient."""
-    dense_weight: Annotated[float, Field(gt=0)] = 1.0
+    pixel_loss_weight: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the loss of the logits, on that of auxiliary heads too."""
     combine: Literal["sum", "product"] = "sum"
     """What is made of the main head's loss and the contrast; of a product each is the other's weight, so that a batch
@@ -63,8 +63,8 @@ class PixelContrast(SegmentationLossSettings, AnchorSampling):
 
     @model_validator(mode="after")
     def _fits_together(self) -> PixelContrast:
-        if self.combine == "product" and self.dense is None:
-            raise ValueError("combine=product needs a loss of the logits: dense must not be null")
+        if self.combine == "product" and self.pixel_loss is None:
+            raise ValueError("combine=product needs a loss of the logits: pixel_loss must not be null")
         return self
 
     def build_contrast(

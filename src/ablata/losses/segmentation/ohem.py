@@ -1,7 +1,7 @@
 """Online hard example mining: the mean cross-entropy of the pixels that are hardest. Four definitions share the name.
 
 `count_valid` and `count_all` are those of CoinCheung/BiSeNet (lib/ohem_ce_loss.py, now and formerly), `probability` is
-that of openseg and mmsegmentation, `top_share` that of DeepLab (hard example mining of its train utilities).
+that of openseg and mmsegmentation, `top_fraction` that of DeepLab (hard example mining of its train utilities).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Ohem(PixelLossSettings):
     """Online hard example mining."""
 
     kind: Literal["ohem"] = "ohem"
-    definition: Literal["count_valid", "count_all", "probability", "top_share"] = "count_valid"
+    definition: Literal["count_valid", "count_all", "probability", "top_fraction"] = "count_valid"
     """Which pixels are kept. count_valid: those with a loss above -ln threshold, and at least the hardest n, n = valid
     pixels // divisor. count_all: the same with n = all pixels // divisor, where ignored ones count with a loss of 0.
     probability: those whose label has a probability below the larger of threshold and the (n + 1)-th lowest, n =
-    min_kept. top_share: the hardest n, n = all pixels // divisor, whatever the threshold; losses of 0 do not count in
-    the mean."""
+    min_kept. top_fraction: the hardest n, n = all pixels // divisor, whatever the threshold; losses of 0 do not count
+    in the mean."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
     """The probability of the label below which a pixel is hard."""
     divisor: Annotated[int, Field(ge=1)] = 16
@@ -89,7 +89,7 @@ class OhemLoss(PixelLoss):
         most = min(self._min_kept(len(losses), images), len(losses))
         if settings.definition == "probability":
             return self._by_probability(losses, valid, most)
-        if settings.definition == "top_share":
+        if settings.definition == "top_fraction":
             top = self._top(losses, most, ordered=False)
             return mean_over(top, top != 0)
         hard = ~(losses <= -math.log(settings.threshold))

@@ -61,7 +61,7 @@ class Airbench(Classifier):
     """Added to the variance."""
     activation: Literal["gelu", "relu", "silu"] = "gelu"
     """Activation after the first layer and every normalisation."""
-    head_deviation: float | None = Field(default=None, gt=0)
+    head_std: float | None = Field(default=None, gt=0)
     """Standard deviation that the classifier's initial weights are scaled to; null leaves torch's draw."""
     logit_scale: float = Field(default=1 / 9, gt=0)
     """Factor on the logits: a small one keeps a large learning rate of the classifier stable."""
@@ -93,9 +93,9 @@ class AirbenchModel(DataDependentInit):
         self.head = nn.Linear(third, classes, bias=False)
         self.activation = _ACTIVATIONS[settings.activation]
         self.whiten.weight.requires_grad_(not settings.whitening)
-        if settings.head_deviation is not None:
+        if settings.head_std is not None:
             with torch.no_grad():
-                self.head.weight.mul_(settings.head_deviation / self.head.weight.std())
+                self.head.weight.mul_(settings.head_std / self.head.weight.std())
 
     @torch.no_grad()
     def init_from_images(self, images: Tensor) -> None:

@@ -95,16 +95,17 @@ class HRNet(SegmenterSettings, HRNetBranches):
     """Layers from features, or from context, to logits."""
     context: ObjectContext | None = None
     """Object context between features and head, which then should be the classifier alone; null: none."""
-    rough: DenseHead = DenseHead(width="input")
+    context_head: DenseHead = DenseHead(width="input")
     """With object context, the head of the rough logits that it needs."""
     logits_upsample: Upsampling = Bilinear()
     """How logits get to the image's size."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> HRNet:
-        if self.rough.enlarge != "after" or self.rough.double:
+        if self.context_head.enlarge != "after" or self.context_head.double:
             raise ValueError(
-                "rough.enlarge must be after, and rough.double false: context needs logits of its own size"
+                "context_head.enlarge must be after, and context_head.double false: "
+                "context needs logits of its own size"
             )
         return self
 
@@ -139,7 +140,7 @@ class HRNetModel(Segmenter):
         width = sum(self.backbone.widths.values())
         self.aux, self.context = nn.ModuleDict(), None
         if settings.context is not None:
-            self.aux["aux4"] = settings.rough.build(width, classes, "batch", settings.logits_upsample, 4)
+            self.aux["aux4"] = settings.context_head.build(width, classes, "batch", settings.logits_upsample, 4)
             self.context = settings.context.build(width)
             width = settings.context.width
         self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, 4)

@@ -32,7 +32,7 @@ def cifar10_fast() -> Classify:
     head = _HEAD_LR / _BIAS_LR
     return Classify(
         data=_DATA,
-        model=Airbench(head_deviation=1.0, logit_scale=1 / 256),
+        model=Airbench(head_std=1.0, logit_scale=1 / 256),
         loss=CrossEntropy(smoothing=0.2),
         protocols=("mirror_translate", "plain"),
         train=Train(epochs=8, batch=_BATCH, evaluate_every=0, evaluate_batch=_BATCH, log_every=5),

@@ -127,7 +127,7 @@ def _cityscapes(model: HRNet | DeepLab) -> Segment:
     return Segment(
         data=Cityscapes(augment=augment),
         model=model,
-        loss=PixelContrast(dense=PixelCrossEntropy(weights=_CITYSCAPES_WEIGHTS), weight_schedule=WeightWarmUp()),
+        loss=PixelContrast(pixel_loss=PixelCrossEntropy(weights=_CITYSCAPES_WEIGHTS), weight_schedule=WeightWarmUp()),
         aux_weight=0.4,
         train=Train(steps=40_000, batch=8, evaluate_every=27, evaluate_batch=1),
         optim=Sgd(lr=1e-2, momentum=0.9, weight_decay=5e-4),

@@ -52,21 +52,21 @@ class SegmentationLoss:
     ) -> None:
         self.model, self.aux_weight, self._done = model, aux_weight, 0.0
         self.contrast: PixelContrastLoss | None = None
-        self.dense: PixelLoss | None = None
+        self.pixel_loss: PixelLoss | None = None
         self._factor, self._product = 1.0, False
-        dense = settings.dense if isinstance(settings, PixelContrast) else settings
+        pixel_loss = settings.pixel_loss if isinstance(settings, PixelContrast) else settings
         if isinstance(settings, PixelContrast):
-            self._factor, self._product = settings.dense_weight, settings.combine == "product"
+            self._factor, self._product = settings.pixel_loss_weight, settings.combine == "product"
             model.projection = settings.projection.build(embedded_width(model, data))
             self.contrast = settings.build_contrast(
                 len(data.classes), data.ignore, context.device, context.group.all_gather
             )
-        if dense is not None:
-            dense = with_weight_values(dense, data)
-            self.kind, self.dense = part_name(dense), dense.build(data.ignore).to(context.device)
-            if isinstance(self.dense, OhemLoss):
-                self.dense.pool = context.group.all_gather_with_grad
-            check_loss(dense, self.dense, data.classes)
+        if pixel_loss is not None:
+            pixel_loss = with_weight_values(pixel_loss, data)
+            self.kind, self.pixel_loss = part_name(pixel_loss), pixel_loss.build(data.ignore).to(context.device)
+            if isinstance(self.pixel_loss, OhemLoss):
+                self.pixel_loss.pool = context.group.all_gather_with_grad
+            check_loss(pixel_loss, self.pixel_loss, data.classes)
         self.outputs = ("logits", *model.aux, *(("embedding",) if self.contrast else ()))
 
     def at(self, done: float) -> None:
@@ -83,11 +83,11 @@ class SegmentationLoss:
         """
         logits = self.model.for_loss(outputs, (labels.shape[1], labels.shape[2]))
         terms: dict[str, Tensor] = {}
-        if self.dense is not None:
+        if self.pixel_loss is not None:
             terms = {
                 self.kind if name == "logits" else name: self._factor
                 * (1 if name == "logits" else self.aux_weight)
-                * self.dense(value, labels)
+                * self.pixel_loss(value, labels)
                 for name, value in logits.items()
             }
         if self.contrast is not None:

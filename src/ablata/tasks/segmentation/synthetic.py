@@ -63,7 +63,7 @@ def _scaled(augment: JointAugment, factor: float) -> JointAugment:
 
 def _for_any_classes(loss: Any) -> Any:
     """Return a loss over pixels without weights of certain classes, and with a short memory."""
-    parts = {name: getattr(loss, name, None) for name in ("dense", "cross_entropy")}
+    parts = {name: getattr(loss, name, None) for name in ("pixel_loss", "cross_entropy")}
     update = {name: _for_any_classes(part) for name, part in parts.items() if part is not None}
     if isinstance(loss, PixelCrossEntropy) and isinstance(loss.weights, tuple | dict):
         update["weights"] = "median"

@@ -25,7 +25,7 @@ def module_of(**settings: object) -> SpatialRelationModule:
     return made.eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("weights", [{}, {"weights": GaussianWeights()}, {"boxes_test": 2}, {"itself": False}])
+@pytest.mark.parametrize("weights", [{}, {"weights": GaussianWeights()}, {"boxes_test": 2}, {"include_self": False}])
 def test_rows_add_up_to_one_and_what_may_not_be_looked_at_has_nothing(weights: dict[str, object]) -> None:
     features = torch.randn(1, 5, 8)
     found = module_of(**weights).attention(features, BOXES, KEYS)

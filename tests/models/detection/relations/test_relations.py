@@ -19,7 +19,7 @@ SPATIAL = {
     "both, shared": {"pairs": "both", "own_weights": False},
     "both, own": {"pairs": "both"},
     "extra": {"extra_fc": True},
-    "without itself": {"itself": False},
+    "without itself": {"include_self": False},
 }
 
 

@@ -64,11 +64,11 @@ VARIANTS: dict[str, BiSeNet] = {
     "straight from 32": tiny(aux=(), **context(levels=())),
     "stays at 32": tiny(spatial=None, aux=(), **context(levels=(), stride=32)),
     "only 8 joins": tiny(aux=(), **context(levels=(8,))),
-    "all join at the end": tiny(aux=AUX[:1], **context(joined_at="end")),
+    "all join at the end": tiny(aux=AUX[:1], **context(merge_at="end")),
     "16 and 32 side by side at 8": tiny(
-        aux=(), merge="concat", **context(joined_at="end", after_upsample=0, refine=AttentionRefinement(kernel=0))
+        aux=(), merge="concat", **context(merge_at="end", after_upsample=0, refine=AttentionRefinement(kernel=0))
     ),
-    "three join at the end": tiny(aux=(), **context(joined_at="end", levels=(16, 8), merge_kernel=3, merge_width=9)),
+    "three join at the end": tiny(aux=(), **context(merge_at="end", levels=(16, 8), merge_kernel=3, merge_width=9)),
     "a convolution at the end": tiny(**context(after_upsample=0, end_kernel=3)),
     "the end enlarged in its own way": tiny(end_upsample=Bilinear()),
     "bilinear": tiny(upsample=Bilinear()),
@@ -312,10 +312,10 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
         (lambda: tiny(backbone=ResNet(weights="a.pt")), "weights_part=backbone"),
         (lambda: ContextPath(levels=(8, 16)), "levels must go up"),
         (lambda: ContextPath(levels=(16, 8), stride=16), "at most that of the last level"),
-        (lambda: ContextPath(levels=(), joined_at="end"), "joined_at=end needs levels"),
+        (lambda: ContextPath(levels=(), merge_at="end"), "merge_at=end needs levels"),
         (lambda: tiny(end_upsample=Nearest(), **context(levels=(16, 8))), "end_upsample needs"),
-        (lambda: tiny(end_upsample=Nearest(), aux=(), **context(joined_at="end")), "end_upsample needs"),
-        (lambda: tiny(**context(joined_at="end")), r"strides \[8\], found 16"),
+        (lambda: tiny(end_upsample=Nearest(), aux=(), **context(merge_at="end")), "end_upsample needs"),
+        (lambda: tiny(**context(merge_at="end")), r"strides \[8\], found 16"),
         (lambda: tiny(**context(refine=AttentionRefinement(kernel=0))), "merge=sum needs equal widths"),
         (lambda: ContextPath(average=GlobalContext(form="mean", place="level")), "needs a convolution"),
         (lambda: ContextPath(merge_width=64), "needs merge_kernel"),
@@ -340,7 +340,7 @@ def test_nearest_merging_and_bilinear_merging_have_the_same_weights() -> None:
 
 @pytest.mark.parametrize("merge", ["sum", "concat"])
 def test_levels_that_join_at_the_end_come_there_straight(merge: Merge) -> None:
-    settings = context(joined_at="end", after_upsample=0, average=None)
+    settings = context(merge_at="end", after_upsample=0, average=None)
     model, x = make(tiny(merge=merge, aux=(), **settings)).eval(), inputs()
     with torch.no_grad():
         outputs = model(x)
@@ -351,7 +351,7 @@ def test_levels_that_join_at_the_end_come_there_straight(merge: Merge) -> None:
 
 def test_with_nearest_values_and_no_convolutions_it_does_not_matter_where_levels_join() -> None:
     stepwise, straight = (
-        make(tiny(aux=(), **context(joined_at=where, after_upsample=0))).eval() for where in ("levels", "end")
+        make(tiny(aux=(), **context(merge_at=where, after_upsample=0))).eval() for where in ("levels", "end")
     )
     with torch.no_grad():
         torch.testing.assert_close(stepwise(inputs())["context"], straight(inputs())["context"])

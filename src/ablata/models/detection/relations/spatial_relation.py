@@ -140,7 +140,7 @@ class SpatialRelation(Settings):
     """Likewise in testing."""
     foreground_only: bool = False
     """Look only at regions whose likeliest class is not the background (where scores are known)."""
-    itself: bool = True
+    include_self: bool = True
     """A region looks at itself too, as in the paper."""
     pairs: Literal["objects", "parts", "both"] = "objects"
     """Look at all regions; at smaller ones that lie in it by half at least; or at both, one after the other."""
@@ -229,7 +229,7 @@ class SpatialRelationModule(nn.Module):
             looked = torch.argsort((~keys).int(), dim=1, stable=True)[:, :most]
         near = _rows(boxes, looked, 1).float()
         seen = _rows(keys, looked, 1)[:, None, :].expand(-1, boxes.shape[1], -1)
-        if not settings.itself:
+        if not settings.include_self:
             seen = seen & ((every if looked is None else looked)[..., None, :] != every[:, None])
         rounds = []
         for number, kind in enumerate(("objects", "parts") if settings.pairs == "both" else (settings.pairs,)):

@@ -118,7 +118,7 @@ class ContextPath(Settings):
     """Strides that join on the way up; empty: stage 4 is alone."""
     stride: Literal[8, 16, 32] = 8
     """t: where the path ends."""
-    joined_at: JoinedAt = "levels"
+    merge_at: JoinedAt = "levels"
     """levels: what comes from below is enlarged to the next level and joins it there, step by step. end: every level is
     enlarged to t at once, and all join there."""
     refine: AttentionRefinement = AttentionRefinement()
@@ -140,8 +140,8 @@ class ContextPath(Settings):
             raise ValueError("levels must go up: [], [16], [16, 8] or [8]")
         if self.levels and self.stride > self.levels[-1]:
             raise ValueError(f"stride must be at most that of the last level, found stride={self.stride}")
-        if self.joined_at == "end" and not self.levels:
-            raise ValueError("joined_at=end needs levels that join: [16] or [16, 8]")
+        if self.merge_at == "end" and not self.levels:
+            raise ValueError("merge_at=end needs levels that join: [16] or [16, 8]")
         if self.merge_width is not None and not self.merge_kernel:
             raise ValueError("merge_width says how wide a convolution is: it needs merge_kernel 1 or 3")
         average = self.average
@@ -158,7 +158,7 @@ class ContextPath(Settings):
         if self.levels and self.refine.kernel == 0:
             raise ValueError("merge=sum needs equal widths: context.refine.kernel 1 or 3")
         joined = self.merge_width or self.width
-        stepwise = len(self.levels) > 1 and self.joined_at == "levels"
+        stepwise = len(self.levels) > 1 and self.merge_at == "levels"
         if stepwise and self.merge_kernel and not self.after_upsample and joined != self.width:
             raise ValueError("merge=sum needs equal widths: context.merge_width=null or context.after_upsample 1 or 3")
 
@@ -226,7 +226,7 @@ class ContextPathModule(nn.Module):
         refined = {int(stride): self._outputs(stride) for stride in self.refine}
         self.widths = {f"refined{stride}": width for stride, width in refined.items()}
         self.strides = sorted({32, *settings.levels, settings.stride}, reverse=True)
-        self.straight = settings.joined_at == "end"
+        self.straight = settings.merge_at == "end"
         self.up, self.after, self.joined = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         plan = self._plan_straight if self.straight else self._plan_steps
         width = plan(settings, refined, norms[0], upsample)

@@ -76,8 +76,8 @@ class BiSeNet(BackboneUser, SegmenterSettings):
         if isinstance(self.backbone, ResNet) and self.backbone.stem_stride != 4:
             raise ValueError("backbone.stem must be 7x7, deep or 3x3_s2_pool: the context path counts on 1/32")
         ends = self.context.stride not in (32, *self.context.levels)
-        if self.end_upsample is not None and (self.context.joined_at == "end" or not ends):
-            raise ValueError("end_upsample needs context.joined_at=levels and a last level deeper than context.stride")
+        if self.end_upsample is not None and (self.context.merge_at == "end" or not ends):
+            raise ValueError("end_upsample needs context.merge_at=levels and a last level deeper than context.stride")
         if self.spatial is not None and self.context.stride != 8:
             raise ValueError("context.stride must be 8 where there is a spatial path, which ends there")
         if self.merge == "sum":
@@ -89,7 +89,7 @@ class BiSeNet(BackboneUser, SegmenterSettings):
         for head in self.aux:
             if head.source == "refined" and head.stride not in levels:
                 raise ValueError(f"aux: source=refined has strides {levels}, found {head.stride}")
-            on_the_way = self.context.levels if self.context.joined_at == "levels" else ()
+            on_the_way = self.context.levels if self.context.merge_at == "levels" else ()
             merged = set(on_the_way) | ({self.context.stride} - {32})
             if head.source == "merged" and head.stride not in merged:
                 raise ValueError(f"aux: source=merged has strides {sorted(merged)}, found {head.stride}")
