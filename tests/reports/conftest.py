@@ -39,16 +39,41 @@ ARMS = {
     "ema": ((74.80, 74.49, 75.07, 74.66, 74.86), "ema.decay", "0", "0.9998", 1.03),
 }
 OUTCOMES = {
-    "ohem": ("better", 0.985, "better at 4 seeds: p 0.0004 < bound 0.0091", 0.33),
-    "no-augment": ("worse", 0.9993, "worse at 3 seeds: p 0.00002 < bound 0.0068", 0.40),
-    "nearest": ("equivalent", 0.96, "equivalent at 5 seeds: p 0.006 < bound 0.0113", 0.28),
-    "wide-context": ("undecided", 0.61, "cannot be settled within 5 seeds", 0.45),
-    "lr-x4": ("unstable", None, "2 of 5 seeds diverged, the control at none of them", 0.62),
-    "ema": ("undecided", 0.42, "5 seeds, neither bound was crossed", 0.71),
+    "ohem": ("better", 0.985, "better after 4 seeds: the difference is between +0.7 and +1.4", 0.33),
+    "no-augment": (
+        "worse",
+        0.9993,
+        "worse after 3 seeds: the difference is between -2.3 and -1.5",
+        0.40,
+    ),
+    "nearest": (
+        "equivalent",
+        0.96,
+        "equivalent within 0.3 after 5 seeds: any difference is smaller",
+        0.28,
+    ),
+    "wide-context": (
+        "undecided",
+        0.61,
+        "5 seeds cannot settle this. To settle it: about 9 seeds",
+        0.45,
+    ),
+    "lr-x4": (
+        "unstable",
+        None,
+        "2 runs diverged where the control's finished",
+        0.62,
+    ),
+    "ema": (
+        "undecided",
+        0.42,
+        "undecided after 5 seeds: between -0.53 and +0.89",
+        0.71,
+    ),
 }
 NOTES = {
-    "lr-x4": ("the mean is over 3 seeds, given no divergence",),
-    "ema": ("unpaired: the runs were made on another environment class",),
+    "lr-x4": ("means over 3 seeds",),
+    "ema": ("made on different machines: not compared seed by seed",),
 }
 STEPS = tuple(range(0, 40001, 500))
 

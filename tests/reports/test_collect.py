@@ -141,7 +141,7 @@ def test_a_judged_study_is_read_with_its_verdicts_effects_and_reasons(judged: Le
     bigger = arm(view, "bigger")
     assert bigger.effect.value == pytest.approx(2.0)
     assert bigger.effect.low < 2.0 < bigger.effect.high
-    assert bigger.reason.startswith("better at 3 seeds")
+    assert bigger.reason.startswith("better after 3 seeds")
     assert (bigger.done, bigger.planned) == (3, 3)
     assert [seed.state for seed in bigger.seeds] == ["completed"] * 3 + ["closed"] * 2
     assert [(change.key, change.old, change.new) for change in bigger.changes] == [("optim.lr", "0.1", "0.2")]
@@ -153,9 +153,9 @@ def test_diverged_and_unpaired_seeds_are_shown(judged: Ledger) -> None:
     view = study_view(judged, "parts")
     wild, same = arm(view, "wild"), arm(view, "same")
     assert (wild.done, wild.diverged, wild.planned) == (1, 2, 3)
-    assert any("given no divergence" in note for note in wild.notes)
+    assert any("some runs diverged" in note for note in wild.notes)
     assert [seed.paired for seed in same.seeds] == [False] + [True] * 4
-    assert any("unpaired" in note for note in same.notes)
+    assert any("different machines" in note for note in same.notes)
     assert [(one.name, one.runs) for one in view.environments] == [("m1", 14), ("m2", 1)]
 
 

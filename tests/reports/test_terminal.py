@@ -91,7 +91,7 @@ def test_empty_studies_and_studies_before_the_first_look_can_be_printed() -> Non
     empty = StudyView(name="new", question="", metric=MetricView(name="top1"), margin=0.5)
     assert "nothing to compare" in plain_lines(study_report(empty))
     started = replace(empty, arms=(ArmView(name="control", is_control=True), ArmView(name="a")))
-    assert "no look yet" in plain_lines(study_report(started))
+    assert "not judged yet" in plain_lines(study_report(started))
 
 
 RUNS = (

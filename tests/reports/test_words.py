@@ -42,8 +42,8 @@ def test_an_open_arm_is_not_called_undecided_for_good(example: StudyView) -> Non
 def test_all_none_and_one_decided_read_well(example: StudyView) -> None:
     assert said(keep(example, "ohem")).startswith("The change is decided: ohem")
     assert said(keep(example, "ohem", "nearest")).startswith("All 2 changes are decided: ohem")
-    assert said(keep(example, "ema")) == "0 of 1 change are decided. ema is undecided."
-    assert said(keep(example, "ema", "wide-context")).startswith("0 of 2 changes are decided. ")
+    assert said(keep(example, "ema")) == "The change is not decided. ema is undecided."
+    assert said(keep(example, "ema", "wide-context")).startswith("None of 2 changes is decided. ")
     assert "no arm beside the control" in said(keep(example))
 
 
@@ -75,5 +75,7 @@ def test_a_margin_that_cannot_be_confirmed_is_said(example: StudyView) -> None:
 
 def test_the_rule_states_alpha_margin_seeds_and_futility(example: StudyView) -> None:
     words = rule_words(example)
-    assert all(part in words for part in ("claim at 5%", "±0.30 points", "up to 5 seeds", "from 3 on", "stops early"))
-    assert "no arm stops for futility" in rule_words(replace(example, rule=replace(example.rule, futility=False)))
+    assert all(
+        part in words for part in ("at most 5%", "claim", "±0.30 points", "up to 5 seeds", "from 3 on", "stops early")
+    )
+    assert "no arm stops early undecided" in rule_words(replace(example, rule=replace(example.rule, futility=False)))

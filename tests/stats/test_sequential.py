@@ -20,8 +20,8 @@ def test_clear_effects_are_decided_at_the_first_look_with_a_reason():
     found = replay(scores, RULE, calibrate(3, RULE))
     assert [outcome.verdict for outcome in found.outcomes] == ["better", "worse", "equivalent"]
     assert [outcome.seeds for outcome in found.outcomes] == [3, 3, 3]
-    assert found.outcomes[0].reason.startswith("better at 3 seeds: p ")
-    assert found.outcomes[2].reason.startswith("equivalent within 0.3 at 3 seeds: p ")
+    assert found.outcomes[0].reason.startswith("better after 3 seeds: the difference is between +")
+    assert found.outcomes[2].reason.startswith("equivalent within 0.3 after 3 seeds: any difference")
     assert found.runs == 12
 
 
@@ -40,7 +40,7 @@ def test_no_verdict_falls_before_the_first_look():
         assert early.open_arms == (1, 2)
         assert early.arms[0].interval is None
         assert early.arms[0].confidence is None
-        assert "first look needs 3" in early.arms[0].reason
+        assert "first verdict needs 3" in early.arms[0].reason
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -50,7 +50,7 @@ def test_a_study_smaller_than_its_first_look_ends_undecided_and_says_so(seeds):
     assert [outcome.verdict for outcome in found.outcomes] == ["undecided", "undecided"]
     assert [outcome.open for outcome in found.outcomes] == [False, False]
     assert found.outcomes[0].seeds == seeds
-    assert found.outcomes[0].reason == f"no verdict: the first look needs 3 seeds and the study has {seeds}"
+    assert found.outcomes[0].reason == f"no verdict: the first one needs 3 seeds and the study has {seeds}"
 
 
 def test_an_arm_that_is_still_open_goes_on_and_an_arm_at_the_last_seed_does_not():
@@ -59,9 +59,9 @@ def test_an_arm_that_is_still_open_goes_on_and_an_arm_at_the_last_seed_does_not(
     halfway = look(scores[:3], rule, calibration).arms[0]
     end = look(scores, rule, calibration).arms[0]
     assert (halfway.verdict, halfway.open) == ("undecided", True)
-    assert halfway.reason.startswith("open after 3 of 5 seeds: p ")
+    assert halfway.reason.startswith("open after 3 of 5 seeds: the difference is between ")
     assert (end.verdict, end.open) == ("undecided", False)
-    assert end.reason.startswith("undecided at 5 seeds: p ")
+    assert end.reason.startswith("undecided after 5 seeds: the difference is between ")
 
 
 def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
@@ -69,7 +69,7 @@ def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
     stopped = replay(scores, RULE, calibrate(1, RULE)).outcomes[0]
     assert (stopped.verdict, stopped.open) == ("undecided", False)
     assert stopped.seeds < 5
-    assert stopped.reason.startswith("cannot be settled within 5 seeds: the effect would have to pass ")
+    assert stopped.reason.startswith("5 seeds cannot settle this: the effect is probably between ")
     patient = replace(RULE, futility=False)
     assert replay(scores, patient, calibrate(1, patient)).outcomes[0].seeds == 5
 
@@ -113,7 +113,7 @@ def test_a_screening_verdict_is_said_to_lean():
     rule = replace(RULE, alpha=0.20)
     arm = look(quiet([1.0], seeds=3), rule, calibrate(1, rule)).arms[0]
     assert arm.verdict == "better"
-    assert arm.reason.startswith("leaning better at 3 seeds")
+    assert arm.reason.startswith("leaning better after 3 seeds")
     assert any("20%" in note for note in arm.notes)
 
 

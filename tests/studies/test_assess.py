@@ -133,7 +133,7 @@ def test_a_diverged_run_counts_and_is_named(ledger: Ledger, recorded: Record, en
     divergence = outcome.last.divergence
     assert (divergence.control, divergence.arm) == ((1, 0) if lost == "control" else (0, 1))
     assert outcome.last.pairs == outcome.seeds - 1
-    assert any("divergence" in note for note in outcome.last.notes)
+    assert any("diverged" in note for note in outcome.last.notes)
 
 
 def test_an_arm_that_diverges_at_two_seeds_is_unstable(ledger: Ledger, recorded: Record, end_run: End) -> None:

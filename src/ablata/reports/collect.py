@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
@@ -34,7 +35,18 @@ from ablata.reports.view import (
     SeedView,
     StudyView,
 )
-from ablata.stats import Calibration, Outcome, Replay, Rule, calibration_key, mean_interval, plan
+from ablata.stats import (
+    Calibration,
+    Outcome,
+    Replay,
+    Rule,
+    Verdict,
+    calibration_key,
+    mean_interval,
+    plan,
+    to_settle,
+)
+from ablata.stats.planning import MOST_SEEDS
 
 MOST_CURVES = 3
 ENDED = ("completed", "diverged")
@@ -168,11 +180,26 @@ def _arm(study: _Study, arm: ArmRow) -> ArmView:
         verdict=outcome.verdict.value if outcome else None,
         open=study.row.state == "open" and (outcome.open if outcome else not arm.is_control),
         confidence=last.confidence if last else None,
-        reason=outcome.reason if outcome else arm.reason or "",
+        reason=_reason(study, outcome, runs) if outcome else arm.reason or "",
         notes=last.notes if last else (),
         cost=_mean_cost(runs, study.threads),
         recipe_hash=arm.recipe_hash,
     )
+
+
+def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
+    """Why an arm ended or goes on; of one that stays undecided also what would settle it."""
+    noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
+    undecided = outcome.verdict is Verdict.UNDECIDED and not outcome.open and study.rule.looks
+    if not undecided or noise is None or outcome.last.interval is None or outcome.last.effect is None:
+        return outcome.reason
+    found = to_settle(outcome.last.effect, noise, len(study.arms) - 1, study.rule)
+    seconds = _mean_cost(runs, study.threads).seconds
+    more = 2 * (found.seeds - outcome.seeds) if found.seeds is not None else 0
+    cost = f" (about {duration(more * seconds)})" if more and seconds is not None else ""
+    seeds = f"about {found.seeds} seeds{cost}" if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
+    margin = f", or a margin of {found.margin:.2g}" if found.margin is not None else ""
+    return f"{outcome.reason}. To settle it: {seeds}{margin}"
 
 
 def _seed(study: _Study, arm: ArmRow, place: int, seed: int) -> SeedView:

@@ -183,7 +183,7 @@ def _notes(first: RunRow, second: RunRow) -> tuple[str, ...]:
     """What makes the two runs hard to compare."""
     checks = (
         ("The seeds differ", first.seed, second.seed),
-        ("The environment classes differ", first.environment, second.environment),
+        ("The machines or versions differ", first.environment, second.environment),
         ("The code differs", first.code, second.code),
         ("The data differ", first.data, second.data),
     )

@@ -40,7 +40,7 @@ def study_markdown(view: StudyView) -> str:
         blocks.append("Each round beside the one before it:")
         blocks.append(_table(HEADS, round_rows(view), right=(2, 3, 4)))
     if len(view.environments) > 1:
-        blocks.append(f"**Warning:** the runs were made on {len(view.environments)} different environment classes.")
+        blocks.append(f"**Warning:** the runs were made on {len(view.environments)} kinds of machines or versions.")
     blocks += [f"**Warning:** {escape(note)}" for note in view.code_notes]
     metric = view.metric
     scored = "".join(

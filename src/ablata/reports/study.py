@@ -35,8 +35,9 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
     sections: list[Section] = [verdict_table(view)]
     if view.treatments:
         caption = (
-            "Line: interval valid over all looks and arms. Sign: the effect, shaped by its verdict. Small dots: the "
-            "difference to the control at each seed, hollow where the environments differ. Band: the margin."
+            "Sign: the effect, arm minus control; its shape tells the verdict. Line: its interval, which holds for all "
+            "arms and all looks together. Small dots: the difference at each seed, hollow where arm and control ran on "
+            "different machines. Band: the margin, within which differences do not matter."
         )
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
@@ -102,8 +103,9 @@ def verdict_table(view: StudyView) -> TableSection:
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     columns = ("Arm", f"Effect{unit}", "Verdict", "Confidence", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
     caption = (
-        "Effect: arm minus control, with the interval valid over all looks and arms. Score: mean over seeds with its "
-        "95% interval. Time, memory and FLOPs: the control's own, then each arm relative to it."
+        "Effect: arm minus control, with an interval that holds for all arms and all looks together. Confidence: how "
+        "rarely a study without any difference shows this much. Score: mean over seeds with its 95% interval. Time, "
+        "memory and FLOPs: the control's own, then each arm relative to it."
     )
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"

@@ -247,7 +247,7 @@ def _verdict(arm: ArmView, mode: str, plain: bool) -> Text:
 def _warnings(view: StudyView) -> tuple[str, ...]:
     notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.code_notes)
     classes = len(view.environments)
-    return notes if classes < 2 else (*notes, f"The runs were made on {classes} different environment classes.")
+    return notes if classes < 2 else (*notes, f"The runs were made on {classes} kinds of machines or versions.")
 
 
 def _figures(view: StudyView, plain: bool) -> Figures:

@@ -12,11 +12,11 @@ SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "
 
 
 def verdict_words(arm: ArmView, mode: str) -> str:
-    """Name an arm's verdict: `better`; in screen mode `leaning better`; `control`; `no look yet` before the first."""
+    """Name an arm's verdict: `better`; in screen mode `leaning better`; `control`; `not judged yet` before a look."""
     if arm.is_control:
         return "control"
     if arm.verdict is None:
-        return "no look yet"
+        return "not judged yet"
     if arm.open:
         return f"{arm.verdict} so far"
     return (
@@ -65,6 +65,8 @@ def answer(view: StudyView, figures: Figures | None = None, most: int = 4) -> tu
         if len(arms) == 1
         else f"All {changes}"
     )
+    if not decided:
+        count, verb = ("The change", "is not") if len(arms) == 1 else (f"None of {changes}", "is")
     pieces = [Piece(f"{count} {verb} {'settled' if view.rule.mode == 'screen' else 'decided'}")]
     for position, arm in enumerate(decided[:most]):
         pieces += [
@@ -117,24 +119,29 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     return (
         (
             "better",
-            f"{view.metric.name} is {up} than the control's. At most {share} of studies make a false claim.",
+            f"{view.metric.name} is {up} than the control's. At most {share} of such studies claim anything false.",
         ),
         ("worse", f"{view.metric.name} is {down} than the control's, at the same risk."),
-        ("equivalent", f"the difference was shown to lie within ±{margin}, which is more than finding none."),
-        ("undecided", f"neither was shown, or cannot be shown, with {view.rule.seeds} seeds. It does not mean equal."),
-        ("unstable", "at least two runs diverged at seeds where the control trained well."),
+        ("equivalent", f"any difference was shown to be smaller than {margin}. That is more than not finding one."),
+        (
+            "undecided",
+            f"{view.rule.seeds} seeds did not show a difference, nor that there is none. It does not mean equal.",
+        ),
+        ("unstable", "at least two runs diverged at seeds where the control's did not."),
     )
 
 
 def rule_words(view: StudyView) -> str:
     """State the decision rule in one sentence."""
     rule, figures = view.rule, Figures.of(view)
-    futility = "an arm that can no longer be settled stops early" if rule.futility else "no arm stops for futility"
-    leaning = "; verdicts are leanings, to be confirmed" if rule.mode == "screen" else ""
+    futility = (
+        "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
+    )
+    leaning = ", so verdicts only lean" if rule.mode == "screen" else ""
     return (
-        f"{rule.mode} at {100 * rule.alpha:g}% over all arms and looks{leaning}; "
-        f"margin ±{figures.amount(view.margin)}; up to {rule.seeds} seeds an arm, paired with the control's; "
-        f"a look after each seed from {rule.first_look} on; {futility}"
+        f"differences within ±{figures.amount(view.margin)} do not matter; up to {rule.seeds} seeds an arm, each "
+        f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
+        f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false ({rule.mode}{leaning})"
     )
 
 
@@ -143,12 +150,12 @@ def plan_words(view: StudyView) -> str:
     plan, figures = view.plan, Figures.of(view)
     parts = []
     if plan.detectable is not None:
-        parts.append(f"detects a difference of {figures.amount(plan.detectable)} with 80% power")
+        parts.append(f"finds a difference of {figures.amount(plan.detectable)} in 4 of 5 cases")
     if plan.smallest_margin is not None:
-        parts.append(f"can confirm a margin of {figures.amount(plan.smallest_margin)} or more")
+        parts.append(f"can show equivalence within {figures.amount(plan.smallest_margin)} or more")
     if not parts:
         return ""
     text = f"With {view.rule.seeds} seeds the study " + " and ".join(parts) + "."
     if plan.smallest_margin is not None and plan.smallest_margin > view.margin:
-        text += f" Its margin of {figures.amount(view.margin)} is smaller: equivalence is unlikely to be shown."
+        text += f" Its margin of {figures.amount(view.margin)} is smaller, so equivalence is unlikely to be shown."
     return text

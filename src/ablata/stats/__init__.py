@@ -4,7 +4,16 @@ from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
 from ablata.stats.intervals import MeanInterval, mean_interval
 from ablata.stats.noise import Noise, noise_from_scores, pool_noise
-from ablata.stats.planning import ExpectedRuns, Plan, expected_runs, plan, seeds_for_effect, seeds_for_margin
+from ablata.stats.planning import (
+    ExpectedRuns,
+    Plan,
+    Settlement,
+    expected_runs,
+    plan,
+    seeds_for_effect,
+    seeds_for_margin,
+    to_settle,
+)
 from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
 from ablata.stats.rule import History, Mode, Rule, Verdict
 from ablata.stats.sequential import look, replay
@@ -28,6 +37,7 @@ __all__ = [
     "Replay",
     "Residual",
     "Rule",
+    "Settlement",
     "Table",
     "Verdict",
     "Visibility",
@@ -47,5 +57,6 @@ __all__ = [
     "replay",
     "seeds_for_effect",
     "seeds_for_margin",
+    "to_settle",
     "visibility",
 ]

@@ -182,6 +182,7 @@ def _arm_look(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
     going_on = undecided and futile is None and rows < rule.seeds
     p = arm.p_equivalence if arm.mean_verdict is Verdict.EQUIVALENT else arm.p_difference
     half = None if arm.bound is None else t_quantile(1 - arm.bound / 2, arm.dof) * arm.se
+    interval = None if half is None else (arm.effect - half, arm.effect + half)
     return ArmLook(
         arm=arm.column,
         verdict=arm.verdict,
@@ -194,7 +195,7 @@ def _arm_look(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
         p_difference=_known(arm.p_difference),
         p_equivalence=_known(arm.p_equivalence),
         bound=arm.bound,
-        interval=None if half is None else (arm.effect - half, arm.effect + half),
+        interval=interval,
         confidence=None if arm.bound is None else calibration.confidence(p, arm.pairs / rule.seeds),
         effect_size=_known(arm.effect_size),
         paired=arm.paired,
@@ -205,8 +206,7 @@ def _arm_look(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
             rows=rows,
             finished=arm.pairs,
             divergence=arm.divergence,
-            p=p,
-            bound=arm.bound,
+            interval=interval,
             going_on=going_on,
             futile=futile,
         ),
@@ -223,7 +223,7 @@ def _futility(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
     if not rule.futility or not rule.looks or rows >= rule.seeds:
         return None
     if arm.within < rule.first_look:
-        return f"divergence leaves at most {wording.pairs(arm.within)}, and a look needs {rule.first_look}"
+        return wording.divergence_futility(arm.within, rule)
     if arm.pairs not in rule.looks:
         return None
     bound = calibration.bound_at(arm.within, rule)
@@ -235,7 +235,7 @@ def _futility(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
     to_equal = rule.margin - t_quantile(1 - bound, dof) * se_end
     farthest, nearest = abs(arm.effect) + drift, max(abs(arm.effect) - drift, 0.0)
     if farthest < to_differ and nearest > to_equal:
-        return wording.futility(farthest, nearest, to_differ, to_equal)
+        return wording.futility(farthest, nearest, to_differ, to_equal, rule)
     return None
 
 

@@ -11,9 +11,9 @@ def seeds(count: int) -> str:
     return f"{count} seed{'' if count == 1 else 's'}"
 
 
-def pairs(count: int) -> str:
-    """Return `1 finished pair`, `2 finished pairs`."""
-    return f"{count} finished pair{'' if count == 1 else 's'}"
+def both_finished(count: int) -> str:
+    """Return `1 seed where both finished`: the arm and the control."""
+    return f"{seeds(count)} where both finished"
 
 
 def reason(
@@ -23,12 +23,11 @@ def reason(
     rows: int,
     finished: int,
     divergence: Divergence,
-    p: float,
-    bound: float | None,
+    interval: tuple[float, float] | None,
     going_on: bool,
     futile: str | None,
 ) -> str:
-    """Return why an arm stopped or goes on.
+    """Return why an arm stopped or goes on, for somebody who knows no statistics.
 
     Args:
         verdict: after the look.
@@ -36,24 +35,34 @@ def reason(
         rows: whole seed rows seen.
         finished: seeds at which the arm and the control finished.
         divergence: diverged runs.
-        p: the p value the verdict rests on.
-        bound: c_n, or None when no verdict can fall at this look.
+        interval: of the effect, or None when no verdict can fall at this look.
         going_on: the arm runs at the next seed.
         futile: why N seeds can hardly settle it, if so.
     """
     if verdict is Verdict.UNSTABLE:
-        return f"unstable after {seeds(rows)}: the arm diverged at {divergence.arm} where the control finished"
+        return f"unstable after {seeds(rows)}: {divergence.arm} runs of the arm diverged where the control's finished"
+    where = seeds(rows) if finished == rows else f"{seeds(rows)}, {finished} of them finished by both"
+    if verdict is Verdict.EQUIVALENT:
+        return f"{verdict_words(verdict, rule)} after {where}: any difference is smaller"
     if verdict is not Verdict.UNDECIDED:
-        where = seeds(rows) if finished == rows else f"{seeds(rows)}, {pairs(finished)}"
-        return f"{verdict_words(verdict, rule)} at {where}: p {p:.2g} < bound {bound:.2g}"
+        return f"{verdict_words(verdict, rule)} after {where}: the difference is {_between(interval)}"
     if futile is not None:
-        return f"cannot be settled within {seeds(rule.seeds)}: {futile}"
+        return f"{seeds(rule.seeds)} cannot settle this: {futile}"
     if not rule.looks:
-        return f"no verdict: the first look needs {seeds(rule.first_look)} and the study has {rule.seeds}"
-    state = f"open after {rows} of {seeds(rule.seeds)}" if going_on else f"undecided at {seeds(rows)}"
-    if bound is None:
-        return f"{state}: {pairs(finished)}, the first look needs {rule.first_look}"
-    return f"{state}: p {p:.2g} of a difference is not below {bound:.2g}, nor is that of equivalence"
+        return f"no verdict: the first one needs {seeds(rule.first_look)} and the study has {rule.seeds}"
+    state = f"open after {rows} of {seeds(rule.seeds)}" if going_on else f"undecided after {where}"
+    if interval is None:
+        so_far = f"{both_finished(finished)}, and " if finished < rows else ""
+        return f"{state}: {so_far}the first verdict needs {rule.first_look}"
+    return (
+        f"{state}: the difference is {_between(interval)}; it may be 0, and it may be more than the "
+        f"margin of {rule.margin:g}"
+    )
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    low, high = interval or (float("nan"), float("nan"))
+    return f"between {low:+.2g} and {high:+.2g}"
 
 
 def verdict_words(verdict: Verdict, rule: Rule) -> str:
@@ -62,17 +71,27 @@ def verdict_words(verdict: Verdict, rule: Rule) -> str:
     return f"leaning {words}" if rule.mode is Mode.SCREEN else words
 
 
-def futility(farthest: float, nearest: float, to_differ: float, to_equal: float) -> str:
+def futility(farthest: float, nearest: float, to_differ: float, to_equal: float, rule: Rule) -> str:
     """Return why neither verdict is in reach.
 
     Args:
         farthest, nearest: what |effect| may become by the last seed, in the metric's units.
         to_differ: the |effect| a difference needs then.
         to_equal: the |effect| that equivalence allows then; negative if none is small enough.
+        rule: the study's rule.
     """
-    equal = f"be at most {to_equal:.2g} for equivalence" if to_equal >= 0 else "leave no room for equivalence"
-    likely = f"is likely to end in {nearest:.2g} to {farthest:.2g}"
-    return f"the effect would have to pass {to_differ:.2g} or {equal}, and {likely}"
+    equal = f", or equivalence below {to_equal:.2g}" if to_equal >= 0 else ""
+    return (
+        f"the effect is probably between {nearest:.2g} and {farthest:.2g} either way, and {seeds(rule.seeds)} only "
+        f"show effects above {to_differ:.2g}{equal}"
+    )
+
+
+def divergence_futility(within: int, rule: Rule) -> str:
+    """Return why diverged runs leave too few seeds; `within` is the most at which both can finish."""
+    return (
+        f"runs diverged, so that at most {both_finished(within)} can be reached, and a verdict needs {rule.first_look}"
+    )
 
 
 def notes(divergence: Divergence, rule: Rule, *, paired: bool, decided: bool) -> tuple[str, ...]:
@@ -88,9 +107,9 @@ def notes(divergence: Divergence, rule: Rule, *, paired: bool, decided: bool) ->
             )
             if count
         ]
-        found.append(f"given no divergence: means use the seeds where both finished; seeds lost: {', '.join(counts)}")
+        found.append(f"some runs diverged ({', '.join(counts)}): the means are over the seeds where both finished")
     if not paired:
-        found.append("unpaired: runs come from different environment classes, compared by Welch's t without pairing")
+        found.append("the runs were made on different machines or versions: they are not compared seed by seed")
     if decided and rule.mode is Mode.SCREEN:
-        found.append(f"leaning: the study may be wrong somewhere in {rule.alpha:.0%} of cases")
+        found.append(f"a screening: up to {rule.alpha:.0%} of such studies have a wrong verdict somewhere")
     return tuple(found)

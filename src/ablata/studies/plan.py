@@ -83,7 +83,7 @@ class StudyPlan:
         """The plan in lines: runs, time, memory, what can be detected, what can be confirmed."""
         study = self.study
         arms = _arms(study)
-        stops = "judged once, after all seeds" if study.fixed else f"looks from seed row {study.rule().first_look} on"
+        stops = "once, after all seeds" if study.fixed else f"after each row of seeds from {study.rule().first_look} on"
         known = f"; {self.known} of them are in the ledger already" if self.known else ""
         early = "" if study.fixed else "; less if arms are decided early"
         return "\n".join([
@@ -91,8 +91,9 @@ class StudyPlan:
             f"  control  {study.control.name}, scored by {study.metric.key}",
             f"  arms     {arms[0]}",
             *(f"           {arm}" for arm in arms[1:]),
-            f"  rule     margin {study.margin:g} {_points(self)}; {stops}",
-            f"           {study.mode.value}: at most {study.mode.alpha:.0%} of such studies give any false verdict",
+            f"  margin   {study.margin:g} {_points(self)}: smaller differences do not matter",
+            f"  verdicts {stops}; at most {study.mode.alpha:.0%} of such studies claim anything false "
+            f"({study.mode.value})",
             f"  runs     at most {self.runs + self.known}: {len(study.recipes)} recipes, "
             f"{study.seeds} seeds each{known}",
             f"  a run    {_cost(self)}",
@@ -296,20 +297,21 @@ def _findings(plan: StudyPlan) -> list[str]:
         return [f"  finds    nothing: {warning}" for warning in unit.warnings]
     if plan.sized is not None and plan.noise is not None:
         return [
-            f"  noise    {plan.noise.sd:.2g} {points} of one run "
-            f"(studies so far, {plan.noise.df:.0f} degrees of freedom)",
-            f"  finds    a difference of {plan.sized.detectable:.2g} {points} with 80% power; "
-            f"confirms a margin of {plan.sized.confirmable:.2g} or more",
+            f"  noise    {plan.noise.sd:.2g} {points}: standard deviation of one run, from earlier studies "
+            f"({plan.noise.df:.0f} degrees of freedom)",
+            f"  finds    differences of {plan.sized.detectable:.2g} {points} or more, in 4 of 5 cases",
+            f"  confirms equivalence within {plan.sized.confirmable:.2g} {points} or more",
             *(f"  note     {warning}" for warning in plan.sized.warnings),
         ]
     return [
-        f"  noise    of one run not known: no study of {plan.study.control.name} at this length in the ledger",
+        f"  noise    not known: the ledger has no study of {plan.study.control.name} at this length. If the standard "
+        "deviation of one run is",
         *(
-            f"  {'finds' if noise == _GUESSES[0] else '':<7}  with a noise of {noise:g} {points}: a difference of "
-            f"{noise * unit.detectable:.2g} (80% power); confirms a margin of {noise * unit.confirmable:.2g}"
+            f"           {noise:g} {points}: finds differences of {noise * unit.detectable:.2g} or more (in 4 of 5 "
+            f"cases), confirms equivalence within {noise * unit.confirmable:.2g}"
             for noise in _GUESSES
         ),
-        f"  note     the margin of {plan.study.margin:g} can be confirmed if the noise is at most "
+        f"  note     the margin of {plan.study.margin:g} can be confirmed if it is at most "
         f"{plan.study.margin / unit.confirmable:.2g} {points}",
     ]
 
