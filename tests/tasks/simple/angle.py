@@ -15,7 +15,7 @@ from ablata.data.classification.digits import Digits
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.task import Metric
-from ablata.tasks.simple.task import SimpleRecipe
+from ablata.tasks.simple import SimpleRecipe
 
 
 class RotatedDigits(Dataset[tuple[Tensor, Tensor]]):

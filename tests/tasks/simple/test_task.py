@@ -19,8 +19,8 @@ from ablata.records.gallery import read_gallery
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import from_checkpoint
 from ablata.tasks.inference.onnx_pt2 import export_pt2
+from ablata.tasks.simple import SimpleRecipe
 from ablata.tasks.simple.samples import CollatedBatch, samples_digest
-from ablata.tasks.simple.task import SimpleRecipe
 
 FILE = Path(__file__).with_name("angle.py")
 REFERENCE = f"{FILE}:angle"
