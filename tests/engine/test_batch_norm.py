@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.data.classification.image_folder import ImageFolder
-from ablata.engine.batch_norm import PreciseBn, buffers, installed, population_statistics
+from ablata.engine.batch_norm import PreciseBn, buffers, population_statistics, with_statistics
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.task import RunContext, Task
 from ablata.recipes.index import load_recipe
@@ -79,7 +79,7 @@ def test_looking_leaves_the_model_as_it_was(network: nn.Module) -> None:
 def test_statistics_stand_in_for_the_running_ones_inside_the_block_only(network: nn.Module) -> None:
     own = network[4].running_var
     found = population_statistics(network, [torch.randn(4, 3, 8, 8)], ProcessGroup())
-    with installed(network, found):
+    with with_statistics(network, found):
         assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in buffers(found).items())
     assert network[4].running_var is own
 

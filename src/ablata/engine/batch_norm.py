@@ -85,7 +85,7 @@ class _Moments:
         self.count = total
 
 
-def normalisations(model: nn.Module) -> dict[str, _BatchNorm]:
+def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     """Return the layers of a model that keep running statistics, by name."""
     found = ((name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm))
     return {name: module for name, module in found if module.running_mean is not None}
@@ -100,7 +100,7 @@ def population_statistics(model: nn.Module, images: Iterable[Tensor], group: Pro
         images: this process's share, float32 [b, C, H, W] on the model's device; at least one batch.
         group: the moments are pooled over its processes.
     """
-    layers = normalisations(model)
+    layers = batch_norms(model)
     moments = {name: _Moments(layer.num_features, _device(layer)) for name, layer in layers.items()}
     handles = [
         layer.register_forward_pre_hook(partial(_watch, moments[name]), with_kwargs=False)
@@ -113,13 +113,13 @@ def population_statistics(model: nn.Module, images: Iterable[Tensor], group: Pro
     finally:
         for handle in handles:
             handle.remove()
-    return _pooled({name: moment for name, moment in moments.items() if moment.count}, group)
+    return _reduce({name: moment for name, moment in moments.items() if moment.count}, group)
 
 
 @contextmanager
-def installed(model: nn.Module, statistics: Statistics) -> Iterator[nn.Module]:
+def with_statistics(model: nn.Module, statistics: Statistics) -> Iterator[nn.Module]:
     """Put statistics in the place of a model's running ones for the length of a `with` block; no step inside."""
-    layers = normalisations(model)
+    layers = batch_norms(model)
     own = {name: (layers[name].running_mean, layers[name].running_var) for name in statistics}
     for name, (mean, variance) in statistics.items():
         layers[name].running_mean, layers[name].running_var = mean, variance
@@ -160,7 +160,7 @@ def _by_batch(layers: Iterable[_BatchNorm]) -> Iterator[None]:
             layer.track_running_stats = True
 
 
-def _pooled(moments: Mapping[str, _Moments], group: ProcessGroup) -> Statistics:
+def _reduce(moments: Mapping[str, _Moments], group: ProcessGroup) -> Statistics:
     """Return mean and variance over all processes; every process has seen the same layers."""
     if not moments:
         return {}

@@ -1,4 +1,4 @@
-"""Scores of a model under training: when they are due, of which weights, and what is delivered with them."""
+"""Evaluation during training: when it is due, and of which weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.engine.batch_norm import Statistics, buffers, installed, normalisations, population_statistics
+from ablata.engine.batch_norm import Statistics, batch_norms, buffers, population_statistics, with_statistics
 from ablata.engine.checkpoints import AVERAGE, RAW, statistics_of
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.optim.ema import ModelEma
@@ -57,13 +57,13 @@ class Evaluator:
     """
 
     def __init__(
-        self, train: Train, task: Task[Any], model: nn.Module, average: ModelEma | None, group: ProcessGroup
+        self, train: Train, task: Task[Any], model: nn.Module, ema: ModelEma | None, group: ProcessGroup
     ) -> None:
-        self.train, self.task, self.model, self.ema, self.group = train, task, model, average, group
+        self.train, self.task, self.model, self.ema, self.group = train, task, model, ema, group
         self._statistics: dict[str, Statistics] = {}
         self._step: int | None = None
         if train.precise_bn is not None:
-            if not normalisations(model):
+            if not batch_norms(model):
                 raise SettingsError(
                     "train.precise_bn needs a network with batch normalisation",
                     found="a network without running statistics",
@@ -95,7 +95,7 @@ class Evaluator:
         """Give the model the state that is delivered, and its own back at the end."""
         which = RAW if self.ema is None else AVERAGE
         averaged = nullcontext() if self.ema is None else self.ema.applied(self.model)
-        with averaged, installed(self.model, self._statistics.get(which, {})):
+        with averaged, with_statistics(self.model, self._statistics.get(which, {})):
             yield
 
     def state(self, step: int) -> dict[str, dict[str, Tensor]]:
@@ -107,7 +107,7 @@ class Evaluator:
     def _scored(self, which: str, step: int) -> dict[str, float]:
         if self.train.precise_bn is not None:
             self._statistics[which] = self._precise(step)
-        with installed(self.model, self._statistics.get(which, {})):
+        with with_statistics(self.model, self._statistics.get(which, {})):
             return {
                 f"{split}/{protocol}/{name}": value
                 for split in self.task.splits

@@ -9,23 +9,23 @@ from torch import Tensor
 
 from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
 from ablata.base.seeds import derive
-from ablata.engine.hardware.timer import Clock
+from ablata.engine.hardware.timer import Timer
 from ablata.engine.reporting import Progress
 from ablata.engine.train_state import TrainState
 
 
-def train_steps(session: TrainState) -> None:
-    """Train from the session's step to its last one; evaluate and save on the way and at the end.
+def train_steps(state: TrainState) -> None:
+    """Train from the state's step to its last one; evaluate and save on the way and at the end.
 
     Raises:
         DivergedError: a loss or gradient is not finite.
         StoppedError: the user asked to stop; everything is saved.
         LeaseLostError: another worker has taken the run; nothing more is written.
     """
-    s = session
+    s = state
     batches = s.task.batches(s.step, s.total)
     log = LossLog(s)
-    s.clock = Clock(s.total - s.step, s.evaluations_left())
+    s.timer = Timer(s.total - s.step, s.evaluations_left())
     while s.step < s.total:
         torch.manual_seed(derive(s.seed, "model", s.step, s.group.rank))
         batch = s.task.augment(next(batches).to(s.device), s.step)
@@ -52,7 +52,7 @@ def train_steps(session: TrainState) -> None:
             s.ema.update(s.model, s.step, s.learning_rate)
         s.task.after_step(s.step)
         s.step += 1
-        s.clock.stepped()
+        s.timer.step_done()
 
         if s.step % s.recipe.train.log_every == 0 or s.step == s.total:
             log.flush(norm)
@@ -63,10 +63,10 @@ def train_steps(session: TrainState) -> None:
             log.read_watchdogs()
             s.save("last")
         if (reason := s.stop_reason()) and s.step < s.total:
-            leave(s, log, reason)
+            stop_early(s, log, reason)
 
 
-def leave(session: TrainState, log: LossLog, reason: str) -> None:
+def stop_early(state: TrainState, log: LossLog, reason: str) -> None:
     """End before the last step, for a reason that the reporter gave.
 
     Raises:
@@ -76,19 +76,19 @@ def leave(session: TrainState, log: LossLog, reason: str) -> None:
     if reason == "lost":
         raise LeaseLostError("A worker must hold the lease of the run it trains", found="another worker took it over")
     log.read_watchdogs()
-    session.save("last")
-    raise StoppedError(f"Stopped after step {session.step} of {session.total} as asked; everything is saved")
+    state.save("last")
+    raise StoppedError(f"Stopped after step {state.step} of {state.total} as asked; everything is saved")
 
 
 class LossLog:
     """Collects loss terms without reading them, and reports their means at log points.
 
     Args:
-        session: the training it belongs to.
+        state: the training it belongs to.
     """
 
-    def __init__(self, session: TrainState) -> None:
-        self.session = session
+    def __init__(self, state: TrainState) -> None:
+        self.state = state
         self.names: list[str] = []
         self.sums: Tensor | None = None
         self.count = 0
@@ -99,8 +99,8 @@ class LossLog:
         if self.sums is None:
             self.names = list(terms)
             self.sums = torch.zeros_like(values)
-            self.session.watch_terms(self.names)
-        self.session.terms.note(values, self.session.step)
+            self.state.watch_terms(self.names)
+        self.state.terms.note(values, self.state.step)
         self.sums += values
         self.count += 1
 
@@ -110,7 +110,7 @@ class LossLog:
         Raises:
             DivergedError: names the term or layer and its step.
         """
-        s = self.session
+        s = self.state
         s.terms.read()
         s.gradients.finite.read()
         if s.scaler.is_enabled() and s.scaler.get_scale() < 1e-3:
@@ -122,7 +122,7 @@ class LossLog:
 
     def flush(self, norm: Tensor) -> None:
         """Read the means since the last call, check them, and report curves and progress."""
-        s = self.session
+        s = self.state
         self.read_watchdogs()
         assert self.sums is not None
         means = (s.group.all_reduce_sum(self.sums) / (self.count * s.group.world_size)).tolist()
@@ -141,8 +141,8 @@ class LossLog:
                 epoch=s.step / s.task.steps_per_epoch,
                 losses=losses,
                 learning_rate=s.learning_rate,
-                images_per_second=s.clock.steps_per_second() * s.recipe.train.batch,
-                seconds_left=s.clock.seconds_left(),
+                images_per_second=s.timer.steps_per_second() * s.recipe.train.batch,
+                seconds_left=s.timer.seconds_left(),
                 scores=s.scores,
             )
         )

@@ -103,8 +103,8 @@ def train(
             state.save_gallery()
         cost = complexity.as_dict() | {
             "seconds": state.seconds(),
-            "images_per_second": state.clock.steps_per_second() * recipe.train.batch,
-            "evaluation_seconds": state.clock.evaluation_seconds(),
+            "images_per_second": state.timer.steps_per_second() * recipe.train.batch,
+            "evaluation_seconds": state.timer.evaluation_seconds(),
             "peak_memory_bytes": float(peak_memory(device)),
             "steps": float(state.total),
             "processes": float(group.world_size),

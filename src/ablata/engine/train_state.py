@@ -1,4 +1,4 @@
-"""A training under way: everything the loop holds in its hands, how it is set up, scored, saved and taken up again."""
+"""State of a training: how it is set up, evaluated, saved as a checkpoint and resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ablata.engine.checkpoints import (
 from ablata.engine.evaluation import EvalSchedule, Evaluator
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
-from ablata.engine.hardware.timer import Clock
+from ablata.engine.hardware.timer import Timer
 from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
@@ -69,7 +69,7 @@ class TrainState:
         self.group.local_batch_size(recipe.train.batch, recipe.train.accumulate)
         self.precision = choose_precision(recipe.compute.precision, self.device)
         self.task = recipe.build(seed, context)
-        self.model = self._placed(self.task.model)
+        self.model = self._prepare_model(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
         self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch, planned)
         if recipe.train.stop_epochs is not None:
@@ -89,12 +89,12 @@ class TrainState:
         self.scores: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self.seconds_before = 0.0
-        self._take_up()
-        self.clock = Clock(self.total - self.step, self.evaluations_left())
-        self.network = self._network()
+        self._resume()
+        self.timer = Timer(self.total - self.step, self.evaluations_left())
+        self.network = self._wrap_network()
         self.saved_at = time.monotonic()
 
-    def _placed(self, model: nn.Module) -> nn.Module:
+    def _prepare_model(self, model: nn.Module) -> nn.Module:
         if self.recipe.train.bn_momentum is not None:
             set_bn_momentum(model, self.recipe.train.bn_momentum, self.recipe.train.batch)
         if not self.group.is_single and self.recipe.compute.sync_batch_norm:
@@ -105,7 +105,7 @@ class TrainState:
         self.task.model = model.to(self.device).to(memory_format=layout)
         return self.task.model
 
-    def _network(self) -> nn.Module:
+    def _wrap_network(self) -> nn.Module:
         """Return the model as the loss calls it: compiled, exchanging gradients, or as it is."""
         network = self.model
         if self.recipe.compute.compile:
@@ -149,9 +149,9 @@ class TrainState:
 
     def stop_reason(self) -> str | None:
         """Return why to stop, on the word of the writing process."""
-        return self._agreed(self.reporter.stop_reason, None)
+        return self._agree(self.reporter.stop_reason, None)
 
-    def _agreed(self, ask: Callable[[], T], otherwise: T) -> T:
+    def _agree(self, ask: Callable[[], T], otherwise: T) -> T:
         """Ask the writing process; several processes listen to it at log points, and take `otherwise` elsewhere."""
         if self.group.is_single:
             return ask()
@@ -172,10 +172,10 @@ class TrainState:
 
     def evaluate(self) -> None:
         """Score the model, the averaged one too if there is one, and keep the best."""
-        with self.clock.aside(evaluation=True), torch.no_grad(), self.precision.autocast():
+        with self.timer.pause(evaluation=True), torch.no_grad(), self.precision.autocast():
             self.model.eval()
             self.scores = self.evaluator.scores(self.step)
-            self._watch_average()
+            self._watch_ema()
             self.model.train()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
         self._keep_best()
@@ -184,7 +184,7 @@ class TrainState:
         """Keep what the finished run has to show; what cannot be written is told and costs nothing else."""
         if not self.group.is_main:
             return
-        with self.clock.aside(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
+        with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
             self.model.eval()
             shown = self.task.visualize(self.model)
             self.model.train()
@@ -194,7 +194,7 @@ class TrainState:
         except OSError as error:
             self.reporter.event("warning", "shown", f"images of predictions could not be written: {error}")
 
-    def _watch_average(self) -> None:
+    def _watch_ema(self) -> None:
         if self.ema is None or not self.ema.warmed_up(self.step):
             return
         distance = float(self.ema.distance(self.model))
@@ -217,14 +217,14 @@ class TrainState:
 
     def checkpoint_due(self) -> bool:
         """Tell whether a kill would lose more than the recipe allows."""
-        return self._agreed(lambda: time.monotonic() - self.saved_at > self.recipe.train.checkpoint_seconds, False)
+        return self._agree(lambda: time.monotonic() - self.saved_at > self.recipe.train.checkpoint_seconds, False)
 
     def save(self, which: str) -> None:
         """Write `last` (all that resuming needs) or `best` (weights only), on the writing process."""
-        with self.clock.aside():
+        with self.timer.pause():
             if self.group.is_main:
                 path = self.folder / (LAST if which == "last" else BEST)
-                save_checkpoint(path, self._captured() if which == "last" else self._delivered())
+                save_checkpoint(path, self._full_checkpoint() if which == "last" else self._weights_checkpoint())
             if which == "last":
                 self.saved_at = time.monotonic()
 
@@ -242,7 +242,7 @@ class TrainState:
             "seconds": self.seconds(),
         }
 
-    def _captured(self) -> Checkpoint:
+    def _full_checkpoint(self) -> Checkpoint:
         tensors, plain = optimiser_state(self.optimiser)
         groups = {RAW: self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
         if self.ema is not None:
@@ -251,11 +251,11 @@ class TrainState:
         facts = self._facts() | {"optimiser": plain, "scaler": self.scaler.state_dict()}
         return Checkpoint(groups, facts)
 
-    def _delivered(self) -> Checkpoint:
+    def _weights_checkpoint(self) -> Checkpoint:
         """Return the weights alone, as they were scored: the averaged ones where averaging is on."""
         return Checkpoint({RAW: self.evaluator.eval_weights()}, self._facts())
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         """Continue from the folder's last checkpoint, if there is one."""
         if self.group.is_main:
             clear_drafts(self.folder)
@@ -294,7 +294,7 @@ class TrainState:
 
     def seconds(self) -> float:
         """Return the training time so far, earlier attempts included."""
-        return self.seconds_before + self.clock.seconds()
+        return self.seconds_before + self.timer.seconds()
 
 
 class _Outputs(nn.Module):

@@ -250,9 +250,9 @@ def time_steps(recipe: Recipe, cache: Path, threads: int) -> RunCost:
         state.total = min(_TIMED_STEPS, total)
         state.model.train()
         train_steps(state)
-        clock = state.clock
-    rate = clock.steps_per_second() or state.total / clock.seconds()
-    seconds = total / rate + evaluations * clock.evaluation_seconds()
+        timer = state.timer
+    rate = timer.steps_per_second() or state.total / timer.seconds()
+    seconds = total / rate + evaluations * timer.evaluation_seconds()
     return RunCost(seconds, float(peak_memory(device)), f"{state.total} timed steps")
 
 

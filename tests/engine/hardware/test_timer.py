@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ablata.engine.hardware.timer import Clock
+from ablata.engine.hardware.timer import Timer
 from ablata.engine.reporting import Progress, Reporter, Reporters
 
 
@@ -28,34 +28,34 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return watch
 
 
-def steps(clock: Clock, watch: Watch, count: int, seconds: float) -> None:
+def steps(timer: Timer, watch: Watch, count: int, seconds: float) -> None:
     for _ in range(count):
         watch.now += seconds
-        clock.stepped()
+        timer.step_done()
 
 
 def test_the_first_steps_do_not_count(watch: Watch) -> None:
-    clock = Clock(steps=20, evaluations=0)
-    steps(clock, watch, 3, 50.0)
-    assert clock.steps_per_second() == 0
-    assert math.isnan(clock.seconds_left())
-    steps(clock, watch, 5, 0.5)
-    assert clock.steps_per_second() == pytest.approx(2)
-    assert clock.seconds_left() == pytest.approx(12 / 2)
-    assert clock.seconds() == pytest.approx(152.5)
+    timer = Timer(steps=20, evaluations=0)
+    steps(timer, watch, 3, 50.0)
+    assert timer.steps_per_second() == 0
+    assert math.isnan(timer.seconds_left())
+    steps(timer, watch, 5, 0.5)
+    assert timer.steps_per_second() == pytest.approx(2)
+    assert timer.seconds_left() == pytest.approx(12 / 2)
+    assert timer.seconds() == pytest.approx(152.5)
 
 
 def test_evaluations_and_checkpoints_slow_down_no_step(watch: Watch) -> None:
-    clock = Clock(steps=20, evaluations=3)
-    steps(clock, watch, 5, 0.5)
-    with clock.aside(evaluation=True):
+    timer = Timer(steps=20, evaluations=3)
+    steps(timer, watch, 5, 0.5)
+    with timer.pause(evaluation=True):
         watch.now += 7
-    with clock.aside():
+    with timer.pause():
         watch.now += 30
-    steps(clock, watch, 5, 0.5)
-    assert clock.steps_per_second() == pytest.approx(2)
-    assert clock.evaluation_seconds() == pytest.approx(7)
-    assert clock.seconds_left() == pytest.approx(10 / 2 + 2 * 7)
+    steps(timer, watch, 5, 0.5)
+    assert timer.steps_per_second() == pytest.approx(2)
+    assert timer.evaluation_seconds() == pytest.approx(7)
+    assert timer.seconds_left() == pytest.approx(10 / 2 + 2 * 7)
 
 
 class Diary(Reporter):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.engine.optim.muon import COEFFICIENTS, orthogonalised
+from ablata.engine.optim.muon import COEFFICIENTS, orthogonalize
 from ablata.engine.optim.optimisers import Muon
 from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
 
@@ -20,7 +20,7 @@ shapes = pytest.mark.parametrize("shape", [(5, 5), (4, 9), (12, 3), (1, 6)])
 
 @shapes
 def test_the_convergent_iteration_ends_at_the_polar_factor(shape: tuple[int, int]) -> None:
-    found = orthogonalised(matrix(*shape), 40, (15 / 8, -10 / 8, 3 / 8))
+    found = orthogonalize(matrix(*shape), 40, (15 / 8, -10 / 8, 3 / 8))
     u, _, v = torch.linalg.svd(matrix(*shape), full_matrices=False)
     torch.testing.assert_close(found, u @ v, atol=1e-9, rtol=0)
 
@@ -33,20 +33,18 @@ def test_each_step_maps_the_singular_values_by_the_polynomial(shape: tuple[int, 
     a, b, c = COEFFICIENTS
     for _ in range(steps):
         values = a * values + b * values**3 + c * values**5
-    torch.testing.assert_close(orthogonalised(matrix(*shape), steps), u @ values.diag() @ v, atol=1e-5, rtol=0)
+    torch.testing.assert_close(orthogonalize(matrix(*shape), steps), u @ values.diag() @ v, atol=1e-5, rtol=0)
 
 
 def test_five_steps_bring_all_but_tiny_singular_values_near_one() -> None:
-    values = torch.linalg.svdvals(orthogonalised(matrix(64, 200), 5))
+    values = torch.linalg.svdvals(orthogonalize(matrix(64, 200), 5))
     assert values.min() > 0.5
     assert values.max() < 1.3
 
 
 def test_the_size_of_a_matrix_does_not_matter_and_zero_stays_zero() -> None:
-    torch.testing.assert_close(
-        orthogonalised(1e3 * matrix(4, 6), 3), orthogonalised(matrix(4, 6), 3), rtol=1e-4, atol=0
-    )
-    assert not orthogonalised(torch.zeros(3, 4), 3).any()
+    torch.testing.assert_close(orthogonalize(1e3 * matrix(4, 6), 3), orthogonalize(matrix(4, 6), 3), rtol=1e-4, atol=0)
+    assert not orthogonalize(torch.zeros(3, 4), 3).any()
 
 
 class Net(nn.Module):
@@ -58,7 +56,7 @@ class Net(nn.Module):
         nn.init.normal_(self.conv.weight, generator=torch.Generator().manual_seed(5))
 
 
-def stepped(settings: Muon, steps: int) -> tuple[Net, list[Tensor]]:
+def step_done(settings: Muon, steps: int) -> tuple[Net, list[Tensor]]:
     """Take steps with fixed gradients; return the network and the gradients of its filters."""
     torch.manual_seed(0)
     net = Net()
@@ -76,14 +74,14 @@ def stepped(settings: Muon, steps: int) -> tuple[Net, list[Tensor]]:
 @pytest.mark.parametrize("nesterov", [True, False])
 @pytest.mark.parametrize("keep_norm", [True, False])
 def test_filters_take_orthogonal_steps_of_their_momentum(nesterov: bool, keep_norm: bool) -> None:
-    net, gradients = stepped(Muon(lr=0.1, momentum=0.6, nesterov=nesterov, keep_norm=keep_norm), 3)
+    net, gradients = step_done(Muon(lr=0.1, momentum=0.6, nesterov=nesterov, keep_norm=keep_norm), 3)
     weight, buffer = Net().conv.weight.detach(), torch.zeros(4, 2, 3, 3)
     for gradient in gradients:
         buffer = 0.6 * buffer + gradient
         update = gradient + 0.6 * buffer if nesterov else buffer
         if keep_norm:
             weight = weight * 2 / weight.norm()
-        weight = weight - 0.1 * orthogonalised(update.flatten(1), 3).view(weight.shape)
+        weight = weight - 0.1 * orthogonalize(update.flatten(1), 3).view(weight.shape)
     # The optimiser iterates in 16 bits.
     torch.testing.assert_close(net.conv.weight.detach(), weight, atol=0.01, rtol=0)
 
@@ -95,7 +93,7 @@ def test_others_take_the_steps_of_torchs_sgd_at_their_own_rate() -> None:
         weight_decay=0.01,
         groups=ParameterGroups(multipliers=(Multiplier(pattern="conv.bias", lr=2),)),
     )
-    net, _ = stepped(settings, 4)
+    net, _ = step_done(settings, 4)
     torch.manual_seed(0)
     expected = Net().conv.bias
     sgd = torch.optim.SGD([expected], lr=0.6, momentum=0.7, nesterov=True, weight_decay=0.01)

@@ -1,4 +1,4 @@
-"""This process's place among several: torchrun's environment, the process group, and sums over processes."""
+"""Process group: torchrun's environment, the process group, and sums over processes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ProcessGroup:
         return rows if self.is_single else torch.cat(self._gathered(rows))
 
     def all_gather_with_grad(self, rows: Tensor) -> Tensor:
-        """Return `joined`, through which gradients reach this process's own rows.
+        """Return `all_gather`, through which gradients reach this process's own rows.
 
         They are times the number of processes: what all compute alike from all rows is one loss, and a training takes
         the mean of the processes' gradients.
@@ -100,7 +100,7 @@ class ProcessGroup:
         return json.loads(bytes(buffer.cpu().tolist()))
 
     def local_batch_size(self, batch: int, accumulate: int) -> int:
-        """Return this process's share of a global batch.
+        """Return how many images of a global batch are this process's.
 
         Raises:
             SettingsError: the batch cannot be divided evenly; the global batch is kept as written, never changed.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 _WARM_UP = 3
 
 
-class Clock:
+class Timer:
     """Times steps and evaluations.
 
     Args:
@@ -25,7 +25,7 @@ class Clock:
         self._evaluating = 0.0
         self._evaluations = 0
 
-    def stepped(self) -> None:
+    def step_done(self) -> None:
         """A step is done."""
         now = time.perf_counter()
         self._steps += 1
@@ -35,7 +35,7 @@ class Clock:
         self._mark = now
 
     @contextmanager
-    def aside(self, evaluation: bool = False) -> Iterator[None]:
+    def pause(self, evaluation: bool = False) -> Iterator[None]:
         """Time something that is not a step: an evaluation or a checkpoint."""
         before = time.perf_counter()
         yield

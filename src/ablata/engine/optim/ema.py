@@ -1,6 +1,6 @@
 """Exponential moving average of a model's weights, scored beside the weights themselves.
 
-The average lies in a shadow: one tensor for every floating parameter and buffer. To score it, `with
+The EMA is a set of shadow weights: one tensor for every floating parameter and buffer. To score it, `with
 average.applied(model):` exchanges the two sets without a copy, so hooks, tied weights and compiled code see the model
 they know.
 """

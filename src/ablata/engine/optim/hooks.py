@@ -73,7 +73,7 @@ def add_lookahead(optimiser: Optimizer, settings: Lookahead) -> None:
     starts: dict[Tensor, Tensor] = {}
 
     @torch.no_grad()
-    def remember(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
+    def keep_start(optimiser: Optimizer, args: Any, kwargs: Any) -> None:
         # An optimiser takes a non-empty state for an initialised one: the slow weights enter it after its first step.
         for group in optimiser.param_groups:
             for parameter in _moving(group):
@@ -93,5 +93,5 @@ def add_lookahead(optimiser: Optimizer, settings: Lookahead) -> None:
                 torch._foreach_lerp_(slow, fast, settings.alpha)
                 torch._foreach_copy_(fast, slow)
 
-    optimiser.register_step_pre_hook(remember)
+    optimiser.register_step_pre_hook(keep_start)
     optimiser.register_step_post_hook(synchronise)

@@ -17,7 +17,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial x -> a x + b x^3 + c x^5: steep at 0, and ending between about 0.7 and 1.2 rather than at 1."""
 
 
-def orthogonalised(matrix: Tensor, steps: int, coefficients: tuple[float, float, float] = COEFFICIENTS) -> Tensor:
+def orthogonalize(matrix: Tensor, steps: int, coefficients: tuple[float, float, float] = COEFFICIENTS) -> Tensor:
     """Return nearly U V^T of the singular value decomposition U S V^T of `matrix`, by a Newton-Schulz iteration.
 
     Each step maps every singular value by the polynomial and leaves the singular vectors as they are.
@@ -87,5 +87,5 @@ class MuonSgd(Optimizer):
         if group["keep_norm"]:
             parameter.mul_(rows**0.5 / parameter.norm())
         # 16 bits are enough: the iteration ends anywhere between 0.7 and 1.2.
-        matrix = orthogonalised(update.reshape(rows, -1).bfloat16(), group["steps"])
+        matrix = orthogonalize(update.reshape(rows, -1).bfloat16(), group["steps"])
         return matrix.view(update.shape).to(parameter.dtype)

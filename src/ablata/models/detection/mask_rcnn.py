@@ -1,7 +1,7 @@
 """Mask R-CNN (He et al. 2017, arXiv 1703.06870) on torchvision's parts, with cascade stages and relations as settings.
 
-Without masks it is Faster R-CNN, with a pyramid or on ResNet's fourth stage (C4). See `detection_backbones` for the
-maps, `region_proposals` for proposals, `region_heads` for stages, `relation_stage` for relations.
+Without masks it is Faster R-CNN, with a pyramid or on ResNet's fourth stage (C4). See `backbones` for the
+feature maps, `rpn` for proposals, `roi_heads` for the stages, `relations` for relations.
 
 Shapes: B images, H and W of the batch, N detections of an image, C = K + 1 classes with the background first.
 
@@ -45,20 +45,20 @@ from ablata.structures.detection import Objects
 
 
 class MaskBranch(Settings):
-    """The branch that gives each detection its mask."""
+    """Mask branch: mask prediction for each detection."""
 
     layers: Annotated[int, Field(ge=1)] = 4
     """Convolutions before the mask is enlarged; with a C4 backbone its last stage stands in their place."""
     width: Annotated[int, Field(ge=1)] = 256
     """Their channels."""
     roi_pool_size: Annotated[int, Field(ge=2)] = 14
-    """Side of the regions' cut-outs; masks are twice as large."""
+    """Side of the pooled regions (RoIAlign); masks are twice as large."""
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the loss."""
 
 
 class MaskRcnn(DetectorSettings):
-    """Detector of boxes and, perhaps, masks."""
+    """Mask R-CNN, or without masks Faster R-CNN; with several stages Cascade R-CNN."""
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
     backbone: AnyDetectionBackbone = Fpn()
@@ -71,7 +71,8 @@ class MaskRcnn(DetectorSettings):
     class_agnostic: bool = False
     """One box a region and not one a class; later stages with refined boxes need it."""
     roi_pool_size: Annotated[int, Field(ge=2)] = 7
-    """Side of the regions' cut-outs for boxes; with a C4 backbone those enter its last stage, usually with 14."""
+    """Side of the pooled regions (RoIAlign) for boxes; with a C4 backbone usually 14, since its last stage
+    follows."""
     sampling_ratio: Annotated[int, Field(ge=1)] = 2
     """Points along each side of a cut-out's cell that are read and averaged."""
     head_width: Annotated[int, Field(ge=1)] = 1024
@@ -83,11 +84,11 @@ class MaskRcnn(DetectorSettings):
     relations: Relations | None = None
     """Relations between classes and between regions; null: none."""
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Score from which a detection is given."""
+    """Score threshold of detections."""
     nms_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Overlap from which the less sure of two detections of a class is dropped."""
+    """IoU threshold of non-maximum suppression between detections of a class."""
     max_detections: Annotated[int, Field(ge=1)] = 100
-    """Most detections of an image."""
+    """Largest number of detections of an image."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -333,7 +334,7 @@ class MaskRcnnNetwork(nn.Module):
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Put masks into their image.
+    """Paste the masks of boxes into their image.
 
     Args:
         masks: float [N, M, M], in 0..1, each over its box.

@@ -1,4 +1,4 @@
-"""Cutting regions out of feature maps: RoIAlign (He et al. 2017, section 3) over the levels of a pyramid.
+"""RoIAlign (He et al. 2017, section 3) over the levels of a pyramid.
 
 The same numbers as torchvision's MultiScaleRoIAlign, which on a processor works on one core, map by map and value by
 value. Every value of a cut-out is a fixed sum over cells of the maps; on a processor all cut-outs are therefore one
@@ -27,7 +27,7 @@ _EPS = 1e-6
 
 
 class MultiLevelRoiAlign(nn.Module):
-    """Cuts regions out of maps, each out of the level that fits its size.
+    """Multi-level RoIAlign: each region is pooled from the level that fits its size.
 
     Args:
         levels: how many maps there are, the finest first.

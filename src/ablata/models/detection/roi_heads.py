@@ -1,4 +1,4 @@
-"""What happens to regions: sampled, pooled, described, scored in one or more stages, perhaps with relations.
+"""RoI heads: sampling, features, and box predictors of one or more cascade stages, perhaps with relations.
 
 Fast R-CNN's head (Girshick 2015), Cascade R-CNN's stages (Cai & Vasconcelos 2018, arXiv 1712.00726), and relations
 before the last stage. A later stage looks at boxes that the earlier one refined, or at the same ones. What relations
@@ -30,14 +30,14 @@ from ablata.structures.detection import Objects
 
 
 class CascadeStage(Settings):
-    """One scoring of the regions."""
+    """One stage of the RoI heads, as in Cascade R-CNN."""
 
     boxes: Literal["same", "refined"] = "same"
     """Look at the boxes of the stage before, or at what it made of them."""
     iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Overlap with an object from which a region shows it."""
+    """IoU threshold from which a region is foreground."""
     bbox_reg_std: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
-    """What moves and stretches of boxes are divided by."""
+    """Standard deviations that box regression targets are divided by."""
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the stage's loss; 0: it does not learn, as where only new boxes are in the loss, and detections do not
     take its scores."""
@@ -46,17 +46,17 @@ class CascadeStage(Settings):
 
 
 class RoiSampling(Settings):
-    """Which proposals teach."""
+    """Sampling of proposals for the loss of the RoI heads."""
 
     batch_size_per_image: Annotated[int, Field(ge=1)] = 512
-    """Regions of an image that teach."""
+    """Regions of an image that contribute to the loss."""
     positive_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Most of them that show an object, as a fraction; an image without objects teaches the background alone."""
+    """Largest fraction of foreground regions among them; an image without objects has background regions alone."""
 
 
 @dataclass(frozen=True)
 class RoiSamples:
-    """Regions of a batch, image by image.
+    """Regions of interest of a batch, image by image.
 
     Attributes:
         boxes: float [n, 4] each.
@@ -78,7 +78,7 @@ class RoiSamples:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """What one stage says of its regions.
+    """Output of one stage of the RoI heads.
 
     Attributes:
         candidates: the regions.
@@ -92,7 +92,7 @@ class StageOutput:
 
 
 class RoiPredictor(nn.Module):
-    """Classifier and regressor of a stage.
+    """Box predictor of a stage: classification and box regression.
 
     Args:
         settings: of the stage.
@@ -146,7 +146,7 @@ class RoiPredictor(nn.Module):
 
 
 class RoiFeatureHead(nn.Module):
-    """Describes pooled regions: two linear layers, perhaps with relations, or a network's last stage.
+    """RoI features: two linear layers on pooled regions, perhaps with relations, or a network's last stage.
 
     Args:
         channels: of the pooled maps.
@@ -191,7 +191,7 @@ class RoiFeatureHead(nn.Module):
 
 
 class RoiHeads(nn.Module):
-    """Scores regions stage by stage.
+    """RoI heads of all stages.
 
     Args:
         heads: of each stage; the last sees enriched features where there are relations.
@@ -291,9 +291,9 @@ class RoiHeads(nn.Module):
 def sample_rois(
     proposals: Sequence[Tensor], objects: Sequence[Objects], iou_threshold: float, settings: RoiSampling
 ) -> RoiSamples:
-    """Choose the proposals that teach, and add the truth's own boxes behind them.
+    """Sample the proposals that contribute to the loss; ground truth boxes are added behind them.
 
-    Regions keep their order, the likeliest first. An image without objects gives background alone.
+    Regions keep their order, in falling order of objectness. An image without objects gives background alone.
     """
     sampler: Any = BalancedPositiveNegativeSampler(settings.batch_size_per_image, settings.positive_fraction)
     boxes, added, labels, matches = [], [], [], []
@@ -310,7 +310,11 @@ def sample_rois(
 
 
 def match_rois(boxes: Tensor, objects: Objects, iou_threshold: float) -> tuple[Tensor, Tensor]:
-    """Return for each box the class it shows (0: none) and the object it overlaps most, both int64 [n]."""
+    """Match boxes to objects by IoU.
+
+    Returns:
+        Each box's class (0: background) and the object that it overlaps most, int64 [n] each.
+    """
     if not len(objects):
         nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return nothing, nothing.clone()

@@ -1,7 +1,7 @@
-"""Proposals of regions (Ren et al. 2015, arXiv 1506.01497) with a loss for each level of a pyramid.
+"""Region proposal network, RPN (Ren et al. 2015, arXiv 1506.01497), with a loss for each level of a pyramid.
 
-Anchors, matching, sampling, coding and suppression are torchvision's. Its losses are sums over all levels; here each
-level has its share, and together they are the same.
+Anchors, matching, sampling, box coding and non-maximum suppression are torchvision's. Its losses are sums over all
+levels; here each level has its part, and their sum is the same.
 
 Shapes: B images, A anchors of all levels, Al of level l.
 
@@ -28,30 +28,30 @@ LEVEL_TERMS = ("objectness", "proposal_box")
 
 
 class Rpn(Settings):
-    """Anchors, and which boxes are proposed."""
+    """Region proposal network (RPN): anchors, matching, sampling, non-maximum suppression."""
 
     sizes: Annotated[tuple[tuple[int, ...], ...], Field(min_length=1)] = ((32,), (64,), (128,), (256,), (512,))
     """Anchors' sides in pixels, those of each level together, the finest level first."""
     ratios: Annotated[tuple[float, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
     """Heights of anchors by their widths."""
     fg_iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """Overlap with an object from which an anchor shows it."""
+    """IoU threshold from which an anchor is foreground."""
     bg_iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Overlap below which it shows none; between the two it teaches nothing."""
+    """IoU threshold below which it is background; between the two it does not contribute to the loss."""
     batch_size_per_image: Annotated[int, Field(ge=1)] = 256
-    """Anchors of an image that teach."""
+    """Anchors of an image that contribute to the loss."""
     positive_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Most of them that show an object, as a fraction."""
+    """Largest fraction of foreground anchors among them."""
     pre_nms_top_n_train: Annotated[int, Field(ge=1)] = 2000
-    """Boxes of a level that enter suppression in training."""
+    """Boxes of a level that enter non-maximum suppression in training."""
     pre_nms_top_n_test: Annotated[int, Field(ge=1)] = 1000
     """Likewise in testing."""
     post_nms_top_n_train: Annotated[int, Field(ge=1)] = 2000
-    """Boxes of an image that are proposed in training."""
+    """Boxes of an image that remain after non-maximum suppression in training."""
     post_nms_top_n_test: Annotated[int, Field(ge=1)] = 1000
     """Likewise in testing, where the protocol does not say how many."""
     nms_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """Overlap from which the less likely of two boxes is dropped."""
+    """IoU threshold of non-maximum suppression."""
 
     @model_validator(mode="after")
     def _between(self) -> Self:
@@ -68,7 +68,7 @@ class Rpn(Settings):
 
 
 class RpnModule(nn.Module):
-    """Proposes regions.
+    """Region proposal network.
 
     Args:
         settings: anchors and numbers.

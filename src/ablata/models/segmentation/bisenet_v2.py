@@ -51,7 +51,7 @@ class BiSeNetV2(SegmenterSettings):
     pooled_norm: NormName | NamedPart = "batch"
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming_out"
-    """ProcessGroup of first weights."""
+    """Distribution of initial weights."""
     zero_gamma: bool = True
     """Start gather and expansion layers as their shortcut: the branch's last normalisation weight begins at 0."""
 

@@ -7,7 +7,7 @@ Shapes: B batch, C channels of the image, H and W its sides, w width of the firs
 K classes. A side at stride s is ceil(H / s).
 
     input      [B, C, H, W]              context  [B, D, H/4, W/4]   with object context alone
-    branch<n>  see hrnet_backbone.py     logits   [B, K, H/4, W/4]   at the head's own stride, see `full_size`
+    branch<n>  see backbones/hrnet.py     logits   [B, K, H/4, W/4]   at the head's own stride, see `full_size`
     features   [B, 15 w, H/4, W/4]       aux4     [B, K, H/4, W/4]   rough logits; in training, with object context
 """
 

@@ -1,6 +1,6 @@
-"""BiSeNet: a network that names a class for every place of an image, by a path for detail and a path for context.
+"""BiSeNet: a semantic segmentation network of a spatial path and a context path.
 
-Source: Yu et al. 2018, arXiv 1808.00897. Every part is a setting; bisenet_forms.py holds the sets
+Source: Yu et al. 2018, arXiv 1808.00897. Every part is a setting; published.py holds the sets
 that were published. The defaults are those of the public re-implementation (CoinCheung/BiSeNet).
 
 Shapes: B batch, C channels of the image, H and W its sides, P, D' as in the paths' files, F width of the fusion, u
@@ -67,7 +67,7 @@ class BiSeNet(BackboneUser, SegmenterSettings):
     pooled_norm: NormName | NamedPart = "batch"
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming"
-    """ProcessGroup of first weights outside the backbone."""
+    """Distribution of initial weights outside the backbone."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> BiSeNet:

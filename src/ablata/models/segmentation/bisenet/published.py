@@ -3,7 +3,7 @@
 Sources: Yu et al. 2018, arXiv 1808.00897, with its authors' code (TorchSeg); the public re-implementation
 CoinCheung/BiSeNet, before and after its fusion module changed; the ladder is that of the table of its notes.
 
-No tensor passes here, so there are no shapes; those are in bisenet.py.
+No tensor passes here, so there are no shapes; those are in model.py.
 """
 
 from __future__ import annotations
