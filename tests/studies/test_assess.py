@@ -3,14 +3,18 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from ablata.base.errors import RecordError
 from ablata.records import Ledger
 from ablata.stats import Verdict, calibrate, replay
+from ablata.stats.versions import PROCEDURES
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
+from ablata.studies.launch import create
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]
@@ -174,7 +178,8 @@ def test_the_calibration_is_simulated_once_for_a_ledger(
 ) -> None:
     study = recorded()
     first = assess(ledger, study.name)
-    monkeypatch.setattr("ablata.studies.assess.calibrate", lambda *arguments: pytest.fail("simulated again"))
+    simulates = replace(PROCEDURES[1], calibrate=lambda *arguments: pytest.fail("simulated again"))
+    monkeypatch.setattr("ablata.stats.versions.PROCEDURES", {1: simulates})
     assert assess(ledger, study.name) == first
 
 
@@ -187,3 +192,22 @@ def test_every_shuffle_of_a_small_study_gives_one_result(ledger: Ledger, recorde
         fill(ledger, study, list(cells), end_run, scores)
         results.append(assess(ledger, study.name).as_look())
     assert all(result == results[0] for result in results)
+
+
+def test_a_recorded_study_keeps_its_rule_version(ledger: Ledger, recorded: Record, make_study: Record) -> None:
+    study = recorded()
+    assert ledger.studies.get(study.name).spec["rule_version"] == 1
+    before = study.spec()
+    del before["rule_version"]
+    ledger.studies.create("older", study.question, before, study.new_arms())
+    create(ledger, make_study(name="older", commands=study.spec()["commands"]))
+    assert "rule_version" not in ledger.studies.get("older").spec
+    assert assess(ledger, "older").rows == 0
+
+
+def test_a_study_of_a_newer_rule_is_not_judged(ledger: Ledger, recorded: Record) -> None:
+    study = recorded()
+    newer = study.spec() | {"rule_version": 99}
+    ledger.studies.create("newer", study.question, newer, study.new_arms())
+    with pytest.raises(RecordError, match="version 99 of the rule"):
+        assess(ledger, "newer")

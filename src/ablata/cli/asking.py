@@ -123,12 +123,12 @@ _NOTHING = StudyRequest(
 
 def _with_history(ledger: Ledger, study: Study) -> Study:
     """Return the study with the noise it was created with, if it has been, else with that of earlier studies."""
-    from ablata.stats import Rule
+    from ablata.stats import rule_of
     from ablata.studies.plan import with_history
 
     recorded = {row.name: row for row in ledger.studies.all()}.get(study.name)
     if recorded is not None:
-        return replace(study, history=Rule.from_json(recorded.spec["rule"]).history)
+        return replace(study, history=rule_of(recorded.spec).history)
     found = with_history(ledger, study)
     if found is study:
         note("no earlier study of this recipe, metric and length: its noise cannot count")

@@ -195,13 +195,18 @@ def check_arms(arms: Sequence[NewArm]) -> None:
         raise RecordError("Arms must have different names", found=listing(names))
 
 
+_LATER_KEYS = {"rule_version": 1}
+"""What a specification means that was written before it had these keys."""
+
+
 def differences(
     study: StudyRow, present: Sequence[ArmRow], question: str, spec: dict[str, Any], arms: Sequence[NewArm]
 ) -> list[str]:
     """Return what differs between a study in the ledger and one that is to have its name; nothing if they are equal."""
     found = ["its question"] if study.question != question else []
     spec = decode(encode(spec))
-    found += [f"spec.{key}" for key in sorted({*study.spec, *spec}) if study.spec.get(key) != spec.get(key)]
+    known, wanted = _LATER_KEYS | study.spec, _LATER_KEYS | spec
+    found += [f"spec.{key}" for key in sorted({*known, *wanted}) if known.get(key) != wanted.get(key)]
     if [arm.name for arm in present] != [arm.name for arm in arms]:
         return [*found, "the names of its arms"]
     for old, new in zip(present, arms, strict=True):

@@ -44,6 +44,7 @@ from ablata.stats import (
     calibration_key,
     mean_interval,
     plan,
+    rule_of,
     to_settle,
 )
 from ablata.stats.planning import MOST_SEEDS
@@ -157,7 +158,7 @@ def _read(ledger: Ledger, name: str) -> _Study:
     replay = Replay.from_json(result["replay"]) if result.get("replay") else None
     outcomes = {result["arms"][outcome.arm - 1]: outcome for outcome in replay.outcomes} if replay else {}
     runs = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
-    return _Study(row, Rule.from_json(row.spec["rule"]), ledger.studies.arms(name), runs, replay, outcomes)
+    return _Study(row, rule_of(row.spec), ledger.studies.arms(name), runs, replay, outcomes)
 
 
 def _arm(study: _Study, arm: ArmRow) -> ArmView:

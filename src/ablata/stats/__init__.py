@@ -1,4 +1,32 @@
-"""From scores to verdicts: contrasts, intervals, the sequential rule, planning. Pure functions on numpy arrays."""
+"""From scores to verdicts: contrasts, intervals, the sequential rule, planning. Pure functions on numpy arrays.
+
+A library of its own: it needs numpy and scipy, and knows nothing of networks. Scores are a table with a row for each
+seed and a column for each arm, the control first. A rule is fixed before the scores are seen; `calibrate` finds the
+bound that keeps false verdicts at its rate, and `replay` decides the table row by row.
+
+    >>> from ablata.stats import Rule, calibrate, replay
+    >>> rule = Rule(margin=0.5, seeds=5)
+    >>> scores = [  # control, wider, slower
+    ...     [90.0, 92.1, 90.1],
+    ...     [90.4, 92.3, 90.3],
+    ...     [89.8, 92.0, 89.9],
+    ... ]
+    >>> for outcome in replay(scores, rule, calibrate(2, rule)).outcomes:
+    ...     print(outcome.verdict, "after", outcome.seeds, "seeds, effect", round(outcome.last.effect, 2))
+    better after 3 seeds, effect 2.07
+    equivalent after 3 seeds, effect 0.03
+
+Before the first run, `plan` says what a rule can find, given the noise of one run (its standard deviation over seeds):
+
+    >>> from ablata.stats import plan
+    >>> found = plan(0.3, 2, rule, calibrate(2, rule))
+    >>> print(f"finds {found.detectable:.1f}, can show equivalence within {found.confirmable:.1f}")
+    finds 0.8, can show equivalence within 0.8
+
+`Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
+out; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`, `to_settle` and
+`expected_runs` size a study, `visibility` says what a single run of each setting can show.
+"""
 
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
@@ -20,8 +48,10 @@ from ablata.stats.sequential import look, replay
 from ablata.stats.simulation import draw_scores, is_false
 from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
+from ablata.stats.versions import RULE_VERSION, procedure_of, rule_of
 
 __all__ = [
+    "RULE_VERSION",
     "ArmLook",
     "Calibration",
     "Contrasts",
@@ -54,7 +84,9 @@ __all__ = [
     "plan",
     "pool_noise",
     "pooled_residual",
+    "procedure_of",
     "replay",
+    "rule_of",
     "seeds_for_effect",
     "seeds_for_margin",
     "to_settle",

@@ -11,7 +11,8 @@ import numpy as np
 
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.stats import Calibration, Outcome, Replay, Rule, calibrate, calibration_key, replay
+from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of
+from ablata.stats.versions import Procedure
 
 ENDED = ("completed", "diverged")
 
@@ -39,18 +40,13 @@ class Assessment:
         return {"arms": list(self.arms), "replay": self.replay.to_json() if self.replay else None}
 
 
-def rule_of(study: StudyRow) -> Rule:
-    """Return the rule that a study was created with."""
-    return Rule.from_json(study.spec["rule"])
-
-
-def cached_calibration(ledger: Ledger, arms: int, rule: Rule) -> Calibration:
+def cached_calibration(ledger: Ledger, arms: int, rule: Rule, judge: Procedure) -> Calibration:
     """Return the bound of a rule, simulated once for each ledger."""
-    key = calibration_key(arms, rule)
+    key = judge.calibration_key(arms, rule)
     known = ledger.calibrations.get(key)
     if known is not None:
         return Calibration.from_json(known)
-    made = calibrate(arms, rule)
+    made = judge.calibrate(arms, rule)
     ledger.calibrations.put(key, made.to_json())
     return made
 
@@ -66,14 +62,14 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     columns = [control, *(arm for arm in arms if not arm.is_control)]
     names = tuple(arm.name for arm in columns[1:])
     cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
-    rule = rule_of(study)
-    calibration = cached_calibration(ledger, len(names), rule)
+    rule, judge = rule_of(study.spec), procedure_of(study.spec)
+    calibration = cached_calibration(ledger, len(names), rule, judge)
     judged: Replay | None = None
     rows = 0
     while rows < rule.seeds and _whole(columns, judged, cells, study.spec["first_seed"] + rows):
         rows += 1
         scores, diverged, unpaired = _table(columns, cells, study, rows)
-        judged = replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
+        judged = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
     return Assessment(rows, names, judged)
 
 

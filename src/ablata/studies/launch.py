@@ -15,7 +15,8 @@ from ablata.records.database import persist
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun
 from ablata.records.writer import PATIENCE_SECONDS
-from ablata.studies.assess import ENDED, Assessment, assess, open_arms, rule_of
+from ablata.stats import rule_of
+from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.identity import new_run, record_environment, release_orphan
 from ablata.studies.pool import Pool, Workers
@@ -57,7 +58,7 @@ class StudyRunner:
         self.environment = record_environment(ledger)
         self.study = ledger.studies.get(name)
         self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
-        self.rule = rule_of(self.study)
+        self.rule = rule_of(self.study.spec)
         self.assessment = Assessment(0, (), None)
         self._pool = Pool(ledger, name, workers, trust_code=trust_code)
         self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
@@ -236,4 +237,6 @@ def create(ledger: Ledger, study: Study) -> None:
     if known is not None:
         # How a study was typed is no part of what it asks.
         spec["commands"] = known.spec.get("commands")
+        # Nor is the rule of the day: it is judged by the one that it was made with.
+        spec["rule_version"] = known.spec.get("rule_version", 1)
     ledger.studies.create(study.name, study.question, spec, study.new_arms())

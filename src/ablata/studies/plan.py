@@ -25,7 +25,7 @@ from ablata.engine.task import RunContext
 from ablata.engine.train_state import TrainState
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.stats import History, Noise, Plan, plan, pool_noise
+from ablata.stats import History, Noise, Plan, plan, pool_noise, procedure_of
 from ablata.studies.assess import cached_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
@@ -154,7 +154,7 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
     timing = _Timing(cache_folder(ledger), threads or torch.get_num_threads())
     costs = {key: _cost_from_history(completed, one, environment) or timing.cost(one) for key, one in recipes.items()}
     rule, arms = study.rule(), len(study.arms)
-    calibration = cached_calibration(ledger, arms, rule)
+    calibration = cached_calibration(ledger, arms, rule, procedure_of(study.spec()))
     noise = earlier_noise(ledger, study)
     return StudyPlan(
         study=study,

@@ -16,7 +16,7 @@ from ablata.base.user_code import module_files
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Metric
 from ablata.records.rows import NewArm
-from ablata.stats import History, Mode, Rule
+from ablata.stats import RULE_VERSION, History, Mode, Rule
 
 CONTROL = "control"
 _NAME = re.compile(r"[\w][\w.+-]{0,63}")
@@ -141,6 +141,7 @@ class Study:
                 "higher_is_better": metric.higher_is_better,
             },
             "rule": self.rule().to_json(),
+            "rule_version": RULE_VERSION,
             "mode": self.mode.value,
             "fixed": self.fixed,
             "first_seed": self.first_seed,
