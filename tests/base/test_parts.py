@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError
 
 from ablata.base.errors import SettingsError
 from ablata.base.overrides import override
-from ablata.base.parts import NamedPart, OpenPart, PlainPart, part_name, references, settings_for, user_modules
+from ablata.base.parts import NamedPart, OpenPart, PlainPart, part_name, settings_for, user_modules
 from ablata.base.settings import Settings, diff, expand, restore, settings_hash
+from ablata.base.user_code import references
 
 OWN = '''
 from ablata.losses.classification.base import LabelLossSettings
@@ -94,7 +95,7 @@ def test_an_own_class_takes_overrides_and_comes_back_from_its_tree(own: Path) ->
     assert part_name(made.loss) == "Poly"
     again = restore(type(made), expand(made), source="a test")
     assert again == made
-    assert references(made) == (f"{own}:Poly",)
+    assert references(expand(made)) == [f"{own}:Poly"]
     assert [module.__file__ for module in user_modules(made)] == [str(own)]
 
 
@@ -159,6 +160,6 @@ def test_words_and_references_live_in_one_field(own: Path) -> None:
     made = override(Toy(), [f"act={own}:gauss", f"metrics={own}:gauss"])
     assert made.act == f"{own}:gauss"
     assert made.metrics == (f"{own}:gauss",)
-    assert references(made) == (f"{own}:gauss",)
+    assert references(expand(made)) == [f"{own}:gauss"]
     with pytest.raises(SettingsError):
         override(Toy(), [f"act={own}:nothing"])
