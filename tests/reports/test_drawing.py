@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.reports.bars import Bar, bars
+from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.curves import axes, band, panel
 from ablata.reports.drawing import Scale, element, mark, path, reach, tick_labels, ticks
 from ablata.reports.forest import forest
@@ -213,11 +213,11 @@ def test_lines_are_thinned_and_keep_their_ends() -> None:
 
 def test_bars_are_as_long_as_their_values_and_stand_strange_ones() -> None:
     rows = [
-        Bar("a", 1.0, "1 s", True),
-        Bar("b", 2.0, "2×"),
-        Bar("c", None, "not measured"),
-        Bar("d", math.nan, "nan"),
-        Bar("e", -1.0, "-1"),
+        LabeledBar("a", 1.0, "1 s", True),
+        LabeledBar("b", 2.0, "2×"),
+        LabeledBar("c", None, "not measured"),
+        LabeledBar("d", math.nan, "nan"),
+        LabeledBar("e", -1.0, "-1"),
     ]
     image = bars("Time", rows, ident="b", unchanged=1.0)
     numbers(image)

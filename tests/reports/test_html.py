@@ -7,7 +7,7 @@ import pytest
 
 from ablata.reports.figures import Figures
 from ablata.reports.html import compare_page, runs_page, study_page, templates
-from ablata.reports.sections import Cell, Image, ImageSection, TableSection
+from ablata.reports.sections import Image, ImageSection, TableCell, TableSection
 from ablata.reports.view import (
     ArmCurves,
     ArmView,
@@ -207,7 +207,10 @@ def test_runs_that_differ_in_code_are_a_warning(example: StudyView) -> None:
 
 def test_further_sections_take_their_place(example: StudyView) -> None:
     table = TableSection(
-        title="Rounds", ident="rounds", columns=("round", "score"), rows=((Cell(text="1"), Cell(text="60.1")),)
+        title="Rounds",
+        ident="rounds",
+        columns=("round", "score"),
+        rows=((TableCell(text="1"), TableCell(text="60.1")),),
     )
     image = ImageSection(
         title="Overlays",

@@ -20,30 +20,45 @@ Name = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="A study's name, or path/to/file.py:function; none with --recipe."),
 ]
-RecipeOption = Annotated[str | None, typer.Option("--recipe", help="Ask ad hoc: the control's recipe.")]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="The recipe of the control, in place of a study's name.")
+]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the control and all arms.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the control and of every arm."),
 ]
 Arms = Annotated[
     list[str] | None,
-    typer.Option("--arm", metavar="NAME:KEY=VALUE", help="An arm; the same name again adds a key to it."),
+    typer.Option(
+        "--arm",
+        metavar="NAME:KEY=VALUE",
+        help="An arm: the control with this setting. The same name again adds a setting to it.",
+    ),
 ]
-Seeds = Annotated[int | None, typer.Option(min=1, help="The most seeds an arm may use.")]
-FirstSeed = Annotated[int | None, typer.Option(min=0, help="Seeds count up from here; 0 by default.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="Seeds of each arm at most; an arm that is decided earlier stops.")
+]
+FirstSeed = Annotated[int | None, typer.Option(min=0, help="The first seed; 0 by default.")]
 Margin = Annotated[
-    float | None, typer.Option(help="The largest difference that does not matter, in the metric's unit.")
+    float | None, typer.Option(help="The largest difference that does not matter to you, in the metric's unit.")
 ]
-Screen = Annotated[bool, typer.Option("--screen", help="20% family-wise errors instead of 5%: verdicts only lean.")]
-Fixed = Annotated[bool, typer.Option("--force-fixed", help="Judge once, after all seeds; stop nothing early.")]
-WithHistory = Annotated[bool, typer.Option("--history", help="Let the noise of earlier studies of this recipe count.")]
+Screen = Annotated[
+    bool,
+    typer.Option("--screen", help="Look quickly: up to 20% of such studies may claim something false, instead of 5%."),
+]
+Fixed = Annotated[bool, typer.Option("--force-fixed", help="Judge once, after all seeds; no arm stops early.")]
+WithHistory = Annotated[
+    bool, typer.Option("--history", help="Use what earlier studies of this recipe say about its noise.")
+]
 WorkerCount = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Local processes; by default one for each GPU or core.")
+    int | None,
+    typer.Option("--workers", min=1, help="Worker processes on this machine; by default one for each GPU or core."),
 ]
 SaveAs = Annotated[str | None, typer.Option("--name", help="The name to record the study under.")]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run Python code that came with an imported study or an exported folder.")
 ]
-Question = Annotated[str | None, typer.Option(help="What is asked, for the report.")]
+Question = Annotated[str | None, typer.Option(help="The question, for the report.")]
 
 
 @dataclass(frozen=True, kw_only=True)

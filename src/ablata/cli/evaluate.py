@@ -16,13 +16,15 @@ from ablata.cli.console import note, out, print_json
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Places to change, such as data.root.")
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Where things are, such as data.root.")
     ] = None,
-    protocol: Annotated[list[str] | None, typer.Option(help="How to score; the recipe's protocols by default.")] = None,
-    split: Annotated[str, typer.Option(help="What to score on.")] = "val",
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="How to score, such as ten_crop; by default as the recipe does.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="The split to score on.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
     weights: Annotated[
-        str, typer.Option(help="delivered: the average where the run keeps one; raw: the weights themselves.")
+        str, typer.Option(help="delivered: the EMA weights if the run has them; raw: the trained weights.")
     ] = "delivered",
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write every sample's predictions to this .npz.")

@@ -17,7 +17,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="File or folder to write; by default RECIPE-RUN here, or in the lab's home.")
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="last or best, of a run.")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="Checkpoint of a run: last or best.")] = "last",
     size: Annotated[
         str | None,
         typer.Option(
@@ -28,7 +28,7 @@ def export(
     ] = None,
     trust_code: TrustCode = False,
 ) -> None:
-    """Write a trained network for use elsewhere, and compare what was written with it."""
+    """Write a trained network as ONNX, pt2 or a folder, and check that it computes the same."""
     from ablata.api.models import export as export_model
 
     place, difference = export_model(

@@ -18,7 +18,7 @@ from ablata.cli.console import fail
 
 app = typer.Typer(
     name="ablata",
-    help="A lab for vision models: train from typed recipes, and ask whether a change helps.",
+    help="A lab for vision models: train recipes, and find out whether a change helps.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -21,21 +21,19 @@ def predict(
     protocol: Annotated[
         str | None, typer.Option(help="How an image is cropped, scaled, flipped; by default the run's first.")
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="last or best, of a run.")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="Checkpoint of a run: last or best.")] = "last",
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write here: of a classifier an image of the images with their classes; of a segmenter a folder of "
-            "overlays and masks; of a detector one of overlays and COCO's JSON; of re-identification one of "
-            "embeddings and nearest images."
+            help="Write here. Classifier: one image file with all images and their classes. Segmenter: a folder of masks "
+            "and overlays. Detector: a folder of overlays and COCO's JSON. Re-identification: a folder of embeddings "
+            "and nearest images."
         ),
     ] = None,
-    score: Annotated[
-        float, typer.Option(help="Of a detector: score threshold of the objects drawn and counted.")
-    ] = 0.5,
+    score: Annotated[float, typer.Option(help="Score threshold of a detector's objects.")] = 0.5,
     gallery: Annotated[
         list[Path] | None,
-        typer.Option(help="Of re-identification: image files or folders to find each image's nearest in."),
+        typer.Option(help="Of re-identification: image files or folders to search for the nearest images."),
     ] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -14,9 +14,9 @@ app = typer.Typer(help="List runs, show one, compare two.", no_args_is_help=True
 
 @app.command("list")
 def list_runs(
-    study: Annotated[str | None, typer.Option(help="Only the runs of this study.")] = None,
+    study: Annotated[str | None, typer.Option(help="Only runs of this study.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe (name or hash).")] = None,
-    state: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only runs in this state, such as completed.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many, the newest.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -41,7 +41,7 @@ def list_runs(
 def show_run(
     run: Annotated[str, typer.Argument(help="Its id, or a beginning of it.")],
     output: Annotated[
-        Path | None, typer.Option(help="Write an HTML page here: scores, classes, curves, images of predictions.")
+        Path | None, typer.Option(help="Write an HTML page here, with scores, curves and predictions.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -91,7 +91,7 @@ def run(
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Run a study to its verdicts; interrupted or killed, the same command goes on with it."""
+    """Run a study to its verdicts. Interrupted or killed, the same command continues it."""
     from ablata.cli.reporting import print_report, write_report
     from ablata.records.ledger import Ledger
 
@@ -128,7 +128,7 @@ def launch(ledger: Ledger, study: Study | str | None, workers: int | None, *, tr
 
 @app.command("status")
 def status(name: Recorded, json: Json = False) -> None:
-    """Show where a study stands: runs by state, verdicts so far, workers that fell silent."""
+    """Show how far a study is: runs by state, verdicts so far, workers that no longer answer."""
     from ablata.cli.reporting import print_status
     from ablata.records.ledger import Ledger
 
@@ -142,7 +142,7 @@ def report(
     form: Annotated[str, typer.Option("--format", help="terminal, markdown, html or json.")] = "terminal",
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
 ) -> None:
-    """Report a study: in the terminal, as Markdown, as one HTML page, or as JSON."""
+    """Report a study in the terminal, as Markdown, HTML or JSON."""
     from ablata.api.studies import check_format
     from ablata.cli.reporting import print_report, write_report
     from ablata.records.ledger import Ledger
@@ -180,7 +180,7 @@ def list_studies(json: Json = False) -> None:
 def export(
     name: Recorded,
     path: Annotated[Path, typer.Argument(help="The file to write, such as study.ablata.")],
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Take the weights along.")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Include the weights.")] = False,
 ) -> None:
     """Write a study with its runs, curves and small files to one file."""
     from ablata.api.studies import export_study
@@ -196,7 +196,7 @@ def export(
 
 @app.command("import")
 def import_(path: Annotated[Path, typer.Argument(help="A file that `export` wrote.")]) -> None:
-    """Take a study in from a file; runs that are here already are shared."""
+    """Read a study from a file. Runs that are here already are shared."""
     from ablata.api.studies import import_study
 
     done = import_study(path)

@@ -22,13 +22,13 @@ def train(
     recipe: Annotated[str | None, typer.Argument(help="A name, or path/to/file.py:function.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Drives initialisation, data order and augmentation; 0 by default.")
+        int | None, typer.Option(min=0, help="Seed of initialization, data order and augmentation; 0 by default.")
     ] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run.")] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a recipe. Under torchrun, several processes train it together with the same global batch."""
+    """Train a recipe. Under torchrun several processes share its batch."""
     if resume is not None and recipe is not None and "=" in recipe:
         overrides = [recipe, *(overrides or [])]
         recipe = None

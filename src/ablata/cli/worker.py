@@ -15,20 +15,28 @@ from ablata.cli.console import note
 
 
 def worker(
-    db: Annotated[str | None, typer.Option(metavar="URL", help="The ledger; else ABLATA_DB or the lab's home.")] = None,
-    study: Annotated[str | None, typer.Option(help="Only this study's runs; ends when it is finished.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of a training.")] = None,
-    idle_exit: Annotated[bool, typer.Option("--idle-exit", help="End as soon as nothing waits or runs.")] = False,
+    db: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Database of the ledger; by default ABLATA_DB, or the file in the lab's home."
+        ),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Train only this study's runs, and end when it is finished.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a training.")] = None,
+    idle_exit: Annotated[bool, typer.Option("--idle-exit", help="End when no run waits or runs.")] = False,
     any_environment: Annotated[
         bool,
         typer.Option(
-            "--any-environment", help="Take runs meant for other machines too; their pairs count as unpaired."
+            "--any-environment",
+            help="Also take runs meant for other machines; they are then not compared seed by seed.",
         ),
     ] = False,
     trust_code: TrustCode = False,
     parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
-    """Claim runs from a ledger and train them, on this or any machine that sees the database."""
+    """Train runs that wait in a ledger, on any machine that reaches its database."""
     from ablata.records.ledger import Ledger
     from ablata.studies.worker import work
 
@@ -44,7 +52,7 @@ def bench(
     name: Annotated[str | None, typer.Argument(help="A measurement; none lists them.")] = None,
     arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to it.")] = None,
 ) -> None:
-    """Run a speed measurement of a source checkout: ratios against peers, with hardware and date."""
+    """Measure speed against other libraries; needs a source checkout."""
     folder = Path(__file__).parents[3] / "benchmarks"
     known = {path.stem: path for path in sorted(folder.glob("*.py"))}
     if not known:

@@ -14,7 +14,7 @@ WIDTH, ROW, TOP = 230.0, 30.0, 6.0
 
 
 @dataclass(frozen=True)
-class Bar:
+class LabeledBar:
     """One bar: its name, its length (None: not measured), the words behind it, and whether it is the reference."""
 
     name: str
@@ -23,7 +23,7 @@ class Bar:
     reference: bool = False
 
 
-def bars(title: str, rows: Sequence[Bar], *, ident: str, unchanged: float | None = None) -> Markup:
+def bars(title: str, rows: Sequence[LabeledBar], *, ident: str, unchanged: float | None = None) -> Markup:
     """Draw horizontal bars that start at zero.
 
     Args:

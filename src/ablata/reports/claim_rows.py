@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ablata.reports.claim_drawing import strip, strip_reach
 from ablata.reports.claims import ClaimView, NoiseView, NotebookView
-from ablata.reports.sections import Cell, Section
+from ablata.reports.sections import Section, TableCell
 
 COLUMNS = ("The change, and what is said of it", "Recorded", "Could one run a side show it?", "Our runs, several seeds")
 
@@ -23,7 +23,7 @@ class Row:
     marks: str
     words: str
     drawing: Markup
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,45 +113,50 @@ def _row(view: NotebookView, claim: ClaimView, reach: float) -> Row:
         marks=" ".join(filter(None, (claim.standing, "repeated" if claim.finding else ""))),
         words=words.lower(),
         drawing=Markup("") if claim.difference is None else strip(claim, reach),
-        cells=(Cell(text=claim.change, note=f"{claim.trial}: {said}"), _recorded(claim), _seen(claim), _found(claim)),
+        cells=(
+            TableCell(text=claim.change, note=f"{claim.trial}: {said}"),
+            _recorded(claim),
+            _seen(claim),
+            _found(claim),
+        ),
     )
 
 
 _SAID = {"better": "better", "worse": "worse", "same": "the same"}
 
 
-def _recorded(claim: ClaimView) -> Cell:
+def _recorded(claim: ClaimView) -> TableCell:
     if claim.difference is None:
         alone = "no figures" if claim.recorded is None else f"{claim.recorded:g}"
-        return Cell(text=alone, note="" if claim.recorded is None else "nothing to compare it with", class_="none")
+        return TableCell(text=alone, note="" if claim.recorded is None else "nothing to compare it with", class_="none")
     beside = f" ({claim.beside})" if claim.beside else ""
-    return Cell(
+    return TableCell(
         text=_signed(claim.difference), note=f"{claim.recorded:g} beside {claim.control:g}{beside}", class_="difference"
     )
 
 
-def _seen(claim: ClaimView) -> Cell:
+def _seen(claim: ClaimView) -> TableCell:
     """Answer whether one run a side could show it, in a word and a line."""
     seen, difference = claim.visible, claim.difference
     if claim.claim == "failed":
-        return Cell(text="Yes", note="a training that fails shows it by itself, though maybe not at every seed")
+        return TableCell(text="Yes", note="a training that fails shows it by itself, though maybe not at every seed")
     if difference is None:
-        return Cell(text="–", note="no difference is recorded")
+        return TableCell(text="–", note="no difference is recorded")
     if seen is None:
-        return Cell(text="Not known", note=_tolerance(claim))
+        return TableCell(text="Not known", note=_tolerance(claim))
     band = f"±{seen.threshold:.2f}"
     if claim.claim == "same":
         if seen.seen:
-            return Cell(text="No, they differ", note=f"by more than chance does ({band})")
+            return TableCell(text="No, they differ", note=f"by more than chance does ({band})")
         most = abs(difference) + seen.threshold
-        return Cell(text="Only roughly", note=f"a true difference of up to {most:.2f} looks like this")
+        return TableCell(text="Only roughly", note=f"a true difference of up to {most:.2f} looks like this")
     effort = "equal figures" if seen.seeds is None else f"it takes {_seeds(seen.seeds)} to find such an effect"
     if not seen.seen:
         turned = "; besides, the figures point the other way" if claim.contrary else ""
-        return Cell(text="No", note=f"chance does as much ({band}); {effort}{turned}")
+        return TableCell(text="No", note=f"chance does as much ({band}); {effort}{turned}")
     if claim.contrary:
-        return Cell(text="The opposite", note=f"the figures point the other way, beyond chance ({band})")
-    return Cell(text="Yes", note=f"chance does {band} at most; {effort}")
+        return TableCell(text="The opposite", note=f"the figures point the other way, beyond chance ({band})")
+    return TableCell(text="Yes", note=f"chance does {band} at most; {effort}")
 
 
 def _tolerance(claim: ClaimView) -> str:
@@ -166,15 +171,17 @@ def _seeds(count: int) -> str:
     return f"{count} seed{'s' if count > 1 else ''} a side"
 
 
-def _found(claim: ClaimView) -> Cell:
+def _found(claim: ClaimView) -> TableCell:
     found = claim.finding
     if claim.nominal:
-        return Cell(text="nominal", note="the settings are not what the author changed", class_="none")
+        return TableCell(text="nominal", note="the settings are not what the author changed", class_="none")
     if found is None:
-        return Cell(text="not run", class_="none")
+        return TableCell(text="not run", class_="none")
     between = f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}], {found.seeds} seeds"
     told = "" if claim.agreement == "undecided" else f"; {claim.agreement}"
-    return Cell(text=found.verdict, note=f"{between}{told}", verdict=found.verdict, class_=f"verdict {found.verdict}")
+    return TableCell(
+        text=found.verdict, note=f"{between}{told}", verdict=found.verdict, class_=f"verdict {found.verdict}"
+    )
 
 
 def _signed(value: float) -> str:

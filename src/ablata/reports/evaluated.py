@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablata.records.evaluations import EVALUATOR, StoredEvaluation
-from ablata.reports.sections import Cell, Section, TableSection
+from ablata.reports.sections import Section, TableCell, TableSection
 
 _CAPTION = (
     "Given by `ablata evaluate` after the training. Scores of two versions of the evaluation are not compared; a dash "
@@ -26,15 +26,15 @@ def evaluation_sections(stored: Sequence[StoredEvaluation]) -> tuple[Section, ..
     )
 
 
-def _row(one: StoredEvaluation, name: str, value: float) -> tuple[Cell, ...]:
+def _row(one: StoredEvaluation, name: str, value: float) -> tuple[TableCell, ...]:
     version = one.scores.get(EVALUATOR)
     full = f"{one.split}/{one.protocol}/{name}"
     return (
-        Cell(text=full, order=full),
-        Cell(text=f"{value:.6g}".replace("-", "−"), order=value, class_="number"),
-        Cell(text=one.checkpoint, order=one.checkpoint),
-        Cell(text=one.weights, order=one.weights),
-        Cell(text=str(one.step), order=one.step, class_="number"),
-        Cell(text="–" if version is None else f"{version:g}", order=version, class_="number"),
-        Cell(text=one.made, order=one.made),
+        TableCell(text=full, order=full),
+        TableCell(text=f"{value:.6g}".replace("-", "−"), order=value, class_="number"),
+        TableCell(text=one.checkpoint, order=one.checkpoint),
+        TableCell(text=one.weights, order=one.weights),
+        TableCell(text=str(one.step), order=one.step, class_="number"),
+        TableCell(text="–" if version is None else f"{version:g}", order=version, class_="number"),
+        TableCell(text=one.made, order=one.made),
     )

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablata.base.quantities import duration
 from ablata.reports.figures import clean
-from ablata.reports.sections import Cell, Section, TableSection, TermsSection
+from ablata.reports.sections import Section, TableCell, TableSection, TermsSection
 from ablata.reports.study import learning_curves, runs_table, study_sections
 from ablata.reports.view import CompareView, CurveView, RunView, StudyView
 from ablata.reports.words import Piece, answer, rule_words
@@ -101,17 +101,17 @@ def compare_page(view: CompareView, links: tuple[tuple[str, str], ...] = ()) -> 
     first, second = view.first, view.second
     settings = tuple(
         (
-            Cell(text=change.key, class_="code"),
-            Cell(text=change.old, class_="code"),
-            Cell(text=change.new, class_="code"),
+            TableCell(text=change.key, class_="code"),
+            TableCell(text=change.old, class_="code"),
+            TableCell(text=change.new, class_="code"),
         )
         for change in view.changes
     )
     scores = tuple(
         (
-            Cell(text=pair.name, order=pair.name),
-            *(Cell(text=_value(value), order=value, class_="number") for value in (pair.first, pair.second)),
-            Cell(text=_value(pair.difference, "+"), order=pair.difference, class_="number"),
+            TableCell(text=pair.name, order=pair.name),
+            *(TableCell(text=_value(value), order=value, class_="number") for value in (pair.first, pair.second)),
+            TableCell(text=_value(pair.difference, "+"), order=pair.difference, class_="number"),
         )
         for pair in view.scores
     )
@@ -149,7 +149,7 @@ def run_page(
         links: ways to other pages, for a server.
     """
     rows = tuple(
-        (Cell(text=name, order=name), Cell(text=_value(value), order=value, class_="number"))
+        (TableCell(text=name, order=name), TableCell(text=_value(value), order=value, class_="number"))
         for name, value in run.scores
     )
     sections: list[Section] = [TableSection(title="Scores", ident="scores", columns=("Score", "Value"), rows=rows)]

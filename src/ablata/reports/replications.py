@@ -9,7 +9,7 @@ from ablata.reports.claim_drawing import swarm
 from ablata.reports.claim_rows import FilterSection, claims_section
 from ablata.reports.claims import NotebookView, Standing
 from ablata.reports.html import Header, page
-from ablata.reports.sections import Cell, FigureSection, Section, TableSection, TermsSection
+from ablata.reports.sections import FigureSection, Section, TableCell, TableSection, TermsSection
 from ablata.reports.words import Piece
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -101,8 +101,8 @@ def _overview(views: Sequence[NotebookView]) -> TableSection:
             (view.count("unknown", "bare"), _open_words(view)),
             (sum(agreed), repeated),
         )
-        cells = [Cell(text=str(count), note=note, order=count, class_="number") for count, note in counts]
-        rows.append((Cell(text=view.name, note=view.title, link=f"#{view.name}", order=view.name), *cells))
+        cells = [TableCell(text=str(count), note=note, order=count, class_="number") for count, note in counts]
+        rows.append((TableCell(text=view.name, note=view.title, link=f"#{view.name}", order=view.name), *cells))
     return TableSection(
         title="Notebook by notebook",
         ident="overview",

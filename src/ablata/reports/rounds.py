@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ablata.records.rows import RunRow
 from ablata.reports.figures import Figures
-from ablata.reports.sections import Cell, TableSection
+from ablata.reports.sections import TableCell, TableSection
 from ablata.reports.view import Estimate, RoundView, StudyView
 from ablata.stats import mean_interval
 
@@ -92,11 +92,11 @@ def rounds_table(view: StudyView) -> TableSection:
     """Return the table of rounds for a page."""
     rows = tuple(
         (
-            Cell(text=words[0], class_="arm", order=words[0]),
-            Cell(text=words[1], order=one.number),
-            Cell(text=words[2], class_="number", order=one.seeds),
-            Cell(text=words[3], note=Figures.of(view).span(one.mean), class_="number", order=one.mean.value),
-            Cell(text=words[4], note=words[5], class_="number", order=one.gain.value if one.gain else None),
+            TableCell(text=words[0], class_="arm", order=words[0]),
+            TableCell(text=words[1], order=one.number),
+            TableCell(text=words[2], class_="number", order=one.seeds),
+            TableCell(text=words[3], note=Figures.of(view).span(one.mean), class_="number", order=one.mean.value),
+            TableCell(text=words[4], note=words[5], class_="number", order=one.gain.value if one.gain else None),
         )
         for words, one in zip(round_rows(view), view.rounds, strict=True)
     )

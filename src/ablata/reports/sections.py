@@ -26,7 +26,7 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """A table cell: what it shows, a second quieter line, the value it sorts by, and how it is set."""
 
     text: str
@@ -48,7 +48,7 @@ class TableSection(Section):
 
     template: ClassVar[str] = "section_table.html.j2"
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     caption: str = ""
     folded: bool = False
     class_: str = ""

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ablata.base.quantities import duration, quantity
-from ablata.reports.bars import Bar, bars
+from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.changes import change_words
 from ablata.reports.curves import panel
 from ablata.reports.figures import Figures, percent, ratio
 from ablata.reports.forest import forest
 from ablata.reports.rounds import rounds_table
 from ablata.reports.sections import (
-    Cell,
     EnvironmentSection,
     FigureSection,
     GridSection,
     Panel,
     RepeatSection,
     Section,
+    TableCell,
     TableSection,
     TermsSection,
 )
@@ -75,27 +75,27 @@ def verdict_table(view: StudyView) -> TableSection:
         unchanged = "what the others are compared with" if arm.is_control else ""
         rows.append(
             (
-                Cell(text=arm.name, note=change_words(view, arm) or unchanged, class_="arm", order=arm.name),
-                Cell(
+                TableCell(text=arm.name, note=change_words(view, arm) or unchanged, class_="arm", order=arm.name),
+                TableCell(
                     text=figures.number(effect.value, sign=True) if effect else "–",
                     note=figures.span(effect, sign=True),
                     order=effect.value if effect else None,
                     class_="number",
                 ),
-                Cell(
+                TableCell(
                     text=verdict_words(arm, view.rule.mode),
                     note=said,
                     order=arm.verdict or "",
                     class_=f"verdict {arm.verdict or 'none'}",
                     verdict=arm.verdict or "",
                 ),
-                Cell(text=percent(arm.confidence), order=arm.confidence, class_="number"),
-                Cell(
+                TableCell(text=percent(arm.confidence), order=arm.confidence, class_="number"),
+                TableCell(
                     text=score, note=figures.span(arm.mean), order=arm.mean.value if arm.mean else None, class_="number"
                 ),
-                Cell(text=f"{arm.done}/{arm.planned}", note=lost, order=arm.done, class_="number"),
+                TableCell(text=f"{arm.done}/{arm.planned}", note=lost, order=arm.done, class_="number"),
                 *(
-                    Cell(text=cost_words(kind, arm, control), order=getattr(arm.cost, kind), class_="number cost")
+                    TableCell(text=cost_words(kind, arm, control), order=getattr(arm.cost, kind), class_="number cost")
                     for kind in ("seconds", "memory", "flops")
                 ),
             )
@@ -118,10 +118,10 @@ def changes_table(view: StudyView) -> TableSection | None:
         return None
     rows = tuple(
         (
-            Cell(text=arm.name, class_="arm", order=arm.name),
-            Cell(text=change.key, order=change.key),
-            Cell(text=change.old, order=change.old),
-            Cell(text=change.new, order=change.new),
+            TableCell(text=arm.name, class_="arm", order=arm.name),
+            TableCell(text=change.key, order=change.key),
+            TableCell(text=change.old, order=change.old),
+            TableCell(text=change.new, order=change.new),
         )
         for arm in view.treatments
         for change in arm.changes
@@ -161,7 +161,7 @@ def cost_bars(view: StudyView) -> GridSection | None:
         for arm in view.arms:
             value = getattr(arm.cost, kind)
             words = "not measured" if value is None else cost_words(kind, arm, control)
-            rows.append(Bar(arm.name, None if value is None else value / base, words, reference=arm.is_control))
+            rows.append(LabeledBar(arm.name, None if value is None else value / base, words, reference=arm.is_control))
         panels.append(Panel(title=title, drawing=bars(title, rows, ident=f"cost-{kind}", unchanged=1.0)))
     if not (panels or same):
         return None
@@ -216,14 +216,16 @@ def runs_table(runs: tuple[RunView, ...], title: str = "Runs") -> TableSection:
     for run in runs:
         scores = ", ".join(f"{name} {value:.6g}" for name, value in run.scores)
         cells = (
-            Cell(text=run.id, link=_local(run.link), class_="code", order=run.id),
-            Cell(text=run.arm or run.recipe, order=run.arm or run.recipe),
-            Cell(text=str(run.seed), order=run.seed, class_="number"),
-            Cell(text=run.state, note=run.error, order=run.state, class_="diverged" if run.state == "diverged" else ""),
-            Cell(text=str(run.attempt), order=run.attempt, class_="number"),
-            Cell(text=duration(run.seconds), order=run.seconds, class_="number"),
-            Cell(text=scores, class_="number"),
-            Cell(text=run.environment[:8], class_="code"),
+            TableCell(text=run.id, link=_local(run.link), class_="code", order=run.id),
+            TableCell(text=run.arm or run.recipe, order=run.arm or run.recipe),
+            TableCell(text=str(run.seed), order=run.seed, class_="number"),
+            TableCell(
+                text=run.state, note=run.error, order=run.state, class_="diverged" if run.state == "diverged" else ""
+            ),
+            TableCell(text=str(run.attempt), order=run.attempt, class_="number"),
+            TableCell(text=duration(run.seconds), order=run.seconds, class_="number"),
+            TableCell(text=scores, class_="number"),
+            TableCell(text=run.environment[:8], class_="code"),
         )
         rows.append(cells)
     columns = ("Run", "Arm", "Seed", "State", "Attempt", "Time", "Scores", "Environment")

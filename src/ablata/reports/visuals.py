@@ -11,8 +11,8 @@ from markupsafe import Markup
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage, read_gallery
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.reports.bars import Bar, bars
-from ablata.reports.sections import Cell, GridSection, Image, ImageSection, Panel, Section, TableSection
+from ablata.reports.bars import LabeledBar, bars
+from ablata.reports.sections import GridSection, Image, ImageSection, Panel, Section, TableCell, TableSection
 
 MOST_ARMS = 8
 """Arms whose classes are drawn and whose images are shown."""
@@ -61,12 +61,12 @@ def class_table(first: Gallery, scores: dict[str, dict[str, float]]) -> TableSec
     rows = []
     for name, _ in first.classes:
         base = scores[control].get(name)
-        cells = [Cell(text=name, order=name, class_="arm")]
+        cells = [TableCell(text=name, order=name, class_="arm")]
         for arm, classes in scores.items():
             value = classes.get(name)
             apart = "" if value is None or base is None or arm == control else f"{value - base:+.1f}"
             text = "–" if value is None else f"{value:.1f}"
-            cells.append(Cell(text=text, note=apart.replace("-", "−"), order=value, class_="number"))
+            cells.append(TableCell(text=text, note=apart.replace("-", "−"), order=value, class_="number"))
         rows.append(tuple(cells))
     caption = (
         f"{_scored(first)} Means over the completed seeds; the small figure is the difference to {control}, no verdict."
@@ -154,7 +154,7 @@ def _images(arms: dict[str, list[tuple[RunRow, Gallery]]]) -> list[Image]:
 
 
 def _bars(classes: Sequence[tuple[str, float | None]], title: str, ident: str) -> Markup:
-    rows = [Bar(name, score, "–" if score is None else f"{score:.1f}") for name, score in classes]
+    rows = [LabeledBar(name, score, "–" if score is None else f"{score:.1f}") for name, score in classes]
     return bars(title, rows, ident=ident)
 
 
