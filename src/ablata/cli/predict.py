@@ -25,8 +25,8 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write here. Classifier: one image file with all images and their classes. Segmenter: a folder of masks "
-            "and overlays. Detector: a folder of overlays and COCO's JSON. Re-identification: a folder of embeddings "
+            help="Write here. Classifier: one image file with all images and their classes. Segmenter: a folder of "
+            "masks and overlays. Detector: a folder of overlays and COCO's JSON. Re-identification: a folder of embeddings "
             "and nearest images."
         ),
     ] = None,
