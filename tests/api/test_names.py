@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,28 +20,30 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_names_are_sorted_listed_and_all_there() -> None:
-    assert ablata.__all__ == sorted(ablata.__all__)
-    assert set(ablata.__all__) <= set(dir(ablata))
-    assert all(getattr(ablata, name) is not None for name in ablata.__all__)
+PLAIN = {"__version__", "INCIDENTAL", "Overrides"}
+PACKAGES = [
+    ablata,
+    *(importlib.import_module(f"ablata.{room}") for room in ("base", "engine", "recipes", "reports", "studies")),
+]
 
 
-def test_each_name_is_documented() -> None:
-    things = [getattr(ablata, name) for name in ablata.__all__ if name != "__version__"]
-    assert [thing for thing in things if not inspect.getdoc(thing)] == []
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_the_names_of_a_package_are_documented_and_all_there(package: ModuleType) -> None:
+    assert len(package.__all__) == len(set(package.__all__))
+    assert set(package.__all__) <= set(dir(package))
+    things = {name: getattr(package, name) for name in package.__all__ if name not in PLAIN}
+    assert [name for name, thing in things.items() if not inspect.getdoc(thing)] == []
 
 
-def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse(Path(ablata.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_type_checkers_see_the_same_names(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
     (seen,) = (node for node in tree.body if isinstance(node, ast.If))
-    names = {alias.asname for line in seen.body if isinstance(line, ast.ImportFrom) for alias in line.names}
-    assert {*names, "__version__"} == set(ablata.__all__)
-    for line in seen.body:
-        assert isinstance(line, ast.ImportFrom)
-        for alias in line.names:
-            assert line.module is not None
-            found = getattr(__import__(line.module, fromlist=[alias.name]), alias.name)
-            assert found is getattr(ablata, alias.name), alias.name
+    lines = [line for line in seen.body if isinstance(line, ast.ImportFrom)]
+    found = {alias.asname: f"{line.module}.{alias.name}" for line in lines for alias in line.names}
+    assert {*found, "__version__"} == {*package.__all__, "__version__"}
+    for name, place in found.items():
+        assert pkgutil.resolve_name(place) is getattr(package, str(name)), name
 
 
 def test_importing_loads_neither_torch_nor_the_ledger() -> None:
@@ -53,3 +58,7 @@ def test_what_reads_records_needs_no_torch() -> None:
 def test_an_unknown_name_proposes_the_nearest() -> None:
     with pytest.raises(AttributeError, match="did you mean train"):
         ablata.trian  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_names_of_the_package_are_sorted() -> None:
+    assert ablata.__all__ == sorted(ablata.__all__)

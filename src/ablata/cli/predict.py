@@ -26,8 +26,8 @@ def predict(
         Path | None,
         typer.Option(
             help="Write here. Classifier: one image file with all images and their classes. Segmenter: a folder of "
-            "masks and overlays. Detector: a folder of overlays and COCO's JSON. Re-identification: a folder of embeddings "
-            "and nearest images."
+            "masks and overlays. Detector: a folder of overlays and COCO's JSON. Re-identification: a folder of "
+            "embeddings and nearest images."
         ),
     ] = None,
     score: Annotated[float, typer.Option(help="Score threshold of a detector's objects.")] = 0.5,
