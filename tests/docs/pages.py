@@ -94,15 +94,16 @@ def blocks(path: Path) -> list[Block]:
 
 
 def shortened(arguments: Sequence[str], further: Sequence[str] = ()) -> list[str]:
-    """Return the arguments of an `ablata` command with a training of three steps in place of a whole one."""
+    """Return the arguments of an `ablata` command with trainings of three steps, and studies of three seeds."""
     short = ["train.steps=3", "train.evaluate_every=0", *further]
     if arguments[:1] == ["train"] and "--resume" not in arguments:
         return [*(word for word in arguments if not word.startswith(("train.epochs=", "train.steps="))), *short]
     if arguments[:1] == ["study"] and "--recipe" in arguments:
         named = [word for setting in short for word in ("--set", setting)]
         given = list(arguments)
-        if "--workers" in given:
-            given[given.index("--workers") + 1] = "1"
+        for option, value in (("--workers", "1"), ("--seeds", "3")):
+            if option in given:
+                given[given.index(option) + 1] = value
         return [*given, *named]
     return list(arguments)
 
@@ -122,11 +123,11 @@ class Page:
         self.names: dict[str, Any] = {"__name__": "__page__"}
 
     def run(self, part: str) -> None:
-        """Write the page's files and run the blocks of one part."""
+        """Write the page's files and run the blocks of one part; those of Python build on the ones before them."""
         for block in blocks(self.path):
             if block.kind == "python" and block.title is not None:
                 (self.folder / block.title).write_text(block.text, encoding="utf-8")
-            elif block.part == part:
+            elif block.part == part or (block.kind == "python" and block.part == "default"):
                 self._run(block)
 
     def _run(self, block: Block) -> None:

@@ -59,8 +59,9 @@ def test_a_training_is_shortened_and_all_else_is_as_written() -> None:
     ]
     assert shortened(["train", "--resume", "abc"]) == ["train", "--resume", "abc"]
     assert shortened(["recipes", "show", "digits", "train.epochs=9"]) == ["recipes", "show", "digits", "train.epochs=9"]
-    assert shortened(["study", "run", "--recipe", "digits", "--workers", "2"], ["model.width=4"]) == [
-        *("study", "run", "--recipe", "digits", "--workers", "1"),
+    study = ["study", "run", "--recipe", "digits", "--seeds", "5", "--workers", "2"]
+    assert shortened(study, ["model.width=4"]) == [
+        *("study", "run", "--recipe", "digits", "--seeds", "3", "--workers", "1"),
         *("--set", "train.steps=3", "--set", "train.evaluate_every=0", "--set", "model.width=4"),
     ]
     assert shortened(["study", "plan", "quickstart"]) == ["study", "plan", "quickstart"]
