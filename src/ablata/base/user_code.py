@@ -224,7 +224,7 @@ def module_of(thing: Any) -> ModuleType | None:
 def is_own(module: ModuleType) -> bool:
     """Tell whether a module is the user's: not of this package, nor Python's, nor installed in site-packages."""
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and not _is_installed(Path(file))
+    return isinstance(file, str) and not _is_installed(file)
 
 
 def load_file(file: Path, what: str = "part") -> ModuleType:
@@ -358,7 +358,7 @@ def module_files(modules: Iterable[ModuleType]) -> tuple[Path, ...]:
     waiting = [(path, _import_folders(path)) for module in modules if (path := _path_of(module)) is not None]
     while waiting:
         path, folders = waiting.pop()
-        if path in found or path.suffix != ".py" or not path.is_file() or _is_installed(path):
+        if path in found or path.suffix != ".py" or not path.is_file() or _is_installed(str(path)):
             continue
         found[path] = None
         root = _import_root(path)
@@ -450,9 +450,9 @@ def _path_of(module: ModuleType) -> Path | None:
 
 
 @cache
-def _is_installed(path: Path) -> bool:
+def _is_installed(file: str) -> bool:
     """Tell whether a file belongs to this package, to Python, or to what is installed in site-packages."""
-    resolved = path.resolve()
+    resolved = Path(file).resolve()
     if {"site-packages", "dist-packages"} & set(resolved.parts) or not resolved.exists():
         return True
     own = Path(__file__).resolve().parents[1]

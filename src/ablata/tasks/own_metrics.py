@@ -31,17 +31,21 @@ def score_metrics(references: Sequence[str], predictions: Tensor, labels: Tensor
     Raises:
         SettingsError: a function returns something else than a number.
     """
-    scores = {}
-    for text, name in zip(references, metric_names(references), strict=True):
-        value: Any = resolve(text)(predictions, labels)
-        value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        try:
-            scores[name] = float(value)
-        except (TypeError, ValueError):
-            raise SettingsError(
-                "A metric must return a number", found=f"{text} returned {type(value).__name__}"
-            ) from None
-    return scores
+    return {
+        name: _score(text, resolve(text), predictions, labels)
+        for text, name in zip(references, metric_names(references), strict=True)
+    }
+
+
+def _score(reference: str, metric: Any, predictions: Tensor, labels: Tensor) -> float:
+    value: Any = metric(predictions, labels)
+    value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SettingsError(
+            "A metric must return a number", found=f"{reference} returned {type(value).__name__}"
+        ) from None
 
 
 class MeanOverImages:
@@ -52,13 +56,14 @@ class MeanOverImages:
     """
 
     def __init__(self, references: Sequence[str]) -> None:
-        self.references, self.names = references, metric_names(references)
+        self.names = metric_names(references)
+        self._metrics = [(name, text, resolve(text)) for name, text in zip(self.names, references, strict=True)]
         self.sums, self.counts = dict.fromkeys(self.names, 0.0), dict.fromkeys(self.names, 0)
 
     def update(self, predicted: Tensor, labels: Tensor) -> None:
         """Add the images of a batch, [B, H, W] each."""
         for one, truth in zip(predicted.long().cpu(), labels.long().cpu(), strict=True):
-            for name, value in score_metrics(self.references, one, truth).items():
-                if not math.isnan(value):
+            for name, reference, metric in self._metrics:
+                if not math.isnan(value := _score(reference, metric, one, truth)):
                     self.sums[name] += value
                     self.counts[name] += 1
