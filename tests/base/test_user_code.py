@@ -41,8 +41,10 @@ def write(tmp_path: Path) -> Iterator[Write]:
 
     yield build
     sys.path[:] = paths
+    # Not all that is new: torch, for one, can be imported only once in a process.
     for name in {*sys.modules} - modules:
-        del sys.modules[name]
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
 
 
 def listed(file: Path) -> list[str]:
