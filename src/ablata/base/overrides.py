@@ -245,18 +245,31 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
         return None
     annotation: Any = field.annotation
     adapter: Any = TypeAdapter(annotation, config=None if kinds else {"strict": True})
+    told: AblataError | None = None
     for candidate in (value, assignment.text, [value], [assignment.text]):
         try:
             adapter.validate_json(json.dumps(candidate))
-        except ValidationError:
+        except ValidationError as error:
+            told = told or _refusal(error)
             continue
         return candidate
+    if told is not None:
+        raise SettingsError(f"{assignment.key}: {told.must}", found=told.found, do=told.do)
     close = nearest(assignment.text, kinds or _literals(field))
     raise SettingsError(
         f"{assignment.key} must be {describe(field)}",
         found=str(assignment),
         do=f"did you mean {assignment.key}={close}?" if close else None,
     )
+
+
+def _refusal(error: ValidationError) -> AblataError | None:
+    """Return what a check of ours says of a value that names something of the user's; None where it named nothing."""
+    for one in error.errors():
+        told = one.get("ctx", {}).get("error")
+        if isinstance(told, AblataError) and parse_reference(str(one["input"])) is not None:
+            return told
+    return None
 
 
 def _opened_by(field: FieldInfo, current: Any, assignment: Assignment) -> dict[str, Any]:
