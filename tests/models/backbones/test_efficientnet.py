@@ -76,7 +76,7 @@ def test_the_head_belongs_to_backbone_or_classifier() -> None:
 
 def test_drop_connect_rises_with_the_blocks_or_is_the_same_for_all() -> None:
     def shares(**changes: Any) -> list[float]:
-        return [module.share for module in tiny(**changes).build(5).modules() if isinstance(module, DropPath)]
+        return [module.drop_prob for module in tiny(**changes).build(5).modules() if isinstance(module, DropPath)]
 
     rising = shares(drop_connect=0.3)
     assert rising == pytest.approx([0.3 * index / len(rising) for index in range(len(rising))])

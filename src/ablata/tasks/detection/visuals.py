@@ -47,7 +47,7 @@ _LOOKS = (
 _GRAPH = "The weight that each row's class gives each column's in relations between classes."
 
 
-class Showing(Protocol):
+class DetectionVisuals(Protocol):
     """What drawing needs of a detection task."""
 
     recipe: Any
@@ -60,7 +60,7 @@ class Showing(Protocol):
         """Return images of a split by themselves, in batches of one."""
 
 
-def visualize(task: Showing, model: nn.Module) -> Gallery:
+def visualize(task: DetectionVisuals, model: nn.Module) -> Gallery:
     """Draw detections on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:

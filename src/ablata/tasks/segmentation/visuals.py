@@ -25,7 +25,7 @@ _WIDTH = 256
 _CAPTION = "Each row from left to right: the image, the prediction over it, the label over it, and the errors (red)."
 
 
-class Showing(Protocol):
+class SegmentationVisuals(Protocol):
     """What drawing needs of a segmentation task."""
 
     recipe: Any
@@ -44,7 +44,7 @@ class Showing(Protocol):
         """Return labels with those of a void class ignored."""
 
 
-def visualize(task: Showing, model: nn.Module) -> Gallery:
+def visualize(task: SegmentationVisuals, model: nn.Module) -> Gallery:
     """Draw predictions on evenly spaced images of the split that the run is compared on, by its first protocol.
 
     Args:
@@ -61,7 +61,7 @@ def visualize(task: Showing, model: nn.Module) -> Gallery:
     return Gallery(split, protocol, "iou" if classes else "", classes, tuple(images), key, _CAPTION)
 
 
-def _image(task: Showing, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:
+def _image(task: SegmentationVisuals, model: nn.Module, batch: SegmentationBatch, protocol: str) -> ShownImage:
     pixels = Normalizer(task.data.mean, task.data.std).undo(batch.images.float().cpu()).round().clamp(0, 255)
     image = pixels[0].to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     predicted = task.predict(model, batch.images, protocol)[0].to(torch.uint8).cpu().numpy()
