@@ -238,7 +238,7 @@ def test_dubai_has_another_class_list_an_undocumented_black_and_five_sizes(data_
     problems = {one.kind: one for one in report.problems}
     assert set(problems) == {"class list", "in few files"}
     assert problems["in few files"].where == "#000000"
-    assert "5 of its 6 colours are in no label file" in problems["class list"].detail
+    assert "5 of its 6 colors are in no label file" in problems["class list"].detail
     assert len(report.survey.sizes) == 5
 
 
