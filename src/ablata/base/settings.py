@@ -1,13 +1,13 @@
 """Frozen, typed settings: how they are expanded, identified, compared and written down.
 
-A settings class sits beside the thing it builds. A part with alternatives is a union of settings classes,
-told apart by a `kind` field:
+A settings class sits beside the thing it builds. A part with alternatives is an open union of settings classes, told
+apart by a `kind` field; see `ablata.base.parts`:
 
     class Nearest(Settings):
         kind: Literal["nearest"] = "nearest"
 
     class Decoder(Settings):
-        upsample: Annotated[Nearest | Bilinear, Field(discriminator="kind")] = Nearest()
+        upsample: Annotated[Nearest | Bilinear, OpenPart()] = Nearest()
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Letters: B batch, K classes, C channels, H and W height and width, h and w of a 
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -47,7 +48,7 @@ def chosen(holder: Any, part: Any, settings: dict[str, Any]) -> Any:
     return override(holder, [f"part={part}", *changes]).part
 
 
-class ModelSuite:
+class ModelSuite(ABC):
     """What all models must do; `ClassifierSuite` and `SegmenterSuite` say what their logits are.
 
     Attributes:
@@ -76,11 +77,13 @@ class ModelSuite:
         """Return normalized images, float32 [B, C, H, W]."""
         return torch.randn(self.batch, *self.image, generator=torch.Generator().manual_seed(seed))
 
+    @abstractmethod
     def _chosen(self) -> Any:
-        raise NotImplementedError
+        """Return the model's settings."""
 
+    @abstractmethod
     def _shape(self) -> tuple[int, ...]:
-        raise NotImplementedError
+        """Return the first dimensions of the logits."""
 
     def test_logits_are_finite_and_there_is_one_a_class(self) -> None:
         logits = self.make().train()(self.images())["logits"]

@@ -18,7 +18,7 @@
         def metric(self):
             return Metric("mae", higher_is_better=False, unit="degrees")
 
-Order and augmentation by seed, processes, exact resume, evaluation, checkpoints, pictures of predictions, `ablata
+Order and augmentation by seed, processes, exact resume, evaluation, checkpoints, drawn predictions, `ablata
 predict` and `ablata export` come with it.
 """
 
