@@ -58,7 +58,7 @@ RESNET = (
     "model.activation=swish_lean",
     WRITTEN_OUT,
     "model.activation=hswish",
-    "model.conv=weight_standardised",
+    "model.conv=weight_standardized",
     "model.conv=weight_aligned",
     "model.conv=dynamic",
     "model.split=hierarchical",

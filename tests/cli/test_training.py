@@ -158,8 +158,8 @@ def test_a_chain_ends_with_a_teacher_that_diverged(ablata: Ablata, home: Path) -
     [
         (("refine=refinement", "refine.start=/nowhere"), "no file /nowhere"),
         (("refine=refinement", "refine.teacher=online"), "label_weight"),
-        (("labelled=labelled", "labelled.file=/nowhere.json"), "/nowhere.json"),
-        (("labelled=labelled", "labelled.per_class=1000"), "class 0 has"),
+        (("label_subset=label_subset", "label_subset.file=/nowhere.json"), "/nowhere.json"),
+        (("label_subset=label_subset", "label_subset.per_class=1000"), "class 0 has"),
     ],
 )
 def test_a_wrong_teacher_or_list_is_refused_before_the_first_step(

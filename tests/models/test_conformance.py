@@ -21,12 +21,12 @@ from ablata.models.backbones.resnet_blocks import HierarchicalSplit
 from ablata.models.backbones.small_resnet import CifarResNet, WideResNet
 from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_model import TimmModel
-from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardisedConv
+from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardizedConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
 
 CLASSES = 7
 CASES: list[tuple[Any, tuple[int, int, int]]] = [
-    (CifarResNet(depth=depth, width=4, preactivation=pre, shortcut=shortcut, zero_gamma=zero), (3, 32, 32))
+    (CifarResNet(depth=depth, width=4, preactivation=pre, shortcut=shortcut, zero_init_residual=zero), (3, 32, 32))
     for depth, pre, shortcut, zero in product((8, 14), (False, True), ("pad", "conv"), (False, True))
 ]
 CASES += [
@@ -34,7 +34,7 @@ CASES += [
     for stem, pre in product(("3x3_s2", "3x3_s2_pool", "7x7_s2_pool"), (False, True))
 ]
 CASES += [
-    (CifarResNet(depth=8, width=4, dropout=0.1, channel_drop=1, dropout_place=place, preactivation=pre), (3, 32, 32))
+    (CifarResNet(depth=8, width=4, dropout=0.1, channel_drop=1, dropout_position=place, preactivation=pre), (3, 32, 32))
     for place, pre in product(("between", "before_last", "after_last"), (False, True))
 ]
 CASES += [
@@ -59,9 +59,9 @@ CASES += [
 CASES += [
     (settings, (3, 64, 64))
     for settings in (
-        ResNet(depth=18, width=4, zero_gamma=True),
+        ResNet(depth=18, width=4, zero_init_residual=True),
         ResNet(depth=50, width=4, stem="deep", shortcut="pool_conv", attention=SqueezeExcite(last_norm=True)),
-        ResNet(depth=18, width=8, preactivation=True, stem_norm=False, conv=StandardisedConv()),
+        ResNet(depth=18, width=8, preactivation=True, stem_norm=False, conv=StandardizedConv()),
         ResNet(depth=18, width=8, preactivation=True, order="act_norm", shortcut_norm=True, activation="leaky"),
         ResNet(depth=18, width=4, order="act_norm", stem_order="act_pool_norm", input_norm=True, activation="hswish"),
         ResNet(depth=18, width=4, order="add_act_norm", fusion=AttentionalFusion(), activation="swish_lean"),
@@ -71,7 +71,7 @@ CASES += [
         ResNet(depth=18, width=16, conv=DynamicConv(), attention=SqueezeExcite(reduction=4, temperature=30)),
         EfficientNet(width=0.25, depth=0.3, drop_connect=0.0, last_norm=True),
         EfficientNet(width=0.25, depth=0.3, head="backbone", project_activation=True, drop_connect_form="fixed"),
-        EfficientNetLite(width=0.25, depth=0.3, zero_gamma=True, conv=AlignedConv()),
+        EfficientNetLite(width=0.25, depth=0.3, zero_init_residual=True, conv=AlignedConv()),
         RegNet(size="custom", design=RegNetDesign(w0=8, wa=8, wm=2, depth=7, group=4), stem=8, drop_path=0.1),
         T2TViT(size=7, depth=2, width=64, token_width=16),
         T2TViT(size=7, depth=2, width=64, token_width=16, tokens="transformer", dropout=0.1),

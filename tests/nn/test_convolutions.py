@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablata.nn.annealing import advance, temperatures
-from ablata.nn.convolutions import AlignedConv, ConvUnit, DynamicConv, PlainConv, StandardisedConv
+from ablata.nn.convolutions import AlignedConv, ConvUnit, DynamicConv, PlainConv, StandardizedConv
 
-FORMS = [PlainConv(), StandardisedConv(), AlignedConv(), DynamicConv()]
+FORMS = [PlainConv(), StandardizedConv(), AlignedConv(), DynamicConv()]
 SHAPES = [(8, 12, 3, 1, 1, 1), (8, 12, 3, 2, 1, 1), (8, 12, 1, 2, 1, 1), (8, 8, 3, 1, 2, 1), (8, 8, 5, 2, 1, 8)]
 
 
@@ -32,14 +32,14 @@ def test_every_form_maps_as_torchs_convolution_does(form: PlainConv, shape: tupl
 def test_standardised_filters_are_timms(x: Tensor) -> None:
     from timm.layers import StdConv2d
 
-    conv, reference = StandardisedConv().build(8, 12, 3), StdConv2d(8, 12, 3, padding=1, eps=1e-6)
+    conv, reference = StandardizedConv().build(8, 12, 3), StdConv2d(8, 12, 3, padding=1, eps=1e-6)
     reference.load_state_dict(conv.state_dict())
     torch.testing.assert_close(conv(x), reference(x))
 
 
-@pytest.mark.parametrize(("form", "variance"), [(StandardisedConv(), 1.0), (AlignedConv(), 2 / 72)])
+@pytest.mark.parametrize(("form", "variance"), [(StandardizedConv(), 1.0), (AlignedConv(), 2 / 72)])
 def test_filters_have_mean_zero_and_the_forms_variance_whatever_the_weights(
-    form: StandardisedConv, variance: float
+    form: StandardizedConv, variance: float
 ) -> None:
     conv = form.build(8, 12, 3)
     nn.init.uniform_(conv.weight, 1, 5)

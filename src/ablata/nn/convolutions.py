@@ -45,13 +45,13 @@ class PlainConv(Convolution):
         return nn.Conv2d(inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
-class StandardisedConv(Convolution):
+class StandardizedConv(Convolution):
     """Each filter has mean 0 and variance 1 whenever it is used.
 
     Source: Qiao et al. 2019, arXiv 1903.10520, equations 5 to 7.
     """
 
-    kind: Literal["weight_standardised"] = "weight_standardised"
+    kind: Literal["weight_standardized"] = "weight_standardized"
     eps: float = Field(default=1e-6, gt=0)
     """Added to the variance."""
 
@@ -59,7 +59,7 @@ class StandardisedConv(Convolution):
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
     ) -> nn.Conv2d:
         """Make the convolution; see `PlainConv.build`."""
-        return StandardisedConv2d(self.eps, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
+        return StandardizedConv2d(self.eps, inputs, outputs, **_arguments(kernel, stride, dilation, groups))
 
 
 class AlignedConv(Convolution):
@@ -103,7 +103,7 @@ class DynamicConv(Convolution):
 
 
 AnyConv = Annotated[
-    PlainConv | StandardisedConv | AlignedConv | DynamicConv,
+    PlainConv | StandardizedConv | AlignedConv | DynamicConv,
     OpenPart(Convolution, adapt="ablata.nn.plain:convolution", plain="an nn.Module class"),
 ]
 
@@ -128,13 +128,13 @@ def _arguments(kernel: int, stride: int, dilation: int, groups: int) -> _Argumen
     )
 
 
-def standardised(weight: Tensor, eps: float) -> Tensor:
+def standardized(weight: Tensor, eps: float) -> Tensor:
     """Return filters [D, ...] with mean 0 and variance w.var() / (w.var() + eps) each, in the weight's dtype."""
     variance, mean = torch.var_mean(weight, (1, 2, 3), correction=0, keepdim=True)
     return (weight - mean) * torch.rsqrt(variance + eps)
 
 
-class StandardisedConv2d(nn.Conv2d):
+class StandardizedConv2d(nn.Conv2d):
     """Convolution with standardised filters; `eps` is added to their variance, the rest is torch's."""
 
     def __init__(self, eps: float, inputs: int, outputs: int, **arguments: Unpack[_Arguments]) -> None:
@@ -143,7 +143,7 @@ class StandardisedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve [B, C, H, W]."""
-        out: Tensor = self._conv_forward(input, standardised(self.weight, self.eps), None)
+        out: Tensor = self._conv_forward(input, standardized(self.weight, self.eps), None)
         return out
 
 
@@ -158,7 +158,7 @@ class AlignedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve [B, C, H, W]."""
         scale = self.gamma * (2 / self.weight[0].numel()) ** 0.5
-        out: Tensor = self._conv_forward(input, standardised(self.weight, self.eps) * scale[:, None, None, None], None)
+        out: Tensor = self._conv_forward(input, standardized(self.weight, self.eps) * scale[:, None, None, None], None)
         return out
 
 

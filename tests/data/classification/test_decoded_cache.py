@@ -37,7 +37,7 @@ def test_evaluation_of_images_prepared_at_its_own_side_sees_the_same_pixels(
     assert stored.fingerprint == plain.fingerprint
 
 
-@pytest.mark.parametrize("crop", ["random_resized", "random", "centre"])
+@pytest.mark.parametrize("crop", ["random_resized", "random", "center"])
 def test_training_crops_from_the_prepared_side_whatever_the_workers(
     folder_root: Path, tmp_path: Path, crop: str
 ) -> None:

@@ -65,7 +65,7 @@ def test_each_epoch_crops_a_sample_anew(folder_root: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("backend", ["torch", "pil", "opencv"])
-@pytest.mark.parametrize("crop", ["random_resized", "random", "centre"])
+@pytest.mark.parametrize("crop", ["random_resized", "random", "center"])
 @pytest.mark.parametrize("reduced", [False, True])
 def test_every_way_to_crop_gives_whole_images(
     folder_root: Path, tmp_path: Path, backend: str, crop: str, reduced: bool

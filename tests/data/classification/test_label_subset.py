@@ -17,8 +17,8 @@ def test_every_class_has_as_many_labels(tmp_path: Path) -> None:
     data = Digits().build(tmp_path)
     small = LabelSubset(per_class=20).restrict(data)
     assert np.bincount(small.split_labels("train").numpy()).tolist() == [20] * 10
-    assert small.sizes["train"] + small.sizes["unlabelled"] == data.sizes["train"]
-    assert not set(small.splits["train"].index) & set(small.splits["unlabelled"].index)
+    assert small.sizes["train"] + small.sizes["unlabeled"] == data.sizes["train"]
+    assert not set(small.splits["train"].index) & set(small.splits["unlabeled"].index)
     assert small.sizes["val"] == data.sizes["val"]
     assert data.sizes["train"] > small.sizes["train"], "the whole set stays as it was"
 

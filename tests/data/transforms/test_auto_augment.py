@@ -160,7 +160,7 @@ def test_operations_are_drawn_as_often_as_asked_for() -> None:
 
 def test_magnitudes_spread_as_asked_for() -> None:
     for deviation, mean, spread in ((0, 6, 0), (0.5, 6, 0.5), ("uniform", 3, 6 / 12**0.5)):
-        policy = RandAugment(magnitude=6, deviation=deviation, probability=1)
+        policy = RandAugment(magnitude=6, magnitude_std=deviation, probability=1)
         drawn = policy.draw(np.random.default_rng(0), 20_000)
         degrees = np.abs(drawn.argument[drawn.operation == NAMES.index("rotate")])
         assert degrees.mean() / 3 == pytest.approx(mean, abs=0.1)

@@ -45,7 +45,7 @@ def test_mixup_equals_its_definition() -> None:
 
 def test_the_weight_of_cutmix_is_the_share_of_own_pixels() -> None:
     for weight in ("batch", "sample"):
-        for box in ("centred", "corners"):
+        for box in ("centered", "corners"):
             index = torch.arange(8)
             marked = index.float().view(-1, 1, 1, 1).expand(-1, 3, *SIZE)
             for seed in range(40):

@@ -85,7 +85,7 @@ def test_drop_connect_rises_with_the_blocks_or_is_the_same_for_all() -> None:
 
 def test_zero_gamma_starts_blocks_with_a_shortcut_as_the_identity_and_no_others() -> None:
     torch.manual_seed(0)
-    model = tiny(depth=1.0, zero_gamma=True).build(5)
+    model = tiny(depth=1.0, zero_init_residual=True).build(5)
     found = [(module.adds, bool(module.project.norm.weight.any())) for module in model.modules()
              if isinstance(module, InvertedResidual)]  # fmt: skip
     assert set(found) == {(True, False), (False, True)}
@@ -123,4 +123,4 @@ def test_the_variant_decides_the_dropout_unless_it_is_given() -> None:
 
 def test_a_zero_that_would_stay_is_refused() -> None:
     with pytest.raises(ValidationError, match="would stay 0 for ever"):
-        tiny(zero_gamma=True, project_activation=True, activation="relu")
+        tiny(zero_init_residual=True, project_activation=True, activation="relu")

@@ -72,7 +72,7 @@ def test_groups_divide_widths_and_widths_grow(design: RegNetDesign) -> None:
 def test_zero_gamma_starts_every_block_as_its_shortcut() -> None:
     torch.manual_seed(0)
     design = RegNetDesign(w0=8, wa=8, wm=2, depth=8, group=8)
-    model = RegNet(size="custom", design=design, zero_gamma=True).build(5)
+    model = RegNet(size="custom", design=design, zero_init_residual=True).build(5)
     blocks = [module for module in model.modules() if isinstance(module, RegNetBlock)]
     block = next(block for block in blocks if isinstance(block.shortcut, nn.Identity))
     x = torch.rand(2, block.reduce.conv.in_channels, 4, 4)

@@ -14,7 +14,7 @@ from torch import nn
 from ablata.engine.hardware.complexity import count
 from ablata.models.backbones.resnet import ResNet, ResNetStem
 from ablata.models.backbones.resnet_blocks import HierarchicalSplit, ResidualBlock, SplitConv
-from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardisedConv
+from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardizedConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
 from ablata.nn.pooled_gates import ConvGate, TwoLayerGate
 
@@ -117,7 +117,7 @@ def test_the_last_stage_can_keep_its_size_and_its_parameters(last_stage: str) ->
     ids=str,
 )
 def test_zero_gamma_starts_every_block_as_its_shortcut_that_can_leave_it(depth: int, variant: dict[str, Any]) -> None:
-    settings = ResNet(depth=depth, width=8, zero_gamma=True, **variant)
+    settings = ResNet(depth=depth, width=8, zero_init_residual=True, **variant)
     block = blocks(settings)[1]
     x = torch.rand(2, 8 if depth == 18 else 32, 8, 8)
     out = block(x)
@@ -205,7 +205,7 @@ def test_frelu_leaves_relu_in_the_last_stage() -> None:
 
 
 def test_forms_of_convolution_reach_every_convolution_but_a_dynamic_stem() -> None:
-    for conv in (StandardisedConv(), AlignedConv(), DynamicConv()):
+    for conv in (StandardizedConv(), AlignedConv(), DynamicConv()):
         backbone = ResNet(depth=18, width=8, conv=conv).build_backbone()
         plain = [name for name, module in backbone.named_modules() if type(module) is nn.Conv2d]
         assert plain == (["stem.convs.0"] if conv.kind == "dynamic" else [])
@@ -256,7 +256,7 @@ def test_sizes_of_split_networks_are_as_told(width: int | None, millions: float)
     [
         ({"preactivation": True, "order": "add_act_norm"}, "order=add_act_norm .* needs preactivation=false"),
         ({"depth": 18, "split": HierarchicalSplit()}, "depth >= 50"),
-        ({"preactivation": True, "zero_gamma": True, "conv": StandardisedConv()}, "zero_gamma"),
+        ({"preactivation": True, "zero_init_residual": True, "conv": StandardizedConv()}, "zero_init_residual"),
         ({"depth": 51}, "depth"),
     ],
 )

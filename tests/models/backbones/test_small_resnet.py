@@ -50,7 +50,7 @@ def test_imagenets_stem_is_torchvisions() -> None:
 def test_zero_gamma_starts_the_last_norm_of_every_block_at_zero(preactivation: bool) -> None:
     blocks = [
         module
-        for module in build(preactivation, zero_gamma=True).modules()
+        for module in build(preactivation, zero_init_residual=True).modules()
         if isinstance(module, BasicBlock | PreactivationBlock)
     ]
     assert len(blocks) == 3

@@ -66,7 +66,7 @@ def test_activations_are_torchs_and_leave_their_input(activation: str) -> None:
 @every_block
 @pytest.mark.parametrize("place", PLACES)
 def test_values_are_dropped_at_the_chosen_place_alone(kind: type[nn.Module], place: str) -> None:
-    block = kind(4, 4, 1, settings(dropout=0.5, dropout_place=place))
+    block = kind(4, 4, 1, settings(dropout=0.5, dropout_position=place))
     dropping = {name.partition(".")[0] for name, module in block.named_modules() if isinstance(module, nn.Dropout)}
     assert dropping == {place}
 
@@ -89,7 +89,7 @@ def test_the_order_in_the_residual_path_is_the_stated_one(kind: type[nn.Module])
 @every_block
 def test_dropout_at_the_end_of_the_residual_scales_what_is_added(kind: type[nn.Module]) -> None:
     torch.manual_seed(0)
-    block = kind(4, 4, 1, settings(dropout=0.5, dropout_place="after_last")).train()
+    block = kind(4, 4, 1, settings(dropout=0.5, dropout_position="after_last")).train()
     plain = kind(4, 4, 1, settings())
     plain.load_state_dict(block.state_dict())
     x = inputs(2, 4, 6, 6).abs() * 10

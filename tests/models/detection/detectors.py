@@ -55,7 +55,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "cascade, own heads": {**_CASCADE, "shared_head": False},
     "classes": {**_TWICE, "relations": Relations(classes=CLASS)},
     "cascade, both": {**_CASCADE, "relations": Relations(classes=CLASS, spatial=SPATIAL)},
-    "spatial in the head": {"relations": Relations(classes=None, spatial=SPATIAL, spatial_place="head")},
+    "spatial in the head": {"relations": Relations(classes=None, spatial=SPATIAL, spatial_position="head")},
     "pyramid": _FPN,
     "pyramid, cascade, both": {**_FPN, **_CASCADE, "relations": Relations(classes=CLASS, spatial=SPATIAL)},
     "c4": _C4,

@@ -209,7 +209,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "one stage": ("plain", {"relations": Relations()}, "two entries"),
     "features that differ": ("cascade, own heads", {"relations": Relations()}, "shared_head=true"),
     "no linear layers": (
-        "c4", {"relations": Relations(classes=None, spatial=SPATIAL, spatial_place="head")}, "use stage"
+        "c4", {"relations": Relations(classes=None, spatial=SPATIAL, spatial_position="head")}, "use stage"
     ),
     "anchors of one level": ("pyramid", {"rpn": Rpn(sizes=((8,),))}, "1 for 5 levels"),
     "heads": (

@@ -25,7 +25,7 @@ def test_logits_have_the_maps_size_until_the_step_that_enlarges_them() -> None:
 
 @pytest.mark.parametrize("where", ["before_classifier", "before_head"])
 def test_a_head_that_enlarges_inside_leaves_nothing_to_do(where: Literal["before_classifier", "before_head"]) -> None:
-    head, x = DenseHead(width=8, enlarge=where).build(4, 5, "batch", Bilinear(), 8), torch.randn(2, 4, 3, 4)
+    head, x = DenseHead(width=8, upsample_at=where).build(4, 5, "batch", Bilinear(), 8), torch.randn(2, 4, 3, 4)
     logits = head(x, (23, 31))
     assert logits.shape == (2, 5, 23, 31)
     assert head.full_size(logits, (23, 31)) is logits
@@ -33,7 +33,7 @@ def test_a_head_that_enlarges_inside_leaves_nothing_to_do(where: Literal["before
 
 def test_with_nearest_values_a_1x1_classifier_may_come_before_or_after() -> None:
     after = DenseHead(width=None).build(4, 5, "batch", Nearest(), 8)
-    before = DenseHead(width=None, enlarge="before_head").build(4, 5, "batch", Nearest(), 8)
+    before = DenseHead(width=None, upsample_at="before_head").build(4, 5, "batch", Nearest(), 8)
     before.load_state_dict(after.state_dict())
     x = torch.randn(2, 4, 3, 4)
     torch.testing.assert_close(after.full_size(after(x, (24, 32)), (24, 32)), before(x, (24, 32)))

@@ -22,7 +22,7 @@ SMALL = DeepLab(
     head=DenseHead(width=5),
     aux=DenseHead(width=5),
 )
-PLUS = SMALL.model_copy(update={"decoder": DeepLabDecoder(low=3, width=7)})
+PLUS = SMALL.model_copy(update={"decoder": DeepLabDecoder(low_level_width=3, width=7)})
 
 
 def parameters(module: nn.Module) -> int:

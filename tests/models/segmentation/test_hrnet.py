@@ -169,8 +169,8 @@ def test_object_context_has_the_parameters_of_its_authors_layers() -> None:
 
 
 def test_a_rough_head_that_enlarges_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"context_head\.enlarge must be after"):
-        HRNet(context_head=DenseHead(enlarge="before_head"))
+    with pytest.raises(ValidationError, match=r"context_head\.upsample_at must be after"):
+        HRNet(context_head=DenseHead(upsample_at="before_head"))
 
 
 def test_logits_are_enlarged_without_aligned_corners_so_that_a_loss_can_do_it_by_itself() -> None:

@@ -67,7 +67,7 @@ def test_a_line_of_settings_is_told_from_words_about_them() -> None:
           "data.augment.policy.probability=0.5"]),
         ("ema, alpha=0.9", "resnet20_cifar10", ["ema.decay=0.9"]),
         ("slope=0.01, leaky-relu, 不加last_gamma", "resnet20_cifar10",
-         ["model.slope=0.01", "model.zero_gamma=false", "model.activation=leaky"]),
+         ["model.slope=0.01", "model.zero_init_residual=false", "model.activation=leaky"]),
         ("40k iters, 去掉warmup", "resnet20_cifar10",
          ["train.epochs=null", "train.steps=40000", "schedule.warmup=null"]),
         ("加上se, pca-noise, color-jitter, random-erasing, fp16", "resnet50_imagenet",

@@ -61,7 +61,7 @@ def test_ten_crop_of_certain_and_wrong_views_stays_finite() -> None:
 def test_each_protocol_looks_at_its_own_part_of_the_image() -> None:
     parts = {protocol: eval_crop(protocol) for protocol in PROTOCOLS}
     assert {protocol for protocol, part in parts.items() if part == DEFAULT} == {"plain", "mirror", "mirror_translate"}
-    assert parts["centre_0.95"] == EvalCrop(ratio=0.95)
+    assert parts["center_0.95"] == EvalCrop(ratio=0.95)
     assert len(set(parts.values())) == len(PROTOCOLS) - 2
 
 

@@ -206,7 +206,7 @@ def test_unlabelled_rounds_never_read_a_label(lab: Lab, target: list[str], monke
 
 
 def test_round_one_on_all_images_is_larger_than_round_zero_on_the_labelled(lab: Lab) -> None:
-    recipe = refined("labelled=labelled", "labelled.per_class=9", "refine.images=all")
+    recipe = refined("label_subset=label_subset", "label_subset.per_class=9", "refine.images=all")
     assert recipe.parent() is not None
     assert len(lab.task(recipe.parent()).loader.index) == 90  # type: ignore[arg-type]
     assert len(lab.task(recipe).loader.index) == PLAIN.data.build(lab.home).sizes["train"]

@@ -77,11 +77,11 @@ def test_an_early_stopped_teacher_keeps_its_schedule() -> None:
 
 
 def test_later_rounds_see_all_images_where_asked() -> None:
-    recipe = refined("labelled=labelled", "labelled.per_class=9", "refine.images=all")
+    recipe = refined("label_subset=label_subset", "label_subset.per_class=9", "refine.images=all")
     first, second = (one.effective() for one in chain(recipe))
-    assert first.labelled is not None
-    assert first.labelled.per_class == 9
-    assert second.labelled is None
+    assert first.label_subset is not None
+    assert first.label_subset.per_class == 9
+    assert second.label_subset is None
 
 
 def test_later_rounds_train_on_the_target_set() -> None:

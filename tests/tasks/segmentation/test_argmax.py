@@ -23,10 +23,10 @@ class Toy(Segmenter):
 
     least = 16
 
-    def __init__(self, upsampling: Upsampling, enlarge: str = "after") -> None:
+    def __init__(self, upsampling: Upsampling, upsample_at: str = "after") -> None:
         super().__init__()
         torch.manual_seed(0)
-        head = DenseHead(width=None, enlarge=enlarge)  # type: ignore[arg-type]
+        head = DenseHead(width=None, upsample_at=upsample_at)  # type: ignore[arg-type]
         self.head = head.build(2, 5, "batch", upsampling, 8)
         self.aux = nn.ModuleDict()
         self.eval()
@@ -63,9 +63,9 @@ def test_a_map_is_the_largest_of_the_scores(
     torch.testing.assert_close(expected.gather(1, found[:, None].long())[:, 0], expected.amax(1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("enlarge", ["before_classifier", "before_head"])
-def test_logits_that_the_head_enlarges_are_taken_as_they_are(enlarge: str) -> None:
-    network, images = Toy(Bilinear(), enlarge), inputs()
+@pytest.mark.parametrize("upsample_at", ["before_classifier", "before_head"])
+def test_logits_that_the_head_enlarges_are_taken_as_they_are(upsample_at: str) -> None:
+    network, images = Toy(Bilinear(), upsample_at), inputs()
     assert network.head.resize is None
     found = predict_labels(network, images, protocol_settings("ss+multiple=1"), 5)
     assert torch.equal(found.long(), scores(network, images, "ss+multiple=1").argmax(1))

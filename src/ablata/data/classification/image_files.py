@@ -52,7 +52,7 @@ class ImageFileSettings(Settings):
     """The folder, or a zip of it; a name alone is looked for under ABLATA_DATA."""
     size: Annotated[int, Field(ge=1)] = 224
     """Height and width of the images that training and evaluation see."""
-    crop: Literal["random_resized", "random", "centre"] = "random_resized"
+    crop: Literal["random_resized", "random", "center"] = "random_resized"
     """Training crop: a random part resized to `size`; or the shorter side resized to `resize` and a random or central
     square cut out."""
     scale: tuple[float, float] = (0.08, 1.0)

@@ -16,12 +16,12 @@ from ablata.data.loading.labeled_images import LabeledImageDataset
 
 
 class LabelSubset(Settings):
-    """Label subset: equally many labelled samples of every class to train on; the others lose their labels.
+    """Label subset: equally many labeled samples of every class to train on; the others lose their labels.
 
     The seed is apart from the run's: every run sees the same labels, so that their choice is no noise between seeds.
     """
 
-    kind: Literal["labelled"] = "labelled"
+    kind: Literal["label_subset"] = "label_subset"
     per_class: Annotated[int, Field(ge=1)] = 500
     """Samples of each class with a label."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -30,7 +30,7 @@ class LabelSubset(Settings):
     """Take the choice from a run's splits.json instead; what it holds counts through the data's fingerprint."""
 
     def restrict(self, data: LabeledImageDataset) -> LabeledImageDataset:
-        """Return the data set with the labelled samples as its training set, and the others as split `unlabelled`.
+        """Return the data set with the labeled samples as its training set, and the others as split `unlabeled`.
 
         Raises:
             DataError: a class has fewer samples, or the file is missing, damaged or of another data set.
@@ -47,8 +47,8 @@ class LabelSubset(Settings):
             if len(own) < self.per_class:
                 raise DataError(
                     "Every class must have as many samples as are to be labelled",
-                    found=f"labelled.per_class={self.per_class}, class {name} has {len(own)}",
-                    do=f"labelled.per_class={len(own)} or fewer",
+                    found=f"label_subset.per_class={self.per_class}, class {name} has {len(own)}",
+                    do=f"label_subset.per_class={len(own)} or fewer",
                 )
             chosen.append(random.permutation(own)[: self.per_class])
         return np.sort(np.concatenate(chosen))
@@ -59,14 +59,14 @@ class LabelSubset(Settings):
             fingerprint, index = str(saved["data"]), np.array(saved["splits"]["train"], dtype=np.int64)
         except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                "labelled.file must be the splits.json of a run, with `data` and `splits.train`",
+                "label_subset.file must be the splits.json of a run, with `data` and `splits.train`",
                 found=f"{path}: {error.strerror if isinstance(error, OSError) else error!r}",
             ) from None
         if fingerprint != data.fingerprint:
             raise DataError(
                 "An index list must be of the data set it is used with",
                 found=f"{path} is of data {fingerprint[:24]}, the data at hand is {data.fingerprint[:24]}",
-                do="use the list of a run on this data, or labelled.file=null to draw one",
+                do="use the list of a run on this data, or label_subset.file=null to draw one",
             )
         strangers = np.setdiff1d(index, data.splits["train"].index)
         if len(strangers) or len(np.unique(index)) < len(index) or not len(index):

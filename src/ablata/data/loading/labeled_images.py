@@ -154,10 +154,10 @@ class LabeledImageDataset(Dataset[ImageBatch]):
             )
 
     def restricted(self, index: np.ndarray) -> Self:
-        """Return this set with `index` (int64, ascending) as its training samples; the others are `unlabelled`."""
+        """Return this set with `index` (int64, ascending) as its training samples; the others are `unlabeled`."""
         others = np.setdiff1d(self.splits["train"].index, index, assume_unique=True)
         small = copy.copy(self)
-        small.splits = self.splits | {"train": Split("train", index), "unlabelled": Split("train", others)}
+        small.splits = self.splits | {"train": Split("train", index), "unlabeled": Split("train", others)}
         return small
 
     def split_labels(self, split: str) -> Tensor:

@@ -125,7 +125,7 @@ class RandAugment(_Policy):
     """M, from 0 to 10; what it means for each operation is in `auto_augment_ops`."""
     probability: Probability = 0.5
     """Chance that a drawn operation is applied: 0.5 in timm, 1 in the paper."""
-    deviation: Annotated[float, Field(ge=0)] | Literal["uniform"] = 0.5
+    magnitude_std: Annotated[float, Field(ge=0)] | Literal["uniform"] = 0.5
     """Standard deviation of the magnitude around M, drawn anew for each operation and kept within 0..10 (timm's mstd);
     uniform: from 0 to M."""
     cutout: bool = False
@@ -137,10 +137,10 @@ class RandAugment(_Policy):
         shape = (total, self.count)
         operation = random.integers(len(names), size=shape)
         operation[random.random(shape) >= self.probability] = -1
-        if self.deviation == "uniform":
+        if self.magnitude_std == "uniform":
             magnitude = self.magnitude * random.random(shape)
         else:
-            magnitude = (self.magnitude + self.deviation * random.standard_normal(shape)).clip(0, STEEPEST)
+            magnitude = (self.magnitude + self.magnitude_std * random.standard_normal(shape)).clip(0, STEEPEST)
         return _with_arguments(random, operation, magnitude, INCREASING)
 
 

@@ -62,7 +62,7 @@ class Cutmix(_Mix):
     """CutMix: paste a box of a partner into each image; the weight is the fraction of pixels that stay."""
 
     kind: Literal["cutmix"] = "cutmix"
-    box: Literal["centred", "corners"] = "centred"
+    box: Literal["centered", "corners"] = "centered"
     """Box of the drawn area and the image's shape around a uniform centre, clipped (the paper's); or any box, its
     corners uniform (then alpha and `larger` do nothing)."""
 
@@ -140,7 +140,7 @@ def draw_plan(
         weight = np.maximum(weight, 1 - weight)
     box = None
     if isinstance(chosen, Cutmix):
-        box = _centred(random, weight, size) if chosen.box == "centred" else _corners(random, draws, size)
+        box = _centred(random, weight, size) if chosen.box == "centered" else _corners(random, draws, size)
         weight = 1 - (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) / (size[0] * size[1])
         box = np.broadcast_to(box, (total, 4)).copy()
     weight = np.broadcast_to(weight, (total,)).astype(np.float32)

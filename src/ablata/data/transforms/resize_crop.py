@@ -18,7 +18,7 @@ _BLOCK = 1024
 class ResizeCrop(Settings):
     """Resize and random crop: a crop of the old size is cut from resized images at a random place."""
 
-    kind: Literal["enlarge"] = "enlarge"
+    kind: Literal["resize_crop"] = "resize_crop"
     side: Annotated[int, Field(ge=1)] = 40
     """Pixels of the shorter side afterwards; at least those of the image itself."""
     backend: Backend = "torch"

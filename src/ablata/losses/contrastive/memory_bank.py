@@ -37,7 +37,7 @@ class SemiHard(Settings):
 class MemoryBank(Settings):
     """Memory bank: queues of earlier pixels and regions. Those of all processes enter all queues, which stay equal."""
 
-    kind: Literal["memory"] = "memory"
+    kind: Literal["memory_bank"] = "memory_bank"
     pixels: Annotated[int, Field(ge=0)] = 1000
     """Pixels remembered of each class; 0: none. The published code has 5,000 of both; cost grows with them."""
     regions: Annotated[int, Field(ge=0)] = 500

@@ -95,7 +95,7 @@ class EfficientNetSettings(Backbone, Classifier):
     """Fraction of the features that is dropped before the classifier in training; null: the variant's."""
     project_activation: bool = False
     """Activate behind the projection that ends a block, too."""
-    zero_gamma: bool = False
+    zero_init_residual: bool = False
     """Start every block that has a shortcut as the identity: its projection's normalisation weight begins at 0."""
     head: Literal["classifier", "backbone"] = "classifier"
     """Whose part the last 1x1 convolution is: of stage 4, or of what is left out of a backbone."""
@@ -109,9 +109,10 @@ class EfficientNetSettings(Backbone, Classifier):
 
     @model_validator(mode="after")
     def _can_leave_zero(self) -> EfficientNetSettings:
-        if self.zero_gamma and self.project_activation and self.activation in ("relu", "relu6"):
+        if self.zero_init_residual and self.project_activation and self.activation in ("relu", "relu6"):
             raise ValueError(
-                f"zero_gamma before activation={self.activation} would stay 0 for ever; set project_activation=false"
+                f"zero_init_residual before activation={self.activation} would stay 0 for ever; "
+                "set project_activation=false"
             )
         return self
 
@@ -317,7 +318,7 @@ def _init_weights(settings: EfficientNetSettings, model: nn.Module, classes: int
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = settings.norm_eps
-        elif isinstance(module, InvertedResidual) and settings.zero_gamma and module.adds:
+        elif isinstance(module, InvertedResidual) and settings.zero_init_residual and module.adds:
             module.project.norm.weight.zero_()
     if isinstance(model, PooledClassifier):
         bound = 1 / math.sqrt(classes)

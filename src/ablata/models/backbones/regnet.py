@@ -115,7 +115,7 @@ class RegNet(Backbone, Classifier):
     """Channels of the stem."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the images for which a block is left out in training, the same for all blocks."""
-    zero_gamma: bool = False
+    zero_init_residual: bool = False
     """Start every block as its shortcut: the last normalisation weight of the branch begins at 0."""
 
     @model_validator(mode="after")
@@ -146,7 +146,7 @@ class RegNet(Backbone, Classifier):
         """Make the stages alone."""
         backbone = RegNetBackbone(self, channels)
         init_convolutions(backbone)
-        if self.zero_gamma:
+        if self.zero_init_residual:
             for module in backbone.modules():
                 if isinstance(module, RegNetBlock):
                     nn.init.zeros_(module.expand.norm.weight)

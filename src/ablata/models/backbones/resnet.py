@@ -47,7 +47,7 @@ class ResNet(Backbone, Classifier, BlockSettings):
     """Normalise in the stem; without, and with pre-activation, it does not activate either."""
     input_norm: bool = False
     """Normalise the image itself, before the first convolution."""
-    zero_gamma: bool = False
+    zero_init_residual: bool = False
     """Start every block as its shortcut: the last normalisation weight of the residual branch begins at 0."""
     last_stage: Literal["stride", "no_stride", "dilated", "two_dilated"] = "stride"
     """Stage 4 halves the maps, or keeps them, or keeps them and spreads its kernels (dilation 2); two_dilated: stages 3
@@ -67,8 +67,8 @@ class ResNet(Backbone, Classifier, BlockSettings):
         if self.split and (self.depth < 50 or self.preactivation):
             raise ValueError("split replaces the 3x3 of a bottleneck: it needs depth >= 50 and preactivation=false")
         ends_with_conv = self.preactivation or self.order in ("add_act_norm", "act_add_norm")
-        if self.zero_gamma and ends_with_conv and self.conv.kind == "weight_standardised":
-            raise ValueError("zero_gamma would set weights to 0 that conv=weight_standardised divides by")
+        if self.zero_init_residual and ends_with_conv and self.conv.kind == "weight_standardized":
+            raise ValueError("zero_init_residual would set weights to 0 that conv=weight_standardized divides by")
         return self
 
     @property
@@ -88,7 +88,7 @@ class ResNet(Backbone, Classifier, BlockSettings):
         for module in backbone.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = self.norm_eps
-            elif isinstance(module, ResidualBlock) and self.zero_gamma:
+            elif isinstance(module, ResidualBlock) and self.zero_init_residual:
                 module.zero_init_residual()
         return backbone
 

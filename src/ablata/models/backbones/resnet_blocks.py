@@ -211,7 +211,9 @@ class ResidualBlock(nn.Module):
             weight = getattr(last.norm, "weight", None)
             if weight is None:
                 raise SettingsError(
-                    "zero_gamma needs a normalisation with a weight", found=str(last.norm), do="model.zero_gamma=false"
+                    "zero_init_residual needs a normalisation with a weight",
+                    found=str(last.norm),
+                    do="model.zero_init_residual=false",
                 )
             nn.init.zeros_(weight)
         else:

@@ -39,7 +39,7 @@ class ResidualSettings(Settings):
     shortcut: ShortcutName = "pad"
     """Where shapes change: picked pixels and zero channels (pad, option A), or a convolution of 1x1 (conv, option B) or
     3x3, which is normalised in networks without pre-activation."""
-    zero_gamma: bool = False
+    zero_init_residual: bool = False
     """Start the last normalisation weight of a block at 0: the block begins as the identity. With pre-activation and
     ReLU it stays the identity for ever: that weight lies before a ReLU, whose gradient at 0 is 0."""
     activation: Literal["relu", "leaky", "swish"] = "relu"
@@ -53,7 +53,7 @@ class ResidualSettings(Settings):
     """Fraction of the values in each residual path that is dropped in training."""
     channel_drop: int = Field(default=0, ge=0)
     """Most channels of each residual path, for each image, that are zeroed in training; 0 is off."""
-    dropout_place: Literal["between", "before_last", "after_last"] = "before_last"
+    dropout_position: Literal["between", "before_last", "after_last"] = "before_last"
     """Where in the residual path both act: behind the first convolution, before the last one, or at the end."""
 
     def make_activation(self) -> nn.Module:
@@ -63,11 +63,11 @@ class ResidualSettings(Settings):
         return nn.ReLU() if self.activation == "relu" else nn.SiLU()
 
     def make_drop(self, place: str) -> nn.Module:
-        """Return what drops values at a place of the residual path: nothing but at `dropout_place`."""
+        """Return what drops values at a place of the residual path: nothing but at `dropout_position`."""
         chosen: list[nn.Module] = []
-        if place == self.dropout_place and self.dropout:
+        if place == self.dropout_position and self.dropout:
             chosen.append(nn.Dropout(self.dropout))
-        if place == self.dropout_place and self.channel_drop:
+        if place == self.dropout_position and self.channel_drop:
             chosen.append(ChannelDrop(self.channel_drop))
         return nn.Sequential(*chosen) if chosen else nn.Identity()
 
@@ -301,7 +301,7 @@ def _init_weights(model: nn.Module, settings: ResidualSettings) -> None:
             nn.init.kaiming_normal_(module.weight, a=settings.init_slope, nonlinearity="leaky_relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, BasicBlock | PreactivationBlock) and settings.zero_gamma:
+        elif isinstance(module, BasicBlock | PreactivationBlock) and settings.zero_init_residual:
             nn.init.zeros_(module.norm2.weight)
 
 

@@ -105,7 +105,7 @@ class MaskRcnn(DetectorSettings):
                 "give model.stages two entries and model.shared_head=true"
             )
         if self.relations.spatial is not None and not staged and self.backbone.kind == "c4":
-            raise ValueError("a C4 backbone has no linear layers for model.relations.spatial_place=head: use stage")
+            raise ValueError("a C4 backbone has no linear layers for model.relations.spatial_position=head: use stage")
         return self
 
     def silent_terms(self) -> set[str]:
@@ -187,7 +187,7 @@ class MaskRcnnNetwork(nn.Module):
         graph: Tensor | None,
     ) -> RoiHeads:
         settings, relations = self.settings, self.settings.relations
-        in_head = relations.spatial if relations is not None and relations.spatial_place == "head" else None
+        in_head = relations.spatial if relations is not None and relations.spatial_position == "head" else None
         count = 1 if settings.shared_head or tail is not None else len(settings.stages)
         try:
             heads = [

@@ -55,13 +55,13 @@ class DenseHead(Settings):
     """Whether the classifier has a bias."""
     double: bool = False
     """Double the map's sides, by nearest values, and convolve it 3x3 to s s channels before the classifier."""
-    enlarge: Literal["after", "before_classifier", "before_head"] = "after"
+    upsample_at: Literal["after", "before_classifier", "before_head"] = "after"
     """Where the image's size comes: after, as a step that a loss or metric can leave out; or within the head."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> DenseHead:
-        if self.double and self.enlarge == "before_head":
-            raise ValueError("double needs enlarge=after or before_classifier")
+        if self.double and self.upsample_at == "before_head":
+            raise ValueError("double needs upsample_at=after or before_classifier")
         return self
 
     def build(self, inputs: int, classes: int, norm: str, upsampling: Upsampling, stride: int) -> DenseHeadModel:
@@ -96,8 +96,8 @@ class DenseHeadModel(nn.Module):
             self.doubled = nn.Sequential(nn.Upsample(scale_factor=2), conv)
             width, stride = stride * stride, stride // 2
         self.classifier = nn.Conv2d(width, classes, settings.kernel, padding=settings.kernel // 2, bias=settings.bias)
-        self.where = settings.enlarge
-        enlarged = {"after": classes, "before_classifier": width, "before_head": inputs}[settings.enlarge]
+        self.where = settings.upsample_at
+        enlarged = {"after": classes, "before_classifier": width, "before_head": inputs}[settings.upsample_at]
         self.enlarge = upsampling.build(enlarged, stride)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:

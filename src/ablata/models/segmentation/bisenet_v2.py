@@ -52,7 +52,7 @@ class BiSeNetV2(SegmenterSettings):
     """Normalisation of means over the image; batch refuses a batch of one image in training, the others take it."""
     init: Init = "kaiming_out"
     """Distribution of initial weights."""
-    zero_gamma: bool = True
+    zero_init_residual: bool = True
     """Start gather and expansion layers as their shortcut: the branch's last normalisation weight begins at 0."""
 
     def build(self, classes: int, channels: int = 3) -> BiSeNetV2Model:
@@ -216,7 +216,7 @@ class BiSeNetV2Model(Segmenter):
                 stride = int(name.removeprefix("aux"))
                 self.aux[name] = settings.aux.build(widths[source], classes, "batch", settings.logits_upsample, stride)
         init_weights(self, settings.init)
-        if settings.zero_gamma:
+        if settings.zero_init_residual:
             for module in self.modules():
                 if isinstance(module, GatherExpansion):
                     module.zero_init_residual()

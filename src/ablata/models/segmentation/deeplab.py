@@ -35,7 +35,7 @@ from ablata.nn.upsampling import Bilinear, Upsampling
 class Aspp(Settings):
     """Atrous spatial pyramid pooling: 1x1, spread 3x3 kernels, and the mean over the image, joined."""
 
-    kind: Literal["spatial_pyramid"] = "spatial_pyramid"
+    kind: Literal["aspp"] = "aspp"
     width: Annotated[int, Field(ge=1)] = 256
     """D: channels of each part and of the result."""
     rates: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (12, 24, 36)
@@ -52,7 +52,7 @@ class DeepLabDecoder(Settings):
     """V3+: the pyramid's result at 1/4, beside what stage 1 saw there."""
 
     kind: Literal["decoder"] = "decoder"
-    low: Annotated[int, Field(ge=1)] = 48
+    low_level_width: Annotated[int, Field(ge=1)] = 48
     """L: channels that stage 1 is reduced to."""
     width: Annotated[int, Field(ge=1)] = 256
     """D: channels of the two 3x3 convolutions, of which the second is that of the head."""
@@ -169,8 +169,8 @@ class DeepLabModel(Segmenter):
         self.low = self.merge = None
         if settings.decoder is not None:
             self.fine = self.backbone.at_stride(4)
-            self.low = ConvNormAct(widths[self.fine], settings.decoder.low, 1)
-            self.merge = ConvNormAct(width + settings.decoder.low, settings.decoder.width)
+            self.low = ConvNormAct(widths[self.fine], settings.decoder.low_level_width, 1)
+            self.merge = ConvNormAct(width + settings.decoder.low_level_width, settings.decoder.width)
             width, stride = settings.decoder.width, 4
         self.head = settings.head.build(width, classes, "batch", settings.logits_upsample, stride)
         self.aux, self.aux_name = nn.ModuleDict(), f"aux{strides[self.before_last]}"

@@ -102,9 +102,9 @@ class HRNet(SegmenterSettings, HRNetBranches):
 
     @model_validator(mode="after")
     def _fits_together(self) -> HRNet:
-        if self.context_head.enlarge != "after" or self.context_head.double:
+        if self.context_head.upsample_at != "after" or self.context_head.double:
             raise ValueError(
-                "context_head.enlarge must be after, and context_head.double false: "
+                "context_head.upsample_at must be after, and context_head.double false: "
                 "context needs logits of its own size"
             )
         return self

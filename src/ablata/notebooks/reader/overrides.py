@@ -22,7 +22,7 @@ PLAIN: dict[str, str] = {
     "precision": "compute.precision",
     "activation": "model.activation",
     "preactivation": "model.preactivation",
-    "zero_gamma": "model.zero_gamma",
+    "zero_init_residual": "model.zero_init_residual",
     "sync_bn": "compute.sync_batch_norm",
     "restart_length": "schedule.first",
     "restart_multiplier": "schedule.multiplier",
@@ -159,8 +159,8 @@ _READERS: dict[str, Callable[[Mapping[str, SettingValue]], dict[str, SettingValu
     "flip": _switch({"data.augment.flip": True}, {"data.augment.flip": False})("flip"),
     "se": _switch({"model.attention": "se"}, {"model.attention": "none"})("se"),
     "frelu": _switch({"model.activation": "frelu"}, {"model.activation": "relu"})("frelu"),
-    "weight_standardised": _switch({"model.conv": "weight_standardised"}, {"model.conv": "plain"})(
-        "weight_standardised"
+    "weight_standardized": _switch({"model.conv": "weight_standardized"}, {"model.conv": "plain"})(
+        "weight_standardized"
     ),
     "refinery": _switch({"refine": True}, {"refine": None})("refinery"),
     "lookahead": _switch({"optim.lookahead": True}, {"optim.lookahead": None})("lookahead"),

@@ -48,13 +48,14 @@ SWITCHES: dict[str, str] = {
     r"colour[-_ ]?jitter": "colour_jitter", r"random[-_ ]erasing": "random_erasing",
     r"pca[-_ ]noise": "pca_noise",     r"dropout|"
     r"droput": "dropout_on", r"flip": "flip", r"msc": "multi_scale", r"fpn": "fpn", r"arm": "arm",
-    r"ffm": "ffm",     r"lookahead": "lookahead", r"channel[-_ ]drop": "channel_drop", r"last[-_ ]gamma": "zero_gamma",
+    r"ffm": "ffm",     r"lookahead": "lookahead", r"channel[-_ ]drop": "channel_drop",
+    r"last[-_ ]gamma": "zero_init_residual",
     r"last[-_ ]bn": "last_bn", r"label[-_ ]refine(?:ry)?|lb[-_ ]refine(?:ry)?|"
     r"lable[-_ ]refine(?:ry)?": "refinery",
     r"pre[-_ ]?act": "preactivation",
     r"contrast(?:ive)?": "contrast", r"mem(?:ory)?_bank|contrast_mem": "memory", r"lovas?z": "lovasz",
     r"maxpool": "max_pool", r"focal(?:[-_ ]loss)?": "focal", r"soft_mapping": "soft_mapping", r"frelu": "frelu",
-    r"ws|convws|wsconv": "weight_standardised", r"sharpen\w*": "sharpened",
+    r"ws|convws|wsconv": "weight_standardized", r"sharpen\w*": "sharpened",
 }  # fmt: skip
 """What is on or off, as a pattern of what the notes write: the grammar's name."""
 

@@ -88,7 +88,9 @@ def relation_rcnn_chest_xray() -> Detect:
         class_agnostic=True,
         head_width=512,
         masks=MaskBranch(width=128),
-        relations=Relations(classes=ClassRelation(), spatial=SpatialRelation(heads=8, width=512), spatial_place="head"),
+        relations=Relations(
+            classes=ClassRelation(), spatial=SpatialRelation(heads=8, width=512), spatial_position="head"
+        ),
     )
     return Detect(
         data=ChestXray(augment=DetectionAugment(min_size=(384, 448, 512), min_size_test=448, max_size=640)),
@@ -178,7 +180,7 @@ def relation_rcnn_scenes() -> Detect:
         masks=MaskBranch(layers=1, width=16, roi_pool_size=7),
         relations=Relations(
             classes=ClassRelation(
-                attention_pool="max", attention_place="before", attention_scale=3.0, attention_relu=False
+                attention_pool="max", attention_position="before", attention_scale=3.0, attention_relu=False
             ),
             spatial=SpatialRelation(heads=4, width=64),
         ),

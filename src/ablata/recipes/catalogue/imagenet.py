@@ -37,7 +37,7 @@ def resnet18_imagenette() -> Classify:
     """
     return Classify(
         data=_imagenette(),
-        model=ResNet(depth=18, zero_gamma=True),
+        model=ResNet(depth=18, zero_init_residual=True),
         loss=CrossEntropy(smoothing=0.1),
         train=Train(epochs=40, batch=64, evaluate_batch=128),
         optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, reference_batch=128, scaling="linear"),
@@ -56,7 +56,7 @@ def resnet18_hymenoptera() -> Classify:
     """
     return Classify(
         data=_imagenette().model_copy(update={"root": "hymenoptera"}),
-        model=ResNet(depth=18, zero_gamma=True),
+        model=ResNet(depth=18, zero_init_residual=True),
         loss=CrossEntropy(smoothing=0.1),
         train=Train(epochs=60, batch=32, evaluate_batch=128, evaluate_every=5),
         optim=Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, reference_batch=128, scaling="linear"),
@@ -264,7 +264,7 @@ def _imagenet(
 
 
 def _resnet(depth: Literal[50, 101], *, epochs: int, cutmix: bool = False) -> Classify:
-    model = ResNet(depth=depth, zero_gamma=True)
+    model = ResNet(depth=depth, zero_init_residual=True)
     return _as_pycls(model, epochs=epochs, lr=0.1, weight_decay=5e-5, smoothing=0.1, cutmix=cutmix)
 
 

@@ -36,7 +36,7 @@ def weak_refinery_cifar10() -> Classify:
     Source: arXiv 1805.02641; the weak supervision is an idea of the project's notes
     """
     refine = Refinement(rounds=1, images="all", mix_alpha=(0.3, 0.0))
-    return _base().model_copy(update={"labelled": LabelSubset(per_class=500), "refine": refine})
+    return _base().model_copy(update={"label_subset": LabelSubset(per_class=500), "refine": refine})
 
 
 def refinery_reid_scenes() -> Reidentify:
@@ -55,7 +55,7 @@ def refinery_reid_scenes() -> Reidentify:
 def _base() -> Classify:
     return Classify(
         data=Cifar10(augment=Augment(flip=True, pad=4)),
-        model=CifarResNet(depth=20, zero_gamma=True),
+        model=CifarResNet(depth=20, zero_init_residual=True),
         train=Train(epochs=200, batch=256),
         optim=Sgd(lr=0.2, momentum=0.9, weight_decay=5e-4),
         schedule=Cosine(floor=1e-4, warmup=Warmup(length=0.05, unit="fraction", start=1e-5, start_unit="lr")),

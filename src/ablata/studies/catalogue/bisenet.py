@@ -24,7 +24,7 @@ _RUNGS = {
         "model.context.average=globalcontext",
         "model.context.average.form=conv_sigmoid",
         "model.context.average.join=multiply",
-        "model.context.average.place=features",
+        "model.context.average.position=features",
     ),
 }
 """What each rung adds to the one below it."""

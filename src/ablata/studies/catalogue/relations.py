@@ -8,7 +8,7 @@ from ablata.studies.study import Study
 _CLASSES = (
     "model.relations=true",
     "model.relations.classes.attention_pool=max",
-    "model.relations.classes.attention_place=before",
+    "model.relations.classes.attention_position=before",
     "model.relations.classes.attention_scale=3",
     "model.relations.classes.attention_relu=false",
 )

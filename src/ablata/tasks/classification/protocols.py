@@ -18,22 +18,22 @@ Protocol = Literal[
     "plain",
     "mirror",
     "mirror_translate",
-    "centre_0.875",
-    "centre_0.9",
-    "centre_0.95",
-    "centre_1.0",
+    "center_0.875",
+    "center_0.9",
+    "center_0.95",
+    "center_1.0",
     "crop_resize",
     "ten_crop",
 ]
 """plain: the image as the data's settings cut it. mirror: the mean with its mirror image. mirror_translate: half of
 that, and half the mean of the same for the image moved by one pixel down and right, and up and left (Jordan 2024,
-arXiv 2404.00498). centre_R: the shorter side is resized to size / R and the central square cut, whatever the settings
+arXiv 2404.00498). center_R: the shorter side is resized to size / R and the central square cut, whatever the settings
 say. crop_resize: the square is cut first and resized then (EfficientNet's own code). ten_crop: four corners and the
 middle of the resized central square, each with its mirror image, probabilities averaged (Krizhevsky et al. 2012,
 section 4.1)."""
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-"""All of them; those from `centre_0.875` on need image files."""
+"""All of them; those from `center_0.875` on need image files."""
 
 
 def score_label(protocol: str) -> str:
@@ -44,8 +44,8 @@ def score_label(protocol: str) -> str:
 
 def eval_crop(protocol: str) -> EvalCrop:
     """Return which part of an image a protocol looks at."""
-    if protocol.startswith("centre_"):
-        return EvalCrop(ratio=float(protocol.removeprefix("centre_")))
+    if protocol.startswith("center_"):
+        return EvalCrop(ratio=float(protocol.removeprefix("center_")))
     return {"crop_resize": EvalCrop(crop_first=True), "ten_crop": EvalCrop(whole=True)}.get(protocol, DEFAULT)
 
 

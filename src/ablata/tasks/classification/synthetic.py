@@ -13,12 +13,12 @@ _SMALL_SIDE = 40
 """Images up to this side are taken for small ones, as CIFAR's."""
 
 
-def synthetic_parts(data: Any, labelled: LabelSubset | None, refine: Refinement | None) -> dict[str, Any]:
+def synthetic_parts(data: Any, label_subset: LabelSubset | None, refine: Refinement | None) -> dict[str, Any]:
     """Return the settings that change where a recipe of these is trained on generated images."""
     return {
         "data": _scenes(data),
         "protocols": ("plain",),
-        "labelled": labelled and labelled.model_copy(update={"per_class": 2}),
+        "label_subset": label_subset and label_subset.model_copy(update={"per_class": 2}),
         "refine": refine and refine.synthetic(refine.target and _scenes(refine.target)),
     }
 

@@ -46,7 +46,7 @@ class Classify(DistillableRecipe):
     data: AnyImageData = Digits()
     model: AnyClassifier = DigitsNet()
     loss: AnyLabelLoss = CrossEntropy()
-    labelled: LabelSubset | None = None
+    label_subset: LabelSubset | None = None
     """Use only these labels: train on this part of the training set; null: on all of it."""
     refine: Refinement | None = None
     """Train on a teacher's predictions, the last of a chain of rounds; null: on the labels."""
@@ -84,7 +84,7 @@ class Classify(DistillableRecipe):
     def training_data(self, cache: Path) -> LabeledImageDataset:
         """Return the data set of an effective recipe, restricted to the labelled part where one is asked for."""
         data: LabeledImageDataset = round_data(self).build(cache)
-        return self.labelled.restrict(data) if self.labelled else data
+        return self.label_subset.restrict(data) if self.label_subset else data
 
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""
@@ -106,7 +106,7 @@ class Classify(DistillableRecipe):
         """Return generated images in place of the data, and what must change with them."""
         from ablata.tasks.classification.synthetic import synthetic_parts
 
-        return synthetic_parts(self.data, self.labelled, self.refine)
+        return synthetic_parts(self.data, self.label_subset, self.refine)
 
     def check_data(self, cache: Path) -> Report:
         """Read every image and report what is wrong, by file; see `Recipe.check_data`."""

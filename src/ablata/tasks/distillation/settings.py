@@ -75,8 +75,8 @@ class Refinement(Settings):
     """Mixing parameter of rounds 0, 1, ..., in the same way; 0: no mixing; empty: data.augment.mix for all."""
     smoothing: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
     """Label smoothing of rounds 0, 1, ..., in the same way; empty: loss.smoothing for all."""
-    images: Literal["labelled", "all"] = "labelled"
-    """all: rounds from 1 on train on every training image, with no label read; round 0 has those of `labelled`."""
+    images: Literal["labeled", "all"] = "labeled"
+    """all: rounds from 1 on train on every training image, with no label read; round 0 has those of `label_subset`."""
     target: AnyData | None = None
     """Another data set that rounds from 1 on train on and are scored on, with no label read; null: the same."""
     start: Annotated[str | None, INCIDENTAL] = None
@@ -91,7 +91,7 @@ class Refinement(Settings):
                 raise ValueError(
                     "an online teacher knows nothing without the labels: refine.loss.label_weight must be above 0"
                 )
-        if self.unlabelled and self.loss.label_weight > 0:
+        if self.unlabeled and self.loss.label_weight > 0:
             raise ValueError(
                 "images without labels cannot use them: refine.loss.label_weight must be 0 with "
                 "refine.images=all or refine.target"
@@ -123,7 +123,7 @@ class Refinement(Settings):
         return isinstance(self.teacher, Online) and self.teacher.source == "peer"
 
     @property
-    def unlabelled(self) -> bool:
+    def unlabeled(self) -> bool:
         """Whether students see images whose labels must not be read."""
         return self.images == "all" or self.target is not None
 
@@ -195,8 +195,8 @@ def _at_round(recipe: R, refine: Refinement, number: int) -> R:
         update["data"] = _mixed(recipe.data, alpha)
         if refine.target is not None:
             update["refine"] = refine.model_copy(update={"target": _mixed(refine.target, alpha)})
-    if number and refine.unlabelled and getattr(recipe, "labelled", None) is not None:
-        update["labelled"] = None
+    if number and refine.unlabeled and getattr(recipe, "label_subset", None) is not None:
+        update["label_subset"] = None
     return recipe.model_copy(update=update)
 
 

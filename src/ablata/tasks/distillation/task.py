@@ -133,7 +133,7 @@ class DistillableTask(DatasetTask[ImageBatch]):
     def split_record(self) -> dict[str, Any]:
         """Return the data's fingerprint, the row numbers of each split and what was left out as unusable, where not
         all of the training set is trained on."""
-        divided = "minival" in self.splits or getattr(self.recipe, "labelled", None) is not None
+        divided = "minival" in self.splits or getattr(self.recipe, "label_subset", None) is not None
         return split_record(self.data) if divided or self.data.left_out else {}
 
     def after_step(self, step: int) -> None:

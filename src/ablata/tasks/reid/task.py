@@ -64,7 +64,7 @@ class Reidentify(DistillableRecipe):
         """Build data, network and loss; see `Recipe.build`."""
         recipe = self.effective()
         # Without labels the student has its teacher's classes: the identities that the teacher was trained on.
-        known = self.data.build(context.cache).classes if self.refine is not None and self.refine.unlabelled else None
+        known = self.data.build(context.cache).classes if self.refine is not None and self.refine.unlabeled else None
         seed = round_seed(self.refine, seed)
         return ReidentifyTask(recipe, round_data(recipe).build(context.cache), seed, context, known)
 

@@ -14,7 +14,7 @@ B, R, C, D, F = 2, 7, 5, 12, 6
 SPATIAL = {
     "relu": {"weights": {"kind": "relu"}},
     "gaussian": {"weights": {"kind": "gaussian"}},
-    "gaussian alone": {"weights": {"kind": "gaussian", "form": "normalised"}},
+    "gaussian alone": {"weights": {"kind": "gaussian", "form": "normalized"}},
     "parts": {"pairs": "parts"},
     "both, shared": {"pairs": "both", "own_weights": False},
     "both, own": {"pairs": "both"},
@@ -38,9 +38,9 @@ def class_inputs(seed: int = 0) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
 CLASS_FORMS: list[dict[str, object]] = [
     {},
     {"attention": False},
-    {"attention_place": "before", "attention_pool": "max", "attention_scale": 10.0},
+    {"attention_position": "before", "attention_pool": "max", "attention_scale": 10.0},
     {"propagate": False},
-    {"reduce": "linear", "reduce_place": "after"},
+    {"reduce": "linear", "reduce_position": "after"},
     {"combine": "add", "gradient": "through", "attention_relu": False},
 ]
 

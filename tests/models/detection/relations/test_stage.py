@@ -78,7 +78,7 @@ def test_joining_that_cannot_be_is_refused() -> None:
         relations("spatial_first", "concat", "concat")
     beside = SPATIAL.model_copy(update={"combine": "concat"}).model_dump()
     with pytest.raises(ValidationError, match="region head"):
-        Relations.model_validate({"classes": None, "spatial": beside, "spatial_place": "head"})
+        Relations.model_validate({"classes": None, "spatial": beside, "spatial_position": "head"})
 
 
 def test_features_are_dropped_in_training_alone() -> None:

@@ -80,22 +80,22 @@ VARIANTS: dict[str, BiSeNet] = {
     "transposed": tiny(upsample=Transposed(), logits_upsample=Transposed(steps="doubling")),
     "no average": tiny(**context(average=None)),
     "mean alone": tiny(**context(average=GlobalContext(form="mean"))),
-    "mean of features": tiny(**context(average=GlobalContext(form="mean", place="features"))),
+    "mean of features": tiny(**context(average=GlobalContext(form="mean", position="features"))),
     "average times features": tiny(
-        **context(average=GlobalContext(form="conv_sigmoid", join="multiply", place="features"))
+        **context(average=GlobalContext(form="conv_sigmoid", join="multiply", position="features"))
     ),
-    "average behind the merge": tiny(**context(average=GlobalContext(form="conv", place="merged"))),
-    "average as a level": tiny(**context(average=GlobalContext(place="level"))),
+    "average behind the merge": tiny(**context(average=GlobalContext(form="conv", position="merged"))),
+    "average as a level": tiny(**context(average=GlobalContext(position="level"))),
     "gate with relu": tiny(**context(refine=AttentionRefinement(gate=ConvGate(activation="relu")))),
     "gate without norm": tiny(**context(refine=AttentionRefinement(gate=ConvGate(norm=False)))),
     "gate first, as residual": tiny(**context(refine=AttentionRefinement(gate_first=True, residual=True))),
     "refined seen": tiny(
         aux=(AuxiliaryHead(stride=16, source="refined", head=HEAD), AuxiliaryHead(stride=32, head=HEAD))
     ),
-    "classify at full size": tiny(head=DenseHead(width=6, dropout=0.1, enlarge="before_classifier")),
-    "head at full size": tiny(head=DenseHead(width=None, kernel=3, enlarge="before_head")),
+    "classify at full size": tiny(head=DenseHead(width=6, dropout=0.1, upsample_at="before_classifier")),
+    "head at full size": tiny(head=DenseHead(width=None, kernel=3, upsample_at="before_head")),
     "doubled head": tiny(head=DenseHead(width=6, double=True)),
-    "doubled head, enlarged inside": tiny(head=DenseHead(width=6, double=True, enlarge="before_classifier")),
+    "doubled head, enlarged inside": tiny(head=DenseHead(width=6, double=True, upsample_at="before_classifier")),
     "group": tiny(norm="group", pooled_norm="none"),
     "kept norm": tiny(train_backbone_norm=False),
 }
@@ -317,9 +317,9 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
         (lambda: tiny(end_upsample=Nearest(), aux=(), **context(merge_at="end")), "end_upsample needs"),
         (lambda: tiny(**context(merge_at="end")), r"strides \[8\], found 16"),
         (lambda: tiny(**context(refine=AttentionRefinement(kernel=0))), "merge=sum needs equal widths"),
-        (lambda: ContextPath(average=GlobalContext(form="mean", place="level")), "needs a convolution"),
+        (lambda: ContextPath(average=GlobalContext(form="mean", position="level")), "needs a convolution"),
         (lambda: ContextPath(merge_width=64), "needs merge_kernel"),
-        (lambda: DenseHead(double=True, enlarge="before_head"), "double needs"),
+        (lambda: DenseHead(double=True, upsample_at="before_head"), "double needs"),
         (lambda: SpatialPath(widths=(0, 1, 1)), "at least 1"),
     ],
 )
@@ -358,7 +358,7 @@ def test_with_nearest_values_and_no_convolutions_it_does_not_matter_where_levels
 
 
 def test_the_average_multiplies_before_the_convolution_that_ends_the_path() -> None:
-    average = GlobalContext(form="mean", join="multiply", place="merged")
+    average = GlobalContext(form="mean", join="multiply", position="merged")
     model, x = make(tiny(aux=(), **context(after_upsample=0, average=average, end_kernel=3))).eval(), inputs()
     with torch.no_grad():
         outputs = model(x)

@@ -46,14 +46,14 @@ class ClassRelation(Settings):
     """Factor of z M^T before the softmax: at 1, as published, small weights leave all classes alike for long."""
     attention_relu: bool = True
     """Rectify the image's vector before it meets the classes."""
-    attention_place: Literal["after", "before"] = "after"
+    attention_position: Literal["after", "before"] = "after"
     """Weight classes after their weights travelled over the graph (a class's own attention), or before (its
     neighbours')."""
     gradient: Literal["detached", "through"] = "detached"
     """Whether the classifier learns from the features it gives rise to."""
     reduce: Literal["linear_relu", "linear"] = "linear_relu"
     """From a class's weights to the features that are added: a linear layer, or one with ReLU."""
-    reduce_place: Literal["before", "after"] = "before"
+    reduce_position: Literal["before", "after"] = "before"
     """Reduce the classes before they are mapped onto regions, or the regions' sums after it."""
     combine: Literal["concat", "add"] = "concat"
     """Put what is gained beside a region's features, or add it to them."""
@@ -107,7 +107,7 @@ class ClassRelationModule(nn.Module):
         semantics = self.propagate(
             known, self.attention(known, maps, valid_fraction) if self.settings.attention else None
         )
-        if self.settings.reduce_place == "before":
+        if self.settings.reduce_position == "before":
             return scores @ self._reduce(semantics).expand(len(scores), -1, -1)
         return self._reduce(scores @ semantics.expand(len(scores), -1, -1))
 
@@ -131,7 +131,7 @@ class ClassRelationModule(nn.Module):
             return weights[None] if attention is None else attention[:, :, None] * weights
         if attention is None:
             return (self.graph @ weights)[None]
-        if self.settings.attention_place == "before":
+        if self.settings.attention_position == "before":
             return self.graph @ (attention[:, :, None] * weights)
         return attention[:, :, None] * (self.graph @ weights)
 

@@ -121,7 +121,7 @@ class GaussianWeights(Settings):
     """Weights of the geometry by a Gaussian for each head, its middle and widths learned."""
 
     kind: Literal["gaussian"] = "gaussian"
-    form: Literal["random", "normalised"] = "random"
+    form: Literal["random", "normalized"] = "random"
     """random: begins anywhere, and joins what regions look like; normalised: divided by its sum over the regions, and
     stands alone."""
 
@@ -243,7 +243,7 @@ class _Relation(nn.Module):
     def __init__(self, settings: SpatialRelation, features: int) -> None:
         super().__init__()
         self.heads, self.kind = settings.heads, settings.weights
-        appearance = not (isinstance(self.kind, GaussianWeights) and self.kind.form == "normalised")
+        appearance = not (isinstance(self.kind, GaussianWeights) and self.kind.form == "normalized")
         self.width = settings.width if appearance else 0
         # Queries, keys and values from one layer: three take half as long again.
         self.project = nn.Linear(features, 2 * self.width + features)

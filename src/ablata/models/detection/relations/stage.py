@@ -28,7 +28,7 @@ class Relations(Settings):
     """Relations between classes, before the last stage; null: none."""
     spatial: SpatialRelation | None = None
     """Relations between regions; null: none."""
-    spatial_place: Literal["stage", "head"] = "stage"
+    spatial_position: Literal["stage", "head"] = "stage"
     """stage: before the last stage; head: after each linear layer of the region head, as in Relation Networks."""
     order: Literal["class_first", "spatial_first", "parallel"] = "class_first"
     """class_first: regions look at each other's enriched features; spatial_first: classes are told from features that
@@ -40,7 +40,7 @@ class Relations(Settings):
             raise ValueError("relations without classes and spatial relate nothing; set model.relations=null")
         if self.spatial is None or self.spatial.combine == "add":
             return self
-        if self.spatial_place == "head":
+        if self.spatial_position == "head":
             raise ValueError("relations in the region head add to its features: set spatial.combine=add")
         if self.classes is not None and self.order == "spatial_first":
             raise ValueError(
@@ -51,7 +51,7 @@ class Relations(Settings):
     @property
     def at_stage(self) -> SpatialRelation | None:
         """The relations between regions, if they enter before the last stage."""
-        return self.spatial if self.spatial_place == "stage" else None
+        return self.spatial if self.spatial_position == "stage" else None
 
     def features(self, width: int) -> int:
         """Return the features of a region that the last stage sees, of `width` before."""

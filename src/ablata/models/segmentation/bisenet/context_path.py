@@ -1,4 +1,4 @@
-"""The context path of BiSeNet, with every place where it was varied.
+"""The context path of BiSeNet, with all its variants.
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.2.
 
@@ -39,7 +39,7 @@ class GlobalContext(Settings):
     nothing, ReLU or a sigmoid."""
     join: Literal["add", "multiply"] = "add"
     """How it joins."""
-    place: Literal["features", "refined", "merged", "level"] = "refined"
+    position: Literal["features", "refined", "merged", "level"] = "refined"
     """What it joins: stage 4; the refined map at 1/32; the result of the context path, before its `end_kernel`; or it
     comes as one more level, enlarged and convolved as the others are, added to the refined map."""
 
@@ -57,11 +57,11 @@ class GlobalContextModule(nn.Module):
 
     def __init__(self, settings: GlobalContext | None, inputs: int, refined: int, merged: int, norm: str) -> None:
         super().__init__()
-        self.place = settings.place if settings else None
+        self.position = settings.position if settings else None
         self.multiply = settings is not None and settings.join == "multiply"
         self.layers: nn.Module | None = None
         if settings is not None and settings.form != "mean":
-            outputs = {"features": inputs, "merged": merged}.get(settings.place, refined)
+            outputs = {"features": inputs, "merged": merged}.get(settings.position, refined)
             activations: dict[str, Literal["none", "relu", "sigmoid"]] = {
                 "conv": "none",
                 "conv_relu": "relu",
@@ -76,9 +76,9 @@ class GlobalContextModule(nn.Module):
         out: Tensor = self.layers(stage4.mean((2, 3), keepdim=True))
         return out
 
-    def joined(self, place: str, x: Tensor, average: Tensor | None) -> Tensor:
-        """Return `x` joined by the average if this is the place for it, else `x`."""
-        if place != self.place:
+    def joined(self, position: str, x: Tensor, average: Tensor | None) -> Tensor:
+        """Return `x` joined by the average if it belongs here, else `x`."""
+        if position != self.position:
             return x
         return self.with_level(x, x.mean((2, 3), keepdim=True) if average is None else average)
 
@@ -145,8 +145,8 @@ class ContextPath(Settings):
         if self.merge_width is not None and not self.merge_kernel:
             raise ValueError("merge_width says how wide a convolution is: it needs merge_kernel 1 or 3")
         average = self.average
-        if average and average.place == "level" and average.form == "mean":
-            raise ValueError("average.place=level is added to the map it comes from: its form needs a convolution")
+        if average and average.position == "level" and average.form == "mean":
+            raise ValueError("average.position=level is added to the map it comes from: its form needs a convolution")
         return self
 
     def refuse_sum(self) -> None:
@@ -235,7 +235,7 @@ class ContextPathModule(nn.Module):
         self.end = ConvNormAct(width, settings.width, ends, norm=norms[0]) if ends else nn.Identity()
         self.outputs = self.widths["context"] = settings.width if ends else width
         self.level_conv = None
-        if settings.average and settings.average.place == "level" and settings.after_upsample:
+        if settings.average and settings.average.position == "level" and settings.after_upsample:
             self.level_conv = ConvNormAct(refined[32], refined[32], settings.after_upsample, norm=norms[0])
 
     def _plan_steps(
@@ -295,7 +295,7 @@ class ContextPathModule(nn.Module):
         for key, refine in self.refine.items():
             outputs[f"refined{key}"] = refine(deepest if key == "32" else stages[STAGES[int(key)]])
         x = self.average.joined("refined", outputs["refined32"], average)
-        if self.average.place == "level" and average is not None:
+        if self.average.position == "level" and average is not None:
             level = average.expand(-1, -1, *x.shape[2:])
             x = self.average.with_level(x, level if self.level_conv is None else self.level_conv(level))
         x = self._straight(x, stages, outputs) if self.straight else self._stepwise(x, stages, outputs)

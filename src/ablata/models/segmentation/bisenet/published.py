@@ -85,12 +85,13 @@ def ladder(rung: Rung, backbone: ResNet | Xception39 | None = None) -> BiSeNet:
     u_shape = from_rung("u_shape")
     fcn_head = DenseHead(width=256, dropout=0.1)
     gate = AttentionRefinement().gate if from_rung("arm") else None
+    average = GlobalContext(form="conv_sigmoid", join="multiply", position="features")
     context = ContextPath(
         width=512,
         levels=(16,) if u_shape else (),
         stride=8 if from_rung("upsample_first") else 32,
         refine=AttentionRefinement(kernel=0, gate=gate, gate_first=gate is not None),
-        average=GlobalContext(form="conv_sigmoid", join="multiply", place="features") if from_rung("average") else None,
+        average=average if from_rung("average") else None,
         after_upsample=0,
         merge_kernel=3 if u_shape else 0,
     )
