@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class Net(nn.Module):
         return self.linear(self.conv(images).relu().mean((2, 3)))
 
 
+class Lazy(nn.Sequential):
+    def __init__(self, num_classes: int, width: int = 4) -> None:
+        super().__init__(nn.LazyConv2d(width, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
 class Named(Net):
     def forward(self, images):
         return {"logits": super().forward(images), "more": images}
@@ -50,6 +56,10 @@ class Broken(Net):
 
 def segmenter(num_classes, in_channels, width: int = 8):
     return nn.Sequential(nn.Conv2d(in_channels, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
+
+
+def lazy_segmenter(num_classes, width: int = 4):
+    return nn.Sequential(nn.LazyConv2d(width, 3, 4, 1), nn.ReLU(), nn.LazyConv2d(num_classes, 1))
 
 
 def poly(logits, labels, epsilon: float = 1.0):
@@ -131,6 +141,8 @@ def test_each_kind_of_plain_part_trains(parts: Path, ablata: Ablata) -> None:
     for change in (
         "digits model=parts.py:Net model.width=3",
         "digits model=parts.py:Named",
+        "digits model=parts.py:Lazy ema=true",
+        "bisenet_scenes model=parts.py:lazy_segmenter data.train=32 data.val=8",
         "digits loss=parts.py:poly loss.epsilon=2",
         "digits optim=torch.optim:Adagrad optim.lr=0.01",
         "digits schedule=parts.py:ramp schedule.power=2",
@@ -143,6 +155,18 @@ def test_each_kind_of_plain_part_trains(parts: Path, ablata: Ablata) -> None:
     ):
         answer = ablata("train", *change.split(), *short.split())
         assert answer.status == 0, f"{change}: {answer.err}"
+
+
+def test_a_network_with_lazy_modules_is_exported_as_it_was_scored(parts: Path, ablata: Ablata) -> None:
+    trained = ablata("train", "digits", "model=parts.py:Lazy", "train.steps=3")
+    (run,) = re.findall(r"runs/(\w+)", trained.err)[-1:]
+    for words in (
+        ("evaluate", run),
+        ("export", run, "--format", "hub", "--output", "hub"),
+        ("export", run, "--format", "pt2", "--output", "lazy.pt2"),
+    ):
+        answer = ablata(*words)
+        assert answer.status == 0, f"{words}: {answer.err}"
 
 
 def test_what_is_wrong_with_a_part_is_said_before_the_first_step(parts: Path, ablata: Ablata) -> None:

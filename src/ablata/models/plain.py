@@ -35,7 +35,7 @@ class PlainClassifier(PlainPart, Classifier):
 
     def build(self, classes: int, channels: int) -> nn.Module:
         """Make the classifier; see `Classifier.build`."""
-        return NamedOutputs(_module(self, classes, channels), self.kind)
+        return NamedOutputs(build_module(self, classes, channels), self.kind)
 
 
 class PlainSegmenter(PlainPart, SegmenterSettings):
@@ -43,7 +43,7 @@ class PlainSegmenter(PlainPart, SegmenterSettings):
 
     def build(self, classes: int, channels: int) -> Segmenter:
         """Make the network; see `SegmenterSettings.build`."""
-        return PlainSegmenterModel(NamedOutputs(_module(self, classes, channels), self.kind))
+        return PlainSegmenterModel(NamedOutputs(build_module(self, classes, channels), self.kind))
 
 
 class PlainBackbone(PlainPart, Backbone):
@@ -51,7 +51,7 @@ class PlainBackbone(PlainPart, Backbone):
 
     def build_backbone(self, channels: int) -> BackboneModule:
         """Make the backbone; see `Backbone.build_backbone`."""
-        return PlainBackboneModule(_module(self, None, channels), channels, self.kind)
+        return PlainBackboneModule(build_module(self, None, channels), channels, self.kind)
 
 
 def classifier(thing: Any, reference: str) -> type[PlainClassifier]:
@@ -60,26 +60,41 @@ def classifier(thing: Any, reference: str) -> type[PlainClassifier]:
     Raises:
         SettingsError: it is neither.
     """
-    return settings_for(PlainClassifier, _checked(thing, reference), reference, GIVEN)
+    return settings_for(PlainClassifier, check_module_class(thing, reference), reference, GIVEN)
 
 
 def segmenter(thing: Any, reference: str) -> type[PlainSegmenter]:
     """Return the settings class of a module class as a segmentation network; see `classifier`."""
-    return settings_for(PlainSegmenter, _checked(thing, reference), reference, GIVEN)
+    return settings_for(PlainSegmenter, check_module_class(thing, reference), reference, GIVEN)
 
 
 def backbone(thing: Any, reference: str) -> type[PlainBackbone]:
     """Return the settings class of a module class as a backbone; see `classifier`."""
-    return settings_for(PlainBackbone, _checked(thing, reference), reference, GIVEN)
+    return settings_for(PlainBackbone, check_module_class(thing, reference), reference, GIVEN)
 
 
-def _checked(thing: Any, reference: str) -> Any:
+def check_module_class(thing: Any, reference: str) -> Any:
+    """Return a module class, or a function, as it is.
+
+    Raises:
+        SettingsError: it is neither.
+    """
     if inspect.isfunction(thing) or (inspect.isclass(thing) and issubclass(thing, nn.Module)):
         return thing
     raise SettingsError("A model must be an nn.Module class, or a function that returns a module", found=reference)
 
 
-def _module(settings: PlainPart, classes: int | None, channels: int) -> nn.Module:
+def build_module(settings: PlainPart, classes: int | None, channels: int) -> nn.Module:
+    """Return the module of a plain class or function, given `num_classes` and `in_channels` where it takes them.
+
+    Args:
+        settings: the class or function, and its arguments.
+        classes: None: it is given none.
+        channels: of the images.
+
+    Raises:
+        SettingsError: what is made is no module.
+    """
     own_init = not inspect.isclass(settings.THING) or settings.THING.__init__ is not nn.Module.__init__
     taken = inspect.signature(settings.THING).parameters if own_init else {}
     open_ended = any(argument.kind is argument.VAR_KEYWORD for argument in taken.values())

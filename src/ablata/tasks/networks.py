@@ -21,6 +21,7 @@ from ablata.models.backbones.small_resnet import CifarResNet, WideResNet
 from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_model import TimmModel
 from ablata.models.backbones.weights import Loadable
+from ablata.nn.lazy_modules import initialize_lazy
 
 AnyClassifier = Annotated[
     CifarResNet
@@ -55,6 +56,7 @@ def start_classifier(settings: Any, classes: int, channels: int, images: Callabl
         UserError: the network cannot be built so, or the file of weights does not fit it.
     """
     model: nn.Module = settings.build(classes, channels)
+    initialize_lazy(model, lambda: images(1))
     if isinstance(model, DataDependentInit) and model.init_images:
         model.init_from_images(images(model.init_images))
     if isinstance(settings, Loadable):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ablata.base.errors import SettingsError
 from ablata.engine.hardware.complexity import count
-from ablata.models.detection.mask_rcnn import ImageDetections, MaskRcnnNetwork, paste_masks
+from ablata.models.detection.base import ImageDetections, paste_masks
+from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 from ablata.models.detection.relations.stage import Relations
 from ablata.models.detection.roi_heads import CascadeStage, RoiSampling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from ablata.models.detection.mask_rcnn import paste_masks
+from ablata.models.detection.base import paste_masks
 
 
 def test_masks_are_those_of_a_computation_over_the_whole_image() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
-from ablata.models.detection.mask_rcnn import ImageDetections
+from ablata.models.detection.base import ImageDetections
 from ablata.models.detection.relations.spatial_relation import RegionAttention
 from ablata.recipes.index import load_recipe
 from ablata.records.gallery import read_gallery

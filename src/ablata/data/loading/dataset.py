@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic
+from typing import Generic, Self
 
 import torch
 
@@ -131,6 +132,12 @@ class Dataset(ABC, Generic[BatchT]):
         if channels_last not in self._normalizers:
             self._normalizers[channels_last] = Normalizer(self.mean, self.std, channels_last)
         return self._normalizers[channels_last]
+
+    def unnormalized(self) -> Self:
+        """Return the same data with images in 0..1 in place of normalized ones."""
+        other = copy(self)
+        other.mean, other.std, other._normalizers = (0.0,) * len(self.mean), (1.0,) * len(self.std), {}
+        return other
 
     def prepare(self, batch: BatchT, channels_last: bool = False) -> BatchT:
         """Return the batch normalized without augmentation; one that is float already is returned as it is."""

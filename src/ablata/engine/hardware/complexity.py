@@ -17,6 +17,8 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.flop_counter import FlopCounterMode
 
+from ablata.nn.lazy_modules import initialize_lazy
+
 
 @dataclass(frozen=True)
 class Complexity:
@@ -50,6 +52,7 @@ def count(model: nn.Module, example: Tensor) -> Complexity:
     Returns:
         The counts for the example's whole batch.
     """
+    initialize_lazy(model, example)
     state = dict(model.named_parameters()) | dict(model.named_buffers())
     meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     flops = FlopCounterMode(display=False)

@@ -10,22 +10,20 @@ Shapes: B images, H and W of the batch, N detections of an image, C = K + 1 clas
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_loss
 from torchvision.ops import batched_nms
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
-from ablata.models.detection.backbones import AnyDetectionBackbone, Fpn
-from ablata.models.detection.base import DetectorSettings
+from ablata.models.detection.backbones import C4, AnyDetectionBackbone, Fpn, SmallCnn
+from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
 from ablata.models.detection.relations.stage import Relations, RelationStage
 from ablata.models.detection.roi_align import MultiLevelRoiAlign
 from ablata.models.detection.roi_heads import (
@@ -117,6 +115,50 @@ class MaskRcnn(DetectorSettings):
             silent |= {f"box{place}"} if not stage.weight else set()
         return silent
 
+    def predicts_masks(self) -> bool:
+        """Tell whether it has a mask branch."""
+        return self.masks is not None
+
+    def relates_classes(self) -> bool:
+        """Tell whether the class graph is used."""
+        return self.relations is not None and self.relations.classes is not None
+
+    def weights_file(self) -> str | None:
+        """Return the file of weights that the backbone begins with; None: there is none."""
+        return self.backbone.weights_file()
+
+    def without_weights(self) -> Self:
+        """Return the detector without its file of weights."""
+        return self.model_copy(update={"backbone": self.backbone.without_weights()})
+
+    def reduced(self) -> Self:
+        """Return the detector with few proposals and detections, its backbone untrained."""
+        fewer = {
+            "pre_nms_top_n_train": 200,
+            "pre_nms_top_n_test": 200,
+            "post_nms_top_n_train": 32,
+            "post_nms_top_n_test": 8,
+        }
+        sampled = min(self.roi_sampling.batch_size_per_image, 8)
+        update: dict[str, Any] = {
+            "rpn": self.rpn.model_copy(
+                update={name: min(count, getattr(self.rpn, name)) for name, count in fewer.items()}
+            ),
+            "roi_sampling": self.roi_sampling.model_copy(update={"batch_size_per_image": sampled}),
+            "max_detections": min(self.max_detections, 4),
+        }
+        if isinstance(self.backbone, C4):
+            # Its last stage works on every region: a quarter of the cells, a quarter of the time.
+            update["roi_pool_size"] = min(self.roi_pool_size, 7)
+            update["masks"] = self.masks and self.masks.model_copy(
+                update={"roi_pool_size": min(self.masks.roi_pool_size, 7)}
+            )
+        if not isinstance(self.backbone, SmallCnn):
+            # Statistics that weights came with are no use without them.
+            untrained = {"weights": None, "norm": "batch", "frozen_stages": 0}
+            update["backbone"] = self.backbone.model_copy(update=untrained)
+        return self.model_copy(update=update)
+
     def build(self, classes: int, graph: Tensor | None = None) -> MaskRcnnNetwork:
         """Make the model; weights come from torch's global generator.
 
@@ -130,26 +172,7 @@ class MaskRcnn(DetectorSettings):
         return MaskRcnnNetwork(self, classes, graph)
 
 
-@dataclass(frozen=True)
-class ImageDetections:
-    """Detections of an image in pixels of the batch, the surest first.
-
-    Attributes:
-        boxes: float [N, 4].
-        labels: int64 [N], in [0, K).
-        scores: float [N].
-        masks: float [N, M, M], how likely each cell of a box belongs to the object; None: no masks.
-        regions: int64 [N], which of the last stage's regions each was made from; None: not known.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-    scores: Tensor
-    masks: Tensor | None
-    regions: Tensor | None = None
-
-
-class MaskRcnnNetwork(nn.Module):
+class MaskRcnnNetwork(Detector):
     """The detector.
 
     Args:
@@ -258,6 +281,11 @@ class MaskRcnnNetwork(nn.Module):
             terms["mask"] = self.settings.masks.weight * self._mask_loss(levels, canvas, scored[-1].rois, objects)
         return terms
 
+    def signature(self, images: Tensor) -> Tensor:
+        """Return how likely each anchor shows an object, as logits [B, A]."""
+        objectness: list[Tensor] = self.proposals.network.head(self.backbone(images))[0]
+        return torch.cat([level.flatten(1) for level in objectness], dim=1)
+
     def _mask_logits(self, levels: list[Tensor], boxes: list[Tensor], canvas: tuple[int, int]) -> Tensor:
         return self._masks_of(self.mask_pool(levels, boxes, canvas))
 
@@ -331,32 +359,3 @@ class MaskRcnnNetwork(nn.Module):
             side, most = settings.masks.roi_pool_size, settings.max_detections * len(boxes)
             results.append(self._masks_of(levels[0].new_zeros(most, levels[0].shape[1], side, side)))
         return (*objectness, *results)
-
-
-def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Paste the masks of boxes into their image.
-
-    Args:
-        masks: float [N, M, M], in 0..1, each over its box.
-        boxes: float [N, 4], in pixels of the image.
-        height: of the image.
-        width: of the image.
-
-    Returns:
-        bool [N, height, width]: where a mask is at least one half.
-    """
-    rows = torch.arange(height, device=boxes.device) + 0.5
-    columns = torch.arange(width, device=boxes.device) + 0.5
-    low, size = boxes[:, :2], (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
-    x = (columns - low[:, :1]) / size[:, :1] * 2 - 1
-    y = (rows - low[:, 1:]) / size[:, 1:] * 2 - 1
-    result = torch.zeros(len(masks), height, width, dtype=torch.bool, device=boxes.device)
-    # Beyond its box a mask is less than one half everywhere.
-    for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
-        across = slice(max(0, math.floor(left)), max(0, min(width, math.ceil(right))))
-        down = slice(max(0, math.floor(top)), max(0, min(height, math.ceil(bottom))))
-        grid = torch.stack(torch.meshgrid(x[number, across], y[number, down], indexing="xy"), dim=-1)
-        if grid.numel():
-            values = F.grid_sample(masks[number][None, None].float(), grid[None], align_corners=False)
-            result[number, down, across] = values[0, 0] >= 0.5
-    return result

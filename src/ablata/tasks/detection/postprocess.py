@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.data.detection.rle import encode
-from ablata.models.detection.mask_rcnn import ImageDetections, paste_masks
+from ablata.models.detection.base import ImageDetections
 from ablata.structures.detection import DetectionBatch, Detections
 
 
@@ -42,8 +42,6 @@ def to_original_size(found: ImageDetections, size: Tensor, original: Tensor) -> 
     masks = None
     if found.masks is not None:
         masks = tuple(
-            packed
-            for mask, box in zip(found.masks, boxes, strict=True)
-            for packed in encode(paste_masks(mask[None], box[None], height, width).cpu().numpy())
+            packed for mask in found.masks_at(boxes, height, width) for packed in encode(mask[None].cpu().numpy())
         )
     return Detections(boxes.cpu(), found.labels.cpu(), found.scores.float().cpu(), masks)

@@ -28,7 +28,7 @@ from ablata.data.io.input_files import InputFile
 from ablata.data.transforms.detection import resize
 from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
-from ablata.models.detection.mask_rcnn import MaskRcnnNetwork
+from ablata.models.detection.base import Detector
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
 from ablata.tasks.detection.postprocess import detect_objects, to_original_size
@@ -68,7 +68,7 @@ class ObjectPrediction(Prediction):
 
 @dataclass(frozen=True)
 class DetectionPredictor(Predictor):
-    """A detector and what its detections mean; arguments as of `Predictor`, but the network is a `MaskRcnnNetwork`."""
+    """A detector and what its detections mean; arguments as of `Predictor`, but the network is a `Detector`."""
 
     title: ClassVar[str] = "detector"
     pipeline: ClassVar[str] = "object-detection"
@@ -77,9 +77,7 @@ class DetectionPredictor(Predictor):
     @classmethod
     def build_network(cls, settings: Any, contract: Mapping[str, Any]) -> nn.Module:
         """Build the detector without its weights; its class graph is one of them."""
-        model = settings.model
-        bare = model.model_copy(update={"backbone": model.backbone.without_weights()})
-        network: nn.Module = bare.build(len(contract["classes"]))
+        network: nn.Module = settings.model.without_weights().build(len(contract["classes"]))
         return network
 
     @property
@@ -103,12 +101,15 @@ class DetectionPredictor(Predictor):
             "A detector is exported as a folder", found="a graph asked for", do="--format hub, then ablata predict"
         )
 
+    def example(self, count: int = 1) -> Tensor:
+        """Return noise in the shape of prepared images, in 0..1 for a detector that normalizes them itself."""
+        noise = super().example(count)
+        return noise.sigmoid() if self.model.raw_images else noise
+
     def outputs(self, images: Tensor) -> Tensor:
-        """Return how likely each anchor shows an object, as logits [B, A]."""
-        network = self.network
-        assert isinstance(network, MaskRcnnNetwork)
-        objectness: list[Tensor] = network.proposals.network.head(network.backbone(images))[0]
-        return torch.cat([level.flatten(1) for level in objectness], dim=1)
+        """Return what an export is compared by; see `Detector.signature`."""
+        assert isinstance(self.network, Detector)
+        return self.network.signature(images)
 
     def output(self) -> str:
         """Say what comes out."""

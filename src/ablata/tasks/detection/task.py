@@ -28,8 +28,10 @@ from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Train
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
+from ablata.models.detection.base import Detector, DetectorSettings
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
+from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
@@ -38,13 +40,23 @@ from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
 
+AnyDetector = Annotated[
+    MaskRcnn,
+    OpenPart(
+        DetectorSettings,
+        adapt="ablata.models.plain_detector:detector",
+        plain="an nn.Module class in torchvision's convention of detectors, or a function that returns such a module",
+    ),
+]
+"""The detectors a recipe can choose from."""
+
 
 class Detect(DatasetRecipe):
     """Recipe of an object detector, with or without instance masks."""
 
     task: Literal["detect"] = "detect"
     data: AnyDetectionData = SceneBoxes()
-    model: Annotated[MaskRcnn, OpenPart(MaskRcnn)] = MaskRcnn()
+    model: AnyDetector = MaskRcnn()
     graph: AnyClassGraph = Cooccurrence()
     """What classes have to do with each other, for `model.relations.classes`; counted on the training split."""
     start: StartFrom | None = None
@@ -63,7 +75,7 @@ class Detect(DatasetRecipe):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if self.model.masks is not None and not self.data.has_masks():
+        if self.model.predicts_masks() and not self.data.has_masks():
             raise ValueError(f"data={self.data.kind} has boxes alone: set model.masks=null")
         if self.compute.compile:
             raise ValueError("a detector's shapes change with every image: set compute.compile=false")
@@ -91,9 +103,9 @@ class Detect(DatasetRecipe):
     def complexity(self) -> Complexity:
         """Count the detector for the data's nominal shape, with as many regions as there can be in testing."""
         shape = self.data.nominal_shape()
-        with torch.device("meta"):
+        with torch.device(self.model.counted_on), torch.random.fork_rng(devices=[]):
             model = self.model.build(shape.classes)
-            return count(model, torch.empty(1, shape.channels, shape.height, shape.width))
+            return count(model, torch.zeros(1, shape.channels, shape.height, shape.width))
 
     def metric(self) -> Metric:
         """Return the mean average precision of boxes under the first protocol, on minival where some is held out."""
@@ -106,11 +118,11 @@ class Detect(DatasetRecipe):
         if isinstance(self.graph, GraphFile):
             content = class_graph(self, data).matrix.tobytes()
             marks += f"-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{self._backbone_mark()}"
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{self._weights_mark()}"
 
-    def _backbone_mark(self) -> str:
+    def _weights_mark(self) -> str:
         """Return what a file of weights adds to the fingerprint."""
-        file = self.model.backbone.weights_file()
+        file = self.model.weights_file()
         if file is None:
             return ""
         path = Path(file).expanduser()
@@ -174,16 +186,17 @@ class DetectTask(DatasetTask[DetectionBatch]):
     data: DetectionDataset
 
     def __init__(self, recipe: Detect, data: DetectionDataset, seed: int, context: RunContext) -> None:
-        super().__init__(recipe, data, context)
+        super().__init__(recipe, data.unnormalized() if recipe.model.raw_images else data, context)
         self.protocols = recipe.protocols
-        self.masks = recipe.model.masks is not None
+        self.masks = recipe.model.predicts_masks()
         if self.masks and not data.has_masks:
             raise DataError(
                 "Masks are trained where every object has one", found="some objects have boxes alone",
                 do="set model.masks=null",
             )  # fmt: skip
         self.graph = class_graph(recipe, data)
-        self.model: nn.Module = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
+        self.model: Detector = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
+        initialize_lazy(self.model, self.example())
         self.notices = (*data.notices, *self._started())
         self.load_batches(seed, masks=self.masks)
         self.last_scores: dict[tuple[str, str], tuple[float, ...]] = {}
@@ -215,10 +228,10 @@ class DetectTask(DatasetTask[DetectionBatch]):
         return torch.zeros(1, shape.channels, shape.height, shape.width)
 
     def check(self, batch: DetectionBatch) -> None:
-        """Refuse labels outside the class list, and boxes outside their image.
+        """Refuse labels outside the class list, boxes outside their image, and detections in another form.
 
         Raises:
-            DataError: names what was found.
+            UserError: names what was found.
         """
         classes = len(self.data.classes)
         for objects, (height, width) in zip(batch.objects, batch.sizes.tolist(), strict=True):
@@ -228,6 +241,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
             most = objects.boxes.amax(0).tolist()
             if float(objects.boxes.min()) < 0 or most[2] > width + 0.5 or most[3] > height + 0.5:
                 raise DataError("Boxes must lie in their image", found=f"up to {most} in {width}x{height}")
+        self.model.check(batch.images[:1], sizes_of(batch)[:1])
 
     def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
         """Refuse: a detector takes more than images."""

@@ -19,7 +19,7 @@ from ablata.data.drawing.detection import looks_drawn, object_palette, objects_d
 from ablata.data.drawing.panels import beside, jpeg, sized
 from ablata.data.drawing.segmentation import legend
 from ablata.data.labels.table import Color
-from ablata.models.detection.mask_rcnn import ImageDetections
+from ablata.models.detection.base import ImageDetections
 from ablata.models.detection.relations.spatial_relation import RegionAttention, record_attention
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
@@ -85,7 +85,7 @@ def visualize(task: DetectionVisuals, model: nn.Module) -> Gallery:
             )
     classes = tuple(zip(task.data.classes, task.last_scores.get((split, protocol), ()), strict=False))
     groups = [GalleryGroup("Which boxes look at which", _LOOKS, tuple(relations))] if relations else []
-    if task.recipe.model.relations is not None and task.recipe.model.relations.classes is not None:
+    if task.recipe.model.relates_classes():
         alt = f"a square of the weights between {len(task.graph.names)} classes"
         content = graph_svg(task.graph).encode()
         groups.append(GalleryGroup("Class graph", _GRAPH, (ShownImage(alt, _origin(task.graph), content),)))

@@ -32,6 +32,7 @@ from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
 from ablata.models.segmentation.deeplab import DeepLab
 from ablata.models.segmentation.feature_segmenter import FeatureSegmenter
 from ablata.models.segmentation.hrnet import HRNet
+from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
@@ -179,6 +180,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         self.protocols = recipe.protocols
         self.scored_classes = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
         self.model: Segmenter = recipe.model.build(len(data.classes), data.channels)
+        initialize_lazy(self.model, self.example())
         if isinstance(recipe.model, Loadable):
             recipe.model.load_into(self.model)
         self.criterion = SegmentationLoss(recipe.loss, recipe.aux_weight, self.model, data, context)

@@ -1,0 +1,164 @@
+"""Plain detectors in torchvision's convention: `model=det.py:MyDetector model.width=8`.
+
+A class, or a function that returns a module, such as torchvision's own. It is called with a list of images, float32
+[3, H, W] in 0..1, each of its own size, and in training with a list of targets: `boxes` [N, 4] (left, top, right,
+bottom in pixels), `labels` [N], and `masks` [N, H, W] where `model.masks` asks for them. In training it returns a dict
+of losses, in evaluation a dict for each image: boxes, labels, scores, perhaps masks [N, 1, H, W]. Labels count from 1,
+and `num_classes` is given with the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablata.base.errors import SettingsError
+from ablata.base.parts import PlainPart, settings_for
+from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
+from ablata.models.plain import GIVEN, build_module, check_module_class
+from ablata.structures.detection import Objects
+
+
+class PlainDetector(PlainPart, DetectorSettings):
+    """Settings of an object detector that is a plain module class."""
+
+    raw_images: ClassVar[bool] = True
+    counted_on: ClassVar[str] = "cpu"
+    masks: bool = False
+    """It is trained with masks of objects, and predicts such."""
+    max_detections: Annotated[int, Field(ge=1)] = 100
+    """Largest number of detections of an image."""
+
+    def predicts_masks(self) -> bool:
+        """Tell whether it is trained with masks of objects, and predicts such."""
+        return bool(self.masks)
+
+    def build(self, classes: int, graph: Tensor | None = None) -> PlainDetectorModel:
+        """Make the detector; see `DetectorSettings.build`."""
+        return PlainDetectorModel(build_module(self, classes + 1, 3), self, classes)
+
+
+def detector(thing: Any, reference: str) -> type[PlainDetector]:
+    """Return the settings class of a module class, or of a function that returns a module, as a detector.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    return settings_for(PlainDetector, check_module_class(thing, reference), reference, GIVEN)
+
+
+class PlainDetectorModel(Detector):
+    """A plain detector behind the interface of ours.
+
+    Args:
+        network: in torchvision's convention.
+        settings: for its name, and whether it has masks.
+        classes: K, without the background.
+    """
+
+    def __init__(self, network: nn.Module, settings: PlainDetector, classes: int) -> None:
+        super().__init__()
+        self.network, self.settings, self.classes = network, settings, classes
+
+    def forward(
+        self,
+        images: Tensor,
+        sizes: list[tuple[int, int]] | None = None,
+        objects: tuple[Objects, ...] | None = None,
+        most: int | None = None,
+    ) -> dict[str, Tensor] | list[ImageDetections]:
+        """Return the network's losses where there is a truth, else its detections; see `Detector.forward`.
+
+        Raises:
+            SettingsError: the network returns something else, or is to propose a number of boxes.
+        """
+        if images.is_meta:
+            raise NotImplementedError("what a detector computes depends on values")
+        sizes = sizes or [(images.shape[-2], images.shape[-1])] * len(images)
+        each = [image[:, :height, :width] for image, (height, width) in zip(images, sizes, strict=True)]
+        if objects is not None:
+            return self._losses(self.network(each, [self._target(one) for one in objects]))
+        if most is not None:
+            raise SettingsError(
+                "A protocol with a number of boxes needs a detector that proposes boxes",
+                found=f"@{most} for {self.settings.kind}",
+                do="--protocol without @",
+            )
+        found: Any = self.network(each)
+        if not isinstance(found, list | tuple) or len(found) != len(each):
+            raise self._refused("a list with a dict for each image in evaluation", _told(found))
+        return [self._detections(one, *size) for one, size in zip(found, sizes, strict=True)]
+
+    def signature(self, images: Tensor) -> Tensor:
+        """Return boxes and scores of what is found on the images, behind a 0; see `Detector.signature`."""
+        found = self(images)
+        return torch.cat(
+            [images.new_zeros(1), *(values.flatten() for one in found for values in (one.boxes, one.scores))]
+        )
+
+    @torch.no_grad()
+    def check(self, images: Tensor, sizes: list[tuple[int, int]]) -> None:
+        """Detect on images once, to refuse what is no list of detections; see `Detector.check`."""
+        self.eval()
+        self(images, sizes)
+
+    def _target(self, objects: Objects) -> dict[str, Tensor]:
+        target = {"boxes": objects.boxes.float(), "labels": objects.labels + 1}
+        if self.settings.predicts_masks() and isinstance(objects.masks, Tensor):
+            target["masks"] = objects.masks.to(torch.uint8)
+        return target
+
+    def _losses(self, found: Any) -> dict[str, Tensor]:
+        scalars = isinstance(found, Mapping) and all(
+            isinstance(value, Tensor) and value.numel() == 1 and value.is_floating_point() for value in found.values()
+        )
+        if not scalars or not found:
+            raise self._refused("a dict of scalar losses in training", _told(found))
+        return {str(name): value.reshape(()) for name, value in found.items()}
+
+    def _detections(self, found: Any, height: int, width: int) -> ImageDetections:
+        """Check what was found on an image, and return it in our form: the surest first, labels from 0."""
+        masks = ("masks",) if self.settings.predicts_masks() else ()
+        wanted = ("boxes", "labels", "scores", *masks)
+        if not isinstance(found, Mapping) or not all(isinstance(found.get(name), Tensor) for name in wanted):
+            do = "model.masks=false" if masks and isinstance(found, Mapping) and "masks" not in found else None
+            raise self._refused(f"{', '.join(wanted)} for each image, as tensors", _told(found), do)
+        count, told = len(found["boxes"]), {name: tuple(found[name].shape) for name in wanted}
+        shapes: dict[str, tuple[tuple[int, ...], ...]] = {
+            "boxes": ((count, 4),),
+            "labels": ((count,),),
+            "scores": ((count,),),
+            "masks": ((count, height, width), (count, 1, height, width)),
+        }
+        if any(told[name] not in shapes[name] for name in wanted):
+            stated = ["boxes [N, 4]", "labels [N]", "scores [N]", *(f"masks [N, 1, {height}, {width}]" for _ in masks)]
+            raise self._refused(", ".join(stated), str(told))
+        labels = found["labels"].long()
+        if count and not (int(labels.min()) >= 1 and int(labels.max()) <= self.classes):
+            raise self._refused(
+                f"labels from 1 to {self.classes}, the background being 0",
+                f"labels from {int(labels.min())} to {int(labels.max())}",
+            )
+        kept = found["scores"].float().argsort(descending=True, stable=True)[: self.settings.max_detections]
+        boxes = found["boxes"].float()[kept].clamp(min=0)
+        boxes = boxes.minimum(boxes.new_tensor([width, height, width, height]))
+        pixels = found["masks"].reshape(count, height, width)[kept] if masks else None
+        return ImageDetections(boxes, labels[kept] - 1, found["scores"].float()[kept], pixels, whole_image=True)
+
+    def _refused(self, wanted: str, found: str, do: str | None = None) -> SettingsError:
+        return SettingsError(f"A detector must return {wanted}", found=f"{self.settings.kind} returned {found}", do=do)
+
+
+def _told(found: Any) -> str:
+    """Say what something is: a dict with its keys, or the name of its class."""
+    if isinstance(found, Mapping):
+        return f"a dict of {', '.join(f'{name} ({_told(value)})' for name, value in found.items()) or 'nothing'}"
+    if isinstance(found, Tensor):
+        return f"{str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
+    if isinstance(found, list | tuple):
+        return f"a {type(found).__name__} of {len(found)}"
+    return type(found).__name__
