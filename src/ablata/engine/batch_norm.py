@@ -1,4 +1,4 @@
-"""Batch normalisation's running statistics: their momentum, and precise statistics of the weights as they are now.
+"""Batch normalisation's running statistics: momentum, and precise batch norm.
 
 Running statistics mix those of many past weights. For precise ones the present weights see some training images, each
 layer normalising by its batch as in training, and mean and variance of all that a layer saw take the place of its
@@ -48,7 +48,7 @@ Statistics = Mapping[str, tuple[Tensor, Tensor]]
 
 
 class PreciseBn(Settings):
-    """How many training images of which kind the statistics are taken from."""
+    """Precise batch norm (Wu & Johnson 2021, arXiv 2105.07576): statistics computed anew before each evaluation."""
 
     samples: Annotated[int, Field(ge=2)] = 8192
     """Images, in whole batches of `train.batch` and at most once through the training set; pycls takes 8,192."""
@@ -93,7 +93,7 @@ def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
 
 @torch.no_grad()
 def population_statistics(model: nn.Module, images: Iterable[Tensor], group: ProcessGroup) -> Statistics:
-    """Let a model see images and return mean and variance of what each batch normalisation saw.
+    """Compute the population statistics (mean and variance) of each batch normalisation over images.
 
     Args:
         model: in evaluation mode; left as it was.
@@ -118,7 +118,7 @@ def population_statistics(model: nn.Module, images: Iterable[Tensor], group: Pro
 
 @contextmanager
 def with_statistics(model: nn.Module, statistics: Statistics) -> Iterator[nn.Module]:
-    """Put statistics in the place of a model's running ones for the length of a `with` block; no step inside."""
+    """Use these statistics instead of the running ones within a `with` block; no step inside."""
     layers = batch_norms(model)
     own = {name: (layers[name].running_mean, layers[name].running_var) for name in statistics}
     for name, (mean, variance) in statistics.items():

@@ -35,7 +35,7 @@ def statistics_of(which: str) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a checkpoint holds.
+    """Checkpoint: tensors by group, and everything else as JSON.
 
     Args:
         groups: tensors by owner: `model`, `ema`, the statistics of either, `optimiser`, `task`; each a mapping from

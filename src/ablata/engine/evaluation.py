@@ -18,7 +18,7 @@ from ablata.engine.task import Task
 
 
 class EvalSchedule:
-    """Which steps are followed by an evaluation.
+    """Evaluation schedule: the steps that are followed by an evaluation.
 
     Args:
         train: how often.
@@ -92,7 +92,7 @@ class Evaluator:
 
     @contextmanager
     def with_eval_weights(self) -> Iterator[None]:
-        """Give the model the state that is delivered, and its own back at the end."""
+        """Use the evaluation weights within a `with` block, and the model's own again afterwards."""
         which = RAW if self.ema is None else AVERAGE
         averaged = nullcontext() if self.ema is None else self.ema.applied(self.model)
         with averaged, with_statistics(self.model, self._statistics.get(which, {})):

@@ -41,7 +41,7 @@ class Preview:
 
 
 class Train(Settings):
-    """Length, batch and rhythm of a training."""
+    """Training: length, batch size, evaluation and logging intervals."""
 
     ALTERNATIVES: ClassVar[tuple[str, ...]] = ("epochs", "steps")
 
@@ -101,7 +101,7 @@ class Train(Settings):
 
 
 class Compute(Settings):
-    """How the arithmetic is done on the machine at hand."""
+    """Compute: precision, device, compilation, memory."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the processor (AMX, AVX512-BF16) or GPU has it, else fp32; fp16 scales its loss, needs CUDA."""
@@ -120,7 +120,7 @@ class Compute(Settings):
 
 
 class Judge(Settings):
-    """By which score a recipe is judged, in place of its task's own."""
+    """The score that a recipe is judged by, in place of its task's own."""
 
     name: str
     """Name of a score, such as one of `metrics`."""

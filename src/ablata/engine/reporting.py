@@ -1,4 +1,4 @@
-"""What a training tells while it runs, and how it is asked to stop. The default tells nobody."""
+"""Reporters: callbacks of a training run: metrics, events, progress, and the request to stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MetricRow = tuple[int, str, float]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands.
+    """Progress of a training.
 
     Args:
         step, total: optimiser steps done and in all.
@@ -35,7 +35,7 @@ class Progress:
 
 
 class Reporter:
-    """Listens to a training. Subclass what is needed; every method may be called on the writing process only."""
+    """Base of reporters: callbacks of a training, called on the writing process only. Subclass what is needed."""
 
     def start(self, facts: dict[str, Any]) -> None:
         """The training is about to take its first step; `facts` describe device, precision, sizes and learning rate."""

@@ -33,7 +33,7 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where a process works.
+    """Run context: device, folders and process group of a training process.
 
     Args:
         device: where the model and its batches are.

@@ -181,7 +181,7 @@ class TrainState:
         self._keep_best()
 
     def save_gallery(self) -> None:
-        """Keep what the finished run has to show; what cannot be written is told and costs nothing else."""
+        """Save the gallery of the finished run; what cannot be written is reported and costs nothing else."""
         if not self.group.is_main:
             return
         with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():

@@ -1,4 +1,4 @@
-"""Watchdogs: what goes wrong silently in a training is said aloud, with the term, the layer and the step.
+"""Watchdogs: non-finite losses, missing gradients and collapsed loss terms are reported, with term, layer and step.
 
 On a processor a value that is not finite is found in the step where it appears. On a GPU reading a value would make the
 processor wait, so the first bad step of every term and layer is noted on the device and read at the next log point.

@@ -1,9 +1,9 @@
-"""Average precision of boxes and masks at any overlaps, after COCO's rules (Lin et al. 2014; cocodataset.org).
+"""Average precision (AP) of boxes and masks at any IoU thresholds, after COCO's rules (Lin et al. 2014).
 
-Of each class the detections of all images are taken by falling score; each is a hit if it overlaps an object that is
-still free by at least the threshold (intersection over union), the best such object; precision, made falling, is read
-at 101 recalls and averaged. Objects marked as crowd neither count as missed nor make a detection wrong. A class without
-an object has no average precision: it is left out of means and named.
+The detections of a class are taken by falling score; each is a true positive if its IoU with an object that is not yet
+matched is at least the threshold (the object of the highest IoU is matched). Precision, made falling, is read at 101
+recalls and averaged. Crowd regions are ignored: neither missed nor a cause of false positives. A class without an
+object has no AP: it is left out of means and named.
 
 Counting is faster-coco-eval's; thresholds, classes and sizes are read from its arrays by position, never by equality of
 floating-point numbers (cocoapi issue 409).
@@ -25,7 +25,7 @@ from ablata.structures.detection import Detections, Objects
 
 
 class Boxes(NamedTuple):
-    """Boxes of all images, each image's and class's together, the surest first.
+    """Boxes of all images, sorted by image, class and falling score.
 
     Attributes:
         boxes: float64 [N, 4]: left, top, width, height.
@@ -53,7 +53,7 @@ def sorted_boxes(
 
 
 class BoxCounting(COCOeval_faster):  # type: ignore[misc]  # the library has no types
-    """Counts hits of boxes; what it counts is the library's.
+    """faster-coco-eval's box evaluation, given IoUs that are computed at once.
 
     Args:
         truth: objects as the library has them.
@@ -80,7 +80,7 @@ class BoxCounting(COCOeval_faster):  # type: ignore[misc]  # the library has no 
         self._nonempty_iou_pairs = self._true.places.keys() & self._found.places.keys()
 
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:  # noqa: N802, N803 (the library's names)
-        """Return float64 [D, G]: overlaps of the surest detections of an image and class with its objects."""
+        """Return float64 [D, G]: IoU of the best detections of an image and class with its objects."""
         found, true = self._found.places.get((imgId, catId)), self._true.places.get((imgId, catId))
         if found is None or true is None:
             return []
@@ -105,10 +105,10 @@ Kind = Literal["box", "mask"]
 
 @dataclass(frozen=True)
 class AveragePrecisions:
-    """Average precision of one kind.
+    """Average precision of boxes or of masks.
 
     Attributes:
-        thresholds: overlaps, T of them.
+        thresholds: IoU thresholds, T of them.
         values: float64 [T, K, 4], in percent, by threshold, class and `SIZES`; nan where there is no such object.
     """
 
@@ -134,7 +134,7 @@ class AveragePrecisions:
 
 
 class DetectionScores:
-    """Collects the detections of a split and scores them.
+    """COCO evaluation: collects the detections of a split and scores them.
 
     Args:
         classes: how many there are.
@@ -147,7 +147,7 @@ class DetectionScores:
         self._found: list[list[Any]] = []
 
     def update(self, image: int, found: Detections) -> None:
-        """Add the detections of an image, given by its place in the split."""
+        """Add the detections of an image, given by its index in the split."""
         boxes = found.boxes.double().tolist()
         columns = (boxes, found.labels.tolist(), found.scores.double().tolist())
         masks = [mask.counts.decode() for mask in found.masks] if found.masks is not None else [None] * len(boxes)
@@ -168,8 +168,8 @@ class DetectionScores:
 
         Args:
             kind: boxes or masks.
-            thresholds: overlaps from which a detection is a hit, each in (0, 1].
-            most: detections of an image and class that count, the surest ones.
+            thresholds: IoU thresholds, each in (0, 1].
+            most: maximum detections of an image and class, those of the highest scores.
 
         Raises:
             ValueError: masks are asked for where truth or detections have none.
@@ -187,14 +187,14 @@ class DetectionScores:
         return AveragePrecisions(tuple(thresholds), np.where(values < 0, np.nan, 100 * values))
 
     def rows(self) -> list[list[Any]]:
-        """Return what was collected: place of the image, label, score, left, top, right, bottom, mask or None."""
+        """Return the detections: index of the image, label, score, left, top, right, bottom, mask or None."""
         return self._found
 
     def confusion(self, threshold: float) -> np.ndarray:
-        """Return int64 [K, K]: of each class's objects (rows) how many the surest detection on them gives each class.
+        """Return the confusion matrix, int64 [K, K]: true classes in rows, the class of the best detection in columns.
 
         Args:
-            threshold: overlap from which a detection is on an object. An object without any is not counted.
+            threshold: IoU from which a detection is on an object. An object without any is not counted.
         """
         counts = np.zeros((self._classes, self._classes), dtype=np.int64)
         by_image: dict[int, list[list[Any]]] = {}
@@ -274,7 +274,7 @@ def _silent(message: str) -> None:
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return float64 [N, M], intersection over union of boxes [N, 4] and [M, 4]."""
+    """Return the IoU of boxes [N, 4] and [M, 4], float64 [N, M]."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = (high - low).clip(min=0).prod(-1)

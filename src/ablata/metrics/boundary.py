@@ -1,4 +1,4 @@
-"""How well the outlines of regions are found: the boundary F-score of each class.
+"""Boundary F-score of each class.
 
 Sources: Csurka et al. 2013, BMVC, "What is a good evaluation measure for semantic segmentation?", section 3 (tolerance
 0.75% of the diagonal); Perazzi et al. 2016, CVPR, the contour accuracy of DAVIS (0.8%).

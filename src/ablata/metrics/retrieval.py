@@ -1,4 +1,4 @@
-"""Finding a person again: rank-k (cumulative matching characteristic) and mean average precision.
+"""Re-identification metrics: rank-k (cumulative matching characteristic, CMC) and mean average precision (mAP).
 
 As on Market-1501 (Zheng et al. 2015, ICCV, "Scalable Person Re-identification: A Benchmark", section 4): for each query
 the gallery is ordered by distance, without the images of the same person by the same camera and without junk. Rank-k
@@ -29,10 +29,10 @@ coarser than the rounding that depends on where in a matrix product an image sta
 
 
 class RetrievalScores:
-    """Counts answered queries, batch by batch.
+    """CMC and mAP of queries against a gallery, batch by batch.
 
     Args:
-        gallery: what is searched among.
+        gallery: the images that are ranked for each query.
         distance: cosine ignores the features' lengths; euclidean does not.
         ranks: the k of rank-k.
         chunk: queries compared with the whole gallery at a time; bounds the memory at chunk x gallery numbers.
@@ -92,7 +92,7 @@ class RetrievalScores:
         return ranks | {"mAP": 100 * float(self._precision) / self.answered}
 
     def answerable(self, queries: Embeddings) -> Tensor:
-        """Return bool [N]: whether the gallery holds a right image; features do not matter."""
+        """Return bool [N]: whether the gallery holds a match; features do not matter."""
         return self._by_chunks(queries, lambda some: self._allowed(some)[0].any(1))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Mean intersection over union, accuracy of pixels and of classes, from one confusion matrix of all pixels.
+"""Mean IoU, pixel accuracy and mean class accuracy, from one confusion matrix of all pixels.
 
 Letters: K classes, B images, H x W pixels.
 """

@@ -1,4 +1,4 @@
-"""Activations that know their channels or keep less memory, beside torch's own; [B, C, H, W] to the same shape."""
+"""Activations beside torch's own: funnel ReLU, and a swish that keeps less memory; [B, C, H, W] to the same shape."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_channel_activation(name: str, channels: int, *, inplace: bool = True) -
 
 
 class LeanSwish(nn.Module):
-    """x sigmoid(x), written so that the backward pass needs x and nothing else.
+    """Swish (SiLU), x sigmoid(x), whose backward pass keeps x and nothing else.
 
     In plain torch operations the sigmoid and x are both kept; here the sigmoid is computed again. `torch.nn.SiLU` does
     the same inside torch; this form shows what is kept, and is differentiable twice.
@@ -68,7 +68,7 @@ class _LeanSwish(torch.autograd.Function):
 
 
 class FReLU(nn.Module):
-    """max(x, T(x)), T a normalised 3x3 depthwise convolution: an activation that looks at its surroundings.
+    """Funnel ReLU (FReLU): max(x, T(x)), T a 3x3 depthwise convolution with batch normalisation.
 
     Args:
         channels: C of the maps [B, C, H, W].

@@ -1,4 +1,4 @@
-"""Temperatures that fall while a network trains, counted in optimiser steps and kept in the network's state.
+"""Temperature annealing, counted in optimiser steps and kept in the network's state.
 
 The count is a buffer of whole numbers: a checkpoint holds it, a moving average leaves it alone, and further forward
 passes (accumulated batches, evaluation) do not move it.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Temperature(nn.Module):
-    """A number that falls in a straight line from `start` to 1.
+    """Linearly annealed temperature, from `start` to 1.
 
     Args:
         start: the temperature before the first optimiser step, at least 1.

@@ -1,4 +1,4 @@
-"""Forms of convolution that a network can be built with: plain, standardised or aligned weights, dynamic.
+"""Convolutions with weight standardisation, with weight alignment, and dynamic convolution.
 
 All map [B, C, H, W] to [B, D, ceil(H / stride), ceil(W / stride)] without bias: a normalisation follows them. Their
 weight is [D, C / groups, k, k], that of the dynamic form [K D, C / groups, k, k].
@@ -32,7 +32,7 @@ class Convolution(Settings):
 
 
 class PlainConv(Convolution):
-    """torch's own convolution."""
+    """Plain convolution, torch's own."""
 
     kind: Literal["plain"] = "plain"
 
@@ -46,7 +46,7 @@ class PlainConv(Convolution):
 
 
 class StandardizedConv(Convolution):
-    """Each filter has mean 0 and variance 1 whenever it is used.
+    """Weight standardisation: each filter has mean 0 and variance 1 whenever it is used.
 
     Source: Qiao et al. 2019, arXiv 1903.10520, equations 5 to 7.
     """
@@ -63,7 +63,7 @@ class StandardizedConv(Convolution):
 
 
 class AlignedConv(Convolution):
-    """Each filter has mean 0 and He's variance 2 / n (n its inputs) times a learnt factor, whenever it is used.
+    """Weight alignment: each filter has mean 0 and He's variance 2 / n (n its inputs) times a learnt factor.
 
     Source: Shi et al. 2020, arXiv 2010.07160 (WeightAlign).
     """
@@ -80,7 +80,7 @@ class AlignedConv(Convolution):
 
 
 class DynamicConv(Convolution):
-    """K kernels, mixed for each image by an attention that begins even and sharpens.
+    """Dynamic convolution: K kernels, averaged for each image by attention weights with an annealed temperature.
 
     Source: Chen et al. 2020, arXiv 1912.03458.
     """

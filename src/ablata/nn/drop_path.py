@@ -1,4 +1,4 @@
-"""Stochastic depth: in training, whole residual branches are left out for some images."""
+"""Stochastic depth (drop path): in training, whole residual branches are dropped for some images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Zero a residual branch for each image with a probability, and enlarge it for the others to keep the mean.
+    """Stochastic depth: drop a residual branch for each image with a probability, and scale up the others'.
 
     Args:
         drop_prob: the probability, in 0..1 (1 excluded); 0 changes nothing and draws nothing.
@@ -27,5 +27,5 @@ class DropPath(nn.Module):
 
 
 def linear_drop_rates(last: float, count: int) -> list[float]:
-    """Return `count` probabilities that rise evenly from 0 to `last`."""
+    """Return the linear decay rule: `count` drop probabilities that rise evenly from 0 to `last`."""
     return [last * index / max(1, count - 1) for index in range(count)]

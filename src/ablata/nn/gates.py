@@ -1,4 +1,4 @@
-"""Attention over channels: the squeeze-and-excitation gate, and the fusion of two maps by attention.
+"""Channel attention: squeeze-and-excitation (SE), and attentional feature fusion (AFF).
 
 Letters: B batch, C channels, H height and width of the maps, r reduction.
 """
@@ -16,23 +16,23 @@ from ablata.nn.annealing import Temperature
 
 
 class SqueezeExcite(Settings):
-    """Gate each channel by what the whole image says.
+    """Squeeze-and-excitation: each channel is gated by global average pooling and two 1x1 convolutions.
 
     Source: Hu et al. 2018, arXiv 1709.01507.
     """
 
     kind: Literal["se"] = "se"
     reduction: float = Field(default=16.0, ge=1)
-    """r: the gate thinks in 1/r of the channels it starts from."""
+    """r: channel reduction between the two layers."""
     last_norm: bool = False
-    """Normalise what leaves the gate."""
+    """Batch normalisation behind the gate."""
     temperature: float = Field(default=1.0, ge=1)
-    """The gate is sigmoid(z / temperature), which falls from this to 1 in training; 1: always 1."""
+    """The gate is sigmoid(z / temperature); the temperature falls from this to 1 in training. 1: no annealing."""
     anneal_steps: int = Field(default=12_500, ge=1)
     """Optimiser steps until the temperature is 1; ten epochs of ImageNet at batch 1024."""
 
     def build(self, channels: int, hidden: int, activation: str = "relu") -> SqueezeExciteGate:
-        """Make the gate of maps with `channels` channels, `hidden` of them inside."""
+        """Make the gate of maps with `channels` channels, `hidden` between its layers."""
         return SqueezeExciteGate(self, channels, hidden, activation)
 
 
@@ -65,20 +65,20 @@ class SqueezeExciteGate(nn.Module):
 
 
 class AttentionalFusion(Settings):
-    """Weigh residual against shortcut by attention, at each place and channel.
+    """Attentional feature fusion (AFF): residual and shortcut are weighted by attention, at each pixel and channel.
 
     Source: Dai et al. 2021, arXiv 2009.14082, equations 1 to 3 (AFF).
     """
 
     kind: Literal["aff"] = "aff"
     reduction: int = Field(default=4, ge=1)
-    """r: the attention thinks in 1/r of the channels; 16 in the bottlenecks of its authors (YimianDai/open-aff)."""
+    """r: channel reduction; 16 in the bottlenecks of its authors (YimianDai/open-aff)."""
     gain: float = Field(default=1.0, gt=0)
-    """Factor on the result: 1 as the equations have it; 2 as their authors' code, where an attention that cannot decide
-    is then the plain addition, and not half of it at every block."""
+    """Factor on the result: 1 as in the equations; 2 as in the authors' code: attention of one half is then the plain
+    addition."""
 
     def build(self, channels: int) -> AttentionalFusionGate:
-        """Make the fusion of two maps with `channels` channels."""
+        """Make the module for two maps of `channels` channels."""
         return AttentionalFusionGate(channels, max(1, channels // self.reduction), self.gain)
 
 

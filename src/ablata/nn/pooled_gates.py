@@ -1,4 +1,4 @@
-"""What follows a mean over the whole image: normalisation that refuses one image, and gates over channels.
+"""Layers behind global average pooling: normalisation, and channel attention.
 
 Letters: B batch, C channels, H and W sides of the maps, r reduction.
 """
@@ -17,7 +17,7 @@ from ablata.nn.conv_norm_act import make_norm
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of [B, C, 1, 1], which has no spread to learn from where B is 1."""
+    """Batch normalisation of pooled maps [B, C, 1, 1]; refuses a batch of one image, which has no variance."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [B, C, 1, 1].
@@ -35,7 +35,7 @@ class PooledBatchNorm(nn.BatchNorm2d):
 
 
 def pooled_norm(name: str, channels: int) -> nn.Module:
-    """Return a normalisation of means [B, channels, 1, 1]; batch is the one that refuses one image."""
+    """Return a normalisation of pooled maps [B, channels, 1, 1]; batch refuses a batch of one image."""
     return PooledBatchNorm(channels) if name == "batch" else make_norm(name, channels)
 
 
@@ -51,7 +51,7 @@ def pooled_conv_norm_act(
 
 
 class ConvGate(Settings):
-    """Gate of one layer: 1x1 convolution, normalisation, activation."""
+    """Channel attention of one layer: 1x1 convolution, normalisation, activation."""
 
     kind: Literal["conv"] = "conv"
     norm: bool = True
@@ -65,11 +65,11 @@ class ConvGate(Settings):
 
 
 class TwoLayerGate(Settings):
-    """Gate of two layers: 1x1 convolution to C / r, ReLU, 1x1 convolution back, sigmoid; without biases."""
+    """Channel attention of two layers: 1x1 convolution to C / r, ReLU, 1x1 back to C, sigmoid; without biases."""
 
     kind: Literal["two_layers"] = "two_layers"
     reduction: int = Field(default=4, ge=1)
-    """r."""
+    """r: channel reduction between the two layers."""
     norm: bool = False
     """Normalise behind each convolution, as `pooled_norm` says."""
 
@@ -87,10 +87,10 @@ PooledGate = Annotated[ConvGate | TwoLayerGate, OpenPart()]
 
 
 class MeanGate(nn.Module):
-    """The weights of channels, from their means.
+    """Channel weights from global average pooling.
 
     Args:
-        layers: maps means [B, C, 1, 1] to weights of the same shape.
+        layers: maps pooled maps [B, C, 1, 1] to weights of the same shape.
     """
 
     def __init__(self, layers: nn.Module) -> None:
@@ -104,7 +104,7 @@ class MeanGate(nn.Module):
 
 
 class Gated(nn.Module):
-    """A map times its own weights of channels.
+    """Channel attention: a map times the weights of its channels.
 
     Args:
         gate: maps [B, C, H, W] to weights [B, C, 1, 1].

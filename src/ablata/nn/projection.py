@@ -1,4 +1,4 @@
-"""Layers from a network's features to the space in which pixels are compared.
+"""Projection head: from a network's features to the embedding in which pixels are compared.
 
 Letters: B images, C channels of the features, D width of the embedding, h x w the maps' size.
 """

@@ -34,7 +34,7 @@ class UpsamplingSettings(Settings):
 
 
 class Nearest(UpsamplingSettings):
-    """Each place takes the nearest value of the small map."""
+    """Nearest-neighbour interpolation."""
 
     kind: Literal["nearest"] = "nearest"
 
@@ -44,7 +44,7 @@ class Nearest(UpsamplingSettings):
 
 
 class Bilinear(UpsamplingSettings):
-    """Each place mixes the four nearest values of the small map."""
+    """Bilinear interpolation."""
 
     kind: Literal["bilinear"] = "bilinear"
     align_corners: bool = False
@@ -56,15 +56,15 @@ class Bilinear(UpsamplingSettings):
 
 
 class Transposed(UpsamplingSettings):
-    """Learned kernels, of twice the factor: 16x16 for 8 times; what goes past the wanted size is cut off."""
+    """Transposed convolution with kernels of twice the factor: 16x16 for 8 times; cut to the size that is asked for."""
 
     kind: Literal["deconv"] = "deconv"
     init: Literal["kaiming", "bilinear"] = "kaiming"
-    """Kernels are drawn, or begin as the bilinear enlargement of each channel by itself."""
+    """Initial kernels: random, or bilinear interpolation of each channel by itself."""
     steps: Literal["one", "doubling"] = "one"
     """One convolution of stride f, or 4x4 convolutions of stride 2 until f is reached."""
     rest: Literal[1, 2, 4, 8] = 1
-    """Part of f that is left to a bilinear enlargement behind the learned one; 1: none."""
+    """Part of f that is left to bilinear interpolation behind the transposed convolution; 1: none."""
 
     def build(self, channels: int, factor: int) -> TransposedUpsampling:
         """Make the step for maps of `channels` channels that are `factor` times smaller than the result, a power of 2.
@@ -75,7 +75,7 @@ class Transposed(UpsamplingSettings):
         """
         if self.rest > 1 and factor <= self.rest:
             raise SettingsError(
-                "A learned enlargement must leave less than the whole factor to the bilinear one",
+                "`rest` must be smaller than the factor of the upsampling",
                 found=f"rest={self.rest} for maps that are {factor} times smaller than the result",
                 do="set rest=1, or take a deeper map",
             )
@@ -86,7 +86,7 @@ Upsampling = Annotated[Nearest | Bilinear | Transposed, OpenPart(UpsamplingSetti
 
 
 class Resize(nn.Module):
-    """Enlargement without weights.
+    """Interpolation without weights.
 
     Args:
         mode: how values between those of the small map arise.
@@ -105,7 +105,7 @@ class Resize(nn.Module):
 
 
 class TransposedUpsampling(nn.Module):
-    """Enlargement by transposed convolutions without bias, the rest by bilinear interpolation.
+    """Transposed convolutions without bias, the rest by bilinear interpolation.
 
     Args:
         settings: number of steps, first weights, rest.
@@ -126,7 +126,7 @@ class TransposedUpsampling(nn.Module):
 
     @torch.no_grad()
     def reset(self, init: Literal["kaiming", "bilinear"]) -> None:
-        """Draw the kernels, or set them to the bilinear enlargement."""
+        """Initialize the kernels, at random or to bilinear interpolation."""
         for conv in self.convs:
             assert isinstance(conv, nn.ConvTranspose2d)
             if init == "kaiming":

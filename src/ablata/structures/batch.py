@@ -17,7 +17,7 @@ MixingForm = Literal["labels", "losses"]
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows of the global batch a batch holds. Processes that train together share one global batch of a step.
+    """Rows of the global batch that a batch holds; all processes share one global batch a step.
 
     Attributes:
         first: position in the global batch of this batch's first row; the rows are consecutive.
@@ -32,7 +32,7 @@ class Rows:
 
 
 class Batch(Protocol):
-    """What every batch is, whatever its labels: a frozen dataclass with images, sample ids and rows."""
+    """Base of batches: a frozen dataclass with images, sample ids and rows."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -60,7 +60,7 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 @dataclass(frozen=True)
 class Mixing:
-    """How each row was mixed with a partner.
+    """Mixup or CutMix of a batch: each row's partner and weight.
 
     Mixup: image = weight * own + (1 - weight) * partner. CutMix: a box of the partner covers the fraction 1 - weight.
 

@@ -1,4 +1,4 @@
-"""Images with the objects on them, and what a detector says of them.
+"""Object detection: ground truth, detections, and batches of images with objects.
 
 Letters: B rows of the batch, C channels, H height, W width, N objects or detections of an image.
 Boxes are left, top, right, bottom in pixels, half open, from the upper left corner.
@@ -18,7 +18,7 @@ from ablata.structures.batch import Rows
 
 @dataclass(frozen=True)
 class Rle:
-    """A mask as COCO writes it: run lengths down the columns, packed into text.
+    """Run-length encoding (RLE) of a mask, compressed as COCO does.
 
     Attributes:
         size: height and width in pixels.
@@ -35,7 +35,7 @@ class Rle:
 
 @dataclass(frozen=True)
 class Objects:
-    """The truth of one image.
+    """Ground truth of one image: boxes, labels, masks.
 
     Attributes:
         boxes: float32 [N, 4], right > left and bottom > top, inside the image.
@@ -75,7 +75,7 @@ class Objects:
 
 
 def no_objects(masks: bool = False) -> Objects:
-    """Return the truth of an image on which nothing is; with `masks`, an empty tuple of them."""
+    """Return the ground truth of an image without objects; with `masks`, an empty tuple of them."""
     return Objects(
         torch.zeros(0, 4),
         torch.zeros(0, dtype=torch.int64),
@@ -87,7 +87,7 @@ def no_objects(masks: bool = False) -> Objects:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector says of one image, the surest first.
+    """Detections of one image, by falling score.
 
     Attributes:
         boxes: float32 [N, 4], in pixels of the original image.

@@ -1,4 +1,4 @@
-"""Images of persons as a network sees them: a vector each, with who is on it and which camera took it.
+"""Embeddings of images of persons, with identity and camera.
 
 Letters: N images, D dimensions.
 """
@@ -15,7 +15,7 @@ JUNK = -1
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embedded images.
+    """Embeddings of images, with identities and cameras.
 
     Attributes:
         features: float [N, D].

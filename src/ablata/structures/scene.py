@@ -1,4 +1,4 @@
-"""An image of a scene with everything that is known about it: label, semantic mask, instances, boxes.
+"""A synthetic scene: image, label, semantic mask, instances, boxes.
 
 Letters: H height, W width, N instances.
 """

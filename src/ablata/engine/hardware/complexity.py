@@ -1,4 +1,4 @@
-"""How large and how costly a model is, counted without running it.
+"""Model complexity: parameters, multiply-adds and activations, counted without running the model.
 
 The convention, as in pycls, timm and fvcore: a multiply and its add are one operation ("FLOPs" in most papers' tables).
 Counted are convolutions, matrix products and attention; normalisation, activations, pooling and resizing are not.
@@ -22,7 +22,7 @@ from ablata.nn.lazy_modules import initialize_lazy
 
 @dataclass(frozen=True)
 class Complexity:
-    """Size and cost of a model for one input.
+    """Parameters, multiply-adds and activations of a model for one input.
 
     Attributes:
         parameters: numbers in all parameters, trainable or frozen, shared ones once.

@@ -1,4 +1,4 @@
-"""Device and number format: what the machine at hand does fast, and the contexts that switch it on."""
+"""Device and precision (fp32, bf16, fp16): what the machine does fast, and the autocast contexts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablata.base.errors import SettingsError
 
 @dataclass(frozen=True)
 class Precision:
-    """The number format of forward passes: weights stay fp32, convolutions and products run in `dtype`.
+    """Precision of forward passes: weights stay fp32, convolutions and matrix products run in `dtype`.
 
     Args:
         dtype: torch.float32, torch.bfloat16 or torch.float16.
@@ -62,7 +62,7 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the number format for a device.
+    """Return the precision for a device.
 
     Args:
         wanted: `auto`, `fp32`, `bf16` or `fp16`.
@@ -86,7 +86,7 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def _processor_bf16() -> str | None:
-    """Name the processor's bf16 unit; without one, bf16 is emulated and slower than fp32."""
+    """Return the name of the CPU's bf16 unit; without one, bf16 is emulated and slower than fp32."""
     info = Path("/proc/cpuinfo")
     flags = info.read_text().split() if info.exists() else []
     return next((unit for flag, unit in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")) if flag in flags), None)

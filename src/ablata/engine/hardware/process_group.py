@@ -1,4 +1,4 @@
-"""Process group: torchrun's environment, the process group, and sums over processes."""
+"""Process group of distributed training: torchrun's environment, and reductions over processes."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ProcessGroup:
 
 
 def from_environment() -> ProcessGroup:
-    """Read this process's place from the variables that torchrun sets."""
+    """Read rank and world size from the variables that torchrun sets."""
     read = os.environ.get
     return ProcessGroup(int(read("RANK", 0)), int(read("WORLD_SIZE", 1)), int(read("LOCAL_RANK", 0)))
 

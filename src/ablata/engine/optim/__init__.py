@@ -1,1 +1,1 @@
-"""Optimisers, schedules, averaging of weights."""
+"""Optimisers, learning-rate schedules, EMA of weights."""

@@ -24,7 +24,7 @@ _SETTLED = 100
 
 
 class Ema(Settings):
-    """Moving average of the weights: shadow = d shadow + (1 - d) weights, then shadow -= lr weight_decay shadow.
+    """EMA of the weights: ema = d ema + (1 - d) weights, then ema -= lr weight_decay ema.
 
     With t the number of averagings before this one, the decay d is
     none: `decay`; power: min(decay, 1 - (1 + t / gamma)^-power), timm's; ramp: min(decay, (t + 1) / (t + 10)).
@@ -67,7 +67,7 @@ class Ema(Settings):
 
 
 class ModelEma:
-    """The shadow of one model.
+    """EMA of one model's weights.
 
     Args:
         settings: decay, its warm-up, interval.
@@ -91,7 +91,7 @@ class ModelEma:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int, learning_rate: float | None = None) -> None:
-        """Take in the weights after an optimiser step; between two averagings, do nothing.
+        """Update the EMA after an optimiser step; does nothing between two averagings.
 
         Args:
             model: the model that stepped.
@@ -133,7 +133,7 @@ class ModelEma:
 
     @torch.no_grad()
     def distance(self, model: nn.Module) -> Tensor:
-        """Return |shadow - weights| / |weights| over all parameters, a scalar left on the device.
+        """Return |ema - weights| / |weights| over all parameters, a scalar left on the device.
 
         A healthy average comes back to a few hundredths after its warm-up; one near 1 has not followed the model.
         """
@@ -148,12 +148,12 @@ class ModelEma:
         return step - self.settings.copy_steps >= _SETTLED * self.settings.every
 
     def state(self) -> dict[str, Tensor]:
-        """Return the shadow by name, on the processor and contiguous, for safetensors."""
+        """Return the EMA weights by name, on the CPU and contiguous, for safetensors."""
         return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.shadow.items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Bring back what `state` returned.
+        """Load what `state` returned.
 
         Raises:
             CheckpointError: other names or other shapes.

@@ -1,4 +1,4 @@
-"""What happens around every step of an optimiser, as hooks: decoupled decay, Lookahead, layouts that match.
+"""Optimiser hooks: decoupled weight decay, Lookahead, gradient layouts.
 
 As hooks they leave a plain `torch.optim.Optimizer`, so gradient scalers, schedules and checkpoints treat all alike.
 """
@@ -17,7 +17,7 @@ from ablata.base.settings import Settings
 
 
 class Lookahead(Settings):
-    """Slow weights that follow the fast ones: every `steps` steps slow += alpha (fast - slow), fast = slow.
+    """Lookahead: slow weights that follow the fast ones; every `steps` steps slow += alpha (fast - slow), fast = slow.
 
     The slow weights start as the weights before the first step (Zhang et al. 2019, arXiv 1907.08610, algorithm 1).
     """

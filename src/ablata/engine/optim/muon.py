@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal before each step.
+"""Muon: SGD with momentum whose update matrices are orthogonalised by Newton-Schulz.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
 https://kellerjordan.github.io/posts/muon/; as in the public cifar10-airbench, where filters also keep their norm.

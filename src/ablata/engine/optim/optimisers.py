@@ -24,7 +24,7 @@ from ablata.engine.optim.parameter_groups import ParameterGroups
 
 
 class OptimiserSettings(Settings):
-    """What all optimisers share; not itself a choice."""
+    """Base of optimisers' settings; not itself a choice."""
 
     kind: str
     """Which optimiser."""
@@ -97,7 +97,7 @@ class OptimiserSettings(Settings):
 
 
 class Sgd(OptimiserSettings):
-    """Stochastic gradient descent with momentum (torch.optim.SGD: buf = m buf + g, w -= lr buf)."""
+    """SGD: stochastic gradient descent with momentum (torch.optim.SGD: buf = m buf + g, w -= lr buf)."""
 
     kind: Literal["sgd"] = "sgd"
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -184,7 +184,7 @@ class RmsPropTf(OptimiserSettings):
 
 
 class Muon(OptimiserSettings):
-    """Orthogonalised momentum for the filters of convolutions, SGD with momentum for all other parameters.
+    """Muon for the filters of convolutions, SGD with momentum for all other parameters.
 
     Source: see `ablata.engine.optim.muon`. A filter is a parameter of 4 dimensions, taken as a matrix of one row a
     channel.

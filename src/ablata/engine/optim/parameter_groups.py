@@ -1,4 +1,4 @@
-"""Which learning rate and weight decay each parameter gets.
+"""Parameter groups: the learning rate and weight decay of each parameter.
 
 Every trainable parameter lands in exactly one group. A group is a dict that torch's optimisers take:
 
@@ -23,7 +23,7 @@ from ablata.base.settings import Settings
 
 
 class Multiplier(Settings):
-    """Learning rate and weight decay of the parameters whose name fits a pattern, relative to the others."""
+    """Learning-rate and weight-decay multipliers of the parameters whose name fits a pattern."""
 
     pattern: str = Field(min_length=1)
     """Parameter names, with `*` and `?` as in file names: `head.*`, `*.attention.weight`."""
@@ -36,7 +36,7 @@ class Multiplier(Settings):
 
 
 class ParameterGroups(Settings):
-    """How the parameters of a model are divided into groups of equal learning rate and weight decay."""
+    """Parameter groups of equal learning rate and weight decay."""
 
     no_decay_norm_and_bias: bool = False
     """No weight decay for vectors and scalars (normalisation weights, PReLU slopes, layer scales) and every bias."""

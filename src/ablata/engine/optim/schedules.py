@@ -6,9 +6,9 @@ loop gives a parameter group `lr(step) * group["lr_scale"]`.
 With a warm-up of W steps, rate = warm-up factor x main part:
 
     placement    training takes    main part (poly, cosine, sgdr)    milestones and decays (step, exponential)
-    in         total             starts at W, total - W long       count from the first step
-    on_top     total + W         starts at W, total long           count from the end of the warm-up
-    over       total             starts at 0, total long           count from the first step
+    in           total             starts at W, total - W long       count from the first step
+    on_top       total + W         starts at W, total long           count from the end of the warm-up
+    over         total             starts at 0, total long           count from the first step
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Schedule = Callable[[int], float]
 
 
 class Warmup(Settings):
-    """The first steps of a training at a lower rate."""
+    """Learning-rate warm-up: the first steps at a lower rate."""
 
     form: Literal["constant", "linear", "exponential", "multiplicative"] = "linear"
     """constant: stay at the start; linear: equal differences; exponential: equal ratios, start^(1 - step / length);
@@ -68,7 +68,7 @@ class Warmup(Settings):
 
 
 class ScheduleSettings(Settings):
-    """What all schedules share; not itself a choice."""
+    """Base of learning-rate schedules' settings; not itself a choice."""
 
     kind: str
     """Which schedule."""
@@ -80,7 +80,7 @@ class ScheduleSettings(Settings):
     _from_first_step: ClassVar[bool] = False
 
     def extra_steps(self, steps_per_epoch: int, total_steps: int) -> int:
-        """Return by how many steps the training grows: the warm-up's length if it is placement on top, else 0."""
+        """Return by how many steps the training grows: the warm-up's length with placement=on_top, else 0."""
         on_top = self.warmup is not None and self.warmup.placement == "on_top"
         return self.warmup.steps(steps_per_epoch, total_steps) if self.warmup and on_top else 0
 
@@ -142,7 +142,7 @@ class ScheduleSettings(Settings):
 
 
 class Constant(ScheduleSettings):
-    """The base rate throughout."""
+    """Constant learning rate."""
 
     kind: Literal["constant"] = "constant"
 
@@ -151,7 +151,7 @@ class Constant(ScheduleSettings):
 
 
 class Step(ScheduleSettings):
-    """The rate is multiplied by gamma at each milestone."""
+    """Step decay: the rate is multiplied by gamma at each milestone (MultiStepLR)."""
 
     kind: Literal["step"] = "step"
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = (0.5, 0.75)
@@ -193,7 +193,7 @@ class Step(ScheduleSettings):
 
 
 class Exponential(ScheduleSettings):
-    """The rate is multiplied by gamma every so many epochs (EfficientNet: .97 every 2.4 epochs)."""
+    """Exponential decay: the rate is multiplied by gamma every so many epochs (EfficientNet: .97 every 2.4 epochs)."""
 
     kind: Literal["exponential"] = "exponential"
     gamma: float = Field(default=0.97, gt=0, le=1)
@@ -216,7 +216,7 @@ class Exponential(ScheduleSettings):
 
 
 class Poly(ScheduleSettings):
-    """floor + (base - floor) (1 - step / steps)^power, the schedule of DeepLab and BiSeNet."""
+    """Polynomial decay (poly): floor + (base - floor) (1 - step / steps)^power, as in DeepLab and BiSeNet."""
 
     kind: Literal["poly"] = "poly"
     power: float = Field(default=0.9, gt=0)
@@ -229,7 +229,7 @@ class Poly(ScheduleSettings):
 
 
 class Cosine(ScheduleSettings):
-    """Half a cosine from the base rate to the floor (Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5)."""
+    """Cosine annealing from the base rate to the floor (Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5)."""
 
     kind: Literal["cosine"] = "cosine"
     floor: float = Field(default=0.0, ge=0)
@@ -240,7 +240,7 @@ class Cosine(ScheduleSettings):
 
 
 class Sgdr(ScheduleSettings):
-    """Half cosines with warm restarts (Loshchilov & Hutter 2017, arXiv 1608.03983), each longer than the one before."""
+    """SGDR: cosine annealing with warm restarts (Loshchilov & Hutter 2017, arXiv 1608.03983), cycles growing longer."""
 
     kind: Literal["sgdr"] = "sgdr"
     first: float = Field(default=10.0, gt=0)
@@ -259,8 +259,7 @@ class Sgdr(ScheduleSettings):
         return super().shortened(factor).model_copy(update={"first": self.first * factor})
 
     def cycle_ends(self, total_steps: int, steps_per_epoch: int) -> tuple[int, ...]:
-        """Return after how many steps, placement from the end of the warm-up, a cycle is complete and the model worth
-        scoring."""
+        """Return after how many steps, from the end of the warm-up on, a cycle ends and the model is worth scoring."""
         ends: list[int] = []
         end = length = self._first(steps_per_epoch)
         while round(end) <= total_steps:

@@ -1,4 +1,4 @@
-"""The state of an optimiser as checkpoints keep it: tensors by the names of parameters, and plain values."""
+"""Optimiser state in checkpoints: tensors by the names of parameters, and plain values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVOLVING = ("lr", "lookahead_step")
 
 
 def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Take the state of an optimiser apart into what safetensors and what JSON can hold.
+    """Split an optimiser's state into tensors for safetensors and plain values for JSON.
 
     Returns:
         Tensors on the processor, contiguous, by `parameter name:state name`; and a tree of plain values: the groups'
@@ -39,7 +39,7 @@ def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def load_optimiser_state(optimiser: Optimizer, tensors: Mapping[str, Tensor], tree: Mapping[str, Any]) -> None:
-    """Bring back what `optimiser_state` returned into an optimiser built from the same settings for the same model.
+    """Load what `optimiser_state` returned into an optimiser built from the same settings for the same model.
 
     Training goes on bit for bit as if it had not been interrupted.
 

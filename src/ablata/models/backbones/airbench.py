@@ -1,4 +1,4 @@
-"""Network of airbench94, made for the shortest training on CIFAR-10.
+"""airbench94: a network made for the shortest training on CIFAR-10.
 
 Source: Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, sections 3.1 to 3.3 and
 appendix A; public code KellerJordan/cifar10-airbench.
@@ -38,7 +38,7 @@ Width = Annotated[int, Field(ge=1)]
 
 
 class Airbench(Classifier):
-    """Eight-layer network for 32 x 32 images that learns in a few epochs."""
+    """airbench94: eight-layer network for 32 x 32 images that learns in a few epochs."""
 
     kind: Literal["airbench"] = "airbench"
     widths: tuple[Width, Width, Width] = (64, 256, 256)

@@ -75,7 +75,7 @@ _OUTPUTS = {0: "stem", 1: "stage1", 2: "stage2", 4: "stage3", 6: "stage4"}
 
 
 class EfficientNetSettings(Backbone, Classifier):
-    """What EfficientNets can do differently; not itself a choice."""
+    """Base of EfficientNets' settings; not itself a choice."""
 
     width: float | None = Field(default=None, gt=0)
     """Factor on all widths, rounded to multiples of 8; null: the variant's."""
@@ -209,7 +209,7 @@ class EfficientNetLite(EfficientNetSettings):
 
 
 class InvertedResidual(nn.Module):
-    """Expand by a 1x1, depthwise convolution, gate, project by a 1x1; the input is added where shapes agree (MBConv).
+    """Inverted residual block (MBConv): 1x1 expansion, depthwise convolution, SE, 1x1 projection, shortcut.
 
     Args:
         settings: the variants.

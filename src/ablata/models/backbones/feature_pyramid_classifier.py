@@ -1,4 +1,4 @@
-"""A classifier that looks at three stages of a backbone, not at the last one alone.
+"""Classifier over three stages of a backbone.
 
 Source: none; in the manner of feature pyramids (Lin et al. 2017, arXiv 1612.03144) with one label an image.
 

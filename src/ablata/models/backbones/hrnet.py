@@ -1,4 +1,4 @@
-"""The branches of HRNet: maps of four resolutions side by side that exchange what they know.
+"""HRNet as a backbone: parallel branches of four resolutions with fusion layers.
 
 Source: Wang et al. 2019, arXiv 1908.07919, section 3; layers and names as in the authors' code and in timm.
 
@@ -29,7 +29,7 @@ _STEM = 64
 
 
 class HRNetBranches(Settings):
-    """Sizes and variants of the branches; not itself a choice."""
+    """Base of HRNets' settings; not itself a choice."""
 
     width: Annotated[int, Field(ge=1)] = 48
     """w: channels of the first branch; 18, 32 and 48 are published. Each further branch has twice as many."""
@@ -107,7 +107,7 @@ class HRNetBackbone(BackboneModule):
 
 
 class HighResolutionModule(nn.Module):
-    """Deepen each branch by blocks, then add to each what all others have, brought to its size.
+    """High-resolution module: residual blocks in each branch, then multi-resolution fusion.
 
     Args:
         settings: blocks and upsampling.

@@ -32,7 +32,7 @@ from ablata.nn.gates import SqueezeExcite
 
 
 class RegNetDesign(Settings):
-    """The few numbers that a RegNet follows from."""
+    """Design parameters of a RegNet: w0, wa, wm, depth, group width."""
 
     w0: int = Field(default=48, ge=8, multiple_of=8)
     """Width that the line starts from, a multiple of 8."""
@@ -174,7 +174,7 @@ _PUBLISHED = (
 
 
 class RegNetBlock(nn.Module):
-    """1x1, grouped 3x3, gate, 1x1, each normalised; the shortcut is added, then activated (the paper's X and Y block).
+    """X or Y block: 1x1, grouped 3x3, SE, 1x1, each with batch normalisation; shortcut, activation.
 
     Args:
         settings: the variants.

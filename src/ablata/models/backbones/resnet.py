@@ -31,7 +31,7 @@ _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23,
 
 
 class ResNet(Backbone, Classifier, BlockSettings):
-    """Residual network for large images."""
+    """ResNet for large images."""
 
     kind: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50, 101, 152] = 50
@@ -132,7 +132,7 @@ _PUBLISHED_IN_BLOCKS = (
 
 
 class ResNetStem(nn.Module):
-    """Convolution or three, normalisation, activation and a maximum over 3x3, in the order of the settings.
+    """ResNet stem: one convolution or three, normalisation, activation, 3x3 max pooling, in the settings' order.
 
     Args:
         settings: the variants.

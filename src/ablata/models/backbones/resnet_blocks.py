@@ -1,4 +1,4 @@
-"""Residual blocks with every place where ImageNet recipes change something.
+"""Residual blocks (basic and bottleneck) with the variants of ImageNet recipes.
 
 Sources: He et al. 2016a, arXiv 1512.03385; with pre-activation He et al. 2016b, arXiv 1603.05027; the stride lies in
 the 3x3 convolution of a bottleneck, as in torchvision; pooled shortcuts He et al. 2019, arXiv 1812.01187, section 4
@@ -30,7 +30,7 @@ from ablata.nn.pooled_gates import ConvGate, Gated, MeanGate, TwoLayerGate
 
 
 class HierarchicalSplit(Settings):
-    """Instead of a bottleneck's 3x3 convolution: groups of channels, each seeing half of what the one before made."""
+    """Hierarchical-split block (HS-ResNet) in place of a bottleneck's 3x3 convolution."""
 
     kind: Literal["hierarchical"] = "hierarchical"
     splits: int = Field(default=8, ge=2)
@@ -45,7 +45,7 @@ class HierarchicalSplit(Settings):
 
 
 class BlockSettings(Settings):
-    """What residual blocks can do differently; not itself a choice."""
+    """Base of residual blocks' settings; not itself a choice."""
 
     preactivation: bool = False
     """Normalise and activate before each convolution, and leave the residual path free of both."""
@@ -113,7 +113,7 @@ class ConvNormUnit(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + branch(x) of two 3x3 convolutions, or of 1x1, 3x3, 1x1 (bottleneck).
+    """Residual block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
 
     Args:
         settings: the variants.
@@ -223,7 +223,7 @@ class ResidualBlock(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """What brings x to the shape of the result; arguments as for `ResidualBlock`."""
+    """Shortcut of a residual block (projection); arguments as for `ResidualBlock`."""
 
     def __init__(self, settings: BlockSettings, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -242,10 +242,11 @@ class Shortcut(nn.Module):
 
 
 class SplitConv(nn.Module):
-    """S groups of channels: the first stays; each other is convolved together with half of the one before's result.
+    """Hierarchical-split convolution of S groups of channels.
 
-    Every convolution has its own normalisation and activation. The halves that are not handed on are joined; the last
-    group hands nothing on. For strides see `HierarchicalSplit.strided`.
+    The first group stays as it is; each other is convolved together with half of the one before's result. Every
+    convolution has its own normalisation and activation. The halves that are not handed on are joined; the last group
+    hands nothing on. For strides see `HierarchicalSplit.strided`.
 
     Args:
         settings: form and order of the convolutions, S.

@@ -1,4 +1,4 @@
-"""ResNet and wide ResNet for 32 x 32 images, with every place where published recipes change something.
+"""ResNet and Wide ResNet for 32 x 32 images, with the variants of published recipes.
 
 Sources: He et al. 2016a, arXiv 1512.03385, section 4.2; with pre-activation He et al. 2016b, arXiv 1603.05027; wide
 networks, and dropout inside the residual, Zagoruyko & Komodakis 2016, arXiv 1605.07146, table 1 and sections 2.4 and 3.
@@ -32,7 +32,7 @@ ShortcutName = Literal["pad", "conv", "conv3x3"]
 
 
 class ResidualSettings(Settings):
-    """What residual blocks can do differently; not itself a choice."""
+    """Base of residual blocks' settings; not itself a choice."""
 
     kind: str
     """Which network."""
@@ -73,7 +73,7 @@ class ResidualSettings(Settings):
 
 
 class BasicBlock(nn.Module):
-    """x + conv-norm-act-conv-norm(x), then act (He et al. 2016a, figure 2).
+    """Basic residual block: x + conv-norm-act-conv-norm(x), then act (He et al. 2016a, figure 2).
 
     Args:
         inputs: channels of x.
@@ -101,9 +101,10 @@ class BasicBlock(nn.Module):
 
 
 class PreactivationBlock(nn.Module):
-    """x + norm-act-conv-norm-act-conv(x) (He et al. 2016b, figure 1 b); arguments as for `BasicBlock`.
+    """Pre-activation residual block: x + norm-act-conv-norm-act-conv(x) (He et al. 2016b, figure 1 b).
 
-    Where the shape changes, the shortcut too starts from the normalised and activated x.
+    Where the shape changes, the shortcut too starts from the normalised and activated x. Arguments are those of
+    `BasicBlock`.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, settings: ResidualSettings) -> None:
@@ -126,7 +127,7 @@ class PreactivationBlock(nn.Module):
 
 
 class PadShortcut(nn.Module):
-    """Option A: every second pixel at stride 2, and zero channels in equal parts before and after; no parameters.
+    """Shortcut option A (He et al. 2015): every second pixel at stride 2, zero-padded channels; no parameters.
 
     Args:
         added: zero channels.
@@ -158,7 +159,7 @@ def _pick(x: Tensor, stride: int) -> Tensor:
 
 
 class ChannelDrop(nn.Module):
-    """Zero some whole channels of each image in training; the others are not enlarged, unlike with dropout.
+    """Channel dropout without rescaling: zero some whole channels of each image in training.
 
     How many is drawn evenly from 0 to `most` for each image, then which.
 
@@ -205,7 +206,7 @@ def make_shortcut(kind: ShortcutName, inputs: int, outputs: int, stride: int, *,
 
 
 class SmallResNetSettings(ResidualSettings):
-    """What residual networks for small images share; not itself a choice."""
+    """Base of small residual networks' settings; not itself a choice."""
 
     stem: Literal["3x3", "3x3_s2", "3x3_s2_pool", "7x7_s2_pool"] = "3x3"
     """First convolution: its side; s2: of stride 2; pool: a 3x3 maximum of stride 2 follows (7x7_s2_pool: ImageNet)."""

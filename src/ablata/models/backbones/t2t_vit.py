@@ -1,4 +1,4 @@
-"""T2T-ViT: a vision transformer whose tokens are folded from overlapping patches in three steps.
+"""T2T-ViT: a vision transformer with a tokens-to-token module.
 
 Source: Yuan et al. 2021, arXiv 2101.11986, sections 3.1 to 3.3 and table 1; details such as the values that stand in
 for the skip connection, and the sizes, from github.com/yitu-opensource/T2T-ViT. Its README has 4.3M parameters and 1.1G
@@ -126,7 +126,7 @@ def _init_weights(model: nn.Module) -> None:
 
 
 class T2TBackbone(BackboneModule):
-    """Soft splits with token layers between them, then the transformer; arguments as for `T2TViTModel`."""
+    """Tokens-to-token module (soft splits, token transformers) and transformer; arguments as for `T2TViTModel`."""
 
     def __init__(self, settings: T2TViT, channels: int) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class T2TBackbone(BackboneModule):
 
 
 class Performer(nn.Module):
-    """Attention by positive random features, with the values as skip connection, then a hidden layer.
+    """Performer: attention by positive random features, with the values as skip connection, then an MLP.
 
     softmax(q k) is the mean over directions w of f(q) f(k), f(x) = exp(w x - |x|^2 / 2): cost is linear in the tokens.
     The exponentials are taken in float32: at 16 bits they overflow.
@@ -208,7 +208,7 @@ class Performer(nn.Module):
 
 
 class TokenTransformer(nn.Module):
-    """Exact attention of one head, with the values as skip connection, then a hidden layer; see `Performer`."""
+    """Token transformer: attention of one head, with the values as skip connection, then an MLP; see `Performer`."""
 
     def __init__(self, settings: T2TViT, inputs: int) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class TokenTransformer(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """x + attention(norm(x)), then x + hidden(norm(x)).
+    """Transformer layer: x + attention(norm(x)), then x + mlp(norm(x)).
 
     Args:
         width: D, 64 for each head.
@@ -253,7 +253,7 @@ class TransformerLayer(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Self-attention of several heads; arguments as for `TransformerLayer`."""
+    """Multi-head self-attention; arguments as for `TransformerLayer`."""
 
     def __init__(self, width: int, scale: float, dropout: float) -> None:
         super().__init__()
@@ -270,7 +270,7 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, GELU, linear."""
+    """MLP: linear, GELU, linear."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()

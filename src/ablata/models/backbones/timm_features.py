@@ -1,4 +1,4 @@
-"""Any network of timm (github.com/huggingface/pytorch-image-models) as a source of maps for other tasks.
+"""Any network of timm (github.com/huggingface/pytorch-image-models) as a backbone: its feature maps.
 
 Shapes: B batch, C channels of the image, H and W its sides, Wn channels and sn stride of map n.
 
@@ -22,7 +22,7 @@ _OF_ONE_STRIDE = 4
 
 
 class TimmFeatures(Backbone):
-    """Maps of a network of timm, without its classifier."""
+    """Backbone of timm: a network's feature maps, without its classifier."""
 
     kind: Literal["timm_features"] = "timm_features"
     name: str = Field(default="resnet18", min_length=1)
@@ -90,7 +90,7 @@ class TimmFeatures(Backbone):
 
 
 class TimmMaps(BackboneModule):
-    """A network of timm, cut behind the last map that is wanted.
+    """A network of timm, cut behind the last feature map that is asked for.
 
     Args:
         network: as timm builds it, without a classifier.

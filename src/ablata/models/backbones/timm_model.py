@@ -1,4 +1,4 @@
-"""Any network of timm (github.com/huggingface/pytorch-image-models) by its name, drawn anew or from a local file.
+"""Any network of timm (github.com/huggingface/pytorch-image-models) by its name, with new weights or a local file's.
 
 Shapes: B batch, C channels of the image, H height and width of the image, Wn channels of stage n, D features,
 K classes.

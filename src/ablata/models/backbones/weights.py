@@ -1,4 +1,4 @@
-"""Weights to begin with, read from a file on this machine: our checkpoints, safetensors, or torch's weights-only form.
+"""Pretrained weights from a local file: our checkpoints, safetensors, or torch's weights-only form.
 
 A state has the names of our models (`backbone.*` and the rest), or the published ones, which each model translates.
 """
@@ -22,7 +22,7 @@ _WRAPPERS = ("state_dict", "model", "state_dict_ema", "model_state")
 
 
 class Loadable(Settings):
-    """Settings of a model that can begin with the weights of a file; not itself a choice."""
+    """Base of the settings of models with pretrained weights; not itself a choice."""
 
     kind: str
     """Which network."""
@@ -40,7 +40,7 @@ class Loadable(Settings):
         return () if self.weights is None else (self.weights,)
 
     def load_into(self, model: nn.Module) -> None:
-        """Give a model built from these settings the weights of the file, if there is one.
+        """Load the file's weights, if one is set, into a model built from these settings.
 
         Raises:
             CheckpointError: the file cannot be read, or does not fit the network; names what is missing, unexpected or

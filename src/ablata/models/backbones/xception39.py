@@ -24,7 +24,7 @@ from ablata.nn.conv_norm_act import ConvNormAct
 
 
 class Xception39(Backbone, Classifier):
-    """Network of separable convolutions for large images."""
+    """Xception39: a network of depthwise separable convolutions for large images."""
 
     kind: Literal["xception39"] = "xception39"
     width: int = Field(default=16, ge=2, multiple_of=2)
@@ -44,7 +44,7 @@ class Xception39(Backbone, Classifier):
 
 
 class SeparableUnit(nn.Module):
-    """3x3 convolution of each channel, normalised, then a 1x1 convolution, normalised and perhaps activated.
+    """Depthwise separable convolution: 3x3 depthwise, normalisation, 1x1, normalisation, perhaps activation.
 
     Args:
         inputs: channels in.
@@ -66,7 +66,7 @@ class SeparableUnit(nn.Module):
 
 
 class SeparableBlock(nn.Module):
-    """relu(shortcut + branch of three separable convolutions), with 4 M channels out.
+    """Residual block of three separable convolutions, with 4 M channels out.
 
     Args:
         inputs: channels in.

@@ -74,7 +74,7 @@ class _Pretrained(DetectionBackbone):
 
 
 class Fpn(_Pretrained):
-    """A feature pyramid over a network of timm."""
+    """Feature pyramid network (FPN) over a network of timm."""
 
     kind: Literal["fpn"] = "fpn"
     name: Annotated[str, Field(min_length=1)] = "resnet50"
@@ -114,7 +114,7 @@ class Fpn(_Pretrained):
 
 
 class C4(_Pretrained):
-    """ResNet up to its fourth stage; the fifth works on regions."""
+    """C4: ResNet up to its fourth stage; the fifth is the RoI head."""
 
     kind: Literal["c4"] = "c4"
     depth: Literal[18, 50, 101] = 50
@@ -131,7 +131,7 @@ class C4(_Pretrained):
 
 
 class SmallCnn(DetectionBackbone):
-    """Five convolutions for small images, which see little of what is around a thing."""
+    """Five convolutions for small images, with a small receptive field."""
 
     kind: Literal["small"] = "small"
     width: Annotated[int, Field(ge=1)] = 32
@@ -178,7 +178,7 @@ AnyDetectionBackbone = Annotated[Fpn | C4 | SmallCnn | BackboneFpn, OpenPart(Det
 
 
 class FpnModule(DetectionBackboneModule):
-    """A network with a pyramid on it.
+    """FPN over a network of timm.
 
     Args:
         body: gives four maps of falling size.
@@ -202,7 +202,7 @@ class FpnModule(DetectionBackboneModule):
 
 
 class BackboneFpnModule(DetectionBackboneModule):
-    """A backbone of the family with a pyramid on it.
+    """FPN over a backbone of the family.
 
     Args:
         backbone: gives feature maps by name.
@@ -270,7 +270,7 @@ def _block(before: int, after: int, stride: int) -> nn.Module:
 
 
 def _freeze_norms(module: nn.Module) -> None:
-    """Put a normalisation with fixed statistics in the place of every batch normalisation."""
+    """Replace every batch normalisation by a frozen one (FrozenBatchNorm2d)."""
     from torchvision.ops import FrozenBatchNorm2d
 
     for name, child in module.named_children():

@@ -117,7 +117,7 @@ class RoiPredictor(nn.Module):
         self.coder: Any = BoxCoder(tuple(1 / deviation for deviation in settings.bbox_reg_std))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and deltas in float32."""
+        """Return class logits and box deltas in float32."""
         features = self.dropout(features)
         return self.classifier(features).float(), self.regressor(features).float()
 
@@ -219,7 +219,7 @@ class RoiHeads(nn.Module):
         rois: RoiSamples,
         objects: Sequence[Objects] | None,
     ) -> list[StageOutput]:
-        """Return what each stage says.
+        """Return the output of each stage.
 
         Args:
             maps: feature maps that regions are taken from.
@@ -336,7 +336,7 @@ def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def relation_context(
     rois: RoiSamples, maps: Sequence[Tensor], canvas: tuple[int, int], sizes: Sequence[tuple[int, int]]
 ) -> RelationContext:
-    """Return what relations know of the regions."""
+    """Return the context of relations: boxes, mask of regions, feature maps."""
     boxes = nn.utils.rnn.pad_sequence(rois.boxes, batch_first=True)
     keys = nn.utils.rnn.pad_sequence([~added for added in rois.added], batch_first=True)
     valid_fraction = torch.tensor(

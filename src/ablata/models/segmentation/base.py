@@ -38,7 +38,7 @@ class SegmenterSettings(Loadable):
 
 
 class DenseHead(Settings):
-    """Layers from a map to logits."""
+    """Segmentation head: layers from a feature map to logits."""
 
     width: Annotated[int, Field(ge=1)] | Literal["input"] | None = 256
     """D: channels of a convolution with normalisation and activation before the classifier; input: as many as come in;
@@ -46,9 +46,9 @@ class DenseHead(Settings):
     hidden_kernel: Literal[1, 3] = 3
     """Side of that convolution."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Fraction of places and channels dropped before the classifier."""
+    """Dropout probability before the classifier."""
     dropout_of: Literal["values", "channels"] = "values"
-    """What is dropped together: nothing but itself, or whole channels of an image."""
+    """values: plain dropout; channels: whole channels of an image (Dropout2d)."""
     kernel: Literal[1, 3] = 1
     """Side of the classifier's convolution."""
     bias: bool = True
@@ -56,7 +56,8 @@ class DenseHead(Settings):
     double: bool = False
     """Double the map's sides, by nearest values, and convolve it 3x3 to s s channels before the classifier."""
     upsample_at: Literal["after", "before_classifier", "before_head"] = "after"
-    """Where the image's size comes: after, as a step that a loss or metric can leave out; or within the head."""
+    """Where logits are upsampled to the image's size: after the head, as a step that a loss or metric can leave out, or
+    within it."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> DenseHead:
@@ -70,7 +71,7 @@ class DenseHead(Settings):
 
 
 class DenseHeadModel(nn.Module):
-    """Convolution, dropout, classifier, with the enlargement where the settings have it.
+    """Segmentation head: convolution, dropout, classifier, with the upsampling where the settings have it.
 
     Args:
         settings: the variants.
@@ -130,7 +131,7 @@ class DenseHeadModel(nn.Module):
 
 
 class AuxiliaryHead(Settings):
-    """A further head, there in training alone."""
+    """Auxiliary head, in training alone."""
 
     stride: Literal[4, 8, 16, 32] = 16
     """s of the map it sees; its logits are named `aux` and this number."""

@@ -33,7 +33,7 @@ _SEMANTIC = ((32, 2), (64, 2), (128, 4))
 
 
 class BiSeNetV2(SegmenterSettings):
-    """Segmenter of a detail and a semantic branch."""
+    """BiSeNetV2: a detail branch and a semantic branch."""
 
     kind: Literal["bisenet_v2"] = "bisenet_v2"
     width: float = Field(default=1.0, gt=0)
@@ -69,7 +69,7 @@ class BiSeNetV2(SegmenterSettings):
 
 
 class StemBlock(nn.Module):
-    """Two ways from the image to 1/4: convolutions and a maximum, side by side, joined by a convolution.
+    """Stem block: convolutions and max pooling in parallel to 1/4, joined by a convolution.
 
     Args:
         inputs: C.
@@ -91,7 +91,7 @@ class StemBlock(nn.Module):
 
 
 class GatherExpansion(nn.Module):
-    """relu(shortcut + branch): a 3x3 convolution, one of each channel to more channels, and a 1x1 back.
+    """Gather-and-expansion layer: relu(shortcut + 3x3 convolution, depthwise expansion, 1x1 projection).
 
     Args:
         inputs: channels in.
@@ -126,7 +126,7 @@ class GatherExpansion(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """conv(x + embedded mean of x): what the whole image says.
+    """Context embedding block: conv(x + embedded mean of x).
 
     Args:
         channels: D.
@@ -146,7 +146,7 @@ class ContextEmbedding(nn.Module):
 
 
 class GuidedAggregation(nn.Module):
-    """Detail weighed by meaning at 1/8, meaning weighed by detail at 1/32, added at 1/8.
+    """Bilateral guided aggregation: each branch weighted by the other's attention, added at 1/8.
 
     Args:
         channels: D.

@@ -1,4 +1,4 @@
-"""DeepLabV3 and V3+: kernels spread over several distances see small and large things in one map.
+"""DeepLabV3 and V3+: atrous spatial pyramid pooling.
 
 Sources: Chen et al. 2017, arXiv 1706.05587 (V3); Chen et al. 2018, arXiv 1802.02611 (the decoder of V3+). With the
 defaults parameters and logits are those of torchvision's deeplabv3_resnet50, whose V3 this follows.
@@ -33,7 +33,7 @@ from ablata.nn.upsampling import Bilinear, Upsampling
 
 
 class Aspp(Settings):
-    """Atrous spatial pyramid pooling: 1x1, spread 3x3 kernels, and the mean over the image, joined."""
+    """Atrous spatial pyramid pooling (ASPP): 1x1, atrous 3x3 convolutions, and global average pooling."""
 
     kind: Literal["aspp"] = "aspp"
     width: Annotated[int, Field(ge=1)] = 256
@@ -49,7 +49,7 @@ class Aspp(Settings):
 
 
 class DeepLabDecoder(Settings):
-    """V3+: the pyramid's result at 1/4, beside what stage 1 saw there."""
+    """Decoder of DeepLabV3+: the ASPP's output at 1/4, concatenated with low-level features of stage 1."""
 
     kind: Literal["decoder"] = "decoder"
     low_level_width: Annotated[int, Field(ge=1)] = 48
@@ -111,7 +111,7 @@ _PUBLISHED = (
 
 
 class AtrousConv(nn.Sequential):
-    """3x3 convolution with taps `rate` apart, normalisation, ReLU."""
+    """Atrous (dilated) 3x3 convolution, normalisation, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, rate: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class AtrousConv(nn.Sequential):
 
 
 class AsppModule(nn.Module):
-    """Parts of several distances side by side, joined by a 1x1 convolution.
+    """Atrous spatial pyramid pooling.
 
     Args:
         settings: widths and distances.

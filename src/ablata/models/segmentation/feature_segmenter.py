@@ -1,4 +1,4 @@
-"""Any backbone as a segmenter: its maps are brought to one width and the finest one's size, joined, and classified.
+"""Segmentation network on any backbone: its maps are brought to one width and the finest one's size, then classified.
 
 Source: the decoder of SegFormer, Xie et al. 2021, arXiv 2105.15203, section 3.2.
 
@@ -26,7 +26,7 @@ from ablata.nn.upsampling import Bilinear, Upsampling
 
 
 class FeatureSegmenter(BackboneUser, SegmenterSettings):
-    """Segmenter on the maps of a backbone."""
+    """Segmentation network on the feature maps of a backbone."""
 
     kind: Literal["features"] = "features"
     backbone: AnyBackbone = TimmFeatures()

@@ -1,4 +1,4 @@
-"""Batch normalisation in a form that compiles to fast loops on a processor.
+"""Batch normalisation in a form that torch.compile turns into fast loops on a CPU.
 
 A compiler turns torch's own into Welford's recurrence, a chain of four dependent operations for each value, and folds
 the root of a channel's variance into the loop over pixels. Sums about a guess of the mean, first over an image and

@@ -1,4 +1,4 @@
-"""A 3x3 convolution whose weight gradient is one product of matrices where that is faster: small images, processor.
+"""im2col convolution, 3x3: its weight gradient is one matrix product where that is faster (small images, CPU).
 
 oneDNN's kernel for the weight gradient of small images has its threads wait for each other in a busy loop. Beside
 other load, a thread that waits for one that was put aside burns its whole time slice: steps were seen to take ten

@@ -1,4 +1,4 @@
-"""The mean over all places of a map.
+"""Global average pooling.
 
 Letters: B batch, C channels, h and w sides of the map.
 """

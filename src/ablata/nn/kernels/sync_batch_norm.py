@@ -1,4 +1,4 @@
-"""Batch normalisation over the joined batch of all processes, on the processor too (torch's own is for GPUs only)."""
+"""Synchronized batch normalisation (SyncBatchNorm) on the CPU too; torch's own is for GPUs only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of [B, C, ...] whose training statistics cover the batches of all processes.
+    """Synchronized batch normalisation of [B, C, ...]: its training statistics cover the batches of all processes.
 
     The processes may hold batches of different sizes. One sum of 1 + 2 C numbers is exchanged in each direction. In
     evaluation mode, and in a single process, it is torch's ordinary batch normalisation.

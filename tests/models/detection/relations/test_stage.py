@@ -74,7 +74,7 @@ def test_regions_look_with_what_classes_gave_unless_both_see_the_same() -> None:
 
 
 def test_joining_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValidationError, match="widened features"):
+    with pytest.raises(ValidationError, match="needs spatial.combine=add"):
         relations("spatial_first", "concat", "concat")
     beside = SPATIAL.model_copy(update={"combine": "concat"}).model_dump()
     with pytest.raises(ValidationError, match="region head"):

@@ -1,1 +1,1 @@
-"""Relations between classes and between regions."""
+"""Reasoning-RCNN's class relations and Relation Networks' object relations."""

@@ -1,11 +1,11 @@
-"""Relations between classes, through which a detector's classifier enriches the features of its regions.
+"""Adaptive global reasoning over classes: a class graph propagates the classifier's weights to the RoI features.
 
 Reasoning-RCNN (Xu et al. 2019, CVPR), with its definitions and without the faults of its public code: regions are
-described by the scores of the very boxes that are enriched, so that rows belong together after refinement; every
-image is computed by itself, however many there are in a batch.
+described by the scores of the very boxes whose features are enhanced; every image is computed by itself, however many
+there are in a batch.
 
-Shapes: B images, R regions of an image (filled up), C = K + 1 classes with the background first, D features of a
-region, G features that are added, L levels, F channels of all levels together.
+Shapes: B images, R regions of an image (padded), C = K + 1 classes with the background first, D RoI
+features, G enhanced features, L levels, F channels of all levels together.
 
     weights    [C, D + 1]     the classifier's weights and bias: what the detector knows of each class (M)
     graph      [C, C]         weight that row i gives column j (A)
@@ -29,34 +29,33 @@ from ablata.base.settings import Settings
 
 
 class ClassRelation(Settings):
-    """How the classifier's weights travel over the class graph and reach the regions."""
+    """Class relations (Reasoning-RCNN): graph propagation of the classifier's weights, mapped to the RoI features."""
 
     width: Annotated[int, Field(ge=1)] = 256
-    """Features that a region gains; with combine=add the regions' own width is taken."""
+    """Enhanced features of a region, G; with combine=add the width of the RoI features is taken."""
     propagate: bool = True
-    """Send the weights over the graph; false: each class keeps its own (soft mapping alone)."""
+    """Propagate the weights over the graph; false: soft mapping alone."""
     attention: bool = True
-    """Weight the classes by what the image shows as a whole."""
+    """Image-wise attention over classes."""
     attention_width: Annotated[int, Field(ge=1)] = 64
-    """Channels that the feature maps are reduced to for it."""
+    """Channels that the feature maps are reduced to for the attention."""
     attention_pool: Literal["mean", "max"] = "mean"
-    """What stands for the whole image: the mean over its cells, as published, in which small objects drown
-    (docs/results/relation_planted.md), or the largest value of each channel."""
+    """Global pooling of the feature maps: mean, as published, in which small objects drown
+    (docs/results/relation_planted.md), or max."""
     attention_scale: Annotated[float, Field(gt=0)] = 1.0
-    """Factor of z M^T before the softmax: at 1, as published, small weights leave all classes alike for long."""
+    """Factor on z M^T before the softmax. At 1, as published, small weights leave the attention uniform for long."""
     attention_relu: bool = True
-    """Rectify the image's vector before it meets the classes."""
+    """ReLU on the image's vector z."""
     attention_position: Literal["after", "before"] = "after"
-    """Weight classes after their weights travelled over the graph (a class's own attention), or before (its
-    neighbours')."""
+    """Apply the attention after the propagation, alpha (A M), or before it, A (alpha M)."""
     gradient: Literal["detached", "through"] = "detached"
-    """Whether the classifier learns from the features it gives rise to."""
+    """Whether gradients flow through the classifier's weights M."""
     reduce: Literal["linear_relu", "linear"] = "linear_relu"
-    """From a class's weights to the features that are added: a linear layer, or one with ReLU."""
+    """Layer from a class's weights to the enhanced features: linear, or linear and ReLU."""
     reduce_position: Literal["before", "after"] = "before"
-    """Reduce the classes before they are mapped onto regions, or the regions' sums after it."""
+    """Apply that layer before the soft mapping to regions, or after it."""
     combine: Literal["concat", "add"] = "concat"
-    """Put what is gained beside a region's features, or add it to them."""
+    """Concatenate the enhanced features with the RoI features, or add them."""
 
     def build(self, features: int, channels: int, graph: Tensor) -> ClassRelationModule:
         """Make the module.
@@ -74,10 +73,10 @@ class ClassRelation(Settings):
 
 
 class ClassRelationModule(nn.Module):
-    """Maps regions to what their classes' relations say of them.
+    """Class relations of a detector.
 
     Args:
-        settings: what is done.
+        settings: variants.
         features: D.
         channels: F.
         graph: float [C, C].
@@ -95,13 +94,13 @@ class ClassRelationModule(nn.Module):
             self.excite = nn.Linear(settings.attention_width, features + 1)
 
     def forward(self, scores: Tensor, weights: Tensor, maps: Sequence[Tensor], valid_fraction: Tensor) -> Tensor:
-        """Return what is gained, [B, R, G].
+        """Return the enhanced features, [B, R, G].
 
         Args:
-            scores: [B, R, C], probabilities of each region; rows that fill up may hold anything.
+            scores: [B, R, C], class probabilities of each region; padded rows may hold anything.
             weights: [C, D + 1].
             maps: L feature maps [B, channels, Hl, Wl], the finest first.
-            valid_fraction: [B, 2], the part of the height and width that each image fills.
+            valid_fraction: [B, 2], the fraction of height and width that each image fills.
         """
         known = weights.detach() if self.settings.gradient == "detached" else weights
         semantics = self.propagate(
@@ -112,7 +111,7 @@ class ClassRelationModule(nn.Module):
         return self._reduce(scores @ semantics.expand(len(scores), -1, -1))
 
     def attention(self, weights: Tensor, maps: Sequence[Tensor], valid_fraction: Tensor) -> Tensor:
-        """Return [B, C], how much each class matters on each image; rows add to one."""
+        """Return the attention over classes of each image, [B, C]; rows add to one."""
         target = maps[min(2, len(maps) - 1)] if len(maps) > 3 else maps[-1]
         joined = torch.cat([_nearest(one, target.shape[-2], target.shape[-1]) for one in maps], dim=1)
         squeezed = self.squeeze(joined).float()
@@ -126,7 +125,7 @@ class ClassRelationModule(nn.Module):
         return (self.settings.attention_scale * (vector.float() @ weights.float().T)).softmax(1)
 
     def propagate(self, weights: Tensor, attention: Tensor | None) -> Tensor:
-        """Return [B or 1, C, D + 1], the classes' weights after they travelled over the graph."""
+        """Return the classes' weights propagated over the graph, [B or 1, C, D + 1]."""
         if not self.settings.propagate:
             return weights[None] if attention is None else attention[:, :, None] * weights
         if attention is None:
@@ -141,7 +140,7 @@ class ClassRelationModule(nn.Module):
 
 
 def _nearest(values: Tensor, height: int, width: int) -> Tensor:
-    """Return a map of that size; one of a multiple of it is only looked at, not read and converted as a whole."""
+    """Resize by nearest neighbour; a map of a multiple of the size is strided, which copies nothing."""
     (rows, more_rows), (columns, more_columns) = divmod(values.shape[-2], height), divmod(values.shape[-1], width)
     if rows and columns and not more_rows and not more_columns:
         return values[..., ::rows, ::columns]
@@ -149,7 +148,7 @@ def _nearest(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def _inside(valid_fraction: Tensor, height: int, width: int) -> Tensor:
-    """Return [B, 1, height, width]: 1 for the cells of a map that its image reaches, 0 beside it."""
+    """Return the mask of a map's valid cells, [B, 1, height, width]: 1 within the image, 0 in the padding."""
     rows = torch.arange(height, device=valid_fraction.device)[None] < (valid_fraction[:, :1] * height).ceil().clamp(
         min=1
     )

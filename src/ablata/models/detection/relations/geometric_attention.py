@@ -1,8 +1,8 @@
-"""Attention whose weights are those of the geometry times what regions look like, with its backward pass written out.
+"""Attention with geometric weights (Relation Networks, equation 3), with its backward pass written out.
 
-Shapes: N heads of images, R regions, S of them that are looked at, d and e features of a head.
+Shapes: N heads of images, R queries, S keys, d and e features of a head.
 
-    strength   [N, R, S]   what the geometry says, before ReLU
+    strength   [N, R, S]   geometric weights before ReLU
     weights    [N, R, S]   log(max(strength, 1e-6)) + query key, softmax over S
     outputs    [N, R, e]   weights values
 
@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 FAINT = 1e-6
-"""The least weight of the geometry."""
+"""Minimum of the geometric weights."""
 FILLED = -1e9
-"""Stands for the logarithm of zero where a region may not look."""
+"""Logit of a masked key, for the logarithm of zero."""
 _HEADS = 4
 """Heads at once on a processor: 1 to 16 were tried with 512 regions, on two cores."""
 
@@ -32,7 +32,7 @@ def geometric_attention(strength: Tensor, queries: Tensor, keys: Tensor, values:
 
     Args:
         strength: [B, H, R, S], in any floating format.
-        queries: [B, H, R, d], already divided by what they are to be.
+        queries: [B, H, R, d], scaled.
         keys: [B, H, S, d].
         values: [B, H, S, e], in the format of queries and keys, in which products are taken.
         allowed: bool [B, R, S].

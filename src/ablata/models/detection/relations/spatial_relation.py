@@ -1,11 +1,11 @@
-"""Relations between the regions of an image: attention by where they lie to each other and by what they look like.
+"""Object relation module: attention between the regions of an image by geometry and appearance.
 
 Relation Networks (Hu et al. 2018, arXiv 1711.11575), equations 1 to 6 and appendix; with Gaussian weights of the
-geometry in place of the paper's as an alternative. Every image is computed by itself: rows that fill a batch up are
-never looked at, nor are boxes of the truth that were added for training.
+geometry as an alternative. Every image is computed by itself; padded rows are masked, and so are ground truth boxes
+that were added for training.
 
-Shapes: B images, R regions of an image (filled up), S of them that are looked at, D features of a region, H heads,
-W width of queries and keys.
+Shapes: B images, R regions of an image (padded), S of them that are keys, D RoI features, H heads, W width of queries
+and keys.
 
     boxes      [B, R, 4]      left, top, right, bottom, half open, so that a width is right - left
     geometry   [B, 4, R, S]   log(|dx| / w), log(|dy| / h), log(w / w'), log(h / h') of a region to one it looks at
@@ -39,14 +39,14 @@ _LEAST = 1e-3
 
 
 class RelativeGeometry(NamedTuple):
-    """Where regions lie as seen from each other; moving all, or scaling all together, changes no `log_ratios`."""
+    """Relative geometry of regions; `log_ratios` is invariant to translation and scale."""
 
     distances: Tensor
     """float32 [B, 2, R, S]."""
     own: Tensor
-    """float32 [B, 2, R], of the regions that look."""
+    """float32 [B, 2, R], log sizes of the queries."""
     other: Tensor
-    """float32 [B, 2, S], of those looked at."""
+    """float32 [B, 2, S], log sizes of the keys."""
 
     def log_ratios(self) -> Tensor:
         """Return the paper's four numbers of each pair, [B, 4, R, S]: the distances, log(w / w') and log(h / h')."""
@@ -55,7 +55,7 @@ class RelativeGeometry(NamedTuple):
 
 @torch.no_grad()
 def geometry(boxes: Tensor, near: Tensor) -> RelativeGeometry:
-    """Return where boxes [B, S, 4] lie as seen from boxes [B, R, 4], all float32.
+    """Return the relative geometry of key boxes [B, S, 4] and query boxes [B, R, 4], all float32.
 
     Boxes are half open, which is the paper's `+ 1` for boxes that hold their last pixel.
     """
@@ -67,7 +67,7 @@ def geometry(boxes: Tensor, near: Tensor) -> RelativeGeometry:
 
 
 def embed(values: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return sines and cosines of the values [B, N, ...], [B, N size / 4, ...]; `size` is a multiple of 8.
+    """Return the sinusoidal embedding of values [B, N, ...], [B, N size / 4, ...]; `size` is a multiple of 8.
 
     They are written where they belong, at once in `dtype`, a wave of one number of one image at a time, which the
     caches hold.
@@ -110,46 +110,46 @@ def _middle_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ReluWeights(Settings):
-    """Weights of the geometry by an embedding and ReLU, as in the paper."""
+    """Geometric weights by a sinusoidal embedding, a linear layer and ReLU, as in the paper."""
 
     kind: Literal["relu"] = "relu"
     embedding: Annotated[int, Field(ge=8, multiple_of=8)] = 64
-    """Numbers that the geometry is embedded in."""
+    """Width of the embedding."""
 
 
 class GaussianWeights(Settings):
-    """Weights of the geometry by a Gaussian for each head, its middle and widths learned."""
+    """Geometric weights by a Gaussian for each head, with learned mean and standard deviations."""
 
     kind: Literal["gaussian"] = "gaussian"
     form: Literal["random", "normalized"] = "random"
-    """random: begins anywhere, and joins what regions look like; normalised: divided by its sum over the regions, and
-    stands alone."""
+    """random: random means, multiplied by appearance; normalized: divided by the sum over the regions, without
+    appearance."""
 
 
 class SpatialRelation(Settings):
-    """How regions look at each other."""
+    """Object relation module (Hu et al. 2018): multi-head attention between regions by geometry and appearance."""
 
     weights: Annotated[ReluWeights | GaussianWeights, OpenPart()] = ReluWeights()
     heads: Annotated[int, Field(ge=1)] = 16
-    """Relations side by side; divides the regions' features and `width`."""
+    """Attention heads (N_r of the paper); divides the RoI features and `width`."""
     width: Annotated[int, Field(ge=1)] = 1024
-    """Features of queries and keys, all heads together."""
+    """Width of queries and keys, all heads together."""
     boxes_train: Annotated[int, Field(ge=1)] | None = None
-    """Most regions that are looked at in training, the likeliest objects first; null: all."""
+    """Maximum number of keys in training, those of the highest scores; null: all."""
     boxes_test: Annotated[int, Field(ge=1)] | None = None
     """Likewise in testing."""
     foreground_only: bool = False
-    """Look only at regions whose likeliest class is not the background (where scores are known)."""
+    """Only regions that are not classified as background are keys (where scores are known)."""
     include_self: bool = True
-    """A region looks at itself too, as in the paper."""
+    """A region is a key of its own, as in the paper."""
     pairs: Literal["objects", "parts", "both"] = "objects"
-    """Look at all regions; at smaller ones that lie in it by half at least; or at both, one after the other."""
+    """Keys of a region: objects, all regions; parts, smaller ones at least half inside it; both, added up."""
     own_weights: bool = True
     """With pairs=both: each has weights of its own; false: they share one set."""
     extra_fc: bool = False
-    """A linear layer with ReLU behind the relation."""
+    """Add a linear layer with ReLU behind the module."""
     combine: Literal["add", "concat"] = "add"
-    """Add what is gained to a region's features, as in the paper, or put it beside them (before the last stage)."""
+    """Add the relation features to the RoI features, as in the paper, or concatenate them (before the last stage)."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -169,10 +169,10 @@ class SpatialRelation(Settings):
 
 
 class SpatialRelationModule(nn.Module):
-    """Gives each region what the regions around it say.
+    """Object relation module.
 
     Args:
-        settings: what is done.
+        settings: variants.
         features: D.
     """
 
@@ -185,13 +185,13 @@ class SpatialRelationModule(nn.Module):
         self.extra = nn.Linear(features, features) if settings.extra_fc else None
 
     def forward(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
-        """Return what each region gains, [B, R, D]; zero for one that sees no other.
+        """Return the relation features, [B, R, D]; zero for a region without keys.
 
         Args:
             features: [B, R, D].
             boxes: [B, R, 4].
-            keys: bool [B, R], regions that may be looked at, in falling order of likelihood.
-            foreground: bool [B, R], regions that seem to show an object; None: not known.
+            keys: bool [B, R], regions that may be keys, by falling score.
+            foreground: bool [B, R], regions not classified as background; None: not known.
         """
         looked, places, rounds = self._select(boxes, keys, foreground)
         total = torch.zeros_like(features)
@@ -200,9 +200,9 @@ class SpatialRelationModule(nn.Module):
         return total if self.extra is None else F.relu(self.extra(total))
 
     def attention(self, features: Tensor, boxes: Tensor, keys: Tensor, foreground: Tensor | None = None) -> Tensor:
-        """Return how much each region looks at every other, float [B, R, R], the mean over heads and kinds of pairs.
+        """Return the attention weights, float [B, R, R], the mean over heads and kinds of pairs.
 
-        Rows add up to one, or with two kinds of pairs to the fraction of those that see any region.
+        Rows add up to one, or with two kinds of pairs to the fraction of kinds with any key.
         """
         looked, places, rounds = self._select(boxes, keys, foreground)
         means = [relation.attention(features, looked, places, allowed).mean(1) for relation, allowed in rounds]
@@ -215,9 +215,9 @@ class SpatialRelationModule(nn.Module):
     def _select(
         self, boxes: Tensor, keys: Tensor, foreground: Tensor | None
     ) -> tuple[Tensor | None, RelativeGeometry, list[tuple[_Relation, Tensor]]]:
-        """Return which regions are looked at, int64 [B, S] or None for all, the geometry, and flags for each relation.
+        """Return the keys, int64 [B, S] or None for all, the geometry, and the mask of each relation, bool [B, R, S].
 
-        Arguments are those of `forward`; flags are bool [B, R, S].
+        Arguments are those of `forward`.
         """
         settings = self.settings
         if settings.foreground_only and foreground is not None:
@@ -258,7 +258,7 @@ class _Relation(nn.Module):
             self.spread = nn.Parameter(torch.zeros(self.heads, 4))
 
     def forward(self, features: Tensor, looked: Tensor | None, places: RelativeGeometry, allowed: Tensor) -> Tensor:
-        """Return [B, R, D] from features [B, R, D], which are looked at, [B, S], geometry and flags [B, R, S]."""
+        """Return [B, R, D] from features [B, R, D], keys [B, S], geometry and masks [B, R, S]."""
         asked, values = self._project(features, looked)
         if isinstance(self.kind, ReluWeights):
             out = geometric_attention(self._strength(places, self.kind.embedding), *asked, values, allowed)
@@ -326,7 +326,7 @@ class _Relation(nn.Module):
 
 
 def _rows(values: Tensor, looked: Tensor | None, dim: int) -> Tensor:
-    """Return those of [B, ..., R, ...], R being `dim`, that are looked at, [B, S]; None: all."""
+    """Gather the rows `looked` [B, S] of [B, ..., R, ...], R being `dim`; None: all."""
     if looked is None:
         return values
     shape = [len(looked), *[1] * (dim - 1), looked.shape[1], *[1] * (values.ndim - dim - 1)]
@@ -335,7 +335,7 @@ def _rows(values: Tensor, looked: Tensor | None, dim: int) -> Tensor:
 
 
 def _dtype(values: Tensor) -> torch.dtype:
-    """Return the number format in which products of values are taken here."""
+    """Return autocast's dtype where it is on, else float32."""
     kind = values.device.type
     mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if mixed else torch.float32
@@ -343,11 +343,11 @@ def _dtype(values: Tensor) -> torch.dtype:
 
 @dataclass(frozen=True)
 class RegionAttention:
-    """What regions looked at in one call.
+    """Attention between regions in one call.
 
     Attributes:
         boxes: float [B, R, 4].
-        weights: float [B, R, R], how much a row's region looks at a column's.
+        weights: float [B, R, R], attention of a row's region to a column's.
     """
 
     boxes: Tensor
@@ -356,7 +356,7 @@ class RegionAttention:
 
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[list[RegionAttention]]:
-    """Collect what regions look at while a model runs: an entry for each call of its last spatial relation.
+    """Record the attention while a model runs: an entry for each call of its last object relation module.
 
     The list stays empty for a model without any.
     """

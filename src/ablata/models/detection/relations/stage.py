@@ -1,6 +1,6 @@
-"""Where relations enter a detector, in which order, and how what they give is joined.
+"""Relations in a detector: where they enter, in which order, and how their features are combined.
 
-Shapes: B images, R regions of an image (filled up), C classes with the background, D features of a region.
+Shapes: B images, R regions of an image (padded), C classes with the background, D RoI features.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ablata.models.detection.relations.class_relation import ClassRelation
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 
 _Gain = tuple[Tensor, Literal["add", "concat"]]
-"""What relations give, and how it is joined with the features."""
+"""Features of a relation, and how they are combined with the RoI features."""
 
 
 class Relations(Settings):
-    """Relations of a detector."""
+    """Class relations and object relations of a detector."""
 
     classes: ClassRelation | None = ClassRelation()
     """Relations between classes, before the last stage; null: none."""
@@ -31,20 +31,20 @@ class Relations(Settings):
     spatial_position: Literal["stage", "head"] = "stage"
     """stage: before the last stage; head: after each linear layer of the region head, as in Relation Networks."""
     order: Literal["class_first", "spatial_first", "parallel"] = "class_first"
-    """class_first: regions look at each other's enriched features; spatial_first: classes are told from features that
-    have looked around; parallel: neither sees what the other gave."""
+    """class_first: object relations see the features enhanced by class relations; spatial_first: the other way round;
+    parallel: both see the RoI features."""
 
     @model_validator(mode="after")
     def _has_some(self) -> Self:
         if self.classes is None and self.spatial is None:
-            raise ValueError("relations without classes and spatial relate nothing; set model.relations=null")
+            raise ValueError("relations need classes or spatial; for a detector without them set model.relations=null")
         if self.spatial is None or self.spatial.combine == "add":
             return self
         if self.spatial_position == "head":
-            raise ValueError("relations in the region head add to its features: set spatial.combine=add")
+            raise ValueError("spatial_position=head needs spatial.combine=add")
         if self.classes is not None and self.order == "spatial_first":
             raise ValueError(
-                "classes cannot be told from widened features: with order=spatial_first set spatial.combine=add"
+                "order=spatial_first needs spatial.combine=add: the classifier cannot take concatenated features"
             )
         return self
 
@@ -54,7 +54,7 @@ class Relations(Settings):
         return self.spatial if self.spatial_position == "stage" else None
 
     def features(self, width: int) -> int:
-        """Return the features of a region that the last stage sees, of `width` before."""
+        """Return the number of features of a region in the last stage, from `width` before."""
         classes, spatial = self.classes, self.at_stage
         out_features = classes.out_features(width) if classes is not None and classes.combine == "concat" else 0
         if spatial is None or spatial.combine == "add":
@@ -62,7 +62,7 @@ class Relations(Settings):
         return width + out_features + self.query_features(width)
 
     def query_features(self, width: int) -> int:
-        """Return the features of a region with which it looks at others before the last stage, of `width` before."""
+        """Return the number of features that object relations see before the last stage, from `width` before."""
         classes = self.classes
         if classes is None or classes.combine == "add" or self.order != "class_first":
             return width
@@ -71,13 +71,13 @@ class Relations(Settings):
 
 @dataclass(frozen=True)
 class RelationContext:
-    """What relations know of the regions beside their features.
+    """Context of relations: boxes and feature maps.
 
     Attributes:
         boxes: float [B, R, 4].
-        keys: bool [B, R], regions that may be looked at.
+        keys: bool [B, R], regions that may be keys.
         maps: feature maps of the images.
-        valid_fraction: float [B, 2], the part of height and width that each image fills.
+        valid_fraction: float [B, 2], the fraction of height and width that each image fills.
     """
 
     boxes: Tensor
@@ -87,7 +87,7 @@ class RelationContext:
 
 
 class RelationStage(nn.Module):
-    """Enriches regions before the last stage.
+    """Relations before the last stage of the RoI heads.
 
     Args:
         settings: which relations, in which order.
@@ -103,7 +103,7 @@ class RelationStage(nn.Module):
         self.spatial = None if settings.at_stage is None else settings.at_stage.build(settings.query_features(width))
 
     def forward(self, features: Tensor, scores: Tensor, classifier: nn.Linear, context: RelationContext) -> Tensor:
-        """Return the enriched features, [B, R, `Relations.features(D)`].
+        """Return the enhanced features, [B, R, `Relations.features(D)`].
 
         Args:
             features: [B, R, D].
@@ -130,7 +130,7 @@ class RelationStage(nn.Module):
 
 
 def _combine(features: Tensor, gains: Sequence[_Gain]) -> Tensor:
-    """Return features [B, R, D] with gains added, or put beside them."""
+    """Return features [B, R, D] with gains added or concatenated."""
     beside = []
     for gain, combine in gains:
         if combine == "concat":

@@ -32,7 +32,7 @@ from ablata.nn.upsampling import Upsampling
 
 
 class GlobalContext(Settings):
-    """What the whole image says, from the mean of the map at 1/32."""
+    """Global context: global average pooling of the map at 1/32."""
 
     form: Literal["mean", "conv", "conv_relu", "conv_sigmoid"] = "conv_relu"
     """mean: of the map it joins, as it is. Others: of stage 4, through a 1x1 convolution and normalisation, then
@@ -45,7 +45,7 @@ class GlobalContext(Settings):
 
 
 class GlobalContextModule(nn.Module):
-    """The mean of the image, and its joining with a map.
+    """Global context, and how it is joined with a map.
 
     Args:
         settings: the variants; None: maps stay as they are.
@@ -94,7 +94,7 @@ JoinedAt = Literal["levels", "end"]
 
 
 class AttentionRefinement(Settings):
-    """From a stage to the map that is merged: a convolution and a gate (attention refinement), either left out at will.
+    """Attention refinement module (ARM): a convolution and channel attention, either left out at will.
 
     Source: section 3.2, figure 2(b); the convolution as in the published code.
     """
@@ -110,7 +110,7 @@ class AttentionRefinement(Settings):
 
 
 class ContextPath(Settings):
-    """The backbone's deep maps, refined and merged upwards."""
+    """Context path: the backbone's deep maps, refined and merged upwards."""
 
     width: int = Field(default=128, ge=1)
     """D."""

@@ -1,4 +1,4 @@
-"""How the two paths of BiSeNet become one map.
+"""Feature fusion of BiSeNet's two paths.
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.3, figure 2(c).
 
@@ -24,7 +24,7 @@ from ablata.nn.pooled_gates import ConvGate, PooledGate
 
 
 class SumFusion(Settings):
-    """Both added; their widths must be equal."""
+    """Sum of both paths; their widths must be equal."""
 
     kind: Literal["sum"] = "sum"
 
@@ -52,7 +52,7 @@ class SumFusion(Settings):
 
 
 class ConcatFusion(Settings):
-    """Both side by side."""
+    """Concatenation of both paths."""
 
     kind: Literal["concat"] = "concat"
 
@@ -70,7 +70,7 @@ class ConcatFusion(Settings):
 
 
 class FeatureFusion(Settings):
-    """The feature fusion module: side by side, a convolution, then x + x gate(x).
+    """Feature fusion module (FFM): concatenation, a convolution, then x + x gate(x).
 
     Two gates were published under this name, and neither reads checkpoints of the other: `gate=conv` (mean, 1x1,
     normalisation, sigmoid) and `gate=two_layers` (mean, 1x1 to a quarter, ReLU, 1x1, sigmoid).

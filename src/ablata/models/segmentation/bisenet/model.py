@@ -34,7 +34,7 @@ from ablata.nn.upsampling import Bilinear, Nearest, Upsampling
 
 
 class BiSeNet(BackboneUser, SegmenterSettings):
-    """Segmenter of two paths, or any step of the ladder that leads to it."""
+    """BiSeNet, or any step of the ladder that leads to it."""
 
     kind: Literal["bisenet"] = "bisenet"
     backbone: AnyBackbone = ResNet(depth=18)

@@ -1,4 +1,4 @@
-"""The spatial path of BiSeNet, with every place where it was varied.
+"""The spatial path of BiSeNet, with all its variants.
 
 Source: Yu et al. 2018, arXiv 1808.00897, section 3.1.
 
@@ -29,7 +29,7 @@ STAGES = {4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
 
 
 class SpatialPath(Settings):
-    """Three convolutions of stride 2 and one of stride 1, on the image itself."""
+    """Spatial path: three convolutions of stride 2 and one of stride 1 on the image itself."""
 
     kind: Literal["convs"] = "convs"
     widths: tuple[int, int, int] = (64, 64, 64)
