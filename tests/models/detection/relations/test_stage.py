@@ -74,10 +74,10 @@ def test_regions_look_with_what_classes_gave_unless_both_see_the_same() -> None:
 
 
 def test_joining_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValidationError, match="needs spatial.combine=add"):
+    with pytest.raises(ValidationError, match="order=spatial_first needs spatial"):
         relations("spatial_first", "concat", "concat")
     beside = SPATIAL.model_copy(update={"combine": "concat"}).model_dump()
-    with pytest.raises(ValidationError, match="region head"):
+    with pytest.raises(ValidationError, match="spatial_position=head needs"):
         Relations.model_validate({"classes": None, "spatial": beside, "spatial_position": "head"})
 
 
