@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,18 +64,62 @@ def test_what_will_not_pass_is_raised_at_once_and_in_words(tmp_path: Path) -> No
             persist(break_a_rule, patience=60)
 
 
-def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """A ledger whose file another connection has locked for writing until it is rolled back: `locked.free()`."""
     monkeypatch.setattr("ablata.records.database.BUSY_SECONDS", 0)
     with Ledger(home=tmp_path) as ledger:
         blocker = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
-
-        def write() -> None:
-            with ledger.database.write():
-                pass
-
-        with pytest.raises(RecordError, match="locked"):
-            persist(write, patience=0.2)
-        blocker.execute("ROLLBACK")
+        ledger.free = blocker.close  # type: ignore[attr-defined]
+        yield ledger
         blocker.close()
-        persist(write, patience=0.2)
+
+
+def test_patience_ends_in_words(locked: Ledger) -> None:
+    locked.database.patience = 0.2
+
+    def write() -> None:
+        with locked.database.write():
+            pass
+
+    with pytest.raises(RecordError, match="locked") as told:
+        write()
+    assert told.value.do is not None
+    assert "go on with the same command" in told.value.do
+    locked.free()  # type: ignore[attr-defined]
+    write()
+
+
+def test_whatever_is_written_waits_for_a_locked_ledger_and_says_so(
+    locked: Ledger, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if sum(slept) > 90:
+            locked.free()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("ablata.records.database.time.sleep", sleep)
+    assert locked.runs.enqueue(new_run()).state == "waiting"
+    assert sum(slept) > 90
+    assert caplog.messages == [
+        "waiting for the ledger, which cannot be used now: database is locked",
+        "the ledger can be used again",
+    ]
+
+
+def test_time_in_which_the_process_was_suspended_is_no_waiting(
+    locked: Ledger, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def monotonic() -> float:
+        now[0] += 3600.0
+        return now[0]
+
+    monkeypatch.setattr("ablata.records.database.BUSY_SECONDS", 1)
+    monkeypatch.setattr("ablata.records.database.time.monotonic", monotonic)
+    monkeypatch.setattr("ablata.records.database.time.sleep", lambda seconds: locked.free())  # type: ignore[attr-defined]
+    assert locked.runs.enqueue(new_run()).state == "waiting"

@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 from ablata.base.errors import DivergedError, LeaseLostError, RecordError, StoppedError
 from ablata.records import Ledger, NewRun, RunWriter
+from ablata.records.processes import worker_name
 from ablata.records.tables import Run
 from ablata.records.values import clock
-from ablata.records.writer import worker_name
 
 Build = Callable[..., NewRun]
 
@@ -157,7 +157,7 @@ def test_a_run_whose_process_of_this_machine_is_gone_need_not_wait_for_its_lease
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     run = ledger.runs.enqueue(new_run())
-    assert ledger.leases.claim_run(run.id, f"{platform.node()}:{process.pid}", 60) is not None
+    assert ledger.leases.claim_run(run.id, worker_name(process.pid), 60) is not None
     if not ledger.database.is_sqlite:
         with pytest.raises(RecordError, match="running at"):
             RunWriter.resume(ledger, run.id)
@@ -166,7 +166,9 @@ def test_a_run_whose_process_of_this_machine_is_gone_need_not_wait_for_its_lease
         assert writer.claim.resumed
 
 
-@pytest.mark.parametrize("owner", ["elsewhere:1", "me", "", f"{platform.node()}:x", worker_name()])
+@pytest.mark.parametrize(
+    "owner", ["elsewhere:1", "me", "", f"{platform.node()}:x", f"{platform.node()}:4194305/123abc", worker_name()]
+)
 def test_a_run_of_a_living_or_unknown_process_waits_for_its_lease(ledger: Ledger, new_run: Build, owner: str) -> None:
     run = ledger.runs.enqueue(new_run())
     assert ledger.leases.claim_run(run.id, owner, 60) is not None

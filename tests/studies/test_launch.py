@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from ablata.base.errors import RecordError, RunError
 from ablata.records import Ledger
+from ablata.records.processes import worker_name
 from ablata.records.rows import RunRow
 from ablata.studies import launch as launch_module
 from ablata.studies.assess import Assessment
@@ -244,12 +244,18 @@ def test_a_run_of_a_dead_process_of_this_machine_is_given_back_at_once(
 ) -> None:
     study = recorded()
     StudyRunner(ledger, study.name, NOBODY)._advance()
-    held = [cell.run for cell in ledger.studies.cells(study.name)][:3]
-    owners = [f"{platform.node()}:{dead_process}", f"{platform.node()}:{os.getpid()}", f"elsewhere:{dead_process}"]
+    held = [cell.run for cell in ledger.studies.cells(study.name)][:5]
+    owners = [
+        worker_name(dead_process),
+        worker_name(),
+        f"elsewhere:{dead_process}",
+        f"{platform.node()}:{dead_process}/another container",
+        f"{platform.node()}:{dead_process}",
+    ]
     for run, owner in zip(held, owners, strict=True):
         ledger.leases.claim_run(run.id, owner, 3600)
-    assert [release_orphan(ledger, ledger.runs.get(run.id)) for run in held] == [True, False, False]
-    assert [ledger.runs.get(run.id).state for run in held] == ["waiting", "running", "running"]
+    assert [release_orphan(ledger, ledger.runs.get(run.id)) for run in held] == [True, *[False] * 4]
+    assert [ledger.runs.get(run.id).state for run in held] == ["waiting", *["running"] * 4]
 
 
 def test_a_dead_workers_run_goes_on_without_waiting_for_its_lease(
@@ -258,7 +264,7 @@ def test_a_dead_workers_run_goes_on_without_waiting_for_its_lease(
     study = recorded()
     StudyRunner(ledger, study.name, NOBODY)._advance()
     run = ledger.studies.cells(study.name)[0].run
-    ledger.leases.claim_run(run.id, f"{platform.node()}:{dead_process}", 3600)
+    ledger.leases.claim_run(run.id, worker_name(dead_process), 3600)
     run_with(study.name, clear)
     assert ledger.runs.get(run.id).attempt == 2
 
@@ -277,6 +283,50 @@ def test_workers_that_cannot_start_are_told_with_their_last_words(
     assert str(ledger.home / "logs" / "asked.log") in str(told.value)
 
 
+def test_no_worker_is_started_where_nothing_is_to_be_trained(
+    ledger: Ledger, recorded: Record, run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(name="first", fixed=True)
+    run_with("first", clear)
+    recorded(name="again", fixed=True, margin=2.0)
+    monkeypatch.setattr(Pool, "_start", lambda *parts: pytest.fail("a worker was started"))
+    monkeypatch.setattr(StudyRunner, "_rest", lambda *parts: pytest.fail("it rested, with all runs there"))
+    assert StudyRunner(ledger, "again", Workers(2, 1)).run().rows == 5
+
+
+def test_no_more_workers_are_started_than_runs_wait(
+    ledger: Ledger, recorded: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = recorded()
+    started: list[int] = []
+    monkeypatch.setattr(Pool, "keep", lambda pool, owners, to_train: started.append(to_train) or {})
+    StudyRunner(ledger, study.name, Workers(20, 1))._advance()
+    assert started == [len(ledger.runs.find(state="waiting"))]
+
+
+def test_a_launcher_rests_two_seconds_at_most_and_not_at_all_once_a_run_ends(
+    ledger: Ledger, recorded: Record, end_run: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = recorded()
+    now, slept = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(launch_module, "_POLL_SECONDS", 0.25)
+    monkeypatch.setattr(launch_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(launch_module.time, "sleep", sleep)
+    runner = StudyRunner(ledger, study.name, NOBODY)
+    runner._advance()
+    runner._rest(1000.0)
+    assert sum(slept) == 2.0
+    slept.clear()
+    end_run(ledger.studies.cells(study.name)[0].run, 90.0)
+    runner._rest(1000.0)
+    assert slept == [0.25]
+
+
 def test_a_pool_replaces_a_dead_worker_and_says_how_it_ended(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
@@ -285,11 +335,13 @@ def test_a_pool_replaces_a_dead_worker_and_says_how_it_ended(
     sleeper.chmod(0o755)
     monkeypatch.setattr("ablata.studies.pool.sys.executable", str(sleeper))
     with Pool(ledger, "asked", Workers(2, 1)) as pool:
-        assert pool.keep(set()) == {}
+        assert pool.keep(set(), to_train=2) == {}
         first, second = pool._processes[0], pool._processes[1]
         first.kill()
         first.wait()
-        assert pool.keep({f"{platform.node()}:{first.pid}"}) == {f"{platform.node()}:{first.pid}": -9}
+        assert pool.lost_one()
+        assert pool.keep({worker_name(first.pid)}, to_train=2) == {worker_name(first.pid): -9}
+        assert not pool.lost_one()
         assert pool._processes[1] is second
         third = pool._processes[0]
     assert second.returncode == third.returncode == -15
@@ -303,7 +355,7 @@ def test_a_pool_ends_its_workers_at_once_when_interrupted_while_it_waits(
     deaf.chmod(0o755)
     monkeypatch.setattr("ablata.studies.pool.sys.executable", str(deaf))
     pool = Pool(ledger, "asked", Workers(1, 1))
-    pool.keep(set())
+    pool.keep(set(), to_train=1)
     (process,) = pool._processes.values()
     waited = process.wait
     while not (tmp_path / "ready").exists():

@@ -99,9 +99,11 @@ def run(
         name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
-    # Asked to end by a scheduler, or with its terminal closed, it ends as it does at an interrupt from the keyboard.
+    # Asked to end by a scheduler, or with its terminal closed, it ends as it does at an interrupt from the keyboard;
+    # started with nohup, it goes on.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
         study = name if name in recorded and asked.only_named else asked.study(ledger)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +17,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, DisconnectionError, OperationalError
 
 from ablata.base.errors import RecordError
+from ablata.base.printable import printable
 
 T = TypeVar("T")
 
-BUSY_SECONDS = 30
-"""How long one statement waits for a locked SQLite file before it gives up."""
+LOG = logging.getLogger("ablata.records")
+BUSY_SECONDS = 10
+"""How long one statement waits for a locked SQLite file before it gives up; `persist` tries again, in words."""
+PATIENCE_SECONDS = 300.0
+"""How long a transaction waits for a locked ledger or a restarting server to begin."""
 
 
 class Database:
@@ -28,12 +34,17 @@ class Database:
     Args:
         url: the address; an SQLite file's folder must exist.
 
+    Attributes:
+        patience: seconds for which the beginning of a transaction waits for a locked or restarting database; 0 until
+            the ledger was opened, so that a wrong address is told at once.
+
     Raises:
         RecordError: the driver is not installed.
     """
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self.patience = 0.0
         self.is_sqlite = url.get_backend_name() == "sqlite"
         options: dict[str, Any] = (
             {} if self.is_sqlite else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
@@ -53,15 +64,15 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection for one reading transaction."""
-        with self.engine.connect() as connection:
+        with self._begun() as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Give a connection on which all statements see the ledger at one moment."""
-        with self.engine.connect() as connection:
-            # A transaction of SQLite is a snapshot anyway.
-            yield connection if self.is_sqlite else connection.execution_options(isolation_level="REPEATABLE READ")
+        # A transaction of SQLite is a snapshot anyway.
+        with self._begun(**({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})) as connection:
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -70,10 +81,26 @@ class Database:
         SQLite takes the write lock at the start (BEGIN IMMEDIATE), so that what is read inside still holds when it is
         written; a transaction that starts by reading could not be upgraded without failing.
         """
-        with self.engine.connect() as connection:
-            connection = connection.execution_options(begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                yield connection
+        with self._begun(begin="BEGIN IMMEDIATE") as connection:
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def _begun(self, **options: Any) -> Iterator[Connection]:
+        """Give a connection on which a transaction has begun, waiting while the database is locked or out of reach."""
+
+        def begin() -> Connection:
+            connection = self.engine.connect()
+            try:
+                connection = connection.execution_options(**options)
+                connection.begin()
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        with persist(begin, patience=self.patience) if self.patience else begin() as connection:
+            yield connection
 
     def use_write_ahead_log(self) -> None:
         """Switch an SQLite file to a write-ahead log, which lasts; readers and a writer then do not wait for another.
@@ -131,11 +158,12 @@ def is_passing(error: DatabaseError) -> bool:
 
 
 def persist(work: Callable[[], T], *, patience: float) -> T:
-    """Do `work`, again and again while the database is locked or out of reach.
+    """Do `work`, again and again while the database is locked or out of reach, and say that it is waited for.
 
     Args:
         work: one whole transaction, harmless if done twice.
-        patience: seconds after which the last error is raised.
+        patience: seconds of waiting after which the last error is raised; time in which this process was suspended
+            counts little.
 
     Returns:
         What `work` returns.
@@ -143,23 +171,48 @@ def persist(work: Callable[[], T], *, patience: float) -> T:
     Raises:
         RecordError: the database stayed out of reach, or cannot be written at all (a full disk).
     """
-    end, pause = time.monotonic() + patience, 0.05
+    waited, pause, told = 0.0, 0.05, False
     while True:
+        began = time.monotonic()
         try:
-            return work()
+            done = work()
         except DatabaseError as error:
-            if is_passing(error) and time.monotonic() + pause <= end:
-                # Random, so that workers that met once do not meet again.
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(2 * pause, 5.0)
-            elif isinstance(error, OperationalError):
-                raise RecordError(
-                    "The ledger must be a database that can be written",
-                    found=str(error.orig).strip(),
-                    do="make room on its disk, or see that its server runs; then resume",
-                ) from error
-            else:
-                raise
+            waited += min(time.monotonic() - began, BUSY_SECONDS)
+            if not is_passing(error) or waited + pause > patience:
+                raise in_words(error) or error from error
+            if waited > _SILENCE_SECONDS and not told:
+                told = True
+                LOG.warning("waiting for the ledger, which cannot be used now: %s", reason(error))
+            # Random, so that workers that met once do not meet again.
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            waited, pause = waited + pause, min(2 * pause, 5.0)
+        else:
+            if told:
+                LOG.warning("the ledger can be used again")
+            return done
+
+
+_SILENCE_SECONDS = 2.0
+"""A wait shorter than this is not worth a word."""
+
+
+def reason(error: DatabaseError) -> str:
+    """Return what the database said, in one line."""
+    return printable(" ".join(str(error.orig).split()))
+
+
+def in_words(error: DatabaseError) -> RecordError | None:
+    """Return an error of the database's as one for people; None for a mistake of ours (a broken rule, wrong SQL)."""
+    damaged = re.search("malformed|not a database|disk image", str(error.orig)) is not None
+    if not damaged and not isinstance(error, OperationalError):
+        return None
+    return RecordError(
+        "The ledger must be a database that can be read and written",
+        found=reason(error),
+        do="bring back a copy of it, or rebuild it from the run folders: ablata ledger repair"
+        if damaged
+        else "make room on its disk, make it writable, or see that its server runs; then go on with the same command",
+    )
 
 
 def make_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from ablata.records.caches import Calibrations, Environments
-from ablata.records.database import Database, make_folder
+from ablata.records.database import PATIENCE_SECONDS, Database, make_folder
 from ablata.records.events import Events
 from ablata.records.home import lab_home, ledger_url, refuse_network_file_system
 from ablata.records.leases import Leases
@@ -57,6 +57,7 @@ class Ledger:
         except BaseException:
             self.database.close()
             raise
+        self.database.patience = PATIENCE_SECONDS
         self.runs = Runs(self.database, self.home)
         self.leases = Leases(self.database)
         self.metrics = Metrics(self.database)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from ablata.base.errors import RecordError, listing, nearest
 from ablata.records.database import Database
@@ -97,6 +97,14 @@ class Studies:
         """Return the runs of a study, by arm and seed, in one query."""
         with self._database.read() as connection:
             return study_cells(connection, name)
+
+    def ended_count(self, name: str) -> int:
+        """Return how many cells of a study have a run that completed or diverged; cheap, to be asked often."""
+        query = select(func.count()).select_from(StudyRun).join(StudyTable, StudyTable.id == StudyRun.study_id)
+        query = query.join(Run, Run.id == StudyRun.run_id)
+        query = query.where(StudyTable.name == name, Run.state.in_(("completed", "diverged")))
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
 
     def enqueue(self, name: str, arm: str, new: NewRun) -> RunRow:
         """Fill the cell of an arm and `new.seed` with the run of this identity, creating a waiting one if need be.

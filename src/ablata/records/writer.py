@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,17 +10,15 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy.exc import DatabaseError
 
-from ablata.base.errors import DivergedError, LeaseLostError, StoppedError
-from ablata.records.database import persist
+from ablata.base.errors import DivergedError, LeaseLostError, RecordError, StoppedError
+from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.events import Level
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import Point
+from ablata.records.processes import process_is_gone, worker_name
 from ablata.records.rows import Claim, EndState, NewRun, RunRow
 
 T = TypeVar("T")
-
-PATIENCE_SECONDS = 300.0
-"""How long a write waits for a locked or restarting database before training fails on it."""
 
 
 class RunWriter:
@@ -170,7 +166,7 @@ class RunWriter:
                 # Also what a heartbeat meets that crosses a finish; nobody asks `lost` of an ended run.
                 self._lost.set()
                 return
-            except DatabaseError:
+            except (DatabaseError, RecordError):
                 # Out of reach for now. If another worker can reach it and takes the run, a later beat learns of it.
                 continue
 
@@ -179,22 +175,3 @@ class RunWriter:
         self._stopped.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5.0)
-
-
-def worker_name() -> str:
-    """Return a name people can find this process by: host and process id."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def process_is_gone(worker: str) -> bool:
-    """Tell whether a worker of this name was a process of this machine that exists no more."""
-    host, _, number = worker.rpartition(":")
-    if host != platform.node() or not number.isdecimal():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

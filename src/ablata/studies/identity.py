@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from ablata.recipes.index import restore_recipe
 from ablata.records.code import run_code
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
 from ablata.records.ledger import Ledger
+from ablata.records.processes import process_is_gone
 from ablata.records.rows import NewRun, RunRow
 
 
@@ -110,24 +109,12 @@ def refuse_other_data(ledger: Ledger, recipe: Recipe, run: RunRow) -> None:
 def release_orphan(ledger: Ledger, run: RunRow) -> bool:
     """Give a run back whose worker was a process of this machine that is no more, before its lease lapses.
 
-    Only for a ledger on this machine's disk: a shared one may name a process of another container by the same name.
+    Only for a ledger on this machine's disk.
 
     Returns:
         Whether it was given back.
     """
-    host, _, pid = (run.owner or "").rpartition(":")
-    here = ledger.database.is_sqlite and host == platform.node() and pid.isdecimal()
-    if run.state != "running" or not here or _alive(int(pid)):
+    if run.state != "running" or not ledger.database.is_sqlite or not process_is_gone(run.owner or ""):
         return False
     ledger.leases.release(run.id, run.attempt, f"its worker {run.owner} is gone")
-    return True
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
     return True

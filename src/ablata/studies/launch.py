@@ -11,10 +11,9 @@ from dataclasses import replace
 from ablata.base.errors import LeaseLostError, RecordError, RunError
 from ablata.recipes.index import restore_recipe
 from ablata.records.code import arm_code
-from ablata.records.database import persist
+from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun
-from ablata.records.writer import PATIENCE_SECONDS
 from ablata.stats import rule_of
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
@@ -24,7 +23,8 @@ from ablata.studies.study import Study
 
 _POLL_SECONDS = 0.25
 _REST = 20.0
-"""Rest after a look at the ledger, in times of what it took: the trainings need the processor."""
+"""Rest after a look at the ledger, in times of the processor time it took: the trainings need the processor."""
+_LONGEST_REST_SECONDS = 2.0
 _MOST_FAILURES = 3
 _MOST_LOST = 10
 
@@ -79,31 +79,46 @@ class StudyRunner:
             with self._pool:
                 for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                     self._give_back(cell, orphan=True)
-                began = time.perf_counter()
+                began = time.process_time()
                 while not persist(self._advance, patience=PATIENCE_SECONDS):
-                    self.watch()
-                    spent = time.perf_counter() - began
-                    time.sleep(max(_POLL_SECONDS, _REST * spent))
-                    began = time.perf_counter()
-                self.ledger.studies.finish(self.name)
-                self.watch()
+                    persist(self.watch, patience=PATIENCE_SECONDS)
+                    self._rest(time.process_time() - began)
+                    began = time.process_time()
+                persist(lambda: self.ledger.studies.finish(self.name), patience=PATIENCE_SECONDS)
+                persist(self.watch, patience=PATIENCE_SECONDS)
         except KeyboardInterrupt:
             self.say("interrupted; what was trained is saved")
             raise
         return self.assessment
 
+    def _rest(self, spent: float) -> None:
+        """Leave the processor to the trainings, until a run or a worker ends or the rest is over.
+
+        Args:
+            spent: processor time of the last look, in seconds; what it waited for (a database, a suspended machine)
+                does not count.
+        """
+        end = time.monotonic() + min(max(_POLL_SECONDS, _REST * spent), _LONGEST_REST_SECONDS)
+        while (left := end - time.monotonic()) > 0 and not self._pool.lost_one():
+            time.sleep(min(_POLL_SECONDS, left))
+            if persist(lambda: self.ledger.studies.ended_count(self.name), patience=PATIENCE_SECONDS) != self._ended:
+                return
+
     def _advance(self) -> bool:
         """Do what is to be done now; return whether the study is finished. Harmless if done twice."""
-        cells = self.ledger.studies.cells(self.name)
-        ended = sum(cell.run.state in ENDED for cell in cells)
-        if ended != self._ended:
-            self._look()
-            self._ended = ended
-        if self.assessment.rows >= self.rule.seeds or not open_arms(self.columns, self.assessment.replay):
-            return True
-        self._enqueue({(cell.arm, cell.seed): cell for cell in cells})
+        complete = False
+        while not complete:
+            cells = self.ledger.studies.cells(self.name)
+            ended = sum(cell.run.state in ENDED for cell in cells)
+            if ended != self._ended:
+                self._look()
+                self._ended = ended
+            if self.assessment.rows >= self.rule.seeds or not open_arms(self.columns, self.assessment.replay):
+                return True
+            # A cell filled with a run that ended in another study may complete a row.
+            complete = not self._enqueue({(cell.arm, cell.seed): cell for cell in cells})
         self._revive(parents := self._parents())
-        self._replace_dead([*cells, *parents])
+        self._replace_dead([*self.ledger.studies.cells(self.name), *parents])
         return False
 
     def _look(self) -> None:
@@ -117,18 +132,26 @@ class StudyRunner:
                     self.ledger.studies.stop_arm(self.name, name, outcome.verdict.value, outcome.reason)
         self.assessment = assessment
 
-    def _enqueue(self, cells: dict[tuple[str, int], Cell]) -> None:
-        """Make sure the next row waits; before the first look, all rows up to it, since none of them can be spared."""
-        rows = self.assessment.rows
+    def _enqueue(self, cells: dict[tuple[str, int], Cell]) -> bool:
+        """Make sure the next row waits; before the first look, all rows up to it, since none of them can be spared.
+
+        Returns:
+            Whether a cell was filled with a run that has ended already.
+        """
+        rows, ended = self.assessment.rows, False
         for row in range(rows, max(rows + 1, min(self.rule.first_look, self.rule.seeds))):
             seed = self.study.spec["first_seed"] + row
             for arm in open_arms(self.columns, self.assessment.replay):
                 cell = cells.get((arm.name, seed))
                 if cell is None or cell.run.state in ("waiting", "failed", "cancelled"):
-                    self._fill(arm, seed, cell)
+                    ended |= self._fill(arm, seed, cell)
+        return ended
 
-    def _fill(self, arm: ArmRow, seed: int, cell: Cell | None) -> None:
+    def _fill(self, arm: ArmRow, seed: int, cell: Cell | None) -> bool:
         """See to it that a run waits in a cell that has none, one that failed, or one meant for other code or machine.
+
+        Returns:
+            Whether the run that now fills it has ended already.
 
         Raises:
             RunError: its run failed again and again.
@@ -142,13 +165,14 @@ class StudyRunner:
             with suppress(RecordError):
                 if cell.run.state != "waiting":
                     self.ledger.runs.requeue(cell.run.id)
-                return
+                return False
         parent = None
         for older in self._lineage(arm)[:-1]:
             parent = self.ledger.runs.enqueue(replace(older, seed=seed, parent=parent)).id
-        self.ledger.studies.enqueue(self.name, arm.name, replace(wanted, parent=parent))
+        run = self.ledger.studies.enqueue(self.name, arm.name, replace(wanted, parent=parent))
         if cell is not None and not same:
             self.ledger.runs.cancel(cell.run.id)
+        return run.state in ENDED
 
     def _identity(self, arm: ArmRow) -> NewRun:
         """Return what an arm's runs are apart from their seeds and parents."""
@@ -195,7 +219,8 @@ class StudyRunner:
 
     def _replace_dead(self, cells: list[Cell]) -> None:
         """Start workers that are missing; give a dead one's run back at once, since we know that it is dead."""
-        for name, status in self._pool.keep({cell.run.owner for cell in cells if cell.run.owner}).items():
+        to_train = sum(cell.run.state in ("waiting", "running") for cell in cells)
+        for name, status in self._pool.keep({cell.run.owner for cell in cells if cell.run.owner}, to_train).items():
             for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                 if cell.run.state == "running" and cell.run.owner == name:
                     self._give_back(cell, status=status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import torch
 from ablata.base.cores import usable_cores
 from ablata.base.errors import RunError
 from ablata.records.ledger import Ledger
+from ablata.records.processes import worker_name
 from ablata.records.rows import ArmRow, NewArm
 
 _MOST_DEATHS = 4
@@ -64,11 +64,16 @@ class Pool:
         self._useful: set[str] = set()
         self._deaths = 0
 
-    def keep(self, owners: set[str]) -> dict[str, int]:
+    def lost_one(self) -> bool:
+        """Tell whether a worker has ended since the last `keep`."""
+        return any(process.poll() is not None for process in self._processes.values())
+
+    def keep(self, owners: set[str], to_train: int) -> dict[str, int]:
         """Start the workers that are missing.
 
         Args:
             owners: names of workers that hold or held a run of the study.
+            to_train: runs that wait or run; no more workers than these are started.
 
         Returns:
             Names of the workers that ended since the last call, with their exit statuses.
@@ -82,7 +87,7 @@ class Pool:
             if process.poll() is None:
                 continue
             del self._processes[place]
-            name = f"{platform.node()}:{process.pid}"
+            name = worker_name(process.pid)
             ended[name] = process.returncode
             self._deaths = 0 if name in self._useful else self._deaths + 1
         if self._deaths >= _MOST_DEATHS:
@@ -92,7 +97,7 @@ class Pool:
                 do=f"read {self.log}, mend the reason, then go on with: ablata study run {self._study}",
             )
         for place in range(self._workers.count):
-            if place not in self._processes:
+            if place not in self._processes and len(self._processes) < to_train:
                 self._processes[place] = self._start(place)
         return ended
 

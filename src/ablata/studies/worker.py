@@ -17,11 +17,12 @@ from ablata.base.user_code import module_files
 from ablata.engine.reporting import Reporter
 from ablata.recipes.index import restore_recipe
 from ablata.records.code import run_code
-from ablata.records.database import persist
+from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
+from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
-from ablata.records.writer import PATIENCE_SECONDS, RunWriter, worker_name
+from ablata.records.writer import RunWriter
 from ablata.studies.execution import execute
 from ablata.studies.identity import cache_folder, recipe_code, record_environment, refuse_other_data
 
@@ -49,17 +50,24 @@ class StopOnSignal(Reporter):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Catch SIGINT and SIGTERM inside a `with` block; a second signal is not caught."""
+        """Catch SIGINT, SIGTERM and a SIGHUP that is not ignored (nohup); a second signal is not caught."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.asked = True
             for name, handler in before.items():
                 signal.signal(name, handler)
-            if self._notice:
+            if number == signal.SIGHUP:
+                # What is written to a terminal that is gone raises, and the training still has to be saved.
+                for stream in terminals:
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            elif self._notice:
                 # Not print: the signal may have come in the middle of one.
                 os.write(sys.stderr.fileno(), f"{self._notice}\n".encode())
 
-        before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+        before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        if before[signal.SIGHUP] is signal.SIG_IGN:
+            del before[signal.SIGHUP]
+        terminals = [stream for stream in (1, 2) if os.isatty(stream)]
         for name in before:
             signal.signal(name, ask)
         try:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.io.file_slice import Stored
+from ablata.data.loading.killed_workers import killed_in_words
 from ablata.data.loading.loaders import BatchIndices
 
 
@@ -111,22 +112,26 @@ class FileReader:
 
         Raises:
             DataError: a file cannot be read; names it.
+            RunError: a worker was killed.
         """
         self._stream.batches = batches
-        for images in self._loader:
-            if isinstance(images, _Failure):
-                raise images.error()
-            yield images
+        with killed_in_words():
+            for images in self._loader:
+                if isinstance(images, _Failure):
+                    raise images.error()
+                yield images
 
 
 def _begin(worker: int) -> None:
     """Start a worker.
 
-    OpenCV keeps to one thread: its pool does not survive a fork, and the cores are taken. An interrupt is for the
-    training, which finishes its step with what the workers still read; a forked handler would answer once a worker.
+    OpenCV keeps to one thread: its pool does not survive a fork, and the cores are taken. An interrupt and the end of a
+    terminal are for the training, which finishes its step with what the workers still read; a forked handler would
+    answer once a worker.
     """
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

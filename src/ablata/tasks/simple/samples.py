@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
+from ablata.data.loading.killed_workers import killed_in_words
 
 _HASHED = 4096
 """Most samples of a data set that are read for its fingerprint."""
@@ -155,12 +156,17 @@ class BatchOrder:
 def read_batches(
     samples: SeededSamples, places: Iterable[list[tuple[int, int]]], workers: int
 ) -> Iterator[CollatedBatch]:
-    """Yield a batch for each list of places, read by worker processes where there are some."""
+    """Yield a batch for each list of places, read by worker processes where there are some.
+
+    Raises:
+        RunError: a worker process was killed.
+    """
     sampler: Any = places
     # A generator of its own: torch's global one belongs to the model's noise.
     loader = DataLoader(samples, batch_sampler=sampler, num_workers=workers, generator=torch.Generator())
-    for values in loader:
-        yield CollatedBatch(values)
+    with killed_in_words():
+        for values in loader:
+            yield CollatedBatch(values)
 
 
 def samples_digest(dataset: Any) -> str:
