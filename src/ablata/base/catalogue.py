@@ -14,7 +14,7 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import SettingsError, choices, nearest
 from ablata.base.user_code import load_file
 
 
@@ -90,9 +90,9 @@ def find(reference: str, package: str, what: str) -> Entry | None:
     if reference not in known:
         close = nearest(reference, known)
         raise SettingsError(
-            f"A {what} must be one of {listing(known)}, or path/to/file.py:function",
+            f"A {what} must be one of {choices(known, reference)}, or path/to/file.py:function",
             found=reference,
-            do=f"did you mean {close}?" if close else None,
+            do=f"did you mean {close}?" if close else f"see all: ablata {what if what == 'study' else f'{what}s'} list",
         )
     return known[reference]
 
@@ -109,6 +109,6 @@ def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
         raise SettingsError(
             f"A {what} in a file is named file.py:function",
             found=f"{path}:{name}",
-            do=f"choose one of {listing(functions)}",
+            do=f"choose one of {choices(functions, name)}",
         )
     return function  # type: ignore[no-any-return]

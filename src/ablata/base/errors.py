@@ -17,6 +17,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST = 5
+
 
 class AblataError(Exception):
     """Base of all errors that are shown as a message and not as a traceback.
@@ -83,6 +85,25 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     folded = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
     return folded[close[0]] if close else None
+
+
+def choices(known: Iterable[str], name: object = "") -> str:
+    """Join what can be chosen for a message: all of a few, else the five most like `name`, and how many more."""
+    names = [str(each) for each in known]
+    if len(names) <= _MOST + 1:
+        return listing(names)
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, candidate.lower(), str(name).lower()).ratio()
+
+    return f"{listing(sorted(names, key=likeness, reverse=True)[:_MOST])} and {len(names) - _MOST} more"
+
+
+def at_key(key: str, must: str) -> str:
+    """Say of which key a sentence is: `It must ...` becomes `KEY must ...`, any other sentence follows `KEY: `."""
+    if not key:
+        return must
+    return key + must.removeprefix("It") if must.startswith("It ") else f"{key}: {must}"
 
 
 def listing(names: Iterable[str]) -> str:

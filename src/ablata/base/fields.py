@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ablata.base.errors import AblataError, SettingsError, nearest
+from ablata.base.errors import AblataError, SettingsError, at_key, choices, listing, nearest
 
 
 class Opening(ABC):
@@ -21,6 +21,10 @@ class Opening(ABC):
     @abstractmethod
     def find(self, kind: Any, built_in: Mapping[str, Any]) -> type[BaseModel]:
         """Return the class that a built-in kind or a reference stands for."""
+
+
+class Named:
+    """Type mark: the text names a class or function by reference, `path/to/file.py:Name`."""
 
 
 class Incidental:
@@ -70,13 +74,13 @@ def part_class(field: FieldInfo, kind: str) -> type[BaseModel]:
 
 
 def options(annotation: Any) -> list[Any]:
-    """Return the alternatives of an annotation, unions taken apart; a plain value keeps its `Annotated` bounds."""
+    """Return the alternatives of an annotation, unions taken apart; a value keeps its bounds and `Named` marks."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *marks = get_args(annotation)
         found = options(inner)
-        bounded = len(found) == 1 and any(isinstance(mark, Gt | Ge | Lt | Le) for mark in _marks(marks))
-        return [Annotated[inner, *_marks(marks)]] if bounded else found
+        told = len(found) == 1 and any(isinstance(mark, Gt | Ge | Lt | Le | Named) for mark in _marks(marks))
+        return [Annotated[inner, *_marks(marks)]] if told else found
     if origin in (Union, types.UnionType):
         return [inner for option in get_args(annotation) for inner in options(option)]
     return [annotation]
@@ -92,16 +96,21 @@ def allows_none(annotation: Any) -> bool:
     return type(None) in options(annotation)
 
 
-def describe(field: FieldInfo) -> str:
-    """Say what a field allows: `a number > 0`, `one of nearest, bilinear`, `true or false`, `... or null`."""
+def describe(field: FieldInfo, given: str | None = None) -> str:
+    """Say what a field allows: `a number > 0`, `one of nearest, bilinear`, `true or false`, `... or null`.
+
+    Args:
+        field: the field.
+        given: what was given in its place; of many choices those most like it are named. None: all are named.
+    """
     annotation = field.annotation
     kinds = parts(annotation)
     plain = [option for option in options(annotation) if option is not type(None) and option not in kinds.values()]
-    words = [_describe_option(option, field.metadata) for option in plain]
+    words = [_describe_option(option, field.metadata, given) for option in plain]
     if not kinds and opening(field) is not None:
         words = ["path/to/file.py:Class"]
     if kinds:
-        words.insert(0, f"one of {', '.join(kinds)}" if len(kinds) > 1 else f"the part {next(iter(kinds))}")
+        words.insert(0, f"one of {_some(kinds, given)}" if len(kinds) > 1 else f"the part {next(iter(kinds))}")
         if opening(field) is not None:
             words.insert(1, "path/to/file.py:Class")
     if allows_none(annotation):
@@ -109,13 +118,19 @@ def describe(field: FieldInfo) -> str:
     return " or ".join(words)
 
 
-def _describe_option(option: Any, metadata: Sequence[Any]) -> str:
+def _some(names: Iterable[str], given: str | None) -> str:
+    return listing(names) if given is None else choices(names, given)
+
+
+def _describe_option(option: Any, metadata: Sequence[Any], given: str | None = None) -> str:
     if get_origin(option) is Annotated:
         inner, *marks = get_args(option)
-        return _describe_option(inner, [*metadata, *marks])
+        if any(isinstance(mark, Named) for mark in marks):
+            return "path/to/file.py:Name"
+        return _describe_option(inner, [*metadata, *marks], given)
     if get_origin(option) is Literal:
         values = [str(value) for value in get_args(option)]
-        return f"one of {', '.join(values)}" if len(values) > 1 else values[0]
+        return f"one of {_some(values, given)}" if len(values) > 1 else values[0]
     if get_origin(option) in (tuple, list):
         inner = [argument for argument in get_args(option) if argument is not Ellipsis]
         return (
@@ -180,7 +195,7 @@ def explain(kind: type[BaseModel], error: Any) -> SettingsError:
     if error["type"] == "value_error":
         told = error["ctx"]["error"]
         if isinstance(told, AblataError):
-            return SettingsError(f"{path}: {told.must}" if path else told.must, found=told.found or found, do=told.do)
+            return SettingsError(at_key(path, told.must), found=told.found or found, do=told.do)
         return SettingsError(f"{path}: {told}" if path else str(told), found=found)
     if error["type"] == "extra_forbidden":
         siblings = locate(kind, error["loc"][:-1])
@@ -188,7 +203,7 @@ def explain(kind: type[BaseModel], error: Any) -> SettingsError:
     if error["type"] == "missing":
         return SettingsError(f"{path} must be given", found=f"nothing at {path}")
     if field is not None:
-        return SettingsError(f"{path} must be {describe(field)}", found=found)
+        return SettingsError(f"{path} must be {describe(field, str(error['input'])[:80])}", found=found)
     return SettingsError(f"{path}: {error['msg']}", found=found)
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from ablata.base.errors import AblataError, SettingsError, listing, nearest
+from ablata.base.errors import AblataError, SettingsError, at_key, choices, listing, nearest
 from ablata.base.fields import (
     allows_none,
     describe,
@@ -184,7 +184,7 @@ def _field(root: Settings, model: type[BaseModel], assignment: Assignment, depth
     prefix = ".".join(assignment.path[:depth])
     where = f"{prefix} ({kind_of(model)})" if prefix else "the recipe"
     raise SettingsError(
-        f"{'.'.join(assignment.path[: depth + 1])} must be a key of {where}: {listing(model.model_fields)}",
+        f"{'.'.join(assignment.path[: depth + 1])} must be a key of {where}: {choices(model.model_fields, key)}",
         found=str(assignment),
         do=_suggestion(root, model, assignment, depth),
     )
@@ -217,10 +217,11 @@ def _opened(field: FieldInfo, current: Any, assignment: Assignment, depth: int) 
     if not kinds:
         raise SettingsError(f"{path} is a value ({describe(field)}) and has no keys below it", found=str(assignment))
     if len(kinds) > 1:
+        fitting = [kind for kind, part in kinds.items() if assignment.path[depth + 1] in part.model_fields]
         raise SettingsError(
             f"{path} is off; it must be chosen before its keys are set",
             found=str(assignment),
-            do=f"add {' or '.join(f'{path}={kind}' for kind in kinds)}",
+            do=f"add {choices(f'{path}={kind}' for kind in fitting or kinds)}",
         )
     return _defaults(next(iter(kinds.values())))
 
@@ -254,10 +255,10 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
             continue
         return candidate
     if told is not None:
-        raise SettingsError(f"{assignment.key}: {told.must}", found=told.found, do=told.do)
+        raise SettingsError(at_key(assignment.key, told.must), found=told.found, do=told.do)
     close = nearest(assignment.text, kinds or _literals(field))
     raise SettingsError(
-        f"{assignment.key} must be {describe(field)}",
+        f"{assignment.key} must be {describe(field, assignment.text)}",
         found=str(assignment),
         do=f"did you mean {assignment.key}={close}?" if close else None,
     )
@@ -278,7 +279,7 @@ def _opened_by(field: FieldInfo, current: Any, assignment: Assignment) -> dict[s
     try:
         chosen = part_class(field, reference)
     except AblataError as error:
-        raise SettingsError(f"{assignment.key}: {error.must}", found=error.found, do=error.do) from None
+        raise SettingsError(at_key(assignment.key, error.must), found=error.found, do=error.do) from None
     if isinstance(current, dict) and current.get("kind") == kind_of(chosen):
         return current
     return {**_defaults(chosen), "kind": kind_of(chosen)}

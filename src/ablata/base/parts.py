@@ -37,8 +37,8 @@ from pydantic import (
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from ablata.base.errors import AblataError, SettingsError, listing, nearest
-from ablata.base.fields import Incidental, Opening, kind_of, options
+from ablata.base.errors import AblataError, SettingsError, choices, listing, nearest
+from ablata.base.fields import Incidental, Named, Opening, kind_of, options
 from ablata.base.settings import INCIDENTAL, Settings, expand
 from ablata.base.user_code import (
     PACKAGE,
@@ -124,7 +124,7 @@ class OpenPart(Opening):
         if parse_reference(kind) is None:
             close = nearest(str(kind), built_in)
             raise SettingsError(
-                f"It must be one of {listing(built_in)}, or path/to/file.py:Class",
+                f"It must be one of {choices(built_in, kind)}, or path/to/file.py:Class",
                 found=str(kind),
                 do=f"did you mean {close}?" if close else None,
             )
@@ -266,7 +266,7 @@ def _named_part(text: str, info: ValidationInfo) -> str:
     return settled(reference)
 
 
-NamedPart = Annotated[str, AfterValidator(_named_part)]
+NamedPart = Annotated[str, Named(), AfterValidator(_named_part)]
 """A reference to a class or function, for fields that take words: `Literal["relu", "silu"] | NamedPart`."""
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import SettingsError, choices, listing, nearest
 
 PACKAGE = __name__.partition(".")[0]
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)|(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<attribute>\w+)")
@@ -191,7 +191,7 @@ def resolve(text: str, what: str = "part") -> Any:
         close = nearest(reference.name, names)
         raise SettingsError(
             f"{reference.file or reference.module} must define {reference.name}",
-            found=f"it defines {listing(names)}" if names else "it defines nothing public",
+            found=f"it defines {choices(names, reference.name)}" if names else "it defines nothing public",
             do=f"did you mean {reference.file or reference.module}:{close}?" if close else None,
         )
     return getattr(module, reference.name)

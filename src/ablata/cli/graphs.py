@@ -106,7 +106,7 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
         DataError: a folder is of no known layout.
         SettingsError: there is no such recipe or kind, or a setting does not fit.
     """
-    from ablata.base.errors import DataError, listing
+    from ablata.base.errors import DataError, choices
     from ablata.base.fields import parts
     from ablata.data.detection.recognize import recognize
     from ablata.records.home import lab_home
@@ -120,7 +120,7 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
             raise DataError(
                 "A class graph is counted on annotated objects: COCO's JSON, masks of Penn-Fudan, XML of Pascal VOC",
                 found=f"{dataset} has none of these layouts",
-                do=f"name the kind ({listing(kinds)}) and its files, as in: ablata data graph coco data.root={dataset} "
+                do=f"name the kind ({choices(kinds)}) and its files, as in: ablata data graph coco data.root={dataset} "
                 "data.train_json=FILE",
             )
         kind, settings = found, [f"data.root={dataset}", *settings]

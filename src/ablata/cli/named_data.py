@@ -21,7 +21,7 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     Raises:
         SettingsError: there is no such kind or recipe, or a setting does not fit.
     """
-    from ablata.base.errors import SettingsError, listing, nearest
+    from ablata.base.errors import SettingsError, choices, nearest
     from ablata.base.fields import parts
     from ablata.base.overrides import override
     from ablata.recipes.index import load_recipe, recipe_entries
@@ -34,7 +34,8 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     if dataset not in kinds:
         close = nearest(dataset, [*kinds, *recipes])
         raise SettingsError(
-            f"A data set must be a kind ({listing(kinds)}) or a recipe ({listing(recipes)})",
+            f"A data set must be a folder, a zip, a kind of data ({choices(kinds, dataset)}) "
+            f"or a recipe ({choices(recipes, dataset)})",
             found=dataset,
             do=f"did you mean {close}?" if close else None,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablata.base.errors import AblataError, SettingsError, listing
+from ablata.base.errors import AblataError, SettingsError, choices, listing
 from ablata.cli.asking import WorkerCount
 from ablata.cli.console import note, out, print_json
 
@@ -36,7 +36,7 @@ def _chosen(name: str, study: str | None) -> tuple[Notebook, tuple[Question, ...
     notebook = load_notebook(name)
     questions = {question.name: question for question in notebook.questions}
     if study is not None and study not in questions:
-        raise SettingsError(f"A study of {name} must be one of {listing(questions)}", found=study)
+        raise SettingsError(f"A study of {name} must be one of {choices(questions, study)}", found=study)
     return notebook, (questions[study],) if study is not None else notebook.questions
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, choices
 from ablata.cli.asking import TrustCode
 from ablata.cli.console import note
 
@@ -62,5 +62,5 @@ def bench(
             typer.echo(stem)
         return
     if name not in known:
-        raise SettingsError(f"A measurement must be one of {listing(known)}", found=name)
+        raise SettingsError(f"A measurement must be one of {choices(known, name)}", found=name)
     raise typer.Exit(subprocess.call([sys.executable, str(known[name]), *(arguments or [])]))

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, choices
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.records.gallery import Gallery
@@ -167,7 +167,7 @@ class Task(ABC, Generic[B]):
         """
         known = dict.fromkeys((*self.protocols, *self.offered_protocols))
         if name not in known:
-            raise SettingsError(f"--protocol must be one of {listing(known)}", found=name)
+            raise SettingsError(f"--protocol must be one of {choices(known, name)}", found=name)
 
     @abstractmethod
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select, update
 
-from ablata.base.errors import RecordError, listing, nearest
+from ablata.base.errors import RecordError, choices, listing, nearest
 from ablata.records.database import Database
 from ablata.records.rows import ArmRow, Cell, LookRow, NewArm, NewRun, RunRow, StudyRow
 from ablata.records.runs import (
@@ -263,7 +263,7 @@ def find_arm(connection: Connection, name: str, arm: str) -> int:
     arms = {row.name: row.id for row in connection.execute(query.order_by(Arm.position))}
     if arm not in arms:
         raise RecordError(
-            f"An arm must belong to study {name!r}", found=f"{arm!r}", do=f"choose one of {listing(arms)}"
+            f"An arm must belong to study {name!r}", found=f"{arm!r}", do=f"choose one of {choices(arms, arm)}"
         )
     return int(arms[arm])
 

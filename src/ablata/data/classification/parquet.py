@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from ablata.base.cores import usable_cores
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, choices, listing
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.io.crop import Interpolation, backend_name, resize_and_center_crop
 from ablata.data.io.decode import open_image, to_rgb
@@ -131,7 +131,7 @@ def _column(table: pq.ParquetFile, wanted: str | None, usual: tuple[str, ...], r
     if not found:
         raise DataError(
             f"The {role} column must be {wanted or listing(usual)}",
-            found=f"columns {listing(names)}",
+            found=f"columns {choices(names, wanted or role)}",
             do=f"set data.{role}_column=NAME (with data=parquet)",
         )
     return found[0]

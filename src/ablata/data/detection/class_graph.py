@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, choices, listing
 from ablata.base.files import write_text
 from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
@@ -96,7 +96,7 @@ class Cooccurrence(Settings):
             raise DataError(
                 "A graph's chosen classes must be the data's",
                 found=listing(unknown),
-                do=f"choose from {listing(names)}",
+                do=f"choose from {choices(names, unknown[0])}",
             )
         seen = (np.asarray(presence) > 0).astype(np.int64)
         with_background = np.concatenate([np.ones((len(seen), 1), dtype=np.int64), seen], axis=1)

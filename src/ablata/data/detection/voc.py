@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from pydantic import Field
 
-from ablata.base.errors import DataError, listing, nearest
+from ablata.base.errors import DataError, choices, listing, nearest
 from ablata.base.files import inside
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
 from ablata.data.detection.files import (
@@ -170,7 +170,7 @@ def _entry(
         if name not in classes:
             close = nearest(name, classes)
             meant = f", nearest {close}" if close else ""
-            findings.refuse(f"Classes must be listed ({listing(classes)})", f"{where}: {name}{meant}")
+            findings.refuse(f"Classes must be listed ({choices(classes, name)})", f"{where}: {name}{meant}")
             continue
         left, top, right, bottom = (float(one.findtext(f"bndbox/{key}", "nan")) for key in _BORDERS)
         empty = not (right > left and bottom > top)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, choices, listing
 from ablata.structures.ignore import IGNORE
 
 Form = Literal["ids", "colors"]
@@ -233,7 +233,7 @@ def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
     if missing:
         raise DataError(
             "data.ignored must name classes of the list",
-            found=f"{listing(sorted(missing))}; {file} has {listing(names)}",
+            found=f"{listing(sorted(missing))}; {file} has {choices(names, sorted(missing)[0])}",
         )
     kept = [at for at, name in enumerate(names) if name.casefold() not in folded]
     palette = default_palette(len(kept))

@@ -11,7 +11,7 @@ from typing import Generic, Self
 
 import torch
 
-from ablata.base.errors import DataError, listing, nearest
+from ablata.base.errors import DataError, choices, nearest
 from ablata.data.loading.loaders import BatchReader, EvalLoader, Order, TrainLoader, shuffled
 from ablata.data.loading.splits import Source, Split, splits_digest
 from ablata.data.transforms.augmenter import Augmenter
@@ -99,7 +99,7 @@ class Dataset(ABC, Generic[BatchT]):
         close = nearest(name, self.splits)
         hint = "set data.minival to hold part of the training set out" if name == "minival" else None
         raise DataError(
-            f"The split must be one of {listing(self.splits)}",
+            f"The split must be one of {choices(self.splits, name)}",
             found=name,
             do=f"did you mean {close}?" if close and not hint else hint,
         )

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, choices, listing
 from ablata.base.settings import Settings
 from ablata.structures.detection import Objects
 
@@ -60,7 +60,7 @@ class DetectionAugment(Settings):
             raise DataError(
                 "data.augment.swap must name classes of the data, each once at most",
                 found=f"unknown: {listing(unknown)}" if unknown else f"data.augment.swap={pairs}",
-                do=f"the classes are {listing(classes)}",
+                do=f"the classes are {choices(classes, *unknown[:1])}",
             )
         becomes = torch.arange(len(classes))
         for one, other in pairs:

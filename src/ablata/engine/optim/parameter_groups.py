@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field
 from torch import nn
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import SettingsError, choices, listing, nearest
 from ablata.base.settings import Settings
 
 
@@ -110,5 +110,5 @@ def _check_pattern(pattern: str, model: nn.Module, trainable: Sequence[str]) -> 
     raise SettingsError(
         "A multiplier's pattern must fit a trainable parameter",
         found=f"{pattern!r} fits only frozen ones ({frozen[0]} ...)" if frozen else f"{pattern!r} fits none",
-        do=f"did you mean {close}?" if close else f"names begin with {listing(tops)}",
+        do=f"did you mean {close}?" if close else f"names begin with {choices(tops, pattern)}",
     )

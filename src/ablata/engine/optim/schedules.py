@@ -114,19 +114,26 @@ class ScheduleSettings(Settings):
         return schedule
 
     def _check(self, base_lr: float, total_steps: int, steps_per_epoch: int) -> None:
-        length = self.warmup.steps(steps_per_epoch, total_steps) if self.warmup else 0
-        if length >= total_steps and self.extra_steps(steps_per_epoch, total_steps) == 0 and length > 0:
+        warmup = self.warmup
+        length = warmup.steps(steps_per_epoch, total_steps) if warmup else 0
+        if warmup and length >= total_steps and self.extra_steps(steps_per_epoch, total_steps) == 0 and length > 0:
+            given = f"schedule.warmup.length={warmup.length:g} schedule.warmup.unit={warmup.unit}"
             raise SettingsError(
-                "The warm-up must be shorter than the training",
-                found=f"{length} steps of warm-up, {total_steps} steps in all",
-                do='shorten it, or set placement to "on_top"',
+                "schedule.warmup must be shorter than the training",
+                found=f"{given}: {length} steps of {total_steps}",
+                do="set a smaller schedule.warmup.length, or schedule.warmup.placement=on_top",
             )
         if self.warmup and self.warmup.form == "exponential" and self.warmup.start == 0:
-            raise SettingsError("An exponential warm-up must start above 0", found="start = 0", do="try start = 0.1")
+            raise SettingsError(
+                "An exponential warm-up must start above 0",
+                found="schedule.warmup.start=0",
+                do="schedule.warmup.start=0.1",
+            )
         floor = getattr(self, "floor", 0.0)
         if floor > base_lr:
             raise SettingsError(
-                "The floor of a schedule must not lie above its base rate", found=f"floor {floor:g}, base {base_lr:g}"
+                "schedule.floor must not lie above the base learning rate",
+                found=f"schedule.floor={floor:g}, optim.lr={base_lr:g}",
             )
 
     def shortened(self, factor: float) -> Self:
@@ -182,9 +189,9 @@ class Step(ScheduleSettings):
         beyond = [mark for mark in self.milestones if self.unit == "fraction" and mark > 1]
         if beyond:
             raise SettingsError(
-                "A milestone given as a fraction must be at most 1",
-                found=f"milestones = {list(self.milestones)}",
-                do='set unit to "epoch" if these are epochs',
+                "schedule.milestones that are fractions must be at most 1",
+                found=f"schedule.milestones={list(self.milestones)}",
+                do="set schedule.unit=epoch if these are epochs",
             )
 
     def _main(self, base_lr: float, step: int, steps: int, steps_per_epoch: int) -> float:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, choices
 from ablata.base.parts import NamedPart, part_name
 from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
@@ -64,7 +64,7 @@ class Classify(DistillableRecipe):
     def _goes_together(self) -> Self:
         known = ("top1", "top5", "loss", *metric_names(self.metrics))
         if self.judge is not None and self.judge.name not in known:
-            raise ValueError(f"judge.name must be one of {listing(known)}, got {self.judge.name}")
+            raise ValueError(f"judge.name must be one of {choices(known, self.judge.name)}, got {self.judge.name}")
         if self.rotation is not None and self.refine is not None and self.refine.has_peer:
             raise ValueError("rotation does not go with a peer as teacher: set rotation=null or another refine.teacher")
         paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None

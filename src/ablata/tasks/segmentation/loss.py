@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablata.base.errors import SettingsError, listing, nearest
+from ablata.base.errors import SettingsError, choices, nearest
 from ablata.base.parts import part_name
 from ablata.data.label_tools.statistics import ClassCounts, LabelStatistics
 from ablata.data.label_tools.survey import Count
@@ -152,7 +152,7 @@ def weights_by_name(weights: dict[str, float], classes: tuple[str, ...]) -> tupl
         if name not in classes:
             close = nearest(name, classes)
             raise SettingsError(
-                f"Weights must be of classes of the data: {listing(classes)}",
+                f"Class weights must be of classes of the data: {choices(classes, name)}",
                 found=f"loss.weights has {name}",
                 do=f"did you mean {close}?" if close else None,
             )

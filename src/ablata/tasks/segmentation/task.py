@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import listing
+from ablata.base.errors import choices
 from ablata.base.overrides import override
 from ablata.base.parts import NamedPart, OpenPart
 from ablata.base.settings import INCIDENTAL, expand
@@ -93,7 +93,7 @@ class Segment(DatasetRecipe):
     def _judged_by_a_score(self) -> Self:
         known = ("miou", "pixel_accuracy", "mean_accuracy", "boundary_f", *metric_names(self.metrics))
         if self.judge is not None and self.judge.name not in known:
-            raise ValueError(f"judge.name must be one of {listing(known)}, got {self.judge.name}")
+            raise ValueError(f"judge.name must be one of {choices(known, self.judge.name)}, got {self.judge.name}")
         return self
 
     def effective(self) -> Self:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ablata.base.errors import SettingsError, UserError, listing
+from ablata.base.errors import SettingsError, UserError, choices
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.input_files import InputFile
@@ -77,7 +77,9 @@ class SimplePredictor(Predictor):
     def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[SimplePrediction]:
         """Predict image files; `options.output` is an image of them all with what is predicted."""
         if options.protocol not in (None, *self.protocols):
-            raise SettingsError(f"--protocol must be one of {listing(self.protocols)}", found=str(options.protocol))
+            raise SettingsError(
+                f"--protocol must be one of {choices(self.protocols, options.protocol)}", found=str(options.protocol)
+            )
         return self._predicted(inputs, options)
 
     def _predicted(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[SimplePrediction]:

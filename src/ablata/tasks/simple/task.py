@@ -37,7 +37,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from ablata.base.errors import AblataError, DataError, SettingsError, listing, nearest
+from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest
 from ablata.base.settings import INCIDENTAL, restore
 from ablata.base.user_code import CodeFolder
 from ablata.engine.hardware.complexity import Complexity, count
@@ -205,7 +205,7 @@ class SimpleTask(Task[CollatedBatch]):
         if wanted not in known:
             close = nearest(wanted, known)
             raise SettingsError(
-                f"metric must name one of {listing(known)}",
+                f"metric must name one of {choices(known, wanted)}",
                 found=wanted,
                 do=f"did you mean {close}?" if close else None,
             )
