@@ -13,6 +13,7 @@ from ablata.base.files import write_text
 from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
+from ablata.data.loading.killed_workers import killed_in_words
 from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, process_group
@@ -97,7 +98,7 @@ def train(
             with users_mistakes(recipe, "fit the first batch"):
                 state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
             state.model.train()
-            with users_mistakes(recipe, "run through every step"):
+            with users_mistakes(recipe, "run through every step"), killed_in_words():
                 train_steps(state)
         with users_mistakes(recipe, "show its predictions"):
             state.save_gallery()
