@@ -44,11 +44,11 @@ Margin = Annotated[
 ]
 Screen = Annotated[
     bool,
-    typer.Option("--screen", help="Look quickly: up to 20% of such studies may claim something false, instead of 5%."),
+    typer.Option("--screen", help="Quick look: in up to 20% of such studies a verdict may be wrong, instead of 5%."),
 ]
 Fixed = Annotated[bool, typer.Option("--force-fixed", help="Judge once, after all seeds; no arm stops early.")]
 WithHistory = Annotated[
-    bool, typer.Option("--history", help="Use what earlier studies of this recipe say about its noise.")
+    bool, typer.Option("--history", help="Use the noise between seeds that earlier studies of this recipe measured.")
 ]
 WorkerCount = Annotated[
     int | None,

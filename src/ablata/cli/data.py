@@ -1,4 +1,4 @@
-"""`ablata data`: look at what a recipe trains on."""
+"""`ablata data`: check, count, draw and convert data sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ablata.cli.named_data import is_folder, named_recipe
 if TYPE_CHECKING:
     from ablata.data.classification.report import Report
 
-app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+app = typer.Typer(help="Check, count, draw and convert data sets.", no_args_is_help=True)
 app.command("graph")(graph)
 
 
@@ -25,15 +25,16 @@ _Dataset = Annotated[
 ]
 _Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
 _Map = Annotated[Path | None, typer.Option("--map", help="Label map or class list; by default the folder's own.")]
-_Images = Annotated[str | None, typer.Option("--images", metavar="NAME", help="What the folders of images are called.")]
+_Images = Annotated[str | None, typer.Option("--images", metavar="NAME", help="Name of the folders that hold images.")]
 _Labels = Annotated[
-    str | None, typer.Option("--labels", metavar="NAME", help="What the folders of label files are called.")
+    str | None, typer.Option("--labels", metavar="NAME", help="Name of the folders that hold label files.")
 ]
 _Form = Annotated[
-    str | None, typer.Option("--form", metavar="ids|colors", help="What label files hold; by default what most do.")
+    str | None,
+    typer.Option("--form", metavar="ids|colors", help="What label files hold; by default what most of them do."),
 ]
 _Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes that read label files; by default one a core.")
+    int | None, typer.Option("--workers", min=0, help="Processes that read label files; by default one for each core.")
 ]
 
 
@@ -42,17 +43,17 @@ def preview(
     dataset: _Dataset,
     overrides: _Overrides = None,
     output: Annotated[Path, typer.Option(help="The image to write.")] = Path("preview.png"),
-    seed: Annotated[int, typer.Option(min=0, help="The run's seed: shows just what that run would see.")] = 0,
-    step: Annotated[int, typer.Option(min=0, help="Which training step.")] = 0,
-    count: Annotated[int, typer.Option(min=1, max=256, help="How many images.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the run whose batch is drawn.")] = 0,
+    step: Annotated[int, typer.Option(min=0, help="Training step whose batch is drawn.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=256, help="Number of images.")] = 32,
     map: _Map = None,
     images: _Images = None,
     labels: _Labels = None,
     form: _Form = None,
 ) -> None:
-    """Write an image of a training batch as the network sees it, with labels, beside the images as they are.
+    """Draw a training batch with labels: the images as they are, beside what the network sees.
 
-    Of a folder of images and label files: image, label, and both together.
+    Segmentation folders: image, label, and both blended.
     """
     chosen = LabelFolder(dataset, images, labels, map, form)
     if is_folder(dataset) and chosen.fits(overrides):
@@ -70,32 +71,39 @@ def preview(
 @app.command("convert")
 def convert(
     folder: Annotated[str, typer.Argument(help="A folder of image files, or of images and label files; or a zip.")],
-    shards: Annotated[Path | None, typer.Argument(help="Of image files: the folder of tars to make.")] = None,
-    tar_mib: Annotated[int, typer.Option(min=1, help="About how many MiB of images go into a tar.")] = 256,
-    map: Annotated[Path | None, typer.Option("--map", help="Label map: convert label files by it.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Of label files: the folder to make.")] = None,
-    reverse: Annotated[bool, typer.Option("--reverse", help="From ids back to colours or values.")] = False,
+    shards: Annotated[Path | None, typer.Argument(help="Image files: the folder of tars to write.")] = None,
+    tar_mib: Annotated[int, typer.Option(min=1, help="Size of a tar in MiB, roughly.")] = 256,
+    map: Annotated[Path | None, typer.Option("--map", help="Label files: the label map to convert by.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Label files: the folder to write.")] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Convert back: from ids to colors or values.")] = False,
     nearest: Annotated[
-        bool, typer.Option("--nearest", help="Values that the map has not become the nearest it has; reads JPEG too.")
+        bool, typer.Option("--nearest", help="Replace values that the map lacks by the nearest it has; reads JPEG too.")
     ] = False,
     palette: Annotated[
-        str, typer.Option("--palette", metavar="index|grey", help="What palette files stand for in a map of values.")
+        str,
+        typer.Option(
+            "--palette",
+            metavar="index|grey",
+            help="Read palette files as their indices, or as the grey values of their colors.",
+        ),
     ] = "index",
-    paired_only: Annotated[bool, typer.Option("--paired-only", help="Leave out files without a partner.")] = False,
+    paired_only: Annotated[
+        bool, typer.Option("--paired-only", help="Leave out images without label files, and the reverse.")
+    ] = False,
     val: Annotated[
         float | None,
-        typer.Option("--val", help="Draw a new split, this share for validation, every class in both."),
+        typer.Option("--val", help="Split anew: this fraction for validation, with every class in both splits."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of that split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the new split.")] = 0,
     images: _Images = None,
     labels: _Labels = None,
     workers: _Workers = None,
 ) -> None:
-    """Turn label files into ids by a label map (--map, --output), or pack image files into tars (SHARDS).
+    """Convert label files to class ids by a label map (--map, --output), or pack image files into tars (SHARDS).
 
     Label files: the new folder has images/SPLIT, labels/SPLIT and label_map.yaml; a folder without train and val is
-    split, every class on both sides. Sources are never changed, nothing is overwritten, and --reverse with the same map
-    brings the raw values back exactly. Image files: `data=shards data.root=SHARDS` reads the tars.
+    split, with every class in both splits. Sources are never changed and nothing is overwritten; --reverse with the
+    same map restores the raw values exactly. Image files: `data=shards data.root=SHARDS` reads the tars.
     """
     if map is not None and output is not None and shards is None:
         chosen = LabelFolder(folder, images, labels, map, None, workers)
@@ -131,7 +139,10 @@ def check(
     overrides: _Overrides = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     propose_map: Annotated[
-        Path | None, typer.Option("--propose-map", metavar="FILE", help="Write a label map of what is there.")
+        Path | None,
+        typer.Option(
+            "--propose-map", metavar="FILE", help="Write a label map of the values that are there, to be edited."
+        ),
     ] = None,
     map: _Map = None,
     images: _Images = None,
@@ -139,7 +150,7 @@ def check(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Read every image or label file and name what is wrong, by file; exit 1 if something is."""
+    """Check every image or label file and list what is wrong, by file; exit 1 if anything is."""
     chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
     if chosen is not None:
         check_labels(chosen, propose_map, json)
@@ -168,16 +179,16 @@ def stats(
             "--weights", metavar="inverse|most-frequent|median|effective|complement", help="Class weights to print."
         ),
     ] = None,
-    beta: Annotated[float | None, typer.Option("--beta", help="Of effective weights, in [0, 1).")] = None,
+    beta: Annotated[float | None, typer.Option("--beta", help="Beta of effective weights, in [0, 1).")] = None,
     map: _Map = None,
     images: _Images = None,
     labels: _Labels = None,
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Print what a data set holds: images of each class, sizes, mean and standard deviation of the colours.
+    """Print statistics of a data set: images of each class, sizes, mean and standard deviation of the colors.
 
-    Of images and label files: pixels and images of each class, whether weights are advised, and the weights.
+    Segmentation sets: pixels and images of each class, whether class weights are advised, and the weights.
     """
     chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
     if chosen is not None:

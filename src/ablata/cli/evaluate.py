@@ -16,15 +16,20 @@ from ablata.cli.console import note, out, print_json
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Where things are, such as data.root.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings that say where files lie, such as data.root=FOLDER."),
     ] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(help="How to score, such as ten_crop; by default as the recipe does.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="How to score, such as ten_crop; may be repeated; by default the recipe's."),
     ] = None,
-    split: Annotated[str, typer.Option(help="The split to score on.")] = "val",
-    checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
+    split: Annotated[str, typer.Option(metavar="NAME", help="The split to score on.")] = "val",
+    checkpoint: Annotated[str, typer.Option(metavar="last|best", help="Checkpoint of the run.")] = "last",
     weights: Annotated[
-        str, typer.Option(help="delivered: the EMA weights if the run has them; raw: the trained weights.")
+        str,
+        typer.Option(
+            metavar="delivered|raw", help="delivered: the EMA weights if the run has them; raw: the trained weights."
+        ),
     ] = "delivered",
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write every sample's predictions to this .npz.")

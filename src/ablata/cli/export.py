@@ -13,17 +13,18 @@ from ablata.cli.console import note, out
 
 def export(
     run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it; or an exported folder.")],
-    format: Annotated[str, typer.Option(help="onnx, pt2 (torch.export) or hub (a folder that ablata loads).")],
+    format: Annotated[
+        str, typer.Option(metavar="onnx|pt2|hub", help="pt2: torch.export; hub: a folder that ablata loads.")
+    ],
     output: Annotated[
         Path | None, typer.Option(help="File or folder to write; by default RECIPE-RUN here, or in the lab's home.")
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="Checkpoint of a run: last or best.")] = "last",
+    checkpoint: Annotated[str, typer.Option(metavar="last|best", help="Checkpoint of a run.")] = "last",
     size: Annotated[
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Height and width of the images that a segmenter's "
-            "graph takes, such as 1024x2048; by default those trained on.",
+            help="Image size of a segmenter's ONNX or pt2 file, such as 1024x2048; by default the training size.",
         ),
     ] = None,
     trust_code: TrustCode = False,

@@ -27,31 +27,35 @@ def graph(
     output: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("graph.json"),
     image: Annotated[Path | None, typer.Option(help="The SVG to draw; by default beside the JSON.")] = None,
     normalize: Annotated[
-        str | None, typer.Option(metavar="counts|conditional|symmetric|pmi", help="From counts to weights: symmetric.")
+        str | None,
+        typer.Option(
+            metavar="counts|conditional|symmetric|pmi", help="How counts become weights; symmetric by default."
+        ),
     ] = None,
     control: Annotated[
         str | None,
         typer.Option(
-            metavar="identity|random", help="A graph to compare with: no ties, or the weights between others."
+            metavar="identity|random", help="Write a control graph instead: no edges between classes, or shuffled ones."
         ),
     ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A class that takes part, again for each; all by default.")
+        list[str] | None, typer.Option(metavar="NAME", help="Only this class; may be repeated; by default all.")
     ] = None,
     background: Annotated[
-        str | None, typer.Option(metavar="zero|self|every", help="Background: no ties, its own alone, or to all: zero.")
+        str | None,
+        typer.Option(
+            metavar="zero|self|every", help="Edges of the background: none (default), to itself, to every class."
+        ),
     ] = None,
     self_loops: Annotated[
-        str | None, typer.Option(metavar="unit|counted|none", help="The diagonal: 1, as normalised, or 0: unit.")
+        str | None, typer.Option(metavar="unit|counted|none", help="The diagonal: 1 (default), as normalized, or 0.")
     ] = None,
-    smoothing: Annotated[
-        float | None, typer.Option(help="Added to every count, so that no class is without ties: 0.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random control: 0.")] = None,
+    smoothing: Annotated[float | None, typer.Option(help="Added to every count; 0 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random control; 0 by default.")] = None,
 ) -> None:
-    """Count which classes are on the same training images; write the class graph as JSON and draw it as SVG.
+    """Count which classes occur in the same training images; write the class graph as JSON and draw it as SVG.
 
-    A recipe trains with the file by graph=file graph.path=FILE; a recipe named here shows its own graph.
+    To train with it: graph=file graph.path=FILE. Of a recipe its own graph is written.
     """
     from ablata.base.errors import SettingsError
     from ablata.data.drawing.class_graph import graph_svg

@@ -26,7 +26,7 @@ Files = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="N
 @app.command("read")
 def read(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Plain-text notes or logs.")],
-    html: Annotated[Path | None, typer.Option(help="Write a page of the notes beside what was read.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML page of the notes beside what was read.")] = None,
     json: Json = False,
 ) -> None:
     """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
@@ -57,7 +57,8 @@ def read(
 def table(
     file: Annotated[Path, typer.Argument(help="Plain-text notes or a log.")],
     claim: Annotated[
-        str | None, typer.Option(help="Only trials that are said to be better, worse, same or failed.")
+        str | None,
+        typer.Option(metavar="better|worse|same|failed", help="Only trials that the author claims to be this."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -88,11 +89,13 @@ def table(
 
 @app.command("search")
 def search(
-    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="What an entry must contain, all of them.")],
-    kind: Annotated[str | None, typer.Option(help="Only trial, plan or remark.")] = None,
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORD...", help="Words that an entry must contain, all of them.")
+    ],
+    kind: Annotated[str | None, typer.Option(metavar="trial|plan|remark", help="Only entries of this kind.")] = None,
     json: Json = False,
 ) -> None:
-    """Find trials, plans and remarks among all notes read so far, by words of text, section, settings or claim."""
+    """Search all notes read so far: trials, plans and remarks, by words of text, section, settings or claim."""
     from ablata.base.errors import SettingsError
     from ablata.records.ledger import Ledger
 
@@ -109,7 +112,7 @@ def search(
 @app.command("plan")
 def plan(
     files: Files = None,
-    every: Annotated[bool, typer.Option("--all", help="Those done or given up as well.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Include plans that were carried out or given up.")] = False,
     json: Json = False,
 ) -> None:
     """List what was planned and never finished: named in the notes, without a result."""

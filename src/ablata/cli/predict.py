@@ -17,11 +17,14 @@ def predict(
         list[Path],
         typer.Argument(metavar="IMAGE...", help="Image files, or folders of them; videos too for a segmenter."),
     ],
-    top: Annotated[int, typer.Option(min=1, help="Classes, or nearest images, shown for each.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="How many classes, or nearest images, are shown for each image.")] = 5,
     protocol: Annotated[
-        str | None, typer.Option(help="How an image is cropped, scaled, flipped; by default the run's first.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="How an image is cropped, scaled, flipped; by default the run's first protocol."
+        ),
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="Checkpoint of a run: last or best.")] = "last",
+    checkpoint: Annotated[str, typer.Option(metavar="last|best", help="Checkpoint of a run.")] = "last",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -33,7 +36,7 @@ def predict(
     score: Annotated[float, typer.Option(help="Score threshold of a detector's objects.")] = 0.5,
     gallery: Annotated[
         list[Path] | None,
-        typer.Option(help="Of re-identification: image files or folders to search for the nearest images."),
+        typer.Option(help="Re-identification: image files or folders that are searched for the nearest images."),
     ] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

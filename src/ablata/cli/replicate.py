@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ablata.notebooks.notebook import Notebook, Question, Trial
     from ablata.notebooks.studies import Scale
 
-app = typer.Typer(help="Repeat what five notebooks recorded, and see what could be concluded.", no_args_is_help=True)
+app = typer.Typer(help="Repeat the experiments of five hand-written notebooks.", no_args_is_help=True)
 
 Named = Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, see `ablata replicate list`.")]
 OneStudy = Annotated[str | None, typer.Option("--study", metavar="NAME", help="One of its studies; all by default.")]
@@ -152,11 +152,15 @@ def run(
     notebook: Named,
     study: OneStudy = None,
     scale: Annotated[
-        str, typer.Option(help="smoke: a few steps on synthetic images; small: the data at hand; full: as recorded.")
+        str,
+        typer.Option(
+            metavar="smoke|small|full",
+            help="smoke: a few steps on synthetic images; small: the data at hand; full: as recorded.",
+        ),
     ] = "smoke",
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of every trial on top, such as train.epochs=1."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of every trial, such as train.epochs=1."),
     ] = None,
     workers: WorkerCount = None,
 ) -> None:
@@ -232,7 +236,7 @@ def _judge(
 def report(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("replications.html"),
 ) -> None:
-    """Write what each notebook concluded, whether it could have been seen, and our verdicts, as one HTML page."""
+    """Write one HTML page: what each notebook concluded, whether its runs could show it, and our verdicts."""
     from ablata.base.files import write_text
     from ablata.cli.replication_views import replication_views
     from ablata.records.ledger import Ledger

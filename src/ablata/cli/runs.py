@@ -16,8 +16,11 @@ app = typer.Typer(help="List runs, show one, compare two.", no_args_is_help=True
 def list_runs(
     study: Annotated[str | None, typer.Option(help="Only runs of this study.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe (name or hash).")] = None,
-    state: Annotated[str | None, typer.Option(help="Only runs in this state, such as completed.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many, the newest.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only runs in this state: waiting, running, completed, failed, diverged, cancelled."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="List only the newest, this many.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List runs, newest first, with their last scores."""
@@ -39,7 +42,7 @@ def list_runs(
 
 @app.command("show")
 def show_run(
-    run: Annotated[str, typer.Argument(help="Its id, or a beginning of it.")],
+    run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
     output: Annotated[
         Path | None, typer.Option(help="Write an HTML page here, with scores, curves and predictions.")
     ] = None,
@@ -73,7 +76,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
 @app.command("compare")
 def compare_runs(
     first: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
-    second: Annotated[str, typer.Argument(help="Another run's id.")],
+    second: Annotated[str, typer.Argument(help="Another run's id, or a beginning of it.")],
     output: Annotated[Path | None, typer.Option(help="Write an HTML page here.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -56,7 +56,7 @@ def plan(
     question: Question = None,
     json: Json = False,
 ) -> None:
-    """Say what a study will cost and what it can find, without training it."""
+    """Estimate what a study will cost and which effects it can detect, without training."""
     from ablata.api.studies import plan_study
     from ablata.records.ledger import Ledger
 
@@ -87,7 +87,7 @@ def run(
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
-    output: Annotated[Path | None, typer.Option(help="Where the HTML report goes.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -141,7 +141,9 @@ def status(name: Recorded, json: Json = False) -> None:
 @app.command("report")
 def report(
     name: Recorded,
-    form: Annotated[str, typer.Option("--format", help="terminal, markdown, html or json.")] = "terminal",
+    form: Annotated[
+        str, typer.Option("--format", metavar="terminal|markdown|html|json", help="Form of the report.")
+    ] = "terminal",
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
 ) -> None:
     """Report a study in the terminal, as Markdown, HTML or JSON."""
@@ -197,7 +199,7 @@ def export(
 
 
 @app.command("import")
-def import_(path: Annotated[Path, typer.Argument(help="A file that `export` wrote.")]) -> None:
+def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata study export` wrote.")]) -> None:
     """Read a study from a file. Runs that are here already are shared."""
     from ablata.api.studies import import_study
 

@@ -30,7 +30,7 @@ def worker(
         bool,
         typer.Option(
             "--any-environment",
-            help="Also take runs meant for other machines; they are then not compared seed by seed.",
+            help="Also take runs meant for other kinds of machines; these are then not paired by seed.",
         ),
     ] = False,
     trust_code: TrustCode = False,
@@ -49,8 +49,8 @@ def worker(
 
 
 def bench(
-    name: Annotated[str | None, typer.Argument(help="A measurement; none lists them.")] = None,
-    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A measurement; without a name all are listed.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments of the measurement.")] = None,
 ) -> None:
     """Measure speed against other libraries; needs a source checkout."""
     folder = Path(__file__).parents[3] / "benchmarks"
