@@ -16,9 +16,8 @@ from ablata.records.evaluations import (
     write_evaluation,
 )
 
-STORED = StoredEvaluation(
-    "last", "delivered", 30, "val", "ap50@1000", {"AP": 12.5, "evaluator": 1.0}, "2026-11-21T12:00:00+00:00", ("a=b",)
-)
+SCORES, MADE = {"AP": 12.5, "evaluator": 1.0}, "2026-11-21T12:00:00+00:00"
+STORED = StoredEvaluation("last", "delivered", 30, "val", "ap50@1000", SCORES, MADE, "d1", ("a=b",))
 
 
 def test_what_was_written_is_read_again_and_replaced_by_the_same_protocol(tmp_path: Path) -> None:
@@ -29,8 +28,9 @@ def test_what_was_written_is_read_again_and_replaced_by_the_same_protocol(tmp_pa
     write_evaluation(tmp_path, again)
     write_evaluation(tmp_path, replace(STORED, protocol="coco"))
     write_evaluation(tmp_path, replace(STORED, checkpoint="best"))
+    write_evaluation(tmp_path, replace(STORED, data="d2"))
     found = read_evaluations(tmp_path)
-    assert len(found) == 3
+    assert len(found) == 4
     assert again in found
     assert STORED not in found
 
@@ -38,7 +38,14 @@ def test_what_was_written_is_read_again_and_replaced_by_the_same_protocol(tmp_pa
 def test_only_scores_of_the_delivered_last_checkpoint_stand_for_the_run(tmp_path: Path) -> None:
     for other in (replace(STORED, checkpoint="best"), replace(STORED, weights="raw"), replace(STORED, split="train")):
         write_evaluation(tmp_path, other)
-    assert set(later_scores(tmp_path)) == {"train/ap50@1000/AP", "train/ap50@1000/evaluator"}
+    assert set(later_scores(tmp_path, "d1")) == {"train/ap50@1000/AP", "train/ap50@1000/evaluator"}
+
+
+def test_scores_on_other_data_keep_apart_and_those_on_unknown_data_stand_for_nothing(tmp_path: Path) -> None:
+    for data in ("d1", "d2", ""):
+        write_evaluation(tmp_path, replace(STORED, data=data, scores={"AP": float(len(data))}))
+    assert later_scores(tmp_path, "d1") == {"val/ap50@1000/AP": 2.0, "data d2/val/ap50@1000/AP": 2.0}
+    assert set(later_scores(tmp_path, "d3")) == {"data d1/val/ap50@1000/AP", "data d2/val/ap50@1000/AP"}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scores": []}', '{"scores": {"AP": "high"}}'])

@@ -138,6 +138,21 @@ def test_a_later_export_brings_what_is_new(
     assert repr(elsewhere.metrics.of_study(study)) == repr(ledger.metrics.of_study(study))
 
 
+def test_a_run_that_has_ended_brings_its_own_settings_and_one_to_be_trained_takes_those_of_here(
+    ledger: Ledger, elsewhere: Ledger, study: str, new_run: Build, tmp_path: Path
+) -> None:
+    elsewhere.runs.enqueue(new_run(seed=7, recipe="nearest"))
+    for cell in ledger.studies.cells(study):
+        ledger.runs.place(cell.run.id, {"name": cell.arm, "root": f"/there/{cell.seed}"})
+    export_study(ledger, study, tmp_path / "s.ablata")
+    import_study(elsewhere, tmp_path / "s.ablata")
+    assert [arm.recipe for arm in elsewhere.studies.arms(study)] == [{"name": "base"}, {"name": "nearest"}]
+    for here, there in zip(ledger.studies.cells(study), elsewhere.studies.cells(study), strict=True):
+        ended = here.run.state != "waiting"
+        wanted = ledger.runs.settings(here.run) if ended else {"name": "nearest"}
+        assert elsewhere.runs.settings(there.run) == wanted
+
+
 def test_an_equal_run_that_is_here_is_shared(
     ledger: Ledger, elsewhere: Ledger, study: str, new_run: Build, tmp_path: Path
 ) -> None:

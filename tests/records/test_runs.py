@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.base.errors import RecordError, UserError
+from ablata.base.errors import LeaseLostError, RecordError, UserError
 from ablata.records import Ledger, NewArm, NewRun
 from ablata.records.values import decode, encode
 
@@ -27,7 +27,7 @@ def test_a_new_run_waits_with_a_folder_of_its_own(ledger: Ledger, new_run: Build
     assert (run.state, run.attempt, run.seed, run.priority, run.parent) == ("waiting", 0, 3, 2, "abc")
     assert run.folder == f"runs/{run.id}"
     assert ledger.runs.folder(run) == ledger.home.resolve() / run.folder
-    assert ledger.runs.recipe(run.recipe_hash) == {"name": "base"}
+    assert ledger.runs.settings(run) == {"name": "base"}
     assert ledger.runs.get(run.id) == run
 
 
@@ -41,6 +41,41 @@ def test_an_equal_identity_is_trained_once(ledger: Ledger, new_run: Build, state
     again = ledger.runs.enqueue(new_run())
     assert (again.id, again.state) == (run.id, state)
     assert len(ledger.runs.find()) == 1
+
+
+def test_runs_of_one_recipe_keep_each_its_own_settings(ledger: Ledger, new_run: Build) -> None:
+    first = ledger.runs.enqueue(replace(new_run(), recipe={"root": "/a"}))
+    second = ledger.runs.enqueue(replace(new_run(), recipe={"root": "/b"}, data="d2"))
+    third = ledger.runs.enqueue(replace(new_run(), recipe={"root": "/a"}, data="d3"))
+    roots = [ledger.runs.settings(run)["root"] for run in (first, second, third)]
+    assert roots == ["/a", "/b", "/a"]
+    claims = [ledger.leases.claim("worker", 60) for _ in roots]
+    assert [claim.recipe["root"] for claim in claims if claim] == roots
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "completed", "failed"])
+def test_asked_for_again_elsewhere_only_a_run_that_is_yet_to_be_trained_moves(
+    ledger: Ledger, new_run: Build, state: str
+) -> None:
+    run = ledger.runs.enqueue(replace(new_run(), recipe={"root": "/a"}))
+    if state == "running":
+        ledger.leases.claim("worker", 60)
+    elif state != "waiting":
+        end(ledger, state)
+    ledger.runs.enqueue(replace(new_run(), recipe={"root": "/b"}))
+    assert ledger.runs.settings(run)["root"] == ("/b" if state == "waiting" else "/a")
+    ledger.runs.place(run.id, {"root": "/c"})
+    assert ledger.runs.settings(run)["root"] == ("/c" if state in ("waiting", "failed") else "/a")
+
+
+def test_only_the_attempt_that_holds_a_run_moves_it_while_it_runs(ledger: Ledger, new_run: Build) -> None:
+    run = ledger.runs.enqueue(replace(new_run(), recipe={"root": "/a"}))
+    claim = ledger.leases.claim("worker", 60)
+    assert claim is not None
+    ledger.leases.place(run.id, 1, run.recipe_hash, {"root": "/b"})
+    with pytest.raises(LeaseLostError):
+        ledger.leases.place(run.id, 0, run.recipe_hash, {"root": "/c"})
+    assert ledger.runs.settings(run)["root"] == "/b"
 
 
 @pytest.mark.parametrize("part", ["recipe_hash", "code", "data", "seed", "environment"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import text
 
 import ablata.records.schema as schema
 from ablata.base.errors import RecordError
-from ablata.records import Ledger
+from ablata.records import Ledger, NewRun
 from ablata.records.tables import Base
 
 
@@ -40,10 +41,27 @@ def test_trials_read_before_notes_were_kept_whole_are_carried_over(
         row = "'notes.txt', 7, 'Loss', 'ohem', '{}', '{}', NULL, NULL, 'ohem 71.0'"
         columns = "source, line, section, label, settings, scores, claim, remark, original"
         connection.execute(text(f"INSERT INTO imported_trials ({columns}) VALUES ({row})"))
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", schema.VERSIONS[-1])
     with Ledger(address, home=home) as new:
         (entry,) = new.notes.find(kind="trial")
     assert (entry.source, entry.line, entry.last, entry.label) == ("notes.txt", 7, 7, "ohem")
+
+
+def test_runs_made_before_they_kept_settings_have_those_of_their_recipe(
+    fresh_address: Callable[[str], str], home: Path, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = fresh_address("old")
+    monkeypatch.setattr(schema, "HEAD", "0002")
+    with Ledger(address, home=home) as old, old.database.write() as connection:
+        connection.execute(text("""INSERT INTO recipes (hash, settings) VALUES ('h', '{"root": "/a"}')"""))
+        columns = "id, recipe_name, recipe_hash, code, data, seed, environment, state, attempt, priority, folder"
+        values = "'abcd', 'base', 'h', 'c1', 'd1', 0, 'e1', 'completed', 1, 0, 'runs/abcd'"
+        connection.execute(text(f"INSERT INTO runs ({columns}, created) VALUES ({values}, 0)"))
+    monkeypatch.setattr(schema, "HEAD", schema.VERSIONS[-1])
+    with Ledger(address, home=home) as new:
+        run = new.runs.get("abcd")
+        new.runs.enqueue(replace(new_run(seed=1), recipe={"root": "/b"}, recipe_hash="h"))
+        assert (run.launch, new.runs.settings(run)) == (None, {"root": "/a"})
 
 
 def test_four_processes_may_open_a_fresh_ledger_at_once(start_worker: Callable[..., subprocess.Popen[str]]) -> None:

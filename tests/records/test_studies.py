@@ -123,3 +123,16 @@ def test_looks_are_kept_in_order_and_an_equal_one_once(ledger: Ledger, arms: lis
     looks = ledger.studies.looks("s")
     assert repr([(item.seeds, item.result) for item in looks]) == repr(results)
     assert repr(look) == repr(looks[-1])
+
+
+def test_two_studies_of_one_recipe_keep_each_where_its_data_lie(ledger: Ledger, arms: list[NewArm]) -> None:
+    def placed(root: str) -> list[NewArm]:
+        return [replace(arm, recipe={**arm.recipe, "root": root}) for arm in arms]
+
+    for name, root in (("here", "/a"), ("there", "/b")):
+        ledger.studies.create(name, "?", {}, placed(root))
+    roots = [arm.recipe["root"] for name in ("here", "there") for arm in ledger.studies.arms(name)]
+    assert roots == ["/a", "/a", "/b", "/b"]
+    ledger.studies.create("here", "?", {}, placed("/moved"))
+    assert [arm.recipe["root"] for arm in ledger.studies.arms("here")] == ["/moved", "/moved"]
+    assert [arm.recipe["root"] for arm in ledger.studies.arms("there")] == ["/b", "/b"]

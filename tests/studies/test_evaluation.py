@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ablata.base.errors import CheckpointError, DataError, SettingsError
 from ablata.base.overrides import override
 from ablata.engine.recipe import Recipe
+from ablata.recipes.index import load_recipe
 from ablata.records import Ledger
+from ablata.records.evaluations import later_scores
 from ablata.records.rows import RunRow
 from ablata.studies.evaluation import evaluate_run
 from ablata.studies.identity import new_run, record_environment
@@ -85,3 +88,47 @@ def test_what_cannot_be_evaluated_is_refused_in_words(ledger: Ledger, trained: R
     waiting = ledger.runs.enqueue(new_run(ledger, quick, 1, record_environment(ledger)))
     with pytest.raises(CheckpointError, match="must exist"):
         evaluate_run(ledger, waiting.id)
+
+
+def mask_folder(folder: Path, shift: int) -> Path:
+    """Write 6 training and 3 validation images, whose three classes are shifted by some numbers."""
+    for number in range(9):
+        split = "train" if number < 6 else "val"
+        mask = np.random.default_rng(number).integers(0, 3, (4, 4), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+        for kind, array in (("images", np.stack([mask * 100] * 3, -1)), ("labels", (mask + shift) % 3)):
+            (folder / kind / split).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / kind / split / f"{number}.png")
+    (folder / "classes.txt").write_text("0 ground\n1 disc\n2 box\n")
+    return folder
+
+
+SMALL = (
+    "train.steps=2 train.batch=2 train.evaluate_every=0 data.augment.crop.height=32 data.augment.crop.width=32 "
+    "model.width=8 model.blocks=1 model.exchanges=[1,1,1] loss=cross_entropy"
+)
+
+
+def test_a_run_is_scored_on_its_own_data_after_its_recipe_was_trained_on_others(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = []
+    for name, shift in (("a", 0), ("b", 1)):
+        mask_folder(tmp_path / name, shift)
+        recipe = load_recipe("custom_segmentation", [f"data.root={name}", *SMALL.split()])
+        runs.append(ledger.runs.enqueue(new_run(ledger, recipe, 0, record_environment(ledger))))
+        assert work(ledger, idle_exit=True) == 1
+    assert runs[0].recipe_hash == runs[1].recipe_hash
+    monkeypatch.chdir("/")
+    for run in map(ledger.runs.get, [run.id for run in runs]):
+        found = evaluate_run(ledger, run.id)
+        assert found.scores == pytest.approx(run.scores, abs=1e-4)
+        assert found.data == found.run_data == run.data
+        assert "the run's own data" in found.data_words()
+    other = evaluate_run(ledger, runs[0].id, [f"data.root={tmp_path / 'b'}"])
+    assert other.data == runs[1].data
+    assert "other data" in other.data_words()
+    scores = later_scores(ledger.runs.folder(runs[0]), runs[0].data)
+    recorded = ledger.runs.get(runs[0].id).scores or {}
+    assert scores["val/ss/miou"] == pytest.approx(recorded["val/ss/miou"], abs=1e-4)
+    assert scores[f"data {runs[1].data}/val/ss/miou"] == other.scores["val/ss/miou"] != scores["val/ss/miou"]

@@ -215,12 +215,32 @@ def test_runs_meant_for_other_code_are_replaced(
     assert {ledger.runs.get(run).state for run in older} == {"cancelled"}
 
 
-def test_the_newest_places_of_a_recipe_win(ledger: Ledger, make_study: Record, quick: Any) -> None:
-    create(ledger, make_study(name="first"))
+def test_a_study_keeps_its_places_whatever_others_of_the_same_recipe_have(
+    ledger: Ledger, make_study: Record, quick: Any
+) -> None:
+    def moved(batch: int) -> Any:
+        return quick.model_copy(update={"train": quick.train.model_copy(update={"evaluate_batch": batch})})
+
+    create(ledger, make_study(name="first", control=moved(55)))
+    create(ledger, make_study(name="second", control=moved(77)))
+    batches = [arm.recipe["train"]["evaluate_batch"] for arm in ledger.studies.arms("first")]
+    assert batches == [55, 55, 55]
+
+
+def test_a_study_asked_again_from_another_place_trains_there_what_is_left(
+    ledger: Ledger, make_study: Record, quick: Any, run_with: Any
+) -> None:
+    create(ledger, study := make_study())
+    StudyRunner(ledger, study.name, NOBODY)._advance()
+    done = ledger.leases.claim("worker", 60)
+    assert done is not None
+    ledger.leases.finish(done.run.id, done.attempt, "completed", scores={"val/plain/top1": 90.0})
     moved = quick.model_copy(update={"train": quick.train.model_copy(update={"evaluate_batch": 77})})
-    create(ledger, make_study(name="second", control=moved))
-    batches = {arm.recipe["train"]["evaluate_batch"] for arm in ledger.studies.arms("first")}
-    assert batches == {77}
+    create(ledger, make_study(control=moved))
+    run_with(study.name, clear)
+    batches = {run.id: ledger.runs.settings(run)["train"]["evaluate_batch"] for run in ledger.runs.find()}
+    assert batches.pop(done.run.id) == 512
+    assert set(batches.values()) == {77}
 
 
 def test_a_study_keeps_its_name_for_one_question_but_may_be_typed_otherwise(ledger: Ledger, make_study: Record) -> None:

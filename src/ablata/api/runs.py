@@ -79,7 +79,7 @@ class RunResult:
     def settings(self) -> dict[str, Any]:
         """Return every setting it was trained with, as a tree."""
         with self.ledger.open() as ledger:
-            return ledger.runs.recipe(self.row.recipe_hash)
+            return ledger.runs.settings(self.row)
 
     def curves(self, name: str | None = None) -> ResultRows:
         """Return what it logged, with the columns step, name, value.
@@ -109,7 +109,7 @@ class RunResult:
                 "studies": ledger.runs.studies_of(self.run),
                 "evaluations": [asdict(one) for one in read_evaluations(self.folder)],
                 "events": [asdict(event) for event in ledger.events.find(run_id=self.run)],
-                "settings": ledger.runs.recipe(self.row.recipe_hash),
+                "settings": ledger.runs.settings(self.row),
                 "environment_description": ledger.environments.get(self.row.environment),
             }
 
@@ -216,7 +216,7 @@ def write_run_page(ledger: Ledger, run: RunRow, path: Path) -> Path:
     folder = ledger.runs.folder(run)
     gallery = read_gallery(folder)
     extra: Sequence[Any] = (
-        *evaluation_sections(read_evaluations(folder)),
+        *evaluation_sections(read_evaluations(folder), run.data),
         *(run_sections(gallery) if gallery is not None else ()),
     )
     write_text(path, run_page(run_view(run, home=way), run_curves(ledger, run), extra))

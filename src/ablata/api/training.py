@@ -32,6 +32,7 @@ from ablata.studies.execution import execute
 from ablata.studies.identity import (
     cache_folder,
     new_run,
+    placed,
     recipe_code,
     record_environment,
     refuse_other_data,
@@ -222,6 +223,7 @@ class _Training:
         listening = stop.listening() if is_main_thread else nullcontext()
         try:
             with writer, listening, progress:
+                writer.place(placed(recipe))
                 cache, listener = cache_folder(self._ledger), Reporters(progress, stop)
                 outcome = execute(writer, recipe, cache, listener, self._group, trust_code=self._trust)
         except StoppedError as error:

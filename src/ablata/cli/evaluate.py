@@ -48,6 +48,7 @@ def evaluate(
     if json:
         print_json(result.as_dict())
         return
+    note(result.data_words())
     for name, value in result.scores.items():
         out.print(f"{name} = {value:.6g}", markup=False)
     if result.classes:

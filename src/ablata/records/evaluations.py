@@ -1,9 +1,9 @@
 """Scores that a finished run was given later, each with how it was scored; they lie beside its checkpoints.
 
-evaluations/CHECKPOINT-WEIGHTS-SPLIT-DIGEST.json     one a protocol; scoring again replaces it
+evaluations/CHECKPOINT-WEIGHTS-SPLIT-DIGEST.json     one a protocol and data; scoring again replaces it
 
-A score is compared with another only if both were made by one version of the evaluation: where a protocol has a score
-`evaluator`, that is the version.
+A score is compared with another only if both were taken on the same data and made by one version of the evaluation:
+where a protocol has a score `evaluator`, that is the version.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class StoredEvaluation:
         protocol: how.
         scores: by name, `evaluator` among them where the task has versions.
         made: when, ISO 8601.
+        data: fingerprint of the data that was scored; empty where it was not recorded.
         settings: what was changed for it, such as where the data lie.
     """
 
@@ -44,6 +45,7 @@ class StoredEvaluation:
     protocol: str
     scores: dict[str, float]
     made: str
+    data: str = ""
     settings: tuple[str, ...] = ()
 
     @property
@@ -53,8 +55,8 @@ class StoredEvaluation:
 
 
 def write_evaluation(run: Path, stored: StoredEvaluation) -> Path:
-    """Write into a run's folder, in the place of an earlier one of that checkpoint, split and protocol."""
-    digest = hashlib.blake2b(stored.protocol.encode(), digest_size=6).hexdigest()
+    """Write into a run's folder, in the place of an earlier one of that checkpoint, split, protocol and data."""
+    digest = hashlib.blake2b(f"{stored.protocol}\0{stored.data}".encode(), digest_size=6).hexdigest()
     path = run / FOLDER / f"{stored.checkpoint}-{stored.weights}-{stored.split}-{digest}.json"
     write_text(path, json.dumps(asdict(stored), indent=1) + "\n")
     return path
@@ -72,6 +74,7 @@ def read_evaluations(run: Path) -> list[StoredEvaluation]:
             told = json.loads(path.read_text(encoding="utf-8"))
             scores = {str(name): float(value) for name, value in told["scores"].items()}
             words = {key: str(told[key]) for key in ("checkpoint", "weights", "split", "protocol", "made")}
+            words["data"] = str(told.get("data", ""))
             settings = tuple(map(str, told["settings"]))
             found.append(StoredEvaluation(**words, step=int(told["step"]), scores=scores, settings=settings))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -82,16 +85,23 @@ def read_evaluations(run: Path) -> list[StoredEvaluation]:
     return found
 
 
-def later_scores(run: Path) -> dict[str, float]:
+def later_scores(run: Path, data: str) -> dict[str, float]:
     """Return the scores that a run's delivered last checkpoint was given later, by `split/protocol/name`.
+
+    Those on other data have it in front of their names; those of which the data are not known are left out.
+
+    Args:
+        run: the run's folder.
+        data: fingerprint of the run's own data.
 
     Raises:
         RecordError: a file is damaged.
     """
     scores: dict[str, float] = {}
     for stored in read_evaluations(run):
-        if (stored.checkpoint, stored.weights) == ("last", "delivered"):
-            scores |= stored.named
+        if (stored.checkpoint, stored.weights) == ("last", "delivered") and stored.data:
+            before = "" if stored.data == data else f"data {stored.data}/"
+            scores |= {f"{before}{name}": value for name, value in stored.named.items()}
     return scores
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,14 @@ class StudyFile:
 
 @dataclass(frozen=True, slots=True)
 class RunsFile:
-    """runs.json: the runs, the recipes and environments they name by hash, and their events."""
+    """runs.json: the runs, the recipes and environments they name by hash, their events, and by a run's id the settings
+    of those that have others than their recipe's hash does."""
 
     runs: list[RunRow]
     recipes: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, Any]]
     events: list[EventRow]
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def export_study(
@@ -120,11 +122,13 @@ def _runs_file(connection: Connection, runs: list[RunRow]) -> RunsFile:
     environments = select(Environment.hash, Environment.description)
     environments = environments.where(Environment.hash.in_({run.environment for run in runs}))
     events = select(*EVENT_COLUMNS).where(Event.run_id.in_([run.id for run in runs])).order_by(Event.id)
+    own = select(Run.id, Run.settings).where(Run.id.in_([run.id for run in runs]), Run.settings.is_not(None))
     return RunsFile(
         runs,
         {row[0]: row[1] for row in connection.execute(recipes)},
         {row[0]: row[1] for row in connection.execute(environments)},
         [EventRow(*row) for row in connection.execute(events)],
+        {row[0]: row[1] for row in connection.execute(own)},
     )
 
 

@@ -22,7 +22,7 @@ from ablata.records.home import RUNS_FOLDER
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
 from ablata.records.rows import LookRow, NewArm, RunRow
-from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living
+from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
 from ablata.records.studies import study_looks as looks_of
 from ablata.records.tables import Arm, Environment, Event, LookTable, MetricTable, RecipeTable, Run, StudyTable
@@ -31,7 +31,10 @@ from ablata.records.values import encode
 T = TypeVar("T")
 
 RUN_ID = re.compile(r"[0-9a-z]{4,32}")
-RESULT = ("state", "attempt", "owner", "scores", "cost", "progress", "error", "stop_reason", "started", "finished")
+RESULT = (
+    *("state", "attempt", "owner", "launch", "scores", "cost", "progress"),
+    *("error", "stop_reason", "started", "finished"),
+)
 """The fields in which an ended run differs from one that waits."""
 
 
@@ -115,7 +118,7 @@ def _check_room(home: Path, archive: Archive) -> None:
 
 def _take_recipes(connection: Connection, runs: RunsFile) -> None:
     for recipe_hash, settings in runs.recipes.items():
-        # Settings of one hash may differ in places and threads; those of this ledger stay.
+        # Settings of one hash may differ in places and threads; what is to be trained here takes those of this ledger.
         insert_ignoring(connection, RecipeTable, {"hash": recipe_hash, "settings": settings})
     for environment, description in runs.environments.items():
         insert_ignoring(connection, Environment, {"hash": environment, "description": description})
@@ -135,8 +138,11 @@ def _take_run(connection: Connection, archive: Archive, run: RunRow, runs: RunsF
         return _Place(here.id, taken=False)
     if here is None:
         values = {field.name: getattr(run, field.name) for field in fields(run) if field.name != "number"}
-        unfinished = {"state": "waiting", "attempt": 0, "owner": None, "progress": None, "started": None}
-        values |= {"lease_until": None, "folder": f"{RUNS_FOLDER}/{run.id}"} | (unfinished if _is_open(run) else {})
+        tree = runs.settings.get(run.id, runs.recipes[run.recipe_hash])
+        own = {"settings": own_settings(connection, run.recipe_hash, tree)}
+        unfinished: dict[str, Any] = {"state": "waiting", "attempt": 0}
+        unfinished |= dict.fromkeys(("owner", "launch", "progress", "started"))
+        values |= {"lease_until": None, "folder": f"{RUNS_FOLDER}/{run.id}"} | (unfinished if _is_open(run) else own)
         connection.execute(insert(Run).values(**values))
     else:
         connection.execute(update(Run).where(Run.id == here.id).values(**{name: getattr(run, name) for name in RESULT}))
@@ -197,6 +203,8 @@ def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]
             raise _differs(name, different)
     else:
         insert_arms(connection, name, arms)
+        study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
+        connection.execute(update(Arm).where(Arm.study_id == study_id).values(settings=None))
     _take_cells(connection, file, run_ids)
     _take_verdicts(connection, file)
     _take_looks(connection, name, file.looks)

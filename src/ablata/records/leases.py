@@ -19,8 +19,8 @@ from sqlalchemy.orm import aliased
 
 from ablata.base.errors import LeaseLostError, RecordError
 from ablata.records.database import Database
-from ablata.records.rows import Claim, EndState, RunRow
-from ablata.records.runs import RUN_COLUMNS, find_run, recipe_settings, with_parents
+from ablata.records.rows import SEVERAL, Claim, EndState, RunRow
+from ablata.records.runs import RUN_COLUMNS, find_run, own_settings, run_settings, with_parents
 from ablata.records.tables import Arm, Run, StudyRun, StudyTable
 from ablata.records.values import clock
 
@@ -49,6 +49,7 @@ class Leases:
         code: str | None = None,
         without: Collection[str] = (),
         relabel: str | None = None,
+        launch: str | None = None,
     ) -> Claim | None:
         """Take the next run: one that waits, or one whose worker was silent for longer than its lease.
 
@@ -61,6 +62,7 @@ class Leases:
             without: see the class.
             relabel: the environment class the run becomes one of when it is taken, for a worker that takes runs of any
                 class; a run is left alone while an equal one of that class is alive.
+            launch: what started the worker, together with those whose times its runs' times may be compared with.
 
         Returns:
             The claim, or None if really nothing can be claimed: a lost race is tried again.
@@ -70,22 +72,23 @@ class Leases:
         )
         while True:
             with suppress(IntegrityError), self._database.write() as connection:
-                claim = _take(connection, which, worker, lease_seconds, environment=relabel)
+                claim = _take(connection, which, worker, lease_seconds, environment=relabel, launch=launch)
                 if claim or self._database.is_sqlite or not _count(connection, which):
                     return claim
             # The rows there are were locked by others, who may yet leave them, or a twin appeared: this is a lost race,
             # not an empty queue.
             time.sleep(random.uniform(0.002, 0.02))
 
-    def claim_run(self, run_id: str, worker: str, lease_seconds: float) -> Claim:
-        """Take one run by its id.
+    def claim_run(self, run_id: str, worker: str, lease_seconds: float, launch: str | None = None) -> Claim:
+        """Take one run by its id; the other arguments are those of `claim`.
 
         Raises:
             RecordError: it is trained by another worker, or has ended.
         """
         with self._database.write() as connection:
             run = find_run(connection, run_id)
-            claim = _take(connection, and_(Run.id == run.id, _claimable()), worker, lease_seconds, skip_locked=False)
+            which = and_(Run.id == run.id, _claimable())
+            claim = _take(connection, which, worker, lease_seconds, skip_locked=False, launch=launch)
             if claim is not None:
                 return claim
             run = find_run(connection, run.id)
@@ -104,6 +107,15 @@ class Leases:
         """
         with self._database.write() as connection:
             set_fields(connection, run_id, attempt, heartbeat=clock(), lease_until=clock() + lease_seconds)
+
+    def place(self, run_id: str, attempt: int, recipe_hash: str, settings: dict[str, Any]) -> None:
+        """Record the settings that a run is trained with, as far as its recipe's hash leaves them open.
+
+        Raises:
+            LeaseLostError: `attempt` is no longer the run's current one.
+        """
+        with self._database.write() as connection:
+            set_fields(connection, run_id, attempt, settings=own_settings(connection, recipe_hash, settings))
 
     def progress(self, run_id: str, attempt: int, progress: dict[str, Any]) -> None:
         """Record what the training loop says about itself (step, steps, losses, seconds left, ...).
@@ -257,6 +269,7 @@ def _take(
     *,
     skip_locked: bool = True,
     environment: str | None = None,
+    launch: str | None = None,
 ) -> Claim | None:
     candidate: Select[Any] = select(Run.id).where(which).order_by(Run.priority.desc(), Run.number).limit(1)
     run_id = connection.scalar(candidate.with_for_update(skip_locked=skip_locked))
@@ -272,6 +285,7 @@ def _take(
         heartbeat=clock(),
         started=case((Run.started.is_(None), clock()), else_=Run.started),
         stop_reason=None,
+        launch=case((or_(Run.launch.is_(None), Run.launch == launch), launch), else_=SEVERAL),
     )
     run = RunRow(*connection.execute(change.returning(*RUN_COLUMNS)).one())
-    return Claim(run, recipe_settings(connection, run.recipe_hash), lease_seconds)
+    return Claim(run, run_settings(connection, run.id), lease_seconds)

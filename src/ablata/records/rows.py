@@ -9,6 +9,8 @@ RunState = Literal["waiting", "running", "completed", "failed", "diverged", "can
 EndState = Literal["completed", "failed", "diverged"]
 StudyState = Literal["open", "finished"]
 ArmState = Literal["open", "stopped"]
+SEVERAL = "several"
+"""The launch of a run that was begun in one and resumed in another."""
 EntryKind = Literal["trial", "plan", "remark"]
 
 
@@ -46,7 +48,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run as it stands. The settings are kept apart: `ledger.runs.recipe(hash)`.
+    """One run as it stands. Its settings are kept apart: `ledger.runs.settings(run)`.
 
     Attributes:
         number: order of creation in this ledger.
@@ -57,6 +59,7 @@ class RunRow:
         scores: protocol-named scores, once evaluated.
         cost: seconds, peak memory, FLOPs and the like.
         progress: what the training loop last said about itself.
+        launch: which launch trained it, `SEVERAL` if it was resumed in another: times are compared within one.
     """
 
     number: int
@@ -83,6 +86,7 @@ class RunRow:
     created: float
     started: float | None
     finished: float | None
+    launch: str | None = None
 
     @property
     def identity(self) -> tuple[str, str, str, int, str]:

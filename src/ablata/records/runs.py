@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
@@ -19,7 +19,7 @@ from ablata.records.database import Database
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.rows import NewRun, RunRow, RunState
 from ablata.records.tables import Arm, Base, MetricTable, RecipeTable, Run, StudyRun, StudyTable
-from ablata.records.values import clock
+from ablata.records.values import clock, decode, encode
 
 RUN_COLUMNS = tuple(getattr(Run, field.name) for field in fields(RunRow))
 LETTERS = "23456789abcdefghjkmnpqrstvwxyz"
@@ -79,14 +79,21 @@ class Runs:
         with self._database.read() as connection:
             return [RunRow(*row) for row in connection.execute(query.limit(limit))]
 
-    def recipe(self, recipe_hash: str) -> dict[str, Any]:
-        """Return the expanded settings behind a recipe hash.
+    def settings(self, run: RunRow) -> dict[str, Any]:
+        """Return a run's own expanded settings, those that its recipe's hash leaves out included.
 
         Raises:
-            RecordError: no run or arm has it.
+            RecordError: there is no such run.
         """
         with self._database.read() as connection:
-            return recipe_settings(connection, recipe_hash)
+            return run_settings(connection, run.id)
+
+    def place(self, run_id: str, settings: dict[str, Any]) -> None:
+        """Give a run that neither runs nor has ended other settings of its recipe's hash: where things lie now."""
+        with self._database.write() as connection:
+            run = find_run(connection, run_id)
+            change = update(Run).where(Run.id == run.id, Run.state.in_(("waiting", "failed", "cancelled")))
+            connection.execute(change.values(settings=own_settings(connection, run.recipe_hash, settings)))
 
     def folder(self, run: RunRow) -> Path:
         """Return the run folder, absolute; it need not exist.
@@ -153,6 +160,7 @@ class Runs:
                     do="choose another seed",
                 )
             connection.execute(delete(MetricTable).where(MetricTable.run == run.number))
+            connection.execute(update(Run).where(Run.id == run.id).values(launch=None))
             return _set_waiting(connection, run)
 
 
@@ -162,21 +170,20 @@ def insert_ignoring(connection: Connection, table: type[Base], values: dict[str,
     connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
 
 
-def put_recipe(connection: Connection, recipe_hash: str, settings: dict[str, Any]) -> None:
-    """Keep the settings behind a hash; in what the hash leaves out (places, threads) the newest win."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = dialect.insert(RecipeTable).values(hash=recipe_hash, settings=settings)
-    changed = RecipeTable.settings != new.excluded.settings
-    connection.execute(
-        new.on_conflict_do_update(
-            index_elements=[RecipeTable.hash], set_={"settings": new.excluded.settings}, where=changed
-        )
-    )
+def own_settings(connection: Connection, recipe_hash: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Record the settings of a hash if there are none yet; return what a run or an arm of these has to keep itself.
+
+    Returns:
+        None where they are those recorded for the hash; they may differ in what it leaves out (places, threads).
+    """
+    insert_ignoring(connection, RecipeTable, {"hash": recipe_hash, "settings": settings})
+    recorded = connection.scalar(select(RecipeTable.settings).where(RecipeTable.hash == recipe_hash))
+    return None if recorded == decode(encode(settings)) else settings
 
 
 def insert_run(connection: Connection, new: NewRun) -> RunRow:
     """Return the living run of this identity, creating a waiting one if there is none."""
-    put_recipe(connection, new.recipe_hash, new.recipe)
+    settings = own_settings(connection, new.recipe_hash, new.recipe)
     while True:
         run_id = new_run_id()
         insert_ignoring(
@@ -185,6 +192,7 @@ def insert_run(connection: Connection, new: NewRun) -> RunRow:
             {
                 "id": run_id,
                 **{field.name: getattr(new, field.name) for field in fields(new) if field.name != "recipe"},
+                "settings": settings,
                 "state": "waiting",
                 "attempt": 0,
                 "folder": f"{RUNS_FOLDER}/{run_id}",
@@ -194,14 +202,14 @@ def insert_run(connection: Connection, new: NewRun) -> RunRow:
         row = connection.execute(living(*new.identity)).one_or_none()
         # None: the equal run failed between the two statements, or the id was taken. Both are over at the next try.
         if row is not None:
-            return _with_parent(connection, RunRow(*row), new.parent)
+            return _as_asked(connection, RunRow(*row), new.parent, settings)
 
 
-def _with_parent(connection: Connection, run: RunRow, parent: str | None) -> RunRow:
-    """Let a waiting run start from the parent that is alive now: the one it was made for may have failed since."""
-    if run.state != "waiting" or run.parent == parent:
+def _as_asked(connection: Connection, run: RunRow, parent: str | None, settings: dict[str, Any] | None) -> RunRow:
+    """Let a waiting run find its data where they lie now, and start from the parent that is alive now."""
+    if run.state != "waiting":
         return run
-    change = update(Run).where(Run.id == run.id, Run.state == "waiting").values(parent=parent)
+    change = update(Run).where(Run.id == run.id, Run.state == "waiting").values(parent=parent, settings=settings)
     connection.execute(change)
     return find_run(connection, run.id)
 
@@ -239,13 +247,12 @@ def find_run(connection: Connection, run_id: str) -> RunRow:
     )
 
 
-def recipe_settings(connection: Connection, recipe_hash: str) -> dict[str, Any]:
-    """Return the settings behind a hash; RecordError if the ledger has none."""
-    settings: dict[str, Any] | None = connection.scalar(
-        select(RecipeTable.settings).where(RecipeTable.hash == recipe_hash)
-    )
+def run_settings(connection: Connection, run_id: str) -> dict[str, Any]:
+    """Return a run's own expanded settings; RecordError if the ledger has no such run."""
+    query = select(func.coalesce(Run.settings, RecipeTable.settings)).join(RecipeTable)
+    settings: dict[str, Any] | None = connection.scalar(query.where(Run.id == run_id))
     if settings is None:
-        raise RecordError("The recipe must be in the ledger", found=f"no recipe of hash {recipe_hash}")
+        raise RecordError("A run must be in the ledger", found=f"no run {run_id}", do="see `ablata runs list`")
     return settings
 
 

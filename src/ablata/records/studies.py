@@ -18,7 +18,7 @@ from ablata.records.runs import (
     insert_ignoring,
     insert_run,
     needed_by_open_arms,
-    put_recipe,
+    own_settings,
     runs_of_study,
     with_parents,
 )
@@ -65,8 +65,10 @@ class Studies:
                     found=f"study {name!r} differs in {listing(difference)}",
                     do="give the new study another name",
                 )
-            for arm in arms:
-                put_recipe(connection, arm.recipe_hash, arm.recipe)
+            for arm in arms if present else ():
+                # Where its data lie is no part of what an arm asks; the runs that come find them there.
+                change = update(Arm).where(Arm.id == find_arm(connection, name, arm.name))
+                connection.execute(change.values(settings=own_settings(connection, arm.recipe_hash, arm.recipe)))
             return study
 
     def get(self, name: str) -> StudyRow:
@@ -228,7 +230,7 @@ def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm]) -> No
     """Write the arms of a study that has none."""
     study_id = select(StudyTable.id).where(StudyTable.name == name).scalar_subquery()
     for position, arm in enumerate(arms):
-        insert_ignoring(connection, RecipeTable, {"hash": arm.recipe_hash, "settings": arm.recipe})
+        settings = own_settings(connection, arm.recipe_hash, arm.recipe)
         connection.execute(
             insert(Arm).values(
                 study_id=study_id,
@@ -238,6 +240,7 @@ def insert_arms(connection: Connection, name: str, arms: Sequence[NewArm]) -> No
                 change=list(arm.change),
                 recipe_name=arm.recipe_name,
                 recipe_hash=arm.recipe_hash,
+                settings=settings,
                 state="open",
             )
         )
@@ -270,7 +273,8 @@ def find_arm(connection: Connection, name: str, arm: str) -> int:
 
 def study_arms(connection: Connection, name: str) -> list[ArmRow]:
     """Return a study's arms in their order."""
-    query = select(StudyTable.name, *ARM_COLUMNS, RecipeTable.settings).select_from(Arm)
+    settings = func.coalesce(Arm.settings, RecipeTable.settings)
+    query = select(StudyTable.name, *ARM_COLUMNS, settings).select_from(Arm)
     query = query.join(StudyTable, StudyTable.id == Arm.study_id).join(RecipeTable, RecipeTable.hash == Arm.recipe_hash)
     return [ArmRow(*row) for row in connection.execute(query.where(StudyTable.name == name).order_by(Arm.position))]
 

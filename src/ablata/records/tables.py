@@ -38,7 +38,10 @@ class Base(DeclarativeBase):
 
 
 class RecipeTable(Base):
-    """The expanded settings behind a recipe hash, kept once however many runs share them."""
+    """The expanded settings behind a recipe hash, as they were first recorded; they never change.
+
+    A run or an arm keeps its own beside them where it differs in what the hash leaves out, such as where data lies.
+    """
 
     __tablename__ = "recipes"
     hash: Mapped[str] = mapped_column(primary_key=True)
@@ -79,6 +82,7 @@ class Arm(Base):
     change: Mapped[list[str]]
     recipe_name: Mapped[str]
     recipe_hash: Mapped[str] = mapped_column(ForeignKey("recipes.hash"))
+    settings: Mapped[dict[str, Any] | None] = mapped_column(Json)
     state: Mapped[str]
     verdict: Mapped[str | None]
     reason: Mapped[str | None] = mapped_column(Prose)
@@ -97,6 +101,7 @@ class Run(Base):
     id: Mapped[str] = mapped_column(unique=True)
     recipe_name: Mapped[str]
     recipe_hash: Mapped[str] = mapped_column(ForeignKey("recipes.hash"))
+    settings: Mapped[dict[str, Any] | None] = mapped_column(Json)
     code: Mapped[str]
     data: Mapped[str]
     seed: Mapped[int] = mapped_column(BigInteger)
@@ -117,6 +122,7 @@ class Run(Base):
     created: Mapped[float]
     started: Mapped[float | None]
     finished: Mapped[float | None]
+    launch: Mapped[str | None]
     __table_args__ = (
         Index(
             "uq_runs_identity",

@@ -17,6 +17,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.metrics import Point
 from ablata.records.processes import process_is_gone, worker_name
 from ablata.records.rows import Claim, EndState, NewRun, RunRow
+from ablata.records.runs import new_run_id
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class RunWriter:
             RecordError: an equal run has ended, or is trained by another worker; the message names it.
         """
         run = ledger.runs.enqueue(new)
-        return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds))
+        return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds, new_launch()))
 
     @classmethod
     def resume(cls, ledger: Ledger, run_id: str, *, worker: str | None = None, lease_seconds: float = 60.0) -> Self:
@@ -75,7 +76,7 @@ class RunWriter:
             ledger.runs.requeue(run.id)
         if run.state == "running" and ledger.database.is_sqlite and process_is_gone(run.owner or ""):
             ledger.leases.release(run.id, run.attempt, "its process was gone")
-        return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds))
+        return cls(ledger, ledger.leases.claim_run(run.id, worker or worker_name(), lease_seconds, new_launch()))
 
     @property
     def ledger(self) -> Ledger:
@@ -100,6 +101,10 @@ class RunWriter:
     def truncate_metrics(self, step: int) -> None:
         """Forget the points after the step this attempt resumes from."""
         self._write(lambda: self._ledger.metrics.truncate(self._id, self._attempt, step))
+
+    def place(self, settings: dict[str, Any]) -> None:
+        """Record the expanded settings that the run is trained with: where its data lie now."""
+        self._write(lambda: self._ledger.leases.place(self._id, self._attempt, self.run.recipe_hash, settings))
 
     def progress(self, progress: dict[str, Any]) -> None:
         """Say how far training is (step, steps, losses, seconds left)."""
@@ -175,3 +180,8 @@ class RunWriter:
         self._stopped.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5.0)
+
+
+def new_launch() -> str:
+    """Return a name for what starts one or several workers together: times are compared within a launch."""
+    return new_run_id()

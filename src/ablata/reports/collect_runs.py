@@ -119,7 +119,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
         RecordError: an id fits no run, or several.
     """
     rows = (ledger.runs.get(first), ledger.runs.get(second))
-    before, after = (dict(_leaves(ledger.runs.recipe(row.recipe_hash))) for row in rows)
+    before, after = (dict(_leaves(ledger.runs.settings(row))) for row in rows)
     keys = [*before, *(key for key in after if key not in before)]
     scores = (_scores(ledger, rows[0]), _scores(ledger, rows[1]))
     changes = [
@@ -139,7 +139,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
 
 def _scores(ledger: Ledger, run: RunRow) -> dict[str, Any]:
     """Scores as the run recorded them, and those it was given later."""
-    return later_scores(ledger.runs.folder(run)) | dict(run.scores or {})
+    return later_scores(ledger.runs.folder(run), run.data) | dict(run.scores or {})
 
 
 def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[ScorePair]:

@@ -8,17 +8,17 @@ from ablata.records.evaluations import EVALUATOR, StoredEvaluation
 from ablata.reports.sections import Section, TableCell, TableSection
 
 _CAPTION = (
-    "Given by `ablata evaluate` after the training. Scores of two versions of the evaluation are not compared; a dash "
-    "where an evaluation has no versions."
+    "Given by `ablata evaluate` after the training. Scores are compared only on the same data and by the same version "
+    "of the evaluation; a dash where an evaluation has no versions."
 )
 
 
-def evaluation_sections(stored: Sequence[StoredEvaluation]) -> tuple[Section, ...]:
-    """Return one table of all scores, or nothing where there is none."""
-    rows = [_row(one, name, value) for one in stored for name, value in one.scores.items() if name != EVALUATOR]
+def evaluation_sections(stored: Sequence[StoredEvaluation], data: str) -> tuple[Section, ...]:
+    """Return one table of all scores, or nothing where there is none; `data` is the fingerprint of the run's own."""
+    rows = [_row(one, name, value, data) for one in stored for name, value in one.scores.items() if name != EVALUATOR]
     if not rows:
         return ()
-    columns = ("Score", "Value", "Checkpoint", "Weights", "Step", "Version", "Made")
+    columns = ("Score", "Value", "Checkpoint", "Weights", "Step", "Version", "Data", "Made")
     return (
         TableSection(
             title="Scored again", ident="evaluations", columns=columns, rows=tuple(rows), caption=_CAPTION, folded=True
@@ -26,7 +26,7 @@ def evaluation_sections(stored: Sequence[StoredEvaluation]) -> tuple[Section, ..
     )
 
 
-def _row(one: StoredEvaluation, name: str, value: float) -> tuple[TableCell, ...]:
+def _row(one: StoredEvaluation, name: str, value: float, data: str) -> tuple[TableCell, ...]:
     version = one.scores.get(EVALUATOR)
     full = f"{one.split}/{one.protocol}/{name}"
     return (
@@ -36,5 +36,6 @@ def _row(one: StoredEvaluation, name: str, value: float) -> tuple[TableCell, ...
         TableCell(text=one.weights, order=one.weights),
         TableCell(text=str(one.step), order=one.step, class_="number"),
         TableCell(text="–" if version is None else f"{version:g}", order=version, class_="number"),
+        TableCell(text="the run's own" if one.data == data else one.data or "not recorded", order=one.data),
         TableCell(text=one.made, order=one.made),
     )

@@ -32,6 +32,8 @@ class Evaluation:
         run: the run's id.
         checkpoint: `last` or `best`.
         scores: by `split/protocol/name`, as the run records them.
+        data: fingerprint of the data they were taken on.
+        run_data: fingerprint of the data that the run was trained and scored on.
         classes: class names.
         class_metric: what `class_scores` are: `accuracy`, `iou` or `AP`.
         class_scores: percent for each class, nan for one that the split does not hold.
@@ -41,6 +43,8 @@ class Evaluation:
     run: str
     checkpoint: str
     scores: dict[str, float]
+    data: str
+    run_data: str
     classes: tuple[str, ...]
     class_metric: str
     class_scores: tuple[float, ...]
@@ -50,11 +54,21 @@ class Evaluation:
         """Return everything that there is JSON-safe; a class without samples has null."""
         each = [None if value != value else value for value in self.class_scores]
         told: dict[str, Any] = {"run": self.run, "checkpoint": self.checkpoint, "scores": self.scores}
+        told |= {"data": self.data, "run_data": self.run_data}
         if self.class_metric:
             told[f"class_{self.class_metric}"] = dict(zip(self.classes, each, strict=True))
         if self.confusion:
             told["confusion"] = [list(row) for row in self.confusion]
         return told
+
+    def data_words(self) -> str:
+        """Say on which data the scores were taken, and whether those are the run's."""
+        if self.data == self.run_data:
+            return f"scored on the run's own data ({self.data})"
+        return (
+            f"scored on other data ({self.data}) than run {self.run} was trained and scored on ({self.run_data}): "
+            "these scores are not compared with its own"
+        )
 
     def class_rows(self) -> list[tuple[str, float, str]]:
         """Return class, score, and the class it is most often taken for with the count."""
@@ -108,6 +122,7 @@ def evaluate_run(
     saved = load_checkpoint(path)
     device = choose_device(recipe.compute.device)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
+    data = recipe.data_fingerprint(context.cache)
     task = recipe.build(run.seed, context)
     refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
     for name in protocols or ():
@@ -129,12 +144,15 @@ def evaluate_run(
         write_evaluation(
             ledger.runs.folder(run),
             StoredEvaluation(
-                which, weights, int(saved.facts["step"]), split, name, scores_of, _now(), tuple(overrides)
+                which, weights, int(saved.facts["step"]), split, name, scores_of, _now(), data, tuple(overrides)
             ),
-        )  # fmt: skip
+        )
     before = "raw/" if saved.averages and weights == "raw" else ""
     scores = {f"{before}{split}/{name}/{key}": value for name, total in totals.items() for key, value in total.items()}
-    return Evaluation(run.id, which, scores, found.classes, found.class_metric, found.class_scores, found.confusion)
+    return Evaluation(
+        run.id, which, scores, data, run.data,
+        found.classes, found.class_metric, found.class_scores, found.confusion,
+    )  # fmt: skip
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ablata.base.errors import DataError
 from ablata.base.parts import user_modules
@@ -65,12 +66,23 @@ def restore_run(
         RecordError: the code came from elsewhere and is not trusted.
         SettingsError: the settings do not fit this version, or a user's file is gone.
     """
-    tree = ledger.runs.recipe(run.recipe_hash)
+    tree = ledger.runs.settings(run)
     code = run_code(ledger, run, tree, trust=trust, say=say)
     recipe = restore_recipe(tree, source=f"run {run.id}", code=code)
     if code is not None and (line := code.notice()):
         say(line)
     return recipe.model_copy(update={"name": run.recipe_name})
+
+
+def placed(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's expanded settings with the absolute path of its data: a run is used from any working folder."""
+    data = getattr(recipe, "data", None)
+    root = getattr(data, "root", None)
+    if data is None or not isinstance(root, str) or not (path := Path(root).expanduser()).exists():
+        return expand(recipe)
+    there = recipe.model_copy(update={"data": data.model_copy(update={"root": str(path.absolute())})})
+    # In a data set of a user's own, a root may be part of what is asked.
+    return expand(there if settings_hash(there) == settings_hash(recipe) else recipe)
 
 
 def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str, parent: str | None = None) -> NewRun:
@@ -81,7 +93,7 @@ def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str, parent:
     """
     return NewRun(
         recipe_name=recipe.name,
-        recipe=expand(recipe),
+        recipe=placed(recipe),
         recipe_hash=settings_hash(recipe),
         code=recipe_code(recipe),
         data=recipe.data_fingerprint(cache_folder(ledger)),

@@ -13,7 +13,7 @@ from ablata.recipes.index import restore_recipe
 from ablata.records.code import arm_code
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
-from ablata.records.rows import ArmRow, Cell, NewRun
+from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
 from ablata.stats import rule_of
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
@@ -79,6 +79,7 @@ class StudyRunner:
             with self._pool:
                 for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                     self._give_back(cell, orphan=True)
+                    self._place(cell.run)
                 began = time.process_time()
                 while not persist(self._advance, patience=PATIENCE_SECONDS):
                     persist(self.watch, patience=PATIENCE_SECONDS)
@@ -188,6 +189,13 @@ class StudyRunner:
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
             self._identities[arm.name] = [new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)]
         return self._identities[arm.name]
+
+    def _place(self, run: RunRow) -> None:
+        """Let a run that is to be trained find its data where the arms have them now."""
+        if run.state not in ENDED:
+            for new in (one for arm in self.columns if arm.state == "open" for one in self._lineage(arm)):
+                if new.recipe_hash == run.recipe_hash:
+                    self.ledger.runs.place(run.id, new.recipe)
 
     def _parents(self) -> list[Cell]:
         """Return the runs that cells start from and that fill none themselves, as cells of no arm."""

@@ -11,12 +11,13 @@ from typing import Any
 from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.parts import user_modules
-from ablata.base.settings import diff, expand, settings_hash
+from ablata.base.settings import diff, settings_hash
 from ablata.base.user_code import module_files
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import Metric
 from ablata.records.rows import NewArm
 from ablata.stats import RULE_VERSION, History, Mode, Rule
+from ablata.studies.identity import placed
 
 CONTROL = "control"
 _NAME = re.compile(r"[\w][\w.+-]{0,63}")
@@ -154,7 +155,7 @@ class Study:
             NewArm(
                 name=name,
                 recipe_name=self.control.name,
-                recipe=expand(recipe),
+                recipe=placed(recipe),
                 recipe_hash=settings_hash(recipe),
                 change=[str(change) for change in diff(self.control, recipe)],
                 is_control=name == CONTROL,

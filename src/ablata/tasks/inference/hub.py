@@ -186,6 +186,7 @@ def card(model: Predictor) -> str:
     rows = "\n".join(f"| {key.replace('/', ' | ', 2)} | {value:.6g} |" for key, value in _named(scores))
     count = sum(parameter.numel() for parameter in model.network.parameters())
     listed = "\n".join(f"{label}. {one}" for label, one in enumerate(model.class_list()))
+    on_data = f", on data {facts['data']}" if "data" in facts else ""
     again = _AGAIN if isinstance(model.model, Loadable) else ""
     prepared = "\n".join(f"- {sentence}" for sentence in model.preparation())
     classes = f"\n## Classes\n\n{listed}\n" if listed else ""
@@ -203,7 +204,8 @@ seed {facts.get("seed")}, run {facts.get("run")}, {facts.get("step")} steps. Eve
 
 ## Scores
 
-As the run recorded them. Split and protocol (which part of an image is seen, in which views) belong to a score.
+As the run recorded them{on_data}. Split and protocol (which part of an image is seen, in which views)
+belong to a score.
 
 | split | protocol | score | value |
 |---|---|---|---|

@@ -64,6 +64,7 @@ def find_model(
     if model.code is not None and (line := model.code.notice()):
         say(line)
     facts = {**model.facts, "run": run.id, "checkpoint": which, "environment": run.environment, "code": run.code}
+    facts["data"] = run.data
     recipe = {**facts.get("recipe", {}), "name": run.recipe_name}
     return replace(model, facts={**facts, "recipe": recipe}, source=f"run {run.id}, {which} checkpoint")
 
@@ -89,7 +90,7 @@ def _is_ours(ledger: Ledger, folder: Path, tree: Mapping[str, Any], code: CodeFo
     try:
         run = ledger.runs.get(str(json.loads((folder / RECIPE).read_text(encoding="utf-8")).get("run")))
         kept = run_code(ledger, run, tree, trust=False)
-        recipe = ledger.runs.recipe(run.recipe_hash)
+        recipe = ledger.runs.settings(run)
     except (RecordError, OSError, ValueError):
         return False
     named, ours = ({portable(one) for one in references(settings)} for settings in (tree, recipe))
