@@ -166,8 +166,12 @@ def test_a_run_whose_process_of_this_machine_is_gone_need_not_wait_for_its_lease
         assert writer.claim.resumed
 
 
+_NODE = platform.node()
+
+
 @pytest.mark.parametrize(
-    "owner", ["elsewhere:1", "me", "", f"{platform.node()}:x", f"{platform.node()}:4194305/123abc", worker_name()]
+    "owner",
+    ["elsewhere:1", "me", "", f"{_NODE}:x", f"{_NODE}:4194305/123abc", pytest.param(worker_name(), id="this process")],
 )
 def test_a_run_of_a_living_or_unknown_process_waits_for_its_lease(ledger: Ledger, new_run: Build, owner: str) -> None:
     run = ledger.runs.enqueue(new_run())
