@@ -254,9 +254,8 @@ def test_the_law_of_sub_rooms_sees_siblings_and_files_beside_them() -> None:
         assert not sub_room_offences(source, "ablata.data.any")
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_the_law_sees_every_form_of_import(subtests: pytest.Subtests) -> None:
+    for source in [
         "from ablata.engine.task import Task",
         "import ablata.engine.task",
         "from ablata import engine",
@@ -264,11 +263,10 @@ def test_the_law_of_sub_rooms_sees_siblings_and_files_beside_them() -> None:
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ablata.engine.task import Task",
         "from ..engine import task",
         "from ..engine.task import Task",
-    ],
-)
-def test_the_law_sees_every_form_of_import(source: str) -> None:
-    assert len(offences(source, "ablata.data.memory")) == 1
-    assert not offences(source, "ablata.tasks.classify")
+    ]:
+        with subtests.test(source=source):
+            assert len(offences(source, "ablata.data.memory")) == 1
+            assert not offences(source, "ablata.tasks.classify")
 
 
 def test_the_law_holds_a_sub_room_to_less_than_its_room() -> None:

@@ -72,9 +72,8 @@ def test_a_diverged_training_raises_unless_told_otherwise(quick: ablata.Recipe) 
     assert run.error is not None
 
 
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
+def test_wrong_requests_are_told_in_words(subtests: pytest.Subtests) -> None:
+    for asked, words in [
         ({}, "Give a recipe"),
         ({"recipe": "digits", "resume": "abc"}, "both"),
         ({"resume": "abc", "seed": 1}, "keeps its seed"),
@@ -82,11 +81,9 @@ def test_a_diverged_training_raises_unless_told_otherwise(quick: ablata.Recipe) 
         ({"recipe": "digits", "overrides": {"model.wdth": 3}}, "model.width"),
         ({"recipe": "digits", "overrides": "model.width=3"}, "list of texts"),
         ({"recipe": "digits", "overrides": {"model.width": object()}}, "a number, a text"),
-    ],
-)
-def test_wrong_requests_are_told_in_words(asked: dict[str, object], words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
-        ablata.train(**asked)  # type: ignore[arg-type]
+    ]:
+        with subtests.test(asked=asked, words=words), pytest.raises(SettingsError, match=words):
+            ablata.train(**asked)  # type: ignore[arg-type]
 
 
 def test_runs_are_rows_and_a_run_shows_itself(quick: ablata.Recipe, tmp_path: Path) -> None:

@@ -53,13 +53,23 @@ class Toy(Settings):
         return self
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1", 1), ("1e-2", 0.01), (".5", 0.5), ("-3", -3), ("true", True), ("None", None), ("1,2", [1, 2]),
-     ("[1, 2]", [1, 2]), ("[a, b]", ["a", "b"]), ("nearest", "nearest"), ("a/b.zip", "a/b.zip"), ("[]", [])],
-)  # fmt: skip
-def test_values_are_read_by_their_form(text: str, value: object) -> None:
-    assert parse_value(text) == value
+def test_values_are_read_by_their_form(subtests: pytest.Subtests) -> None:
+    for text, value in [
+        ("1", 1),
+        ("1e-2", 0.01),
+        (".5", 0.5),
+        ("-3", -3),
+        ("true", True),
+        ("None", None),
+        ("1,2", [1, 2]),
+        ("[1, 2]", [1, 2]),
+        ("[a, b]", ["a", "b"]),
+        ("nearest", "nearest"),
+        ("a/b.zip", "a/b.zip"),
+        ("[]", []),
+    ]:
+        with subtests.test(text=text, value=value):
+            assert parse_value(text) == value
 
 
 def test_plain_values_lists_booleans_and_null_are_set() -> None:
@@ -114,32 +124,32 @@ def test_an_optional_part_is_switched_on_and_off() -> None:
     assert override(Toy(), ["aux=ohem"]).aux == Ohem()
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [("lr=fast", ["lr must be a number > 0", "lr=fast"]),
-     ("lr=-1", ["lr must be a number > 0"]),
-     ("lr=true", ["lr must be a number"]),
-     ("model.widht=8", ["model.widht", "model.width"]),
-     ("widht=8", ["widht", "flip"]),
-     ("width=8", ["model.width"]),
-     ("model.width=1.5", ["model.width must be a whole number >= 1"]),
-     ("model.upsample=nearst", ["one of nearest, bilinear", "did you mean model.upsample=nearest?"]),
-     ("loss=ohm", ["one of cross_entropy, ohem", "did you mean loss=ohem?"]),
-     ("loss.threshold=0.6", ["loss.threshold", "loss=ohem"]),
-     ("aux.threshold=0.6", ["aux is off", "aux=ohem"]),
-     ("lr.value=3", ["lr is a value"]),
-     ("flip=1", ["flip must be true or false"]),
-     ("lr", ["key=value"]),
-     ("low=3", ["low <= high must hold"]),
-     ("clip=6", ["clip must be a number > 0 and <= 5 or off or null", "clip=6"]),
-     ("lr=nan", ["lr must be a number"]),
-     ("model=null", ["model must be"])],
-)  # fmt: skip
-def test_an_error_names_the_key_the_value_and_what_is_allowed(argument: str, words: list[str]) -> None:
-    with pytest.raises(SettingsError) as caught:
-        override(Toy(), [argument])
-    for word in words:
-        assert word in str(caught.value)
+def test_an_error_names_the_key_the_value_and_what_is_allowed(subtests: pytest.Subtests) -> None:
+    for argument, words in [
+        ("lr=fast", ["lr must be a number > 0", "lr=fast"]),
+        ("lr=-1", ["lr must be a number > 0"]),
+        ("lr=true", ["lr must be a number"]),
+        ("model.widht=8", ["model.widht", "model.width"]),
+        ("widht=8", ["widht", "flip"]),
+        ("width=8", ["model.width"]),
+        ("model.width=1.5", ["model.width must be a whole number >= 1"]),
+        ("model.upsample=nearst", ["one of nearest, bilinear", "did you mean model.upsample=nearest?"]),
+        ("loss=ohm", ["one of cross_entropy, ohem", "did you mean loss=ohem?"]),
+        ("loss.threshold=0.6", ["loss.threshold", "loss=ohem"]),
+        ("aux.threshold=0.6", ["aux is off", "aux=ohem"]),
+        ("lr.value=3", ["lr is a value"]),
+        ("flip=1", ["flip must be true or false"]),
+        ("lr", ["key=value"]),
+        ("low=3", ["low <= high must hold"]),
+        ("clip=6", ["clip must be a number > 0 and <= 5 or off or null", "clip=6"]),
+        ("lr=nan", ["lr must be a number"]),
+        ("model=null", ["model must be"]),
+    ]:
+        with subtests.test(argument=argument, words=words):
+            with pytest.raises(SettingsError) as caught:
+                override(Toy(), [argument])
+            for word in words:
+                assert word in str(caught.value)
 
 
 def test_the_hash_ignores_where_the_data_lies_and_nothing_else() -> None:

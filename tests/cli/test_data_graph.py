@@ -93,14 +93,15 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", WRONG)
-def test_what_does_not_fit_is_refused_in_words(ablata: Callable, fault: str) -> None:
-    arguments, said = WRONG[fault]
-    answer = ablata("data", "graph", *arguments)
-    assert answer.status == 2
-    assert said in answer.err
-    assert "Traceback" not in answer.err
-    assert not Path("graph.json").exists()
+def test_what_does_not_fit_is_refused_in_words(ablata: Callable, subtests: pytest.Subtests) -> None:
+    for fault in WRONG:
+        with subtests.test(fault=fault):
+            arguments, said = WRONG[fault]
+            answer = ablata("data", "graph", *arguments)
+            assert answer.status == 2
+            assert said in answer.err
+            assert "Traceback" not in answer.err
+            assert not Path("graph.json").exists()
 
 
 TINY = (*SMALL, "train.steps=1", "train.batch=2", "train.evaluate_batch=2", "compute.threads=1")

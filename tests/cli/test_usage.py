@@ -18,9 +18,8 @@ from ablata.studies.index import study_entries
 Ablata = Callable[..., Any]
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
+def test_wrong_usage_is_told_in_words_with_exit_2(ablata: Ablata, subtests: pytest.Subtests) -> None:
+    for line, words in [
         ("train digitz", "did you mean digits?"),
         ("train digits optim.lrr=1", "did you mean optim.lr?"),
         ("train digits optim.lr=fast", "optim.lr"),
@@ -58,14 +57,13 @@ Ablata = Callable[..., Any]
         ("recipes show digitz", "did you mean digits?"),
         ("worker --study nope --idle-exit", "no study 'nope'"),
         ("worker --db foo://x", "SQLite file or a Postgres database"),
-    ],
-)
-def test_wrong_usage_is_told_in_words_with_exit_2(ablata: Ablata, line: str, words: str) -> None:
-    answer = ablata(*line.split())
-    assert answer.status == 2
-    assert words in answer.out + answer.err
-    assert "Traceback" not in answer.out + answer.err
-    assert "\x1b" not in answer.out + answer.err
+    ]:
+        with subtests.test(line=line, words=words):
+            answer = ablata(*line.split())
+            assert answer.status == 2
+            assert words in answer.out + answer.err
+            assert "Traceback" not in answer.out + answer.err
+            assert "\x1b" not in answer.out + answer.err
 
 
 def test_an_error_says_what_must_hold_what_was_found_and_what_to_do(ablata: Ablata) -> None:

@@ -39,8 +39,13 @@ def test_the_commands_for_real_images_work(path: Path, folder: Path, ablata: Say
     Page(path, folder, ablata, data_home).run("realdata")
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in pages()])
-def test_a_command_stands_in_a_block_that_is_run_or_says_why_not(path: Path) -> None:
+def test_a_command_stands_in_a_block_that_is_run_or_says_why_not(subtests: pytest.Subtests) -> None:
+    for path in pages():
+        with subtests.test(page=str(path.relative_to(ROOT))):
+            _check_blocks(path)
+
+
+def _check_blocks(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     outside = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
     assert not re.findall(r"^ {4,}(?:ablata|python|make|torchrun) .*", outside, re.MULTILINE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,17 +126,14 @@ def reference(
     return np.where(values < 0, np.nan, 100 * values)
 
 
-@pytest.mark.parametrize("thresholds", [(0.01,), (0.5,), COCO_THRESHOLDS])
-@pytest.mark.parametrize("kind", ["box", "mask"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_class_size_and_threshold_is_as_in_pycocotools(
-    seed: int, kind: Kind, thresholds: tuple[float, ...]
-) -> None:
-    truth, found = random_set(seed)
-    ours = collected(truth, found).score(kind, thresholds)
-    theirs = reference(truth, found, kind, thresholds, most=100)
-    np.testing.assert_allclose(ours.values, theirs, rtol=0, atol=1e-9)
-    assert np.isfinite(theirs).any()
+def test_every_class_size_and_threshold_is_as_in_pycocotools(subtests: pytest.Subtests) -> None:
+    for seed, kind, thresholds in itertools.product([0, 1], ["box", "mask"], [(0.01,), (0.5,), COCO_THRESHOLDS]):
+        with subtests.test(thresholds=thresholds, kind=kind, seed=seed):
+            truth, found = random_set(seed)
+            ours = collected(truth, found).score(kind, thresholds)
+            theirs = reference(truth, found, kind, thresholds, most=100)
+            np.testing.assert_allclose(ours.values, theirs, rtol=0, atol=1e-9)
+            assert np.isfinite(theirs).any()
 
 
 def near_real(entries: Sequence[AnnotatedImage], classes: int) -> list[Detections]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -47,14 +49,14 @@ def test_counts_are_those_of_numpy_and_scores_those_of_scikit_learn(classes: int
     assert metric.scores()["mean_accuracy"] == pytest.approx(np.mean(accuracies))
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
-@pytest.mark.parametrize("classes", [5, 200])
-def test_every_integer_type_and_number_of_classes_counts_alike(dtype: torch.dtype, classes: int) -> None:
-    predicted, labels = inputs(classes)
-    metric = fed(predicted.to(dtype), labels.to(dtype), classes)
-    kept = labels != 255
-    codes = (labels * classes + predicted)[kept].numpy()
-    assert np.array_equal(metric.confusion().flatten(), np.bincount(codes, minlength=classes**2))
+def test_every_integer_type_and_number_of_classes_counts_alike(subtests: pytest.Subtests) -> None:
+    for classes, dtype in itertools.product([5, 200], [torch.uint8, torch.int16, torch.int32, torch.int64]):
+        with subtests.test(dtype=dtype, classes=classes):
+            predicted, labels = inputs(classes)
+            metric = fed(predicted.to(dtype), labels.to(dtype), classes)
+            kept = labels != 255
+            codes = (labels * classes + predicted)[kept].numpy()
+            assert np.array_equal(metric.confusion().flatten(), np.bincount(codes, minlength=classes**2))
 
 
 def test_a_class_of_neither_truth_nor_prediction_is_nan_and_listed_and_not_in_the_mean() -> None:

@@ -50,17 +50,19 @@ def test_frelu_is_the_larger_of_x_and_its_normalised_surroundings() -> None:
     torch.testing.assert_close(funnel(x), torch.maximum(x, by_hand))
 
 
-@pytest.mark.parametrize("name", get_args(ActivationChoice))
-def test_every_choice_keeps_shape_and_sign_of_large_values(name: ActivationChoice) -> None:
-    activation = make_channel_activation(name, 3).eval()
-    out = activation(torch.full((2, 3, 4, 4), 5.0))
-    assert out.shape == (2, 3, 4, 4)
-    assert (out > 4.9).all()
+def test_every_choice_keeps_shape_and_sign_of_large_values(subtests: pytest.Subtests) -> None:
+    for name in get_args(ActivationChoice):
+        with subtests.test(name=name):
+            activation = make_channel_activation(name, 3).eval()
+            out = activation(torch.full((2, 3, 4, 4), 5.0))
+            assert out.shape == (2, 3, 4, 4)
+            assert (out > 4.9).all()
 
 
-@pytest.mark.parametrize("name", get_args(ActivationChoice))
-def test_without_leave_an_activation_does_not_overwrite_its_input(name: ActivationChoice) -> None:
-    x = torch.randn(2, 3, 4, 4)
-    before = x.clone()
-    make_channel_activation(name, 3, inplace=False)(x)
-    assert torch.equal(x, before)
+def test_without_leave_an_activation_does_not_overwrite_its_input(subtests: pytest.Subtests) -> None:
+    for name in get_args(ActivationChoice):
+        with subtests.test(name=name):
+            x = torch.randn(2, 3, 4, 4)
+            before = x.clone()
+            make_channel_activation(name, 3, inplace=False)(x)
+            assert torch.equal(x, before)

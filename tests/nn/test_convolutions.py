@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,14 +21,14 @@ def x() -> Tensor:
     return torch.randn(3, 8, 9, 9, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.kind)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_form_maps_as_torchs_convolution_does(form: PlainConv, shape: tuple[int, ...], x: Tensor) -> None:
-    inputs, outputs, kernel, stride, dilation, groups = shape
-    reference = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2 * dilation, dilation, groups, bias=False)
-    conv = form.build(inputs, outputs, kernel, stride, dilation, groups)
-    assert conv(x).shape == reference(x).shape
-    assert conv.bias is None
+def test_every_form_maps_as_torchs_convolution_does(x: Tensor, subtests: pytest.Subtests) -> None:
+    for shape, form in itertools.product(SHAPES, FORMS):
+        with subtests.test(form=form, shape=shape):
+            inputs, outputs, kernel, stride, dilation, groups = shape
+            reference = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2 * dilation, dilation, groups, bias=False)
+            conv = form.build(inputs, outputs, kernel, stride, dilation, groups)
+            assert conv(x).shape == reference(x).shape
+            assert conv.bias is None
 
 
 def test_standardised_filters_are_timms(x: Tensor) -> None:

@@ -52,14 +52,11 @@ def test_the_page_has_its_tables(page: str) -> None:
     assert all("=" in cell or "recipe `" in cell for _, cell in rows(page))
 
 
-@pytest.mark.parametrize(
-    ("page", "overrides", "default"), EVERY, ids=[f"{page} {' '.join(words)}" for page, words, _ in EVERY]
-)
-def test_a_setting_of_the_page_is_taken_and_changes_all_but_the_default(
-    page: str, overrides: list[str], default: bool
-) -> None:
-    recipe, _ = RECIPES[page]
-    assert (settings_hash(load_recipe(recipe, overrides)) == settings_hash(load_recipe(recipe))) == default
+def test_a_setting_of_the_page_is_taken_and_changes_all_but_the_default(subtests: pytest.Subtests) -> None:
+    for page, overrides, default in EVERY:
+        with subtests.test(page=page, overrides=overrides, default=default):
+            recipe, _ = RECIPES[page]
+            assert (settings_hash(load_recipe(recipe, overrides)) == settings_hash(load_recipe(recipe))) == default
 
 
 def test_every_named_recipe_exists() -> None:

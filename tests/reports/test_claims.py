@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -18,9 +17,10 @@ MakeNotebook = Callable[..., NotebookView]
 UNKNOWN = {"visible": None, "noise": None}
 
 
-@pytest.mark.parametrize(
-    ("claim", "difference", "parts", "standing", "answer"),
-    [
+def test_a_conclusion_stands_by_claim_difference_and_noise(
+    make_claim: MakeClaim, make_notebook: MakeNotebook, subtests: pytest.Subtests
+) -> None:
+    for claim, difference, parts, standing, answer in [
         ("better", 2.0, {}, "shown", "Yes"),
         ("worse", -2.0, {}, "shown", "Yes"),
         ("better", 0.3, {}, "hidden", "No"),
@@ -33,16 +33,12 @@ UNKNOWN = {"visible": None, "noise": None}
         ("better", None, {}, "bare", "no difference is recorded"),
         ("better", 0.3, UNKNOWN, "unknown", "only if the noise of one run is below 0.11"),
         ("better", 0.0, {}, "hidden", "equal figures"),
-    ],
-)
-def test_a_conclusion_stands_by_claim_difference_and_noise(
-    make_claim: MakeClaim, make_notebook: MakeNotebook, claim: str, difference: float | None, parts: dict[str, Any],
-    standing: str, answer: str,
-) -> None:  # fmt: skip
-    made = make_claim("a", claim, difference, **parts)
-    assert made.standing == standing
-    seen = claims_section(make_notebook(made)).groups[0].rows[0].cells[2]
-    assert answer in f"{seen.text}; {seen.note}"
+    ]:
+        with subtests.test(claim=claim, difference=difference, parts=parts, standing=standing, answer=answer):
+            made = make_claim("a", claim, difference, **parts)
+            assert made.standing == standing
+            seen = claims_section(make_notebook(made)).groups[0].rows[0].cells[2]
+            assert answer in f"{seen.text}; {seen.note}"
 
 
 @pytest.mark.parametrize(

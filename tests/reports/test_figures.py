@@ -48,9 +48,8 @@ def test_every_float_can_be_written(value: float, margin: float) -> None:
         assert abs(float(text) - value) <= max(abs(value) * 1e-3, margin)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
+def test_times_are_written_in_two_units(subtests: pytest.Subtests) -> None:
+    for seconds, text in [
         (0.42, "0.4 s"),
         (42, "42 s"),
         (59.7, "1 min"),
@@ -60,10 +59,9 @@ def test_every_float_can_be_written(value: float, margin: float) -> None:
         (273600, "3 d 4 h"),
         (None, "–"),
         (math.inf, "–"),
-    ],
-)
-def test_times_are_written_in_two_units(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
+    ]:
+        with subtests.test(seconds=seconds, text=text):
+            assert duration(seconds) == text
 
 
 def test_confidence_is_never_rounded_to_certainty() -> None:

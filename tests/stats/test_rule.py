@@ -5,9 +5,8 @@ import pytest
 from ablata.stats import History, Mode, Rule
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+def test_a_rule_out_of_range_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    for wrong in [
         {"margin": 0.0},
         {"margin": -1.0},
         {"margin": float("nan")},
@@ -17,11 +16,9 @@ from ablata.stats import History, Mode, Rule
         {"first_look": 1},
         {"prior_df": -1.0},
         {"prior_df": float("inf")},
-    ],
-)
-def test_a_rule_out_of_range_is_refused_by_name(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Rule(**{"margin": 0.3} | wrong)
+    ]:
+        with subtests.test(wrong=wrong), pytest.raises(ValueError, match=next(iter(wrong))):
+            Rule(**{"margin": 0.3} | wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"df": 0.0}, {"df": float("inf")}, {"variance": -1.0}, {"variance": float("nan")}])

@@ -27,9 +27,8 @@ def test_every_arm_is_the_control_with_its_changes(make_study: Make, quick: Reci
     assert len({arm.recipe_hash for arm in arms}) == 3
 
 
-@pytest.mark.parametrize(
-    ("parts", "words"),
-    [
+def test_what_does_not_fit_is_refused_in_words(make_study: Make, subtests: pytest.Subtests) -> None:
+    for parts, words in [
         ({"name": "a b"}, "made of letters"),
         ({"name": "../up"}, "made of letters"),
         ({"name": "-rf"}, "made of letters"),
@@ -44,11 +43,9 @@ def test_every_arm_is_the_control_with_its_changes(make_study: Make, quick: Reci
         ({"margin": 0.0}, "`margin` must be finite and > 0"),
         ({"margin": float("nan")}, "`margin` must be finite and > 0"),
         ({"seeds": 0}, "`seeds`"),
-    ],
-)
-def test_what_does_not_fit_is_refused_in_words(make_study: Make, parts: dict[str, object], words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
-        make_study(**parts)
+    ]:
+        with subtests.test(parts=parts, words=words), pytest.raises(SettingsError, match=words):
+            make_study(**parts)
 
 
 def test_a_screening_study_allows_more_errors_and_a_fixed_one_looks_once(make_study: Make) -> None:

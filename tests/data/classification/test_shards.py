@@ -177,9 +177,8 @@ def test_a_tar_that_is_not_whole_is_named(copy: Path, damage: str) -> None:
         _build(copy, copy.parent / "cache")
 
 
-@pytest.mark.parametrize(
-    ("members", "said"),
-    [
+def test_a_wrong_sample_is_named_with_its_tar(copy: Path, subtests: pytest.Subtests) -> None:
+    for members, said in [
         (_sample("x", "ant"), r"x\.cls: b'ant'"),
         (_sample("x", -1), "-1"),
         (_sample("x", "true"), "True"),
@@ -188,13 +187,12 @@ def test_a_tar_that_is_not_whole_is_named(copy: Path, damage: str) -> None:
         (_sample("x", 0)[1:], "no images"),
         ([*_sample("x", 0), *_sample("y", 1)[1:]], "a label for y"),
         ([*_sample("x", 0), ("x.jpg", b"")], r"x\.png and x\.jpg"),
-    ],
-)
-def test_a_wrong_sample_is_named_with_its_tar(copy: Path, members: list[tuple[str, bytes]], said: str) -> None:
-    _write(copy / "train-000001.tar", members)
-    with pytest.raises(DataError, match=said) as caught:
-        _build(copy, copy.parent / "cache")
-    assert "train-000001.tar" in str(caught.value)
+    ]:
+        with subtests.test(members=members, said=said):
+            _write(copy / "train-000001.tar", members)
+            with pytest.raises(DataError, match=said) as caught:
+                _build(copy, copy.parent / "cache")
+            assert "train-000001.tar" in str(caught.value)
 
 
 def test_a_class_without_training_images_is_named(copy: Path) -> None:

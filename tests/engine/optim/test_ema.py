@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -27,32 +29,31 @@ def move(net: nn.Module, step: int) -> None:
     net.train()(torch.randn(4, 2, 5, 5, generator=generator))
 
 
-@pytest.mark.parametrize("buffers", ["average", "copy"])
-@pytest.mark.parametrize("warmup", ["none", "power"])
-@pytest.mark.parametrize("copy_steps", [0, 3])
-def test_the_average_is_timms(buffers: str, warmup: str, copy_steps: int) -> None:
-    net = network()
-    settings = Ema(decay=0.9, warmup=warmup, gamma=2.0, power=0.75, copy_steps=copy_steps, buffers=buffers)
-    ours = settings.build(net)
-    theirs = ModelEmaV3(
-        net,
-        decay=0.9,
-        use_warmup=warmup == "power",
-        warmup_gamma=2.0,
-        warmup_power=0.75,
-        update_after_step=copy_steps,
-        exclude_buffers=buffers == "copy",
-    )
-    for step in range(12):
-        move(net, step)
-        ours.update(net, step)
-        # timm counts steps from 1, and follows the model once more where the decay has no warm-up.
-        plain = warmup == "none" and step >= copy_steps
-        theirs.update(net, step=None if plain else step + 1)
-    expected = theirs.module.state_dict()
-    assert set(ours.shadow) == {name for name, value in expected.items() if value.is_floating_point()}
-    for name, value in ours.shadow.items():
-        torch.testing.assert_close(value, expected[name])
+def test_the_average_is_timms(subtests: pytest.Subtests) -> None:
+    for copy_steps, warmup, buffers in itertools.product([0, 3], ["none", "power"], ["average", "copy"]):
+        with subtests.test(buffers=buffers, warmup=warmup, copy_steps=copy_steps):
+            net = network()
+            settings = Ema(decay=0.9, warmup=warmup, gamma=2.0, power=0.75, copy_steps=copy_steps, buffers=buffers)
+            ours = settings.build(net)
+            theirs = ModelEmaV3(
+                net,
+                decay=0.9,
+                use_warmup=warmup == "power",
+                warmup_gamma=2.0,
+                warmup_power=0.75,
+                update_after_step=copy_steps,
+                exclude_buffers=buffers == "copy",
+            )
+            for step in range(12):
+                move(net, step)
+                ours.update(net, step)
+                # timm counts steps from 1, and follows the model once more where the decay has no warm-up.
+                plain = warmup == "none" and step >= copy_steps
+                theirs.update(net, step=None if plain else step + 1)
+            expected = theirs.module.state_dict()
+            assert set(ours.shadow) == {name for name, value in expected.items() if value.is_floating_point()}
+            for name, value in ours.shadow.items():
+                torch.testing.assert_close(value, expected[name])
 
 
 def test_the_ramp_is_the_smaller_of_the_decay_and_its_fraction() -> None:

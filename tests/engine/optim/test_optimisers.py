@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 
@@ -55,27 +56,32 @@ def weights(net: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
 
 
-@pytest.mark.parametrize("settings", EVERY, ids=repr)
-def test_a_restored_optimiser_goes_on_bit_for_bit(settings: OptimiserSettings) -> None:
-    settings = settings.model_copy(
-        update={"groups": ParameterGroups(no_decay_norm_and_bias=True, multipliers=(Multiplier(pattern="4.*", lr=10),))}
-    )
-    whole = network()
-    train(whole, settings.build(whole, 8), range(8))
+def test_a_restored_optimiser_goes_on_bit_for_bit(subtests: pytest.Subtests) -> None:
+    for settings in EVERY:
+        with subtests.test(settings=settings):
+            settings = settings.model_copy(
+                update={
+                    "groups": ParameterGroups(
+                        no_decay_norm_and_bias=True, multipliers=(Multiplier(pattern="4.*", lr=10),)
+                    )
+                }
+            )
+            whole = network()
+            train(whole, settings.build(whole, 8), range(8))
 
-    first = network()
-    optimiser = settings.build(first, 8)
-    train(first, optimiser, range(4))
-    tensors, tree = optimiser_state(optimiser)
-    stored, text = save(tensors), json.dumps(tree)
+            first = network()
+            optimiser = settings.build(first, 8)
+            train(first, optimiser, range(4))
+            tensors, tree = optimiser_state(optimiser)
+            stored, text = save(tensors), json.dumps(tree)
 
-    second = network()
-    second.load_state_dict(first.state_dict())
-    resumed = settings.build(second, 8)
-    load_optimiser_state(resumed, load(stored), json.loads(text))
-    train(second, resumed, range(4, 8))
-    assert torch.equal(weights(second), weights(whole))
-    assert not torch.equal(weights(second), weights(first))
+            second = network()
+            second.load_state_dict(first.state_dict())
+            resumed = settings.build(second, 8)
+            load_optimiser_state(resumed, load(stored), json.loads(text))
+            train(second, resumed, range(4, 8))
+            assert torch.equal(weights(second), weights(whole))
+            assert not torch.equal(weights(second), weights(first))
 
 
 def test_a_state_saved_before_the_first_step_can_be_restored() -> None:
@@ -172,11 +178,11 @@ def test_decoupled_decay_without_a_gradient_shrinks_the_weight_by_rate_times_dec
     assert one_parameter(settings, [0.0, 0.0], [0.1, 0.2]) == pytest.approx([0.95, 0.95 * 0.9])
 
 
-@pytest.mark.parametrize("settings", [Sgd(), AdamW(), RmsProp(), RmsPropTf()], ids=lambda one: one.kind)
-@pytest.mark.parametrize("rate", [0.1, 0.01])
-def test_direct_decay_shrinks_the_weight_whatever_the_rate(settings: OptimiserSettings, rate: float) -> None:
-    settings = settings.model_copy(update={"decay": "direct", "weight_decay": 0.25})
-    assert one_parameter(settings, [0.0, 0.0], [rate, rate]) == pytest.approx([0.75, 0.5625])
+def test_direct_decay_shrinks_the_weight_whatever_the_rate(subtests: pytest.Subtests) -> None:
+    for rate, settings in itertools.product([0.1, 0.01], [Sgd(), AdamW(), RmsProp(), RmsPropTf()]):
+        with subtests.test(settings=settings, rate=rate):
+            settings = settings.model_copy(update={"decay": "direct", "weight_decay": 0.25})
+            assert one_parameter(settings, [0.0, 0.0], [rate, rate]) == pytest.approx([0.75, 0.5625])
 
 
 def test_the_decay_hook_equals_torchs_own_decoupled_decay() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -20,7 +21,6 @@ from ablata.engine.optim.schedules import (
     Cosine,
     Exponential,
     Poly,
-    ScheduleSettings,
     Sgdr,
     Step,
     Warmup,
@@ -40,9 +40,8 @@ def torch_rates(make: Callable[[Optimizer], lr_scheduler.LRScheduler], steps: in
     return rates
 
 
-@pytest.mark.parametrize(
-    ("settings", "make"),
-    [
+def test_rates_are_those_of_torchs_scheduler(subtests: pytest.Subtests) -> None:
+    for settings, make in [
         (Constant(), lambda o: lr_scheduler.ConstantLR(o, factor=1.0)),
         (Step(milestones=(3, 7), unit="epoch", gamma=0.2), lambda o: lr_scheduler.MultiStepLR(o, [30, 70], 0.2)),
         (Step(milestones=(0.3, 0.7)), lambda o: lr_scheduler.MultiStepLR(o, [30, 70], 0.1)),
@@ -58,12 +57,10 @@ def torch_rates(make: Callable[[Optimizer], lr_scheduler.LRScheduler], steps: in
             Constant(warmup=Warmup(length=8, unit="step", start=0.25)),
             lambda o: lr_scheduler.LinearLR(o, start_factor=0.25, total_iters=8),
         ),
-    ],
-    ids=lambda value: value.kind if isinstance(value, ScheduleSettings) else "",
-)
-def test_rates_are_those_of_torchs_scheduler(settings: AnySchedule, make) -> None:
-    schedule = settings.build(0.5, 100, EPOCH)
-    assert [schedule(step) for step in range(100)] == pytest.approx(torch_rates(make, 100), rel=1e-9, abs=1e-12)
+    ]:
+        with subtests.test(settings=settings, make=make):
+            schedule = settings.build(0.5, 100, EPOCH)
+            assert [schedule(step) for step in range(100)] == pytest.approx(torch_rates(make, 100), rel=1e-9, abs=1e-12)
 
 
 def test_a_straight_line_ends_at_its_floor() -> None:
@@ -136,19 +133,19 @@ def test_a_constant_warm_up_stays_at_its_start() -> None:
     assert [schedule(step) for step in (0, 9, 10)] == [0.2, 0.2, 1.0]
 
 
-@pytest.mark.parametrize("form", ["linear", "exponential", "multiplicative"])
-@pytest.mark.parametrize("epochs", [1, 2, 5, 10, 20])
-def test_a_warm_up_from_a_given_rate_has_the_values_of_its_formula(form: str, epochs: int) -> None:
-    start, base, length = 1e-5, 0.2, epochs * EPOCH
-    warmup = Warmup(form=form, length=epochs, start=start, start_unit="lr")  # type: ignore[arg-type]
-    schedule = Constant(warmup=warmup).build(base, 1000, EPOCH)
-    if form == "linear":
-        expected = [start + (base - start) * step / length for step in range(length)]
-    else:
-        factor = (base / start) ** (1 / length)
-        expected = [start * factor**step for step in range(length)]
-    assert [schedule(step) for step in range(length)] == pytest.approx(expected)
-    assert schedule(length) == base
+def test_a_warm_up_from_a_given_rate_has_the_values_of_its_formula(subtests: pytest.Subtests) -> None:
+    for epochs, form in itertools.product([1, 2, 5, 10, 20], ["linear", "exponential", "multiplicative"]):
+        with subtests.test(form=form, epochs=epochs):
+            start, base, length = 1e-5, 0.2, epochs * EPOCH
+            warmup = Warmup(form=form, length=epochs, start=start, start_unit="lr")  # type: ignore[arg-type]
+            schedule = Constant(warmup=warmup).build(base, 1000, EPOCH)
+            if form == "linear":
+                expected = [start + (base - start) * step / length for step in range(length)]
+            else:
+                factor = (base / start) ** (1 / length)
+                expected = [start * factor**step for step in range(length)]
+            assert [schedule(step) for step in range(length)] == pytest.approx(expected)
+            assert schedule(length) == base
 
 
 def test_multiplicative_and_exponential_are_one_warm_up() -> None:
@@ -174,30 +171,28 @@ def cycles(first: float, multiplier: float, decay: float, floor: float, base: fl
     return rates
 
 
-@pytest.mark.parametrize(
-    ("first", "multiplier", "decay", "epochs"),
-    [
-        (10, 2, 1, 200),
-        (10, 2, 1, 160),
-        (150, 1, 1, 160),
-        (38, 1, 1, 200),
-        (310, 1, 1, 320),
-        (40, 1.5, 1, 200),
-        (40, 1.5, 0.7, 200),
-        (40, 1.5, 0.5, 200),
-    ],
-)
-@pytest.mark.parametrize("per", ["epoch", "step"])
-@pytest.mark.parametrize("unit", ["epoch", "step"])
-def test_the_noted_forms_of_sgdr_have_the_values_of_the_formula(
-    first: float, multiplier: float, decay: float, epochs: int, per: str, unit: str
-) -> None:
-    settings = Sgdr(first=first, unit=unit, multiplier=multiplier, peak_decay=decay, floor=1e-4, per=per)  # type: ignore[arg-type]
-    schedule = settings.build(0.2, epochs * EPOCH, EPOCH)
-    length = first * EPOCH if unit == "epoch" else first
-    by_step = cycles(length, multiplier, decay, 1e-4, 0.2, epochs * EPOCH)
-    expected = [by_step[step - step % EPOCH if per == "epoch" else step] for step in range(epochs * EPOCH)]
-    assert [schedule(step) for step in range(epochs * EPOCH)] == pytest.approx(expected)
+def test_the_noted_forms_of_sgdr_have_the_values_of_the_formula(subtests: pytest.Subtests) -> None:
+    for unit, per, (first, multiplier, decay, epochs) in itertools.product(
+        ["epoch", "step"],
+        ["epoch", "step"],
+        [
+            (10, 2, 1, 200),
+            (10, 2, 1, 160),
+            (150, 1, 1, 160),
+            (38, 1, 1, 200),
+            (310, 1, 1, 320),
+            (40, 1.5, 1, 200),
+            (40, 1.5, 0.7, 200),
+            (40, 1.5, 0.5, 200),
+        ],
+    ):
+        with subtests.test(first=first, multiplier=multiplier, decay=decay, epochs=epochs, per=per, unit=unit):
+            settings = Sgdr(first=first, unit=unit, multiplier=multiplier, peak_decay=decay, floor=1e-4, per=per)  # type: ignore[arg-type]
+            schedule = settings.build(0.2, epochs * EPOCH, EPOCH)
+            length = first * EPOCH if unit == "epoch" else first
+            by_step = cycles(length, multiplier, decay, 1e-4, 0.2, epochs * EPOCH)
+            expected = [by_step[step - step % EPOCH if per == "epoch" else step] for step in range(epochs * EPOCH)]
+            assert [schedule(step) for step in range(epochs * EPOCH)] == pytest.approx(expected)
 
 
 KINDS = st.sampled_from([Constant(), Step(), Exponential(), Poly(), Cosine(), Cosine(floor=0.01), Sgdr(first=3)])

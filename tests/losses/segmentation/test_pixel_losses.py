@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -60,15 +61,14 @@ def form(loss: AnyPixelLoss, **fields: object) -> AnyPixelLoss:
     return loss.model_copy(update=fields)
 
 
-@pytest.mark.parametrize("loss", EVERY, ids=str)
-@pytest.mark.parametrize("size", [(4, 5), (13, 17), (13, 4), (4, 17), (20, 30)])
-@pytest.mark.parametrize("rows", [1, 5, 13])
-def test_lean_and_plain_forms_agree_in_value_and_gradient(loss: AnyPixelLoss, size: tuple[int, int], rows: int) -> None:
-    logits, labels = batch(size)
-    plain = value_and_gradient(form(loss, implementation="plain"), logits, labels)
-    lean = value_and_gradient(form(loss, rows=rows), logits, labels)
-    torch.testing.assert_close(lean[0], plain[0])
-    torch.testing.assert_close(lean[1], plain[1])
+def test_lean_and_plain_forms_agree_in_value_and_gradient(subtests: pytest.Subtests) -> None:
+    for rows, size, loss in itertools.product([1, 5, 13], [(4, 5), (13, 17), (13, 4), (4, 17), (20, 30)], EVERY):
+        with subtests.test(loss=loss, size=size, rows=rows):
+            logits, labels = batch(size)
+            plain = value_and_gradient(form(loss, implementation="plain"), logits, labels)
+            lean = value_and_gradient(form(loss, rows=rows), logits, labels)
+            torch.testing.assert_close(lean[0], plain[0])
+            torch.testing.assert_close(lean[1], plain[1])
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=str)
@@ -79,35 +79,36 @@ def test_gradients_are_those_of_finite_differences(loss: AnyPixelLoss, implement
     assert torch.autograd.gradcheck(lambda x: built(x, labels), logits.requires_grad_())
 
 
-@pytest.mark.parametrize("loss", EVERY, ids=str)
-@pytest.mark.parametrize("implementation", ["lean", "plain"])
-def test_a_fully_ignored_batch_is_zero_with_a_zero_gradient(loss: AnyPixelLoss, implementation: str) -> None:
-    logits, labels = batch()
-    found = value_and_gradient(form(loss, implementation=implementation), logits, labels.fill_(255))
-    assert found[0] == 0
-    assert torch.equal(found[1], torch.zeros_like(logits))
+def test_a_fully_ignored_batch_is_zero_with_a_zero_gradient(subtests: pytest.Subtests) -> None:
+    for implementation, loss in itertools.product(["lean", "plain"], EVERY):
+        with subtests.test(loss=loss, implementation=implementation):
+            logits, labels = batch()
+            found = value_and_gradient(form(loss, implementation=implementation), logits, labels.fill_(255))
+            assert found[0] == 0
+            assert torch.equal(found[1], torch.zeros_like(logits))
 
 
-@pytest.mark.parametrize("loss", EVERY, ids=str)
-def test_ignored_pixels_change_nothing(loss: AnyPixelLoss) -> None:
-    if isinstance(loss, Ohem) and loss.definition in ("count_all", "top_fraction"):
-        pytest.skip("these count ignored pixels by definition")
-    logits, labels = batch((13, 17))
-    other = torch.where((labels == 255)[:, None], -logits, logits)
-    torch.testing.assert_close(*(value_and_gradient(loss, x, labels)[0] for x in (logits, other)))
+def test_ignored_pixels_change_nothing(subtests: pytest.Subtests) -> None:
+    for loss in EVERY:
+        with subtests.test(loss=loss):
+            if isinstance(loss, Ohem) and loss.definition in ("count_all", "top_fraction"):
+                pytest.skip("these count ignored pixels by definition")
+            logits, labels = batch((13, 17))
+            other = torch.where((labels == 255)[:, None], -logits, logits)
+            torch.testing.assert_close(*(value_and_gradient(loss, x, labels)[0] for x in (logits, other)))
 
 
-@pytest.mark.parametrize("loss", EVERY, ids=str)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_short_floats_are_computed_in_float32(loss: AnyPixelLoss, dtype: torch.dtype) -> None:
-    logits, labels = batch()
-    short = logits.to(dtype)
-    with torch.autocast("cpu", torch.bfloat16):
-        value, gradient = value_and_gradient(loss, short, labels)
-    expected, slope = value_and_gradient(loss, short.float(), labels)
-    assert value.dtype == torch.float32
-    assert torch.equal(value, expected)
-    torch.testing.assert_close(gradient, slope.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
+def test_short_floats_are_computed_in_float32(subtests: pytest.Subtests) -> None:
+    for dtype, loss in itertools.product([torch.bfloat16, torch.float16], EVERY):
+        with subtests.test(loss=loss, dtype=dtype):
+            logits, labels = batch()
+            short = logits.to(dtype)
+            with torch.autocast("cpu", torch.bfloat16):
+                value, gradient = value_and_gradient(loss, short, labels)
+            expected, slope = value_and_gradient(loss, short.float(), labels)
+            assert value.dtype == torch.float32
+            assert torch.equal(value, expected)
+            torch.testing.assert_close(gradient, slope.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=str)
@@ -123,14 +124,13 @@ def test_the_lean_form_keeps_no_logits_of_full_size(loss: AnyPixelLoss) -> None:
     assert largest("lean") <= labels.numel() < largest("plain")
 
 
-@pytest.mark.parametrize("implementation", ["lean", "plain"])
-@pytest.mark.parametrize("definition", ["count_valid", "count_all"])
-@pytest.mark.parametrize(("fields", "expected"), [({"divisor": 16}, 2.9 / 3), ({"min_kept": 4}, 0.8)])
-def test_worked_values_of_hard_example_mining(
-    definition: str, implementation: str, fields: dict[str, int], expected: float
-) -> None:
-    loss = Ohem(definition=definition, implementation=implementation, threshold=0.7, **fields).build()
-    assert loss.hardest(WORKED, torch.ones(6, dtype=torch.bool)).item() == pytest.approx(expected)
+def test_worked_values_of_hard_example_mining(subtests: pytest.Subtests) -> None:
+    for (fields, expected), definition, implementation in itertools.product(
+        [({"divisor": 16}, 2.9 / 3), ({"min_kept": 4}, 0.8)], ["count_valid", "count_all"], ["lean", "plain"]
+    ):
+        with subtests.test(implementation=implementation, definition=definition, fields=fields, expected=expected):
+            loss = Ohem(definition=definition, implementation=implementation, threshold=0.7, **fields).build()
+            assert loss.hardest(WORKED, torch.ones(6, dtype=torch.bool)).item() == pytest.approx(expected)
 
 
 def test_definitions_of_hard_example_mining_differ_where_pixels_are_ignored() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -98,34 +99,35 @@ def test_the_last_stage_can_keep_its_size_and_its_parameters(last_stage: str) ->
     assert parameters(settings) == parameters(ResNet(depth=18, width=4))
 
 
-@pytest.mark.parametrize("depth", [18, 50])
-@pytest.mark.parametrize(
-    "variant",
-    [
-        {},
-        {"order": "act_norm"},
-        {"order": "add_act_norm", "conv": AlignedConv()},
-        {"order": "act_add_norm"},
-        {"preactivation": True},
-        {"preactivation": True, "conv": AlignedConv()},
-        {"attention": SqueezeExcite(reduction=4, last_norm=True)},
-        {"attention": SqueezeExcite(reduction=4)},
-        {"attention": ConvGate()},
-        {"attention": TwoLayerGate()},
-        {"conv": DynamicConv()},
-    ],
-    ids=str,
-)
-def test_zero_gamma_starts_every_block_as_its_shortcut_that_can_leave_it(depth: int, variant: dict[str, Any]) -> None:
-    settings = ResNet(depth=depth, width=8, zero_init_residual=True, **variant)
-    block = blocks(settings)[1]
-    x = torch.rand(2, 8 if depth == 18 else 32, 8, 8)
-    out = block(x)
-    ends_with_norm = block.order in ("add_act_norm", "act_add_norm")
-    torch.testing.assert_close(out, block.units[str(len(block.units))].norm(x) if ends_with_norm else x)
-    (out * torch.randn_like(out)).sum().backward()
-    silent = [value for value in block.parameters() if not value.any()]
-    assert any(value.grad is not None and value.grad.any() for value in silent if value.ndim > 1 or len(value) > 1)
+def test_zero_gamma_starts_every_block_as_its_shortcut_that_can_leave_it(subtests: pytest.Subtests) -> None:
+    for variant, depth in itertools.product(
+        [
+            {},
+            {"order": "act_norm"},
+            {"order": "add_act_norm", "conv": AlignedConv()},
+            {"order": "act_add_norm"},
+            {"preactivation": True},
+            {"preactivation": True, "conv": AlignedConv()},
+            {"attention": SqueezeExcite(reduction=4, last_norm=True)},
+            {"attention": SqueezeExcite(reduction=4)},
+            {"attention": ConvGate()},
+            {"attention": TwoLayerGate()},
+            {"conv": DynamicConv()},
+        ],
+        [18, 50],
+    ):
+        with subtests.test(depth=depth, variant=variant):
+            settings = ResNet(depth=depth, width=8, zero_init_residual=True, **variant)
+            block = blocks(settings)[1]
+            x = torch.rand(2, 8 if depth == 18 else 32, 8, 8)
+            out = block(x)
+            ends_with_norm = block.order in ("add_act_norm", "act_add_norm")
+            torch.testing.assert_close(out, block.units[str(len(block.units))].norm(x) if ends_with_norm else x)
+            (out * torch.randn_like(out)).sum().backward()
+            silent = [value for value in block.parameters() if not value.any()]
+            assert any(
+                value.grad is not None and value.grad.any() for value in silent if value.ndim > 1 or len(value) > 1
+            )
 
 
 @pytest.mark.parametrize("order", ["norm_act", "act_norm", "add_act_norm", "act_add_norm"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -21,18 +22,16 @@ def inputs(count: int = 4) -> Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(
-    ("stem", "kernel", "stride"), [("3x3", 3, 1), ("3x3_s2", 3, 2), ("3x3_s2_pool", 3, 4), ("7x7_s2_pool", 7, 4)]
-)
-@pytest.mark.parametrize("preactivation", [False, True])
-def test_a_stem_has_the_kernel_and_the_stride_of_its_name(
-    stem: str, kernel: int, stride: int, preactivation: bool
-) -> None:
-    model = build(preactivation, stem=stem)
-    outputs = model(inputs())
-    assert model.stem.weight.shape == (4, 3, kernel, kernel)
-    assert outputs["stem"].shape == (4, 4, 32 // stride, 32 // stride)
-    assert outputs["stage3"].shape == (4, 16, 8 // stride, 8 // stride)
+def test_a_stem_has_the_kernel_and_the_stride_of_its_name(subtests: pytest.Subtests) -> None:
+    for preactivation, (stem, kernel, stride) in itertools.product(
+        [False, True], [("3x3", 3, 1), ("3x3_s2", 3, 2), ("3x3_s2_pool", 3, 4), ("7x7_s2_pool", 7, 4)]
+    ):
+        with subtests.test(stem=stem, kernel=kernel, stride=stride, preactivation=preactivation):
+            model = build(preactivation, stem=stem)
+            outputs = model(inputs())
+            assert model.stem.weight.shape == (4, 3, kernel, kernel)
+            assert outputs["stem"].shape == (4, 4, 32 // stride, 32 // stride)
+            assert outputs["stage3"].shape == (4, 16, 8 // stride, 8 // stride)
 
 
 def test_imagenets_stem_is_torchvisions() -> None:

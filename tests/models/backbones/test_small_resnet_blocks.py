@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -29,16 +31,16 @@ def inputs(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("height", "width"), [(6, 6), (6, 7), (5, 9)])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-def test_the_pad_shortcut_takes_picked_pixels_between_zero_channels(stride: int, height: int, width: int) -> None:
-    x = inputs(2, 4, height, width).requires_grad_()
-    y = PadShortcut(5, stride)(x)
-    expected = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 2, 3))
-    assert torch.equal(y, expected)
-    slope = inputs(*y.shape, seed=2)
-    (found,), (wanted,) = torch.autograd.grad(y, x, slope), torch.autograd.grad(expected, x, slope)
-    assert torch.equal(found, wanted)
+def test_the_pad_shortcut_takes_picked_pixels_between_zero_channels(subtests: pytest.Subtests) -> None:
+    for stride, (height, width) in itertools.product([1, 2, 3], [(6, 6), (6, 7), (5, 9)]):
+        with subtests.test(height=height, width=width, stride=stride):
+            x = inputs(2, 4, height, width).requires_grad_()
+            y = PadShortcut(5, stride)(x)
+            expected = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 2, 3))
+            assert torch.equal(y, expected)
+            slope = inputs(*y.shape, seed=2)
+            (found,), (wanted,) = torch.autograd.grad(y, x, slope), torch.autograd.grad(expected, x, slope)
+            assert torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("pad", 0), ("conv", 4 * 8), ("conv3x3", 9 * 4 * 8)])

@@ -16,9 +16,8 @@ def tiny(**changes: object) -> T2TViT:
     return T2TViT(**{"size": 7, "depth": 2, "width": 64, "token_width": 16, **changes})
 
 
-@pytest.mark.parametrize(
-    ("size", "tokens", "millions", "billions"),
-    [
+def test_sizes_are_those_of_the_authors_table(subtests: pytest.Subtests) -> None:
+    for size, tokens, millions, billions in [
         (7, "performer", 4.3, 1.1),
         (10, "performer", 5.9, 1.5),
         (12, "performer", 6.9, 1.8),
@@ -26,16 +25,15 @@ def tiny(**changes: object) -> T2TViT:
         (19, "performer", 39.2, 8.5),
         (14, "transformer", 21.5, 6.1),
         (19, "transformer", 39.2, 9.8),
-    ],
-)
-def test_sizes_are_those_of_the_authors_table(size: int, tokens: str, millions: float, billions: float) -> None:
-    with torch.device("meta"):
-        model = T2TViT(size=size, tokens=tokens).build(1000)
-        found = count(model, torch.empty(1, 3, 224, 224))
-    # The authors count what is fixed too: 197 positions and, in each of two performers, 32 directions of 64 values.
-    fixed = 197 * model.classifier.in_features + (2 * 32 * 64 if tokens == "performer" else 0)
-    assert round((found.parameters + fixed) / 1e6, 1) == millions
-    assert round(found.flops / 1e9, 1) == billions
+    ]:
+        with subtests.test(size=size, tokens=tokens, millions=millions, billions=billions):
+            with torch.device("meta"):
+                model = T2TViT(size=size, tokens=tokens).build(1000)
+                found = count(model, torch.empty(1, 3, 224, 224))
+            # The authors count what is fixed too: 197 positions and, in two performers each, 32 directions of 64 values.
+            fixed = 197 * model.classifier.in_features + (2 * 32 * 64 if tokens == "performer" else 0)
+            assert round((found.parameters + fixed) / 1e6, 1) == millions
+            assert round(found.flops / 1e9, 1) == billions
 
 
 def test_parameters_are_those_of_the_arithmetic() -> None:

@@ -16,9 +16,8 @@ def parameters(settings: WideResNet, classes: int = 10) -> int:
         return sum(parameter.numel() for parameter in settings.build(classes).parameters())
 
 
-@pytest.mark.parametrize(
-    ("depth", "factor", "millions"),
-    [
+def test_parameter_counts_are_those_of_the_paper(subtests: pytest.Subtests) -> None:
+    for depth, factor, millions in [
         (40, 1, 0.6),
         (40, 2, 2.2),
         (40, 4, 8.9),
@@ -29,10 +28,9 @@ def parameters(settings: WideResNet, classes: int = 10) -> int:
         (22, 10, 26.8),
         (16, 8, 11.0),
         (16, 10, 17.1),
-    ],
-)
-def test_parameter_counts_are_those_of_the_paper(depth: int, factor: int, millions: float) -> None:
-    assert round(parameters(WideResNet(depth=depth, factor=factor)) / 1e6, 1) == millions
+    ]:
+        with subtests.test(depth=depth, factor=factor, millions=millions):
+            assert round(parameters(WideResNet(depth=depth, factor=factor)) / 1e6, 1) == millions
 
 
 def test_another_number_of_classes_changes_the_classifier_alone() -> None:

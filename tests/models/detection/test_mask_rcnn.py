@@ -35,14 +35,15 @@ def detected(model: MaskRcnnNetwork, images: Tensor, **asked: Any) -> list[Image
     return found
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_weight_that_is_trained_gets_a_gradient(form: str) -> None:
-    model = network(form)
-    terms = losses(model, inputs(), truth(3), truth(2, seed=1))
-    torch.stack(list(terms.values())).sum().backward()
-    for name, parameter in model.named_parameters():
-        assert (parameter.grad is not None) == parameter.requires_grad, name
-    assert all(torch.isfinite(term) for term in terms.values())
+def test_every_weight_that_is_trained_gets_a_gradient(subtests: pytest.Subtests) -> None:
+    for form in FORMS:
+        with subtests.test(form=form):
+            model = network(form)
+            terms = losses(model, inputs(), truth(3), truth(2, seed=1))
+            torch.stack(list(terms.values())).sum().backward()
+            for name, parameter in model.named_parameters():
+                assert (parameter.grad is not None) == parameter.requires_grad, name
+            assert all(torch.isfinite(term) for term in terms.values())
 
 
 @pytest.mark.parametrize(
@@ -55,20 +56,21 @@ def test_there_is_a_term_for_each_level_and_stage(form: str, levels: list[str], 
     assert losses(network(form), inputs(), truth(3), truth(2)).keys() == expected
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_images_without_objects_teach_the_background_alone(form: str) -> None:
-    model = network(form)
-    nothing = truth(0)
-    terms = losses(model, inputs(), nothing, nothing)
-    assert all(torch.isfinite(term) for term in terms.values())
-    assert all(bool(term == 0) for name, term in terms.items() if not name.startswith(("objectness", "class")))
-    assert sum(term.item() for name, term in terms.items() if name.startswith("objectness")) > 0
-    assert all(bool(term > 0) for name, term in terms.items() if name.startswith("class"))
-    torch.stack(list(terms.values())).sum().backward()
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None, name
-            assert torch.isfinite(parameter.grad).all(), name
+def test_images_without_objects_teach_the_background_alone(subtests: pytest.Subtests) -> None:
+    for form in FORMS:
+        with subtests.test(form=form):
+            model = network(form)
+            nothing = truth(0)
+            terms = losses(model, inputs(), nothing, nothing)
+            assert all(torch.isfinite(term) for term in terms.values())
+            assert all(bool(term == 0) for name, term in terms.items() if not name.startswith(("objectness", "class")))
+            assert sum(term.item() for name, term in terms.items() if name.startswith("objectness")) > 0
+            assert all(bool(term > 0) for name, term in terms.items() if name.startswith("class"))
+            torch.stack(list(terms.values())).sum().backward()
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad:
+                    assert parameter.grad is not None, name
+                    assert torch.isfinite(parameter.grad).all(), name
 
 
 @pytest.mark.parametrize("form", ["plain", "pyramid, cascade, both", "c4"])
@@ -78,16 +80,17 @@ def test_an_image_with_objects_learns_beside_one_without(form: str) -> None:
     assert terms["mask"] > 0
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_an_image_gives_the_same_alone_and_beside_another(form: str) -> None:
-    model, images = network(form, score_threshold=0.0), inputs()
-    together = detected(model, images)
-    for row, expected in enumerate(together):
-        (alone,) = detected(model, images[row : row + 1])
-        assert len(alone.labels) > 0
-        assert alone.labels.tolist() == expected.labels.tolist()
-        for name in ("boxes", "scores", *(("masks",) if model.settings.masks else ())):
-            torch.testing.assert_close(getattr(alone, name), getattr(expected, name), rtol=1e-3, atol=1e-3)
+def test_an_image_gives_the_same_alone_and_beside_another(subtests: pytest.Subtests) -> None:
+    for form in FORMS:
+        with subtests.test(form=form):
+            model, images = network(form, score_threshold=0.0), inputs()
+            together = detected(model, images)
+            for row, expected in enumerate(together):
+                (alone,) = detected(model, images[row : row + 1])
+                assert len(alone.labels) > 0
+                assert alone.labels.tolist() == expected.labels.tolist()
+                for name in ("boxes", "scores", *(("masks",) if model.settings.masks else ())):
+                    torch.testing.assert_close(getattr(alone, name), getattr(expected, name), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("form", ["plain", "cascade, both", "pyramid"])
@@ -104,21 +107,22 @@ def test_an_image_shown_twice_teaches_what_it_teaches_once(form: str) -> None:
         torch.testing.assert_close(twice[name], term, rtol=1e-3, atol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_detections_lie_in_their_image_and_are_ordered(form: str) -> None:
-    sizes = [(SIDE, 40), (50, SIDE)]
-    for one, (height, width) in zip(
-        detected(network(form, score_threshold=0.0), inputs(), sizes=sizes), sizes, strict=True
-    ):
-        assert 0 < len(one.labels) <= 8
-        assert bool((one.boxes >= 0).all())
-        assert bool((one.boxes <= torch.tensor([width, height, width, height])).all())
-        assert bool((one.boxes[:, 2:] > one.boxes[:, :2]).all())
-        assert one.scores.tolist() == sorted(one.scores.tolist(), reverse=True)
-        assert 0 <= int(one.labels.min()) <= int(one.labels.max()) < CLASSES
-        if one.masks is not None:
-            assert one.masks.shape[0] == len(one.labels)
-            assert 0 <= float(one.masks.min()) <= float(one.masks.max()) <= 1
+def test_detections_lie_in_their_image_and_are_ordered(subtests: pytest.Subtests) -> None:
+    for form in FORMS:
+        with subtests.test(form=form):
+            sizes = [(SIDE, 40), (50, SIDE)]
+            for one, (height, width) in zip(
+                detected(network(form, score_threshold=0.0), inputs(), sizes=sizes), sizes, strict=True
+            ):
+                assert 0 < len(one.labels) <= 8
+                assert bool((one.boxes >= 0).all())
+                assert bool((one.boxes <= torch.tensor([width, height, width, height])).all())
+                assert bool((one.boxes[:, 2:] > one.boxes[:, :2]).all())
+                assert one.scores.tolist() == sorted(one.scores.tolist(), reverse=True)
+                assert 0 <= int(one.labels.min()) <= int(one.labels.max()) < CLASSES
+                if one.masks is not None:
+                    assert one.masks.shape[0] == len(one.labels)
+                    assert 0 <= float(one.masks.min()) <= float(one.masks.max()) <= 1
 
 
 @pytest.mark.parametrize("form", ["plain", "c4", "pyramid, cascade, both"])
@@ -175,12 +179,13 @@ def test_frozen_parts_stay_as_they_are(form: str) -> None:
     assert any(not torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_detector_is_counted_without_values(form: str) -> None:
-    model = network(form)
-    found = count(model, torch.empty(1, 3, SIDE, SIDE))
-    assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert found.flops > 0
+def test_a_detector_is_counted_without_values(subtests: pytest.Subtests) -> None:
+    for form in FORMS:
+        with subtests.test(form=form):
+            model = network(form)
+            found = count(model, torch.empty(1, 3, SIDE, SIDE))
+            assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
+            assert found.flops > 0
 
 
 def test_more_proposals_cost_more_and_masks_too() -> None:
@@ -220,11 +225,12 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", WRONG)
-def test_settings_that_do_not_go_together_are_refused(fault: str) -> None:
-    form, changes, said = WRONG[fault]
-    with pytest.raises((ValidationError, SettingsError), match=said):
-        network(form, **changes)
+def test_settings_that_do_not_go_together_are_refused(subtests: pytest.Subtests) -> None:
+    for fault in WRONG:
+        with subtests.test(fault=fault):
+            form, changes, said = WRONG[fault]
+            with pytest.raises((ValidationError, SettingsError), match=said):
+                network(form, **changes)
 
 
 def test_terms_without_weight_are_named() -> None:

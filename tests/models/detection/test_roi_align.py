@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -27,18 +29,18 @@ def boxes_of() -> list[Tensor]:
     return [torch.cat([drawn, torch.tensor(edges)]), drawn[:3] + 0.25]
 
 
-@pytest.mark.parametrize("levels", [1, 3, 4])
-@pytest.mark.parametrize(("side", "samples"), [(7, 2), (5, 1), (3, 3)])
-def test_values_and_gradients_are_those_of_torchvision(levels: int, side: int, samples: int) -> None:
-    maps, boxes = maps_of(levels), boxes_of()
-    reference = MultiScaleRoIAlign([str(level) for level in range(levels)], side, sampling_ratio=samples)
-    expected = reference({str(level): one for level, one in enumerate(maps)}, boxes, [CANVAS] * 2)
-    found = MultiLevelRoiAlign(levels, side, samples)(maps, boxes, CANVAS)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    weights = torch.randn_like(expected)
-    wanted = torch.autograd.grad((expected * weights).sum(), maps)
-    for one, other in zip(torch.autograd.grad((found * weights).sum(), maps), wanted, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
+def test_values_and_gradients_are_those_of_torchvision(subtests: pytest.Subtests) -> None:
+    for (side, samples), levels in itertools.product([(7, 2), (5, 1), (3, 3)], [1, 3, 4]):
+        with subtests.test(levels=levels, side=side, samples=samples):
+            maps, boxes = maps_of(levels), boxes_of()
+            reference = MultiScaleRoIAlign([str(level) for level in range(levels)], side, sampling_ratio=samples)
+            expected = reference({str(level): one for level, one in enumerate(maps)}, boxes, [CANVAS] * 2)
+            found = MultiLevelRoiAlign(levels, side, samples)(maps, boxes, CANVAS)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+            weights = torch.randn_like(expected)
+            wanted = torch.autograd.grad((expected * weights).sum(), maps)
+            for one, other in zip(torch.autograd.grad((found * weights).sum(), maps), wanted, strict=True):
+                torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
 
 
 def test_an_image_without_regions_gets_none_and_no_gradient() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -30,20 +31,20 @@ def inputs(channels: int, height: int, width: int, dtype: torch.dtype = torch.fl
     return torch.randn(3, channels, height, width, generator=generator, dtype=dtype).requires_grad_()
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("size", [(3, 3), (7, 5), (1, 8), (9, 9)])
-def test_values_and_gradients_are_those_of_torchs_convolution(
-    size: tuple[int, int], layout: torch.memory_format
-) -> None:
-    ours, theirs = (conv.double().to(memory_format=layout) for conv in pair(4, 6))
-    found, expected = [], []
-    for conv, results in ((ours, found), (theirs, expected)):
-        x = inputs(4, *size)
-        out = conv(x.to(memory_format=layout))
-        out.square().sum().backward()
-        results += [out, x.grad, conv.weight.grad]
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other)
+def test_values_and_gradients_are_those_of_torchs_convolution(subtests: pytest.Subtests) -> None:
+    for size, layout in itertools.product(
+        [(3, 3), (7, 5), (1, 8), (9, 9)], [torch.contiguous_format, torch.channels_last]
+    ):
+        with subtests.test(layout=layout, size=size):
+            ours, theirs = (conv.double().to(memory_format=layout) for conv in pair(4, 6))
+            found, expected = [], []
+            for conv, results in ((ours, found), (theirs, expected)):
+                x = inputs(4, *size)
+                out = conv(x.to(memory_format=layout))
+                out.square().sum().backward()
+                results += [out, x.grad, conv.weight.grad]
+            for one, other in zip(found, expected, strict=True):
+                torch.testing.assert_close(one, other)
 
 
 def test_gradients_agree_with_finite_differences() -> None:

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from ablata.notebooks.reader.claims import _READERS, _SIGNS, read_claim
 
 
-@pytest.mark.parametrize(
-    ("words", "claim"),
-    [
+def test_remarks_claim_what_their_words_say(subtests: pytest.Subtests) -> None:
+    for words, claim in [
         ("提高了近两个点", "better"),
         ("看样子还是有用的", "better"),
         ("helps a lot", "better"),
@@ -40,10 +39,9 @@ from ablata.notebooks.reader.claims import _READERS, _SIGNS, read_claim
         ("都是没有问题的", None),
         ("", None),
         ("nearest, 3x3", None),
-    ],
-)
-def test_remarks_claim_what_their_words_say(words: str, claim: str | None) -> None:
-    assert read_claim(words) == claim
+    ]:
+        with subtests.test(words=words, claim=claim):
+            assert read_claim(words) == claim
 
 
 def test_what_beats_the_trial_counts_against_it() -> None:

@@ -21,13 +21,14 @@ def kinds(text: str) -> list[str]:
     return [line.kind for line in read_text(text).lines]
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_one_line_is_one_trial(subtests: pytest.Subtests) -> None:
+    for line, expected in [
         ("去掉数据增强: 71.25", ("去掉数据增强", {"score": 71.25}, None)),
         ("1. 换成大核: 70.1/90.2", ("换成大核", {"top1": 70.1, "top5": 90.2}, None)),
-        ("swish: 70.1/90.2/71.3/90.9",
-         ("swish", {"top1": 70.1, "top5": 90.2, "ema_top1": 71.3, "ema_top5": 90.9}, None)),
+        (
+            "swish: 70.1/90.2/71.3/90.9",
+            ("swish", {"top1": 70.1, "top5": 90.2, "ema_top1": 71.3, "ema_top5": 90.9}, None),
+        ),
         ("* 3000次: 40.5, 42.25, 43.0 - 提高不少", ("3000次", {"series": [40.5, 42.25, 43.0]}, "better")),
         ("rounds: 90.5/90.25/90.0", ("rounds", {"parts": [90.5, 90.25, 90.0]}, None)),
         ("----| mAP50:21.5 mAP1:35.25 64box", ("64box", {"mAP50": 21.5, "mAP1": 35.25}, None)),
@@ -38,10 +39,9 @@ def kinds(text: str) -> list[str]:
         ("big lr: diverged after 2 epochs", ("big lr", {}, "failed")),
         ("v2: 153s", ("v2", {"time": 153.0}, None)),
         ("mem=6600m, time=2min: 70.5/90.5", ("", {"top1": 70.5, "top5": 90.5, "mem": 6600.0, "time": 120.0}, None)),
-    ],
-)  # fmt: skip
-def test_one_line_is_one_trial(line: str, expected: object) -> None:
-    assert trials(line) == [expected]
+    ]:
+        with subtests.test(line=line, expected=expected):
+            assert trials(line) == [expected]
 
 
 def test_figures_below_a_line_are_those_of_that_line() -> None:

@@ -20,9 +20,8 @@ def kinds(text: str) -> list[str]:
     return [line.kind for line in read_text(text).lines]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_other_languages_and_other_ways_to_write_figures(subtests: pytest.Subtests) -> None:
+    for text, expected in [
         ("ベースライン: 76.5\nラベル平滑化: 77.2\n", [("ベースライン", 76.5), ("ラベル平滑化", 77.2)]),
         ("기준선: 76.5\n", [("기준선", 76.5)]),
         ("без аугментации: 71.2 хуже\n", [("без аугментации", 71.2)]),
@@ -30,11 +29,10 @@ def kinds(text: str) -> list[str]:
         ("Référence : 76,5 %\ntaux réduit : 77,25 %\n", [("Référence", 76.5), ("taux réduit", 77.25)]),
         ("基线：７６．５\n大核：７７．２\n", [("基线", 76.5), ("大核", 77.2)]),
         ("\x1b[32mbaseline: 76.5\x1b[0m\n\x1b[1;31mbad idea: 70.5\x1b[0m\n", [("baseline", 76.5), ("bad idea", 70.5)]),
-    ],
-)  # fmt: skip
-def test_other_languages_and_other_ways_to_write_figures(text: str, expected: object) -> None:
-    assert [(trial.label, trial.scores[0].values[0]) for trial in read_text(text).trials] == expected
-    assert read_text(text).text == text.removesuffix("\n")
+    ]:
+        with subtests.test(text=text, expected=expected):
+            assert [(trial.label, trial.scores[0].values[0]) for trial in read_text(text).trials] == expected
+            assert read_text(text).text == text.removesuffix("\n")
 
 
 def test_a_comma_is_a_decimal_point_only_where_no_point_is() -> None:

@@ -102,9 +102,8 @@ def test_online_and_given_teachers_have_no_chain() -> None:
     assert len(chain(refined("refine.start=somewhere", "refine.rounds=2"))) == 2
 
 
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
+def test_what_makes_no_sense_is_refused(subtests: pytest.Subtests) -> None:
+    for overrides, words in [
         (["refine.teacher=online"], "label_weight must be above 0"),
         (["refine.teacher=online", "refine.loss.label_weight=0.5", "refine.rounds=2"], "refine.rounds must be 1"),
         (["refine.images=all", "refine.loss.label_weight=0.5"], "label_weight must be 0"),
@@ -113,8 +112,6 @@ def test_online_and_given_teachers_have_no_chain() -> None:
         (["refine.rounds=0"], "refine.rounds"),
         (["refine.loss.temperature=0"], "refine.loss.temperature"),
         (["refine.teacher=statik"], "static"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(overrides: list[str], words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
-        refined(*overrides)
+    ]:
+        with subtests.test(overrides=overrides, words=words), pytest.raises(SettingsError, match=words):
+            refined(*overrides)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -47,20 +49,21 @@ def scores(network: Segmenter, images: Tensor, name: str) -> Tensor:
     return score(logits, images, protocol_settings(name))
 
 
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-@pytest.mark.parametrize("upsampling", [Bilinear(), CORNERS, Nearest(), Transposed(init="bilinear")], ids=str)
-@pytest.mark.parametrize("name", ["ss", "ss+multiple=1", "ss+scales=[0.5]", "ss+size=[48,32]", "msf", "ss+mirror=true"])
-def test_a_map_is_the_largest_of_the_scores(
-    name: str, upsampling: Upsampling, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(class_maps, "rows_per_chunk", lambda *_: rows)
-    network, images = Toy(upsampling), inputs()
-    found = predict_labels(network, images, protocol_settings(name), 5)
-    expected = scores(network, images, name)
-    assert found.dtype == torch.uint8
-    assert len(found.unique()) > 2
-    # Where two scores are equal but for rounding, either may be named.
-    torch.testing.assert_close(expected.gather(1, found[:, None].long())[:, 0], expected.amax(1), rtol=1e-4, atol=1e-5)
+def test_a_map_is_the_largest_of_the_scores(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    names = ["ss", "ss+multiple=1", "ss+scales=[0.5]", "ss+size=[48,32]", "msf", "ss+mirror=true"]
+    upsamplings = [Bilinear(), CORNERS, Nearest(), Transposed(init="bilinear")]
+    for name, upsampling, rows in itertools.product(names, upsamplings, [1, 7, 1000]):
+        with subtests.test(name=name, upsampling=str(upsampling), rows=rows):
+            monkeypatch.setattr(class_maps, "rows_per_chunk", lambda *_: rows)
+            network, images = Toy(upsampling), inputs()
+            found = predict_labels(network, images, protocol_settings(name), 5)
+            expected = scores(network, images, name)
+            assert found.dtype == torch.uint8
+            assert len(found.unique()) > 2
+            # Where two scores are equal but for rounding, either may be named.
+            torch.testing.assert_close(
+                expected.gather(1, found[:, None].long())[:, 0], expected.amax(1), rtol=1e-4, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("upsample_at", ["before_classifier", "before_head"])

@@ -115,9 +115,8 @@ def test_without_padding_a_window_is_no_larger_than_the_image() -> None:
     assert seen == [(9, 11), (9, 11)]
 
 
-@pytest.mark.parametrize(
-    ("fusion", "mirror", "joined"),
-    [
+def test_views_are_joined_as_the_fusion_says(subtests: pytest.Subtests) -> None:
+    for fusion, mirror, joined in [
         ("logits", False, lambda x, y: x),
         ("logits", True, lambda x, y: x + y),
         ("softmax", False, lambda x, y: x.softmax(1)),
@@ -126,13 +125,12 @@ def test_without_padding_a_window_is_no_larger_than_the_image() -> None:
         ("exp", True, lambda x, y: (x.softmax(1) + y.softmax(1)).exp()),
         ("exp_logits", False, lambda x, y: x.exp()),
         ("exp_logits", True, lambda x, y: (x + y).exp()),
-    ],
-)
-def test_views_are_joined_as_the_fusion_says(fusion: str, mirror: bool, joined) -> None:  # type: ignore[no-untyped-def]
-    images = inputs()
-    expected = joined(sided(images), sided(images.flip(-1)).flip(-1))
-    found = score(sided, images, SegmentationProtocol(fusion=fusion, mirror=mirror))
-    torch.testing.assert_close(found, expected)
+    ]:
+        with subtests.test(fusion=fusion, mirror=mirror, joined=joined):
+            images = inputs()
+            expected = joined(sided(images), sided(images.flip(-1)).flip(-1))
+            found = score(sided, images, SegmentationProtocol(fusion=fusion, mirror=mirror))
+            torch.testing.assert_close(found, expected)
 
 
 def test_exponentials_are_those_of_the_worked_sums() -> None:

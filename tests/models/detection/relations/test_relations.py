@@ -101,60 +101,65 @@ def test_relations_are_those_of_the_paper_written_out() -> None:
     torch.testing.assert_close(module(features, boxes, keys), total, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SPATIAL)
-def test_moving_and_scaling_all_boxes_together_changes_nothing(name: str) -> None:
-    module = spatial_module(name)
-    features, boxes, keys = regions()
-    before = module(features, boxes, keys)
-    torch.testing.assert_close(module(features, boxes + 37, keys), before, rtol=1e-3, atol=2e-3)
-    torch.testing.assert_close(module(features, boxes * 4, keys), before, rtol=1e-3, atol=2e-3)
-    moved = boxes.clone()
-    moved[:, 0] += torch.tensor([25.0, -10, 25, -10])
-    assert not torch.allclose(module(features, moved, keys), before, atol=1e-2)
+def test_moving_and_scaling_all_boxes_together_changes_nothing(subtests: pytest.Subtests) -> None:
+    for name in SPATIAL:
+        with subtests.test(name=name):
+            module = spatial_module(name)
+            features, boxes, keys = regions()
+            before = module(features, boxes, keys)
+            torch.testing.assert_close(module(features, boxes + 37, keys), before, rtol=1e-3, atol=2e-3)
+            torch.testing.assert_close(module(features, boxes * 4, keys), before, rtol=1e-3, atol=2e-3)
+            moved = boxes.clone()
+            moved[:, 0] += torch.tensor([25.0, -10, 25, -10])
+            assert not torch.allclose(module(features, moved, keys), before, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", SPATIAL)
-def test_permuted_regions_give_permuted_relations(name: str) -> None:
-    module = spatial_module(name)
-    features, boxes, keys = regions()
-    order = torch.randperm(R)
-    permuted = module(features[:, order], boxes[:, order], keys)
-    torch.testing.assert_close(permuted, module(features, boxes, keys)[:, order], rtol=1e-4, atol=1e-4)
+def test_permuted_regions_give_permuted_relations(subtests: pytest.Subtests) -> None:
+    for name in SPATIAL:
+        with subtests.test(name=name):
+            module = spatial_module(name)
+            features, boxes, keys = regions()
+            order = torch.randperm(R)
+            permuted = module(features[:, order], boxes[:, order], keys)
+            torch.testing.assert_close(permuted, module(features, boxes, keys)[:, order], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SPATIAL)
-def test_rows_that_fill_up_are_never_looked_at_and_images_never_mix(name: str) -> None:
-    module = spatial_module(name)
-    features, boxes, keys = regions()
-    alone = module(features[:1, :5], boxes[:1, :5], keys[:1, :5])
-    keys[0, 5:] = False
-    features[0, 5:], boxes[0, 5:] = 1e4, 0.0
-    torch.testing.assert_close(module(features, boxes, keys)[:1, :5], alone, rtol=1e-5, atol=1e-5)
+def test_rows_that_fill_up_are_never_looked_at_and_images_never_mix(subtests: pytest.Subtests) -> None:
+    for name in SPATIAL:
+        with subtests.test(name=name):
+            module = spatial_module(name)
+            features, boxes, keys = regions()
+            alone = module(features[:1, :5], boxes[:1, :5], keys[:1, :5])
+            keys[0, 5:] = False
+            features[0, 5:], boxes[0, 5:] = 1e4, 0.0
+            torch.testing.assert_close(module(features, boxes, keys)[:1, :5], alone, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SPATIAL)
-def test_an_image_without_anything_to_look_at_gains_nothing_infinite(name: str) -> None:
-    module = spatial_module(name)
-    features, boxes, keys = regions()
-    out_features = module(features, boxes, torch.zeros_like(keys))
-    assert torch.isfinite(out_features).all()
-    if name != "extra":
-        assert not out_features.any()
+def test_an_image_without_anything_to_look_at_gains_nothing_infinite(subtests: pytest.Subtests) -> None:
+    for name in SPATIAL:
+        with subtests.test(name=name):
+            module = spatial_module(name)
+            features, boxes, keys = regions()
+            out_features = module(features, boxes, torch.zeros_like(keys))
+            assert torch.isfinite(out_features).all()
+            if name != "extra":
+                assert not out_features.any()
 
 
-@pytest.mark.parametrize("name", SPATIAL)
-def test_outputs_change_with_the_regions_and_every_weight_gets_a_gradient(name: str) -> None:
-    module = spatial_module(name)
-    features, boxes, keys = regions()
-    out_features = module(features, boxes, keys)
-    assert out_features.abs().sum() > 0
-    assert not torch.allclose(out_features[:, 0], out_features[:, 1])
-    out_features.square().sum().backward()
-    for title, parameter in module.named_parameters():
-        assert parameter.grad is not None, title
-        if not title.endswith("key.bias"):
-            # A key's bias moves all weights of a query alike, which the softmax takes back.
-            assert parameter.grad.abs().sum() > 0, title
+def test_outputs_change_with_the_regions_and_every_weight_gets_a_gradient(subtests: pytest.Subtests) -> None:
+    for name in SPATIAL:
+        with subtests.test(name=name):
+            module = spatial_module(name)
+            features, boxes, keys = regions()
+            out_features = module(features, boxes, keys)
+            assert out_features.abs().sum() > 0
+            assert not torch.allclose(out_features[:, 0], out_features[:, 1])
+            out_features.square().sum().backward()
+            for title, parameter in module.named_parameters():
+                assert parameter.grad is not None, title
+                if not title.endswith("key.bias"):
+                    # A key's bias moves all weights of a query alike, which the softmax takes back.
+                    assert parameter.grad.abs().sum() > 0, title
 
 
 def test_only_the_likeliest_regions_are_looked_at() -> None:

@@ -43,14 +43,15 @@ def stage_inputs() -> tuple[Tensor, Tensor, nn.Linear, RelationContext]:
     return torch.randn(B, R, D), torch.randn(B, R, C).softmax(2), nn.Linear(D, C), context
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-def test_enriched_features_are_as_wide_as_the_last_stage_expects(way: tuple[str, str | None, str | None]) -> None:
-    made = relations(*way)
-    stage = RelationStage(made, D, F, torch.rand(C, C))
-    features, scores, classifier, context = stage_inputs()
-    enriched = stage(features, scores, classifier, context)
-    assert enriched.shape == (B, R, made.features(D))
-    assert (enriched.shape[2] == D) == ("concat" not in way)
+def test_enriched_features_are_as_wide_as_the_last_stage_expects(subtests: pytest.Subtests) -> None:
+    for way in WAYS:
+        with subtests.test(way=way):
+            made = relations(*way)
+            stage = RelationStage(made, D, F, torch.rand(C, C))
+            features, scores, classifier, context = stage_inputs()
+            enriched = stage(features, scores, classifier, context)
+            assert enriched.shape == (B, R, made.features(D))
+            assert (enriched.shape[2] == D) == ("concat" not in way)
 
 
 @pytest.mark.parametrize("order", ["class_first", "parallel"])

@@ -100,8 +100,6 @@ VARIANTS: dict[str, BiSeNet] = {
     "kept norm": tiny(train_backbone_norm=False),
 }
 
-every_variant = pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
-
 
 def make(settings: BiSeNet, classes: int = 5) -> BiSeNetModel:
     torch.manual_seed(0)
@@ -132,33 +130,36 @@ def test_logits_stay_at_the_strides_of_their_heads() -> None:
     assert outputs["average"].shape == (2, 128, 1, 1)
 
 
-@every_variant
-def test_every_variant_trains_every_parameter_at_any_size(settings: BiSeNet) -> None:
-    model, x = make(settings), inputs(45, 70)
-    full = model.full_size(model(x), (45, 70))
-    assert set(full) == {"logits"} | {f"aux{head.stride}" for head in settings.aux}
-    assert {tuple(logits.shape) for logits in full.values()} == {(2, 5, 45, 70)}
-    torch.stack([(logits * torch.randn_like(logits)).sum() for logits in full.values()]).sum().backward()
-    for name, parameter in model.named_parameters():
-        assert (parameter.grad is not None) == parameter.requires_grad, name
+def test_every_variant_trains_every_parameter_at_any_size(subtests: pytest.Subtests) -> None:
+    for variant, settings in VARIANTS.items():
+        with subtests.test(variant=variant):
+            model, x = make(settings), inputs(45, 70)
+            full = model.full_size(model(x), (45, 70))
+            assert set(full) == {"logits"} | {f"aux{head.stride}" for head in settings.aux}
+            assert {tuple(logits.shape) for logits in full.values()} == {(2, 5, 45, 70)}
+            torch.stack([(logits * torch.randn_like(logits)).sum() for logits in full.values()]).sum().backward()
+            for name, parameter in model.named_parameters():
+                assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
-@every_variant
-def test_settings_survive_being_written_down(settings: BiSeNet) -> None:
-    assert restore(BiSeNet, expand(settings), source="a test") == settings
+def test_settings_survive_being_written_down(subtests: pytest.Subtests) -> None:
+    for variant, settings in VARIANTS.items():
+        with subtests.test(variant=variant):
+            assert restore(BiSeNet, expand(settings), source="a test") == settings
 
 
-@every_variant
-def test_the_published_groups_hold_every_parameter_once(settings: BiSeNet) -> None:
-    model = make(settings)
-    multipliers = tuple(Multiplier(pattern=pattern, lr=10) for pattern in settings.new_layers())
-    groups = ParameterGroups(no_decay_norm_and_bias=True, multipliers=multipliers).build(model, 5e-4)
-    names = [name for group in groups for name, _ in group["params"]]
-    assert sorted(names) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
-    for group in groups:
-        for name, parameter in group["params"]:
-            assert (group["weight_decay"] == 5e-4) == (parameter.ndim > 1 and not name.endswith("bias")), name
-            assert (group["lr_scale"] == 10) == (name.partition(".")[0] in ("fusion", "head", "aux")), name
+def test_the_published_groups_hold_every_parameter_once(subtests: pytest.Subtests) -> None:
+    for variant, settings in VARIANTS.items():
+        with subtests.test(variant=variant):
+            model = make(settings)
+            multipliers = tuple(Multiplier(pattern=pattern, lr=10) for pattern in settings.new_layers())
+            groups = ParameterGroups(no_decay_norm_and_bias=True, multipliers=multipliers).build(model, 5e-4)
+            names = [name for group in groups for name, _ in group["params"]]
+            assert sorted(names) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
+            for group in groups:
+                for name, parameter in group["params"]:
+                    assert (group["weight_decay"] == 5e-4) == (parameter.ndim > 1 and not name.endswith("bias")), name
+                    assert (group["lr_scale"] == 10) == (name.partition(".")[0] in ("fusion", "head", "aux")), name
 
 
 def test_every_variant_differs_from_the_default() -> None:
@@ -301,9 +302,8 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
     assert settings.published_name("cp.resnet.layer2.0.downsample.0.weight") in own
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
+def test_parts_that_do_not_fit_are_refused_in_words(subtests: pytest.Subtests) -> None:
+    for change, words in [
         (lambda: tiny(**context(stride=16)), "context.stride must be 8"),
         (lambda: tiny(backbone=ResNet(last_stage="dilated")), "last_stage must be stride"),
         (lambda: tiny(aux=AUX[:1] * 2), "at most one head a stride"),
@@ -321,11 +321,9 @@ def test_names_of_the_public_re_implementation_are_understood(ffm: Literal["conv
         (lambda: ContextPath(merge_width=64), "needs merge_kernel"),
         (lambda: DenseHead(double=True, upsample_at="before_head"), "double needs"),
         (lambda: SpatialPath(widths=(0, 1, 1)), "at least 1"),
-    ],
-)
-def test_parts_that_do_not_fit_are_refused_in_words(change: Any, words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
-        change()
+    ]:
+        with subtests.test(change=change, words=words), pytest.raises(ValidationError, match=words):
+            change()
 
 
 def test_a_sum_of_unequal_paths_is_refused_with_both_widths() -> None:
