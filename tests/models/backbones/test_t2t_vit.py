@@ -30,7 +30,7 @@ def test_sizes_are_those_of_the_authors_table(subtests: pytest.Subtests) -> None
             with torch.device("meta"):
                 model = T2TViT(size=size, tokens=tokens).build(1000)
                 found = count(model, torch.empty(1, 3, 224, 224))
-            # The authors count what is fixed too: 197 positions and, in two performers each, 32 directions of 64 values.
+            # The authors count what is fixed too: 197 positions and, in each performer, 32 directions of 64 values.
             fixed = 197 * model.classifier.in_features + (2 * 32 * 64 if tokens == "performer" else 0)
             assert round((found.parameters + fixed) / 1e6, 1) == millions
             assert round(found.flops / 1e9, 1) == billions

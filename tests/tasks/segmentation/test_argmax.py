@@ -54,7 +54,7 @@ def test_a_map_is_the_largest_of_the_scores(monkeypatch: pytest.MonkeyPatch, sub
     upsamplings = [Bilinear(), CORNERS, Nearest(), Transposed(init="bilinear")]
     for name, upsampling, rows in itertools.product(names, upsamplings, [1, 7, 1000]):
         with subtests.test(name=name, upsampling=str(upsampling), rows=rows):
-            monkeypatch.setattr(class_maps, "rows_per_chunk", lambda *_: rows)
+            monkeypatch.setattr(class_maps, "rows_per_chunk", lambda *_, rows=rows: rows)
             network, images = Toy(upsampling), inputs()
             found = predict_labels(network, images, protocol_settings(name), 5)
             expected = scores(network, images, name)
