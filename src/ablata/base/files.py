@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import tempfile
@@ -52,6 +53,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write `content` to `path` atomically, as UTF-8."""
     write_bytes(path, content.encode())
+
+
+def read_text(path: Path) -> str:
+    """Read a text as editors write it: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is in neither.
+    """
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if marked else "utf-8-sig")
 
 
 def inside(root: Path, relative: str | Path) -> Path:

@@ -55,8 +55,8 @@ def preview(
 
     Segmentation folders: image, label, and both blended.
     """
-    chosen = LabelFolder(dataset, images, labels, map, form)
-    if is_folder(dataset) and chosen.fits(overrides):
+    chosen = LabelFolder(dataset, images, labels, map, form, settings=tuple(overrides or ()))
+    if is_folder(dataset) and chosen.fits():
         draw_labels(chosen, output, count)
         return
     from ablata.records.home import lab_home
@@ -79,14 +79,22 @@ def convert(
     nearest: Annotated[
         bool, typer.Option("--nearest", help="Replace values that the map lacks by the nearest it has; reads JPEG too.")
     ] = False,
+    divide: Annotated[
+        int | None,
+        typer.Option("--divide", min=2, help="Values number objects, class * this + object: take the class."),
+    ] = None,
     palette: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--palette",
             metavar="index|grey",
-            help="Read palette files as their indices, or as the grey values of their colors.",
+            help="Read palette files as their indices (default, if all palettes agree), or as the grey values of their colors.",
         ),
-    ] = "index",
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Settings of how files are read, such as data.mask_suffix=_mask."),
+    ] = None,
     paired_only: Annotated[
         bool, typer.Option("--paired-only", help="Leave out images without label files, and the reverse.")
     ] = False,
@@ -106,8 +114,8 @@ def convert(
     same map restores the raw values exactly. Image files: `data=shards data.root=SHARDS` reads the tars.
     """
     if map is not None and output is not None and shards is None:
-        chosen = LabelFolder(folder, images, labels, map, None, workers)
-        convert_labels(chosen, output, reverse=reverse, nearest=nearest, palette=palette, paired_only=paired_only,
+        chosen = LabelFolder(folder, images, labels, map, None, workers, tuple(settings or ()))
+        convert_labels(chosen, output, reverse=reverse, nearest=nearest, divide=divide, palette=palette, paired_only=paired_only,
                        val=val, seed=seed)  # fmt: skip
     elif shards is not None and map is None and output is None:
         _pack(folder, shards, tar_mib)
@@ -151,7 +159,7 @@ def check(
     workers: _Workers = None,
 ) -> None:
     """Check every image or label file and list what is wrong, by file; exit 1 if anything is."""
-    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
+    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ())))
     if chosen is not None:
         check_labels(chosen, propose_map, json)
         return
@@ -190,7 +198,7 @@ def stats(
 
     Segmentation sets: pixels and images of each class, whether class weights are advised, and the weights.
     """
-    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers), overrides)
+    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ())))
     if chosen is not None:
         count_labels(chosen, weights, beta, json)
         return
@@ -205,17 +213,17 @@ def stats(
         out.print(f"{name}: {counted}", markup=False)
 
 
-def _labelled(chosen: LabelFolder, overrides: list[str] | None) -> LabelFolder | None:
+def _labelled(chosen: LabelFolder) -> LabelFolder | None:
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of images."""
     if is_folder(chosen.folder):
-        return chosen if chosen.fits(overrides) else None
+        return chosen if chosen.fits() else None
     from ablata.data.segmentation.mask_folder import SegmentationFileSettings
     from ablata.records.home import lab_home
 
-    data = getattr(named_recipe(chosen.folder, overrides or []), "data", None)
-    return (
-        replace(chosen, found=data.find(lab_home() / "cache")) if isinstance(data, SegmentationFileSettings) else None
-    )
+    data = getattr(named_recipe(chosen.folder, list(chosen.settings)), "data", None)
+    if not isinstance(data, SegmentationFileSettings):
+        return None
+    return replace(chosen, found=data.find(lab_home() / "cache"), data_rules=data.image_rules(), settings=())
 
 
 def _report(dataset: str, overrides: list[str]) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,11 +18,13 @@ from ablata.base.errors import DataError, SettingsError, listing, nearest
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.data.label_tools.check import LabelFinding, LabelReport
+    from ablata.data.io.decode import ImageRules
+    from ablata.data.label_tools.check import LabelReport
+    from ablata.data.label_tools.finding import LabelFinding
     from ablata.data.labels.layout import FolderNames, LabeledFolder
     from ablata.data.labels.map import LabelMap
     from ablata.data.labels.table import Form
-    from ablata.data.segmentation.mask_folder import PairFiles
+    from ablata.data.segmentation.mask_folder import MaskFolder, PairFiles
 
 _SHOWN = 12
 _MOST_FOLDERS = 24
@@ -30,7 +33,8 @@ _SILENCE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class LabelFolder:
-    """What a command line says about a folder: the folder, the names inside, the map, the form, processes."""
+    """What a command line says about a folder: the folder, the names inside, the map, the form, processes, and settings
+    of how its files are read, such as `data.mask_suffix=_mask`."""
 
     folder: str
     images: str | None = None
@@ -38,29 +42,64 @@ class LabelFolder:
     map: Path | None = None
     form: str | None = None
     workers: int | None = None
+    settings: tuple[str, ...] = ()
     found: PairFiles | None = None
     """The files of a recipe's or kind's set, where that is asked about and no folder."""
+    data_rules: ImageRules | None = None
+    """How that set's images are read."""
 
     @property
     def names(self) -> FolderNames:
         """Return what the folders inside are called."""
         from ablata.data.labels.layout import FolderNames
 
-        return FolderNames(self.images, self.labels)
+        data = self.data
+        if data is None:
+            return FolderNames(self.images, self.labels)
+        return FolderNames(self.images or data.images, self.labels or data.labels, data.mask_suffix)
 
-    def fits(self, overrides: list[str] | None) -> bool:
+    @cached_property
+    def data(self) -> MaskFolder | None:
+        """Return the settings of how files are read; None: the usual ones.
+
+        Raises:
+            SettingsError: a setting is none of a folder's of images and masks.
+        """
+        if not self.settings:
+            return None
+        from ablata.cli.named_data import named_recipe
+        from ablata.data.segmentation.mask_folder import MaskFolder
+
+        if wrong := [setting for setting in self.settings if not setting.startswith("data.")]:
+            raise SettingsError("A folder takes settings of its data alone", found=" ".join(wrong),
+                                do="data.mask_suffix=_mask")  # fmt: skip
+        data = getattr(named_recipe("mask_folder", list(self.settings)), "data", None)
+        assert isinstance(data, MaskFolder)
+        return data
+
+    @property
+    def rules(self) -> ImageRules:
+        """Return how images become 8-bit RGB."""
+        from ablata.data.io.decode import RULES
+
+        if self.data_rules is not None:
+            return self.data_rules
+        return RULES if self.data is None else self.data.image_rules()
+
+    def fits(self) -> bool:
         """Tell whether the folder holds label files; one of whole images in folders by class does not.
 
         Raises:
             DataError: there is nothing of either kind.
-            SettingsError: settings stand beside a folder of label files.
         """
-        from ablata.data.labels.layout import is_labelled
+        from ablata.data.labels.layout import FolderNames, is_labelled
         from ablata.data.loading.locate import find_root
         from ablata.records.home import lab_home
 
+        names = FolderNames(self.images, self.labels)
+
         def fitting(folder: Path) -> bool:
-            return is_labelled(folder, self.names)
+            return is_labelled(folder, names)
 
         cache = lab_home() / "cache"
         try:
@@ -68,9 +107,6 @@ class LabelFolder:
         except DataError:
             find_root(self.folder, default=None, fits=self._of_images, layout=self._layouts(), cache=cache)
             return False
-        if overrides:
-            raise SettingsError("A folder of label files takes options, no settings", found=" ".join(overrides),
-                                do="see --help")  # fmt: skip
         return True
 
     def _of_images(self, folder: Path) -> bool:
@@ -124,12 +160,13 @@ class LabelFolder:
 
         if self.found is not None and self.map is None:
             return map_of(self.found.table, f"the class list of {self.folder}")
-        file = self.map or find_list(labelled.root)
+        own = Path(self.data.map).expanduser() if self.data is not None and self.data.map else None
+        file = self.map or own or find_list(labelled.root)
         if file is None:
             return None
-        found = read_list(file)
+        found = read_list(file, () if self.data is None else self.data.ignored)
         # A zip is read from the cache: its list is named by where the user sees it.
-        return found if self.map else replace(found, source=f"{self.folder}/{file.name}")
+        return found if self.map or own else replace(found, source=f"{self.folder}/{file.name}")
 
     def report(self) -> LabelReport:
         """Read every label file.
@@ -146,8 +183,8 @@ class LabelFolder:
         known = self.known(labelled)
         form = self.read_as(guess_form(labelled.samples, known))
         with Bar("label files") as bar:
-            found = survey(labelled, ReadOptions(form, LENIENT), workers=self.workers, tell=bar.tell)
-        return judge(labelled, found, known, self.folder, self.names)
+            found = survey(labelled, ReadOptions(form, LENIENT, self.rules), workers=self.workers, tell=bar.tell)
+        return judge(labelled, found, known, self.folder, self.names, self.settings, self.rules)
 
 
 class Bar(AbstractContextManager["Bar"]):
@@ -176,7 +213,7 @@ class Bar(AbstractContextManager["Bar"]):
 def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
     """Check a folder, print what was found, and write a proposed map where one is asked for."""
     from ablata.base.files import write_text
-    from ablata.data.label_tools.check import Mending
+    from ablata.data.label_tools.finding import Mending
     from ablata.data.label_tools.propose_map import propose as proposed
 
     if propose is not None and propose.exists():
@@ -314,7 +351,7 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
     from ablata.data.labels.class_lists import read_list
 
     assert chosen.map is not None
-    conversion = Conversion(label_map=read_list(chosen.map), **how)
+    conversion = Conversion(label_map=read_list(chosen.map), rules=chosen.rules, **how)
     with Bar("label files") as bar:
         done = convert(chosen.listed(), conversion, output, workers=chosen.workers, tell=bar.tell)
     label_map = conversion.label_map
@@ -340,7 +377,7 @@ def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     known = chosen.known(labelled)
     form = chosen.read_as(guess_form(labelled.samples, known))
     known = known if known and known.form == form else None
-    sheet = label_sheet(labelled, ReadOptions(form, LENIENT), known, count=count)
+    sheet = label_sheet(labelled, ReadOptions(form, LENIENT, chosen.rules), known, count=count)
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output)
     note(f"left the images, then their label files ({'by ' + known.source if known else 'no map'}), right both\n"

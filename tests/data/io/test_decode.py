@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from typing import Any, get_args
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 from ablata.base.errors import DataError
+from ablata.data.io import decode
 from ablata.data.io.crop import (
     Backend,
     backend_name,
@@ -23,7 +25,16 @@ from ablata.data.io.crop import (
     shrink_factor,
     torch_resize,
 )
-from ablata.data.io.decode import Decoder, decode_array, open_image, to_rgb, upright_size
+from ablata.data.io.decode import (
+    Decoder,
+    ImageRules,
+    decode_array,
+    decode_rgb,
+    open_image,
+    refuse_dark,
+    to_rgb,
+    upright_size,
+)
 
 DECODERS = get_args(Decoder)
 
@@ -152,7 +163,7 @@ def test_an_ignored_orientation_leaves_the_pixels_as_they_are_stored() -> None:
             content = _encoded(_smooth(), "JPEG", quality=95, exif=exif)
             header = open_image(content, "it")
             assert upright_size(header, "ignored") == (40, 56)
-            pixels = decode_array(content, header, "it", decoder=decoder, orientation="ignored")
+            pixels = decode_array(content, header, "it", decoder=decoder, rules=ImageRules("ignored"))
             assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(content))))
 
 
@@ -266,3 +277,107 @@ def test_a_part_of_an_image_is_resized_like_a_copy_of_it() -> None:
         assert np.array_equal(
             resize(part, (24, 24), backend, "bilinear"), resize(part.copy(), (24, 24), backend, "bilinear")
         )
+
+
+def _tagged(image: Image.Image, kind: str, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return _encoded(image, kind, exif=exif)
+
+
+def test_a_tiff_is_turned_once_or_not_at_all() -> None:
+    image = _smooth()
+    for orientation in range(1, 9):
+        content = _tagged(image, "TIFF", orientation)
+        for rules in (ImageRules(), ImageRules("ignored")):
+            header = open_image(content, "it")
+            size = upright_size(header, rules.orientation)
+            pixels = np.asarray(to_rgb(header, "it", rules))
+            png = open_image(_tagged(image, "PNG", orientation), "it")
+            assert np.array_equal(pixels, np.asarray(to_rgb(png, "it", rules)))
+            assert pixels.shape[:2] == size
+
+
+def test_the_note_of_a_png_counts_behind_its_pixels_too() -> None:
+    content = _tagged(_smooth(), "PNG", 6)
+    at = content.index(b"eXIf") - 4
+    size = 12 + int.from_bytes(content[at : at + 4], "big")
+    chunk, rest = content[at : at + size], content[:at] + content[at + size :]
+    end = rest.index(b"IEND") - 4
+    moved = rest[:end] + chunk + rest[end:]
+    header = open_image(moved, "it")
+    assert upright_size(header) == (56, 40)
+    assert np.array_equal(_decoded(moved), _decoded(content))
+
+
+def test_bits_that_count_in_sixteen_make_black_and_white() -> None:
+    ramp = np.linspace(0, 4095, 16 * 24).reshape(16, 24).astype(np.uint16)
+    expected = np.rint(ramp / 4095 * 255).astype(np.uint8)
+    rules = ImageRules(bits=12)
+    for kind in ("PNG", "TIFF"):
+        grey = np.asarray(to_rgb(open_image(_encoded(Image.fromarray(ramp), kind), "it"), "it", rules))
+        assert np.array_equal(grey[..., 1], expected)
+    deep = np.dstack([ramp, ramp[::-1], ramp[:, ::-1]])
+    for suffix in (".png", ".tiff"):
+        content = cv2.imencode(suffix, deep[..., ::-1])[1].tobytes()
+        pixels = np.asarray(to_rgb(open_image(content, "it"), "it", rules))
+        assert np.array_equal(pixels, np.dstack([expected, expected[::-1], expected[:, ::-1]]))
+        # Without the rule the upper eight bits count, and the set is refused for being dark.
+        _, facts = decode_rgb(open_image(content, "it"), "it")
+        assert 4095 <= facts.highest < 1 << 13
+        with pytest.raises(DataError, match=r"data\.bits=12 \(0 to 4,095"):
+            refuse_dark([facts.highest], ImageRules())
+        refuse_dark([facts.highest, 1 << 14], ImageRules())
+        refuse_dark([facts.highest], ImageRules(bits=16))
+    with pytest.raises(DataError, match=r"values 0 to 4095 are not 10-bit \(data\.bits=10\)"):
+        to_rgb(open_image(_encoded(Image.fromarray(ramp), "PNG"), "it"), "it", ImageRules(bits=10))
+
+
+def test_a_fourth_band_of_a_tiff_is_chosen_and_never_guessed() -> None:
+    random = np.random.default_rng(0)
+    bands = random.integers(0, 255, (6, 8, 4), dtype=np.uint8)
+    content = _encoded(Image.fromarray(bands), "TIFF")
+    with pytest.raises(DataError, match=r"it: 4 bands[^\n]*\n.*data\.bands=\[0,1,2\]"):
+        _rgb(content)
+    assert np.array_equal(_rgb(content, bands=(0, 1, 2)), bands[..., :3])
+    assert np.array_equal(_rgb(content, bands=(3, 0, 1)), bands[..., [3, 0, 1]])
+    with pytest.raises(DataError, match=r"data\.bands=\[0, 1, 4\] of 4 bands"):
+        _rgb(content, bands=(0, 1, 4))
+    opaque = np.dstack([bands[..., :3], np.full((6, 8), 255, np.uint8)])
+    assert np.array_equal(_rgb(_encoded(Image.fromarray(opaque), "TIFF")), bands[..., :3])
+    deep = bands.astype(np.uint16) * 16
+    content = cv2.imencode(".tiff", deep[..., [2, 1, 0, 3]])[1].tobytes()
+    expected = np.rint(deep[..., [3, 1, 0]] / 4095 * 255)
+    assert np.abs(_rgb(content, bands=(3, 1, 0), bits=12) - expected).max() <= 0.5
+
+
+def _rgb(content: bytes, **rules: Any) -> np.ndarray:
+    return np.asarray(to_rgb(open_image(content, "it"), "it", ImageRules(**rules)))
+
+
+def test_a_stack_of_pages_is_refused_and_overviews_are_no_pages() -> None:
+    first, second = _smooth(), _smooth().rotate(180)
+    for kind in ("TIFF", "PNG", "GIF"):
+        content = _encoded(first, kind, save_all=True, append_images=[second])
+        with pytest.raises(DataError, match="it: 2 pages"):
+            _rgb(content)
+    stream = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(stream, new=True) as writer:
+        first.save(writer, "TIFF")
+        writer.newFrame()
+        first.resize((28, 20)).save(writer, "TIFF", tiffinfo={254: 1})
+        writer.newFrame()
+    assert np.array_equal(_rgb(stream.getvalue()), np.asarray(first))
+
+
+def test_images_beyond_the_limit_need_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = _encoded(_smooth(), "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"it: 2,240, limit .*\n.*data\.max_pixels=2240; to predict it: --tile"):
+        open_image(content, "it")
+    monkeypatch.setattr(decode, "MOST_PIXELS", 2000)
+    image = open_image(content, "it", 2240)
+    assert np.array_equal(np.asarray(to_rgb(image, "it", ImageRules(max_pixels=2240))), np.asarray(_smooth()))
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    with pytest.raises(DataError, match="2,240, limit 2,239"):
+        open_image(content, "it", 2239)

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.labels.mask_files import read_mask
-from ablata.data.labels.table import LabelTable, color_codes, default_palette, paint, read_table
+from ablata.data.io.decode import ImageRules
+from ablata.data.labels.mask_files import Leniency, read_mask
+from ablata.data.labels.table import TRANSPARENT, LabelTable, color_codes, default_palette, paint, read_table
 from ablata.structures.segmentation import IGNORE
 
 
@@ -95,9 +96,80 @@ def test_colors_where_ids_are_expected_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask.png: RGB"):
         read_mask(tmp_path / "mask.png", "ids")
-    Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(tmp_path / "clear.png")
-    with pytest.raises(DataError, match="64 of them"):
-        read_mask(tmp_path / "clear.png", "colors")
+
+
+def test_transparent_pixels_are_a_value_and_half_transparent_ones_a_fault(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 4), np.uint8)
+    pixels[0] = (255, 0, 0, 255)
+    pixels[1, 0] = (9, 9, 9, 255)
+    for name, image in (("colors", Image.fromarray(pixels)), ("palette", Image.fromarray(pixels).quantize(4))):
+        image.save(tmp_path / f"{name}.png")
+        raw = read_mask(tmp_path / f"{name}.png", "colors")
+        assert raw.tolist() == [[0xFF0000] * 3, [0x090909, TRANSPARENT, TRANSPARENT]]
+    ids = np.dstack([np.full((2, 3), 7, np.uint8), pixels[..., 3]])
+    Image.fromarray(ids).save(tmp_path / "ids.png")
+    assert read_mask(tmp_path / "ids.png", "ids").tolist() == [[7, 7, 7], [7, TRANSPARENT, TRANSPARENT]]
+    table = read_table(_list(tmp_path, "#FF0000 disc\ntransparent ground\n#090909 box\n"), ())
+    assert table.encode(raw, "it").tolist() == [[0, 0, 0], [2, 1, 1]]
+    with pytest.raises(DataError, match=r"transparent \(2 pixels\)"):
+        _table("colors").encode(np.where(raw == TRANSPARENT, raw, 0x8429F6), "it")
+    pixels[1, 1, 3] = 100
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    with pytest.raises(DataError, match="1 are half transparent"):
+        read_mask(tmp_path / "half.png", "colors")
+    lenient = read_mask(tmp_path / "half.png", "colors", Leniency(lossy=True))
+    assert lenient[1].tolist() == [0x090909, TRANSPARENT, TRANSPARENT]
+
+
+def test_whole_numbers_are_read_from_every_kind_of_greyscale(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 4, (7, 9)).astype(np.uint8)
+    Image.fromarray(ids.astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(ids.astype(np.int32)).save(tmp_path / "long.tif")
+    Image.merge("LA", [Image.fromarray(ids), Image.new("L", (9, 7), 255)]).save(tmp_path / "alpha.png")
+    for bits, factor in ((2, 85), (4, 17)):
+        Image.fromarray(ids * factor).save(tmp_path / f"bits{bits}.png", bits=bits)
+    for file in tmp_path.iterdir():
+        assert np.array_equal(read_mask(file, "ids"), ids), file.name
+    Image.fromarray(ids.astype(np.float32) + 0.5).save(tmp_path / "half.tif")
+    with pytest.raises(DataError, match="floating point, 63 pixels with a fraction"):
+        read_mask(tmp_path / "half.tif", "ids")
+
+
+def test_what_loses_nothing_is_read_and_jpeg_inside_tiff_is_not(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 4, (16, 16)).astype(np.uint8)
+    pixels = np.dstack([ids * 60] * 3)
+    Image.fromarray(pixels).save(tmp_path / "mask.webp", lossless=True)
+    assert np.array_equal(read_mask(tmp_path / "mask.webp", "colors"), color_codes(pixels))
+    Image.fromarray(pixels).save(tmp_path / "mask.tif", compression="jpeg")
+    with pytest.raises(DataError, match="JPEG inside TIFF"):
+        read_mask(tmp_path / "mask.tif", "colors")
+    Image.fromarray(ids).save(tmp_path / "stack.tif", save_all=True, append_images=[Image.fromarray(ids)])
+    with pytest.raises(DataError, match="2 pages"):
+        read_mask(tmp_path / "stack.tif", "ids")
+
+
+def test_a_mask_is_turned_as_its_own_note_says(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 4, (5, 8)).astype(np.uint8)
+    for suffix in ("png", "tif"):
+        for note, upright in ((3, ids[::-1, ::-1]), (6, np.rot90(ids, -1)), (8, np.rot90(ids, 1))):
+            exif = Image.Exif()
+            exif[0x0112] = note
+            Image.fromarray(ids).save(tmp_path / f"mask.{suffix}", exif=exif)
+            assert np.array_equal(read_mask(tmp_path / f"mask.{suffix}", "ids"), upright)
+            stored = read_mask(tmp_path / f"mask.{suffix}", "ids", rules=ImageRules("ignored"))
+            assert np.array_equal(stored, ids)
+
+
+def test_class_lists_are_read_as_editors_write_them(tmp_path: Path) -> None:
+    text = "0 ground\r\n1 disc\r\n"
+    for content in (text.encode(), b"\xef\xbb\xbf" + text.encode(), text.encode("utf-16"), b"ground\ndisc\n",
+                    b"0: ground\n1: disc", b"0,ground\n1,disc\n", b"# classes\n0\tground\n1\tdisc\n"):  # fmt: skip
+        (tmp_path / "classes.txt").write_bytes(content)
+        table = read_table(tmp_path / "classes.txt", ())
+        assert (table.names, table.values) == (("ground", "disc"), (0, 1)), content
+    (tmp_path / "classes.txt").write_bytes("0 größe\n".encode("latin-1"))
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        read_table(tmp_path / "classes.txt", ())
 
 
 def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
@@ -123,6 +195,8 @@ def test_a_wrong_class_list_is_refused(tmp_path: Path) -> None:
             ("4 road\n#112233 sky\n", (), "both forms"),
             ("", (), "no classes"),
             ("4 road\n4 sky\n", (), "4 named more than once"),
+            ("4 road\n5 road\n", (), "4 and 5 are road"),
+            ("road\nroad\n", (), "0 and 1 are road"),
             ("4 road\n", ("void",), "void; .*has road"),
             ("4 road\n", ("road",), "0 classes"),
         )

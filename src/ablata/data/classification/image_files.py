@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ablata.base.cores import worker_count
 from ablata.base.errors import DataError
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL
 from ablata.data.classification.decoded_cache import prepare
 from ablata.data.classification.file_list import Listing, OnInvalid, OnSmall
 from ablata.data.io.crop import (
@@ -31,10 +31,11 @@ from ablata.data.io.crop import (
     scaled,
     shrink_factor,
 )
-from ablata.data.io.decode import Decoder, Orientation
+from ablata.data.io.decode import Decoder
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 from ablata.data.io.file_slice import Member, Stored, content_of
+from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.file_reader import FileReader
 from ablata.data.loading.labeled_images import LabeledImageDataset
@@ -43,7 +44,7 @@ from ablata.data.loading.splits import Source, make_splits
 from ablata.data.transforms.classification import Augment
 
 
-class ImageFileSettings(Settings):
+class ImageFileSettings(ImageReadSettings):
     """Settings of data sets of image files; the base of several, not itself a choice."""
 
     kind: str
@@ -72,8 +73,6 @@ class ImageFileSettings(Settings):
     """Decode JPEGs at 1/2, 1/4 or 1/8 where a training crop still has enough pixels: faster, other pixels."""
     decoder: Decoder | None = None
     """What decodes JPEGs: pil or opencv, which give the same pixels; null: pil for the backend pil, else opencv."""
-    orientation: Orientation = "applied"
-    """The orientation that a camera noted (EXIF): applied, or ignored as in torchvision's references."""
     prepared: Annotated[int | None, Field(ge=1)] = None
     """Decode once to this shorter side, kept in the cache folder, and crop from there; null: decode at every step."""
     workers: Annotated[int | None, Field(ge=0), INCIDENTAL] = None
@@ -200,7 +199,7 @@ class DecodeAndCrop:
         return resize(image, size, self.settings.backend, self.settings.interpolation)
 
     def _encoded(self, stored: Path | Member) -> Encoded:
-        return Encoded(content_of(stored), str(stored), self.settings.orientation)
+        return Encoded(content_of(stored), str(stored), self.settings.image_rules())
 
     def _decoded(self, encoded: Encoded, shrink: int = 1) -> Image.Image | np.ndarray:
         decoder = self.settings.decoder or default_decoder(self.settings.backend)

@@ -15,7 +15,7 @@ from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.detection.dataset import AnnotatedImage, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
-from ablata.data.io.decode import open_image, upright_size
+from ablata.data.io.decode import ImageRules, open_image, upright_size
 from ablata.data.io.encoded import Encoded
 from ablata.data.loading.cache import folder_digest
 from ablata.data.loading.dataset import NominalShape
@@ -84,7 +84,7 @@ class FileImages(ImageSource):
     def pixels(self, row: int) -> np.ndarray:
         """Return uint8 [H, W, 3], as stored: boxes know nothing of the camera's orientation."""
         file = self.files[row]
-        return Encoded(file.read_bytes(), str(file), "ignored").array("opencv")
+        return Encoded(file.read_bytes(), str(file), ImageRules("ignored")).array("opencv")
 
 
 def check_files(

@@ -1,4 +1,4 @@
-"""Image decoding into 8-bit RGB, whatever they hold.
+"""Image decoding into 8-bit RGB, whatever the files hold.
 
 PIL decodes everything. Ordinary JPEGs can go through OpenCV, which gives the same pixels without PIL's extra copies;
 files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so that both decoders give the same image.
@@ -7,84 +7,264 @@ files of other kinds, CMYK, damaged or turned JPEGs always go through PIL, so th
 from __future__ import annotations
 
 import io
+import re
+import threading
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ablata.base.errors import DataError
+from ablata.data.io.headers import as_stored, header_size, orientation_of, page_count, stored_bits, turned, upright
 
 Decoder = Literal["pil", "opencv"]
 Orientation = Literal["applied", "ignored"]
-"""What becomes of the orientation that a camera noted: the image is turned upright, or stays as its pixels are
-stored, as torchvision's references have it."""
+"""What becomes of the orientation that a camera noted (EXIF): the image is turned upright, or stays as its pixels are
+stored, as torchvision's references have it. Masks are turned as their own files say; boxes lie on what results."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Endings of files that are read as images."""
+MOST_PIXELS = 178_956_970
+"""PIL refuses larger images, which may be made to fill a memory."""
+DARK = 1 << 14
+"""Where no value of a set's 16-bit files reaches this, they hold 14 bits at most, and would come out black."""
 
-_ORIENTATION = 0x0112
+_DECODING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
+_LARGE = threading.RLock()
 
 
-def open_image(content: bytes | Path, where: str) -> Image.Image:
+@dataclass(frozen=True)
+class ImageRules:
+    """How image files become 8-bit RGB.
+
+    Attributes:
+        orientation: whether images are turned as the camera noted.
+        bits: of the values in 16-bit files, 8 to 16: the highest becomes white; None: 16.
+        bands: which bands of a file of several are red, green and blue, counted from 0; None: the first three.
+        max_pixels: an image may have so many.
+    """
+
+    orientation: Orientation = "applied"
+    bits: int | None = None
+    bands: tuple[int, int, int] | None = None
+    max_pixels: int = MOST_PIXELS
+
+
+RULES = ImageRules()
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is worth knowing of a decoded image.
+
+    Attributes:
+        orientation: as the camera noted it, 1 (upright) to 8.
+        highest: at 16 bits, the highest value, or the most it can be; 0 of other files.
+        transparent: pixels that show white behind them.
+        mode: PIL's name of the kind of pixels.
+    """
+
+    orientation: int
+    highest: int
+    transparent: int
+    mode: str
+
+
+def open_image(content: bytes | Path, where: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
     """Open an image without decoding its pixels yet.
 
     Args:
         content: the encoded bytes, or the file.
         where: the file (and row), for the message.
+        max_pixels: an image may have so many.
 
     Raises:
-        DataError: it is no image.
+        DataError: it is no image, or has more pixels.
     """
     try:
-        return Image.open(content if isinstance(content, Path) else io.BytesIO(content))
+        with _large(max_pixels):
+            image = Image.open(content if isinstance(content, Path) else io.BytesIO(content))
     except UnidentifiedImageError:
         raise _undecodable(where, "no image of a known type") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        pixels = next(iter(re.findall(r"\d+", str(error))), "more")
+        raise _too_large(where, pixels, max_pixels) from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise _undecodable(where, error) from None
+    if image.width * image.height > max_pixels:
+        raise _too_large(where, str(image.width * image.height), max_pixels)
+    return image
 
 
-def to_rgb(image: Image.Image, where: str, orientation: Orientation = "applied") -> Image.Image:
-    """Decode to 8-bit RGB.
+@contextmanager
+def _large(max_pixels: int) -> Iterator[None]:
+    """Let PIL take images of so many pixels, one at a time, as its limit is the process's."""
+    if max_pixels <= MOST_PIXELS:
+        yield
+        return
+    with _LARGE, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def to_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> Image.Image:
+    """Decode to 8-bit RGB; see `decode_rgb`."""
+    return decode_rgb(image, where, rules)[0]
+
+
+def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tuple[Image.Image, ImageFacts]:
+    """Decode to 8-bit RGB, and tell what is worth knowing.
 
     Grey becomes three equal channels, palettes and CMYK their colours, 16 bits are scaled to 8, transparent pixels show
-    white behind them.
+    white behind them. A TIFF's fourth band is no transparency unless it is opaque everywhere: it may be infrared.
 
     Args:
         image: opened by `open_image`.
-        where: the file, for the message.
-        orientation: applied turns the image upright as the camera noted.
+        where: the file, for messages.
+        rules: orientation, bits, bands.
 
     Raises:
-        DataError: the pixels cannot be decoded, or have a type without a meaning as an image (floating point).
+        DataError: the pixels cannot be decoded, have a type without a meaning as an image (floating point), or need a
+            rule that was not given.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _large(image.width * image.height):
             warnings.simplefilter("ignore", UserWarning)
+            pages = page_count(image)
+            if pages > 1:
+                raise DataError("An image file must hold one image", found=f"{where}: {pages} pages or frames",
+                                do="write each into a file of its own")  # fmt: skip
+            orientation, bits = orientation_of(image), stored_bits(image)
+            deep = _deep_colors(image) if bits == 16 and rules.bits not in (None, 16) else None
             image.load()
-            if orientation == "applied" and image.getexif().get(_ORIENTATION, 1) != 1:
-                image = ImageOps.exif_transpose(image)
-        return _colors(image)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
+            facts = ImageFacts(orientation, _highest(image, bits), _transparent(image), image.mode)
+            applied, tiff = rules.orientation == "applied", image.format == "TIFF"
+            place = upright if applied else as_stored
+            image = place(image, orientation)
+            if deep is not None or (rules.bands is not None and len(image.getbands()) > 1 and image.mode != "P"):
+                pixels = np.asarray(image) if deep is None else deep
+                chosen = _eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8)
+                made = Image.fromarray(chosen)
+                # OpenCV gives the pixels as they are stored.
+                return (turned(made, orientation) if deep is not None and applied else made), facts
+            return _colors(image, where, 12 if bits == 12 else rules.bits or 16, tiff), facts
+    except DataError:
+        raise
+    except _DECODING as error:
         raise _undecodable(where, error) from None
 
 
-def _colors(image: Image.Image) -> Image.Image:
+def _highest(image: Image.Image, bits: int) -> int:
+    if bits != 16:
+        return 0
+    if image.mode.startswith("I"):
+        return int(np.asarray(image).max(initial=0))
+    # PIL keeps the upper eight bits of colours.
+    return max(int(np.asarray(image).max(initial=0)), 0) << 8 | 255
+
+
+def _transparent(image: Image.Image) -> int:
+    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
+        return 0
+    return int((np.asarray(image.convert("RGBA"))[..., 3] != 255).sum())
+
+
+def _deep_colors(image: Image.Image) -> np.ndarray | None:
+    """Return uint16 [H, W, C] of a 16-bit file of colours, of which PIL keeps the upper eight bits; None of others."""
+    stream: Any = getattr(image, "fp", None)
+    if image.mode not in ("RGB", "RGBA", "RGBX") or stream is None:
+        return None
+    place = stream.tell()
+    stream.seek(0)
+    content = stream.read()
+    stream.seek(place)
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise ValueError("16-bit colours that OpenCV cannot decode: write them as 8 bits")
+    return pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
+
+
+def _three(pixels: np.ndarray, rules: ImageRules) -> np.ndarray:
+    bands = rules.bands or (0, 1, 2)
+    if not 0 <= min(bands) <= max(bands) < pixels.shape[2]:
+        raise ValueError(f"data.bands={list(bands)} of {pixels.shape[2]} bands, counted from 0")
+    return np.ascontiguousarray(pixels[..., list(bands)])
+
+
+def _eight_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
+    """Scale values of so many bits to 8."""
+    if bits == 8 and values.dtype == np.uint8:
+        return values
+    most = (1 << (bits or 16)) - 1
+    if values.min(initial=0) < 0 or values.max(initial=0) > most:
+        limit = "16-bit" if most == 65535 else f"{bits}-bit (data.bits={bits})"
+        raise ValueError(f"values {values.min()} to {values.max()} are not {limit}")
+    scaled: np.ndarray = ((values.astype(np.int64) * 255 + most // 2) // most).astype(np.uint8)
+    return scaled
+
+
+def _colors(image: Image.Image, where: str, bits: int, tiff: bool) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"grey values {values.min()} to {values.max()} are not 16-bit")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(image), bits)).convert("RGB")
     if image.mode == "F":
-        raise ValueError("floating point pixels have no fixed range")
+        raise ValueError("floating point pixels have no fixed range: scale them to 8 or 16 bits")
+    bands = image.getbands()
+    if tiff and bands[-1] in "AX":
+        if np.asarray(image)[..., -1].min(initial=255) < 255:
+            raise DataError(
+                "An image must have one band or three, or data.bands must choose three",
+                found=f"{where}: {len(bands)} bands: is the last one infrared, or transparency?",
+                do=f"set data.bands={'[0,1,2]' if len(bands) > 3 else '[0,0,0]'} for the first, or others",
+            )
+        return image.convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         upper = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper).convert("RGB")
     return image.convert("RGB")
+
+
+def refuse_dark(highest: Iterable[int], rules: ImageRules) -> None:
+    """Check that a set's 16-bit files use their range.
+
+    Args:
+        highest: of each image, `ImageFacts.highest`.
+        rules: they were decoded by.
+
+    Raises:
+        DataError: no value needs more than 14 bits, and the rules do not say how many there are.
+    """
+    deep = [value for value in highest if value]
+    if rules.bits is None and deep and max(deep) < DARK:
+        raise DataError(MUST_BE_BRIGHT, found=f"{len(deep)} images: {dark_detail(max(deep))}",
+                        do=bits_advice(max(deep)))  # fmt: skip
+
+
+MUST_BE_BRIGHT = "The values of 16-bit images must fill their range, or data.bits must say how many bits count"
+
+
+def dark_detail(highest: int) -> str:
+    """Say how dark 16-bit images are that reach at most this value."""
+    return f"values up to {highest:,} of 65,535, which come out as {round(highest / 257)} of 255: nearly black"
+
+
+def bits_advice(highest: int) -> str:
+    """Say which setting makes 16-bit images bright that reach at most this value."""
+    bits = max(highest.bit_length(), 8)
+    return f"set data.bits={bits} (0 to {(1 << bits) - 1:,} become black to white), or 16 to leave them as they are"
 
 
 def _undecodable(where: str, error: Exception | str) -> DataError:
@@ -95,11 +275,18 @@ def _undecodable(where: str, error: Exception | str) -> DataError:
     )
 
 
+def _too_large(where: str, pixels: str, most: int) -> DataError:
+    found = f"{int(pixels):,}" if pixels.isdigit() else pixels
+    return DataError(
+        "An image must not have more pixels than the limit",
+        found=f"{where}: {found}, limit {most:,}",
+        do=f"cut it into parts, or set data.max_pixels={pixels}; to predict it: --tile 2048",
+    )
+
+
 def upright_size(image: Image.Image, orientation: Orientation = "applied") -> tuple[int, int]:
     """Return height and width after the orientation is applied, or not, from the header alone."""
-    width, height = image.size
-    turned = orientation == "applied" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
+    return header_size(image, orientation == "applied")
 
 
 def decode_array(
@@ -108,7 +295,7 @@ def decode_array(
     where: str,
     shrink: int = 1,
     decoder: Decoder = "opencv",
-    orientation: Orientation = "applied",
+    rules: ImageRules = RULES,
 ) -> np.ndarray:
     """Decode to uint8 [H, W, 3].
 
@@ -118,18 +305,18 @@ def decode_array(
         where: the file, for the message.
         shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size (rounded up); other files are not shrunk.
         decoder: what decodes ordinary JPEGs; the rest is PIL's.
-        orientation: applied turns the image upright as the camera noted.
+        rules: orientation, bits, bands.
 
     Raises:
         DataError: the pixels cannot be decoded.
     """
-    if decoder == "opencv" and _is_plain_jpeg(content, image, orientation):
+    if decoder == "opencv" and _is_plain_jpeg(content, image, rules):
         pixels = decode_jpeg(content, shrink)
         if pixels is not None:
             return pixels
     if decoder == "pil" and shrink > 1:
         image.draft(None, (image.width // shrink, image.height // shrink))
-    return np.asarray(to_rgb(image, where, orientation))
+    return np.asarray(to_rgb(image, where, rules))
 
 
 def decode_jpeg(content: bytes, shrink: int) -> np.ndarray | None:
@@ -149,12 +336,12 @@ _SHRUNK = {
 """OpenCV's flags by fraction; those of reduced grey are the fraction alone, those of reduced colour ask for BGR."""
 
 
-def _is_plain_jpeg(content: bytes, image: Image.Image, orientation: Orientation) -> bool:
+def _is_plain_jpeg(content: bytes, image: Image.Image, rules: ImageRules) -> bool:
     """Tell whether OpenCV gives PIL's pixels: RGB or grey, not to be turned, and whole (OpenCV fills what is
     missing)."""
     return (
         image.format == "JPEG"
         and image.mode in ("RGB", "L")
         and content.rstrip(b"\0")[-2:] == b"\xff\xd9"
-        and (orientation == "ignored" or image.getexif().get(_ORIENTATION, 1) == 1)
+        and (rules.orientation == "ignored" or orientation_of(image) == 1)
     )

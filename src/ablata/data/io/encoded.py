@@ -8,7 +8,16 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ablata.data.io.decode import Decoder, Orientation, decode_array, decode_jpeg, open_image, to_rgb, upright_size
+from ablata.data.io.decode import (
+    RULES,
+    Decoder,
+    ImageRules,
+    decode_array,
+    decode_jpeg,
+    open_image,
+    to_rgb,
+    upright_size,
+)
 
 _START, _SCAN, _END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
 _FRAMES = (0xC0, 0xC1, 0xC2)
@@ -16,7 +25,7 @@ _FRAMES = (0xC0, 0xC1, 0xC2)
 _ALONE = (0x01, *range(0xD0, 0xD8))
 """Markers without a length: they do not belong before the frame."""
 _TELLING = {0xE1: b"Exif", 0xE2: b"MPF", 0xEE: b"Adobe"}
-"""Segments that may turn the image, hold more than one, or say what its colours are."""
+"""Segments that may turn the image, hold more than one, or say what its colours are; XMP too may turn it."""
 
 
 class Encoded:
@@ -25,16 +34,16 @@ class Encoded:
     Args:
         content: the bytes.
         where: the file, for messages.
-        orientation: whether images are turned as the camera noted.
+        rules: orientation, bits, bands.
     """
 
-    def __init__(self, content: bytes, where: str, orientation: Orientation = "applied") -> None:
-        self._content, self._where, self._orientation = content, where, orientation
+    def __init__(self, content: bytes, where: str, rules: ImageRules = RULES) -> None:
+        self._content, self._where, self._rules = content, where, rules
         self._jpeg = plain_jpeg_size(content)
 
     @cached_property
     def _opened(self) -> Image.Image:
-        return open_image(self._content, self._where)
+        return open_image(self._content, self._where, self._rules.max_pixels)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -43,7 +52,7 @@ class Encoded:
         Raises:
             DataError: it is no image.
         """
-        return self._jpeg or upright_size(self._opened, self._orientation)
+        return self._jpeg or upright_size(self._opened, self._rules.orientation)
 
     def array(self, decoder: Decoder, shrink: int = 1) -> np.ndarray:
         """Decode to uint8 [H, W, 3]; see `decode_array`.
@@ -53,7 +62,7 @@ class Encoded:
         """
         if self._jpeg and decoder == "opencv" and (pixels := decode_jpeg(self._content, shrink)) is not None:
             return pixels
-        return decode_array(self._content, self._opened, self._where, shrink, decoder, self._orientation)
+        return decode_array(self._content, self._opened, self._where, shrink, decoder, self._rules)
 
     def image(self, shrink: int = 1) -> Image.Image:
         """Decode to a PIL image in RGB, a JPEG by PIL's own shrinking to about that fraction of its size.
@@ -63,7 +72,7 @@ class Encoded:
         """
         if shrink > 1:
             self._opened.draft(None, (self._opened.width // shrink, self._opened.height // shrink))
-        return to_rgb(self._opened, self._where, self._orientation)
+        return to_rgb(self._opened, self._where, self._rules)
 
 
 def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
@@ -91,7 +100,7 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
             return _frame_size(body)
         if 0xC3 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return None
-        if marker in _TELLING and body.startswith(_TELLING[marker]):
+        if marker in _TELLING and (body.startswith(_TELLING[marker]) or b"Orientation" in body):
             return None
         place += 2 + length
     return None

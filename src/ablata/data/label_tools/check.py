@@ -3,153 +3,96 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablata.base.errors import listing
+from ablata.data.io.decode import RULES, ImageRules
+from ablata.data.label_tools.accidents import instances, smoothed
+from ablata.data.label_tools.finding import LabelFinding, Mending
+from ablata.data.label_tools.image_findings import image_findings, pairing
 from ablata.data.label_tools.propose_map import is_contiguous, is_rare, percent
 from ablata.data.label_tools.scan import same_files
 from ablata.data.label_tools.survey import Survey, Value, name_of
 from ablata.data.labels.layout import USUAL, FolderNames, LabeledFolder
 from ablata.data.labels.map import Label, LabelMap, split_color
-from ablata.data.labels.table import written_value
+from ablata.data.labels.mask_files import palette_advice
+from ablata.data.labels.table import TRANSPARENT, written_value
 from ablata.structures.ignore import IGNORE
-
-_MOST_COLORS = 255
-
-
-@dataclass(frozen=True)
-class LabelFinding:
-    """A finding about label files: what, where (a file, a value, a class), the detail, and what to do about it."""
-
-    kind: str
-    where: str
-    detail: str = ""
-    do: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.where}" + (f": {self.detail}" if self.detail else "")
-
-
-@dataclass(frozen=True)
-class Mending:
-    """The commands that mend a folder, as they would be typed.
-
-    Attributes:
-        folder: as the user calls it.
-        map: the label map or class list there is, or None.
-        names: what its folders are called, where they need to be told.
-    """
-
-    folder: str
-    map: str | None
-    names: FolderNames = USUAL
-
-    @property
-    def convert_anew(self) -> str:
-        """Propose a map, edit it, convert."""
-        return f"{self._propose}; look it through; {self._convert('map.yaml')}"
-
-    @property
-    def convert(self) -> str:
-        """Edit the map there is, convert."""
-        if self.map is None or not self._has_map:
-            return self.convert_anew
-        return f"add it to {shlex.quote(self.map)}, as a class or with `ignore: true`; {self._convert(self.map)}"
-
-    @property
-    def split_anew(self) -> str:
-        """Convert with another split, in which every class is on both sides."""
-        return self._with_map("--val 0.2 ")
-
-    @property
-    def collect(self) -> str:
-        """Nothing mends a class of one image."""
-        return "a class needs two images to be in both: add some, or merge or ignore the class in the label map"
-
-    @property
-    def paired(self) -> str:
-        """Convert what has a partner."""
-        return f"add what is missing, or leave them out: {self._with_map('--paired-only ')}"
-
-    @property
-    def nearest(self) -> str:
-        """Convert to the nearest values of a map."""
-        return f"export them again as PNG, or take the nearest values of a map: {self._with_map('--nearest ')}"
-
-    @property
-    def grey(self) -> str:
-        """Convert by the colours of palettes."""
-        return f"take the grey values instead: {self._with_map('--palette grey ')}"
-
-    @property
-    def _has_map(self) -> bool:
-        return self.map is not None and self.map.endswith(("yaml", "yml"))
-
-    @property
-    def _propose(self) -> str:
-        return f"ablata data check {self.place} --propose-map map.yaml"
-
-    def _convert(self, file: str, flags: str = "") -> str:
-        return f"ablata data convert {self.place} --map {shlex.quote(file)} {flags}--output NEW_FOLDER"
-
-    @property
-    def place(self) -> str:
-        """The folder, with the names inside where they were told."""
-        named = {"--images": self.names.images, "--labels": self.names.labels}
-        return " ".join(
-            [shlex.quote(self.folder), *(f"{key} {shlex.quote(name)}" for key, name in named.items() if name)]
-        )
-
-    def _with_map(self, flags: str) -> str:
-        if self.map is not None and self._has_map:
-            return self._convert(self.map, flags)
-        return f"{self._convert('map.yaml', flags)} (map.yaml by {self._propose})"
 
 
 def file_findings(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return the problems and remarks of single label files."""
     repairs = {
         "unreadable": "repair or remove it",
-        "mode": f"{mend.convert_anew} (colour files with three equal channels are read as values there)",
-        "transparent": "export it again without transparency",
+        "pages": "write each image into a file of its own",
+        "transparent": f"export it again without smoothed edges, or: {mend.nearest}",
     }
-    problems = [LabelFinding(fault, where, detail, repairs[fault]) for fault, where, detail in survey.faults]
+    problems = [
+        LabelFinding(fault, where, detail, repairs.get(fault) or _mode_repair(detail, survey, mend))
+        for fault, where, detail in survey.faults
+    ]
     for where, kind, values, fractions in survey.lossy:
         loud = ", ".join(
             f"{written_value(survey.form, value)} {percent(fraction)}" for value, fraction in fractions.items()
         )
         problems.append(LabelFinding("lossy", where, f"{kind}, {values} values: {loud}", mend.nearest))
-    for where, size, image in survey.mismatched:
+    for where, size, image, do in survey.mismatched:
         detail = f"{size[0]}x{size[1]}, its image {image[0]}x{image[1]} (height x width)"
-        problems.append(LabelFinding("size", where, detail, "export it again at its image's size"))
+        problems.append(LabelFinding("size", where, detail, do))
+    drawn, numbered = smoothed(survey), instances(survey)
+    if drawn:
+        detail = (
+            f"{len(survey.values)} values, of which {len(survey.values) - len(drawn)} are only at edges, between "
+            f"{_values(survey, drawn)}: resized with a filter, which must be nearest for label files"
+        )
+        problems.append(LabelFinding("smoothed", mend.folder, detail, mend.smoothed))
+    if numbered:
+        many = f"{len(survey.values)} values"
+        if numbered.base:
+            shown = ", ".join(map(str, numbered.classes[:8]))
+            detail = f"{many} are numbers of objects, class * {numbered.base} + object; classes {shown}"
+            problems.append(LabelFinding("instances", mend.folder, detail, mend.divided(numbered.base)))
+        else:
+            detail = f"{many} are numbers of objects (instances), which say nothing of classes"
+            do = "export a mask of classes; to detect the objects, a set of boxes with masks (data=coco, penn_fudan)"
+            problems.append(LabelFinding("instances", mend.folder, detail, do))
     problems += [
-        LabelFinding("unreadable", file, "the image", "repair or remove it") for file in survey.unreadable_images
-    ]
-    problems += [
-        LabelFinding("too many values", where, f"{values:,} values: a photograph, instance numbers, smoothed edges?",
-                mend.nearest)
+        LabelFinding("too many values", where, f"{values:,} values: a photograph?", "look at it, or remove it")
         for where, values in survey.crowded
-    ]  # fmt: skip
+        if not drawn and not numbered
+    ]
     told, remarks = _modes(survey, mend)
     return problems + told, remarks + _sizes(survey)
+
+
+def _mode_repair(detail: str, survey: Survey, mend: Mending) -> str:
+    """Say what to do about a file whose pixels are of another kind than the others'."""
+    if detail not in ("RGB", "RGBA"):
+        return "export it again as greyscale of whole numbers" if survey.form == "ids" else "export it again as RGB"
+    return f"{mend.convert_anew} (colour files with three equal channels are read as values there)"
 
 
 def _modes(survey: Survey, mend: Mending) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Judge 16-bit and palette files: by what else is there."""
     problems, remarks = [], []
-    deep = [value for value in survey.ordered() if value > 255] if survey.form == "ids" else []
+    deep = [value for value in survey.ordered() if 255 < value != TRANSPARENT] if survey.form == "ids" else []
+    deep = [] if instances(survey) else deep
     for mode in sorted(survey.modes):
         where = survey.mode_examples[mode]
         files = f"{survey.modes[mode]} of {sum(survey.modes.values())} files"
         if mode.startswith("I") and deep:
             some = ", ".join(f"{value} ({survey.values[value].examples[0][0]})" for value in deep[:6])
             problems.append(LabelFinding("16 bits", where, f"{files}, values above 255: {some}", mend.convert_anew))
-        elif mode.startswith("I"):
+        elif mode.startswith("I") and not instances(survey):
             remarks.append(LabelFinding("16 bits", where, f"{files}; all values fit in 8 bits"))
-    if survey.palettes and survey.form == "ids":
+    if survey.agreed.conflict:
+        files = f"{survey.modes['P']} palette files"
+        detail = f"{survey.agreed.conflict}; indices are taken as classes"
+        problems.append(LabelFinding("palettes differ", files, detail, palette_advice(mend.place)))
+    elif survey.palettes and survey.form == "ids":
         told = _palettes(survey, mend)
         (problems if told.do else remarks).append(told)
     return problems, remarks
@@ -191,7 +134,16 @@ def pair_findings(
     root = labelled.root
     problems: list[LabelFinding] = []
     remarks: list[LabelFinding] = []
+    named, explained = pairing(labelled)
+    problems += named
+    bare = [sample for sample in labelled.samples if sample.split == "test" and sample.label is None]
+    if bare:
+        tested = sum(sample.split == "test" for sample in labelled.samples)
+        detail = f"{len(bare)} of {tested} images of test have no label file: they can be predicted, and have no score"
+        remarks.append(LabelFinding("no label file", name_of(bare[0].image, root), detail))
     for sample in labelled.samples:
+        if sample in explained or (sample.label is None and sample.split == "test"):
+            continue
         if sample.label is None:
             problems.append(LabelFinding("no label file", name_of(sample.image, root), "", mend.paired))
         elif sample.image is None:
@@ -200,6 +152,7 @@ def pair_findings(
     problems += [LabelFinding("two of a name", name_of(file, root), twice, "remove one") for file in labelled.twins]
     told, also = _repeated(labelled, survey)
     problems, remarks = problems + told, remarks + also
+    remarks += _not_counted(labelled)
     if labelled.strays:
         files = ", ".join(name_of(file, root) for file in labelled.strays[:3])
         remarks.append(LabelFinding("no image", files, f"{len(labelled.strays)} files, left alone"))
@@ -208,6 +161,21 @@ def pair_findings(
     elif "val" not in labelled.splits or "train" not in labelled.splits:
         problems.append(LabelFinding("not split", mend.folder, f"only {', '.join(labelled.splits)}", mend.split_anew))
     return problems, remarks
+
+
+def _not_counted(labelled: LabeledFolder) -> list[LabelFinding]:
+    """Remark on files that are in no split, and on pairs and lists that are not quite what they seem."""
+    remarks = []
+    if labelled.left_out:
+        detail = f"{len(labelled.left_out)} images and label files are in no split (train, val, test)"
+        remarks.append(LabelFinding("left out", labelled.named(labelled.left_out), detail,
+                                    "move them into the folders, or the lists, of a split"))  # fmt: skip
+    if labelled.recased:
+        first = labelled.recased[0]
+        label = name_of(first.label, labelled.root)
+        detail = f"{len(labelled.recased)} pairs have names that differ in capitals: {label}"
+        remarks.append(LabelFinding("names", name_of(first.image, labelled.root), detail))
+    return remarks + [LabelFinding("list of a split", said) for said in labelled.lists]
 
 
 def _repeated(labelled: LabeledFolder, survey: Survey) -> tuple[list[LabelFinding], list[LabelFinding]]:
@@ -302,7 +270,13 @@ class LabelReport:
 
 
 def judge(
-    labelled: LabeledFolder, survey: Survey, known: LabelMap | None, folder: str, names: FolderNames = USUAL
+    labelled: LabeledFolder,
+    survey: Survey,
+    known: LabelMap | None,
+    folder: str,
+    names: FolderNames = USUAL,
+    settings: tuple[str, ...] = (),
+    rules: ImageRules = RULES,
 ) -> LabelReport:
     """Check a folder of label files and report what is wrong with it.
 
@@ -312,11 +286,14 @@ def judge(
         known: what the values should be, or None where nothing says so.
         folder: the folder as the user calls it, for the commands that mend.
         names: what the user says its folders are called.
+        settings: how files are read, as the user says it.
+        rules: how images were decoded.
     """
-    mend = Mending(folder, known.source if known else None, names)
-    problems, remarks = file_findings(survey, mend)
-    more, also = pair_findings(labelled, survey, mend)
-    problems, remarks = problems + more, remarks + also
+    pairs = any(sample.image and sample.label for sample in labelled.samples)
+    mend = Mending(folder, known.source if known else None, names, settings, pairs)
+    problems, remarks = image_findings(survey, rules)
+    for more, also in (file_findings(survey, mend), pair_findings(labelled, survey, mend)):
+        problems, remarks = problems + more, remarks + also
     if known is not None and known.form != survey.form:
         detail = f"lists {known.form}, the label files hold {survey.form}"
         problems.append(LabelFinding("class list", known.source, detail, mend.convert_anew))
@@ -325,15 +302,37 @@ def judge(
         problems += _against(survey, known, mend)
     else:
         problems += _without_list(survey, mend)
+    if survey.values and not any(one.kind in _NO_CLASSES for one in problems):
+        problems += _one_class(survey, known, mend)
     told, also = _rare(survey, known, mend)
     problems, remarks = problems + told, remarks + also
     absent, elsewhere = _missing(labelled, survey, known if known and not is_wrong_list(survey, known) else None, mend)
     return LabelReport(labelled, survey, known, tuple(problems + absent), tuple(remarks + elsewhere))
 
 
+_NO_CLASSES = ("class list", "smoothed", "instances")
+
+
+def _one_class(survey: Survey, known: LabelMap | None, mend: Mending) -> list[LabelFinding]:
+    """Refuse a set of one class, of which every pixel that counts is right."""
+    names = set(known.names) if known else {
+        written_value(survey.form, value) for value in survey.ordered() if value != IGNORE or survey.form != "ids"
+    }  # fmt: skip
+    held = names
+    if known:
+        held = {label.name for label in known.labels if not label.ignore and label.value in survey.values}
+    if len(names) > 1 and len(held) > 1:
+        return []
+    detail = "one class is all that counts: mIoU would be 100 whatever is predicted"
+    do = f"make the rest a class of its own, such as background: {mend.convert}" if known else mend.convert_anew
+    return [LabelFinding("one class", listing(sorted(held or names)), detail, do)]
+
+
 def _against(survey: Survey, known: LabelMap, mend: Mending) -> list[LabelFinding]:
     """Compare the values with the list."""
     strange = [value for value in survey.ordered() if known.find(value) is None]
+    if smoothed(survey) or instances(survey):
+        return []
     unused = [label for label in known.labels if label.value not in survey.values]
     if is_wrong_list(survey, known):
         detail = (
@@ -367,7 +366,7 @@ def held(survey: Survey, value: int) -> str:
 def _without_list(survey: Survey, mend: Mending) -> list[LabelFinding]:
     """Judge the values where nothing says what they are."""
     values = survey.ordered()
-    if not values:
+    if not values or smoothed(survey) or instances(survey):
         return []
     if survey.form == "colors":
         detail = f"{len(values)} colours ({_values(survey, values)})"
@@ -385,8 +384,11 @@ def _without_list(survey: Survey, mend: Mending) -> list[LabelFinding]:
 def _rare(survey: Survey, known: LabelMap | None, mend: Mending) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return the rare values that no list explains, and the rare classes of the list."""
     problems, remarks = [], []
-    for value in survey.ordered():
+    drawn = smoothed(survey)
+    for value in survey.ordered() if not instances(survey) else ():
         label = known.find(value) if known else None
+        if drawn and value not in drawn:
+            continue
         if not is_rare(survey, value) or (label and label.ignore):
             continue
         name = written_value(survey.form, value) + (f" ({label.name})" if label else "")
@@ -405,9 +407,9 @@ def _missing(
     problems: list[LabelFinding] = []
     remarks: list[LabelFinding] = []
     splits = [split for split in labelled.splits if split in ("train", "val")]
+    drawn = smoothed(survey) or ([] if instances(survey) else survey.ordered())
     classes = [(label.value, label.name) for label in known.labels if not label.ignore] if known else [
-        (value, written_value(survey.form, value)) for value in survey.ordered()
-        if value != IGNORE or survey.form != "ids"
+        (value, written_value(survey.form, value)) for value in drawn if value != IGNORE or survey.form != "ids"
     ]  # fmt: skip
     for value, name in classes:
         found = survey.values.get(value, Value())

@@ -19,12 +19,15 @@ from PIL import Image
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.base.files import write_text
 from ablata.base.seeds import derive
+from ablata.data.io.decode import RULES, ImageRules, open_image
+from ablata.data.io.headers import orientation_of, turned
+from ablata.data.label_tools.accidents import divided
 from ablata.data.label_tools.scan import Tell, mapped, value_counts
 from ablata.data.label_tools.survey import name_of
-from ablata.data.labels.layout import LabeledFolder, Sample
+from ablata.data.labels.layout import LabeledFolder, Sample, proposed_suffix
 from ablata.data.labels.map import MAP_FILE, LabelMap, split_color
-from ablata.data.labels.mask_files import Leniency, read_mask
-from ablata.data.labels.table import translate
+from ablata.data.labels.mask_files import Leniency, Palettes, load_mask, open_mask, palette_of, raw_values, read_mask
+from ablata.data.labels.table import TRANSPARENT, translate
 from ablata.data.loading.cache import build_once, require_space
 
 
@@ -93,7 +96,10 @@ class Conversion:
         label_map: what the values are.
         reverse: from ids back to raw values.
         nearest: values that the map has not become the nearest one that it has; lossy files are read.
-        palette: for maps of values, whether a palette file's indices are taken, or the grey of their colours.
+        divide: values are class * this + object, of which the class is taken; None: they are classes.
+        palette: for maps of values, whether a palette file's indices are taken, or the grey of their colours; None: the
+            indices, where all palettes agree.
+        rules: whether files are turned as the camera noted; the images are copied as they are, with that note.
         paired_only: leave out what has no partner.
         val: fraction of the images for validation, drawn anew; None: the splits there are, 0.2 where there are none.
         seed: of that draw.
@@ -102,7 +108,9 @@ class Conversion:
     label_map: LabelMap
     reverse: bool = False
     nearest: bool = False
-    palette: str = "index"
+    divide: int | None = None
+    palette: str | None = None
+    rules: ImageRules = RULES
     paired_only: bool = False
     val: float | None = None
     seed: int = 0
@@ -139,12 +147,13 @@ def convert(
 
     Raises:
         SettingsError: `output` is there, or lies in the source or around it.
-        DataError: a file cannot be read or holds a value that the map has not, something has no partner, two files
-            would get one name, or the disk has no room.
+        DataError: a file cannot be read or holds a value that the map has not, something has no partner, palettes
+            differ, two files would get one name, or the disk has no room.
     """
     _refuse_place(labelled.root, output)
     samples = _paired(labelled, how)
     done = Converted()
+    done.notices += labelled.notices()
     if len(samples) < len(labelled.samples):
         done.notices.append(f"{len(labelled.samples) - len(samples)} files without a partner are left out")
     if how.reverse and not how.label_map.exact:
@@ -159,17 +168,20 @@ def _write(
 ) -> None:  # fmt: skip
     _refuse_full_disk(samples, draft)
     unsorted = draft / "unsorted"
-    jobs = [(sample.label, unsorted / sample.split / f"{sample.name}.png") for sample in samples]
-    holds = np.zeros((len(samples), 256), dtype=bool)
-    for row, (ids, counts, moved, furthest) in enumerate(mapped(partial(_convert_file, root, how), jobs, workers)):
-        done.pixels.update(dict(zip(ids, counts, strict=True)))
-        done.moved, done.furthest = done.moved + moved, max(done.furthest, furthest)
-        holds[row, ids] = True
+    jobs = [(sample.label, unsorted / sample.split / f"{sample.name}.png", sample.image) for sample in samples]
+    holds, palettes = np.zeros((len(samples), 256), dtype=bool), Palettes()
+    for row, one in enumerate(mapped(partial(_convert_file, root, how), jobs, workers)):
+        done.pixels.update(dict(zip(one.ids, one.counts, strict=True)))
+        done.moved, done.furthest = done.moved + one.moved, max(done.furthest, one.furthest)
+        holds[row, one.ids] = True
+        if how.palette is None:
+            palettes.add(one.palette, name_of(samples[row].label, root))
+            palettes.refuse(str(root))
         if tell is not None:
             tell(row + 1, len(jobs))
     splits = _splits(samples, holds[:, : len(how.label_map.names)], how, done)
     names = _targets(samples, splits)
-    for sample, name, (_, written), split in zip(samples, names, jobs, splits, strict=True):
+    for sample, name, (_, written, _), split in zip(samples, names, jobs, splits, strict=True):
         assert sample.image is not None
         for kind, source in (("images", sample.image), ("labels", written)):
             target = draft / kind / split / f"{name}{source.suffix}"
@@ -181,42 +193,66 @@ def _write(
     write_text(draft / MAP_FILE, label_map.as_text())
 
 
-def _convert_file(root: Path, how: Conversion, job: tuple[Path, Path]) -> tuple[list[int], list[int], int, float]:
-    """Convert one label file; return its ids, their pixels, how many pixels were moved, and how far at most."""
-    file, target = job
+@dataclass(frozen=True)
+class _File:
+    """A converted label file: its ids, their pixels, how many pixels were moved, how far at most, and the palette."""
+
+    ids: list[int]
+    counts: list[int]
+    moved: int = 0
+    furthest: float = 0.0
+    palette: dict[int, int] = field(default_factory=dict)
+
+
+def _convert_file(root: Path, how: Conversion, job: tuple[Path, Path, Path]) -> _File:
+    """Convert one label file."""
+    file, target, image = job
     where = name_of(file, root)
     target.parent.mkdir(parents=True, exist_ok=True)
+    moved, furthest, palette = 0, 0.0, dict[int, int]()
     if how.reverse:
-        ids = read_mask(file, "ids").astype(np.int64)
+        ids = read_mask(file, "ids", rules=how.rules).astype(np.int64)
         if ids.size and (ids.min() < 0 or ids.max() > 255):
             raise DataError("A file of ids must hold 0 to 255", found=f"{where}: {ids.min()} to {ids.max()}")
         ids = ids.astype(np.uint8)
-        _save(how.label_map.decode(ids, where), how.label_map, target)
-        moved, furthest = 0, 0.0
+        made = _raw_image(how.label_map.decode(ids, where), how.label_map)
     else:
-        raw = read_mask(file, how.label_map.form, how.leniency)
+        mask = load_mask(open_mask(file, how.leniency.lossy, how.rules.max_pixels), file, how.rules)
+        raw = raw_values(mask, file, how.label_map.form, how.leniency)
+        if mask.mode == "P" and how.label_map.form == "ids":
+            palette = palette_of(mask, value_counts(raw)[0])
+        raw = raw if how.divide is None else divided(raw, how.divide)
         raw, moved, furthest = nearest_values(raw, how.label_map) if how.nearest else (raw, 0, 0.0)
         ids = how.label_map.encode(raw, where)
-        Image.fromarray(ids).save(target)
+        made = Image.fromarray(ids)
+    if how.rules.orientation == "ignored":
+        # The image is copied with its note, and will be turned: so is what lies over it as it is stored.
+        made = turned(made, orientation_of(open_image(image, str(image), how.rules.max_pixels)))
+    made.save(target)
     values, counts, _ = value_counts(ids)
-    return values.tolist(), counts.tolist(), moved, furthest
+    return _File(values.tolist(), counts.tolist(), moved, furthest, palette)
 
 
-def _save(raw: np.ndarray, label_map: LabelMap, target: Path) -> None:
-    """Write raw values losslessly: colours as RGB, values in 8 or 16 bits."""
+def _raw_image(raw: np.ndarray, label_map: LabelMap) -> Image.Image:
+    """Return raw values as an image without loss: colours as RGB, with alpha where nothing is drawn, values in 8 or 16
+    bits."""
     if label_map.form == "colors":
         pixels = np.stack([raw >> 16, raw >> 8 & 255, raw & 255], axis=-1).astype(np.uint8)
+        if label_map.find(TRANSPARENT) is not None:
+            pixels = np.dstack([pixels, np.where(raw == TRANSPARENT, 0, 255).astype(np.uint8)])
     elif raw.min() >= 0 and raw.max() <= 65535:
         wide = max(label.value for label in label_map.labels) > 255
         pixels = raw.astype(np.uint16 if wide else np.uint8)
     else:
         raise DataError("Values to be written must be 0 to 65535", found=f"{label_map.source}: {raw.min()}",
                         do="give that value an id that no image holds, or change it")  # fmt: skip
-    Image.fromarray(pixels).save(target)
+    return Image.fromarray(pixels)
 
 
 def nearest_values(raw: np.ndarray, label_map: LabelMap) -> tuple[np.ndarray, int, float]:
     """Replace values that a map has not by the nearest that it has: colours by distance in RGB, others as numbers.
+
+    Pixels on which nothing is drawn are near to no value.
 
     Args:
         raw: whole numbers [H, W].
@@ -225,8 +261,11 @@ def nearest_values(raw: np.ndarray, label_map: LabelMap) -> tuple[np.ndarray, in
     Returns:
         Raw values, all of the map; how many pixels were changed; the greatest distance.
     """
-    known = np.array([label.value for label in label_map.labels], dtype=np.int64)
+    known = np.array([label.value for label in label_map.labels if label.value != TRANSPARENT], dtype=np.int64)
+    if not len(known):
+        return raw, 0, 0.0
     _, strange = translate(raw, known.tolist(), [0] * len(known))
+    strange &= raw != TRANSPARENT
     if not strange.any():
         return raw, 0, 0.0
     values, which = np.unique(raw[strange], return_inverse=True)
@@ -248,14 +287,18 @@ def _paired(labelled: LabeledFolder, how: Conversion) -> list[Sample]:
     alone = [
         name_of(sample.image or sample.label, labelled.root)
         for sample in labelled.samples
-        if not (sample.image and sample.label)
+        if not (sample.image and sample.label) and not (sample.split == "test" and sample.image)
     ]
+    suffix, _ = proposed_suffix(labelled)
+    do = f"--set data.mask_suffix={suffix}" if suffix else None
+    advice = "--paired-only leaves them out" if pairs else "call each label file like its image"
     if alone and not how.paired_only:
         more = f" ({len(alone)} such files)" if len(alone) > _SHOWN else ""
         raise DataError("Every image must have a label file, and every label file an image",
-                        found=f"{listing(alone[:_SHOWN])}{more}", do="--paired-only leaves them out")  # fmt: skip
+                        found=f"{listing(alone[:_SHOWN])}{more}",
+                        do=do or advice)  # fmt: skip
     if not pairs:
-        raise DataError("There must be pairs to convert", found=f"{labelled.root}: none")
+        raise DataError("There must be pairs to convert", found=f"{labelled.root}: none", do=do)
     return pairs
 
 
@@ -268,13 +311,24 @@ def _targets(samples: Sequence[Sample], splits: Sequence[str]) -> list[str]:
 
 
 def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done: Converted) -> list[str]:
-    split = any(sample.split for sample in samples)
-    if split and how.val is None:
-        return [sample.split for sample in samples]
+    splits = [sample.split for sample in samples]
+    if any(splits) and how.val is None:
+        lacking = [split for split in ("train", "val") if split not in splits]
+        if lacking:
+            done.notices.append(
+                f"no {' and no '.join(lacking)}: training needs both; --val 0.2 draws them from all but the images of test"
+            )
+        return splits
     fraction = 0.2 if how.val is None else how.val
-    held = divide(holds, [f"{sample.split}/{sample.folder}" for sample in samples], fraction, how.seed)
+    rows = [row for row, split in enumerate(splits) if split != "test"]
+    if not rows:
+        raise DataError("There must be images to draw train and val from", found="images of test alone")
+    folders = [f"{samples[row].split}/{samples[row].folder}" for row in rows]
+    held = divide(holds[rows], folders, fraction, how.seed)
     done.notices.append(f"train and val drawn with seed {how.seed}: every class that two images hold is in both")
-    return ["val" if row else "train" for row in held]
+    for row, is_val in zip(rows, held.tolist(), strict=True):
+        splits[row] = "val" if is_val else "train"
+    return splits
 
 
 def _refuse_place(root: Path, output: Path) -> None:

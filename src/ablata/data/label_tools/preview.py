@@ -57,9 +57,11 @@ def label_sheet(
 def _cell(sample: Sample, reading: ReadOptions, known: LabelMap | None) -> tuple[torch.Tensor, list[str]]:
     assert sample.image is not None
     assert sample.label is not None
-    raw = read_mask(sample.label, reading.form, reading.leniency)
+    raw = read_mask(sample.label, reading.form, reading.leniency, reading.rules)
     label = colored(raw, reading, known)
-    image = to_rgb(open_image(sample.image, str(sample.image)), str(sample.image))
+    image = to_rgb(
+        open_image(sample.image, str(sample.image), reading.rules.max_pixels), str(sample.image), reading.rules
+    )
     if image.size != (label.shape[1], label.shape[0]):
         image = image.resize((label.shape[1], label.shape[0]))
     pixels = np.asarray(image)

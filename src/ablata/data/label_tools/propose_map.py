@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ablata.base.errors import DataError, listing
-from ablata.data.label_tools.survey import Survey, Value
+from ablata.data.label_tools.accidents import instances, smoothed
+from ablata.data.label_tools.survey import Count, Survey, Value
 from ablata.data.labels.class_lists import numbered
 from ablata.data.labels.map import HEAD, LabelMap, split_color
 from ablata.data.labels.table import MOST_CLASSES, Form, written_value
@@ -44,7 +45,7 @@ def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
     Raises:
         DataError: there is no value, or more than classes can be.
     """
-    values = survey.values or _without_noise(survey.lossy_values, survey.form)
+    values = _classes(survey)
     order = [value for value in survey.ordered() if value in values] or sorted(values)
     if not order or len(order) > MOST_CLASSES:
         raise DataError(
@@ -66,21 +67,53 @@ def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
     return label_map, label_map.as_text(head)
 
 
+def _classes(survey: Survey) -> dict[int, Value]:
+    """Return the values that are classes: those drawn of smoothed files, those of whole classes of numbered objects.
+
+    Raises:
+        DataError: objects are numbered, and nothing says of what class.
+    """
+    numbered = instances(survey)
+    if numbered is not None and numbered.base is None:
+        raise DataError("A map can be proposed for classes", found=f"{len(survey.values)} values that number objects",
+                        do="export a mask of classes, or use a set of boxes with masks")  # fmt: skip
+    if numbered is not None:
+        return {value: _gathered(survey, value, numbered.base or 1) for value in numbered.classes}
+    if drawn := smoothed(survey):
+        return {value: survey.values[value] for value in drawn}
+    return survey.values or _without_noise(survey.lossy_values, survey.form)
+
+
+def _gathered(survey: Survey, label: int, base: int) -> Value:
+    """Return the counts of a class whose objects are numbered; files are counted for the object that most hold."""
+    found = [
+        one for value, one in survey.values.items() if value == label or (value >= base and value // base == label)
+    ]
+    places: dict[tuple[str, str], Count] = {}
+    for one in found:
+        for place, count in one.places.items():
+            total = places.setdefault(place, Count())
+            total.pixels += count.pixels
+            total.files, total.present = max(total.files, count.files), max(total.present, count.present)
+    return Value(places, [example for one in found for example in one.examples[:1]], solid=True)
+
+
 def _row(survey: Survey, values: dict[int, Value], value: int, known: LabelMap | None) -> tuple[int, str, bool, str]:
     label = known.find(value) if known else None
     files = sum(survey.files.values())
-    fraction = survey.fraction(value) if survey.values else 0.0
+    total = sum(survey.pixels.values())
+    fraction = values[value].total().pixels / total if total else 0.0
     held = f"{percent(fraction)} of the pixels, in {values[value].total().files} of {files} files"
     name = f"class_{written_value(survey.form, value).removeprefix('#')}"
     if label is not None:
         return value, label.name, label.ignore, held
-    if survey.values and _is_extra(survey, value):
+    if value in survey.values and not instances(survey) and _is_extra(survey, values, value):
         return value, name, True, f"{held}: ignored? if it is a class, take `ignore: true` away and number the ids"
     return value, name, False, held
 
 
-def _is_extra(survey: Survey, value: int) -> bool:
-    others = [other for other in survey.values if other != value]
+def _is_extra(survey: Survey, values: dict[int, Value], value: int) -> bool:
+    others = [other for other in values if other != value]
     if survey.form == "ids" and is_contiguous([*others, value]):
         return False
     if survey.form == "ids" and value == 255 and len(others) > 1 and is_contiguous(others):

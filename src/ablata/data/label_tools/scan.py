@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from ablata.base.cores import worker_count
 from ablata.base.errors import DataError
-from ablata.data.io.decode import open_image, upright_size
+from ablata.data.io.decode import RULES, ImageFacts, ImageRules, decode_rgb, open_image
+from ablata.data.io.headers import lossy_format, orientation_of
 from ablata.data.labels.layout import Sample
 from ablata.data.labels.map import LabelMap
-from ablata.data.labels.mask_files import Fault, Leniency, MaskError, is_lossy, load_mask, open_mask, raw_values
+from ablata.data.labels.mask_files import Fault, Leniency, MaskError, load_mask, open_mask, palette_of, raw_values
 from ablata.data.labels.table import Form
 
 _CHUNK = 16
@@ -31,6 +31,7 @@ _FEW = 128
 _MOST_VALUES = 1024
 """Of a file with more different values (a photograph, instance numbers), only the most frequent are kept."""
 _HEADERS = 64
+_FEW_VALUES = 4
 
 LENIENT = Leniency(lossy=True)
 """What a scan reads: files of lossy formats too, so that their values can be told."""
@@ -42,10 +43,23 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How label files are read: what their values are, and what else than training accepts may be read."""
+    """How files are read: what label files hold, what else than training accepts may be read of them, and how images
+    become 8-bit RGB."""
 
     form: Form
     leniency: Leniency = LENIENT
+    rules: ImageRules = RULES
+
+
+@dataclass(frozen=True)
+class ImageScan:
+    """What was found of an image: height and width as training reads it, facts, and why it cannot be used, with what to
+    do about it."""
+
+    size: tuple[int, int]
+    facts: ImageFacts | None
+    problem: str = ""
+    do: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,13 +68,16 @@ class LabelFileScan:
 
     Attributes:
         row: which sample.
-        fault: why it cannot be trained on as it is, or None; a lossy file's values are there all the same.
+        fault: why it cannot be trained on as it is, or None; values of lossy files, and of colour files that hold ids
+            in three equal channels, are there all the same.
         detail: the fault in words.
         mode: PIL's mode: `L`, `RGB`, `P`, `I;16`; "" if unreadable.
-        size: height and width, (0, 0) if unreadable.
-        image_size: of the image, upright; None where there is none, (0, 0) if unreadable.
+        size: height and width as training reads it, (0, 0) if unreadable.
+        orientation: as the camera noted it in the label file, 1 (upright) to 8.
+        image: of the image; None where there is none.
         values: int64 [k], raw values, ascending.
         counts: int64 [k], pixels of each.
+        solid: bool [k], whether a value fills a square of 3 by 3 pixels somewhere; all are where there are few.
         more: values left out because there are too many.
         digest: of size and values' places; equal for equal label files.
         palette: colours (0xRRGGBB) that the indices of a palette file stand for.
@@ -71,9 +88,11 @@ class LabelFileScan:
     detail: str
     mode: str
     size: tuple[int, int]
-    image_size: tuple[int, int] | None
+    orientation: int
+    image: ImageScan | None
     values: np.ndarray
     counts: np.ndarray
+    solid: np.ndarray
     more: int
     digest: bytes
     palette: dict[int, int]
@@ -135,7 +154,7 @@ def guess_form(samples: Sequence[Sample], known: LabelMap | None = None) -> Form
             modes[open_mask(file, lossy=True).mode] += 1
         except DataError:
             continue
-    colors, others = modes["RGB"] + modes["RGBA"], sum(modes.values()) - modes["P"]
+    colors, others = modes["RGB"] + modes["RGBA"] + modes["PA"], sum(modes.values()) - modes["P"]
     if not others and known is not None:
         return known.form
     return "colors" if 2 * colors > others else "ids"
@@ -143,28 +162,61 @@ def guess_form(samples: Sequence[Sample], known: LabelMap | None = None) -> Form
 
 def _look(reading: ReadOptions, job: tuple[int, Path, Path | None]) -> LabelFileScan:
     row, file, image = job
-    image_size = None if image is None else _image_size(image)
-    seen = LabelFileScan(row, None, "", "", (0, 0), image_size, _NOTHING, _NOTHING, 0, b"", {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        found = None if image is None else _scan_image(image, reading.rules)
+        seen = LabelFileScan(row, None, "", "", (0, 0), 1, found, _NOTHING, _NOTHING, _NOTHING, 0, b"", {})
         try:
-            mask = load_mask(open_mask(file, reading.leniency.lossy), file)
+            opened = open_mask(file, reading.leniency.lossy, reading.rules.max_pixels)
+            orientation, kind = orientation_of(opened), lossy_format(opened)
+            mask = load_mask(opened, file, reading.rules)
         except MaskError as error:
             return replace(seen, fault=error.fault, detail=(error.found or "").removeprefix(f"{file}: "))
-        seen = replace(seen, mode=mask.mode, size=(mask.height, mask.width))
+        seen = replace(seen, mode=mask.mode, size=(mask.height, mask.width), orientation=orientation)
         try:
-            raw = raw_values(mask, file, reading.form, reading.leniency)
+            raw = raw_values(mask, file, reading.form, replace(reading.leniency, lossy=bool(kind)))
         except MaskError as error:
-            return replace(seen, fault=error.fault, detail=mask.mode if error.fault == "mode" else error.found or "")
+            detail = mask.mode if error.fault == "mode" else (error.found or "").removeprefix(f"{file}: ")
+            seen = replace(seen, fault=error.fault, detail=detail)
+            try:
+                raw = raw_values(mask, file, reading.form, replace(reading.leniency, grey=True))
+            except MaskError:
+                return seen
     starts = run_starts(raw)
     values, counts, more = value_counts(raw, starts)
-    seen = replace(seen, values=values, counts=counts, more=more, palette=_palette(mask, reading.form, values))
+    palette = palette_of(mask, values) if reading.form == "ids" else {}
+    seen = replace(seen, values=values, counts=counts, solid=solid(raw, values), more=more, palette=palette)
     # Where the runs start and what they are says as much as all pixels, in a tenth of the bytes.
     content = hashlib.blake2b(f"{raw.shape}".encode(), digest_size=12)
     content.update(starts.tobytes())
     content.update(raw.ravel()[starts].tobytes())
-    lossy = mask.format if is_lossy(mask) else None
-    return replace(seen, digest=content.digest(), fault="lossy" if lossy else None, detail=lossy or "")
+    seen = replace(seen, digest=content.digest())
+    return replace(seen, fault="lossy", detail=kind) if kind and seen.fault is None else seen
+
+
+def _scan_image(file: Path, rules: ImageRules) -> ImageScan:
+    """Decode an image as training does."""
+    try:
+        rgb, facts = decode_rgb(open_image(file.read_bytes(), str(file), rules.max_pixels), str(file), rules)
+    except DataError as error:
+        problem, do = (error.found or "").removeprefix(f"{file}: "), error.do or ""
+        return ImageScan((0, 0), None, problem or error.must, do.partition(" (ablata data check")[0])
+    except OSError as error:
+        return ImageScan((0, 0), None, error.strerror or str(error), "repair or remove it")
+    return ImageScan((rgb.height, rgb.width), facts)
+
+
+def solid(raw: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return bool [k], whether each of the values fills a square of 3 by 3 pixels in raw values [H, W].
+
+    Drawn classes do; what interpolation leaves at their edges does not. Files of few values are not looked at: all are.
+    """
+    if len(values) <= _FEW_VALUES or min(raw.shape) < 3:
+        return np.ones(len(values), dtype=bool)
+    across = (raw[:, :-2] == raw[:, 1:-1]) & (raw[:, 1:-1] == raw[:, 2:])
+    rows = raw[:, 1:-1]
+    same = across[:-2] & across[1:-1] & across[2:] & (rows[:-2] == rows[1:-1]) & (rows[1:-1] == rows[2:])
+    return np.isin(values, rows[1:-1][same])
 
 
 def run_starts(raw: np.ndarray) -> np.ndarray:
@@ -196,23 +248,6 @@ def value_counts(raw: np.ndarray, starts: np.ndarray | None = None) -> tuple[np.
         kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_VALUES])
         values, counts = values[kept], counts[kept]
     return values.astype(np.int64), counts, more
-
-
-def _palette(mask: Image.Image, form: Form, values: np.ndarray) -> dict[int, int]:
-    """Return the colours of a palette file's indices."""
-    if mask.mode != "P" or form != "ids":
-        return {}
-    colors = np.asarray(mask.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
-    known = values[values < len(colors)]
-    return {int(value): int(colors[value] @ np.array([1 << 16, 1 << 8, 1])) for value in known}
-
-
-def _image_size(file: Path) -> tuple[int, int]:
-    try:
-        with open_image(file, str(file)) as image:
-            return upright_size(image)
-    except (DataError, OSError):
-        return 0, 0
 
 
 def same_files(files: Sequence[Path]) -> list[list[Path]]:

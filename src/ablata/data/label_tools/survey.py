@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablata.data.label_tools.scan import LabelFileScan, ReadOptions, Tell, scan
+from ablata.data.io.decode import ImageRules
+from ablata.data.label_tools.scan import ImageScan, LabelFileScan, ReadOptions, Tell, scan
 from ablata.data.labels.layout import LabeledFolder, Sample
-from ablata.data.labels.mask_files import Fault
+from ablata.data.labels.mask_files import Fault, Palettes, size_advice
 from ablata.data.labels.table import Form, written_value
 
 _EXAMPLES = 5
@@ -37,10 +38,12 @@ class Count:
 
 @dataclass
 class Value:
-    """One raw value: its counts by (split, source folder), and some files that hold it with its fraction of each."""
+    """One raw value: its counts by (split, source folder), some files that hold it with its fraction of each, and
+    whether it fills a square of 3 by 3 pixels anywhere."""
 
     places: dict[tuple[str, str], Count] = field(default_factory=dict)
     examples: list[tuple[str, float]] = field(default_factory=list)
+    solid: bool = False
 
     def total(self, split: str | None = None, folder: str | None = None) -> Count:
         """Return the counts of a split and a source folder; None: of all."""
@@ -67,10 +70,15 @@ class Survey:
         sizes: label files of each height and width.
         faults: (fault, file, detail) of those that training could not read.
         lossy: files of lossy formats: name, number of values, most frequent values with their fraction.
-        mismatched: label files of another size than their image: name, size, image's size.
-        unreadable_images: images that cannot be opened.
+        mismatched: label files of another size than their image: name, size, image's size, what to do.
+        images: images that cannot be used: name, why, what to do.
+        turned: images, and label files, in which the camera noted an orientation.
+        apart: label files of another orientation than their image's, though of its size.
+        highest: of each 16-bit image the highest value, by name.
+        transparent: images with transparent pixels.
         crowded: files with more values than are kept.
-        palettes: file, indices and what they stand for, of palette files.
+        palettes: file, indices and what they stand for, of some palette files.
+        agreed: whether all palettes agree.
         digests: label files of each content, by its digest; only those with several values.
     """
 
@@ -84,41 +92,65 @@ class Survey:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     faults: list[tuple[Fault, str, str]] = field(default_factory=list)
     lossy: list[tuple[str, str, int, dict[int, float]]] = field(default_factory=list)
-    mismatched: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
-    unreadable_images: list[str] = field(default_factory=list)
+    mismatched: list[tuple[str, tuple[int, int], tuple[int, int], str]] = field(default_factory=list)
+    images: list[tuple[str, str, str]] = field(default_factory=list)
+    turned: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+    apart: list[str] = field(default_factory=list)
+    highest: dict[str, int] = field(default_factory=dict)
+    transparent: list[str] = field(default_factory=list)
     crowded: list[tuple[str, int]] = field(default_factory=list)
     palettes: dict[str, dict[int, int]] = field(default_factory=dict)
+    agreed: Palettes = field(default_factory=Palettes)
     digests: dict[bytes, list[int]] = field(default_factory=dict)
 
-    def add(self, seen: LabelFileScan, sample: Sample, where: str) -> None:
-        """Count a label file; `where` is its name for messages."""
+    def add(self, seen: LabelFileScan, sample: Sample, where: str, image: str, rules: ImageRules) -> None:
+        """Count a label file; `where` is its name for messages, `image` its image's."""
         place = sample.split, sample.folder
         self.files[place] += 1
         if seen.mode:
             self.modes[seen.mode] += 1
             self.mode_examples.setdefault(seen.mode, where)
             self.sizes[seen.size] += 1
-        if seen.image_size == (0, 0):
-            self.unreadable_images.append(str(sample.image))
-        elif seen.mode and seen.image_size is not None and seen.image_size != seen.size:
-            self.mismatched.append((where, seen.size, seen.image_size))
+        if seen.orientation != 1:
+            self.turned[1].append(where)
+        if seen.image is not None:
+            self._add_image(seen, seen.image, where, image, rules)
         if seen.fault == "lossy":
             order = seen.counts.argsort()[::-1][:_EXAMPLES]
             fractions = {int(seen.values[at]): float(seen.counts[at]) / seen.pixels for at in order}
             self.lossy.append((where, seen.detail, len(seen.values) + seen.more, fractions))
             self._count(self.lossy_values, seen, place, where, seen.pixels * _LOUD)
-        elif seen.fault is not None:
+            return
+        if seen.fault is not None:
             self.faults.append((seen.fault, where, seen.detail))
-        else:
+        if len(seen.values):
             self.pixels[place] += seen.pixels
             self._note(seen, where)
             self._count(self.values, seen, place, where)
+
+    def _add_image(self, seen: LabelFileScan, image: ImageScan, where: str, name: str, rules: ImageRules) -> None:
+        facts = image.facts
+        if facts is None:
+            self.images.append((name, image.problem, image.do))
+            return
+        if facts.orientation != 1:
+            self.turned[0].append(name)
+        if facts.highest:
+            self.highest[name] = facts.highest
+        if facts.transparent:
+            self.transparent.append(name)
+        if seen.mode and image.size != seen.size:
+            do = size_advice(image.size, seen.size, facts.orientation, seen.orientation, rules)
+            self.mismatched.append((where, seen.size, image.size, do))
+        elif seen.mode and facts.orientation != seen.orientation:
+            self.apart.append(where)
 
     def _note(self, seen: LabelFileScan, where: str) -> None:
         if seen.more:
             self.crowded.append((where, len(seen.values) + seen.more))
         if seen.palette and len(self.palettes) < _EXAMPLES:
             self.palettes[where] = seen.palette
+        self.agreed.add(seen.palette, where)
         if len(seen.values) > 1:
             self.digests.setdefault(seen.digest, []).append(seen.row)
 
@@ -126,10 +158,12 @@ class Survey:
     def _count(
         values: dict[int, Value], seen: LabelFileScan, place: tuple[str, str], where: str, least: float = 0
     ) -> None:
-        for value, pixels in zip(seen.values.tolist(), seen.counts.tolist(), strict=True):
+        rows = zip(seen.values.tolist(), seen.counts.tolist(), seen.solid.tolist(), strict=True)
+        for value, pixels, is_solid in rows:
             if pixels < least:
                 continue
             found = values.setdefault(value, Value())
+            found.solid |= is_solid
             found.places.setdefault(place, Count()).add(pixels, seen.pixels)
             if len(found.examples) < _MOST_EXAMPLES:
                 found.examples.append((where, pixels / seen.pixels))
@@ -164,7 +198,8 @@ def survey(
     found = Survey(reading.form)
     for seen in scan(labelled.samples, reading, workers, tell):
         sample = labelled.samples[seen.row]
-        found.add(seen, sample, name_of(sample.label, labelled.root))
+        image = name_of(sample.image, labelled.root) if sample.image else ""
+        found.add(seen, sample, name_of(sample.label, labelled.root), image, reading.rules)
     return found
 
 

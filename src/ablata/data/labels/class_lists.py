@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, listing
+from ablata.base.files import read_text
 from ablata.data.labels.map import HIGHEST_ID, MAP_FILE, Label, LabelMap, read_label_map
-from ablata.data.labels.table import Form, LabelTable, read_table
+from ablata.data.labels.table import VOID_NAMES, Form, LabelTable, read_class_lines
 
-VOID_NAMES = frozenset({"unlabelled", "unlabeled", "void", "ignore", "ignored", "unknown", "don't care"})
-"""Classes of these names, in any case, are ignored where a list cannot say so itself."""
-_FILES = (MAP_FILE, "classes.txt", "classes.json")
+_EXPORTS = {
+    "labelmap.txt": re.compile(r"(?P<name>[^:]+):\s*(?P<r>\d+)\s*,\s*(?P<g>\d+)\s*,\s*(?P<b>\d+)\s*(?::.*)?"),
+    "label_colors.txt": re.compile(r"(?P<r>\d+)[\s,]+(?P<g>\d+)[\s,]+(?P<b>\d+)[\s,]+(?P<name>\S.*)"),
+}
+"""Lists of colours that annotation tools export: CVAT's and VOC's `NAME:R,G,B:PARTS:ACTIONS`, CamVid's `R G B NAME`."""
+_FILES = (MAP_FILE, "classes.txt", "classes.json", *_EXPORTS)
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -34,20 +38,54 @@ def numbered(form: Form, rows: Iterable[tuple[int, str, bool, str]], source: str
     return LabelMap(form, tuple(labels), source)
 
 
-def read_list(file: Path) -> LabelMap:
-    """Read a label map (.yaml), a class list (`ID NAME` or `#RRGGBB NAME` a line), or a JSON of names and colours.
+def read_list(file: Path, ignored: Collection[str] = ()) -> LabelMap:
+    """Read a label map (.yaml), a class list (`ID NAME` or `#RRGGBB NAME` a line, or names alone), a JSON of names and
+    colours, or the list of a CVAT or CamVid export (labelmap.txt, label_colors.txt).
+
+    Args:
+        file: the list.
+        ignored: names (in any case) whose pixels are ignored, beside those of `VOID_NAMES`; a label map says so itself.
 
     Raises:
-        DataError: the file is missing or not of its form.
+        DataError: the file is missing or not of its form, or a name in `ignored` is not in it.
     """
-    if file.suffix in (".yaml", ".yml"):
+    if file.suffix.lower() in (".yaml", ".yml"):
+        if ignored:
+            raise DataError("data.ignored is for class lists", found=f"data.ignored beside {file}",
+                            do="write `ignore: true` in the label map")  # fmt: skip
         return read_label_map(file)
-    if file.suffix == ".json":
-        rows = list(_json_rows(file))
-        return numbered("colors", ((value, name, _is_void(name), "") for value, name in rows), str(file))
-    table = read_table(file, ())
-    pairs = zip(table.values, table.names, strict=True)
-    return numbered(table.form, ((value, name, _is_void(name), "") for value, name in pairs), str(file))
+    form, rows = _rows(file)
+    names = [name for _, name in rows]
+    folded = {name.casefold() for name in ignored}
+    if missing := folded - {name.casefold() for name in names}:
+        raise DataError("data.ignored must name classes of the list",
+                        found=f"{listing(sorted(missing))}; {file} has {listing(names)}")  # fmt: skip
+    void = VOID_NAMES | folded
+    return numbered(form, ((value, name, name.casefold() in void, "") for value, name in rows), str(file))
+
+
+def _rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
+    """Return what the values of a list are, and value and name of each class."""
+    if file.suffix.lower() == ".json":
+        return "colors", list(_json_rows(file))
+    if file.name in _EXPORTS:
+        try:
+            lines = [line.strip() for line in read_text(file).splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError("The class list must be a text file", found=f"{file}: {error}",
+                            do="save it as UTF-8") from None  # fmt: skip
+        matches = [_EXPORTS[file.name].fullmatch(line) for line in lines if line and line[0] != "#"]
+        if matches and all(matches):
+            return "colors", [(_color(match), match["name"].strip()) for match in matches if match]
+    form, values, names = read_class_lines(file)
+    return form, list(zip(values, names, strict=True))
+
+
+def _color(match: re.Match[str]) -> int:
+    red, green, blue = (int(match[channel]) for channel in "rgb")
+    if max(red, green, blue) > 255:
+        raise DataError("A colour must be three numbers up to 255", found=match[0])
+    return red << 16 | green << 8 | blue
 
 
 def map_of(table: LabelTable, source: str) -> LabelMap:
@@ -57,28 +95,24 @@ def map_of(table: LabelTable, source: str) -> LabelMap:
 
 
 def find_list(root: Path) -> Path | None:
-    """Return the class list in a folder: label_map.yaml, else classes.txt, else classes.json; None if there is none."""
+    """Return the class list in a folder: label_map.yaml, classes.txt, classes.json, or what tools export; else None."""
     return next((root / name for name in _FILES if (root / name).is_file()), None)
-
-
-def _is_void(name: str) -> bool:
-    return name.casefold() in VOID_NAMES
 
 
 def _json_rows(file: Path) -> Iterator[tuple[int, str]]:
     """Yield colour and name: {"classes": [{"title": NAME, "color": "#RRGGBB"}]} or {NAME: "#RRGGBB" or [r, g, b]}."""
     try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tree = json.loads(read_text(file))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError("The class list must be JSON", found=f"{file}: {error}") from None
     listed = tree.get("classes", tree) if isinstance(tree, dict) else tree
     rows: list[tuple[Any, Any]] = []
     if isinstance(listed, dict):
         rows = list(listed.items())
     elif isinstance(listed, list):
-        rows = [(_first(row, "title", "name", "label"), _first(row, "color", "color", "rgb")) for row in listed]
+        rows = [(_first(row, "title", "name", "label"), _first(row, "color", "colour", "rgb")) for row in listed]
     for name, color in rows:
-        if isinstance(color, list) and len(color) == 3 and all(isinstance(part, int) for part in color):
+        if isinstance(color, list) and len(color) == 3 and all(part in range(256) for part in color):
             color = "#{:02X}{:02X}{:02X}".format(*color)
         if not isinstance(name, str) or not isinstance(color, str) or not _HEX.fullmatch(color):
             raise DataError("A class list in JSON must give each name a colour", found=f"{file}: {name}: {color}",

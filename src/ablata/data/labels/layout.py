@@ -1,18 +1,21 @@
 """Finding the images and label files of a folder: which belong together, in which split and source folder.
 
-Understood are IMAGES/SPLIT with LABELS/SPLIT, SPLIT/IMAGES with SPLIT/LABELS, and IMAGES with LABELS alone; what lies
-further down is a source folder. IMAGES and LABELS are folders of usual names, or of the names that are given.
+Understood are IMAGES/SPLIT with LABELS/SPLIT, SPLIT/IMAGES with SPLIT/LABELS, and IMAGES with LABELS alone, which lists
+of names may split (ImageSets/Segmentation/train.txt, as VOC and CVAT have them); what lies further down is a source
+folder. IMAGES and LABELS are folders of usual names, or of the names that are given.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablata.base.errors import DataError, listing
 from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.labels.split_lists import read_split_lists, split_name
 from ablata.data.loading.locate import find_root
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "jpg")
@@ -20,7 +23,6 @@ LABELS = ("labels", "label", "masks", "mask", "annotations", "annotation", "gt",
           "SegmentationClassContext")  # fmt: skip
 LAYOUT = "images (or images/train and images/val) with labels (or masks) of the same names beside them"
 _SPLITS = ("train", "val", "test")
-_SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:\d{4})?")
 _LABEL_SUFFIXES = IMAGE_SUFFIXES | {".gif"}
 
 
@@ -52,25 +54,63 @@ class LabeledFolder:
         samples: by split, then name.
         strays: files that are no images.
         twins: files of one name and different suffixes, of which the first counts.
+        left_out: images and label files that are in no split.
+        recased: pairs whose names differ in capitals.
+        lists: what lists of a split say and the files do not, a sentence each.
     """
 
     root: Path
     samples: tuple[Sample, ...]
-    strays: tuple[Path, ...]
-    twins: tuple[Path, ...]
+    strays: tuple[Path, ...] = ()
+    twins: tuple[Path, ...] = ()
+    left_out: tuple[Path, ...] = ()
+    recased: tuple[Sample, ...] = ()
+    lists: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Return the splits there are, train first; one empty name where the folder is not split."""
         return tuple(dict.fromkeys(sample.split for sample in self.samples))
 
+    def notices(self) -> tuple[str, ...]:
+        """Say what does not count, and what was matched though it is written otherwise."""
+        told = []
+        if count := len(self.strays) + len(self.twins):
+            told.append(f"{count} files are no images, or second ones of a name, and are ignored")
+        if self.left_out:
+            told.append(f"{len(self.left_out)} files are in no split and are left out: {self.named(self.left_out)}")
+        if self.recased:
+            told.append(f"{len(self.recased)} images and masks have names that differ in capitals, and are pairs")
+        return (*told, *self.lists)
+
+    def named(self, files: Sequence[Path]) -> str:
+        """Name the folders in which files lie, with how many there are and the first."""
+        folders: dict[str, list[str]] = {}
+        for file in files:
+            folders.setdefault(file.parent.relative_to(self.root).as_posix(), []).append(file.name)
+        more = f" and {len(folders) - _FEW} more folders" if len(folders) > _FEW else ""
+        shown = [f"{len(names)} in {folder} ({listing(names[:2])}{', ...' if len(names) > 2 else ''})"
+                 for folder, names in list(folders.items())[:_FEW]]  # fmt: skip
+        return listing(shown) + more
+
+
+_FEW = 6
+
 
 @dataclass(frozen=True)
 class FolderNames:
-    """What the folders of images and of label files are called; None: the usual names."""
+    """What is called how.
+
+    Attributes:
+        images: the folders of images; None: the usual names.
+        labels: the folders of label files; None: the usual names.
+        mask_suffix: what stands behind an image's name in that of its label file, in any case: `_mask` for
+            NAME_mask.png, `.jpg` for NAME.jpg.png.
+    """
 
     images: str | None = None
     labels: str | None = None
+    mask_suffix: str = ""
 
 
 USUAL = FolderNames()
@@ -94,7 +134,8 @@ def find_labeled_folder(root: str, names: FolderNames, cache: Path) -> LabeledFo
     found = list_labelled(place, names)
     if not any(sample.label for sample in found.samples):
         suffixes = listing(sorted(_LABEL_SUFFIXES))
-        raise DataError("A folder of label files must hold some", found=f"{place}: none of {suffixes}")
+        behind = f" whose names end in {names.mask_suffix}" if names.mask_suffix else ""
+        raise DataError("A folder of label files must hold some", found=f"{place}: none of {suffixes}{behind}")
     return found
 
 
@@ -103,14 +144,49 @@ def list_labelled(root: Path, names: FolderNames = USUAL) -> LabeledFolder:
     samples: list[Sample] = []
     strays: list[Path] = []
     twins: list[Path] = []
-    for split, images, labels in _places(root, names):
-        found, masks = _Named(images, IMAGE_SUFFIXES), _Named(labels, _LABEL_SUFFIXES)
-        for name in sorted(found.files.keys() | masks.files.keys()):
+    left_out: list[Path] = []
+    recased: list[Sample] = []
+    places = _places(root, names)
+    for split, images, labels in places:
+        found, masks = _Named(images, IMAGE_SUFFIXES), _Named(labels, _LABEL_SUFFIXES, names.mask_suffix)
+        known = _matched(found.files, masks.files)
+        for name in sorted(found.files.keys() | known.keys()):
             folder = name.rpartition("/")[0]
-            samples.append(Sample(split, folder, name, found.files.get(name), masks.files.get(name)))
+            mask = known.get(name)
+            samples.append(Sample(split, folder, name, found.files.get(name), mask))
+            if mask is not None and name in found.files and name not in masks.files:
+                recased.append(samples[-1])
         strays += found.strays + masks.strays
         twins += found.twins + masks.twins
-    return LabeledFolder(root, tuple(samples), tuple(strays), tuple(twins))
+        left_out += masks.unnamed
+    told: tuple[str, ...] = ()
+    if [split for split, _, _ in places] == [""]:
+        samples, unlisted, told = _by_lists(root, samples)
+        left_out += unlisted
+    else:
+        left_out += _beside(root, names, places)
+    return LabeledFolder(
+        root, tuple(samples), tuple(strays), tuple(twins), tuple(left_out), tuple(recased), told
+    )  # fmt: skip
+
+
+def proposed_suffix(labelled: LabeledFolder) -> tuple[str, list[tuple[Sample, Sample]]]:
+    """Find what stands behind images' names in those of label files, where files of neither kind have a partner.
+
+    Returns:
+        The suffix that pairs most of them, `_mask` or `.jpg`, and the samples that it makes pairs of: the image's, and
+        the label file's; nothing, where there is none.
+    """
+    images = {(one.split, one.name.casefold()): one for one in labelled.samples if one.label is None}
+    ways: dict[str, list[tuple[Sample, Sample]]] = {}
+    for one in labelled.samples if images else ():
+        for end in range(len(one.name) - 1, 0, -1) if one.image is None else ():
+            partner = images.get((one.split, one.name[:end].casefold()))
+            if partner is not None and "/" not in one.name[end:]:
+                ways.setdefault(one.name[end:], []).append((partner, one))
+                break
+    best = max(ways, key=lambda suffix: len(ways[suffix]), default="")
+    return best, ways.get(best, [])
 
 
 def is_labelled(folder: Path, names: FolderNames = USUAL) -> bool:
@@ -124,40 +200,147 @@ def layout_splits(folder: Path, names: FolderNames = USUAL) -> set[str]:
 
 
 class _Named:
-    """The image files under a folder by name without suffix, and the others."""
+    """The image files under a folder by name without suffix, and the others.
 
-    def __init__(self, folder: Path, suffixes: Iterable[str]) -> None:
+    Args:
+        folder: walked through, links included.
+        suffixes: of image files.
+        behind: what must stand behind the names, and is taken away.
+    """
+
+    def __init__(self, folder: Path, suffixes: Collection[str], behind: str = "") -> None:
         self.files: dict[str, Path] = {}
         self.strays: list[Path] = []
         self.twins: list[Path] = []
-        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            if file.name.startswith(".") or not file.is_file():
-                continue
+        self.unnamed: list[Path] = []
+        for file in files_under(folder):
             name = file.relative_to(folder).with_suffix("").as_posix()
             if file.suffix.lower() not in suffixes:
                 self.strays.append(file)
-            elif name in self.files:
+                continue
+            if not name.casefold().endswith(behind.casefold()) or len(name) == len(behind):
+                self.unnamed.append(file)
+                continue
+            name = name[: len(name) - len(behind)]
+            if name in self.files:
                 self.twins.append(file)
             else:
                 self.files[name] = file
 
 
+def files_under(folder: Path) -> list[Path]:
+    """Return the files under a folder, sorted; links are followed, each folder once; hidden ones are left alone."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, below, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        below[:] = [] if real in seen else [name for name in below if name[0] != "." and name != "__MACOSX"]
+        if real not in seen:
+            found += [Path(place) / name for name in files if not name.startswith(".")]
+        seen.add(real)
+    return sorted(file for file in found if file.is_file())
+
+
+def _matched(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the masks by the names of their images: of the same name, else one that differs in capitals alone."""
+    found = {name: file for name, file in masks.items() if name in images}
+    alone: dict[str, list[str]] = {}
+    for name in images:
+        if name not in found:
+            alone.setdefault(name.casefold(), []).append(name)
+    wanted = Counter(name.casefold() for name in masks if name not in found)
+    for name, file in masks.items():
+        if name in found:
+            continue
+        close = alone.get(name.casefold(), [])
+        unique = len(close) == 1 and wanted[name.casefold()] == 1
+        found[close[0] if unique else name] = file
+    return found
+
+
 def _places(root: Path, names: FolderNames) -> list[tuple[str, Path, Path]]:
     """Return split, folder of images and folder of label files, train first; nothing where the layout is another."""
-    images = (names.images,) if names.images else IMAGES
-    labels = (names.labels,) if names.labels else LABELS
-    pair = _pair(root, images, labels)
+    pair = _pair(root, names)
     if pair:
         splits = sorted({*_split_folders(pair[0]), *_split_folders(pair[1])}, key=_rank)
+        if {split_name(split) for split in splits} <= {"test"} and _has_others(pair, splits):
+            # One of several source folders that happens to be called test.
+            return [("", *pair)]
         below = [(split_name(split), pair[0] / split, pair[1] / split) for split in splits]
         return below or [("", *pair)]
-    inside = ((split, _pair(root / split, images, labels)) for split in sorted(_split_folders(root), key=_rank))
+    inside = ((split, _pair(root / split, names)) for split in sorted(_split_folders(root), key=_rank))
     return [(split_name(split), *found) for split, found in inside if found]
 
 
-def _pair(folder: Path, images: Iterable[str], labels: Iterable[str]) -> tuple[Path, Path] | None:
-    found = [next((folder / name for name in names if (folder / name).is_dir()), None) for names in (images, labels)]
-    return (found[0], found[1]) if found[0] and found[1] else None
+def _has_others(pair: tuple[Path, Path], splits: Collection[str]) -> bool:
+    return any(
+        file.relative_to(pair[0]).parts[0] not in splits
+        for file in files_under(pair[0])
+        if file.suffix.lower() in IMAGE_SUFFIXES
+    )
+
+
+def _beside(root: Path, names: FolderNames, places: Sequence[tuple[str, Path, Path]]) -> list[Path]:
+    """Return the images and label files that lie beside the folders of the splits."""
+    taken = {folder for _, *both in places for folder in both}
+    pair = _pair(root, names)
+    pairs = [pair] if pair else [_pair(entry, names) for entry in sorted(root.iterdir()) if entry.is_dir()]
+    around = [entry for found in pairs for folder in found or () if folder not in taken for entry in folder.iterdir()]
+    files = [file for entry in sorted(around) if entry not in taken and entry.name[0] != "."
+             for file in (files_under(entry) if entry.is_dir() else [entry])]  # fmt: skip
+    return [file for file in files if file.suffix.lower() in _LABEL_SUFFIXES]
+
+
+def _by_lists(root: Path, samples: list[Sample]) -> tuple[list[Sample], list[Path], tuple[str, ...]]:
+    """Divide samples as lists of names say, where there are some.
+
+    Returns:
+        The samples with their splits; files that no list names; what lists say and the files do not.
+    """
+    lists = read_split_lists(root)
+    whole = {one.name: one for one in samples}
+    bare: dict[str, list[Sample]] = {}
+    for one in samples:
+        bare.setdefault(one.name.rpartition("/")[2], []).append(one)
+    divided: list[Sample] = []
+    told: list[str] = []
+    seen: dict[str, str] = {}
+    for split in sorted(lists, key=_SPLITS.index):
+        file, names = lists[split]
+        alike = [(name, whole.get(name) or _only(bare.get(name.rpartition("/")[2], []))) for name in names]
+        found = {one.name: one for _, one in alike if one is not None}
+        if not found:
+            continue
+        divided += [replace(found[name], split=split) for name in sorted(found)]
+        where = file.relative_to(root).as_posix()
+        if absent := [name for name, one in alike if one is None]:
+            told.append(f"{where} names {len(absent)} that are not there: {listing(absent[:_FEW])}")
+        if twice := sorted(name for name in found if name in seen):
+            told.append(f"{where} names {len(twice)} that {seen[twice[0]]} names too: {listing(twice[:_FEW])}")
+        seen |= dict.fromkeys(found, where)
+    if not divided:
+        return samples, [], ()
+    rest = [one for one in samples if one.name not in seen]
+    return divided, [file for one in rest for file in (one.image, one.label) if file is not None], tuple(told)
+
+
+def _only(found: list[Sample]) -> Sample | None:
+    return found[0] if len(found) == 1 else None
+
+
+def _pair(folder: Path, names: FolderNames) -> tuple[Path, Path] | None:
+    """Return the folders of images and of label files; of several usual names the first that holds some."""
+    images = _folder_of(folder, (names.images,) if names.images else IMAGES, IMAGE_SUFFIXES)
+    labels = _folder_of(folder, (names.labels,) if names.labels else LABELS, _LABEL_SUFFIXES)
+    return (images, labels) if images and labels else None
+
+
+def _folder_of(folder: Path, names: Iterable[str], suffixes: Collection[str]) -> Path | None:
+    there = [folder / name for name in names if (folder / name).is_dir()]
+    if len(there) < 2:
+        return there[0] if there else None
+    held = (place for place in there if any(file.suffix.lower() in suffixes for file in files_under(place)))
+    return next(held, there[0])
 
 
 def _split_folders(folder: Path) -> list[str]:
@@ -166,12 +349,6 @@ def _split_folders(folder: Path) -> list[str]:
         if folder.is_dir()
         else []
     )
-
-
-def split_name(folder: str) -> str:
-    """Return train, val or test for folder names like `training` or `val2017`; nothing for others."""
-    match = _SPLIT.fullmatch(folder.lower())
-    return match[1] if match else ""
 
 
 def _rank(folder: str) -> tuple[int, str]:

@@ -6,6 +6,7 @@
 
 `color` or `value` is what stands in the files; `id` is what `ablata data convert` writes: 0, 1, 2 and so on for the
 classes, anything else up to 255 for what is ignored. Where the files hold values, a colour may stand beside to draw in.
+`transparent`, as a colour or a value, stands for pixels on which nothing is drawn.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ import numpy as np
 import yaml
 
 from ablata.base.errors import DataError, listing, nearest
+from ablata.base.files import read_text
 from ablata.data.labels.table import (
     MOST_CLASSES,
+    TRANSPARENT,
+    TRANSPARENT_NAME,
     Color,
     Form,
     LabelTable,
     default_palette,
+    refuse_one_name,
     translate,
     unknown_values,
     written_value,
@@ -92,6 +97,8 @@ class LabelMap:
             names = sorted({label.name for label in self.labels if label.id == number})
             if len(names) > 1:
                 raise self._wrong("An id must have one name", f"id {number} is {' and '.join(names)}")
+        first = {label.id: label for label in reversed(self.labels) if not label.ignore}
+        refuse_one_name(((first[number].value, first[number].name) for number in kept), self.form, self.source)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -183,7 +190,7 @@ class LabelMap:
             raw = (
                 f"color: {_quoted(self.written_value(label.value))}"
                 if self.form == "colors"
-                else f"value: {label.value}"
+                else f"value: {self.written_value(label.value)}"
             )
             shown = label.color is not None and self.form == "ids"
             drawn = f", color: {_quoted(written_value('colors', color_code(self.drawn(label))))}" if shown else ""
@@ -198,7 +205,7 @@ class LabelMap:
 
 def split_color(code: int) -> Color:
     """Return red, green, blue of 0xRRGGBB."""
-    return code >> 16, code >> 8 & 255, code & 255
+    return code >> 16 & 255, code >> 8 & 255, code & 255
 
 
 class _Text(yaml.SafeLoader):
@@ -219,10 +226,10 @@ def read_label_map(file: Path) -> LabelMap:
         DataError: the file is missing, no YAML, or not of the form at the head of this module; names the line or label.
     """
     try:
-        tree = _Text(file.read_text(encoding="utf-8")).get_single_data()
+        tree = _Text(read_text(file)).get_single_data()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("A label map must be a text file", found=f"{file}: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         found = f"{file}: {' '.join(str(error).split())}"
         do = 'put colours and names with special signs in quotation marks: "#8429F6"'
         raise DataError("A label map must be YAML", found=found, do=do) from None
@@ -264,12 +271,16 @@ def _no_raw(row: dict[str, str]) -> Iterator[str]:
 
 
 def _whole(row: dict[str, str], key: str, where: str) -> int:
+    if key == "value" and row[key] == TRANSPARENT_NAME:
+        return TRANSPARENT
     if not _WHOLE.fullmatch(row[key]):
         raise DataError(f"The {key} of a label must be a whole number", found=f"{where}: {row[key]}")
     return int(row[key])
 
 
 def _code(text: str, where: str) -> int:
+    if text == TRANSPARENT_NAME:
+        return TRANSPARENT
     if not _COLOR.fullmatch(text):
         raise DataError('The colour of a label must be written like "#8429F6"', found=f"{where}: {text or 'nothing'}",
                         do="put it in quotation marks")  # fmt: skip

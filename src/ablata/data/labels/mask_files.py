@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,13 +11,16 @@ import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError
-from ablata.data.io.decode import open_image
-from ablata.data.labels.table import Form, color_codes
+from ablata.data.io.decode import RULES, ImageRules, open_image
+from ablata.data.io.headers import as_stored, lossy_format, orientation_of, page_count, raw_mode, upright
+from ablata.data.labels.table import TRANSPARENT, Form, color_codes, written_value
 
-_LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP")
 _LOADING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
-Fault = Literal["unreadable", "lossy", "mode", "transparent"]
-"""What keeps a mask from being read: damage, a format that changes values, another kind of pixels, holes."""
+Fault = Literal["unreadable", "lossy", "pages", "mode", "transparent"]
+"""What keeps a mask from being read: damage, a format that changes values, several images in one file, another kind of
+pixels, pixels that are half transparent."""
+_ENLARGED = {"L;2": 85, "L;4": 17}
+"""PIL multiplies the values of files of 2 and 4 bits, so that the highest is white."""
 
 
 class MaskError(DataError):
@@ -32,7 +36,7 @@ class Leniency:
     """What else may be read than training reads.
 
     Attributes:
-        lossy: formats that change values.
+        lossy: formats that change values; pixels that are half transparent count as the nearer of both.
         grey: where ids are asked for, colour files whose three channels are equal: that number is the id.
         palette: where ids are asked for, whether a palette file's indices are taken, or the grey of their colours.
     """
@@ -45,64 +49,70 @@ class Leniency:
 STRICT = Leniency()
 
 
-def open_mask(file: Path, lossy: bool = False) -> Image.Image:
+def open_mask(file: Path, lossy: bool = False, max_pixels: int = RULES.max_pixels) -> Image.Image:
     """Open a mask without decoding it yet; no file stays open.
 
     Raises:
-        MaskError: it cannot be read, is no image, or is of a format that changes values (and `lossy` is not set).
+        MaskError: it cannot be read, is no image, holds several, or is of a format that changes values (and `lossy` is
+            not set).
     """
     try:
-        mask = open_image(file.read_bytes(), str(file))
+        mask = open_image(file.read_bytes(), str(file), max_pixels)
     except OSError as error:
         raise MaskError("unreadable", "Every mask must be readable", found=f"{file}: {error.strerror}") from None
     except DataError as error:
         raise MaskError("unreadable", error.must, found=error.found or "", do=error.do) from None
-    if is_lossy(mask) and not lossy:
+    if (kind := lossy_format(mask)) and not lossy:
         raise MaskError(
             "lossy",
             "A mask must be stored without loss: compression invents values that nobody drew",
-            found=f"{file} is {mask.format}",
+            found=f"{file} is {kind}",
             do="export the masks again as PNG; where they are all there is, `ablata data convert FOLDER --map FILE "
             "--nearest --output NEW_FOLDER` takes the nearest value of the map",
         )
     return mask
 
 
-def is_lossy(mask: Image.Image) -> bool:
-    """Tell whether an opened mask is of a format that changes values."""
-    return mask.format in _LOSSY
-
-
-def load_mask(mask: Image.Image, file: Path) -> Image.Image:
-    """Decode an opened mask.
+def load_mask(mask: Image.Image, file: Path, rules: ImageRules = RULES) -> Image.Image:
+    """Decode an opened mask, turned as its own noted orientation says or not, as `rules` have it.
 
     Raises:
-        MaskError: it is damaged.
+        MaskError: it is damaged, or holds several images.
     """
     try:
+        pages, orientation, factor = page_count(mask), orientation_of(mask), _ENLARGED.get(raw_mode(mask))
+        if pages > 1:
+            raise MaskError("pages", "A mask file must hold one image", found=f"{file}: {pages} pages",
+                            do="write each into a file of its own")  # fmt: skip
         mask.load()
     except _LOADING as error:
+        if isinstance(error, MaskError):
+            raise
         raise MaskError("unreadable", "Every mask must be decodable", found=f"{file}: {error}",
                         do="repair or remove it") from None  # fmt: skip
-    return mask
+    place = upright if rules.orientation == "applied" else as_stored
+    mask = place(mask, orientation)
+    return mask if factor is None else mask.point([value // factor for value in range(256)])
 
 
-def read_mask(file: Path, form: Form, leniency: Leniency = STRICT) -> np.ndarray:
+def read_mask(file: Path, form: Form, leniency: Leniency = STRICT, rules: ImageRules = RULES) -> np.ndarray:
     """Return the raw values of a mask.
 
     Args:
-        file: a lossless image. For ids: greyscale of 1, 8, 16 or 32 bits, or a palette, of which the indices are taken.
-            For colours: RGB, or a palette, of which the colours are taken.
+        file: a lossless image. For ids: greyscale of any bits, whole numbers in floating point, or a palette, of which
+            the indices are taken. For colours: RGB, or a palette, of which the colours are taken.
         form: what the values are.
         leniency: what else may be read.
+        rules: whether it is turned as its noted orientation says, and how large it may be.
 
     Returns:
-        int32 [H, W]: ids, or colours as 0xRRGGBB.
+        int32 [H, W]: ids, or colours as 0xRRGGBB; `TRANSPARENT` where nothing is drawn.
 
     Raises:
         MaskError: it is damaged, of a format that changes values, or holds something else than `form`.
     """
-    return raw_values(load_mask(open_mask(file, leniency.lossy), file), file, form, leniency)
+    mask = load_mask(open_mask(file, leniency.lossy, rules.max_pixels), file, rules)
+    return raw_values(mask, file, form, leniency)
 
 
 def raw_values(mask: Image.Image, file: Path, form: Form, leniency: Leniency = STRICT) -> np.ndarray:
@@ -117,10 +127,19 @@ def raw_values(mask: Image.Image, file: Path, form: Form, leniency: Leniency = S
             return _greys(np.asarray(mask.convert("RGB")), file, "a palette of colours")
         if mode in ("P", "L", "1") or mode.startswith("I"):
             return np.asarray(mask).astype(np.int32)
+        if mode == "F":
+            return _whole_numbers(np.asarray(mask), file)
+        if mode == "LA":
+            values, alpha = np.asarray(mask)[..., 0], np.asarray(mask)[..., 1]
+            return _drawn(values.astype(np.int32), alpha, file, leniency)
         if mode in ("RGB", "RGBA") and leniency.grey:
-            return _greys(_opaque(mask, file), file, mode)
-    if form == "colors" and mode in ("P", "RGB", "RGBA"):
-        return color_codes(_opaque(mask, file))
+            greys = _greys(np.asarray(mask)[..., :3], file, mode)
+            return greys if mode == "RGB" else _drawn(greys, np.asarray(mask)[..., 3], file, leniency)
+    if form == "colors" and mode in ("P", "PA", "RGB", "RGBA"):
+        if mode == "RGB" or (mode == "P" and "transparency" not in mask.info):
+            return color_codes(np.asarray(mask.convert("RGB")))
+        pixels = np.asarray(mask.convert("RGBA"))
+        return _drawn(color_codes(pixels), pixels[..., 3], file, leniency)
     wanted = "greyscale or palette images" if form == "ids" else "RGB or palette images"
     instead = "colours (`#RRGGBB NAME`)" if form == "ids" else "ids (`ID NAME`)"
     raise MaskError(
@@ -140,13 +159,88 @@ def _greys(pixels: np.ndarray, file: Path, kind: str) -> np.ndarray:
     return red.astype(np.int32)
 
 
-def _opaque(mask: Image.Image, file: Path) -> np.ndarray:
-    """Return uint8 [H, W, 3]."""
-    if mask.mode != "RGBA":
-        return np.asarray(mask.convert("RGB"))
-    pixels = np.asarray(mask)
-    clear = int((pixels[..., 3] != 255).sum())
-    if clear:
-        raise MaskError("transparent", "A mask must have no transparent pixels", found=f"{file}: {clear:,} of them",
-                        do="export it again without transparency")  # fmt: skip
-    return pixels[..., :3]
+def _whole_numbers(values: np.ndarray, file: Path) -> np.ndarray:
+    ids = np.nan_to_num(values, nan=0.5, posinf=0.5, neginf=0.5).clip(-(2.0**31), 2.0**31 - 256)
+    broken = int((ids != np.floor(ids)).sum())
+    if broken:
+        raise MaskError("mode", "Masks of ids must hold whole numbers",
+                        found=f"{file}: floating point, {broken:,} pixels with a fraction, infinite or no number",
+                        do="export it again as whole numbers, without resizing it")  # fmt: skip
+    return ids.astype(np.int32)
+
+
+def _drawn(values: np.ndarray, alpha: np.ndarray, file: Path, leniency: Leniency) -> np.ndarray:
+    """Return the values, `TRANSPARENT` where nothing is drawn."""
+    half = int(((alpha != 0) & (alpha != 255)).sum())
+    if half and not leniency.lossy:
+        raise MaskError("transparent", "The pixels of a mask must be drawn, or wholly transparent",
+                        found=f"{file}: {half:,} are half transparent",
+                        do="export it again without smoothed edges, or convert with --nearest")  # fmt: skip
+    drawn: np.ndarray = np.where(alpha < 128, np.int32(TRANSPARENT), values)
+    return drawn
+
+
+def size_advice(
+    size: tuple[int, int], mask: tuple[int, int], image_note: int, mask_note: int, rules: ImageRules
+) -> str:
+    """Say what to do about a mask of another size than its image.
+
+    Args:
+        size: height and width of the image as it is read.
+        mask: the same of the mask.
+        image_note: orientation that the camera noted in the image, 1 to 8.
+        mask_note: the same of the mask.
+        rules: both are read by.
+    """
+    if size == mask[::-1] and (image_note >= 5) != (mask_note >= 5):
+        other = "ignored" if rules.orientation == "applied" else "applied"
+        return (
+            f"the camera noted an orientation (EXIF) in {'the image' if image_note >= 5 else 'the mask'} alone: if the "
+            f"mask was drawn over the {'stored' if other == 'ignored' else 'upright'} image, set "
+            f"data.orientation={other}"
+        )
+    return "export the mask again at the image's size"
+
+
+class Palettes:
+    """What the indices of a set's palette files stand for: where files differ, an index means nothing."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, str]] = {}
+        self.conflict = ""
+
+    def add(self, palette: Mapping[int, int], where: str) -> None:
+        """Note the colours (0xRRGGBB) of the indices that a file uses; the first two that differ are kept in words."""
+        for index, color in palette.items():
+            known, first = self._seen.setdefault(index, (color, where))
+            if known != color and not self.conflict:
+                here, there = written_value("colors", color), written_value("colors", known)
+                self.conflict = f"index {index} is {there} in {first} and {here} in {where}"
+
+    def refuse(self, source: str) -> None:
+        """Check that no two files differed.
+
+        Raises:
+            DataError: two did.
+        """
+        if self.conflict:
+            raise DataError("The palettes of mask files must agree, as their indices are the classes",
+                            found=self.conflict, do=palette_advice(source))  # fmt: skip
+
+
+def palette_advice(folder: str) -> str:
+    """Say what to do about palettes that differ."""
+    return (
+        f"where the colours are right: ablata data check {folder} --form colors --propose-map map.yaml; ablata data "
+        f"convert {folder} --map map.yaml --output NEW_FOLDER; where the indices are: ablata data convert {folder} "
+        "--map MAP --palette index --output NEW_FOLDER"
+    )
+
+
+def palette_of(mask: Image.Image, values: np.ndarray) -> dict[int, int]:
+    """Return the colours (0xRRGGBB) that indices of a decoded palette file stand for; nothing of other files."""
+    if mask.mode != "P":
+        return {}
+    colors = np.asarray(mask.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
+    known = values[values < len(colors)]
+    return {int(value): int(colors[value] @ np.array([1 << 16, 1 << 8, 1])) for value in known}

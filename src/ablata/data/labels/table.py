@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,17 +16,26 @@ from typing import Literal
 import numpy as np
 
 from ablata.base.errors import DataError, choices, listing
+from ablata.base.files import read_text
 from ablata.structures.ignore import IGNORE
 
 Form = Literal["ids", "colors"]
 Color = tuple[int, int, int]
 MOST_CLASSES = IGNORE
+VOID_NAMES = frozenset({"unlabelled", "unlabeled", "void", "ignore", "ignored", "unknown", "don't care"})
+"""Classes of these names, in any case, are ignored where a list cannot say so itself."""
 VOID_COLOR: Color = (0, 0, 0)
 """Ignored pixels are drawn in this colour where the table has no other."""
 VOID_CLASS_COLOR: Color = (90, 90, 90)
 """Colour of ignored values that are trained as a class."""
 
-_LINE = re.compile(r"(#[0-9a-fA-F]{6}|-?\d+)\s+(\S.*)")
+TRANSPARENT = 1 << 24
+"""Raw value of pixels on which a mask has nothing drawn: one more than the highest colour."""
+TRANSPARENT_NAME = "transparent"
+"""How class lists and maps write it."""
+_VALUE = r"#[0-9a-fA-F]{6}|-?\d+|transparent"
+_LINE = re.compile(rf"({_VALUE})(?:\s*[:;,=]\s*|\s+)(\S.*)")
+_BEGINS = re.compile(rf"(?:{_VALUE}|#)(?:\W|$)")
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,9 @@ class LabelTable:
 
 
 def written_value(form: Form, value: int) -> str:
-    """Return a raw value as it is written in class lists: `7`, `#3C1098`."""
+    """Return a raw value as it is written in class lists: `7`, `#3C1098`, `transparent`."""
+    if value == TRANSPARENT:
+        return TRANSPARENT_NAME
     return f"#{value:06X}" if form == "colors" else str(value)
 
 
@@ -203,31 +214,18 @@ def default_palette(count: int) -> tuple[Color, ...]:
 
 
 def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
-    """Read a class list: a line `ID NAME` or `#RRGGBB NAME` for each class, in the order of the labels.
+    """Read a class list: a line `ID NAME` or `#RRGGBB NAME` for each class, in the order of the labels; or names alone,
+    of which the first is 0, the second 1 and so on.
 
     Args:
         file: the list.
         ignored: names (in any case) whose pixels are ignored.
 
     Raises:
-        DataError: the file is missing, a line has another form, ids and colours are mixed, or a name in `ignored` is
-            not in the list.
+        DataError: the file is missing, a line has another form, ids and colours are mixed, two lines have one name, or
+            a name in `ignored` is not in the list.
     """
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError("The class list must be a text file", found=f"{file}: {error}") from None
-    rows = [(number, line, _LINE.fullmatch(line)) for number, line in enumerate(lines, start=1) if line]
-    wrong = [f"{file}, line {number}: {line}" for number, line, match in rows if match is None]
-    matches = [match for _, _, match in rows if match is not None]
-    forms: set[Form] = {"colors" if match[1].startswith("#") else "ids" for match in matches}
-    if wrong or len(forms) != 1:
-        raise DataError(
-            "Every line of a class list must be `ID NAME`, or every one `#RRGGBB NAME`",
-            found=wrong[0] if wrong else f"{file}: {'both forms' if forms else 'no classes'}",
-        )
-    form, names = forms.pop(), [match[2] for match in matches]
-    values = [int(match[1].removeprefix("#"), 16 if form == "colors" else 10) for match in matches]
+    form, values, names = read_class_lines(file)
     folded = {name.casefold() for name in ignored}
     missing = folded - {name.casefold() for name in names}
     if missing:
@@ -238,7 +236,7 @@ def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
     kept = [at for at, name in enumerate(names) if name.casefold() not in folded]
     palette = default_palette(len(kept))
     if form == "colors":
-        palette = tuple((values[at] >> 16, values[at] >> 8 & 255, values[at] & 255) for at in kept)
+        palette = tuple((values[at] >> 16 & 255, values[at] >> 8 & 255, values[at] & 255) for at in kept)
     return LabelTable(
         form=form,
         names=tuple(names[at] for at in kept),
@@ -246,3 +244,60 @@ def read_table(file: Path, ignored: Collection[str]) -> LabelTable:
         ignored=tuple(value for at, value in enumerate(values) if at not in kept),
         palette=palette,
     )
+
+
+def read_class_lines(file: Path) -> tuple[Form, list[int], list[str]]:
+    """Read the lines of a class list; see `read_table`.
+
+    Returns:
+        What the values are, the values, and the names.
+    """
+    try:
+        lines = [line.strip() for line in read_text(file).splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("The class list must be a text file", found=f"{file}: {error}",
+                        do="save it as UTF-8")  from None  # fmt: skip
+    rows = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("# ")]
+    if rows and not any(_BEGINS.match(line) for _, line in rows):
+        names = [line for _, line in rows]
+        refuse_one_name(enumerate(names), "ids", str(file))
+        return "ids", list(range(len(names))), names
+    matches = [(number, line, _LINE.fullmatch(line)) for number, line in rows]
+    wrong = [f"{file}, line {number}: {line}" for number, line, match in matches if match is None]
+    pairs = [(match[1], match[2]) for _, _, match in matches if match is not None]
+    forms: set[Form] = {"colors" if raw.startswith("#") else "ids" for raw, _ in pairs if raw != TRANSPARENT_NAME}
+    if wrong or len(forms) != 1:
+        raise DataError(
+            "Every line of a class list must be `ID NAME`, or every one `#RRGGBB NAME`, or a name alone",
+            found=wrong[0] if wrong else f"{file}: {'both forms' if forms else 'no classes'}",
+        )
+    form = forms.pop()
+    values = [_raw_value(raw, form) for raw, _ in pairs]
+    refuse_one_name(zip(values, (name for _, name in pairs), strict=True), form, str(file))
+    return form, values, [name for _, name in pairs]
+
+
+def _raw_value(text: str, form: Form) -> int:
+    if text == TRANSPARENT_NAME:
+        return TRANSPARENT
+    return int(text.removeprefix("#"), 16 if form == "colors" else 10)
+
+
+def refuse_one_name(rows: Iterable[tuple[int, str]], form: Form, source: str) -> None:
+    """Check that no two classes are called alike.
+
+    Args:
+        rows: raw value and name of each class.
+        form: what the values are.
+        source: the file, for the message.
+
+    Raises:
+        DataError: two are.
+    """
+    named: dict[str, int] = {}
+    for value, name in rows:
+        if name in named and name.casefold() not in VOID_NAMES:
+            first, second = written_value(form, named[name]), written_value(form, value)
+            raise DataError("Two classes must not have one name", found=f"{source}: {first} and {second} are {name}",
+                            do="rename one; to make them one class, give both one id in a label map")  # fmt: skip
+        named[name] = value

@@ -12,9 +12,11 @@ import numpy as np
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 
-Source: TypeAlias = Literal["train", "val"]
-"""What samples come from: those to train on (minival is taken from them too), and those to score on."""
+Source: TypeAlias = Literal["train", "val", "test"]
+"""What samples come from: those to train on (minival is taken from them too), those to score on, and others that only
+`evaluate --split test` looks at."""
 SOURCES: tuple[Source, ...] = ("train", "val")
+"""Those that a training needs."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,9 @@ def make_splits(train_labels: np.ndarray, val_count: int, minival: int | float, 
 
 
 def splits_digest(splits: Mapping[str, Split]) -> str:
-    """Return 16 hexadecimal digits that identify which sample is in which split."""
+    """Return 16 hexadecimal digits that identify which sample is in which split; a test split plays no part in it."""
     content = hashlib.blake2b(digest_size=8)
-    for name in sorted(splits):
+    for name in sorted(splits.keys() - {"test"}):
         content.update(f"{name}:{splits[name].source}:{len(splits[name])};".encode())
         content.update(splits[name].index.astype("<i8").tobytes())
     return content.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         augment: augmentation of training batches.
         backend: how pixels were decoded, for checkpoints.
         notices: what the reader should know of the files.
+        later: gives the pairs of a source that no training needs, when it is asked for.
 
     Raises:
         DataError: whole images are to be trained on that have several sizes.
@@ -49,36 +50,44 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         augment: JointAugment,
         backend: str,
         notices: Sequence[str] = (),
+        later: Mapping[Source, Callable[[], PairStore]] | None = None,
     ) -> None:
         super().__init__(
             classes=table.names, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend
         )
-        self.table, self._augment, self._stores = table, augment, stores
-        self._planes = {source: torch.from_numpy(store.planes) for source, store in stores.items()}
+        self.table, self._augment, self._stores, self._later = table, augment, dict(stores), later or {}
+        self._planes: dict[Source, Tensor] = {}
         self.image_size = self._trained_size()
         self.notices = (*notices, *self._own_notices())
+
+    def _store(self, source: Source) -> PairStore:
+        if source not in self._stores:
+            self._stores[source] = self._later[source]()
+        return self._stores[source]
 
     def pixel_counts(self, split: str) -> Tensor:
         """Return int64 [classes + 1], pixels of each class in a split, and last the ignored ones."""
         chosen = self.split(split)
-        counts = self._stores[chosen.source].pixels[chosen.index].sum(axis=0)
+        counts = self._store(chosen.source).pixels[chosen.index].sum(axis=0)
         return torch.from_numpy(np.append(counts[: len(self.classes)], counts[IGNORE]))
 
     def image_pixels(self, split: str) -> np.ndarray:
         """Return int64 [n, classes], pixels of each class in each image of a split."""
         chosen = self.split(split)
-        counts: np.ndarray = self._stores[chosen.source].pixels[chosen.index][:, : len(self.classes)].astype(np.int64)
+        counts: np.ndarray = self._store(chosen.source).pixels[chosen.index][:, : len(self.classes)].astype(np.int64)
         return counts
 
     def image_sizes(self, split: str) -> np.ndarray:
         """Return int64 [n, 2], height and width of each image of a split as evaluation sees it."""
         chosen = self.split(split)
-        sizes: np.ndarray = self._stores[chosen.source].sizes[chosen.index]
+        sizes: np.ndarray = self._store(chosen.source).sizes[chosen.index]
         return sizes
 
     def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> PairReader:
         """Return a reader of the source's decoded pairs; random changes are the augmentation's."""
-        store = self._stores[source]
+        store = self._store(source)
+        if source not in self._planes:
+            self._planes[source] = torch.from_numpy(store.planes)
         return PairReader(self._planes[source], store.starts, store.sizes)
 
     def augmenter(self, seed: int, channels_last: bool = False) -> JointAugmenter:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -11,17 +12,27 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.errors import DataError, listing
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL
 from ablata.data.io.crop import backend_name
-from ablata.data.labels.class_lists import find_list
-from ablata.data.labels.layout import FolderNames, LabeledFolder, Sample, find_labeled_folder, layout_splits, split_name
-from ablata.data.labels.map import MAP_FILE, read_label_map
-from ablata.data.labels.table import LabelTable, read_table
+from ablata.data.io.decode import MOST_PIXELS, ImageRules
+from ablata.data.io.read_settings import ImageReadSettings
+from ablata.data.labels.class_lists import find_list, read_list
+from ablata.data.labels.layout import (
+    FolderNames,
+    LabeledFolder,
+    Sample,
+    find_labeled_folder,
+    layout_splits,
+    proposed_suffix,
+)
+from ablata.data.labels.map import MAP_FILE
+from ablata.data.labels.split_lists import split_name
+from ablata.data.labels.table import LabelTable
 from ablata.data.loading.cache import combined, folder_digest
 from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.splits import SOURCES, Source, Split, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
-from ablata.data.segmentation.store import Pair, decoded_pairs
+from ablata.data.segmentation.store import Pair, PairStore, decoded_pairs
 from ablata.data.transforms.normalization import IMAGENET_MEAN, IMAGENET_STD
 from ablata.data.transforms.segmentation import JointAugment
 
@@ -50,13 +61,15 @@ class PairFiles:
     notices: tuple[str, ...] = ()
 
 
-class SegmentationFileSettings(Settings):
+class SegmentationFileSettings(ImageReadSettings):
     """Settings of segmentation data sets in files; the base of several, not itself a choice."""
 
     kind: str
     """Which set."""
     root: Annotated[str | None, INCIDENTAL] = None
     """The folder, or a zip of it; a name alone is looked for under ABLATA_DATA."""
+    max_pixels: Annotated[int, INCIDENTAL, Field(ge=1)] = MOST_PIXELS
+    """An image may have so many pixels; larger ones need memory, and may be made to fill it."""
     minival: int | float = 0
     """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
@@ -69,6 +82,10 @@ class SegmentationFileSettings(Settings):
     """Mean of red, green, blue over the training set, in 0..1."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
+
+    def image_rules(self) -> ImageRules:
+        """Return how images are decoded."""
+        return replace(super().image_rules(), max_pixels=self.max_pixels)
 
     @abstractmethod
     def find(self, cache: Path) -> PairFiles:
@@ -85,23 +102,59 @@ class SegmentationFileSettings(Settings):
             DataError: see `find` and `decoded_pairs`.
         """
         found = self.find(cache)
+        if len(found.table.names) < 2:
+            raise DataError(ONE_CLASS, found=f"{found.root}: {listing(found.table.names)} alone", do=ONE_CLASS_ADVICE)
         table = found.table.with_void_class() if self.void == "class" else found.table
-        pairs, sources = found.pairs, SOURCES
-        files = {source: [file for pair in pairs[source] for file in (pair.image, pair.mask)] for source in sources}
-        digests = {source: folder_digest(found.root, files[source], cache) for source in sources}
-        stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache) for source in sources}
+        pairs, sources, rules = found.pairs, SOURCES, self.image_rules()
+        digests = {source: _digest(found, source, cache) for source in sources}
+        stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache, rules) for source in sources}
         own = [folder_digest(file.parent, [file], cache) for file in found.more]
-        return SegmentationDataset(
+        splits, later = dict(found.splits), dict[Source, Callable[[], PairStore]]()
+        if test := pairs.get("test"):
+            splits["test"] = Split("test", np.arange(len(test), dtype=np.int64))
+            later["test"] = lambda: decoded_pairs(_digest(found, "test", cache)[:32], test, table, cache, rules)
+        data = SegmentationDataset(
             stores,
             table,
-            splits=found.splits,
+            splits=splits,
             fingerprint=combined([*digests.values(), *own]),
             mean=self.mean,
             std=self.std,
             augment=self.augment,
-            backend=backend_name("pil", None),
+            backend=backend_name("pil", None, orientation=self.orientation),
             notices=found.notices,
+            later=later,
         )
+        _refuse_pointless(data, found.root)
+        return data
+
+
+ONE_CLASS = "A set must have two classes or more: with one, every pixel that counts is right, and mIoU is 100"
+ONE_CLASS_ADVICE = "make the rest a class of its own, such as background: in the label map, an id and no `ignore: true`"
+
+
+def _digest(found: PairFiles, source: Source, cache: Path) -> str:
+    files = [file for pair in found.pairs[source] for file in (pair.image, pair.mask) if file is not None]
+    return folder_digest(found.root, files, cache)
+
+
+def _refuse_pointless(data: SegmentationDataset, root: Path) -> None:
+    """Check that there is something to learn, and something to score.
+
+    Raises:
+        DataError: the training masks hold one class, or those to score on no pixel that counts.
+    """
+    for split in ("train", "val", "minival"):
+        if split not in data.splits:
+            continue
+        there = [name for name, count in zip(data.classes, data.pixel_counts(split).tolist(), strict=False) if count]
+        if not there:
+            raise DataError(f"The masks of {split} must have pixels that count", found=f"{root}: all are ignored",
+                            do=f"label them, or draw another split: ablata data convert {root} --map FILE --val 0.2 "
+                            "--output NEW_FOLDER")  # fmt: skip
+        if split == "train" and len(there) < 2:
+            raise DataError("The training masks must hold two classes or more", found=f"{root}: {there[0]} alone",
+                            do=ONE_CLASS_ADVICE)  # fmt: skip
 
 
 class MaskFolder(SegmentationFileSettings):
@@ -112,14 +165,17 @@ class MaskFolder(SegmentationFileSettings):
 
     kind: Literal["mask_folder"] = "mask_folder"
     map: str | None = None
-    """Label map (.yaml), or class list with a line `ID NAME` or `#RRGGBB NAME` for each class; null: label_map.yaml in
-    the folder, else classes.txt."""
+    """Label map (.yaml), or class list with a line `ID NAME` or `#RRGGBB NAME` for each class, or names alone; null:
+    label_map.yaml in the folder, else classes.txt, classes.json, or what CVAT exports."""
     ignored: tuple[str, ...] = ()
-    """Names of a class list (in any case) whose pixels are ignored; a label map says so itself."""
+    """Names of a class list (in any case) whose pixels are ignored, beside void, unlabelled, ignore and the like; a
+    label map says so itself."""
     images: str | None = None
     """What the folders of images are called; null: images, image, img and the like."""
     labels: str | None = None
     """What the folders of masks are called; null: labels, label, masks, annotations and the like."""
+    mask_suffix: str = ""
+    """What stands behind an image's name in its mask's: _mask for NAME_mask.png, .jpg for NAME.jpg.png."""
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, with the 19 classes of Cityscapes."""
@@ -127,17 +183,20 @@ class MaskFolder(SegmentationFileSettings):
         height, width = (crop.height, crop.width) if crop else (512, 512)
         return NominalShape(classes=19 + (self.void == "class"), channels=3, height=height, width=width)
 
+    def folder_names(self) -> FolderNames:
+        """Return what the folders and the masks are called."""
+        return FolderNames(self.images, self.labels, self.mask_suffix)
+
     def find(self, cache: Path) -> PairFiles:
         """Find the files and what their values mean.
 
         Raises:
             DataError: the layout, a split or the class list is not there, or an image or a mask stands alone.
         """
-        names = FolderNames(self.images, self.labels)
         if self.root is None:
             raise DataError(f"This data set needs a folder: {LAYOUT}", found="data.root is not set",
                             do="set data.root=FOLDER")  # fmt: skip
-        labelled = find_labeled_folder(self.root, names, cache)
+        labelled = find_labeled_folder(self.root, self.folder_names(), cache)
         pairs, notices = strict_pairs(labelled)
         file, table = self._table(labelled.root)
         splits = make_splits(np.zeros(len(pairs["train"]), np.int64), len(pairs["val"]), self.minival, self.split_seed)
@@ -145,30 +204,26 @@ class MaskFolder(SegmentationFileSettings):
 
     def _table(self, root: Path) -> tuple[Path, LabelTable]:
         file = Path(self.map).expanduser() if self.map else find_list(root)
-        if file is None or file.suffix == ".json":
+        if file is None:
             raise DataError(
                 "What the masks' values mean must be known: a label map, or a class list `ID NAME`",
                 found=f"no {MAP_FILE} and no classes.txt in {root}",
                 do=f"ablata data check {self.root} --propose-map map.yaml; ablata data convert {self.root} "
                 "--map map.yaml --output NEW_FOLDER; then data.root=NEW_FOLDER",
             )
-        if file.suffix not in (".yaml", ".yml"):
-            return file, read_table(file, self.ignored)
-        if self.ignored:
-            raise DataError("data.ignored is for class lists", found=f"data.ignored beside {file}",
-                            do="write `ignore: true` in the label map")  # fmt: skip
-        return file, read_label_map(file).table()
+        return file, read_list(file, self.ignored).table()
 
 
 def labeled_folder_of(found: PairFiles) -> LabeledFolder:
     """Return the files of a set as a check of label files takes them; their folder is the source folder."""
     samples = []
-    for source in SOURCES:
-        for pair in found.pairs[source]:
-            name = pair.mask.relative_to(found.root).with_suffix("").as_posix()
-            folder = "" if split_name(pair.mask.parent.name) else pair.mask.parent.name
+    for source, pairs in found.pairs.items():
+        for pair in pairs:
+            file = pair.mask or pair.image
+            name = file.relative_to(found.root).with_suffix("").as_posix()
+            folder = "" if split_name(file.parent.name) else file.parent.name
             samples.append(Sample(source, folder, name, pair.image, pair.mask))
-    return LabeledFolder(found.root, tuple(samples), (), ())
+    return LabeledFolder(found.root, tuple(samples))
 
 
 def has_masks(folder: Path) -> bool:
@@ -177,21 +232,25 @@ def has_masks(folder: Path) -> bool:
 
 
 def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
-    """Return the pairs of both sources in the order of their names, and notices of files that are no images.
+    """Return the pairs of each source in the order of their names, and notices of what does not count.
+
+    Images of a test split may be without masks: they count nowhere.
 
     Raises:
         DataError: a source is empty, or an image or a mask stands alone.
     """
     root, pairs = labelled.root, Pairs()
+    suffix, _ = proposed_suffix(labelled)
     for source in SOURCES:
         samples = [sample for sample in labelled.samples if sample.split == source]
         alone = [one for one in samples if one.image is None or one.label is None]
         if alone:
             shown = [f"{one.name} has no {'mask' if one.label is None else 'image'}" for one in alone[:5]]
+            left = f"ablata data convert {root} --map FILE --paired-only --output NEW_FOLDER"
             raise DataError(
                 "Every image must have a mask of its name, and every mask an image",
                 found=f"{root}, {source}: {listing(shown)}{f' ({len(alone)} such files)' if len(alone) > 5 else ''}",
-                do=f"add what is missing, or: ablata data convert {root} --map FILE --paired-only --output NEW_FOLDER",
+                do=f"set data.mask_suffix={suffix}" if suffix else f"add what is missing, or: {left}",
             )
         if not samples:
             raise DataError(
@@ -200,5 +259,10 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
                 do=f"ablata data convert {root} --map FILE --val 0.2 --output NEW_FOLDER draws a split",
             )
         pairs[source] = [Pair(one.image, one.label) for one in samples if one.image and one.label]
-    count = len(labelled.strays) + len(labelled.twins)
-    return pairs, (f"{count} files are no images, or second ones of a name, and are ignored",) if count else ()
+    test = [Pair(one.image, one.label) for one in labelled.samples if one.split == "test" and one.image]
+    notices = labelled.notices()
+    if test:
+        pairs["test"] = test
+        bare = sum(pair.mask is None for pair in test)
+        notices += (f"test: {bare} of {len(test)} images have no mask and count nowhere",) if bare else ()
+    return pairs, notices

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
-from ablata.data.io.decode import open_image, to_rgb, upright_size
-from ablata.data.labels.mask_files import open_mask, read_mask
+from ablata.data.io.decode import RULES, ImageRules, decode_rgb, open_image, refuse_dark, upright_size
+from ablata.data.io.headers import orientation_of
+from ablata.data.labels.mask_files import Palettes, load_mask, open_mask, palette_of, raw_values, size_advice
 from ablata.data.labels.table import LabelTable
 from ablata.data.loading.cache import load_array, require_space, stored_arrays
 from ablata.data.loading.loaders import BatchIndices, BatchReader
@@ -22,15 +24,15 @@ from ablata.structures.segmentation import IGNORE, SegmentationBatch
 
 PLANES = 4
 """Red, green, blue, label."""
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image's file and its mask's."""
+    """An image's file and its mask's; None: it has none, and counts nowhere."""
 
     image: Path
-    mask: Path
+    mask: Path | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class PairReader(BatchReader[SegmentationBatch]):
         return [index[which.reshape(-1) == number] for number in range(len(sizes))]
 
 
-def decoded_pairs(name: str, pairs: Sequence[Pair], table: LabelTable, cache: Path) -> PairStore:
+def decoded_pairs(
+    name: str, pairs: Sequence[Pair], table: LabelTable, cache: Path, rules: ImageRules = RULES
+) -> PairStore:
     """Return pairs, decoding them the first time.
 
     Args:
@@ -95,20 +99,50 @@ def decoded_pairs(name: str, pairs: Sequence[Pair], table: LabelTable, cache: Pa
         pairs: the files.
         table: what the masks' values mean.
         cache: the cache folder.
+        rules: how images become 8-bit RGB.
 
     Raises:
-        DataError: a file is damaged, a mask has another size than its image or an unknown value, or the disk has no
-            room.
+        DataError: a file is damaged, a mask has another size than its image or an unknown value, palettes differ,
+            16-bit images are dark, or the disk has no room.
     """
 
     def fill(draft: Path) -> dict[str, object]:
+        palettes, highest = Palettes(), list[int]()
         with ThreadPoolExecutor(min(8, usable_cores())) as pool:
-            sizes = list(pool.map(_size, pairs))
-            write_pairs(draft, sizes, pool.map(lambda pair: _decoded(pair, table), pairs))
+            sizes = list(pool.map(partial(_size, rules=rules), pairs))
+            decoded = pool.map(partial(_decoded, table=table, rules=rules), pairs)
+            write_pairs(draft, sizes, _checked(pairs, decoded, palettes, highest))
+        palettes.refuse("FOLDER")
+        refuse_dark(highest, rules)
         return {}
 
-    folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{_VERSION}", cache, fill)
+    folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{_key(rules)}{_VERSION}", cache, fill)
     return load_pairs(folder)
+
+
+def _key(rules: ImageRules) -> str:
+    """Return what tells rules apart in a file's name; nothing of the usual ones."""
+    bands = None if rules.bands is None else "".join(f"-{band}" for band in rules.bands)
+    usual = (rules.orientation, rules.bits, rules.bands) == (RULES.orientation, RULES.bits, RULES.bands)
+    return "" if usual else f"{rules.orientation}-{rules.bits}{bands}-"
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Planes uint8 [PLANES, H, W], the highest value of a 16-bit image, the colours of a mask's palette."""
+
+    planes: np.ndarray
+    highest: int
+    palette: dict[int, int]
+
+
+def _checked(
+    pairs: Sequence[Pair], decoded: Iterable[_Decoded], palettes: Palettes, highest: list[int]
+) -> Iterator[np.ndarray]:
+    for pair, one in zip(pairs, decoded, strict=True):
+        palettes.add(one.palette, str(pair.mask))
+        highest.append(one.highest)
+        yield one.planes
 
 
 def write_pairs(draft: Path, sizes: Sequence[tuple[int, int]], samples: Iterable[np.ndarray]) -> None:
@@ -136,24 +170,36 @@ def load_pairs(folder: Path) -> PairStore:
     return PairStore(planes, sizes, pixels)
 
 
-def _size(pair: Pair) -> tuple[int, int]:
+def _size(pair: Pair, rules: ImageRules) -> tuple[int, int]:
     """Return height and width from the headers."""
-    size = upright_size(open_image(_content(pair.image), str(pair.image)))
-    mask = open_mask(pair.mask)
-    if size != (mask.height, mask.width):
+    image = open_image(_content(pair.image), str(pair.image), rules.max_pixels)
+    size = upright_size(image, rules.orientation)
+    if pair.mask is None:
+        return size
+    mask = open_mask(pair.mask, max_pixels=rules.max_pixels)
+    there = upright_size(mask, rules.orientation)
+    if size != there:
         raise DataError(
             "A mask must have its image's size (height x width)",
-            found=f"{pair.mask} is {mask.height}x{mask.width}, {pair.image} is {size[0]}x{size[1]}",
-            do="export the mask again at the image's size",
+            found=f"{pair.mask} is {there[0]}x{there[1]}, {pair.image} is {size[0]}x{size[1]}",
+            do=size_advice(size, there, orientation_of(image), orientation_of(mask), rules),
         )
     return size
 
 
-def _decoded(pair: Pair, table: LabelTable) -> np.ndarray:
-    """Return uint8 [PLANES, H, W]."""
-    image = np.asarray(to_rgb(open_image(_content(pair.image), str(pair.image)), str(pair.image)))
-    labels = table.encode(read_mask(pair.mask, table.form), str(pair.mask))
-    return np.concatenate([image.transpose(2, 0, 1), labels[None]])
+def _decoded(pair: Pair, table: LabelTable, rules: ImageRules) -> _Decoded:
+    image = open_image(_content(pair.image), str(pair.image), rules.max_pixels)
+    rgb, facts = decode_rgb(image, str(pair.image), rules)
+    pixels = np.asarray(rgb)
+    if pair.mask is None:
+        labels, palette = np.full(pixels.shape[:2], IGNORE, dtype=np.uint8), dict[int, int]()
+    else:
+        mask = load_mask(open_mask(pair.mask, max_pixels=rules.max_pixels), pair.mask, rules)
+        raw = raw_values(mask, pair.mask, table.form)
+        there = np.flatnonzero(np.bincount(raw.ravel(), minlength=1)) if mask.mode == "P" else raw[:0, 0]
+        palette = palette_of(mask, there) if table.form == "ids" else {}
+        labels = table.encode(raw, str(pair.mask))
+    return _Decoded(np.concatenate([pixels.transpose(2, 0, 1), labels[None]]), facts.highest, palette)
 
 
 def _content(file: Path) -> bytes:

@@ -23,6 +23,7 @@ from ablata.base.files import atomic_path, write_text
 from ablata.data.detection.dataset import STRIDE, normalized
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.detection import object_palette, objects_drawn
+from ablata.data.io.decode import ImageRules
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.input_files import InputFile
 from ablata.data.transforms.detection import resize
@@ -129,7 +130,7 @@ class DetectionPredictor(Predictor):
         Raises:
             DataError: the file is no image or damaged.
         """
-        return Encoded(file.read_bytes(), str(file), "ignored").array("opencv")
+        return Encoded(file.read_bytes(), str(file), ImageRules("ignored")).array("opencv")
 
     @torch.no_grad()
     def detect(self, pixels: np.ndarray, boxes: int | None = None) -> Detections:

@@ -1,0 +1,70 @@
+"""What is wrong with the images of a folder, and what is worth knowing of them: what training would refuse, too."""
+
+from __future__ import annotations
+
+from ablata.data.io.decode import DARK, ImageRules, bits_advice, dark_detail
+from ablata.data.label_tools.finding import LabelFinding
+from ablata.data.label_tools.survey import Survey
+from ablata.data.labels.layout import LabeledFolder, Sample, proposed_suffix
+
+
+def image_findings(survey: Survey, rules: ImageRules) -> tuple[list[LabelFinding], list[LabelFinding]]:
+    """Return the problems and remarks of images.
+
+    Args:
+        survey: what was read.
+        rules: images were decoded by.
+    """
+    problems = [LabelFinding("unreadable", where, why, do) for where, why, do in survey.images]
+    remarks: list[LabelFinding] = []
+    if survey.highest and rules.bits is None and max(survey.highest.values()) < DARK:
+        where = max(survey.highest, key=survey.highest.__getitem__)
+        detail = f"{len(survey.highest)} images of 16 bits, {dark_detail(survey.highest[where])}"
+        problems.append(LabelFinding("dark", where, detail, bits_advice(survey.highest[where])))
+    elif survey.highest:
+        bits = f"{rules.bits} bits count" if rules.bits else f"up to {max(survey.highest.values()):,}"
+        where = next(iter(survey.highest))
+        remarks.append(LabelFinding("16-bit images", where, f"{len(survey.highest)} images, {bits}; read as 8 bits"))
+    if survey.transparent:
+        detail = f"{len(survey.transparent)} images have an alpha channel (a fourth band) with transparent pixels"
+        detail += ", which show white" if rules.bands is None else f"; bands {list(rules.bands)} are read"
+        do = "" if rules.bands else "data.bands=[0,1,2] reads the colours without it"
+        remarks.append(LabelFinding("transparent", survey.transparent[0], detail, do))
+    return problems, remarks + _turned(survey, rules)
+
+
+def _turned(survey: Survey, rules: ImageRules) -> list[LabelFinding]:
+    """Remark on files in which a camera noted an orientation."""
+    images, labels = survey.turned
+    if not images and not labels:
+        return []
+    detail = f"the camera noted an orientation (EXIF) in {len(images)} images and {len(labels)} label files"
+    if rules.orientation == "applied":
+        detail += "; each is turned upright as it says (data.orientation=applied)"
+    else:
+        detail += "; all are read as stored (data.orientation=ignored)"
+    remarks = [LabelFinding("orientation", (images or labels)[0], detail)]
+    if survey.apart:
+        other = "ignored" if rules.orientation == "applied" else "applied"
+        detail = f"{len(survey.apart)} label files have another orientation noted than their image, at one size"
+        do = f"look at ablata data preview: where label files lie wrong over images, set data.orientation={other}"
+        remarks.append(LabelFinding("orientation", survey.apart[0], detail, do))
+    return remarks
+
+
+def pairing(labelled: LabeledFolder) -> tuple[list[LabelFinding], set[Sample]]:
+    """Find label files whose names end otherwise than their images', and the setting that pairs them.
+
+    Returns:
+        The problem, and the samples that it explains.
+    """
+    suffix, pairs = proposed_suffix(labelled)
+    if not suffix:
+        return [], set()
+    image, label = pairs[0]
+    assert image.image is not None
+    assert label.label is not None
+    names = [file.relative_to(labelled.root).as_posix() for file in (image.image, label.label)]
+    detail = f"{len(pairs)} label files are called like their image with {suffix} behind: {names[0]}, {names[1]}"
+    do = f"say so: data.mask_suffix={suffix} (ablata data convert takes it as --set data.mask_suffix={suffix})"
+    return [LabelFinding("names", f"{suffix}", detail, do)], {sample for pair in pairs for sample in pair}
