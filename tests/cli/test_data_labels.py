@@ -74,7 +74,7 @@ def test_a_folder_is_drawn_with_its_labels(ablata: Callable, tmp_path: Path) -> 
         (("convert", "OWN", "--map", "none.yaml", "--output", "new"), "none.yaml"),
         (("check", "OWN", "--labels", "gt"), "images beside gt"),
         (("check", "OWN", "--form", "colored"), "ids or colors"),
-        (("check", "OWN", "data.size=4"), "takes options, no settings"),
+        (("check", "OWN", "data.size=4"), "must be a key of data (mask_folder)"),
         (("check", "./nowhere"), "does not exist"),
     ],
 )

@@ -115,8 +115,8 @@ def convert(
     """
     if map is not None and output is not None and shards is None:
         chosen = LabelFolder(folder, images, labels, map, None, workers, tuple(settings or ()))
-        convert_labels(chosen, output, reverse=reverse, nearest=nearest, divide=divide, palette=palette, paired_only=paired_only,
-                       val=val, seed=seed)  # fmt: skip
+        convert_labels(chosen, output, reverse=reverse, nearest=nearest, divide=divide, palette=palette,
+                       paired_only=paired_only, val=val, seed=seed)  # fmt: skip
     elif shards is not None and map is None and output is None:
         _pack(folder, shards, tar_mib)
     else:

@@ -316,7 +316,7 @@ def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done:
         lacking = [split for split in ("train", "val") if split not in splits]
         if lacking:
             done.notices.append(
-                f"no {' and no '.join(lacking)}: training needs both; --val 0.2 draws them from all but the images of test"
+                f"no {' and no '.join(lacking)}: training needs both; --val 0.2 draws them from all but images of test"
             )
         return splits
     fraction = 0.2 if how.val is None else how.val

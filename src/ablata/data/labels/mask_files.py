@@ -166,7 +166,8 @@ def _whole_numbers(values: np.ndarray, file: Path) -> np.ndarray:
         raise MaskError("mode", "Masks of ids must hold whole numbers",
                         found=f"{file}: floating point, {broken:,} pixels with a fraction, infinite or no number",
                         do="export it again as whole numbers, without resizing it")  # fmt: skip
-    return ids.astype(np.int32)
+    whole: np.ndarray = ids.astype(np.int32)
+    return whole
 
 
 def _drawn(values: np.ndarray, alpha: np.ndarray, file: Path, leniency: Leniency) -> np.ndarray:
