@@ -81,19 +81,21 @@ def convert(
     ] = False,
     divide: Annotated[
         int | None,
-        typer.Option("--divide", min=2, help="Values number objects, class * this + object: take the class."),
+        typer.Option("--divide", min=2, help="Values are class * N + object: take the class."),
     ] = None,
     palette: Annotated[
         str | None,
         typer.Option(
             "--palette",
             metavar="index|grey",
-            help="Read palette files as their indices (default, if all palettes agree), or as the grey values of their colors.",
+            help="Read palette files as indices (the default, if palettes agree), or as the grey of their colors.",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Settings of how files are read, such as data.mask_suffix=_mask."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Settings of how files are read, such as data.mask_suffix=_mask."
+        ),
     ] = None,
     paired_only: Annotated[
         bool, typer.Option("--paired-only", help="Leave out images without label files, and the reverse.")
