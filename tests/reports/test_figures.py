@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablata.base.quantities import duration, quantity
-from ablata.reports.figures import Figures, clean, clip, percent, ratio
+from ablata.reports.figures import Figures, clean, clip, ratio
 from ablata.reports.view import Estimate, MetricView, StudyView
 
 
@@ -62,10 +62,6 @@ def test_times_are_written_in_two_units(subtests: pytest.Subtests) -> None:
     ]:
         with subtests.test(seconds=seconds, text=text):
             assert duration(seconds) == text
-
-
-def test_confidence_is_never_rounded_to_certainty() -> None:
-    assert [percent(share) for share in (1.0, 0.999, 0.97, 0.004, None)] == [">99%", ">99%", "97%", "<1%", "–"]
 
 
 def test_quantities_have_prefixes() -> None:

@@ -8,6 +8,7 @@ import pytest
 from ablata.reports.figures import Figures
 from ablata.reports.html import compare_page, runs_page, study_page, templates
 from ablata.reports.sections import Image, ImageSection, TableCell, TableSection
+from ablata.reports.study import cost_bars
 from ablata.reports.view import (
     ArmCurves,
     ArmView,
@@ -15,6 +16,7 @@ from ablata.reports.view import (
     CompareView,
     CurveView,
     MetricView,
+    PlanView,
     RunView,
     ScorePair,
     SeriesView,
@@ -156,11 +158,11 @@ def test_the_numbers_in_the_table_are_the_views(example: StudyView) -> None:
         assert arm.effect is not None
         assert row[1] == figures.number(arm.effect.value, sign=True) + figures.span(arm.effect, sign=True)
         assert arm.mean is not None
-        assert row[4].startswith(figures.score(arm.mean.value))
-        assert row[5].startswith(f"{arm.done}/{arm.planned}")
+        assert row[3].startswith(figures.score(arm.mean.value))
+        assert row[4].startswith(f"{arm.done}/{arm.planned}")
         assert example.control is not None
-        assert row[6] == f"{arm.cost.ratios(example.control.cost).seconds:.2f}×"
-    assert "2 diverged" in next(row for first, row in rows.items() if first.startswith("lr-x4"))[5]
+        assert row[5] == f"{arm.cost.ratios(example.control.cost).seconds:.2f}×"
+    assert "2 diverged" in next(row for first, row in rows.items() if first.startswith("lr-x4"))[4]
 
 
 def test_an_arm_that_changes_much_is_told_in_short_and_whole_in_a_table(example: StudyView) -> None:
@@ -172,8 +174,49 @@ def test_an_arm_that_changes_much_is_told_in_short_and_whole_in_a_table(example:
     assert "What the arms change" not in study_page(example)
 
 
+def test_what_the_study_can_find_stands_below_the_answer(example: StudyView) -> None:
+    head = study_page(example).partition("</header>")[0]
+    assert "With 5 seeds the study finds a difference of 0.27 points" in head.partition('class="answer"')[2]
+    assert 'class="power"' not in study_page(replace(example, plan=PlanView()))
+
+
+def test_a_single_point_draws_no_curve(example: StudyView) -> None:
+    short = [
+        replace(
+            one, arms=tuple(replace(arm, series=tuple(cut(series, 1) for series in arm.series)) for arm in one.arms)
+        )
+        for one in example.curves
+    ]
+    assert "Learning curves" not in study_page(replace(example, curves=tuple(short)))
+    mixed = study_page(replace(example, curves=(example.curves[0], short[1])))
+    assert mixed.count('<figure class="panel') < study_page(example).count('<figure class="panel')
+    assert "training loss" not in mixed
+
+
+def cut(series: SeriesView, points: int) -> SeriesView:
+    return replace(series, x=series.x[:points], y=series.y[:points])
+
+
+def test_arms_of_equal_cost_share_a_bar(example: StudyView) -> None:
+    cost = cost_bars(example)
+    assert cost is not None
+    assert "Parameters: 13.6 M in every arm." in cost.caption
+    same = tuple(replace(arm, cost=example.arms[0].cost) for arm in example.arms[:3])
+    other = replace(example.arms[3], cost=replace(example.arms[0].cost, seconds=9000.0))
+    drawn = cost_bars(replace(example, arms=(*same, other)))
+    assert drawn is not None
+    [[_, [panel]]] = drawn.groups
+    assert panel.title == "Time of a run"
+    assert "ohem, no-augment 1.00×" in str(panel.drawing)
+
+
+def test_each_command_can_be_copied_alone(example: StudyView) -> None:
+    assert study_page(example).count('<pre class="command"><code>ablata study') == len(example.commands)
+
+
 def test_a_page_stays_small(example: StudyView) -> None:
-    assert len(study_page(example).encode()) < 300_000
+    """Style and curves share a fixed room, as curves get coarser the more there are; each arm adds its own lines."""
+    assert len(study_page(example).encode()) < 170_000 + 4_500 * len(example.arms)
     arms = tuple(replace(example.arms[1 + place % 6], name=f"arm-{place}") for place in range(29))
     lines = {curve.name: [one.series for one in curve.arms] for curve in example.curves}
     curves = tuple(
@@ -184,7 +227,7 @@ def test_a_page_stays_small(example: StudyView) -> None:
     )
     many = study_page(replace(example, arms=(example.arms[0], *arms), curves=curves))
     Page(many)
-    assert len(many.encode()) < 300_000
+    assert len(many.encode()) < 170_000 + 4_500 * (1 + len(arms))
 
 
 def test_studies_without_arms_runs_or_looks_have_a_page(example: StudyView) -> None:

@@ -127,7 +127,6 @@ def _frame(across: Scale, upward: Scale, axis: str) -> Markup:
 
 def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int, *, seeds: bool) -> Markup:
     """Band, thin seed lines, and the mean line."""
-    across, upward = scales
     summary = band(arm.series, points)
     front = class_ == "front"
     if not summary.x:
@@ -142,11 +141,7 @@ def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int
         if kept.x and (not whole(one) or (seeds and len(arm.series) > 1)):
             drawn = _thinned(kept, points)
             parts.append(element("path", d=path(_points(drawn.x, drawn.y, scales)), class_=f"line seed {class_}"))
-    if len(summary.x) == 1:
-        parts.append(
-            element("circle", cx=across(summary.x[0]), cy=upward(summary.mean[0]), r=3, class_=f"point {class_}")
-        )
-    else:
+    if len(summary.x) > 1:
         parts.append(element("path", d=path(_points(summary.x, summary.mean, scales)), class_=f"line mean {class_}"))
     return join(parts)
 

@@ -80,12 +80,3 @@ def clip(text: str, letters: int) -> str:
 def ratio(value: float | None) -> str:
     """Write a ratio to the control: `1.12×`."""
     return NOTHING if value is None else f"{value:.2f}×" if value < 100 else f"{value:.3g}×"
-
-
-def percent(share: float | None) -> str:
-    """Write a confidence: `97%`, never rounded up to certainty: `>99%`; `<1%` at the other end."""
-    if share is None:
-        return NOTHING
-    if share >= 0.995:
-        return ">99%"
-    return "<1%" if share < 0.005 else f"{100 * share:.0f}%"

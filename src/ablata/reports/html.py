@@ -13,7 +13,7 @@ from ablata.reports.figures import clean
 from ablata.reports.sections import Section, TableCell, TableSection, TermsSection
 from ablata.reports.study import learning_curves, runs_table, study_sections
 from ablata.reports.view import CompareView, CurveView, RunView, StudyView
-from ablata.reports.words import Piece, answer, rule_words
+from ablata.reports.words import Piece, answer, plan_words, rule_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class Header:
         name: its name.
         title: the question, or what is shown.
         answer: the sentence below it, in pieces.
+        note: a smaller sentence below the answer.
         facts: small lines of name and value.
         links: (words, address) of a way to other pages; empty in a file that stands alone.
     """
@@ -33,6 +34,7 @@ class Header:
     name: str
     title: str
     answer: tuple[Piece, ...] = ()
+    note: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
 
@@ -92,7 +94,13 @@ def study_header(view: StudyView, links: tuple[tuple[str, str], ...] = ()) -> He
         ("state", state + (f" ({times})" if times else "")),
     )
     return Header(
-        kind="Study", name=view.name, title=view.question or view.name, answer=answer(view), facts=facts, links=links
+        kind="Study",
+        name=view.name,
+        title=view.question or view.name,
+        answer=answer(view),
+        note=plan_words(view),
+        facts=facts,
+        links=links,
     )
 
 
@@ -129,7 +137,7 @@ def compare_page(view: CompareView, links: tuple[tuple[str, str], ...] = ()) -> 
         )
     )
     sections.append(TableSection(title="Scores", ident="scores", columns=("Score", *names, "Difference"), rows=scores))
-    sections += [learning_curves(view.curves, first.id)] if view.curves else []
+    sections += learning_curves(view.curves, first.id)
     sections.append(runs_table((first, second)))
     return page(Header(kind="Runs", name="compare", title=f"{first.id} and {second.id}", links=links), sections)
 
@@ -154,7 +162,7 @@ def run_page(
     )
     sections: list[Section] = [TableSection(title="Scores", ident="scores", columns=("Score", "Value"), rows=rows)]
     sections += extra
-    sections += [learning_curves(curves, None)] if curves else []
+    sections += learning_curves(curves, None)
     sections.append(runs_table((run,), "Run"))
     facts = (("recipe", run.recipe), ("seed", str(run.seed)), ("state", run.state))
     return page(

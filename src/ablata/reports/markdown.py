@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ablata.reports.changes import change_words
-from ablata.reports.figures import Figures, clean, percent
+from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import StudyView
@@ -24,7 +24,7 @@ def escape(words: str) -> str:
 def study_markdown(view: StudyView) -> str:
     """Return the report of a study as a Markdown document that ends in a line break."""
     said = "".join(f"**{escape(piece.text)}**" if piece.strong else escape(piece.text) for piece in answer(view))
-    blocks = [f"# {escape(view.question or view.name)}", said, verdict_table(view)]
+    blocks = [f"# {escape(view.question or view.name)}", said, escape(plan_words(view)), verdict_table(view)]
     notes = [
         f"- **{escape(arm.name)}**: " + escape("; ".join(filter(None, (arm.reason, *arm.notes))))
         for arm in view.treatments
@@ -47,10 +47,7 @@ def study_markdown(view: StudyView) -> str:
         (f", {metric.protocol}" if metric.protocol else "", f", on {metric.split}" if metric.split else "")
     )
     better = "higher" if metric.higher_is_better else "lower"
-    blocks.append(
-        escape(f"{metric.name}{scored}; {better} is better. Rule: {rule_words(view)}.")
-        + _space(escape(plan_words(view)))
-    )
+    blocks.append(escape(f"{metric.name}{scored}; {better} is better. Rule: {rule_words(view)}."))
     blocks.append("\n".join(f"- {SIGNS[word]} **{word}**: {escape(meaning)}" for word, meaning in glossary(view)))
     if view.commands:
         fence = "`" * (1 + max([2, *(len(run) for command in view.commands for run in re.findall("`+", command))]))
@@ -58,11 +55,11 @@ def study_markdown(view: StudyView) -> str:
     hashes = [*view.fingerprints, *((f"recipe of {arm.name}", arm.recipe_hash) for arm in view.arms if arm.recipe_hash)]
     if hashes:
         blocks.append("\n".join(f"- {escape(name)}: `{clean(value).replace('`', '')}`" for name, value in hashes))
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def verdict_table(view: StudyView) -> str:
-    """Return the table of arms: change, effect, interval, verdict, confidence, mean, seeds, time and memory."""
+    """Return the table of arms: change, effect, interval, verdict, mean, seeds, time and memory."""
     figures = Figures.of(view)
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     heads = (
@@ -71,7 +68,6 @@ def verdict_table(view: StudyView) -> str:
         f"effect{unit}",
         "interval",
         "verdict",
-        "confidence",
         view.metric.name,
         "seeds",
         "time",
@@ -87,14 +83,13 @@ def verdict_table(view: StudyView) -> str:
                 figures.number(arm.effect.value, sign=True) if arm.effect else "–",
                 figures.span(arm.effect, sign=True) or "–",
                 sign + verdict_words(arm, view.rule.mode),
-                percent(arm.confidence),
                 figures.score(arm.mean.value) if arm.mean else "–",
                 f"{arm.done}/{arm.planned}" + (f", {arm.diverged} diverged" if arm.diverged else ""),
                 cost_words("seconds", arm, view.control),
                 cost_words("memory", arm, view.control),
             )
         )
-    return _table(heads, rows, right=(2, 5, 6, 7, 8, 9))
+    return _table(heads, rows, right=(2, 5, 6, 7, 8))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
@@ -102,7 +97,3 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     rule = ("---:" if place in right else "---" for place in range(len(heads)))
     lines = (map(escape, heads), rule, *(map(escape, row) for row in rows))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _space(words: str) -> str:
-    return f" {words}" if words else ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from ablata.base.quantities import duration, quantity
 from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.changes import change_words
 from ablata.reports.curves import panel
-from ablata.reports.figures import Figures, percent, ratio
+from ablata.reports.figures import Figures, ratio
 from ablata.reports.forest import forest
 from ablata.reports.rounds import rounds_table
 from ablata.reports.sections import (
@@ -24,7 +25,7 @@ from ablata.reports.sections import (
     TermsSection,
 )
 from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
-from ablata.reports.words import glossary, plan_words, rule_words, verdict_words
+from ablata.reports.words import glossary, verdict_words
 
 MANY_PANELS = 24
 """From this number of panels on, curves show mean and band only, so that a page stays small."""
@@ -44,9 +45,8 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
     sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []
     sections += [cost] if (cost := cost_bars(view)) else []
-    sections += [study_curves(view)] if view.curves else []
-    sentences = tuple(filter(None, (f"The rule: {rule_words(view)}.", plan_words(view))))
-    sections.append(TermsSection(title="What the words mean", ident="words", sentences=sentences, terms=glossary(view)))
+    sections += study_curves(view)
+    sections.append(TermsSection(title="What the words mean", ident="words", sentences=(), terms=glossary(view)))
     if view.commands or view.fingerprints:
         hashes = (
             *view.fingerprints,
@@ -63,7 +63,7 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
 
 
 def verdict_table(view: StudyView) -> TableSection:
-    """Return the table of arms: change, effect, verdict, confidence, mean, seeds, and cost relative to the control."""
+    """Return the table of arms: change, effect, verdict, mean, seeds, and cost relative to the control."""
     figures = Figures.of(view)
     control = view.control
     rows = []
@@ -89,7 +89,6 @@ def verdict_table(view: StudyView) -> TableSection:
                     class_=f"verdict {arm.verdict or 'none'}",
                     verdict=arm.verdict or "",
                 ),
-                TableCell(text=percent(arm.confidence), order=arm.confidence, class_="number"),
                 TableCell(
                     text=score, note=figures.span(arm.mean), order=arm.mean.value if arm.mean else None, class_="number"
                 ),
@@ -101,11 +100,11 @@ def verdict_table(view: StudyView) -> TableSection:
             )
         )
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
-    columns = ("Arm", f"Effect{unit}", "Verdict", "Confidence", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
+    columns = ("Arm", f"Effect{unit}", "Verdict", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
     caption = (
-        "Effect: arm minus control, with an interval that holds for all arms and all looks together. Confidence: how "
-        "rarely a study without any difference shows this much. Score: mean over seeds with its 95% interval. Time, "
-        "memory and FLOPs: the control's own, then each arm relative to it."
+        "Effect: arm minus control, with an interval that holds for all arms and all looks together. "
+        f"{view.metric.name}: mean over seeds with its 95% interval. Time, memory and FLOPs: the control's own, then "
+        "each arm relative to it."
     )
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
@@ -154,14 +153,10 @@ def cost_bars(view: StudyView) -> GridSection | None:
         base = getattr(control.cost, kind)
         if not base:
             continue
-        if all(getattr(arm.cost, kind) == base for arm in view.arms):
-            same.append(f"{title}: {cost_words(kind, control, control)} in every arm.")
+        rows = _cost_rows(view, control, kind, base)
+        if len(rows) == 2 and rows[1].words == ratio(1.0):
+            same.append(f"{title}: {rows[0].words} in every arm.")
             continue
-        rows = []
-        for arm in view.arms:
-            value = getattr(arm.cost, kind)
-            words = "not measured" if value is None else cost_words(kind, arm, control)
-            rows.append(LabeledBar(arm.name, None if value is None else value / base, words, reference=arm.is_control))
         panels.append(Panel(title=title, drawing=bars(title, rows, ident=f"cost-{kind}", unchanged=1.0)))
     if not (panels or same):
         return None
@@ -171,7 +166,21 @@ def cost_bars(view: StudyView) -> GridSection | None:
     return GridSection(title="Cost", ident="cost", groups=groups, caption=caption, class_="fine")
 
 
-def study_curves(view: StudyView) -> GridSection:
+def _cost_rows(view: StudyView, control: ArmView, kind: str, base: float) -> list[LabeledBar]:
+    """Return the control's bar and one for each different ratio to it; arms of equal ratios share a bar."""
+    sharing: dict[str, list[ArmView]] = {}
+    for arm in view.treatments:
+        measured = getattr(arm.cost, kind) is not None
+        sharing.setdefault(cost_words(kind, arm, control) if measured else "not measured", []).append(arm)
+    rows = [LabeledBar(control.name, 1.0, cost_words(kind, control, control), reference=True)]
+    for words, arms in sharing.items():
+        value = getattr(arms[0].cost, kind)
+        name = ", ".join(arm.name for arm in arms) if len(arms) <= 3 else f"{arms[0].name} and {len(arms) - 1} more"
+        rows.append(LabeledBar(name, None if value is None else value / base, words))
+    return rows
+
+
+def study_curves(view: StudyView) -> tuple[GridSection, ...]:
     """Return a study's learning curves, the control behind every arm, each arm under its verdict."""
     verdicts = {arm.name: (arm.verdict, verdict_words(arm, view.rule.mode)) for arm in view.arms}
     return learning_curves(view.curves, view.control.name if view.control else None, verdicts)
@@ -181,14 +190,15 @@ def learning_curves(
     curves: tuple[CurveView, ...],
     reference: str | None,
     verdicts: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
-) -> GridSection:
-    """Return learning curves, one panel an arm and quantity.
+) -> tuple[GridSection, ...]:
+    """Return the section of learning curves, one panel an arm and quantity; none where nothing was logged twice.
 
     Args:
         curves: the quantities.
         reference: the arm that comes first and is drawn behind every other; None to draw each alone.
         verdicts: verdict and its words by arm, shown in the panels' headings.
     """
+    curves = tuple(filter(None, map(_with_lines, curves)))
     panels = sum(len(curve.arms) for curve in curves)
     points = max(16, min(60, 1200 // max(panels, 1)))
     groups = []
@@ -207,7 +217,14 @@ def learning_curves(
         f"Line: mean over seeds. Band: smallest to largest seed{grey}. A cross marks where a run diverged; "
         "such a run, and one under way, is drawn by itself. The vertical axis shows the second half of training."
     )
-    return GridSection(title="Learning curves", ident="curves", groups=tuple(groups), caption=caption)
+    section = GridSection(title="Learning curves", ident="curves", groups=tuple(groups), caption=caption)
+    return (section,) if groups else ()
+
+
+def _with_lines(curve: CurveView) -> CurveView | None:
+    """Return a quantity with the arms that logged it more than once, since a single point draws no curve."""
+    arms = tuple(arm for arm in curve.arms if any(len(series.x) > 1 for series in arm.series))
+    return replace(curve, arms=arms) if arms else None
 
 
 def runs_table(runs: tuple[RunView, ...], title: str = "Runs") -> TableSection:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from ablata.base.quantities import duration
 from ablata.reports.console import Fitted, form, text
-from ablata.reports.figures import Figures, clean, clip, percent
+from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json
@@ -36,10 +36,11 @@ PLAIN_SIGNS = {"better": "+", "worse": "-", "equivalent": "=", "undecided": "?",
 
 
 def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
-    """Return the whole report: question, answer, verdict table, forest lines, rule and what the study can find."""
+    """Return the whole report: question, answer, what the study can find, verdict table, forest lines, rule."""
     parts: list[RenderableType] = [
         Text(clean(view.question or view.name), style="" if plain else "bold"),
         answer_text(view, plain=plain),
+        *(text(words, plain, "dim") for words in (plan_words(view),) if words),
         Text(),
         study_status(view, plain=plain),
     ]
@@ -47,9 +48,9 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
         parts += [Text(), forest_lines(view, plain=plain)]
     if view.rounds:
         parts += [Text(), rounds_table(view, plain=plain)]
-    for block in ((f"Rule: {rule_words(view)}.", plan_words(view)), _warnings(view)):
-        if any(block):
-            parts += [Text(), *(text(words, plain, "dim") for words in block if words)]
+    for block in ((f"Rule: {rule_words(view)}.",), _warnings(view)):
+        if block:
+            parts += [Text(), *(text(words, plain, "dim") for words in block)]
     return Group(*parts)
 
 
@@ -87,15 +88,10 @@ def verdict_table(view: StudyView, *, plain: bool = False) -> Fitted:
         view: the study as it stands.
         plain: without colour and frame.
     """
-    wide = ("arm", "seeds", "mean", "effect", "interval", "verdict", "confidence", "seconds", "memory")
-    without: tuple[set[str], ...] = (set(), {"memory"}, {"memory", "seconds"}, {"memory", "seconds", "confidence"})
-    choices = (
-        *without,
-        {*without[-1], "mean"},
-        {*without[-1], "mean", "seeds"},
-        {*without[-1], "mean", "seeds", "interval"},
-    )
-    return Fitted([_arms([name for name in wide if name not in gone], view, plain) for gone in choices])
+    wide = ("arm", "seeds", "mean", "effect", "interval", "verdict", "seconds", "memory")
+    dropped = ("memory", "seconds", "mean", "seeds", "interval")
+    choices = [[name for name in wide if name not in dropped[:count]] for count in range(len(dropped) + 1)]
+    return Fitted([_arms(columns, view, plain) for columns in choices])
 
 
 def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
@@ -120,7 +116,6 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
             "effect": figures.number(arm.effect.value, sign=True) if arm.effect else "–",
             "interval": figures.span(arm.effect, sign=True),
             "verdict": _verdict(arm, view.rule.mode, plain),
-            "confidence": percent(arm.confidence),
             "seconds": cost_words("seconds", arm, view.control),
             "memory": cost_words("memory", arm, view.control),
         }

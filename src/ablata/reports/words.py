@@ -137,11 +137,11 @@ def rule_words(view: StudyView) -> str:
     futility = (
         "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
     )
-    leaning = ", so verdicts only lean" if rule.mode == "screen" else ""
+    leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
     return (
         f"differences within ±{figures.amount(view.margin)} do not matter; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
-        f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false ({rule.mode}{leaning})"
+        f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
     )
 
 

@@ -21,3 +21,13 @@ for (const table of document.querySelectorAll("table.cards")) {
     });
   });
 }
+for (const command of navigator.clipboard ? document.querySelectorAll("pre.command") : []) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "copy";
+  button.addEventListener("click", () => {
+    navigator.clipboard.writeText(command.querySelector("code").textContent);
+    button.textContent = "copied";
+  });
+  command.prepend(button);
+}
