@@ -37,7 +37,7 @@ def test_wrong_usage_is_told_in_words_with_exit_2(ablata: Ablata, subtests: pyte
         ("study run nope", "must be one of"),
         ("study run quickstart --arm a:model.width=8", "--arm belongs to a study asked with --recipe"),
         ("study run quickstart --recipe digits", "Name a study, or ask"),
-        ("study run --recipe digits --arm a:model.width=8", "--seeds and --margin"),
+        ("study run --recipe digits --arm a:model.width=8 --margin 1", "no --seeds"),
         ("study run --recipe digits --arm a:model.width=8 --seeds 0 --margin 1", "--seeds"),
         ("study run --recipe digits --arm a:model.width=8 --seeds 3 --margin -1", "margin"),
         ("study run --recipe digits --arm a:model.width=8 --seeds 3 --margin x", "--margin"),

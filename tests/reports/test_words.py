@@ -1,5 +1,9 @@
 from dataclasses import replace
 
+from ablata.reports.console import plain_lines
+from ablata.reports.forest import forest
+from ablata.reports.html import study_page
+from ablata.reports.terminal import study_report
 from ablata.reports.view import ArmView, RuleView, StudyView
 from ablata.reports.words import answer, glossary, plan_words, rule_words, verdict_words
 
@@ -79,3 +83,13 @@ def test_the_rule_states_alpha_margin_seeds_and_futility(example: StudyView) -> 
         part in words for part in ("at most 5%", "claim", "±0.30 points", "up to 5 seeds", "from 3 on", "stops early")
     )
     assert "no arm stops early undecided" in rule_words(replace(example, rule=replace(example.rule, futility=False)))
+
+
+def test_a_study_without_a_margin_speaks_of_none(example: StudyView) -> None:
+    view = replace(example, margin=None)
+    assert "no margin was given" in rule_words(view)
+    assert "equivalent" not in dict(glossary(view))
+    assert "Its margin" not in plan_words(view)
+    for text in (study_page(view), plain_lines(study_report(view)), str(forest(view, width=900))):
+        assert "argin ±" not in text
+        assert "None" not in text

@@ -216,3 +216,21 @@ def test_a_stored_look_with_an_unknown_key_is_refused():
     stored = look(quiet([1.0]), RULE, calibrate(1, RULE)).to_json()
     with pytest.raises(TypeError, match="colour"):
         Look.from_json(stored | {"colour": 1})
+
+
+def test_without_a_margin_nothing_is_equivalent_and_all_else_is_as_with_a_hopeless_one() -> None:
+    """A margin far below the noise is never confirmed, so that both rules decide the same at the same look."""
+    rng = np.random.default_rng(5)
+    without, hopeless = replace(RULE, margin=None), replace(RULE, margin=1e-9)
+    bound = calibrate(4, RULE, studies=2000)
+    verdicts = set()
+    for _ in range(200):
+        scores = draw_scores((0.0, 0.2, -0.5, 1.0), seeds=RULE.seeds, noise=0.25, rng=rng)
+        ours, theirs = replay(scores, without, bound), replay(scores, hopeless, bound)
+        assert [(arm.verdict, arm.seeds) for arm in ours.outcomes] == [
+            (arm.verdict, arm.seeds) for arm in theirs.outcomes
+        ]
+        assert all(arm.last.p_equivalence is None and "margin" not in arm.reason for arm in ours.outcomes)
+        assert Replay.from_json(ours.to_json()) == ours
+        verdicts |= {arm.verdict for arm in ours.outcomes}
+    assert verdicts == {Verdict.BETTER, Verdict.WORSE, Verdict.UNDECIDED}

@@ -8,7 +8,7 @@ import pytest
 from ablata.base.errors import SettingsError
 from ablata.base.settings import settings_hash
 from ablata.engine.recipe import Recipe
-from ablata.stats import Mode
+from ablata.stats import Mode, Rule
 from ablata.studies.adhoc import ask, change
 from ablata.studies.index import load_study, study_entries
 from ablata.studies.study import Study
@@ -94,11 +94,14 @@ def test_an_arm_is_written_name_colon_key_equals_value(arm: str) -> None:
         ask("digits", [], [arm], seeds=3, margin=0.5)
 
 
-@pytest.mark.parametrize(("seeds", "margin", "found"), [(None, 1.0, "no --seeds"), (3, None, "no --margin")])
-def test_seeds_and_margin_are_never_guessed(seeds: int | None, margin: float | None, found: str) -> None:
+def test_the_number_of_seeds_is_never_guessed_and_a_margin_may_be_left_out() -> None:
     with pytest.raises(SettingsError) as told:
-        ask("digits", [], ["a:model.width=8"], seeds=seeds, margin=margin)
-    assert told.value.found == found
+        ask("digits", [], ["a:model.width=8"], seeds=None, margin=1.0)
+    assert told.value.found == "no --seeds"
+    study = ask("digits", [], ["a:model.width=8"], seeds=3, margin=None)
+    assert study.rule().margin is None
+    assert "--margin" not in study.commands[0]
+    assert Rule.from_json(study.spec()["rule"]) == study.rule()
 
 
 def test_a_written_study_can_be_changed_in_parts(make_study: Make) -> None:

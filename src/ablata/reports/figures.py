@@ -12,7 +12,7 @@ from ablata.reports.view import Estimate, StudyView
 
 @dataclass(frozen=True)
 class Figures:
-    """Writes numbers of one study alike: the same decimals everywhere, one digit finer than the margin.
+    """Writes numbers of one study alike: the same decimals everywhere, one digit finer than the margin or the noise.
 
     Args:
         decimals: digits after the point.
@@ -26,9 +26,11 @@ class Figures:
 
     @classmethod
     def of(cls, view: StudyView, minus: str = "−") -> Figures:
-        """Choose the decimals from the study's margin."""
-        margin = abs(view.margin)
-        fine = 1 - math.floor(math.log10(margin)) if margin > 0 and math.isfinite(margin) else 3
+        """Choose the decimals from the study's margin; without one from the widest difference of two runs."""
+        pairs = (seed.difference for arm in view.treatments for seed in arm.seeds)
+        spread = max((abs(value) for value in pairs if value is not None and math.isfinite(value)), default=0.0)
+        unit = spread if view.margin is None else abs(view.margin)
+        fine = 1 - math.floor(math.log10(unit)) if unit > 0 and math.isfinite(unit) else 3
         return cls(decimals=min(max(fine, 0), 15), unit=view.metric.unit, minus=minus)
 
     def number(self, value: float | None, *, sign: bool = False) -> str:

@@ -71,8 +71,8 @@ def _effect(arm: ArmView) -> Estimate | None:
 
 
 def _range(view: StudyView) -> tuple[float, float]:
-    """The effects' axis: always shows zero, the margin and every seed; a very wide interval ends in an arrow."""
-    values = [0.0, 1.5 * view.margin, -1.5 * view.margin]
+    """The effects' axis: always shows zero, a margin and every seed; a very wide interval ends in an arrow."""
+    values = [0.0] if view.margin is None else [0.0, 1.5 * view.margin, -1.5 * view.margin]
     for arm in view.treatments:
         values += [seed.difference for seed in arm.seeds if seed.difference is not None]
         values += [effect.value] if (effect := _effect(arm)) else []
@@ -86,9 +86,9 @@ def _range(view: StudyView) -> tuple[float, float]:
 
 
 def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Markup:
-    """Margin band, grid, zero line, axis and its words. In the stacked layout each row has its own piece of ground."""
+    """Margin band (if any), grid, zero line, axis and its words. Stacked, each row has its own piece of ground."""
     figures = Figures.of(view)
-    left, right, zero = scale(-view.margin), scale(view.margin), scale(0.0)
+    zero = scale(0.0)
     marks = ticks(scale.low, scale.high, 4 if layout.stacked else 7)
     rows = range(max(len(view.treatments), 1)) if layout.stacked else (None,)
     edges = (TOP + layout.row * (index + 1) for index in range(len(view.treatments)))
@@ -96,7 +96,10 @@ def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Ma
     for row in rows:
         top = TOP - 6 if row is None else TOP + row * layout.row + layout.lane - 11
         end = bottom if row is None else top + 34
-        parts.append(element("rect", x=left, y=top, width=max(right - left, 0.5), height=end - top, class_="margin"))
+        if view.margin is not None:
+            left, right = scale(-view.margin), scale(view.margin)
+            band = {"x": left, "y": top, "width": max(right - left, 0.5), "height": end - top}
+            parts.append(element("rect", **band, class_="margin"))
         parts += [line(scale(value), top, scale(value), end, "grid") for value in marks]
         parts.append(line(zero, top, zero, end, "zero"))
     parts += [
@@ -107,8 +110,9 @@ def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Ma
     unit = f", {figures.difference_unit}" if figures.difference_unit else ""
     words = f"arm − control{unit}" if layout.stacked else f"{view.metric.name}, arm − control{unit}"
     middle = (layout.left + layout.right) / 2
+    if view.margin is not None:
+        parts.append(text(zero, TOP - 20, f"margin ±{figures.number(view.margin)}", "small muted", "middle"))
     parts += [
-        text(zero, TOP - 20, f"margin ±{figures.number(view.margin)}", "small muted", "middle"),
         line(layout.left, bottom, layout.right, bottom, "axis"),
         text(middle, bottom + 38, words, "small muted", "middle", room=(layout.right - layout.left) * 0.6),
         text(layout.left, bottom + 38, f"← {down}", "small muted"),
@@ -202,4 +206,5 @@ def _description(view: StudyView) -> str:
         )
         for arm in view.treatments
     ]
-    return f"Margin ±{figures.amount(view.margin)}. " + ("; ".join(rows) or "No arm.")
+    margin = "No margin" if view.margin is None else f"Margin ±{figures.amount(view.margin)}"
+    return f"{margin}. " + ("; ".join(rows) or "No arm.")

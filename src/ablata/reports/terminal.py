@@ -135,7 +135,7 @@ def progress_words(view: StudyView) -> str | None:
 
 
 def forest_lines(view: StudyView, width: int = 48, *, plain: bool = False) -> Text:
-    """Draw one line an arm: the interval as a stroke, the effect as its verdict's sign, the margin as brackets.
+    """Draw one line an arm: the interval as a stroke, the effect as its verdict's sign, a margin as brackets.
 
     Args:
         view: the study.
@@ -145,7 +145,7 @@ def forest_lines(view: StudyView, width: int = 48, *, plain: bool = False) -> Te
     arms = [arm for arm in view.treatments if arm.effect and math.isfinite(arm.effect.value)]
     values = [value for arm in arms if arm.effect for value in (arm.effect.value, arm.effect.low, arm.effect.high)]
     ends = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    reach = max([*ends, 1.25 * view.margin]) or 1.0
+    reach = max([0.0, *ends, 1.25 * (view.margin or 0.0)]) or 1.0
     room = min(max((len(arm.name) for arm in arms), default=0), 28)
     lines = Text(no_wrap=True)
     for arm in arms:
@@ -162,7 +162,7 @@ def forest_lines(view: StudyView, width: int = 48, *, plain: bool = False) -> Te
     return lines
 
 
-def _draw(lines: Text, arm: ArmView, reach: float, margin: float, width: int, plain: bool) -> None:
+def _draw(lines: Text, arm: ArmView, reach: float, margin: float | None, width: int, plain: bool) -> None:
     """Append one arm's line of `width` columns, zero in the middle."""
     assert arm.effect is not None
     half = width // 2
@@ -173,7 +173,9 @@ def _draw(lines: Text, arm: ArmView, reach: float, margin: float, width: int, pl
     stroke, zero, bars = ("-", "|", "[]") if plain else ("─", "│", "╎╎")
     line = [" "] * width
     style = ["dim"] * width
-    line[column(-margin)], line[half], line[column(margin)] = bars[0], zero, bars[1]
+    if margin is not None:
+        line[column(-margin)], line[column(margin)] = bars[0], bars[1]
+    line[half] = zero
     if arm.effect.low is not None and arm.effect.high is not None:
         for place in range(column(arm.effect.low), column(arm.effect.high) + 1):
             line[place], style[place] = stroke, STYLES.get(arm.verdict or "", "")

@@ -296,7 +296,7 @@ class StudyView:
 
     Args:
         name, question: as fixed before launch.
-        metric, margin, rule: how it is decided; the margin is in the metric's unit.
+        metric, margin, rule: how it is decided; the margin, if there is one, is in the metric's unit.
         state: open, running, finished ...
         created, finished: times as ISO 8601 text, empty if not yet.
         arms: in the order of the study; the control may stand anywhere.
@@ -313,7 +313,7 @@ class StudyView:
     name: str
     question: str
     metric: MetricView
-    margin: float
+    margin: float | None
     rule: RuleView = field(default_factory=RuleView)
     state: str = "open"
     created: str = ""

@@ -102,7 +102,7 @@ def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
     if arm.verdict == "unstable":
         return f" is unstable ({arm.diverged} of {arm.diverged + arm.done} runs diverged)"
     leans = "leans" if view.rule.mode == "screen" else "is"
-    if arm.verdict == "equivalent":
+    if arm.verdict == "equivalent" and view.margin is not None:
         return f" {leans} equivalent within ±{figures.amount(view.margin)}"
     size = f" by {figures.amount(arm.effect.value)}" if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
@@ -114,7 +114,6 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     figures = Figures.of(view)
     up = "higher" if view.metric.higher_is_better else "lower"
     down = "lower" if view.metric.higher_is_better else "higher"
-    margin = figures.amount(view.margin)
     share = f"{100 * view.rule.alpha:g}%"
     return (
         (
@@ -122,13 +121,20 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
             f"{view.metric.name} is {up} than the control's. At most {share} of such studies claim anything false.",
         ),
         ("worse", f"{view.metric.name} is {down} than the control's, at the same risk."),
-        ("equivalent", f"any difference was shown to be smaller than {margin}. That is more than not finding one."),
+        *_equivalent(view, figures),
         (
             "undecided",
             f"{view.rule.seeds} seeds did not show a difference, nor that there is none. It does not mean equal.",
         ),
         ("unstable", "at least two runs diverged at seeds where the control's did not."),
     )
+
+
+def _equivalent(view: StudyView, figures: Figures) -> tuple[tuple[str, str], ...]:
+    if view.margin is None:
+        return ()
+    words = f"any difference was shown to be smaller than {figures.amount(view.margin)}"
+    return (("equivalent", f"{words}. That is more than not finding one."),)
 
 
 def rule_words(view: StudyView) -> str:
@@ -138,8 +144,13 @@ def rule_words(view: StudyView) -> str:
         "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
     )
     leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
+    matters = (
+        "no margin was given, so nothing is called equivalent"
+        if view.margin is None
+        else f"differences within ±{figures.amount(view.margin)} do not matter"
+    )
     return (
-        f"differences within ±{figures.amount(view.margin)} do not matter; up to {rule.seeds} seeds an arm, each "
+        f"{matters}; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
         f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
     )
@@ -156,6 +167,6 @@ def plan_words(view: StudyView) -> str:
     if not parts:
         return ""
     text = f"With {view.rule.seeds} seeds the study " + " and ".join(parts) + "."
-    if plan.smallest_margin is not None and plan.smallest_margin > view.margin:
+    if plan.smallest_margin is not None and view.margin is not None and plan.smallest_margin > view.margin:
         text += f" Its margin of {figures.amount(view.margin)} is smaller, so equivalence is unlikely to be shown."
     return text

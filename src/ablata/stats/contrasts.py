@@ -8,6 +8,7 @@ differential expression", section 3) with a fixed prior weight d0; equivalence i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class Contrasts:
         dof: nu, degrees of freedom of `variance`.
         se: standard error of the effect, sqrt(V / n).
         p_difference: two-sided p of "no difference".
-        p_equivalence: the greater p of "below -delta" and "above +delta".
+        p_equivalence: the greater p of "below -delta" and "above +delta"; NaN without a margin.
         effect_size: effect in units of s_e (for unpaired arms of the root mean variance of arm and control).
         residual: the pooled residual, noise history included.
     """
@@ -130,7 +131,7 @@ def contrasts(table: Table, rule: Rule) -> Contrasts:
         dof=dof,
         se=se,
         p_difference=2 * _upper_tail(np.abs(effect), se, dof),
-        p_equivalence=_upper_tail(rule.margin - np.abs(effect), se, dof),
+        p_equivalence=_upper_tail((math.nan if rule.margin is None else rule.margin) - np.abs(effect), se, dof),
         effect_size=np.divide(effect, unit, out=np.full(n.shape, np.nan), where=unit > 0),
         residual=residual,
     )

@@ -31,7 +31,7 @@ class Plan(Jsonable):
         noise: s_e the plan rests on, in the metric's units.
         detectable: the least true effect that is found, in the metric's units; None if the rule has no look.
         confirmable: the least margin within which an equal arm is called equivalent; None if the rule has no look.
-        can_confirm: the rule's margin is at least `confirmable`. Otherwise `equivalent` must not be promised.
+        can_confirm: the rule has a margin, of at least `confirmable`. Otherwise `equivalent` must not be promised.
         warnings: what this study cannot do, in words.
     """
 
@@ -83,7 +83,7 @@ def plan(noise: float, arms: int, rule: Rule, calibration: Calibration) -> Plan:
         noise=noise,
         detectable=detectable,
         confirmable=confirmable,
-        can_confirm=confirmable is not None and rule.margin >= confirmable,
+        can_confirm=_at_most(confirmable, rule.margin),
         warnings=_warnings(rule, detectable, confirmable),
     )
 
@@ -138,7 +138,7 @@ def to_settle(effect: float, noise: float, arms: int, rule: Rule, *, most: int =
 
     def settles(made: Plan) -> bool:
         finds = made.detectable is not None and made.detectable <= abs(effect)
-        confirms = made.confirmable is not None and abs(effect) + made.confirmable <= rule.margin
+        confirms = made.confirmable is not None and _at_most(abs(effect) + made.confirmable, rule.margin)
         return finds or confirms
 
     confirmable = plan(noise, arms, rule, _rough_calibration(arms, rule)).confirmable
@@ -173,8 +173,8 @@ def expected_runs(
     return ExpectedRuns(per_arm=float(np.mean(runs)), error=float(np.std(runs, ddof=1) / studies**0.5), studies=studies)
 
 
-def _at_most(figure: float | None, wanted: float) -> bool:
-    return figure is not None and figure <= wanted
+def _at_most(figure: float | None, wanted: float | None) -> bool:
+    return figure is not None and wanted is not None and figure <= wanted
 
 
 def _final_dof(arms: int, rule: Rule) -> float:
@@ -187,6 +187,8 @@ def _warnings(rule: Rule, detectable: float | None, confirmable: float | None) -
         return (
             f"{rule.seeds} seeds decide nothing: the first verdict needs {rule.first_look}, every arm stays undecided",
         )
+    if rule.margin is None:
+        return ("without a margin no arm is called equivalent: one that changes nothing stays undecided",)
     found = []
     if rule.margin < confirmable:
         found.append(

@@ -37,7 +37,7 @@ class ArmLook(Jsonable):
         se: its standard error, same units.
         dof: its degrees of freedom nu.
         p_difference: two-sided p of "no difference".
-        p_equivalence: p of "at least the margin apart".
+        p_equivalence: p of "at least the margin apart"; None without a margin.
         bound: c_n, what a p value has to stay below at this look; None when no verdict can fall yet.
         interval: (low, high) of the effect, valid over all looks and arms of the study; None without a bound.
         confidence: 1 - the share of studies without any difference that show as small a p value; of the equivalence

@@ -75,7 +75,8 @@ class Rule(Jsonable):
     and its reason says that the study is too small to decide anything.
 
     Args:
-        margin: delta > 0, in the metric's units. Arms closer to the control than this count as equivalent.
+        margin: delta > 0, in the metric's units. Arms closer to the control than this count as equivalent. None:
+            nothing is called equivalent; better and worse are judged as ever.
         seeds: N >= 1, the most seeds an arm may run.
         alpha: family-wise error rate in (0, 1); `Mode.CLAIM.alpha` and `Mode.SCREEN.alpha` are the named ones.
         first_look: n0 >= 2, the number of whole seed rows before the first verdict.
@@ -89,7 +90,7 @@ class Rule(Jsonable):
         ValueError: an argument is out of range.
     """
 
-    margin: float
+    margin: float | None = None
     seeds: int = 5
     alpha: float = Mode.CLAIM.alpha
     first_look: int = 3
@@ -99,7 +100,7 @@ class Rule(Jsonable):
     history: History | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.margin) and self.margin > 0):
+        if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
             raise ValueError(f"`margin` must be finite and > 0, in the metric's units, got {self.margin}")
         if self.seeds < 1:
             raise ValueError(f"`seeds` must be at least 1, got {self.seeds}")

@@ -232,7 +232,7 @@ def _futility(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Cal
     drift = FUTILITY_Z * arm.se * math.sqrt(1 - share)
     dof = arm.dof + (arm.within - arm.pairs) * (unsettled if arm.paired else 2)
     to_differ = t_quantile(1 - bound / 2, dof) * se_end
-    to_equal = rule.margin - t_quantile(1 - bound, dof) * se_end
+    to_equal = -math.inf if rule.margin is None else rule.margin - t_quantile(1 - bound, dof) * se_end
     farthest, nearest = abs(arm.effect) + drift, max(abs(arm.effect) - drift, 0.0)
     if farthest < to_differ and nearest > to_equal:
         return wording.futility(farthest, nearest, to_differ, to_equal, rule)

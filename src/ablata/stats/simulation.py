@@ -47,4 +47,4 @@ def is_false(verdict: Verdict, effect: float, rule: Rule) -> bool:
         return gain <= 0
     if verdict is Verdict.WORSE:
         return gain >= 0
-    return verdict is Verdict.EQUIVALENT and abs(effect) >= rule.margin
+    return verdict is Verdict.EQUIVALENT and (rule.margin is None or abs(effect) >= rule.margin)

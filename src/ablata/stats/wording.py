@@ -54,10 +54,8 @@ def reason(
     if interval is None:
         so_far = f"{both_finished(finished)}, and " if finished < rows else ""
         return f"{state}: {so_far}the first verdict needs {rule.first_look}"
-    return (
-        f"{state}: the difference is {_between(interval)}; it may be 0, and it may be more than the "
-        f"margin of {rule.margin:g}"
-    )
+    beyond = "" if rule.margin is None else f", and it may be more than the margin of {rule.margin:g}"
+    return f"{state}: the difference is {_between(interval)}; it may be 0{beyond}"
 
 
 def _between(interval: tuple[float, float] | None) -> str:
@@ -77,7 +75,7 @@ def futility(farthest: float, nearest: float, to_differ: float, to_equal: float,
     Args:
         farthest, nearest: what |effect| may become by the last seed, in the metric's units.
         to_differ: the |effect| a difference needs then.
-        to_equal: the |effect| that equivalence allows then; negative if none is small enough.
+        to_equal: the |effect| that equivalence allows then; negative if none is small enough, or without a margin.
         rule: the study's rule.
     """
     equal = f", or equivalence below {to_equal:.2g}" if to_equal >= 0 else ""

@@ -37,30 +37,25 @@ def ask(
         recipe: the control's recipe.
         sets: `key=value` for the control and every arm.
         arms: `name:key=value`; a name may come again to add a key.
-        seeds, margin: must be given; what a difference is worth nobody can guess.
+        seeds: must be given.
+        margin: see `Study`.
         first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
 
     Raises:
         SettingsError: something is missing or wrong.
     """
     changes = _arms(arms)
-    if margin is None or seeds is None:
-        missing = [option for option, value in (("--seeds", seeds), ("--margin", margin)) if value is None]
+    if seeds is None:
         raise SettingsError(
-            "A study needs --seeds and --margin before it starts",
-            found=f"no {' and no '.join(missing)}",
-            do="the margin is the largest difference that does not matter, for example --seeds 5 --margin 0.5",
+            "A study needs its number of seeds before it starts",
+            found="no --seeds",
+            do="for example --seeds 5; with --margin 0.5, too, arms that differ by less can be called equivalent",
         )
     control = load_recipe(recipe, sets)
     words = ["ablata", "study", "run", "--recipe", recipe]
     words += [word for text in sets for word in ("--set", text)] + [word for text in arms for word in ("--arm", text)]
-    words += [
-        "--seeds",
-        str(seeds),
-        "--margin",
-        f"{margin:g}",
-        *(["--first-seed", str(first_seed)] if first_seed else []),
-    ]
+    words += ["--seeds", str(seeds), *([] if margin is None else ["--margin", f"{margin:g}"])]
+    words += ["--first-seed", str(first_seed)] if first_seed else []
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
     shown = [*words, *(["--name", name] if name else []), *(["--question", question] if question else [])]
     made = Study(

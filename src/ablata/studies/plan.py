@@ -91,7 +91,7 @@ class StudyPlan:
             f"  control  {study.control.name}, scored by {study.metric.key}",
             f"  arms     {arms[0]}",
             *(f"           {arm}" for arm in arms[1:]),
-            f"  margin   {study.margin:g} {_points(self)}: smaller differences do not matter",
+            f"  margin   {_margin(self)}",
             f"  verdicts {stops}; at most {study.mode.alpha:.0%} of such studies claim anything false "
             f"({study.mode.value})",
             f"  runs     at most {self.runs + self.known}: {len(study.recipes)} recipes, "
@@ -296,24 +296,38 @@ def _findings(plan: StudyPlan) -> list[str]:
     if unit.detectable is None or unit.confirmable is None:
         return [f"  finds    nothing: {warning}" for warning in unit.warnings]
     if plan.sized is not None and plan.noise is not None:
+        confirms = f"  confirms equivalence within {plan.sized.confirmable:.2g} {points} or more"
         return [
             f"  noise    {plan.noise.sd:.2g} {points}: standard deviation of one run, from earlier studies "
             f"({plan.noise.df:.0f} degrees of freedom)",
             f"  finds    differences of {plan.sized.detectable:.2g} {points} or more, in 4 of 5 cases",
-            f"  confirms equivalence within {plan.sized.confirmable:.2g} {points} or more",
+            *([] if plan.study.margin is None else [confirms]),
             *(f"  note     {warning}" for warning in plan.sized.warnings),
         ]
     return [
         f"  noise    not known: the ledger has no study of {plan.study.control.name} at this length. If the standard "
         "deviation of one run is",
         *(
-            f"           {noise:g} {points}: finds differences of {noise * unit.detectable:.2g} or more (in 4 of 5 "
-            f"cases), confirms equivalence within {noise * unit.confirmable:.2g}"
+            f"           {noise:g} {points}: finds differences of {noise * unit.detectable:.2g} or more (in 4 of 5 cases)"
+            + (f", confirms equivalence within {noise * unit.confirmable:.2g}" if plan.study.margin is not None else "")
             for noise in _GUESSES
         ),
-        f"  note     the margin of {plan.study.margin:g} can be confirmed if it is at most "
-        f"{plan.study.margin / unit.confirmable:.2g} {points}",
+        *_confirmable(plan, unit.confirmable),
     ]
+
+
+def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
+    """Up to which noise the margin can be confirmed; `unit` is what can be with a noise of 1."""
+    if plan.study.margin is None:
+        return []
+    most = f"{plan.study.margin / unit:.2g} {_points(plan)}"
+    return [f"  note     the margin of {plan.study.margin:g} can be confirmed if it is at most {most}"]
+
+
+def _margin(plan: StudyPlan) -> str:
+    if plan.study.margin is None:
+        return "none: no arm is called equivalent"
+    return f"{plan.study.margin:g} {_points(plan)}: smaller differences do not matter"
 
 
 def _points(plan: StudyPlan) -> str:

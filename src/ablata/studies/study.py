@@ -33,7 +33,7 @@ class Study:
         control: the recipe that every arm is compared with.
         arms: for each arm the overrides of the control that make it, such as `{"data.augment.flip": False}` or
             `("data.augment.flip=false",)`; or its recipe.
-        margin: the largest difference that does not matter, in the metric's unit.
+        margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
         first_look: whole seed rows before the first verdict.
@@ -51,7 +51,7 @@ class Study:
     question: str
     control: Recipe
     arms: Mapping[str, Overrides | Recipe]
-    margin: float
+    margin: float | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
     first_look: int = 3
