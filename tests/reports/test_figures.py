@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -76,3 +77,13 @@ def test_control_characters_become_visible_and_long_text_is_cut() -> None:
     assert clean("a\x1b[31mb\n") == "a\ufffd[31mb\ufffd"
     assert clip("abcdef", 4) == "abc…"
     assert clip("abcd", 4) == "abcd"
+
+
+def test_an_interval_that_excludes_zero_is_not_written_as_touching_it(example: StudyView) -> None:
+    arm = replace(example.arms[1], verdict="better", effect=Estimate(value=7.2, low=0.026, high=15.3))
+    coarse = replace(example, margin=5.0, arms=(example.arms[0], arm))
+    assert Figures.of(coarse).span(arm.effect, sign=True) == "[+0.03, +15.30]"
+    undecided = replace(coarse, arms=(example.arms[0], replace(arm, verdict="undecided")))
+    assert Figures.of(undecided).decimals == 1
+    without = replace(undecided, margin=None, arms=(example.arms[0], replace(arm, verdict=None, seeds=())))
+    assert Figures.of(without).decimals == 3

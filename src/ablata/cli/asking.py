@@ -40,7 +40,11 @@ Seeds = Annotated[
 ]
 FirstSeed = Annotated[int | None, typer.Option(min=0, help="The first seed; 0 by default.")]
 Margin = Annotated[
-    float | None, typer.Option(help="The largest difference that does not matter to you, in the metric's unit; without it no arm is called equivalent.")
+    float | None,
+    typer.Option(
+        help="The largest difference that does not matter to you, in the metric's unit; without it, no arm is called "
+        "equivalent."
+    ),
 ]
 Screen = Annotated[
     bool,

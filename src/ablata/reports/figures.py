@@ -26,11 +26,17 @@ class Figures:
 
     @classmethod
     def of(cls, view: StudyView, minus: str = "−") -> Figures:
-        """Choose the decimals from the study's margin; without one from the widest difference of two runs."""
+        """Choose the decimals from the study's margin; without one from the widest difference of two runs.
+
+        Up to two more where the interval of a difference that was found would else seem to touch zero.
+        """
         pairs = (seed.difference for arm in view.treatments for seed in arm.seeds)
         spread = max((abs(value) for value in pairs if value is not None and math.isfinite(value)), default=0.0)
-        unit = spread if view.margin is None else abs(view.margin)
-        fine = 1 - math.floor(math.log10(unit)) if unit > 0 and math.isfinite(unit) else 3
+        fine = _decimals(spread if view.margin is None else view.margin, 2) + 1
+        found = (arm.effect for arm in view.treatments if arm.verdict in ("better", "worse"))
+        ends = (end for effect in found if effect is not None for end in (effect.low, effect.high))
+        closest = min((abs(end) for end in ends if end is not None), default=math.inf)
+        fine = max(fine, min(_decimals(closest, fine), fine + 2))
         return cls(decimals=min(max(fine, 0), 15), unit=view.metric.unit, minus=minus)
 
     def number(self, value: float | None, *, sign: bool = False) -> str:
@@ -82,3 +88,9 @@ def clip(text: str, letters: int) -> str:
 def ratio(value: float | None) -> str:
     """Write a ratio to the control: `1.12×`."""
     return NOTHING if value is None else f"{value:.2f}×" if value < 100 else f"{value:.3g}×"
+
+
+def _decimals(value: float, otherwise: int) -> int:
+    """Return after how many digits behind the point a value's first figure stands; `otherwise` for 0 and infinity."""
+    size = abs(value)
+    return -math.floor(math.log10(size)) if size > 0 and math.isfinite(size) else otherwise

@@ -307,13 +307,18 @@ def _findings(plan: StudyPlan) -> list[str]:
     return [
         f"  noise    not known: the ledger has no study of {plan.study.control.name} at this length. If the standard "
         "deviation of one run is",
-        *(
-            f"           {noise:g} {points}: finds differences of {noise * unit.detectable:.2g} or more (in 4 of 5 cases)"
-            + (f", confirms equivalence within {noise * unit.confirmable:.2g}" if plan.study.margin is not None else "")
-            for noise in _GUESSES
-        ),
+        *(f"           {noise:g} {points}: {_guess(plan, noise)}" for noise in _GUESSES),
         *_confirmable(plan, unit.confirmable),
     ]
+
+
+def _guess(plan: StudyPlan, noise: float) -> str:
+    """Return what the study can find if the noise of one run were this."""
+    assert plan.unit.detectable is not None
+    assert plan.unit.confirmable is not None
+    finds = f"finds differences of {noise * plan.unit.detectable:.2g} or more (in 4 of 5 cases)"
+    confirms = f", confirms equivalence within {noise * plan.unit.confirmable:.2g}"
+    return finds + (confirms if plan.study.margin is not None else "")
 
 
 def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
