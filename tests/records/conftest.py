@@ -81,6 +81,12 @@ def fresh_address(request: pytest.FixtureRequest) -> Callable[[str], str]:
     return create
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a run whose lease has lapsed without watching its worker for longer than half the lease."""
+    monkeypatch.setattr("ablata.records.leases.SILENCE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def address(fresh_address: Callable[[str], str]) -> str:
     """The address of an empty database."""

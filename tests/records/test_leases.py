@@ -62,6 +62,56 @@ def test_a_lapsed_lease_is_claimed_again_as_a_new_attempt(ledger: Ledger, new_ru
     assert second.run.started == first.run.started
 
 
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock that cannot be set, as a list of one figure; the usual silence is asked for."""
+    now = [0.0]
+    monkeypatch.setattr("ablata.records.leases.SILENCE_SECONDS", 20.0)
+    monkeypatch.setattr("ablata.records.leases.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ablata.records.leases.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def test_a_clock_that_jumps_ahead_takes_no_run_from_a_living_worker(
+    ledger: Ledger, new_run: Build, steady: list[float]
+) -> None:
+    run = ledger.runs.enqueue(new_run())
+    alive = claim(ledger, "alive")
+    for _ in range(5):
+        let_lapse(ledger, run.id)
+        assert ledger.leases.claim("ahead", 60) is None
+        steady[0] += 15
+        # A heartbeat of a worker whose clock is right, or that comes before the next look.
+        ledger.leases.heartbeat(run.id, alive.attempt, 60)
+    let_lapse(ledger, run.id)
+    assert ledger.leases.claim("ahead", 60) is None
+    steady[0] += 20
+    assert claim(ledger, "ahead").attempt == 2
+
+
+def test_a_run_of_a_name_is_taken_once_its_worker_was_watched_and_gave_no_sign(
+    ledger: Ledger, new_run: Build, steady: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = ledger.runs.enqueue(new_run())
+    claim(ledger, "host:1")
+    let_lapse(ledger, run.id)
+    assert ledger.leases.claim_run(run.id, "heir", 60).attempt == 2
+    assert steady[0] == 20.0
+    assert caplog.messages == [f"the lease of run {run.id} has lapsed; looking for a sign of life of host:1"]
+
+
+def test_a_run_of_a_name_whose_worker_gives_a_sign_is_left_to_it(
+    ledger: Ledger, new_run: Build, steady: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ledger.runs.enqueue(new_run())
+    taken = claim(ledger, "host:1")
+    let_lapse(ledger, run.id)
+    beat = lambda seconds: ledger.leases.heartbeat(run.id, taken.attempt, 60)  # noqa: E731
+    monkeypatch.setattr("ablata.records.leases.time.sleep", beat)
+    with pytest.raises(RecordError, match="running at host:1"):
+        ledger.leases.claim_run(run.id, "heir", 60)
+
+
 def test_a_worker_that_lost_its_lease_cannot_write(ledger: Ledger, new_run: Build) -> None:
     run = ledger.runs.enqueue(new_run())
     first = claim(ledger, "first")
@@ -211,8 +261,8 @@ def test_the_late_finish_of_a_worker_that_was_replaced_is_refused(
     frozen = start_worker("freeze", 0.05)
     assert frozen.stdout is not None
     assert frozen.stdout.readline().strip() == run.id
-    time.sleep(0.1)
-    taken = claim(ledger, "heir")
+    while (taken := ledger.leases.claim("heir", 60)) is None:
+        time.sleep(0.05)
     output, errors = frozen.communicate("go\n", timeout=60)
     assert (output, errors) == ("lost\n", "")
     ledger.leases.finish(run.id, taken.attempt, "completed", scores={"accuracy": 1.0})

@@ -3,6 +3,9 @@
 Each claim raises the run's attempt by one. Every write names its attempt and takes effect only while that is the run's
 current one and the run is running: compare and set. A lease that lapsed by itself takes nothing away; being claimed by
 another does.
+
+A lease is judged twice: it has lapsed by the database's clock, and whoever claims the run has itself seen no heartbeat
+for a while by a clock that cannot be set. So a clock that jumps ahead takes no run from a living worker.
 """
 
 from __future__ import annotations
@@ -18,11 +21,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from ablata.base.errors import LeaseLostError, RecordError
-from ablata.records.database import Database
+from ablata.records.database import LOG, Database
 from ablata.records.rows import SEVERAL, Claim, EndState, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, own_settings, run_settings, with_parents
 from ablata.records.tables import Arm, Run, StudyRun, StudyTable
 from ablata.records.values import clock
+
+SILENCE_SECONDS = 20.0
+"""How long a claimer sees no heartbeat, at least, before it takes a run whose lease has lapsed; workers beat each 15
+seconds or more often."""
 
 
 class Leases:
@@ -38,6 +45,7 @@ class Leases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._seen: dict[str, tuple[tuple[int, float | None], float]] = {}
 
     def claim(
         self,
@@ -53,6 +61,8 @@ class Leases:
     ) -> Claim | None:
         """Take the next run: one that waits, or one whose worker was silent for longer than its lease.
 
+        A run whose lease has lapsed is taken by a call that comes `SILENCE_SECONDS` after the first that met it.
+
         Args:
             worker: a name people can find the worker by, such as host and process id.
             lease_seconds: how long the worker may be silent before others may take over.
@@ -67,11 +77,10 @@ class Leases:
         Returns:
             The claim, or None if really nothing can be claimed: a lost race is tried again.
         """
-        which = and_(
-            _claimable(), *_filters(study, environment, code, without), *([_no_twin(relabel)] if relabel else [])
-        )
+        filters = [*_filters(study, environment, code, without), *([_no_twin(relabel)] if relabel else [])]
         while True:
             with suppress(IntegrityError), self._database.write() as connection:
+                which = and_(_free(self._silent(connection)), *filters)
                 claim = _take(connection, which, worker, lease_seconds, environment=relabel, launch=launch)
                 if claim or self._database.is_sqlite or not _count(connection, which):
                     return claim
@@ -85,19 +94,42 @@ class Leases:
         Raises:
             RecordError: it is trained by another worker, or has ended.
         """
-        with self._database.write() as connection:
-            run = find_run(connection, run_id)
-            which = and_(Run.id == run.id, _claimable())
-            claim = _take(connection, which, worker, lease_seconds, skip_locked=False, launch=launch)
-            if claim is not None:
-                return claim
-            run = find_run(connection, run.id)
+        told = False
+        while True:
+            with self._database.write() as connection:
+                run, silent = find_run(connection, run_id), self._silent(connection)
+                which = and_(Run.id == run.id, _free(silent))
+                claim = _take(connection, which, worker, lease_seconds, skip_locked=False, launch=launch)
+                if claim is not None:
+                    return claim
+                run = find_run(connection, run.id)
+                lapsed = connection.scalar(select(Run.id).where(Run.id == run.id, _claimable())) is not None
+            if not lapsed or run.id in silent:
+                break
+            if not told:
+                told = True
+                LOG.warning("the lease of run %s has lapsed; looking for a sign of life of %s", run.id, run.owner)
+            time.sleep(min(1.0, SILENCE_SECONDS))
         running = run.state == "running"
         raise RecordError(
             "A run can be taken while it waits, or when its worker has been silent for longer than its lease",
             found=f"run {run.id} is {run.state}" + (f" at {run.owner}" if running else ""),
             do="wait for it" if running else "put it back if it failed, look at its scores otherwise",
         )
+
+    def _silent(self, connection: Connection) -> list[str]:
+        """Return the runs whose lease has lapsed and whose workers have given no sign for long enough."""
+        now, silent = time.monotonic(), []
+        query = select(Run.id, Run.attempt, Run.heartbeat, Run.lease_until).where(_lapsed())
+        rows = connection.execute(query).all()
+        self._seen = {row.id: self._seen[row.id] for row in rows if row.id in self._seen}
+        for row in rows:
+            sign, since = self._seen.setdefault(row.id, ((row.attempt, row.heartbeat), now))
+            if sign != (row.attempt, row.heartbeat):
+                self._seen[row.id] = ((row.attempt, row.heartbeat), now)
+            elif now - since >= max(SILENCE_SECONDS, (row.lease_until - (row.heartbeat or 0)) / 2):
+                silent.append(row.id)
+        return silent
 
     def heartbeat(self, run_id: str, attempt: int, lease_seconds: float) -> None:
         """Renew the lease: it now ends `lease_seconds` from now by the database's clock.
@@ -223,7 +255,16 @@ def _held(run_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def _claimable() -> ColumnElement[bool]:
-    return and_(or_(Run.state == "waiting", and_(Run.state == "running", Run.lease_until < clock())), _ready())
+    return and_(or_(Run.state == "waiting", _lapsed()), _ready())
+
+
+def _free(silent: Collection[str]) -> ColumnElement[bool]:
+    """Tell that a run waits, or is one of those whose workers were seen to be silent."""
+    return and_(or_(Run.state == "waiting", and_(_lapsed(), Run.id.in_(silent))), _ready())
+
+
+def _lapsed() -> ColumnElement[bool]:
+    return and_(Run.state == "running", Run.lease_until < clock())
 
 
 def _ready() -> ColumnElement[bool]:
