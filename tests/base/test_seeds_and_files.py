@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablata.base.errors import UserError
-from ablata.base.files import atomic_path, digest, inside, write_text
+from ablata.base.files import atomic_path, digest, draft_folder, inside, write_text
 from ablata.base.seeds import STREAMS, derive
 
 
@@ -61,3 +62,20 @@ def test_paths_from_files_stay_inside_their_root(tmp_path: Path, path: str) -> N
     with pytest.raises(UserError, match="inside its root"):
         inside(root, path)
     assert inside(root, "a/b") == root / "a" / "b"
+
+
+def test_who_may_read_a_file_follows_the_umask_whatever_wrote_it(tmp_path: Path) -> None:
+    for mask, mode in ((0o077, 0o600), (0o022, 0o644), (0o002, 0o664)):
+        before = os.umask(mask)
+        try:
+            write_text(tmp_path / "plain", "x")
+            with atomic_path(tmp_path / "library") as temporary:
+                temporary.unlink()
+                temporary.touch(mode=0o600)
+            with draft_folder(tmp_path / f"folder{mask}") as draft:
+                draft.rename(tmp_path / f"folder{mask}")
+        finally:
+            os.umask(before)
+        assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("plain", "library")} == {mode}
+        assert (tmp_path / f"folder{mask}").stat().st_mode & 0o777 == 0o777 & ~mask
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder18", "folder2", "folder63", "library", "plain"]

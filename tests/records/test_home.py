@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,51 @@ def test_another_address_is_refused_without_showing_its_password(address: str, t
     with pytest.raises(RecordError, match="postgresql://user@host/name") as caught:
         ledger_url(address, tmp_path)
     assert "word" not in str(caught.value)
+
+
+def test_no_form_of_a_mistyped_address_shows_a_password_or_makes_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for address in (
+        "postgresql:/u:hunter2@127.0.0.1/lab",
+        "postgresql//u:hunter2@127.0.0.1/lab",
+        "//u:hunter2@127.0.0.1/lab",
+        "u:hunter2@127.0.0.1/lab",
+        "postgresql:u:hunter2@127.0.0.1/lab",
+        "postgresql://u:hunter2/lab",
+        "postgresql://u:hun@ter2@127.0.0.1/lab",
+        "postgresql://u:hunter2@127.0.0.1:port/lab",
+        "postgres;//u:hunter2@127.0.0.1/lab",
+        "host=127.0.0.1 dbname=lab password=hunter2",
+        "host=127.0.0.1 password = 'hun ter2'",
+        "sqlite://u:hunter2@host/lab",
+        "mysql://h/lab?user=u&password=hunter2",
+        "mysql://h/lab?sslpassword=hunter2&ssl=1",
+    ):
+        with pytest.raises(RecordError) as told:
+            Ledger(address, home=tmp_path)
+        assert not {"hunter2", "ter2", "hun"} & set(re.split(r"\W", str(told.value))), address
+        assert not list(tmp_path.iterdir()), address
+
+
+def test_a_ledger_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"no folder .*absent"):
+        Ledger(str(tmp_path / "absent" / "ledger.sqlite3"), home=tmp_path)
+    assert not (tmp_path / "absent").exists()
+
+
+def test_passwords_among_the_options_are_not_shown_and_neither_is_what_a_driver_says_of_them(tmp_path: Path) -> None:
+    for address in (
+        "postgresql://127.0.0.1:1/lab?user=u&password=hunter2",
+        "postgresql://u:hunter2@127.0.0.1:1/lab?sslpassword=hunter3",
+        "postgresql://u:hunter2@127.0.0.1:1/lab?hunter2=x&passwordx=hunter3",
+    ):
+        with pytest.raises(RecordError) as told:
+            Ledger(address, home=tmp_path)
+        assert "127.0.0.1" in str(told.value)
+        assert "hunter2=x" in address or "hunter2" not in str(told.value)
+        assert "hunter3" not in str(told.value)
 
 
 def test_a_home_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def claim(ledger: Ledger, worker: str = "worker", lease_seconds: float = 60.0) -
 
 def let_lapse(ledger: Ledger, run_id: str) -> None:
     with ledger.database.write() as connection:
-        connection.execute(update(Run).where(Run.id == run_id).values(lease_until=clock() - 0.01))
+        connection.execute(update(Run).where(Run.id == run_id).values(lease_until=clock() - 60))
 
 
 def test_runs_are_claimed_by_priority_then_in_the_order_they_came(ledger: Ledger, new_run: Build) -> None:

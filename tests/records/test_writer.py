@@ -23,7 +23,7 @@ Build = Callable[..., NewRun]
 
 def take_over(ledger: Ledger, run_id: str) -> None:
     with ledger.database.write() as connection:
-        connection.execute(update(Run).where(Run.id == run_id).values(lease_until=clock() - 1))
+        connection.execute(update(Run).where(Run.id == run_id).values(lease_until=clock() - 60))
     assert ledger.leases.claim("thief", 60) is not None
 
 

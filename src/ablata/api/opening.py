@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablata.base.printable import printable
 from ablata.records.ledger import Ledger
 
 
@@ -23,14 +24,14 @@ def open_ledger(ledger: Ledger | None) -> Iterator[Ledger]:
 
 def warn(line: str) -> None:
     """Tell the caller of a function something that is no error."""
-    warnings.warn(line, UserWarning, stacklevel=2)
+    warnings.warn(printable(line), UserWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)
 class LedgerAddress:
     """Where a result was read, so that it can be read further after the call."""
 
-    address: str
+    address: str = field(repr=False)  # it may hold a password
     home: Path
 
     @classmethod

@@ -18,6 +18,7 @@ from ablata.engine.train import TrainResult
 from ablata.records.ledger import Ledger
 from ablata.records.rows import Claim, RunRow
 from ablata.reports.collect import study_view
+from ablata.reports.console import new_console
 from ablata.reports.terminal import progress_words, study_status
 from ablata.reports.view import StudyView
 
@@ -33,7 +34,7 @@ def progress_console(wanted: bool | None) -> Console:
     Args:
         wanted: True: shown anywhere; False: nowhere; None: where standard error is a terminal.
     """
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = new_console(stderr=True)
     console.quiet = not (console.is_terminal if wanted is None else wanted)
     return console
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from ablata.base.errors import AblataError
+from ablata.reports.console import new_console
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = new_console()
+err = new_console(stderr=True)
 
 
 def fail(error: AblataError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablata.api.studies import report, report_text, study_status
+from ablata.base.printable import printable
 from ablata.cli.console import note, out, print_json
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
@@ -18,7 +19,7 @@ def print_report(ledger: Ledger, name: str, form: str) -> None:
     if form == "terminal":
         show(study_report(study_view(ledger, name, curves=False), plain=not out.is_terminal), out)
     else:
-        out.file.write(report_text(ledger, name, form))
+        out.file.write(printable(report_text(ledger, name, form)))
 
 
 def write_report(ledger: Ledger, name: str, form: str, path: Path) -> None:

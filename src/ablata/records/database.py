@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DatabaseError, DisconnectionError, OperationalError
 
 from ablata.base.errors import RecordError
 from ablata.base.printable import printable
+from ablata.records.home import secrets_of, shown_address
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class Database:
             raise RecordError(
                 "A ledger on Postgres needs the psycopg driver", found=str(error), do="install ablata[postgres]"
             ) from error
+        event.listen(self.engine, "handle_error", self._hide_secrets)
         event.listen(self.engine, "connect", _own_by_process)
         event.listen(self.engine, "checkout", _refuse_after_fork)
         if self.is_sqlite:
@@ -114,12 +116,18 @@ class Database:
 
         persist(switch, patience=BUSY_SECONDS)
 
+    def _hide_secrets(self, context: ExceptionContext) -> None:
+        """Take the passwords of the address out of what a driver says."""
+        error = context.original_exception
+        for secret in secrets_of(self.url):
+            error.args = tuple(arg.replace(secret, "***") if isinstance(arg, str) else arg for arg in error.args)
+
     def close(self) -> None:
         """Close all idle connections."""
         self.engine.dispose()
 
     def __str__(self) -> str:
-        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        return shown_address(self.url)
 
 
 def _own_by_process(dbapi_connection: Any, record: Any) -> None:

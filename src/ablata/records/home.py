@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -36,39 +36,81 @@ def ledger_url(address: str | None, home: Path) -> URL:
         home: the lab's home folder.
 
     Raises:
-        RecordError: the address is neither SQLite nor Postgres.
+        RecordError: the address is neither SQLite nor Postgres, or a file in a folder that does not exist.
     """
     address = address or os.environ.get("ABLATA_DB")
     if address is None:
         return URL.create("sqlite", database=str(home / LEDGER_FILE))
     if "://" not in address:
-        return URL.create("sqlite", database=str(Path(address).expanduser().absolute()))
+        if _MISTYPED.search(address):
+            raise _wrong("The ledger's address must be a database URL or the path of a file", address)
+        return _file_url(Path(address).expanduser().absolute(), home)
     try:
         url = make_url(address)
-    except (ArgumentError, ValueError) as error:
-        raise RecordError(
-            "The ledger's address must be a database URL or the path of a file",
-            found=_without_password(address),
-            do="write postgresql://user@host/name, sqlite:///path or a path",
-        ) from error
+    except (ArgumentError, ValueError):
+        # The parser's own message repeats the address.
+        raise _wrong("The ledger's address must be a database URL or the path of a file", address) from None
     kind = url.get_backend_name()
     if kind in ("postgresql", "postgres"):
+        if "@" in (url.host or ""):
+            raise _wrong("A password in an address must be written with %40 for @, %2F for / and %3A for :", address)
         return url.set(drivername="postgresql+psycopg")
-    if kind == "sqlite" and url.database not in (None, "", ":memory:"):
-        return url.set(drivername="sqlite", database=str(Path(str(url.database)).absolute()))
-    raise RecordError(
-        "The ledger must be an SQLite file or a Postgres database",
-        found=_without_password(address),
-        do="write postgresql://user@host/name, sqlite:///path or a path",
+    if kind == "sqlite" and url.database not in (None, "", ":memory:") and not url.host and not url.username:
+        return _file_url(Path(str(url.database)).absolute(), home)
+    raise _wrong("The ledger must be an SQLite file or a Postgres database", address)
+
+
+_MISTYPED = re.compile(r"^\w[\w+.-]*:|^//|@|postgres|pass\w*\s*=|host\s*=")
+"""What a path of a file does not hold, and a mistyped URL or the driver's own form of an address does."""
+
+
+def _file_url(path: Path, home: Path) -> URL:
+    if not path.parent.is_dir() and path.parent != home:
+        raise RecordError(
+            "The folder of an SQLite ledger must exist", found=f"no folder {path.parent}",
+            do="correct the address (--db, ABLATA_DB), or make the folder",
+        )  # fmt: skip
+    return URL.create("sqlite", database=str(path))
+
+
+def _wrong(must: str, address: str) -> RecordError:
+    return RecordError(
+        must, found=without_secrets(address), do="write postgresql://user@host/name, sqlite:///path or a path"
     )
 
 
-def _without_password(address: str) -> str:
-    try:
-        secret = urlsplit(address).password
-    except ValueError:
-        secret = None
-    return address.replace(f":{secret}@", ":***@") if secret else address
+def without_secrets(address: str) -> str:
+    """Return an address, however mistyped, with `***` for passwords.
+
+    What stands between the first colon and the last `@` is taken for a password, or after a colon where no port is; and
+    so is the value of every name with `pass`, `secret`, `token` or `key` in it.
+    """
+    address = _NAMED_SECRET.sub(r"\1***", address)
+    scheme = re.match(r"\w[\w+.-]*:/+", address)
+    start = scheme.end() if scheme else 0
+    before, at, after = address[start:].rpartition("@")
+    if not at:
+        return address[:start] + re.sub(r":(?!\d+(?:[/?]|$))[^/?]+", ":***", after)
+    user, colon, _ = before.partition(":")
+    return f"{address[:start]}{user}{':***' if colon else ''}@{after}"
+
+
+_NAMED_SECRET = re.compile(
+    r"([\w.-]*(?:pass(?!file)|pwd|secret|token|key)[\w.-]*\s*=\s*)('[^']*'|[^\s&;]*)", re.IGNORECASE
+)
+
+
+def shown_address(url: URL) -> str:
+    """Return an address for people: without its password, and without those among its options."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else without_secrets(url.render_as_string())
+
+
+def secrets_of(url: URL) -> list[str]:
+    """Return the passwords in an address, as they may come up in a driver's message."""
+    options = [
+        text for name, values in url.normalized_query.items() if _NAMED_SECRET.match(f"{name}=") for text in values
+    ]
+    return [form for text in (url.password, *options) if text for form in {text, quote(text), quote_plus(text)}]
 
 
 def file_system(path: Path, mountinfo: str | None = None) -> tuple[str, str] | None:

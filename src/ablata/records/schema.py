@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from ablata.base.errors import RecordError
-from ablata.records.database import Database
+from ablata.records.database import Database, reason
 
 VERSIONS = ("0001", "0002", "0003")
 """Every schema this code can migrate from, oldest first; the last one is the schema of `tables`."""
@@ -36,7 +36,7 @@ def bring_to_head(database: Database) -> None:
     except DatabaseError as error:
         raise RecordError(
             "The ledger must be a database that can be opened",
-            found=f"{database}: {str(error.orig).strip()}",
+            found=f"{database}: {reason(error)}",
             do="check the address (--db, ABLATA_DB, ABLATA_HOME) and that the server runs",
         ) from error
 

@@ -5,13 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import StringIO
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ablata.base.printable import printable
 from ablata.reports.figures import clean
 
 ASCII = str.maketrans({"→": ">", "×": "x", "–": "-", "−": "-", "±": "+-", "…": "~", "·": "-"})
+
+
+def new_console(*, stderr: bool = False) -> Console:
+    """Return a console of standard output or standard error that lets no control character of a text through."""
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    console.push_render_hook(_PrintableHook())
+    return console
+
+
+class _PrintableHook(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printable(renderable) for renderable in renderables]
+
+
+class _Printable:
+    """A renderable without the control characters of its texts: names of files and titles may come from others."""
+
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 class Fitted:
@@ -40,7 +65,7 @@ def plain_lines(renderable: RenderableType, width: int = 240) -> str:
     """Return a renderable as text of at most `width` columns, without colour."""
     stream = StringIO()
     Console(file=stream, width=width, color_system=None, force_terminal=False, emoji=False).print(renderable)
-    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip("\n").split("\n")) + "\n"
+    return "\n".join(line.rstrip() for line in printable(stream.getvalue()).rstrip("\n").split("\n")) + "\n"
 
 
 def form(words: str, plain: bool) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError
-from ablata.base.files import digest, write_text
+from ablata.base.files import digest, draft_folder, write_text
 
 _THREADS = 8
 
@@ -75,18 +74,13 @@ def build_once(target: Path, fill: Callable[[Path], None]) -> Path:
     """
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with draft_folder(target) as draft:
         fill(draft)
-        draft.chmod(0o755)
         try:
             draft.rename(target)
         except OSError:
             if not target.is_dir():
                 raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 

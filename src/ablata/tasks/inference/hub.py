@@ -10,8 +10,6 @@ code/                  the user's own files, where the settings refer to such: t
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ablata.base.errors import CheckpointError
-from ablata.base.files import write_text
+from ablata.base.files import atomic_path, draft_folder, write_text
 from ablata.base.parts import user_modules
 from ablata.base.user_code import CodeFolder, module_files, parse_reference, portable, relative_names
 from ablata.base.version import __version__
@@ -54,18 +52,13 @@ def export_hub(model: Predictor, folder: Path) -> float:
         raise CheckpointError(
             "An export must go to a new folder", found=f"{folder} exists", do="remove it, or choose another --output"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with draft_folder(folder) as draft:
         _fill(draft, model)
         back = load_exported(draft, lambda tree, code: None)
         with torch.no_grad():
             images = model.example(2)
             difference = (back.outputs(images) - model.outputs(images)).abs().max()
-        draft.chmod(0o755)
         draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return float(difference)
 
 
@@ -126,8 +119,8 @@ def _fill(folder: Path, model: Predictor) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     header = {"format": "pt", "ablata": json.dumps(preparation(model))}
     for name, tensors in ((MODEL, weights), (BACKBONE, _backbone(model, weights))):
-        save_file(tensors, folder / name, metadata=header)
-        (folder / name).chmod(0o644)
+        with atomic_path(folder / name) as temporary:
+            save_file(tensors, temporary, metadata=header)
     files = _keep_code(folder, model)
     content = {
         "format": _FORMAT,

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablata.base.printable import printable
+
+
+def test_control_characters_become_their_escapes_and_lines_stay() -> None:
+    assert printable("a\x1b[31mRED\x07\x9b\r\u202e\x7f") == "a\\x1b[31mRED\\x07\\x9b\\r\\u202e\\x7f"
+    assert printable("Käse\t→ 5 %\n") == "Käse\t→ 5 %\n"
+
+
+@given(st.text())
+def test_nothing_that_controls_a_terminal_is_left(text: str) -> None:
+    left = {sign for sign in printable(text) if unicodedata.category(sign) == "Cc"}
+    assert left <= {"\n", "\t"}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.table import Table
+from rich.text import Text
+
+from ablata.reports.console import new_console, plain_lines, show
+
+HOSTILE = "a\x1b[31mRED\x1b]0;owned\x07"
+
+
+def test_no_control_character_of_a_text_reaches_a_console_and_styles_still_do() -> None:
+    console = new_console()
+    console.file = StringIO()
+    console._force_terminal = True
+    console._color_system = console._detect_color_system() or None
+    table = Table("name")
+    table.add_row(HOSTILE)
+    for what in (HOSTILE, Text(HOSTILE, style="bold"), table):
+        console.print(what, markup=False)
+    said = console.file.getvalue()
+    assert "\x1b]0;" not in said
+    assert "\x07" not in said
+    assert "\x1b[31m" not in said
+    assert said.count("\\x1b[31mRED") == 3
+
+
+def test_none_reaches_what_is_printed_plainly() -> None:
+    console = new_console()
+    console.file = StringIO()
+    show(Text(HOSTILE), console)
+    assert "\x1b" not in console.file.getvalue() + plain_lines(Text(HOSTILE))
