@@ -11,10 +11,11 @@ import typer
 from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, draw_labels
-from ablata.cli.named_data import is_folder, named_recipe
+from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 
 if TYPE_CHECKING:
-    from ablata.data.classification.report import Report
+    from ablata.data.loading.report import DataReport
+    from ablata.engine.recipe import Recipe
 
 app = typer.Typer(help="Check, count, draw and convert data sets.", no_args_is_help=True)
 app.command("graph")(graph)
@@ -53,15 +54,16 @@ def preview(
 ) -> None:
     """Draw a training batch with labels: the images as they are, beside what the network sees.
 
-    Segmentation folders: image, label, and both blended.
+    Sets with boxes: several steps, with boxes and masks drawn. Segmentation folders: image, label, and both blended.
     """
     chosen = LabelFolder(dataset, images, labels, map, form, settings=tuple(overrides or ()))
-    if is_folder(dataset) and chosen.fits():
+    made = _boxes(chosen)
+    if made is None and is_folder(dataset) and chosen.fits():
         draw_labels(chosen, output, count)
         return
     from ablata.records.home import lab_home
 
-    made = named_recipe(dataset, overrides or [])
+    made = made or named_recipe(dataset, overrides or [])
     sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.image.save(output)
@@ -160,19 +162,21 @@ def check(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Check every image or label file and list what is wrong, by file; exit 1 if anything is."""
-    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ())))
+    """Check every image, label file or annotation and list what is wrong, by file; exit 1 if anything is."""
+    folder = LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ()))
+    boxes = _boxes(folder)
+    chosen = _labelled(folder) if boxes is None else None
     if chosen is not None:
         check_labels(chosen, propose_map, json)
         return
-    report = _report(dataset, overrides or [])
+    report = _report(dataset, overrides or [], boxes)
     if json:
         print_json(report.as_dict())
     else:
         for line in [*report.lines(), *(str(finding) for finding in report.problems)]:
             out.print(line, markup=False)
-        for finding in report.remarks:
-            out.print(f"note: {finding}", markup=False)
+        for remark in report.remarks:
+            out.print(f"note: {remark}", markup=False)
         out.print(f"{len(report.problems)} problems" if report.problems else "no problems", markup=False)
     if report.problems:
         raise typer.Exit(1)
@@ -198,21 +202,21 @@ def stats(
 ) -> None:
     """Print statistics of a data set: images of each class, sizes, mean and standard deviation of the colors.
 
+    Sets with boxes: objects and images of each class, by size.
     Segmentation sets: pixels and images of each class, whether class weights are advised, and the weights.
     """
-    chosen = _labelled(LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ())))
+    folder = LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ()))
+    boxes = _boxes(folder)
+    chosen = _labelled(folder) if boxes is None else None
     if chosen is not None:
         count_labels(chosen, weights, beta, json)
         return
-    report = _report(dataset, overrides or [])
+    report = _report(dataset, overrides or [], boxes)
     if json:
         print_json({key: value for key, value in report.as_dict().items() if key not in ("problems", "remarks")})
         return
-    for line in report.lines():
+    for line in [*report.lines(), *report.class_lines()]:
         out.print(line, markup=False)
-    for name in dict.fromkeys(name for counts in report.classes.values() for name in counts):
-        counted = ", ".join(f"{split} {counts.get(name, 0):,}" for split, counts in report.classes.items())
-        out.print(f"{name}: {counted}", markup=False)
 
 
 def _labelled(chosen: LabelFolder) -> LabelFolder | None:
@@ -228,11 +232,19 @@ def _labelled(chosen: LabelFolder) -> LabelFolder | None:
     return replace(chosen, found=data.find(lab_home() / "cache"), data_rules=data.image_rules(), settings=())
 
 
-def _report(dataset: str, overrides: list[str]) -> Report:
-    """Check a folder, or the data of a recipe or kind."""
+def _boxes(folder: LabelFolder) -> Recipe | None:
+    """Return a recipe around a folder of images with boxes; None for everything else."""
+    options = (folder.images, folder.labels, folder.map, folder.form)
+    return boxes_recipe(folder.folder, list(folder.settings)) if is_folder(folder.folder) and not any(options) else None
+
+
+def _report(dataset: str, overrides: list[str], boxes: Recipe | None) -> DataReport:
+    """Check a folder, or the data of a recipe or kind; `boxes`: a folder of boxes, recognised already."""
     from ablata.base.errors import SettingsError
     from ablata.records.home import lab_home
 
+    if boxes is not None:
+        return boxes.check_data(lab_home() / "cache")
     if not is_folder(dataset):
         return named_recipe(dataset, overrides).check_data(lab_home() / "cache")
     if any(not argument.startswith("data.") for argument in overrides):

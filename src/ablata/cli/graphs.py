@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.cli.console import note, out
-from ablata.cli.named_data import is_folder, named_recipe
+from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 
 if TYPE_CHECKING:
     from ablata.data.detection.class_graph import ClassGraph
@@ -112,24 +112,21 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
     """
     from ablata.base.errors import DataError, choices
     from ablata.base.fields import parts
-    from ablata.data.detection.recognize import recognize
-    from ablata.records.home import lab_home
+    from ablata.data.detection.recognize import LAYOUTS
     from ablata.tasks.detection.task import Detect
 
-    kinds = parts(Detect.model_fields["data"].annotation)
-    kind = dataset
-    if is_folder(dataset):
-        found = recognize(dataset, lab_home() / "cache")
-        if found is None:
-            raise DataError(
-                "A class graph is counted on annotated objects: COCO's JSON, masks of Penn-Fudan, XML of Pascal VOC",
-                found=f"{dataset} has none of these layouts",
-                do=f"name the kind ({choices(kinds)}) and its files, as in: ablata data graph coco data.root={dataset} "
-                "data.train_json=FILE",
-            )
-        kind, settings = found, [f"data.root={dataset}", *settings]
-    # Counting needs no masks, and some sets have none.
-    return named_recipe(kind, ["model.masks=null", *settings] if kind in kinds else settings)
+    if not is_folder(dataset):
+        return named_recipe(dataset, settings)
+    recipe = boxes_recipe(dataset, settings)
+    if recipe is None:
+        kinds = parts(Detect.model_fields["data"].annotation)
+        raise DataError(
+            f"A class graph is counted on annotated objects: {LAYOUTS}",
+            found=f"{dataset} has none of these layouts",
+            do=f"name the kind ({choices(kinds)}) and its files, as in: ablata data graph coco data.root={dataset} "
+            "data.train_json=FILE",
+        )
+    return recipe
 
 
 def _tell(counted: ClassGraph) -> None:

@@ -123,7 +123,9 @@ class LabelFolder:
 
         if self.labels:
             return f"{self.images or 'images'} beside {self.labels}"
-        return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}"
+        from ablata.data.detection.recognize import LAYOUTS as WITH_BOXES
+
+        return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}; or {WITH_BOXES}"
 
     def listed(self) -> LabeledFolder:
         """List the files.

@@ -39,4 +39,21 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
             found=dataset,
             do=f"did you mean {close}?" if close else None,
         )
-    return override(kinds[dataset].model_validate({"name": dataset}), [f"data={dataset}", *overrides])
+    # Looking at boxes needs no masks, and some sets have none.
+    boxes_alone = ["model.masks=null"] if kinds[dataset].model_fields["task"].default == "detect" else []
+    first = [*boxes_alone, f"data={dataset}"]
+    return override(kinds[dataset].model_validate({"name": dataset}), [*first, *overrides])
+
+
+def boxes_recipe(folder: str, overrides: list[str]) -> Recipe | None:
+    """Return a recipe around a folder of images with boxes, its layout recognised; None: it has another layout.
+
+    Raises:
+        DataError: its annotations cannot be read.
+        SettingsError: a setting does not fit.
+    """
+    from ablata.data.detection.recognize import recognize
+    from ablata.records.home import lab_home
+
+    found = recognize(folder, lab_home() / "cache")
+    return None if found is None else named_recipe(found[0], [*found[1], *overrides])

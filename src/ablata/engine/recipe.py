@@ -27,8 +27,8 @@ from ablata.engine.task import Metric, RunContext, Task
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ablata.data.classification.report import Report
     from ablata.data.detection.class_graph import ClassGraph
+    from ablata.data.loading.report import DataReport
     from ablata.engine.predictor import Predictor
 
 
@@ -241,7 +241,7 @@ class Recipe(Settings):
         """
         raise self._not_offered("Exchanging the data set")
 
-    def check_data(self, cache: Path) -> Report:
+    def check_data(self, cache: Path) -> DataReport:
         """Read the data whole and report what it holds and what is wrong.
 
         Args:

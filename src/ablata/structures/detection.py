@@ -42,7 +42,10 @@ class Objects:
         labels: int64 [N], in [0, classes).
         masks: bool [N, H, W]; run lengths, one an object; or None where the data has boxes alone.
         ids: int64 [N], stable numbers of the objects, each once in a data set.
-        crowd: bool [N], regions with many objects, which neither teach nor count as missed.
+        crowd: bool [N], regions with many objects and objects that are too hard to call: ignored, so neither missed nor
+            wrong in scores.
+        ignored: float32 [M, 4], boxes of such regions where they are no objects: a batch for training has them here,
+            and what lies on them is neither positive nor negative. None: there are none.
     """
 
     boxes: Tensor
@@ -50,6 +53,7 @@ class Objects:
     masks: Tensor | tuple[Rle, ...] | None
     ids: Tensor
     crowd: Tensor
+    ignored: Tensor | None = None
 
     def __len__(self) -> int:
         """Return N."""
@@ -62,7 +66,8 @@ class Objects:
             return tensor.to(device, non_blocking=non_blocking)
 
         masks = moved(self.masks) if isinstance(self.masks, Tensor) else self.masks
-        return Objects(moved(self.boxes), moved(self.labels), masks, moved(self.ids), moved(self.crowd))
+        ignored = None if self.ignored is None else moved(self.ignored)
+        return Objects(moved(self.boxes), moved(self.labels), masks, moved(self.ids), moved(self.crowd), ignored)
 
     def at(self, rows: Tensor) -> Objects:
         """Return some of the objects, chosen by a mask bool [N] or row numbers."""
@@ -71,7 +76,13 @@ class Objects:
             masks: Tensor | tuple[Rle, ...] | None = tuple(self.masks[number] for number in numbers)
         else:
             masks = None if self.masks is None else self.masks[rows]
-        return Objects(self.boxes[rows], self.labels[rows], masks, self.ids[rows], self.crowd[rows])
+        return Objects(self.boxes[rows], self.labels[rows], masks, self.ids[rows], self.crowd[rows], self.ignored)
+
+    def without_crowd(self) -> Objects:
+        """Return the objects as training takes them: crowd regions are no objects, and their boxes ignored."""
+        if not bool(self.crowd.any()):
+            return self
+        return replace(self.at(~self.crowd), ignored=self.boxes[self.crowd])
 
 
 def no_objects(masks: bool = False) -> Objects:

@@ -15,11 +15,14 @@ from PIL import Image
 
 from ablata.base.errors import DataError
 from ablata.data.detection.coco import Coco
-from ablata.data.detection.dataset import DetectionDataset
+from ablata.data.detection.dataset import DetectionDataset, View
 from ablata.data.detection.rle import areas, decode, encode, from_polygons, from_runs, tight_box
 from ablata.data.detection.voc import Voc
 from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
 from ablata.structures.detection import Objects, no_objects
+
+from .sets import coco_at, voc_object, voc_text, write_coco, write_voc
+from .sets import coco_tree as plain_tree
 
 Tree = dict[str, Any]
 
@@ -45,12 +48,14 @@ def build(
     tree = coco_tree()
     change(tree)
     root.mkdir(exist_ok=True)
-    for number in (7, 8):
-        Image.fromarray(np.full((12, 16, 3), number, np.uint8)).save(root / f"{number}.png")
+    for place, folder in enumerate(("train", "val")):
+        (root / folder).mkdir(exist_ok=True)
+        for number in (7, 8):
+            Image.fromarray(np.full((12, 16, 3), number + 10 * place, np.uint8)).save(root / folder / f"{number}.png")
     (root / "train.json").write_text(json.dumps(tree))
     (root / "val.json").write_text(json.dumps(coco_tree() | {"categories": tree["categories"]}))
     settings = Coco(
-        root=str(root), train_json="train.json", val_json="val.json", train_images=".", val_images=".", classes=2,
+        root=str(root), train_json="train.json", val_json="val.json", train_images="train", val_images="val", classes=2,
         on_invalid="refuse" if on_invalid == "refuse" else "repair",
     )  # fmt: skip
     return settings.build(root / "cache")
@@ -83,7 +88,9 @@ def first(tree: Tree, **values: Any) -> None:
 REPAIRABLE: dict[str, tuple[Callable[[Tree], object], str, int]] = {
     "zero size": (lambda tree: first(tree, bbox=[1, 1, 0, 5]), "have an area", 1),
     "outside": (lambda tree: first(tree, bbox=[20, 1, 4, 4]), "in the image", 1),
-    "partly outside": (lambda tree: first(tree, bbox=[10, 8, 20, 20]), "in the image", 2),
+    "partly outside": (
+        lambda tree: first(tree, bbox=[10, 8, 20, 20], segmentation=[[10, 8, 16, 8, 16, 12, 10, 12]]), "in the image", 2
+    ),
     "empty mask": (
         lambda tree: first(tree, segmentation={"size": [12, 16], "counts": [192]}), "have a pixel", 1
     ),
@@ -132,7 +139,9 @@ def test_a_fault_that_nothing_can_repair_is_refused_by_name(tmp_path: Path) -> N
 
 def test_the_number_of_classes_must_be_that_of_the_file(tmp_path: Path) -> None:
     build(tmp_path)
-    settings = Coco(root=str(tmp_path), train_json="train.json", val_json="val.json", train_images=".", val_images=".")
+    settings = Coco(
+        root=str(tmp_path), train_json="train.json", val_json="val.json", train_images="train", val_images="val"
+    )
     with pytest.raises(DataError, match=r"data\.classes=80, train\.json lists 2"):
         settings.build(tmp_path / "cache")
 
@@ -163,7 +172,7 @@ def test_voc_boxes_count_from_one_and_hold_their_last_pixel(tmp_path: Path) -> N
 
 
 def test_a_voc_class_that_is_not_listed_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train1\.xml: cel, nearest cell"):
+    with pytest.raises(DataError, match=r"train1\.xml object 1: cel, nearest cell"):
         voc(tmp_path, [("cel", 1, 1, 30, 20)])
 
 
@@ -228,3 +237,101 @@ def test_run_lengths_polygons_and_pixels_agree() -> None:
     assert np.array_equal(decode([packed], 5, 6)[0].numpy(), mask)
     assert decode((), 5, 6).shape == (0, 5, 6)
     assert len(no_objects(masks=True)) == 0
+
+
+def test_crowd_regions_are_no_objects_in_training_but_move_with_their_image(tmp_path: Path) -> None:
+    data = build(tmp_path, lambda tree: first(tree, iscrowd=1))
+    reader = data.reader("train", training=True, seed=0, device=torch.device("cpu"))
+    for view, box in (
+        (View(0), [1, 1, 5, 6]),
+        (View(0, mirrored=True), [11, 1, 15, 6]),
+        (View(0, scale=2), [2, 2, 10, 12]),
+    ):
+        _, objects = reader.one(view)
+        assert len(objects) == 1
+        assert objects.ignored is not None
+        assert objects.ignored.tolist() == [box]
+    scored = data.reader("val", training=False, seed=0, device=torch.device("cpu"))
+    assert scored.one(View(0))[1].ignored is None
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_of_crowd_regions_alone_is_refused(tmp_path: Path, split: str) -> None:
+    def crowded(train: dict[str, Any], val: dict[str, Any]) -> None:
+        for one in (train if split == "train" else val)["annotations"]:
+            one["iscrowd"] = 1
+
+    with pytest.raises(DataError, match=r"6 crowd regions or difficult objects alone"):
+        write_coco(tmp_path, crowded).build(tmp_path / "cache")
+
+
+def test_a_split_without_objects_or_images_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    for number, (emptied, words) in enumerate(
+        (({"annotations": []}, "val: 3 images without any"), ({"annotations": [], "images": []}, "val: no images"))
+    ):
+        settings = write_coco(tmp_path / str(number), lambda train, val, emptied=emptied: val.update(emptied))  # type: ignore[misc]
+        with pytest.raises(DataError, match=words):
+            settings.build(tmp_path / "cache")
+
+
+def test_a_minival_without_an_object_is_refused_with_the_setting_that_draws_another(tmp_path: Path) -> None:
+    def bare(train: dict[str, Any], val: dict[str, Any]) -> None:
+        train["annotations"] = [one for one in train["annotations"] if one["image_id"] != 1]
+
+    write_coco(tmp_path, bare)
+    outcomes = []
+    for seed in range(12):
+        try:
+            coco_at(tmp_path, minival=1, split_seed=seed).build(tmp_path / "cache")
+            outcomes.append("built")
+        except DataError as error:
+            outcomes.append(f"{error.found} {error.do}")
+    assert "built" in outcomes
+    assert any("minival: 1 images without any" in one and "data.split_seed" in one for one in outcomes)
+
+
+def test_difficult_objects_are_ignored_in_training_and_in_scores(tmp_path: Path) -> None:
+    data = write_voc(tmp_path, voc_text(voc_object(5, 6, 30, 40, difficult=1) + voc_object(1, 1, 9, 9))).build(
+        tmp_path / "cache"
+    )
+    assert data.entries("train")[0].objects.crowd.tolist() == [True, False]
+    _, objects = data.reader("train", training=True, seed=0, device=torch.device("cpu")).one(View(0))
+    assert objects.boxes.tolist() == [[0, 0, 9, 9]]
+    assert objects.ignored is not None
+    assert objects.ignored.tolist() == [[4, 5, 30, 40]]
+
+
+def test_a_test_split_has_its_own_categories_matched_by_name(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    other = plain_tree(9)
+    other["categories"] = [{"id": 30, "name": "b"}, {"id": 40, "name": "a"}]
+    for one in other["annotations"]:
+        one["category_id"] = {1: 40, 2: 30}[one["category_id"]]
+        one["image_id"] += 500
+    for image in other["images"]:
+        image["id"] += 500
+    (tmp_path / "more").mkdir()
+    for image in other["images"]:
+        (tmp_path / "more" / image["file_name"]).write_bytes((tmp_path / "val" / image["file_name"]).read_bytes())
+    (tmp_path / "more" / "other.json").write_text(json.dumps(other))
+    for settings in ({"test_json": "more/other.json"}, {"test_json": str(tmp_path / "more/other.json")}):
+        data = coco_at(tmp_path, **settings).build(tmp_path / "cache")
+        assert data.image_ids("test") == [501, 502, 503]
+        assert [entry.objects.labels.tolist() for entry in data.entries("test")] == [[0, 1]] * 3
+        assert "test" not in data.splits
+    with pytest.raises(DataError, match="must be one of train, val"):
+        coco_at(tmp_path).build(tmp_path / "cache").split("test")
+    other["categories"][0]["name"] = "zebra"
+    (tmp_path / "more" / "other.json").write_text(json.dumps(other))
+    with pytest.raises(DataError, match="zebra"):
+        coco_at(tmp_path, test_json="more/other.json").build(tmp_path / "cache").split("test")
+
+
+def test_classes_in_another_order_are_matched_by_name(tmp_path: Path) -> None:
+    data = write_coco(tmp_path).build(tmp_path / "cache")
+    before = [[data.classes[label] for label in entry.objects.labels] for entry in data.entries("val")]
+    data.match_classes(("b", "a"))
+    assert (data.classes, data.category_ids) == (("b", "a"), (2, 1))
+    assert [[data.classes[label] for label in entry.objects.labels] for entry in data.entries("val")] == before
+    data.match_classes(("b", "c"))
+    assert data.classes == ("b", "a")

@@ -270,7 +270,7 @@ def test_boxes_alone_must_be_said(tmp_path: Path) -> None:
     for one in tree["annotations"]:
         del one["segmentation"]
     (tmp_path / "set" / "train.json").write_text(json.dumps(tree))
-    with pytest.raises(DataError, match=r"some objects have boxes alone"):
+    with pytest.raises(DataError, match=r"2 of 3 objects have a box alone: train\.json: train0\.png annotation 1"):
         task(boxes, tmp_path)
     task(override(boxes, ["model.masks=null"]), tmp_path)
 

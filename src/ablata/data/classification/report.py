@@ -77,6 +77,14 @@ class Report:
         told.append(f"training images: mean {means}; std {', '.join(f'{value:.3f}' for value in self.std)}")
         return told
 
+    def class_lines(self) -> list[str]:
+        """Return the images of each class in each split."""
+        names = dict.fromkeys(name for counts in self.classes.values() for name in counts)
+        return [
+            f"{name}: " + ", ".join(f"{split} {counts.get(name, 0):,}" for split, counts in self.classes.items())
+            for name in names
+        ]
+
 
 @dataclass
 class Tally:

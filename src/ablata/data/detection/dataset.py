@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -42,11 +42,13 @@ class AnnotatedImage:
         name: its file, as messages name it.
         size: height and width in pixels.
         objects: what is on it; masks as run lengths.
+        id: the set's own number or name of it; None: its row number stands for it.
     """
 
     name: str
     size: tuple[int, int]
     objects: Objects
+    id: int | str | None = None
 
 
 class ImageSource(ABC):
@@ -92,7 +94,7 @@ class ViewReader(BatchReader[DetectionBatch]):
         swaps: int64 [K], the class that each becomes in a mirror.
         seed: the run's seed, for random changes.
         masks: unpack masks; without, objects come without them.
-        crowd: keep regions with many objects.
+        crowd: keep regions with many objects as objects; else what lies on them is ignored.
         stride: height and width of a batch are multiples of it.
     """
 
@@ -120,8 +122,8 @@ class ViewReader(BatchReader[DetectionBatch]):
         """Return an image uint8 [3, h, w] with its objects, both as the view has them."""
         entry = self.images.entries[view.row]
         pixels, objects = self.images.pixels(view.row), entry.objects
-        if not self.crowd and bool(objects.crowd.any()):
-            objects = objects.at(~objects.crowd)
+        if not self.crowd:
+            objects = objects.without_crowd()
         packed = objects.masks if self.masks and isinstance(objects.masks, tuple) else None
         objects = replace(objects, masks=None if packed is None else decode(packed, *entry.size))
         pixels, objects = resize(pixels, objects, view.scale)
@@ -183,9 +185,11 @@ class DetectionDataset(Dataset[DetectionBatch]):
         backend: how pixels are decoded.
         notices: what the reader should know, such as repaired annotations.
         category_ids: the number of each class in its annotations; None: from 1 on.
+        maskless: the objects without a mask, where others have one.
+        test: reads the images of the test split, which are never trained on; None: there is none.
 
     Raises:
-        DataError: a pair of `augment.swap` does not fit the classes, or there is no object to train on.
+        DataError: a pair of `augment.swap` does not fit the classes, or a split has no object that counts.
     """
 
     def __init__(
@@ -201,15 +205,81 @@ class DetectionDataset(Dataset[DetectionBatch]):
         backend: str,
         notices: Sequence[str] = (),
         category_ids: Sequence[int] | None = None,
+        maskless: Sequence[str] = (),
+        test: Callable[[], ImageSource] | None = None,
     ) -> None:
         super().__init__(classes=classes, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend)
         self.category_ids, self.sources = tuple(category_ids or range(1, len(classes) + 1)), sources
         self._augment, self._swaps = augment, augment.swaps(classes)
         known = [entry.objects for source in sources.values() for entry in source.entries]
         self.has_masks = all(objects.masks is not None for objects in known)
-        if not any(len(entry.objects) for entry in self.entries("train")):
-            raise DataError("A training set must have objects", found=f"{len(splits['train'])} images without any")
+        self.maskless, self._test = tuple(maskless), test
+        self._places: Tensor | None = None
+        for split in splits:
+            self._refuse_nothing(split, notices)
         self.notices = (*notices, *self._own_notices())
+
+    def _refuse_nothing(self, split: str, notices: Sequence[str] = ()) -> None:
+        """Refuse a split without an object that is trained on or scored.
+
+        Raises:
+            DataError: names what is there instead.
+        """
+        entries = self.entries(split)
+        objects = sum(len(entry.objects) for entry in entries)
+        if any(not bool(entry.objects.crowd.all()) for entry in entries):
+            return
+        found = f"{len(entries)} images without any" if entries else "no images"
+        if objects:
+            found = f"{len(entries)} images with {objects} crowd regions or difficult objects alone, which are ignored"
+        told = "".join(f"; {notice}" for notice in notices)
+        if split == "train":
+            raise DataError("A training set must have objects", found=f"{found}{told}")
+        raise DataError(
+            "A split that is scored must have an object that counts", found=f"{split}: {found}{told}",
+            do="another data.split_seed, or a larger data.minival" if split == "minival"
+            else "ablata data check lists what was left out, and why",
+        )  # fmt: skip
+
+    def split(self, name: str) -> Split:
+        """Return a split by its name; that of the test set is read when it is first asked for.
+
+        Raises:
+            DataError: there is no such split, or its images cannot be scored.
+        """
+        if name != "test" or self._test is None:
+            return super().split(name)
+        if "test" not in self.sources:
+            self.sources["test"] = self._test()
+            self._relabel(self.sources["test"])
+            self._refuse_nothing("test")
+        return Split("test", np.arange(len(self.sources["test"].entries)))
+
+    def image_ids(self, split: str) -> list[int | str]:
+        """Return the set's own number or name of each image of a split; row numbers where it has none."""
+        rows = self.split(split).index.tolist()
+        return [row if one.id is None else one.id for row, one in zip(rows, self.entries(split), strict=True)]
+
+    def match_classes(self, classes: Sequence[str]) -> None:
+        """Put the classes, the same ones, into another order: that of a network that was trained on another set.
+
+        Args:
+            classes: their names; others than the set's change nothing.
+        """
+        if tuple(classes) == self.classes or sorted(classes) != sorted(self.classes):
+            return
+        self._places = torch.tensor([list(classes).index(name) for name in self.classes])
+        self.category_ids = tuple(self.category_ids[self.classes.index(name)] for name in classes)
+        self.classes, self._swaps = tuple(classes), self._augment.swaps(classes)
+        for source in self.sources.values():
+            self._relabel(source)
+
+    def _relabel(self, source: ImageSource) -> None:
+        if self._places is not None:
+            source.entries = tuple(
+                replace(entry, objects=replace(entry.objects, labels=self._places[entry.objects.labels]))
+                for entry in source.entries
+            )
 
     def entries(self, split: str) -> list[AnnotatedImage]:
         """Return the images of a split in the order of evaluation with one process.

@@ -1,25 +1,30 @@
-"""Settings and steps that sets of annotated image files share: pixels, splits, fingerprints."""
+"""Settings and steps that sets of annotated image files share: files found and compared, splits, fingerprints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Annotated
+from urllib.parse import unquote
 
 import numpy as np
 from pydantic import Field
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, listing, nearest
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
-from ablata.data.detection.dataset import AnnotatedImage, ImageSource
+from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
 from ablata.data.io.decode import ImageRules, open_image, upright_size
 from ablata.data.io.encoded import Encoded
-from ablata.data.loading.cache import folder_digest
+from ablata.data.io.read_settings import ImageReadSettings
+from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import NominalShape
-from ablata.data.loading.splits import Split
+from ablata.data.loading.splits import SOURCES, Source, Split
 from ablata.data.transforms.detection import DetectionAugment
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -61,13 +66,37 @@ class DetectionSettings(Settings):
         return NominalShape(self.class_count(), channels=3, height=height, width=width)
 
 
-class DetectionFileSettings(DetectionSettings):
+class DetectionFileSettings(DetectionSettings, ImageReadSettings):
     """Settings of object detection data sets in files; the base of several, not itself a choice."""
 
     root: Annotated[str | None, INCIDENTAL] = None
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
     on_invalid: OnInvalid = "repair"
-    """What is done about faulty boxes and masks: repaired and listed, or refused; see data/detection/problems.py."""
+    """What is done about faulty annotations: repaired where they have one meaning, or refused."""
+
+    @abstractmethod
+    def locate(self, cache: Path) -> Path:
+        """Return the folder of the set.
+
+        Raises:
+            DataError: there is none.
+        """
+
+    @abstractmethod
+    def read(self, cache: Path) -> AnnotatedFiles:
+        """Read the annotations and look at the image files, noting every fault.
+
+        Raises:
+            DataError: files are missing, or are not of the format at all.
+        """
+
+    def build(self, cache: Path) -> DetectionDataset:
+        """Read and check the annotations.
+
+        Raises:
+            DataError: files are missing, are not of the format, or have faults that are refused.
+        """
+        return self.read(cache).dataset(self, cache)
 
 
 class FileImages(ImageSource):
@@ -76,53 +105,240 @@ class FileImages(ImageSource):
     Args:
         entries: the images.
         files: the file of each.
+        rules: how they are decoded.
     """
 
-    def __init__(self, entries: Sequence[AnnotatedImage], files: Sequence[Path]) -> None:
-        self.entries, self.files = tuple(entries), tuple(files)
+    def __init__(self, entries: Sequence[AnnotatedImage], files: Sequence[Path], rules: ImageRules) -> None:
+        self.entries, self.files, self.rules = tuple(entries), tuple(files), rules
 
     def pixels(self, row: int) -> np.ndarray:
-        """Return uint8 [H, W, 3], as stored: boxes know nothing of the camera's orientation."""
+        """Return uint8 [H, W, 3]."""
         file = self.files[row]
-        return Encoded(file.read_bytes(), str(file), ImageRules("ignored")).array("opencv")
+        return Encoded(file.read_bytes(), str(file), self.rules).array("opencv")
+
+
+@dataclass
+class AnnotatedFiles:
+    """A set of annotated image files as it was read, its faults noted.
+
+    Attributes:
+        root: its folder.
+        classes: their names; a label is a position in them.
+        sources: train and val.
+        annotations: files that hold the annotations.
+        findings: faults, none of them raised yet.
+        category_ids: number of each class in the annotations; None: from 1 on.
+        groups: of each training image, such as its patient; None: none.
+        maskless: the objects without a mask.
+        test: reads the images of the test split; None: there is none.
+    """
+
+    root: Path
+    classes: Sequence[str]
+    sources: dict[Source, FileImages]
+    annotations: Sequence[Path]
+    findings: Findings
+    category_ids: Sequence[int] | None = None
+    groups: Sequence[str] | None = None
+    maskless: Sequence[str] = ()
+    test: Callable[[], tuple[FileImages, Findings]] | None = None
+    _digests: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        """Return all files, those that are not there left out."""
+        images = [file for source in self.sources.values() for file in source.files]
+        return sorted({file for file in (*self.annotations, *images) if file.is_file()})
+
+    def note_shared(self, cache: Path) -> None:
+        """Note images that are trained on and scored on too: the same file, or another with the same content.
+
+        The same file in both is refused, and so is a folder of copies; some with equal content are told.
+        """
+        if self._digests:
+            return
+        self._digests = file_digests(self.root, self.files, cache)
+        train, val = (self.sources[name].files for name in SOURCES)
+        trained = {self._digests[file]: file for file in train if file in self._digests}
+        shared = [(file, trained[self._digests[file]]) for file in val if self._digests.get(file) in trained]
+        if not shared:
+            return
+        same = [str(file) for file, other in shared if file.resolve() == other.resolve()]
+        alike = sum(file.name == other.name for file, other in shared)
+        said = [f"{file} has the pixels of {other}" for file, other in shared]
+        must = "Images to score on must not be trained on"
+        if same or alike == len(val):
+            self.findings.refuse(must, f"{len(shared)} of {len(val)} are in both: {listing((same or said)[:3])}")
+        else:
+            for one in said:
+                self.findings.repairable(must, "images that are in train and val both (scores flatter)", one)
+
+    def dataset(self, settings: DetectionFileSettings, cache: Path) -> DetectionDataset:
+        """Return the set, ready to be read.
+
+        Raises:
+            DataError: a fault is refused.
+        """
+        if not self.findings.refused:
+            self.note_shared(cache)
+        notices = self.findings.notices()
+        train, val = (self.sources[name].entries for name in SOURCES)
+        return DetectionDataset(
+            classes=self.classes,
+            sources=dict(self.sources),
+            fingerprint=folder_digest(self.root, self.files, cache),
+            mean=settings.mean,
+            std=settings.std,
+            splits=image_splits(len(train), len(val), settings.minival, settings.split_seed, self.groups),
+            augment=settings.augment,
+            backend=decoder_name(settings.image_rules()),
+            notices=notices,
+            category_ids=self.category_ids,
+            maskless=self.maskless,
+            test=None if self.test is None else self._test_images,
+        )
+
+    def _test_images(self) -> ImageSource:
+        assert self.test is not None
+        source, findings = self.test()
+        findings.notices()
+        return source
+
+
+def decoder_name(rules: ImageRules) -> str:
+    """Name what decodes images, for checkpoints."""
+    return "opencv" if rules.orientation == "applied" else "opencv orientation ignored"
+
+
+def image_file(folder: Path, name: str, where: str, findings: Findings) -> Path:
+    """Return the file of an image that is named below a folder; links may lead elsewhere, names may not.
+
+    Separators of Windows and names as in an address (`my%20image.jpg`) are read where that file is there. One that is
+    missing is returned as named, for `check_files` to refuse.
+    """
+    for candidate in dict.fromkeys((name, name.replace("\\", "/"), unquote(name.replace("\\", "/")))):
+        path = PurePosixPath(candidate)
+        if path.is_absolute() or ".." in path.parts or "\0" in candidate:
+            findings.refuse("Names of images must be paths below their folder", f"{where}: {name!r}")
+            return folder / "outside"
+        if exists(folder / path):
+            if candidate != name:
+                done = "names with backslashes or %20 read as paths"
+                findings.repairable("Names of images must be paths with /", done, f"{where}: {name!r} as {candidate}")
+            return folder / path
+    return folder / name
+
+
+def exists(file: Path) -> bool:
+    """Tell whether there is such a file; a name that no file can have is that of none."""
+    try:
+        return file.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the header of an image file says.
+
+    Attributes:
+        size: height and width as it is decoded; None: it cannot be.
+        fault: what is wrong, with the file; empty: nothing.
+        exif: the camera noted an orientation other than upright.
+        other_size: height and width by the other rule of `data.orientation`.
+    """
+
+    size: tuple[int, int] | None = None
+    fault: str = ""
+    exif: bool = False
+    other_size: tuple[int, int] | None = None
 
 
 def check_files(
-    files: Sequence[Path], sizes: Sequence[tuple[int, int] | None], findings: Findings
+    files: Sequence[Path], sizes: Sequence[tuple[int, int] | None], findings: Findings, rules: ImageRules
 ) -> list[tuple[int, int]]:
     """Compare image files with what is written of them.
 
     Args:
         files: one an image.
         sizes: height and width as annotated; None: not said.
-        findings: where a missing file, or one of another size, is noted.
+        findings: where a missing or damaged file, or one of another size, is noted.
+        rules: how they are decoded.
 
     Returns:
-        Height and width of each; (0, 0) of a missing one.
+        Height and width of each; (0, 0) where neither the file nor the annotation says them.
     """
-
-    def measured(file: Path) -> tuple[int, int] | None:
-        if not file.is_file():
-            return None
-        with open_image(file, str(file)) as image:
-            return upright_size(image, "ignored")
-
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(measured, files))
-    for file, said, real in zip(files, sizes, found, strict=True):
-        if real is None:
-            findings.refuse("Every annotated image must exist", str(file))
-        elif said is not None and said != real:
-            findings.refuse(
-                "Images must have the size that their annotation says",
-                f"{file}: annotated {said[0]}x{said[1]}, is {real[0]}x{real[1]}",
-            )
-    return [real or (0, 0) for real in found]
+        measured = list(pool.map(partial(_measured, rules=rules), files))
+    result = []
+    for file, said, found in zip(files, sizes, measured, strict=True):
+        if found.size is None and not found.fault:
+            findings.refuse("Every annotated image must exist", f"{file}{_similar(file)}")
+        elif found.fault:
+            findings.refuse("Every image must be decodable", found.fault)
+        elif said is not None and said != found.size:
+            findings.refuse("Images must have the size that their annotation says", _mismatch(file, said, found, rules))
+        result.append(found.size or said or (0, 0))
+    turned = [str(file) for file, found in zip(files, measured, strict=True) if found.exif]
+    if turned:
+        how = "turned upright, and boxes are taken to lie on the upright image"
+        findings.remark(
+            f"{len(turned)} images carry an EXIF orientation; they are "
+            f"{how if rules.orientation == 'applied' else 'read as stored'} (data.orientation): {listing(turned[:2])}"
+        )
+    return result
 
 
-def files_digest(root: Path, files: Sequence[Path], cache: Path) -> str:
-    """Return the fingerprint of images and annotations."""
-    return folder_digest(root, sorted(set(files)), cache)
+def _mismatch(file: Path, said: tuple[int, int], found: _Measured, rules: ImageRules) -> str:
+    assert found.size is not None
+    text = f"{file}: annotated {said[0]}x{said[1]}, is {found.size[0]}x{found.size[1]}"
+    if not found.exif or said != found.other_size:
+        return text
+    other = "ignored" if rules.orientation == "applied" else "applied"
+    return f"{text} with its EXIF orientation {rules.orientation}: set data.orientation={other}"
+
+
+def _measured(file: Path, rules: ImageRules) -> _Measured:
+    if not exists(file):
+        return _Measured()
+    size = None
+    try:
+        with open_image(file, str(file), rules.max_pixels) as image:
+            if image.mode == "F":
+                return _Measured(fault=f"{file}: floating point pixels have no fixed range")
+            stored, upright = upright_size(image, "ignored"), upright_size(image, "applied")
+            exif = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        size, other = (upright, stored) if rules.orientation == "applied" else (stored, upright)
+        if not _has_end(file):
+            Encoded(file.read_bytes(), str(file), rules).array("opencv")
+        return _Measured(size, "", exif, other)
+    except DataError as error:
+        return _Measured(size, error.found or error.must)
+    except OSError as error:
+        return _Measured(size, f"{file}: {error.strerror}")
+
+
+_ORIENTATION = 0x0112
+_TAIL = 4096
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
+"""How a JPEG and a PNG begin, and what they end with."""
+
+
+def _has_end(file: Path) -> bool:
+    """Tell whether a JPEG or PNG holds its end; other files are not known to."""
+    with file.open("rb") as stream:
+        end = _ENDS.get(stream.read(2))
+        stream.seek(max(0, file.stat().st_size - _TAIL))
+        return end is not None and end in stream.read()
+
+
+def _similar(file: Path) -> str:
+    """Return a hint to the file that was perhaps meant."""
+    try:
+        close = nearest(file.name, [entry.name for entry in file.parent.iterdir()])
+    except (OSError, ValueError):
+        return "" if file.parent.is_dir() else f" (there is no folder {file.parent})"
+    return f" (there is {close})" if close else ""
 
 
 def image_splits(

@@ -9,23 +9,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
-from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
-from ablata.data.detection.files import (
-    DetectionFileSettings,
-    FileImages,
-    check_files,
-    files_digest,
-    image_splits,
-)
+from ablata.data.detection.dataset import AnnotatedImage
+from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
+from ablata.data.io.decode import open_image
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES
+from ablata.structures.detection import no_objects
 
 _IMAGES = ("PNGImages_jpg", "PNGImages")
 _MASKS = "PedMasks"
@@ -56,56 +51,57 @@ class PennFudan(DetectionFileSettings):
             cache=cache,
         )
 
-    def build(self, cache: Path) -> DetectionDataset:
-        """Read the masks.
-
-        Raises:
-            DataError: files are missing, or have faults that are refused.
-        """
+    def read(self, cache: Path) -> AnnotatedFiles:
+        """Read the masks; see `DetectionFileSettings.read`."""
         root = self.locate(cache)
         folder = next(root / name for name in _IMAGES if (root / name).is_dir())
-        files = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not self.val < len(files):
             raise DataError("data.val must leave images to train on", found=f"data.val={self.val} of {len(files)}")
-        findings = Findings(self.on_invalid)
+        findings, rules = Findings(self.on_invalid), self.image_rules()
         notes = [root / _MASKS / f"{file.stem}_mask.png" for file in files]
-        sizes = check_files(files, [None] * len(files), findings)
+        sizes = check_files(files, [None] * len(files), findings, rules)
         entries, first = [], 0
         for note, size in zip(notes, sizes, strict=True):
             entries.append(_entry(note, size, first, findings))
             first += len(entries[-1].objects)
-        notices = findings.notices()
         order = np.random.default_rng(derive(self.split_seed, "split", 1)).permutation(len(files))
         parts = (np.sort(order[self.val :]), np.sort(order[: self.val]))
-        sources = [FileImages([entries[row] for row in part], [files[row] for row in part]) for part in parts]
-        return DetectionDataset(
+        sources = [FileImages([entries[row] for row in part], [files[row] for row in part], rules) for part in parts]
+        return AnnotatedFiles(
+            root=root,
             classes=("pedestrian",),
             sources=dict(zip(SOURCES, sources, strict=True)),
-            fingerprint=files_digest(root, [*files, *notes], cache),
-            mean=self.mean,
-            std=self.std,
-            splits=image_splits(len(parts[0]), len(parts[1]), self.minival, self.split_seed),
-            augment=self.augment,
-            backend="opencv",
-            notices=notices,
+            annotations=notes,
+            findings=findings,
         )
 
 
 def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) -> AnnotatedImage:
     """Read an image's mask, in which each person has a number from 1 on."""
+    name = note.stem.removesuffix("_mask")
+    nothing = AnnotatedImage(note.name, size, no_objects(masks=True), name)
     if not note.is_file():
-        raise DataError("Every image must have its mask", found=f"no file {note}")
-    with Image.open(note) as image:
-        numbers = np.asarray(image)
+        findings.refuse("Every image must have its mask", f"no file {note}")
+        return nothing
+    try:
+        with open_image(note, str(note)) as image:
+            numbers = np.asarray(image)
+    except (DataError, OSError, ValueError, SyntaxError) as error:
+        findings.refuse("Every mask must be decodable", getattr(error, "found", None) or f"{note}: {error}")
+        return nothing
+    if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.integer):
+        findings.refuse("Every mask must hold a whole number a pixel", f"{note.name}: {numbers.dtype} {numbers.shape}")
+        return nothing
     if numbers.shape != size:
         findings.refuse(
-            "Masks must have the size of their image", f"{note.name}: {numbers.shape} for an image of {size}"
+            "Every mask must have the size of its image", f"{note.name}: {numbers.shape} for an image of {size}"
         )
+        return nothing
     present = [number for number in np.unique(numbers) if number]
     masks = numbers[None] == np.array(present, dtype=numbers.dtype)[:, None, None]
     boxes = np.array([tight_box(mask) for mask in masks], dtype=np.float64)
     ids = list(range(first, first + len(present)))
     labels, crowd = [0] * len(present), [False] * len(present)
-    return AnnotatedImage(
-        note.name, size, checked_objects(note.name, size, boxes, labels, encode(masks), ids, crowd, findings)
-    )
+    objects = checked_objects(note.name, size, boxes, labels, encode(masks), ids, crowd, findings)
+    return AnnotatedImage(note.name, size, objects, name)

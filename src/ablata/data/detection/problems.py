@@ -1,27 +1,21 @@
-"""Annotation errors: what is wrong with boxes and masks, and what is done about it.
+"""Faults of annotations: what is repaired, what is refused, and how both are told.
 
-| found | `on_invalid=repair` | `on_invalid=refuse` |
-|---|---|---|
-| a box without area | left out | refused |
-| a box that leaves the image | cut at the border; left out if nothing remains | refused |
-| a mask without a pixel | left out with its box | refused |
-| a number that two objects have | all objects of the file are numbered anew | refused |
-| a category that the list lacks, a mask of another size than its image, an image that is missing or of another size,
-a number that two images have | refused | refused |
+The rule: what has one meaning is repaired, what holds nothing is left out, everything else is refused. Each fault is
+told with the file, the annotation, the field and its value. docs/howto/boxes.md has the whole table.
 
 An image without objects is no fault: it is trained and scored on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, listing
 from ablata.data.detection.rle import areas
 from ablata.structures.detection import Objects, Rle
 
@@ -30,19 +24,39 @@ OnInvalid = Literal["repair", "refuse"]
 _SHOWN = 3
 
 
+@dataclass(frozen=True)
+class AnnotationFault:
+    """A fault of an annotation or an image file.
+
+    Attributes:
+        kind: what must hold, or what was done about it.
+        where: file, annotation, field and value.
+        repaired: training goes on without it; else it is refused.
+    """
+
+    kind: str
+    where: str
+    repaired: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}"
+
+
 @dataclass
 class Findings:
-    """Collects annotation errors.
+    """Collects faults.
 
     Attributes:
         on_invalid: whether what can be repaired is.
         repaired: examples by what was done.
         refused: examples by what must hold.
+        remarks: what is worth knowing, and no fault.
     """
 
     on_invalid: OnInvalid
     repaired: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def repairable(self, must: str, done: str, where: str) -> None:
         """Note a fault that is repaired, or refused where the setting says so.
@@ -59,6 +73,17 @@ class Findings:
         """Note a fault that nothing can repair."""
         self.refused.setdefault(must, []).append(where)
 
+    def remark(self, text: str) -> None:
+        """Note what is no fault and worth knowing."""
+        self.remarks.append(text)
+
+    def all(self) -> Iterator[AnnotationFault]:
+        """Yield every fault, those that are refused first."""
+        for must, places in self.refused.items():
+            yield from (AnnotationFault(must, where) for where in places)
+        for done, places in self.repaired.items():
+            yield from (AnnotationFault(done, where, repaired=True) for where in places)
+
     def notices(self) -> tuple[str, ...]:
         """Return a sentence for each kind of repair.
 
@@ -66,15 +91,16 @@ class Findings:
             DataError: something is refused; names the first kind with examples, and counts the others.
         """
         for must, places in self.refused.items():
-            others = len(self.refused) - 1
+            others = [other for other in self.refused if other != must]
+            more = f"; and {len(others)} other kinds of faults: {listing(others[:_SHOWN])}"
             raise DataError(
                 must,
-                found=_some(places) + (f"; and {others} other kinds of faults" if others else ""),
-                do="correct the annotations"
+                found=_some(places) + (more if others else ""),
+                do="correct the annotations (ablata data check lists every fault)"
                 if self.on_invalid == "repair"
                 else "correct them, or set data.on_invalid=repair",
             )
-        return tuple(f"{done}: {_some(places)}" for done, places in self.repaired.items())
+        return (*(f"{done}: {_some(places)}" for done, places in self.repaired.items()), *self.remarks)
 
 
 def _some(places: Sequence[str]) -> str:
@@ -91,6 +117,7 @@ def checked_objects(
     ids: Sequence[int],
     crowd: Sequence[bool],
     findings: Findings,
+    names: Sequence[str] | None = None,
 ) -> Objects:
     """Check the annotated objects of an image and return those that stand, after the policy of `Findings`.
 
@@ -99,35 +126,32 @@ def checked_objects(
         size: its height and width.
         boxes: float [N, 4], left, top, right, bottom as written.
         labels: N classes, already positions in the list.
-        masks: N masks, or None.
+        masks: N masks as high and wide as the image, or None.
         ids: N numbers.
         crowd: N flags.
         findings: where faults are noted.
+        names: what messages call each; None: by `where` and number.
     """
+    names = names or [f"{where} object {number}" for number in ids]
     height, width = size
     boxes = boxes.reshape(-1, 4).astype(np.float32)
     kept = np.ones(len(boxes), dtype=bool)
     cut = boxes.clip(0, np.array([width, height, width, height], dtype=np.float32))
     for row, (box, inside) in enumerate(zip(boxes, cut, strict=True)):
-        named = f"{where} object {ids[row]} {_written(box)}"
+        named = f"{names[row]} {written(box.tolist())}"
         if not (box[2] > box[0] and box[3] > box[1]):
-            findings.repairable("Boxes must have an area", "boxes without area left out", named)
+            findings.repairable("Every box must have an area", "boxes without area left out", named)
             kept[row] = False
         elif not (inside[2] > inside[0] and inside[3] > inside[1]):
-            findings.repairable("Boxes must lie in the image", "boxes outside their image left out", named)
+            findings.repairable("Every box must lie in the image", "boxes outside their image left out", named)
             kept[row] = False
         elif (box != inside).any():
-            findings.repairable("Boxes must lie in the image", "boxes cut at the border of their image", named)
+            findings.repairable("Every box must lie in the image", "boxes cut at the border of their image", named)
     if masks is not None:
-        for row, mask in enumerate(masks):
-            if mask.size != size:
-                sides = f"mask {mask.size[0]}x{mask.size[1]}, image {height}x{width}"
-                findings.refuse("Masks must have the size of their image", f"{where} object {ids[row]}: {sides}")
-                kept[row] = False
         fitting: list[int] = np.flatnonzero(kept).tolist()
         for row, area in zip(fitting, areas([masks[row] for row in fitting]), strict=True):
             if not area:
-                findings.repairable("Masks must have a pixel", "empty masks left out", f"{where} object {ids[row]}")
+                findings.repairable("Every mask must have a pixel", "empty masks left out", names[row])
                 kept[row] = False
     rows: list[int] = np.flatnonzero(kept).tolist()
     return Objects(
@@ -139,5 +163,6 @@ def checked_objects(
     )
 
 
-def _written(box: np.ndarray) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in box.tolist()) + "]"
+def written(numbers: Sequence[float]) -> str:
+    """Return numbers as a message shows them: `[1, 2.5]`."""
+    return "[" + ", ".join(f"{value:g}" for value in numbers) + "]"

@@ -60,3 +60,12 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return left, top, right, bottom, half open, around the pixels of a mask bool [H, W] that has some."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def extents(masks: Sequence[Rle]) -> np.ndarray:
+    """Return float64 [N, 4], left, top, right, bottom, half open, around each mask; zeros for an empty one."""
+    if not masks:
+        return np.zeros((0, 4))
+    found = np.array([packed.toBbox(mask.as_dict()) for mask in masks], dtype=np.float64).reshape(-1, 4)
+    found[:, 2:] += found[:, :2]
+    return found

@@ -1,30 +1,37 @@
 """Pascal VOC format: boxes in XML (Everingham et al. 2010): one file an image, lists of names for the sources.
 
 Coordinates count pixels from 1 and include the last one, so that a box is `xmin - 1, ymin - 1, xmax, ymax` here. A box
-that is written with equal or crossed borders has no area. `difficult` objects neither teach nor count as missed.
+that is written with equal or crossed borders has no area. `difficult` objects are ignored: in training they are neither
+positive nor negative, and in scores neither missed nor wrong.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
-from xml.etree import ElementTree
 
 import numpy as np
 from pydantic import Field
 
-from ablata.base.errors import DataError, choices, listing, nearest
-from ablata.base.files import inside
-from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset
+from ablata.base.errors import DataError, listing
+from ablata.base.settings import INCIDENTAL
+from ablata.data.detection.box_forms import CORNERS, refuse_misread
+from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import (
+    AnnotatedFiles,
     DetectionFileSettings,
     FileImages,
     check_files,
-    files_digest,
-    image_splits,
+    exists,
+    image_file,
 )
 from ablata.data.detection.problems import Findings, checked_objects
+from ablata.data.detection.voc_xml import VocFile, VocObject, decode_text, read_annotation
+from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES
 
@@ -44,6 +51,8 @@ class Voc(DetectionFileSettings):
     """Which list of ImageSets/Main to train on."""
     val_list: str = "val"
     """Which to score on."""
+    test_list: Annotated[str, INCIDENTAL] = "test"
+    """Which is the test split, where it is there."""
 
     def class_count(self) -> int:
         """Return the number of classes."""
@@ -76,12 +85,8 @@ class Voc(DetectionFileSettings):
             cache=cache,
         )
 
-    def build(self, cache: Path) -> DetectionDataset:
-        """Read and check the annotations.
-
-        Raises:
-            DataError: files are missing, are not VOC's, or have faults that are refused.
-        """
+    def read(self, cache: Path) -> AnnotatedFiles:
+        """Read the annotations; see `DetectionFileSettings.read`."""
         return _read(self, cache)
 
 
@@ -101,85 +106,93 @@ class BloodCells(Voc):
         return "blood_cells"
 
 
-def _read(settings: Voc, cache: Path) -> DetectionDataset:
+def _read(settings: Voc, cache: Path) -> AnnotatedFiles:
     lists, root = settings.lists(), settings.locate(cache)
     findings = Findings(settings.on_invalid)
-    names = [[line.split()[0] for line in (root / path).read_text().splitlines() if line.split()] for path in lists]
+    names = [_listed(root / path, findings) for path in lists]
     both = sorted(set(names[0]) & set(names[1]))
     if both:
         findings.refuse("Images to score on must not be trained on", f"{listing(both[:4])} in both lists")
     first = 0
-    sources, files = [], [root / path for path in lists]
+    sources, notes = [], [root / path for path in lists]
     for listed in names:
-        source = _source(root, listed, settings.classes, first, findings)
+        source = _source(root, listed, settings, first, findings)
         first += sum(len(entry.objects) for entry in source.entries)
         sources.append(source)
-        files += [*source.files, *(root / "Annotations" / f"{name}.xml" for name in listed)]
-    notices = findings.notices()
-    return DetectionDataset(
+        notes += [root / "Annotations" / f"{name}.xml" for name in listed]
+    return AnnotatedFiles(
+        root=root,
         classes=settings.classes,
         sources=dict(zip(SOURCES, sources, strict=True)),
-        fingerprint=files_digest(root, files, cache),
-        mean=settings.mean,
-        std=settings.std,
-        splits=image_splits(len(names[0]), len(names[1]), settings.minival, settings.split_seed),
-        augment=settings.augment,
-        backend="opencv",
-        notices=notices,
+        annotations=notes,
+        findings=findings,
+        test=partial(_test, settings, root) if (root / _LISTS / f"{settings.test_list}.txt").is_file() else None,
     )
 
 
-def _source(root: Path, names: Sequence[str], classes: Sequence[str], first: int, findings: Findings) -> FileImages:
-    notes = [inside(root / "Annotations", f"{name}.xml") for name in names]
-    missing = [str(note) for note in notes if not note.is_file()]
-    if missing:
-        raise DataError("Every listed image must have its annotation", found=f"no file {listing(missing[:4])}")
-    trees = [_parsed(note) for note in notes]
-    files = [inside(root / "JPEGImages", f"{name}.jpg") for name in names]
-    sizes = check_files(files, [_size(tree) for tree in trees], findings)
-    entries = []
-    for note, tree, size in zip(notes, trees, sizes, strict=True):
-        entries.append(_entry(note.name, tree, size, classes, first, findings))
-        first += len(entries[-1].objects)
-    return FileImages(entries, files)
+def _test(settings: Voc, root: Path) -> tuple[FileImages, Findings]:
+    findings = Findings(settings.on_invalid)
+    names = _listed(root / _LISTS / f"{settings.test_list}.txt", findings)
+    return _source(root, names, settings, 0, findings), findings
 
 
-def _parsed(path: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise DataError("Annotations must be XML", found=f"{path}: {error}") from None
+def _listed(path: Path, findings: Findings) -> list[str]:
+    """Return the names in a list, each once; a list of one class has 1, 0 or -1 behind each."""
+    lines = decode_text(path.read_bytes(), str(path)).splitlines()
+    names = [_FLAG.sub("", line).strip() for line in lines if line.strip()]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        must, done = "Images must be listed once", "images that are listed twice taken once"
+        findings.repairable(must, done, f"{path}: {listing(twice[:4])}")
+    return list(dict.fromkeys(names))
 
 
-def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    height, width = tree.findtext("size/height"), tree.findtext("size/width")
-    return (int(height), int(width)) if height and width and int(height) and int(width) else None
-
-
-def _entry(
-    where: str,
-    tree: ElementTree.Element,
-    size: tuple[int, int],
-    classes: Sequence[str],
-    first: int,
-    findings: Findings,
-) -> AnnotatedImage:
-    boxes, labels, hard = [], [], []
-    for one in tree.iter("object"):
-        name = one.findtext("name", "")
-        if name not in classes:
-            close = nearest(name, classes)
-            meant = f", nearest {close}" if close else ""
-            findings.refuse(f"Classes must be listed ({choices(classes, name)})", f"{where}: {name}{meant}")
+def _source(root: Path, names: Sequence[str], settings: Voc, first: int, findings: Findings) -> FileImages:
+    classes, rules = settings.classes, settings.image_rules()
+    kept, trees = [], []
+    for name in names:
+        note = image_file(root / "Annotations", f"{name}.xml", _LISTS, findings)
+        if not exists(note):
+            findings.refuse("Every listed image must have its annotation", f"no file {note}")
             continue
-        left, top, right, bottom = (float(one.findtext(f"bndbox/{key}", "nan")) for key in _BORDERS)
-        empty = not (right > left and bottom > top)
-        boxes.append((left, top, right, bottom) if empty else (left - 1, top - 1, right, bottom))
-        labels.append(classes.index(name))
-        hard.append(one.findtext("difficult", "0").strip() == "1")
-    ids = list(range(first, first + len(boxes)))
-    objects = checked_objects(where, size, np.array(boxes), labels, None, ids, hard, findings)
-    return AnnotatedImage(where, size, objects)
+        try:
+            trees.append(read_annotation(note))
+            kept.append(name)
+        except DataError as error:
+            findings.refuse(error.must, error.found or str(note))
+    files = [_image(root / "JPEGImages", name, tree) for name, tree in zip(kept, trees, strict=True)]
+    sizes = check_files(files, [tree.size(findings) for tree in trees], findings, rules)
+    objects = [tree.objects(classes, findings) for tree in trees]
+    misread = _misread(objects, sizes, findings)
+    entries = []
+    for name, tree, size, mine in zip(kept, trees, sizes, objects, strict=True):
+        standing = mine if not misread and size != (0, 0) else []
+        boxes = np.array([one.half_open for one in standing], dtype=np.float64)
+        labels, crowd = [one.label for one in standing], [one.difficult for one in standing]
+        ids = list(range(first, first + len(standing)))
+        named = [one.where for one in standing]
+        found = checked_objects(tree.where, size, boxes, labels, None, ids, crowd, findings, named)
+        first += len(found)
+        entries.append(AnnotatedImage(tree.where, size, found, name))
+    return FileImages(entries, files, rules)
 
 
-_BORDERS = ("xmin", "ymin", "xmax", "ymax")
+def _misread(objects: Sequence[Sequence[VocObject]], sizes: Sequence[tuple[int, int]], findings: Findings) -> bool:
+    pairs = [(one, size) for mine, size in zip(objects, sizes, strict=True) for one in mine if size != (0, 0)]
+    boxes = np.array([one.borders for one, _ in pairs], dtype=np.float64).reshape(-1, 4)
+    shapes = np.array([size for _, size in pairs], dtype=np.float64).reshape(-1, 2)
+    where = f"{pairs[0][0].where}" if pairs else ""
+    return refuse_misread(boxes, CORNERS, shapes, np.full_like(boxes, np.nan), where, findings)
+
+
+def _image(folder: Path, name: str, tree: VocFile) -> Path:
+    """Return the file of an image: a JPEG, as VOC has it, or what is there of that name in another format."""
+    usual = folder / f"{name}.jpg"
+    if exists(usual):
+        return usual
+    suffixes = [Path(tree.file_name).suffix, *sorted(IMAGE_SUFFIXES)]
+    candidates = [folder / f"{name}{form}" for suffix in suffixes if suffix for form in (suffix, suffix.upper())]
+    return next((file for file in candidates if exists(file)), usual)
+
+
+_FLAG = re.compile(r"\s+-?[01]\s*$")

@@ -74,6 +74,11 @@ def captioned(
     return _arranged([_enlarged(one, side) for one in pixels], list(captions), columns)
 
 
+def arranged(images: Sequence[Image.Image], captions: Sequence[str], columns: int) -> Image.Image:
+    """Lay drawings of any sizes into rows of `columns`, each with a line of text under it."""
+    return _arranged(list(images), [[caption] for caption in captions], columns)
+
+
 def _pixels(batch: ImageBatch, normalizer: Normalizer, count: int) -> list[np.ndarray]:
     """Return uint8 [H, W, 3] images."""
     images = batch.images[:count].cpu()

@@ -38,6 +38,12 @@ def folder_digest(root: Path, files: Sequence[Path], cache: Path) -> str:
     return content.hexdigest()
 
 
+def file_digests(root: Path, files: Sequence[Path], cache: Path) -> dict[Path, str]:
+    """Return the SHA-256 of each file of a folder; see `folder_digest`, with which they are remembered."""
+    digests = _digests(files, cache, key=str(root.resolve()))
+    return {file: digests[str(file)] for file in files}
+
+
 def combined(digests: Sequence[str]) -> str:
     """Return one digest of several, in their order."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -24,7 +24,7 @@ class Split:
     """A split: a part of a data set.
 
     Attributes:
-        source: which of the set's two stores the rows are in.
+        source: which of the set's stores the rows are in.
         index: int64 [n], row numbers in that store, ascending.
     """
 

@@ -82,20 +82,27 @@ def resize(pixels: np.ndarray, objects: Objects, scale: float) -> tuple[np.ndarr
     height, width = pixels.shape[:2]
     tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
     pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    boxes = objects.boxes * torch.tensor([wide / width, tall / height] * 2)
+    factors = torch.tensor([wide / width, tall / height] * 2)
+    boxes = objects.boxes * factors
+    ignored = None if objects.ignored is None else objects.ignored * factors
     masks = objects.masks
     if isinstance(masks, Tensor) and not len(masks):
         masks = masks.new_zeros(0, tall, wide)
     elif isinstance(masks, Tensor):
         masks = torch.nn.functional.interpolate(masks[None].float(), size=(tall, wide), mode="nearest-exact")[0].bool()
-    return pixels, Objects(boxes, objects.labels, masks, objects.ids, objects.crowd)
+    return pixels, Objects(boxes, objects.labels, masks, objects.ids, objects.crowd, ignored)
 
 
 def horizontal_flip(pixels: np.ndarray, objects: Objects, swaps: Tensor) -> tuple[np.ndarray, Objects]:
     """Flip an image horizontally with its boxes and masks; paired classes change places (`swaps` int64 [K])."""
     width = pixels.shape[1]
-    left, top, right, bottom = objects.boxes.unbind(1)
-    boxes = torch.stack([width - right, top, width - left, bottom], dim=1)
+    boxes = _mirrored(objects.boxes, width)
+    ignored = None if objects.ignored is None else _mirrored(objects.ignored, width)
     masks = objects.masks.flip(-1) if isinstance(objects.masks, Tensor) else objects.masks
-    flipped = Objects(boxes, swaps[objects.labels], masks, objects.ids, objects.crowd)
+    flipped = Objects(boxes, swaps[objects.labels], masks, objects.ids, objects.crowd, ignored)
     return np.ascontiguousarray(pixels[:, ::-1]), flipped
+
+
+def _mirrored(boxes: Tensor, width: int) -> Tensor:
+    left, top, right, bottom = boxes.unbind(1)
+    return torch.stack([width - right, top, width - left, bottom], dim=1)

@@ -23,6 +23,7 @@ from torchvision.models.detection._utils import BalancedPositiveNegativeSampler,
 from torchvision.ops import box_iou
 
 from ablata.base.settings import Settings
+from ablata.models.detection.ignored import IGNORED, ignore_covered
 from ablata.models.detection.relations.spatial_relation import SpatialRelation
 from ablata.models.detection.relations.stage import RelationContext, RelationStage
 from ablata.models.detection.roi_align import MultiLevelRoiAlign
@@ -61,7 +62,7 @@ class RoiSamples:
     Attributes:
         boxes: float [n, 4] each.
         added: bool [n] each: boxes of the truth, which no relation may look at.
-        labels: int64 [n] each, 0 the background; empty in testing.
+        labels: int64 [n] each, 0 the background, -1 ignored; empty in testing.
         matches: int64 [n] each, the object that a region overlaps most; empty in testing.
     """
 
@@ -141,8 +142,16 @@ class RoiPredictor(nn.Module):
             deltas = deltas.view(len(rows), scored.logits.shape[1], 4)[torch.arange(len(rows)), labels[rows]]
         moved = F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum") / max(len(labels), 1)
         weight = self.settings.weight
-        classified = F.cross_entropy(scored.logits, labels)
+        classified = _classified(scored.logits, labels, any(one.ignored is not None for one in objects))
         return {f"class{name}": weight * self.settings.class_weight * classified, f"box{name}": weight * moved}
+
+
+def _classified(logits: Tensor, labels: Tensor, some_ignored: bool) -> Tensor:
+    """Return the mean cross-entropy of the regions that are not ignored; 0 where all are."""
+    if not some_ignored:
+        return F.cross_entropy(logits, labels)
+    summed = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return summed / (labels != IGNORED).sum().clamp(min=1)
 
 
 class RoiFeatureHead(nn.Module):
@@ -293,7 +302,8 @@ def sample_rois(
 ) -> RoiSamples:
     """Sample the proposals that contribute to the loss; ground truth boxes are added behind them.
 
-    Regions keep their order, in falling order of objectness. An image without objects gives background alone.
+    Regions keep their order, in falling order of objectness. An image without objects gives background alone; one of
+    which all is ignored gives a region that is.
     """
     sampler: Any = BalancedPositiveNegativeSampler(settings.batch_size_per_image, settings.positive_fraction)
     boxes, added, labels, matches = [], [], [], []
@@ -302,6 +312,8 @@ def sample_rois(
         found, nearest = match_rois(every, one, iou_threshold)
         positive, negative = sampler([found])
         chosen = torch.nonzero(positive[0].bool() | negative[0].bool())[:, 0]
+        if not len(chosen):
+            chosen = torch.zeros(min(1, len(every)), dtype=torch.int64, device=every.device)
         boxes.append(every[chosen])
         added.append(chosen >= len(proposed))
         labels.append(found[chosen])
@@ -313,15 +325,15 @@ def match_rois(boxes: Tensor, objects: Objects, iou_threshold: float) -> tuple[T
     """Match boxes to objects by IoU.
 
     Returns:
-        Each box's class (0: background) and the object that it overlaps most, int64 [n] each.
+        Each box's class (0: background, -1: ignored) and the object that it overlaps most, int64 [n] each.
     """
     if not len(objects):
         nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
-        return nothing, nothing.clone()
+        return ignore_covered(nothing, boxes, objects), nothing.clone()
     matcher: Any = Matcher(iou_threshold, iou_threshold, allow_low_quality_matches=False)
     found = matcher(box_iou(objects.boxes, boxes))
     nearest = found.clamp(min=0)
-    return torch.where(found >= 0, objects.labels[nearest] + 1, 0), nearest
+    return ignore_covered(torch.where(found >= 0, objects.labels[nearest] + 1, 0), boxes, objects), nearest
 
 
 def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:

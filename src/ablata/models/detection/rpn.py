@@ -21,6 +21,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 
 from ablata.base.settings import Settings
+from ablata.models.detection.ignored import ignore_covered
 from ablata.structures.detection import Objects
 
 LEVEL_TERMS = ("objectness", "proposal_box")
@@ -129,6 +130,7 @@ class RpnModule(nn.Module):
         network: Any = self.network
         targets = [{"boxes": one.boxes} for one in objects]
         labels, matched = network.assign_targets_to_anchors(anchors, targets)
+        labels = [ignore_covered(*one) for one in zip(labels, anchors, objects, strict=True)]
         wanted = torch.cat(network.box_coder.encode(matched, anchors))
         positive, negative = (torch.cat(one).bool() for one in network.fg_bg_sampler(labels))
         sampled = positive | negative

@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError, UserError
 from ablata.base.files import atomic_path, write_text
 from ablata.data.detection.dataset import STRIDE, normalized
+from ablata.data.detection.files import decoder_name
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.detection import object_palette, objects_drawn
-from ablata.data.io.decode import ImageRules
+from ablata.data.io.decode import RULES, ImageRules
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.input_files import InputFile
+from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.transforms.detection import resize
 from ablata.data.transforms.normalization import Normalizer
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
@@ -124,13 +126,17 @@ class DetectionPredictor(Predictor):
         shorter = sizes.min_size_test or sizes.min_size[-1]
         return f"the shorter side is resized to {shorter}, the longer to at most {sizes.max_size}"
 
+    @property
+    def _rules(self) -> ImageRules:
+        return self.data.image_rules() if isinstance(self.data, ImageReadSettings) else RULES
+
     def read(self, file: Path) -> np.ndarray:
         """Read an image at its own size, uint8 [H, W, 3].
 
         Raises:
             DataError: the file is no image or damaged.
         """
-        return Encoded(file.read_bytes(), str(file), ImageRules("ignored")).array("opencv")
+        return Encoded(file.read_bytes(), str(file), self._rules).array("opencv")
 
     @torch.no_grad()
     def detect(self, pixels: np.ndarray, boxes: int | None = None) -> Detections:
@@ -161,7 +167,7 @@ class DetectionPredictor(Predictor):
         if not 0 <= options.score_threshold <= 1:
             raise SettingsError("--score must be from 0 to 1", found=f"{options.score_threshold:g}")
         boxes = detection_protocol(options.protocol or self.protocols[0]).boxes
-        self.refuse_backend("opencv")
+        self.refuse_backend(decoder_name(self._rules))
         return self._predicted(inputs, boxes, options)
 
     def _predicted(

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import CheckpointError, DataError
+from ablata.base.errors import CheckpointError, DataError, listing
 from ablata.base.files import digest
 from ablata.base.overrides import override
 from ablata.base.parts import OpenPart
@@ -21,11 +21,12 @@ from ablata.base.settings import expand
 from ablata.data.any import AnyDetectionData
 from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
 from ablata.data.detection.dataset import DetectionDataset
+from ablata.data.loading.report import DataReport
 from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Train
+from ablata.engine.recipe import Preview, Train
 from ablata.engine.task import EvalReport, Metric, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
 from ablata.models.detection.base import Detector, DetectorSettings
@@ -39,6 +40,9 @@ from ablata.tasks.detection.postprocess import detect_objects, sizes_of, to_orig
 from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
+
+_SHOWN = 3
+"""Objects that a message names."""
 
 AnyDetector = Annotated[
     MaskRcnn,
@@ -154,6 +158,18 @@ class Detect(DatasetRecipe):
         data = self.data.build(cache)
         return class_graph(self, data), data.notices
 
+    def check_data(self, cache: Path) -> DataReport:
+        """Read every annotation and image and report what is wrong; see `Recipe.check_data`."""
+        from ablata.data.detection.report import check_detection
+
+        return check_detection(self.data, cache)
+
+    def preview(self, *, seed: int, step: int, count: int, cache: Path) -> Preview:
+        """Draw training images with their boxes and masks, as they are and as trained on; see `Recipe.preview`."""
+        from ablata.tasks.detection.preview import preview_objects
+
+        return preview_objects(self, seed=seed, step=step, count=count, cache=cache)
+
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
         """Return the detector's use on image files; see `Recipe.predictor_class`."""
@@ -191,8 +207,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         self.masks = recipe.model.predicts_masks()
         if self.masks and not data.has_masks:
             raise DataError(
-                "Masks are trained where every object has one", found="some objects have boxes alone",
-                do="set model.masks=null",
+                "Masks are trained where every object has one", found=_maskless(data), do="set model.masks=null",
             )  # fmt: skip
         self.graph = class_graph(recipe, data)
         self.model: Detector = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
@@ -283,7 +298,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         """Return the scored detections of a split, those of all processes."""
         entries = self.data.entries(split)
         scores = DetectionScores(len(self.data.classes), [(entry.size, entry.objects) for entry in entries])
-        place_of = {int(row): place for place, row in enumerate(self.data.splits[split].index)}
+        place_of = {int(row): place for place, row in enumerate(self.data.split(split).index)}
         for number, found in self.detections(model, split, detection_protocol(protocol).boxes):
             scores.update(place_of[number], found)
         if not self.context.group.is_single:
@@ -349,7 +364,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
 
     def _samples(self, scores: DetectionScores, split: str) -> dict[str, Tensor]:
         rows = scores.rows()
-        index = torch.from_numpy(self.data.splits[split].index)
+        index = torch.from_numpy(self.data.split(split).index)
         image = torch.tensor([row[0] for row in rows], dtype=torch.int64)
         return {
             "image": index[image],
@@ -357,6 +372,15 @@ class DetectTask(DatasetTask[DetectionBatch]):
             "score": torch.tensor([row[2] for row in rows], dtype=torch.float32),
             "box": torch.tensor([row[3:7] for row in rows], dtype=torch.float32).view(-1, 4),
         }
+
+
+def _maskless(data: DetectionDataset) -> str:
+    if not data.maskless:
+        return "some objects have boxes alone"
+    total = sum(len(entry.objects) for source in data.sources.values() for entry in source.entries)
+    some = listing(data.maskless[:_SHOWN])
+    more = f" and {len(data.maskless) - _SHOWN} more" if len(data.maskless) > _SHOWN else ""
+    return f"{len(data.maskless)} of {total} objects have a box alone: {some}{more}"
 
 
 def class_graph(recipe: Detect, data: DetectionDataset) -> ClassGraph:

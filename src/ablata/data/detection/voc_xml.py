@@ -1,0 +1,158 @@
+"""One annotation of Pascal VOC's, in XML: its objects, each field checked, faults noted and not raised."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from ablata.base.errors import DataError, choices, nearest
+from ablata.data.detection.fields import FieldError, Fields
+from ablata.data.detection.problems import Findings
+
+_BORDERS = ("xmin", "ymin", "xmax", "ymax")
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding=["']([\w.-]+)["'][^>]*\?>""")
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """An object whose fields can be read.
+
+    Attributes:
+        where: file and position in it, for messages.
+        label: position in the class list.
+        borders: xmin, ymin, xmax, ymax as written, from 1 on, the last pixel included.
+        difficult: ignored in training and scores.
+    """
+
+    where: str
+    label: int
+    borders: tuple[float, float, float, float]
+    difficult: bool
+
+    @property
+    def half_open(self) -> tuple[float, float, float, float]:
+        """Return left, top, right, bottom from 0 on, half open; one without area as it is written."""
+        left, top, right, bottom = self.borders
+        has_area = right > left and bottom > top
+        return (left - 1, top - 1, right, bottom) if has_area else self.borders
+
+
+@dataclass(frozen=True)
+class VocFile:
+    """An annotation.
+
+    Args:
+        path: the file.
+        tree: its root, without namespaces.
+    """
+
+    path: Path
+    tree: ElementTree.Element
+
+    @property
+    def where(self) -> str:
+        """Return the file's name, for messages."""
+        return self.path.name
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the image that is written in it."""
+        return (self.tree.findtext("filename") or "").strip()
+
+    def size(self, findings: Findings) -> tuple[int, int] | None:
+        """Return height and width; None where they are missing or 0."""
+        values = {side: self.tree.findtext(f"size/{side}") for side in ("height", "width")}
+        said = {side: text.strip() for side, text in values.items() if text and text.strip()}
+        fields = Fields(said, self.where, Findings("repair"))
+        try:
+            if len(said) < 2 or not all(fields.number(side) for side in said):
+                return None
+            return fields.whole("height", least=1), fields.whole("width", least=1)
+        except FieldError as error:
+            findings.refuse(error.must, error.found)
+            return None
+
+    def objects(self, classes: Sequence[str], findings: Findings) -> list[VocObject]:
+        """Return the objects; those of unknown classes, or with fields that are no numbers, are refused."""
+        found = []
+        seen: set[tuple[object, ...]] = set()
+        for number, element in enumerate(self.tree.iter("object"), start=1):
+            where = f"{self.where} object {number}"
+            try:
+                one = self._object(element, where, classes)
+            except FieldError as error:
+                findings.refuse(error.must, error.found)
+                continue
+            key = (one.label, one.borders, one.difficult)
+            if key in seen:
+                findings.repairable("Every object must be annotated once", "objects that are annotated twice left out",
+                                    f"{where} {one.borders}")  # fmt: skip
+                continue
+            seen.add(key)
+            found.append(one)
+        return found
+
+    def _object(self, element: ElementTree.Element, where: str, classes: Sequence[str]) -> VocObject:
+        name = (element.findtext("name") or "").strip()
+        if name not in classes:
+            close = nearest(name, classes)
+            meant = f", nearest {close}" if close else ""
+            raise FieldError(
+                f"Classes must be listed ({choices(classes, name)})", f"{where}: {name or 'no name'}{meant}"
+            )
+        box = element.find("bndbox")
+        if box is None:
+            raise FieldError("Every object must have a box", f"{where}: no bndbox")
+        quiet = Fields({key: box.findtext(key) for key in _BORDERS}, where, Findings("repair"))
+        left, top, right, bottom = (quiet.number(key) for key in _BORDERS)
+        flags = Fields({"difficult": (element.findtext("difficult") or "0").strip()}, where, Findings("repair"))
+        return VocObject(where, classes.index(name), (left, top, right, bottom), flags.flag("difficult"))
+
+
+def read_annotation(path: Path) -> VocFile:
+    """Read an annotation, in any encoding that Python knows.
+
+    Raises:
+        DataError: it is no XML, or declares entities.
+    """
+    content = path.read_bytes()
+    try:
+        if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+            raise DataError("Annotations must declare no document type", found=f"{path}: a DOCTYPE")
+        try:
+            tree = ElementTree.fromstring(content)
+        except (ElementTree.ParseError, ValueError, LookupError):
+            if not _DECLARED.match(content):
+                raise
+            # The parser knows few encodings; Python knows gb2312 and its like.
+            tree = ElementTree.fromstring(_DECLARATION.sub("", decode_text(content, str(path)), count=1))
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError("Annotations must be XML", found=f"{path}: {error}") from None
+    for element in tree.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2]
+    return VocFile(path, tree)
+
+
+def decode_text(content: bytes, where: str) -> str:
+    """Return text in UTF-8, in UTF-16 with its mark, or as an XML declaration says.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    declared = _DECLARED.match(content)
+    encoding = declared.group(1).decode("ascii") if declared else "utf-8-sig"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    try:
+        return content.decode(encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError("Text must be in UTF-8, or in the encoding that it declares", found=f"{where}: {error}",
+                        do="save the file as UTF-8") from None  # fmt: skip

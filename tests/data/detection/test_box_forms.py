@@ -1,0 +1,58 @@
+"""Boxes that are written in another form than their format has are refused, by sizes of images and extents of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ablata.base.errors import DataError
+
+from .sets import HEIGHT, WIDTH, Tree, voc_object, voc_text, write_coco, write_voc
+
+FORMS: dict[str, tuple[Callable[[float, float, float, float], list[float]], str]] = {
+    "fractions": (lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT], "fractions of the image"),
+    "corners": (lambda x, y, w, h: [x, y, x + w, y + h], r"fit as \[left, top, right, bottom\]"),
+    "centres": (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], r"fit as \[center x, center y"),
+    "y before x": (lambda x, y, w, h: [y, x, h, w], r"fit as \[y, x, height, width\]"),
+    "corners, y before x": (lambda x, y, w, h: [y, x, y + h, x + w], r"fit as \[top, left"),
+}
+
+
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_another_form_is_refused_with_its_name(tmp_path: Path, form: str, masks: bool) -> None:
+    written, named = FORMS[form]
+
+    def change(train: Tree, val: Tree) -> None:
+        for one in train["annotations"]:
+            one["bbox"] = written(*one["bbox"])
+
+    with pytest.raises(DataError, match=named):
+        write_coco(tmp_path, change, masks=masks).build(tmp_path / "cache")
+
+
+def test_boxes_in_their_own_form_are_never_taken_for_another(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    for number in range(20):
+
+        def change(train: Tree, val: Tree, odd: int = number % 3) -> None:
+            """Give every object another place, and some of them a side beyond the border."""
+            for place, one in enumerate(train["annotations"]):
+                left, top, wide, high = (int(rng.integers(0, most)) for most in (WIDTH - 4, HEIGHT - 4, 60, 44))
+                inside = (min(wide + 2, WIDTH - left), min(high + 2, HEIGHT - top))
+                one["bbox"] = [left, top, *(inside if place > odd else (wide + 2, high + 2))]
+
+        settings = write_coco(tmp_path / str(number), change, masks=False)
+        found = settings.read(tmp_path / "cache").findings
+        assert not [must for must in found.refused if "written as" in must and number % 3 == 0]
+
+
+def test_widths_in_the_place_of_far_corners_are_refused_in_voc(tmp_path: Path) -> None:
+    settings = write_voc(tmp_path)
+    for place, file in enumerate(sorted((tmp_path / "Annotations").iterdir())):
+        file.write_text(voc_text(voc_object(40 + place, 30, 12, 10) + voc_object(3, 20 + place, 30, 11)))
+    with pytest.raises(DataError, match=r"fit as \[x, y, width, height\]"):
+        settings.build(tmp_path / "cache")
