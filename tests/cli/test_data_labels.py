@@ -75,7 +75,7 @@ def test_a_folder_is_drawn_with_its_labels(ablata: Callable, tmp_path: Path) -> 
         (("check", "OWN", "--labels", "gt"), "images beside gt"),
         (("check", "OWN", "--form", "colored"), "ids or colors"),
         (("check", "OWN", "data.size=4"), "must be a key of data (mask_folder)"),
-        (("check", "./nowhere"), "does not exist"),
+        (("check", "./nowhere"), "no such folder or zip"),
     ],
 )
 def test_wrong_usage_is_told_in_words(ablata: Callable, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ablata.data.io.decode import RULES, ImageRules
 from ablata.data.label_tools.check import LabelReport, judge
 from ablata.data.label_tools.scan import ReadOptions, guess_form
 from ablata.data.label_tools.survey import survey
 from ablata.data.labels.class_lists import find_list, read_list
 from ablata.data.labels.layout import USUAL, FolderNames, find_labeled_folder
+from ablata.data.labels.table import Form
 
 SIZE = (12, 16)
 
@@ -49,10 +51,17 @@ def small_set(root: Path, values: list[int], train: int = 8, val: int = 4) -> Pa
     return root
 
 
-def checked(root: Path, names: FolderNames = USUAL, workers: int | None = None) -> LabelReport:
+def checked(
+    root: Path,
+    names: FolderNames = USUAL,
+    workers: int | None = None,
+    rules: ImageRules = RULES,
+    form: Form | None = None,
+) -> LabelReport:
     """Check a folder as the command does."""
     labelled = find_labeled_folder(str(root), names, root.parent / "cache")
     file = find_list(labelled.root)
     known = read_list(file) if file else None
-    form = guess_form(labelled.samples, known)
-    return judge(labelled, survey(labelled, ReadOptions(form), workers=workers), known, str(root))
+    form = form or guess_form(labelled.samples, known)
+    seen = survey(labelled, ReadOptions(form, rules=rules), workers=workers)
+    return judge(labelled, seen, known, str(root), rules=rules)

@@ -60,6 +60,7 @@ def predict(
     top: int = 5,
     score_threshold: float = 0.5,
     gallery: Sequence[str | Path] = (),
+    tile: int | None = None,
     checkpoint: str = "last",
     trust_code: bool = False,
     say: Callable[[str], None] = warn,
@@ -75,6 +76,8 @@ def predict(
         top: classes, or nearest images, of each.
         score_threshold: of a detector, the least score of an object that is drawn and counted, in [0, 1].
         gallery: of re-identification, image files or folders to find each image's nearest in.
+        tile: of a segmenter, height and width in pixels of the parts that are predicted one by one, so that an image of
+            any size fits into memory; None: whole images.
         checkpoint: of a run, `last` or `best`.
         trust_code: run code that came with an imported study, or with a folder exported elsewhere.
         say: called with a line about the user's code that is run; by default a warning.
@@ -93,7 +96,7 @@ def predict(
     places = [images] if isinstance(images, str | Path) else images
     inputs = find_input_files([Path(place) for place in places], videos=found.videos)
     options = PredictOptions(
-        protocol, None if output is None else Path(output), top, score_threshold, tuple(map(Path, gallery))
+        protocol, None if output is None else Path(output), top, score_threshold, tuple(map(Path, gallery)), tile
     )
     return Predictions(found.predict_files(inputs, options), protocol or found.protocols[0])
 

@@ -38,6 +38,12 @@ def predict(
         list[Path] | None,
         typer.Option(help="Re-identification: image files or folders that are searched for the nearest images."),
     ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=64, metavar="PIXELS", help="Segmenter: predict in tiles of this side, for images of any size."
+        ),
+    ] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -46,7 +52,7 @@ def predict(
 
     predictions = predict_images(
         model, images, protocol=protocol, output=output, top=top, score_threshold=score, gallery=gallery or (),
-        checkpoint=checkpoint, trust_code=trust_code, say=note,
+        tile=tile, checkpoint=checkpoint, trust_code=trust_code, say=note,
     )  # fmt: skip
     for prediction in predictions:
         if prediction.problem:

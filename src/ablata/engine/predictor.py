@@ -28,6 +28,7 @@ class PredictOptions:
         top: classes, or nearest images, that are kept of each file.
         score_threshold: score from which detections are drawn and counted.
         gallery: image files, and folders of them, among which a query's nearest are searched.
+        tile: height and width of the parts, in pixels, that a segmenter sees one by one; None: the whole image.
     """
 
     protocol: str | None = None
@@ -35,6 +36,7 @@ class PredictOptions:
     top: int = 5
     score_threshold: float = 0.5
     gallery: tuple[Path, ...] = ()
+    tile: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,14 +29,19 @@ def _zip(path: Path, names: list[str]) -> Path:
     return path
 
 
-def test_a_missing_folder_is_named_with_what_is_looked_for(tmp_path: Path) -> None:
+def test_a_missing_folder_is_said_to_be_missing_and_the_nearest_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pictures").mkdir()
     with pytest.raises(DataError) as caught:
-        _find("/nowhere", tmp_path)
-    message = str(caught.value)
-    assert "wanted.txt" in message
-    assert "data.root=/nowhere" in message
-    assert "does not exist" in message
-    assert "set data.root" in message
+        _find(str(tmp_path / "picturs" / "more"), tmp_path)
+    assert str(caught.value) == (
+        f"A data set's folder must exist\n  found: {tmp_path}/picturs/more: no such folder or zip\n"
+        f"  do:    did you mean {tmp_path}/pictures?"
+    )
+    monkeypatch.setenv("ABLATA_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=f"toys: no such folder or zip, nor {tmp_path}/toys"):
+        _find("toys", tmp_path)
 
 
 def test_a_folder_without_the_layout_is_described(tmp_path: Path) -> None:

@@ -161,3 +161,32 @@ def test_an_image_too_small_for_the_network_is_told_and_the_others_are_done(fold
 def test_images_decoded_otherwise_than_in_training_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"pil 4\.2"):
         predictor(image_backend="pil 4.2").predict_files(find_input_files([folder], videos=True), PredictOptions())
+
+
+def test_tiles_put_together_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, random = predictor(), np.random.default_rng(0)
+    pixels = random.integers(0, 256, (150, 201, 3), dtype=np.uint8)
+    whole = model.predict(pixels, model.protocol("ss"))
+    assert np.array_equal(model.predict_tiled(pixels, model.protocol("ss"), 201), whole)
+    shapes = set()
+
+    def local(self: SegmentationPredictor, seen: np.ndarray, protocol: object) -> np.ndarray:
+        shapes.add(seen.shape[:2])
+        labels: np.ndarray = seen[..., 0] % 3
+        return labels
+
+    monkeypatch.setattr(SegmentationPredictor, "predict", local)
+    for tile in (64, 100, 150, 300):
+        assert np.array_equal(model.predict_tiled(pixels, model.protocol("ss"), tile), pixels[..., 0] % 3)
+    assert (96, 96) in shapes
+
+
+def test_an_image_beyond_the_limit_is_predicted_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, file = predictor(), tmp_path / "large.png"
+    Image.fromarray(np.zeros((150, 200, 3), dtype=np.uint8)).save(file)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    refused, done = (
+        next(iter(model.predict_files(find_input_files([file]), PredictOptions(tile=tile)))) for tile in (None, 64)
+    )
+    assert "30,000" in refused.problem
+    assert (done.problem, sum(share for _, share in done.classes)) == ("", pytest.approx(1))

@@ -227,7 +227,8 @@ def _convert_file(root: Path, how: Conversion, job: tuple[Path, Path, Path]) -> 
         made = Image.fromarray(ids)
     if how.rules.orientation == "ignored":
         # The image is copied with its note, and will be turned: so is what lies over it as it is stored.
-        made = turned(made, orientation_of(open_image(image, str(image), how.rules.max_pixels)))
+        with open_image(image, str(image), how.rules.max_pixels) as opened:
+            made = turned(made, orientation_of(opened))
     made.save(target)
     values, counts, _ = value_counts(ids)
     return _File(values.tolist(), counts.tolist(), moved, furthest, palette)

@@ -46,7 +46,9 @@ def propose(survey: Survey, known: LabelMap | None) -> tuple[LabelMap, str]:
         DataError: there is no value, or more than classes can be.
     """
     values = _classes(survey)
-    order = [value for value in survey.ordered() if value in values] or sorted(values)
+    order = [value for value in survey.ordered() if value in values]
+    if len(order) < len(values):
+        order = sorted(values)
     if not order or len(order) > MOST_CLASSES:
         raise DataError(
             f"A map can be proposed for 1 to {MOST_CLASSES} different values",

@@ -231,7 +231,8 @@ class _Named:
 def files_under(folder: Path) -> list[Path]:
     """Return the files under a folder, sorted; links are followed, each folder once; hidden ones are left alone."""
     found: list[Path] = []
-    seen: set[str] = set()
+    # A link to a folder around this one would bring in what lies beside it.
+    seen = {os.path.realpath(around) for around in folder.absolute().parents}
     for place, below, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
         below[:] = [] if real in seen else [name for name in below if name[0] != "." and name != "__MACOSX"]

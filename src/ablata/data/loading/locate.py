@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ablata.base.errors import DataError, UserError
+from ablata.base.errors import DataError, UserError, choices, nearest
 from ablata.base.files import inside
 from ablata.data.loading.cache import build_once, file_digest, require_space
 
@@ -34,7 +34,7 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
         cache: where zips are unpacked.
 
     Raises:
-        DataError: nothing fits; says what was looked for and where.
+        DataError: the root does not exist, or nothing fits; says what was looked for and where.
     """
     places = _places(root, default)
     if not places:
@@ -42,6 +42,12 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
             f"This data set needs a folder: {layout}",
             found="data.root is not set",
             do="set data.root=FOLDER (or ABLATA_DATA to the folder above it)",
+        )
+    if root is not None and not any(place.exists() for place in places):
+        raise DataError(
+            "A data set's folder must exist",
+            found=f"{root}: no such folder or zip" + "".join(f", nor {place}" for place in places[1:]),
+            do=_closest(places[0]),
         )
     for place in filter(Path.exists, places):
         found = _fitting(_opened(place, cache), fits)
@@ -54,6 +60,15 @@ def find_root(root: str | None, *, default: str | None, fits: Callable[[Path], b
         found=f"{key}; looked in {where}",
         do="set data.root to such a folder, or to a zip of it (or set ABLATA_DATA to the folder above it)",
     )
+
+
+def _closest(place: Path) -> str:
+    """Say what there is in place of a folder that does not exist: a name like it, or what else lies there."""
+    parent = next(above for above in place.absolute().parents if above.is_dir())
+    missing = place.absolute().relative_to(parent).parts[0]
+    names = [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")]
+    close = nearest(missing, names)
+    return f"did you mean {parent / close}?" if close else f"{parent} holds {choices(sorted(names), missing)}"
 
 
 def _places(root: str | None, default: str | None) -> list[Path]:

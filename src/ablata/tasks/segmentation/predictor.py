@@ -25,8 +25,9 @@ from ablata.base.files import atomic_path, write_text
 from ablata.base.settings import restore
 from ablata.data.drawing.segmentation import index_image, legend, overlay
 from ablata.data.io.crop import backend_name
-from ablata.data.io.decode import open_image, to_rgb
+from ablata.data.io.decode import RULES, ImageRules, open_image, to_rgb
 from ablata.data.io.input_files import InputFile
+from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.io.video import Video, is_video, video_writer
 from ablata.data.labels.table import VOID_CLASS_COLOR, Color, default_palette
 from ablata.engine.hardware.memory import keep_memory
@@ -38,6 +39,10 @@ from ablata.tasks.segmentation.protocols import protocol_settings
 from ablata.tasks.segmentation.sliding_window import SegmentationProtocol, SlidingWindow
 
 _QUALITY = 90
+_LONGEST = 65_500
+"""A JPEG's sides have at most so many pixels: overlays of larger images leave out rows and columns."""
+_ANY = 1 << 40
+"""Pixels of an image that is predicted in parts: as many as memory holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +132,16 @@ class SegmentationPredictor(Predictor):
         Raises:
             DataError: the file is no image or damaged.
         """
-        return np.asarray(to_rgb(open_image(file, str(file)), str(file)))
+        return self._read(file, self.rules)
+
+    @staticmethod
+    def _read(file: Path, rules: ImageRules) -> np.ndarray:
+        return np.asarray(to_rgb(open_image(file, str(file), rules.max_pixels), str(file), rules))
+
+    @property
+    def rules(self) -> ImageRules:
+        """Return how image files become 8-bit RGB: as those of the training did."""
+        return self.data.image_rules() if isinstance(self.data, ImageReadSettings) else RULES
 
     @torch.no_grad()
     def predict(self, pixels: np.ndarray, protocol: SegmentationProtocol) -> np.ndarray:
@@ -150,6 +164,29 @@ class SegmentationPredictor(Predictor):
             found = predict_labels(self.network, images, protocol, len(self.scored_classes))
         return found[0].to(torch.uint8).numpy()
 
+    def predict_tiled(self, pixels: np.ndarray, protocol: SegmentationProtocol, tile: int) -> np.ndarray:
+        """Return what `predict` does, a part of the image after the other, each with a quarter of its side around it.
+
+        Networks that look at a whole image (pooling over it) see a part: the classes may differ from `predict`'s.
+
+        Args:
+            pixels: uint8 [H, W, 3].
+            protocol: scales, flips and windows.
+            tile: height and width of a part, in pixels.
+
+        Returns:
+            uint8 [H, W].
+        """
+        height, width = pixels.shape[:2]
+        labels, around = np.empty((height, width), dtype=np.uint8), tile // 4
+        for y in range(0, height, tile):
+            for x in range(0, width, tile):
+                top, left = max(y - around, 0), max(x - around, 0)
+                seen = pixels[top : y + tile + around, left : x + tile + around]
+                part = self.predict(seen, protocol)[y - top : y - top + tile, x - left : x - left + tile]
+                labels[y : y + tile, x : x + tile] = part
+        return labels
+
     def precision(self) -> Precision:
         """Return the precision of the training's recipe, or what this machine has in place of fp16."""
         wanted = str(self.facts.get("recipe", {}).get("compute", {}).get("precision", "auto"))
@@ -169,27 +206,29 @@ class SegmentationPredictor(Predictor):
         """Predict a class for every pixel of images and videos; `options.output` is a folder."""
         refuse_file(options.output, self.title)
         protocol = self.protocol(options.protocol or self.protocols[0])
-        self.refuse_backend(backend_name("pil", None))
+        self.refuse_backend(backend_name("pil", None, orientation=self.rules.orientation))
         keep_memory()
         if options.output is not None:
             names = "".join(f"{label} {name}\n" for label, name in enumerate(self.scored_classes))
             write_text(options.output / "classes.txt", names)
             _save(legend(self.scored_classes, self.palette), options.output / "legend.png")
-        return (replace(self._predicted(entry, protocol, options.output), top=options.top) for entry in inputs)
+        return (replace(self._predicted(entry, protocol, options), top=options.top) for entry in inputs)
 
-    def _predicted(self, entry: InputFile, protocol: SegmentationProtocol, output: Path | None) -> MaskPrediction:
+    def _predicted(self, entry: InputFile, protocol: SegmentationProtocol, options: PredictOptions) -> MaskPrediction:
+        output, tile = options.output, options.tile
         try:
             if is_video(entry.file):
                 return self._video(entry, protocol, output)
-            pixels = self.read(entry.file)
-            labels = self.predict(pixels, protocol)
+            pixels = self._read(entry.file, self.rules if tile is None else replace(self.rules, max_pixels=_ANY))
+            labels = self.predict(pixels, protocol) if tile is None else self.predict_tiled(pixels, protocol, tile)
         except UserError as error:
             return MaskPrediction(file=entry.file, problem=error.found or error.must)
         written: tuple[Path, ...] = ()
         if output is not None:
             mask, over = output / "masks" / f"{entry.name}.png", output / "overlays" / f"{entry.name}.jpg"
             _save(index_image(labels, self.palette), mask)
-            _save(Image.fromarray(overlay(pixels, labels, self.palette)), over)
+            step = -(-max(labels.shape) // _LONGEST)
+            _save(Image.fromarray(overlay(pixels[::step, ::step], labels[::step, ::step], self.palette)), over)
             written = (mask, over)
         return MaskPrediction(file=entry.file, classes=self._fractions(self._counts(labels)), frames=1, outputs=written)
 
