@@ -335,7 +335,7 @@ def test_numbers_of_objects_are_recognized_and_their_classes_taken(tmp_path: Pat
         convert(list_labelled(root), Conversion(label_map, divide=base), root.parent / "out")
         assert checked(root.parent / "out").problems == ()
     root = _set(tmp_path / "plain", None)
-    _masks(root, lambda ids, number: Image.fromarray(ids.astype(np.uint16) + number * 40 + np.arange(16) * 2))
+    _masks(root, lambda ids, number: Image.fromarray((np.arange(192).reshape(SIZE) + number * 30).astype(np.uint16)))
     found = instances(checked(root).survey)
     assert found is not None
     assert found.base is None

@@ -406,6 +406,8 @@ def _missing(
     """Return the classes that a split has not, and those that are in training but not in validation of a folder."""
     problems: list[LabelFinding] = []
     remarks: list[LabelFinding] = []
+    if not survey.values:
+        return problems, remarks
     splits = [split for split in labelled.splits if split in ("train", "val")]
     drawn = smoothed(survey) or ([] if instances(survey) else survey.ordered())
     classes = [(label.value, label.name) for label in known.labels if not label.ignore] if known else [
