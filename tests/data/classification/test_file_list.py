@@ -145,7 +145,7 @@ def test_many_problems_are_counted_and_the_first_named(root: Path) -> None:
 def test_images_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     animated(root)
     build(root, on_invalid="skip")
-    monkeypatch.setattr(inspection, "inspect_image", lambda image: pytest.fail("decoded again"))
+    monkeypatch.setattr(inspection, "inspect_image", lambda image, rules: pytest.fail("decoded again"))
     again = build(root, on_invalid="skip")
     assert len(again.left_out) == 1
     with pytest.raises(DataError, match="moving"):

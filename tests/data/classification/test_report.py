@@ -122,3 +122,62 @@ def test_hymenoptera_has_one_junk_file_and_many_sizes(data_home: Path, shared_ca
     assert report.classes == {"train": {"ants": 123, "bees": 121}, "val": {"ants": 70, "bees": 83}}
     assert report.sizes["different"] == 153
     assert any("imageNotFound.gif" in one.where for one in report.remarks if one.kind == "no image")
+
+
+def test_accidents_of_image_folders_are_told_and_settings_mend_them(root: Path) -> None:
+    def refused(**settings: object) -> str:
+        fields = {"root": str(root), "size": 16, "resize": 18, "workers": 0} | settings
+        try:
+            ImageFolder.model_validate(fields).build(root.parent / "cache")
+        except DataError as error:
+            return str(error)
+        return ""
+
+    for number, file in enumerate(sorted(root.rglob("*.[jp]*g"))):
+        file.unlink()
+        deep = np.random.default_rng(number).integers(0, 4096, (20, 20)).astype(np.uint16)
+        Image.fromarray(deep).save(file.with_suffix(".png"))
+    dark = next(one for one in found(root).problems if one.kind == "dark")
+    assert "set data.bits=12" in dark.detail
+    assert "data.bits=12" in refused()
+    assert refused(bits=12) == ""
+    settings = ImageFolder(root=str(root), bits=12)
+    assert check_files(settings.listed(root.parent / "cache"), 16, settings.image_rules()).problems == ()
+
+    bands = np.random.default_rng(0).integers(0, 255, (20, 20, 4), dtype=np.uint8)
+    Image.fromarray(bands).save(root / "train/ant/nir.tif")
+    assert any("4 bands" in one.detail for one in found(root).problems)
+    assert "train/ant/nir.tif" in refused(bits=12)
+    (root / "train/ant/nir.tif").unlink()
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(bands[..., :3]).save(root / "train/ant/phone.jpg", exif=exif)
+    Image.fromarray(bands[..., :3]).save(root / "train/loose.png")
+    (root / "extra/ant").mkdir(parents=True)
+    Image.fromarray(bands[..., :3]).save(root / "extra/ant/more.png")
+    remarks = {(one.kind, one.where) for one in found(root).remarks}
+    expected = {
+        ("orientation", "train/ant/phone.jpg"),
+        ("left out", "train/loose.png"),
+        ("left out", "extra/ant/more.png"),
+    }
+    assert expected <= remarks
+
+
+def test_a_test_folder_beside_val_is_a_split_of_its_own(root: Path, tmp_path: Path) -> None:
+    settings = ImageFolder(root=str(root), size=16, resize=18, workers=0)
+    before = settings.build(tmp_path / "cache")
+    shutil.copytree(root / "val", root / "test")
+    for number, file in enumerate(sorted((root / "test").rglob("*.*"))):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (30, 30, 3), dtype=np.uint8)).save(file)
+    (tmp_path / "more").mkdir()
+    Image.linear_gradient("L").save(tmp_path / "more/linked.png")
+    (root / "train/ant/link").symlink_to(tmp_path / "more")
+    data = settings.build(tmp_path / "cache")
+    assert data.sizes["test"] == data.sizes["val"]
+    assert data.sizes["train"] == before.sizes["train"] + 1
+    assert data.split_labels("test").tolist() == data.split_labels("val").tolist()
+    assert found(root).classes["test"] == found(root).classes["val"]
+    (root / "classes.txt").write_bytes("ant Ameise\r\nbee Biene\r\ncat Katze\r\n".encode("utf-16"))
+    assert settings.build(tmp_path / "cache").classes == ("Ameise", "Biene", "Katze")

@@ -303,3 +303,14 @@ def test_a_camera_s_orientation_is_one_rule_for_images_and_boxes(tmp_path: Path)
     stored = settings.model_copy(update={"orientation": "ignored"})
     with pytest.raises(DataError, match=r"set data\.orientation=applied"):
         stored.build(tmp_path / "cache")
+
+
+def test_dark_images_of_sixteen_bits_are_refused_with_the_setting_that_helps(tmp_path: Path) -> None:
+    settings = write_coco(tmp_path)
+    for number, file in enumerate(sorted(tmp_path.rglob("*.png"))):
+        deep = np.random.default_rng(number).integers(0, 4096, (HEIGHT, WIDTH)).astype(np.uint16)
+        Image.fromarray(deep).save(file)
+    with pytest.raises(DataError, match=r"data\.bits=12"):
+        settings.build(tmp_path / "cache")
+    bright = settings.model_copy(update={"bits": 12}).build(tmp_path / "cache")
+    assert bright.sources["train"].pixels(0).max() > 250

@@ -37,6 +37,8 @@ class Listing:
         findings: what is wrong with the classes, or with whole tars.
         left_out: what was found and left out.
         small: images that are smaller than the crop and stay.
+        outside: images that lie in no class, relative to the root.
+        noted: images in which the camera noted an orientation other than upright.
     """
 
     root: Path
@@ -49,6 +51,8 @@ class Listing:
     findings: tuple[ImageFinding, ...] = ()
     left_out: tuple[ImageFinding, ...] = ()
     small: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    noted: int = 0
 
     def where(self, source: Source, row: int) -> str:
         """Name an image relative to the root."""
@@ -60,6 +64,10 @@ class Listing:
         told = []
         if self.ignored:
             told.append(f"{len(self.ignored)} files are no images and are ignored: {_some(self.ignored, 5)}")
+        if self.outside:
+            told.append(f"{len(self.outside)} images are in no class folder and are left out: {_some(self.outside, 5)}")
+        if self.noted:
+            told.append(f"{self.noted} images carry an EXIF orientation; data.orientation says whether they are turned")
         if self.left_out:
             told.append(f"{len(self.left_out)} findings are left out: {_some(list(map(str, self.left_out)), 10)}")
         if self.small:
@@ -130,7 +138,8 @@ def screen(
         kept[source] = usable
     left_out = (*faults, *(small if on_small == "skip" else ()))
     small_kept = tuple(one.where for one in small) if on_small == "keep" else ()
-    return replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept)
+    noted = sum(int(one.noted.sum()) for one in seen.values())
+    return replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept, noted=noted)
 
 
 def refuse(root: Path, found: Sequence[ImageFinding]) -> None:

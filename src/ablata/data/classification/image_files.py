@@ -40,7 +40,7 @@ from ablata.data.loading.dataset import NominalShape
 from ablata.data.loading.file_reader import FileReader
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import ImageReader
-from ablata.data.loading.splits import Source, make_splits
+from ablata.data.loading.splits import Source, Split, make_splits
 from ablata.data.transforms.classification import Augment
 
 
@@ -251,6 +251,9 @@ class ImageFileDataset(LabeledImageDataset):
         fingerprint: str,
         images: Mapping[Source, Sequence[Stored]],
     ) -> None:
+        splits = make_splits(listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed)
+        if (test := listing.labels.get("test")) is not None:
+            splits["test"] = Split("test", np.arange(len(test), dtype=np.int64))
         super().__init__(
             classes=listing.classes,
             image_size=(settings.size, settings.size),
@@ -259,9 +262,7 @@ class ImageFileDataset(LabeledImageDataset):
             mean=settings.mean,
             std=settings.std,
             labels=dict(listing.labels),
-            splits=make_splits(
-                listing.labels["train"], len(listing.labels["val"]), settings.minival, settings.split_seed
-            ),
+            splits=splits,
             augment=settings.augment,
             backend=settings.backend_name(),
             notices=listing.notices,

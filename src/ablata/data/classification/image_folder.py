@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ablata.base.errors import DataError, nearest
+from ablata.base.files import read_text
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
 from ablata.data.classification.inspection import ImageFinding, inspect_images
-from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.io.decode import IMAGE_SUFFIXES, refuse_dark
+from ablata.data.io.walk import files_under
 from ablata.data.loading.cache import folder_digest
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.splits import SOURCES, Source
 
 LAYOUT = "folders train/CLASS and val/CLASS (or validation, or test) of image files, and perhaps classes.txt"
+_TEST = "test"
 _VAL = ("val", "validation", "test")
 
 
@@ -38,9 +41,18 @@ def list_folder(root: Path) -> Listing:
     val_files, val_labels, val_junk = _images(val, ids)
     names_file = root / "classes.txt"
     names = _names(names_file) if names_file.is_file() else {}
+    sources: dict[Source, tuple[list[Path], list[int]]] = {
+        "train": (train_files, train_labels),
+        "val": (val_files, val_labels),
+    }
+    tested = val.name != _TEST and _subfolders(root / _TEST)
+    if tested:
+        test_files, test_labels, test_junk = _images(root / _TEST, ids)
+        sources["test"], val_junk = (test_files, test_labels), [*val_junk, *test_junk]
     there, trained, scored = {folder.name for folder in _subfolders(val)}, set(train_labels), set(val_labels)
     findings = [
         *(_unknown(f"{val.name}/{name}", name, ids) for name in sorted(there - set(ids))),
+        *(_unknown(f"test/{one.name}", one.name, ids) for one in tested or () if one.name not in ids),
         *(_empty(f"train/{ids[label]}", True) for label in range(len(ids)) if label not in trained),
         *(_empty(f"{val.name}/{name}", name in there) for label, name in enumerate(ids) if label not in scored),
     ]
@@ -48,11 +60,26 @@ def list_folder(root: Path) -> Listing:
         root=root,
         ids=tuple(ids),
         classes=tuple(names.get(name, name) for name in ids),
-        files={"train": train_files, "val": val_files},
-        labels={"train": np.array(train_labels, np.int64), "val": np.array(val_labels, np.int64)},
+        files={source: files for source, (files, _) in sources.items()},
+        labels={source: np.array(labels, np.int64) for source, (_, labels) in sources.items()},
         hashed=[*train_files, *val_files, *([names_file] if names else [])],
         ignored=tuple(file.relative_to(root).as_posix() for file in (*train_junk, *val_junk)),
         findings=tuple(findings),
+        outside=_outside(root, {"train", val.name, *([_TEST] if tested else [])}),
+    )
+
+
+def _outside(root: Path, taken: set[str]) -> tuple[str, ...]:
+    """Return the images that lie in no class folder: beside the folders of the splits, or directly in one of them."""
+    places = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name[0] != "."]
+    loose = [
+        file for folder in (root, *(place for place in places if place.name in taken)) for file in folder.iterdir()
+    ]
+    beside = [file for place in places if place.name not in taken for file in files_under(place)]
+    return tuple(
+        file.relative_to(root).as_posix()
+        for file in sorted(loose) + beside
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "." and file.is_file()
     )
 
 
@@ -81,8 +108,8 @@ def _images(folder: Path, ids: list[str]) -> tuple[list[Path], list[int], list[P
     labels: list[int] = []
     junk: list[Path] = []
     for label, name in enumerate(ids):
-        found = sorted(Path(where) / file for where, _, inside in os.walk(folder / name) for file in inside)
-        images = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+        found = files_under(folder / name)
+        images = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
         files += images
         labels += [label] * len(images)
         junk += sorted(set(found) - set(images))
@@ -92,7 +119,11 @@ def _images(folder: Path, ids: list[str]) -> tuple[list[Path], list[int], list[P
 def _names(file: Path) -> dict[str, str]:
     """Read classes.txt: one `ID name` a line."""
     names: dict[str, str] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("classes.txt must be a text file", found=f"{file}: {error}", do="save it as UTF-8") from None
+    for number, line in enumerate(lines, start=1):
         key, _, name = line.strip().partition(" ")
         if key and not name:
             raise DataError("Every line of classes.txt must be `ID name`", found=f"{file}, line {number}: {line}")
@@ -120,10 +151,14 @@ class ImageFolder(ImageFileSettings):
         Raises:
             DataError: the layout is not there, or what the settings refuse is.
         """
-        found = self.listed(cache)
-        digest = folder_digest(found.root, found.hashed, cache)
+        found, rules = self.listed(cache), self.image_rules()
+        digests = {source: folder_digest(found.root, found.hashed, cache) for source in SOURCES}
+        if test := found.files.get("test"):
+            digests["test"] = folder_digest(found.root, [file for file in test if isinstance(file, Path)], cache)
         seen = {
-            source: inspect_images(files, f"{digest[:32]}-{source}", cache) for source, files in found.files.items()
+            source: inspect_images(files, f"{digests[source][:32]}-{source}", cache, rules)
+            for source, files in found.files.items()
         }
+        refuse_dark((int(value) for one in seen.values() for value in one.highest), rules)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, folder_digest(left.root, left.hashed, cache), cache)

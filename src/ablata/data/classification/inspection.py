@@ -6,7 +6,8 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -16,14 +17,15 @@ from PIL import Image
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
-from ablata.data.io.decode import decode_array, open_image, upright_size
+from ablata.data.io.decode import RULES, ImageFacts, ImageRules, decode_array, decode_rgb, open_image, upright_size
 from ablata.data.io.file_slice import Member, content_of
+from ablata.data.io.headers import orientation_of, page_count
 
 Fault = Literal["unreadable", "animated", "huge"]
 """What keeps an image, or a whole tar, from being used."""
-Wrong = Literal[Fault, "empty class", "unknown class", "in train and val"]
+Wrong = Literal[Fault, "dark", "empty class", "unknown class", "in train and val"]
 """What keeps a set from being trained on, or its scores from being believed."""
-Remark = Literal["no image", "grey", "smaller than the crop"]
+Remark = Literal["no image", "left out", "grey", "smaller than the crop", "orientation", "transparent", "one name"]
 """What is worth knowing, and does no harm."""
 
 
@@ -39,7 +41,7 @@ class ImageFinding:
         return f"{self.kind}: {self.where}" + (f" ({self.detail})" if self.detail else "")
 
 
-_VERSION = 1
+_VERSION = 2
 _MOST_THREADS = 8
 _BLOCK = 512
 _HUGE = 89_478_485
@@ -56,6 +58,7 @@ class InspectedImage:
         size: height and width in pixels, upright; 0, 0 where even the header cannot be read.
         mode: PIL's name of the kind of pixels.
         pixels: uint8 [H, W, 3]; None where there is a fault.
+        facts: what else is worth knowing; None where there is a fault.
         fault: why it cannot be used; None: it can.
         detail: of the fault.
     """
@@ -63,24 +66,29 @@ class InspectedImage:
     size: tuple[int, int]
     mode: str = ""
     pixels: np.ndarray | None = None
+    facts: ImageFacts | None = None
     fault: Fault | None = None
     detail: str = ""
 
 
-def inspect_image(image: Path | Member) -> InspectedImage:
-    """Inspect an image: open and decode it, unless it is too large or has several frames."""
+def inspect_image(image: Path | Member, rules: ImageRules = RULES) -> InspectedImage:
+    """Inspect an image: open and decode it by these rules, unless it is too large or has several frames."""
     where, size = str(image), (0, 0)
     try:
         content = content_of(image)
         header = open_image(content, where)
-        size = upright_size(header)
+        size = upright_size(header, rules.orientation)
         if size[0] * size[1] > _HUGE:
             return InspectedImage(size, header.mode, fault="huge", detail=f"{header.width}x{header.height} pixels")
-        frames = getattr(header, "n_frames", 1)
         # A camera's MPO is a JPEG with a second view or a preview behind it; what counts is the first.
-        if frames > 1 and header.format != "MPO":
-            return InspectedImage(size, header.mode, fault="animated", detail=f"{frames} frames")
-        return InspectedImage(size, header.mode, decode_array(content, header, where))
+        frames = page_count(header)
+        if frames > 1:
+            return InspectedImage(size, header.mode, fault="animated", detail=f"{frames} frames or pages")
+        mode, facts = header.mode, ImageFacts(orientation_of(header), 0, 0, header.mode)
+        if header.format == "JPEG":
+            return InspectedImage(size, mode, decode_array(content, header, where, rules=rules), facts)
+        rgb, facts = decode_rgb(header, where, rules)
+        return InspectedImage(size, mode, np.asarray(rgb), facts)
     except DataError as error:
         bomb = isinstance(error.__context__, Image.DecompressionBombError)
         reason = (error.found or "").removeprefix(f"{where}: ")
@@ -96,40 +104,51 @@ class InspectedImages:
     Attributes:
         sizes: int32 [n, 2], height and width, upright; 0 where unreadable.
         faults: row -> what is wrong, and the detail.
+        highest: int32 [n], of 16-bit images the highest value, else 0.
+        noted: bool [n], whether the camera noted an orientation other than upright.
     """
 
     sizes: np.ndarray
     faults: dict[int, tuple[Fault, str]]
+    highest: np.ndarray
+    noted: np.ndarray
 
 
-def inspect_images(images: Sequence[Path | Member], key: str, cache: Path) -> InspectedImages:
+def inspect_images(
+    images: Sequence[Path | Member], key: str, cache: Path, rules: ImageRules = RULES
+) -> InspectedImages:
     """Inspect every image, once; the outcome is kept under `key`, which must stand for names and contents."""
-    kept = cache / "inspected" / f"{key}-{_VERSION}.npz"
+    kept = cache / "inspected" / f"{key}-{rules.key()}{_VERSION}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             rows, kinds, details = (arrays[name].tolist() for name in ("rows", "kinds", "details"))
-            return InspectedImages(arrays["sizes"], dict(zip(rows, zip(kinds, details, strict=True), strict=True)))
+            faults = dict(zip(rows, zip(kinds, details, strict=True), strict=True))
+            return InspectedImages(arrays["sizes"], faults, arrays["highest"], arrays["noted"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        found = _inspect_images(images)
+        found = _inspect_images(images, rules)
     kinds, details = ([fault[place] for fault in found.faults.values()] for place in (0, 1))
     rows = np.array(list(found.faults), np.int64)
     with atomic_path(kept) as draft, draft.open("wb") as stream:
-        np.savez(stream, sizes=found.sizes, rows=rows, kinds=np.array(kinds, str), details=np.array(details, str))
+        np.savez(stream, sizes=found.sizes, rows=rows, kinds=np.array(kinds, str), details=np.array(details, str),
+                 highest=found.highest, noted=found.noted)  # fmt: skip
     return found
 
 
-def _inspect_images(images: Sequence[Path | Member]) -> InspectedImages:
-    sizes, faults = np.zeros((len(images), 2), np.int32), {}
-    for row, (size, fault, detail) in enumerate(in_threads(_outcome, images)):
-        sizes[row] = size
-        if fault is not None:
-            faults[row] = (fault, detail)
-    return InspectedImages(sizes, faults)
+def _inspect_images(images: Sequence[Path | Member], rules: ImageRules) -> InspectedImages:
+    sizes, faults = np.zeros((len(images), 2), np.int32), dict[int, tuple[Fault, str]]()
+    highest, noted = np.zeros(len(images), np.int32), np.zeros(len(images), bool)
+    for row, seen in enumerate(in_threads(partial(_outcome, rules=rules), images)):
+        sizes[row] = seen.size
+        if seen.fault is not None:
+            faults[row] = (seen.fault, seen.detail)
+        if seen.facts is not None:
+            highest[row], noted[row] = seen.facts.highest, seen.facts.orientation != 1
+    return InspectedImages(sizes, faults, highest, noted)
 
 
-def _outcome(image: Path | Member) -> tuple[tuple[int, int], Fault | None, str]:
-    seen = inspect_image(image)
-    return seen.size, seen.fault, seen.detail
+def _outcome(image: Path | Member, rules: ImageRules) -> InspectedImage:
+    """Inspect an image and forget its pixels."""
+    return replace(inspect_image(image, rules), pixels=None)
 
 
 def in_threads(function: Callable[[A], R], items: Sequence[A]) -> Iterator[R]:

@@ -15,6 +15,7 @@ import torch
 
 from ablata.data.classification.file_list import Listing
 from ablata.data.classification.inspection import ImageFinding, in_threads, inspect_image
+from ablata.data.io.decode import DARK, RULES, ImageRules, bits_advice, dark_detail
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import BatchIndices
@@ -91,20 +92,21 @@ class Tally:
     """Running statistics of images, added one by one."""
 
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    seen: dict[str, dict[str, str]] = field(default_factory=lambda: {"train": {}, "val": {}})
+    seen: dict[str, dict[str, str]] = field(default_factory=dict)
     sums: list[np.ndarray] = field(default_factory=list)
 
     def add(self, image: ImageStats, split: str, where: str) -> None:
         """Count an image."""
         self.shapes[image.size] += 1
-        self.seen[split].setdefault(image.digest, where)
+        self.seen.setdefault(split, {}).setdefault(image.digest, where)
         if split == "train":
             self.sums.append(image.moments)
 
     def twins(self) -> list[ImageFinding]:
-        """Return the validation images whose pixels are also in the training set."""
-        train, val = self.seen["train"], self.seen["val"]
-        return [ImageFinding("in train and val", where, train[key]) for key, where in val.items() if key in train]
+        """Return the validation and test images whose pixels are also in the training set."""
+        train = self.seen.get("train", {})
+        others = [row for split in self.seen if split != "train" for row in self.seen[split].items()]
+        return [ImageFinding("in train and val", where, train[key]) for key, where in others if key in train]
 
     def sizes(self) -> dict[str, int]:
         """Return lowest and highest height and width, and the number of sizes."""
@@ -164,26 +166,37 @@ def check_images(data: LabeledImageDataset) -> Report:
     return Report(counts, tally.sizes(), *tally.colors(), problems=(*empty, *tally.twins()), remarks=())
 
 
-def check_files(found: Listing, crop: int) -> Report:
+def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
     """Read every image of a listing, of folders or of tars.
 
     Args:
         found: all that lies there, usable or not.
         crop: side of the training crop in pixels; smaller images are named.
+        rules: how images are decoded.
     """
     tally, counts = Tally(), {str(source): dict.fromkeys(found.ids, 0) for source in found.files}
     problems = list(found.findings)
     remarks = [ImageFinding("no image", name, "ignored in training") for name in found.ignored]
+    remarks += [ImageFinding("left out", name, "in no class folder of train, val or test") for name in found.outside]
+    remarks += [ImageFinding("one name", name, "several class folders are called so in classes.txt")
+                for name, count in Counter(found.classes).items() if count > 1]  # fmt: skip
+    highest: dict[str, int] = {}
     for source, files in found.files.items():
         labels = found.labels[source].tolist()
-        for row, seen in enumerate(in_threads(partial(_seen, crop=crop), files)):
+        for row, seen in enumerate(in_threads(partial(_seen, crop=crop, rules=rules), files)):
             where = found.where(source, row)
             problems += [replace(one, where=where) for one in seen.problems]
             remarks += [replace(one, where=where) for one in seen.remarks]
+            if seen.highest:
+                highest[where] = seen.highest
             if seen.look is not None:
                 tally.add(seen.look, source, where)
                 if labels[row] >= 0:
                     counts[source][found.ids[labels[row]]] += 1
+    if highest and rules.bits is None and max(highest.values()) < DARK:
+        most = max(highest.values())
+        detail = f"{len(highest)} images of 16 bits, {dark_detail(most)}; {bits_advice(most)}"
+        problems.append(ImageFinding("dark", max(highest, key=highest.__getitem__), detail))
     problems += _unreadable_classes(found, counts["train"])
     problems += tally.twins()
     return Report(counts, tally.sizes(), *tally.colors(), problems=tuple(problems), remarks=tuple(remarks))
@@ -194,17 +207,23 @@ class _Seen:
     look: ImageStats | None
     problems: tuple[ImageFinding, ...] = ()
     remarks: tuple[ImageFinding, ...] = ()
+    highest: int = 0
 
 
-def _seen(image: Path | Member, crop: int) -> _Seen:
-    found = inspect_image(image)
+def _seen(image: Path | Member, crop: int, rules: ImageRules) -> _Seen:
+    found = inspect_image(image, rules)
     if found.fault is not None or found.pixels is None:
         return _Seen(None, (ImageFinding(found.fault or "unreadable", "", found.detail),))
     remarks = [ImageFinding("grey", "", f"mode {found.mode}")] if _is_grey(found.mode, found.pixels) else []
     height, width = found.size
     if min(height, width) < crop:
         remarks.append(ImageFinding("smaller than the crop", "", f"{height}x{width} (height x width), crop {crop}"))
-    return _Seen(image_stats(found.pixels), (), tuple(remarks))
+    if found.facts and found.facts.orientation != 1:
+        done = "turned upright" if rules.orientation == "applied" else "read as stored"
+        remarks.append(ImageFinding("orientation", "", f"noted by the camera (EXIF); {done} (data.orientation)"))
+    if found.facts and found.facts.transparent and rules.bands is None:
+        remarks.append(ImageFinding("transparent", "", f"{found.facts.transparent:,} pixels show white (data.bands)"))
+    return _Seen(image_stats(found.pixels), (), tuple(remarks), found.facts.highest if found.facts else 0)
 
 
 def _unreadable_classes(found: Listing, counts: dict[str, int]) -> list[ImageFinding]:

@@ -17,7 +17,7 @@ from ablata.data.classification.image_folder import LAYOUT, has_layout, list_fol
 from ablata.data.io.file_slice import content_of
 from ablata.data.loading.cache import build_once, require_space
 from ablata.data.loading.locate import find_root
-from ablata.data.loading.splits import Source
+from ablata.data.loading.splits import SOURCES, Source
 
 _OVERHEAD = 3072
 """Bytes that a sample takes in a tar beside its image, at most: two headers, a label, padding."""
@@ -63,12 +63,14 @@ def pack_folder(folder: str, target: Path, cache: Path, tar_bytes: int) -> Packe
     _refuse_full_disk(target, found)
 
     def fill(draft: Path) -> None:
-        for source in found.files:
+        for source in SOURCES:
             tars[str(source)] = _write(draft, source, found, root, tar_bytes)
         write_text(draft / "classes.txt", "".join(f"{name}\n" for name in found.classes))
 
     build_once(target, fill)
-    return Packed({str(source): len(files) for source, files in found.files.items()}, tars, found.notices)
+    return Packed(
+        {str(source): len(files) for source, files in found.files.items() if source in SOURCES}, tars, found.notices
+    )
 
 
 def _write(draft: Path, source: Source, found: Listing, root: Path, tar_bytes: int) -> int:

@@ -27,7 +27,7 @@ from ablata.base.files import atomic_path
 from ablata.data.classification.file_list import Listing, screen
 from ablata.data.classification.image_files import ImageFileDataset, ImageFileSettings, assemble
 from ablata.data.classification.inspection import ImageFinding, inspect_images
-from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.io.decode import IMAGE_SUFFIXES, refuse_dark
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.cache import combined
 from ablata.data.loading.locate import find_root
@@ -222,12 +222,13 @@ class Shards(ImageFileSettings):
         Raises:
             DataError: the tars are not there, or what the settings refuse is.
         """
-        found = self.listed(cache)
+        found, rules = self.listed(cache), self.image_rules()
         seen = {
-            source: inspect_images(files, _stamp(files.tars), cache)
+            source: inspect_images(files, _stamp(files.tars), cache, rules)
             for source, files in found.files.items()
             if isinstance(files, Members)
         }
+        refuse_dark((int(value) for one in seen.values() for value in one.highest), rules)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, _fingerprint(found, left), cache)
 

@@ -19,8 +19,18 @@ from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
-from ablata.data.io.decode import ImageRules, open_image, upright_size
+from ablata.data.io.decode import (
+    DARK,
+    MUST_BE_BRIGHT,
+    ImageRules,
+    bits_advice,
+    dark_detail,
+    decode_rgb,
+    open_image,
+    upright_size,
+)
 from ablata.data.io.encoded import Encoded
+from ablata.data.io.headers import orientation_of, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import NominalShape
@@ -246,12 +256,14 @@ class _Measured:
         fault: what is wrong, with the file; empty: nothing.
         exif: the camera noted an orientation other than upright.
         other_size: height and width by the other rule of `data.orientation`.
+        highest: at 16 bits, the highest value; 0 of other files.
     """
 
     size: tuple[int, int] | None = None
     fault: str = ""
     exif: bool = False
     other_size: tuple[int, int] | None = None
+    highest: int = 0
 
 
 def check_files(
@@ -279,6 +291,10 @@ def check_files(
         elif said is not None and said != found.size:
             findings.refuse("Images must have the size that their annotation says", _mismatch(file, said, found, rules))
         result.append(found.size or said or (0, 0))
+    dark = {str(file): found.highest for file, found in zip(files, measured, strict=True) if found.highest}
+    if dark and rules.bits is None and max(dark.values()) < DARK:
+        most = max(dark.values())
+        findings.refuse(MUST_BE_BRIGHT, f"{next(iter(dark))}: {dark_detail(most)}: {bits_advice(most)}")
     turned = [str(file) for file, found in zip(files, measured, strict=True) if found.exif]
     if turned:
         how = "turned upright, and boxes are taken to lie on the upright image"
@@ -307,18 +323,18 @@ def _measured(file: Path, rules: ImageRules) -> _Measured:
             if image.mode == "F":
                 return _Measured(fault=f"{file}: floating point pixels have no fixed range")
             stored, upright = upright_size(image, "ignored"), upright_size(image, "applied")
-            exif = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+            exif, deep = orientation_of(image) != 1, stored_bits(image) == 16
+            highest = decode_rgb(image, str(file), rules)[1].highest if deep else 0
         size, other = (upright, stored) if rules.orientation == "applied" else (stored, upright)
         if not _has_end(file):
             Encoded(file.read_bytes(), str(file), rules).array("opencv")
-        return _Measured(size, "", exif, other)
+        return _Measured(size, "", exif, other, highest)
     except DataError as error:
         return _Measured(size, error.found or error.must)
     except OSError as error:
         return _Measured(size, f"{file}: {error.strerror}")
 
 
-_ORIENTATION = 0x0112
 _TAIL = 4096
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
 """How a JPEG and a PNG begin, and what they end with."""

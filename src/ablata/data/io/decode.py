@@ -55,6 +55,13 @@ class ImageRules:
     bands: tuple[int, int, int] | None = None
     max_pixels: int = MOST_PIXELS
 
+    def key(self) -> str:
+        """Return what tells them apart in the name of a file of decoded images; nothing of the usual ones."""
+        if (self.orientation, self.bits, self.bands) == ("applied", None, None):
+            return ""
+        bands = "" if self.bands is None else "".join(f"-{band}" for band in self.bands)
+        return f"{self.orientation}-{self.bits}{bands}-"
+
 
 RULES = ImageRules()
 

@@ -7,7 +7,6 @@ folder. IMAGES and LABELS are folders of usual names, or of the names that are g
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from ablata.base.errors import DataError, listing
 from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.io.walk import files_under
 from ablata.data.labels.split_lists import read_split_lists, split_name
 from ablata.data.loading.locate import find_root
 
@@ -226,20 +226,6 @@ class _Named:
                 self.twins.append(file)
             else:
                 self.files[name] = file
-
-
-def files_under(folder: Path) -> list[Path]:
-    """Return the files under a folder, sorted; links are followed, each folder once; hidden ones are left alone."""
-    found: list[Path] = []
-    # A link to a folder around this one would bring in what lies beside it.
-    seen = {os.path.realpath(around) for around in folder.absolute().parents}
-    for place, below, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        below[:] = [] if real in seen else [name for name in below if name[0] != "." and name != "__MACOSX"]
-        if real not in seen:
-            found += [Path(place) / name for name in files if not name.startswith(".")]
-        seen.add(real)
-    return sorted(file for file in found if file.is_file())
 
 
 def _matched(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, Path]:

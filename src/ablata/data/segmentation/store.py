@@ -116,15 +116,8 @@ def decoded_pairs(
         refuse_dark(highest, rules)
         return {}
 
-    folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{_key(rules)}{_VERSION}", cache, fill)
+    folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{rules.key()}{_VERSION}", cache, fill)
     return load_pairs(folder)
-
-
-def _key(rules: ImageRules) -> str:
-    """Return what tells rules apart in a file's name; nothing of the usual ones."""
-    bands = None if rules.bands is None else "".join(f"-{band}" for band in rules.bands)
-    usual = (rules.orientation, rules.bits, rules.bands) == (RULES.orientation, RULES.bits, RULES.bands)
-    return "" if usual else f"{rules.orientation}-{rules.bits}{bands}-"
 
 
 @dataclass(frozen=True)

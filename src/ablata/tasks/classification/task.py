@@ -115,7 +115,7 @@ class Classify(DistillableRecipe):
         from ablata.data.classification.shards import Shards
 
         if isinstance(self.data, ImageFolder | Shards):
-            return check_files(self.data.listed(cache), self.data.size)
+            return check_files(self.data.listed(cache), self.data.size, self.data.image_rules())
         return check_images(self.data.build(cache))
 
     @classmethod
