@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,18 @@ from safetensors.torch import save_file
 
 from ablata.base.errors import CheckpointError
 from ablata.engine import checkpoints
-from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_mismatch, save_checkpoint
+from ablata.engine.checkpoints import (
+    BEST,
+    LAST,
+    Attempt,
+    Checkpoint,
+    load_checkpoint,
+    load_run_checkpoint,
+    refuse_mismatch,
+    save_checkpoint,
+)
+from ablata.engine.train import train
+from ablata.records.code import mark_imported
 
 SMALL = Checkpoint({"model": {"w": torch.arange(6.0).view(2, 3)}, "ema": {"w": torch.ones(2)}}, {"step": 3})
 
@@ -116,8 +128,47 @@ def test_other_peoples_safetensors_are_refused(tmp_path: Path, metadata: dict[st
 def test_a_newer_format_is_refused_with_both_numbers(tmp_path: Path) -> None:
     header = {"ablata": json.dumps({"format": 7, "step": 1})}
     save_file({"model/w": torch.ones(1)}, tmp_path / LAST, metadata=header)
-    with pytest.raises(CheckpointError, match="has format 7, this version reads formats up to 1"):
+    with pytest.raises(CheckpointError, match="has format 7, this version reads format 2"):
         load_checkpoint(tmp_path / LAST)
+
+
+def test_an_older_format_is_refused(tmp_path: Path) -> None:
+    save_file({"model/w": torch.ones(1)}, tmp_path / LAST, metadata={"ablata": json.dumps({"format": 1, "step": 1})})
+    with pytest.raises(
+        CheckpointError, match=r"must not be older than ablata(.|\n)*format 1(.|\n)*train the run again"
+    ):
+        load_checkpoint(tmp_path / LAST)
+
+
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / LAST, SMALL)
+    whole = (tmp_path / LAST).read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        (tmp_path / LAST).write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"last\.safetensors"):
+            load_checkpoint(tmp_path / LAST)
+
+
+def test_a_checkpoint_of_another_run_is_refused_by_its_writer(tmp_path: Path) -> None:
+    facts = {"run": "abcd", "recipe_hash": "h1", "seed": 3, "step": 9, "attempt": 2}
+    save_checkpoint(tmp_path / "abcd" / LAST, replace(SMALL, facts=facts))
+    assert load_run_checkpoint(tmp_path / "abcd", "last")[0].facts == facts
+    shutil.copytree(tmp_path / "abcd", tmp_path / "efgh")
+    told = r"by run efgh itself(.|\n)*written by run abcd, recipe_hash h1, seed 3, step 9, attempt 2"
+    with pytest.raises(CheckpointError, match=told):
+        load_run_checkpoint(tmp_path / "efgh", "last")
+    mark_imported(tmp_path / "efgh", "abcd")
+    assert load_run_checkpoint(tmp_path / "efgh", "last")[0].facts == facts
+
+
+def test_a_run_is_not_resumed_from_the_file_of_another(digits: Callable, tmp_path: Path, shared_cache: Path) -> None:
+    for name in ("one", "two"):
+        train(digits("train.epochs=1"), 3, tmp_path / name, shared_cache, attempt=Attempt(name, 1))
+    shutil.copy(tmp_path / "one" / LAST, tmp_path / "two" / LAST)
+    with pytest.raises(CheckpointError, match="by run two itself"):
+        train(digits("train.epochs=1"), 3, tmp_path / "two", shared_cache, attempt=Attempt("two", 2))
 
 
 def test_a_contract_is_compared_where_both_speak() -> None:

@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from ablata.base.errors import LeaseLostError
-from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
+from ablata.engine.checkpoints import BEST, LAST, Attempt, Checkpoint, load_checkpoint
+from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
+from ablata.records import Ledger
 from ablata.tasks.classification.task import Classify
 
 EVERYTHING = (
@@ -37,7 +40,8 @@ def assert_equal(found: Checkpoint, expected: Checkpoint) -> None:
         assert found.groups[group].keys() == tensors.keys()
         different = [name for name, tensor in tensors.items() if not torch.equal(found.groups[group][name], tensor)]
         assert not different, f"{group}: {different}"
-    assert {**found.facts, "seconds": 0} == {**expected.facts, "seconds": 0}
+    who_and_when = dict.fromkeys(("run", "attempt", "seconds"))
+    assert {**found.facts, **who_and_when} == {**expected.facts, **who_and_when}
 
 
 @pytest.fixture(params=["digits", "streets"])
@@ -96,6 +100,29 @@ def test_a_run_that_another_worker_took_writes_nothing_more(
     assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
+@pytest.mark.parametrize("writes", range(5))
+def test_nothing_is_put_into_place_once_another_worker_has_the_run(
+    digits: Callable, tmp_path: Path, shared_cache: Path, writes: int
+) -> None:
+    left = iter(range(writes))
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        if next(left, None) is None:
+            raise LeaseLostError("taken by another worker")
+        yield
+
+    recipe = digits("train.checkpoint_seconds=1e-9", "train.evaluate_every=0.5")
+    with pytest.raises(LeaseLostError, match="taken by another"):
+        train(recipe, 3, tmp_path / "run", shared_cache, attempt=Attempt("mine", 1, held))
+    found = {path.name for path in (tmp_path / "run").glob("*")}
+    # The first turn is the drafts of earlier attempts; the others are files, of which the first is the settings.
+    assert found <= {"recipe.txt", LAST, BEST}
+    assert len(found) == min(2, max(0, writes - 1))
+    if LAST in found:
+        assert load_checkpoint(tmp_path / "run" / LAST).facts["step"] == writes - 2
+
+
 def ablata(home: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ablata", "train", *arguments, "--json"]
     environment = os.environ | {"ABLATA_HOME": str(home)}
@@ -117,10 +144,24 @@ def killed(home: Path, process: subprocess.Popen[str], moment: float) -> Path:
     pytest.fail(f"no checkpoint before the training ended: {process.communicate()}")
 
 
+class Rows(Reporter):
+    """Keeps the points of every curve."""
+
+    def __init__(self) -> None:
+        self.rows: list[MetricRow] = []
+
+    def metrics(self, rows: Sequence[MetricRow]) -> None:
+        self.rows += rows
+
+
 def survive(tmp_path: Path, shared_cache: Path, name: str, overrides: list[str], moments: list[float]) -> int:
-    """Kill one training at each of the moments, let it end, compare; return how many kills came before the end."""
-    home, recipe = tmp_path / "home", load_recipe(name, overrides)
-    whole = train(recipe, 5, tmp_path / "whole", shared_cache)
+    """Kill one training at each of the moments, let it end, compare weights, scores and every point of every curve.
+
+    Returns:
+        How many kills came before the end.
+    """
+    home, recipe, listener = tmp_path / "home", load_recipe(name, overrides), Rows()
+    whole = train(recipe, 5, tmp_path / "whole", shared_cache, listener)
     arguments, kills = [name, *overrides, "--seed", "5"], 0
     for moment in moments:
         process = ablata(home, *arguments)
@@ -132,6 +173,10 @@ def survive(tmp_path: Path, shared_cache: Path, name: str, overrides: list[str],
     assert json.loads(out)["scores"] == whole.scores
     for name in (LAST, BEST):
         assert_equal(load_checkpoint(folder / name), load_checkpoint(tmp_path / "whole" / name))
+    with Ledger(home=home) as ledger:
+        curves = ledger.metrics.of_runs([folder.name])
+    points = {(curve.name, *point) for curve in curves for point in zip(curve.steps, curve.values, strict=True)}
+    assert points == {(name, step, value) for step, name, value in listener.rows}
     return kills
 
 

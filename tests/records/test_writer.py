@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import update
 
 from ablata.base.errors import DivergedError, LeaseLostError, RecordError, StoppedError
+from ablata.base.files import write_text
 from ablata.records import Ledger, NewRun, RunWriter
 from ablata.records.processes import worker_name
 from ablata.records.tables import Run
@@ -178,3 +179,32 @@ def test_a_run_of_a_living_or_unknown_process_waits_for_its_lease(ledger: Ledger
     assert ledger.leases.claim_run(run.id, owner, 60) is not None
     with pytest.raises(RecordError, match="running at"):
         RunWriter.resume(ledger, run.id)
+
+
+def test_while_a_file_is_put_into_place_nobody_takes_the_run(ledger: Ledger, new_run: Build) -> None:
+    done: list[str] = []
+
+    def steal() -> None:
+        take_over(ledger, writer.run.id)
+        done.append("taken")
+
+    with RunWriter.start(ledger, new_run()) as writer:
+        thief = threading.Thread(target=steal)
+        with writer.held():
+            thief.start()
+            time.sleep(0.5)
+            done.append("renamed")
+        thief.join(60)
+    assert done == ["renamed", "taken"]
+
+
+def test_an_attempt_that_lost_its_run_puts_nothing_into_place(ledger: Ledger, new_run: Build) -> None:
+    with RunWriter.start(ledger, new_run()) as writer:
+        path = writer.folder / "file"
+        write_text(path, "mine", writer.held)
+        take_over(ledger, writer.run.id)
+        with pytest.raises(LeaseLostError):
+            write_text(path, "mine again", writer.held)
+        assert writer.lost
+    assert path.read_text() == "mine"
+    assert [file.name for file in writer.folder.iterdir()] == ["file"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ablata.records.rows import RunRow
 from ablata.studies.evaluation import evaluate_run
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.worker import work
+from ablata.tasks.inference.resolve import find_model
 
 
 @pytest.fixture
@@ -88,6 +90,31 @@ def test_what_cannot_be_evaluated_is_refused_in_words(ledger: Ledger, trained: R
     waiting = ledger.runs.enqueue(new_run(ledger, quick, 1, record_environment(ledger)))
     with pytest.raises(CheckpointError, match="must exist"):
         evaluate_run(ledger, waiting.id)
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_a_damaged_checkpoint_or_another_runs_is_neither_scored_nor_used(
+    ledger: Ledger, quick: Recipe, trained: RunRow, which: str
+) -> None:
+    run = ledger.runs.enqueue(new_run(ledger, quick, 1, record_environment(ledger)))
+    assert work(ledger, idle_exit=True) == 1
+    mine, other = (ledger.runs.folder(one) / f"{which}.safetensors" for one in (trained, run))
+    uses = (
+        lambda: evaluate_run(ledger, trained.id, which=which),
+        lambda: find_model(ledger, trained.id, which),
+    )
+    for use in uses:
+        use()
+    shutil.copy(other, mine)
+    for use in uses:
+        with pytest.raises(CheckpointError, match=rf"by run {trained.id} itself(.|\n)*written by run {run.id}.*seed 1"):
+            use()
+    damaged = bytearray(other.read_bytes())
+    damaged[-1000] ^= 4
+    mine.write_bytes(damaged)
+    for use in uses:
+        with pytest.raises(CheckpointError, match=r"changed or damaged since"):
+            use()
 
 
 def mask_folder(folder: Path, shift: int) -> Path:

@@ -7,19 +7,26 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from ablata.base.errors import UserError
 
+Fence = Callable[[], AbstractContextManager[object]]
+"""Gives a context inside which the caller alone may change a file; raises where another may."""
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, fence: Fence = nullcontext) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it replaces `path`, on failure `path` stays as it was.
 
     The content reaches the disk before the name does, so a kill or a full disk leaves the old file or the new one,
     never a mixture. Who may read it follows the umask, as for any new file.
+
+    Args:
+        path: the file.
+        fence: the context inside which `path` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -32,7 +39,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         # A library may have put a file of its own in its place.
         temporary.chmod(mode)
-        temporary.replace(path)
+        with fence():
+            temporary.replace(path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,15 +67,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path, content: bytes, fence: Fence = nullcontext) -> None:
+    """Write `content` to `path` atomically, replacing it inside the fence."""
+    with atomic_path(path, fence) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` atomically, as UTF-8."""
-    write_bytes(path, content.encode())
+def write_text(path: Path, content: str, fence: Fence = nullcontext) -> None:
+    """Write `content` to `path` atomically, as UTF-8, replacing it inside the fence."""
+    write_bytes(path, content.encode(), fence)
 
 
 def read_text(path: Path) -> str:

@@ -1,12 +1,15 @@
 """Checkpoints: one safetensors file each, tensors by group and everything else as JSON in its header; no pickle.
 
-A file is written beside its place and renamed into it, so that the last good checkpoint survives a kill or a full disk.
+A file is written beside its place and renamed into it, so that the last good checkpoint survives a kill or a full disk;
+renamed only while the attempt that wrote it still holds the run. It carries a digest of all it holds, and says which
+run wrote it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ablata.base.errors import CheckpointError
-from ablata.base.files import atomic_path
+from ablata.base.files import Fence, atomic_path
+from ablata.nn.state_digest import DIGEST, state_digest
+from ablata.records.code import ids_of
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"
@@ -25,12 +30,27 @@ RAW = "model"
 """The group of the weights themselves."""
 AVERAGE = "ema"
 """The group of their average."""
-_FORMAT = 1
+_FORMAT = 2
 
 
 def statistics_of(which: str) -> str:
     """Return the group of the statistics with which the weights of a group were scored."""
     return f"{which}_statistics"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Who writes a run's files.
+
+    Args:
+        run: the run's id; empty for a training that belongs to no ledger.
+        number: which attempt at it, from 1.
+        held: the context inside which its files are changed; raises LeaseLostError once another attempt has the run.
+    """
+
+    run: str = ""
+    number: int = 0
+    held: Fence = nullcontext
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,7 @@ class Checkpoint:
     Args:
         groups: tensors by owner: `model`, `ema`, the statistics of either, `optimiser`, `task`; each a mapping from
             name to tensor.
-        facts: JSON-safe: step, recipe, seed, contract, environment, scores, why this one was kept.
+        facts: JSON-safe: run, attempt, step, recipe, seed, contract, environment, scores, why this one was kept.
     """
 
     groups: dict[str, dict[str, Tensor]]
@@ -57,20 +77,27 @@ class Checkpoint:
         return self.groups[RAW] | self.groups[which] | self.groups.get(statistics_of(which), {})
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint, fence: Fence = nullcontext) -> None:
     """Write a checkpoint atomically.
+
+    Args:
+        path: the file.
+        checkpoint: what it holds.
+        fence: the context inside which it is renamed into place.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; the previous file is untouched.
+        LeaseLostError: the fence says that another attempt has the run; the file there is untouched.
     """
     tensors = {
         f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
         for group, named in checkpoint.groups.items()
         for name, tensor in named.items()
     }
-    header = {"ablata": json.dumps({"format": _FORMAT, **checkpoint.facts})}
+    told = json.dumps({"format": _FORMAT, **checkpoint.facts})
+    header = {"ablata": told, DIGEST: state_digest(tensors, told)}
     try:
-        with atomic_path(path) as temporary:
+        with atomic_path(path, fence) as temporary:
             save_file(tensors, temporary, metadata=header)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
@@ -91,29 +118,72 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: the file is missing, damaged, not ours, or of a newer format.
+        CheckpointError: the file is missing, damaged, not ours, or of another format.
     """
     if not path.exists():
         raise CheckpointError("A checkpoint must exist", found=f"no file {path}", do="train the run first")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            header = json.loads((file.metadata() or {}).get("ablata", "null"))
+            metadata = file.metadata() or {}
+            header = json.loads(told := metadata.get("ablata", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError("A checkpoint must be readable", found=f"{path}: {error}") from None
     if not isinstance(header, dict) or "format" not in header:
         raise CheckpointError("A checkpoint must be written by ablata", found=f"{path} holds plain tensors")
-    if (newer := header.pop("format")) > _FORMAT:
+    if (version := header.pop("format")) != _FORMAT:
+        newer = version > _FORMAT
         raise CheckpointError(
-            "A checkpoint must not be newer than ablata",
-            found=f"{path} has format {newer}, this version reads formats up to {_FORMAT}",
-            do="install a newer ablata",
+            f"A checkpoint must not be {'newer' if newer else 'older'} than ablata",
+            found=f"{path} has format {version}, this version reads format {_FORMAT}",
+            do="install a newer ablata" if newer else "train the run again: older checkpoints cannot be checked",
+        )
+    if metadata.get(DIGEST) != state_digest(tensors, told):
+        raise CheckpointError(
+            "A checkpoint must hold what was written to it",
+            found=f"{path} was changed or damaged since: its digest is another",
+            do="bring a good copy back; to train from the start, remove the file and run ablata train again",
         )
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = tensor
     return Checkpoint(groups, header)
+
+
+def load_run_checkpoint(folder: Path, which: str) -> tuple[Checkpoint, Path]:
+    """Read a checkpoint of a run, refusing one that another run wrote.
+
+    Args:
+        folder: the run's, whose name is the run's id.
+        which: `last` or `best`.
+
+    Returns:
+        The checkpoint and its path.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or another run's.
+    """
+    path = folder / (BEST if which == "best" else LAST)
+    saved = load_checkpoint(path)
+    refuse_other_run(saved.facts, ids_of(folder), path)
+    return saved, path
+
+
+def refuse_other_run(facts: Mapping[str, Any], runs: Collection[str], path: Path) -> None:
+    """Refuse a checkpoint that none of the given runs wrote.
+
+    Raises:
+        CheckpointError: says which run wrote it, with recipe, seed, step and attempt.
+    """
+    if facts.get("run") not in runs:
+        told = {key: facts.get(key) for key in ("recipe_hash", "seed", "step", "attempt")}
+        writer = f"run {facts['run']}" if facts.get("run") else "no run of a ledger"
+        raise CheckpointError(
+            f"A run's checkpoint must be written by run {next(iter(runs))} itself",
+            found=f"{path} was written by {writer}, " + ", ".join(f"{key} {value}" for key, value in told.items()),
+            do="bring the run's own file back, or name the run that wrote this one",
+        )
 
 
 _LOOKS = {"palette"}

@@ -89,20 +89,16 @@ class LossLog:
 
     def __init__(self, state: TrainState) -> None:
         self.state = state
-        self.names: list[str] = []
-        self.sums: Tensor | None = None
-        self.count = 0
+        self.watching = False
 
     def add(self, terms: dict[str, Tensor]) -> None:
         """Add the loss terms of one part of a batch."""
         values = torch.stack([term.detach().float() for term in terms.values()])
-        if self.sums is None:
-            self.names = list(terms)
-            self.sums = torch.zeros_like(values)
-            self.state.watch_terms(self.names)
+        if not self.watching:
+            self.state.watch_terms(list(terms))
+            self.watching = True
         self.state.terms.note(values, self.state.step)
-        self.sums += values
-        self.count += 1
+        self.state.loss_sums.add(list(terms), values)
 
     def read_watchdogs(self) -> None:
         """Refuse to go on, or to save, once a value was not finite.
@@ -124,11 +120,7 @@ class LossLog:
         """Read the means since the last call, check them, and report curves and progress."""
         s = self.state
         self.read_watchdogs()
-        assert self.sums is not None
-        means = (s.group.all_reduce_sum(self.sums) / (self.count * s.group.world_size)).tolist()
-        self.sums.zero_()
-        self.count = 0
-        losses = dict(zip(self.names, means, strict=True))
+        losses = s.loss_sums.means()
         for message in s.collapse.note(s.task.watched_terms(losses)):
             s.reporter.event("warning", "collapse", message)
         rows = [(s.step, f"train/{name}", value) for name, value in losses.items()]

@@ -52,6 +52,9 @@ class Reporter:
     def progress(self, progress: Progress) -> None:
         """The state at a log point."""
 
+    def flush(self) -> None:
+        """Write down what was told so far: a checkpoint that covers it is about to be put into place."""
+
     def stop_reason(self) -> str | None:
         """Say why the training should stop after this step: `asked`, `lost` (another worker has it), or None."""
         return None
@@ -87,6 +90,11 @@ class Reporters(Reporter):
         """Pass on to all."""
         for reporter in self.reporters:
             reporter.progress(progress)
+
+    def flush(self) -> None:
+        """Pass on to all."""
+        for reporter in self.reporters:
+            reporter.flush()
 
     def stop_reason(self) -> str | None:
         """Return the first reason any of them has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ablata.base.parts import users_mistakes
 from ablata.base.seeds import derive
 from ablata.base.settings import as_text
 from ablata.data.loading.killed_workers import killed_in_words
+from ablata.engine.checkpoints import Attempt
 from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, process_group
@@ -21,7 +22,7 @@ from ablata.engine.loop import train_steps
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
-from ablata.engine.train_state import TrainState
+from ablata.engine.train_state import NOBODY, TrainState
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def train(
     parent: Path | None = None,
     *,
     trust_code: bool = False,
+    attempt: Attempt = NOBODY,
 ) -> TrainResult:
     """Train, evaluate and save; continue where `folder` already holds a checkpoint.
 
@@ -62,6 +64,7 @@ def train(
         group: this process's place among several; alone by default.
         parent: folder of the completed run of `recipe.parent()`, if there is one.
         trust_code: whether the code of a checkpoint that came from elsewhere may be run.
+        attempt: which run this is, and the fence under which its files are put into place.
 
     Raises:
         UserError: something does not fit; raised before the first step.
@@ -83,7 +86,8 @@ def train(
         context = RunContext(device, cache, group, recipe.compute.channels_last, older, trust_code)
         torch.manual_seed(derive(seed, "init"))
         with users_mistakes(recipe, "be built"):
-            state = TrainState(recipe, seed, where, context, reporter)
+            writer = replace(attempt, run=group.broadcast_object(attempt.run))
+            state = TrainState(recipe, seed, where, context, reporter, writer)
             complexity = state.complexity()
         state.reporter.rewind(state.step)
         state.reporter.start(_facts(state) | complexity.as_dict() | {"allocator": memory_note})
@@ -91,9 +95,9 @@ def train(
             state.reporter.event("info", "data", notice)
         if group.is_main:
             where.mkdir(parents=True, exist_ok=True)
-            write_text(where / "recipe.txt", as_text(recipe))
+            write_text(where / "recipe.txt", as_text(recipe), attempt.held)
             if record := state.task.split_record():
-                write_text(where / "splits.json", json.dumps(record))
+                write_text(where / "splits.json", json.dumps(record), attempt.held)
         if state.step < state.total:
             with users_mistakes(recipe, "fit the first batch"):
                 state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))

@@ -21,16 +21,19 @@ from ablata.engine.checkpoints import (
     BEST,
     LAST,
     RAW,
+    Attempt,
     Checkpoint,
     clear_drafts,
     load_checkpoint,
     refuse_mismatch,
+    refuse_other_run,
     save_checkpoint,
 )
 from ablata.engine.evaluation import EvalSchedule, Evaluator
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.timer import Timer
+from ablata.engine.loss_sums import LossSums
 from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
@@ -39,9 +42,12 @@ from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
 from ablata.nn.kernels.sync_batch_norm import convert_sync_batchnorm
+from ablata.records.code import ids_of
 from ablata.records.gallery import write_gallery
 
 T = TypeVar("T")
+
+NOBODY = Attempt()
 
 _PROCESSOR_OPTIONS: dict[str, Any] = {"inplace_buffers": False}
 """A kernel that writes where it reads, half a vector of 16 channels at a time, waits for each store before the next
@@ -57,12 +63,22 @@ class TrainState:
         folder: where checkpoints go; taken up again if it holds one.
         context: device, cache folder, place among the processes.
         reporter: who listens.
+        attempt: who writes.
 
     Raises:
         UserError: data, settings or the checkpoint in `folder` do not fit; nothing was changed.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, folder: Path, context: RunContext, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        seed: int,
+        folder: Path,
+        context: RunContext,
+        reporter: Reporter,
+        attempt: Attempt = NOBODY,
+    ) -> None:
+        self.attempt = attempt
         self.recipe, self.seed, self.folder, self.context = recipe, seed, folder, context
         self.device, self.group = context.device, context.group
         self.reporter = reporter if context.group.is_main else Reporter()
@@ -83,6 +99,7 @@ class TrainState:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == torch.float16)
         self.gradients = GradientWatch(self.model, self.device, self.group)
         self.watch_terms([])
+        self.loss_sums = LossSums(self.group, self.device)
         self.collapse = CollapseWatch()
         self.step = self.first_step = 0
         self.learning_rate = math.nan
@@ -190,7 +207,7 @@ class TrainState:
             self.model.train()
         try:
             if shown is not None:
-                write_gallery(self.folder, shown)
+                write_gallery(self.folder, shown, self.attempt.held)
         except OSError as error:
             self.reporter.event("warning", "shown", f"images of predictions could not be written: {error}")
 
@@ -222,14 +239,21 @@ class TrainState:
     def save(self, which: str) -> None:
         """Write `last` (all that resuming needs) or `best` (weights only), on the writing process."""
         with self.timer.pause():
+            path = self.folder / (LAST if which == "last" else BEST)
+            # Every process gives its part of the sums, at the same time.
+            losses = self.loss_sums.state() if which == "last" else None
             if self.group.is_main:
-                path = self.folder / (LAST if which == "last" else BEST)
-                save_checkpoint(path, self._full_checkpoint() if which == "last" else self._weights_checkpoint())
+                # Points first: a resumed training does not tell again what its checkpoint covers.
+                self.reporter.flush()
+                checkpoint = self._full_checkpoint(*losses) if losses else self._weights_checkpoint()
+                save_checkpoint(path, checkpoint, self.attempt.held)
             if which == "last":
                 self.saved_at = time.monotonic()
 
     def _facts(self) -> dict[str, Any]:
         return {
+            "run": self.attempt.run,
+            "attempt": self.attempt.number,
             "step": self.step,
             "total": self.total,
             "recipe": expand(self.recipe),
@@ -242,13 +266,15 @@ class TrainState:
             "seconds": self.seconds(),
         }
 
-    def _full_checkpoint(self) -> Checkpoint:
+    def _full_checkpoint(self, loss_sums: dict[str, Tensor], losses: dict[str, Any]) -> Checkpoint:
         tensors, plain = optimiser_state(self.optimiser)
         groups = {RAW: self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
+        groups["losses"] = loss_sums
         if self.ema is not None:
             groups[AVERAGE] = self.ema.state()
         groups |= self.evaluator.state(self.step)
         facts = self._facts() | {"optimiser": plain, "scaler": self.scaler.state_dict()}
+        facts |= {"losses": losses, "collapse": self.collapse.state()}
         return Checkpoint(groups, facts)
 
     def _weights_checkpoint(self) -> Checkpoint:
@@ -258,7 +284,8 @@ class TrainState:
     def _resume(self) -> None:
         """Continue from the folder's last checkpoint, if there is one."""
         if self.group.is_main:
-            clear_drafts(self.folder)
+            with self.attempt.held():
+                clear_drafts(self.folder)
         path = self.folder / LAST
         if not self.group.any(path.exists()):
             return
@@ -274,10 +301,14 @@ class TrainState:
         if self.ema is not None:
             self.ema.load(saved.groups[AVERAGE])
         self.task.load_state(saved.groups.get("task", {}))
+        self.loss_sums.load_state(saved.groups["losses"], facts["losses"])
+        self.collapse.load_state(facts["collapse"])
         self.step = self.first_step = facts["step"]
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
 
     def _refuse_other_training(self, path: Path, facts: dict[str, Any]) -> None:
+        if self.attempt.run:
+            refuse_other_run(facts, ids_of(self.folder), path)
         if facts["recipe_hash"] != settings_hash(self.recipe):
             changes = diff(restore(type(self.recipe), facts["recipe"], source=str(path)), self.recipe)
             raise CheckpointError(

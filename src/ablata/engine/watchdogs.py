@@ -118,7 +118,15 @@ class CollapseWatch:
     def __init__(self) -> None:
         self._first: dict[str, float] = {}
         self._last: dict[str, float] = {}
-        self._count: dict[str, int] = {}
+        self._count: dict[str, float] = {}
+
+    def state(self) -> list[dict[str, float]]:
+        """Return what a checkpoint keeps of it, JSON-safe."""
+        return [dict(self._first), dict(self._last), dict(self._count)]
+
+    def load_state(self, state: list[dict[str, float]]) -> None:
+        """Go on from what `state` returned."""
+        self._first, self._last, self._count = map(dict, state)
 
     def note(self, terms: dict[str, float]) -> list[str]:
         """Take the means of one log interval; return a sentence for each term that has just collapsed."""

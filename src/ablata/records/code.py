@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import RecordError, listing
-from ablata.base.files import inside, write_bytes, write_text
+from ablata.base.files import Fence, inside, write_bytes, write_text
 from ablata.base.user_code import CodeFolder, references
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow
@@ -24,21 +25,22 @@ STUDIES = "imported"
 """Folder of the lab's home with an empty file for each study that was imported."""
 
 
-def keep_code(folder: Path, named: Mapping[Path, str], *, portable: bool = False) -> None:
+def keep_code(folder: Path, named: Mapping[Path, str], *, portable: bool = False, fence: Fence = nullcontext) -> None:
     """Copy users' files into a folder, with the folders that their imports need; nothing where there are none.
 
     Args:
         folder: a run's folder, or an export's; copies that are there already stay.
         named: the files, absolute, each with its path below `code/`; see `relative_names`.
         portable: name the files in the index by their copies, for a folder that goes to other machines.
+        fence: the context inside which each file is put into place.
     """
     place = folder / CODE
     if not named or (place / INDEX).is_file():
         return
     for file, name in named.items():
-        write_bytes(place / name, file.read_bytes())
+        write_bytes(place / name, file.read_bytes(), fence)
     index = {name if portable else _taken_from(file): name for file, name in named.items()}
-    write_text(place / INDEX, json.dumps(index, indent=2) + "\n")
+    write_text(place / INDEX, json.dumps(index, indent=2) + "\n", fence)
 
 
 def _taken_from(file: Path) -> str:
@@ -70,14 +72,20 @@ def code_folder(folder: Path, *, foreign: bool = False) -> CodeFolder | None:
     return CodeFolder(place, copies, foreign)
 
 
-def mark_imported(folder: Path) -> None:
-    """Mark a run's folder as that of a run which came from elsewhere."""
-    write_text(folder / CODE / IMPORTED, "")
+def mark_imported(folder: Path, run_id: str) -> None:
+    """Mark a run's folder as that of a run which came from elsewhere, where it had this id."""
+    write_text(folder / CODE / IMPORTED, run_id)
 
 
 def is_imported(folder: Path) -> bool:
     """Tell whether a run came from elsewhere."""
     return (folder / CODE / IMPORTED).exists()
+
+
+def ids_of(folder: Path) -> tuple[str, ...]:
+    """Return the ids under which the files in a run's folder were written: its own, and the one it had elsewhere."""
+    mark = folder / CODE / IMPORTED
+    return (folder.name, mark.read_text(encoding="utf-8")) if mark.is_file() else (folder.name,)
 
 
 def mark_imported_study(ledger: Ledger, name: str) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import RecordError
-from ablata.base.files import write_bytes, write_text
+from ablata.base.files import Fence, write_bytes, write_text
 
 FOLDER = "shown"
 _FORMAT = 1
@@ -73,13 +74,13 @@ class Gallery:
     groups: tuple[GalleryGroup, ...] = ()
 
 
-def write_gallery(run: Path, shown: Gallery) -> None:
-    """Write into a run's folder; the list comes last, so that it names only what is there."""
+def write_gallery(run: Path, shown: Gallery, fence: Fence = nullcontext) -> None:
+    """Write into a run's folder, inside the fence; the list comes last, so that it names only what is there."""
     for name, images in [("image", shown.images), *_named(shown.groups)]:
         for number, image in enumerate(images):
-            write_bytes(_place(run, name, number, image.ending), image.content)
+            write_bytes(_place(run, name, number, image.ending), image.content, fence)
     if shown.key is not None:
-        write_bytes(run / FOLDER / _KEY, shown.key)
+        write_bytes(run / FOLDER / _KEY, shown.key, fence)
     told = {
         "format": _FORMAT,
         "split": shown.split,
@@ -92,7 +93,7 @@ def write_gallery(run: Path, shown: Gallery) -> None:
             {"title": group.title, "caption": group.caption, "images": _told(group.images)} for group in shown.groups
         ],
     }
-    write_text(run / FOLDER / "shown.json", json.dumps(told, indent=1) + "\n")
+    write_text(run / FOLDER / "shown.json", json.dumps(told, indent=1) + "\n", fence)
 
 
 def read_gallery(run: Path) -> Gallery | None:

@@ -185,9 +185,9 @@ def _mark(ledger: Ledger, connection: Connection, study: str | None, places: dic
     """Mark what came from elsewhere: what it refers to runs only where the user says so."""
     if study is not None:
         mark_imported_study(ledger, study)
-    for place in places.values():
+    for run_id, place in places.items():
         if place.taken:
-            mark_imported(ledger.runs.folder(find_run(connection, place.run_id)))
+            mark_imported(ledger.runs.folder(find_run(connection, place.run_id)), run_id)
 
 
 def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]) -> bool:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, update
@@ -139,6 +139,17 @@ class Leases:
         """
         with self._database.write() as connection:
             set_fields(connection, run_id, attempt, heartbeat=clock(), lease_until=clock() + lease_seconds)
+
+    @contextmanager
+    def held(self, run_id: str, attempt: int) -> Iterator[None]:
+        """Keep the run with this attempt inside the block, for less than the time that others wait for a lock.
+
+        Raises:
+            LeaseLostError: `attempt` is no longer the run's current one.
+        """
+        with self._database.write() as connection:
+            hold(connection, run_id, attempt)
+            yield
 
     def place(self, run_id: str, attempt: int, recipe_hash: str, settings: dict[str, Any]) -> None:
         """Record the settings that a run is trained with, as far as its recipe's hash leaves them open.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -101,6 +102,22 @@ class RunWriter:
     def truncate_metrics(self, step: int) -> None:
         """Forget the points after the step this attempt resumes from."""
         self._write(lambda: self._ledger.metrics.truncate(self._id, self._attempt, step))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the run with this attempt inside the block, as a file is renamed into place.
+
+        Raises:
+            LeaseLostError: another worker has taken the run over.
+        """
+        stack = ExitStack()
+        self._write(lambda: stack.enter_context(self._ledger.leases.held(self._id, self._attempt)))
+        try:
+            yield
+        finally:
+            # Nothing was changed in the ledger: a connection that was lost meanwhile costs nothing.
+            with suppress(DatabaseError):
+                stack.close()
 
     def place(self, settings: dict[str, Any]) -> None:
         """Record the expanded settings that the run is trained with: where its data lie now."""

@@ -15,7 +15,7 @@ from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.files import atomic_path
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
-from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_mismatch
+from ablata.engine.checkpoints import load_run_checkpoint, refuse_mismatch
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext
@@ -118,8 +118,7 @@ def evaluate_run(
         raise SettingsError("--checkpoint must be last or best", found=which)
     if weights not in ("delivered", "raw"):
         raise SettingsError("--weights must be delivered or raw", found=weights)
-    path = ledger.runs.folder(run) / (LAST if which == "last" else BEST)
-    saved = load_checkpoint(path)
+    saved, path = load_run_checkpoint(ledger.runs.folder(run), which)
     device = choose_device(recipe.compute.device)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     data = recipe.data_fingerprint(context.cache)

@@ -10,6 +10,7 @@ from typing import Any
 from ablata.base.errors import AblataError, DivergedError, LeaseLostError, StoppedError
 from ablata.base.parts import user_modules
 from ablata.base.user_code import module_files, relative_names
+from ablata.engine.checkpoints import Attempt
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import MetricRow, Progress, Reporter, Reporters
@@ -104,9 +105,12 @@ def execute(
     ledger_reporter = LedgerReporter(writer)
     reporters = Reporters(ledger_reporter, listener)
     try:
-        keep_code(writer.folder, relative_names(module_files(user_modules(recipe))))
+        keep_code(writer.folder, relative_names(module_files(user_modules(recipe))), fence=writer.held)
         parent = parent_folder(writer.ledger, recipe, writer.run)
-        outcome = train(recipe, writer.run.seed, writer.folder, cache, reporters, group, parent, trust_code=trust_code)
+        outcome = train(
+            recipe, writer.run.seed, writer.folder, cache, reporters, group, parent,
+            trust_code=trust_code, attempt=Attempt(writer.run.id, writer.claim.attempt, writer.held),
+        )  # fmt: skip
     except DivergedError as error:
         ledger_reporter.flush()
         writer.event("warning", "diverged", str(error))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import AblataError
+from ablata.base.files import Fence
 from ablata.engine import train_state
 from ablata.engine.checkpoints import Checkpoint
 from ablata.engine.hardware.process_group import from_environment, process_group
@@ -57,9 +58,9 @@ def count_checkpoints() -> list[Path]:
     """Return the list to which every checkpoint that this process writes is added."""
     written, plain = [], train_state.save_checkpoint
 
-    def save(path: Path, checkpoint: Checkpoint) -> None:
+    def save(path: Path, checkpoint: Checkpoint, fence: Fence) -> None:
         written.append(path)
-        plain(path, checkpoint)
+        plain(path, checkpoint, fence)
 
     train_state.save_checkpoint = save
     return written

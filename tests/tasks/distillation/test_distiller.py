@@ -22,9 +22,9 @@ from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.models.backbones.digits_net import DigitsNet
+from ablata.nn.state_digest import state_digest
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.task import Classify, ClassifyTask
-from ablata.tasks.distillation.checkpoints import weights_digest
 from ablata.tasks.distillation.teachers import EmaTeacher, FrozenNetwork, StoredLabels
 
 PLAIN = Classify(
@@ -126,12 +126,12 @@ def test_a_teacher_in_eval_mode_does_not_change_in_an_epoch(lab: Lab, kind: str)
     assert task.distiller is not None
     network = task.distiller.teacher.network
     assert network is not None
-    before = weights_digest(network.state_dict())
+    before = state_digest(network.state_dict())
     task.model.train()
     for step, batch in enumerate(task.batches(0, task.steps_per_epoch)):
         sum(task.loss(task.model, task.augment(batch, step)).values()).backward()  # type: ignore[union-attr]
     task.evaluate(task.model.eval(), "val", "plain")
-    assert weights_digest(network.state_dict()) == before == task.distiller.digest
+    assert state_digest(network.state_dict()) == before == task.distiller.digest
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not any(name.startswith("teacher") for name in task.model.state_dict())
 

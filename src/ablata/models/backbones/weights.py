@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.settings import Settings
+from ablata.nn.state_digest import DIGEST, state_digest
 
 BACKBONE = "backbone."
 _WRAPPERS = ("state_dict", "model", "state_dict_ema", "model_state")
@@ -103,6 +104,11 @@ def _safetensors(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         names = list(file.keys())
         ours = [name for name in names if name.startswith("model/")]
+        header = file.metadata() or {}
+        if ours and DIGEST in header:
+            whole = {name: file.get_tensor(name) for name in names}
+            if state_digest(whole, header.get("ablata", "")) != header[DIGEST]:
+                raise ValueError("it was changed or damaged since it was written: its digest is another")
         return {name.removeprefix("model/"): file.get_tensor(name) for name in ours or names}
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,8 +15,9 @@ from torch import Tensor, nn
 from ablata.base.errors import CheckpointError, listing
 from ablata.base.files import atomic_path
 from ablata.base.settings import Settings, restore
-from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
-from ablata.records.code import check_trust, code_folder, is_imported
+from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, refuse_other_run
+from ablata.nn.state_digest import state_digest
+from ablata.records.code import check_trust, code_folder, ids_of, is_imported
 from ablata.records.home import RUNS_FOLDER
 from ablata.tasks.networks import AnyClassifier
 
@@ -57,16 +57,6 @@ def teacher_weights(saved: Checkpoint) -> dict[str, Tensor]:
     return weights
 
 
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Return 24 hexadecimal digits of the names, shapes, types and values of a network's tensors."""
-    content = hashlib.blake2b(digest_size=12)
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        content.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        content.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    return content.hexdigest()
-
-
 def load_teacher(
     place: Path, which: str, contract: Mapping[str, Any], home: Path | None = None, *, trust_code: bool = False
 ) -> tuple[nn.Module, str]:
@@ -89,6 +79,7 @@ def load_teacher(
     """
     path = find_checkpoint(place, which)
     saved = load_checkpoint(path)
+    ours = home is not None and path.resolve().is_relative_to(home.resolve() / RUNS_FOLDER)
     theirs = saved.facts.get("contract", {})
     for key in MUST_AGREE:
         if key in contract and theirs.get(key) != contract[key]:
@@ -98,8 +89,9 @@ def load_teacher(
                 f"the student {_told(contract[key], theirs.get(key))}",
                 do="choose a teacher trained on data prepared like the student's",
             )
+    if ours:
+        refuse_other_run(saved.facts, ids_of(path.parent), path)
     tree = {"model": saved.facts.get("recipe", {}).get("model")}
-    ours = home is not None and path.resolve().is_relative_to(home.resolve() / RUNS_FOLDER)
     foreign = not ours or is_imported(path.parent)
     code = code_folder(path.parent, foreign=foreign)
     if foreign:
@@ -111,7 +103,7 @@ def load_teacher(
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError("A teacher's checkpoint must fit its network", found=f"{path}: {error}") from None
-    return network, weights_digest(weights)
+    return network, state_digest(weights)
 
 
 def _told(mine: Any, other: Any) -> str:

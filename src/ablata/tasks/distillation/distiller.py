@@ -15,13 +15,13 @@ from ablata.engine.checkpoints import load_checkpoint
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext
+from ablata.nn.state_digest import state_digest
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.distillation.checkpoints import (
     find_checkpoint,
     load_teacher,
     stored_labels,
     teacher_weights,
-    weights_digest,
 )
 from ablata.tasks.distillation.settings import Online, Refinement, Static
 from ablata.tasks.distillation.teachers import EmaTeacher, FrozenNetwork, Peer, PeerPair, StoredLabels, Teacher
@@ -108,7 +108,7 @@ def given_teacher_mark(refine: Refinement | None) -> str:
     if refine is None or refine.start is None:
         return ""
     path = find_checkpoint(Path(refine.start), refine.checkpoint)
-    return f"-{weights_digest(teacher_weights(load_checkpoint(path)))[:8]}"
+    return f"-{state_digest(teacher_weights(load_checkpoint(path)))[:8]}"
 
 
 def frozen_distiller(

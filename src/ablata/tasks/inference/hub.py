@@ -25,8 +25,8 @@ from ablata.base.user_code import CodeFolder, module_files, parse_reference, por
 from ablata.base.version import __version__
 from ablata.engine.predictor import Predictor
 from ablata.models.backbones.weights import Loadable, read_state
+from ablata.nn.state_digest import state_digest
 from ablata.records.code import check_trust, code_folder, keep_code
-from ablata.tasks.distillation.checkpoints import weights_digest
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import preparation
 
@@ -100,10 +100,10 @@ def load_exported(folder: Path, check: CheckCode | None = None) -> Predictor:
             do="install a newer ablata",
         )
     weights = read_state(folder / MODEL)
-    if weights_digest(weights) != digest:
+    if state_digest(weights) != digest:
         raise CheckpointError(
             "Weights must be those that were exported",
-            found=f"{folder / MODEL} has {weights_digest(weights)}, recipe.json says {digest}",
+            found=f"{folder / MODEL} has {state_digest(weights)}, recipe.json says {digest}",
             do="fetch the folder again",
         )
     facts = {key: value for key, value in content.items() if key not in ("format", "contract", "weights_digest")}
@@ -128,7 +128,7 @@ def _fill(folder: Path, model: Predictor) -> None:
         **model.facts,
         "recipe": _placeless(model.facts["recipe"], files),
         "contract": dict(model.contract),
-        "weights_digest": weights_digest(weights),
+        "weights_digest": state_digest(weights),
     }
     write_text(folder / RECIPE, json.dumps(content, indent=2) + "\n")
     write_text(folder / "README.md", card(model))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ablata.base.errors import CheckpointError
 from ablata.base.user_code import CodeFolder
-from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
+from ablata.engine.checkpoints import BEST, LAST, load_checkpoint, refuse_other_run
 from ablata.engine.predictor import Predictor
 from ablata.records.code import check_trust
 from ablata.tasks.any import recipe_class
@@ -20,22 +20,27 @@ FindCode = Callable[[Mapping[str, Any]], CodeFolder | None]
 """Given a recipe's expanded settings, returns the copies of the users' files that they refer to."""
 
 
-def from_checkpoint(place: Path, which: str = "last", find_code: FindCode | None = None) -> Predictor:
+def from_checkpoint(
+    place: Path, which: str = "last", find_code: FindCode | None = None, runs: Collection[str] = ()
+) -> Predictor:
     """Build the network of a checkpoint: averaged weights where the run averages, a student without its teacher.
 
     Args:
-        place: a run's folder, or a checkpoint.
+        place: the folder of a run, or a checkpoint.
         which: `last` or `best`.
         find_code: returns the copies of the users' files that the checkpoint's settings refer to, or refuses them;
             None: a checkpoint that refers to such files is refused.
+        runs: ids of the runs that may have written it; empty: whoever.
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: the file is missing, damaged, or another run's.
         RecordError: it needs the user's own code, and that may not be run.
         SettingsError: the run's task offers no predictions.
     """
     path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
     saved = load_checkpoint(path)
+    if runs:
+        refuse_other_run(saved.facts, runs, path)
     kept: dict[str, Any] = {key: saved.facts[key] for key in ("recipe", "seed", "step", "scores") if key in saved.facts}
     if find_code is None:
         check_trust(f"the checkpoint {path}", kept["recipe"], None, trust=False)

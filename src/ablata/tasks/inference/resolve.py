@@ -12,7 +12,7 @@ from typing import Any
 from ablata.base.errors import CheckpointError, RecordError, SettingsError
 from ablata.base.user_code import CodeFolder, portable, references
 from ablata.engine.predictor import Predictor
-from ablata.records.code import check_trust, run_code
+from ablata.records.code import check_trust, ids_of, run_code
 from ablata.records.ledger import Ledger
 from ablata.tasks.inference.hub import RECIPE, is_exported, load_exported
 from ablata.tasks.inference.load import from_checkpoint
@@ -58,8 +58,9 @@ def find_model(
         raise RecordError(
             error.must, found=error.found, do=f"{error.do or ''} or give an exported folder".strip()
         ) from None
+    folder = ledger.runs.folder(run)
     model = from_checkpoint(
-        ledger.runs.folder(run), which, lambda tree: run_code(ledger, run, tree, trust=trust, say=say)
+        folder, which, lambda tree: run_code(ledger, run, tree, trust=trust, say=say), ids_of(folder)
     )
     if model.code is not None and (line := model.code.notice()):
         say(line)
