@@ -39,14 +39,14 @@ class LossSums:
         self.count = 0
         return dict(zip(self.names, means, strict=True))
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what a checkpoint keeps: sums of each process [P, T], names, count; all processes ask together."""
-        return {"sums": self.group.all_gather(self._sums[None])}, {"names": self.names, "count": self.count}
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, JSON-safe: sums of each process, names, count; all processes ask together."""
+        return {"sums": self.group.all_gather(self._sums[None]).tolist(), "names": self.names, "count": self.count}
 
-    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned. Of another number of processes the first takes the sum of all."""
-        rows = tensors["sums"].to(self.device)
-        self.names, self.count = list(plain["names"]), int(plain["count"])
+        rows = torch.tensor(state["sums"], dtype=torch.float32, device=self.device)
+        self.names, self.count = list(state["names"]), int(state["count"])
         if len(rows) == self.group.world_size:
             self._sums = rows[self.group.rank].clone()
         else:

@@ -245,7 +245,7 @@ class TrainState:
             if self.group.is_main:
                 # Points first: a resumed training does not tell again what its checkpoint covers.
                 self.reporter.flush()
-                checkpoint = self._full_checkpoint(*losses) if losses else self._weights_checkpoint()
+                checkpoint = self._full_checkpoint(losses) if losses else self._weights_checkpoint()
                 save_checkpoint(path, checkpoint, self.attempt.held)
             if which == "last":
                 self.saved_at = time.monotonic()
@@ -266,10 +266,9 @@ class TrainState:
             "seconds": self.seconds(),
         }
 
-    def _full_checkpoint(self, loss_sums: dict[str, Tensor], losses: dict[str, Any]) -> Checkpoint:
+    def _full_checkpoint(self, losses: dict[str, Any]) -> Checkpoint:
         tensors, plain = optimiser_state(self.optimiser)
         groups = {RAW: self.model.state_dict(), "optimiser": tensors, "task": dict(self.task.state())}
-        groups["losses"] = loss_sums
         if self.ema is not None:
             groups[AVERAGE] = self.ema.state()
         groups |= self.evaluator.state(self.step)
@@ -301,7 +300,7 @@ class TrainState:
         if self.ema is not None:
             self.ema.load(saved.groups[AVERAGE])
         self.task.load_state(saved.groups.get("task", {}))
-        self.loss_sums.load_state(saved.groups["losses"], facts["losses"])
+        self.loss_sums.load_state(facts["losses"])
         self.collapse.load_state(facts["collapse"])
         self.step = self.first_step = facts["step"]
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
