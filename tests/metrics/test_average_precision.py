@@ -231,3 +231,69 @@ def test_masks_cannot_be_scored_where_there_are_none() -> None:
     bare = [Objects(one.boxes, one.labels, None, one.ids, one.crowd) for one in truth]
     with pytest.raises(ValueError, match="boxes alone"):
         collected(bare, found).score("mask", (0.5,))
+
+
+def boxes_of(*rows: tuple[float, float, float, float]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float32).view(-1, 4)
+
+
+def scored(
+    truth: list[tuple[int, int, bool]], found: list[tuple[int, int, float]], classes: int = 2
+) -> DetectionScores:
+    """Return scores of one image, of objects (class, place, ignored) and detections (class, place, score)."""
+
+    def at(place: int) -> tuple[float, float, float, float]:
+        return (20.0 * place, 0.0, 20.0 * place + 10, 10.0)
+
+    objects = Objects(
+        boxes_of(*(at(place) for _, place, _ in truth)), torch.tensor([label for label, _, _ in truth]), None,
+        torch.arange(len(truth)), torch.tensor([ignored for _, _, ignored in truth], dtype=torch.bool),
+    )  # fmt: skip
+    scores = DetectionScores(2, [((10, 400), objects)])
+    detections = sorted(found, key=lambda one: -one[2])
+    scores.update(0, Detections(
+        boxes_of(*(at(place) for _, place, _ in detections)), torch.tensor([label for label, _, _ in detections]),
+        torch.tensor([score for _, _, score in detections]),
+    ))  # fmt: skip
+    return scores
+
+
+def test_a_confusion_matrix_has_missed_objects_and_false_detections_in_the_background() -> None:
+    truth = [(0, 0, False), (0, 1, False), (1, 2, False), (1, 9, True)]
+    found = [(0, 0, 0.9), (1, 1, 0.8), (1, 5, 0.7), (0, 9, 0.6), (1, 2, 0.1)]
+    assert scored(truth, found).confusion(0.5, 0.5).tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
+    assert scored(truth, found).confusion(0.5).tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_an_object_goes_to_a_detection_of_its_own_class_before_a_surer_one_of_another() -> None:
+    twice = scored([(0, 0, False)], [(1, 0, 0.9), (0, 0, 0.4), (0, 0, 0.3)])
+    assert twice.confusion(0.5).tolist() == [[1, 0, 0], [0, 0, 0], [1, 1, 0]]
+
+
+def test_average_recall_is_that_of_pycocotools() -> None:
+    random = np.random.default_rng(4)
+    truth, found = [], []
+    for place in range(12):
+        truth.append((int(random.integers(2)), place, place == 5))
+        found.append((int(random.integers(2)), int(random.integers(12)), float(random.random())))
+    scores = scored(truth, found)
+    values = scores.score("box", (0.5, 0.75))
+    reference = COCO()
+    reference.dataset = scores._truth("box")
+    reference.createIndex()
+    rows = [
+        {"image_id": row[0], "category_id": row[1], "score": row[2], "bbox": [row[3], row[4], row[5] - row[3], 10.0]}
+        for row in scores.rows()
+    ]
+    evaluation = COCOeval(reference, reference.loadRes(rows), "bbox")
+    evaluation.params.iouThrs, evaluation.params.maxDets = np.array([0.5, 0.75]), [100]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    recall = evaluation.eval["recall"][:, :, 0, 0]
+    np.testing.assert_allclose(values.recalls[:, :, 0], 100 * recall)
+    assert values.mean_recall() == pytest.approx(100 * recall[recall >= 0].mean())
+
+
+def test_precision_and_recall_without_anything_found_are_not_known_and_nothing() -> None:
+    counts = scored([(0, 0, False)], [(0, 3, 0.2)]).confusion(0.5, 0.5)
+    assert counts.tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]

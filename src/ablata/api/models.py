@@ -61,6 +61,7 @@ def predict(
     score_threshold: float = 0.5,
     gallery: Sequence[str | Path] = (),
     tile: int | None = None,
+    annotations: str | Path | None = None,
     checkpoint: str = "last",
     trust_code: bool = False,
     say: Callable[[str], None] = warn,
@@ -78,6 +79,8 @@ def predict(
         gallery: of re-identification, image files or folders to find each image's nearest in.
         tile: of a segmenter, height and width in pixels of the parts that are predicted one by one, so that an image of
             any size fits into memory; None: whole images.
+        annotations: of a detector, a JSON file of COCO's under whose image ids results are written; None: those of its
+            data set, where all images are of it, else 1, 2, ...
         checkpoint: of a run, `last` or `best`.
         trust_code: run code that came with an imported study, or with a folder exported elsewhere.
         say: called with a line about the user's code that is run; by default a warning.
@@ -96,7 +99,13 @@ def predict(
     places = [images] if isinstance(images, str | Path) else images
     inputs = find_input_files([Path(place) for place in places], videos=found.videos)
     options = PredictOptions(
-        protocol, None if output is None else Path(output), top, score_threshold, tuple(map(Path, gallery)), tile
+        protocol,
+        None if output is None else Path(output),
+        top,
+        score_threshold,
+        tuple(map(Path, gallery)),
+        tile,
+        None if annotations is None else Path(annotations),
     )
     return Predictions(found.predict_files(inputs, options), protocol or found.protocols[0])
 
@@ -163,6 +172,7 @@ def evaluate(
     checkpoint: str = "last",
     weights: str = "delivered",
     save_predictions: str | Path | None = None,
+    score_threshold: float | None = None,
     trust_code: bool = False,
     say: Callable[[str], None] = warn,
     ledger: Ledger | None = None,
@@ -176,7 +186,10 @@ def evaluate(
         split: what to score on.
         checkpoint: `last` or `best`.
         weights: `delivered`: the EMA weights where the run keeps them; `raw`: the trained weights themselves.
-        save_predictions: a new .npz file for every sample's predictions.
+        save_predictions: a new .npz file for every sample's predictions; of a detector also a .json for every detection
+            in COCO's form of results, under the set's own image ids.
+        score_threshold: of a detector, score from which detections count in precision, recall and the confusion matrix;
+            None: 0.5.
         trust_code: run code that came with an imported study, or with a folder exported elsewhere.
         say: called with a line about the user's code that is run; by default a warning.
         ledger: where the run is; None: the lab's own.
@@ -188,7 +201,7 @@ def evaluate(
         return evaluate_run(
             opened, run, override_texts(overrides), protocols=protocols, split=split, which=checkpoint,
             weights=weights, save_to=None if save_predictions is None else Path(save_predictions),
-            trust_code=trust_code, say=say,
+            score_threshold=score_threshold, trust_code=trust_code, say=say,
         )  # fmt: skip
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from ablata.cli.asking import TrustCode
 from ablata.cli.console import note, out, print_json
+
+if TYPE_CHECKING:
+    from ablata.studies.evaluation import Evaluation
+
+_WIDEST = 12
+"""Classes of a confusion matrix that a terminal shows; --json has any."""
 
 
 def evaluate(
@@ -32,7 +38,14 @@ def evaluate(
         ),
     ] = "delivered",
     save_predictions: Annotated[
-        Path | None, typer.Option(help="Write every sample's predictions to this .npz.")
+        Path | None,
+        typer.Option(
+            help="Write every sample's predictions to this .npz; a detector's also to a .json as COCO has it."
+        ),
+    ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(help="Detector: score threshold of precision, recall and the confusion matrix; by default 0.5."),
     ] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -43,7 +56,7 @@ def evaluate(
 
     result = evaluate_run(
         run, overrides=overrides or [], protocols=protocol, split=split, checkpoint=checkpoint, weights=weights,
-        save_predictions=save_predictions, trust_code=trust_code, say=note,
+        save_predictions=save_predictions, score_threshold=score, trust_code=trust_code, say=note,
     )  # fmt: skip
     if json:
         print_json(result.as_dict())
@@ -52,12 +65,35 @@ def evaluate(
     for name, value in result.scores.items():
         out.print(f"{name} = {value:.6g}", markup=False)
     if result.classes:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("class")
-        table.add_column(f"{result.class_metric} %", justify="right")
-        table.add_column("most often confused with")
-        for name, score, confused in result.class_rows():
-            table.add_row(name, "-" if math.isnan(score) else f"{score:.2f}", confused)
-        show(table, out)
+        show(_classes(result), out)
+    if result.confusion_classes and len(result.confusion_classes) <= _WIDEST:
+        show(_confusion(result), out)
     if save_predictions is not None:
         note(f"predictions written: {save_predictions}")
+
+
+def _classes(result: Evaluation) -> Table:
+    """Return a row for each class: its scores, and what it is most often confused with."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    for name in (result.class_metric, *result.class_details):
+        table.add_column(f"{name} %", justify="right")
+    table.add_column("most often confused with")
+    details = zip(*result.class_details.values(), strict=True) if result.class_details else [()] * len(result.classes)
+    for (name, score, confused), more in zip(result.class_rows(), details, strict=True):
+        numbers = ["-" if math.isnan(value) else f"{value:.2f}" for value in (score, *more)]
+        table.add_row(name, *numbers, confused)
+    return table
+
+
+def _confusion(result: Evaluation) -> Table:
+    """Return the confusion matrix of objects, true classes in rows."""
+    names = result.confusion_classes
+    table = Table(box=None, pad_edge=False, header_style="bold", title="objects (rows) and what was detected")
+    table.add_column("")
+    for name in names:
+        table.add_column("missed" if name == names[-1] else name, justify="right")
+    for name, row in zip(names, result.confusion, strict=True):
+        cells = [f"{count:,}" for count in row]
+        table.add_row("no object" if name == names[-1] else name, *(cells[:-1] if name == names[-1] else cells))
+    return table

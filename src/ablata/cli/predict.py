@@ -44,6 +44,12 @@ def predict(
             min=64, metavar="PIXELS", help="Segmenter: predict in tiles of this side, for images of any size."
         ),
     ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Detector: COCO's JSON whose image ids the results carry; by default those of its own data set."
+        ),
+    ] = None,
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -52,7 +58,7 @@ def predict(
 
     predictions = predict_images(
         model, images, protocol=protocol, output=output, top=top, score_threshold=score, gallery=gallery or (),
-        tile=tile, checkpoint=checkpoint, trust_code=trust_code, say=note,
+        annotations=annotations, tile=tile, checkpoint=checkpoint, trust_code=trust_code, say=note,
     )  # fmt: skip
     for prediction in predictions:
         if prediction.problem:

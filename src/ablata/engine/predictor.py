@@ -29,6 +29,7 @@ class PredictOptions:
         score_threshold: score from which detections are drawn and counted.
         gallery: image files, and folders of them, among which a query's nearest are searched.
         tile: height and width of the parts, in pixels, that a segmenter sees one by one; None: the whole image.
+        annotations: of a detector, a JSON file of COCO's that says under which ids results are written.
     """
 
     protocol: str | None = None
@@ -37,6 +38,7 @@ class PredictOptions:
     score_threshold: float = 0.5
     gallery: tuple[Path, ...] = ()
     tile: int | None = None
+    annotations: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ The loop calls, in this order and nowhere else:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +86,9 @@ class EvalReport:
         class_metric: what `class_scores` are: `accuracy`, `iou` or `AP`.
         class_scores: percent for each class, nan for one that the split does not hold.
         confusion: confusion matrix, counts, true classes in rows.
+        confusion_classes: names of its rows and columns where they are not the classes alone: a detector's background.
+        class_details: further numbers of each class by name, in percent, nan where there is none.
+        results: the predictions in the form of a public format, such as COCO's results; None unless asked for.
         samples: tensors with a row for every sample, in the order of the split; empty unless asked for.
     """
 
@@ -94,6 +97,9 @@ class EvalReport:
     class_metric: str = ""
     class_scores: tuple[float, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    confusion_classes: tuple[str, ...] = ()
+    class_details: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    results: Sequence[Mapping[str, Any]] | None = None
     samples: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -118,6 +124,8 @@ class Task(ABC, Generic[B]):
     offered_protocols: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    results_format: ClassVar[str] = ""
+    """Name of the public format that `EvalReport.results` are in; empty: there are none."""
 
     def contract(self) -> dict[str, Any]:
         """Return what a checkpoint promises: classes, ids, ignore label, protocols, image backend; JSON-safe.
@@ -125,6 +133,24 @@ class Task(ABC, Generic[B]):
         What both sides name must be equal where the checkpoint is used; here the protocols alone.
         """
         return {"protocols": list(self.protocols)}
+
+    def match_contract(self, contract: Mapping[str, Any]) -> None:
+        """Fit the data at hand to a checkpoint that is to be scored on it, such as classes in another order; here
+        nothing."""
+
+    def score_at(self, threshold: float) -> None:
+        """Count predictions from a score on in `evaluate_detailed`, where the task has precision and recall.
+
+        Raises:
+            SettingsError: it has none; or the threshold is not in [0, 1].
+        """
+        raise SettingsError(
+            "A score threshold is of tasks that count detections", found=f"{type(self).__name__}, which has none"
+        )
+
+    def split_fingerprint(self, split: str) -> str:
+        """Return what identifies the content of a split that is no part of the data's fingerprint; empty: it is."""
+        return ""
 
     @abstractmethod
     def example(self) -> Tensor:

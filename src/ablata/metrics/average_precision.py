@@ -110,10 +110,12 @@ class AveragePrecisions:
     Attributes:
         thresholds: IoU thresholds, T of them.
         values: float64 [T, K, 4], in percent, by threshold, class and `SIZES`; nan where there is no such object.
+        recalls: float64 [T, K, 4], the highest recall, likewise.
     """
 
     thresholds: tuple[float, ...]
     values: np.ndarray
+    recalls: np.ndarray
 
     def mean(self, size: str = "all", threshold: float | None = None) -> float:
         """Return the mean over classes that have objects of a size, and over thresholds or at one of them.
@@ -124,8 +126,11 @@ class AveragePrecisions:
         chosen = self.values[:, :, SIZES.index(size)]
         if threshold is not None:
             chosen = chosen[self.thresholds.index(threshold)]
-        known = chosen[~np.isnan(chosen)]
-        return float(known.mean()) if known.size else float("nan")
+        return _mean(chosen)
+
+    def mean_recall(self, size: str = "all") -> float:
+        """Return the average recall (AR): the highest recall, mean over thresholds and classes with such objects."""
+        return _mean(self.recalls[:, :, SIZES.index(size)])
 
     def of_classes(self) -> np.ndarray:
         """Return float64 [K], the mean over thresholds of each class; nan for one without objects."""
@@ -184,32 +189,35 @@ class DetectionScores:
             evaluation.accumulate()
         precision = np.asarray(evaluation.eval["precision"], dtype=np.float64)
         values = precision.reshape(len(thresholds), -1, self._classes, len(SIZES)).mean(axis=1)
-        return AveragePrecisions(tuple(thresholds), np.where(values < 0, np.nan, 100 * values))
+        recall = np.asarray(evaluation.eval["recall"], dtype=np.float64).reshape(values.shape)
+        return AveragePrecisions(
+            tuple(thresholds), np.where(values < 0, np.nan, 100 * values), np.where(recall < 0, np.nan, 100 * recall)
+        )
 
     def rows(self) -> list[list[Any]]:
         """Return the detections: index of the image, label, score, left, top, right, bottom, mask or None."""
         return self._found
 
-    def confusion(self, threshold: float) -> np.ndarray:
-        """Return the confusion matrix, int64 [K, K]: true classes in rows, the class of the best detection in columns.
+    def confusion(self, threshold: float, score_threshold: float = 0.0) -> np.ndarray:
+        """Return the confusion matrix of objects, int64 [K + 1, K + 1], the last row and column the background's.
+
+        Of each image the detections are taken by falling score: each goes to the free object of its own class that it
+        overlaps most, as for average precision; those that are left, to a free object of any class. Objects without a
+        detection are in the last column (missed), detections without an object in the last row (false). What lies on an
+        ignored region is not counted.
 
         Args:
-            threshold: IoU from which a detection is on an object. An object without any is not counted.
+            threshold: overlap from which a detection is on an object.
+            score_threshold: detections below it are not counted.
         """
-        counts = np.zeros((self._classes, self._classes), dtype=np.int64)
+        counts = np.zeros((self._classes + 1, self._classes + 1), dtype=np.int64)
         by_image: dict[int, list[list[Any]]] = {}
         for row in self._found:
-            by_image.setdefault(row[0], []).append(row)
-        for image, rows in by_image.items():
-            objects = self._images[image][1]
-            truth = objects.boxes.double().numpy()
-            overlaps = _overlaps(truth, np.array([row[3:7] for row in rows]))
-            scores = np.array([row[2] for row in rows])
-            for number, label in enumerate(objects.labels.tolist()):
-                on_it = overlaps[number] >= threshold
-                if on_it.any():
-                    surest = int(np.argmax(np.where(on_it, scores, -1.0)))
-                    counts[label, rows[surest][1]] += 1
+            if row[2] >= score_threshold:
+                by_image.setdefault(row[0], []).append(row)
+        for image, (_, objects) in enumerate(self._images):
+            rows = sorted(by_image.get(image, []), key=lambda row: -float(row[2]))
+            _count_confusion(counts, rows, objects, threshold)
         return counts
 
     def _truth(self, kind: Kind) -> dict[str, Any]:
@@ -269,15 +277,57 @@ class DetectionScores:
         return COCOeval_faster(truth, truth.loadRes(rows), "segm", print_function=_silent)
 
 
+def _count_confusion(counts: np.ndarray, rows: list[list[Any]], objects: Objects, threshold: float) -> None:
+    """Add an image's objects and detections, the surest first, to a confusion matrix; see `confusion`."""
+    background = len(counts) - 1
+    crowd = objects.crowd.numpy()
+    truth, regions = (objects.boxes.double().numpy()[chosen] for chosen in (~crowd, crowd))
+    labels = objects.labels.numpy()[~crowd]
+    boxes = np.array([row[3:7] for row in rows], dtype=np.float64).reshape(-1, 4)
+    found = np.array([row[1] for row in rows], dtype=np.int64)
+    overlaps = _overlaps(boxes, truth)
+    free, left = np.ones(len(truth), dtype=bool), np.ones(len(boxes), dtype=bool)
+    for same_class in (True, False):
+        for row in np.flatnonzero(left):
+            fits = free & (overlaps[row] >= threshold)
+            fits &= labels == found[row] if same_class else True
+            if fits.any():
+                best = int(np.argmax(np.where(fits, overlaps[row], -1.0)))
+                free[best] = left[row] = False
+                counts[labels[best], found[row]] += 1
+    for label in labels[free]:
+        counts[label, background] += 1
+    on_region = (_common(boxes, regions) >= threshold * _areas_of(boxes)[:, None]).any(1)
+    for label in found[left & ~on_region]:
+        counts[background, label] += 1
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
 def _silent(message: str) -> None:
     """Print nothing."""
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the IoU of boxes [N, 4] and [M, 4], float64 [N, M]."""
+    """Return float64 [N, M], intersection over union of boxes [N, 4] and [M, 4]."""
+    common = _common(boxes, others)
+    union = _areas_of(boxes)[:, None] + _areas_of(others)[None] - common
+    overlaps: np.ndarray = common / union.clip(min=1e-12)
+    return overlaps
+
+
+def _common(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return float64 [N, M], the area that boxes [N, 4] and [M, 4] share."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    common = (high - low).clip(min=0).prod(-1)
-    areas = [(one[:, 2:] - one[:, :2]).prod(-1) for one in (boxes, others)]
-    overlaps: np.ndarray = common / (areas[0][:, None] + areas[1][None] - common).clip(min=1e-12)
-    return overlaps
+    common: np.ndarray = (high - low).clip(min=0).prod(-1)
+    return common
+
+
+def _areas_of(boxes: np.ndarray) -> np.ndarray:
+    sides: np.ndarray = boxes[:, 2:] - boxes[:, :2]
+    areas: np.ndarray = sides.prod(-1)
+    return areas

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import numpy as np
 import torch
 
 from ablata.base.errors import CheckpointError, SettingsError
-from ablata.base.files import atomic_path
+from ablata.base.files import atomic_path, write_text
 from ablata.base.overrides import override
 from ablata.base.settings import settings_hash
 from ablata.engine.checkpoints import load_run_checkpoint, refuse_mismatch
 from ablata.engine.hardware.precision import choose_device, choose_precision
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import RunContext
+from ablata.engine.task import EvalReport, RunContext
 from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.ledger import Ledger
 from ablata.studies.identity import cache_folder, restore_run
@@ -38,6 +39,8 @@ class Evaluation:
         class_metric: what `class_scores` are: `accuracy`, `iou` or `AP`.
         class_scores: percent for each class, nan for one that the split does not hold.
         confusion: confusion matrix, counts, true classes in rows; empty where the task has none.
+        confusion_classes: names of its rows and columns; a detector's background is the last.
+        class_details: further numbers of each class by name, such as precision, in percent.
     """
 
     run: str
@@ -49,15 +52,19 @@ class Evaluation:
     class_metric: str
     class_scores: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
+    confusion_classes: tuple[str, ...] = ()
+    class_details: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything that there is JSON-safe; a class without samples has null."""
-        each = [None if value != value else value for value in self.class_scores]
+        columns = {self.class_metric: self.class_scores} | dict(self.class_details)
         told: dict[str, Any] = {"run": self.run, "checkpoint": self.checkpoint, "scores": self.scores}
         told |= {"data": self.data, "run_data": self.run_data}
-        if self.class_metric:
-            told[f"class_{self.class_metric}"] = dict(zip(self.classes, each, strict=True))
+        for name, values in columns.items():
+            each = [None if value != value else value for value in values]
+            told |= {f"class_{name}": dict(zip(self.classes, each, strict=True))} if name else {}
         if self.confusion:
+            told["confusion_classes"] = list(self.confusion_classes or self.classes)
             told["confusion"] = [list(row) for row in self.confusion]
         return told
 
@@ -75,7 +82,8 @@ class Evaluation:
         rows = []
         for position, (name, score) in enumerate(zip(self.classes, self.class_scores, strict=True)):
             row = self.confusion[position] if self.confusion else ()
-            wrong = {self.classes[other]: count for other, count in enumerate(row) if other != position and count}
+            names = self.confusion_classes or self.classes
+            wrong = {names[other]: count for other, count in enumerate(row) if other != position and count}
             worst = max(wrong, key=lambda other: wrong[other], default=None)
             rows.append((name, score, f"{worst} ({wrong[worst]})" if worst is not None else "-"))
         return rows
@@ -91,6 +99,7 @@ def evaluate_run(
     which: str = "last",
     weights: str = "delivered",
     save_to: Path | None = None,
+    score_threshold: float | None = None,
     trust_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
@@ -105,7 +114,10 @@ def evaluate_run(
         split: what to score on.
         which: `last` or `best`.
         weights: `delivered`, the average where the run keeps one; or `raw`, whose scores then begin with `raw/`.
-        save_to: write index, label and logits (or features, or predicted labels) of every sample to this .npz.
+        save_to: write index, label and logits (or features, or predicted labels) of every sample to this .npz; or, of a
+            detector, every detection to this .json in COCO's form of results, under the set's own image ids.
+        score_threshold: of a detector, score from which detections count in precision, recall and the confusion matrix;
+            None: 0.5.
         trust_code: whether code that came with an imported run may be run.
         say: called with a line about the user's code that is run.
 
@@ -123,7 +135,16 @@ def evaluate_run(
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
     data = recipe.data_fingerprint(context.cache)
     task = recipe.build(run.seed, context)
-    refuse_mismatch(saved.facts["contract"], task.contract(), f"run {run.id}, {which} checkpoint")
+    promised = saved.facts["contract"]
+    task.match_contract(promised)
+    # Which images were held out of the training set matters where those are scored.
+    unasked = {"splits"} if split in ("val", "test") else set()
+    here = {key: value for key, value in task.contract().items() if key not in unasked}
+    refuse_mismatch(promised, here, f"run {run.id}, {which} checkpoint")
+    if save_to is not None and save_to.suffix == ".json" and not task.results_format:
+        raise SettingsError("A .json of predictions is for detectors; others write an .npz", found=str(save_to))
+    if score_threshold is not None:
+        task.score_at(score_threshold)
     for name in protocols or ():
         task.check_protocol(name)
     try:
@@ -136,9 +157,11 @@ def evaluate_run(
     with torch.no_grad(), choose_precision(recipe.compute.precision, device).autocast():
         first, *others = dict.fromkeys(protocols or task.protocols)
         found = task.evaluate_detailed(model, split, samples=save_to is not None, protocol=first)
-        totals = {first: found.scores} | {name: task.evaluate(model, split, name) for name in others}
+        totals = {first: found.scores}
+        totals |= {name: task.evaluate_detailed(model, split, protocol=name).scores for name in others}
+    data = "+".join(filter(None, (data, task.split_fingerprint(split))))
     if save_to is not None:
-        _save(save_to, found.samples, found.classes)
+        _save(save_to, found)
     for name, scores_of in totals.items():
         write_evaluation(
             ledger.runs.folder(run),
@@ -151,6 +174,7 @@ def evaluate_run(
     return Evaluation(
         run.id, which, scores, data, run.data,
         found.classes, found.class_metric, found.class_scores, found.confusion,
+        found.confusion_classes, found.class_details,
     )  # fmt: skip
 
 
@@ -168,7 +192,10 @@ def _same_but_place(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     return changed
 
 
-def _save(path: Path, arrays: dict[str, torch.Tensor], classes: Sequence[str]) -> None:
-    named: dict[str, Any] = {name: tensor.numpy() for name, tensor in arrays.items()}
+def _save(path: Path, found: EvalReport) -> None:
+    if path.suffix == ".json":
+        write_text(path, json.dumps(list(found.results or ())) + "\n")
+        return
+    named: dict[str, Any] = {name: tensor.numpy() for name, tensor in found.samples.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **named, classes=np.array(classes))
+        np.savez_compressed(stream, **named, classes=np.array(found.classes))

@@ -18,6 +18,7 @@ from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL
 from ablata.data.detection.coco_json import ListedImage, ObjectReader, read_categories, read_images, read_tree
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files, image_file
+from ablata.data.detection.image_ids import ids_below, lie_below, read_image_ids
 from ablata.data.detection.problems import Findings
 from ablata.data.io.decode import ImageRules
 from ablata.data.loading.locate import find_root
@@ -66,6 +67,16 @@ class Coco(DetectionFileSettings):
             layout=f"{paths[0]}, {paths[1]} and the folders {self.train_images} and {self.val_images}",
             cache=cache,
         )
+
+    def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
+        """Return the ids of image files that all lie in one of the set's folders."""
+        root = Path(self.root).expanduser() if self.root else None
+        for path, folder in ((self.val_json, self.val_images), (self.train_json, self.train_images)):
+            if root is None or not (root / path).is_file() or not lie_below(root / folder, files):
+                continue
+            if (ids := ids_below(root / folder, files, read_image_ids(root / path))) is not None:
+                return ids
+        return None
 
     def read(self, cache: Path) -> AnnotatedFiles:
         """Read the annotations; see `DetectionFileSettings.read`."""

@@ -6,6 +6,7 @@ threads, since decoding leaves the interpreter free.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,6 +68,10 @@ class ImageSource(ABC):
         Raises:
             DataError: the file cannot be decoded.
         """
+
+    def digest(self, row: int) -> str:
+        """Return a hash of an image's content, hexadecimal digits."""
+        return hashlib.sha256(np.ascontiguousarray(self.pixels(row)).tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -254,6 +259,22 @@ class DetectionDataset(Dataset[DetectionBatch]):
             self._relabel(self.sources["test"])
             self._refuse_nothing("test")
         return Split("test", np.arange(len(self.sources["test"].entries)))
+
+    def test_fingerprint(self) -> str:
+        """Return a hash of the images and objects of the test split, 16 hexadecimal digits.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        content = hashlib.sha256()
+        for row, entry in enumerate(self.entries("test")):
+            objects = entry.objects
+            content.update(self.sources["test"].digest(row).encode())
+            for tensor in (objects.boxes, objects.labels, objects.crowd):
+                content.update(tensor.numpy().tobytes())
+            for mask in objects.masks if isinstance(objects.masks, tuple) else ():
+                content.update(mask.counts)
+        return f"test-{content.hexdigest()[:16]}"
 
     def image_ids(self, split: str) -> list[int | str]:
         """Return the set's own number or name of each image of a split; row numbers where it has none."""

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.errors import DataError, listing, nearest
+from ablata.base.files import digest
 from ablata.base.seeds import derive
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
@@ -100,6 +101,10 @@ class DetectionFileSettings(DetectionSettings, ImageReadSettings):
             DataError: files are missing, or are not of the format at all.
         """
 
+    def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
+        """Return the set's own number or name of each of some image files; None: they are not all of one source."""
+        return None
+
     def build(self, cache: Path) -> DetectionDataset:
         """Read and check the annotations.
 
@@ -125,6 +130,10 @@ class FileImages(ImageSource):
         """Return uint8 [H, W, 3]."""
         file = self.files[row]
         return Encoded(file.read_bytes(), str(file), self.rules).array("opencv")
+
+    def digest(self, row: int) -> str:
+        """Return a hash of an image's file."""
+        return digest(self.files[row])
 
 
 @dataclass

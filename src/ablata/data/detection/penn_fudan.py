@@ -5,6 +5,7 @@ The set has no split of its own: which images are scored on is drawn by `split_s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files
+from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.io.decode import open_image
@@ -50,6 +52,12 @@ class PennFudan(DetectionFileSettings):
             layout="PNGImages/NAME.png (or PNGImages_jpg/NAME.jpg) and PedMasks/NAME_mask.png",
             cache=cache,
         )
+
+    def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
+        """Return the names of image files that all lie in the set's folder of images."""
+        root = Path(self.root).expanduser() if self.root else None
+        within = root is not None and any(lie_below(root / folder, files) for folder in _IMAGES)
+        return [file.stem for file in files] if within else None
 
     def read(self, cache: Path) -> AnnotatedFiles:
         """Read the masks; see `DetectionFileSettings.read`."""

@@ -29,6 +29,7 @@ from ablata.data.detection.files import (
     exists,
     image_file,
 )
+from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.voc_xml import VocFile, VocObject, decode_text, read_annotation
 from ablata.data.io.decode import IMAGE_SUFFIXES
@@ -84,6 +85,12 @@ class Voc(DetectionFileSettings):
             layout=f"{lists[0]}, {lists[1]}, Annotations/NAME.xml and JPEGImages/NAME.jpg",
             cache=cache,
         )
+
+    def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
+        """Return the names of image files that all lie in the set's folder of images."""
+        root = Path(self.root).expanduser() if self.root else None
+        within = root is not None and any(lie_below(root / folder, files) for folder in ("JPEGImages",))
+        return [file.stem for file in files] if within else None
 
     def read(self, cache: Path) -> AnnotatedFiles:
         """Read the annotations; see `DetectionFileSettings.read`."""

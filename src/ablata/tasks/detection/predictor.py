@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError, UserError
 from ablata.base.files import atomic_path, write_text
 from ablata.data.detection.dataset import STRIDE, normalized
-from ablata.data.detection.files import decoder_name
+from ablata.data.detection.files import DetectionFileSettings, decoder_name
+from ablata.data.detection.image_ids import ids_listed_in
 from ablata.data.detection.rle import decode
 from ablata.data.drawing.detection import object_palette, objects_drawn
 from ablata.data.io.decode import RULES, ImageRules
@@ -34,12 +35,10 @@ from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refus
 from ablata.models.detection.base import Detector
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
-from ablata.tasks.detection.postprocess import detect_objects, to_original_size
+from ablata.tasks.detection.postprocess import coco_result, detect_objects, to_original_size
 from ablata.tasks.detection.protocols import detection_protocol
 
 _QUALITY = 90
-_DECIMALS = 3
-"""Of a box's pixels in JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,20 +161,30 @@ class DetectionPredictor(Predictor):
         return to_original_size(found, sizes[0], batch.originals[0])
 
     def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[ObjectPrediction]:
-        """Find objects on image files; `options.output` is a folder, and a file's place in the list its `image_id`."""
+        """Find objects on image files; `options.output` is a folder.
+
+        `image_id` is the set's own number or name of a file: by `options.annotations`, or where all files are images of
+        one source of the data set that the network was trained on; else the file's place in the list, from 1 on.
+        """
         refuse_file(options.output, self.title)
         if not 0 <= options.score_threshold <= 1:
             raise SettingsError("--score must be from 0 to 1", found=f"{options.score_threshold:g}")
         boxes = detection_protocol(options.protocol or self.protocols[0]).boxes
         self.refuse_backend(decoder_name(self._rules))
-        return self._predicted(inputs, boxes, options)
+        return self._predicted(inputs, self._image_ids([entry.file for entry in inputs], options), boxes, options)
+
+    def _image_ids(self, files: Sequence[Path], options: PredictOptions) -> Sequence[int | str]:
+        if options.annotations is not None:
+            return ids_listed_in(options.annotations, files)
+        known = self.data.image_ids(files) if isinstance(self.data, DetectionFileSettings) else None
+        return known or range(1, len(files) + 1)
 
     def _predicted(
-        self, inputs: Sequence[InputFile], boxes: int | None, options: PredictOptions
+        self, inputs: Sequence[InputFile], ids: Sequence[int | str], boxes: int | None, options: PredictOptions
     ) -> Iterator[ObjectPrediction]:
         images, results = [], []
         output, threshold = options.output, options.score_threshold
-        for number, entry in enumerate(inputs, start=1):
+        for number, entry in zip(ids, inputs, strict=True):
             try:
                 pixels = self.read(entry.file)
             except UserError as error:
@@ -219,15 +228,18 @@ class DetectionPredictor(Predictor):
             image.save(draft, format="JPEG", quality=_QUALITY)
 
 
-def coco_results(found: Detections, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Return detections in COCO's form of results (cocodataset.org, "Results format")."""
-    rows: list[dict[str, Any]] = []
-    for (left, top, right, bottom), label, score in zip(
-        found.boxes.double().tolist(), found.labels.tolist(), found.scores.double().tolist(), strict=True
-    ):
-        sides = (left, top, right - left, bottom - top)
-        box = [round(side, _DECIMALS) for side in sides]
-        rows.append({"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score})
-    for row, mask in zip(rows, found.masks or (), strict=False):
-        row["segmentation"] = {"size": list(mask.size), "counts": mask.counts.decode()}
-    return rows
+def coco_results(found: Detections, image_id: int | str, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return detections in COCO's form of results; see `coco_result`."""
+    masks = found.masks or (None,) * len(found)
+    columns = (found.boxes.double().tolist(), found.labels.tolist(), found.scores.double().tolist(), masks)
+    return [
+        coco_result(
+            box,
+            category_ids[label],
+            score,
+            image_id,
+            mask.counts.decode() if mask else None,
+            mask.size if mask else (0, 0),
+        )
+        for box, label, score, mask in zip(*columns, strict=True)
+    ]

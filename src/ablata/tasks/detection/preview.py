@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
@@ -47,22 +47,22 @@ def preview_objects(recipe: Recipe, *, seed: int, step: int, count: int, cache: 
     return Preview(sheet, "\n".join([said, *data.notices]))
 
 
-def _stored(pixels: object, entry: AnnotatedImage, classes: tuple[str, ...]) -> Image.Image:
+def _stored(pixels: np.ndarray, entry: AnnotatedImage, classes: tuple[str, ...]) -> Image.Image:
     masks = decode(entry.objects.masks, *entry.size) if isinstance(entry.objects.masks, tuple) else None
-    return _drawn(torch.as_tensor(pixels), entry.objects, masks, classes)
+    return _drawn(pixels, entry.objects, masks, classes)
 
 
 def _seen(batch: DetectionBatch, place: int, classes: tuple[str, ...]) -> Image.Image:
     height, width = batch.sizes[place].tolist()
     objects = batch.objects[place]
     masks = objects.masks if isinstance(objects.masks, Tensor) else None
-    return _drawn(batch.images[place, :, :height, :width].permute(1, 2, 0), objects, masks, classes)
+    return _drawn(batch.images[place, :, :height, :width].permute(1, 2, 0).numpy(), objects, masks, classes)
 
 
 _GREY = (150, 150, 150)
 
 
-def _drawn(pixels: Tensor, objects: Objects, masks: Tensor | None, classes: tuple[str, ...]) -> Image.Image:
+def _drawn(pixels: np.ndarray, objects: Objects, masks: Tensor | None, classes: tuple[str, ...]) -> Image.Image:
     palette = object_palette(len(classes))
     labels, crowd = objects.labels.tolist(), objects.crowd.tolist()
     names = [f"{classes[label]} (ignored)" if one else classes[label] for label, one in zip(labels, crowd, strict=True)]
@@ -71,7 +71,7 @@ def _drawn(pixels: Tensor, objects: Objects, masks: Tensor | None, classes: tupl
     boxes = [*objects.boxes.tolist(), *ignored]
     names, colors = [*names, *("ignored" for _ in ignored)], [*colors, *(_GREY for _ in ignored)]
     shapes = None if masks is None else masks.numpy()
-    return objects_drawn(pixels.numpy(), boxes, names, colors, shapes, _WIDTH)
+    return objects_drawn(pixels, boxes, names, colors, shapes, _WIDTH)
 
 
 def _counted(objects: Objects, classes: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -13,13 +13,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import CheckpointError, DataError, listing
+from ablata.base.errors import CheckpointError, DataError, SettingsError, listing
 from ablata.base.files import digest
 from ablata.base.overrides import override
 from ablata.base.parts import OpenPart
 from ablata.base.settings import expand
 from ablata.data.any import AnyDetectionData
-from ablata.data.detection.class_graph import AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
+from ablata.data.detection.class_graph import BACKGROUND, AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
 from ablata.data.detection.dataset import DetectionDataset
 from ablata.data.loading.report import DataReport
 from ablata.data.synthetic.scene_boxes import SceneBoxes
@@ -36,7 +36,7 @@ from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
-from ablata.tasks.detection.postprocess import detect_objects, sizes_of, to_original_size
+from ablata.tasks.detection.postprocess import coco_result, detect_objects, sizes_of, to_original_size
 from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
@@ -197,6 +197,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
     """
 
     name = "detect"
+    results_format = "COCO's results"
     offered_protocols = NAMES
     recipe: Detect
     data: DetectionDataset
@@ -215,6 +216,8 @@ class DetectTask(DatasetTask[DetectionBatch]):
         self.notices = (*data.notices, *self._started())
         self.load_batches(seed, masks=self.masks)
         self.last_scores: dict[tuple[str, str], tuple[float, ...]] = {}
+        self.score_threshold = 0.5
+        self._trained_ids: tuple[int, ...] = ()
 
     def _started(self) -> Iterator[str]:
         """Load the weights that the recipe starts from, and yield what was taken."""
@@ -226,7 +229,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
     def contract(self) -> dict[str, Any]:
         """Return what detections of this model mean: classes, preparation, protocols, version of the evaluation."""
         return super().contract() | {
-            "category_ids": list(self.data.category_ids),
+            "category_ids": list(self._trained_ids or self.data.category_ids),
             "sizes": expand(self.recipe.data.augment),
             "masks": self.masks,
             "evaluator": EVALUATOR,
@@ -324,30 +327,56 @@ class DetectTask(DatasetTask[DetectionBatch]):
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
     ) -> EvalReport:
-        """Return totals, the average precision of each class, and the confusion matrix of objects.
+        """Return totals, numbers of each class, and the confusion matrix of objects, the background its last class.
 
-        The confusion matrix counts, for each object, the highest-scoring detection from the protocol's first IoU on.
+        Beside what `evaluate` gives: average recall (AR), and precision and recall of the detections from a score
+        threshold on, at the protocol's first IoU threshold, as is the confusion matrix.
         Samples are image (row number), label, score and box of every detection.
         """
         protocol = protocol or self.protocols[0]
-        settings = detection_protocol(protocol)
         scores = self.collect(model, split, protocol)
-        totals = self._totals(scores, split, protocol)
-        confusion = scores.confusion(settings.thresholds[0])
+        totals = self._totals(scores, split, protocol, recall=True)
+        counts = scores.confusion(detection_protocol(protocol).thresholds[0], self.score_threshold)
+        hits = np.diag(counts)[:-1]
+        with np.errstate(invalid="ignore"):
+            precision, recall = 100 * hits / counts[:, :-1].sum(0), 100 * hits / counts[:-1].sum(1)
+            whole = {
+                "precision": 100 * hits.sum() / counts[:, :-1].sum(),
+                "recall": 100 * hits.sum() / counts[:-1].sum(),
+            }
+        totals |= {name: float(value) for name, value in whole.items() if np.isfinite(value)}
         return EvalReport(
-            scores=totals,
+            scores=totals | {"score_threshold": self.score_threshold},
             classes=self.data.classes,
             class_metric="AP",
             class_scores=self.last_scores[split, protocol],
-            confusion=tuple(tuple(row) for row in confusion.tolist()),
+            confusion=tuple(tuple(row) for row in counts.tolist()),
+            confusion_classes=(*self.data.classes, BACKGROUND),
+            class_details={"precision": tuple(precision.tolist()), "recall": tuple(recall.tolist())},
+            results=self._results(scores, split) if samples else None,
             samples=self._samples(scores, split) if samples else {},
         )
+
+    def score_at(self, threshold: float) -> None:
+        """Count detections from a score on in precision, recall and the confusion matrix."""
+        if not 0 <= threshold <= 1:
+            raise SettingsError("--score must be from 0 to 1", found=f"{threshold:g}")
+        self.score_threshold = threshold
+
+    def match_contract(self, contract: Mapping[str, Any]) -> None:
+        """Put the classes of other data, the same by name, into the order of a checkpoint's."""
+        self.data.match_classes(contract["classes"])
+        self._trained_ids = tuple(contract["category_ids"])
+
+    def split_fingerprint(self, split: str) -> str:
+        """Return the fingerprint of the test split, which is no part of the data's."""
+        return self.data.test_fingerprint() if split == "test" else ""
 
     @property
     def _most(self) -> int:
         return self.recipe.model.max_detections
 
-    def _totals(self, scores: DetectionScores, split: str, protocol: str) -> dict[str, float]:
+    def _totals(self, scores: DetectionScores, split: str, protocol: str, recall: bool = False) -> dict[str, float]:
         settings = detection_protocol(protocol)
         totals: dict[str, float] = {}
         for kind, before in (("box", ""), ("mask", "mask_")) if self.masks else (("box", ""),):
@@ -356,11 +385,22 @@ class DetectTask(DatasetTask[DetectionBatch]):
             if settings.by_size:
                 totals |= {f"{before}AP{percent}": found.mean(threshold=percent / 100) for percent in (50, 75)}
                 totals |= {f"{before}AP_{size}": found.mean(size) for size in SIZES[1:]}
+            if recall:
+                totals[f"{before}AR"] = found.mean_recall()
+                totals |= {f"{before}AR_{size}": found.mean_recall(size) for size in SIZES[1:] if settings.by_size}
             if kind == "box":
                 by_class = found.of_classes()
                 self.last_scores[split, protocol] = tuple(by_class.tolist())
                 totals["classes"] = float(np.isfinite(by_class).sum())
         return {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
+
+    def _results(self, scores: DetectionScores, split: str) -> list[dict[str, Any]]:
+        """Return every detection in COCO's form, under the set's own numbers of images and categories."""
+        ids, sizes = self.data.image_ids(split), [entry.size for entry in self.data.entries(split)]
+        return [
+            coco_result(tuple(row[3:7]), self.data.category_ids[row[1]], row[2], ids[row[0]], row[7], sizes[row[0]])
+            for row in scores.rows()
+        ]
 
     def _samples(self, scores: DetectionScores, split: str) -> dict[str, Tensor]:
         rows = scores.rows()
