@@ -92,8 +92,8 @@ class StudyPlan:
             f"  arms     {arms[0]}",
             *(f"           {arm}" for arm in arms[1:]),
             f"  margin   {_margin(self)}",
-            f"  verdicts {stops}; at most {study.mode.alpha:.0%} of such studies claim anything false "
-            f"({study.mode.value})",
+            f"  verdicts {stops}; {study.mode.value}: at most {study.mode.alpha:.0%} of such studies claim anything "
+            "false",
             f"  runs     at most {self.runs + self.known}: {len(study.recipes)} recipes, "
             f"{study.seeds} seeds each{known}",
             f"  a run    {_cost(self)}",
@@ -326,7 +326,7 @@ def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
     if plan.study.margin is None:
         return []
     most = f"{plan.study.margin / unit:.2g} {_points(plan)}"
-    return [f"  note     the margin of {plan.study.margin:g} can be confirmed if it is at most {most}"]
+    return [f"  note     the margin of {plan.study.margin:g} can be confirmed if the noise is at most {most}"]
 
 
 def _margin(plan: StudyPlan) -> str:
