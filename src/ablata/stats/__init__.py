@@ -30,6 +30,7 @@ out; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `se
 
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
+from ablata.stats.fixed import FixedArm, FixedResult, judge_groups, judge_pairs, smallest_visible
 from ablata.stats.intervals import MeanInterval, mean_interval
 from ablata.stats.noise import Noise, noise_from_scores, pool_noise
 from ablata.stats.planning import (
@@ -57,6 +58,8 @@ __all__ = [
     "Contrasts",
     "Divergence",
     "ExpectedRuns",
+    "FixedArm",
+    "FixedResult",
     "History",
     "Look",
     "MeanInterval",
@@ -77,6 +80,8 @@ __all__ = [
     "draw_scores",
     "expected_runs",
     "is_false",
+    "judge_groups",
+    "judge_pairs",
     "largest_noise",
     "look",
     "mean_interval",
@@ -89,6 +94,7 @@ __all__ = [
     "rule_of",
     "seeds_for_effect",
     "seeds_for_margin",
+    "smallest_visible",
     "to_settle",
     "visibility",
 ]
