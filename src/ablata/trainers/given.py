@@ -1,0 +1,82 @@
+"""Runs that were made elsewhere: their scores by name, the arm they belong to, and their seed where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ablata.base.errors import DataError, listing, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenRun:
+    """One finished run of any tool.
+
+    Args:
+        arm: which setting it belongs to.
+        seed: its seed; None where nothing tells it.
+        scores: its figures by name; of a curve the last or the best, as was asked for.
+        source: where it was read, for people: `results.csv, line 7`, `runs/wide/seed1`.
+    """
+
+    arm: str
+    seed: int | None
+    scores: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenRuns:
+    """The runs of one reading.
+
+    Args:
+        runs: in the order they were found.
+        score: the score that is judged.
+        notes: what was guessed, one sentence each.
+    """
+
+    runs: tuple[GivenRun, ...]
+    score: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of the arms in the order in which they first come."""
+        return tuple(dict.fromkeys(run.arm for run in self.runs))
+
+    def of_arm(self, arm: str) -> tuple[GivenRun, ...]:
+        """Return the runs of an arm."""
+        return tuple(run for run in self.runs if run.arm == arm)
+
+
+def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the score to judge, and what was guessed about it.
+
+    Args:
+        runs: at least one.
+        wanted: as the user named it: whole, or a part that only one name has; None to take the only one there is.
+
+    Raises:
+        DataError: no score has this name, or several could be meant.
+    """
+    names = list(dict.fromkeys(name for run in runs for name in run.scores))
+    if wanted is None:
+        if len(names) == 1:
+            return names[0], (f"the score is {names[0]}, the only one there is",)
+        raise DataError(
+            "Say which score is to be judged", found=f"there are {listing(names[:12])}", do=f"--score {names[0]}" if names else ""
+        )
+    if wanted in names:
+        return wanted, ()
+    loose = [name for name in names if name.strip().lower() == wanted.lower()]
+    part = loose or [name for name in names if wanted.lower() in name.lower()]
+    if len(part) == 1:
+        return part[0], (f"the score {wanted} is read as {part[0]}",)
+    if part:
+        raise DataError(f"`--score {wanted}` must mean one score", found=listing(part), do=f"--score {part[0]!r}")
+    close = nearest(wanted, names)
+    raise DataError(
+        f"The runs must have a score named {wanted}",
+        found=f"they have {listing(names[:12])}",
+        do=f"--score {close!r}" if close else "--score NAME",
+    )

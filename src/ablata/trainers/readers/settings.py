@@ -1,0 +1,53 @@
+"""What a run's folder says of its settings: its seed above all, from the configuration its tool wrote beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablata.trainers.readers.tables import flatten
+
+FILES = ("args.yaml", "hparams.yaml", "config.yaml", "args.json", "config.json", "params.json", "wandb-metadata.json")
+_MOST_BYTES = 4 * 2**20
+_SEEDS = ("seed", "random_seed", "manual_seed", "rng_seed", "training.seed", "train.seed", "randomness.seed")
+_IN_NAME = re.compile(r"(?:^|[_\-.])(?:seed|s)[_\-=]?(\d{1,10})(?=$|[_\-.])", re.IGNORECASE)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run's folder by dotted keys; none where no file of them can be read."""
+    for name in FILES:
+        path = folder / name
+        if path.is_file() and path.stat().st_size <= _MOST_BYTES:
+            try:
+                text = path.read_text(encoding="utf-8")
+                tree = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError):
+                continue
+            if isinstance(tree, dict):
+                return flatten(_plain(tree))
+    return {}
+
+
+def seed_of(settings: dict[str, Any], parts: tuple[str, ...]) -> int | None:
+    """Return a run's seed from its settings, else from the name of a folder on its path; None where neither tells."""
+    for key in (*_SEEDS, *(f"{key}.value" for key in _SEEDS)):
+        value = settings.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    for part in reversed(parts):
+        if match := _IN_NAME.search(part):
+            return int(match[1])
+    return None
+
+
+def without_seed(part: str) -> str:
+    """Return the name of a folder without the seed in it: `wide_seed3` as `wide`, `seed3` as nothing."""
+    return _IN_NAME.sub("", part).strip("_-. ")
+
+
+def _plain(tree: dict[Any, Any]) -> dict[str, Any]:
+    return {str(key): _plain(value) if isinstance(value, dict) else value for key, value in tree.items()}

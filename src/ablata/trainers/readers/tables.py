@@ -1,0 +1,158 @@
+"""Tables of text: CSV, TSV and other separators, JSON lists and JSON lines, as one dictionary a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ablata.base.errors import DataError
+
+MOST_BYTES = 256 * 2**20
+Row = dict[str, str]
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text: UTF-8 with or without byte order mark, or UTF-16.
+
+    Raises:
+        DataError: it is no text, or larger than 256 MiB.
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise DataError("A file of results must have at most 256 MiB", found=f"{path}: {size / 2**20:.0f} MiB")
+    raw = path.read_bytes()
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError("A file of results must be text in UTF-8", found=f"{path}: {error.reason}") from None
+    if "\0" in text:
+        raise DataError("A file of results must be text", found=f"{path}: it holds zero bytes")
+    return text
+
+
+def read_table(path: Path) -> list[Row]:
+    """Return the rows of a table as dictionaries of texts, empty cells left out.
+
+    JSON: a list of objects, an object of equally long lists, or one object a line. All else is a table with separators.
+
+    Raises:
+        DataError: the file cannot be read as a table.
+    """
+    text = read_text(path)
+    start = text.lstrip()[:1]
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson") or start in ("{", "["):
+        return [_texts(row) for row in read_json_rows(text, path)]
+    return _separated(text, path)
+
+
+def read_json_rows(text: str, path: Path) -> list[Mapping[str, Any]]:
+    """Return the objects of a JSON document or of JSON lines.
+
+    Raises:
+        DataError: it is neither; a last line that is cut off, as of a run that was killed, is left out.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:
+        return _json_lines(text, path)
+    if isinstance(document, dict):
+        columns = {key: value for key, value in document.items() if isinstance(value, list)}
+        if columns and len(columns) == len(document) and len({len(value) for value in columns.values()}) == 1:
+            return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return [document]
+    if isinstance(document, list) and all(isinstance(row, dict) for row in document):
+        return document
+    raise DataError("A JSON file of results must hold objects", found=f"{path}: a {type(document).__name__}")
+
+
+def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    rows = []
+    for place, (number, line) in enumerate(lines):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            if rows and place == len(lines) - 1:
+                break
+            found = f"{path}, line {number}: {error.msg}"
+            raise DataError("A JSON file must be one document, or one object a line", found=found) from None
+        if not isinstance(row, dict):
+            raise DataError("Each line of a JSON file must be an object", found=f"{path}, line {number}: {line[:40]}")
+        rows.append(row)
+    return rows
+
+
+def flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{above}{key}"
+        leaves |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return leaves
+
+
+def number(text: object) -> float | None:
+    """Return a cell as a number, a percent sign left out; None where it is none."""
+    if isinstance(text, bool):
+        return None
+    if isinstance(text, int | float):
+        return float(text)
+    word = str(text).strip().removesuffix("%").strip().replace("−", "-")
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def finite_numbers(cells: Mapping[str, object]) -> dict[str, float]:
+    """Return the cells that are finite numbers, names without the spaces around them."""
+    values = {name.strip(): number(cell) for name, cell in cells.items()}
+    return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _texts(row: Mapping[str, Any]) -> Row:
+    return {key.strip(): str(value) for key, value in flatten(row).items() if value is not None and value != ""}
+
+
+def _separated(text: str, path: Path) -> list[Row]:
+    head = "\n".join(text.splitlines()[:20])
+    if not head.strip():
+        raise DataError("A table must have a line of names and rows below it", found=f"{path}: an empty file")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(head)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise DataError("A table must be readable as CSV", found=f"{path}: {error}") from None
+    filled = [(number_, row) for number_, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
+    names = [name.strip() for name in filled[0][1]]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError("A table's columns must have different names", found=f"{path}: {twice!r} comes twice")
+    if len(filled) < 2:
+        raise DataError("A table must have rows below its line of names", found=f"{path}: {', '.join(names)[:80]}")
+    for number_, row in filled[1:]:
+        if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
+            found = f"{path}, line {number_}: {len(row)} cells, {len(names)} names"
+            raise DataError("A table's rows must have no more cells than it has names", found=found)
+    return [_cells(names, row) for _, row in filled[1:]]
+
+
+def _cells(names: list[str], row: Iterable[str]) -> Row:
+    return {name: cell.strip() for name, cell in zip(names, row, strict=False) if cell.strip()}
+
+
+def _delimiter(head: str) -> str:
+    """Return the separator that splits the first lines into the most cells, the same number in each if possible."""
+    lines = [line for line in head.splitlines() if line.strip()]
+
+    def rating(mark: str) -> tuple[bool, int]:
+        counts = [line.count(mark) for line in lines]
+        return min(counts) == max(counts) and counts[0] > 0, counts[0]
+
+    return max(",;\t|", key=rating)
