@@ -55,8 +55,10 @@ LAW: dict[str, set[str]] = {
         "engine",
         "tasks",
     },
+    # what a study can judge beside recipes: scores that exist, readers of other tools' logs; no torch
+    "trainers": {"base", "records"},
     # Study, plan, launch, collect, decide
-    "studies": {"base", "stats", "records", "engine", "recipes"},
+    "studies": {"base", "stats", "records", "engine", "recipes", "trainers"},
     # five hand-written notebooks restated and run as studies
     "notebooks": {"base", "records", "recipes", "studies"},
     # hand-written notes read into records; no torch
@@ -64,11 +66,11 @@ LAW: dict[str, set[str]] = {
     # tables, figures, HTML from records and verdicts; no torch
     "reports": {"base", "stats", "records"},
     # what `import ablata` gives: each command as one function; joins studies with reports, so it stands above both
-    "api": ABOVE_TASKS | {"tasks", "recipes", "studies", "reports"},
+    "api": ABOVE_TASKS | {"tasks", "recipes", "trainers", "studies", "reports"},
     # conformance suites that users inherit: all above
     "testing": ABOVE_TASKS | {"tasks", "recipes"},
     # parse, call, print: all; imported by nobody
-    "cli": ABOVE_TASKS | {"tasks", "recipes", "studies", "notebooks", "reports", "api"},
+    "cli": ABOVE_TASKS | {"tasks", "recipes", "trainers", "studies", "notebooks", "reports", "api"},
 }
 """Room: the other rooms it may import, as the table of the design has it; a sub-room with a dot, where it may less."""
 

@@ -22,6 +22,8 @@ from ablata.base.version import __version__
 
 if TYPE_CHECKING:
     from ablata import stats as stats
+    from ablata.api.judging import JudgedScores as JudgedScores
+    from ablata.api.judging import judge as judge
     from ablata.api.models import evaluate as evaluate
     from ablata.api.models import export as export
     from ablata.api.models import load_model as load_model
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "AblataError": "ablata.base.errors",
+    "JudgedScores": "ablata.api.judging",
     "Ledger": "ablata.records.ledger",
     "Recipe": "ablata.engine.recipe",
     "RunResult": "ablata.api.runs",
@@ -61,6 +64,7 @@ _PLACES = {
     "export": "ablata.api.models",
     "export_study": "ablata.api.studies",
     "import_study": "ablata.api.studies",
+    "judge": "ablata.api.judging",
     "load_model": "ablata.api.models",
     "load_recipe": "ablata.recipes.index",
     "load_study": "ablata.studies.index",
@@ -77,6 +81,7 @@ _PLACES = {
 
 __all__ = [
     "AblataError",
+    "JudgedScores",
     "Ledger",
     "Recipe",
     "RunResult",
@@ -90,6 +95,7 @@ __all__ = [
     "export",
     "export_study",
     "import_study",
+    "judge",
     "load_model",
     "load_recipe",
     "load_study",

@@ -13,7 +13,7 @@ import typer
 
 from ablata.base.errors import AblataError, UserError
 from ablata.base.version import __version__
-from ablata.cli import data, evaluate, export, notes, predict, recipes, replicate, runs, studies, train, worker
+from ablata.cli import data, evaluate, export, judge, notes, predict, recipes, replicate, runs, studies, train, worker
 from ablata.cli.console import fail
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("judge")(judge.judge)
 app.add_typer(studies.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")

@@ -115,16 +115,22 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     up = "higher" if view.metric.higher_is_better else "lower"
     down = "lower" if view.metric.higher_is_better else "higher"
     share = f"{100 * view.rule.alpha:g}%"
+    risk = (
+        f"Where nothing differs, at most {share} of such tables get any verdict."
+        if view.rule.mode == "given"
+        else f"At most {share} of such studies claim anything false."
+    )
+    seeds = "These runs" if view.rule.mode == "given" else f"{view.rule.seeds} seeds"
     return (
         (
             "better",
-            f"{view.metric.name} is {up} than the control's. At most {share} of such studies claim anything false.",
+            f"{view.metric.name} is {up} than the control's. {risk}",
         ),
         ("worse", f"{view.metric.name} is {down} than the control's, at the same risk."),
         *_equivalent(view, figures),
         (
             "undecided",
-            f"{view.rule.seeds} seeds did not show a difference, nor that there is none. It does not mean equal.",
+            f"{seeds} did not show a difference, nor that there is none. It does not mean equal.",
         ),
         ("unstable", "at least two runs diverged at seeds where the control's did not."),
     )
@@ -140,15 +146,21 @@ def _equivalent(view: StudyView, figures: Figures) -> tuple[tuple[str, str], ...
 def rule_words(view: StudyView) -> str:
     """State the decision rule in one sentence."""
     rule, figures = view.rule, Figures.of(view)
-    futility = (
-        "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
-    )
-    leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
     matters = (
         "no margin was given, so nothing is called equivalent"
         if view.margin is None
         else f"differences within ±{figures.amount(view.margin)} do not matter"
     )
+    if rule.mode == "given":
+        return (
+            f"{matters}; the scores were there before this question was asked, so they are judged once, and no rule "
+            f"says how they were chosen; where nothing differs, at most {100 * rule.alpha:g}% of such tables get any "
+            "verdict"
+        )
+    futility = (
+        "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
+    )
+    leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
     return (
         f"{matters}; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
@@ -166,6 +178,10 @@ def plan_words(view: StudyView) -> str:
         parts.append(f"can show equivalence within {figures.amount(plan.smallest_margin)} or more")
     if not parts:
         return ""
+    if view.rule.mode == "given":
+        return (
+            f"With these runs a true difference of {figures.amount(plan.detectable or 0.0)} is found in 4 of 5 cases."
+        )
     text = f"With {view.rule.seeds} seeds the study " + " and ".join(parts) + "."
     if plan.smallest_margin is not None and view.margin is not None and plan.smallest_margin > view.margin:
         text += f" Its margin of {figures.amount(view.margin)} is smaller, so equivalence is unlikely to be shown."

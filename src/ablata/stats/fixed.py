@@ -25,6 +25,8 @@ from ablata.stats.table import Floats, Table
 
 PRIOR_DF = 4.0
 _STUDIES = 20_000
+_MOST_DRAWS = 40_000_000
+"""Random numbers to spend on the bound of pairs: tables of hundreds of seeds are simulated less often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +238,8 @@ def _rule_of_pairs(seeds: int, alpha: float, margin: float | None = None) -> Rul
 
 @cache
 def _bound_of_pairs(arms: int, seeds: int, alpha: float) -> float:
-    return calibrate(arms, _rule_of_pairs(seeds, alpha)).bound
+    studies = min(_STUDIES, max(_STUDIES // 10, _MOST_DRAWS // (seeds * (arms + 1))))
+    return calibrate(arms, _rule_of_pairs(seeds, alpha), studies=studies).bound
 
 
 @cache

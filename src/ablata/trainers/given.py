@@ -64,7 +64,9 @@ def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tup
         if len(names) == 1:
             return names[0], (f"the score is {names[0]}, the only one there is",)
         raise DataError(
-            "Say which score is to be judged", found=f"there are {listing(names[:12])}", do=f"--score {names[0]}" if names else ""
+            "Say which score is to be judged",
+            found=f"there are {listing(names[:12])}",
+            do=f"--score {names[0]}" if names else "",
         )
     if wanted in names:
         return wanted, ()

@@ -14,7 +14,7 @@ from ablata.trainers.readers.settings import read_settings, seed_of, without_see
 
 _MOST_FOLDERS = 100_000
 _NOT_AN_ARM = re.compile(
-    r"version_\d+|vis_data|lightning_logs|files|checkpoint-\d+|(?:offline-)?run-[\w-]+|latest-run|"
+    r"version_\d+|vis_data|wandb|lightning_logs|files|checkpoint-\d+|(?:offline-)?run-[\w-]+|latest-run|"
     r"\d{8}[-_]\d{6}(?:-.*)?|\d{4}-\d{2}-\d{2}[T_-].*|weights|metrics|logs?"
 )
 """Folders that a tool makes by itself: versions, times, ids."""
@@ -54,11 +54,9 @@ def read_run_folders(
 
 
 def _run_files(root: Path) -> Iterator[Path]:
-    seen = 0
-    for folder, below, files in os.walk(root):
+    for number, (folder, below, files) in enumerate(os.walk(root)):
         below.sort()
-        seen += 1
-        if seen > _MOST_FOLDERS:
+        if number >= _MOST_FOLDERS:
             raise DataError(f"A folder of runs must have at most {_MOST_FOLDERS:,} folders in it", found=str(root))
         name = next((name for name in curves.FILES if name in files), None)
         if name is not None:
@@ -80,6 +78,4 @@ def _run(root: Path, path: Path, arm_from: str, take: curves.Take) -> GivenRun:
     else:
         found = f"{source}: its settings are {choices(settings, arm_from)}" if settings else f"{source}: no settings"
         raise DataError(f"--arm-from {arm_from} must be a setting of every run", found=found, do="--arm-from folder")
-    return GivenRun(
-        arm=arm, seed=seed_of(settings, parts), scores=curves.read_scores(path, take), source=source
-    )
+    return GivenRun(arm=arm, seed=seed_of(settings, parts), scores=curves.read_scores(path, take), source=source)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.trainers.given import GivenRun, GivenRuns, choose_score
-from ablata.trainers.readers.tables import Row, finite_numbers, number, read_table
+from ablata.trainers.readers.tables import finite_numbers, number, read_table
 
 _ARMS = ("arm", "variant", "config", "setting", "experiment", "condition", "method", "model", "name", "group", "run")
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed")
@@ -27,22 +28,43 @@ def read_score_table(
     Raises:
         DataError: the file is no table, a column is missing or cannot be guessed, or a run has no score.
     """
-    rows = read_table(path)
+    return runs_of_rows(read_table(path), path.name, score=score, arm=arm, seed=seed)
+
+
+def runs_of_rows(
+    rows: Sequence[Mapping[str, Any]],
+    source: str,
+    *,
+    score: str | None = None,
+    arm: str | None = None,
+    seed: str | None = None,
+) -> GivenRuns:
+    """Return the runs of rows, each with an arm, a score and perhaps a seed.
+
+    Args:
+        rows: name and value of each cell; missing cells are left out or None.
+        source: what they come from, for messages.
+        score, arm, seed: as for `read_score_table`.
+
+    Raises:
+        DataError: as for `read_score_table`.
+    """
+    rows = [{str(name): cell for name, cell in row.items() if cell is not None} for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     notes: list[str] = []
-    arm_column = _arm_column(path, rows, names, arm, notes)
-    seed_column = _column(path, names, seed, "seed") if seed else _known(names, _SEEDS)
+    arm_column = _arm_column(source, rows, names, arm, notes)
+    seed_column = _column(source, names, seed, "seed") if seed else _known(names, _SEEDS)
     if seed_column and seed is None:
         notes.append(f"seeds are read from the column {seed_column}")
     runs = []
     kept = [name for name in names if name not in (arm_column, seed_column)]
     for number_, row in enumerate(rows, 1):
-        source = f"{path.name}, row {number_}"
+        place = f"{source}, row {number_}"
         if arm_column not in row:
-            raise DataError(f"Every row must say its arm in the column {arm_column}", found=f"{source}: an empty cell")
+            raise DataError(f"Every row must say its arm in the column {arm_column}", found=f"{place}: an empty cell")
         cells = {name: row[name] for name in kept if name in row}
-        place = _seed(row, seed_column, source)
-        runs.append(GivenRun(arm=row[arm_column], seed=place, scores=finite_numbers(cells), source=source))
+        known = _seed(row, seed_column, place)
+        runs.append(GivenRun(arm=str(row[arm_column]), seed=known, scores=finite_numbers(cells), source=place))
     chosen = score if score is not None else next((name for name in kept if name.lower() in _SCORES), None)
     name, guessed = choose_score(runs, chosen)
     if score is None and not guessed:
@@ -51,22 +73,24 @@ def read_score_table(
         if name not in run.scores:
             raise DataError(
                 f"Every row must have a number in the column {name}",
-                found=f"{path.name}, row {number_}: {row.get(name, 'an empty cell')}",
+                found=f"{source}, row {number_}: {row.get(name, 'an empty cell')}",
                 do="leave out runs without a score; a run that diverged has none",
             )
     return GivenRuns(runs=tuple(runs), score=name, notes=(*notes, *guessed))
 
 
-def _arm_column(path: Path, rows: Sequence[Row], names: list[str], wanted: str | None, notes: list[str]) -> str:
+def _arm_column(
+    source: str, rows: Sequence[Mapping[str, Any]], names: list[str], wanted: str | None, notes: list[str]
+) -> str:
     if wanted is not None:
-        return _column(path, names, wanted, "arm")
+        return _column(source, names, wanted, "arm")
     known = _known(names, _ARMS)
     if known is None:
         words = [name for name in names if any(number(row.get(name, "")) is None for row in rows)]
         if len(words) != 1:
             raise DataError(
                 "A table of runs must say which column names the arm",
-                found=f"{path}: columns {listing(names[:12])}",
+                found=f"{source}: columns {listing(names[:12])}",
                 do="--arm-from COLUMN",
             )
         known = words[0]
@@ -74,11 +98,13 @@ def _arm_column(path: Path, rows: Sequence[Row], names: list[str], wanted: str |
     return known
 
 
-def _column(path: Path, names: list[str], wanted: str, kind: str) -> str:
+def _column(source: str, names: list[str], wanted: str, kind: str) -> str:
     for name in names:
         if name == wanted or name.lower() == wanted.lower():
             return name
-    raise DataError(f"The column of the {kind} must be one of {choices(names, wanted)}", found=f"{path}: no {wanted!r}")
+    raise DataError(
+        f"The column of the {kind} must be one of {choices(names, wanted)}", found=f"{source}: no {wanted!r}"
+    )
 
 
 def _known(names: Sequence[str], words: Sequence[str]) -> str | None:
@@ -86,7 +112,7 @@ def _known(names: Sequence[str], words: Sequence[str]) -> str | None:
     return next((folded[word] for word in words if word in folded), None)
 
 
-def _seed(row: Row, column: str | None, source: str) -> int | None:
+def _seed(row: Mapping[str, Any], column: str | None, source: str) -> int | None:
     if column is None or column not in row:
         return None
     value = number(row[column])

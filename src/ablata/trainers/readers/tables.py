@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def read_table(path: Path) -> list[Row]:
     return _separated(text, path)
 
 
-def read_json_rows(text: str, path: Path) -> list[Mapping[str, Any]]:
+def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
     """Return the objects of a JSON document or of JSON lines.
 
     Raises:
@@ -73,7 +73,7 @@ def read_json_rows(text: str, path: Path) -> list[Mapping[str, Any]]:
 
 def _json_lines(text: str, path: Path) -> list[Mapping[str, Any]]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for place, (number, line) in enumerate(lines):
         try:
             row = json.loads(line)

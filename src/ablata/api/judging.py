@@ -1,0 +1,145 @@
+"""Verdicts on scores that exist: tables, data frames, and run folders of other tools."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablata.api.rows import ResultRows
+from ablata.base.errors import DataError
+from ablata.base.files import write_text
+from ablata.reports.console import plain_lines
+from ablata.reports.html import study_page
+from ablata.reports.judged import judged_view
+from ablata.reports.terminal import study_report
+from ablata.reports.view import StudyView
+from ablata.studies.judging import Judgement, judge_given
+from ablata.trainers.given import GivenRuns
+from ablata.trainers.readers.curves import Take
+from ablata.trainers.run_folders import read_run_folders
+from ablata.trainers.score_table import read_score_table, runs_of_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class JudgedScores:
+    """Verdicts on runs that exist.
+
+    Args:
+        name: of the table or folder.
+        judgement: the runs and their verdicts.
+        command: what to type to judge them again; empty where they came from Python.
+    """
+
+    def __init__(self, name: str, judgement: Judgement, command: str = "") -> None:
+        self.judgement = judgement
+        scores = {arm: judgement.scores(arm) for arm in (judgement.control, *judgement.arms)}
+        self.view: StudyView = judged_view(
+            name,
+            scores,
+            judgement.result,
+            metric=judgement.given.score,
+            margin=judgement.margin,
+            alpha=judgement.alpha,
+            higher_is_better=judgement.higher_is_better,
+            notes=judgement.notes,
+            commands=(command,) if command else (),
+        )
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """The verdict of each arm by name."""
+        found = zip(self.judgement.arms, self.judgement.result.arms, strict=True)
+        return {arm: outcome.verdict.value for arm, outcome in found}
+
+    @property
+    def rows(self) -> ResultRows:
+        """A row an arm: verdict, effect, interval, runs."""
+        rows = []
+        for arm, found in zip(self.judgement.arms, self.judgement.result.arms, strict=True):
+            low, high = found.interval or (None, None)
+            rows.append(
+                {"arm": arm, "verdict": found.verdict.value, "effect": found.effect, "low": low, "high": high,
+                 "runs": found.runs}
+            )  # fmt: skip
+        return ResultRows(rows)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return `rows` as a list of dictionaries."""
+        return list(self.rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `rows` as a data frame; pandas must be installed."""
+        return self.rows.to_frame()
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page and return its path."""
+        write_text(Path(path), study_page(self.view))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return plain_lines(study_report(self.view, plain=True))
+
+    def _repr_html_(self) -> str:
+        return self.rows._repr_html_()
+
+
+def judge(
+    runs: str | Path | Iterable[Mapping[str, Any]] | pd.DataFrame,
+    *,
+    control: str | None = None,
+    margin: float | None = None,
+    score: str | None = None,
+    arm_from: str | None = None,
+    seed_from: str | None = None,
+    lower: bool = False,
+    take: Take = "last",
+) -> JudgedScores:
+    """Judge scores that exist.
+
+    Args:
+        runs: a table (CSV, TSV, JSON) with a line a run, a folder of run folders that a training tool wrote, a data
+            frame, or rows.
+        control: the arm that the others are compared with; None for the one named baseline, base, control or default.
+        margin: the largest difference that does not matter, in the score's unit; None: nothing is called equivalent.
+        score: the score's column, or its name in the logs; None where there is only one.
+        arm_from: the column that names the arm; of folders `folder` or a setting of the runs. None to guess.
+        seed_from: the column of the seed; None to guess.
+        lower: lower scores are better.
+        take: of a curve the `last`, `max` or `min` value.
+
+    Raises:
+        DataError: something cannot be read or guessed; what, and how to say it.
+    """
+    if isinstance(runs, str | Path):
+        path = Path(runs)
+        given = _read(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take)
+        name, command = path.resolve().name, _command(path, control, margin, score, arm_from, seed_from, lower, take)
+    else:
+        rows = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
+        given = runs_of_rows(rows, "rows", score=score, arm=arm_from, seed=seed_from)
+        name, command = "scores", ""
+    made = judge_given(given, control=control, margin=margin, higher_is_better=not lower)
+    return JudgedScores(name, made, command)
+
+
+def _read(path: Path, *, score: str | None, arm_from: str | None, seed_from: str | None, take: Take) -> GivenRuns:
+    if path.is_dir():
+        return read_run_folders(path, score=score, arm_from=arm_from or "folder", take=take)
+    if not path.exists():
+        raise DataError("Scores must lie in a file or a folder", found=f"no {path}")
+    return read_score_table(path, score=score, arm=arm_from, seed=seed_from)
+
+
+def _command(path: Path, *options: Any) -> str:
+    names = ("--control", "--margin", "--score", "--arm-from", "--seed-from", "--lower", "--take")
+    words = ["ablata", "judge", str(path)]
+    for name, value in zip(names, options, strict=True):
+        if value is True:
+            words.append(name)
+        elif value not in (None, False) and (name, value) != ("--take", "last"):
+            words += [name, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)

@@ -1,0 +1,64 @@
+"""`ablata judge`: verdicts on scores that exist."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablata.cli.console import note, out, print_json
+
+
+class Take(StrEnum):
+    """Which value of a curve counts."""
+
+    LAST = "last"
+    MAX = "max"
+    MIN = "min"
+
+
+def judge(
+    runs: Annotated[
+        Path,
+        typer.Argument(
+            help="A table with a line a run (CSV, TSV, JSON), or a folder of runs that a training tool wrote.",
+            show_default=False,
+        ),
+    ],
+    control: Annotated[
+        str | None, typer.Option(help="The arm that the others are compared with; else the one named baseline or base.")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="The largest difference that does not matter; without it no arm is called equivalent."),
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="The score's column, or its name in the logs.")] = None,
+    arm_from: Annotated[
+        str | None,
+        typer.Option(help="The column that names the arm; of folders: `folder`, or a setting of the runs."),
+    ] = None,
+    seed_from: Annotated[str | None, typer.Option(help="The column of the seed.")] = None,
+    lower: Annotated[bool, typer.Option("--lower", help="Lower scores are better.")] = False,
+    take: Annotated[Take, typer.Option(help="Of a curve the last, the largest or the smallest value.")] = Take.LAST,
+    html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say which arm differs from the control, from scores that exist."""
+    from ablata.api.judging import judge as judge_scores
+    from ablata.reports.console import show
+    from ablata.reports.terminal import study_report
+    from ablata.reports.view import as_json as document
+
+    judged = judge_scores(
+        runs, control=control, margin=margin, score=score, arm_from=arm_from, seed_from=seed_from, lower=lower,
+        take=take.value,
+    )  # fmt: skip
+    if as_json:
+        notes = list(judged.judgement.notes)
+        print_json({"verdicts": judged.to_rows(), "notes": notes, "report": document(judged.view)})
+    else:
+        show(study_report(judged.view, plain=not out.is_terminal), out)
+    if html is not None:
+        note(f"page: {judged.report(html)}")

@@ -1,0 +1,126 @@
+"""Judge runs that exist: which arm differs from the control, given what the runs of one arm differ by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ablata.base.errors import DataError, choices, listing
+from ablata.stats import FixedResult, judge_groups, judge_pairs
+from ablata.trainers.given import GivenRuns
+
+_CONTROLS = ("control", "baseline", "base", "default", "reference")
+_MOST_ARMS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Runs that exist, judged once.
+
+    Args:
+        given: the runs and what was guessed when they were read.
+        control: the arm that the others are compared with.
+        arms: the other arms, in the order of `result.arms`.
+        margin: the largest difference that does not matter, or None.
+        alpha: share of such tables without any difference that get a false verdict.
+        higher_is_better: False for a loss.
+        result: the verdicts.
+        notes: what a reader has to know: guesses, and why seeds were or were not compared.
+    """
+
+    given: GivenRuns
+    control: str
+    arms: tuple[str, ...]
+    margin: float | None
+    alpha: float
+    higher_is_better: bool
+    result: FixedResult
+    notes: tuple[str, ...]
+
+    def scores(self, arm: str) -> tuple[tuple[int | None, float], ...]:
+        """Return seed and score of each run of an arm."""
+        return tuple((run.seed, run.scores[self.given.score]) for run in self.given.of_arm(arm))
+
+
+def judge_given(
+    given: GivenRuns,
+    *,
+    control: str | None = None,
+    margin: float | None = None,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+) -> Judgement:
+    """Judge runs that exist.
+
+    Args:
+        given: the runs.
+        control: the arm that the others are compared with; None for the one named baseline, base, control or default.
+        margin: the largest difference that does not matter, > 0, in the score's unit; None: nothing is equivalent.
+        alpha: family-wise share of false verdicts.
+        higher_is_better: False for a loss.
+
+    Raises:
+        DataError: there is no such arm, or nothing to compare it with; the margin is not positive.
+    """
+    if margin is not None and not 0 < margin < float("inf"):
+        raise DataError("The margin must be a number above 0", found=f"margin {margin:g}")
+    chosen, notes = _control(given, control)
+    arms = tuple(arm for arm in given.arms if arm != chosen)
+    if not arms:
+        raise DataError("There must be an arm beside the control", found=f"every run belongs to {chosen}")
+    if len(arms) > _MOST_ARMS:
+        raise DataError(
+            f"At most {_MOST_ARMS} arms are judged together",
+            found=f"{len(arms)}: {listing(arms[:3])}, ...",
+            do="is the arm read from the right column or folder? see --arm-from",
+        )
+    rows, why = _pairs(given, chosen, arms)
+    if rows is not None:
+        result = judge_pairs(rows, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
+    else:
+        scores = {arm: [run.scores[given.score] for run in given.of_arm(arm)] for arm in (chosen, *arms)}
+        groups = [scores[arm] for arm in arms]
+        result = judge_groups(scores[chosen], groups, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
+    return Judgement(
+        given=given,
+        control=chosen,
+        arms=arms,
+        margin=margin,
+        alpha=alpha,
+        higher_is_better=higher_is_better,
+        result=result,
+        notes=(*given.notes, *notes, why),
+    )
+
+
+def _control(given: GivenRuns, wanted: str | None) -> tuple[str, tuple[str, ...]]:
+    arms = given.arms
+    if wanted is not None:
+        if wanted in arms:
+            return wanted, ()
+        raise DataError(f"The control must be one of {choices(arms, wanted)}", found=f"--control {wanted}")
+    named = [arm for arm in arms if arm.lower() in _CONTROLS]
+    if len(named) == 1:
+        return named[0], (f"the control is {named[0]}",)
+    raise DataError(
+        "Say which arm is the control", found=f"the arms are {listing(arms[:12])}", do=f"--control {arms[0]}"
+    )
+
+
+def _pairs(given: GivenRuns, control: str, arms: tuple[str, ...]) -> tuple[dict[int, list[float | None]] | None, str]:
+    """Return the scores by seed where seeds can be compared, else None; and why."""
+    by_arm: dict[str, dict[int, float]] = {}
+    for arm in (control, *arms):
+        known: dict[int, float] = {}
+        for run in given.of_arm(arm):
+            if run.seed is None:
+                return None, "unpaired: not every run tells its seed"
+            if run.seed in known:
+                return None, f"unpaired: {arm} has seed {run.seed} more than once"
+            known[run.seed] = run.scores[given.score]
+        by_arm[arm] = known
+    shared = {arm: set(by_arm[arm]) & set(by_arm[control]) for arm in arms}
+    apart = next((arm for arm in arms if len(shared[arm]) < max(2, (len(by_arm[arm]) + 1) // 2)), None)
+    if apart is not None:
+        return None, f"unpaired: {apart} shares {len(shared[apart])} seeds with {control}"
+    rows = {seed: [by_arm[arm].get(seed) for arm in (control, *arms)] for seed in by_arm[control]}
+    return rows, "paired: each run is compared with the control's run of the same seed"

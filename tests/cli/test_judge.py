@@ -1,0 +1,63 @@
+"""`ablata judge`: as somebody types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TABLE = "arm,seed,acc\n" + "".join(
+    f"{arm},{seed},{level + 0.1 * ((seed * 7) % 5) + wobble * seed}\n"
+    for arm, level, wobble in (("base", 90.0, 0.0), ("wide", 92.0, 0.02), ("same", 90.0, -0.01))
+    for seed in range(5)
+)
+
+
+def judge(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "ablata", "judge", *map(str, arguments)]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_table_is_judged_and_its_page_written_without_torch_or_a_ledger(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text(TABLE)
+    said = judge("results.csv", "--margin", "0.5", "--html", "r.html", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "wide is better by" in said.stdout
+    assert "same is equivalent" in said.stdout
+    assert "judged once" in said.stdout
+    assert "claim" not in said.stdout
+    page = (tmp_path / "r.html").read_text()
+    assert "wide" in page
+    assert "judged once" in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "results.csv"]
+    code = "import sys; from ablata.api.judging import judge; judge('results.csv'); print('torch' in sys.modules)"
+    plain = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert plain.stdout.strip() == "False"
+
+
+def test_a_document_holds_what_the_terminal_says(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text(TABLE)
+    said = json.loads(judge("results.csv", "--lower", "--json", cwd=tmp_path).stdout)
+    assert {row["arm"]: row["verdict"] for row in said["verdicts"]} == {"wide": "worse", "same": "undecided"}
+    assert said["report"]["metric"]["higher_is_better"] is False
+
+
+def test_mistakes_are_told_in_words_with_exit_2(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    (tmp_path / "results.csv").write_text(TABLE)
+    (tmp_path / "folder").mkdir()
+    cases = {
+        ("nothing.csv",): "no nothing.csv",
+        ("results.csv", "--control", "bas"): "one of",
+        ("results.csv", "--score", "loss"): "a score named loss",
+        ("results.csv", "--margin", "0"): "above 0",
+        ("folder",): "files of figures",
+    }
+    for arguments, words in cases.items():
+        with subtests.test(arguments=arguments):
+            said = judge(*arguments, cwd=tmp_path)
+            assert said.returncode == 2
+            assert words in said.stderr
+            assert "Traceback" not in said.stderr

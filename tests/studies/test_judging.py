@@ -1,0 +1,62 @@
+"""Runs that exist, judged: the control, pairs or groups, and what cannot be judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ablata.base.errors import DataError
+from ablata.studies.judging import judge_given
+from ablata.trainers.given import GivenRun, GivenRuns
+
+
+def given(scores: dict[str, dict[int | None, float] | list[float]]) -> GivenRuns:
+    runs = [
+        GivenRun(arm=arm, seed=seed, scores={"acc": value}, source="here")
+        for arm, values in scores.items()
+        for seed, value in (values.items() if isinstance(values, dict) else [(None, value) for value in values])
+    ]
+    return GivenRuns(runs=tuple(runs), score="acc")
+
+
+def _seeds(values: list[float], first: int = 0) -> dict[int | None, float]:
+    return {first + index: value for index, value in enumerate(values)}
+
+
+def test_seeds_are_compared_where_both_have_them() -> None:
+    rng = np.random.default_rng(0)
+    luck = 5 * rng.standard_normal(6)
+    base, wide = (luck + 0.05 * rng.standard_normal(6)).tolist(), (luck + 1 + 0.05 * rng.standard_normal(6)).tolist()
+    paired = judge_given(given({"base": _seeds(base), "wide": _seeds(wide)}))
+    assert paired.result.paired
+    assert paired.result.arms[0].verdict == "better"
+    for why, scores in {
+        "not every run tells its seed": {"base": base, "wide": _seeds(wide)},
+        "wide shares 0 seeds": {"base": _seeds(base), "wide": _seeds(wide, 100)},
+    }.items():
+        apart = judge_given(given(scores))
+        assert not apart.result.paired
+        assert any(why in note for note in apart.notes)
+        assert apart.result.arms[0].verdict == "undecided"
+
+
+def test_a_seed_that_comes_twice_makes_no_pair() -> None:
+    runs = given({"base": _seeds([1.0, 2.0, 3.0]), "wide": _seeds([1.0, 2.0, 3.0])})
+    twice = GivenRuns(runs=(*runs.runs, runs.runs[0]), score="acc")
+    assert any("base has seed 0 more than once" in note for note in judge_given(twice).notes)
+
+
+def test_the_control_is_named_or_has_a_usual_name() -> None:
+    runs = given({"wide": [1.0, 2.0], "Baseline": [1.0, 2.0]})
+    found = judge_given(runs)
+    assert (found.control, found.arms) == ("Baseline", ("wide",))
+    assert "the control is Baseline" in found.notes
+    assert judge_given(runs, control="wide").arms == ("Baseline",)
+    with pytest.raises(DataError, match="one of wide, Baseline"):
+        judge_given(runs, control="base")
+    with pytest.raises(DataError, match="which arm is the control"):
+        judge_given(given({"a": [1.0], "b": [1.0]}))
+    with pytest.raises(DataError, match="an arm beside the control"):
+        judge_given(given({"base": [1.0]}))
+    with pytest.raises(DataError, match="above 0"):
+        judge_given(runs, margin=-1.0)

@@ -1,0 +1,108 @@
+"""Tables of runs: which column is what, in every form a table is written in, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ablata.base.errors import DataError
+from ablata.trainers.score_table import read_score_table
+
+ROWS = [("base", 0, 90.5), ("base", 1, 90.25), ("wide", 0, 91.5), ("wide", 1, 91.75)]
+
+
+def _text(names: tuple[str, ...], mark: str = ",") -> str:
+    return "\n".join([mark.join(names), *(mark.join(map(str, row)) for row in ROWS)]) + "\n"
+
+
+def test_every_form_of_a_table_gives_the_same_runs(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    names = ("arm", "seed", "acc")
+    objects = [dict(zip(names, row, strict=True)) for row in ROWS]
+    forms: dict[str, bytes] = {
+        "comma.csv": _text(names).encode(),
+        "bom.csv": _text(names).encode("utf-8-sig"),
+        "utf16.csv": _text(names).encode("utf-16"),
+        "semicolon.csv": _text(names, ";").encode(),
+        "spaces.csv": _text(names, " , ").encode(),
+        "tab.tsv": _text(names, "\t").encode(),
+        "crlf.csv": _text(names).replace("\n", "\r\n").encode(),
+        "list.json": json.dumps(objects).encode(),
+        "columns.json": json.dumps({name: [row[name] for row in objects] for name in names}).encode(),
+        "lines.jsonl": "\n".join(map(json.dumps, objects)).encode(),
+        "percent.csv": _text(names).replace(".5", ".5%").replace(".25", ".25 %").encode(),
+    }
+    for name, content in forms.items():
+        with subtests.test(form=name):
+            (tmp_path / name).write_bytes(content)
+            given = read_score_table(tmp_path / name)
+            assert [(run.arm, run.seed, run.scores[given.score]) for run in given.runs] == ROWS
+            assert given.score == "acc"
+            assert given.arms == ("base", "wide")
+
+
+def test_columns_are_guessed_by_their_usual_names_and_the_guess_is_told(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    tables = {
+        ("variant", "random_seed", "top1"): ("arms are read from the column variant", "random_seed"),
+        ("Method", "Seed", "Score"): ("arms are read from the column Method", "Seed"),
+        ("backbone", "seed", "mIoU"): ("arms are read from the column backbone", "seed"),
+    }
+    for names, (arms, seeds) in tables.items():
+        with subtests.test(names=names):
+            path = tmp_path / "t.csv"
+            path.write_text(_text(names))
+            given = read_score_table(path)
+            assert arms in given.notes
+            assert f"seeds are read from the column {seeds}" in given.notes
+            assert given.score == names[2]
+            assert [run.seed for run in given.runs] == [0, 1, 0, 1]
+
+
+def test_without_a_column_of_seeds_they_are_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("name,loss\na,1\nb,2\n")
+    assert [run.seed for run in read_score_table(path).runs] == [None, None]
+
+
+def test_a_table_that_cannot_be_read_is_refused_in_words(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases = {
+        "": "a line of names",
+        "arm,acc\n": "rows below",
+        "arm,acc,acc\na,1,2\n": "different names",
+        "arm,acc\na,1,2\n": "no more cells",
+        "arm,acc\na,\n": "must have a score|number in the column|which score",
+        "arm,acc\na,1\nb,nan\n": "number in the column acc",
+        "arm,seed,acc\na,x,1\n": "whole number",
+        "arm,seed,acc\na,0.5,1\n": "whole number",
+        "arm,acc\na,2\n,1\n": "say its arm",
+        "x,y\n1,2\n": "names the arm",
+        "arm,acc,f1\na,1,2\n": "which score",
+        "\0\0\0": "zero bytes",
+    }
+    for text, words in cases.items():
+        with subtests.test(text=text):
+            path = tmp_path / "t.csv"
+            path.write_text(text)
+            with pytest.raises(DataError, match=words):
+                read_score_table(path)
+    for name, content in {"a.json": "[1, 2]", "b.json": "{", "c.jsonl": '{"a": 1}\n[2]\n'}.items():
+        with subtests.test(name=name):
+            (tmp_path / name).write_text(content)
+            with pytest.raises(DataError, match=r"JSON|object"):
+                read_score_table(tmp_path / name)
+    (tmp_path / "d.csv").write_bytes(b"\xff\xd8\xff\xe0 a photograph")
+    with pytest.raises(DataError, match="UTF-8"):
+        read_score_table(tmp_path / "d.csv")
+
+
+def test_a_named_column_must_be_there_and_the_nearest_is_proposed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(_text(("arm", "seed", "accuracy")))
+    for option in ({"score": "acuracy"}, {"arm": "amr"}, {"seed": "sed"}):
+        with pytest.raises(DataError) as told:
+            read_score_table(path, **option)
+        assert any(name in str(told.value) for name in ("accuracy", "arm", "seed"))
+    assert read_score_table(path, score="acc").score == "accuracy"
