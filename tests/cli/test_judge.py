@@ -32,6 +32,8 @@ def test_a_table_is_judged_and_its_page_written_without_torch_or_a_ledger(tmp_pa
     page = (tmp_path / "r.html").read_text()
     assert "wide" in page
     assert "judged once" in page
+    assert "Arms are read from the column arm." in page
+    assert "FLOPs" not in page, "nothing was measured"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "results.csv"]
     code = "import sys; from ablata.api.judging import judge; judge('results.csv'); print('torch' in sys.modules)"
     plain = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -47,6 +47,10 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
     sections += [cost] if (cost := cost_bars(view)) else []
     sections += study_curves(view)
     sections.append(TermsSection(title="What the words mean", ident="words", sentences=(), terms=glossary(view)))
+    if view.code_notes and not view.environments:
+        sections.append(
+            TermsSection(title="How the runs were read", ident="notes", sentences=view.code_notes, terms=())
+        )
     if view.commands or view.fingerprints:
         hashes = (
             *view.fingerprints,
@@ -66,6 +70,10 @@ def verdict_table(view: StudyView) -> TableSection:
     """Return the table of arms: change, effect, verdict, mean, seeds, and cost relative to the control."""
     figures = Figures.of(view)
     control = view.control
+    heads = {"seconds": "Time", "memory": "Memory", "flops": "FLOPs"}
+    costs = {
+        kind: head for kind, head in heads.items() if any(getattr(arm.cost, kind) is not None for arm in view.arms)
+    }
     rows = []
     for arm in view.arms:
         effect = arm.effect
@@ -95,17 +103,18 @@ def verdict_table(view: StudyView) -> TableSection:
                 TableCell(text=f"{arm.done}/{arm.planned}", note=lost, order=arm.done, class_="number"),
                 *(
                     TableCell(text=cost_words(kind, arm, control), order=getattr(arm.cost, kind), class_="number cost")
-                    for kind in ("seconds", "memory", "flops")
+                    for kind in costs
                 ),
             )
         )
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
-    columns = ("Arm", f"Effect{unit}", "Verdict", view.metric.name, "Seeds", "Time", "Memory", "FLOPs")
+    columns = ("Arm", f"Effect{unit}", "Verdict", view.metric.name, "Seeds", *costs.values())
     caption = (
         "Effect: arm minus control, with an interval that holds for all arms and all looks together. "
-        f"{view.metric.name}: mean over seeds with its 95% interval. Time, memory and FLOPs: the control's own, then "
-        "each arm relative to it."
+        f"{view.metric.name}: mean over seeds with its 95% interval."
     )
+    if costs:
+        caption += " Time, memory and FLOPs: the control's own, then each arm relative to it."
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
     )
