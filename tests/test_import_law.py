@@ -75,7 +75,7 @@ LAW: dict[str, set[str]] = {
 """Room: the other rooms it may import, as the table of the design has it; a sub-room with a dot, where it may less."""
 
 _DATA_KINDS = {"io", "transforms", "loading"}
-_TASK_BASES = {"dataset_task", "networks", "own_metrics", "preview"}
+_TASK_BASES = {"dataset_task", "networks", "own_scores", "preview"}
 """Files beside the tasks' folders."""
 
 SUB_ROOMS: dict[str, dict[str, set[str]]] = {

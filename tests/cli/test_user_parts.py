@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import Dataset
+from torchvision.transforms import v2
 
 
 class Net(nn.Module):
@@ -116,6 +117,14 @@ def as_float(image):
     return image.float()
 
 
+def turned(image, target, degrees: float = 20):
+    return v2.RandomRotation(degrees)(image, target)
+
+
+def without_target(image, target):
+    return image
+
+
 def share_right(probabilities, labels):
     return (probabilities.argmax(1) == labels).float().mean()
 
@@ -148,6 +157,7 @@ def test_each_kind_of_plain_part_trains(parts: Path, ablata: Ablata) -> None:
         "digits schedule=parts.py:ramp schedule.power=2",
         "digits data=parts.py:Halves data.count=32",
         "digits data.augment.transform=parts.py:dim data.augment.transform.amount=0.2",
+        "relation_rcnn_scenes data.augment.transform=parts.py:turned data.train=32 data.val=8",
         "digits metrics=parts.py:share_right judge.name=share_right protocols=plain,parts.py:twice",
         "digits model.activation=parts.py:mish",
         "bisenet_scenes model=parts.py:segmenter data.train=32 data.val=8",

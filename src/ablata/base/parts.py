@@ -270,6 +270,14 @@ NamedPart = Annotated[str, Named(), AfterValidator(_named_part)]
 """A reference to a class or function, for fields that take words: `Literal["relu", "silu"] | NamedPart`."""
 
 
+def _word_or_part(text: str, info: ValidationInfo) -> str:
+    return text if parse_reference(text) is None else _named_part(text, info)
+
+
+WordOrPart = Annotated[str, AfterValidator(_word_or_part)]
+"""The same for fields whose words are too many to be listed, and are checked elsewhere."""
+
+
 def user_modules(value: Any) -> tuple[ModuleType, ...]:
     """Return the modules of the user's own that settings refer to: classes of parts, plain things, named parts.
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as packed
 
 from ablata.base.collecting import gc_paused
-from ablata.structures.detection import Detections, Objects
+from ablata.structures.detection import Detections, Objects, Rle
 
 
 class Boxes(NamedTuple):
@@ -197,6 +198,22 @@ class DetectionScores:
     def rows(self) -> list[list[Any]]:
         """Return the detections: index of the image, label, score, left, top, right, bottom, mask or None."""
         return self._found
+
+    def detections(self) -> list[Detections]:
+        """Return what was collected, image by image, in the order they were found."""
+        by_image: list[list[list[Any]]] = [[] for _ in self._images]
+        with_masks = any(row[7] for row in self._found)
+        for row in self._found:
+            by_image[row[0]].append(row)
+        return [
+            Detections(
+                torch.tensor([row[3:7] for row in rows], dtype=torch.float32).reshape(-1, 4),
+                torch.tensor([row[1] for row in rows], dtype=torch.int64),
+                torch.tensor([row[2] for row in rows], dtype=torch.float32),
+                tuple(Rle(size, row[7].encode()) for row in rows) if with_masks else None,
+            )
+            for rows, (size, _) in zip(by_image, self._images, strict=True)
+        ]
 
     def confusion(self, threshold: float, score_threshold: float = 0.0) -> np.ndarray:
         """Return the confusion matrix of objects, int64 [K + 1, K + 1], the last row and column the background's.

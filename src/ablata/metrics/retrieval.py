@@ -28,6 +28,13 @@ _GRID = 2.0**32
 coarser than the rounding that depends on where in a matrix product an image stands."""
 
 
+def feature_distances(queries: Tensor, gallery: Tensor, distance: Distance) -> Tensor:
+    """Return the distances [Q, G] of features float32 [Q, D] to [G, D]; cosine: 1 - the cosine of their angle."""
+    if distance == "cosine":
+        return 1 - functional.normalize(queries) @ functional.normalize(gallery).T
+    return torch.cdist(queries, gallery)
+
+
 class RetrievalScores:
     """CMC and mAP of queries against a gallery, batch by batch.
 
@@ -99,6 +106,20 @@ class RetrievalScores:
     def nearest(self, queries: Embeddings) -> Tensor:
         """Return int64 [N]: the identity of each query's nearest allowed image, `JUNK` where nothing is allowed."""
         return self._by_chunks(queries, self._nearest)
+
+    @torch.no_grad()
+    def table(self, queries: Embeddings) -> tuple[Tensor, Tensor]:
+        """Return how far every image of the gallery is from each query that can be answered.
+
+        Returns:
+            Distances, float32 [Q, G], infinite where an image is left out, being of the same person by the same camera;
+            and bool [Q, G], where it is a right answer.
+        """
+        queries = queries.at(queries.identities != JUNK)
+        queries = queries.at(self.answerable(queries))
+        right, wrong = self._allowed(queries)
+        distances = feature_distances(queries.features.float(), self._gallery.features.float(), self.distance)
+        return distances.masked_fill(~(right | wrong), torch.inf), right
 
     def _by_chunks(self, queries: Embeddings, answer: Callable[[Embeddings], Tensor]) -> Tensor:
         parts = range(0, max(len(queries), 1), self.chunk)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError
 from ablata.base.parts import PlainPart, settings_for
 from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
+from ablata.models.detection.detection_dicts import from_dicts, refused, told
 from ablata.models.plain import GIVEN, build_module, check_module_class
 from ablata.structures.detection import Objects
 
@@ -88,10 +89,10 @@ class PlainDetectorModel(Detector):
                 found=f"@{most} for {self.settings.kind}",
                 do="--protocol without @",
             )
-        found: Any = self.network(each)
-        if not isinstance(found, list | tuple) or len(found) != len(each):
-            raise self._refused("a list with a dict for each image in evaluation", _told(found))
-        return [self._detections(one, *size) for one, size in zip(found, sizes, strict=True)]
+        masks, most = self.settings.predicts_masks(), self.settings.max_detections
+        return from_dicts(
+            self.network(each), sizes, source=self.settings.kind, classes=self.classes, first=1, masks=masks, most=most
+        )
 
     def signature(self, images: Tensor) -> Tensor:
         """Return boxes and scores of what is found on the images, behind a 0; see `Detector.signature`."""
@@ -117,48 +118,5 @@ class PlainDetectorModel(Detector):
             isinstance(value, Tensor) and value.numel() == 1 and value.is_floating_point() for value in found.values()
         )
         if not scalars or not found:
-            raise self._refused("a dict of scalar losses in training", _told(found))
+            raise refused(self.settings.kind, "a dict of scalar losses in training", told(found))
         return {str(name): value.reshape(()) for name, value in found.items()}
-
-    def _detections(self, found: Any, height: int, width: int) -> ImageDetections:
-        """Check what was found on an image, and return it in our form: the surest first, labels from 0."""
-        masks = ("masks",) if self.settings.predicts_masks() else ()
-        wanted = ("boxes", "labels", "scores", *masks)
-        if not isinstance(found, Mapping) or not all(isinstance(found.get(name), Tensor) for name in wanted):
-            do = "model.masks=false" if masks and isinstance(found, Mapping) and "masks" not in found else None
-            raise self._refused(f"{', '.join(wanted)} for each image, as tensors", _told(found), do)
-        count, told = len(found["boxes"]), {name: tuple(found[name].shape) for name in wanted}
-        shapes: dict[str, tuple[tuple[int, ...], ...]] = {
-            "boxes": ((count, 4),),
-            "labels": ((count,),),
-            "scores": ((count,),),
-            "masks": ((count, height, width), (count, 1, height, width)),
-        }
-        if any(told[name] not in shapes[name] for name in wanted):
-            stated = ["boxes [N, 4]", "labels [N]", "scores [N]", *(f"masks [N, 1, {height}, {width}]" for _ in masks)]
-            raise self._refused(", ".join(stated), str(told))
-        labels = found["labels"].long()
-        if count and not (int(labels.min()) >= 1 and int(labels.max()) <= self.classes):
-            raise self._refused(
-                f"labels from 1 to {self.classes}, the background being 0",
-                f"labels from {int(labels.min())} to {int(labels.max())}",
-            )
-        kept = found["scores"].float().argsort(descending=True, stable=True)[: self.settings.max_detections]
-        boxes = found["boxes"].float()[kept].clamp(min=0)
-        boxes = boxes.minimum(boxes.new_tensor([width, height, width, height]))
-        pixels = found["masks"].reshape(count, height, width)[kept] if masks else None
-        return ImageDetections(boxes, labels[kept] - 1, found["scores"].float()[kept], pixels, whole_image=True)
-
-    def _refused(self, wanted: str, found: str, do: str | None = None) -> SettingsError:
-        return SettingsError(f"A detector must return {wanted}", found=f"{self.settings.kind} returned {found}", do=do)
-
-
-def _told(found: Any) -> str:
-    """Say what something is: a dict with its keys, or the name of its class."""
-    if isinstance(found, Mapping):
-        return f"a dict of {', '.join(f'{name} ({_told(value)})' for name, value in found.items()) or 'nothing'}"
-    if isinstance(found, Tensor):
-        return f"{str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
-    if isinstance(found, list | tuple):
-        return f"a {type(found).__name__} of {len(found)}"
-    return type(found).__name__

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from torch import Tensor
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, choices
+from ablata.base.parts import NamedPart
 from ablata.base.seeds import derive
 from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.engine.batch_norm import Images
@@ -19,23 +20,51 @@ from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Judge, Recipe
 from ablata.engine.task import Metric, RunContext, Task
 from ablata.structures.batch import BatchT
+from ablata.tasks.own_scores import check_function, own_function, score_label
 
 
 class DatasetRecipe(Recipe):
-    """Base of recipes with `data` and `model`, and perhaps `protocols`."""
+    """Base of recipes with `data`, `model` and `protocols`."""
 
     if TYPE_CHECKING:
         data: Any
         model: Any
+        protocols: tuple[str, ...]
+
+    SCORES: ClassVar[tuple[str, ...]] = ()
+    """Names of the task's own scores, the usual one first."""
+    METRIC_OF: ClassVar[str] = "predictions and labels"
+    """What a metric of the user's own is a function of."""
+
+    metrics: tuple[NamedPart, ...] = ()
+    """Functions of predictions and truth, each a further score under its name."""
+    judge: Judge | None = None
+    """By which score the best checkpoint is chosen and arms are compared; null: the task's own."""
 
     @field_validator("protocols", check_fields=False)
     @classmethod
     def _named_once(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(protocols)) != len(protocols):
+        if len(set(map(score_label, protocols))) != len(protocols):
             raise ValueError("must name each protocol once")
         for name in protocols:
-            cls.parse_protocol(name)
+            check_function(name, "the network and images")
+            if own_function(name) is None:
+                cls.parse_protocol(name)
         return protocols
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_functions(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for name in metrics:
+            check_function(name, cls.METRIC_OF)
+        return metrics
+
+    @model_validator(mode="after")
+    def _judged_by_a_score(self) -> Self:
+        known = (*self.SCORES, *map(score_label, self.metrics))
+        if self.judge is not None and self.judge.name not in known:
+            raise ValueError(f"judge.name must be one of {choices(known, self.judge.name)}, got {self.judge.name}")
+        return self
 
     @classmethod
     def parse_protocol(cls, name: str) -> Any:
@@ -54,10 +83,13 @@ class DatasetRecipe(Recipe):
         """Return the split that arms are compared on: minival where some of the training set is held out."""
         return "minival" if self.scored_data().minival else "val"
 
-    def judged(self, usual: Metric) -> Metric:
-        """Return the score that `judge` names, where the recipe has one and it is set, else the usual score."""
-        judge: Judge | None = getattr(self, "judge", None)
-        return judge.of(usual) if judge else usual
+    def metric(self) -> Metric:
+        """Return the score that `judge` names, or the usual one, under the first protocol.
+
+        Its split is minival where some of the training set is held out.
+        """
+        usual = Metric(self.SCORES[0], split=self.compared_split(), protocol=score_label(self.protocols[0]))
+        return self.judge.of(usual) if self.judge is not None else usual
 
     def complexity(self) -> Complexity:
         """Count the network, built without weights for the nominal shape of the data."""
@@ -87,6 +119,7 @@ class DatasetTask(Task[BatchT]):
 
     Attributes:
         loader: this process's training batches; set by `load_batches`.
+        named: what the recipe says of each protocol: its own name, or the reference of a user's function.
     """
 
     name: ClassVar[str]
@@ -95,6 +128,8 @@ class DatasetTask(Task[BatchT]):
 
     def __init__(self, recipe: Any, data: Any, context: RunContext) -> None:
         self.recipe, self.data, self.context = recipe, data, context
+        self.named = dict(zip(map(score_label, recipe.protocols), recipe.protocols, strict=True))
+        self.protocols = tuple(self.named)
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices = data.notices
 
@@ -126,6 +161,14 @@ class DatasetTask(Task[BatchT]):
     def samples(self, split: str, index: np.ndarray) -> EvalLoader[BatchT]:
         """Return some samples of a split, int64 row numbers, in batches of one, on every process alike."""
         return replace(self.eval_batches(split, 1), index=index)
+
+    def own_protocol(self, protocol: str) -> Callable[..., Any] | None:
+        """Return the user's function that a protocol stands for; None for one of the task's own words."""
+        return own_function(self.named.get(protocol, protocol))
+
+    def own_protocols(self) -> tuple[str, ...]:
+        """Return the names of the protocols that are functions of the user's own."""
+        return tuple(name for name in self.protocols if self.own_protocol(name) is not None)
 
     def _place(self) -> dict[str, Any]:
         group, context = self.context.group, self.context

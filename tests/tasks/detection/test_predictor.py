@@ -59,7 +59,7 @@ def folder(task: DetectTask, tmp_path: Path) -> Path:
 def test_detections_are_those_that_the_run_is_scored_by(task: DetectTask) -> None:
     model = predictor(task)
     with torch.no_grad():
-        scored = dict(task.detections(task.model.eval(), "val", None))
+        scored = dict(task.detections(task.model.eval(), "val", "ap50"))
     for row, expected in scored.items():
         found = model.detect(task.data.sources["val"].pixels(row))
         torch.testing.assert_close(found.boxes, expected.boxes, atol=1e-3, rtol=1e-4)

@@ -17,11 +17,12 @@ from ablata.data.synthetic.persons import Persons
 from ablata.engine.predictor import PredictOptions
 from ablata.engine.recipe import Train
 from ablata.engine.task import RunContext
+from ablata.metrics.retrieval import feature_distances
 from ablata.models.backbones.small_resnet import CifarResNet
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation
-from ablata.tasks.reid.predictor import ReidPredictor, feature_distances
+from ablata.tasks.reid.predictor import ReidPredictor
 from ablata.tasks.reid.task import Reidentify, ReidentifyTask
 
 RECIPE = Reidentify(

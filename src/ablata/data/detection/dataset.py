@@ -26,6 +26,7 @@ from ablata.data.loading.splits import Source, Split
 from ablata.data.transforms.augmenter import Augmenter
 from ablata.data.transforms.detection import DetectionAugment, horizontal_flip, resize
 from ablata.data.transforms.normalization import Normalizer
+from ablata.data.transforms.plain import PlainTransform, transform_objects
 from ablata.structures.detection import DetectionBatch, Objects, joined
 
 _AHEAD = 2
@@ -158,13 +159,28 @@ class DetectionAugmenter(Augmenter[DetectionBatch]):
 
     Attributes:
         normalizer: the data set's normalization.
+        seed: the run's.
+        transform: the user's own augmentation; None: there is none.
     """
 
     normalizer: Normalizer
+    seed: int
+    transform: PlainTransform | None = None
 
     def __call__(self, batch: DetectionBatch, step: int, epoch: int) -> DetectionBatch:
-        """Return the batch normalized; see `Augmenter`."""
-        return normalized(batch, self.normalizer)
+        """Return the batch changed by the user's own augmentation, and normalized; see `Augmenter`."""
+        return normalized(batch if self.transform is None else self._transformed(batch, step), self.normalizer)
+
+    def _transformed(self, batch: DetectionBatch, step: int) -> DetectionBatch:
+        assert self.transform is not None
+        changed = [
+            transform_objects(self.transform, image[:, :height, :width], one, self.seed, step, batch.rows.first + row)
+            for row, (image, one, (height, width)) in enumerate(
+                zip(batch.images, batch.objects, batch.sizes.tolist(), strict=True)
+            )
+        ]
+        images, sizes = joined([image for image, _ in changed], STRIDE)
+        return replace(batch, images=images, sizes=sizes, objects=tuple(objects for _, objects in changed))
 
 
 def normalized(batch: DetectionBatch, normalizer: Normalizer) -> DetectionBatch:
@@ -322,8 +338,8 @@ class DetectionDataset(Dataset[DetectionBatch]):
         return ViewReader(self.sources[source], self._augment, self._swaps, seed, masks, crowd=not training)
 
     def augmenter(self, seed: int, channels_last: bool = False) -> DetectionAugmenter:
-        """Return the normalization of training batches; their random changes are made while they are read."""
-        return DetectionAugmenter(self.normalizer(channels_last))
+        """Return the user's own augmentation and the normalization; other changes are made while images are read."""
+        return DetectionAugmenter(self.normalizer(channels_last), seed, self._augment.transform)
 
     def prepare(self, batch: DetectionBatch, channels_last: bool = False) -> DetectionBatch:
         """Return the batch normalized, 0 beside the images; see `Dataset.prepare`."""

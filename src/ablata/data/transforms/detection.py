@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.base.settings import Settings
+from ablata.data.transforms.plain import OwnTransform
 from ablata.structures.detection import Objects
 
 _SIDES = (("Left", "Right"), ("left", "right"), ("LEFT", "RIGHT"))
@@ -31,6 +32,8 @@ class DetectionAugment(Settings):
     """That of evaluation; null: the last of `min_size`."""
     max_size: Annotated[int, Field(ge=8)] = 1333
     """Most pixels of the longer side, where `min_size` is set."""
+    transform: OwnTransform | None = None
+    """A function of image and target, or a class whose instances are, for each training image after flip and resize."""
 
     def scale(self, height: int, width: int, training: bool, draw: float) -> float:
         """Return the factor for an image.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ablata.base.user_code import parse_reference, resolve
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop
 from ablata.data.transforms.geometry import pad_images
+from ablata.tasks.own_scores import check_shape, own_function
 
 Protocol = Literal[
     "plain",
@@ -36,12 +36,6 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 """All of them; those from `center_0.875` on need image files."""
 
 
-def score_label(protocol: str) -> str:
-    """Return a protocol's name in scores: its word, or the name of the user's function."""
-    reference = parse_reference(protocol)
-    return protocol if reference is None else reference.name
-
-
 def eval_crop(protocol: str) -> EvalCrop:
     """Return which part of an image a protocol looks at."""
     if protocol.startswith("center_"):
@@ -50,7 +44,11 @@ def eval_crop(protocol: str) -> EvalCrop:
 
 
 def predict(
-    network: Callable[[Tensor], Tensor], images: Tensor, protocol: str, size: tuple[int, int] | None = None
+    network: Callable[[Tensor], Tensor],
+    images: Tensor,
+    protocol: str,
+    size: tuple[int, int] | None = None,
+    classes: int | None = None,
 ) -> Tensor:
     """Return the logits [B, K] of a batch under a protocol.
 
@@ -60,12 +58,16 @@ def predict(
         protocol: which views, or a reference to a function of network and images that returns logits; with
             `mirror_translate` the border is reflected where a view leaves the image.
         size: height and width of the views of `ten_crop`; None: those of the images.
+        classes: K, to check what a function of the user's own returns; None: any.
 
     Returns:
         Logits; of `ten_crop` the logarithm of the mean probability.
+
+    Raises:
+        SettingsError: a function of the user's own returns no logits.
     """
-    if parse_reference(protocol) is not None:
-        return cast(Tensor, resolve(protocol)(network, images))
+    if (own := own_function(protocol)) is not None:
+        return check_shape(protocol, own(network, images), (len(images), classes), "logits [B, K]")
     if protocol == "mirror":
         return _with_mirror(network, images)
     if protocol == "mirror_translate":

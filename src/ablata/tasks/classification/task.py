@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError, choices
+from ablata.base.errors import DataError
 from ablata.base.parts import NamedPart, part_name
 from ablata.data.any import AnyImageData
 from ablata.data.classification.digits import Digits
@@ -22,25 +22,27 @@ from ablata.data.loading.loaders import EvalLoader
 from ablata.data.reid.dataset import ReidSettings
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Judge
-from ablata.engine.task import EvalReport, Metric, RunContext
+from ablata.engine.task import EvalReport, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
 from ablata.models.backbones.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
-from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict, score_label
+from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
 from ablata.tasks.dataset_task import check_labels
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
 from ablata.tasks.networks import AnyClassifier, start_classifier
-from ablata.tasks.own_metrics import metric_names, score_metrics
+from ablata.tasks.own_scores import score_metrics
 
 
 class Classify(DistillableRecipe):
     """Recipe of an image classifier."""
+
+    SCORES = ("top1", "top5", "loss")
+    METRIC_OF = "probabilities [N, K] and labels [N]"
 
     task: Literal["classify"] = "classify"
     data: AnyImageData = Digits()
@@ -55,16 +57,9 @@ class Classify(DistillableRecipe):
     protocols: Annotated[tuple[Protocol | NamedPart, ...], Field(min_length=1)] = ("plain",)
     """Ways to score, such as plain, mirror or ten_crop, or a function of your own of network and images that returns
     logits. The first decides which checkpoint is best, and is compared."""
-    metrics: tuple[NamedPart, ...] = ()
-    """Functions of probabilities [N, K] and labels [N], each a further score under its name."""
-    judge: Judge | None = None
-    """By which score the best checkpoint is chosen and arms are compared; null: top1."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        known = ("top1", "top5", "loss", *metric_names(self.metrics))
-        if self.judge is not None and self.judge.name not in known:
-            raise ValueError(f"judge.name must be one of {choices(known, self.judge.name)}, got {self.judge.name}")
         if self.rotation is not None and self.refine is not None and self.refine.has_peer:
             raise ValueError("rotation does not go with a peer as teacher: set rotation=null or another refine.teacher")
         paired = isinstance(self.loss, CrossEntropy) and self.loss.on is not None
@@ -93,10 +88,6 @@ class Classify(DistillableRecipe):
             model: nn.Module = self.model.build(shape.classes, shape.channels)
             image = torch.empty(1, shape.channels, shape.height, shape.width)
             return count(self.rotation.attach(model, image) if self.rotation else model, image)
-
-    def metric(self) -> Metric:
-        """Return top-1 accuracy under the first protocol, on minival where the recipe holds one out."""
-        return self.judged(Metric("top1", split=self.compared_split(), protocol=score_label(self.protocols[0])))
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
@@ -147,8 +138,6 @@ class ClassifyTask(DistillableTask):
     def __init__(self, recipe: Classify, data: LabeledImageDataset, seed: int, context: RunContext) -> None:
         super().__init__(recipe, data, context)
         self.classes, self.outputs = data.classes, ("logits",)
-        self.named = dict(zip(map(score_label, recipe.protocols), recipe.protocols, strict=True))
-        self.protocols = tuple(self.named)
         for protocol in recipe.protocols:
             data.check_crop(eval_crop(protocol))
         self.pair_with_peer(self._network)
@@ -177,6 +166,9 @@ class ClassifyTask(DistillableTask):
             raise DataError(
                 "The network must give one logit a class", found=f"logits {shape} for {classes} classes and one image"
             )
+        with torch.no_grad():
+            for name in self.own_protocols():
+                self._logits(self.model, batch.images[:2], name)
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the recipe's loss of a batch under its name, or the terms that a teacher asks for.
@@ -197,9 +189,7 @@ class ClassifyTask(DistillableTask):
 
         A student has its teacher's scores on the same images too: `teacher_top1` and the like.
         """
-        scores = self.score(model, split, protocol).scores()
-        if self.recipe.metrics:
-            scores |= score_metrics(self.recipe.metrics, *self._gathered(model, split, protocol))
+        scores = self.score(model, split, protocol).scores() | self._own_scores(model, split, protocol)
         if self.distiller is None:
             return scores
         beside = self.distiller.scores(split, protocol, lambda *asked: self.score(*asked).scores())
@@ -220,7 +210,7 @@ class ClassifyTask(DistillableTask):
         protocol = protocol or self.protocols[0]
         counted = self.score(model, split, protocol)
         return EvalReport(
-            scores=counted.scores(),
+            scores=counted.scores() | self._own_scores(model, split, protocol),
             classes=self.data.classes,
             class_metric="accuracy",
             class_scores=tuple(counted.class_accuracy().tolist()),
@@ -237,18 +227,20 @@ class ClassifyTask(DistillableTask):
         index, labels, logits = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
         return {"index": index, "label": labels, "logits": logits}
 
-    def _gathered(self, model: nn.Module, split: str, protocol: str) -> tuple[Tensor, Tensor]:
-        """Return probabilities float32 [N, K] and labels int64 [N] of a split, of all processes, on the processor."""
+    def _own_scores(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
+        """Return what the user's metrics say of the split, over all processes."""
+        if not self.recipe.metrics:
+            return {}
         rows = [
             (self._logits(model, batch.images, protocol).float().softmax(1), batch.labels)
             for batch in self._evaluation(split, protocol)
         ]
         found, labels = (self.context.group.all_gather(torch.cat(column)).cpu() for column in zip(*rows, strict=True))
-        return found, labels
+        return score_metrics(self.recipe.metrics, found, labels)
 
     def _logits(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
-        size = self.data.image_size
-        return predict(lambda views: model(views)["logits"], images, self.named.get(protocol, protocol), size)
+        name, classes = self.named.get(protocol, protocol), len(self.data.classes)
+        return predict(lambda views: model(views)["logits"], images, name, self.data.image_size, classes)
 
     def _spread_images(self, count: int) -> Tensor:
         """Return training images, normalised float32 [N, C, H, W] on the processor, evenly spread over the set: files

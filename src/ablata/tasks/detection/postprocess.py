@@ -8,9 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ablata.data.detection.dataset import STRIDE
 from ablata.data.detection.rle import encode
 from ablata.models.detection.base import ImageDetections
-from ablata.structures.detection import DetectionBatch, Detections
+from ablata.models.detection.detection_dicts import as_dict
+from ablata.structures.detection import DetectionBatch, Detections, Objects, joined
 
 _DECIMALS = 3
 """Of a box's pixels in JSON."""
@@ -25,6 +27,27 @@ def detect_objects(model: nn.Module, batch: DetectionBatch, boxes: int | None) -
         boxes: how many are proposed; None: as the settings say.
     """
     return cast(list[ImageDetections], model(batch.images, sizes_of(batch), None, boxes))
+
+
+def detect_plain(model: nn.Module, images: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+    """Return what a detector finds on images [3, h, w], prepared as it takes them: a dict for each; see `as_dict`."""
+    batch, _ = joined(images, STRIDE)
+    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    return [as_dict(found, *size) for found, size in zip(model(batch, sizes), sizes, strict=True)]
+
+
+def plain_detections(found: Detections) -> dict[str, Any]:
+    """Return detections as a user's metric gets them: boxes, labels from 0, scores, and masks as COCO's run lengths."""
+    values = {"boxes": found.boxes, "labels": found.labels, "scores": found.scores}
+    return values if found.masks is None else values | {"masks": [mask.as_dict() for mask in found.masks]}
+
+
+def plain_objects(objects: Objects) -> dict[str, Any]:
+    """Return the truth of an image as a user's metric gets it: boxes, labels, crowd, and masks where there are any."""
+    values: dict[str, Any] = {"boxes": objects.boxes, "labels": objects.labels, "crowd": objects.crowd}
+    return (
+        values | {"masks": [mask.as_dict() for mask in objects.masks]} if isinstance(objects.masks, tuple) else values
+    )
 
 
 def sizes_of(batch: DetectionBatch) -> list[tuple[int, int]]:

@@ -36,7 +36,7 @@ from ablata.models.detection.base import Detector
 from ablata.structures.batch import Rows
 from ablata.structures.detection import DetectionBatch, Detections, joined, no_objects
 from ablata.tasks.detection.postprocess import coco_result, detect_objects, to_original_size
-from ablata.tasks.detection.protocols import detection_protocol
+from ablata.tasks.detection.protocols import detection_protocol, is_protocol
 
 _QUALITY = 90
 
@@ -169,7 +169,9 @@ class DetectionPredictor(Predictor):
         refuse_file(options.output, self.title)
         if not 0 <= options.score_threshold <= 1:
             raise SettingsError("--score must be from 0 to 1", found=f"{options.score_threshold:g}")
-        boxes = detection_protocol(options.protocol or self.protocols[0]).boxes
+        # A protocol of the user's own is a way to score; images without labels are shown as they are.
+        usual = next((name for name in self.protocols if is_protocol(name)), "coco")
+        boxes = detection_protocol(options.protocol or usual).boxes
         self.refuse_backend(decoder_name(self._rules))
         return self._predicted(inputs, self._image_ids([entry.file for entry in inputs], options), boxes, options)
 

@@ -34,6 +34,11 @@ class DetectionProtocol:
     by_size: bool
 
 
+def is_protocol(name: str) -> bool:
+    """Tell whether a name is one of ours, and not that of a user's function."""
+    return _FORM.fullmatch(name) is not None
+
+
 def detection_protocol(name: str) -> DetectionProtocol:
     """Return the protocol of a name.
 

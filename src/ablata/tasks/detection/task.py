@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from ablata.base.errors import CheckpointError, DataError, SettingsError, listing
 from ablata.base.files import digest
 from ablata.base.overrides import override
-from ablata.base.parts import OpenPart
+from ablata.base.parts import OpenPart, WordOrPart
 from ablata.base.settings import expand
 from ablata.data.any import AnyDetectionData
 from ablata.data.detection.class_graph import BACKGROUND, AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
@@ -27,19 +28,29 @@ from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Train
-from ablata.engine.task import EvalReport, Metric, RunContext, Task
+from ablata.engine.task import EvalReport, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
-from ablata.models.detection.base import Detector, DetectorSettings
+from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
+from ablata.models.detection.detection_dicts import from_dicts
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
 from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
 from ablata.structures.detection import DetectionBatch, Detections
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, check_labels
-from ablata.tasks.detection.postprocess import coco_result, detect_objects, sizes_of, to_original_size
+from ablata.tasks.detection.postprocess import (
+    coco_result,
+    detect_objects,
+    detect_plain,
+    plain_detections,
+    plain_objects,
+    sizes_of,
+    to_original_size,
+)
 from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
+from ablata.tasks.own_scores import score_metrics
 
 _SHOWN = 3
 """Objects that a message names."""
@@ -58,6 +69,11 @@ AnyDetector = Annotated[
 class Detect(DatasetRecipe):
     """Recipe of an object detector, with or without instance masks."""
 
+    SCORES = tuple(
+        f"{kind}AP{part}" for kind in ("", "mask_") for part in ("", "50", "75", *(f"_{size}" for size in SIZES[1:]))
+    )
+    METRIC_OF = "predictions and truth, each a list with a dict for every image"
+
     task: Literal["detect"] = "detect"
     data: AnyDetectionData = SceneBoxes()
     model: AnyDetector = MaskRcnn()
@@ -66,9 +82,10 @@ class Detect(DatasetRecipe):
     start: StartFrom | None = None
     """An earlier training to go on from; null: weights are drawn, or the backbone's are read from a file."""
     train: Train = Train(epochs=1, batch=2, evaluate_batch=2)
-    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ap50",)
-    """Ways to score: ap01, ap50 (any overlap in percent), coco, perhaps with a number of proposed boxes: ap50@1000.
-    The first decides which checkpoint is best, and is compared."""
+    protocols: Annotated[tuple[WordOrPart, ...], Field(min_length=1)] = ("ap50",)
+    """Ways to score: ap01, ap50 (any overlap in percent), coco, perhaps with a number of proposed boxes: ap50@1000; or
+    a function of your own of network and images that returns detections, which are scored like coco. The first decides
+    which checkpoint is best, and is compared."""
     evaluator: Literal[1] = EVALUATOR
     """Version of the evaluation; as a part of the recipe it keeps scores of two versions from being compared."""
 
@@ -110,10 +127,6 @@ class Detect(DatasetRecipe):
         with torch.device(self.model.counted_on), torch.random.fork_rng(devices=[]):
             model = self.model.build(shape.classes)
             return count(model, torch.zeros(1, shape.channels, shape.height, shape.width))
-
-    def metric(self) -> Metric:
-        """Return the mean average precision of boxes under the first protocol, on minival where some is held out."""
-        return Metric("AP", split=self.compared_split(), protocol=self.protocols[0])
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of images and annotations joined with that of the splits, the graph, the start."""
@@ -204,7 +217,6 @@ class DetectTask(DatasetTask[DetectionBatch]):
 
     def __init__(self, recipe: Detect, data: DetectionDataset, seed: int, context: RunContext) -> None:
         super().__init__(recipe, data.unnormalized() if recipe.model.raw_images else data, context)
-        self.protocols = recipe.protocols
         self.masks = recipe.model.predicts_masks()
         if self.masks and not data.has_masks:
             raise DataError(
@@ -230,7 +242,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         """Return what detections of this model mean: classes, preparation, protocols, version of the evaluation."""
         return super().contract() | {
             "category_ids": list(self._trained_ids or self.data.category_ids),
-            "sizes": expand(self.recipe.data.augment),
+            "sizes": {name: value for name, value in expand(self.recipe.data.augment).items() if name != "transform"},
             "masks": self.masks,
             "evaluator": EVALUATOR,
         }
@@ -259,7 +271,12 @@ class DetectTask(DatasetTask[DetectionBatch]):
             most = objects.boxes.amax(0).tolist()
             if float(objects.boxes.min()) < 0 or most[2] > width + 0.5 or most[3] > height + 0.5:
                 raise DataError("Boxes must lie in their image", found=f"up to {most} in {width}x{height}")
-        self.model.check(batch.images[:1], sizes_of(batch)[:1])
+        first = batch.narrow(0, 1)
+        self.model.check(first.images, sizes_of(first))
+        self.model.eval()
+        with torch.no_grad():
+            for name in self.own_protocols():
+                self.detect(self.model, first, name)
 
     def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
         """Refuse: a detector takes more than images."""
@@ -286,8 +303,9 @@ class DetectTask(DatasetTask[DetectionBatch]):
         return seen
 
     def check_protocol(self, name: str) -> None:
-        """Refuse a name that `detection_protocol` does not know."""
-        detection_protocol(name)
+        """Refuse a name that neither the recipe gives nor `detection_protocol` knows."""
+        if name not in self.named:
+            detection_protocol(name)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return the mean average precision of boxes and, where there are any, of masks, in percent.
@@ -302,23 +320,40 @@ class DetectTask(DatasetTask[DetectionBatch]):
         entries = self.data.entries(split)
         scores = DetectionScores(len(self.data.classes), [(entry.size, entry.objects) for entry in entries])
         place_of = {int(row): place for place, row in enumerate(self.data.split(split).index)}
-        for number, found in self.detections(model, split, detection_protocol(protocol).boxes):
+        for number, found in self.detections(model, split, protocol):
             scores.update(place_of[number], found)
         if not self.context.group.is_single:
             scores.join(_gathered(scores.state(), self.context))
         return scores
 
-    def detections(self, model: nn.Module, split: str, boxes: int | None) -> Iterator[tuple[int, Detections]]:
+    def detections(self, model: nn.Module, split: str, protocol: str) -> Iterator[tuple[int, Detections]]:
         """Yield row number and detections, in pixels of the stored image, for this process's share of a split.
 
         Args:
             model: in evaluation mode.
             split: any of the data's.
-            boxes: how many are proposed; None: as the settings say.
+            protocol: how many boxes are proposed, or a function of the user's own.
         """
         for batch in self.eval_batches(split):
-            for row, one in enumerate(detect_objects(model, batch, boxes)):
+            for row, one in enumerate(self.detect(model, batch, protocol)):
                 yield int(batch.index[row]), to_original_size(one, batch.sizes[row], batch.originals[row])
+
+    def detect(self, model: nn.Module, batch: DetectionBatch, protocol: str) -> list[ImageDetections]:
+        """Return what a protocol finds on each image of a batch, in pixels of the batch.
+
+        Raises:
+            SettingsError: the user's function returns something else.
+        """
+        own = self.own_protocol(protocol)
+        if own is None:
+            return detect_objects(model, batch, detection_protocol(protocol).boxes)
+        sizes, masks = sizes_of(batch), self.masks
+        images = [image[:, :height, :width] for image, (height, width) in zip(batch.images, sizes, strict=True)]
+        found = own(partial(detect_plain, model), images)
+        return from_dicts(
+            found, sizes, source=self.named[protocol], classes=len(self.data.classes), first=0, masks=masks,
+            most=self._most,
+        )  # fmt: skip
 
     def visualize(self, model: nn.Module) -> Gallery:
         """Return detections on some images beside the truth, what regions look at, and the classes' last scores."""
@@ -336,7 +371,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         protocol = protocol or self.protocols[0]
         scores = self.collect(model, split, protocol)
         totals = self._totals(scores, split, protocol, recall=True)
-        counts = scores.confusion(detection_protocol(protocol).thresholds[0], self.score_threshold)
+        counts = scores.confusion(self._protocol(protocol).thresholds[0], self.score_threshold)
         hits = np.diag(counts)[:-1]
         with np.errstate(invalid="ignore"):
             precision, recall = 100 * hits / counts[:, :-1].sum(0), 100 * hits / counts[:-1].sum(1)
@@ -372,12 +407,15 @@ class DetectTask(DatasetTask[DetectionBatch]):
         """Return the fingerprint of the test split, which is no part of the data's."""
         return self.data.test_fingerprint() if split == "test" else ""
 
+    def _protocol(self, name: str) -> DetectionProtocol:
+        return detection_protocol("coco" if self.own_protocol(name) else name)
+
     @property
     def _most(self) -> int:
         return self.recipe.model.max_detections
 
     def _totals(self, scores: DetectionScores, split: str, protocol: str, recall: bool = False) -> dict[str, float]:
-        settings = detection_protocol(protocol)
+        settings = self._protocol(protocol)
         totals: dict[str, float] = {}
         for kind, before in (("box", ""), ("mask", "mask_")) if self.masks else (("box", ""),):
             found = scores.score(cast(Kind, kind), settings.thresholds, self._most)
@@ -392,7 +430,12 @@ class DetectTask(DatasetTask[DetectionBatch]):
                 by_class = found.of_classes()
                 self.last_scores[split, protocol] = tuple(by_class.tolist())
                 totals["classes"] = float(np.isfinite(by_class).sum())
-        return {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
+        totals = {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
+        if not self.recipe.metrics:
+            return totals
+        predictions = [plain_detections(one) for one in scores.detections()]
+        truth = [plain_objects(entry.objects) for entry in self.data.entries(split)]
+        return totals | score_metrics(self.recipe.metrics, predictions, truth)
 
     def _results(self, scores: DetectionScores, split: str) -> list[dict[str, Any]]:
         """Return every detection in COCO's form, under the set's own numbers of images and categories."""

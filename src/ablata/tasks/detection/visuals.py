@@ -24,8 +24,7 @@ from ablata.models.detection.relations.spatial_relation import RegionAttention, 
 from ablata.records.gallery import Gallery, GalleryGroup, ShownImage
 from ablata.structures.detection import DetectionBatch, Detections, Objects
 from ablata.tasks.dataset_task import evenly_spaced
-from ablata.tasks.detection.postprocess import detect_objects, to_original_size
-from ablata.tasks.detection.protocols import detection_protocol
+from ablata.tasks.detection.postprocess import to_original_size
 
 IMAGES = 6
 _WIDTH = 320
@@ -59,6 +58,9 @@ class DetectionVisuals(Protocol):
     def samples(self, split: str, index: np.ndarray) -> Iterable[DetectionBatch]:
         """Return images of a split by themselves, in batches of one."""
 
+    def detect(self, model: nn.Module, batch: DetectionBatch, protocol: str) -> list[ImageDetections]:
+        """Return what a protocol finds on each image of a batch."""
+
 
 def visualize(task: DetectionVisuals, model: nn.Module) -> Gallery:
     """Draw detections on evenly spaced images of the split that the run is compared on, by its first protocol.
@@ -70,11 +72,11 @@ def visualize(task: DetectionVisuals, model: nn.Module) -> Gallery:
     split, protocol = task.recipe.metric().split, task.protocols[0]
     index = task.data.splits[split].index
     chosen = evenly_spaced(index, IMAGES)
-    palette, boxes = object_palette(len(task.data.classes)), detection_protocol(protocol).boxes
+    palette = object_palette(len(task.data.classes))
     images, relations = [], []
     for row, batch in zip(chosen.tolist(), task.samples(split, chosen), strict=True):
         with record_attention(model) as looks:
-            (found,) = detect_objects(model, batch, boxes)
+            (found,) = task.detect(model, batch, protocol)
         source = task.data.sources[task.data.splits[split].source]
         sheet = _Sheet(row, source.pixels(row), source.entries[row], task.data.classes, palette)
         detections = to_original_size(found, batch.sizes[0], batch.originals[0])

@@ -14,14 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ablata.base.errors import UserError
 from ablata.base.files import atomic_path
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.input_files import InputFile, find_input_files
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor, refuse_file
-from ablata.metrics.retrieval import Distance
+from ablata.metrics.retrieval import Distance, feature_distances
 
 _BATCH = 32
 _SIDE = 160
@@ -153,13 +152,6 @@ class ReidPredictor(Predictor):
             batch = self.prepared(torch.stack(images.pixels[start : start + _BATCH]))
             images.features.extend(self.outputs(batch).float())
         return images
-
-
-def feature_distances(queries: Tensor, gallery: Tensor, distance: Distance) -> Tensor:
-    """Return the distances [Q, G] of features float32 [Q, D] to [G, D]; cosine: 1 - the cosine of their angle."""
-    if distance == "cosine":
-        return 1 - functional.normalize(queries) @ functional.normalize(gallery).T
-    return torch.cdist(queries, gallery)
 
 
 def _draw(path: Path, query: Tensor, images: Sequence[Tensor], nearest: Sequence[tuple[Path, float]]) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError
+from ablata.base.parts import NamedPart
 from ablata.data.any import AnyIdentityData
 from ablata.data.loading.sampling import Balanced
 from ablata.data.reid.dataset import ReidDataset, ReidSettings
 from ablata.data.synthetic.persons import Persons
 from ablata.engine.predictor import Predictor
-from ablata.engine.task import EvalReport, Metric, RunContext
+from ablata.engine.task import EvalReport, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.embedding.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
@@ -29,13 +30,16 @@ from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
 from ablata.tasks.networks import AnyClassifier, start_classifier
+from ablata.tasks.own_scores import check_shape, score_metrics
 
-PROTOCOL = "cross_camera"
-"""Each query searches the gallery, without the images of the same person by the same camera."""
+PROTOCOL: Literal["cross_camera"] = "cross_camera"
 
 
 class Reidentify(DistillableRecipe):
     """Recipe of a person re-identification network."""
+
+    SCORES = ("mAP", "rank1", "rank5", "rank10")
+    METRIC_OF = "distances [Q, G] and right answers, bool [Q, G]"
 
     task: Literal["reidentify"] = "reidentify"
     data: AnyIdentityData = Persons()
@@ -44,6 +48,10 @@ class Reidentify(DistillableRecipe):
     """Of the logits, one an identity."""
     triplet: Triplet | None = None
     """Of the features, beside it; null is off."""
+    protocols: Annotated[tuple[Literal["cross_camera"] | NamedPart, ...], Field(min_length=1)] = (PROTOCOL,)
+    """Ways to score: cross_camera (each query searches the gallery, without the images of the same person by the same
+    camera); or the same with a function of your own of network and images that returns features [B, D]. The first
+    decides which checkpoint is best, and is compared."""
     distance: Distance = "cosine"
     """Between features, when a person is searched; cosine ignores their lengths."""
     refine: Refinement | None = None
@@ -67,10 +75,6 @@ class Reidentify(DistillableRecipe):
         known = self.data.build(context.cache).classes if self.refine is not None and self.refine.unlabeled else None
         seed = round_seed(self.refine, seed)
         return ReidentifyTask(recipe, round_data(recipe).build(context.cache), seed, context, known)
-
-    def metric(self) -> Metric:
-        """Return the mean average precision, on minival where the recipe holds identities out."""
-        return Metric("mAP", split=self.compared_split(), protocol=PROTOCOL)
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the images joined with that of the splits, and of weights read from files."""
@@ -110,7 +114,6 @@ class ReidentifyTask(DistillableTask):
     """
 
     name = "reidentify"
-    protocols = (PROTOCOL,)
     recipe: Reidentify
     data: ReidDataset
 
@@ -167,6 +170,9 @@ class ReidentifyTask(DistillableTask):
             )
         if len(features) != 2:
             raise DataError("The network must give one vector of features an image", found=f"features {features}")
+        with torch.no_grad():
+            for name in self.own_protocols():
+                self._features(self.model, batch.images[:2], name)
 
     def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`; without labels where not labelled."""
@@ -197,12 +203,22 @@ class ReidentifyTask(DistillableTask):
 
         A student has its teacher's scores on the same images too: `teacher_mAP` and the like.
         """
-        scores = self.score(self.embed(model, split), split).scores()
+        seen = self.embed(model, split, protocol)
+        scores = self.score(seen, split).scores() | self._own_scores(seen, split)
         if self.distiller is None:
             return scores
         return scores | self.distiller.scores(
-            split, protocol, lambda network, part, _: self.score(self.embed(network, part), part).scores()
+            split, protocol, lambda network, part, way: self.score(self.embed(network, part, way), part).scores()
         )
+
+    def _own_scores(self, seen: Embeddings, split: str) -> dict[str, float]:
+        """Return what the user's metrics say of the queries that can be answered, on every process alike."""
+        if not self.recipe.metrics:
+            return {}
+        sightings, device = self.data.retrieval_split(split), seen.features.device
+        counted = RetrievalScores(seen.at(sightings.gallery.to(device)), self.recipe.distance)
+        distances, right = counted.table(seen.at(sightings.queries.to(device)))
+        return score_metrics(self.recipe.metrics, distances.cpu(), right.cpu())
 
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
@@ -211,7 +227,8 @@ class ReidentifyTask(DistillableTask):
 
         Samples are index, label (a position in `classes`), camera, query and gallery (flags), and features [N, D].
         """
-        seen, sightings = self.embed(model, split), self.data.retrieval_split(split)
+        seen = self.embed(model, split, protocol or self.protocols[0])
+        sightings = self.data.retrieval_split(split)
         counted = self.score(seen, split)
         queries = seen.at(sightings.queries.to(seen.identities.device))
         queries = queries.at(counted.answerable(queries))
@@ -228,7 +245,7 @@ class ReidentifyTask(DistillableTask):
             "features": seen.features.cpu(),
         }
         return EvalReport(
-            scores=counted.scores(),
+            scores=counted.scores() | self._own_scores(seen, split),
             classes=sightings.names,
             class_metric="accuracy",
             class_scores=tuple(accuracy.tolist()),
@@ -236,14 +253,22 @@ class ReidentifyTask(DistillableTask):
             samples=rows if samples else {},
         )
 
-    def embed(self, model: nn.Module, split: str) -> Embeddings:
+    def embed(self, model: nn.Module, split: str, protocol: str = PROTOCOL) -> Embeddings:
         """Return the features float32 [N, D] of all images of a split, on every process."""
         sightings, place = self.data.retrieval_split(split), self.context.group
-        own = torch.cat([model(batch.images)["features"].float() for batch in self.eval_batches(split)])
+        own = torch.cat([self._features(model, batch.images, protocol).float() for batch in self.eval_batches(split)])
         features = own.new_zeros(len(sightings.identities), own.shape[1])
         features[place.rank :: place.world_size] = own
         identities, cameras = (part.to(self.context.device) for part in (sightings.identities, sightings.cameras))
         return Embeddings(place.all_reduce_sum(features), identities, cameras)
+
+    def _features(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
+        own = self.own_protocol(protocol)
+        if own is None:
+            features: Tensor = model(images)["features"]
+            return features
+        found = own(lambda views: model(views)["features"], images)
+        return check_shape(self.named[protocol], found, (len(images), None), "features [B, D]")
 
     def score(self, seen: Embeddings, split: str) -> RetrievalScores:
         """Search the split's gallery with its queries, each on one of the processes, and count over all of them."""

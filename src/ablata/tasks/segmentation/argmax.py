@@ -52,7 +52,7 @@ def predict_labels(
     """
     size = size or (images.shape[-2], images.shape[-1])
     if len(protocol.scales) > 1 or protocol.mirror or protocol.sliding_window is not None:
-        scores = score(partial(_full, network), images, protocol, size)[:, :classes]
+        scores = score(partial(full_logits, network), images, protocol, size)[:, :classes]
         return scores.argmax(1).to(map_dtype(classes))
     view = view_of(images, protocol, protocol.scales[0])
     seen = (view.shape[-2], view.shape[-1])
@@ -120,7 +120,12 @@ def _argmax(logits: Tensor) -> Tensor:
     return count - logits.amax(0)
 
 
-def _full(network: Segmenter, views: Tensor) -> Tensor:
+def full_logits(network: Segmenter, views: Tensor) -> Tensor:
+    """Return the logits [B, K, H, W] of images [B, C, H, W].
+
+    Raises:
+        SettingsError: they are smaller than the network can take.
+    """
     size = (views.shape[-2], views.shape[-1])
     network.refuse_small(size)
     return network.full_size(network(views), size)["logits"]

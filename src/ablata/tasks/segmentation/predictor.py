@@ -205,7 +205,9 @@ class SegmentationPredictor(Predictor):
     def predict_files(self, inputs: Sequence[InputFile], options: PredictOptions) -> Iterator[MaskPrediction]:
         """Predict a class for every pixel of images and videos; `options.output` is a folder."""
         refuse_file(options.output, self.title)
-        protocol = self.protocol(options.protocol or self.protocols[0])
+        # A protocol of the user's own is a way to score; images without labels are shown as they are.
+        usual = next((name for name in self.protocols if "function" not in self.contract["protocols"][name]), "ss")
+        protocol = self.protocol(options.protocol or usual)
         self.refuse_backend(backend_name("pil", None, orientation=self.rules.orientation))
         keep_memory()
         if options.output is not None:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from ablata.base.errors import choices
 from ablata.base.overrides import override
-from ablata.base.parts import NamedPart, OpenPart
+from ablata.base.parts import OpenPart, WordOrPart
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.optim.parameter_groups import Multiplier
 from ablata.engine.predictor import Predictor
-from ablata.engine.recipe import Judge, Preview
-from ablata.engine.task import EvalReport, Metric, RunContext
+from ablata.engine.recipe import Preview
+from ablata.engine.task import EvalReport, RunContext
 from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.metrics.boundary import BoundaryScores
@@ -37,8 +37,8 @@ from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
 from ablata.tasks.networks import weights_mark
-from ablata.tasks.own_metrics import MeanOverImages, metric_names
-from ablata.tasks.segmentation.argmax import predict_labels
+from ablata.tasks.own_scores import MeanOverImages, check_shape
+from ablata.tasks.segmentation.argmax import full_logits, predict_labels
 from ablata.tasks.segmentation.check import check_shapes
 from ablata.tasks.segmentation.loss import SegmentationLoss
 from ablata.tasks.segmentation.protocols import protocol_settings
@@ -59,6 +59,9 @@ AnySegmenter = Annotated[
 class Segment(DatasetRecipe):
     """Recipe of a semantic segmentation network."""
 
+    SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "boundary_f")
+    METRIC_OF = "the predicted and the true label map of an image, [H, W]"
+
     task: Literal["segment"] = "segment"
     data: AnySegmentationData = SceneMasks()
     model: AnySegmenter = BiSeNet()
@@ -69,14 +72,10 @@ class Segment(DatasetRecipe):
     new_layers_lr: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the learning rate of the layers that the network's published code calls new: for BiSeNet the fusion
     module and all heads."""
-    metrics: tuple[NamedPart, ...] = ()
-    """Functions of the predicted and the true label map of an image, int64 [H, W], each a further score: its mean over
-    images."""
-    judge: Judge | None = None
-    """By which score the best checkpoint is chosen and arms are compared; null: miou."""
-    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("ss",)
-    """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+sliding_window.size=960. The first decides which
-    checkpoint is best, and is compared."""
+    protocols: Annotated[tuple[WordOrPart, ...], Field(min_length=1)] = ("ss",)
+    """Ways to score: ss, ssc, msf, mscf, perhaps with changes: mscf+sliding_window.size=960; or a function of your own
+    of network and images that returns logits [B, K, H, W]. The first decides which checkpoint is best, and is
+    compared."""
     sliding_window: SlidingWindow = SlidingWindow()
     """The windows of ssc and mscf."""
     boundary: Annotated[float | None, Field(gt=0, lt=1), INCIDENTAL] = None
@@ -88,13 +87,6 @@ class Segment(DatasetRecipe):
     def parse_protocol(cls, name: str) -> SegmentationProtocol:
         """Return what a protocol's name stands for; see `protocol_settings`."""
         return protocol_settings(name)
-
-    @model_validator(mode="after")
-    def _judged_by_a_score(self) -> Self:
-        known = ("miou", "pixel_accuracy", "mean_accuracy", "boundary_f", *metric_names(self.metrics))
-        if self.judge is not None and self.judge.name not in known:
-            raise ValueError(f"judge.name must be one of {choices(known, self.judge.name)}, got {self.judge.name}")
-        return self
 
     def effective(self) -> Self:
         """Return the recipe with the rate of new layers written out as parameter groups."""
@@ -108,10 +100,6 @@ class Segment(DatasetRecipe):
     def build(self, seed: int, context: RunContext) -> SegmentTask:
         """Build data, network and loss; see `Recipe.build`."""
         return SegmentTask(self.effective(), self.data.build(context.cache), seed, context)
-
-    def metric(self) -> Metric:
-        """Return the mean intersection over union under the first protocol, on minival where some is held out."""
-        return self.judged(Metric("miou", split=self.compared_split(), protocol=self.protocols[0]))
 
     def data_fingerprint(self, cache: Path) -> str:
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
@@ -177,7 +165,6 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
 
     def __init__(self, recipe: Segment, data: SegmentationDataset, seed: int, context: RunContext) -> None:
         super().__init__(recipe, data, context)
-        self.protocols = recipe.protocols
         self.scored_classes = data.classes if data.table.void == IGNORE else data.classes[: data.table.void]
         self.model: Segmenter = recipe.model.build(len(data.classes), data.channels)
         initialize_lazy(self.model, self.example())
@@ -198,7 +185,10 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
             "ids": {"form": table.form, "values": list(table.values), "ignored": list(table.ignored)},
             "ignore_label": self.data.ignore,
             "image_size": list(self.data.image_size),
-            "protocols": {name: expand(self._protocol(name)) for name in self.protocols},
+            "protocols": {
+                name: {"function": name} if self.own_protocol(name) else expand(self._protocol(name))
+                for name in self.protocols
+            },
         }
 
     def check(self, batch: SegmentationBatch) -> None:
@@ -209,6 +199,10 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         """
         part = batch.chunk(self.recipe.train.accumulate)[0]
         check_shapes(self.model, self.data.classes, part, alone=self.context.group.is_single)
+        self.model.eval()
+        with torch.no_grad():
+            for name in self.own_protocols():
+                self.predict(self.model, batch.images[:1], name)
 
     def augment(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
         """Augment and normalise a batch on its device."""
@@ -228,8 +222,9 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         self.criterion.load_state(state)
 
     def check_protocol(self, name: str) -> None:
-        """Refuse a name that `protocol_settings` does not know."""
-        self._protocol(name)
+        """Refuse a name that neither the recipe gives nor `protocol_settings` knows."""
+        if name not in self.named:
+            self._protocol(name)
 
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return miou, pixel_accuracy, mean_accuracy and perhaps boundary_f of a split in percent, each image scored
@@ -275,12 +270,21 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         Args:
             model: a segmenter, in evaluation mode.
             images: float32 [B, C, H, W], normalised.
-            protocol: scales, flips and windows.
+            protocol: scales, flips and windows, or a function of the user's own.
 
         Returns:
             uint8 or int64 [B, H, W], as `predict_labels`.
+
+        Raises:
+            SettingsError: the user's function returns no logits of the images' size.
         """
         assert isinstance(model, Segmenter)
+        if (own := self.own_protocol(protocol)) is not None:
+            wanted = (len(images), len(self.data.classes), *images.shape[-2:])
+            logits = check_shape(
+                self.named[protocol], own(partial(full_logits, model), images), wanted, "logits [B, K, H, W]"
+            )
+            return logits[:, : len(self.scored_classes)].argmax(1)
         return predict_labels(model, images, self._protocol(protocol), len(self.scored_classes))
 
     def evaluate_detailed(
