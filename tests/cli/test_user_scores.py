@@ -17,7 +17,7 @@ import torch
 from torchvision.ops import box_iou
 
 
-def recall(predictions, truth):
+def hit_rate(predictions, truth):
     hits = total = 0
     for found, objects in zip(predictions, truth, strict=True):
         total += int((~objects["crowd"]).sum())
@@ -64,6 +64,10 @@ def alone(network):
     return None
 
 
+def recall(predictions, truth):
+    return 0
+
+
 def word(predictions, truth):
     return "high"
 """
@@ -84,7 +88,7 @@ def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_own_metrics_and_protocols_score_and_judge_every_task(scores: Path, ablata: Ablata) -> None:
     for task, change, told in (
-        ("detect", "metrics=scores.py:recall judge.name=recall", "val/ap50/recall"),
+        ("detect", "metrics=scores.py:hit_rate judge.name=hit_rate", "val/ap50/hit_rate"),
         ("detect", 'protocols=["scores.py:flipped","ap50"] judge.name=AP50', "val/flipped/mask_AP75"),
         ("segment", 'protocols=["scores.py:maps","ss"]', "val/maps/miou"),
         ("reidentify", "metrics=scores.py:penalty judge.name=penalty", "val/cross_camera/penalty"),
@@ -106,8 +110,9 @@ def test_own_metrics_and_protocols_score_and_judge_every_task(scores: Path, abla
 def test_a_metric_or_protocol_that_returns_something_else_is_refused(scores: Path, ablata: Ablata) -> None:
     for task, change, told in (
         ("detect", "metrics=scores.py:alone", "a function of predictions and truth"),
+        ("detect", "metrics=scores.py:recall", "a name that no other score has"),
         ("detect", "metrics=scores.py:word", "must return a number"),
-        ("detect", "judge.name=recall", "judge.name must be one of AP"),
+        ("detect", "judge.name=recall", "judge.name must be one of "),
         ("detect", "protocols=scores.py:same", "boxes, labels, scores"),
         ("detect", "protocols=scores.py:alone", "a function of the network and images"),
         ("detect", 'protocols=["scores.py:flipped","scores.py:flipped"]', "each protocol once"),

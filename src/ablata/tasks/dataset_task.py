@@ -33,6 +33,8 @@ class DatasetRecipe(Recipe):
 
     SCORES: ClassVar[tuple[str, ...]] = ()
     """Names of the task's own scores, the usual one first."""
+    OTHER_SCORES: ClassVar[tuple[str, ...]] = ()
+    """Names of further scores, by which nothing is judged."""
     METRIC_OF: ClassVar[str] = "predictions and labels"
     """What a metric of the user's own is a function of."""
 
@@ -55,8 +57,11 @@ class DatasetRecipe(Recipe):
     @field_validator("metrics")
     @classmethod
     def _are_functions(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        labels = [*cls.SCORES, *cls.OTHER_SCORES, *map(score_label, metrics)]
         for name in metrics:
             check_function(name, cls.METRIC_OF)
+            if labels.count(score_label(name)) > 1:
+                raise ValueError(f"a metric must have a name that no other score has, got {score_label(name)}")
         return metrics
 
     @model_validator(mode="after")

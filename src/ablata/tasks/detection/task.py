@@ -72,6 +72,7 @@ class Detect(DatasetRecipe):
     SCORES = tuple(
         f"{kind}AP{part}" for kind in ("", "mask_") for part in ("", "50", "75", *(f"_{size}" for size in SIZES[1:]))
     )
+    OTHER_SCORES = ("AR", "mask_AR", "classes", "evaluator", "precision", "recall", "score_threshold")
     METRIC_OF = "predictions and truth, each a list with a dict for every image"
 
     task: Literal["detect"] = "detect"
