@@ -381,3 +381,17 @@ def test_images_beyond_the_limit_need_a_setting(monkeypatch: pytest.MonkeyPatch)
     assert Image.MAX_IMAGE_PIXELS == 1000
     with pytest.raises(DataError, match="2,240, limit 2,239"):
         open_image(content, "it", 2239)
+
+
+def test_a_tiff_that_pil_does_not_know_is_told_from_other_files() -> None:
+    bands = b"II*\0\x08\0\0\0\x02\0" + b"".join(
+        tag.to_bytes(2, "little") + b"\x03\0\x01\0\0\0" + value.to_bytes(4, "little")
+        for tag, value in ((258, 64), (277, 7))
+    )
+    for content, said in (
+        (bands + bytes(4), "a TIFF of bands or bits"),
+        (b"", "an empty file"),
+        (b"GIF", "known type"),
+    ):
+        with pytest.raises(DataError, match=f"it: .*{said}"):
+            open_image(content, "it")

@@ -98,7 +98,7 @@ def open_image(content: bytes | Path, where: str, max_pixels: int = MOST_PIXELS)
         with _large(max_pixels):
             image = Image.open(content if isinstance(content, Path) else io.BytesIO(content))
     except UnidentifiedImageError:
-        raise _undecodable(where, "no image of a known type") from None
+        raise _undecodable(where, _unknown(content)) from None
     except Image.DecompressionBombError as error:
         pixels = next(iter(re.findall(r"\d+", str(error))), "more")
         raise _too_large(where, pixels, max_pixels) from None
@@ -107,6 +107,14 @@ def open_image(content: bytes | Path, where: str, max_pixels: int = MOST_PIXELS)
     if image.width * image.height > max_pixels:
         raise _too_large(where, str(image.width * image.height), max_pixels)
     return image
+
+
+def _unknown(content: bytes | Path) -> str:
+    """Say what may keep PIL from opening a file."""
+    start = content[:4] if isinstance(content, bytes) else content.read_bytes()[:4]
+    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "a TIFF of bands or bits that Pillow does not know: write one or three bands of 8 or 16 bits"
+    return "no image of a known type" if start else "an empty file"
 
 
 @contextmanager
