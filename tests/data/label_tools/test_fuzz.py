@@ -37,8 +37,8 @@ LISTS = {
 }
 ODD = (
     "", "\0", "\ufeff", "- ", "{", "}", "[", "&a [*a, *a]", "*a", "!!python/object:os.system", "...", "---", "-1",
-    "1e9", "99999999999999999999", "256", "#12345", "#GGGGGG", "transparent", "nan", "null", "true", "ignore: maybe", ": :",
-    "\t", "\n\n", "name: sky", "id: 0", "\x1b[31m", "é", "\ud7ff", "x" * 300, "1 1", "0,0", "300,0,0", "\r", "'",
+    "99999999999999999999", "256", "#12345", "#GGGGGG", "transparent", "nan", "null", "true", "ignore: maybe", ": :",
+    "\t", "\n\n", "name: sky", "id: 0", "\x1b[31m", "é", "\ud7ff", "x" * 300, "1 1", "0,0", "300,0,0", "\r", "'", "1e9",
 )  # fmt: skip
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I", "I;16", "F")
 SUFFIXES = (".png", ".tif", ".gif", ".webp", ".bmp", ".jpg")
