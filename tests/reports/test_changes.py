@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablata.reports.changes import change_words
 from ablata.reports.view import ArmView, ChangeView, StudyView
+from ablata.reports.words import change_words
 
 
 def arm(name: str, **values: str) -> ArmView:

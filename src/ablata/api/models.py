@@ -75,7 +75,7 @@ def predict(
         protocol: how an image is cropped, scaled and flipped; None: the run's first.
         output: where to draw what was predicted: a file of a classifier, else a folder; None: nowhere.
         top: classes, or nearest images, of each.
-        score_threshold: of a detector, the least score of an object that is drawn and counted, in [0, 1].
+        score_threshold: score threshold of a detector, in [0, 1]: objects below it are neither drawn nor counted.
         gallery: of re-identification, image files or folders to find each image's nearest in.
         tile: of a segmenter, height and width in pixels of the parts that are predicted one by one, so that an image of
             any size fits into memory; None: whole images.

@@ -164,15 +164,15 @@ def _reduce(moments: Mapping[str, _Moments], group: ProcessGroup) -> Statistics:
     """Return mean and variance over all processes; every process has seen the same layers."""
     if not moments:
         return {}
-    sizes = [len(one.mean) for one in moments.values()]
-    counts = torch.cat([torch.full_like(one.mean, one.count) for one in moments.values()])
-    means = torch.cat([one.mean for one in moments.values()])
-    squares = torch.cat([one.squares for one in moments.values()])
+    sizes = [len(moment.mean) for moment in moments.values()]
+    counts = torch.cat([torch.full_like(moment.mean, moment.count) for moment in moments.values()])
+    means = torch.cat([moment.mean for moment in moments.values()])
+    squares = torch.cat([moment.squares for moment in moments.values()])
     total = group.all_reduce_sum(counts)
     mean = group.all_reduce_sum(means * (counts / total))
     variance = group.all_reduce_sum(squares + counts * (means - mean).square()) / total
     pairs = zip(torch.split(mean.float(), sizes), torch.split(variance.float(), sizes), strict=True)
-    return {name: (one.clone(), other.clone()) for name, (one, other) in zip(moments, pairs, strict=True)}
+    return {name: (moment.clone(), other.clone()) for name, (moment, other) in zip(moments, pairs, strict=True)}
 
 
 def _device(layer: _BatchNorm) -> torch.device:

@@ -40,7 +40,7 @@ class BoundaryScores:
         """Count a batch; it is worked on by the processor.
 
         Args:
-            predicted: [B, H, W] integers in [0, K), the likeliest class of each pixel.
+            predicted: [B, H, W] integers in [0, K), the predicted class of each pixel.
             labels: [B, H, W] integers in [0, K), or `ignore`.
 
         Raises:

@@ -45,7 +45,7 @@ class SegmentationScores:
         """Count a batch.
 
         Args:
-            predicted: [B, H, W] integers in [0, K), the likeliest class of each pixel.
+            predicted: [B, H, W] integers in [0, K), the predicted class of each pixel.
             labels: [B, H, W] integers in [0, K), or `ignore`.
 
         Raises:

@@ -89,7 +89,7 @@ class DynamicConv(Convolution):
     kernels: int = Field(default=4, ge=1)
     """K."""
     reduction: int = Field(default=4, ge=1)
-    """The attention thinks in 1/reduction of the input channels."""
+    """Channel reduction between the two layers of the attention."""
     temperature: float = Field(default=30.0, ge=1)
     """Of the attention's softmax; falls in a straight line to 1."""
     anneal_steps: int = Field(default=12_500, ge=1)

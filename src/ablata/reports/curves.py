@@ -35,12 +35,12 @@ def band(series: Sequence[SeriesView], points: int = 60) -> Band:
     leaves out runs that have not completed, or stop being finite (unless all do): a mean over fewer and fewer seeds
     would bend by itself.
     """
-    used = [one for one in series if whole(one)] or [one for one in map(finite, series) if one.x]
+    used = [line for line in series if whole(line)] or [line for line in map(finite, series) if line.x]
     if not used:
         return Band((), (), (), ())
-    first, last = max(one.x[0] for one in used), min(one.x[-1] for one in used)
-    grid = _thin(sorted({x for one in used for x in one.x if first <= x <= last}), points)
-    rows = [[_read(one, x) for one in used] for x in grid]
+    first, last = max(line.x[0] for line in used), min(line.x[-1] for line in used)
+    grid = _thin(sorted({x for line in used for x in line.x if first <= x <= last}), points)
+    rows = [[_read(line, x) for line in used] for x in grid]
     return Band(
         tuple(grid),
         tuple(math.fsum(values) / len(values) for values in rows),
@@ -56,11 +56,11 @@ def axes(curve: CurveView) -> tuple[tuple[float, float], tuple[float, float]]:
     middle (a loss that exploded) do not stretch the axis: it ends at twice the distance between the 2nd and 98th
     percentile beyond these. Lines are cut off at the edge.
     """
-    series = [finite(one) for arm in curve.arms for one in arm.series]
-    positions = [x for one in series for x in one.x]
+    series = [finite(line) for arm in curve.arms for line in arm.series]
+    positions = [x for line in series for x in line.x]
     first, last = min(positions, default=0.0), max(positions, default=1.0)
     start = first + SETTLED * (last - first)
-    values = sorted(y for one in series for x, y in zip(one.x, one.y, strict=True) if x >= start)
+    values = sorted(y for line in series for x, y in zip(line.x, line.y, strict=True) if x >= start)
     if values:
         low, high = values[int(0.02 * (len(values) - 1))], values[math.ceil(0.98 * (len(values) - 1))]
         slack = 2.0 * (high - low)
@@ -136,9 +136,9 @@ def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int
     if len(arm.series) > 1 and len(summary.x) > 1:
         upper, lower = _points(summary.x, summary.high, scales), _points(summary.x, summary.low, scales)
         parts.append(element("path", d=path(upper + lower[::-1]) + "Z", class_=f"band {class_}"))
-    for one in arm.series if front else ():
-        kept = finite(one)
-        if kept.x and (not whole(one) or (seeds and len(arm.series) > 1)):
+    for series in arm.series if front else ():
+        kept = finite(series)
+        if kept.x and (not whole(series) or (seeds and len(arm.series) > 1)):
             drawn = _thinned(kept, points)
             parts.append(element("path", d=path(_points(drawn.x, drawn.y, scales)), class_=f"line seed {class_}"))
     if len(summary.x) > 1:
@@ -149,13 +149,13 @@ def _lines(arm: ArmCurves, scales: tuple[Scale, Scale], class_: str, points: int
 def _crosses(arm: ArmCurves, across: Scale, upward: Scale) -> list[Markup]:
     """A cross where a seed diverges; held at the axis if it lies beyond."""
     parts = []
-    for one in arm.series:
-        kept = finite(one)
-        if kept.x and (one.state == "diverged" or len(kept.x) < len(one.x)):
+    for series in arm.series:
+        kept = finite(series)
+        if kept.x and (series.state == "diverged" or len(kept.x) < len(series.x)):
             x, y = across(kept.x[-1]), upward(kept.y[-1])
             cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8M{x - 4:.1f} {y + 4:.1f}l8 -8"
             parts.append(
-                element("path", element("title", f"seed {one.seed} diverges here"), d=cross, class_="diverged")
+                element("path", element("title", f"seed {series.seed} diverges here"), d=cross, class_="diverged")
             )
     return parts
 
@@ -168,15 +168,15 @@ def _points(xs: Sequence[float], ys: Sequence[float], scales: tuple[Scale, Scale
     return [(across(x), tall(y)) for x, y in zip(xs, ys, strict=True)]
 
 
-def whole(one: SeriesView) -> bool:
+def whole(series: SeriesView) -> bool:
     """Whether a curve is that of a completed run, and finite throughout."""
-    return bool(one.x) and one.state == "completed" and all(map(math.isfinite, one.y))
+    return bool(series.x) and series.state == "completed" and all(map(math.isfinite, series.y))
 
 
-def finite(one: SeriesView) -> SeriesView:
+def finite(series: SeriesView) -> SeriesView:
     """Return the curve up to its first value that is not finite."""
-    end = next((index for index, value in enumerate(one.y) if not math.isfinite(value)), len(one.y))
-    return replace(one, x=one.x[:end], y=one.y[:end])
+    end = next((index for index, value in enumerate(series.y) if not math.isfinite(value)), len(series.y))
+    return replace(series, x=series.x[:end], y=series.y[:end])
 
 
 def _thin(values: Sequence[float], points: int) -> list[float]:
@@ -186,15 +186,16 @@ def _thin(values: Sequence[float], points: int) -> list[float]:
     return [values[round(index * (len(values) - 1) / (points - 1))] for index in range(points)]
 
 
-def _thinned(one: SeriesView, points: int) -> SeriesView:
-    kept = _thin(range(len(one.x)), points)
-    return SeriesView(seed=one.seed, x=tuple(one.x[int(i)] for i in kept), y=tuple(one.y[int(i)] for i in kept))
+def _thinned(series: SeriesView, points: int) -> SeriesView:
+    kept = _thin(range(len(series.x)), points)
+    x, y = (tuple(values[int(at)] for at in kept) for values in (series.x, series.y))
+    return SeriesView(seed=series.seed, x=x, y=y)
 
 
-def _read(one: SeriesView, x: float) -> float:
+def _read(series: SeriesView, x: float) -> float:
     """The value at `x`, which lies within the curve, by linear interpolation."""
-    right = bisect.bisect_left(one.x, x)
-    if one.x[right] == x:
-        return one.y[right]
-    share = (x - one.x[right - 1]) / (one.x[right] - one.x[right - 1])
-    return one.y[right - 1] + share * (one.y[right] - one.y[right - 1])
+    right = bisect.bisect_left(series.x, x)
+    if series.x[right] == x:
+        return series.y[right]
+    share = (x - series.x[right - 1]) / (series.x[right] - series.x[right - 1])
+    return series.y[right - 1] + share * (series.y[right] - series.y[right - 1])

@@ -15,7 +15,12 @@ _CAPTION = (
 
 def evaluation_sections(stored: Sequence[StoredEvaluation], data: str) -> tuple[Section, ...]:
     """Return one table of all scores, or nothing where there is none; `data` is the fingerprint of the run's own."""
-    rows = [_row(one, name, value, data) for one in stored for name, value in one.scores.items() if name != EVALUATOR]
+    rows = [
+        _row(scored, name, value, data)
+        for scored in stored
+        for name, value in scored.scores.items()
+        if name != EVALUATOR
+    ]
     if not rows:
         return ()
     columns = ("Score", "Value", "Checkpoint", "Weights", "Step", "Version", "Data", "Made")
@@ -26,16 +31,16 @@ def evaluation_sections(stored: Sequence[StoredEvaluation], data: str) -> tuple[
     )
 
 
-def _row(one: StoredEvaluation, name: str, value: float, data: str) -> tuple[TableCell, ...]:
-    version = one.scores.get(EVALUATOR)
-    full = f"{one.split}/{one.protocol}/{name}"
+def _row(scored: StoredEvaluation, name: str, value: float, data: str) -> tuple[TableCell, ...]:
+    version = scored.scores.get(EVALUATOR)
+    full = f"{scored.split}/{scored.protocol}/{name}"
     return (
         TableCell(text=full, order=full),
         TableCell(text=f"{value:.6g}".replace("-", "−"), order=value, class_="number"),
-        TableCell(text=one.checkpoint, order=one.checkpoint),
-        TableCell(text=one.weights, order=one.weights),
-        TableCell(text=str(one.step), order=one.step, class_="number"),
+        TableCell(text=scored.checkpoint, order=scored.checkpoint),
+        TableCell(text=scored.weights, order=scored.weights),
+        TableCell(text=str(scored.step), order=scored.step, class_="number"),
         TableCell(text="–" if version is None else f"{version:g}", order=version, class_="number"),
-        TableCell(text="the run's own" if one.data == data else one.data or "not recorded", order=one.data),
-        TableCell(text=one.made, order=one.made),
+        TableCell(text="the run's own" if scored.data == data else scored.data or "not recorded", order=scored.data),
+        TableCell(text=scored.made, order=scored.made),
     )

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ablata.reports.changes import change_words
 from ablata.reports.drawing import Scale, element, image, join, line, mark, path, text, tick_labels, ticks
 from ablata.reports.figures import Figures
 from ablata.reports.view import ArmView, Estimate, StudyView
-from ablata.reports.words import verdict_words
+from ablata.reports.words import change_words, verdict_words
 
 TOP, BOTTOM, GAP = 34.0, 46.0, 28.0
 

@@ -6,12 +6,11 @@ import html
 import re
 from collections.abc import Sequence
 
-from ablata.reports.changes import change_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import StudyView
-from ablata.reports.words import SIGNS, answer, glossary, plan_words, rule_words, verdict_words
+from ablata.reports.words import SIGNS, answer, change_words, glossary, plan_words, rule_words, verdict_words
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#|~@!])")
 

@@ -77,14 +77,14 @@ def round_rows(view: StudyView) -> list[tuple[str, ...]]:
     figures = Figures.of(view)
     return [
         (
-            one.arm,
-            str(one.number) if one.number else "0, the first",
-            str(one.seeds),
-            figures.score(one.mean.value),
-            figures.number(one.gain.value, sign=True) if one.gain else "–",
-            figures.span(one.gain, sign=True) or "–",
+            made.arm,
+            str(made.number) if made.number else "0, the first",
+            str(made.seeds),
+            figures.score(made.mean.value),
+            figures.number(made.gain.value, sign=True) if made.gain else "–",
+            figures.span(made.gain, sign=True) or "–",
         )
-        for one in view.rounds
+        for made in view.rounds
     ]
 
 
@@ -93,12 +93,12 @@ def rounds_table(view: StudyView) -> TableSection:
     rows = tuple(
         (
             TableCell(text=words[0], class_="arm", order=words[0]),
-            TableCell(text=words[1], order=one.number),
-            TableCell(text=words[2], class_="number", order=one.seeds),
-            TableCell(text=words[3], note=Figures.of(view).span(one.mean), class_="number", order=one.mean.value),
-            TableCell(text=words[4], note=words[5], class_="number", order=one.gain.value if one.gain else None),
+            TableCell(text=words[1], order=made.number),
+            TableCell(text=words[2], class_="number", order=made.seeds),
+            TableCell(text=words[3], note=Figures.of(view).span(made.mean), class_="number", order=made.mean.value),
+            TableCell(text=words[4], note=words[5], class_="number", order=made.gain.value if made.gain else None),
         )
-        for words, one in zip(round_rows(view), view.rounds, strict=True)
+        for words, made in zip(round_rows(view), view.rounds, strict=True)
     )
     caption = (
         "Every round is a run of its own that takes labels or weights from the round before it, at the same seed. "

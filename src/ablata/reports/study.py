@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from ablata.base.quantities import duration, quantity
 from ablata.reports.bars import LabeledBar, bars
-from ablata.reports.changes import change_words
 from ablata.reports.curves import panel
 from ablata.reports.figures import Figures, ratio
 from ablata.reports.forest import forest
@@ -25,7 +24,7 @@ from ablata.reports.sections import (
     TermsSection,
 )
 from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
-from ablata.reports.words import glossary, verdict_words
+from ablata.reports.words import change_words, glossary, verdict_words
 
 MANY_PANELS = 24
 """From this number of panels on, curves show mean and band only, so that a page stays small."""

@@ -51,8 +51,8 @@ def test_the_average_is_timms(subtests: pytest.Subtests) -> None:
                 plain = warmup == "none" and step >= copy_steps
                 theirs.update(net, step=None if plain else step + 1)
             expected = theirs.module.state_dict()
-            assert set(ours.shadow) == {name for name, value in expected.items() if value.is_floating_point()}
-            for name, value in ours.shadow.items():
+            assert set(ours.weights) == {name for name, value in expected.items() if value.is_floating_point()}
+            for name, value in ours.weights.items():
                 torch.testing.assert_close(value, expected[name])
 
 
@@ -66,14 +66,14 @@ def test_a_decay_of_zero_is_the_model() -> None:
     average = Ema(decay=0.0, warmup="none").build(net)
     move(net, 0)
     average.update(net, 0)
-    assert all(torch.equal(average.shadow[name], value) for name, value in net.named_parameters())
+    assert all(torch.equal(average.weights[name], value) for name, value in net.named_parameters())
     assert average.distance(net) == 0
 
 
 def test_a_decay_of_the_average_shrinks_weights_and_leaves_buffers() -> None:
     net = network()
     average = Ema(decay=0.9, warmup="none", weight_decay=0.05, copy_steps=1).build(net)
-    expected = {name: value.clone() for name, value in average.shadow.items()}
+    expected = {name: value.clone() for name, value in average.weights.items()}
     trainable = {name for name, _ in net.named_parameters()}
     for step, rate in enumerate((0.3, 0.2, 0.1)):
         move(net, step)
@@ -83,7 +83,7 @@ def test_a_decay_of_the_average_shrinks_weights_and_leaves_buffers() -> None:
                 kept = 0.0 if step == 0 else 0.9
                 shrunk = 1 - rate * 0.05 if step > 0 and name in trainable else 1.0
                 expected[name] = shrunk * (kept * expected[name] + (1 - kept) * value.detach())
-    for name, value in average.shadow.items():
+    for name, value in average.weights.items():
         torch.testing.assert_close(value, expected[name])
 
 
@@ -107,7 +107,7 @@ def test_going_on_from_the_average_after_each_step_is_lookahead_with_one_step() 
         average.update(nets[1], step)
         with torch.no_grad():
             for name, parameter in nets[1].named_parameters():
-                parameter.copy_(average.shadow[name])
+                parameter.copy_(average.weights[name])
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -117,10 +117,10 @@ def test_averaging_every_three_steps_skips_the_others() -> None:
     average = Ema(decay=0.5, warmup="none", every=3).build(net)
     seen = []
     for step in range(7):
-        before = average.shadow["0.weight"].clone()
+        before = average.weights["0.weight"].clone()
         move(net, step)
         average.update(net, step)
-        seen.append(not torch.equal(before, average.shadow["0.weight"]))
+        seen.append(not torch.equal(before, average.weights["0.weight"]))
     assert seen == [False, False, True, False, False, True, False]
 
 
@@ -130,7 +130,7 @@ def test_the_model_is_scored_as_the_average_and_comes_back_even_after_an_error()
     move(net, 0)
     average.update(net, 0)
     raw = {name: value.clone() for name, value in net.state_dict().items()}
-    wanted = {name: value.clone() for name, value in average.shadow.items()}
+    wanted = {name: value.clone() for name, value in average.weights.items()}
     addresses = [parameter.data_ptr() for parameter in net.parameters()]
 
     def score() -> None:
@@ -141,7 +141,7 @@ def test_the_model_is_scored_as_the_average_and_comes_back_even_after_an_error()
     with pytest.raises(RuntimeError, match="in the block"):
         score()
     assert all(torch.equal(net.state_dict()[name], value) for name, value in raw.items())
-    assert all(torch.equal(average.shadow[name], value) for name, value in wanted.items())
+    assert all(torch.equal(average.weights[name], value) for name, value in wanted.items())
     assert [parameter.data_ptr() for parameter in net.parameters()] == addresses
 
 
@@ -188,7 +188,7 @@ def test_a_restored_average_goes_on_bit_for_bit() -> None:
     move(net, 3)
     for one in (average, restored):
         one.update(net, 3)
-    assert all(torch.equal(value, restored.shadow[name]) for name, value in average.shadow.items())
+    assert all(torch.equal(value, restored.weights[name]) for name, value in average.weights.items())
 
 
 def test_an_average_of_another_model_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Exponential moving average of a model's weights, scored beside the weights themselves.
 
-The EMA is a set of shadow weights: one tensor for every floating parameter and buffer. To score it, `with
+The EMA is a set of weights of its own: one tensor for every floating parameter and buffer. To score it, `with
 average.applied(model):` exchanges the two sets without a copy, so hooks, tied weights and compiled code see the model
 they know.
 """
@@ -43,7 +43,7 @@ class Ema(Settings):
     every: int = Field(default=1, ge=1)
     """Steps between two averagings."""
     copy_steps: int = Field(default=0, ge=0)
-    """First steps of the training in which the shadow only follows the weights."""
+    """First steps of the training in which the EMA only follows the weights."""
     buffers: Literal["average", "copy"] = "average"
     """What happens to floating buffers such as the running statistics of batch normalisation."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -83,7 +83,7 @@ class ModelEma:
         short = [name for name, tensor in live.items() if tensor.element_size() < 4]
         if short:
             raise ValueError(f"`model` must have weights of 32 bits or more, got {live[short[0]].dtype} in {short[0]}")
-        self.shadow = {name: tensor.detach().clone() for name, tensor in live.items()}
+        self.weights = {name: tensor.detach().clone() for name, tensor in live.items()}
         trainable = _parameter_names(model)
         self._parameters = [name for name in live if name in trainable]
         self._averaged = [name for name in live if settings.buffers == "average" or name in self._parameters]
@@ -110,13 +110,13 @@ class ModelEma:
         weight = 1 - self.settings.decay_at(step)
         torch._foreach_lerp_(*self._pairs(self._averaged, live), weight)
         if self.settings.weight_decay and learning_rate and since >= 0:
-            decaying = [self.shadow[name] for name in self._parameters]
+            decaying = [self.weights[name] for name in self._parameters]
             torch._foreach_mul_(decaying, 1 - learning_rate * self.settings.weight_decay)
         if self._copied:
             torch._foreach_copy_(*self._pairs(self._copied, live))
 
     def _pairs(self, names: list[str], live: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        return [self.shadow[name] for name in names], [live[name] for name in names]
+        return [self.weights[name] for name in names], [live[name] for name in names]
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[nn.Module]:
@@ -129,7 +129,7 @@ class ModelEma:
 
     def _exchange(self, model: nn.Module) -> None:
         for name, tensor in _floating(model).items():
-            tensor.data, self.shadow[name] = self.shadow[name], tensor.data
+            tensor.data, self.weights[name] = self.weights[name], tensor.data
 
     @torch.no_grad()
     def distance(self, model: nn.Module) -> Tensor:
@@ -137,8 +137,8 @@ class ModelEma:
 
         A healthy average comes back to a few hundredths after its warm-up; one near 1 has not followed the model.
         """
-        shadow, live = self._pairs(self._parameters, _floating(model))
-        apart = torch.stack(torch._foreach_norm(torch._foreach_sub(shadow, live)))
+        average, live = self._pairs(self._parameters, _floating(model))
+        apart = torch.stack(torch._foreach_norm(torch._foreach_sub(average, live)))
         size = torch.stack(torch._foreach_norm(live))
         relative: Tensor = torch.linalg.vector_norm(apart) / torch.linalg.vector_norm(size)
         return relative
@@ -149,7 +149,7 @@ class ModelEma:
 
     def state(self) -> dict[str, Tensor]:
         """Return the EMA weights by name, on the CPU and contiguous, for safetensors."""
-        return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.shadow.items()}
+        return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.weights.items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -158,7 +158,7 @@ class ModelEma:
         Raises:
             CheckpointError: other names or other shapes.
         """
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.shadow.items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if found != shapes:
             wrong = sorted(name for name in shapes | found if shapes.get(name) != found.get(name))
@@ -168,7 +168,7 @@ class ModelEma:
                 do="resume with the recipe that the run was started with",
             )
         for name, tensor in state.items():
-            self.shadow[name].copy_(tensor)
+            self.weights[name].copy_(tensor)
 
 
 def _floating(model: nn.Module) -> dict[str, Tensor]:

@@ -300,14 +300,14 @@ class MaskRcnnNetwork(Detector):
     ) -> Tensor:
         """Return the loss of masks over the regions that show an object; 0 where none does."""
         rows = [torch.nonzero(labels > 0)[:, 0] for labels in rois.labels]
-        boxes = [one[row] for one, row in zip(rois.boxes, rows, strict=True)]
-        matches = [one[row] for one, row in zip(rois.matches, rows, strict=True)]
+        boxes = [boxes[row] for boxes, row in zip(rois.boxes, rows, strict=True)]
+        matches = [matches[row] for matches, row in zip(rois.matches, rows, strict=True)]
         if not sum(map(len, boxes)):
             parameters = (*self.mask_head.parameters(), *self.mask_predictor.parameters())
             return torch.stack([0 * parameter.sum() for parameter in parameters]).sum()
-        truth = [one.masks.float() if isinstance(one.masks, Tensor) else one.boxes for one in objects]
-        labels = [one.labels + 1 for one in objects]
-        kept = [number for number, one in enumerate(boxes) if len(one)]
+        truth = [image.masks.float() if isinstance(image.masks, Tensor) else image.boxes for image in objects]
+        labels = [image.labels + 1 for image in objects]
+        kept = [number for number, regions in enumerate(boxes) if len(regions)]
         logits = self._mask_logits(levels, boxes, canvas)
         chosen = ([values[number] for number in kept] for values in (boxes, truth, labels, matches))
         loss: Tensor = maskrcnn_loss(logits, *chosen)
@@ -317,23 +317,24 @@ class MaskRcnnNetwork(Detector):
         self, levels: list[Tensor], canvas: tuple[int, int], sizes: list[tuple[int, int]], scored: list[StageOutput]
     ) -> list[ImageDetections]:
         """Return the detections: scores averaged over the stages that learn, boxes of the last."""
-        learning = [one for one, stage in zip(scored, self.settings.stages, strict=True) if stage.weight > 0] or scored
-        scores = torch.stack([one.logits.softmax(1) for one in learning]).mean(0)
+        stages = zip(scored, self.settings.stages, strict=True)
+        learning = [output for output, stage in stages if stage.weight > 0] or scored
+        scores = torch.stack([output.logits.softmax(1) for output in learning]).mean(0)
         last, head = scored[-1], self.stages.heads[-1]
         assert isinstance(head, RoiPredictor)
         boxes = head.decode_boxes(torch.cat(last.rois.boxes), last.deltas)
         counts = last.rois.counts
         chosen = [
-            self._postprocess(*one)
-            for one in zip(torch.split(boxes, counts), torch.split(scores, counts), sizes, strict=True)
+            self._postprocess(*of_image)
+            for of_image in zip(torch.split(boxes, counts), torch.split(scores, counts), sizes, strict=True)
         ]
         if self.settings.masks is None:
             return chosen
-        logits = self._mask_logits(levels, [one.boxes for one in chosen], canvas)
-        labels = torch.cat([one.labels for one in chosen])
+        logits = self._mask_logits(levels, [image.boxes for image in chosen], canvas)
+        labels = torch.cat([image.labels for image in chosen])
         masks = logits[torch.arange(len(labels), device=labels.device), labels + 1].sigmoid()
-        parts = torch.split(masks, [len(one.labels) for one in chosen])
-        return [replace(one, masks=part) for one, part in zip(chosen, parts, strict=True)]
+        parts = torch.split(masks, [len(image.labels) for image in chosen])
+        return [replace(image, masks=part) for image, part in zip(chosen, parts, strict=True)]
 
     def _postprocess(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> ImageDetections:
         """Return an image's detections from boxes [R, 4] or [R, C, 4] and scores [R, C]."""

@@ -4,7 +4,7 @@ Fast R-CNN's head (Girshick 2015), Cascade R-CNN's stages (Cai & Vasconcelos 201
 before the last stage. A later stage looks at boxes that the earlier one refined, or at the same ones. What relations
 are told of a region is always said of the very box that is enriched: refined boxes are scored again.
 
-Shapes: N regions of all images, R of one image (filled up), D features of a region, C classes with the background.
+Shapes: N regions of all images, R of one image (padded), D features of a region, C classes with the background.
 
     pooled   [N, channels, P, P]      features  [N, D]      logits  [N, C]      deltas  [N, 4] or [N, 4 C]
 """
@@ -124,8 +124,8 @@ class RoiPredictor(nn.Module):
 
     def decode_boxes(self, boxes: Tensor, deltas: Tensor) -> Tensor:
         """Return [N, 4] or [N, C, 4], boxes [N, 4] as moved by the deltas."""
-        found: Tensor = self.coder.decode_single(deltas, boxes)
-        return found if self.agnostic else found.view(len(boxes), deltas.shape[1] // 4, 4)
+        moved: Tensor = self.coder.decode_single(deltas, boxes)
+        return moved if self.agnostic else moved.view(len(boxes), deltas.shape[1] // 4, 4)
 
     def loss(self, scored: StageOutput, objects: Sequence[Objects], name: str) -> dict[str, Tensor]:
         """Return the losses of classes and boxes, weights included."""
@@ -134,7 +134,7 @@ class RoiPredictor(nn.Module):
         boxes = torch.cat(scored.rois.boxes)
         pairs = zip(objects, scored.rois.matches, strict=True)
         truth = torch.cat(
-            [one.boxes[found] if len(one) else one.boxes.new_zeros(len(found), 4) for one, found in pairs]
+            [image.boxes[match] if len(image) else image.boxes.new_zeros(len(match), 4) for image, match in pairs]
         )
         wanted = self.coder.encode_single(truth[rows], boxes[rows])
         deltas = scored.deltas[rows]
@@ -142,7 +142,7 @@ class RoiPredictor(nn.Module):
             deltas = deltas.view(len(rows), scored.logits.shape[1], 4)[torch.arange(len(rows)), labels[rows]]
         moved = F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum") / max(len(labels), 1)
         weight = self.settings.weight
-        classified = _classified(scored.logits, labels, any(one.ignored is not None for one in objects))
+        classified = _classified(scored.logits, labels, any(image.ignored is not None for image in objects))
         return {f"class{name}": weight * self.settings.class_weight * classified, f"box{name}": weight * moved}
 
 
@@ -307,9 +307,9 @@ def sample_rois(
     """
     sampler: Any = BalancedPositiveNegativeSampler(settings.batch_size_per_image, settings.positive_fraction)
     boxes, added, labels, matches = [], [], [], []
-    for proposed, one in zip(proposals, objects, strict=True):
-        every = torch.cat([proposed, one.boxes.to(proposed.dtype)])
-        found, nearest = match_rois(every, one, iou_threshold)
+    for proposed, truth in zip(proposals, objects, strict=True):
+        every = torch.cat([proposed, truth.boxes.to(proposed.dtype)])
+        found, nearest = match_rois(every, truth, iou_threshold)
         positive, negative = sampler([found])
         chosen = torch.nonzero(positive[0].bool() | negative[0].bool())[:, 0]
         if not len(chosen):

@@ -5,7 +5,7 @@ levels; here each level has its part, and their sum is the same.
 
 Shapes: B images, A anchors of all levels, Al of level l.
 
-    objectness [B, A]     deltas [B, A, 4]     proposals [n, 4] of each image, the likeliest first
+    objectness [B, A]     deltas [B, A, 4]     proposals [n, 4] of each image, by falling score
 """
 
 from __future__ import annotations

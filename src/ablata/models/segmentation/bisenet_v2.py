@@ -186,16 +186,16 @@ class BiSeNetV2Model(Segmenter):
 
     def __init__(self, settings: BiSeNetV2, classes: int, channels: int) -> None:
         super().__init__()
-        one, two, stem = settings.channels(64), settings.channels(128), settings.channels(16)
+        narrow, wide, stem = settings.channels(64), settings.channels(128), settings.channels(16)
         self.detail = nn.Sequential(
-            ConvNormAct(channels, one, stride=2),
-            ConvNormAct(one, one),
-            ConvNormAct(one, one, stride=2),
-            ConvNormAct(one, one),
-            ConvNormAct(one, one),
-            ConvNormAct(one, two, stride=2),
-            ConvNormAct(two, two),
-            ConvNormAct(two, two),
+            ConvNormAct(channels, narrow, stride=2),
+            ConvNormAct(narrow, narrow),
+            ConvNormAct(narrow, narrow, stride=2),
+            ConvNormAct(narrow, narrow),
+            ConvNormAct(narrow, narrow),
+            ConvNormAct(narrow, wide, stride=2),
+            ConvNormAct(wide, wide),
+            ConvNormAct(wide, wide),
         )
         self.stem = StemBlock(channels, stem)
         widths, inputs = {"stem": stem}, stem
@@ -206,9 +206,9 @@ class BiSeNetV2Model(Segmenter):
                 inputs = outputs
             self.add_module(f"stage{number}", stage)
             widths[f"stage{number}"] = outputs
-        self.context = ContextEmbedding(two, settings.pooled_norm)
-        self.fusion = GuidedAggregation(two, settings.upsample)
-        self.head = settings.head.build(two, classes, "batch", settings.logits_upsample, 8)
+        self.context = ContextEmbedding(wide, settings.pooled_norm)
+        self.fusion = GuidedAggregation(wide, settings.upsample)
+        self.head = settings.head.build(wide, classes, "batch", settings.logits_upsample, 8)
         self.aux = nn.ModuleDict()
         self.sources = dict(zip(("aux4", "aux8", "aux16", "aux32"), widths, strict=True))
         if settings.aux is not None:

@@ -48,15 +48,15 @@ def shape_of(text: str) -> LineShape:
     indent = _indent(text)
     if _RULE.fullmatch(stripped):
         return LineShape(indent, HASH, stripped, "", ruled=True)
-    if stripped.startswith("#") and (found := _HASHES.match(stripped)) and indent < TAB:
-        level = len(found[1])
-        return LineShape(indent, HASH, found[1], found[2].strip(), ruled=level >= TAB)
-    if (found := _RULED_TITLE.match(stripped)) and found[2] and "|" not in found[1] and found[1] in "=#*":
-        return LineShape(indent, HASH, found[1] * 3, found[2], ruled=True)
-    if found := _NUMBERED.match(stripped):
-        return LineShape(indent, NUMBER, found[1], stripped[found.end() :])
-    if found := _BULLETED.match(stripped):
-        return LineShape(indent, BULLET, found[1].strip(), stripped[found.end() :])
+    if stripped.startswith("#") and (match := _HASHES.match(stripped)) and indent < TAB:
+        level = len(match[1])
+        return LineShape(indent, HASH, match[1], match[2].strip(), ruled=level >= TAB)
+    if (match := _RULED_TITLE.match(stripped)) and match[2] and "|" not in match[1] and match[1] in "=#*":
+        return LineShape(indent, HASH, match[1] * 3, match[2], ruled=True)
+    if match := _NUMBERED.match(stripped):
+        return LineShape(indent, NUMBER, match[1], stripped[match.end() :])
+    if match := _BULLETED.match(stripped):
+        return LineShape(indent, BULLET, match[1].strip(), stripped[match.end() :])
     return LineShape(indent, PLAIN, "", stripped)
 
 

@@ -79,81 +79,81 @@ class _Outline:
         """Read all lines in their order."""
         lines: list[NoteLine] = []
         section: tuple[str, ...] = ()
-        for place, (text, word) in enumerate(zip(self.texts, self.words, strict=True)):
-            kind = self._kind(place)
+        for index, (text, word) in enumerate(zip(self.texts, self.words, strict=True)):
+            kind = self._kind(index)
             if kind == "blank":
                 self.block += 1
             else:
-                self._close(place, kind)
+                self._close(index, kind)
             above = tuple([heading.label for heading in self.open if heading.label])
             # Lines of one section share its tuple: a file may have 300,000.
             section = section if above == section else above
             self.kinds.append(kind)
-            if kind == "heading" and self.natures[place] not in ("columns", "rule"):
-                self._push(place)
+            if kind == "heading" and self.natures[index] not in ("columns", "rule"):
+                self._push(index)
             label = word.label if kind in ("heading", "plan", "trial") else ""
             remark = word.remark
             if kind == "remark" and not remark:
                 remark = word.shape.body
             claim = word.claim if kind in ("trial", "remark") else None
             state = word.state if kind == "plan" else None
-            lines.append(NoteLine(place + 1, text, kind, section, label, word.settings, remark, claim, state=state))
+            lines.append(NoteLine(index + 1, text, kind, section, label, word.settings, remark, claim, state=state))
         return lines
 
     def _following(self) -> list[int | None]:
         """For each line, the next one that is not blank."""
         found: list[int | None] = []
         after: int | None = None
-        for place in range(len(self.natures) - 1, -1, -1):
+        for index in range(len(self.natures) - 1, -1, -1):
             found.append(after)
-            after = after if self.natures[place] == "blank" else place
+            after = after if self.natures[index] == "blank" else index
         return found[::-1]
 
     def _fill_brackets(self) -> None:
         """Make settings of the lines inside an opened list or object, until it closes or a blank line ends it."""
         depth = since = 0
-        for place, text in enumerate(self.texts):
+        for index, text in enumerate(self.texts):
             stripped = text.strip()
-            if not stripped or place - since > _BLOCK_LIMIT:
+            if not stripped or index - since > _BLOCK_LIMIT:
                 depth = 0
             opens = depth == 0 and stripped[-1:] in ("[", "{", ",") and ("[" in stripped or "{" in stripped)
-            if opens and (self.natures[place] == "setting" or _OPENED.fullmatch(stripped)):
-                depth, since = _depth(stripped), place
-                self.natures[place] = "setting"
+            if opens and (self.natures[index] == "setting" or _OPENED.fullmatch(stripped)):
+                depth, since = _depth(stripped), index
+                self.natures[index] = "setting"
             elif depth > 0:
                 depth += _depth(stripped)
-                self.natures[place] = "setting"
+                self.natures[index] = "setting"
 
-    def _kind(self, place: int) -> LineKind:
-        nature = self.natures[place]
+    def _kind(self, index: int) -> LineKind:
+        nature = self.natures[index]
         if nature == "blank":
             return "blank"
         if nature in ("rule", "heading", "columns"):
             return "heading"
-        listed = self._listing(place)
+        listed = self._listing(index)
         if nature in _RESULTS:
             return "remark" if listed == "targets" and nature != "outcome" else "trial"
         if nature == "setting":
-            return self._setting(place)
+            return self._setting(index)
         if nature == "plan":
-            return "trial" if self._names_trial(place) else "remark" if listed else "plan"
+            return "trial" if self._names_trial(index) else "remark" if listed else "plan"
         if nature == "remark":
             return "remark"
-        if self._names_trial(place):
+        if self._names_trial(index):
             return "trial"
         if nature == "unknown":
             return "unknown"
-        if self._describes(place):
+        if self._describes(index):
             return "setting"
-        if self._is_title(place):
+        if self._is_title(index):
             return "heading"
         if listed == "settings":
             return "setting"
-        return "remark" if listed or not self._is_intended(place) else "plan"
+        return "remark" if listed or not self._is_intended(index) else "plan"
 
-    def _listing(self, place: int) -> str | None:
+    def _listing(self, index: int) -> str | None:
         """Return "list", "settings" or "targets" if the line stands under a title that announces no trials."""
-        indent = self.words[place].shape.indent
+        indent = self.words[index].shape.indent
         for heading in self.open:
             if heading.announces is None:
                 continue
@@ -166,106 +166,106 @@ class _Outline:
                 return heading.announces
         return None
 
-    def _setting(self, place: int) -> LineKind:
+    def _setting(self, index: int) -> LineKind:
         """Settings alone name a trial if figures follow, and a group if what follows is indented below them."""
-        if self.words[place].nature != "setting" or not self.words[place].label:
+        if self.words[index].nature != "setting" or not self.words[index].label:
             return "setting"
-        if self._names_trial(place):
+        if self._names_trial(index):
             return "trial"
-        after = self._next[place]
-        deeper = after is not None and after == place + 1 and self._indent(after) > self._indent(place)
+        after = self._next[index]
+        deeper = after is not None and after == index + 1 and self._indent(after) > self._indent(index)
         if deeper and self.natures[after or 0] in _RESULTS | _NAMES | {"setting", "plan"}:
             return "heading"
-        if self.words[place].colon:
-            below = after is not None and after == place + 1 and self.natures[after] in _RESULTS
-            first = place == 0 or self.natures[place - 1] in ("blank", "rule")
+        if self.words[index].colon:
+            below = after is not None and after == index + 1 and self.natures[after] in _RESULTS
+            first = index == 0 or self.natures[index - 1] in ("blank", "rule")
             if (
                 below
                 and first
-                and self._indent(after or 0) == self._indent(place)
-                and not self._shares_key(place, after or 0)
+                and self._indent(after or 0) == self._indent(index)
+                and not self._shares_key(index, after or 0)
             ):
                 return "heading"
             return "plan"
         return "setting"
 
-    def _names_trial(self, place: int) -> bool:
+    def _names_trial(self, index: int) -> bool:
         """Tell whether the next line gives figures alone, which then are this one's."""
-        after = self._next[place]
-        if after is None or after != place + 1 or self.natures[after] != "answer":
+        after = self._next[index]
+        if after is None or after != index + 1 or self.natures[after] != "answer":
             return False
-        expected = self.natures[place] == "text" and _EXPECTED.search(self.words[place].shape.body)
-        return self._indent(after) >= self._indent(place) and self.words[after].shape.rank != HASH and not expected
+        expected = self.natures[index] == "text" and _EXPECTED.search(self.words[index].shape.body)
+        return self._indent(after) >= self._indent(index) and self.words[after].shape.rank != HASH and not expected
 
-    def _is_title(self, place: int) -> bool:
-        word, after = self.words[place], self._next[place]
+    def _is_title(self, index: int) -> bool:
+        word, after = self.words[index], self._next[index]
         if word.colon and len(word.label) < 20 and (_LISTING.fullmatch(word.label) or _TARGETS.fullmatch(word.label)):
             return True
-        if after is None or after - place > 2 or (word.remark and not word.colon):
+        if after is None or after - index > 2 or (word.remark and not word.colon):
             return False
         shape, below = word.shape, self.words[after].shape
-        nature, adjacent = self.natures[after], after == place + 1
+        nature, adjacent = self.natures[after], after == index + 1
         if nature in ("rule", "heading"):
-            return adjacent and shape.rank == PLAIN and self._natures_before(place) in ("rule",)
+            return adjacent and shape.rank == PLAIN and self._natures_before(index) in ("rule",)
         if (
-            self._natures_before(place) == "rule"
+            self._natures_before(index) == "rule"
             and adjacent
             and word.label
             and len(word.label) <= _TITLE_LENGTH
-            and self._has_results(place)
+            and self._has_results(index)
         ):
             return True
         if below.indent > shape.indent:
-            return (word.colon and adjacent) or self._has_results(place, blanks=after - place - 1)
+            return (word.colon and adjacent) or self._has_results(index, blanks=after - index - 1)
         if below.indent < shape.indent:
             return False
         if word.colon and adjacent and (nature == "setting" or (len(self._written(after)) > 1 and nature == "label")):
             return True
         if word.colon and adjacent and nature == "remark":
             return len(shape.body) <= 24
-        if self._follows_sibling(place, after):
+        if self._follows_sibling(index, after):
             return False
         if shape.rank == PLAIN and below.rank in (BULLET, NUMBER):
-            return (adjacent and word.colon) or self._has_results(place, blanks=0 if adjacent else 1)
+            return (adjacent and word.colon) or self._has_results(index, blanks=0 if adjacent else 1)
         if not adjacent:
             record = word.colon and self._names_trial(after) and below.body.startswith("[")
             return record or (
-                shape.rank == PLAIN and not word.colon and self._has_results(place, blanks=1, ranks=(BULLET,))
+                shape.rank == PLAIN and not word.colon and self._has_results(index, blanks=1, ranks=(BULLET,))
             )
         if shape.rank != PLAIN and below.rank <= shape.rank and below.rank != PLAIN:
             return False
         if shape.rank == PLAIN and not word.colon:
             if len(shape.body) > _TITLE_LENGTH or _SENTENCE_END.search(shape.body) or re.search(r"[；。;]", shape.body):
                 return False
-            marked = self._has_results(place, blanks=1, ranks=(BULLET,))
-            return marked or (word.nature != "named" and self._has_results(place))
-        return self._has_results(place)
+            marked = self._has_results(index, blanks=1, ranks=(BULLET,))
+            return marked or (word.nature != "named" and self._has_results(index))
+        return self._has_results(index)
 
-    def _follows_sibling(self, place: int, after: int) -> bool:
+    def _follows_sibling(self, index: int, after: int) -> bool:
         """Tell whether a line stands in a row of trials, so that it is one more that has no result yet."""
-        shape = self.words[place].shape
-        before = place - 1
+        shape = self.words[index].shape
+        before = index - 1
         if shape.rank == PLAIN and before >= 0 and self.natures[before] != "blank":
             last = self.words[before].shape
             if (last.indent, last.rank) == (shape.indent, shape.rank) and self.kinds[before] in ("trial", "plan"):
                 return True
-        return self._shares_key(place, after)
+        return self._shares_key(index, after)
 
-    def _shares_key(self, place: int, after: int) -> bool:
+    def _shares_key(self, before: int, after: int) -> bool:
         """Tell whether two lines open with the same key: `wd=1e-5:` stands beside `wd=2e-5`, not above it."""
-        first, second = (re.match(r"[A-Za-z_]+(?=\s*=)", self.words[index].shape.body) for index in (place, after))
+        first, second = (re.match(r"[A-Za-z_]+(?=\s*=)", self.words[index].shape.body) for index in (before, after))
         return bool(first and second and first[0] == second[0])
 
-    def _written(self, place: int) -> list[str]:
+    def _written(self, index: int) -> list[str]:
         """Keys that a line writes with an equals sign."""
-        return re.findall(r"[A-Za-z_]\w*(?=\s?=)", self.words[place].shape.body)
+        return re.findall(r"[A-Za-z_]\w*(?=\s?=)", self.words[index].shape.body)
 
     def _has_results(
-        self, place: int, *, blanks: int = 0, ranks: tuple[int, ...] = (HASH, NUMBER, PLAIN, BULLET)
+        self, start: int, *, blanks: int = 0, ranks: tuple[int, ...] = (HASH, NUMBER, PLAIN, BULLET)
     ) -> bool:
         """Tell whether results follow below a line before its block ends or a line of its own standing comes."""
-        shape = self.words[place].shape
-        for index in range(place + 1, min(place + 40, len(self.natures))):
+        shape = self.words[start].shape
+        for index in range(start + 1, min(start + 40, len(self.natures))):
             if self.natures[index] == "blank":
                 blanks -= 1
                 if blanks < 0:
@@ -280,36 +280,36 @@ class _Outline:
                 return True
         return False
 
-    def _describes(self, place: int) -> bool:
+    def _describes(self, index: int) -> bool:
         """Tell whether a text says how all trials below were made: it stands between their title and the first one."""
-        word = self.words[place]
+        word = self.words[index]
         if (
-            place == 0
+            index == 0
             or not word.settings
             or word.remark
             or word.nature == "named"
             or _EXPECTED.search(word.shape.body)
             or word.shape.rank != PLAIN
-            or self._listing(place)
+            or self._listing(index)
         ):
             return False
-        if self.kinds[place - 1] != "heading":
+        if self.kinds[index - 1] != "heading":
             return False
-        if self.natures[place - 1] == "rule":
-            after = self._next[place]
+        if self.natures[index - 1] == "rule":
+            after = self._next[index]
             return (
-                not word.colon and after is not None and after == place + 2 and not _INTENT_FIRST.match(word.shape.body)
+                not word.colon and after is not None and after == index + 2 and not _INTENT_FIRST.match(word.shape.body)
             )
-        title = self.words[place - 1].shape
+        title = self.words[index - 1].shape
         if (title.indent, title.rank <= PLAIN) != (word.shape.indent, True):
             return False
-        return (len(self._written(place)) > 1 or not word.colon) and self._has_results(
-            place, blanks=1 if word.colon else 0
+        return (len(self._written(index)) > 1 or not word.colon) and self._has_results(
+            index, blanks=1 if word.colon else 0
         )
 
-    def _is_intended(self, place: int) -> bool:
+    def _is_intended(self, index: int) -> bool:
         """Tell whether a text that nothing follows names something to be tried."""
-        word = self.words[place]
+        word = self.words[index]
         body = word.shape.body
         if word.nature == "named":
             return True
@@ -331,16 +331,16 @@ class _Outline:
             return True
         return bool(_INTENT.search(body)) and len(body) <= 60 and not (body.isascii() and len(body.split()) > 12)
 
-    def _natures_before(self, place: int) -> LineNature:
-        return self.natures[place - 1] if place else "blank"
+    def _natures_before(self, index: int) -> LineNature:
+        return self.natures[index - 1] if index else "blank"
 
-    def _indent(self, place: int) -> int:
-        return self.words[place].shape.indent
+    def _indent(self, index: int) -> int:
+        return self.words[index].shape.indent
 
-    def _close(self, place: int, kind: LineKind) -> None:
+    def _close(self, index: int, kind: LineKind) -> None:
         """Close the titles that a line ends."""
-        shape = self.words[place].shape
-        title = kind == "heading" and self.natures[place] != "columns"
+        shape = self.words[index].shape
+        title = kind == "heading" and self.natures[index] != "columns"
         if shape.ruled:
             self.open = [heading for heading in self.open if heading.rank == HASH and shape.rank != HASH]
             return
@@ -365,8 +365,8 @@ class _Outline:
                 continue
             break
 
-    def _push(self, place: int) -> None:
-        word, after = self.words[place], self._next[place]
+    def _push(self, index: int) -> None:
+        word, after = self.words[index], self._next[index]
         if not word.label:
             return
         deep = after is not None and self._indent(after) > word.shape.indent

@@ -110,36 +110,36 @@ def _named(body: str) -> LineScores | None:
     if not _HINTS.search(body.lower()):
         return None
     spans: list[tuple[int, int, NotedScore]] = []
-    for found in _CLASSES.finditer(body) if "{" in body else ():
-        pairs = _CLASS.findall(found["body"])
+    for match in _CLASSES.finditer(body) if "{" in body else ():
+        pairs = _CLASS.findall(match["body"])
         values = tuple(float(value) for _, value in pairs)
-        name = re.sub(r"\s+", " ", found["name"]).strip()
+        name = re.sub(r"\s+", " ", match["name"]).strip()
         spans.append(
-            (found.start(), found.end(), NotedScore(name, values, "classes", tuple(key.strip() for key, _ in pairs)))
+            (match.start(), match.end(), NotedScore(name, values, "classes", tuple(key.strip() for key, _ in pairs)))
         )
     missing = False
-    for found in _NAMED.finditer(body):
-        weak = found["sign"].isspace() and not _STRONG_NAMES.fullmatch(found["name"].strip())
-        if _inside(found.start(), spans) or (weak and "." not in found["values"]):
+    for match in _NAMED.finditer(body):
+        weak = match["sign"].isspace() and not _STRONG_NAMES.fullmatch(match["name"].strip())
+        if _inside(match.start(), spans) or (weak and "." not in match["values"]):
             continue
-        if weak and body[: found.start()].rstrip()[-1:] not in _ENDS:
+        if weak and body[: match.start()].rstrip()[-1:] not in _ENDS:
             # `dice loss 0.81`: the metric's word is part of the trial's name.
             continue
-        texts = [text for text in re.split(r"\s?/\s?", found["values"]) if text]
+        texts = [text for text in re.split(r"\s?/\s?", match["values"]) if text]
         if any(not re.search(r"\d|nan|inf", text, re.IGNORECASE) for text in texts):
             missing = True
-            spans.append((found.start(), found.end(), NotedScore(None, ())))
+            spans.append((match.start(), match.end(), NotedScore(None, ())))
             continue
-        if found["sign"] == "=" and not any("." in text for text in texts):
+        if match["sign"] == "=" and not any("." in text for text in texts):
             continue
-        name = re.sub(r"\s+", " ", found["name"]).strip(" _./-")
-        if found["mean"]:
+        name = re.sub(r"\s+", " ", match["name"]).strip(" _./-")
+        if match["mean"]:
             # Loggers write `Acc@1: 71.9 (76.1)`: this batch, then all so far.
-            texts = [found["mean"]]
+            texts = [match["mean"]]
         spans.append(
             (
-                found.start(),
-                found.end(),
+                match.start(),
+                match.end(),
                 NotedScore(name, tuple(map(figure, texts)), "single" if len(texts) == 1 else "parts"),
             )
         )
@@ -223,15 +223,15 @@ def _tail(text: str) -> LineScores | None:
     text = text.lstrip(" \t:：,，")
     scores: list[NotedScore] = []
     place = 0
-    while found := _ITEM.match(text, place):
-        if found["name"] and not scores and not _is_score(found["group"]):
+    while match := _ITEM.match(text, place):
+        if match["name"] and not scores and not _is_score(match["group"]):
             break
-        if not _is_score(found["group"]):
+        if not _is_score(match["group"]):
             break
-        scores.append(_score(found["group"], found["name"], found["note"]))
-        if inner := _INNER.fullmatch(found["note"] or ""):
-            scores[-1:] = [_score(found["group"], found["name"], ""), _score(inner[2], inner[1], "")]
-        place = found.end()
+        scores.append(_score(match["group"], match["name"], match["note"]))
+        if inner := _INNER.fullmatch(match["note"] or ""):
+            scores[-1:] = [_score(match["group"], match["name"], ""), _score(inner[2], inner[1], "")]
+        place = match.end()
         if not (comma := _COMMA.match(text, place)):
             break
         place = comma.end()

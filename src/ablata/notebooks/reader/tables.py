@@ -38,44 +38,44 @@ def read_tables(texts: Sequence[str]) -> dict[int, ParsedLine]:
     """Return what the lines of tables say, by place from 0; lines outside tables are absent."""
     found: dict[int, ParsedLine] = {}
     for block in _blocks(texts):
-        rows = {place: _cells(texts[place], block.sign) for place in range(block.start, block.stop)}
+        rows = {index: _cells(texts[index], block.sign) for index in range(block.start, block.stop)}
         head: list[str] = []
-        for place, cells in rows.items():
-            shape = shape_of(texts[place][:LONGEST])
-            if _RULE.fullmatch(texts[place].strip()) or (block.sign == "&" and _LATEX_RULE.fullmatch(texts[place])):
-                found[place] = ParsedLine(shape, "columns")
+        for index, cells in rows.items():
+            shape = shape_of(texts[index][:LONGEST])
+            if _RULE.fullmatch(texts[index].strip()) or (block.sign == "&" and _LATEX_RULE.fullmatch(texts[index])):
+                found[index] = ParsedLine(shape, "columns")
             elif not head or (not any(map(_FIGURE.fullmatch, cells)) and not _row(head, cells)):
                 head = head or cells
-                found[place] = ParsedLine(shape, "columns", " | ".join(cells))
+                found[index] = ParsedLine(shape, "columns", " | ".join(cells))
             else:
-                found[place] = _row(head, cells) or ParsedLine(shape, "plan", cells[0] if cells else "")
+                found[index] = _row(head, cells) or ParsedLine(shape, "plan", cells[0] if cells else "")
     return found
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[_Block]:
-    place = 0
-    while place < len(texts):
-        sign = _sign(texts, place)
+    index = 0
+    while index < len(texts):
+        sign = _sign(texts, index)
         if not sign:
-            place += 1
+            index += 1
             continue
-        stop = place + 1
-        width = texts[place].count(sign)
+        stop = index + 1
+        width = texts[index].count(sign)
         while stop < len(texts) and (
             (texts[stop].count(sign) == width and texts[stop].strip())
             or (sign == "|" and _is_ruled(texts[stop]))
             or (sign == "&" and _LATEX_RULE.fullmatch(texts[stop]))
         ):
             stop += 1
-        if stop - place >= (3 if sign in ",;" else 2):
-            yield _Block(place, stop, sign)
-        place = stop
+        if stop - index >= (3 if sign in ",;" else 2):
+            yield _Block(index, stop, sign)
+        index = stop
 
 
-def _sign(texts: Sequence[str], place: int) -> str | None:
+def _sign(texts: Sequence[str], index: int) -> str | None:
     """Return the sign between the columns of a table that starts here, or None."""
-    text = texts[place]
-    after = texts[place + 1] if place + 1 < len(texts) else ""
+    text = texts[index]
+    after = texts[index + 1] if index + 1 < len(texts) else ""
     stripped = text.strip()
     if text.count("|") >= 2 and not stripped.startswith("--") and (stripped[0] == "|" or _is_ruled(after)):
         follows = after.count("|") == text.count("|") or _is_ruled(after)
@@ -84,12 +84,12 @@ def _sign(texts: Sequence[str], place: int) -> str | None:
         if sign not in text or len(text) > LONGEST:
             continue
         if sign == "&":
-            below = [row for row in texts[place + 1 : place + 4] if not _LATEX_RULE.fullmatch(row)]
+            below = [row for row in texts[index + 1 : index + 4] if not _LATEX_RULE.fullmatch(row)]
             after = below[0] if below else ""
         if after.count(sign) != text.count(sign):
             continue
         cells = _cells(text, sign)
-        rows = [_cells(row, sign) for row in texts[place + 1 : place + 4] if row.count(sign) == text.count(sign)][:2]
+        rows = [_cells(row, sign) for row in texts[index + 1 : index + 4] if row.count(sign) == text.count(sign)][:2]
         numeric = [sum(bool(_FIGURE.fullmatch(cell)) for cell in row) for row in rows]
         if (
             all(map(_HEAD.fullmatch, cells))
@@ -149,11 +149,11 @@ _STEP_KEY = re.compile(r"(?:global_?|total_?|current_?)?(?:step|epoch|iter(?:ati
 def read_objects(texts: Sequence[str]) -> dict[int, ParsedLine]:
     """Return what the lines say that are one object with a step and figures, by place from 0; others are absent."""
     found: dict[int, ParsedLine] = {}
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if "{" in text and len(text) <= LONGEST and _OBJECT.fullmatch(text):
             word = _read(text.strip())
             if word is not None:
-                found[place] = word
+                found[index] = word
     return found
 
 

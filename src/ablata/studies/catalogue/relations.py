@@ -17,7 +17,7 @@ _SPATIAL = ("model.relations=true", "model.relations.classes=null", *_BETWEEN)
 
 
 def relation_planted() -> Study:
-    """Made scenes whose small things are told apart by company and place alone: plain Mask R-CNN against relations.
+    """Synthetic scenes, small things told apart by company and place alone: plain Mask R-CNN against relations.
 
     All arms score regions twice, as the relations need it. The control confuses bead with seed and beside with stacked,
     as it must: it does not see what tells them apart. Every arm goes on from one plain detector of its seed, as both
