@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from ablata.base.errors import LeaseLostError, RecordError
 from ablata.records import Claim, Ledger, NewArm, NewRun
+from ablata.records.rows import SEVERAL
 from ablata.records.tables import Run
 from ablata.records.values import clock
 
@@ -289,3 +290,14 @@ def test_a_row_that_a_rival_locks_and_leaves_is_claimed_and_not_reported_as_empt
     threading.Timer(0.3, leave.set).start()
     assert claim(ledger).run.owner == "worker"
     thread.join()
+
+
+def test_a_run_says_which_launch_trained_it_or_that_there_were_several(ledger: Ledger, new_run: Build) -> None:
+    runs = [ledger.runs.enqueue(new_run(seed=seed)).id for seed in range(3)]
+    for second in ("a", "b", None):
+        first = ledger.leases.claim("worker", 60, launch="a")
+        assert first is not None
+        ledger.leases.release(first.run.id, first.attempt, "interrupted")
+        again = ledger.leases.claim_run(first.run.id, "worker", 60, second)
+        ledger.leases.finish(again.run.id, again.attempt, "completed")
+    assert [ledger.runs.get(run).launch for run in runs] == ["a", SEVERAL, SEVERAL]

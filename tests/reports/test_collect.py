@@ -13,6 +13,7 @@ import pytest
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun
 from ablata.records.evaluations import StoredEvaluation, write_evaluation
+from ablata.records.rows import SEVERAL
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import compare_view, run_views
 from ablata.reports.console import plain_lines
@@ -66,10 +67,11 @@ def finish(
     machine: str = "m1",
     threads: float = 1.0,
     code: str = "c0de",
+    launch: str | None = "l1",
 ) -> str:
     """Enqueue, claim and end one run; a score of None diverges, more threads make it faster."""
     run = ledger.studies.enqueue("parts", arm, replace(new_run(arm, seed, machine), code=code))
-    claim = ledger.leases.claim("worker", 60.0)
+    claim = ledger.leases.claim("worker", 60.0, launch=launch)
     assert claim is not None
     assert claim.run.id == run.id
     steps = range(0, 1000, 2) if score is not None else range(0, 100, 2)
@@ -185,6 +187,39 @@ def test_the_time_of_a_run_with_other_threads_does_not_count(ledger: Ledger) -> 
     view = study_view(ledger, "parts")
     assert arm(view, "control").cost.seconds == 10.0
     assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds == pytest.approx(1.5)
+
+
+def test_times_are_compared_within_one_launch_and_the_others_are_named(ledger: Ledger) -> None:
+    for seed in range(2):
+        finish(ledger, "control", seed, 90.0, launch="earlier")
+        finish(ledger, "bigger", seed, 90.0)
+        finish(ledger, "same", seed, 90.0)
+    view = study_view(ledger, "parts")
+    assert (arm(view, "control").cost.seconds, arm(view, "control").cost.memory) == (10.0, 2e9)
+    assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds is None
+    (note,) = view.time_notes
+    assert note.startswith(
+        "The times of bigger, same cannot be compared with the others: these runs were trained in an"
+    )
+    for shown in (study_page(view), study_markdown(view), plain_lines(study_report(view, plain=True), 400)):
+        assert "cannot be compared with the others" in shown
+    finish(ledger, "control", 2, 90.0)
+    view = study_view(ledger, "parts")
+    assert arm(view, "bigger").cost.ratios(arm(view, "control").cost).seconds == pytest.approx(1.5)
+    assert view.time_notes == ()
+
+
+@pytest.mark.parametrize("launch", [None, SEVERAL])
+def test_times_of_unknown_or_several_launches_are_compared_with_none(ledger: Ledger, launch: str | None) -> None:
+    runs = [finish(ledger, name, 0, 90.0, launch=launch) for name in ("control", "bigger")]
+    view = study_view(ledger, "parts")
+    assert [one.cost.seconds for one in view.arms] == [None] * 4
+    assert view.time_notes[0].startswith("The times of the runs cannot be compared: ")
+    compared = compare_view(ledger, *runs)
+    pairs = {pair.name: pair for pair in compared.scores}
+    assert (pairs["seconds"].first, pairs["seconds"].difference) == (10.0, None)
+    assert pairs["flops"].difference == 0
+    assert any("Times are not compared" in note for note in compared.notes)
 
 
 def test_curves_are_those_of_the_score_and_the_loss(judged: Ledger) -> None:

@@ -52,8 +52,18 @@ def twelve_runs(name: str = "twelve") -> Study:
     return Study(name=name, question="?", control=control, arms=arms, margin=2.0, seeds=3, fixed=True)
 
 
-def undisturbed(home: Path) -> dict[str, Any]:
-    """Train the same twelve runs one after the other in this process; return the look at them."""
+def points(ledger: Ledger) -> dict[tuple[str, int, str, int], float]:
+    """Every point of every curve of the study, by arm, seed, quantity and step."""
+    cells = {cell.run.id: (cell.arm, cell.seed) for cell in ledger.studies.cells("twelve")}
+    return {
+        (*cells[curve.run], curve.name, step): value
+        for curve in ledger.metrics.of_study("twelve")
+        for step, value in zip(curve.steps, curve.values, strict=True)
+    }
+
+
+def undisturbed(home: Path) -> tuple[dict[str, Any], dict[tuple[str, int, str, int], float]]:
+    """Train the same twelve runs one after the other in this process; return the look at them and their curves."""
     with Ledger(str(home / "undisturbed.sqlite3"), home=home / "undisturbed") as ledger:
         study = twelve_runs()
         create(ledger, study)
@@ -62,7 +72,7 @@ def undisturbed(home: Path) -> dict[str, Any]:
             for seed in range(study.seeds):
                 ledger.studies.enqueue(study.name, arm, new_run(ledger, recipe, seed, environment))
         assert work(ledger, idle_exit=True) == 12
-        return assess(ledger, study.name).as_look()
+        return assess(ledger, study.name).as_look(), points(ledger)
 
 
 def workers_of(ledger: Ledger) -> list[int]:
@@ -103,7 +113,7 @@ def test_a_killed_parent_leaves_a_study_that_the_same_command_finishes(
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     check_nothing_lost_or_doubled(ledger, kills=2)
-    assert ledger.studies.looks("twelve")[-1].result == undisturbed(home)
+    assert (ledger.studies.looks("twelve")[-1].result, points(ledger)) == undisturbed(home)
 
 
 @pytest.mark.slow
@@ -121,7 +131,7 @@ def test_workers_killed_at_random_change_nothing(start: Start, ledger: Ledger, h
     assert study.wait(200) == 0
     assert kills >= 2
     check_nothing_lost_or_doubled(ledger, kills)
-    assert ledger.studies.looks("twelve")[-1].result == undisturbed(home)
+    assert (ledger.studies.looks("twelve")[-1].result, points(ledger)) == undisturbed(home)
 
 
 @pytest.mark.slow
@@ -139,7 +149,7 @@ def test_parent_and_workers_killed_again_and_again_change_nothing(start: Start, 
         kills += 2
     assert start("study", "run", "twelve", "--workers", "2").wait(200) == 0
     check_nothing_lost_or_doubled(ledger, kills)
-    assert ledger.studies.looks("twelve")[-1].result == undisturbed(home)
+    assert (ledger.studies.looks("twelve")[-1].result, points(ledger)) == undisturbed(home)
 
 
 @pytest.mark.postgres
@@ -157,4 +167,4 @@ def test_two_workers_share_a_study_on_postgres(
         assert start("study", "run", "twelve", "--workers", "2", ABLATA_DB=address).wait(200) == 0
         check_nothing_lost_or_doubled(ledger, kills=0)
         assert len({cell.run.owner for cell in ledger.studies.cells("twelve")}) == 2
-        assert ledger.studies.looks("twelve")[-1].result == undisturbed(home)
+        assert (ledger.studies.looks("twelve")[-1].result, points(ledger)) == undisturbed(home)

@@ -34,6 +34,8 @@ def worker(
         ),
     ] = False,
     trust_code: TrustCode = False,
+    launch: Annotated[str | None, typer.Option(hidden=True, help="What started it.")] = None,
+    beside: Annotated[int, typer.Option(hidden=True, help="How many workers run side by side.")] = 1,
     parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
     """Train runs that wait in a ledger, on any machine that reaches its database."""
@@ -43,7 +45,7 @@ def worker(
     with Ledger(db) as ledger:
         done = work(
             ledger, study=study, threads=threads, idle_exit=idle_exit, any_environment=any_environment, parent=parent,
-            trust_code=trust_code, say=note,
+            launch=launch, beside=beside, trust_code=trust_code, say=note,
         )  # fmt: skip
     note(f"{done} run{'' if done == 1 else 's'} completed")
 

@@ -8,16 +8,16 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ablata.base.errors import listing
 from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
+from ablata.reports.collect_runs import Load, arm_curves, cost_of, environment_view, load_of, run_view
 from ablata.reports.rounds import round_views
 from ablata.reports.view import (
     COSTS,
@@ -82,10 +82,15 @@ class _Study:
         return range(first, first + self.rule.seeds)
 
     @property
-    def threads(self) -> float | None:
-        """The number of processor threads that most of the completed runs had."""
-        found = [_threads(run) for run in self.runs.values() if run.state == "completed"]
-        return statistics.multimode(found)[0] if found else None
+    def load(self) -> Load | None:
+        """The launch and load whose times are compared: the one that the control and most arms have runs of."""
+        found: dict[Load, list[str]] = {}
+        for (arm, _), run in self.runs.items():
+            if run.state == "completed" and (load := load_of(run)) is not None:
+                found.setdefault(load, []).append(arm)
+        return max(
+            found, key=lambda one: (self.control in found[one], len(set(found[one])), len(found[one])), default=None
+        )
 
     def score(self, arm: str, seed: int) -> float | None:
         """The score of an arm at a seed; None if it is not completed or not finite."""
@@ -140,6 +145,7 @@ def study_view(
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
         code_notes=_code_notes(placed),
+        time_notes=_time_notes(study, placed),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
@@ -183,7 +189,7 @@ def _arm(study: _Study, arm: ArmRow) -> ArmView:
         confidence=last.confidence if last else None,
         reason=_reason(study, outcome, runs) if outcome else arm.reason or "",
         notes=last.notes if last else (),
-        cost=_mean_cost(runs, study.threads),
+        cost=_mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
     )
 
@@ -195,7 +201,7 @@ def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
     if not undecided or noise is None or outcome.last.interval is None or outcome.last.effect is None:
         return outcome.reason
     found = to_settle(outcome.last.effect, noise, len(study.arms) - 1, study.rule)
-    seconds = _mean_cost(runs, study.threads).seconds
+    seconds = _mean_seconds(runs)
     more = 2 * (found.seeds - outcome.seeds) if found.seeds is not None else 0
     cost = f" (about {duration(more * seconds)})" if more and seconds is not None else ""
     seeds = f"about {found.seeds} seeds{cost}" if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
@@ -229,22 +235,38 @@ def _change(text: str) -> ChangeView:
     return ChangeView(key=key, old=old, new=new) if colon and arrow else ChangeView(key=text, old="", new="")
 
 
-def _mean_cost(runs: Sequence[RunRow], threads: float | None) -> CostView:
-    """Mean of what the completed runs cost, each kind over the runs that measured it.
-
-    Times count only of runs on `threads` processor threads: a run shared from elsewhere may have had more.
-    """
+def _mean_cost(runs: Sequence[RunRow], load: Load | None) -> CostView:
+    """Mean of what the completed runs cost, each kind over the runs that measured it; times only of one load's runs."""
     completed = [run for run in runs if run.state == "completed"]
     means = {}
     for kind in COSTS:
-        counted = [run for run in completed if kind != "seconds" or _threads(run) == threads]
+        counted = [run for run in completed if kind != "seconds" or (load is not None and load_of(run) == load)]
         found = [value for run in counted if (value := getattr(cost_of(run), kind)) is not None]
         means[kind] = math.fsum(found) / len(found) if found else None
     return CostView(**means)
 
 
-def _threads(run: RunRow) -> float | None:
-    return (run.cost or {}).get("threads")
+def _mean_seconds(runs: Sequence[RunRow]) -> float | None:
+    """Mean time of the completed runs under whatever load, to estimate with; None if none was measured."""
+    found = [cost.seconds for run in runs if run.state == "completed" and (cost := cost_of(run)).seconds is not None]
+    return math.fsum(found) / len(found) if found else None
+
+
+def _time_notes(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
+    """Say which arms' times cannot be compared, and why."""
+    done = [(arm, run) for arm, run in placed if run.state == "completed"]
+    load = study.load
+    timed = {arm for arm, run in done if load is not None and load_of(run) == load}
+    left = [arm.name for arm in study.arms if arm.name in {name for name, _ in done} - timed]
+    if not left:
+        return ()
+    whose = "The times of the runs" if not timed else f"The times of {listing(left)}"
+    why = (
+        "these runs were trained in another launch, or resumed in a second one, where the machine may have been busier"
+        if timed
+        else "each was resumed in a second launch, or its launch was not recorded"
+    )
+    return (f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.",)
 
 
 def _plan(ledger: Ledger, study: _Study) -> PlanView:
@@ -262,7 +284,8 @@ def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:
     """How far the study is. The time left counts all runs that may still come, at the mean time of those completed."""
     states = [seed.state for arm in arms for seed in arm.seeds if seed.state != "closed"]
     done, running = sum(state in ENDED for state in states), states.count("running")
-    seconds = [arm.cost.seconds for arm in arms if arm.cost.seconds is not None]
+    runs = [[study.runs[arm.name, seed.seed] for seed in arm.seeds if seed.state in ENDED] for arm in arms]
+    seconds = [mean for one in runs if (mean := _mean_seconds(one)) is not None]
     left = None
     if seconds and done < len(states):
         left = (len(states) - done) * math.fsum(seconds) / len(seconds) / max(running, 1)

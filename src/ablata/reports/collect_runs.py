@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ablata.records.evaluations import EVALUATOR, comparable, later_scores
 from ablata.records.ledger import Ledger
-from ablata.records.rows import Curve, RunRow
+from ablata.records.rows import SEVERAL, Curve, RunRow
 from ablata.reports.view import (
     ArmCurves,
     ChangeView,
@@ -61,6 +62,17 @@ def cost_of(run: RunRow) -> CostView:
     return CostView(
         seconds=cost.get("seconds"), memory=peak, flops=cost.get("flops"), parameters=cost.get("parameters")
     )
+
+
+Load = tuple[str, float | None, float | None]
+"""What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each."""
+TIMES = ("seconds", "images_per_second", "evaluation_seconds")
+
+
+def load_of(run: RunRow) -> Load | None:
+    """Return under which load a run was trained; None: not recorded, or in more than one launch."""
+    cost = run.cost or {}
+    return None if run.launch in (None, SEVERAL) else (str(run.launch), cost.get("workers"), cost.get("threads"))
 
 
 def environment_view(name: str, description: Mapping[str, Any], runs: int) -> EnvironmentView:
@@ -131,7 +143,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
         first=run_view(rows[0], home=home),
         second=run_view(rows[1], home=home),
         changes=tuple(changes),
-        scores=(*_pairs(*scores), *_pairs(rows[0].cost or {}, rows[1].cost or {})),
+        scores=(*_pairs(*scores), *_cost_pairs(*rows)),
         curves=_shared_curves(ledger, *rows),
         notes=(*_notes(*rows), *_versions(*scores)),
     )
@@ -153,6 +165,16 @@ def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[ScorePai
         )
         for name in names
     ]
+
+
+def _cost_pairs(first: RunRow, second: RunRow) -> list[ScorePair]:
+    same = _same_load(first, second)
+    pairs = _pairs(first.cost or {}, second.cost or {})
+    return [replace(pair, comparable=same or pair.name not in TIMES) for pair in pairs]
+
+
+def _same_load(first: RunRow, second: RunRow) -> bool:
+    return first.id == second.id or (load_of(first) is not None and load_of(first) == load_of(second))
 
 
 def _versions(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, ...]:
@@ -187,7 +209,10 @@ def _notes(first: RunRow, second: RunRow) -> tuple[str, ...]:
         ("The code differs", first.code, second.code),
         ("The data differ", first.data, second.data),
     )
-    return tuple(f"{words}: {one} and {other}." for words, one, other in checks if one != other)
+    notes = [f"{words}: {one} and {other}." for words, one, other in checks if one != other]
+    if not _same_load(first, second) and first.state == second.state == "completed":
+        notes.append("Times are not compared: the runs were trained in different launches, or under different loads.")
+    return tuple(notes)
 
 
 def _series(curve: Curve, run: RunRow) -> SeriesView:

@@ -113,7 +113,8 @@ def verdict_table(view: StudyView) -> TableSection:
         f"{view.metric.name}: mean over seeds with its 95% interval."
     )
     if costs:
-        caption += " Time, memory and FLOPs: the control's own, then each arm relative to it."
+        caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times count of runs of one launch."
+    caption += "".join(f" {note}" for note in view.time_notes)
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
     )
@@ -169,7 +170,7 @@ def cost_bars(view: StudyView) -> GridSection | None:
     if not (panels or same):
         return None
     line = ("The line marks the control's cost.",) if panels else ()
-    caption = " ".join((*line, *same, "FLOPs: multiply-adds, each counted once."))
+    caption = " ".join((*line, *same, *view.time_notes, "FLOPs: multiply-adds, each counted once."))
     groups = (("", tuple(panels)),) if panels else ()
     return GridSection(title="Cost", ident="cost", groups=groups, caption=caption, class_="fine")
 

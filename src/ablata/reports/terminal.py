@@ -242,7 +242,7 @@ def _verdict(arm: ArmView, mode: str, plain: bool) -> Text:
 
 
 def _warnings(view: StudyView) -> tuple[str, ...]:
-    notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.code_notes)
+    notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.time_notes, *view.code_notes)
     classes = len(view.environments)
     return notes if classes < 2 else (*notes, f"The runs were made on {classes} kinds of machines or versions.")
 

@@ -305,6 +305,7 @@ class StudyView:
         environments: one entry per environment class; more than one is a warning.
         fingerprints: name and value of what identifies code and data.
         code_notes: sentences on runs that differ in code where they should not; each is a warning.
+        time_notes: sentences on times that cannot be compared.
         commands: what to type to repeat the study.
         runs: the runs behind it.
         rounds: the rounds of the arms whose runs were taught by other runs.
@@ -325,6 +326,7 @@ class StudyView:
     environments: tuple[EnvironmentView, ...] = ()
     fingerprints: tuple[tuple[str, str], ...] = ()
     code_notes: tuple[str, ...] = ()
+    time_notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     runs: tuple[RunView, ...] = ()
     rounds: tuple[RoundView, ...] = ()
@@ -342,7 +344,8 @@ class StudyView:
 
 @dataclass(frozen=True, kw_only=True)
 class ScorePair:
-    """One score of two runs; None where a run has no such score. `comparable` is False for two evaluators' scores."""
+    """One score of two runs; None where a run has no such score. `comparable` is False for two
+    evaluators' scores, and for times under different loads."""
 
     name: str
     first: float | None

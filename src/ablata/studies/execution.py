@@ -82,6 +82,7 @@ def execute(
     listener: Reporter,
     group: ProcessGroup | None = None,
     *,
+    beside: int = 1,
     trust_code: bool = False,
 ) -> TrainResult | None:
     """Train a claimed run to its end and record its scores and cost, or how else it ended.
@@ -92,6 +93,7 @@ def execute(
         cache: where prepared data is kept.
         listener: also told about everything.
         group: this process's place among several.
+        beside: how many workers its launch keeps side by side.
         trust_code: whether the code of a teacher that came from elsewhere may be run.
 
     Returns:
@@ -126,7 +128,7 @@ def execute(
         writer.finish("failed", error=str(error))
         raise
     ledger_reporter.flush()
-    writer.finish("completed", scores=outcome.scores, cost=outcome.cost)
+    writer.finish("completed", scores=outcome.scores, cost=outcome.cost | {"workers": float(beside)})
     return outcome
 
 

@@ -18,6 +18,7 @@ from ablata.base.errors import RunError
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import ArmRow, NewArm
+from ablata.records.writer import new_launch
 
 _MOST_DEATHS = 4
 _WORKER_BYTES = 10**9
@@ -60,6 +61,7 @@ class Pool:
     def __init__(self, ledger: Ledger, study: str, workers: Workers, *, trust_code: bool = False) -> None:
         self.log = ledger.home / "logs" / f"{study}.log"
         self._ledger, self._study, self._workers, self._trust = ledger, study, workers, trust_code
+        self._launch = new_launch()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._useful: set[str] = set()
         self._deaths = 0
@@ -124,6 +126,7 @@ class Pool:
         threads = str(self._workers.threads)
         command = [sys.executable, "-m", "ablata", "worker", "--study", self._study, "--threads", threads]
         command += ["--parent", str(os.getpid()), *(["--trust-code"] if self._trust else [])]
+        command += ["--launch", self._launch, "--beside", str(self._workers.count)]
         environment = os.environ | {
             "ABLATA_HOME": str(self._ledger.home),
             "ABLATA_DB": self._ledger.address,

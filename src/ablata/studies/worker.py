@@ -22,7 +22,7 @@ from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
-from ablata.records.writer import RunWriter
+from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.execution import execute
 from ablata.studies.identity import cache_folder, recipe_code, record_environment, refuse_other_data
 
@@ -85,6 +85,8 @@ def work(
     idle_exit: bool = False,
     any_environment: bool = False,
     parent: int | None = None,
+    launch: str | None = None,
+    beside: int = 1,
     trust_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> int:
@@ -98,6 +100,8 @@ def work(
         any_environment: take runs meant for other machines too, under this machine's environment class; their pairs
             count as unpaired.
         parent: process id of the launcher; this worker ends once that is gone.
+        launch: what started this worker, among others perhaps: times are compared within it; None: it is alone.
+        beside: how many workers that launch keeps side by side.
         trust_code: whether code that came with an imported study may be run; runs that need it are left otherwise.
         say: called with a line about runs that wait but cannot be taken.
 
@@ -110,20 +114,20 @@ def work(
     """
     environment = record_environment(ledger)
     which = {"study": study, "environment": None if any_environment else environment, "code": code_fingerprint()}
-    relabel = environment if any_environment else None
+    relabel, launch = environment if any_environment else None, launch or new_launch()
     signals, notices, done = StopOnSignal(parent), _Notices(ledger, study, environment, any_environment, say), 0
     refused: dict[str, RecordError] = {}
     with signals.listening():
         while not signals.stop_reason():
             claim = persist(
                 lambda: ledger.leases.claim(
-                    worker_name(), LEASE_SECONDS, relabel=relabel, without=tuple(refused), **which
+                    worker_name(), LEASE_SECONDS, relabel=relabel, without=tuple(refused), launch=launch, **which
                 ),
                 patience=PATIENCE_SECONDS,
             )
             if claim is not None:
                 try:
-                    done += _train(ledger, claim, threads, signals, trust_code, say)
+                    done += _train(ledger, claim, threads, beside, signals, trust_code, say)
                 except RecordError as error:
                     refused[claim.run.id] = error
                 continue
@@ -145,6 +149,7 @@ def _train(
     ledger: Ledger,
     claim: Claim,
     threads: int | None,
+    beside: int,
     signals: StopOnSignal,
     trust: bool,
     say: Callable[[str], None],
@@ -178,7 +183,7 @@ def _train(
             if threads is not None and threads < (recipe.compute.threads or threads + 1):
                 compute = recipe.compute.model_copy(update={"threads": threads})
                 recipe = recipe.model_copy(update={"compute": compute})
-            done = execute(writer, recipe, cache_folder(ledger), signals, trust_code=trust)
+            done = execute(writer, recipe, cache_folder(ledger), signals, beside=beside, trust_code=trust)
             return done is not None
     except AblataError:
         return False
