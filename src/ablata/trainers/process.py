@@ -1,0 +1,134 @@
+"""A program run to its end: its output kept, its process group ended with it, its time and memory measured."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablata.base.errors import SettingsError
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.25
+_GRACE_SECONDS = 5.0
+_MEMORY_SECONDS = 0.5
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a program ended.
+
+    Args:
+        status: its exit status; negative: the signal that ended it.
+        seconds: wall time.
+        memory: largest resident memory of the program and all it started, in bytes, as far as was seen.
+        reason: `timeout` or what `stop` said, where it was ended from outside; None where it ended by itself.
+    """
+
+    status: int
+    seconds: float
+    memory: int
+    reason: str | None
+
+
+def run_program(
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    output: Path,
+    timeout: float | None = None,
+    watch: Callable[[], str | None] = lambda: None,
+) -> Ended:
+    """Run a program and wait for it.
+
+    Args:
+        arguments: program and arguments, without a shell.
+        folder: its working folder.
+        environment: all of its environment.
+        output: the file that takes what it prints to standard output and standard error, in the order it comes.
+        timeout: seconds after which it is ended; None waits for ever.
+        watch: called a few times a second; a reason to end the program, or None.
+
+    Raises:
+        SettingsError: the program cannot be started.
+    """
+    began = time.monotonic()
+    with output.open("ab") as sink:
+        try:
+            # A session of its own: all that it starts ends with it, and an interrupt reaches the parent alone.
+            process = subprocess.Popen(
+                arguments, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise SettingsError(
+                "A command must be a program that can be started",
+                found=f"{arguments[0]}: {error.strerror}",
+                do="a command with pipes or && needs a shell: sh -c '...'",
+            ) from None
+    reason: str | None = None
+    memory, looked, wait = 0, -_MEMORY_SECONDS, _FIRST_WAIT
+    try:
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            now = time.monotonic() - began
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                memory = max(memory, usage.ru_maxrss * 1024)
+                break
+            if now - looked >= _MEMORY_SECONDS:
+                memory, looked = max(memory, group_memory(process.pid)), now
+            if reason is None:
+                reason = "timeout" if timeout is not None and now > timeout else watch()
+                if reason is not None:
+                    _end_group(process.pid)
+                    began_end = time.monotonic()
+            elif time.monotonic() - began_end > _GRACE_SECONDS:
+                _signal_group(process.pid, signal.SIGKILL)
+            time.sleep(wait)
+            wait = min(wait * 1.5, _LONGEST_WAIT)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
+        if process.returncode is None:
+            process.kill()
+            process.wait()
+    return Ended(status=process.returncode, seconds=time.monotonic() - began, memory=memory, reason=reason)
+
+
+def group_memory(group: int) -> int:
+    """Return the resident memory of all processes of a process group, in bytes; 0 where the system does not tell."""
+    total = 0
+    with suppress(OSError):
+        for entry in os.scandir("/proc"):
+            if entry.name.isdecimal():
+                with suppress(OSError, ValueError, IndexError):
+                    stat = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+                    total += int(stat[21]) * _PAGE if int(stat[2]) == group else 0
+    return total
+
+
+def last_lines(output: Path, count: int = 15, most: int = 20_000) -> list[str]:
+    """Return the last lines that a program printed, without those that are empty."""
+    with suppress(OSError), output.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - most))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+        return [line.rstrip() for line in lines if line.strip()][-count:]
+    return []
+
+
+def _end_group(group: int) -> None:
+    _signal_group(group, signal.SIGTERM)
+    # A program that was stopped cannot hear that it should end.
+    _signal_group(group, signal.SIGCONT)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

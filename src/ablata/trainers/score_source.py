@@ -1,0 +1,216 @@
+"""Where a program's score is: a name in its output, a key of a JSON file, a column of a CSV file, a pattern.
+
+| written | read |
+|---|---|
+| `val_acc` | in the output the last `val_acc: 0.91`, `val_acc=0.91`, `"val_acc": 0.91`, or table column |
+| `result.json:val.acc` | a key of a JSON file, or of the last line of JSON lines |
+| `log.csv:val_acc`, `log.csv:val_acc@max` | a column: its `last` (the default), `max`, `min`, or `step=100` |
+| `regex:acc (\\d+)` | the first group of the last match in the output |
+
+Files lie in the run's folder (`{run_dir}`), or else in the program's working folder.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablata.base.errors import AblataError, DataError, RunError, SettingsError, choices
+from ablata.base.files import inside
+from ablata.trainers.readers.tables import finite_numbers, flatten, number, read_json_rows, read_table, read_text
+
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+_STEPS = ("step", "iteration", "iter", "global_step", "epoch")
+
+
+@dataclass(frozen=True)
+class ScoreSource:
+    """Where one score is read.
+
+    Args:
+        text: as it was written.
+        kind: `output`, `json`, `csv` or `regex`.
+        name: of the score: its name in the output, its key, its column, or its pattern.
+        file: of `json` and `csv`, relative.
+        pick: of `csv`: `last`, `max`, `min` or `step=N`.
+    """
+
+    text: str
+    kind: str
+    name: str
+    file: str = ""
+    pick: str = "last"
+
+    @property
+    def label(self) -> str:
+        """What the score is called in reports."""
+        return "score" if self.kind == "regex" else self.name
+
+
+def parse_score(text: str) -> ScoreSource:
+    """Return where a score is read.
+
+    Args:
+        text: as in the table above.
+
+    Raises:
+        SettingsError: it has none of these forms.
+    """
+    if text.startswith("regex:"):
+        return _pattern(text)
+    file, colon, key = text.partition(":")
+    suffix = Path(file).suffix.lower()
+    if colon and suffix in (".json", ".jsonl", ".csv", ".tsv") and key:
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise SettingsError("A file of scores must lie in the run's folder or the working folder", found=text)
+        if suffix in (".json", ".jsonl"):
+            return ScoreSource(text, "json", key, file)
+        column, at, pick = key.rpartition("@")
+        column, pick = (column, pick) if at else (key, "last")
+        if pick not in ("last", "max", "min") and not re.fullmatch(r"step=\d+", pick):
+            raise SettingsError("Of a column the value @last, @max, @min or @step=N can be taken", found=text)
+        return ScoreSource(text, "csv", column, file, pick)
+    if not text.strip() or (colon and suffix in (".json", ".csv")):
+        raise SettingsError(
+            "A score must say where it is read",
+            found=repr(text),
+            do="val_acc (from the output), result.json:val.acc, log.csv:val_acc or regex:acc=(\\S+)",
+        )
+    return ScoreSource(text, "output", text.strip())
+
+
+def read_score(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+    """Return a score.
+
+    Args:
+        source: where it is.
+        output: what the program printed.
+        folders: where its files may lie, the most likely first.
+
+    Raises:
+        RunError: there is no such score, or it is not finite; what was there is said.
+    """
+    try:
+        value = _READERS[source.kind](source, output, folders)
+    except AblataError as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"The score {source.text} must be readable", found=f"{error.must}: {error.found}") from None
+    if not math.isfinite(value):
+        raise RunError(f"The score {source.text} must be finite", found=str(value))
+    return value
+
+
+def last_in_output(name: str, output: str) -> float | None:
+    """Return the last value of a name in the text a program printed; None where it is not in it."""
+    word = re.escape(name)
+    pair = re.compile(rf"""(?<![\w./-])["']?{word}["']?[ \t]*[:=]?[ \t]*["']?({NUMBER})(?!\w)""", re.IGNORECASE)
+    found: tuple[int, float] | None = None
+    for match in pair.finditer(output):
+        value = number(match[1])
+        if value is not None:
+            found = (match.start(), value)
+    table = _last_in_tables(name, output)
+    if found is None or (table is not None and table[0] > found[0]):
+        found = table or found
+    return None if found is None else found[1]
+
+
+def _last_in_tables(name: str, output: str) -> tuple[int, float] | None:
+    """Return place and value of the last row below a line of names that has this one, in columns of a table."""
+    found: tuple[int, float] | None = None
+    column: int | None = None
+    width = place = 0
+    for line in output.splitlines(keepends=True):
+        cells = [cell.strip() for cell in re.split(r"[|\t,;]|\s{2,}|\s+", line.strip().strip("|")) if cell.strip()]
+        values = [number(cell) for cell in cells]
+        if name in cells and sum(value is None for value in values) >= max(1, len(cells) - 1):
+            column, width = cells.index(name), len(cells)
+        elif column is not None and len(cells) == width:
+            value = values[column]
+            if value is not None:
+                found = (place, value)
+        place += len(line)
+    return found
+
+
+def names_in_output(output: str) -> list[str]:
+    """Return the names that stand before numbers in the text a program printed, the latest first."""
+    pair = re.compile(rf"""(?<![\w./-])["']?([A-Za-z_][\w./-]*)["']?\s*[:=]\s*["']?(?:{NUMBER})(?!\w)""")
+    return list(dict.fromkeys(reversed([match[1] for match in pair.finditer(output)])))
+
+
+def _from_output(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+    value = last_in_output(source.name, output)
+    if value is None:
+        known = names_in_output(output)
+        raise RunError(
+            f"The output must hold the score {source.name}",
+            found=f"it names {choices(known, source.name)}" if known else "no name with a number behind it",
+            do=f"print it as `{source.name}: 0.91`, or choose another with --score",
+        )
+    return value
+
+
+def _from_pattern(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+    matches = list(re.finditer(source.name, output, re.MULTILINE))
+    if not matches:
+        raise RunError("The output must match the score's pattern", found=f"nothing matches {source.name}")
+    text = matches[-1][1]
+    value = number(text)
+    if value is None:
+        raise RunError("The pattern's first group must be a number", found=repr(text))
+    return value
+
+
+def _from_json(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+    path = _file(source, folders)
+    rows = [flatten(row) for row in read_json_rows(read_text(path), path)]
+    for row in reversed(rows):
+        value = number(row[source.name]) if source.name in row else None
+        if value is not None:
+            return value
+    known = sorted({name for row in rows for name in finite_numbers(row)})
+    raise RunError(f"{path.name} must hold a number at {source.name}", found=f"it holds {choices(known, source.name)}")
+
+
+def _from_csv(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+    path = _file(source, folders)
+    rows = read_table(path)
+    points = [(row, value) for row in rows if (value := number(row.get(source.name, ""))) is not None]
+    if not points:
+        known = list(dict.fromkeys(name for row in rows for name in row))
+        raise RunError(f"{path.name} must have a column {source.name}", found=f"it has {choices(known, source.name)}")
+    if source.pick.startswith("step="):
+        step = float(source.pick.removeprefix("step="))
+        at = [value for row, value in points if any(number(row.get(name, "")) == step for name in _STEPS)]
+        if not at:
+            raise RunError(f"{path.name} must have a row of step {step:g}", found=f"none with a {source.name}")
+        return at[-1]
+    values = [value for _, value in points]
+    return {"last": values[-1], "max": max(values), "min": min(values)}[source.pick]
+
+
+def _file(source: ScoreSource, folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        path = inside(folder, source.file)
+        if path.is_file():
+            return path
+    raise DataError("The program must have written its file of scores", found=f"no {source.file} in {folders[0]}")
+
+
+def _pattern(text: str) -> ScoreSource:
+    pattern = text.removeprefix("regex:")
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise SettingsError("A pattern must be a regular expression", found=f"{text}: {error}") from None
+    if compiled.groups < 1:
+        raise SettingsError("A pattern must have a group around the number", found=text, do=f"regex:({pattern})")
+    return ScoreSource(text, "regex", pattern)
+
+
+_READERS = {"output": _from_output, "regex": _from_pattern, "json": _from_json, "csv": _from_csv}
