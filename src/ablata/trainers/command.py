@@ -1,0 +1,166 @@
+"""Command: a program that trains and says its score, with places for the seed, the run's folder and own keys."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from ablata.base.errors import SettingsError, choices
+from ablata.base.fields import explain
+from ablata.base.settings import INCIDENTAL, Settings
+from ablata.trainers.score_source import ScoreSource, parse_score
+
+GIVEN = ("seed", "run_dir", "device")
+"""Keys that every command knows; all others are its own."""
+_PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+class Command(Settings):
+    """A program as a trainer.
+
+    Its argument list is made without a shell: the template is split into words once, and `{seed}`, `{run_dir}`,
+    `{device}` and own keys are put in afterwards, so that no value is ever read as shell text.
+    """
+
+    task: Literal["command"] = "command"
+    name: Annotated[str, INCIDENTAL] = "command"
+    """What people call it."""
+    words: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The argument list, with `{key}` where a value goes."""
+    values: dict[str, str] = Field(default_factory=dict)
+    """Values of own keys."""
+    scores: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Where the scores are read; the first is judged. See `ablata.trainers.score_source`."""
+    lower: bool = False
+    """Lower scores are better."""
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which a run has failed; null: none."""
+    inputs: tuple[str, ...] = ()
+    """Files and folders that it reads, relative to its working folder: a changed one makes other runs."""
+    sources: tuple[str, ...] = ()
+    """Files and folders of its code; by default git says which, or the files that its arguments name."""
+    folder: Annotated[str, INCIDENTAL] = "."
+    """The folder it works in."""
+    ref: str | None = None
+    """A git branch, tag or commit whose files it runs with; null: those of the working folder."""
+
+    @classmethod
+    def of(cls, text: str | Sequence[str], *, scores: Sequence[str], **settings: object) -> Self:
+        """Return the command of a template.
+
+        Args:
+            text: as typed, quotes as in a shell; or an argument list.
+            scores: where the scores are read.
+            settings: further fields.
+
+        Raises:
+            SettingsError: the quotes do not match, a key has no value, or a score says not where it is.
+        """
+        words = _split(text) if isinstance(text, str) else [str(word) for word in text]
+        if not words:
+            raise SettingsError("A command must name a program", found=repr(text))
+        try:
+            return cls(words=tuple(words), scores=tuple(scores), **settings)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise explain(cls, error.errors()[0]) from None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        own = [key for key in self.keys if key not in GIVEN]
+        for key in own:
+            if key not in self.values:
+                raise SettingsError(
+                    "Every key of a command must have a value", found=f"{{{key}}} has none", do=f"--set {key}=VALUE"
+                )
+        for key in self.values:
+            if key not in own:
+                found = f"{{{key}}} is ablata's own" if key in GIVEN else f"it has {choices(own, key) or 'no key'}"
+                raise SettingsError(f"A value of {key} must have its place {{{key}}} in the command", found=found)
+        for text in self.scores:
+            parse_score(text)
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys in the template, in order."""
+        return tuple(dict.fromkeys(key for word in self.words for key in _PLACE.findall(word)))
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the seed has a place in it; without one its runs are unseeded repeats."""
+        return "seed" in self.keys
+
+    @property
+    def sources_of_scores(self) -> tuple[ScoreSource, ...]:
+        """Where the scores are read, the judged one first."""
+        return tuple(parse_score(text) for text in self.scores)
+
+    def argument_list(self, *, seed: int, run_dir: Path, device: str = "cpu") -> list[str]:
+        """Return the argument list of one run."""
+        values: Mapping[str, str] = {**self.values, "seed": str(seed), "run_dir": str(run_dir), "device": device}
+        return [_PLACE.sub(lambda match: values.get(match[1], match[0]), word) for word in self.words]
+
+    def text(self) -> str:
+        """Return the command as it could be typed, own keys filled in."""
+        filled = [_PLACE.sub(lambda match: self.values.get(match[1], match[0]), word) for word in self.words]
+        return shlex.join(filled).replace("'{seed}'", "{seed}")
+
+    def with_values(self, values: Mapping[str, str]) -> Self:
+        """Return the command with other values of its own keys.
+
+        Raises:
+            SettingsError: it has no such key.
+        """
+        own = [key for key in self.keys if key not in GIVEN]
+        for key in values:
+            if key not in own:
+                raise SettingsError(
+                    f"A key must have its place {{{key}}} in the command",
+                    found=f"the command has {choices(own, key) or 'no key of its own'}",
+                )
+        return self.model_copy(update={"values": {**self.values, **values}})
+
+
+def arm_names(control: Sequence[str], others: Sequence[Sequence[str]]) -> list[str]:
+    """Return a name for each command by the words it does not share with the control: `--mixup 0.2`.
+
+    Args:
+        control: the control's words.
+        others: the other commands' words.
+
+    Returns:
+        Names that differ, made of letters, digits and `_-.+`.
+    """
+    names: list[str] = []
+    for words in others:
+        rest = list(words)
+        for word in control:
+            if word in rest:
+                rest.remove(word)
+        missing = [word for word in control if list(control).count(word) > list(words).count(word)]
+        told = rest or ["without", *missing]
+        name = re.sub(r"[^\w.+]+", "-", "-".join(told)).strip("-.+")[:40] or "arm"
+        while name in names or name == "control":
+            stem, _, number = name.rpartition("-")
+            name = f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{name}-2"
+        names.append(name)
+    return names
+
+
+def _split(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SettingsError("A command's quotes must match", found=f"{text}: {error}") from None
+    if any(word in ("|", "||", "&&", ";", ">", ">>", "<", "2>&1", "&") for word in words):
+        raise SettingsError(
+            "A command is run without a shell, so pipes and redirections do nothing",
+            found=text,
+            do=f"sh -c {shlex.quote(text)}",
+        )
+    return words
