@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from ablata.base.errors import SettingsError
+from ablata.base.metric import Metric
 from ablata.data.loading.sampling import Balanced
 from ablata.data.synthetic.persons import Persons
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.recipe import Recipe, Train
-from ablata.engine.task import Metric, RunContext, Task
+from ablata.engine.task import RunContext, Task
 from ablata.tasks.reid.task import Reidentify
 from ablata.tasks.segmentation.task import Segment
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ablata.base.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ablata.base.metric import Metric as Metric
     from ablata.engine.predictor import Prediction as Prediction
     from ablata.engine.predictor import PredictOptions as PredictOptions
     from ablata.engine.predictor import Predictor as Predictor
@@ -12,13 +13,12 @@ if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe as Recipe
     from ablata.engine.recipe import Train as Train
     from ablata.engine.reporting import Reporter as Reporter
-    from ablata.engine.task import Metric as Metric
     from ablata.engine.task import RunContext as RunContext
     from ablata.engine.task import Task as Task
 
 _PLACES = {
     "Compute": "ablata.engine.recipe",
-    "Metric": "ablata.engine.task",
+    "Metric": "ablata.base.metric",
     "PredictOptions": "ablata.engine.predictor",
     "Prediction": "ablata.engine.predictor",
     "Predictor": "ablata.engine.predictor",

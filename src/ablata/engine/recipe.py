@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, create_model, model_validator
 
 from ablata.base.errors import SettingsError
+from ablata.base.metric import Metric
 from ablata.base.settings import INCIDENTAL, Settings, restore
 from ablata.base.user_code import CodeFolder
 from ablata.engine.batch_norm import BnMomentum, PreciseBn
@@ -22,7 +23,7 @@ from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AnyOptimiser, Sgd
 from ablata.engine.optim.schedules import AnySchedule, Cosine
-from ablata.engine.task import Metric, RunContext, Task
+from ablata.engine.task import RunContext, Task
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -53,30 +53,6 @@ class RunContext:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A score and how to read it.
-
-    Args:
-        name: for example `top1`.
-        split: the split it is computed on: `val`, or `minival` where choices are made.
-        protocol: how it is computed: crop, scales, flip.
-        higher_is_better: False for a loss.
-        unit: `%` for percent, empty for a plain number.
-    """
-
-    name: str
-    split: str = "val"
-    protocol: str = "plain"
-    higher_is_better: bool = True
-    unit: str = "%"
-
-    @property
-    def key(self) -> str:
-        """The name under which the score is stored: `val/plain/top1`."""
-        return f"{self.split}/{self.protocol}/{self.name}"
-
-
-@dataclass(frozen=True)
 class EvalReport:
     """A detailed evaluation of a model on one split; what a task does not have is empty.
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import SettingsError, listing
+from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.parts import user_modules
 from ablata.base.settings import diff, settings_hash
 from ablata.base.user_code import module_files
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Metric
 from ablata.records.rows import NewArm
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.studies.identity import placed

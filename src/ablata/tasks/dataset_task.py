@@ -12,13 +12,14 @@ from pydantic import field_validator, model_validator
 from torch import Tensor
 
 from ablata.base.errors import DataError, choices
+from ablata.base.metric import Metric
 from ablata.base.parts import NamedPart
 from ablata.base.seeds import derive
 from ablata.data.loading.loaders import EvalLoader, TrainLoader
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Judge, Recipe
-from ablata.engine.task import Metric, RunContext, Task
+from ablata.engine.task import RunContext, Task
 from ablata.structures.batch import BatchT
 from ablata.tasks.own_scores import check_function, own_function, score_label
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from ablata.base.metric import Metric
 from ablata.data.classification.digits import Digits
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.recipe import Compute, Train
-from ablata.engine.task import Metric
 from ablata.tasks.simple import SimpleRecipe
 
 

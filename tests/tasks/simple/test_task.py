@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError, StoppedError
+from ablata.base.metric import Metric
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.reporting import Reporter
-from ablata.engine.task import Metric, RunContext
+from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.recipes.index import load_recipe
 from ablata.records.gallery import read_gallery

@@ -38,12 +38,13 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest
+from ablata.base.metric import Metric
 from ablata.base.settings import INCIDENTAL, restore
 from ablata.base.user_code import CodeFolder
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe
-from ablata.engine.task import Metric, RunContext, Task
+from ablata.engine.task import RunContext, Task
 from ablata.records.gallery import Gallery
 from ablata.tasks.simple.samples import BatchOrder, CollatedBatch, SeededSamples, read_batches, samples_digest
 
