@@ -436,7 +436,10 @@ def _objects(target: Any, size: tuple[int, ...], first: int, where: str) -> Obje
             raise DataError("Each box must have its mask", found=f"{where}: {len(array)} masks, {len(labels)} boxes")
         masks = encode(array)
     ids = torch.arange(first, first + len(labels))
-    return Objects(boxes, labels, masks, ids, torch.zeros(len(labels), dtype=torch.bool))
+    crowd = torch.as_tensor(target.get("iscrowd", [0] * len(labels))).reshape(-1).bool()
+    if len(crowd) != len(labels):
+        raise DataError("Each box must have its iscrowd", found=f"{where}: {len(crowd)} flags, {len(labels)} boxes")
+    return Objects(boxes, labels, masks, ids, crowd)
 
 
 def _digest(arrays: Sequence[np.ndarray], classes: Sequence[str]) -> str:

@@ -314,3 +314,25 @@ def test_dark_images_of_sixteen_bits_are_refused_with_the_setting_that_helps(tmp
         settings.build(tmp_path / "cache")
     bright = settings.model_copy(update={"bits": 12}).build(tmp_path / "cache")
     assert bright.sources["train"].pixels(0).max() > 250
+
+
+def test_images_that_training_would_refuse_are_named_before_it(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    deep = random.integers(0, 4095, (HEIGHT, WIDTH)).astype(np.uint16)
+    four = random.integers(0, 255, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+    floats = random.random((HEIGHT, WIDTH)).astype(np.float32)
+    for number, (name, pixels, words) in enumerate(
+        (("deep.png", deep, r"data\.bits=12"), ("four.tif", four, "4 bands"), ("float.tif", floats, "float"))
+    ):
+        root = tmp_path / str(number)
+
+        def change(train: Tree, val: Tree, root: Path = root, name: str = name, pixels: np.ndarray = pixels) -> None:
+            Image.fromarray(pixels).save(root / "train" / name)
+            train["images"][0]["file_name"] = name
+
+        settings = write_coco(root, change)
+        with pytest.raises(DataError, match=words):
+            settings.build(tmp_path / "cache")
+        if name == "deep.png":
+            bright = settings.model_copy(update={"bits": 12}).build(tmp_path / "cache")
+            assert bright.sources["train"].pixels(0).max() > 250

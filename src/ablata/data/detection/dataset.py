@@ -328,8 +328,9 @@ class DetectionDataset(Dataset[DetectionBatch]):
         return [self.sources[chosen.source].entries[row] for row in chosen.index]
 
     def presence(self, split: str) -> np.ndarray:
-        """Return int64 [n, K], how many objects of each class are on each image of a split."""
-        rows = [np.bincount(entry.objects.labels.numpy(), minlength=len(self.classes)) for entry in self.entries(split)]
+        """Return int64 [n, K], how many objects of each class, ignored ones left out, are on each image of a split."""
+        counted = [entry.objects.labels[~entry.objects.crowd].numpy() for entry in self.entries(split)]
+        rows = [np.bincount(labels, minlength=len(self.classes)) for labels in counted]
         return np.stack(rows).astype(np.int64)
 
     def reader(self, source: Source, *, training: bool, seed: int, device: torch.device) -> ViewReader:

@@ -31,7 +31,7 @@ from ablata.data.io.decode import (
     upright_size,
 )
 from ablata.data.io.encoded import Encoded
-from ablata.data.io.headers import orientation_of, stored_bits
+from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import NominalShape
@@ -262,14 +262,14 @@ class _Measured:
 
     Attributes:
         size: height and width as it is decoded; None: it cannot be.
-        fault: what is wrong, with the file; empty: nothing.
+        fault: what must hold and what was found; None: nothing is wrong.
         exif: the camera noted an orientation other than upright.
         other_size: height and width by the other rule of `data.orientation`.
         highest: at 16 bits, the highest value; 0 of other files.
     """
 
     size: tuple[int, int] | None = None
-    fault: str = ""
+    fault: tuple[str, str] | None = None
     exif: bool = False
     other_size: tuple[int, int] | None = None
     highest: int = 0
@@ -293,10 +293,10 @@ def check_files(
         measured = list(pool.map(partial(_measured, rules=rules), files))
     result = []
     for file, said, found in zip(files, sizes, measured, strict=True):
-        if found.size is None and not found.fault:
+        if found.size is None and found.fault is None:
             findings.refuse("Every annotated image must exist", f"{file}{_similar(file)}")
         elif found.fault:
-            findings.refuse("Every image must be decodable", found.fault)
+            findings.refuse(*found.fault)
         elif said is not None and said != found.size:
             findings.refuse("Images must have the size that their annotation says", _mismatch(file, said, found, rules))
         result.append(found.size or said or (0, 0))
@@ -329,32 +329,31 @@ def _measured(file: Path, rules: ImageRules) -> _Measured:
     size = None
     try:
         with open_image(file, str(file), rules.max_pixels) as image:
-            if image.mode == "F":
-                return _Measured(fault=f"{file}: floating point pixels have no fixed range")
             stored, upright = upright_size(image, "ignored"), upright_size(image, "applied")
-            exif, deep = orientation_of(image) != 1, stored_bits(image) == 16
-            highest = decode_rgb(image, str(file), rules)[1].highest if deep else 0
-        size, other = (upright, stored) if rules.orientation == "applied" else (stored, upright)
-        if not _has_end(file):
-            Encoded(file.read_bytes(), str(file), rules).array("opencv")
-        return _Measured(size, "", exif, other, highest)
+            size, other = (upright, stored) if rules.orientation == "applied" else (stored, upright)
+            exif = orientation_of(image) != 1
+            ordinary = image.format in _ENDS and image.mode in ("RGB", "L", "P") and stored_bits(image) <= 8
+            whole = ordinary and page_count(image) == 1 and rules.bands is None and _has_end(file)
+            # What can go wrong with other files, only decoding tells.
+            highest = 0 if whole else decode_rgb(image, str(file), rules)[1].highest
+        return _Measured(size, None, exif, other, highest)
     except DataError as error:
-        return _Measured(size, error.found or error.must)
+        return _Measured(size, (error.must, f"{error.found or file}{f' ({error.do})' if error.do else ''}"))
     except OSError as error:
-        return _Measured(size, f"{file}: {error.strerror}")
+        return _Measured(size, ("Every image must be readable", f"{file}: {error.strerror}"))
 
 
 _TAIL = 4096
-_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
-"""How a JPEG and a PNG begin, and what they end with."""
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+"""What ordinary image files end with, by PIL's name of the format."""
 
 
 def _has_end(file: Path) -> bool:
-    """Tell whether a JPEG or PNG holds its end; other files are not known to."""
+    """Tell whether a JPEG or PNG holds its end."""
     with file.open("rb") as stream:
-        end = _ENDS.get(stream.read(2))
         stream.seek(max(0, file.stat().st_size - _TAIL))
-        return end is not None and end in stream.read()
+        end = stream.read()
+    return any(mark in end for mark in _ENDS.values())
 
 
 def _similar(file: Path) -> str:

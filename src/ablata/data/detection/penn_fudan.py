@@ -19,7 +19,8 @@ from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, F
 from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
-from ablata.data.io.decode import open_image
+from ablata.data.io.decode import ImageRules, open_image
+from ablata.data.io.headers import orientation_of, upright
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES
 from ablata.structures.detection import no_objects
@@ -71,7 +72,7 @@ class PennFudan(DetectionFileSettings):
         sizes = check_files(files, [None] * len(files), findings, rules)
         entries, first = [], 0
         for note, size in zip(notes, sizes, strict=True):
-            entries.append(_entry(note, size, first, findings))
+            entries.append(_entry(note, size, first, findings, rules))
             first += len(entries[-1].objects)
         order = np.random.default_rng(derive(self.split_seed, "split", 1)).permutation(len(files))
         parts = (np.sort(order[self.val :]), np.sort(order[: self.val]))
@@ -85,7 +86,7 @@ class PennFudan(DetectionFileSettings):
         )
 
 
-def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) -> AnnotatedImage:
+def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings, rules: ImageRules) -> AnnotatedImage:
     """Read an image's mask, in which each person has a number from 1 on."""
     name = note.stem.removesuffix("_mask")
     nothing = AnnotatedImage(note.name, size, no_objects(masks=True), name)
@@ -94,7 +95,8 @@ def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings) ->
         return nothing
     try:
         with open_image(note, str(note)) as image:
-            numbers = np.asarray(image)
+            orientation = orientation_of(image) if rules.orientation == "applied" else 1
+            numbers = np.asarray(upright(image, orientation))
     except (DataError, OSError, ValueError, SyntaxError) as error:
         findings.refuse("Every mask must be decodable", getattr(error, "found", None) or f"{note}: {error}")
         return nothing
