@@ -224,6 +224,11 @@ def edit(name: str, change: Callable[[Any], object]) -> Tamper:
     return apply
 
 
+def run_id(entries: dict[str, bytes]) -> str:
+    """The id of an archive's first run."""
+    return str(json.loads(entries["runs.json"])["runs"][0]["id"])
+
+
 DISHONEST: dict[str, Tamper] = {
     "other scores": edit("runs.json", lambda runs: runs["runs"][0].update(scores={"accuracy": 1.0})),
     "an entry more": lambda entries: entries.update({"runs/x/y": b""}),
@@ -246,6 +251,28 @@ HONEST: dict[str, Tamper] = {
     "a cell without its run": edit("study.json", lambda study: study["cells"][0].__setitem__(2, "absent")),
     "an arm twice": edit("study.json", lambda study: study["arms"].append(study["arms"][0])),
     "a recipe that is missing": edit("runs.json", lambda runs: runs["recipes"].clear()),
+    "a text as a cost": edit("runs.json", lambda runs: runs["runs"][0].update(cost={"seconds": "long"})),
+    "a cost below zero": edit("runs.json", lambda runs: runs["runs"][0].update(cost={"seconds": -1.0})),
+    "a list as a score": edit("runs.json", lambda runs: runs["runs"][0].update(scores={"accuracy": [1.0]})),
+    "a truth as a score": edit("runs.json", lambda runs: runs["runs"][0].update(scores={"accuracy": True})),
+    "completed without scores": edit(
+        "runs.json", lambda runs: [run.update(scores=None) for run in runs["runs"] if run["state"] == "completed"]
+    ),
+    "a text as progress": edit("runs.json", lambda runs: runs["runs"][0].update(progress={"step": "far"})),
+    "a time no calendar shows": edit("runs.json", lambda runs: runs["runs"][0].update(created=1e300)),
+    "a time that is no number": edit("study.json", lambda study: study["study"].update(created={"$float": "nan"})),
+    "half a character": edit("runs.json", lambda runs: runs["runs"][0].update(recipe_name="\ud800")),
+    "a name that leaves the home": edit("study.json", lambda study: study["study"].update(name="../../escaped")),
+    "an arm's name that leaves": edit("study.json", lambda study: study["arms"][0].update(name="../x")),
+    "a name with a control character": edit("study.json", lambda study: study["study"].update(name="x\x1b[2J")),
+    "a file's name with one": lambda entries: entries.update({f"runs/{run_id(entries)}/x\x1b[2J": b"x"}),
+    "a file below a file": lambda entries: entries.update(
+        {f"runs/{run_id(entries)}/f": b"x", f"runs/{run_id(entries)}/f/g": b"x"}
+    ),
+    "a file's name no disk holds": lambda entries: entries.update({f"runs/{run_id(entries)}/{'n' * 300}": b"x"}),
+    "a specification nested too deep": edit(
+        "study.json", lambda study: study["study"]["spec"].update(x=json.loads("[" * 200 + "]" * 200))
+    ),
     "rows of another shape": lambda entries: entries.update({"study.json": b'{"$float": []}'}),
 }
 
@@ -262,6 +289,44 @@ def test_a_damaged_or_hostile_file_is_refused_and_nothing_is_written(
     assert elsewhere.runs.find() == []
     assert elsewhere.studies.all() == []
     assert {path for path in tmp_path.rglob("*") if "elsewhere.sqlite3" not in path.name} <= before
+
+
+def test_a_failure_after_files_were_placed_takes_them_back_and_the_replaced_ones_come_again(
+    ledger: Ledger, elsewhere: Ledger, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_study(ledger, study, tmp_path / "good")
+    first = ledger.runs.find(study=study)[0]
+    kept = elsewhere.home / "runs" / first.id / "recipe.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("what was here")
+    before = sorted(elsewhere.home.rglob("*"))
+
+    def full(*parts: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ablata.records.importing._mark", full)
+    with pytest.raises(RecordError, match="No space left"):
+        import_study(elsewhere, tmp_path / "good")
+    assert elsewhere.runs.find() == []
+    assert sorted(elsewhere.home.rglob("*")) == before
+    assert kept.read_text() == "what was here"
+    monkeypatch.undo()
+    import_study(elsewhere, tmp_path / "good")
+    assert not [path for path in elsewhere.home.iterdir() if path.name.startswith(".")]
+
+
+def test_a_small_file_of_very_many_values_is_refused_before_it_is_read(
+    elsewhere: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "bad", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, b"[" + b"[]," * 3_000_000 + b"[]]")
+    monkeypatch.setattr("ablata.records.archive.decode", lambda text: pytest.fail("it was read"))
+    with pytest.raises(RecordError, match="more than 5,000,000 values"):
+        import_study(elsewhere, tmp_path / "bad")
+    with zipfile.ZipFile(tmp_path / "bad", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(MANIFEST, b"{}")
+    with pytest.raises(RecordError, match="compressed in another way"):
+        import_study(elsewhere, tmp_path / "bad")
 
 
 def test_no_flipped_byte_goes_unnoticed(ledger: Ledger, elsewhere: Ledger, study: str, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
 from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
+from ablata.studies.imported import check_study
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.plan import StudyPlan
@@ -317,4 +318,4 @@ def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing
         RecordError: the file is damaged, or another study of its name is here. Nothing was imported.
     """
     with open_ledger(ledger) as opened:
-        return importing.import_study(opened, Path(path))
+        return importing.import_study(opened, Path(path), check_study)

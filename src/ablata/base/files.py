@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from ablata.base.errors import UserError
@@ -48,7 +48,11 @@ def atomic_path(path: Path, fence: Fence = nullcontext) -> Iterator[Path]:
 
 @contextmanager
 def draft_folder(target: Path) -> Iterator[Path]:
-    """Give a new empty folder beside `target`, to be filled and renamed to it; what is left of it goes at the end."""
+    """Give a new empty folder beside `target`, to be filled and renamed to it; what is left of it goes at the end.
+
+    So do the folders above that were made for it and stayed empty.
+    """
+    missing = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     draft.mkdir()
@@ -56,6 +60,9 @@ def draft_folder(target: Path) -> Iterator[Path]:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
+import shutil
 import struct
 import zipfile
 import zlib
@@ -16,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ablata.base.errors import RecordError
-from ablata.base.files import atomic_path, write_bytes
+from ablata.base.files import atomic_path
 from ablata.records.values import decode, encode
 
 FORMAT = "ablata-study"
@@ -24,7 +26,10 @@ VERSION = 1
 MANIFEST = "manifest.json"
 LIMIT_BYTES = 8 << 30
 """An archive that unpacks to more is refused: it is a mistake or an attack."""
-LIMIT_JSON_BYTES = 256 << 20
+LIMIT_JSON_BYTES = 64 << 20
+LIMIT_JSON_VALUES = 5_000_000
+"""A JSON entry of more values takes gigabytes to read; a run of a million steps with two curves has fewer."""
+LIMIT_JSON_DEPTH = 100
 LIMIT_ENTRIES = 200_000
 CHUNK = 1 << 20
 UNREADABLE = (
@@ -90,6 +95,9 @@ class Archive:
             raise self.damaged(f"{len(infos)} entries, {len(sizes)} of different names")
         if sum(sizes.values()) > LIMIT_BYTES:
             raise self.damaged(f"unpacks to {sum(sizes.values()):,} bytes, more than the {LIMIT_BYTES:,} allowed")
+        odd = [info.filename for info in infos if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
+        if odd:
+            raise self.damaged(f"{odd[0]!r} is compressed in another way than an export is")
         if MANIFEST not in sizes:
             raise self.damaged(f"no {MANIFEST}")
         self.about = self._manifest()
@@ -102,14 +110,25 @@ class Archive:
             raise self.damaged(f"no entry {name}")
         if self._archive.getinfo(name).file_size > LIMIT_JSON_BYTES:
             raise self.damaged(f"{name} is larger than {LIMIT_JSON_BYTES:,} bytes")
+        text = self._archive.read(name)
+        # Before it is read: a list of empty lists takes twenty times its text.
+        if sum(text.count(sign) for sign in (b",", b"[", b"{")) > LIMIT_JSON_VALUES:
+            raise self.damaged(f"{name} holds more than {LIMIT_JSON_VALUES:,} values")
         try:
-            return decode(self._archive.read(name))
+            value = decode(text)
         except (ValueError, RecursionError) as error:
             raise self.damaged(f"{name}: {error}") from error
+        if _is_deeper(value, LIMIT_JSON_DEPTH):
+            raise self.damaged(f"{name} is nested more than {LIMIT_JSON_DEPTH} deep")
+        return value
 
     def extract(self, name: str, target: Path) -> None:
-        """Write an entry to a file, atomically."""
-        write_bytes(target, self._archive.read(name))
+        """Write an entry to a new file."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._archive.open(name) as source, target.open("xb") as copy:
+            shutil.copyfileobj(source, copy, CHUNK)
+            copy.flush()
+            os.fsync(copy.fileno())
 
     def damaged(self, found: str) -> RecordError:
         """Return the error that says what is wrong with this file."""
@@ -137,7 +156,8 @@ class Archive:
             raise self.damaged(f"entries differ from the manifest: {sorted(set(entries) ^ set(self.names))[:5]}")
         for name in self.names:
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or name != str(path):
+            leaves = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or name != str(path)
+            if leaves or not name.isprintable():
                 raise self.damaged(f"the name {name!r} leaves its folder")
             hasher = hashlib.sha256()
             with self._archive.open(name) as stream:
@@ -145,6 +165,20 @@ class Archive:
                     hasher.update(chunk)
             if entries[name] != {"sha256": hasher.hexdigest(), "bytes": sizes[name]}:
                 raise self.damaged(f"{name} is not what the manifest says")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Tell whether a JSON value is nested deeper, without recursion."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 @contextmanager

@@ -72,25 +72,25 @@ def code_folder(folder: Path, *, foreign: bool = False) -> CodeFolder | None:
     return CodeFolder(place, copies, foreign)
 
 
-def mark_imported(folder: Path, run_id: str) -> None:
-    """Mark a run's folder as that of a run which came from elsewhere, where it had this id."""
-    write_text(folder / CODE / IMPORTED, run_id)
+def imported_mark(folder: Path) -> Path:
+    """Return the file that marks a run's folder as that of a run which came from elsewhere; it holds the id there."""
+    return folder / CODE / IMPORTED
 
 
 def is_imported(folder: Path) -> bool:
     """Tell whether a run came from elsewhere."""
-    return (folder / CODE / IMPORTED).exists()
+    return imported_mark(folder).exists()
 
 
 def ids_of(folder: Path) -> tuple[str, ...]:
     """Return the ids under which the files in a run's folder were written: its own, and the one it had elsewhere."""
-    mark = folder / CODE / IMPORTED
+    mark = imported_mark(folder)
     return (folder.name, mark.read_text(encoding="utf-8")) if mark.is_file() else (folder.name,)
 
 
-def mark_imported_study(ledger: Ledger, name: str) -> None:
-    """Mark a study as one that came from elsewhere."""
-    write_text(inside(ledger.home, f"{STUDIES}/{name}"), "")
+def imported_study_mark(ledger: Ledger, name: str) -> Path:
+    """Return the empty file that marks a study as one that came from elsewhere."""
+    return inside(ledger.home, f"{STUDIES}/{name}")
 
 
 def run_code(
@@ -141,7 +141,7 @@ def arm_code(ledger: Ledger, study: str, arm: ArmRow, *, trust: bool, say: Calla
     if not references(arm.recipe):
         return None
     code = next(_kept(ledger, study, arm.name), None)
-    if (ledger.home / STUDIES / study).exists() or (code is not None and code.foreign):
+    if imported_study_mark(ledger, study).exists() or (code is not None and code.foreign):
         check_trust(f"arm {arm.name} of study {study}, which was imported,", arm.recipe, code, trust=trust, say=say)
     return code
 

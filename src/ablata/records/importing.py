@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -14,11 +14,12 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from ablata.base.errors import RecordError, listing
-from ablata.base.files import inside
+from ablata.base.files import draft_folder, inside
 from ablata.records.archive import Archive, open_archive
-from ablata.records.code import CODE, is_imported, mark_imported, mark_imported_study
+from ablata.records.code import CODE, imported_mark, imported_study_mark, is_imported
 from ablata.records.exporting import RunsFile, StudyFile
 from ablata.records.home import RUNS_FOLDER
+from ablata.records.imported_values import check_values
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
 from ablata.records.rows import LookRow, NewArm, RunRow
@@ -30,7 +31,6 @@ from ablata.records.values import encode
 
 T = TypeVar("T")
 
-RUN_ID = re.compile(r"[0-9a-z]{4,32}")
 RESULT = (
     *("state", "attempt", "owner", "launch", "scores", "cost", "progress"),
     *("error", "stop_reason", "started", "finished"),
@@ -55,11 +55,16 @@ class _Place:
     taken: bool
 
 
-def import_study(ledger: Ledger, path: Path) -> Imported:
+def import_study(ledger: Ledger, path: Path, check: Callable[[StudyFile], None] = lambda study: None) -> Imported:
     """Read a study that `export_study` wrote. Doing it again is harmless, and brings what is new since.
 
     A run equal to one that is here is shared: a completed one stays as it is, a waiting one takes the archive's result.
     Unfinished runs of the archive wait here, to be trained from the start.
+
+    Args:
+        ledger: where it goes.
+        path: the file.
+        check: called with the study before anything is written; raises where its specification cannot be judged by.
 
     Raises:
         RecordError: the file is absent, damaged, too large or of newer code; or a study of its name is here and
@@ -67,24 +72,79 @@ def import_study(ledger: Ledger, path: Path) -> Imported:
     """
     with open_archive(path) as archive:
         study, runs = _parsed(archive, "study.json", StudyFile), _parsed(archive, "runs.json", RunsFile)
-        _check(archive, study, runs)
+        check_values(archive, study, runs)
+        check(study)
         _check_room(ledger.home, archive)
-        try:
-            with ledger.database.write() as connection:
-                _take_recipes(connection, runs)
-                places: dict[str, _Place] = {}
-                for run in runs.runs:
-                    parent = places[run.parent].run_id if run.parent in places else run.parent
-                    places[run.id] = _take_run(connection, archive, replace(run, parent=parent), runs)
-                new = _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
-                # Before the commit: from then on a worker may take a run, and must see where it came from.
-                _mark(ledger, connection, study.study.name if new else None, places)
-        except (IntegrityError, DataError, OverflowError) as error:
-            raise archive.damaged(f"rows no ledger can hold: {error}") from error
-        # After the commit, so that a large file keeps nobody from the ledger; a second import completes a broken one.
-        _take_files(ledger, archive, places)
+        with draft_folder(ledger.home / "import") as draft:
+            places = _take(ledger, archive, study, runs, draft)
     taken = sum(place.taken for place in places.values())
     return Imported(study.study.name, taken, len(places) - taken)
+
+
+def _take(ledger: Ledger, archive: Archive, study: StudyFile, runs: RunsFile, draft: Path) -> dict[str, _Place]:
+    """Write rows and files, all or nothing; return where each run of the archive is now."""
+    placing = _Placing(draft)
+    try:
+        staged = _staged(archive, {run.id for run in runs.runs}, draft)
+        with ledger.database.write() as connection:
+            _take_recipes(connection, runs)
+            places: dict[str, _Place] = {}
+            for run in runs.runs:
+                parent = places[run.parent].run_id if run.parent in places else run.parent
+                places[run.id] = _take_run(connection, archive, replace(run, parent=parent), runs)
+            new = _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
+            # Before the commit: from then on a worker may take a run, and must see where it came from.
+            _take_files(ledger, connection, placing, staged, places)
+            _mark(ledger, connection, placing, study.study.name if new else None, places)
+    except BaseException as error:
+        placing.take_back()
+        if isinstance(error, IntegrityError | DataError | OverflowError | UnicodeError | RecursionError):
+            raise archive.damaged(f"rows no ledger can hold: {error}") from error
+        if isinstance(error, OSError):
+            raise archive.damaged(f"{error.filename}: {error.strerror}") from error
+        raise
+    return places
+
+
+class _Placing:
+    """Puts files into the lab's home by renaming them, and takes all of that back if the import fails.
+
+    Args:
+        draft: a folder on the same disk, for what is replaced.
+    """
+
+    def __init__(self, draft: Path) -> None:
+        self._draft = draft
+        self._put: list[tuple[Path, Path | None]] = []
+        self._made: list[Path] = []
+
+    def put(self, source: Path, target: Path) -> None:
+        """Rename a file to its place."""
+        missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+        self._made += missing[::-1]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        backup = None
+        if target.exists():
+            backup = self._draft / f"replaced-{len(self._put)}"
+            target.replace(backup)
+        self._put.append((target, backup))
+        source.replace(target)
+
+    def put_text(self, text: str, target: Path) -> None:
+        """Make a file that holds a text."""
+        made = self._draft / f"text-{len(self._put)}"
+        made.write_text(text, encoding="utf-8")
+        self.put(made, target)
+
+    def take_back(self) -> None:
+        """Leave the home as it was."""
+        for target, backup in reversed(self._put):
+            target.unlink(missing_ok=True)
+            if backup is not None:
+                backup.replace(target)
+        for folder in reversed(self._made):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _parsed(archive: Archive, name: str, kind: type[T]) -> T:
@@ -94,19 +154,6 @@ def _parsed(archive: Archive, name: str, kind: type[T]) -> T:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise archive.damaged(f"{name}: {where}: {first['msg']}") from error
-
-
-def _check(archive: Archive, study: StudyFile, runs: RunsFile) -> None:
-    """Raise unless the rows refer to each other and run ids can be folder names."""
-    ids = [run.id for run in runs.runs]
-    if wrong := [run_id for run_id in ids if not RUN_ID.fullmatch(run_id)]:
-        raise archive.damaged(f"run ids {wrong[:3]}")
-    arms = {arm.name for arm in study.arms}
-    loose = [cell for cell in study.cells if cell[0] not in arms or cell[2] not in set(ids)]
-    loose_recipes = {run.recipe_hash for run in runs.runs} - set(runs.recipes)
-    strangers = {event.run for event in runs.events} - set(ids)
-    if len(set(ids)) < len(ids) or loose or loose_recipes or strangers:
-        raise archive.damaged(f"rows that do not fit: {loose[:3]} {sorted(loose_recipes)[:3]} {list(strangers)[:3]}")
 
 
 def _check_room(home: Path, archive: Archive) -> None:
@@ -181,13 +228,15 @@ def _take_curves(connection: Connection, archive: Archive, run: RunRow, run_id: 
 _CURVES: TypeAdapter[dict[str, tuple[list[int], list[float]]]] = TypeAdapter(dict[str, tuple[list[int], list[float]]])
 
 
-def _mark(ledger: Ledger, connection: Connection, study: str | None, places: dict[str, _Place]) -> None:
+def _mark(
+    ledger: Ledger, connection: Connection, placing: _Placing, study: str | None, places: dict[str, _Place]
+) -> None:
     """Mark what came from elsewhere: what it refers to runs only where the user says so."""
     if study is not None:
-        mark_imported_study(ledger, study)
+        placing.put_text("", imported_study_mark(ledger, study))
     for run_id, place in places.items():
         if place.taken:
-            mark_imported(ledger.runs.folder(find_run(connection, place.run_id)), run_id)
+            placing.put_text(run_id, imported_mark(ledger.runs.folder(find_run(connection, place.run_id))))
 
 
 def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]) -> bool:
@@ -243,22 +292,33 @@ def _take_looks(connection: Connection, name: str, looks: Sequence[LookRow]) -> 
             connection.execute(insert(LookTable).values(study_id=study_id, **asdict(look)))
 
 
-def _take_files(ledger: Ledger, archive: Archive, places: dict[str, _Place]) -> None:
-    """Write the files of run folders: all of a run taken over, the missing ones of the same run.
+def _staged(archive: Archive, runs: set[str], draft: Path) -> dict[str, Path]:
+    """Unpack the files of run folders into a draft, before the ledger is locked; return them by entry."""
+    staged = {}
+    for name in archive.names:
+        parts = PurePosixPath(name).parts
+        if len(parts) >= 3 and parts[0] == RUNS_FOLDER and parts[1] in runs:
+            staged[name] = draft / "files" / name
+            archive.extract(name, staged[name])
+    return staged
+
+
+def _take_files(
+    ledger: Ledger, connection: Connection, placing: _Placing, staged: dict[str, Path], places: dict[str, _Place]
+) -> None:
+    """Place the files of run folders: all of a run taken over, the missing ones of the same run.
 
     A run that was made here keeps its own code, or none: what an archive says is its code was never run here.
     """
-    for name in archive.names:
-        parts = PurePosixPath(name).parts
-        if len(parts) < 3 or parts[0] != RUNS_FOLDER or parts[1] not in places:
-            continue
-        run_id, place = parts[1], places[parts[1]]
-        folder = ledger.runs.folder(ledger.runs.get(place.run_id))
-        target = inside(folder, "/".join(parts[2:]))
-        if parts[2] == CODE and not is_imported(folder):
+    folders = {run_id: ledger.runs.folder(find_run(connection, place.run_id)) for run_id, place in places.items()}
+    imported = {run_id: is_imported(folder) or places[run_id].taken for run_id, folder in folders.items()}
+    for name, file in staged.items():
+        _, run_id, *rest = PurePosixPath(name).parts
+        place, target = places[run_id], inside(folders[run_id], "/".join(rest))
+        if rest[0] == CODE and not imported[run_id]:
             continue
         if place.taken or (place.run_id == run_id and not target.exists()):
-            archive.extract(name, target)
+            placing.put(file, target)
 
 
 def _differs(name: str, parts: Sequence[str]) -> RecordError:

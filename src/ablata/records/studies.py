@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -48,6 +49,7 @@ class Studies:
             RecordError: a study of this name exists and differs, or not exactly one arm is the control, or two arms
                 share a name.
         """
+        check_name(name)
         check_arms(arms)
         with self._database.write() as connection:
             insert_ignoring(
@@ -195,8 +197,20 @@ class Studies:
             return study_looks(connection, name)
 
 
+NAME = re.compile(r"[\w][\w.+-]{0,63}")
+"""Names of studies and arms: they become names of files."""
+
+
+def check_name(name: str) -> None:
+    """Raise RecordError unless a study's or an arm's name can be a file's."""
+    if not NAME.fullmatch(name):
+        raise RecordError("Names of studies and arms are made of letters, digits and _ - . +", found=repr(name))
+
+
 def check_arms(arms: Sequence[NewArm]) -> None:
     """Raise RecordError unless the names differ and exactly one arm is the control."""
+    for arm in arms:
+        check_name(arm.name)
     controls = [arm.name for arm in arms if arm.is_control]
     if len(controls) != 1:
         raise RecordError("Exactly one arm must be the control", found=f"controls: {listing(controls)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,11 @@ from ablata.base.settings import diff, settings_hash
 from ablata.base.user_code import module_files
 from ablata.engine.recipe import Recipe
 from ablata.records.rows import NewArm
+from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.studies.identity import placed
 
 CONTROL = "control"
-_NAME = re.compile(r"[\w][\w.+-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class Study:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.arms):
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise SettingsError(
                     "Names of studies and arms are made of letters, digits and _ - . +", found=repr(name)
                 )

@@ -1,0 +1,101 @@
+"""What rows from elsewhere must hold, so that nothing here stumbles over them later: ids, references, types, ranges."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ablata.base.errors import RecordError
+from ablata.records.archive import Archive
+from ablata.records.exporting import RunsFile, StudyFile
+from ablata.records.rows import RunRow
+from ablata.records.studies import check_name
+
+RUN_ID = re.compile(r"[0-9a-z]{4,32}")
+LAST_TIME = 253_402_214_400.0
+"""The year 9999: no calendar shows later times."""
+LARGEST = 2**63
+
+
+def check_values(archive: Archive, study: StudyFile, runs: RunsFile) -> None:
+    """Refuse an archive whose rows do not refer to each other, or hold what nothing here writes.
+
+    Raises:
+        RecordError: names the first that is wrong.
+    """
+    try:
+        for name in (study.study.name, *(arm.name for arm in study.arms)):
+            check_name(name)
+    except RecordError as error:
+        raise archive.damaged(f"a name: {error.found}") from None
+    for wrong in (*_loose(study, runs), *_wrong_values(study, runs)):
+        raise archive.damaged(wrong)
+
+
+def _loose(study: StudyFile, runs: RunsFile) -> Iterator[str]:
+    ids = [run.id for run in runs.runs]
+    known, arms = set(ids), {arm.name for arm in study.arms}
+    yield from (f"run id {run_id!r}" for run_id in ids if not RUN_ID.fullmatch(run_id))
+    if len(known) < len(ids):
+        yield "two runs of one id"
+    yield from (f"no run or arm for cell {cell}" for cell in study.cells if cell[0] not in arms or cell[2] not in known)
+    yield from (f"no recipe of run {run.id}" for run in runs.runs if run.recipe_hash not in runs.recipes)
+    yield from (f"an event of run {event.run!r}" for event in runs.events if event.run not in known)
+    # A parent stands before its children, so that none starts from itself.
+    before: set[str] = set()
+    for run in runs.runs:
+        if run.parent in known and run.parent not in before:
+            yield f"run {run.id} before its parent {run.parent}"
+        before.add(run.id)
+
+
+def _wrong_values(study: StudyFile, runs: RunsFile) -> Iterator[str]:
+    for run in runs.runs:
+        yield from (f"run {run.id}: {wrong}" for wrong in _wrong_of_run(run))
+    times = [study.study.created, study.study.finished, *(look.time for look in study.looks)]
+    yield from (f"the time {time}" for time in (*times, *(event.time for event in runs.events)) if not _is_time(time))
+    yield from (f"seed {seed} of arm {arm}" for arm, seed, _ in study.cells if not 0 <= seed < LARGEST)
+    yield from (f"the look at {look.seeds} seeds" for look in study.looks if not 0 <= look.seeds < LARGEST)
+    levels = ("info", "warning", "error")
+    yield from (f"an event of level {event.level!r}" for event in runs.events if event.level not in levels)
+
+
+def _wrong_of_run(run: RunRow) -> Iterator[str]:
+    for name in ("seed", "attempt", "number"):
+        if not 0 <= getattr(run, name) < LARGEST:
+            yield f"{name} {getattr(run, name)}"
+    if not -LARGEST <= run.priority < LARGEST:
+        yield f"priority {run.priority}"
+    for name in ("created", "started", "finished", "heartbeat", "lease_until"):
+        if not _is_time(getattr(run, name)):
+            yield f"{name} {getattr(run, name)}"
+    if run.state == "completed" and run.scores is None:
+        yield "completed without scores"
+    for column in ("scores", "cost"):
+        values: Mapping[str, Any] = getattr(run, column) or {}
+        for name, value in values.items():
+            if not _is_figure(value) or (column == "cost" and not (math.isfinite(value) and value >= 0)):
+                yield f"{column}.{name} {_shown(value)}, which must be a number"
+    for name, value in (run.progress or {}).items():
+        figures = value.values() if name == "losses" and isinstance(value, dict) else (value,)
+        if not all(figure is None or _is_figure(figure) for figure in figures):
+            yield f"progress.{name} {_shown(value)}, which must be a number"
+
+
+def _is_figure(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (isinstance(value, float) or abs(value) < LARGEST)
+    )
+
+
+def _is_time(value: float | None) -> bool:
+    return value is None or 0 <= value < LAST_TIME
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,83 @@
+"""What a study from elsewhere must specify, so that it can be judged and shown here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ablata.base.errors import RecordError
+from ablata.records.exporting import StudyFile
+from ablata.stats import Mode, Replay, Rule, rule_of
+
+MOST_SEEDS = 10_000
+"""No study has more; the bound of a rule for millions would be simulated for hours."""
+
+
+class _MetricSpec(BaseModel):
+    key: str
+    name: str
+    split: str
+    protocol: str
+    unit: str
+    higher_is_better: bool
+
+
+class _Spec(BaseModel):
+    metric: _MetricSpec
+    rule: Rule
+    mode: Mode
+    fixed: bool
+    first_seed: int
+    commands: list[str]
+
+
+class _LookResult(BaseModel):
+    arms: list[str]
+    replay: Replay | None
+
+
+def check_study(file: StudyFile) -> None:
+    """Refuse a study whose specification or looks cannot be read by the rule it was made with.
+
+    Raises:
+        RecordError: names the field.
+    """
+    spec = file.study.spec
+    try:
+        _Spec.model_validate(spec)
+        rule = rule_of(spec)
+    except (ValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
+        if isinstance(error, RecordError):
+            raise
+        raise _wrong(file, f"spec.{_told(error)}") from None
+    if rule.seeds > MOST_SEEDS or not 0 <= spec["first_seed"] < 2**62:
+        raise _wrong(file, f"spec of {rule.seeds} seeds from {spec['first_seed']} on")
+    names = [arm.name for arm in file.arms if not arm.is_control]
+    for look in file.looks:
+        _check_look(file, look.result, names)
+
+
+def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> None:
+    try:
+        read = _LookResult.model_validate(result)
+        replay = Replay.from_json(result["replay"]) if result["replay"] else None
+    except (ValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _wrong(file, f"looks.{_told(error)}") from None
+    columns = [outcome.arm for outcome in replay.outcomes] if replay else []
+    if read.arms != names or any(not 1 <= column <= len(names) for column in columns):
+        raise _wrong(file, f"a look at the arms {read['arms']}, columns {columns}")
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _wrong(file: StudyFile, found: str) -> RecordError:
+    return RecordError(
+        "An imported study must say how it is judged", found=f"study {file.study.name!r}: {found}",
+        do="export it again where it was made; nothing of it was imported",
+    )  # fmt: skip
