@@ -13,7 +13,21 @@ import typer
 
 from ablata.base.errors import AblataError, UserError
 from ablata.base.version import __version__
-from ablata.cli import data, evaluate, export, judge, notes, predict, recipes, replicate, runs, studies, train, worker
+from ablata.cli import (
+    data,
+    evaluate,
+    export,
+    judge,
+    ledger,
+    notes,
+    predict,
+    recipes,
+    replicate,
+    runs,
+    studies,
+    train,
+    worker,
+)
 from ablata.cli.console import fail
 
 app = typer.Typer(
@@ -35,6 +49,7 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
 app.add_typer(notes.app, name="notes")
 app.add_typer(replicate.app, name="replicate")
+app.add_typer(ledger.app, name="ledger")
 app.command("worker")(worker.worker)
 app.command("bench")(worker.bench)
 
@@ -90,3 +105,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        trouble = None if os.environ.get("ABLATA_DEBUG") else _database_trouble(error)
+        if trouble is None:
+            raise
+        fail(trouble)
+        sys.exit(trouble.exit_code)
+
+
+def _database_trouble(error: Exception) -> AblataError | None:
+    """Return what a database said in the middle of a command, in words; None for any other error."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from sqlalchemy.exc import DatabaseError
+
+    from ablata.records.database import in_words
+
+    return in_words(error) if isinstance(error, DatabaseError) else None

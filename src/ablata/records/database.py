@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
@@ -38,6 +39,7 @@ class Database:
     Attributes:
         patience: seconds for which the beginning of a transaction waits for a locked or restarting database; 0 until
             the ledger was opened, so that a wrong address is told at once.
+        read_only: whether an SQLite file or its folder cannot be written; reading works all the same.
 
     Raises:
         RecordError: the driver is not installed.
@@ -46,6 +48,8 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.patience = 0.0
+        self.read_only = False
+        self._file: tuple[int, int] | None = None
         self.is_sqlite = url.get_backend_name() == "sqlite"
         options: dict[str, Any] = (
             {} if self.is_sqlite else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
@@ -60,8 +64,22 @@ class Database:
         event.listen(self.engine, "connect", _own_by_process)
         event.listen(self.engine, "checkout", _refuse_after_fork)
         if self.is_sqlite:
+            path = self.path
+            self.read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+            event.listen(self.engine, "do_connect", self._locate)
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+
+    @property
+    def path(self) -> Path:
+        """The file of an SQLite ledger."""
+        return Path(str(self.url.database))
+
+    def opened(self) -> None:
+        """Say that the tables are there: from now on transactions are patient, and the file must stay the same."""
+        self.patience = PATIENCE_SECONDS
+        if self.is_sqlite:
+            self._file = _identity(self.path)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -83,6 +101,12 @@ class Database:
         SQLite takes the write lock at the start (BEGIN IMMEDIATE), so that what is read inside still holds when it is
         written; a transaction that starts by reading could not be upgraded without failing.
         """
+        if self.read_only:
+            raise RecordError(
+                "The lab's home must be a folder that can be written",
+                found=f"{self.path}, which can only be read",
+                do="make it writable, or copy it and set ABLATA_HOME to the copy",
+            )
         with self._begun(begin="BEGIN IMMEDIATE") as connection:
             yield connection
             connection.commit()
@@ -92,6 +116,7 @@ class Database:
         """Give a connection on which a transaction has begun, waiting while the database is locked or out of reach."""
 
         def begin() -> Connection:
+            self._refuse_another_file()
             connection = self.engine.connect()
             try:
                 connection = connection.execution_options(**options)
@@ -116,6 +141,24 @@ class Database:
 
         persist(switch, patience=BUSY_SECONDS)
 
+    def _refuse_another_file(self) -> None:
+        """SQLite would go on writing to a file that was deleted, and nobody would ever read it."""
+        if self._file is not None and _identity(self.path) != self._file:
+            raise RecordError(
+                "The ledger must stay where it is while it is used",
+                found=f"{self.path}, which was deleted or replaced",
+                do="bring it back from a copy, or rebuild it from the run folders that are left: ablata ledger repair",
+            )
+
+    def _locate(self, dialect: object, record: object, arguments: list[Any], options: dict[str, Any]) -> None:
+        """Open the file as it may be: made where it is new, never made anew, and read where it cannot be written."""
+        mode = "ro" if self.read_only else "rw" if self._file else "rwc"
+        # Without a log beside it, a file in a folder that cannot be written can only be read as one nobody changes.
+        log = Path(f"{self.path}-wal")
+        still = "&immutable=1" if self.read_only and not log.exists() else ""
+        arguments[0] = f"file:{quote(str(self.path))}?mode={mode}{still}"
+        options["uri"] = True
+
     def _hide_secrets(self, context: ExceptionContext) -> None:
         """Take the passwords of the address out of what a driver says."""
         error = context.original_exception
@@ -128,6 +171,14 @@ class Database:
 
     def __str__(self) -> str:
         return shown_address(self.url)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino
 
 
 def _own_by_process(dbapi_connection: Any, record: Any) -> None:
@@ -209,9 +260,14 @@ def reason(error: DatabaseError) -> str:
     return printable(" ".join(str(error.orig).split()))
 
 
+def is_damage(error: DatabaseError) -> bool:
+    """Tell whether a database error means that an SQLite file is damaged."""
+    return re.search("malformed|not a database", str(error.orig)) is not None
+
+
 def in_words(error: DatabaseError) -> RecordError | None:
     """Return an error of the database's as one for people; None for a mistake of ours (a broken rule, wrong SQL)."""
-    damaged = re.search("malformed|not a database|disk image", str(error.orig)) is not None
+    damaged = is_damage(error)
     if not damaged and not isinstance(error, OperationalError):
         return None
     return RecordError(

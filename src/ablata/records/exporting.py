@@ -21,6 +21,8 @@ from ablata.records.values import encode
 
 CHECKPOINT_SUFFIXES = frozenset((".pt", ".pth", ".pt2", ".ckpt", ".safetensors", ".onnx"))
 SMALL_BYTES = 16 << 20
+RECORD = "record.json"
+"""The file of a run folder that repeats what the ledger says of the run; see `rebuilding`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ def export_study(
     with ledger.database.snapshot() as connection:
         study = _study_file(connection, name)
         filled = [cell.run for cell in study_cells(connection, name)]
-        runs = _runs_file(connection, study_parents(connection, name) + filled)
-        curves = {run.id: _curves(connection, run) for run in runs.runs}
+        runs = runs_file(connection, study_parents(connection, name) + filled)
+        curves = {run.id: run_curves(connection, run) for run in runs.runs}
     files: list[tuple[str, Path]] = []
     left_out: list[LeftOut] = []
     for run in runs.runs:
@@ -114,7 +116,8 @@ def _study_file(connection: Connection, name: str) -> StudyFile:
     return StudyFile(study, arms, cells, study_looks(connection, name))
 
 
-def _runs_file(connection: Connection, runs: list[RunRow]) -> RunsFile:
+def runs_file(connection: Connection, runs: list[RunRow]) -> RunsFile:
+    """Return runs with all that the ledger says of them but their curves."""
     runs = sorted({run.id: run for run in runs}.values(), key=lambda run: run.number)
     recipes = select(RecipeTable.hash, RecipeTable.settings).where(
         RecipeTable.hash.in_({run.recipe_hash for run in runs})
@@ -132,7 +135,8 @@ def _runs_file(connection: Connection, runs: list[RunRow]) -> RunsFile:
     )
 
 
-def _curves(connection: Connection, run: RunRow) -> dict[str, list[list[float]]]:
+def run_curves(connection: Connection, run: RunRow) -> dict[str, list[list[float]]]:
+    """Return a run's curves by name: steps and values."""
     curves = read_curves(connection, Run.id == run.id)
     return {curve.name: [list(curve.steps), list(curve.values)] for curve in curves}
 
@@ -141,7 +145,7 @@ def _folder_files(ledger: Ledger, run: RunRow) -> Iterator[tuple[Path, str]]:
     """Give the files of a run folder, links included, with their path inside an archive."""
     folder = ledger.runs.folder(run)
     for file in sorted(folder.rglob("*")):
-        if file.is_symlink() or file.is_file():
+        if (file.is_symlink() or file.is_file()) and file != folder / RECORD:
             yield file, f"runs/{run.id}/{file.relative_to(folder).as_posix()}"
 
 

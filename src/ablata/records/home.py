@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ablata.base.errors import RecordError
+from ablata.base.errors import RecordError, listing
 
 LEDGER_FILE = "ledger.sqlite3"
 RUNS_FOLDER = "runs"
@@ -151,4 +151,23 @@ def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None
             "network file system, and the file would be damaged",
             found=f"{path}, which is on {mount[0]} of type {mount[1]}",
             do="set ABLATA_HOME to a local folder, or set ABLATA_DB=postgresql://user@host/name to share one ledger",
+        )
+
+
+def refuse_lost_ledger(path: Path, home: Path) -> None:
+    """Raise if the ledger of a home is gone or empty while the folders of its runs are there.
+
+    Raises:
+        RecordError: it is; a new one would disown the runs without a word.
+    """
+    if path != home / LEDGER_FILE or (path.exists() and path.stat().st_size > 0):
+        return
+    runs = sorted(folder.name for folder in (home / RUNS_FOLDER).glob("*") if folder.is_dir() and any(folder.iterdir()))
+    if runs:
+        raise RecordError(
+            "Run folders must lie beside the ledger that knows them",
+            found=f"{path}, which is {'empty' if path.exists() else 'gone'}, and {len(runs)} run folders: "
+            f"{listing(runs[:3])}{', ...' if len(runs) > 3 else ''}",
+            do="bring the ledger back from a copy, rebuild it from the folders (ablata ledger repair), or set ABLATA_DB"
+            " where it is another database",
         )

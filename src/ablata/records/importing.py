@@ -22,6 +22,7 @@ from ablata.records.home import RUNS_FOLDER
 from ablata.records.imported_values import check_values
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
+from ablata.records.rebuilding import keep_record
 from ablata.records.rows import LookRow, NewArm, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
@@ -77,6 +78,9 @@ def import_study(ledger: Ledger, path: Path, check: Callable[[StudyFile], None] 
         _check_room(ledger.home, archive)
         with draft_folder(ledger.home / "import") as draft:
             places = _take(ledger, archive, study, runs, draft)
+        for place in places.values():
+            if place.taken:
+                keep_record(ledger, place.run_id)
     taken = sum(place.taken for place in places.values())
     return Imported(study.study.name, taken, len(places) - taken)
 

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from ablata.records.caches import Calibrations, Environments
-from ablata.records.database import PATIENCE_SECONDS, Database, make_folder
+from ablata.records.database import Database, make_folder
 from ablata.records.events import Events
-from ablata.records.home import lab_home, ledger_url, refuse_network_file_system
+from ablata.records.home import lab_home, ledger_url, refuse_lost_ledger, refuse_network_file_system
 from ablata.records.leases import Leases
 from ablata.records.metrics import Metrics
 from ablata.records.notes import Notes
@@ -27,6 +27,7 @@ class Ledger:
     Args:
         address: a database URL or the path of an SQLite file; None takes `ABLATA_DB`, else the file in `home`.
         home: the lab's home folder, in which run folders lie; None takes `ABLATA_HOME`, else `.ablata`.
+        rebuild: make a new ledger beside run folders, which are no runs of it yet.
 
     Attributes:
         home: the lab's home folder, absolute.
@@ -41,10 +42,10 @@ class Ledger:
 
     Raises:
         RecordError: the address is wrong, the database is out of reach, damaged or of newer code, or an SQLite file
-            would lie on a network file system.
+            would lie on a network file system; or it is gone or empty, and run folders are left.
     """
 
-    def __init__(self, address: str | None = None, *, home: Path | None = None) -> None:
+    def __init__(self, address: str | None = None, *, home: Path | None = None, rebuild: bool = False) -> None:
         self.home = (home or lab_home()).absolute()
         url = ledger_url(address, self.home)
         self.database = Database(url)
@@ -52,12 +53,14 @@ class Ledger:
             path = Path(str(url.database))
             refuse_network_file_system(path)
             make_folder(path.parent)
+            if not rebuild:
+                refuse_lost_ledger(path, self.home)
         try:
             bring_to_head(self.database)
         except BaseException:
             self.database.close()
             raise
-        self.database.patience = PATIENCE_SECONDS
+        self.database.opened()
         self.runs = Runs(self.database, self.home)
         self.leases = Leases(self.database)
         self.metrics = Metrics(self.database)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from ablata.base.errors import RecordError
-from ablata.records.database import Database, reason
+from ablata.records.database import Database, in_words, is_damage, reason
 
 VERSIONS = ("0001", "0002", "0003")
 """Every schema this code can migrate from, oldest first; the last one is the schema of `tables`."""
@@ -34,6 +34,8 @@ def bring_to_head(database: Database) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
             _migrate(connection, str(database))
     except DatabaseError as error:
+        if is_damage(error):
+            raise in_words(error) or error from error
         raise RecordError(
             "The ledger must be a database that can be opened",
             found=f"{database}: {reason(error)}",

@@ -17,6 +17,7 @@ from ablata.records.events import Level
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import Point
 from ablata.records.processes import process_is_gone, worker_name
+from ablata.records.rebuilding import keep_record
 from ablata.records.rows import Claim, EndState, NewRun, RunRow
 from ablata.records.runs import new_run_id
 
@@ -48,6 +49,7 @@ class RunWriter:
         self._lost, self._stopped = threading.Event(), threading.Event()
         self._ended = False
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._keep_record()
         self._thread = threading.Thread(target=self._keep_alive, name=f"heartbeat {self._id}", daemon=True)
         self._thread.start()
 
@@ -144,6 +146,7 @@ class RunWriter:
         ending: dict[str, Any] = {"scores": scores, "cost": cost, "error": error, "stop_reason": stop_reason}
         self._write(lambda: self._ledger.leases.finish(self._id, self._attempt, state, **ending))
         self._end()
+        self._keep_record()
 
     def release(self, reason: str) -> None:
         """Give the run back, to be resumed by whoever claims it next."""
@@ -178,6 +181,13 @@ class RunWriter:
         except LeaseLostError:
             self._lost.set()
             raise
+
+    def _keep_record(self) -> None:
+        """Repeat in the run's folder what the ledger says, so that a lost ledger can be rebuilt."""
+        try:
+            persist(lambda: keep_record(self._ledger, self._id), patience=PATIENCE_SECONDS)
+        except OSError as error:
+            self.event("warning", "record", f"the run's folder cannot be written: {error}")
 
     def _keep_alive(self) -> None:
         interval = self.claim.lease_seconds / 4

@@ -66,7 +66,7 @@ def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> No
         raise _wrong(file, f"looks.{_told(error)}") from None
     columns = [outcome.arm for outcome in replay.outcomes] if replay else []
     if read.arms != names or any(not 1 <= column <= len(names) for column in columns):
-        raise _wrong(file, f"a look at the arms {read['arms']}, columns {columns}")
+        raise _wrong(file, f"a look at the arms {read.arms}, columns {columns}")
 
 
 def _told(error: Exception) -> str:

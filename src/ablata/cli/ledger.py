@@ -1,0 +1,30 @@
+"""`ablata ledger`: care for the ledger itself."""
+
+from __future__ import annotations
+
+import typer
+
+from ablata.cli.console import note
+
+app = typer.Typer(help="Care for the ledger.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Care for the ledger."""
+
+
+@app.command("repair")
+def repair() -> None:
+    """Rebuild a lost or damaged ledger from the run folders. What is there is kept beside it."""
+    from ablata.records.home import lab_home
+    from ablata.records.rebuilding import repair_ledger
+
+    done = repair_ledger(lab_home())
+    if done.set_aside is not None:
+        note(f"the damaged ledger is kept as {done.set_aside}")
+    note(f"{done.taken} runs taken from their folders, {done.known} were in the ledger")
+    for folder, why in done.left:
+        note(f"left: {folder}: {why}")
+    if done.taken:
+        note("studies are asked again by the command that asked them first; they share these runs")
