@@ -269,7 +269,7 @@ def test_a_run_of_a_dead_process_of_this_machine_is_given_back_at_once(
         worker_name(dead_process),
         worker_name(),
         f"elsewhere:{dead_process}",
-        f"{platform.node()}:{dead_process}/another container",
+        f"{platform.node()}/another container:{dead_process}",
         f"{platform.node()}:{dead_process}",
     ]
     for run, owner in zip(held, owners, strict=True):

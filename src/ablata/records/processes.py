@@ -1,6 +1,6 @@
 """Who holds a run: a worker's name, and whether the process behind it is known to be gone.
 
-A name is `host:process/place`. The place tells processes apart that share a host name and numbers: those of two
+A name is `host/place:process`. The place tells processes apart that share a host name and numbers: those of two
 containers (their PID namespaces differ), of two starts of one machine (the boot ids differ), and of two machines. Only
 a process of this place can be known to be gone; any other one's lease has to lapse.
 """
@@ -16,12 +16,12 @@ from pathlib import Path
 
 def worker_name(process: int | None = None) -> str:
     """Return the name of a process of this place; None: this one's."""
-    return f"{platform.node()}:{process or os.getpid()}/{_place()}"
+    return f"{platform.node()}/{_place()}:{process or os.getpid()}"
 
 
 def process_is_gone(worker: str) -> bool:
     """Tell whether a worker of this name was a process of this place that exists no more."""
-    number = worker.removeprefix(f"{platform.node()}:").removesuffix(f"/{_place()}")
+    number = worker.rpartition(":")[2]
     if not number.isdecimal() or worker_name(int(number)) != worker:
         return False
     try:
