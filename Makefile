@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: quickstart test test-postgres test-realdata test-slow lint types docs bench clean
+.PHONY: quickstart test test-postgres test-realdata test-slow chaos lint types docs bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/ablata study run quickstart
@@ -39,6 +39,9 @@ test-realdata: $(VENV)/installed-test
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow --timeout 3000
+
+chaos: $(VENV)/installed-test
+	$(BIN)/pytest -m slow --timeout 2400 -s tests/studies/test_chaos.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

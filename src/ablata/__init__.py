@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from ablata.api.models import export as export
     from ablata.api.models import load_model as load_model
     from ablata.api.models import predict as predict
+    from ablata.api.moving import export_study as export_study
+    from ablata.api.moving import import_study as import_study
     from ablata.api.runs import RunResult as RunResult
     from ablata.api.runs import compare_runs as compare_runs
     from ablata.api.runs import run as run
     from ablata.api.runs import runs as runs
     from ablata.api.studies import StudyResult as StudyResult
-    from ablata.api.studies import export_study as export_study
-    from ablata.api.studies import import_study as import_study
     from ablata.api.studies import plan_study as plan_study
     from ablata.api.studies import report as report
     from ablata.api.studies import run_study as run_study
@@ -62,8 +62,8 @@ _PLACES = {
     "errors": "ablata.base.errors:",
     "evaluate": "ablata.api.models",
     "export": "ablata.api.models",
-    "export_study": "ablata.api.studies",
-    "import_study": "ablata.api.studies",
+    "export_study": "ablata.api.moving",
+    "import_study": "ablata.api.moving",
     "judge": "ablata.api.judging",
     "load_model": "ablata.api.models",
     "load_recipe": "ablata.recipes.index",

@@ -255,9 +255,6 @@ HONEST: dict[str, Tamper] = {
     "a cost below zero": edit("runs.json", lambda runs: runs["runs"][0].update(cost={"seconds": -1.0})),
     "a list as a score": edit("runs.json", lambda runs: runs["runs"][0].update(scores={"accuracy": [1.0]})),
     "a truth as a score": edit("runs.json", lambda runs: runs["runs"][0].update(scores={"accuracy": True})),
-    "completed without scores": edit(
-        "runs.json", lambda runs: [run.update(scores=None) for run in runs["runs"] if run["state"] == "completed"]
-    ),
     "a text as progress": edit("runs.json", lambda runs: runs["runs"][0].update(progress={"step": "far"})),
     "a time no calendar shows": edit("runs.json", lambda runs: runs["runs"][0].update(created=1e300)),
     "a time that is no number": edit("study.json", lambda study: study["study"].update(created={"$float": "nan"})),

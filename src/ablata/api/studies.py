@@ -1,4 +1,4 @@
-"""Studies: planned, run to their verdicts, read back from the ledger, reported, carried from one ledger to another."""
+"""Studies: planned, run to their verdicts, read back from the ledger, reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ablata.api.rows import ResultRows
 from ablata.api.runs import runs
 from ablata.base.errors import SettingsError, listing
 from ablata.base.files import write_text
-from ablata.records import exporting, importing
 from ablata.records.code import changed_files
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
@@ -28,7 +27,6 @@ from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
 from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
-from ablata.studies.imported import check_study
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.plan import StudyPlan
@@ -291,31 +289,3 @@ def study_status(ledger: Ledger, name: str) -> dict[str, Any]:
         "workers": sorted({str(cell.run.owner) for cell in working}),
         "troubled": troubled,
     }
-
-
-def export_study(
-    name: str, path: str | Path, *, checkpoints: bool = False, ledger: Ledger | None = None
-) -> exporting.Exported:
-    """Write a study with its runs, curves and small files to one file.
-
-    Args:
-        name: the study's name.
-        path: the file to write, such as `study.ablata`.
-        checkpoints: take the weights along.
-        ledger: where the study is; None: the lab's own.
-
-    Returns:
-        The path, how many runs and files went into it, and which files were left out and why.
-    """
-    with open_ledger(ledger) as opened:
-        return exporting.export_study(opened, name, Path(path), checkpoints=checkpoints)
-
-
-def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing.Imported:
-    """Take a study in from a file that `export_study` wrote; runs that are here already are shared.
-
-    Raises:
-        RecordError: the file is damaged, or another study of its name is here. Nothing was imported.
-    """
-    with open_ledger(ledger) as opened:
-        return importing.import_study(opened, Path(path), check_study)

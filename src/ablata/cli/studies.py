@@ -187,7 +187,7 @@ def export(
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Include the weights.")] = False,
 ) -> None:
     """Write a study with its runs, curves and small files to one file."""
-    from ablata.api.studies import export_study
+    from ablata.api.moving import export_study
 
     done = export_study(name, path, checkpoints=checkpoints)
     note(f"written: {done.path} with {done.runs} runs and {done.files} files")
@@ -201,7 +201,7 @@ def export(
 @app.command("import")
 def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata study export` wrote.")]) -> None:
     """Read a study from a file. Runs that are here already are shared."""
-    from ablata.api.studies import import_study
+    from ablata.api.moving import import_study
 
     done = import_study(path)
     note(f"study {done.study}: {done.taken} runs taken in, {done.shared} were here already")

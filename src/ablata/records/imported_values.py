@@ -71,8 +71,6 @@ def _wrong_of_run(run: RunRow) -> Iterator[str]:
     for name in ("created", "started", "finished", "heartbeat", "lease_until"):
         if not _is_time(getattr(run, name)):
             yield f"{name} {getattr(run, name)}"
-    if run.state == "completed" and run.scores is None:
-        yield "completed without scores"
     for column in ("scores", "cost"):
         values: Mapping[str, Any] = getattr(run, column) or {}
         for name, value in values.items():

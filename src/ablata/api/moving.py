@@ -1,0 +1,38 @@
+"""Studies carried from one ledger to another; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablata.api.opening import open_ledger
+from ablata.records import exporting, importing
+from ablata.records.ledger import Ledger
+from ablata.studies.imported import check_study
+
+
+def export_study(
+    name: str, path: str | Path, *, checkpoints: bool = False, ledger: Ledger | None = None
+) -> exporting.Exported:
+    """Write a study with its runs, curves and small files to one file.
+
+    Args:
+        name: the study's name.
+        path: the file to write, such as `study.ablata`.
+        checkpoints: take the weights along.
+        ledger: where the study is; None: the lab's own.
+
+    Returns:
+        The path, how many runs and files went into it, and which files were left out and why.
+    """
+    with open_ledger(ledger) as opened:
+        return exporting.export_study(opened, name, Path(path), checkpoints=checkpoints)
+
+
+def import_study(path: str | Path, *, ledger: Ledger | None = None) -> importing.Imported:
+    """Take a study in from a file that `export_study` wrote; runs that are here already are shared.
+
+    Raises:
+        RecordError: the file is damaged, or another study of its name is here. Nothing was imported.
+    """
+    with open_ledger(ledger) as opened:
+        return importing.import_study(opened, Path(path), check_study)
