@@ -207,4 +207,4 @@ def test_an_attempt_that_lost_its_run_puts_nothing_into_place(ledger: Ledger, ne
             write_text(path, "mine again", writer.held)
         assert writer.lost
     assert path.read_text() == "mine"
-    assert [file.name for file in writer.folder.iterdir()] == ["file"]
+    assert sorted(file.name for file in writer.folder.iterdir()) == ["file", "record.json"]
