@@ -85,6 +85,20 @@ def test_a_check_names_every_fault_by_file_and_annotation(ablata: Ablata, root: 
     assert ablata("data", "check", str(root), "--json").status == 1
 
 
+def test_test_images_that_are_trained_on_and_the_layout_of_yolo_are_told(
+    ablata: Ablata, root: Path, tmp_path: Path
+) -> None:
+    (root / "test" / "test300.png").write_bytes((root / "train" / "train100.png").read_bytes())
+    answer = ablata("data", "check", str(root))
+    assert (answer.status, "in train and test both" in answer.out) == (1, True)
+    for place in ("images/train", "labels/train"):
+        (tmp_path / "yolo" / place).mkdir(parents=True)
+    (tmp_path / "yolo/labels/train/0.txt").write_text("0 0.2 0.3 0.2 0.3\n")
+    for command in ("check", "graph"):
+        answer = ablata("data", command, str(tmp_path / "yolo"))
+        assert (answer.status, "YOLO" in answer.err) == (2, True)
+
+
 def test_a_recipe_on_generated_scenes_is_checked_and_drawn(ablata: Ablata, tmp_path: Path) -> None:
     few = ("relation_rcnn_scenes", "data.train=8", "data.val=4")
     assert ablata("data", "check", *few).status == 0

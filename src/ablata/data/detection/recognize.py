@@ -33,8 +33,9 @@ def recognize(root: str, cache: Path) -> tuple[str, list[str]] | None:
         cache: where zips are unpacked.
 
     Raises:
-        DataError: annotations that were found cannot be read.
+        DataError: annotations that were found cannot be read, or are YOLO's.
     """
+    _refuse_yolo(Path(root).expanduser())
     try:
         folder = find_root(root, default=None, fits=_fits, layout="", cache=cache)
     except DataError:
@@ -47,6 +48,17 @@ def recognize(root: str, cache: Path) -> tuple[str, list[str]] | None:
     if (folder / "PedMasks").is_dir():
         return "penn_fudan", [place, *_penn_fudan(folder)]
     return _voc(folder, place)
+
+
+def _refuse_yolo(folder: Path) -> None:
+    """Say that a folder of images beside text files of boxes is YOLO's, before it is taken for one without labels."""
+    labels = folder / "labels"
+    if (folder / "images").is_dir() and labels.is_dir() and next(labels.rglob("*.txt"), None) is not None:
+        raise DataError(
+            f"Boxes must be in one of these layouts: {LAYOUTS}",
+            found=f"{folder} has YOLO's, images beside labels/*.txt",
+            do="export the set as COCO's JSON, with boxes in pixels",
+        )
 
 
 def _fits(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError, listing
+from ablata.base.files import digest
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, image_splits
 from ablata.data.detection.problems import AnnotationFault
@@ -211,7 +212,10 @@ def _with_test(report: DetectionReport, found: AnnotatedFiles) -> DetectionRepor
     looked = _Looked()
     looked.add(source, training=False)
     splits = report.splits | {"test": count_objects(source.entries, found.classes)}
-    problems = (*report.problems, *findings.all(), *looked.problems)
+    train = {digest(file) for file in found.sources["train"].files if file.is_file()}
+    both = [str(file) for file in source.files if file.is_file() and digest(file) in train]
+    shared = [AnnotationFault("images that are in train and test both (scores flatter)", file, True) for file in both]
+    problems = (*report.problems, *findings.all(), *shared, *looked.problems)
     return DetectionReport(splits, report.shapes, report.mean, report.std, problems, report.remarks)
 
 
