@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ablata.base.errors import DataError, listing
+from ablata.base.errors import DataError, choices, listing
 from ablata.base.settings import INCIDENTAL
 from ablata.data.detection.coco_json import ListedImage, ObjectReader, read_categories, read_images, read_tree
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files, image_file
@@ -175,7 +175,7 @@ def _source(
         raise DataError(
             "Categories must be the classes that are trained, matched by name",
             found=f"{path}: {listing(unknown[:4])}",
-            do=f"the classes are {listing(names[:20])}",
+            do=f"the classes are {choices(names, unknown[0])}",
         )
     listed = read_images(tree, path, findings)
     files = [image_file(root / folder, image.file_name, f"{path}: image {image.id}", findings) for image in listed]

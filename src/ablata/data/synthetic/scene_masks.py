@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ablata.base.settings import Settings, settings_hash
+from ablata.base.settings import settings_hash
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import combined, file_digest, stored_arrays
 from ablata.data.loading.dataset import NominalShape
@@ -16,33 +16,21 @@ from ablata.data.loading.splits import Source, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore, load_pairs, write_pairs
 from ablata.data.synthetic.scene_layout import SEMANTIC
-from ablata.data.synthetic.scenes import Streets
+from ablata.data.synthetic.scenes import SceneSettings, Streets
 from ablata.data.transforms.segmentation import JointAugment
 
 _VERSION = 1
 _TABLE = LabelTable("ids", SEMANTIC, tuple(range(len(SEMANTIC))), (), default_palette(len(SEMANTIC)))
 
 
-class SceneMasks(Settings):
+class SceneMasks(SceneSettings):
     """Synthetic street scenes with the class of every pixel: the images of `scenes`."""
 
     kind: Literal["scene_masks"] = "scene_masks"
     train: Annotated[int, Field(ge=1)] = 1000
-    """Training images."""
     val: Annotated[int, Field(ge=1)] = 250
-    """Validation images."""
-    streets: Streets = Streets()
-    """What the images show."""
-    minival: int | float = 0
-    """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of that split, apart from the run's seed: every run sees the same one."""
     augment: JointAugment = JointAugment(flip=True)
     """Augmentation of training batches."""
-    mean: tuple[float, ...] = (0.470, 0.527, 0.502)
-    """Mean of red, green, blue over the training set, in 0..1."""
-    std: tuple[float, ...] = (0.186, 0.157, 0.257)
-    """Standard deviation of red, green, blue, in 0..1."""
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for."""

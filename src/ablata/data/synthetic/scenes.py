@@ -50,13 +50,14 @@ class Streets(Settings):
         return paint(street, self.height, self.width, self.ambiguity, random)
 
 
-class Scenes(Settings):
-    """Synthetic street scenes; the label is the kind of place."""
+class SceneSettings(Settings):
+    """Base of the settings of data sets of street scenes; not itself a choice."""
 
-    kind: Literal["scenes"] = "scenes"
-    train: Annotated[int, Field(ge=1)] = 4000
+    kind: str
+    """Which data set."""
+    train: Annotated[int, Field(ge=1)]
     """Training images."""
-    val: Annotated[int, Field(ge=1)] = 1000
+    val: Annotated[int, Field(ge=1)]
     """Validation images."""
     streets: Streets = Streets()
     """What the images show."""
@@ -64,12 +65,20 @@ class Scenes(Settings):
     """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split, apart from the run's seed: every run sees the same one."""
-    augment: Augment = Augment(flip=True)
-    """Augmentation of training batches."""
     mean: tuple[float, ...] = (0.470, 0.527, 0.502)
     """Mean of red, green, blue over the training set, in 0..1."""
     std: tuple[float, ...] = (0.186, 0.157, 0.257)
     """Standard deviation of red, green, blue, in 0..1."""
+
+
+class Scenes(SceneSettings):
+    """Synthetic street scenes; the label is the kind of place."""
+
+    kind: Literal["scenes"] = "scenes"
+    train: Annotated[int, Field(ge=1)] = 4000
+    val: Annotated[int, Field(ge=1)] = 1000
+    augment: Augment = Augment(flip=True)
+    """Augmentation of training batches."""
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for."""

@@ -7,7 +7,7 @@ The name is part of every score's own name, so that what differs in how it was s
 
 from __future__ import annotations
 
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, choices
 from ablata.base.overrides import override
 from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, SlidingWindow, named
 
@@ -26,7 +26,7 @@ def protocol_settings(name: str, windows: SlidingWindow | None = None) -> Segmen
     known = next((one for one in PROTOCOL_NAMES if one == column), None)
     if known is None:
         raise SettingsError(
-            f"A protocol must be one of {listing(PROTOCOL_NAMES)}, perhaps with changes behind it",
+            f"A protocol must be one of {choices(PROTOCOL_NAMES, column)}, perhaps with changes behind it",
             found=name,
             do="for example mscf+sliding_window.size=960",
         )
