@@ -113,7 +113,7 @@ def verdict_table(view: StudyView) -> TableSection:
         f"{view.metric.name}: mean over seeds with its 95% interval."
     )
     if costs:
-        caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times count of runs of one launch."
+        caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times are of one launch."
     caption += "".join(f" {note}" for note in view.time_notes)
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
