@@ -10,14 +10,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ablata.base.settings import Settings
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import ClassificationSettings, NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import hold_out
 from ablata.data.transforms.classification import Augment
 
 
-class Digits(Settings):
+class Digits(ClassificationSettings):
     """Handwritten digits 0 to 9 (Alpaydin and Kaynak 1998, UCI), one channel, 17 grey levels stretched to 0..255."""
 
     kind: Literal["digits"] = "digits"

@@ -36,7 +36,7 @@ from ablata.data.io.encoded import Encoded
 from ablata.data.io.eval_crop import DEFAULT, EvalCrop, eval_crop
 from ablata.data.io.file_slice import Member, Stored, content_of
 from ablata.data.io.read_settings import ImageReadSettings
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import ClassificationSettings, NominalShape
 from ablata.data.loading.file_reader import FileReader
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import ImageReader
@@ -44,7 +44,7 @@ from ablata.data.loading.splits import Source, Split, make_splits
 from ablata.data.transforms.classification import Augment
 
 
-class ImageFileSettings(ImageReadSettings):
+class ImageFileSettings(ImageReadSettings, ClassificationSettings):
     """Settings of data sets of image files; the base of several, not itself a choice."""
 
     kind: str

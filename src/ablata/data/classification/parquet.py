@@ -19,11 +19,11 @@ from pydantic import Field
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, choices, listing
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL
 from ablata.data.io.crop import Interpolation, backend_name, resize_and_center_crop
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import ClassificationSettings, NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import Source
@@ -205,7 +205,7 @@ PATTERNS: dict[Source, tuple[str, ...]] = {
 """File names of each source, the first pattern that fits."""
 
 
-class PackedSet(Settings):
+class PackedSet(ClassificationSettings):
     """Settings of data sets in a few large files; the base of several, not itself a choice."""
 
     kind: str

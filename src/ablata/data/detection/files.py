@@ -17,7 +17,7 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing, nearest
 from ablata.base.files import digest
 from ablata.base.seeds import derive
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
 from ablata.data.io.decode import (
@@ -34,7 +34,7 @@ from ablata.data.io.encoded import Encoded
 from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.loading.cache import file_digests, folder_digest
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import DataSettings, NominalShape
 from ablata.data.loading.splits import SOURCES, Source, Split
 from ablata.data.transforms.detection import DetectionAugment
 
@@ -42,7 +42,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _THREADS = 8
 
 
-class DetectionSettings(Settings):
+class DetectionSettings(DataSettings):
     """Settings of object detection data sets; the base of all, not itself a choice."""
 
     kind: str

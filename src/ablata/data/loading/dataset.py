@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import torch
 
 from ablata.base.errors import DataError, choices, nearest
+from ablata.base.settings import Settings
 from ablata.data.loading.loaders import BatchReader, EvalLoader, Order, TrainLoader, shuffled
 from ablata.data.loading.splits import Source, Split, splits_digest
 from ablata.data.transforms.augmenter import Augmenter
@@ -27,6 +29,38 @@ class NominalShape:
     channels: int
     height: int
     width: int
+
+
+class DataSettings(Settings):
+    """Base of the settings of data sets; each task's derive from a base of their own, which is not itself a choice."""
+
+    if TYPE_CHECKING:
+        kind: str
+        augment: Any
+        minival: int | float
+
+    @abstractmethod
+    def nominal_shape(self) -> NominalShape:
+        """Return the shape that complexity is counted for; reads as little as possible."""
+
+    @abstractmethod
+    def build(self, cache: Path) -> Any:
+        """Return the data set.
+
+        Args:
+            cache: folder for prepared data, kept between runs.
+
+        Raises:
+            DataError: files are missing or damaged.
+        """
+
+
+class ClassificationSettings(DataSettings):
+    """Settings of image classification data sets; the base of all, not itself a choice."""
+
+
+class SegmentationSettings(DataSettings):
+    """Settings of semantic segmentation data sets; the base of all, not itself a choice."""
 
 
 class Dataset(ABC, Generic[BatchT]):

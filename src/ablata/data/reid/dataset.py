@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
-from ablata.base.settings import Settings
 from ablata.data.io.crop import backend_name, resize
 from ablata.data.io.decode import open_image, to_rgb
+from ablata.data.loading.dataset import DataSettings
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.loaders import Order
 from ablata.data.loading.sampling import AnySampling, Shuffled
@@ -28,7 +28,7 @@ from ablata.data.loading.splits import Split
 from ablata.data.transforms.classification import Augment
 
 
-class ReidSettings(Settings):
+class ReidSettings(DataSettings):
     """Settings of re-identification data sets."""
 
     height: Annotated[int, Field(ge=16)] = 128

@@ -29,7 +29,7 @@ from ablata.data.labels.map import MAP_FILE
 from ablata.data.labels.split_lists import split_name
 from ablata.data.labels.table import LabelTable
 from ablata.data.loading.cache import combined, folder_digest
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import NominalShape, SegmentationSettings
 from ablata.data.loading.splits import SOURCES, Source, Split, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import Pair, PairStore, decoded_pairs
@@ -61,7 +61,7 @@ class PairFiles:
     notices: tuple[str, ...] = ()
 
 
-class SegmentationFileSettings(ImageReadSettings):
+class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
     """Settings of segmentation data sets in files; the base of several, not itself a choice."""
 
     kind: str

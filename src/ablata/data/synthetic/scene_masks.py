@@ -11,7 +11,7 @@ from pydantic import Field
 from ablata.base.settings import settings_hash
 from ablata.data.labels.table import LabelTable, default_palette
 from ablata.data.loading.cache import combined, file_digest, stored_arrays
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import NominalShape, SegmentationSettings
 from ablata.data.loading.splits import Source, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import PairStore, load_pairs, write_pairs
@@ -23,7 +23,7 @@ _VERSION = 1
 _TABLE = LabelTable("ids", SEMANTIC, tuple(range(len(SEMANTIC))), (), default_palette(len(SEMANTIC)))
 
 
-class SceneMasks(SceneSettings):
+class SceneMasks(SceneSettings, SegmentationSettings):
     """Synthetic street scenes with the class of every pixel: the images of `scenes`."""
 
     kind: Literal["scene_masks"] = "scene_masks"

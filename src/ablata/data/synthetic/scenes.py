@@ -15,7 +15,7 @@ from pydantic import Field
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
-from ablata.data.loading.dataset import NominalShape
+from ablata.data.loading.dataset import ClassificationSettings, NominalShape
 from ablata.data.loading.in_memory import ImageArrays, InMemoryDataset
 from ablata.data.loading.splits import SOURCES, Source
 from ablata.data.synthetic.scene_layout import PLACES, RELATIONS, Relation, draw_street
@@ -71,7 +71,7 @@ class SceneSettings(Settings):
     """Standard deviation of red, green, blue, in 0..1."""
 
 
-class Scenes(SceneSettings):
+class Scenes(SceneSettings, ClassificationSettings):
     """Synthetic street scenes; the label is the kind of place."""
 
     kind: Literal["scenes"] = "scenes"
