@@ -76,7 +76,7 @@ def undisturbed(home: Path) -> tuple[dict[str, Any], dict[tuple[str, int, str, i
 
 
 def workers_of(ledger: Ledger) -> list[int]:
-    return [int(str(run.owner).rpartition(":")[2]) for run in ledger.runs.find(state="running")]
+    return [int(str(run.owner).rpartition(":")[2].partition("/")[0]) for run in ledger.runs.find(state="running")]
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
