@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ablata.base.errors import CheckpointError
+from ablata.base.files import write_text
 from ablata.engine import checkpoints
 from ablata.engine.checkpoints import (
     BEST,
@@ -27,7 +28,7 @@ from ablata.engine.checkpoints import (
     save_checkpoint,
 )
 from ablata.engine.train import train
-from ablata.records.code import mark_imported
+from ablata.records.code import imported_mark
 
 SMALL = Checkpoint({"model": {"w": torch.arange(6.0).view(2, 3)}, "ema": {"w": torch.ones(2)}}, {"step": 3})
 
@@ -159,7 +160,7 @@ def test_a_checkpoint_of_another_run_is_refused_by_its_writer(tmp_path: Path) ->
     told = r"by run efgh itself(.|\n)*written by run abcd, recipe_hash h1, seed 3, step 9, attempt 2"
     with pytest.raises(CheckpointError, match=told):
         load_run_checkpoint(tmp_path / "efgh", "last")
-    mark_imported(tmp_path / "efgh", "abcd")
+    write_text(imported_mark(tmp_path / "efgh"), "abcd")
     assert load_run_checkpoint(tmp_path / "efgh", "last")[0].facts == facts
 
 

@@ -20,8 +20,8 @@ from ablata.records.gallery import read_gallery
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import from_checkpoint
 from ablata.tasks.inference.onnx_pt2 import export_pt2
-from ablata.tasks.simple import SimpleRecipe
-from ablata.tasks.simple.samples import CollatedBatch, samples_digest
+from ablata.tasks.simple import SimpleRecipe, samples
+from ablata.tasks.simple.samples import CollatedBatch, known_samples_digest, samples_digest
 
 FILE = Path(__file__).with_name("angle.py")
 REFERENCE = f"{FILE}:angle"
@@ -113,6 +113,33 @@ def test_the_fingerprint_is_that_of_the_samples() -> None:
         samples_digest([])
     with pytest.raises(DataError, match="a generator"):
         samples_digest(row for row in rows)
+
+
+class Counted(list[Tensor]):
+    """Samples that count how often they are read."""
+
+    reads = 0
+
+    def __getitem__(self, row: Any) -> Any:
+        type(self).reads += 1
+        return super().__getitem__(row)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_only_what_is_slow_to_read_is_read_once_and_what_was_made_anew_again(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(samples, "_QUICK_SECONDS", seconds)
+    monkeypatch.setattr(samples, "_SLOW", {})
+    monkeypatch.setattr(Counted, "reads", 0)
+    dataset = Counted(torch.arange(3000.0).split(1))
+    first = known_samples_digest(dataset, "code and arguments")
+    whole = Counted.reads
+    assert whole >= 3000
+    assert known_samples_digest(dataset, "code and arguments") == first == samples_digest(dataset)
+    again = Counted.reads - whole - 3000
+    assert again < 100 if seconds == 0 else again >= 3000
+    assert known_samples_digest(Counted(torch.arange(1.0, 3001.0).split(1)), "code and arguments") != first
 
 
 def test_parts_of_a_batch_are_its_samples_in_order() -> None:

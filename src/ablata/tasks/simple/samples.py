@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from ablata.data.loading.killed_workers import killed_in_words
 
 _HASHED = 4096
 """Most samples of a data set that are read for its fingerprint."""
+_PROBED = 64
+_QUICK_SECONDS = 1.0
+_SLOW: dict[tuple[str, str], str] = {}
+"""Fingerprints of data sets that were slow to read in this process, by where they came from and a probe of them."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +174,29 @@ def read_batches(
             yield CollatedBatch(values)
 
 
-def samples_digest(dataset: Any) -> str:
+def known_samples_digest(dataset: Any, origin: str) -> str:
+    """Return `samples_digest`, read once in a process for each origin where that takes longer than a second.
+
+    Before it is taken as known, some samples are read: a set that was made anew meanwhile is read whole again.
+
+    Args:
+        dataset: the data set.
+        origin: identifies the code and the arguments that made it.
+    """
+    key = (origin, samples_digest(dataset, _PROBED))
+    if key in _SLOW:
+        return _SLOW[key]
+    began = time.perf_counter()
+    found = samples_digest(dataset)
+    if time.perf_counter() - began > _QUICK_SECONDS:
+        _SLOW[key] = found
+    return found
+
+
+def samples_digest(dataset: Any, most: int = _HASHED) -> str:
     """Return a hash of a data set's samples: its own `fingerprint`, or that of its length and contents.
 
-    Of a large set some thousands of samples are read, evenly spread.
+    Of a large set `most` samples are read, evenly spread.
 
     Raises:
         DataError: it is no map-style data set, or empty.
@@ -186,7 +210,7 @@ def samples_digest(dataset: Any) -> str:
             found=f"a {type(dataset).__name__}" + (" without a sample" if hasattr(dataset, "__len__") else ""),
         )
     hasher, seeded = hashlib.blake2b(str(len(dataset)).encode(), digest_size=12), SeededSamples(dataset, 0)
-    for row in np.unique(np.linspace(0, len(dataset) - 1, min(_HASHED, len(dataset))).round().astype(int)).tolist():
+    for row in np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)).tolist():
         _add(hasher, seeded[0, row])
     return hasher.hexdigest()
 

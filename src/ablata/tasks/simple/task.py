@@ -39,14 +39,15 @@ from torch.utils.data import default_collate
 
 from ablata.base.errors import AblataError, DataError, SettingsError, choices, listing, nearest
 from ablata.base.metric import Metric
-from ablata.base.settings import INCIDENTAL, restore
-from ablata.base.user_code import CodeFolder
+from ablata.base.parts import user_modules
+from ablata.base.settings import INCIDENTAL, as_text, restore
+from ablata.base.user_code import CodeFolder, files_digest, module_files
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Recipe
 from ablata.engine.task import RunContext, Task
 from ablata.records.gallery import Gallery
-from ablata.tasks.simple.samples import BatchOrder, CollatedBatch, SeededSamples, read_batches, samples_digest
+from ablata.tasks.simple.samples import BatchOrder, CollatedBatch, SeededSamples, known_samples_digest, read_batches
 
 
 class SimpleRecipe(Recipe):
@@ -130,8 +131,13 @@ class SimpleRecipe(Recipe):
         return count(self.build_model(), _example(self, self.build_datasets(Path())))
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return a hash of all splits' samples; see `samples_digest`."""
-        return "-".join(samples_digest(dataset)[:24] for dataset in self.build_datasets(cache).values())
+        """Return a hash of all splits' samples; see `known_samples_digest`."""
+        code = files_digest(module_files(user_modules(self)))
+        digests = (
+            known_samples_digest(dataset, f"{code} {split} {as_text(self)}")
+            for split, dataset in self.build_datasets(cache).items()
+        )
+        return "-".join(digest[:24] for digest in digests)
 
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
