@@ -34,9 +34,9 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     if dataset not in kinds:
         close = nearest(dataset, [*kinds, *recipes])
         raise SettingsError(
-            f"A data set must be a folder, a zip, a kind of data ({choices(kinds, dataset)}) "
+            f"A data set must be a folder or zip that exists, a kind of data ({choices(kinds, dataset)}) "
             f"or a recipe ({choices(recipes, dataset)})",
-            found=dataset,
+            found=f"nothing is called {dataset}",
             do=f"did you mean {close}?" if close else None,
         )
     # Looking at boxes needs no masks, and some sets have none.

@@ -139,6 +139,10 @@ class DatasetTask(Task[BatchT]):
         self.splits = tuple(split for split in ("minival", "val") if split in data.splits)
         self.notices = data.notices
 
+    def split_fingerprint(self, split: str) -> str:
+        """Return the fingerprint of the test split, which is no part of the data's; see `Task.split_fingerprint`."""
+        return self.data.test_fingerprint() if split == "test" else ""
+
     def load_batches(self, seed: int, **options: Any) -> None:
         """Set the training loader and the length of an epoch.
 

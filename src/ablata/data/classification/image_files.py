@@ -234,6 +234,7 @@ class ImageFileDataset(LabeledImageDataset):
 
     Attributes:
         augments_each_image: its reading processes can change images one by one.
+        test_digest: fingerprint of the test split's files; empty where there is none.
 
     Args:
         settings: how to crop and decode.
@@ -243,6 +244,7 @@ class ImageFileDataset(LabeledImageDataset):
     """
 
     augments_each_image: ClassVar[bool] = True
+    test_digest: str = ""
 
     def __init__(
         self,
@@ -269,6 +271,10 @@ class ImageFileDataset(LabeledImageDataset):
             left_out=tuple(map(str, listing.left_out)),
         )
         self.settings, self.files, self.images = settings, listing.files, images
+
+    def test_fingerprint(self) -> str:
+        """Return the fingerprint of the test split; see `Dataset.test_fingerprint`."""
+        return self.test_digest[:24]
 
     def image_reader(
         self, source: Source, *, training: bool, seed: int, device: torch.device, crop: EvalCrop = DEFAULT

@@ -113,6 +113,10 @@ class Dataset(ABC, Generic[BatchT]):
         """Return the number of samples of each split."""
         return {name: len(split) for name, split in self.splits.items()}
 
+    def test_fingerprint(self) -> str:
+        """Return the fingerprint of the test split, which is no part of `fingerprint`; empty where there is none."""
+        return ""
+
     @property
     def splits_hash(self) -> str:
         """Return 16 hexadecimal digits that identify which sample is in which split."""

@@ -31,6 +31,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         backend: how pixels were decoded, for checkpoints.
         notices: what the reader should know of the files.
         later: gives the pairs of a source that no training needs, when it is asked for.
+        test_digest: gives the fingerprint of the test split's files.
 
     Raises:
         DataError: whole images are to be trained on that have several sizes.
@@ -51,14 +52,20 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         backend: str,
         notices: Sequence[str] = (),
         later: Mapping[Source, Callable[[], PairStore]] | None = None,
+        test_digest: Callable[[], str] = str,
     ) -> None:
         super().__init__(
             classes=table.names, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend
         )
         self.table, self._augment, self._stores, self._later = table, augment, dict(stores), later or {}
+        self._test_digest = test_digest
         self._planes: dict[Source, Tensor] = {}
         self.image_size = self._trained_size()
         self.notices = (*notices, *self._own_notices())
+
+    def test_fingerprint(self) -> str:
+        """Return the fingerprint of the test split; see `Dataset.test_fingerprint`."""
+        return self._test_digest()[:24]
 
     def _store(self, source: Source) -> PairStore:
         if source not in self._stores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -124,6 +125,7 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
             backend=backend_name("pil", None, orientation=self.orientation),
             notices=found.notices,
             later=later,
+            test_digest=partial(_digest, found, "test", cache) if later else str,
         )
         _refuse_pointless(data, found.root)
         return data

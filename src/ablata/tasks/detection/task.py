@@ -404,10 +404,6 @@ class DetectTask(DatasetTask[DetectionBatch]):
         self.data.match_classes(contract["classes"])
         self._trained_ids = tuple(contract["category_ids"])
 
-    def split_fingerprint(self, split: str) -> str:
-        """Return the fingerprint of the test split, which is no part of the data's."""
-        return self.data.test_fingerprint() if split == "test" else ""
-
     def _protocol(self, name: str) -> DetectionProtocol:
         return detection_protocol("coco" if self.own_protocol(name) else name)
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ablata.base.errors import DataError
 from ablata.base.overrides import override
 from ablata.base.parts import OpenPart, WordOrPart
 from ablata.base.settings import INCIDENTAL, expand
@@ -293,9 +294,20 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         """Return totals, the intersection over union of each class, the confusion matrix of pixels.
 
         Samples are index int64 [N], size int64 [N, 2], and label and predicted uint8 [N, H, W] of the largest height
-        and width: smaller images lie at the top left, ignored beside them.
+        and width: smaller images lie at the top left, ignored beside them. A split without masks has no scores.
+
+        Raises:
+            DataError: no pixel of the split counts, and predictions are not asked for.
         """
         protocol = protocol or self.protocols[0]
+        if not self.data.pixel_counts(split)[: len(self.scored_classes)].sum():
+            if not samples:
+                raise DataError(
+                    "A split must have masks with pixels that count to be scored",
+                    found=f"{split}: no mask, or none that says a class",
+                    do="ablata predict RUN FOLDER --output OUT, or keep predictions by --save-predictions FILE",
+                )
+            return EvalReport({}, samples=self.predictions(model, split, protocol))
         counted, scores = self._score(model, split, protocol)
         return EvalReport(
             scores=scores,
