@@ -394,3 +394,26 @@ def test_every_segmenter_of_the_union_is_one(make: Callable) -> None:
         task = make(f"model={kind}")
         assert isinstance(task.model, Segmenter)
         task.check(first_batch(task))
+
+
+def test_a_test_split_without_masks_is_predicted_and_not_scored(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2), ("test", 2)):
+        for number in range(count):
+            for kind, shape in (("images", (32, 64, 3)), ("labels", (32, 64))):
+                if (kind, split) != ("labels", "test"):
+                    file = tmp_path / "set" / kind / split / f"{number}.png"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    high = 256 if kind == "images" else 3
+                    Image.fromarray(random.integers(0, high, shape, dtype=np.uint8)).save(file)
+    (tmp_path / "set/classes.txt").write_text("sky\nroad\ncar\n")
+    recipe = RECIPE.model_copy(update={"data": MaskFolder(root=str(tmp_path / "set"))})
+    task = recipe.build(0, RunContext(cache=tmp_path / "cache", device=CPU))
+    model = task.model.eval()
+    with pytest.raises(DataError, match="must have masks with pixels that count"):
+        task.evaluate_detailed(model, "test")
+    found = task.evaluate_detailed(model, "test", samples=True)
+    assert found.scores == {}
+    assert found.samples["predicted"].shape == (2, 32, 64)
+    assert len(task.split_fingerprint("test")) == 24
+    assert task.split_fingerprint("val") == ""
