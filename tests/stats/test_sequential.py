@@ -234,3 +234,10 @@ def test_without_a_margin_nothing_is_equivalent_and_all_else_is_as_with_a_hopele
         assert Replay.from_json(ours.to_json()) == ours
         verdicts |= {arm.verdict for arm in ours.outcomes}
     assert verdicts == {Verdict.BETTER, Verdict.WORSE, Verdict.UNDECIDED}
+
+
+def test_without_a_margin_arms_without_any_noise_are_not_equivalent_either() -> None:
+    """Programs whose seed does nothing give the same difference every time; only a margin makes equal what is close."""
+    rule = replace(RULE, margin=None)
+    found = replay([[1.0, 1.0, 1.5]] * 5, rule, calibrate(2, rule))
+    assert [arm.verdict for arm in found.outcomes] == ["undecided", "better"]

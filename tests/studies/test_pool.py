@@ -11,7 +11,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine of 8 cores, much memory and no GPU."""
     monkeypatch.setattr(pool, "usable_cores", lambda: 8)
     monkeypatch.setattr(pool, "available_bytes", lambda: 64 * 10**9)
-    monkeypatch.setattr(pool.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(pool, "_gpu_count", lambda: 0)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return monkeypatch
 
@@ -34,7 +34,7 @@ def test_little_memory_means_fewer_workers_but_never_none(machine: pytest.Monkey
 
 
 def test_each_gpu_gets_a_worker_unless_the_recipes_stay_on_the_processor(machine: pytest.MonkeyPatch) -> None:
-    machine.setattr(pool.torch.cuda, "device_count", lambda: 2)
+    machine.setattr(pool, "_gpu_count", lambda: 2)
     assert Workers.for_this_machine(None, 20) == Workers(2, 4, ("0", "1"))
     assert Workers.for_this_machine(None, 20, gpu=False) == Workers(8, 1)
     machine.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-abc")

@@ -14,6 +14,7 @@ import typer
 from ablata.base.errors import AblataError, UserError
 from ablata.base.version import __version__
 from ablata.cli import (
+    compare,
     data,
     evaluate,
     export,
@@ -42,6 +43,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
 app.add_typer(studies.app, name="study")
 app.add_typer(data.app, name="data")

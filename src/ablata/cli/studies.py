@@ -99,17 +99,20 @@ def run(
         name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
-    # Asked to end by a scheduler, or with its terminal closed, it ends as it does at an interrupt from the keyboard;
-    # started with nohup, it goes on.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    end_as_interrupted()
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
         study = name if name in recorded and asked.only_named else asked.study(ledger)
         done = launch(ledger, study, workers, trust_code=trust_code)
         print_report(ledger, done, "json" if json else "terminal")
         write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
+
+
+def end_as_interrupted() -> None:
+    """End at a scheduler's request, or with the terminal, as at an interrupt from the keyboard; with nohup go on."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def launch(ledger: Ledger, study: Study | str | None, workers: int | None, *, trust_code: bool = False) -> str:

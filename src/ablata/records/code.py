@@ -7,6 +7,7 @@ from. A run or study that came in an archive is marked, and what it refers to ru
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -113,7 +114,7 @@ def run_code(
     Raises:
         RecordError: the code came from elsewhere and is not trusted.
     """
-    if not references(tree):
+    if not named_code(tree):
         return None
     folder = ledger.runs.folder(run)
     if is_imported(folder):
@@ -121,6 +122,13 @@ def run_code(
         check_trust(f"run {run.id}, which was imported,", tree, code, trust=trust, say=say)
         return code
     return code_folder(folder) or _equal_code(ledger, run)
+
+
+def named_code(tree: Mapping[str, Any]) -> list[str]:
+    """Return what expanded settings would run beside ablata itself: references to users' files, or a program."""
+    if tree.get("task") == "command":
+        return [shlex.join(map(str, tree.get("words", ())))]
+    return list(references(tree))
 
 
 def _equal_code(ledger: Ledger, run: RunRow) -> CodeFolder | None:
@@ -138,7 +146,7 @@ def arm_code(ledger: Ledger, study: str, arm: ArmRow, *, trust: bool, say: Calla
     Raises:
         RecordError: the code came from elsewhere and is not trusted.
     """
-    if not references(arm.recipe):
+    if not named_code(arm.recipe):
         return None
     code = next(_kept(ledger, study, arm.name), None)
     if imported_study_mark(ledger, study).exists() or (code is not None and code.foreign):
@@ -181,7 +189,7 @@ def check_trust(
     Raises:
         RecordError: the user does not.
     """
-    named = references(tree)
+    named = named_code(tree)
     if not named:
         return
     files = [str(copy) for copy in code.copies.values()] if code is not None else []

@@ -40,7 +40,7 @@ class Leases:
     The filters of `claim`, `waiting_count` and `open_count`: `study` keeps to the runs of the open arms of one study
     and those they start from, `environment` and `code` to runs enqueued for one environment class and one code
     fingerprint, so that a worker never trains a run under an identity it does not have. `code` also admits `code-...`:
-    the same code and a user's own files. `without` leaves runs out by their ids.
+    the same code and a user's own files; several codes admit each. `without` leaves runs out by their ids.
     """
 
     def __init__(self, database: Database) -> None:
@@ -54,7 +54,7 @@ class Leases:
         *,
         study: str | None = None,
         environment: str | None = None,
-        code: str | None = None,
+        code: str | Collection[str] | None = None,
         without: Collection[str] = (),
         relabel: str | None = None,
         launch: str | None = None,
@@ -213,7 +213,7 @@ class Leases:
             set_fields(connection, run_id, attempt, state=state, lease_until=None, finished=clock(), **ending)
 
     def waiting_count(
-        self, *, study: str | None = None, environment: str | None = None, code: str | None = None
+        self, *, study: str | None = None, environment: str | None = None, code: str | Collection[str] | None = None
     ) -> int:
         """Return how many runs could be claimed now."""
         with self._database.read() as connection:
@@ -224,7 +224,7 @@ class Leases:
         *,
         study: str | None = None,
         environment: str | None = None,
-        code: str | None = None,
+        code: str | Collection[str] | None = None,
         without: Collection[str] = (),
     ) -> int:
         """Return how many runs wait or run: 0 means that all is done, not only that nothing is free now."""
@@ -286,7 +286,7 @@ def _ready() -> ColumnElement[bool]:
 
 
 def _filters(
-    study: str | None, environment: str | None, code: str | None, without: Collection[str] = ()
+    study: str | None, environment: str | None, code: str | Collection[str] | None, without: Collection[str] = ()
 ) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = [Run.id.not_in(without)] if without else []
     if study is not None:
@@ -297,7 +297,8 @@ def _filters(
     if environment is not None:
         filters.append(Run.environment == environment)
     if code is not None:
-        filters.append(or_(Run.code == code, Run.code.startswith(f"{code}-", autoescape=True)))
+        codes = (code,) if isinstance(code, str) else code
+        filters.append(or_(*(or_(Run.code == one, Run.code.startswith(f"{one}-", autoescape=True)) for one in codes)))
     return filters
 
 

@@ -164,6 +164,6 @@ def _welch_dof(arm: Floats, control: Floats, n: Floats) -> Floats:
 
 def _upper_tail(distance: Floats, se: Floats, dof: Floats) -> Floats:
     """P(T > distance / se). Without any noise a distance decides by its sign alone, and none is no evidence (0.5)."""
-    limit = np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
+    limit = np.where((distance == 0) | np.isnan(distance), distance, np.copysign(np.inf, distance))
     t = np.divide(distance, se, out=limit, where=(se > 0) | np.isnan(se))
     return np.asarray(stdtr(dof, -t), dtype=np.float64)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from ablata.base.errors import DivergedError, RecordError
-from ablata.engine.recipe import Recipe
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
+from ablata.trainers.command import Command
+
+if TYPE_CHECKING:
+    from ablata.engine.recipe import Recipe
 
 
-def lineage(recipe: Recipe) -> list[Recipe]:
+@overload
+def lineage(recipe: Recipe) -> list[Recipe]: ...
+@overload
+def lineage(recipe: Command) -> list[Command]: ...
+def lineage(recipe: Recipe | Command) -> Sequence[Recipe | Command]:
     """Return a recipe and all that it starts from, the first one first; they share its name."""
+    if isinstance(recipe, Command):
+        return [recipe]
     chain = [recipe]
     while (older := chain[0].parent()) is not None:
         chain.insert(0, older.model_copy(update={"name": recipe.name}))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import DataError
 from ablata.base.parts import user_modules
-from ablata.base.settings import expand, settings_hash
-from ablata.base.user_code import files_digest, module_files
-from ablata.engine.recipe import Recipe
+from ablata.base.settings import expand, restore, settings_hash
+from ablata.base.user_code import CodeFolder, files_digest, module_files
 from ablata.recipes.index import restore_recipe
 from ablata.records.code import run_code
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
 from ablata.records.ledger import Ledger
 from ablata.records.processes import process_is_gone
 from ablata.records.rows import NewRun, RunRow
+from ablata.trainers.command import Command
+from ablata.trainers.identity import code_of, inputs_of
+
+if TYPE_CHECKING:
+    from ablata.engine.recipe import Recipe
 
 
 def cache_folder(ledger: Ledger) -> Path:
@@ -37,14 +41,42 @@ def record_environment(ledger: Ledger, processes: int = 1) -> str:
     return name
 
 
-def recipe_code(recipe: Recipe) -> str:
+COMMAND_CODE = "command"
+"""What the code of every command's run begins with: ablata's own code does not count for it."""
+
+
+def codes() -> tuple[str, ...]:
+    """Return what the codes of runs begin with that this process can train."""
+    return (code_fingerprint(), COMMAND_CODE)
+
+
+def recipe_code(recipe: Recipe | Command) -> str:
     """Return the fingerprint of the code a recipe runs: ablata's, and that of the user's files it refers to.
 
+    Of a command it is that of its own files; see `ablata.trainers.identity`.
+
     Raises:
-        SettingsError: a part is defined where no other process finds it.
+        SettingsError: a part is defined where no other process finds it, or a declared source is missing.
     """
+    if isinstance(recipe, Command):
+        words = recipe.argument_list(seed=0, run_dir=Path("run"))
+        return f"{COMMAND_CODE}-{code_of(recipe, words)}"
     files = module_files(user_modules(recipe))
     return f"{code_fingerprint()}-{files_digest(files)}" if files else code_fingerprint()
+
+
+def restore_trainer(tree: dict[str, Any], source: str, code: CodeFolder | None = None) -> Recipe | Command:
+    """Rebuild what a run executes, a recipe or a command, from its expanded settings.
+
+    Args:
+        tree, source, code: as for `restore_recipe`.
+
+    Raises:
+        SettingsError: the settings do not fit this version, or a user's file is gone.
+    """
+    if tree.get("task") == COMMAND_CODE:
+        return restore(Command, tree, source=source)
+    return restore_recipe(tree, source=source, code=code)
 
 
 def restore_run(
@@ -74,7 +106,7 @@ def restore_run(
     return recipe.model_copy(update={"name": run.recipe_name})
 
 
-def placed(recipe: Recipe) -> dict[str, Any]:
+def placed(recipe: Recipe | Command) -> dict[str, Any]:
     """Return a recipe's expanded settings with the absolute path of its data: a run is used from any working folder."""
     data = getattr(recipe, "data", None)
     root = getattr(data, "root", None)
@@ -85,7 +117,7 @@ def placed(recipe: Recipe) -> dict[str, Any]:
     return expand(there if settings_hash(there) == settings_hash(recipe) else recipe)
 
 
-def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str, parent: str | None = None) -> NewRun:
+def new_run(ledger: Ledger, recipe: Recipe | Command, seed: int, environment: str, parent: str | None = None) -> NewRun:
     """Return the identity of a run of this code on this data; `parent` is the run it starts from.
 
     Raises:
@@ -96,20 +128,29 @@ def new_run(ledger: Ledger, recipe: Recipe, seed: int, environment: str, parent:
         recipe=placed(recipe),
         recipe_hash=settings_hash(recipe),
         code=recipe_code(recipe),
-        data=recipe.data_fingerprint(cache_folder(ledger)),
+        data=data_of(ledger, recipe),
         seed=seed,
         environment=environment,
         parent=parent,
     )
 
 
-def refuse_other_data(ledger: Ledger, recipe: Recipe, run: RunRow) -> None:
+def data_of(ledger: Ledger, recipe: Recipe | Command) -> str:
+    """Return the fingerprint of what a run reads.
+
+    Raises:
+        UserError: the data is missing or damaged.
+    """
+    return inputs_of(recipe) if isinstance(recipe, Command) else recipe.data_fingerprint(cache_folder(ledger))
+
+
+def refuse_other_data(ledger: Ledger, recipe: Recipe | Command, run: RunRow) -> None:
     """Check that the data at hand is the data that a run was made for.
 
     Raises:
         DataError: it is not; both fingerprints are named.
     """
-    here = recipe.data_fingerprint(cache_folder(ledger))
+    here = data_of(ledger, recipe)
     if here != run.data:
         raise DataError(
             "A run must be trained on the data it was made for",

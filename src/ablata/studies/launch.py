@@ -8,8 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from ablata.base.errors import LeaseLostError, RecordError, RunError
-from ablata.recipes.index import restore_recipe
+from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError
 from ablata.records.code import arm_code
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
@@ -17,7 +16,8 @@ from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
 from ablata.stats import rule_of
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
-from ablata.studies.identity import new_run, record_environment, release_orphan
+from ablata.studies.commands import remove_worktrees
+from ablata.studies.identity import new_run, record_environment, release_orphan, restore_trainer
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
 
@@ -90,7 +90,17 @@ class StudyRunner:
         except KeyboardInterrupt:
             self.say("interrupted; what was trained is saved")
             raise
+        finally:
+            self._remove_worktrees()
         return self.assessment
+
+    def _remove_worktrees(self) -> None:
+        """Remove the git worktrees that arms of refs ran in; no program is at work in them any more."""
+        for arm in self.columns:
+            if arm.recipe.get("task") == "command" and arm.recipe.get("ref"):
+                command = restore_trainer(arm.recipe, source=f"arm {arm.name}")
+                with suppress(AblataError):
+                    remove_worktrees(command, self.ledger.home)
 
     def _rest(self, spent: float) -> None:
         """Leave the processor to the trainings, until a run or a worker ends or the rest is over.
@@ -110,6 +120,7 @@ class StudyRunner:
         complete = False
         while not complete:
             cells = self.ledger.studies.cells(self.name)
+            self._refuse_failed_control(cells)
             ended = sum(cell.run.state in ENDED for cell in cells)
             if ended != self._ended:
                 self._look()
@@ -121,6 +132,21 @@ class StudyRunner:
         self._revive(parents := self._parents())
         self._replace_dead([*self.ledger.studies.cells(self.name), *parents])
         return False
+
+    def _refuse_failed_control(self, cells: list[Cell]) -> None:
+        """End a study of commands whose control fails: nothing can be compared with it.
+
+        Raises:
+            RunError: with what its program said.
+        """
+        control = self.columns[0]
+        failed = [cell.run for cell in cells if cell.arm == control.name and cell.run.state == "diverged"]
+        if failed and control.recipe.get("task") == "command":
+            raise RunError(
+                "The control must run to its end",
+                found=f"run {failed[0].id}, seed {failed[0].seed}: {failed[0].error}",
+                do=f"mend the command; all it printed is in {self.ledger.runs.folder(failed[0]) / 'output.log'}",
+            )
 
     def _look(self) -> None:
         """Judge what is there; record a look when a row was added, and stop the arms it closes."""
@@ -183,7 +209,7 @@ class StudyRunner:
         """Return what an arm's runs and those they start from are; the data is read once for each launch."""
         if arm.name not in self._identities:
             code = self._code[arm.name]
-            recipe = restore_recipe(arm.recipe, source=f"arm {arm.name} of study {self.name}", code=code)
+            recipe = restore_trainer(arm.recipe, source=f"arm {arm.name} of study {self.name}", code=code)
             if code is not None and (line := code.notice()):
                 self.say(f"{arm.name}: {line}; another name asks with the files as they are")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ablata.base.errors import SettingsError
 from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
 from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
@@ -31,6 +32,7 @@ from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.noise import noise_of_study
 from ablata.studies.study import Study
+from ablata.trainers.command import Command
 
 _TIMED_STEPS = 8
 _PATIENCE_SECONDS = 120.0
@@ -186,19 +188,19 @@ def with_history(ledger: Ledger, study: Study) -> Study:
 
 
 def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Noise]:
-    length = expand(study.control.train)
+    length = None if isinstance(study.control, Command) else expand(study.control.train)
     for row in ledger.studies.all():
         arms = ledger.studies.arms(row.name)
         control = next(arm for arm in arms if arm.is_control)
         same = control.recipe_name == study.control.name and row.spec["metric"]["key"] == study.metric.key
-        if (row.name == study.name and not own) or not same or control.recipe["train"] != length:
+        if (row.name == study.name and not own) or not same or control.recipe.get("train") != length:
             continue
         found = noise_of_study(ledger, row.name)
         if found is not None:
             yield found
 
 
-def _cost_from_history(completed: list[RunRow], recipe: Recipe, environment: str) -> RunCost | None:
+def _cost_from_history(completed: list[RunRow], recipe: Recipe | Command, environment: str) -> RunCost | None:
     same = [
         run
         for run in completed
@@ -218,8 +220,18 @@ class _Timing:
         self._cache, self._threads = cache, threads
         self._begun, self._known = time.monotonic(), dict[str, RunCost]()
 
-    def cost(self, recipe: Recipe) -> RunCost:
-        """Return the cost of a run; a taught network, whose teacher there is not yet, costs what its teacher does."""
+    def cost(self, recipe: Recipe | Command) -> RunCost:
+        """Return the cost of a run; a taught network, whose teacher there is not yet, costs what its teacher does.
+
+        Raises:
+            SettingsError: a command has no run yet, and nothing of it can be timed.
+        """
+        if isinstance(recipe, Command):
+            raise SettingsError(
+                "What a command costs is known once it has run",
+                found=f"no run of {recipe.text()}",
+                do="run it with one seed first: --seeds 1",
+            )
         first = lineage(recipe)[0]
         key = settings_hash(first)
         if key not in self._known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import subprocess
@@ -9,9 +10,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import RunError
@@ -149,7 +149,7 @@ class Pool:
 
 def may_use_gpu(arms: Sequence[ArmRow | NewArm]) -> bool:
     """Tell whether any arm's recipe may run on a GPU."""
-    return any(arm.recipe["compute"]["device"] != "cpu" for arm in arms)
+    return any(arm.recipe.get("compute", {"device": "auto"})["device"] != "cpu" for arm in arms)
 
 
 def available_bytes() -> int:
@@ -162,8 +162,18 @@ def available_bytes() -> int:
     return int(found) * 1024 if found else sys.maxsize
 
 
+def _gpu_count() -> int:
+    """Return how many GPUs can be used; torch, which knows, is loaded only where there is one."""
+    count = len(glob.glob("/dev/nvidia[0-9]*"))
+    if not count or find_spec("torch") is None:
+        return count
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def _gpus() -> tuple[str, ...]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()
+    count = _gpu_count()
     names = [part.strip() for part in named.split(",")] if named else [str(index) for index in range(count)]
     return tuple(names[:count])

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import SettingsError, listing
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.parts import user_modules
-from ablata.base.settings import diff, settings_hash
+from ablata.base.settings import Settings, diff, settings_hash
 from ablata.base.user_code import module_files
-from ablata.engine.recipe import Recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.studies.identity import placed
+
+if TYPE_CHECKING:
+    from ablata.engine.recipe import Recipe
+    from ablata.trainers.command import Command
 
 CONTROL = "control"
 
@@ -29,9 +32,9 @@ class Study:
     Args:
         name: unique in the ledger; letters, digits, `_`, `-`, `.`, `+`.
         question: what is asked, a sentence for people.
-        control: the recipe that every arm is compared with.
+        control: the recipe or command that every arm is compared with.
         arms: for each arm the overrides of the control that make it, such as `{"data.augment.flip": False}` or
-            `("data.augment.flip=false",)`; or its recipe.
+            `("data.augment.flip=false",)`; or its recipe or command.
         margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -48,8 +51,8 @@ class Study:
 
     name: str
     question: str
-    control: Recipe
-    arms: Mapping[str, Overrides | Recipe]
+    control: Recipe | Command
+    arms: Mapping[str, Overrides | Recipe | Command]
     margin: float | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
@@ -59,7 +62,7 @@ class Study:
     first_seed: int = 0
     history: History | None = None
     commands: tuple[str, ...] = ()
-    recipes: dict[str, Recipe] = field(init=False, repr=False)
+    recipes: dict[str, Recipe | Command] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.arms):
@@ -77,11 +80,11 @@ class Study:
             raise SettingsError(str(error), found=f"study {self.name}") from None
         object.__setattr__(self, "recipes", self._recipes())
 
-    def _recipes(self) -> dict[str, Recipe]:
-        made = {CONTROL: self.control}
+    def _recipes(self) -> dict[str, Recipe | Command]:
+        made: dict[str, Recipe | Command] = {CONTROL: self.control}
         owners = {settings_hash(self.control): CONTROL}
         for name, changes in self.arms.items():
-            made[name] = changes if isinstance(changes, Recipe) else override(self.control, changes)
+            made[name] = changes if isinstance(changes, Settings) else override(self.control, changes)
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name and (files := _files(made[name])) != _files(made[owner]):
                 raise SettingsError(
@@ -120,7 +123,7 @@ class Study:
     def change(self, arm: str) -> tuple[str, ...]:
         """Return what an arm changes: its overrides, or how its recipe differs from the control."""
         changes = self.arms[arm]
-        if isinstance(changes, Recipe):
+        if isinstance(changes, Settings):
             return tuple(str(one) for one in diff(self.control, changes))
         return tuple(override_texts(changes))
 
@@ -163,9 +166,9 @@ class Study:
         ]
 
 
-def _files(recipe: Recipe) -> set[Path]:
+def _files(recipe: Recipe | Command) -> set[Path]:
     return set(module_files(user_modules(recipe)))
 
 
-def _told(changes: Overrides | Recipe) -> str:
-    return "its recipe" if isinstance(changes, Recipe) else " ".join(override_texts(changes)) or "no change"
+def _told(changes: Overrides | Recipe | Command) -> str:
+    return "its recipe" if isinstance(changes, Settings) else " ".join(override_texts(changes)) or "no change"

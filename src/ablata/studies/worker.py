@@ -10,21 +10,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
 from ablata.base.parts import user_modules
 from ablata.base.user_code import module_files
 from ablata.engine.reporting import Reporter
-from ablata.recipes.index import restore_recipe
 from ablata.records.code import run_code
 from ablata.records.database import PATIENCE_SECONDS, persist
-from ablata.records.fingerprint import code_fingerprint
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
 from ablata.records.writer import RunWriter, new_launch
-from ablata.studies.execution import execute
-from ablata.studies.identity import cache_folder, recipe_code, record_environment, refuse_other_data
+from ablata.studies.commands import execute_command
+from ablata.studies.identity import (
+    cache_folder,
+    codes,
+    recipe_code,
+    record_environment,
+    refuse_other_data,
+    restore_trainer,
+)
+from ablata.trainers.command import Command
 
 LEASE_SECONDS = 30.0
 _POLL_SECONDS = 0.2
@@ -113,7 +120,7 @@ def work(
         RunError: the study's runs are meant for other code.
     """
     environment = record_environment(ledger)
-    which = {"study": study, "environment": None if any_environment else environment, "code": code_fingerprint()}
+    which: dict[str, Any] = {"study": study, "environment": None if any_environment else environment, "code": codes()}
     relabel, launch = environment if any_environment else None, launch or new_launch()
     signals, notices, done = StopOnSignal(parent), _Notices(ledger, study, environment, any_environment, say), 0
     refused: dict[str, RecordError] = {}
@@ -168,7 +175,7 @@ def _train(
         raise
     try:
         with RunWriter(ledger, claim) as writer:
-            recipe = restore_recipe(claim.recipe, source=f"run {claim.run.id}", code=code)
+            recipe = restore_trainer(claim.recipe, source=f"run {claim.run.id}", code=code)
             if code is not None and (line := code.notice()):
                 say(line)
                 writer.event("info", "code", line)
@@ -180,6 +187,10 @@ def _train(
                     do="launch the study again",
                 )
             refuse_other_data(ledger, recipe, claim.run)
+            if isinstance(recipe, Command):
+                return execute_command(writer, recipe, signals, beside=beside)
+            from ablata.studies.execution import execute
+
             if threads is not None and threads < (recipe.compute.threads or threads + 1):
                 compute = recipe.compute.model_copy(update={"threads": threads})
                 recipe = recipe.model_copy(update={"compute": compute})
@@ -213,7 +224,7 @@ class _Notices:
 
     def _lines(self) -> list[str]:
         waiting = self._ledger.runs.find(state="waiting", study=self._study)
-        mine = [run for run in waiting if run.code.partition("-")[0] == code_fingerprint()]
+        mine = [run for run in waiting if run.code.partition("-")[0] in codes()]
         lines = []
         if others := len(waiting) - len(mine):
             lines.append(
@@ -243,7 +254,7 @@ def _refuse_other_code(ledger: Ledger, study: str | None) -> None:
     """End a study's worker whose code is not the one that the waiting runs are meant for: it would wait for ever."""
     if study is None or not ledger.leases.waiting_count(study=study):
         return
-    if ledger.leases.open_count(study=study, code=code_fingerprint()) == 0:
+    if ledger.leases.open_count(study=study, code=codes()) == 0:
         raise RunError(
             "A worker must run the code that its runs were enqueued for",
             found=f"study {study} waits for other code; ablata's sources were changed after it was launched",

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ablata.base.errors import SettingsError, choices
 from ablata.base.fields import explain
+from ablata.base.metric import Metric
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.trainers.score_source import ScoreSource, parse_score
 
@@ -99,6 +100,14 @@ class Command(Settings):
     def sources_of_scores(self) -> tuple[ScoreSource, ...]:
         """Where the scores are read, the judged one first."""
         return tuple(parse_score(text) for text in self.scores)
+
+    def metric(self) -> Metric:
+        """Return the score that is judged."""
+        label = self.sources_of_scores[0].label
+        return Metric(label, split="", protocol="", higher_is_better=not self.lower, unit="")
+
+    def parent(self) -> None:
+        """Return nothing: a program starts from no other run."""
 
     def argument_list(self, *, seed: int, run_dir: Path, device: str = "cpu") -> list[str]:
         """Return the argument list of one run."""

@@ -41,6 +41,15 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
     return "files-" + files_digest(folder, named)
 
 
+def inputs_of(command: Command) -> str:
+    """Return the fingerprint of the files and folders that a program reads; `none` where it declares none.
+
+    Raises:
+        DataError: one is missing.
+    """
+    return files_digest(Path(command.folder), command.inputs) if command.inputs else "none"
+
+
 def git_commit(folder: Path, ref: str) -> str:
     """Return the full name of a commit.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import time
@@ -16,7 +18,7 @@ from ablata.base.errors import SettingsError
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.25
 _GRACE_SECONDS = 5.0
 _MEMORY_SECONDS = 0.5
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ def run_program(
     Raises:
         SettingsError: the program cannot be started.
     """
+    # What the system tells of an ended program counts this process's memory before the program took its place.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
     with output.open("ab") as sink:
         try:
@@ -73,16 +77,16 @@ def run_program(
                 do="a command with pipes or && needs a shell: sh -c '...'",
             ) from None
     reason: str | None = None
-    memory, looked, wait = 0, -_MEMORY_SECONDS, _FIRST_WAIT
+    memory, looked, wait = 0, 0.0, _FIRST_WAIT
     try:
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             now = time.monotonic() - began
             if pid:
                 process.returncode = os.waitstatus_to_exitcode(status)
-                memory = max(memory, usage.ru_maxrss * 1024)
+                memory = max(memory, usage.ru_maxrss * 1024 if usage.ru_maxrss > own else 0)
                 break
-            if now - looked >= _MEMORY_SECONDS:
+            if now - looked >= min(_MEMORY_SECONDS, now / 4):
                 memory, looked = max(memory, group_memory(process.pid)), now
             if reason is None:
                 reason = "timeout" if timeout is not None and now > timeout else watch()
@@ -102,14 +106,16 @@ def run_program(
 
 
 def group_memory(group: int) -> int:
-    """Return the resident memory of all processes of a process group, in bytes; 0 where the system does not tell."""
+    """Return the peak resident memory of all processes that are in a process group now, in bytes; 0 if not known."""
     total = 0
     with suppress(OSError):
         for entry in os.scandir("/proc"):
             if entry.name.isdecimal():
                 with suppress(OSError, ValueError, IndexError):
                     stat = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-                    total += int(stat[21]) * _PAGE if int(stat[2]) == group else 0
+                    if int(stat[2]) == group:
+                        peak = _PEAK.search(Path(entry.path, "status").read_text())
+                        total += int(peak[1]) * 1024 if peak else 0
     return total
 
 

@@ -1,0 +1,128 @@
+"""`ablata compare`: does a change of a command help?"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablata.base.errors import SettingsError
+from ablata.cli.asking import FirstSeed, Fixed, Margin, Question, SaveAs, Screen, WorkerCount
+from ablata.cli.console import note, out
+
+if TYPE_CHECKING:
+    from ablata.trainers.command import Command
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def compare(
+    commands: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="COMMAND...", help="Commands with {seed} in them; the first is the control.", show_default=False
+        ),
+    ],
+    score: Annotated[
+        list[str],
+        typer.Option(
+            help="Where the score is: a name in the output, FILE.json:KEY, FILE.csv:COLUMN, or regex:PATTERN. Several "
+            "are recorded, the first is judged.",
+            show_default=False,
+        ),
+    ],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Another arm: NAME=COMMAND, or NAME=git:REF for the control's command there."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each command, at most.")] = 5,
+    first_seed: FirstSeed = None,
+    lower: Annotated[bool, typer.Option("--lower", help="Lower scores are better.")] = False,
+    margin: Margin = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Longest time of a run, such as 90s, 10m or 2h."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="A file or folder that it reads; a changed one is another run."),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="A file or folder of its code; by default git's state, or the script."),
+    ] = None,
+    screen: Screen = False,
+    force_fixed: Fixed = False,
+    workers: WorkerCount = None,
+    save_as: SaveAs = None,
+    question: Question = None,
+    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run the control once and show what would be read; record nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Run commands with several seeds each and say which is better. Interrupted or killed, the same command goes on."""
+    from ablata.cli.reporting import print_report, write_report
+    from ablata.cli.studies import end_as_interrupted, launch
+    from ablata.records.ledger import Ledger
+    from ablata.studies.comparing import compare_commands
+
+    study = compare_commands(
+        commands, arm or (), scores=score, lower=lower, seeds=seeds, first_seed=first_seed or 0, margin=margin,
+        timeout=_seconds(timeout), inputs=inputs or (), sources=source or (), screen=screen, fixed=force_fixed,
+        name=save_as, question=question, typed=["ablata", *sys.argv[1:]],
+    )  # fmt: skip
+    if dry_run:
+        _show_one(study.control)  # type: ignore[arg-type]
+        return
+    end_as_interrupted()
+    with Ledger() as ledger:
+        done = launch(ledger, study, workers)
+        print_report(ledger, done, "json" if json else "terminal")
+        write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
+
+
+def _show_one(command: Command) -> None:
+    """Run a command once and print what its output would be read as."""
+    from ablata.base.quantities import duration, quantity
+    from ablata.trainers.output_curves import points
+    from ablata.trainers.process import last_lines, run_program
+    from ablata.trainers.score_source import read_score
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, printed = Path(name), Path(name) / "output.log"
+        words = command.argument_list(seed=0, run_dir=folder)
+        environment = os.environ | {"ABLATA_SEED": "0", "ABLATA_RUN_DIR": name}
+        where = Path(command.folder)
+        ended = run_program(words, folder=where, environment=environment, output=printed, timeout=command.timeout)
+        text = printed.read_text(errors="replace")
+        out.print(f"command  {command.text()}", markup=False)
+        out.print(
+            f"ended    status {ended.status} after {duration(ended.seconds)}, {quantity(ended.memory, 'B', 1024)}"
+        )
+        for line in last_lines(printed, 5):
+            out.print(f"  | {line}", markup=False)
+        if ended.status != 0 or ended.reason:
+            raise SettingsError("The program must end with status 0", found=f"status {ended.status}")
+        for source in command.sources_of_scores:
+            value = read_score(source, text, (folder, where))
+            out.print(f"score    {source.text} is {value:g}", markup=False)
+        curves = sorted({name for _, name, _ in points(text.splitlines())})
+        out.print(f"curves   {', '.join(curves) or 'none: no line names a step or an epoch'}", markup=False)
+        if not command.is_seeded:
+            note("the command has no {seed}: its runs would be unseeded repeats")
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text)
+    if match is None or float(match[1]) == 0:
+        raise SettingsError("A time must be a number with s, m, h or d", found=text, do="--timeout 10m")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,182 @@
+"""Run a claimed command: its program, output, curves, score and cost, and how else it may end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ablata.base.errors import AblataError, LeaseLostError, RunError, SettingsError, StoppedError
+from ablata.base.quantities import duration
+from ablata.engine.reporting import Reporter
+from ablata.records.writer import RunWriter
+from ablata.trainers.command import Command
+from ablata.trainers.identity import git_commit
+from ablata.trainers.output_curves import points
+from ablata.trainers.process import Ended, last_lines, run_program
+from ablata.trainers.score_source import read_score
+
+OUTPUT = "output.log"
+"""The file of a run's folder that holds what its program printed."""
+_FLUSH_SECONDS = 2.0
+_SHOWN_LINES = 5
+_MOST_OUTPUT = 64 * 2**20
+
+
+class _Follower:
+    """Reads what a program prints while it runs, and writes its curves to the ledger."""
+
+    def __init__(self, writer: RunWriter, output: Path, stop: Reporter) -> None:
+        self._writer, self._output, self._stop = writer, output, stop
+        self._read = 0
+        self._rest = b""
+        self._flushed = time.monotonic()
+
+    def watch(self) -> str | None:
+        """Return why the program is to end, or None; write new points every two seconds."""
+        if self._writer.lost:
+            return "lost"
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self.flush()
+        return self._stop.stop_reason()
+
+    def flush(self, *, whole: bool = False) -> None:
+        """Write the points of the lines that came; with `whole` those of a last line without an end, too."""
+        self._flushed = time.monotonic()
+        with self._output.open("rb") as file:
+            file.seek(self._read)
+            content = file.read(_MOST_OUTPUT)
+        self._read += len(content)
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        if whole:
+            lines.append(self._rest)
+        found = points(line.decode("utf-8", "replace") for line in lines)
+        if found:
+            self._writer.metrics(found)
+            self._writer.progress({"step": found[-1][0], "losses": {name: value for _, name, value in found[-8:]}})
+
+
+def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, beside: int = 1) -> bool:
+    """Run a claimed command to its end and record its scores and cost, or how else it ended.
+
+    Args:
+        writer: the claim; it is finished, or given back, when this returns.
+        command: what is run.
+        stop: asked for a reason to stop.
+        beside: how many workers run side by side.
+
+    Returns:
+        Whether it completed; a program that failed is recorded as a run without a score.
+
+    Raises:
+        StoppedError: asked to stop; the run waits in the ledger and starts again.
+        LeaseLostError: another worker has it.
+        UserError: the program cannot be started.
+    """
+    folder = writer.folder.absolute()
+    output = folder / OUTPUT
+    _set_aside(output)
+    writer.truncate_metrics(-1)
+    where = working_folder(command, writer.ledger.home)
+    arguments = command.argument_list(seed=writer.run.seed, run_dir=folder, device=_device())
+    follower = _Follower(writer, output, stop)
+    output.touch()
+    ended = run_program(
+        arguments,
+        folder=where,
+        environment=_environment(writer.run.seed, folder),
+        output=output,
+        timeout=command.timeout,
+        watch=follower.watch,
+    )
+    if ended.reason == "lost":
+        raise LeaseLostError("Another worker took the run over", found=f"run {writer.run.id}")
+    follower.flush(whole=True)
+    if ended.reason == "asked":
+        writer.release("asked to stop")
+        raise StoppedError("The program was ended as asked", found=f"run {writer.run.id}", do="start it again")
+    cost = {"seconds": ended.seconds, "peak_memory_bytes": float(ended.memory), "workers": float(beside)}
+    try:
+        scores = _scores(command, ended, output, (folder, where))
+    except AblataError as error:
+        told = f"{error.must}; {error.found}" if error.found else error.must
+        writer.event("warning", "failed", told)
+        writer.finish("diverged", error=told, cost=cost)
+        return False
+    writer.finish("completed", scores=scores, cost=cost)
+    return True
+
+
+def _scores(command: Command, ended: Ended, output: Path, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the scores by name.
+
+    Raises:
+        RunError: the program failed, took too long, or left no score.
+    """
+    said = " | ".join(last_lines(output, _SHOWN_LINES)) or "it printed nothing"
+    if ended.reason == "timeout":
+        raise RunError(f"A run must end within {duration(command.timeout)}", found=f"it was ended; last lines: {said}")
+    if ended.status != 0:
+        how = f"exit status {ended.status}" if ended.status > 0 else f"signal {-ended.status}"
+        raise RunError("The program must end with status 0", found=f"{how}; last lines: {said}")
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - _MOST_OUTPUT))
+        text = file.read().decode("utf-8", "replace")
+    return {source.label: read_score(source, text, folders) for source in command.sources_of_scores}
+
+
+def working_folder(command: Command, home: Path) -> Path:
+    """Return the folder that a command works in: its own, or a git worktree of its ref under the lab's home.
+
+    Raises:
+        SettingsError: the folder is gone, or git cannot make the worktree.
+    """
+    folder = Path(command.folder)
+    if not folder.is_dir():
+        raise SettingsError("A command's working folder must exist", found=f"no {folder}")
+    if command.ref is None:
+        return folder
+    commit = git_commit(folder, command.ref)
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    tree = home.absolute() / "worktrees" / commit[:16]
+    if not (tree / ".git").exists():
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        _git(folder, "worktree", "prune")
+        _git(folder, "worktree", "add", "--detach", "--force", str(tree), commit)
+    return tree / folder.resolve().relative_to(Path(top).resolve())
+
+
+def remove_worktrees(command: object, home: Path) -> None:
+    """Remove the git worktree that a command of a ref ran in."""
+    if isinstance(command, Command) and command.ref is not None and Path(command.folder).is_dir():
+        tree = home.absolute() / "worktrees" / git_commit(Path(command.folder), command.ref)[:16]
+        if tree.exists():
+            _git(Path(command.folder), "worktree", "remove", "--force", str(tree))
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SettingsError("Git must be able to make a worktree", found=done.stderr.strip()[-300:] or "it failed")
+    return done.stdout.strip()
+
+
+def _environment(seed: int, folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("ABLATA_HOME", "ABLATA_DB")}
+    return kept | {"ABLATA_SEED": str(seed), "ABLATA_RUN_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+
+
+def _device() -> str:
+    return "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"
+
+
+def _set_aside(output: Path) -> None:
+    """Keep what an earlier attempt printed under another name."""
+    if output.exists():
+        number = 1
+        while (older := output.with_name(f"{output.stem}.{number}{output.suffix}")).exists():
+            number += 1
+        output.replace(older)
