@@ -66,7 +66,7 @@ def test_two_commands_end_in_a_verdict_and_an_edited_script_asks_anew(folder: Pa
 
 
 def test_a_failing_arm_is_told_and_a_failing_control_ends_the_study(folder: Path) -> None:
-    arm = compare(folder, "--seeds", "3", CONTROL, "--arm", f"broken={CONTROL} --fail")
+    arm = compare(folder, "--seeds", "4", CONTROL, "--arm", f"broken={CONTROL} --fail")
     assert arm.returncode == 0, arm.stderr
     assert "broken is unstable" in arm.stdout
     assert "the network blew up" in say(folder, "runs", "list", "--json").stdout
@@ -78,7 +78,7 @@ def test_a_failing_arm_is_told_and_a_failing_control_ends_the_study(folder: Path
 
 
 def test_a_run_beyond_its_time_is_a_failure_and_no_hang(folder: Path) -> None:
-    said = compare(folder, "--seeds", "3", "--timeout", "3s", CONTROL, "--arm", f"slow={CONTROL} --sleep 900")
+    said = compare(folder, "--seeds", "4", "--timeout", "3s", CONTROL, "--arm", f"slow={CONTROL} --sleep 900")
     assert said.returncode == 0, said.stderr
     assert "slow is unstable" in said.stdout
     assert "must end within 3.0 s" in say(folder, "runs", "list", "--json").stdout
@@ -143,7 +143,7 @@ def test_a_dry_run_shows_what_would_be_read_and_records_nothing(folder: Path) ->
 
 def test_mistakes_are_told_with_exit_2(folder: Path, subtests: pytest.Subtests) -> None:
     for arguments, words in {
-        (CONTROL,): "a second command",
+        (CONTROL,): "command to compare with",
         (CONTROL, "python x | tee y"): "without a shell",
         (CONTROL, CONTROL): "must change something",
         (CONTROL, f"{CONTROL} {{lr}}"): "must have a value",

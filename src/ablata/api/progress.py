@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -14,13 +14,15 @@ from rich.text import Text
 from ablata.base.quantities import duration, quantity
 from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.reporting import Progress as TrainingState
-from ablata.engine.train import TrainResult
 from ablata.records.ledger import Ledger
 from ablata.records.rows import Claim, RunRow
 from ablata.reports.collect import study_view
 from ablata.reports.console import new_console
 from ablata.reports.terminal import progress_words, study_status
 from ablata.reports.view import StudyView
+
+if TYPE_CHECKING:
+    from ablata.engine.train import TrainResult
 
 _SILENCE_SECONDS = 30.0
 """Where there is no live bar, a line is printed at least this often."""

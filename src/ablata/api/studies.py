@@ -29,14 +29,14 @@ from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
-from ablata.studies.plan import StudyPlan
-from ablata.studies.plan import plan_study as plan_in_ledger
 from ablata.studies.pool import Workers, may_use_gpu
 from ablata.studies.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+
+    from ablata.studies.plan import StudyPlan
 
 FORMATS = ("terminal", "markdown", "html", "json")
 
@@ -153,6 +153,8 @@ def plan_study(study: Study | str, *, workers: int | None = None, ledger: Ledger
     Raises:
         UserError: the data is missing, or an arm cannot be built.
     """
+    from ablata.studies.plan import plan_study as plan_in_ledger
+
     asked = load_study(study) if isinstance(study, str) else study
     size = Workers.for_this_machine(workers, len(asked.recipes), gpu=may_use_gpu(asked.new_arms()))
     with open_ledger(ledger) as opened:

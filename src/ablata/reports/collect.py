@@ -315,8 +315,9 @@ def _curves(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]])
     if first is None:
         return ()
     logged = [curve.name for curve in ledger.metrics.of_runs([first.id])]
-    losses = [name for name in logged if name.startswith("train/") and name not in NO_LOSS]
-    names = [*(name for name in logged if name == study.key), *losses][:MOST_CURVES]
+    # A program names its curves as it likes.
+    losses = [name for name in logged if name.startswith("train/") and name not in NO_LOSS] or logged
+    names = list(dict.fromkeys([*(name for name in logged if name == study.key), *losses]))[:MOST_CURVES]
     curves = ledger.metrics.of_study(study.row.name, names)
     owners = {run.id: (arm, run) for arm, run in placed}
     order = [arm.name for arm in study.arms]
