@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,7 +75,7 @@ def compare(
     study = compare_commands(
         commands, arm or (), scores=score, lower=lower, seeds=seeds, first_seed=first_seed or 0, margin=margin,
         timeout=_seconds(timeout), inputs=inputs or (), sources=source or (), screen=screen, fixed=force_fixed,
-        name=save_as, question=question, typed=["ablata", *sys.argv[1:]],
+        name=save_as, question=question,
     )  # fmt: skip
     if dry_run:
         _show_one(study.control)  # type: ignore[arg-type]

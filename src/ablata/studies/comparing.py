@@ -35,7 +35,6 @@ def compare_commands(
     fixed: bool = False,
     name: str | None = None,
     question: str | None = None,
-    typed: Sequence[str] = (),
 ) -> Study:
     """Make a study of commands.
 
@@ -49,7 +48,6 @@ def compare_commands(
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
         screen, fixed, name, question: see `Study`; name and question are made up if None.
-        typed: what was typed, for the report.
 
     Raises:
         SettingsError: a command, an arm or a score is wrong, or there is nothing to compare.
@@ -88,8 +86,13 @@ def compare_commands(
         margin=margin,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
-        commands=(shlex.join(typed),) if typed else (),
     )
+    options: dict[str, object] = {
+        "--score": scores, "--seeds": seeds, "--first-seed": first_seed or None, "--margin": margin, "--lower": lower,
+        "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
+        "--name": name, "--question": question, "--arm": arms,
+    }  # fmt: skip
+    study = replace(study, commands=(shlex.join([*_typed(options), *commands]),))
     return study if name else replace(study, name=f"{_stem(label)}-{_mark(study)}")
 
 
@@ -102,6 +105,19 @@ def _named(text: str, control: Command, scores: Sequence[str], shared: Mapping[s
     if command.startswith(GIT):
         return name.strip(), control.model_copy(update={"ref": command.removeprefix(GIT)})
     return name.strip(), Command.of(command, scores=scores, **shared)
+
+
+def _typed(options: Mapping[str, object]) -> list[str]:
+    """Return what to type to ask again, the commands left out."""
+    words = ["ablata", "compare"]
+    for option, value in options.items():
+        if value is True:
+            words.append(option)
+        elif isinstance(value, float | int | str) and value is not False:
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        elif isinstance(value, Sequence):
+            words += [word for text in value for word in (option, str(text))]
+    return words
 
 
 def _stem(label: str) -> str:
