@@ -45,7 +45,7 @@ def test_a_program_is_ended_for_a_reason_from_outside(tmp_path: Path) -> None:
 
 
 def test_memory_is_that_of_the_program(tmp_path: Path) -> None:
-    ended = run(tmp_path, sys.executable, "-c", "x = bytearray(200_000_000)")
+    ended = run(tmp_path, sys.executable, "-c", "import time; x = bytearray(200_000_000); time.sleep(1)")
     assert 200e6 < ended.memory < 600e6
 
 
