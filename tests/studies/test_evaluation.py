@@ -159,3 +159,31 @@ def test_a_run_is_scored_on_its_own_data_after_its_recipe_was_trained_on_others(
     recorded = ledger.runs.get(runs[0].id).scores or {}
     assert scores["val/ss/miou"] == pytest.approx(recorded["val/ss/miou"], abs=1e-4)
     assert scores[f"data {runs[1].data}/val/ss/miou"] == other.scores["val/ss/miou"] != scores["val/ss/miou"]
+
+
+NET = """
+from torch import Tensor, nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, in_channels: int):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images)
+"""
+
+
+def test_files_of_one_name_in_two_folders_stay_each_its_runs(ledger: Ledger, quick: Recipe, tmp_path: Path) -> None:
+    runs = []
+    for width in (4, 8):
+        file = tmp_path / str(width) / "mine.py"
+        file.parent.mkdir()
+        file.write_text(NET.replace("WIDTH", str(width)))
+        recipe = override(quick, [f"model={file}:Net"])
+        runs.append(ledger.runs.enqueue(new_run(ledger, recipe, 0, record_environment(ledger))))
+        assert work(ledger, idle_exit=True) == 1
+    assert runs[0].recipe_hash == runs[1].recipe_hash
+    for run in map(ledger.runs.get, [run.id for run in runs]):
+        assert evaluate_run(ledger, run.id).scores == pytest.approx(run.scores, abs=1e-5)
