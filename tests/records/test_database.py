@@ -123,3 +123,17 @@ def test_time_in_which_the_process_was_suspended_is_no_waiting(
     monkeypatch.setattr("ablata.records.database.time.monotonic", monotonic)
     monkeypatch.setattr("ablata.records.database.time.sleep", lambda seconds: locked.free())  # type: ignore[attr-defined]
     assert locked.runs.enqueue(new_run()).state == "waiting"
+
+
+def test_a_server_that_is_away_is_waited_for_only_by_who_knows_that_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("ablata.records.database.time.sleep", slept.append)
+    nobody = "postgresql://ada@127.0.0.1:1/lab"
+    with pytest.raises(RecordError, match="that the server runs"):
+        Ledger(nobody, home=tmp_path)
+    assert slept == []
+    with pytest.raises(RecordError, match="refused"):
+        Ledger(nobody, home=tmp_path, patience=20.0)
+    assert 5.0 < sum(slept) <= 20.0

@@ -39,10 +39,12 @@ def worker(
     parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
     """Train runs that wait in a ledger, on any machine that reaches its database."""
+    from ablata.records.database import PATIENCE_SECONDS
     from ablata.records.ledger import Ledger
     from ablata.studies.worker import work
 
-    with Ledger(db) as ledger:
+    # A launcher's worker has a right address: a database that does not answer is on its way back.
+    with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS) as ledger:
         done = work(
             ledger, study=study, threads=threads, idle_exit=idle_exit, any_environment=any_environment, parent=parent,
             launch=launch, beside=beside, trust_code=trust_code, say=note,

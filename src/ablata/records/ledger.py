@@ -28,6 +28,7 @@ class Ledger:
         address: a database URL or the path of an SQLite file; None takes `ABLATA_DB`, else the file in `home`.
         home: the lab's home folder, in which run folders lie; None takes `ABLATA_HOME`, else `.ablata`.
         rebuild: make a new ledger beside run folders, which are no runs of it yet.
+        patience: seconds for which a database that is out of reach is waited for; a wrong address looks like one.
 
     Attributes:
         home: the lab's home folder, absolute.
@@ -45,10 +46,13 @@ class Ledger:
             would lie on a network file system; or it is gone or empty, and run folders are left.
     """
 
-    def __init__(self, address: str | None = None, *, home: Path | None = None, rebuild: bool = False) -> None:
+    def __init__(
+        self, address: str | None = None, *, home: Path | None = None, rebuild: bool = False, patience: float = 0.0
+    ) -> None:
         self.home = (home or lab_home()).absolute()
         url = ledger_url(address, self.home)
         self.database = Database(url)
+        self.database.patience = patience
         if self.database.is_sqlite:
             path = Path(str(url.database))
             refuse_network_file_system(path)
