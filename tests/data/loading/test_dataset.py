@@ -13,7 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from ablata.base.errors import DataError
-from ablata.data.any import Cifar10, Digits, ImageFolder, Parquet, Scenes
+from ablata.data.classification.cifar import Cifar10
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.parquet import Parquet
 from ablata.data.loading.dataset import Dataset
 from ablata.data.loading.loaders import TrainLoader
 from ablata.data.loading.sampling import Balanced
@@ -21,7 +24,7 @@ from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.synthetic.persons import Persons
 from ablata.data.synthetic.scene_boxes import PlantedScenes, SceneBoxes
 from ablata.data.synthetic.scene_masks import SceneMasks
-from ablata.data.synthetic.scenes import Streets
+from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.data.transforms.detection import DetectionAugment

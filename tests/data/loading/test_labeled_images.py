@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from ablata.data.any import Cifar10, Digits, ImageFolder, Parquet, Scenes
+from ablata.data.classification.cifar import Cifar10
+from ablata.data.classification.digits import Digits
+from ablata.data.classification.image_folder import ImageFolder
+from ablata.data.classification.parquet import Parquet
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import TrainLoader
-from ablata.data.synthetic.scenes import Streets
+from ablata.data.synthetic.scenes import Scenes, Streets
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.color_jitter import ColorJitter
 from ablata.data.transforms.mixup_cutmix import MixupOrCutmix

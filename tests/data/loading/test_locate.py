@@ -87,7 +87,7 @@ def test_a_zip_whose_paths_leave_it_is_refused_and_leaves_nothing(tmp_path: Path
     archive = _zip(tmp_path / "set.zip", ["good.txt", name])
     with pytest.raises(DataError, match="stay inside"):
         unpacked(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache" / "unpacked").iterdir()) == []
+    assert not list((tmp_path / "cache" / "unpacked").glob("*"))
 
 
 def test_a_zip_with_a_link_is_refused(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_damaged_zip_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes().replace(b"good.txtgood.txt", b"good.txtevil.txt", 1))
     with pytest.raises(DataError, match="must be whole"):
         unpacked(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache" / "unpacked").iterdir()) == []
+    assert not list((tmp_path / "cache" / "unpacked").glob("*"))
 
 
 def test_a_folder_that_was_built_half_is_never_used(tmp_path: Path) -> None:
