@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablata.base.errors import UserError
-from ablata.base.files import atomic_path, digest, draft_folder, inside, write_text
+from ablata.base.files import atomic_path, digest, draft_folder, inside, remove_lost_drafts, write_text
 from ablata.base.seeds import STREAMS, derive
 
 
@@ -79,3 +79,19 @@ def test_who_may_read_a_file_follows_the_umask_whatever_wrote_it(tmp_path: Path)
         assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("plain", "library")} == {mode}
         assert (tmp_path / f"folder{mask}").stat().st_mode & 0o777 == 0o777 & ~mask
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder18", "folder2", "folder63", "library", "plain"]
+
+
+def test_a_folder_that_a_killed_process_left_unfinished_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    target = tmp_path / "cache"
+    (lost := tmp_path / ".cache.0123abcd").mkdir()
+    (lost / "part").write_text("x")
+    others = [tmp_path / ".cache.mine", tmp_path / ".other.0123abcd"]
+    for other in others:
+        other.mkdir()
+    with draft_folder(target) as draft:
+        remove_lost_drafts(target)
+        assert lost.exists()
+        for path in (lost, draft, *others):
+            os.utime(path, (0, 0))
+        remove_lost_drafts(target)
+        assert sorted(tmp_path.iterdir()) == sorted([draft, *others])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -308,6 +309,9 @@ def test_a_failure_after_files_were_placed_takes_them_back_and_the_replaced_ones
     assert sorted(elsewhere.home.rglob("*")) == before
     assert kept.read_text() == "what was here"
     monkeypatch.undo()
+    # What an import leaves that was killed.
+    (elsewhere.home / ".import.0123abcd" / "files").mkdir(parents=True)
+    os.utime(elsewhere.home / ".import.0123abcd", (0, 0))
     import_study(elsewhere, tmp_path / "good")
     assert not [path for path in elsewhere.home.iterdir() if path.name.startswith(".")]
 

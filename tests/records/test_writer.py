@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import platform
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ from ablata.base.files import write_text
 from ablata.records import Ledger, NewRun, RunWriter
 from ablata.records.processes import worker_name
 from ablata.records.tables import Run
-from ablata.records.values import clock
+from ablata.records.values import clock, encode
 
 Build = Callable[..., NewRun]
 
@@ -208,3 +209,20 @@ def test_an_attempt_that_lost_its_run_puts_nothing_into_place(ledger: Ledger, ne
         assert writer.lost
     assert path.read_text() == "mine"
     assert sorted(file.name for file in writer.folder.iterdir()) == ["file", "record.json"]
+
+
+def test_a_record_that_is_outdated_when_it_is_to_be_put_into_place_is_made_anew(
+    ledger: Ledger, new_run: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(record: object) -> str:
+        """Encode a record; meanwhile another attempt takes the run and ends it."""
+        monkeypatch.setattr("ablata.records.rebuilding.encode", encode)
+        take_over(ledger, run.id)
+        ledger.leases.finish(run.id, 2, "completed", scores={"accuracy": 0.9})
+        return encode(record)
+
+    run = ledger.runs.enqueue(new_run())
+    monkeypatch.setattr("ablata.records.rebuilding.encode", late)
+    with RunWriter.resume(ledger, run.id) as writer:
+        record = json.loads((writer.folder / "record.json").read_text())
+        assert [(row["state"], row["attempt"]) for row in record["runs"]["runs"]] == [("completed", 2)]

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -50,19 +51,51 @@ def atomic_path(path: Path, fence: Fence = nullcontext) -> Iterator[Path]:
 def draft_folder(target: Path) -> Iterator[Path]:
     """Give a new empty folder beside `target`, to be filled and renamed to it; what is left of it goes at the end.
 
-    So do the folders above that were made for it and stayed empty.
+    So do the folders above that were made for it and stayed empty. It is locked until then, by which
+    `remove_lost_drafts` tells it from those of processes that were killed.
     """
     missing = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     draft.mkdir()
+    handle = os.open(draft, os.O_RDONLY)
     try:
+        _lock(handle)
         yield draft
     finally:
+        os.close(handle)
         shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
+
+
+def remove_lost_drafts(target: Path) -> None:
+    """Remove the folders that `draft_folder` made beside `target` for processes that were killed."""
+    for draft in target.parent.glob(f".{target.name}.{'[0-9a-f]' * 8}"):
+        # A process may have made one and not locked it yet; another may have removed it already.
+        with suppress(OSError):
+            if draft.is_dir() and time.time() - draft.stat().st_mtime > _YOUNG_SECONDS:
+                handle = os.open(draft, os.O_RDONLY)
+                try:
+                    _lock(handle)
+                    shutil.rmtree(draft)
+                finally:
+                    os.close(handle)
+
+
+_YOUNG_SECONDS = 60.0
+
+
+def _lock(handle: int) -> None:
+    """Lock an open folder until it is closed or this process ends.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    import fcntl
+
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def sync_folder(folder: Path) -> None:

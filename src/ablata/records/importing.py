@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from ablata.base.errors import RecordError, listing
-from ablata.base.files import draft_folder, inside
+from ablata.base.files import draft_folder, inside, remove_lost_drafts
 from ablata.records.archive import Archive, open_archive
 from ablata.records.code import CODE, imported_mark, imported_study_mark, is_imported
 from ablata.records.exporting import RunsFile, StudyFile
@@ -76,7 +76,8 @@ def import_study(ledger: Ledger, path: Path, check: Callable[[StudyFile], None] 
         check_values(archive, study, runs)
         check(study)
         _check_room(ledger.home, archive)
-        with draft_folder(ledger.home / "import") as draft:
+        remove_lost_drafts(drafts := ledger.home / "import")
+        with draft_folder(drafts) as draft:
             places = _take(ledger, archive, study, runs, draft)
         for place in places.values():
             if place.taken:

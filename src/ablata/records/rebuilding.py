@@ -7,7 +7,10 @@ record.json     the run's row, settings, environment, events and curves, as `exp
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from ablata.records.exporting import RECORD, RunsFile, run_curves, runs_file
 from ablata.records.home import LEDGER_FILE, RUNS_FOLDER
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
+from ablata.records.rows import RunRow
 from ablata.records.runs import find_run, insert_ignoring, living, own_settings
 from ablata.records.tables import Environment, Event, RecipeTable, Run
 from ablata.records.values import decode, encode
@@ -52,15 +56,31 @@ class Repaired:
 
 
 def keep_record(ledger: Ledger, run_id: str) -> None:
-    """Write what the ledger says about a run into its folder.
+    """Write what the ledger says about a run into its folder, and nothing that the ledger has ceased to say.
 
     Raises:
         OSError: it cannot be written.
     """
-    with ledger.database.snapshot() as connection:
-        run = find_run(connection, run_id)
-        record = {"runs": asdict(runs_file(connection, [run])), "curves": run_curves(connection, run)}
-    write_text(ledger.runs.folder(run) / RECORD, encode(record))
+    while True:
+        with ledger.database.snapshot() as connection:
+            run = find_run(connection, run_id)
+            record = {"runs": asdict(runs_file(connection, [run])), "curves": run_curves(connection, run)}
+        with suppress(_OutdatedError):
+            return write_text(ledger.runs.folder(run) / RECORD, encode(record), partial(_unchanged, ledger, run))
+
+
+class _OutdatedError(Exception):
+    """The run was taken or ended after it was read: its record is to be made anew."""
+
+
+@contextmanager
+def _unchanged(ledger: Ledger, read: RunRow) -> Iterator[None]:
+    """Keep a run in the state and attempt in which it was read."""
+    with ledger.database.write() as connection:
+        query = select(Run.state, Run.attempt).where(Run.id == read.id).with_for_update(read=True)
+        if tuple(connection.execute(query).one()) != (read.state, read.attempt):
+            raise _OutdatedError
+        yield
 
 
 def repair_ledger(home: Path) -> Repaired:

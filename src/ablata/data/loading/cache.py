@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError
-from ablata.base.files import digest, draft_folder, write_text
+from ablata.base.files import digest, draft_folder, remove_lost_drafts, write_text
 
 _THREADS = 8
 
@@ -80,6 +80,7 @@ def build_once(target: Path, fill: Callable[[Path], None]) -> Path:
     """
     if target.is_dir():
         return target
+    remove_lost_drafts(target)
     with draft_folder(target) as draft:
         fill(draft)
         try:
