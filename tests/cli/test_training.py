@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ablata.engine import checkpoints
 from ablata.records import Ledger
 
 QUICK = ("train.epochs=null", "train.steps=6", "train.evaluate_every=0", "model.width=4")
@@ -116,6 +121,72 @@ def test_an_interrupt_saves_and_says_how_to_go_on(start: Start, home: Path) -> N
         row = ledger.runs.get(run)
     assert row.state == "waiting"
     assert (home / row.folder / "last.safetensors").exists()
+
+
+IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.executable, [sys.executable, "-m", "ablata", *sys.argv[1:]])
+"""
+
+
+def test_a_terminal_that_hangs_up_ends_a_training_that_is_saved(home: Path) -> None:
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL, "train", "digits", *LONG], stdin=its, stdout=its, stderr=its, text=True
+    )
+    os.close(its)
+    hang_up = threading.Event()
+
+    def watch() -> None:
+        """Read what is shown, as a terminal does, until it is closed."""
+        while not hang_up.is_set():
+            if select.select([ours], [], [], 0.05)[0]:
+                os.read(ours, 65536)
+        os.close(ours)
+
+    (terminal := threading.Thread(target=watch)).start()
+    try:
+        run = started(process, home)
+        hang_up.set()
+        assert process.wait(60) == 1
+    finally:
+        hang_up.set()
+        terminal.join()
+        process.kill()
+        process.wait()
+    with Ledger(home=home) as ledger:
+        row = ledger.runs.get(run)
+    assert row.state == "waiting"
+    assert "everything is saved" in str(row.stop_reason)
+    assert (home / row.folder / "last.safetensors").exists()
+
+
+def test_a_disk_that_fills_is_told_with_the_run_that_goes_on_once_there_is_room(
+    ablata: Ablata, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, writes = checkpoints.save_file, []
+
+    def full(tensors: Any, path: Path, metadata: Any) -> None:
+        writes.append(path)
+        if len(writes) > 3:
+            raise OSError(28, "No space left on device")
+        plain(tensors, path, metadata=metadata)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save_file", full)
+        answer = ablata("train", "digits", *QUICK, "train.checkpoint_seconds=1e-9")
+    assert answer.status != 0
+    assert "No space left on device" in answer.err
+    assert "free space" in answer.err
+    with Ledger(home=home) as ledger:
+        (run,) = ledger.runs.find(state="failed")
+    assert f"ablata train --resume {run.id}" in answer.err
+    assert ablata("train", "--resume", run.id).status == 0
+    with Ledger(home=home) as ledger:
+        again = ledger.runs.get(run.id)
+    assert (again.state, again.attempt) == ("completed", 2)
 
 
 def test_a_killed_training_is_taken_up_at_once_by_the_same_command(start: Start, home: Path) -> None:

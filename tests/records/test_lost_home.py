@@ -106,6 +106,25 @@ def test_a_home_that_is_deleted_stops_a_training_in_words_and_is_not_made_again(
     assert not home.exists()
 
 
+def test_a_ledger_whose_disk_is_full_says_what_to_do_and_goes_on_once_there_is_room(
+    tmp_path: Path, new_run: Build
+) -> None:
+    points = [(step, "loss", 1.0 / (step + 1)) for step in range(20_000)]
+    with Ledger(home=tmp_path / "lab") as ledger, RunWriter.start(ledger, new_run()) as writer:
+
+        def limit(pages: int) -> None:
+            with ledger.database.read() as connection:
+                connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        limit(1)
+        with pytest.raises(RecordError, match=r"disk is full(.|\n)*make room"):
+            writer.metrics(points)
+        limit(1_000_000)
+        writer.metrics(points)
+        (curve,) = ledger.metrics.of_runs([writer.run.id])
+        assert len(curve.steps) == len(points)
+
+
 def test_a_ledger_that_is_replaced_under_a_training_is_not_written(lab: Path, new_run: Build) -> None:
     with Ledger(home=lab) as ledger:
         copy = lab / "copy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -38,8 +39,16 @@ HOSTILE: tuple[Any, ...] = (
 
 
 @pytest.fixture
-def archive(ledger: Ledger, recorded: Callable[..., Study], end_run: Callable[..., None], tmp_path: Path) -> Path:
-    """A study that was judged, in an archive."""
+def archive(
+    ledger: Ledger,
+    recorded: Callable[..., Study],
+    end_run: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A study that was judged, in an archive; a seed damages the same of it each time, hence ids in their order."""
+    numbers = itertools.count()
+    monkeypatch.setattr("ablata.records.runs.new_run_id", lambda: f"run{next(numbers):07}")
     study = recorded()
 
     def watch() -> None:

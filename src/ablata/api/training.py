@@ -18,6 +18,7 @@ from ablata.api.runs import RunResult
 from ablata.base.errors import AblataError, DivergedError, SettingsError, StoppedError
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import settings_hash
+from ablata.engine.checkpoints import LAST
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, from_environment, process_group
 from ablata.engine.recipe import Recipe
@@ -230,6 +231,11 @@ class _Training:
             raise StoppedError(
                 error.must, found=f"run {run.id}, saved", do=f"go on with: ablata train --resume {run.id}"
             ) from None
+        except Exception:
+            # The same command would begin a new run: one that has failed is put back only by name.
+            if (writer.folder / LAST).exists() and self._ledger.runs.get(run.id).state == "failed":
+                progress.say(f"run {run.id} has a checkpoint to go on from: ablata train --resume {run.id}")
+            raise
         row = self._ledger.runs.get(run.id)
         progress.ended(row, outcome, is_last)
         return row
