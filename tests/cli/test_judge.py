@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,19 +18,16 @@ TABLE = "arm,seed,acc\n" + "".join(
 )
 
 
-def judge(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "ablata", "judge", *map(str, arguments)]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def test_a_table_is_judged_and_its_page_written_without_torch_or_a_ledger(tmp_path: Path) -> None:
+def test_a_table_is_judged_and_its_page_written_without_torch_or_a_ledger(
+    tmp_path: Path, ablata: Callable[..., Any]
+) -> None:
     (tmp_path / "results.csv").write_text(TABLE)
-    said = judge("results.csv", "--margin", "0.5", "--html", "r.html", cwd=tmp_path)
-    assert said.returncode == 0, said.stderr
-    assert "wide is better by" in said.stdout
-    assert "same is equivalent" in said.stdout
-    assert "judged once" in said.stdout
-    assert "claim" not in said.stdout
+    said = ablata("judge", "results.csv", "--margin", "0.5", "--html", "r.html")
+    assert said.status == 0, said.err
+    assert "wide is better by" in said.out
+    assert "same is equivalent" in said.out
+    assert "judged once" in said.out
+    assert "claim" not in said.out
     page = (tmp_path / "r.html").read_text()
     assert "wide" in page
     assert "judged once" in page
@@ -40,14 +39,16 @@ def test_a_table_is_judged_and_its_page_written_without_torch_or_a_ledger(tmp_pa
     assert plain.stdout.strip() == "False"
 
 
-def test_a_document_holds_what_the_terminal_says(tmp_path: Path) -> None:
+def test_a_document_holds_what_the_terminal_says(tmp_path: Path, ablata: Callable[..., Any]) -> None:
     (tmp_path / "results.csv").write_text(TABLE)
-    said = json.loads(judge("results.csv", "--lower", "--json", cwd=tmp_path).stdout)
+    said = json.loads(ablata("judge", "results.csv", "--lower", "--json").out)
     assert {row["arm"]: row["verdict"] for row in said["verdicts"]} == {"wide": "worse", "same": "undecided"}
     assert said["report"]["metric"]["higher_is_better"] is False
 
 
-def test_mistakes_are_told_in_words_with_exit_2(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_mistakes_are_told_in_words_with_exit_2(
+    tmp_path: Path, ablata: Callable[..., Any], subtests: pytest.Subtests
+) -> None:
     (tmp_path / "results.csv").write_text(TABLE)
     (tmp_path / "folder").mkdir()
     cases = {
@@ -59,7 +60,7 @@ def test_mistakes_are_told_in_words_with_exit_2(tmp_path: Path, subtests: pytest
     }
     for arguments, words in cases.items():
         with subtests.test(arguments=arguments):
-            said = judge(*arguments, cwd=tmp_path)
-            assert said.returncode == 2
-            assert words in said.stderr
-            assert "Traceback" not in said.stderr
+            said = ablata("judge", *arguments)
+            assert said.status == 2
+            assert words in said.err
+            assert "Traceback" not in said.err
