@@ -28,8 +28,9 @@ $(VENV)/installed-bench: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[bench]'
 	touch $(VENV)/installed $@
 
+# Two processes of one thread each: most tests are small, and some start processes and wait for them.
 test: $(VENV)/installed-test lint types
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-postgres: $(VENV)/installed-test
 	$(BIN)/pytest -m postgres

@@ -44,7 +44,7 @@ def test_a_study_is_built_and_stepped_on_generated_images(ablata: Ablata) -> Non
 def test_wrong_names_are_refused_with_those_there_are(ablata: Ablata) -> None:
     for words, told in (
         (("show", "nothing"), "label_refinery"),
-        (("show", "label_refinery", "--study", "nothing"), "warmup"),
+        (("show", "label_refinery", "--study", "warmups"), "warmup"),
         (("run", "label_refinery", "--scale", "huge"), "smoke, small, full"),
     ):
         answer = ablata("replicate", *words)

@@ -168,7 +168,7 @@ def test_a_home_that_cannot_be_written_can_be_read_and_says_so_when_it_is_writte
                 shutil.copy(f"{lab / LEDGER_FILE}{suffix}", f"{lab / 'copy'}{suffix}")
         for suffix in ("", "-wal", "-shm"):
             shutil.move(f"{lab / 'copy'}{suffix}", f"{lab / LEDGER_FILE}{suffix}")
-    for folder in (lab, *(parent for parent in lab.parents if parent.name.startswith(("pytest-", "test_")))):
+    for folder in (lab, *(parent for parent in lab.parents if parent.name.startswith(("pytest-", "test_", "popen-")))):
         folder.chmod(0o555 if folder == lab else 0o755)
     try:
         command = [sys.executable, "-c", READ, str(lab), str(tmp_path / "another")]

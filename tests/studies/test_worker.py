@@ -140,7 +140,7 @@ def test_a_study_whose_code_changed_ends_its_worker_in_words(
 ) -> None:
     study = recorded()
     StudyRunner(ledger, study.name, NOBODY)._advance()
-    monkeypatch.setattr(worker_module, "code_fingerprint", lambda: "newer")
+    monkeypatch.setattr(worker_module, "codes", lambda: ("newer",))
     with pytest.raises(RunError, match="launch it again: ablata study run asked"):
         work(ledger, study=study.name)
 

@@ -1,4 +1,7 @@
-"""Recognition of detection data sets by their folder layout, and the settings that read them."""
+"""Recognition of detection data sets by their folder layout, and the settings that read them.
+
+A folder of another kind is told without torch: the sets themselves, which need it, are imported where one fits.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ablata.base.errors import DataError
-from ablata.data.detection.coco import ChestXray, Coco
-from ablata.data.detection.coco_json import read_tree
-from ablata.data.detection.penn_fudan import PennFudan
-from ablata.data.detection.voc import BloodCells, Voc
-from ablata.data.detection.voc_xml import read_annotation
 from ablata.data.loading.locate import find_root
 
 _TRAIN, _VAL, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
@@ -41,6 +39,8 @@ def recognize(root: str, cache: Path) -> tuple[str, list[str]] | None:
     except DataError:
         return None
     place = f"data.root={root}"
+    from ablata.data.detection.coco import ChestXray
+
     if _has_files(folder, ChestXray().train_json, ChestXray().val_json) and (folder / "lung_gray").is_dir():
         return "chest_xray", [place]
     if (found := _coco(folder)) is not None:
@@ -90,6 +90,8 @@ def _coco(folder: Path) -> list[str] | None:
     files = _coco_files(folder)
     if files is None:
         return None
+    from ablata.data.detection.coco_json import read_tree
+
     tree = read_tree(folder / files[0][0])
     found = [f"data.classes={len(tree['categories'])}"]
     for word, (path, split) in zip(("train", "val"), files, strict=True):
@@ -101,6 +103,9 @@ def _coco(folder: Path) -> list[str] | None:
 
 def _image_folder(folder: Path, path: str, split: str) -> str:
     """Return the folder that holds the first of the images that a file lists."""
+    from ablata.data.detection.coco import Coco
+    from ablata.data.detection.coco_json import read_tree
+
     images = read_tree(folder / path)["images"]
     name = images[0].get("file_name") if images and isinstance(images[0], dict) else None
     places = [one.format(split=split) for one in _IMAGE_FOLDERS]
@@ -113,6 +118,8 @@ def _image_folder(folder: Path, path: str, split: str) -> str:
 
 def _penn_fudan(folder: Path) -> list[str]:
     """Return a smaller validation set where the usual one would leave nothing to train on."""
+    from ablata.data.detection.penn_fudan import PennFudan
+
     count = sum(1 for _ in (folder / "PedMasks").glob("*_mask.png"))
     return [] if count > PennFudan().val else [f"data.val={max(1, count // 4)}"]
 
@@ -131,6 +138,8 @@ def _voc(folder: Path, place: str) -> tuple[str, list[str]] | None:
     lists = _voc_lists(folder)
     if lists is None:
         return None
+    from ablata.data.detection.voc import BloodCells, Voc
+
     names = _voc_classes(folder)
     settings = [place]
     for key, name, usual in zip(("train_list", "val_list"), lists, ("train", "val"), strict=True):
@@ -142,6 +151,8 @@ def _voc(folder: Path, place: str) -> tuple[str, list[str]] | None:
 
 
 def _voc_classes(folder: Path) -> set[str]:
+    from ablata.data.detection.voc_xml import read_annotation
+
     names = set()
     for file in sorted((folder / "Annotations").glob("*.xml")):
         try:
