@@ -118,6 +118,16 @@ def test_a_killed_comparison_goes_on_and_loses_and_doubles_nothing(
     assert sum("completed" in line for line in ablata("runs", "list").out.splitlines()) == 6
 
 
+def test_commands_without_a_seed_are_repeats_and_not_paired(folder: Path, compare: Callable[..., Any]) -> None:
+    command = f"{sys.executable} train.py --seed 1"
+    (folder / "train.py").write_text(SCRIPT.replace("random.seed(args.seed)", ""))
+    said = compare("--seeds", "4", command, f"{command} --mixup 9")
+    assert said.status == 0, said.err
+    assert "unseeded repeats" in said.err
+    assert "they take no seed" in said.out
+    assert "mixup-9 is better by" in said.out
+
+
 def test_a_dry_run_shows_what_would_be_read_and_records_nothing(
     home: Path, compare: Callable[..., Any], ablata: Callable[..., Any], folder: Path
 ) -> None:

@@ -65,7 +65,7 @@ OUTCOMES = {
 }
 NOTES = {
     "lr-x4": ("some runs diverged (2 of the arm alone): the means are over the seeds where both finished",),
-    "ema": ("the runs were made on different machines or versions: they are not compared seed by seed",),
+    "ema": ("arm and control are not compared seed by seed: machines or versions differ, or they take no seed",),
 }
 STEPS = tuple(range(0, 40001, 500))
 

@@ -13,7 +13,7 @@ def test_an_arm_from_another_environment_class_says_so_and_has_no_gain_from_pair
     paired, unpaired = look(scores, RULE, calibrate(2, RULE), unpaired=apart).arms
     assert (paired.paired, paired.verdict, paired.notes) == (True, "better", ())
     assert (unpaired.paired, unpaired.verdict) == (False, "undecided")
-    assert unpaired.notes[0].startswith("the runs were made on different machines or versions")
+    assert unpaired.notes[0].startswith("arm and control are not compared seed by seed")
     reference = scipy.stats.ttest_ind(scores[:, 2], scores[:, 0], equal_var=False).pvalue
     assert np.isclose(unpaired.p_difference, reference)
 

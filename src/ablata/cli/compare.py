@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,11 +81,20 @@ def compare(
     if dry_run:
         _show_one(study.control)  # type: ignore[arg-type]
         return
+    if "unseeded" in study.spec():
+        _accept_repeats()
     end_as_interrupted()
     with Ledger() as ledger:
         done = launch(ledger, study, workers)
         print_report(ledger, done, "json" if json else "terminal")
         write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
+
+
+def _accept_repeats() -> None:
+    """Say that runs without a seed are repeats, and ask whether that is meant, where somebody can answer."""
+    note("unseeded repeats: a command has no {seed}, so its runs differ by chance alone and are compared unpaired")
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        typer.confirm("Run it as repeats?", abort=True, err=True)
 
 
 def _show_one(command: Command) -> None:

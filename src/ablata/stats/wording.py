@@ -107,7 +107,7 @@ def notes(divergence: Divergence, rule: Rule, *, paired: bool, decided: bool) ->
         ]
         found.append(f"some runs diverged ({', '.join(counts)}): the means are over the seeds where both finished")
     if not paired:
-        found.append("the runs were made on different machines or versions: they are not compared seed by seed")
+        found.append("arm and control are not compared seed by seed: machines or versions differ, or they take no seed")
     if decided and rule.mode is Mode.SCREEN:
         found.append(f"a screening: up to {rule.alpha:.0%} of such studies have a wrong verdict somewhere")
     return tuple(found)

@@ -92,6 +92,7 @@ def _table(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return scores, diverged (rows, 1 + arms) and unpaired (rows, arms)."""
     key = study.spec["metric"]["key"]
+    unseeded = bool(study.spec.get("unseeded"))
     scores = np.full((rows, len(columns)), np.nan)
     diverged = np.zeros((rows, len(columns)), dtype=bool)
     unpaired = np.zeros((rows, len(columns) - 1), dtype=bool)
@@ -107,7 +108,7 @@ def _table(
             scores[row, column] = value if finite else np.nan
             diverged[row, column] = not finite
             if column:
-                unpaired[row, column - 1] = run.environment != control.environment
+                unpaired[row, column - 1] = unseeded or run.environment != control.environment
     _forget_late_runs(scores, diverged)
     return scores, diverged, unpaired
 

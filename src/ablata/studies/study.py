@@ -17,10 +17,10 @@ from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.studies.identity import placed
+from ablata.trainers.command import Command
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
-    from ablata.trainers.command import Command
 
 CONTROL = "control"
 
@@ -120,6 +120,11 @@ class Study:
             history=self.history,
         )
 
+    @property
+    def _unseeded(self) -> bool:
+        """Whether a command takes no seed, so that runs of equal number have nothing in common."""
+        return any(isinstance(recipe, Command) and not recipe.is_seeded for recipe in self.recipes.values())
+
     def change(self, arm: str) -> tuple[str, ...]:
         """Return what an arm changes: its overrides, or how its recipe differs from the control."""
         changes = self.arms[arm]
@@ -149,6 +154,8 @@ class Study:
             "fixed": self.fixed,
             "first_seed": self.first_seed,
             "commands": list(self.commands or (f"ablata study run {self.name}",)),
+            # Only where it is so: the specification of every other study stays what it was.
+            **({"unseeded": True} if self._unseeded else {}),
         }
 
     def new_arms(self) -> list[NewArm]:
