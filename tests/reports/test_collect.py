@@ -157,7 +157,7 @@ def test_diverged_and_unpaired_seeds_are_shown(judged: Ledger) -> None:
     assert (wild.done, wild.diverged, wild.planned) == (1, 2, 3)
     assert any("some runs diverged" in note for note in wild.notes)
     assert [seed.paired for seed in same.seeds] == [False] + [True] * 4
-    assert any("different machines" in note for note in same.notes)
+    assert any("machines or versions differ" in note for note in same.notes)
     assert [(one.name, one.runs) for one in view.environments] == [("m1", 14), ("m2", 1)]
 
 
