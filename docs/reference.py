@@ -22,7 +22,7 @@ from ablata.base.fields import describe
 from ablata.base.settings import Settings
 from ablata.cli.main import app
 from ablata.recipes.index import recipe_entries
-from ablata.tasks.any import RECIPES
+from ablata.tasks.any import recipe_classes
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -89,7 +89,7 @@ _ROOT_PAGES = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "
 def settings_classes() -> tuple[type[Settings], ...]:
     """Return every settings class that a recipe can hold, the recipes first, each once."""
     found: list[type[Settings]] = []
-    waiting: list[type[Settings]] = list(RECIPES)
+    waiting: list[type[Settings]] = list(recipe_classes())
     while waiting:
         kind = waiting.pop(0)
         if kind in found:
@@ -131,7 +131,7 @@ def settings_pages() -> dict[str, str]:
         f"| [{group}]({group.replace('/', '_')}.md) | {', '.join(_link(kind) for kind in kinds)} |"
         for group, kinds in _groups().items()
     ]
-    trees = [_tree(recipe) for recipe in RECIPES]
+    trees = [_tree(recipe) for recipe in recipe_classes()]
     head = (
         "# Settings\n\nEvery key that a recipe can have, from the classes themselves. `ablata recipes show RECIPE` "
         "lists the keys in effect; any of them can be changed on the command line as `key=value`.\n\n"

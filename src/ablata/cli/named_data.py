@@ -25,10 +25,10 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     from ablata.base.fields import parts
     from ablata.base.overrides import override
     from ablata.recipes.index import load_recipe, recipe_entries
-    from ablata.tasks.any import RECIPES
+    from ablata.tasks.any import recipe_classes
 
     recipes = [entry.name for entry in recipe_entries()]
-    kinds = {kind: task for task in reversed(RECIPES) for kind in parts(task.model_fields["data"].annotation)}
+    kinds = {kind: task for task in reversed(recipe_classes()) for kind in parts(task.model_fields["data"].annotation)}
     if dataset in recipes or ":" in dataset or dataset.endswith(".py"):
         return load_recipe(dataset, overrides)
     if dataset not in kinds:

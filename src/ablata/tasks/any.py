@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from inspect import isclass
 from typing import Any
 
 from ablata.base.errors import SettingsError, listing
 from ablata.base.user_code import CodeFolder, absolute, parse_reference, resolve
 from ablata.engine.recipe import Recipe
-from ablata.tasks.classification.task import Classify
-from ablata.tasks.detection.task import Detect
-from ablata.tasks.reid.task import Reidentify
-from ablata.tasks.segmentation.task import Segment
 
-RECIPES: tuple[type[Recipe], ...] = (Classify, Reidentify, Segment, Detect)
+_TASKS = {
+    "classify": "ablata.tasks.classification.task:Classify",
+    "reidentify": "ablata.tasks.reid.task:Reidentify",
+    "segment": "ablata.tasks.segmentation.task:Segment",
+    "detect": "ablata.tasks.detection.task:Detect",
+}
+"""Where the recipe of each `task` is; imported when it is needed, since those of other tasks take seconds."""
+
+
+def recipe_classes() -> tuple[type[Recipe], ...]:
+    """Return the recipe classes of all built-in tasks."""
+    return tuple(_built_in(task) for task in _TASKS)
+
+
+def _built_in(task: str) -> type[Recipe]:
+    module, _, name = _TASKS[task].partition(":")
+    kind: type[Recipe] = getattr(import_module(module), name)
+    return kind
 
 
 def recipe_class(tree: Mapping[str, Any], source: str, code: CodeFolder | None = None) -> type[Recipe]:
@@ -28,13 +42,12 @@ def recipe_class(tree: Mapping[str, Any], source: str, code: CodeFolder | None =
     Raises:
         SettingsError: there is no such task, or a user's file is gone.
     """
-    built_in = {str(kind.model_fields["task"].default): kind for kind in RECIPES}
     task = str(tree.get("task"))
-    if task in built_in:
-        return built_in[task]
+    if task in _TASKS:
+        return _built_in(task)
     if parse_reference(task) is None:
         raise SettingsError(
-            f"task must be one of {listing(built_in)}, or path/to/file.py:Class", found=f"{task} in {source}"
+            f"task must be one of {listing(_TASKS)}, or path/to/file.py:Class", found=f"{task} in {source}"
         )
     kind = resolve(absolute(task, code), "task")
     if not (isclass(kind) and issubclass(kind, Recipe)):
