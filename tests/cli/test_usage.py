@@ -90,9 +90,25 @@ def test_a_place_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "file" / "home"))
-    answer = ablata("runs", "list")
+    answer = ablata("train", "digits")
     assert answer.status == 2
     assert "set ABLATA_HOME" in answer.err
+
+
+def test_a_command_that_only_reads_makes_no_lab_and_says_where_it_looked(
+    ablata: Ablata, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    monkeypatch.setenv("ABLATA_HOME", str(tmp_path / "other"))
+    for line in (
+        "evaluate zzz", "predict zzz x.png", "export zzz --format hub", "runs list", "runs show zzz", "study list",
+        "study status zzz", "study report zzz", "study export zzz x.ablata", "notes search word",
+    ):  # fmt: skip
+        with subtests.test(line=line):
+            answer = ablata(*line.split())
+            assert not (tmp_path / "other").exists()
+            if line.split()[0] in ("runs", "evaluate") or "status" in line:
+                assert f"the lab {tmp_path / 'other'}" in answer.err
+                assert "ABLATA_HOME" in answer.err
 
 
 def test_an_error_of_the_file_system_is_no_traceback(ablata: Ablata, monkeypatch: pytest.MonkeyPatch) -> None:

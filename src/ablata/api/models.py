@@ -47,7 +47,7 @@ def load_model(
     Raises:
         UserError: nothing has that name, or what has it is damaged.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         return find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
 
 
@@ -197,7 +197,7 @@ def evaluate(
     Raises:
         UserError: no such run or checkpoint, or the data at hand does not fit it.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         return evaluate_run(
             opened, run, override_texts(overrides), protocols=protocols, split=split, which=checkpoint,
             weights=weights, save_to=None if save_predictions is None else Path(save_predictions),
@@ -238,7 +238,7 @@ def export(
         raise SettingsError(f"The format of an export must be one of {listing(EXPORTS)}", found=format)
     if format == "hub" and size is not None:
         raise SettingsError("A size is of a graph (onnx or pt2); a folder takes images of any size", found=size)
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         found = find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
         found = found if size is None else found.with_size(size)
         name = export_name(found)

@@ -24,7 +24,7 @@ def export_study(
     Returns:
         The path, how many runs and files went into it, and which files were left out and why.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         return exporting.export_study(opened, name, Path(path), checkpoints=checkpoints)
 
 

@@ -13,12 +13,17 @@ from ablata.records.ledger import Ledger
 
 
 @contextmanager
-def open_ledger(ledger: Ledger | None) -> Iterator[Ledger]:
-    """Yield the ledger that is given, left open; or the lab's (`ABLATA_DB`, `ABLATA_HOME`), closed afterwards."""
+def open_ledger(ledger: Ledger | None, *, create: bool = True) -> Iterator[Ledger]:
+    """Yield the ledger that is given, left open; or the lab's (`ABLATA_DB`, `ABLATA_HOME`), closed afterwards.
+
+    Args:
+        ledger: the ledger, or None for the lab's.
+        create: make the lab where there is none; False where it is only read.
+    """
     if ledger is not None:
         yield ledger
         return
-    with Ledger() as own:
+    with Ledger(create=create) as own:
         yield own
 
 

@@ -137,7 +137,7 @@ def run(run: str, *, ledger: Ledger | None = None) -> RunResult:
     Raises:
         RecordError: no run has that id, or several begin with it.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         return RunResult(opened.runs.get(run), LedgerAddress.of(opened))
 
 
@@ -180,7 +180,7 @@ def runs(
     Raises:
         SettingsError: there is no such state.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         found = find_runs(opened, study=study, recipe=recipe, state=state, limit=limit)
     return ResultRows(
         {
@@ -206,7 +206,7 @@ def compare_runs(first: str, second: str, *, ledger: Ledger | None = None) -> Co
     Raises:
         RecordError: an id fits no run, or several.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         return compare_view(opened, first, second)
 
 

@@ -138,7 +138,7 @@ def study(name: str, *, ledger: Ledger | None = None) -> StudyResult:
     Raises:
         RecordError: there is no study of this name.
     """
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
 
 
@@ -235,7 +235,7 @@ def report(name: str, path: str | Path, format: str | None = None, *, ledger: Le
     path = Path(path)
     endings = {".md": "markdown", ".json": "json", ".txt": "terminal"}
     form = format or endings.get(path.suffix.lower(), "html")
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, create=False) as opened:
         way = os.path.relpath(opened.home, path.absolute().parent) + "/"
         write_text(path, report_text(opened, name, form, home=way))
     return path

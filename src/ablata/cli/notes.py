@@ -101,7 +101,7 @@ def search(
 
     if kind not in (None, "trial", "plan", "remark"):
         raise SettingsError("--kind must be one of trial, plan, remark", found=kind)
-    with Ledger() as ledger:
+    with Ledger(create=False) as ledger:
         entries = _entries(ledger, None, kind)  # type: ignore[arg-type]
     wanted = [word.casefold() for word in words]
     found = [entry for entry in entries if all(word in _searched(entry) for word in wanted)]

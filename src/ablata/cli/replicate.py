@@ -242,7 +242,7 @@ def report(
     from ablata.records.ledger import Ledger
     from ablata.reports.replications import replications_page, summary
 
-    with Ledger() as ledger:
+    with Ledger(create=False) as ledger:
         views = replication_views(ledger)
     write_text(output, replications_page(views))
     note("".join(piece.text for piece in summary(views)))

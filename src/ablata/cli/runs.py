@@ -30,14 +30,15 @@ def list_runs(
     from ablata.reports.console import show
     from ablata.reports.terminal import runs_json, runs_table
 
-    with Ledger() as ledger:
+    with Ledger(create=False) as ledger:
+        home = ledger.home
         rows = run_views(ledger, find_runs(ledger, study=study, recipe=recipe, state=state, limit=limit))
     if json:
         print_json(runs_json(rows))
     elif rows:
         show(runs_table(rows, plain=not out.is_terminal), out)
     else:
-        note("no runs: start one with `ablata train digits`")
+        note(f"no runs in the lab {home} (ABLATA_HOME names another): start one with `ablata train digits`")
 
 
 @app.command("show")

@@ -137,7 +137,7 @@ def status(name: Recorded, json: Json = False) -> None:
     from ablata.cli.reporting import print_status
     from ablata.records.ledger import Ledger
 
-    with Ledger() as ledger:
+    with Ledger(create=False) as ledger:
         print_status(ledger, name, json)
 
 
@@ -155,7 +155,7 @@ def report(
     from ablata.records.ledger import Ledger
 
     check_format(form)
-    with Ledger() as ledger:
+    with Ledger(create=False) as ledger:
         if output is None:
             print_report(ledger, name, form)
         else:
@@ -170,7 +170,7 @@ def list_studies(json: Json = False) -> None:
     from ablata.records.ledger import Ledger
     from ablata.studies.index import study_entries
 
-    with Ledger() as ledger:
+    with Ledger(create=False) as ledger:
         rows = ledger.studies.all()
     if json:
         print_json({"recorded": [asdict(row) for row in rows], "available": [entry.name for entry in study_entries()]})

@@ -35,6 +35,7 @@ class Database:
 
     Args:
         url: the address; an SQLite file's folder must exist.
+        lab: what errors call the lab whose ledger it is: its home, or the address.
 
     Attributes:
         patience: seconds for which the beginning of a transaction waits for a locked or restarting database; 0 until
@@ -45,7 +46,7 @@ class Database:
         RecordError: the driver is not installed.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, lab: str | None = None) -> None:
         self.url = url
         self.patience = 0.0
         self.read_only = False
@@ -55,7 +56,7 @@ class Database:
             {} if self.is_sqlite else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
         )
         try:
-            self.engine = create_engine(url, **options)
+            self.engine = create_engine(url, execution_options={"lab": lab or shown_address(url)}, **options)
         except ImportError as error:
             raise RecordError(
                 "A ledger on Postgres needs the psycopg driver", found=str(error), do="install ablata[postgres]"
@@ -277,6 +278,15 @@ def in_words(error: DatabaseError) -> RecordError | None:
         if damaged
         else "make room on its disk, make it writable, or see that its server runs; then go on with the same command",
     )
+
+
+def looked_in(connection: Connection) -> str:
+    """Return the lab that a connection reads, for an error about what is not there."""
+    return f"the lab {connection.get_execution_options()['lab']}"
+
+
+ANOTHER_LAB = "or set ABLATA_HOME to the lab that has it"
+"""What an error about something that is not in the lab adds to its advice."""
 
 
 def make_folder(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,7 +10,14 @@ from typing import Self
 from ablata.records.caches import Calibrations, Environments
 from ablata.records.database import Database, make_folder
 from ablata.records.events import Events
-from ablata.records.home import lab_home, ledger_url, refuse_lost_ledger, refuse_network_file_system
+from ablata.records.home import (
+    LEDGER_FILE,
+    lab_home,
+    ledger_url,
+    refuse_lost_ledger,
+    refuse_network_file_system,
+    shown_address,
+)
 from ablata.records.leases import Leases
 from ablata.records.metrics import Metrics
 from ablata.records.notes import Notes
@@ -28,6 +36,7 @@ class Ledger:
         address: a database URL or the path of an SQLite file; None takes `ABLATA_DB`, else the file in `home`.
         home: the lab's home folder, in which run folders lie; None takes `ABLATA_HOME`, else `.ablata`.
         rebuild: make a new ledger beside run folders, which are no runs of it yet.
+        create: make home and ledger where there are none; False: read them as empty, and make nothing.
         patience: seconds for which a database that is out of reach is waited for; a wrong address looks like one.
 
     Attributes:
@@ -47,22 +56,35 @@ class Ledger:
     """
 
     def __init__(
-        self, address: str | None = None, *, home: Path | None = None, rebuild: bool = False, patience: float = 0.0
+        self,
+        address: str | None = None,
+        *,
+        home: Path | None = None,
+        rebuild: bool = False,
+        create: bool = True,
+        patience: float = 0.0,
     ) -> None:
         self.home = (home or lab_home()).absolute()
         url = ledger_url(address, self.home)
-        self.database = Database(url)
-        self.database.patience = patience
-        if self.database.is_sqlite:
+        lab = shown_address(url)
+        self._empty: tempfile.TemporaryDirectory[str] | None = None
+        if url.get_backend_name() == "sqlite":
             path = Path(str(url.database))
-            refuse_network_file_system(path)
-            make_folder(path.parent)
+            lab = str(self.home) if path == self.home / LEDGER_FILE else lab
             if not rebuild:
                 refuse_lost_ledger(path, self.home)
+            if not create and not path.exists():
+                self._empty = tempfile.TemporaryDirectory(prefix="ablata-")
+                path = Path(self._empty.name) / LEDGER_FILE
+                url = url.set(database=str(path))
+            refuse_network_file_system(path)
+            make_folder(path.parent)
+        self.database = Database(url, lab)
+        self.database.patience = patience
         try:
             bring_to_head(self.database)
         except BaseException:
-            self.database.close()
+            self.close()
             raise
         self.database.opened()
         self.runs = Runs(self.database, self.home)
@@ -82,6 +104,8 @@ class Ledger:
     def close(self) -> None:
         """Close the connections."""
         self.database.close()
+        if self._empty is not None:
+            self._empty.cleanup()
 
     def __enter__(self) -> Self:
         return self

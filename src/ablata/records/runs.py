@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from ablata.base.errors import RecordError
 from ablata.base.files import inside
-from ablata.records.database import Database
+from ablata.records.database import ANOTHER_LAB, Database, looked_in
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.rows import NewRun, RunRow, RunState
 from ablata.records.tables import Arm, Base, MetricTable, RecipeTable, Run, StudyRun, StudyTable
@@ -242,8 +242,9 @@ def find_run(connection: Connection, run_id: str) -> RunRow:
         return rows[0]
     raise RecordError(
         "A run is named by its id, or by a beginning that no other run shares",
-        found=f"{run_id!r}, which fits {', '.join(row.id for row in rows) + ', ...' if rows else 'no run'}",
-        do="see `ablata runs list`",
+        found=f"{run_id!r}, which fits {', '.join(row.id for row in rows) + ', ...' if rows else 'no run'} "
+        f"of {looked_in(connection)}",
+        do="see `ablata runs list`" if rows else f"see `ablata runs list`, {ANOTHER_LAB}",
     )
 
 

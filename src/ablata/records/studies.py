@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, select, update
 
 from ablata.base.errors import RecordError, choices, listing, nearest
-from ablata.records.database import Database
+from ablata.records.database import ANOTHER_LAB, Database, looked_in
 from ablata.records.rows import ArmRow, Cell, LookRow, NewArm, NewRun, RunRow, StudyRow
 from ablata.records.runs import (
     RUN_COLUMNS,
@@ -268,8 +268,8 @@ def find_study(connection: Connection, name: str) -> StudyRow:
     close = nearest(name, connection.scalars(select(StudyTable.name)))
     raise RecordError(
         "A study must be in the ledger",
-        found=f"no study {name!r}" + (f"; there is {close!r}" if close else ""),
-        do="see `ablata study list`",
+        found=f"no study {name!r} in {looked_in(connection)}" + (f"; there is {close!r}" if close else ""),
+        do=f"see `ablata study list`, {ANOTHER_LAB}",
     )
 
 
