@@ -167,3 +167,14 @@ def test_an_imported_comparison_is_reported_and_runs_nothing_unasked(
     imported = ablata("study", "import", "mixup.ablata")
     assert imported.status == 0, imported.err
     assert "mixup-0.9 is better by" in ablata("study", "report", "mixup").out
+
+
+def test_a_seed_that_does_nothing_and_a_loss_without_a_direction_are_told(
+    folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
+) -> None:
+    (folder / "train.py").write_text("import sys\nprint('val_acc:', 90 + len(sys.argv))\nprint('loss: 1')")
+    said = compare("--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9")
+    assert "All 3 runs of the control have the same score" in said.out
+    loss = ablata("compare", "--score", "loss", CONTROL, f"{CONTROL} --mixup 0.9")
+    assert loss.status == 2
+    assert "--higher" in loss.err

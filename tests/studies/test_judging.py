@@ -7,7 +7,7 @@ import pytest
 
 from ablata.base.errors import DataError
 from ablata.studies.judging import judge_given
-from ablata.trainers.given import GivenRun, GivenRuns
+from ablata.trainers.given import GivenRun, GivenRuns, lower_is_better
 
 
 def given(scores: dict[str, dict[int | None, float] | list[float]]) -> GivenRuns:
@@ -60,3 +60,18 @@ def test_the_control_is_named_or_has_a_usual_name() -> None:
         judge_given(given({"base": [1.0]}))
     with pytest.raises(DataError, match="above 0"):
         judge_given(runs, margin=-1.0)
+
+
+def test_runs_without_any_noise_decide_nothing() -> None:
+    for scores in ({"base": [90.0] * 3, "wide": [91.0] * 3}, {"base": _seeds([90.0] * 3), "wide": _seeds([91.0] * 3)}):
+        assert [arm.verdict for arm in judge_given(given(scores)).result.arms] == ["undecided"]
+
+
+def test_a_name_that_sounds_like_a_loss_asks_for_its_direction() -> None:
+    for name in ("loss", "val_loss", "eval/error", "rmse", "val_bpb", "perplexity"):
+        with pytest.raises(DataError, match="which scores are better"):
+            lower_is_better(name, None)
+        assert lower_is_better(name, True)
+        assert not lower_is_better(name, False)
+    for name in ("acc", "val_acc", "metrics/mAP50(B)", "glossary", "terror", "top1", "mIoU", "lossless"):
+        assert not lower_is_better(name, None)

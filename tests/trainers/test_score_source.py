@@ -29,11 +29,25 @@ def test_the_last_value_behind_a_name_counts_however_it_is_written(subtests: pyt
         "epoch,val_acc\n1,0.5\ntest val_acc: 0.91": 0.91,
         "best_val_acc: 0.99\nval_acc: 0.91\nval_acc_ema: 0.98": 0.91,
         "\x1b[1mval_acc\x1b[0m: 0.3\nval_acc: 0.91": 0.91,
+        "val_acc: 0.91, loss: 2": 0.91,
+        "val_acc: 91.": 91,
     }
     for text, value in texts.items():
         with subtests.test(text=text):
             assert last_in_output("val_acc", text) == pytest.approx(value)
-    for text in ("", "accuracy: 0.91", "best_val_acc: 0.9", "val_acc", "val_acc: none", "val_acc: v2"):
+    for text in (
+        "",
+        "accuracy: 0.91",
+        "best_val_acc: 0.9",
+        "val_acc",
+        "val_acc: none",
+        "val_acc: v2",
+        "val_acc: 91,35%",
+        "val_acc: 92.35pp",
+        "val_acc 1,234.5",
+        "val_acc: 9912/10000 (99%)",
+        "val_acc 12.3s",
+    ):
         with subtests.test(text=text):
             assert last_in_output("val_acc", text) is None
 
@@ -76,9 +90,10 @@ def test_a_score_that_is_not_there_is_told_with_what_is(tmp_path: Path, subtests
         r"regex:top1 (\S+)": "nothing matches",
         r"regex:(val)": "number",
         "val_loss": "finite",
+        "top1": "no plain number in the line: top1: 9912/10000",
     }.items():
         with subtests.test(score=text), pytest.raises(RunError) as told:
-            read_score(parse_score(text), "val_acc: 0.5\nval_loss: nan", [tmp_path])
+            read_score(parse_score(text), "val_acc: 0.5\nval_loss: nan\ntop1: 9912/10000", [tmp_path])
         assert words in str(told.value), text
 
 

@@ -106,3 +106,42 @@ def test_a_named_column_must_be_there_and_the_nearest_is_proposed(tmp_path: Path
             read_score_table(path, **option)
         assert any(name in str(told.value) for name in ("accuracy", "arm", "seed"))
     assert read_score_table(path, score="acc").score == "accuracy"
+
+
+def test_a_table_with_a_line_an_epoch_counts_each_run_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = [
+        f"{run},{epoch},{level + epoch}"
+        for run, level in (("base_s1", 1), ("base_s2", 2), ("wide_s1", 3))
+        for epoch in (1, 2)
+    ]
+    path.write_text("run,epoch,accuracy\n" + "\n".join(lines))
+    given = read_score_table(path, score="accuracy")
+    assert [(run.arm, run.seed, run.scores["accuracy"]) for run in given.runs] == [
+        ("base", 1, 3.0),
+        ("base", 2, 4.0),
+        ("wide", 1, 5.0),
+    ]
+    assert {
+        "seeds are read from the arms' names",
+        "the table has a line for each epoch: of each run the last value counts",
+    } <= set(given.notes)
+    path.write_text("arm,epoch,acc\na,1,1\na,2,2\na,1,3\na,2,4\n")
+    with pytest.raises(DataError, match="told apart by their seeds"):
+        read_score_table(path, score="acc")
+
+
+def test_decimal_commas_repeated_rows_and_names_in_another_case_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("arm;seed;acc\nbase;0;90,5\nbase;0;90,5\nWide;0;91,25%\nwide;1;91\n")
+    given = read_score_table(path)
+    assert [run.scores["acc"] for run in given.runs] == [90.5, 91.25, 91.0]
+    assert any("repeats row 1 and is counted once" in note for note in given.notes)
+    assert any("Wide and wide are two arms" in note for note in given.notes)
+
+
+def test_the_example_of_a_score_is_never_a_rate_or_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("arm,lr,epochs,val_acc,time_s\na,0.1,3,90,5\n")
+    with pytest.raises(DataError, match="for example --score val_acc"):
+        read_score_table(path)

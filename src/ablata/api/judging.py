@@ -16,7 +16,7 @@ from ablata.reports.judged import judged_view
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
 from ablata.studies.judging import Judgement, judge_given
-from ablata.trainers.given import GivenRuns
+from ablata.trainers.given import GivenRuns, lower_is_better
 from ablata.trainers.readers.curves import Take
 from ablata.trainers.run_folders import read_run_folders
 from ablata.trainers.score_table import read_score_table, runs_of_rows
@@ -95,7 +95,7 @@ def judge(
     score: str | None = None,
     arm_from: str | None = None,
     seed_from: str | None = None,
-    lower: bool = False,
+    lower: bool | None = None,
     take: Take = "last",
 ) -> JudgedScores:
     """Judge scores that exist.
@@ -108,7 +108,7 @@ def judge(
         score: the score's column, or its name in the logs; None where there is only one.
         arm_from: the column that names the arm; of folders `folder` or a setting of the runs. None to guess.
         seed_from: the column of the seed; None to guess.
-        lower: lower scores are better.
+        lower: lower scores are better; None: higher ones, unless the name sounds like a loss, which is refused.
         take: of a curve the `last`, `max` or `min` value.
 
     Raises:
@@ -120,9 +120,12 @@ def judge(
         name, command = path.resolve().name, _command(path, control, margin, score, arm_from, seed_from, lower, take)
     else:
         rows = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
-        given = runs_of_rows(rows, "rows", score=score, arm=arm_from, seed=seed_from)
+        if not rows:
+            raise DataError("There must be at least one run", found="no rows")
+        given = runs_of_rows(rows, "rows", score=score, arm=arm_from, seed=seed_from, take=take)
         name, command = "scores", ""
-    made = judge_given(given, control=control, margin=margin, higher_is_better=not lower)
+    is_lower = lower_is_better(given.score, lower)
+    made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
     return JudgedScores(name, made, command)
 
 
@@ -131,15 +134,15 @@ def _read(path: Path, *, score: str | None, arm_from: str | None, seed_from: str
         return read_run_folders(path, score=score, arm_from=arm_from or "folder", take=take)
     if not path.exists():
         raise DataError("Scores must lie in a file or a folder", found=f"no {path}")
-    return read_score_table(path, score=score, arm=arm_from, seed=seed_from)
+    return read_score_table(path, score=score, arm=arm_from, seed=seed_from, take=take)
 
 
 def _command(path: Path, *options: Any) -> str:
     names = ("--control", "--margin", "--score", "--arm-from", "--seed-from", "--lower", "--take")
     words = ["ablata", "judge", str(path)]
     for name, value in zip(names, options, strict=True):
-        if value is True:
-            words.append(name)
+        if name == "--lower" and value is not None:
+            words.append("--lower" if value else "--higher")
         elif value not in (None, False) and (name, value) != ("--take", "last"):
             words += [name, f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)

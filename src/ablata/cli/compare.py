@@ -42,7 +42,7 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each command, at most.")] = 5,
     first_seed: FirstSeed = None,
-    lower: Annotated[bool, typer.Option("--lower", help="Lower scores are better.")] = False,
+    lower: Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores are better.")] = None,
     margin: Margin = None,
     timeout: Annotated[
         str | None,
@@ -102,7 +102,7 @@ def _show_one(command: Command) -> None:
     from ablata.base.quantities import duration, quantity
     from ablata.trainers.output_curves import points
     from ablata.trainers.process import last_lines, run_program
-    from ablata.trainers.score_source import read_score
+    from ablata.trainers.score_source import line_of, read_score
 
     with tempfile.TemporaryDirectory() as name:
         folder, printed = Path(name), Path(name) / "output.log"
@@ -115,13 +115,14 @@ def _show_one(command: Command) -> None:
         out.print(
             f"ended    status {ended.status} after {duration(ended.seconds)}, {quantity(ended.memory, 'B', 1024)}"
         )
-        for line in last_lines(printed, 5):
-            out.print(f"  | {line}", markup=False)
+        for said in last_lines(printed, 5):
+            out.print(f"  | {said}", markup=False)
         if ended.status != 0 or ended.reason:
             raise SettingsError("The program must end with status 0", found=f"status {ended.status}")
         for source in command.sources_of_scores:
             value = read_score(source, text, (folder, where))
-            out.print(f"score    {source.text} is {value:g}", markup=False)
+            line = line_of(source.name, text) if source.kind == "output" else None
+            out.print(f"score    {source.text} is {value:g}" + (f"   (from: {line})" if line else ""), markup=False)
         curves = sorted({name for _, name, _ in points(text.splitlines())})
         out.print(f"curves   {', '.join(curves) or 'none: no line names a step or an epoch'}", markup=False)
         if not command.is_seeded:

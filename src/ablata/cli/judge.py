@@ -40,7 +40,7 @@ def judge(
         typer.Option(help="The column that names the arm; of folders: `folder`, or a setting of the runs."),
     ] = None,
     seed_from: Annotated[str | None, typer.Option(help="The column of the seed.")] = None,
-    lower: Annotated[bool, typer.Option("--lower", help="Lower scores are better.")] = False,
+    lower: Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores are better.")] = None,
     take: Annotated[Take, typer.Option(help="Of a curve the last, the largest or the smallest value.")] = Take.LAST,
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

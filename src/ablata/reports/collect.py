@@ -144,7 +144,7 @@ def study_view(
         curves=_curves(ledger, study, placed) if curves else (),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
-        code_notes=_code_notes(placed),
+        code_notes=(*_code_notes(placed), *_constant_control(study, placed)),
         time_notes=_time_notes(study, placed),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
@@ -335,6 +335,18 @@ def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
     """Code and data the runs were made with; more than one of a kind are listed each."""
     kinds = (("code", {run.code for run in runs}), ("data", {run.data for run in runs}))
     return tuple((kind, value) for kind, values in kinds for value in sorted(values))
+
+
+def _constant_control(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
+    """Say that all runs of the control have one score: then the seed does nothing, or the score cannot change."""
+    control = next((arm.name for arm in study.arms if arm.is_control), None)
+    scores = [(run.scores or {}).get(study.key) for arm, run in placed if arm == control and run.state == "completed"]
+    if len(scores) < 3 or len(set(scores)) > 1:
+        return ()
+    return (
+        f"All {len(scores)} runs of the control have the same score. Either the seed does nothing, or the score is at "
+        "its limit: the noise is not known, and the verdicts say no more than one run of each arm.",
+    )
 
 
 def _code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:

@@ -91,6 +91,6 @@ def _reason(found: FixedArm | None) -> str:
     if found is None:
         return ""
     if found.interval is None:
-        return "too few runs: the noise of one run is not known"
+        return "the noise of one run is not known: too few runs, or all of an arm have the same score"
     low, high = found.interval
     return f"the difference is between {low:+.3g} and {high:+.3g}"

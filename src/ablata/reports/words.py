@@ -151,18 +151,19 @@ def rule_words(view: StudyView) -> str:
         if view.margin is None
         else f"differences within ±{figures.amount(view.margin)} do not matter"
     )
+    better = f"{'higher' if view.metric.higher_is_better else 'lower'} {view.metric.name} is better"
     if rule.mode == "given":
         return (
-            f"{matters}; the scores were there before this question was asked, so they are judged once, and no rule "
-            f"says how they were chosen; where nothing differs, at most {100 * rule.alpha:g}% of such tables get any "
-            "verdict"
+            f"{better}; {matters}; the scores were there before this question was asked, so they are judged once, and "
+            "no rule says how they were chosen; where nothing differs, at most "
+            f"{100 * rule.alpha:g}% of such tables get any verdict"
         )
     futility = (
         "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"
     )
     leaning = " (a screening, so verdicts only lean)" if rule.mode == "screen" else ""
     return (
-        f"{matters}; up to {rule.seeds} seeds an arm, each "
+        f"{better}; {matters}; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
         f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
     )

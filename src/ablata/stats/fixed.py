@@ -99,7 +99,8 @@ def judge_groups(
     squares = np.array([((group - mean) ** 2).sum() for group, mean in zip(groups, means, strict=True)])
     effect = means[1:] - means[0]
     free = int((sizes - 1).sum())
-    if free < 2:
+    # Without any noise there is nothing to judge by: the runs are copies, or the score cannot change.
+    if free < 2 or not squares.any():
         lone = tuple(
             _arm(size, value, None, None, None, margin, True) for size, value in zip(sizes[1:], effect, strict=True)
         )
@@ -139,7 +140,7 @@ def judge_pairs(
     known = np.isfinite(values)
     table = Table(np.where(known, values, np.nan), ~known, np.ones_like(known), np.zeros_like(known))
     found = contrasts(table, _rule_of_pairs(len(rows), alpha, margin))
-    bound = _bound_of_pairs(table.arms, len(rows), alpha) if found.residual.df > 0 else None
+    bound = _bound_of_pairs(table.arms, len(rows), alpha) if found.residual.variance else None
     judged = []
     for index in range(table.arms):
         pairs, error = int(found.pairs[index]), float(found.se[index])

@@ -14,6 +14,8 @@ from ablata.stats import Mode
 from ablata.studies.identity import recipe_code
 from ablata.studies.study import Study
 from ablata.trainers.command import Command, arm_names
+from ablata.trainers.given import lower_is_better
+from ablata.trainers.score_source import parse_score
 
 GIT = "git:"
 
@@ -23,7 +25,7 @@ def compare_commands(
     arms: Sequence[str] = (),
     *,
     scores: Sequence[str],
-    lower: bool = False,
+    lower: bool | None = None,
     seeds: int = 5,
     first_seed: int = 0,
     margin: float | None = None,
@@ -42,7 +44,7 @@ def compare_commands(
         commands: templates; the first is the control.
         arms: further arms, `NAME=COMMAND` or `NAME=git:REF`, the control's command with the files of a git ref.
         scores: where the scores are read; the first is judged.
-        lower: lower scores are better.
+        lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
         seeds, first_seed, margin: see `Study`.
         timeout: seconds after which a run has failed.
         inputs, sources: see `Command`.
@@ -55,7 +57,7 @@ def compare_commands(
     if not commands:
         raise SettingsError("The first command is the control", found="no command", do="ablata compare 'python a.py'")
     shared: dict[str, Any] = {
-        "lower": lower,
+        "lower": lower_is_better(parse_score(scores[0]).label, lower) if scores else False,
         "timeout": timeout,
         "inputs": tuple(inputs),
         "sources": tuple(sources),
@@ -88,9 +90,10 @@ def compare_commands(
         fixed=fixed,
     )
     options: dict[str, object] = {
-        "--score": scores, "--seeds": seeds, "--first-seed": first_seed or None, "--margin": margin, "--lower": lower,
-        "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
-        "--name": name, "--question": question, "--arm": arms,
+        "--score": scores, "--seeds": seeds, "--first-seed": first_seed or None, "--margin": margin,
+        "--lower": lower is True, "--higher": lower is False, "--timeout": timeout, "--input": inputs,
+        "--source": sources, "--screen": screen, "--force-fixed": fixed, "--name": name, "--question": question,
+        "--arm": arms,
     }  # fmt: skip
     study = replace(study, commands=(shlex.join([*_typed(options), *commands]),))
     return study if name else replace(study, name=f"{_stem(label)}-{_mark(study)}")

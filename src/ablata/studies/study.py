@@ -178,4 +178,6 @@ def _files(recipe: Recipe | Command) -> set[Path]:
 
 
 def _told(changes: Overrides | Recipe | Command) -> str:
+    if isinstance(changes, Command):
+        return changes.text()
     return "its recipe" if isinstance(changes, Settings) else " ".join(override_texts(changes)) or "no change"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -49,6 +50,39 @@ class GivenRuns:
         return tuple(run for run in self.runs if run.arm == arm)
 
 
+_LOWER = re.compile(
+    r"(?:^|[^a-z])(?:loss|error|err|perplexity|ppl|rmse|mse|mae|nll|bpb|bpc|wer|cer|fid|lpips|seconds|time|latency|memory)"
+    r"(?:$|[^a-z])",
+    re.IGNORECASE,
+)
+_NO_SCORE = re.compile(
+    r"(?:^|[^a-z])(?:lr|epochs?|steps?|iter(?:ation)?s?|time|seconds|seed|id|index|batch)", re.IGNORECASE
+)
+
+
+def lower_is_better(name: str, lower: bool | None) -> bool:
+    """Return whether lower scores are better; a name that sounds like a loss must be told which.
+
+    Args:
+        name: of the score.
+        lower: as the user said; None: not at all.
+
+    Raises:
+        DataError: the name is one whose lower values are usually better, and nothing was said.
+    """
+    if lower is None and _LOWER.search(name.replace("_", " ")):
+        raise DataError(
+            "Say which scores are better: a lower one usually is, by this name",
+            found=f"{name}, and neither --lower nor --higher",
+            do="--lower (in Python lower=True); or --higher (lower=False) if higher is better all the same",
+        )
+    return bool(lower)
+
+
+def _is_no_score(name: str) -> bool:
+    return bool(_NO_SCORE.search(name.replace("_", " ")))
+
+
 def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the name of the score to judge, and what was guessed about it.
 
@@ -63,10 +97,11 @@ def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tup
     if wanted is None:
         if len(names) == 1:
             return names[0], (f"the score is {names[0]}, the only one there is",)
+        likely = sorted(names, key=_is_no_score)[:1]
         raise DataError(
             "Say which score is to be judged",
-            found=f"there are {listing(names[:12])}",
-            do=f"--score {names[0]}" if names else "",
+            found=f"there are {listing(names[:12])}" if names else "no column of numbers",
+            do=f"for example --score {likely[0]}" if names else "a column of numbers must hold the score",
         )
     if wanted in names:
         return wanted, ()

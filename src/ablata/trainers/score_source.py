@@ -23,6 +23,8 @@ from ablata.base.files import inside
 from ablata.trainers.readers.tables import finite_numbers, flatten, number, read_json_rows, read_table, read_text
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+_END = r"(?!\w|[.,/:]\d)"
+"""Behind a number: not the rest of `91,35`, `1,234`, `9912/10000`, `12.3s` or a time of day."""
 _STEPS = ("step", "iteration", "iter", "global_step", "epoch")
 
 
@@ -107,7 +109,7 @@ def read_score(source: ScoreSource, output: str, folders: Sequence[Path]) -> flo
 def last_in_output(name: str, output: str) -> float | None:
     """Return the last value of a name in the text a program printed; None where it is not in it."""
     word = re.escape(name)
-    pair = re.compile(rf"""(?<![\w./-])["']?{word}["']?[ \t]*[:=]?[ \t]*["']?({NUMBER})(?!\w)""", re.IGNORECASE)
+    pair = re.compile(rf"""(?<![\w./-])["']?{word}["']?[ \t]*[:=]?[ \t]*["']?({NUMBER}){_END}""", re.IGNORECASE)
     found: tuple[int, float] | None = None
     for match in pair.finditer(output):
         value = number(match[1])
@@ -139,20 +141,27 @@ def _last_in_tables(name: str, output: str) -> tuple[int, float] | None:
 
 def names_in_output(output: str) -> list[str]:
     """Return the names that stand before numbers in the text a program printed, the latest first."""
-    pair = re.compile(rf"""(?<![\w./-])["']?([A-Za-z_][\w./-]*)["']?\s*[:=]\s*["']?(?:{NUMBER})(?!\w)""")
+    pair = re.compile(rf"""(?<![\w./-])["']?([A-Za-z_][\w./-]*)["']?\s*[:=]\s*["']?(?:{NUMBER}){_END}""")
     return list(dict.fromkeys(reversed([match[1] for match in pair.finditer(output)])))
 
 
 def _from_output(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
     value = last_in_output(source.name, output)
     if value is None:
-        known = names_in_output(output)
+        known, line = names_in_output(output), line_of(source.name, output)
+        found = f"it names {choices(known, source.name)}" if known else "no name with a number behind it"
         raise RunError(
             f"The output must hold the score {source.name}",
-            found=f"it names {choices(known, source.name)}" if known else "no name with a number behind it",
+            found=found if line is None else f"no plain number in the line: {line}",
             do=f"print it as `{source.name}: 0.91`, or choose another with --score",
         )
     return value
+
+
+def line_of(name: str, output: str) -> str | None:
+    """Return the last line of the output that holds a name, for people to see what a score is read from."""
+    word = re.compile(rf"(?<![\w./-]){re.escape(name)}(?![\w])", re.IGNORECASE)
+    return next((line.strip()[:120] for line in reversed(output.splitlines()) if word.search(line)), None)
 
 
 def _from_pattern(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.trainers.given import GivenRun, GivenRuns, choose_score
+from ablata.trainers.readers.curves import Take
+from ablata.trainers.readers.settings import seed_of, without_seed
 from ablata.trainers.readers.tables import finite_numbers, number, read_table
 
 _ARMS = ("arm", "variant", "config", "setting", "experiment", "condition", "method", "model", "name", "group", "run")
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed")
+_STEPS = ("epoch", "step", "global_step", "iteration", "iter")
 _SCORES = ("score", "metric", "value", "result")
 
 
 def read_score_table(
-    path: Path, *, score: str | None = None, arm: str | None = None, seed: str | None = None
+    path: Path, *, score: str | None = None, arm: str | None = None, seed: str | None = None, take: Take = "last"
 ) -> GivenRuns:
     """Read a table of runs.
 
@@ -24,11 +28,12 @@ def read_score_table(
         path: CSV, TSV or JSON, a line a run.
         score, arm, seed: names of columns; None to guess, which the notes then say. Without a column of seeds they
             are not known.
+        take: where a table has a line an epoch, which value of a run counts.
 
     Raises:
         DataError: the file is no table, a column is missing or cannot be guessed, or a run has no score.
     """
-    return runs_of_rows(read_table(path), path.name, score=score, arm=arm, seed=seed)
+    return runs_of_rows(read_table(path), path.name, score=score, arm=arm, seed=seed, take=take)
 
 
 def runs_of_rows(
@@ -38,13 +43,14 @@ def runs_of_rows(
     score: str | None = None,
     arm: str | None = None,
     seed: str | None = None,
+    take: Take = "last",
 ) -> GivenRuns:
     """Return the runs of rows, each with an arm, a score and perhaps a seed.
 
     Args:
         rows: name and value of each cell; missing cells are left out or None.
         source: what they come from, for messages.
-        score, arm, seed: as for `read_score_table`.
+        score, arm, seed, take: as for `read_score_table`.
 
     Raises:
         DataError: as for `read_score_table`.
@@ -65,18 +71,85 @@ def runs_of_rows(
         cells = {name: row[name] for name in kept if name in row}
         known = _seed(row, seed_column, place)
         runs.append(GivenRun(arm=str(row[arm_column]), seed=known, scores=finite_numbers(cells), source=place))
+    if seed_column is None:
+        runs = _seeds_of_names(runs, notes)
     chosen = score if score is not None else next((name for name in kept if name.lower() in _SCORES), None)
     name, guessed = choose_score(runs, chosen)
     if score is None and not guessed:
         guessed = (f"the score is read from the column {name}",)
-    for number_, (run, row) in enumerate(zip(runs, rows, strict=True), 1):
+    runs = _last_points(runs, name, _known(kept, _STEPS), take, notes)
+    for run in runs:
         if name not in run.scores:
+            row = rows[int(run.source.rpartition(" ")[2]) - 1]
             raise DataError(
                 f"Every row must have a number in the column {name}",
-                found=f"{source}, row {number_}: {row.get(name, 'an empty cell')}",
+                found=f"{run.source}: {row.get(name, 'an empty cell')}",
                 do="leave out runs without a score; a run that diverged has none",
             )
-    return GivenRuns(runs=tuple(runs), score=name, notes=(*notes, *guessed))
+    folded = {arm.lower(): arm for arm in dict.fromkeys(run.arm for run in runs)}
+    notes += [
+        f"{arm_} and {folded[arm_.lower()]} are two arms, though their names differ in case alone"
+        for arm_ in dict.fromkeys(run.arm for run in runs)
+        if folded[arm_.lower()] != arm_
+    ]
+    return GivenRuns(runs=tuple(_without_repeats(runs, name, notes)), score=name, notes=(*notes, *guessed))
+
+
+def _seeds_of_names(runs: list[GivenRun], notes: list[str]) -> list[GivenRun]:
+    """Read seeds from the arms' names, `wide_s1` as seed 1 of `wide`, where that makes fewer arms."""
+    named = [(without_seed(run.arm), seed_of({}, (run.arm,))) for run in runs]
+    if any(seed is None or not arm for arm, seed in named) or len({arm for arm, _ in named}) == len(
+        {run.arm for run in runs}
+    ):
+        return runs
+    notes.append("seeds are read from the arms' names")
+    return [replace(run, arm=arm, seed=seed) for run, (arm, seed) in zip(runs, named, strict=True)]
+
+
+def _last_points(runs: list[GivenRun], name: str, step: str | None, take: Take, notes: list[str]) -> list[GivenRun]:
+    """Return one run for each arm and seed of a table that has a line an epoch; of its curve one value counts.
+
+    Raises:
+        DataError: several runs of one arm cannot be told apart.
+    """
+    groups: dict[tuple[str, int | None], list[GivenRun]] = {}
+    for run in runs:
+        groups.setdefault((run.arm, run.seed), []).append(run)
+    if step is None or all(len(group) == 1 for group in groups.values()):
+        return runs
+    merged = []
+    for (arm, seed), group in groups.items():
+        steps = [run.scores.get(step) for run in group]
+        if len(set(steps)) < len(steps):
+            raise DataError(
+                "Runs of a table with a line an epoch must be told apart by their seeds",
+                found=f"{arm}, seed {seed}: {step} {steps[0]:g} comes more than once" if steps[0] is not None else arm,
+                do="--seed-from COLUMN",
+            )
+        points = [run for run in sorted(group, key=lambda run: run.scores.get(step, 0.0)) if name in run.scores]
+        choose = {"last": lambda found: found[-1], "max": _by(max, name), "min": _by(min, name)}[take]
+        merged.append(choose(points) if points else group[-1])
+    notes.append(f"the table has a line for each {step}: of each run the {take} value counts")
+    return merged
+
+
+def _by(pick: Callable[..., GivenRun], name: str) -> Callable[[list[GivenRun]], GivenRun]:
+    return lambda found: pick(found, key=lambda run: run.scores[name])
+
+
+def _without_repeats(runs: list[GivenRun], name: str, notes: list[str]) -> list[GivenRun]:
+    """Leave out a row that repeats another: the same arm, seed and score."""
+    kept: dict[tuple[str, int, float], GivenRun] = {}
+    found = []
+    for run in runs:
+        key = None if run.seed is None else (run.arm, run.seed, run.scores[name])
+        if key is not None and key in kept:
+            notes.append(f"{run.source} repeats {kept[key].source.rpartition(', ')[2]} and is counted once")
+            continue
+        if key is not None:
+            kept[key] = run
+        found.append(run)
+    return found
 
 
 def _arm_column(

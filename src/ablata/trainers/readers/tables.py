@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import DataError
 
+_DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d+\s*%?)$")
 MOST_BYTES = 256 * 2**20
 Row = dict[str, str]
 
@@ -140,7 +142,11 @@ def _separated(text: str, path: Path) -> list[Row]:
         if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
             found = f"{path}, line {number_}: {len(row)} cells, {len(names)} names"
             raise DataError("A table's rows must have no more cells than it has names", found=found)
-    return [_cells(names, row) for _, row in filled[1:]]
+    rows_ = [_cells(names, row) for _, row in filled[1:]]
+    if delimiter == ",":
+        return rows_
+    # Where cells end otherwise, a comma is the decimal sign of many countries.
+    return [{name: _DECIMAL_COMMA.sub(r"\1.\2", cell) for name, cell in row.items()} for row in rows_]
 
 
 def _cells(names: list[str], row: Iterable[str]) -> Row:
