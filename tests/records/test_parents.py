@@ -9,8 +9,8 @@ import pytest
 
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun
-from ablata.records.exporting import export_study
-from ablata.records.importing import import_study
+from ablata.records.moving.exporting import export_study
+from ablata.records.moving.importing import import_study
 from ablata.records.rows import EndState, RunRow
 
 Build = Callable[..., NewRun]

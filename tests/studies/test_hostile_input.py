@@ -22,7 +22,7 @@ from ablata.api.studies import report_text, study_status
 from ablata.base.errors import UserError
 from ablata.recipes.index import load_recipe
 from ablata.records import Ledger
-from ablata.records.exporting import export_study
+from ablata.records.moving.exporting import export_study
 from ablata.reports.collect import study_view
 from ablata.reports.collect_runs import run_views
 from ablata.reports.console import plain_lines

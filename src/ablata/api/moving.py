@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablata.api.opening import open_ledger
-from ablata.records import exporting, importing
 from ablata.records.ledger import Ledger
+from ablata.records.moving import exporting, importing
 from ablata.studies.imported import check_study
 
 

@@ -30,8 +30,8 @@ from ablata.cli.asking import (
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
-    from ablata.records.exporting import LeftOut
     from ablata.records.ledger import Ledger
+    from ablata.records.moving.exporting import LeftOut
     from ablata.studies.study import Study
 
 app = typer.Typer(help="Ask whether a change helps, and get a verdict.", no_args_is_help=True)

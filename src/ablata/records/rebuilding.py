@@ -20,10 +20,10 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from ablata.base.errors import RecordError
 from ablata.base.files import write_text
-from ablata.records.exporting import RECORD, RunsFile, run_curves, runs_file
 from ablata.records.home import LEDGER_FILE, RUNS_FOLDER
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
+from ablata.records.moving.exporting import RECORD, RunsFile, run_curves, runs_file
 from ablata.records.rows import RunRow
 from ablata.records.runs import find_run, insert_ignoring, living, own_settings
 from ablata.records.tables import Environment, Event, RecipeTable, Run

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ablata.base.errors import RecordError
-from ablata.records.exporting import StudyFile
+from ablata.records.moving.exporting import StudyFile
 from ablata.stats import Mode, Replay, Rule, rule_of
 
 MOST_SEEDS = 10_000

@@ -12,9 +12,9 @@ import pytest
 
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun
-from ablata.records.archive import MANIFEST
-from ablata.records.exporting import export_study
-from ablata.records.importing import import_study
+from ablata.records.moving.archive import MANIFEST
+from ablata.records.moving.exporting import export_study
+from ablata.records.moving.importing import import_study
 
 Build = Callable[..., NewRun]
 Tamper = Callable[[dict[str, bytes]], object]
@@ -302,7 +302,7 @@ def test_a_failure_after_files_were_placed_takes_them_back_and_the_replaced_ones
     def full(*parts: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ablata.records.importing._mark", full)
+    monkeypatch.setattr("ablata.records.moving.importing._mark", full)
     with pytest.raises(RecordError, match="No space left"):
         import_study(elsewhere, tmp_path / "good")
     assert elsewhere.runs.find() == []
@@ -321,7 +321,7 @@ def test_a_small_file_of_very_many_values_is_refused_before_it_is_read(
 ) -> None:
     with zipfile.ZipFile(tmp_path / "bad", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, b"[" + b"[]," * 3_000_000 + b"[]]")
-    monkeypatch.setattr("ablata.records.archive.decode", lambda text: pytest.fail("it was read"))
+    monkeypatch.setattr("ablata.records.moving.archive.decode", lambda text: pytest.fail("it was read"))
     with pytest.raises(RecordError, match="more than 5,000,000 values"):
         import_study(elsewhere, tmp_path / "bad")
     with zipfile.ZipFile(tmp_path / "bad", "w", zipfile.ZIP_LZMA) as archive:
@@ -357,15 +357,17 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unread(
     ledger: Ledger, elsewhere: Ledger, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_study(ledger, study, tmp_path / "s.ablata")
-    monkeypatch.setattr("ablata.records.archive.LIMIT_BYTES", 1000)
+    monkeypatch.setattr("ablata.records.moving.archive.LIMIT_BYTES", 1000)
     with pytest.raises(RecordError, match="more than the 1,000 allowed"):
         import_study(elsewhere, tmp_path / "s.ablata")
     monkeypatch.undo()
-    monkeypatch.setattr("ablata.records.archive.LIMIT_JSON_BYTES", 1000)
+    monkeypatch.setattr("ablata.records.moving.archive.LIMIT_JSON_BYTES", 1000)
     with pytest.raises(RecordError, match="larger than 1,000"):
         import_study(elsewhere, tmp_path / "s.ablata")
     monkeypatch.undo()
-    monkeypatch.setattr("ablata.records.importing.shutil.disk_usage", lambda path: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(
+        "ablata.records.moving.importing.shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})
+    )
     with pytest.raises(RecordError, match="has 10 free"):
         import_study(elsewhere, tmp_path / "s.ablata")
 

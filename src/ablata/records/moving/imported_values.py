@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablata.base.errors import RecordError
-from ablata.records.archive import Archive
-from ablata.records.exporting import RunsFile, StudyFile
+from ablata.records.moving.archive import Archive
+from ablata.records.moving.exporting import RunsFile, StudyFile
 from ablata.records.rows import RunRow
 from ablata.records.studies import check_name
 

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ablata.base.version import __version__
-from ablata.records.archive import write_archive
 from ablata.records.events import EVENT_COLUMNS
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import read_curves
+from ablata.records.moving.archive import write_archive
 from ablata.records.rows import ArmRow, EventRow, LookRow, RunRow, StudyRow
 from ablata.records.studies import find_study, study_arms, study_cells, study_looks, study_parents
 from ablata.records.tables import Environment, Event, RecipeTable, Run

@@ -15,13 +15,13 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from ablata.base.errors import RecordError, listing
 from ablata.base.files import draft_folder, inside, remove_lost_drafts
-from ablata.records.archive import Archive, open_archive
 from ablata.records.code import CODE, imported_mark, imported_study_mark, is_imported
-from ablata.records.exporting import RunsFile, StudyFile
 from ablata.records.home import RUNS_FOLDER
-from ablata.records.imported_values import check_values
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
+from ablata.records.moving.archive import Archive, open_archive
+from ablata.records.moving.exporting import RunsFile, StudyFile
+from ablata.records.moving.imported_values import check_values
 from ablata.records.rebuilding import keep_record
 from ablata.records.rows import LookRow, NewArm, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
