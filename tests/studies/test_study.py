@@ -40,6 +40,9 @@ def test_what_does_not_fit_is_refused_in_words(make_study: Make, subtests: pytes
         ({"arms": {"a": ("model.width=6",), "b": ("model.width=6",)}}, "equals a"),
         ({"arms": {"places": ("train.evaluate_batch=9",)}}, "equals control"),
         ({"arms": {"typo": ("model.wdth=6",)}}, "model.wdth must be a key"),
+        ({"arms": {"text": "model.width=6"}}, "list of texts"),
+        ({"arms": {"nothing": "no_such_recipe"}}, "no_such_recipe"),
+        ({"control": 3}, "The control must be a recipe"),
         ({"margin": 0.0}, "`margin` must be finite and > 0"),
         ({"margin": float("nan")}, "`margin` must be finite and > 0"),
         ({"seeds": 0}, "`seeds`"),
@@ -92,6 +95,29 @@ def test_a_made_up_name_tells_questions_apart_and_can_be_a_files(tmp_path: Path)
 def test_an_arm_is_written_name_colon_key_equals_value(arm: str) -> None:
     with pytest.raises(SettingsError, match="NAME:key=value"):
         ask("digits", [], [arm], seeds=3, margin=0.5)
+
+
+def test_a_recipe_is_taken_by_its_name_as_control_and_as_arm(make_study: Make, quick: Recipe) -> None:
+    named = make_study(control="digits", arms={"quick": quick, "wide": {"model.width": 64}})
+    assert named.recipes["control"].name == "digits"
+    assert named.metric == quick.metric()
+    assert make_study(arms={"whole": "digits"}).recipes["whole"] == named.recipes["control"]
+
+
+def test_an_arm_option_holds_one_setting_and_says_how_to_give_two(subtests: pytest.Subtests) -> None:
+    for arm in ("a:model.depth=1,model.width=8", "a:model.depth=1, model.width=8", "a:model.width=8,loss=focal"):
+        with subtests.test(arm=arm), pytest.raises(SettingsError, match="one setting") as told:
+            ask("digits", [], [arm], seeds=3, margin=0.5)
+        assert str(told.value.do).startswith("--arm a:model.")
+        assert str(told.value.do).count("--arm a:") == 2
+    with pytest.raises(SettingsError, match="each key once"):
+        ask("digits", [], ["a:model.width=8", "a:model.width=9"], seeds=3, margin=0.5)
+
+
+def test_fewer_seeds_than_the_first_look_are_told_to_decide_nothing() -> None:
+    assert Rule(seeds=3).too_few_seeds is None
+    assert "1 seed decides nothing: the first verdict needs 3" in str(Rule(seeds=1).too_few_seeds)
+    assert "2 seeds decide nothing" in str(Rule(seeds=2).too_few_seeds)
 
 
 def test_the_number_of_seeds_is_never_guessed_and_a_margin_may_be_left_out() -> None:

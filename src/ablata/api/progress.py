@@ -88,7 +88,7 @@ class TrainingProgress(Reporter):
     def start(self, facts: dict[str, Any]) -> None:
         """Print device, precision, size and learning rate."""
         processes = f", {facts['processes']} processes" if facts["processes"] > 1 else ""
-        self.say(f"{facts['device']}{processes}, {facts['precision']}; {facts['allocator']}")
+        self.say(f"{facts['device']}{processes}, {facts['precision']}")
         self.say(
             f"{quantity(facts['parameters'])} parameters, {quantity(facts['flops'])} multiply-adds an image; "
             f"{facts['learning_rate']}"

@@ -27,6 +27,7 @@ from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
 from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
+from ablata.stats import rule_of
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.pool import Workers, may_use_gpu
@@ -194,6 +195,8 @@ def run_study(
             size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
             with StudyDisplay(opened, name, console) as display:
                 display.say(_begins(name, len(arms) - 1, size.count))
+                if too_few := rule_of(opened.studies.get(name).spec).too_few_seeds:
+                    display.say(too_few)
                 StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code).run()
         else:
             say = StudyDisplay(opened, name, console).say

@@ -129,7 +129,10 @@ class OpenPart(Opening):
                 do=f"did you mean {close}?" if close else None,
             )
         reference = absolute(kind, code)
-        thing = resolve(reference)
+        try:
+            thing = resolve(reference)
+        except SettingsError as error:
+            raise _with_own_kind(error, reference, built_in) from None
         return self.settings_of(thing, settled(reference))
 
     def settings_of(self, thing: Any, reference: str) -> type[Settings]:
@@ -154,6 +157,16 @@ class OpenPart(Opening):
     def _wanted(self) -> str:
         wanted = f"a class derived from {self.base.__name__}" if self.base else "a settings class"
         return f"{wanted}, or {self.plain}" if self.plain else wanted
+
+
+def _with_own_kind(error: SettingsError, reference: str, built_in: Mapping[str, type[Settings]]) -> SettingsError:
+    """Return an error about a library's network that names the built-in kind for that library, where there is one."""
+    asked = parse_reference(reference)
+    for kind, option in built_in.items():
+        if asked is not None and asked.module == kind.partition("_")[0] and "name" in option.model_fields:
+            do = f"its networks are the built-in kind {kind}, as in model={kind} model.name={asked.name}"
+            return SettingsError(error.must, found=error.found, do=do)
+    return error
 
 
 class PlainPart(Settings):

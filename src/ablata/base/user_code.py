@@ -198,12 +198,12 @@ def resolve(text: str, what: str = "part") -> Any:
 
 
 def own_names(module: ModuleType) -> list[str]:
-    """Return the public classes and functions that a module itself defines."""
-    return [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
-    ]
+    """Return the public classes and functions that a module itself defines, or a package takes from its modules."""
+    name = module.__name__
+    within = (name, f"{name}.") if hasattr(module, "__path__") else (name,)
+    public = {key: value for key, value in vars(module).items() if not key.startswith("_") and callable(value)}
+    homes = {key: str(getattr(value, "__module__", "")) for key, value in public.items()}
+    return [key for key, home in homes.items() if home == name or home.startswith(within[1:])]
 
 
 def reference_of(thing: Any) -> str:

@@ -79,7 +79,7 @@ def compare(
         name=save_as, question=question,
     )  # fmt: skip
     if dry_run:
-        _show_one(study.control)  # type: ignore[arg-type]
+        _show_one(study.recipes["control"])  # type: ignore[arg-type]
         return
     if "unseeded" in study.spec():
         _accept_repeats()

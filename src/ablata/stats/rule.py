@@ -117,6 +117,14 @@ class Rule(Jsonable):
         return range(self.first_look, self.seeds + 1)
 
     @property
+    def too_few_seeds(self) -> str | None:
+        """A line that says that no look is planned, so that every arm ends undecided; None where there is one."""
+        if self.looks:
+            return None
+        seeds = "1 seed decides" if self.seeds == 1 else f"{self.seeds} seeds decide"
+        return f"{seeds} nothing: the first verdict needs {self.first_look}, and every arm will end undecided"
+
+    @property
     def mode(self) -> Mode | None:
         """The named mode of `alpha`, or None if it is neither."""
         return next((mode for mode in Mode if mode.alpha == self.alpha), None)

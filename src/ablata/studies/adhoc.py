@@ -15,7 +15,7 @@ from ablata.base.parts import user_modules
 from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
-from ablata.studies.study import Study
+from ablata.studies.study import CONTROL, Study
 
 
 def ask(
@@ -100,13 +100,17 @@ def change(
     if fixed:
         changed["fixed"] = True
     if sets:
-        changed["control"] = override(study.control, sets)
+        changed["control"] = override(study.recipes[CONTROL], sets)
     return replace(study, **changed) if changed else study
 
 
 def _file_name(recipe: str) -> str:
     """Return the end of a recipe's name as a study's name can hold it: `my digits.py:small` as `my-digits.py-small`."""
     return re.sub(r"[^\w.+-]+", "-", recipe.replace("\\", "/").rpartition("/")[2]).strip("-.+")[:40] or "study"
+
+
+_SECOND_SETTING = re.compile(r",\s*[A-Za-z_]\w*(\.\w+)*=")
+"""A comma after which another key=value begins."""
 
 
 def _arms(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -118,6 +122,20 @@ def _arms(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 "An arm must be written NAME:key=value",
                 found=f"--arm {text}",
                 do="for example --arm noflip:data.augment.flip=false",
+            )
+        if (joined := _SECOND_SETTING.search(setting)) and not setting.partition("=")[2].startswith(("{", "[", '"')):
+            parts = (setting[: joined.start()], setting[joined.start() + 1 :].lstrip())
+            raise SettingsError(
+                "An --arm must hold one setting; a name that comes again adds another",
+                found=f"--arm {text}",
+                do=" ".join(f"--arm {name}:{part}" for part in parts),
+            )
+        key = setting.partition("=")[0].strip()
+        if twice := [one for one in arms.get(name, ()) if one.partition("=")[0].strip() == key]:
+            raise SettingsError(
+                "An arm must set each key once",
+                found=f"arm {name}: {twice[0]} and {setting}",
+                do="give each value an arm of its own",
             )
         arms[name] = (*arms.get(name, ()), setting)
     if not arms:

@@ -31,7 +31,7 @@ from ablata.studies.assess import cached_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.noise import noise_of_study
-from ablata.studies.study import Study
+from ablata.studies.study import CONTROL, Study
 from ablata.trainers.command import Command
 
 _TIMED_STEPS = 8
@@ -90,7 +90,7 @@ class StudyPlan:
         early = "" if study.fixed else "; less if arms are decided early"
         return "\n".join([
             f"study {study.name}: {study.question}",
-            f"  control  {study.control.name}, scored by {study.metric.key}",
+            f"  control  {study.recipes[CONTROL].name}, scored by {study.metric.key}",
             f"  arms     {arms[0]}",
             *(f"           {arm}" for arm in arms[1:]),
             f"  margin   {_margin(self)}",
@@ -113,7 +113,7 @@ class StudyPlan:
         return {
             "study": study.name,
             "question": study.question,
-            "control": study.control.name,
+            "control": study.recipes[CONTROL].name,
             "arms": {name: list(study.change(name)) for name in study.arms},
             "recipes": {name: settings_hash(recipe) for name, recipe in study.recipes.items()},
             "spec": study.spec(),
@@ -188,11 +188,12 @@ def with_history(ledger: Ledger, study: Study) -> Study:
 
 
 def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Noise]:
-    length = None if isinstance(study.control, Command) else expand(study.control.train)
+    asked = study.recipes[CONTROL]
+    length = None if isinstance(asked, Command) else expand(asked.train)
     for row in ledger.studies.all():
         arms = ledger.studies.arms(row.name)
         control = next(arm for arm in arms if arm.is_control)
-        same = control.recipe_name == study.control.name and row.spec["metric"]["key"] == study.metric.key
+        same = control.recipe_name == asked.name and row.spec["metric"]["key"] == study.metric.key
         if (row.name == study.name and not own) or not same or control.recipe.get("train") != length:
             continue
         found = noise_of_study(ledger, row.name)
@@ -317,8 +318,8 @@ def _findings(plan: StudyPlan) -> list[str]:
             *(f"  note     {warning}" for warning in plan.sized.warnings),
         ]
     return [
-        f"  noise    not known: the ledger has no study of {plan.study.control.name} at this length. If the standard "
-        "deviation of one run is",
+        f"  noise    not known: the ledger has no study of {plan.study.recipes[CONTROL].name} at this length. If the "
+        "standard deviation of one run is",
         *(f"           {noise:g} {points}: {_guess(plan, noise)}" for noise in _GUESSES),
         *_confirmable(plan, unit.confirmable),
     ]

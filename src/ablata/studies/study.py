@@ -13,6 +13,7 @@ from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.parts import user_modules
 from ablata.base.settings import Settings, diff, settings_hash
 from ablata.base.user_code import module_files
+from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
@@ -32,9 +33,9 @@ class Study:
     Args:
         name: unique in the ledger; letters, digits, `_`, `-`, `.`, `+`.
         question: what is asked, a sentence for people.
-        control: the recipe or command that every arm is compared with.
+        control: the recipe or command that every arm is compared with; a recipe may be named, as for `train`.
         arms: for each arm the overrides of the control that make it, such as `{"data.augment.flip": False}` or
-            `("data.augment.flip=false",)`; or its recipe or command.
+            `("data.augment.flip=false",)`; or its recipe or command, or a recipe's name.
         margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -51,7 +52,7 @@ class Study:
 
     name: str
     question: str
-    control: Recipe | Command
+    control: Recipe | Command | str
     arms: Mapping[str, Overrides | Recipe | Command]
     margin: float | None = None
     seeds: int = 5
@@ -74,17 +75,24 @@ class Study:
             raise SettingsError("A study must have at least one arm besides the control", found=f"study {self.name}")
         if CONTROL in self.arms:
             raise SettingsError(f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}")
+        made = {CONTROL: _recipe(CONTROL, self.control)}
+        object.__setattr__(self, "control", made[CONTROL])
+        object.__setattr__(self, "recipes", made)
         try:
             self.rule()
         except ValueError as error:
             raise SettingsError(str(error), found=f"study {self.name}") from None
-        object.__setattr__(self, "recipes", self._recipes())
+        self._add_arms(made)
 
-    def _recipes(self) -> dict[str, Recipe | Command]:
-        made: dict[str, Recipe | Command] = {CONTROL: self.control}
-        owners = {settings_hash(self.control): CONTROL}
+    def _add_arms(self, made: dict[str, Recipe | Command]) -> None:
+        """Make the recipe of each arm, beside the control's."""
+        control = made[CONTROL]
+        owners = {settings_hash(control): CONTROL}
         for name, changes in self.arms.items():
-            made[name] = changes if isinstance(changes, Settings) else override(self.control, changes)
+            if isinstance(changes, Settings | str):
+                made[name] = _recipe(name, changes)
+            else:
+                made[name] = override(control, changes)
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name and (files := _files(made[name])) != _files(made[owner]):
                 raise SettingsError(
@@ -97,12 +105,11 @@ class Study:
                     "Every arm must change something, and not the same as another",
                     found=f"arm {name} ({_told(changes)}) equals {owner}",
                 )
-        return made
 
     @property
     def metric(self) -> Metric:
         """The score that is compared."""
-        return self.control.metric()
+        return self.recipes[CONTROL].metric()
 
     def rule(self) -> Rule:
         """Return the decision rule.
@@ -128,8 +135,8 @@ class Study:
     def change(self, arm: str) -> tuple[str, ...]:
         """Return what an arm changes: its overrides, or how its recipe differs from the control."""
         changes = self.arms[arm]
-        if isinstance(changes, Settings):
-            return tuple(str(one) for one in diff(self.control, changes))
+        if isinstance(changes, Settings | str):
+            return tuple(str(one) for one in diff(self.recipes[CONTROL], self.recipes[arm]))
         return tuple(override_texts(changes))
 
     def seed_row(self, row: int) -> int:
@@ -163,14 +170,35 @@ class Study:
         return [
             NewArm(
                 name=name,
-                recipe_name=self.control.name,
+                recipe_name=self.recipes[CONTROL].name,
                 recipe=placed(recipe),
                 recipe_hash=settings_hash(recipe),
-                change=[str(change) for change in diff(self.control, recipe)],
+                change=[str(change) for change in diff(self.recipes[CONTROL], recipe)],
                 is_control=name == CONTROL,
             )
             for name, recipe in self.recipes.items()
         ]
+
+
+def _recipe(arm: str, given: object) -> Recipe | Command:
+    """Return an arm's recipe or command, or the recipe that its name stands for.
+
+    Raises:
+        SettingsError: it is neither, or there is no recipe of that name.
+    """
+    from ablata.engine.recipe import Recipe
+
+    if isinstance(given, str):
+        if "=" in given:
+            raise SettingsError("Overrides are a list of texts, or values by key", found=f"arm {arm}: the text {given}",
+                                do=f'["{given}"]')  # fmt: skip
+        return load_recipe(given)
+    if isinstance(given, Recipe | Command):
+        return given
+    raise SettingsError(
+        f"{'The control' if arm == CONTROL else f'Arm {arm}'} must be a recipe, a recipe's name or a command",
+        found=f"{type(given).__name__} {given!r}"[:120],
+    )
 
 
 def _files(recipe: Recipe | Command) -> set[Path]:
@@ -180,4 +208,4 @@ def _files(recipe: Recipe | Command) -> set[Path]:
 def _told(changes: Overrides | Recipe | Command) -> str:
     if isinstance(changes, Command):
         return changes.text()
-    return "its recipe" if isinstance(changes, Settings) else " ".join(override_texts(changes)) or "no change"
+    return "its recipe" if isinstance(changes, Settings | str) else " ".join(override_texts(changes)) or "no change"

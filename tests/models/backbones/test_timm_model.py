@@ -8,6 +8,7 @@ import torch
 
 from ablata.base.errors import SettingsError
 from ablata.models.backbones.timm_model import TimmModel, _stage_names
+from ablata.recipes.index import load_recipe
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit", "test_byobnet"])
@@ -70,3 +71,10 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_a_setting_that_a_network_does_not_take_is_refused() -> None:
     with pytest.raises(SettingsError, match="must take the settings"):
         TimmModel(name="test_resnet", image_size=64).build(5)
+
+
+def test_a_network_of_timm_asked_for_by_reference_is_told_its_built_in_kind() -> None:
+    with pytest.raises(SettingsError) as told:
+        load_recipe("digits", ["model=timm:resnet18"])
+    assert "model=timm model.name=resnet18" in str(told.value)
+    assert "nothing public" not in str(told.value)
