@@ -39,14 +39,14 @@ ARMS = {
     "ema": ((74.80, 74.49, 75.07, 74.66, 74.86), "ema.decay", "0", "0.9998", 1.03),
 }
 OUTCOMES = {
-    "ohem": ("better", 0.985, "better after 4 seeds: the difference is between +0.7 and +1.4", 0.33),
-    "no-augment": ("worse", 0.9993, "worse after 3 seeds: the difference is between -2.3 and -1.5", 0.40),
+    "ohem": ("better", 0.985, "better after 4 seeds: the difference is between +0.70 and +1.36", 0.33),
+    "no-augment": ("worse", 0.9993, "worse after 3 seeds: the difference is between -2.31 and -1.51", 0.40),
     "nearest": ("equivalent", 0.96, "equivalent within 0.3 after 5 seeds: any difference is smaller", 0.28),
     "wide-context": (
         "undecided",
         0.61,
         "5 seeds cannot settle this: the effect is probably between 0.12 and 0.5 either way, and 5 seeds only show "
-        "effects above 0.6. To settle it: about 9 seeds (about 17 h 22 min), or a margin of 0.62",
+        "effects above 0.6. To settle it: about 9 fresh seeds (--first-seed 5, about 39 h), or a margin of 0.62",
         0.45,
     ),
     "lr-x4": (
@@ -59,7 +59,7 @@ OUTCOMES = {
         "undecided",
         0.42,
         "undecided after 5 seeds: the difference is between -0.53 and +0.89; it may be 0, and it may be more than the "
-        "margin of 0.3. To settle it: about 23 seeds (about 53 h), or a margin of 0.9",
+        "margin of 0.3. To settle it: about 23 fresh seeds (--first-seed 5, about 68 h), or a margin of 0.9",
         0.71,
     ),
 }

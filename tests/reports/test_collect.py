@@ -363,3 +363,27 @@ def test_runs_that_differ_in_code_are_told_ours_and_the_users_apart(ledger: Ledg
     assert "**Warning:** The runs were made with 2 different versions of ablata's code." in study_markdown(
         study_view(ledger, "parts")
     )
+
+
+@pytest.mark.parametrize("factor", [1, 20])
+def test_fresh_seeds_settle_an_arm_unless_a_noisy_neighbour_is_to_blame(ledger: Ledger, factor: int) -> None:
+    own = (
+        (0.1, -0.2, 0.3, -0.1, -0.1),
+        (0.5, 0.0, 0.2, 0.4, 0.1),
+        (-0.2, 0.2, 0.1, -0.1, 0.0),
+        (0.2, -0.1, -0.3, 0.1, 0.1),
+    )
+    scale = (1, 1, 1, factor)
+    table = [[90 + times * column[seed] for times, column in zip(scale, own, strict=True)] for seed in range(5)]
+    for seed, row in enumerate(table):
+        for name, score in zip(SCORES, row, strict=True):
+            finish(ledger, name, seed, score)
+    made = replay(table, replace(RULE, futility=False), calibrate(len(ARMS), RULE))
+    ledger.studies.add_look("parts", 5, {"arms": list(ARMS), "replay": made.to_json()})
+    ledger.studies.finish("parts")
+    bigger, loud = arm(study_view(ledger, "parts"), "bigger"), arm(study_view(ledger, "parts"), ARMS[-1])
+    assert bigger.verdict == "undecided"
+    advice = f"arm {ARMS[-1]} varies" in " ".join(bigger.notes)
+    assert (advice, "To settle it" in bigger.reason) == ((False, True) if factor == 1 else (True, False))
+    assert factor > 1 or "fresh seeds (--first-seed 5" in bigger.reason
+    assert "ask without it" not in " ".join(loud.notes)

@@ -3,9 +3,12 @@ from dataclasses import replace
 from ablata.reports.console import plain_lines
 from ablata.reports.forest import forest
 from ablata.reports.html import study_page
+from ablata.reports.markdown import study_markdown
+from ablata.reports.reasons import noisy_arm, rounded
 from ablata.reports.terminal import study_report
-from ablata.reports.view import ArmView, RuleView, StudyView
-from ablata.reports.words import answer, glossary, plan_words, rule_words, verdict_words
+from ablata.reports.view import ArmView, Estimate, RuleView, StudyView
+from ablata.reports.words import answer, glossary, plan_words, reading_words, rule_words, verdict_words
+from ablata.stats.wording import between
 
 
 def said(view: StudyView) -> str:
@@ -93,3 +96,46 @@ def test_a_study_without_a_margin_speaks_of_none(example: StudyView) -> None:
     for text in (study_page(view), plain_lines(study_report(view)), str(forest(view, width=900))):
         assert "argin ±" not in text
         assert "None" not in text
+
+
+def test_a_margin_too_small_is_named_only_while_an_arm_is_undecided(example: StudyView) -> None:
+    plan = replace(example.plan, smallest_margin=9.0)
+    assert "equivalence is unlikely" in plan_words(replace(example, plan=plan))
+    assert "equivalence is unlikely" not in plan_words(replace(keep(example, "ohem", "nearest"), plan=plan))
+
+
+def test_what_looks_like_a_contradiction_is_explained_beside_the_table(example: StudyView) -> None:
+    wide = [replace(arm, effect=Estimate(value=0.0, low=-0.1, high=0.4)) for arm in keep(example, "nearest").treatments]
+    view = replace(keep(example), arms=(*keep(example, "ohem").arms, *wide))
+    told = " ".join(reading_words(view))
+    assert "nearest: equivalent, though the interval reaches beyond the margin" in told
+    assert "ohem: compared with the control at the arm's own seeds" in told
+    for page in (study_page(view), study_markdown(view), plain_lines(study_report(view))):
+        assert "two one-sided tests" in page
+    inside = replace(wide[0], effect=Estimate(value=0.0, low=-0.1, high=0.1))
+    assert reading_words(replace(view, arms=(view.arms[0], inside))) == ()
+
+
+def test_a_reason_and_the_table_round_an_interval_alike(example: StudyView) -> None:
+    effect = Estimate(value=0.0, low=-0.7461, high=0.9)
+    told = replace(keep(example, "ema").treatments[0], effect=effect, reason=f"it is {between((-0.7461, 0.9))}")
+    view = rounded(replace(example, margin=2.0, arms=(example.arms[0], told)))
+    assert view.arms[1].reason == "it is between -0.7 and +0.9"
+
+
+def test_an_arm_much_noisier_than_the_others_is_named_with_its_ratio() -> None:
+    noise = (0.3, -0.2, 0.1, -0.4, 0.2)
+    scores = {
+        "control": [90 + value for value in noise],
+        "mine": [90 + 10 * value for value in reversed(noise)],
+        "wide": [91 - value for value in noise],
+        "deep": [89 + value * (-1) ** place for place, value in enumerate(noise)],
+    }
+    found = noisy_arm(scores, "control")
+    assert found is not None
+    assert (found.name, found.ratio > 3) == ("mine", True)
+    assert "arm mine varies" in found.words
+    assert "ask without it" in found.words
+    assert noisy_arm({name: scores[name] for name in ("control", "wide", "deep")}, "control") is None
+    assert noisy_arm({name: scores[name] for name in ("control", "mine")}, "control") is None
+    assert noisy_arm(scores, "mine") is None

@@ -18,6 +18,7 @@ from ablata.base.quantities import duration
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import Load, arm_curves, cost_of, environment_view, load_of, run_view
+from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
 from ablata.reports.view import (
     COSTS,
@@ -117,13 +118,15 @@ def study_view(
         RecordError: there is no study of this name.
     """
     study = _read(ledger, name)
-    arms = tuple(_arm(study, arm) for arm in study.arms)
+    scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
+    noisy = noisy_arm(scores, study.control)
+    arms = tuple(_arm(study, arm, noisy) for arm in study.arms)
     spec, row = study.row.spec, study.row
     metric = spec["metric"]
     names = ("name", "protocol", "split", "unit", "higher_is_better")
     placed = _placed(study, arms)
     taken = [run for _, run in placed]
-    return StudyView(
+    view = StudyView(
         name=row.name,
         question=row.question,
         metric=MetricView(**{key: metric[key] for key in names if key in metric}),
@@ -150,6 +153,7 @@ def study_view(
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
     )
+    return rounded(view)
 
 
 def moment(seconds: float | None) -> str:
@@ -167,7 +171,7 @@ def _read(ledger: Ledger, name: str) -> _Study:
     return _Study(row, rule_of(row.spec), ledger.studies.arms(name), runs, replay, outcomes)
 
 
-def _arm(study: _Study, arm: ArmRow) -> ArmView:
+def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
     """One arm with its seeds, mean, and what the last look says of it."""
     seeds = tuple(_seed(study, arm, place, seed) for place, seed in enumerate(study.seeds))
     scores = [seed.score for seed in seeds if seed.score is not None]
@@ -176,6 +180,7 @@ def _arm(study: _Study, arm: ArmRow) -> ArmView:
     outcome = study.outcomes.get(arm.name)
     last = outcome.last if outcome else None
     low, high = last.interval if last and last.interval else (None, None)
+    widened = noisy if outcome and outcome.verdict is Verdict.UNDECIDED and noisy and noisy.name != arm.name else None
     return ArmView(
         name=arm.name,
         is_control=arm.is_control,
@@ -187,8 +192,8 @@ def _arm(study: _Study, arm: ArmRow) -> ArmView:
         verdict=outcome.verdict.value if outcome else None,
         open=study.row.state == "open" and (outcome.open if outcome else not arm.is_control),
         confidence=last.confidence if last else None,
-        reason=_reason(study, outcome, runs) if outcome else arm.reason or "",
-        notes=last.notes if last else (),
+        reason=arm.reason or "" if outcome is None else outcome.reason if widened else _reason(study, outcome, runs),
+        notes=(*(last.notes if last else ()), *((widened.words,) if widened else ())),
         cost=_mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
     )
@@ -202,9 +207,10 @@ def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
         return outcome.reason
     found = to_settle(outcome.last.effect, noise, len(study.arms) - 1, study.rule)
     seconds = _mean_seconds(runs)
-    more = 2 * (found.seeds - outcome.seeds) if found.seeds is not None else 0
-    cost = f" (about {duration(more * seconds)})" if more and seconds is not None else ""
-    seeds = f"about {found.seeds} seeds{cost}" if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
+    # Seeds already seen are no new evidence: a study that is made larger for what they showed would break its promise.
+    cost = f", about {duration(2 * found.seeds * seconds)}" if found.seeds and seconds is not None else ""
+    fresh = f"about {found.seeds} fresh seeds (--first-seed {study.seeds.stop}{cost})"
+    seeds = fresh if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
     margin = f", or a margin of {found.margin:.2g}" if found.margin is not None else ""
     return f"{outcome.reason}. To settle it: {seeds}{margin}"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.view import ArmView, Estimate, MetricView, PlanView, RuleView, SeedView, StudyView
-from ablata.stats import FixedArm, FixedResult, mean_interval, smallest_visible
+from ablata.stats import FixedArm, FixedResult, Verdict, mean_interval, smallest_visible
+from ablata.stats.wording import between
 
 
 def judged_view(
@@ -32,12 +34,13 @@ def judged_view(
         commands: what to type to judge them again.
     """
     control, *arms = scores
-    views = [_arm(control, scores[control], None, {}, paired=result.paired)]
+    views = [_arm(control, scores[control], None, {}, None, paired=result.paired)]
+    noisy = noisy_arm({arm: [score for _, score in runs] for arm, runs in scores.items()}, control)
     base = {seed: score for seed, score in scores[control] if seed is not None}
     for arm, found in zip(arms, result.arms, strict=True):
-        views.append(_arm(arm, scores[arm], found, base if result.paired else {}, paired=result.paired))
+        views.append(_arm(arm, scores[arm], found, base if result.paired else {}, noisy, paired=result.paired))
     seen = [size for index in range(len(arms)) if (size := smallest_visible(result, index)) is not None]
-    return StudyView(
+    view = StudyView(
         name=name,
         question=f"Does {arms[0]} differ from {control}?" if len(arms) == 1 else f"Which arm differs from {control}?",
         metric=MetricView(name=metric, higher_is_better=higher_is_better),
@@ -50,6 +53,7 @@ def judged_view(
         code_notes=tuple(f"{note[:1].upper()}{note[1:]}." for note in notes),
         commands=commands,
     )
+    return rounded(view)
 
 
 def _arm(
@@ -57,6 +61,7 @@ def _arm(
     runs: Sequence[tuple[int | None, float]],
     found: FixedArm | None,
     base: Mapping[int, float],
+    noisy: NoisyArm | None,
     *,
     paired: bool,
 ) -> ArmView:
@@ -84,6 +89,7 @@ def _arm(
         effect=effect,
         verdict=None if found is None else found.verdict.value,
         reason=_reason(found),
+        notes=(noisy.words,) if found and found.verdict is Verdict.UNDECIDED and noisy and noisy.name != name else (),
     )
 
 
@@ -92,5 +98,4 @@ def _reason(found: FixedArm | None) -> str:
         return ""
     if found.interval is None:
         return "the noise of one run is not known: too few runs, or all of an arm have the same score"
-    low, high = found.interval
-    return f"the difference is between {low:+.3g} and {high:+.3g}"
+    return f"the difference is {between(found.interval)}"

@@ -10,7 +10,16 @@ from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import StudyView
-from ablata.reports.words import SIGNS, answer, change_words, glossary, plan_words, rule_words, verdict_words
+from ablata.reports.words import (
+    SIGNS,
+    answer,
+    change_words,
+    glossary,
+    plan_words,
+    reading_words,
+    rule_words,
+    verdict_words,
+)
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#|~@!])")
 
@@ -31,6 +40,7 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
+    blocks += map(escape, reading_words(view))
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:
         blocks.append("All that these arms change:")

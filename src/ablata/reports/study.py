@@ -24,7 +24,7 @@ from ablata.reports.sections import (
     TermsSection,
 )
 from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
-from ablata.reports.words import change_words, glossary, verdict_words
+from ablata.reports.words import change_words, glossary, reading_words, verdict_words
 
 MANY_PANELS = 24
 """From this number of panels on, curves show mean and band only, so that a page stays small."""
@@ -114,7 +114,7 @@ def verdict_table(view: StudyView) -> TableSection:
     )
     if costs:
         caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times are of one launch."
-    caption += "".join(f" {note}" for note in view.time_notes)
+    caption += "".join(f" {note}" for note in (*reading_words(view), *view.time_notes))
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
     )

@@ -23,7 +23,7 @@ from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json
-from ablata.reports.words import SIGNS, answer, plan_words, rule_words, verdict_words
+from ablata.reports.words import SIGNS, answer, plan_words, reading_words, rule_words, verdict_words
 
 STYLES = {
     "better": "bold cyan",
@@ -244,6 +244,7 @@ def _verdict(arm: ArmView, mode: str, plain: bool) -> Text:
 def _warnings(view: StudyView) -> tuple[str, ...]:
     notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.time_notes, *view.code_notes)
     classes = len(view.environments)
+    notes = (*reading_words(view), *notes)
     return notes if classes < 2 else (*notes, f"The runs were made on {classes} kinds of machines or versions.")
 
 

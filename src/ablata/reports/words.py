@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ablata.base.errors import listing
 from ablata.reports.figures import Figures
 from ablata.reports.view import DECIDED, VERDICTS, ArmView, ChangeView, StudyView
 
@@ -140,7 +141,36 @@ def _equivalent(view: StudyView, figures: Figures) -> tuple[tuple[str, str], ...
     if view.margin is None:
         return ()
     words = f"any difference was shown to be smaller than {figures.amount(view.margin)}"
-    return (("equivalent", f"{words}. That is more than not finding one."),)
+    return (("equivalent", f"{words}. That is more than not finding one.{_ONE_SIDED}"),)
+
+
+_ONE_SIDED = " The verdict rests on two one-sided tests, whose interval is narrower than the one shown."
+
+
+def reading_words(view: StudyView) -> tuple[str, ...]:
+    """Say what in this table of verdicts would else look like a contradiction; empty where nothing does."""
+    found, control, margin = [], view.control, view.margin
+    beyond = [
+        arm.name
+        for arm in view.treatments
+        if arm.verdict == "equivalent" and margin is not None and arm.effect is not None
+        if arm.effect.low is not None and arm.effect.high is not None
+        if max(-arm.effect.low, arm.effect.high) > margin
+    ]
+    if beyond:
+        found.append(f"{listing(beyond)}: equivalent, though the interval reaches beyond the margin.{_ONE_SIDED}")
+    stopped = [
+        arm.name
+        for arm in view.treatments
+        if control is not None and arm.effect and arm.done < control.done
+        if any(seed.difference is not None for seed in arm.seeds)
+    ]
+    if stopped:
+        found.append(
+            f"{listing(stopped)}: compared with the control at the arm's own seeds, fewer than the control has, so the "
+            "effect is not the difference of the two means shown."
+        )
+    return tuple(found)
 
 
 def rule_words(view: StudyView) -> str:
@@ -184,8 +214,10 @@ def plan_words(view: StudyView) -> str:
             f"With these runs a true difference of {figures.amount(plan.detectable or 0.0)} is found in 4 of 5 cases."
         )
     text = f"With {view.rule.seeds} seeds the study " + " and ".join(parts) + "."
-    if plan.smallest_margin is not None and view.margin is not None and plan.smallest_margin > view.margin:
-        text += f" Its margin of {figures.amount(view.margin)} is smaller, so equivalence is unlikely to be shown."
+    undecided = any(arm.verdict not in DECIDED for arm in view.treatments) or not view.treatments
+    smallest, margin = plan.smallest_margin, view.margin
+    if undecided and smallest is not None and margin is not None and smallest > margin:
+        text += f" Its margin of {figures.amount(margin)} is smaller, so equivalence is unlikely to be shown."
     return text
 
 

@@ -45,7 +45,7 @@ def reason(
     if verdict is Verdict.EQUIVALENT:
         return f"{verdict_words(verdict, rule)} after {where}: any difference is smaller"
     if verdict is not Verdict.UNDECIDED:
-        return f"{verdict_words(verdict, rule)} after {where}: the difference is {_between(interval)}"
+        return f"{verdict_words(verdict, rule)} after {where}: the difference is {between(interval)}"
     if futile is not None:
         return f"{seeds(rule.seeds)} cannot settle this: {futile}"
     if not rule.looks:
@@ -55,10 +55,11 @@ def reason(
         so_far = f"{both_finished(finished)}, and " if finished < rows else ""
         return f"{state}: {so_far}the first verdict needs {rule.first_look}"
     beyond = "" if rule.margin is None else f", and it may be more than the margin of {rule.margin:g}"
-    return f"{state}: the difference is {_between(interval)}; it may be 0{beyond}"
+    return f"{state}: the difference is {between(interval)}; it may be 0{beyond}"
 
 
-def _between(interval: tuple[float, float] | None) -> str:
+def between(interval: tuple[float, float] | None) -> str:
+    """Return `between -0.53 and +0.89`; a report writes it anew with the digits of its tables."""
     low, high = interval or (float("nan"), float("nan"))
     return f"between {low:+.2g} and {high:+.2g}"
 
