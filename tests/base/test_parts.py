@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, ValidationError
+from torch import nn
 
 from ablata.base.errors import SettingsError
 from ablata.base.overrides import override
@@ -134,6 +136,20 @@ def test_what_does_not_fit_is_refused_in_words(own: Path, tmp_path: Path) -> Non
         override(recipe(), [f"loss={own}:Poly", "loss.epsilon=much"])
     with pytest.raises(SettingsError, match=r"did you mean loss\.epsilon"):
         override(recipe(), [f"loss={own}:Poly", "loss.epsilo=1"])
+
+
+def test_an_argument_whose_default_is_no_setting_keeps_it_and_tuples_stay_tuples(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from torch import nn\n\n\nclass Odd(nn.Module):\n"
+        "    def __init__(self, num_classes, names=('a', 'b'), pads=((1, 2), (3, 4)), act=nn.ReLU, size=len):\n"
+        "        super().__init__()\n        self.given = names, pads, act, size\n"
+    )
+    made = override(recipe(), [f"model={tmp_path / 'odd.py'}:Odd", "model.names=x,y"])
+    assert made.model.ARGUMENTS == ("names", "pads")
+    assert restore(type(made), json.loads(json.dumps(expand(made))), source="a test") == made
+    assert made.model.build(3, 1).network.given == (("x", "y"), ((1, 2), (3, 4)), nn.ReLU, len)
+    with pytest.raises(SettingsError, match="act must be a key"):
+        override(made, ["model.act=relu"])
 
 
 def test_a_plain_functions_arguments_are_its_settings(own: Path) -> None:

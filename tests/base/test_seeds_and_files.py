@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.base.errors import UserError
-from ablata.base.files import atomic_path, digest, draft_folder, inside, remove_lost_drafts, write_text
+from ablata.base.errors import SettingsError, UserError
+from ablata.base.files import (
+    atomic_path,
+    digest,
+    draft_folder,
+    inside,
+    refuse_other_kind,
+    remove_lost_drafts,
+    write_text,
+)
 from ablata.base.seeds import STREAMS, derive
 
 
@@ -95,3 +103,15 @@ def test_a_folder_that_a_killed_process_left_unfinished_goes_and_that_of_a_livin
             os.utime(path, (0, 0))
         remove_lost_drafts(target)
         assert sorted(tmp_path.iterdir()) == sorted([draft, *others])
+
+
+def test_a_file_of_another_kind_is_never_replaced(tmp_path: Path) -> None:
+    for name in ("three.png", "keep.csv", "old.html", "OLD.HTM"):
+        (tmp_path / name).write_text("mine")
+    for name in ("three.png", "keep.csv"):
+        with pytest.raises(SettingsError, match=r"must end in \.html or \.htm"):
+            refuse_other_kind(tmp_path / name, (".html", ".htm"))
+    with pytest.raises(SettingsError, match="must be a file"):
+        refuse_other_kind(tmp_path, (".html",))
+    for name in ("old.html", "OLD.HTM", "new.png"):
+        refuse_other_kind(tmp_path / name, (".html", ".htm"))

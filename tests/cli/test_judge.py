@@ -34,6 +34,9 @@ def test_a_table_is_judged_and_its_page_written_without_torch_or_a_ledger(
     assert "Arms are read from the column arm." in page
     assert "FLOPs" not in page, "nothing was measured"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "results.csv"]
+    refused = ablata("judge", "results.csv", "--html", "results.csv")
+    assert (refused.status, (tmp_path / "results.csv").read_text()) == (2, TABLE)
+    assert "must end in .html" in refused.err
     code = "import sys; from ablata.api.judging import judge; judge('results.csv'); print('torch' in sys.modules)"
     plain = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert plain.stdout.strip() == "False"

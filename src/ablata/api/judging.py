@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablata.api.rows import ResultRows
 from ablata.base.errors import DataError
-from ablata.base.files import write_text
+from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.reports.console import plain_lines
 from ablata.reports.html import study_page
 from ablata.reports.judged import judged_view
@@ -77,6 +77,7 @@ class JudgedScores:
 
     def report(self, path: str | Path) -> Path:
         """Write the page and return its path."""
+        refuse_other_kind(Path(path), PAGE)
         write_text(Path(path), study_page(self.view))
         return Path(path)
 

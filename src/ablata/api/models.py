@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ablata.api.opening import open_ledger, warn
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing
+from ablata.base.files import refuse_other_kind
 from ablata.base.overrides import Overrides, override_texts
 from ablata.data.io.input_files import find_input_files
 from ablata.engine.predictor import Prediction, PredictOptions, Predictor
@@ -243,4 +244,6 @@ def export(
         found = found if size is None else found.with_size(size)
         name = export_name(found)
         place = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{format}"))
+        if format != "hub":
+            refuse_other_kind(place, (f".{format}",))
     return place, EXPORTS[format](found, place)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing
-from ablata.base.files import write_text
+from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.records.evaluations import read_evaluations
 from ablata.records.gallery import read_gallery
 from ablata.records.ledger import Ledger
@@ -212,6 +212,7 @@ def compare_runs(first: str, second: str, *, ledger: Ledger | None = None) -> Co
 
 def write_run_page(ledger: Ledger, run: RunRow, path: Path) -> Path:
     """Write a run as one HTML file and return its path; links in it lead to the run's folder."""
+    refuse_other_kind(path, PAGE)
     way = os.path.relpath(ledger.home, path.absolute().parent) + "/"
     folder = ledger.runs.folder(run)
     gallery = read_gallery(folder)

@@ -16,7 +16,7 @@ from ablata.api.progress import StudyDisplay, progress_console
 from ablata.api.rows import ResultRows
 from ablata.api.runs import runs
 from ablata.base.errors import SettingsError, listing
-from ablata.base.files import write_text
+from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.records.code import changed_files
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     from ablata.studies.plan import StudyPlan
 
-FORMATS = ("terminal", "markdown", "html", "json")
+ENDINGS = {"terminal": (".txt",), "markdown": (".md", ".markdown"), "html": PAGE, "json": (".json",)}
+"""Forms of a report, each with its files' endings."""
+FORMATS = tuple(ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -236,8 +238,9 @@ def report(name: str, path: str | Path, format: str | None = None, *, ledger: Le
         RecordError: there is no study of this name.
     """
     path = Path(path)
-    endings = {".md": "markdown", ".json": "json", ".txt": "terminal"}
-    form = format or endings.get(path.suffix.lower(), "html")
+    form = format or next((form for form, endings in ENDINGS.items() if path.suffix.lower() in endings), "html")
+    check_format(form)
+    refuse_other_kind(path, ENDINGS[form])
     with open_ledger(ledger, create=False) as opened:
         way = os.path.relpath(opened.home, path.absolute().parent) + "/"
         write_text(path, report_text(opened, name, form, home=way))

@@ -8,11 +8,11 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from ablata.base.errors import UserError
+from ablata.base.errors import SettingsError, UserError
 
 Fence = Callable[[], AbstractContextManager[object]]
 """Gives a context inside which the caller alone may change a file; raises where another may."""
@@ -116,6 +116,32 @@ def write_bytes(path: Path, content: bytes, fence: Fence = nullcontext) -> None:
 def write_text(path: Path, content: str, fence: Fence = nullcontext) -> None:
     """Write `content` to `path` atomically, as UTF-8, replacing it inside the fence."""
     write_bytes(path, content.encode(), fence)
+
+
+PAGE = (".html", ".htm")
+"""Endings of a page."""
+SHEET = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of a drawing in pixels."""
+
+
+def refuse_other_kind(path: Path, endings: Sequence[str]) -> None:
+    """Refuse to replace what is no file of the kind that is to be written, by its ending.
+
+    Args:
+        path: the file to write; one that does not exist yet may have any ending.
+        endings: of the files that may be replaced, with their dots, in small letters.
+
+    Raises:
+        SettingsError: it is a folder, or a file with another ending.
+    """
+    if path.is_dir():
+        raise SettingsError("The output must be a file", found=f"{path}, a folder", do=f"{path / 'NAME'}{endings[0]}")
+    if path.exists() and path.suffix.lower() not in endings:
+        raise SettingsError(
+            f"A file that is replaced must end in {' or '.join(endings)}, as what is written here does",
+            found=f"{path} exists",
+            do="choose another name, or remove it first",
+        )
 
 
 def read_text(path: Path) -> str:

@@ -21,7 +21,9 @@ import typing
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
+from pathlib import PurePath
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -193,6 +195,8 @@ def settings_for(
 ) -> type[P]:
     """Make the settings class of a plain thing: a field for each argument, required where it has no default.
 
+    An argument whose default settings cannot hold, such as a class or a function, gets none and keeps that default.
+
     Args:
         base: class to derive from.
         thing: a class or function.
@@ -212,6 +216,8 @@ def _settings_class(
     fields: dict[str, Any] = {"kind": (Literal[reference], reference)}
     for argument in _signature(thing, reference):
         if argument.name in given or argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            continue
+        if argument.default is not argument.empty and not _is_writable(argument.default):
             continue
         kind = _type_of(argument)
         kind = Annotated[kind, INCIDENTAL] if argument.name in incidental else kind
@@ -239,10 +245,24 @@ def _type_of(argument: inspect.Parameter) -> Any:
         return annotation
     if argument.default is argument.empty:
         return Any
-    found = type(argument.default)
-    if found is tuple:
-        return tuple[Any, ...]
-    return Any if argument.default is None else found
+    return Any if argument.default is None else _type_of_value(argument.default)
+
+
+def _type_of_value(value: Any) -> Any:
+    """Return a value's type; of a tuple of tuples so that it comes back as one from JSON, which has lists alone."""
+    if not isinstance(value, tuple):
+        return type(value)
+    nested = bool(value) and all(isinstance(item, tuple) for item in value)
+    return tuple[_type_of_value(value[0]), ...] if nested else tuple[Any, ...]  # type: ignore[misc]
+
+
+def _is_writable(value: Any) -> bool:
+    """Tell whether settings can hold a value: numbers, texts, truth values, and lists and mappings of them."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_writable, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_writable, (*value, *value.values())))
+    return value is None or isinstance(value, bool | int | float | str | PurePath | Enum | Settings)
 
 
 def _is_plain(annotation: Any) -> bool:

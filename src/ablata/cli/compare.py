@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablata.base.errors import SettingsError
+from ablata.base.files import PAGE, refuse_other_kind
 from ablata.cli.asking import FirstSeed, Fixed, Margin, Question, SaveAs, Screen, WorkerCount
 from ablata.cli.console import note, out
 
@@ -81,6 +82,8 @@ def compare(
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]
         return
+    if output is not None:
+        refuse_other_kind(output, PAGE)
     if "unseeded" in study.spec():
         _accept_repeats()
     end_as_interrupted()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablata.base.files import SHEET, refuse_other_kind
 from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, draw_labels
@@ -63,6 +64,7 @@ def preview(
         return
     from ablata.records.home import lab_home
 
+    refuse_other_kind(output, SHEET)
     made = made or named_recipe(dataset, overrides or [])
     sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablata.base.files import refuse_other_kind
 from ablata.cli.console import note, out
 from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 
@@ -69,6 +70,8 @@ def graph(
     drawn = image or output.with_suffix(".svg")
     if drawn == output:
         raise SettingsError("Graph and image need a file each", found=f"{output} for both", do="--output graph.json")
+    refuse_other_kind(output, (".json",))
+    refuse_other_kind(drawn, (".svg",))
     made = _detector(dataset, [*(overrides or []), *_chosen(control, given, seed)])
     counted, notices = made.count_class_graph(lab_home() / "cache")
     for notice in notices:

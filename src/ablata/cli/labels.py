@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablata.base.errors import DataError, SettingsError, listing, nearest
+from ablata.base.files import SHEET, refuse_other_kind
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
@@ -375,6 +376,7 @@ def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     from ablata.data.label_tools.preview import label_sheet
     from ablata.data.label_tools.scan import LENIENT, ReadOptions, guess_form
 
+    refuse_other_kind(output, SHEET)
     labelled = chosen.listed()
     known = chosen.known(labelled)
     form = chosen.read_as(guess_form(labelled.samples, known))

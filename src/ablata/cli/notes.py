@@ -31,11 +31,13 @@ def read(
 ) -> None:
     """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
     from ablata.base.collecting import gc_paused
-    from ablata.base.files import write_text
+    from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.notebooks.reader.ledger import keep, trial_facts
     from ablata.notebooks.reader.page import notes_page
     from ablata.records.ledger import Ledger
 
+    if html is not None:
+        refuse_other_kind(html, PAGE)
     with gc_paused():
         readings = [_read(file) for file in files]
         with Ledger() as ledger:

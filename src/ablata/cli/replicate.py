@@ -237,13 +237,14 @@ def report(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("replications.html"),
 ) -> None:
     """Write one HTML page: what each notebook concluded, whether its runs could show it, and our verdicts."""
-    from ablata.base.files import write_text
+    from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.cli.replication_views import replication_views
     from ablata.records.ledger import Ledger
     from ablata.reports.replications import replications_page, summary
 
     with Ledger(create=False) as ledger:
         views = replication_views(ledger)
+    refuse_other_kind(output, PAGE)
     write_text(output, replications_page(views))
     note("".join(piece.text for piece in summary(views)))
     note(f"report: {output}")

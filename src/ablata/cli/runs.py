@@ -83,7 +83,7 @@ def compare_runs(
 ) -> None:
     """Compare two runs: settings that differ, scores, cost, curves."""
     from ablata.api.runs import compare_runs as compare
-    from ablata.base.files import write_text
+    from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.reports.console import show
     from ablata.reports.html import compare_page
     from ablata.reports.terminal import compare_report
@@ -95,5 +95,6 @@ def compare_runs(
     elif output is None:
         show(compare_report(view, plain=not out.is_terminal), out)
     if output is not None:
+        refuse_other_kind(output, PAGE)
         write_text(output, compare_page(view))
         note(f"written: {output}")

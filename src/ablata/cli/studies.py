@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import quantity
 from ablata.cli.asking import (
     Arms,
@@ -99,6 +100,8 @@ def run(
         name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
+    if output is not None:
+        refuse_other_kind(output, PAGE)
     end_as_interrupted()
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
