@@ -111,7 +111,7 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, ima
     said = json.loads(ablata("predict", run, str(tmp_path / "in" / "image.png"), "--protocol", "msf", "--json").out)
     assert said["protocol"] == "msf"
     for line, words in (
-        (f"export {run} --format pt2 --output {image}", "must end in .pt2"),
+        (f"export {run} --format pt2 --output {tmp_path / 'in' / 'image.png'}", "must end in .pt2"),
         (f"export {run} --format pt2 --size 64", "HEIGHTxWIDTH"),
         (f"export {run} --format hub --size 64x96", "onnx or pt2"),
         (f"predict {run} {tmp_path / 'in'} --output {tmp_path / 'in' / 'image.png'}", "must be a folder"),

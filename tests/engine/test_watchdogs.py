@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.base.errors import DataError, DivergedError
+from ablata.base.errors import DataError, DivergedError, SettingsError
+from ablata.base.overrides import override
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.models.backbones.digits_net import DigitsNet
@@ -184,3 +185,15 @@ def test_a_network_that_does_not_fit_its_labels_is_refused_before_the_first_step
         training(digits())
     assert training.heard[0].rows == []
     assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_a_loss_that_teaches_nothing_is_refused_or_told(digits: Callable, training: Callable, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "import torch\n\n\ndef constant(logits, labels):\n    return torch.tensor(3.0)\n\n\n"
+        "def nothing(logits, labels):\n    return 0 * logits.sum()\n"
+    )
+    with pytest.raises(SettingsError, match="must depend on the network's outputs"):
+        training(override(digits(), [f"loss={tmp_path / 'odd.py'}:constant"]))
+    done = training(override(digits(), [f"loss={tmp_path / 'odd.py'}:nothing"]), "zero")
+    assert done.listener.said("zero_loss") == ["the loss of the first batch is exactly zero"]
+    assert training(digits(), "usual").listener.said("zero_loss") == []

@@ -18,6 +18,7 @@ def train_steps(state: TrainState) -> None:
     """Train from the state's step to its last one; evaluate and save on the way and at the end.
 
     Raises:
+        SettingsError: the first loss does not depend on the network's outputs.
         DivergedError: a loss or gradient is not finite.
         StoppedError: the user asked to stop; everything is saved.
         LeaseLostError: another worker has taken the run; nothing more is written.
@@ -37,6 +38,8 @@ def train_steps(state: TrainState) -> None:
                 terms = s.task.loss(s.network, part)
                 log.add(terms)
                 loss = torch.stack(list(terms.values())).sum() / len(parts)
+            if s.step == s.first_step and position == 0:
+                s.check_first_loss(loss)
             torch.autograd.backward(s.scaler.scale(loss))
 
         s.scaler.unscale_(s.optimiser)

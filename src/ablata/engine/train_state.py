@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ablata.base.errors import CheckpointError, listing
+from ablata.base.errors import CheckpointError, SettingsError, listing
 from ablata.base.settings import diff, expand, restore, settings_hash
 from ablata.engine.batch_norm import set_bn_momentum
 from ablata.engine.checkpoints import (
@@ -157,6 +157,21 @@ class TrainState:
     def watch_terms(self, names: list[str]) -> None:
         """Start watching the loss terms, whose names are known from the first batch on."""
         self.terms = FiniteWatch(names, "loss term", self.device, self.group)
+
+    def check_first_loss(self, loss: Tensor) -> None:
+        """Refuse a loss that has no gradient, and warn of one that is zero: nothing would be learnt.
+
+        Raises:
+            SettingsError: the loss does not depend on the network's outputs.
+        """
+        if not loss.requires_grad:
+            raise SettingsError(
+                "The loss must depend on the network's outputs",
+                found="a loss without gradient",
+                do="compute it from the outputs by torch's operations, without detach, item, argmax or a new tensor",
+            )
+        if not loss.detach().any():
+            self.reporter.event("warning", "zero_loss", "the loss of the first batch is exactly zero")
 
     def warn_of_missing_gradients(self) -> None:
         """Say which trainable parameters the first backward pass did not reach."""
