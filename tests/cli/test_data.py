@@ -59,3 +59,44 @@ def test_a_folder_of_another_layout_is_not_converted(ablata: Callable, tmp_path:
     assert answer.status != 0
     assert "train/CLASS and val/CLASS" in answer.err
     assert not (tmp_path / "shards").exists()
+
+
+def photos(folder: Path) -> Path:
+    """Write images by class smaller than a crop, as many of each class."""
+    for split in ("train", "val"):
+        for place, name in enumerate(("ant", "bee")):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(4):
+                color = (40 * number, 90 * place, 200 if split == "val" else 10)
+                Image.new("RGB", (20, 20), color).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def test_notes_of_a_kind_are_one_line_with_the_count_and_the_first_three(ablata: Callable, tmp_path: Path) -> None:
+    answer = ablata("data", "check", str(photos(tmp_path / "photos")))
+    notes = [line for line in answer.out.splitlines() if line.startswith("note: ")]
+    assert answer.status == 0
+    assert len(notes) == 2
+    assert notes[0].startswith("note: smaller than the crop: 16, ")
+    assert notes[0].count(".png") == 3
+    assert notes[0].endswith(" and 13 more")
+    assert "a recipe's own: ablata data check RECIPE" in notes[1]
+    assert "train: 8 images of 2 classes, 4 of each" in answer.out
+
+
+def test_a_folder_that_is_not_there_and_a_file_are_told_as_such(ablata: Callable, tmp_path: Path) -> None:
+    missing = ablata("data", "check", "nofolder")
+    assert (missing.status, "did you mean" in missing.err) == (2, False)
+    assert "no folder, zip, kind or recipe is called nofolder" in missing.err
+    (tmp_path / "train.json").write_text("{}")
+    file = ablata("data", "check", str(tmp_path / "train.json"))
+    assert (file.status, f"give the folder: {tmp_path}" in " ".join(file.err.split())) == (2, True)
+
+
+def test_the_kind_of_a_folder_is_proposed_by_its_layout(ablata: Callable, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    told = ablata("train", "digits", f"data.root={folder}")
+    assert (told.status, "has the layout of image_folder: add data=image_folder" in told.err) == (2, True)
+    other = ablata("train", "digits", f"data.root={tmp_path / 'none'}")
+    assert "root is a key of " in other.err
+    assert "image_folder" in other.err

@@ -85,6 +85,19 @@ def test_a_check_names_every_fault_by_file_and_annotation(ablata: Ablata, root: 
     assert ablata("data", "check", str(root), "--json").status == 1
 
 
+def test_what_training_repairs_is_a_note_and_no_problem(ablata: Ablata, root: Path) -> None:
+    tree = json.loads((root / "train.json").read_text())
+    tree["annotations"][1]["bbox"] = [1, 2, 0, 3]
+    (root / "train.json").write_text(json.dumps(tree))
+    answer = ablata("data", "check", str(root))
+    assert answer.status == 0
+    assert "note: boxes without area left out: " in answer.out
+    assert "no problems" in answer.out
+    refused = ablata("data", "check", str(root), "data.on_invalid=refuse")
+    assert refused.status == 1
+    assert "1 problem\n" in refused.out
+
+
 def test_test_images_that_are_trained_on_and_the_layout_of_yolo_are_told(
     ablata: Ablata, root: Path, tmp_path: Path
 ) -> None:

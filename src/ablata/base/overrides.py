@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -201,12 +202,20 @@ def _suggestion(root: Settings, model: type[BaseModel], assignment: Assignment, 
         parent: Any = type(root)
         for step in prefix[:-1]:
             parent = next(iter(parts(parent.model_fields[step].annotation).values()))
-        for kind, other in (
-            parts(parent.model_fields[prefix[-1]].annotation).items() if prefix[-1] in parent.model_fields else ()
-        ):
-            if key in other.model_fields:
-                return f"{key} is a key of {kind}: choose it with {'.'.join(prefix)}={kind}"
+        field = parent.model_fields.get(prefix[-1])
+        kinds = parts(field.annotation) if field is not None else {}
+        holders = {kind: other for kind, other in kinds.items() if key in other.model_fields}
+        where, folder = ".".join(prefix), Path(assignment.text).expanduser()
+        fitting = [kind for kind, other in holders.items() if folder.is_dir() and _recognizes(other, folder)]
+        if key == "root" and fitting:
+            return f"{assignment.text} has the layout of {fitting[0]}: add {where}={fitting[0]}"
+        if holders:
+            return f"{key} is a key of {listing(holders)}: choose one, such as {where}={next(iter(holders))}"
     return None
+
+
+def _recognizes(model: type[BaseModel], folder: Path) -> bool:
+    return issubclass(model, Settings) and model.recognizes(folder)
 
 
 def _opened(field: FieldInfo, current: Any, assignment: Assignment, depth: int) -> dict[str, Any]:

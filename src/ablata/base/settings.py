@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import get_annotations
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -49,6 +50,11 @@ class Settings(BaseModel):
         protected_namespaces=(),
         use_attribute_docstrings=True,
     )
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has the layout these settings read; False for settings that read no folder."""
+        return False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Tell a user's class apart by its reference, as ours are by a word (`kind` of a part, `task` of a recipe)."""

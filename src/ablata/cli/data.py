@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from ablata.base.files import SHEET, refuse_other_kind
 from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
-from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, draw_labels
+from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, counted_problems, draw_labels
 from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def check(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Check every image, label file or annotation and list what is wrong, by file; exit 1 if anything is."""
+    """Check every image, label file or annotation and list what is wrong, by file; exit 1 if training refuses it."""
     folder = LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ()))
     boxes = _boxes(folder)
     chosen = _labelled(folder) if boxes is None else None
@@ -172,16 +173,35 @@ def check(
         check_labels(chosen, propose_map, json)
         return
     report = _report(dataset, overrides or [], boxes)
+    repaired = [one for one in report.problems if getattr(one, "repaired", False)]
+    wrong = [one for one in report.problems if one not in repaired]
     if json:
         print_json(report.as_dict())
     else:
-        for line in [*report.lines(), *(str(finding) for finding in report.problems)]:
+        for line in [*report.lines(), *(str(one) for one in wrong)]:
             out.print(line, markup=False)
-        for remark in report.remarks:
-            out.print(f"note: {remark}", markup=False)
-        out.print(f"{len(report.problems)} problems" if report.problems else "no problems", markup=False)
-    if report.problems:
+        for line in _by_kind([*repaired, *report.remarks]):
+            out.print(f"note: {line}", markup=False)
+        if is_folder(dataset) and boxes is None and any("crop" in str(remark) for remark in report.remarks):
+            out.print("note: the crop is that of a plain recipe; a recipe's own: ablata data check RECIPE "
+                      f"data=image_folder data.root={dataset}", markup=False)  # fmt: skip
+        out.print(counted_problems(len(wrong)), markup=False)
+    if wrong:
         raise typer.Exit(1)
+
+
+def _by_kind(findings: Sequence[object]) -> Iterator[str]:
+    """Yield a line for each kind of finding, with the first few places; a finding that is a sentence is its own."""
+    kinds: dict[str, list[object]] = {}
+    for one in findings:
+        kinds.setdefault(getattr(one, "kind", str(one)), []).append(one)
+    for kind, found in kinds.items():
+        told = [str(one).removeprefix(f"{kind}: ") for one in found[:_SHOWN]]
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        yield str(found[0]) if len(found) == 1 else f"{kind}: {len(found):,}, {', '.join(told)}{more}"
+
+
+_SHOWN = 3
 
 
 @app.command("stats")

@@ -238,6 +238,11 @@ def check_labels(chosen: LabelFolder, propose: Path | None, json: bool) -> None:
         raise typer.Exit(1)
 
 
+def counted_problems(count: int) -> str:
+    """Return `no problems`, `1 problem`, `2 problems`."""
+    return f"{count or 'no'} problem{'' if count == 1 else 's'}"
+
+
 def show_report(report: LabelReport) -> None:
     """Print what a folder holds and what is wrong with it."""
     from ablata.reports.console import show
@@ -255,7 +260,7 @@ def show_report(report: LabelReport) -> None:
         show(folders, out)
     _tell(report.problems, "problem")
     _tell(report.remarks, "note")
-    out.print(Text(f"{len(report.problems)} problems" if report.problems else "no problems"))
+    out.print(Text(counted_problems(len(report.problems))))
 
 
 def _values(report: LabelReport) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,23 @@ if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
 
 
+_CLOSE = 0.8
+"""How alike a name must be to be proposed: what is given may be the path of a folder that is not there."""
+
+
 def is_folder(dataset: str) -> bool:
-    """Tell whether an argument names a folder and not a recipe or kind."""
+    """Tell whether an argument names a folder or zip and not a recipe or kind.
+
+    Raises:
+        SettingsError: it is another file.
+    """
     folder = Path(dataset).expanduser()
+    if folder.is_file() and folder.suffix not in (".py", ".zip"):
+        from ablata.base.errors import SettingsError
+
+        raise SettingsError(
+            "A data set must be a folder or zip", found=f"the file {dataset}", do=f"give the folder: {folder.parent}"
+        )
     return folder.suffix != ".py" and ".py:" not in dataset and (folder.exists() or "/" in dataset)
 
 
@@ -21,7 +36,7 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     Raises:
         SettingsError: there is no such kind or recipe, or a setting does not fit.
     """
-    from ablata.base.errors import SettingsError, choices, nearest
+    from ablata.base.errors import SettingsError, choices
     from ablata.base.fields import parts
     from ablata.base.overrides import override
     from ablata.recipes.index import load_recipe, recipe_entries
@@ -32,12 +47,12 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     if dataset in recipes or ":" in dataset or dataset.endswith(".py"):
         return load_recipe(dataset, overrides)
     if dataset not in kinds:
-        close = nearest(dataset, [*kinds, *recipes])
+        close = next(iter(get_close_matches(dataset, [*kinds, *recipes], 1, _CLOSE)), None)
         raise SettingsError(
             f"A data set must be a folder or zip that exists, a kind of data ({choices(kinds, dataset)}) "
             f"or a recipe ({choices(recipes, dataset)})",
-            found=f"nothing is called {dataset}",
-            do=f"did you mean {close}?" if close else None,
+            found=f"no folder, zip, kind or recipe is called {dataset}",
+            do=f"did you mean {close}?" if close else f"check the path: there is no {Path(dataset).absolute()}",
         )
     # Looking at boxes needs no masks, and some sets have none.
     boxes_alone = ["model.masks=null"] if kinds[dataset].model_fields["task"].default == "detect" else []

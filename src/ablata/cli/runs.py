@@ -61,7 +61,12 @@ def show_run(
         _print_facts(found.facts())
 
 
+_TIMES = ("created", "started", "finished", "heartbeat", "lease_until")
+
+
 def _print_facts(facts: dict[str, Any]) -> None:
+    from ablata.reports.collect import moment
+
     for key, value in facts.items():
         if isinstance(value, dict):
             out.print(f"{key}:", markup=False)
@@ -69,9 +74,11 @@ def _print_facts(facts: dict[str, Any]) -> None:
                 out.print(f"  {name} = {inner}", markup=False)
         elif isinstance(value, list):
             for item in value:
-                out.print(f"{key}: {item}", markup=False)
+                told = item | {"time": moment(item["time"])} if key == "events" else item
+                out.print(f"{key}: {told}", markup=False)
         else:
-            out.print(f"{key} = {value}", markup=False)
+            dated = key in _TIMES and isinstance(value, float)
+            out.print(f"{key} = {moment(value) if dated else value}", markup=False)
 
 
 @app.command("compare")

@@ -137,6 +137,11 @@ class ImageFolder(ImageFileSettings):
 
     kind: Literal["image_folder"] = "image_folder"
 
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return has_layout(folder)
+
     def listed(self, cache: Path) -> Listing:
         """Find the folder and list all that lies there, usable or not.
 

@@ -65,10 +65,9 @@ class Report:
         told = []
         for split, counts in self.classes.items():
             low, high = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-            told.append(
-                f"{split}: {sum(counts.values()):,} images of {len(counts)} classes, "
-                f"from {counts[low]:,} ({low}) to {counts[high]:,} ({high})"
-            )
+            spread = f"from {counts[low]:,} ({low}) to {counts[high]:,} ({high})"
+            each = f"{counts[low]:,} of each" if counts[low] == counts[high] else spread
+            told.append(f"{split}: {sum(counts.values()):,} images of {len(counts)} classes, {each}")
         s = self.sizes
         told.append(
             f"sizes: {s['different']:,}, heights {s['lowest']} to {s['highest']}, "
@@ -217,7 +216,9 @@ def _seen(image: Path | Member, crop: int, rules: ImageRules) -> _Seen:
     remarks = [ImageFinding("grey", "", f"mode {found.mode}")] if _is_grey(found.mode, found.pixels) else []
     height, width = found.size
     if min(height, width) < crop:
-        remarks.append(ImageFinding("smaller than the crop", "", f"{height}x{width} (height x width), crop {crop}"))
+        remarks.append(
+            ImageFinding("smaller than the crop", "", f"{height}x{width} (height x width), crop {crop} (data.size)")
+        )
     if found.facts and found.facts.orientation != 1:
         done = "turned upright" if rules.orientation == "applied" else "read as stored"
         remarks.append(ImageFinding("orientation", "", f"noted by the camera (EXIF); {done} (data.orientation)"))

@@ -208,6 +208,11 @@ class Shards(ImageFileSettings):
 
     kind: Literal["shards"] = "shards"
 
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return has_shards(folder)
+
     def listed(self, cache: Path) -> Listing:
         """Find the tars and list their samples, usable or not; headers are read the first time.
 

@@ -214,7 +214,7 @@ def _with_test(report: DetectionReport, found: AnnotatedFiles) -> DetectionRepor
     splits = report.splits | {"test": count_objects(source.entries, found.classes)}
     train = {digest(file) for file in found.sources["train"].files if file.is_file()}
     both = [str(file) for file in source.files if file.is_file() and digest(file) in train]
-    shared = [AnnotationFault("images that are in train and test both (scores flatter)", file, True) for file in both]
+    shared = [AnnotationFault("images that are in train and test both (scores flatter)", file) for file in both]
     problems = (*report.problems, *findings.all(), *shared, *looked.problems)
     return DetectionReport(splits, report.shapes, report.mean, report.std, problems, report.remarks)
 

@@ -23,6 +23,7 @@ from ablata.data.labels.layout import (
     LabeledFolder,
     Sample,
     find_labeled_folder,
+    is_labelled,
     layout_splits,
     proposed_suffix,
 )
@@ -178,6 +179,11 @@ class MaskFolder(SegmentationFileSettings):
     """What the folders of masks are called; null: labels, label, masks, annotations and the like."""
     mask_suffix: str = ""
     """What stands behind an image's name in its mask's: _mask for NAME_mask.png, .jpg for NAME.jpg.png."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return is_labelled(folder)
 
     def nominal_shape(self) -> NominalShape:
         """Return the shape that complexity is counted for, with the 19 classes of Cityscapes."""
