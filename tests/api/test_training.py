@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ablata
-from ablata.base.errors import DivergedError, RecordError, SettingsError
+from ablata.base.errors import DataError, DivergedError, RecordError, SettingsError
 
 SHORT = {"train": {"epochs": None, "steps": 6, "evaluate_every": 0}, "model.width": 4}
 
@@ -107,3 +107,12 @@ def test_runs_are_rows_and_a_run_shows_itself(quick: ablata.Recipe, tmp_path: Pa
 def test_a_run_escapes_what_its_recipe_is_called(quick: ablata.Recipe) -> None:
     run = ablata.train(quick.model_copy(update={"name": "<b>x</b>"}))
     assert "<b>" not in run._repr_html_()
+
+
+def test_a_training_set_smaller_than_a_batch_is_refused_before_a_run_is_recorded(quick: ablata.Recipe) -> None:
+    large = {"train.batch": 100_000}
+    with pytest.raises(DataError, match=r"train\.batch=\d+, or less"):
+        ablata.train(quick, overrides=large)
+    with pytest.raises(DataError, match="must fill at least one batch"):
+        ablata.run_study(ablata.Study(name="large", question="?", control="digits", arms={"a": large}, seeds=3))
+    assert ablata.runs().to_rows() == []

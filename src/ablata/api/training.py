@@ -37,6 +37,7 @@ from ablata.studies.identity import (
     recipe_code,
     record_environment,
     refuse_other_data,
+    refuse_small_data,
     release_orphan,
     restore_run,
 )
@@ -202,7 +203,9 @@ class _Training:
     def _enqueued(self, recipe: Recipe, seed: int, resume: str | None, parent: str | None) -> RunRow:
         here = record_environment(self._ledger, self._group.world_size)
         if resume is None:
-            return self._ledger.runs.enqueue(new_run(self._ledger, recipe, seed, here, parent))
+            new = new_run(self._ledger, recipe, seed, here, parent)
+            refuse_small_data(self._ledger, recipe)
+            return self._ledger.runs.enqueue(new)
         run = self._ledger.runs.get(resume)
         if run.state not in ("completed", "diverged"):
             refuse_other_data(self._ledger, recipe, run)

@@ -18,6 +18,7 @@ from ablata.base.errors import SettingsError
 from ablata.base.metric import Metric
 from ablata.base.settings import INCIDENTAL, Settings, restore
 from ablata.base.user_code import CodeFolder
+from ablata.data.loading.loaders import refuse_less_than_a_batch
 from ablata.engine.batch_norm import BnMomentum, PreciseBn
 from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
@@ -189,6 +190,24 @@ class Recipe(Settings):
         Raises:
             DataError: the data is missing or damaged.
         """
+
+    def training_samples(self, cache: Path) -> int | None:
+        """Return the number of training samples; None where a task does not tell it before it is built.
+
+        Raises:
+            DataError: the data is missing or damaged.
+        """
+        return None
+
+    def refuse_small_data(self, cache: Path) -> None:
+        """Refuse a training set that does not fill a batch, before anything is built or recorded.
+
+        Raises:
+            DataError: it does not, or is missing or damaged.
+        """
+        count = self.training_samples(cache)
+        if count is not None:
+            refuse_less_than_a_batch(count, self.train.batch)
 
     # Other forms of the recipe, and looking at its data. A task offers what it can; the rest is refused in words.
 

@@ -135,6 +135,16 @@ def new_run(ledger: Ledger, recipe: Recipe | Command, seed: int, environment: st
     )
 
 
+def refuse_small_data(ledger: Ledger, recipe: Recipe | Command) -> None:
+    """Refuse a training set that does not fill a batch, before a run of it is recorded.
+
+    Raises:
+        DataError: it does not, or is missing or damaged.
+    """
+    if not isinstance(recipe, Command):
+        recipe.refuse_small_data(cache_folder(ledger))
+
+
 def data_of(ledger: Ledger, recipe: Recipe | Command) -> str:
     """Return the fingerprint of what a run reads.
 

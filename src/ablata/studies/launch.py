@@ -17,7 +17,7 @@ from ablata.stats import rule_of
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.commands import remove_worktrees
-from ablata.studies.identity import new_run, record_environment, release_orphan, restore_trainer
+from ablata.studies.identity import new_run, record_environment, refuse_small_data, release_orphan, restore_trainer
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
 
@@ -291,6 +291,7 @@ def create(ledger: Ledger, study: Study) -> None:
     for recipe in study.recipes.values():
         for one in lineage(recipe):
             new_run(ledger, one, study.first_seed, environment="")
+            refuse_small_data(ledger, one)
     spec = study.spec()
     known = next((row for row in ledger.studies.all() if row.name == study.name), None)
     if known is not None:

@@ -40,6 +40,24 @@ class BatchIndices:
     copy: np.ndarray | None = None
 
 
+def refuse_less_than_a_batch(count: int, batch: int) -> None:
+    """Refuse a training set that does not fill one batch.
+
+    Args:
+        count: training samples.
+        batch: rows of the global batch.
+
+    Raises:
+        DataError: it is smaller.
+    """
+    if count < batch:
+        raise DataError(
+            "The training set must fill at least one batch",
+            found=f"{count} training samples for train.batch={batch}",
+            do=f"train.batch={count}, or less" if count else "add images to the training set",
+        )
+
+
 class BatchReader(ABC, Generic[BatchT]):
     """Reads samples of one source as batches of uint8 images with their labels."""
 
@@ -133,12 +151,7 @@ class TrainLoader(Generic[BatchT]):
                 "The global batch size must be a multiple of data.augment.repeats",
                 found=f"batch size {size}, data.augment.repeats={repeats}",
             )
-        if count < size:
-            raise DataError(
-                "The training set must fill at least one batch",
-                found=f"{count} training samples for a batch size of {size}",
-                do=f"choose a batch size of at most {count}",
-            )
+        refuse_less_than_a_batch(count, size)
 
     @property
     def steps_per_epoch(self) -> int:

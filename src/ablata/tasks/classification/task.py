@@ -93,6 +93,10 @@ class Classify(DistillableRecipe):
         """Return the fingerprint of the files joined with that of the splits, and of weights that come from files."""
         return self.fingerprint_of(self.effective().training_data(cache))
 
+    def training_samples(self, cache: Path) -> int:
+        """Return the number of training samples; see `Recipe.training_samples`."""
+        return len(self.effective().training_data(cache).split("train"))
+
     def synthetic_parts(self, steps: int) -> dict[str, Any]:
         """Return generated images in place of the data, and what must change with them."""
         from ablata.tasks.classification.synthetic import synthetic_parts

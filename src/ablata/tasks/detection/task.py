@@ -138,6 +138,10 @@ class Detect(DatasetRecipe):
             marks += f"-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{self._weights_mark()}"
 
+    def training_samples(self, cache: Path) -> int:
+        """Return the number of training samples; see `Recipe.training_samples`."""
+        return len(self.data.build(cache).split("train"))
+
     def _weights_mark(self) -> str:
         """Return what a file of weights adds to the fingerprint."""
         file = self.model.weights_file()

@@ -80,6 +80,10 @@ class Reidentify(DistillableRecipe):
         """Return the fingerprint of the images joined with that of the splits, and of weights read from files."""
         return self.fingerprint_of(round_data(self.effective()).build(cache))
 
+    def training_samples(self, cache: Path) -> int:
+        """Return the number of training samples; see `Recipe.training_samples`."""
+        return len(round_data(self.effective()).build(cache).split("train"))
+
     def synthetic_parts(self, steps: int) -> dict[str, Any]:
         """Return generated images in place of the data, and what must change with them."""
         from ablata.tasks.reid.synthetic import synthetic_parts

@@ -107,6 +107,10 @@ class Segment(DatasetRecipe):
         data = self.data.build(cache)
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{weights_mark(self.model)}"
 
+    def training_samples(self, cache: Path) -> int:
+        """Return the number of training samples; see `Recipe.training_samples`."""
+        return len(self.data.build(cache).split("train"))
+
     def synthetic_parts(self, steps: int) -> dict[str, Any]:
         """Return generated images in place of the data, and what must change with them."""
         from ablata.tasks.segmentation.synthetic import synthetic_parts

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
 from ablata.data.loading.killed_workers import killed_in_words
+from ablata.data.loading.loaders import refuse_less_than_a_batch
 
 _HASHED = 4096
 """Most samples of a data set that are read for its fingerprint."""
@@ -133,12 +134,7 @@ class BatchOrder:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.count < self.batch_size:
-            raise DataError(
-                "The training set must fill at least one batch",
-                found=f"{self.count} training samples for a batch size of {self.batch_size}",
-                do=f"choose a train.batch of at most {self.count}",
-            )
+        refuse_less_than_a_batch(self.count, self.batch_size)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -139,6 +139,10 @@ class SimpleRecipe(Recipe):
         )
         return "-".join(digest[:24] for digest in digests)
 
+    def training_samples(self, cache: Path) -> int:
+        """Return the number of training samples; see `Recipe.training_samples`."""
+        return len(self.build_datasets(cache)["train"])
+
     @classmethod
     def predictor_class(cls) -> type[Predictor]:
         """Return what uses the network on image files; see `Recipe.predictor_class`."""
