@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,7 @@ def test_a_segmenter_writes_masks_and_overlays_of_a_folder(ablata: Callable, ima
     with Image.open(tmp_path / "out" / "masks" / "image.png") as mask, Image.open(tmp_path / "in/image.png") as own:
         assert (mask.mode, mask.size) == ("P", own.size)
     assert ablata("runs", "show", run, "--output", str(tmp_path / "page.html")).status == 0
+    assert re.search(r"^created = \d{4}-\d\d-\d\dT", ablata("runs", "show", run).out, re.MULTILINE)
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg;base64,") > 1
     said = json.loads(ablata("predict", run, str(tmp_path / "in" / "image.png"), "--protocol", "msf", "--json").out)
     assert said["protocol"] == "msf"

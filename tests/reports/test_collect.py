@@ -19,7 +19,7 @@ from ablata.reports.collect_runs import compare_view, run_views
 from ablata.reports.console import plain_lines
 from ablata.reports.html import compare_page, study_page
 from ablata.reports.markdown import study_markdown
-from ablata.reports.terminal import study_report
+from ablata.reports.terminal import runs_table, study_report
 from ablata.reports.view import StudyView
 from ablata.stats import Rule, calibrate, calibration_key, replay
 
@@ -324,7 +324,7 @@ def test_runs_are_listed_newest_first_with_the_first_line_of_their_error(ledger:
     assert rows[0].id == lost
     assert rows[0].error == "loss is not finite"
     assert rows[1].scores == ((KEY, 90.0),)
-    assert run_views(ledger, ledger.runs.find(state="completed")) == rows[1:]
+    assert run_views(ledger, ledger.runs.find(state="completed")) == (replace(rows[1], settings=()),)
 
 
 def test_the_newest_look_counts_and_open_arms_stay_open(ledger: Ledger) -> None:
@@ -387,3 +387,15 @@ def test_fresh_seeds_settle_an_arm_unless_a_noisy_neighbour_is_to_blame(ledger: 
     assert (advice, "To settle it" in bigger.reason) == ((False, True) if factor == 1 else (True, False))
     assert factor > 1 or "fresh seeds (--first-seed 5" in bigger.reason
     assert "ask without it" not in " ".join(loud.notes)
+
+
+def test_runs_of_one_recipe_are_told_apart_by_the_settings_in_which_they_differ(ledger: Ledger) -> None:
+    finish(ledger, "control", 0, 90.0)
+    alone = run_views(ledger)
+    assert alone[0].settings == ()
+    finish(ledger, "bigger", 0, 91.0)
+    rows = run_views(ledger)
+    assert [row.settings[0] for row in rows] == ["optim.lr=0.2", "optim.lr=0.1"]
+    listed = plain_lines(runs_table(rows, plain=True))
+    assert "optim.lr=0.2" in listed
+    assert "layers" not in listed

@@ -31,8 +31,32 @@ ABSENT = "–"
 
 
 def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str = "") -> tuple[RunView, ...]:
-    """Return runs as table rows: those given (say by `ledger.runs.find`), else all, newest first."""
-    return tuple(run_view(run, home=home) for run in (ledger.runs.find() if runs is None else runs))
+    """Return runs as table rows, with the settings in which those of one recipe's name differ.
+
+    Args:
+        ledger: the ledger.
+        runs: those to show, say by `ledger.runs.find`; None: all, newest first.
+        home: the way from the page to the lab's home.
+    """
+    runs = ledger.runs.find() if runs is None else runs
+    differing = _differing(runs, ledger.runs.settings_of(runs))
+    return tuple(replace(run_view(run, home=home), settings=differing[run.id]) for run in runs)
+
+
+def _differing(runs: Sequence[RunRow], settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return, by run, its values of the settings that are not the same in all runs of its recipe's name."""
+    leaves = {run.id: dict(_leaves(settings[run.id])) for run in runs}
+    alike: dict[str, dict[str, str]] = {}
+    keys: dict[str, dict[str, None]] = {}
+    for run in reversed(runs):
+        first = alike.setdefault(run.recipe_name, leaves[run.id])
+        mine = leaves[run.id]
+        names = [key for key in {**first, **mine} if first.get(key) != mine.get(key) and key != "name"]
+        keys.setdefault(run.recipe_name, {}).update(dict.fromkeys(names))
+    return {
+        run.id: tuple(f"{key}={leaves[run.id][key]}" for key in keys[run.recipe_name] if key in leaves[run.id])
+        for run in runs
+    }
 
 
 def run_view(run: RunRow, *, arm: str = "", home: str = "") -> RunView:

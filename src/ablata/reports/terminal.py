@@ -68,7 +68,7 @@ def rounds_table(view: StudyView, *, plain: bool = False) -> Table:
     for row, one in zip(round_rows(view), view.rounds, strict=True):
         cells = [text(word, plain) for word in row]
         if one.worse and not plain:
-            cells[4].stylize("red")
+            cells[3].stylize("red")
         table.add_row(*cells)
     return table
 
@@ -186,10 +186,14 @@ def _draw(lines: Text, arm: ArmView, reach: float, margin: float | None, width: 
         lines.append("".join(letter for _, letter in group), style="" if plain else colour)
 
 
+_MOST_SETTINGS = 60
+"""Letters of the settings in a row of the table of runs."""
+
+
 def runs_table(runs: Sequence[RunView], *, plain: bool = False) -> Table:
     """Return a table of runs."""
     table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
-    for name in ("run", "recipe", "seed", "state", "attempt", "time", "scores"):
+    for name in ("run", "recipe", "seed", "state", "attempt", "time", "settings", "scores"):
         table.add_column(name, justify="right" if name in ("seed", "attempt", "time") else "left", overflow="fold")
     styles = {
         "completed": "green",
@@ -201,7 +205,9 @@ def runs_table(runs: Sequence[RunView], *, plain: bool = False) -> Table:
     }
     for run in runs:
         scores = ", ".join(f"{name} {value:.6g}" for name, value in run.scores) or run.error
-        row = (run.id, run.recipe or run.arm, str(run.seed), run.state, str(run.attempt), duration(run.seconds), scores)
+        settings = clip(" ".join(run.settings), _MOST_SETTINGS)
+        row = (run.id, run.recipe or run.arm, str(run.seed), run.state, str(run.attempt), duration(run.seconds),
+               settings, scores)  # fmt: skip
         cells = [text(cell, plain) for cell in row]
         cells[3].stylize("" if plain else styles.get(run.state, ""))
         table.add_row(*cells)

@@ -233,7 +233,7 @@ class EnvironmentView:
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """One run as a table row; `link` is relative to the page."""
+    """One run as a table row; `link` is relative to the page, `settings` tell it from the runs beside it."""
 
     id: str
     seed: int
@@ -248,6 +248,7 @@ class RunView:
     created: str = ""
     link: str = ""
     error: str = ""
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
