@@ -77,7 +77,7 @@ def test_notes_of_a_kind_are_one_line_with_the_count_and_the_first_three(ablata:
     notes = [line for line in answer.out.splitlines() if line.startswith("note: ")]
     assert answer.status == 0
     assert len(notes) == 2
-    assert notes[0].startswith("note: smaller than the crop: 16, ")
+    assert notes[0].startswith("note: smaller than the crop: 16 in all: ")
     assert notes[0].count(".png") == 3
     assert notes[0].endswith(" and 13 more")
     assert "a recipe's own: ablata data check RECIPE" in notes[1]

@@ -198,7 +198,7 @@ def _by_kind(findings: Sequence[object]) -> Iterator[str]:
     for kind, found in kinds.items():
         told = [str(one).removeprefix(f"{kind}: ") for one in found[:_SHOWN]]
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        yield str(found[0]) if len(found) == 1 else f"{kind}: {len(found):,}, {', '.join(told)}{more}"
+        yield str(found[0]) if len(found) == 1 else f"{kind}: {len(found):,} in all: {', '.join(told)}{more}"
 
 
 _SHOWN = 3
