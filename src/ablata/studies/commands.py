@@ -98,7 +98,9 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     if ended.reason == "asked":
         writer.release("asked to stop")
         raise StoppedError("The program was ended as asked", found=f"run {writer.run.id}", do="start it again")
-    cost = {"seconds": ended.seconds, "peak_memory_bytes": float(ended.memory), "workers": float(beside)}
+    cost = {"seconds": ended.seconds, "workers": float(beside)}
+    if ended.memory:
+        cost["peak_memory_bytes"] = float(ended.memory)
     try:
         scores = _scores(command, ended, output, (folder, where))
     except AblataError as error:

@@ -18,6 +18,7 @@ from ablata.base.errors import SettingsError
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.25
 _GRACE_SECONDS = 5.0
 _MEMORY_SECONDS = 0.5
+_START_SECONDS = 0.1
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -28,7 +29,7 @@ class Ended:
     Args:
         status: its exit status; negative: the signal that ended it.
         seconds: wall time.
-        memory: largest resident memory of the program and all it started, in bytes, as far as was seen.
+        memory: largest resident memory of the program and all it started, in bytes, as far as was seen; 0: not seen.
         reason: `timeout` or what `stop` said, where it was ended from outside; None where it ended by itself.
     """
 
@@ -86,7 +87,8 @@ def run_program(
                 process.returncode = os.waitstatus_to_exitcode(status)
                 memory = max(memory, usage.ru_maxrss * 1024 if usage.ru_maxrss > own else 0)
                 break
-            if now - looked >= min(_MEMORY_SECONDS, now / 4):
+            # Before that a program has hardly begun, and tells of nothing but its own start.
+            if now > _START_SECONDS and now - looked >= min(_MEMORY_SECONDS, now / 4):
                 memory, looked = max(memory, group_memory(process.pid)), now
             if reason is None:
                 reason = "timeout" if timeout is not None and now > timeout else watch()

@@ -196,7 +196,7 @@ def test_the_fingerprint_follows_data_and_splits_only(tmp_path: Path) -> None:
 
 
 def test_a_training_set_smaller_than_a_batch_is_refused(make: Callable) -> None:
-    with pytest.raises(DataError, match="train.batch=2000"):
+    with pytest.raises(DataError, match=r"train\.batch=2000"):
         make("train.batch=2000")
 
 
