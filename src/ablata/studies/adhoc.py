@@ -15,7 +15,7 @@ from ablata.base.parts import user_modules
 from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
-from ablata.studies.study import CONTROL, Study
+from ablata.studies.study import CONTROL, Study, study_name
 
 
 def ask(
@@ -70,7 +70,7 @@ def ask(
         fixed=fixed,
         commands=(shlex.join(shown),),
     )
-    return made if name else replace(made, name=f"{_file_name(control.name)}-{_mark(made, words)}")
+    return made if name else replace(made, name=f"{study_name(control.name)}-{_mark(made, words)}")
 
 
 def _mark(study: Study, words: Sequence[str]) -> str:
@@ -102,11 +102,6 @@ def change(
     if sets:
         changed["control"] = override(study.recipes[CONTROL], sets)
     return replace(study, **changed) if changed else study
-
-
-def _file_name(recipe: str) -> str:
-    """Return the end of a recipe's name as a study's name can hold it: `my digits.py:small` as `my-digits.py-small`."""
-    return re.sub(r"[^\w.+-]+", "-", recipe.replace("\\", "/").rpartition("/")[2]).strip("-.+")[:40] or "study"
 
 
 _SECOND_SETTING = re.compile(r",\s*[A-Za-z_]\w*(\.\w+)*=")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +13,13 @@ from ablata.base.quantities import duration
 from ablata.engine.reporting import Reporter
 from ablata.records.writer import RunWriter
 from ablata.trainers.command import Command
-from ablata.trainers.identity import git_commit
+from ablata.trainers.git import worktree_folder
 from ablata.trainers.output_curves import points
 from ablata.trainers.process import Ended, last_lines, run_program
 from ablata.trainers.score_source import read_score
 
+WORKTREES = "worktrees"
+"""The folder of the lab's home with the git worktrees of arms that are refs."""
 OUTPUT = "output.log"
 """The file of a run's folder that holds what its program printed."""
 _FLUSH_SECONDS = 2.0
@@ -139,31 +140,7 @@ def working_folder(command: Command, home: Path) -> Path:
     folder = Path(command.folder)
     if not folder.is_dir():
         raise SettingsError("A command's working folder must exist", found=f"no {folder}")
-    if command.ref is None:
-        return folder
-    commit = git_commit(folder, command.ref)
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    tree = home.absolute() / "worktrees" / commit[:16]
-    if not (tree / ".git").exists():
-        tree.parent.mkdir(parents=True, exist_ok=True)
-        _git(folder, "worktree", "prune")
-        _git(folder, "worktree", "add", "--detach", "--force", str(tree), commit)
-    return tree / folder.resolve().relative_to(Path(top).resolve())
-
-
-def remove_worktrees(command: object, home: Path) -> None:
-    """Remove the git worktree that a command of a ref ran in."""
-    if isinstance(command, Command) and command.ref is not None and Path(command.folder).is_dir():
-        tree = home.absolute() / "worktrees" / git_commit(Path(command.folder), command.ref)[:16]
-        if tree.exists():
-            _git(Path(command.folder), "worktree", "remove", "--force", str(tree))
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SettingsError("Git must be able to make a worktree", found=done.stderr.strip()[-300:] or "it failed")
-    return done.stdout.strip()
+    return folder if command.ref is None else worktree_folder(folder, command.ref, home / WORKTREES)
 
 
 def _environment(seed: int, folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from ablata.base.errors import SettingsError
 from ablata.stats import Mode
 from ablata.studies.identity import recipe_code
-from ablata.studies.study import Study
+from ablata.studies.study import Study, study_name
 from ablata.trainers.command import Command, arm_names
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.score_source import parse_score
@@ -96,7 +96,7 @@ def compare_commands(
         "--arm": arms,
     }  # fmt: skip
     study = replace(study, commands=(shlex.join([*_typed(options), *commands]),))
-    return study if name else replace(study, name=f"{_stem(label)}-{_mark(study)}")
+    return study if name else replace(study, name=f"{study_name(label)}-{_mark(study)}")
 
 
 def _named(text: str, control: Command, scores: Sequence[str], shared: Mapping[str, Any]) -> tuple[str, Command]:
@@ -121,11 +121,6 @@ def _typed(options: Mapping[str, object]) -> list[str]:
         elif isinstance(value, Sequence):
             words += [word for text in value for word in (option, str(text))]
     return words
-
-
-def _stem(label: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in "_-.+" else "-" for letter in label)
-    return kept.strip("-.+")[:40] or "compare"
 
 
 def _mark(study: Study) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError
 from ablata.records.code import arm_code
@@ -16,10 +17,18 @@ from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
 from ablata.stats import rule_of
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
-from ablata.studies.commands import remove_worktrees
-from ablata.studies.identity import new_run, record_environment, refuse_small_data, release_orphan, restore_trainer
+from ablata.studies.commands import OUTPUT, WORKTREES
+from ablata.studies.identity import (
+    COMMAND_CODE,
+    new_run,
+    record_environment,
+    refuse_small_data,
+    release_orphan,
+    restore_trainer,
+)
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
+from ablata.trainers.git import remove_worktree
 
 _POLL_SECONDS = 0.25
 _REST = 20.0
@@ -97,10 +106,9 @@ class StudyRunner:
     def _remove_worktrees(self) -> None:
         """Remove the git worktrees that arms of refs ran in; no program is at work in them any more."""
         for arm in self.columns:
-            if arm.recipe.get("task") == "command" and arm.recipe.get("ref"):
-                command = restore_trainer(arm.recipe, source=f"arm {arm.name}")
+            if arm.recipe.get("task") == COMMAND_CODE and (ref := arm.recipe.get("ref")):
                 with suppress(AblataError):
-                    remove_worktrees(command, self.ledger.home)
+                    remove_worktree(Path(arm.recipe["folder"]), ref, self.ledger.home / WORKTREES)
 
     def _rest(self, spent: float) -> None:
         """Leave the processor to the trainings, until a run or a worker ends or the rest is over.
@@ -141,11 +149,11 @@ class StudyRunner:
         """
         control = self.columns[0]
         failed = [cell.run for cell in cells if cell.arm == control.name and cell.run.state == "diverged"]
-        if failed and control.recipe.get("task") == "command":
+        if failed and control.recipe.get("task") == COMMAND_CODE:
             raise RunError(
                 "The control must run to its end",
                 found=f"run {failed[0].id}, seed {failed[0].seed}: {failed[0].error}",
-                do=f"mend the command; all it printed is in {self.ledger.runs.folder(failed[0]) / 'output.log'}",
+                do=f"mend the command; all it printed is in {self.ledger.runs.folder(failed[0]) / OUTPUT}",
             )
 
     def _look(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,3 +210,8 @@ def _told(changes: Overrides | Recipe | Command) -> str:
     if isinstance(changes, Command):
         return changes.text()
     return "its recipe" if isinstance(changes, Settings | str) else " ".join(override_texts(changes)) or "no change"
+
+
+def study_name(recipe: str) -> str:
+    """Return the end of a recipe's name as a study's name can hold it: `my digits.py:small` as `my-digits.py-small`."""
+    return re.sub(r"[^\w.+-]+", "-", recipe.replace("\\", "/").rpartition("/")[2]).strip("-.+")[:40] or "study"

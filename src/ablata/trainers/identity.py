@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ablata.base.errors import DataError, SettingsError
+from ablata.base.errors import DataError
 from ablata.trainers.command import Command
+from ablata.trainers.git import git_commit, git_state
 
 _MOST_FILES = 200_000
 _CHUNK = 2**20
@@ -36,7 +36,7 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
     if command.ref is not None:
         return "git-" + git_commit(folder, command.ref)
     named = [word for word in arguments if _is_file(folder, word)]
-    if (state := _git_state(folder)) is not None:
+    if (state := git_state(folder)) is not None:
         return f"{state}-{files_digest(folder, named)}" if named else state
     return "files-" + files_digest(folder, named)
 
@@ -48,19 +48,6 @@ def inputs_of(command: Command) -> str:
         DataError: one is missing.
     """
     return files_digest(Path(command.folder), command.inputs) if command.inputs else "none"
-
-
-def git_commit(folder: Path, ref: str) -> str:
-    """Return the full name of a commit.
-
-    Raises:
-        SettingsError: the folder is in no git repository, or has no such ref.
-    """
-    # `--verify --end-of-options`: a ref is never taken for an option.
-    found = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    if found is None:
-        raise SettingsError("A git ref must be a branch, a tag or a commit", found=f"git:{ref} in {folder}")
-    return found.decode().strip()
 
 
 def files_digest(folder: Path, names: Iterable[str]) -> str:
@@ -100,38 +87,6 @@ def _add_content(content: hashlib.blake2b, file: Path) -> None:
     with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             content.update(chunk)
-
-
-def _git_state(folder: Path) -> str | None:
-    """Return commit and digest of uncommitted changes of tracked and new files; None outside git."""
-    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    if head is None:
-        return None
-    content = hashlib.blake2b(digest_size=8)
-    content.update(_git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv") or b"")
-    new = (_git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/") or b"").split(b"\0")
-    top = Path(os.fsdecode((_git(folder, "rev-parse", "--show-toplevel") or b"").strip()))
-    for name in sorted(filter(None, new)):
-        file = top / os.fsdecode(name)
-        if file.is_file() and file.suffix in _SOURCES:
-            content.update(name + b"\0")
-            _add_content(content, file)
-    return f"git-{head.decode().strip()}-{content.hexdigest()}"
-
-
-_SOURCES = frozenset({
-    ".py", ".pyx", ".sh", ".bash", ".r", ".jl", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".js", ".ts",
-    ".java", ".kt", ".lua", ".m",
-})  # fmt: skip
-"""Endings of new files, not yet known to git, that count as code; others may be what a run wrote."""
-
-
-def _git(folder: Path, *arguments: str) -> bytes | None:
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _is_file(folder: Path, word: str) -> bool:
