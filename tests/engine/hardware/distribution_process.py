@@ -81,6 +81,12 @@ def poison(rank: int) -> None:
     ClassifyTask.augment, ClassifyTask.loss = augment, loss  # type: ignore[method-assign]
 
 
+def gloo_threads() -> int:
+    """Count the threads in which gloo moves tensors."""
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum("gloo" in name for name in names)
+
+
 def main(folder: Path) -> None:
     """Train everything asked for, and look at how the samples of an evaluation are shared out."""
     torch.set_num_threads(1)
@@ -117,6 +123,8 @@ def main(folder: Path) -> None:
         reference, *overrides = json.loads((folder / "trainings.json").read_text())["plain"]
         poisoned = load_recipe(reference, [*overrides, "train.log_every=5", "train.checkpoint_seconds=1e-9"])
         attempt(found, "poisoned", poisoned, 3, folder / "poisoned", folder / "cache", Rows(), place)
+        found["threads in the group"] = gloo_threads()
+    found["threads after the group"] = gloo_threads()
     (folder / f"rank{place.rank}.json").write_text(json.dumps(found))
 
 

@@ -151,6 +151,13 @@ def test_sums_and_words_reach_every_process(ranks: list[dict[str, Any]]) -> None
         }
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by Linux's /proc")
+def test_no_thread_of_the_group_outlives_it(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["threads in the group"] > 0
+        assert rank["threads after the group"] == 0
+
+
 def test_alone_nothing_is_exchanged() -> None:
     place = ProcessGroup()
     assert place.is_single

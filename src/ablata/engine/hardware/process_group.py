@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 from collections.abc import Iterator
@@ -123,13 +125,21 @@ def from_environment() -> ProcessGroup:
 
 @contextmanager
 def process_group(group: ProcessGroup, device: torch.device) -> Iterator[None]:
-    """Join the other processes for the time of a training; does nothing for one process alone."""
+    """Join the other processes for the time of a training; does nothing for one process alone.
+
+    Nothing may hold the group beyond that time: gloo's threads end with the last reference, and one that lets go of a
+    tensor while the interpreter shuts down aborts the process.
+    """
     if group.is_single or dist.is_initialized():
         yield
         return
+    # DistributedDataParallel imports this too; imported after the group began, its default arguments keep the group.
+    importlib.import_module("torch.distributed.nn")
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=10))
     try:
         yield
     finally:
+        # A wrapped network lies in a reference cycle.
+        gc.collect()
         dist.destroy_process_group()
