@@ -48,11 +48,15 @@ def atomic_path(path: Path, fence: Fence = nullcontext) -> Iterator[Path]:
 
 
 @contextmanager
-def draft_folder(target: Path) -> Iterator[Path]:
+def draft_folder(target: Path, keep: Callable[[Path], bool] = lambda draft: False) -> Iterator[Path]:
     """Give a new empty folder beside `target`, to be filled and renamed to it; what is left of it goes at the end.
 
     So do the folders above that were made for it and stayed empty. It is locked until then, by which
     `remove_lost_drafts` tells it from those of processes that were killed.
+
+    Args:
+        target: what it is a draft of.
+        keep: tells at the end whether it must stay, for `lost_drafts`.
     """
     missing = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,8 @@ def draft_folder(target: Path) -> Iterator[Path]:
         yield draft
     finally:
         os.close(handle)
-        shutil.rmtree(draft, ignore_errors=True)
+        if not keep(draft):
+            shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
@@ -72,19 +77,36 @@ def draft_folder(target: Path) -> Iterator[Path]:
 
 def remove_lost_drafts(target: Path) -> None:
     """Remove the folders that `draft_folder` made beside `target` for processes that were killed."""
-    for draft in target.parent.glob(f".{target.name}.{'[0-9a-f]' * 8}"):
-        # A process may have made one and not locked it yet; another may have removed it already.
+    for draft in lost_drafts(target, is_old_draft):
+        # Another may have removed it already.
         with suppress(OSError):
-            if draft.is_dir() and time.time() - draft.stat().st_mtime > _YOUNG_SECONDS:
-                handle = os.open(draft, os.O_RDONLY)
-                try:
-                    _lock(handle)
-                    shutil.rmtree(draft)
-                finally:
-                    os.close(handle)
+            shutil.rmtree(draft)
+
+
+def is_old_draft(draft: Path) -> bool:
+    """Tell whether a draft is so old that its process has locked it, if it is alive."""
+    return time.time() - draft.stat().st_mtime > _YOUNG_SECONDS
 
 
 _YOUNG_SECONDS = 60.0
+
+
+def lost_drafts(target: Path, which: Callable[[Path], bool]) -> Iterator[Path]:
+    """Give the folders that `draft_folder` made beside `target` for processes that were killed, each locked meanwhile.
+
+    Args:
+        target: as it was given to `draft_folder`.
+        which: tells of a folder whether it is looked at.
+    """
+    for draft in target.parent.glob(f".{target.name}.{'[0-9a-f]' * 8}"):
+        with suppress(OSError):
+            if draft.is_dir() and which(draft):
+                handle = os.open(draft, os.O_RDONLY)
+                try:
+                    _lock(handle)
+                    yield draft
+                finally:
+                    os.close(handle)
 
 
 def _lock(handle: int) -> None:

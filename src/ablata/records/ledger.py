@@ -20,6 +20,7 @@ from ablata.records.home import (
 )
 from ablata.records.leases import Leases
 from ablata.records.metrics import Metrics
+from ablata.records.moving.placing import settle_lost
 from ablata.records.notes import Notes
 from ablata.records.runs import Runs
 from ablata.records.schema import bring_to_head
@@ -87,6 +88,8 @@ class Ledger:
             self.close()
             raise
         self.database.opened()
+        if self._empty is None and not self.database.read_only:
+            settle_lost(self.home / "import", self.database)
         self.runs = Runs(self.database, self.home)
         self.leases = Leases(self.database)
         self.metrics = Metrics(self.database)

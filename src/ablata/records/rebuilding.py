@@ -64,9 +64,14 @@ def keep_record(ledger: Ledger, run_id: str) -> None:
     while True:
         with ledger.database.snapshot() as connection:
             run = find_run(connection, run_id)
-            record = {"runs": asdict(runs_file(connection, [run])), "curves": run_curves(connection, run)}
+            record = record_text(connection, run)
         with suppress(_OutdatedError):
-            return write_text(ledger.runs.folder(run) / RECORD, encode(record), partial(_unchanged, ledger, run))
+            return write_text(ledger.runs.folder(run) / RECORD, record, partial(_unchanged, ledger, run))
+
+
+def record_text(connection: Connection, run: RunRow) -> str:
+    """Return what the ledger says about a run, as `record.json` holds it."""
+    return encode({"runs": asdict(runs_file(connection, [run])), "curves": run_curves(connection, run)})
 
 
 class _OutdatedError(Exception):

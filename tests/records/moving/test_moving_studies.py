@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -302,7 +305,7 @@ def test_a_failure_after_files_were_placed_takes_them_back_and_the_replaced_ones
     def full(*parts: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ablata.records.moving.importing._mark", full)
+    monkeypatch.setattr("ablata.records.moving.placing.sync_folder", full)
     with pytest.raises(RecordError, match="No space left"):
         import_study(elsewhere, tmp_path / "good")
     assert elsewhere.runs.find() == []
@@ -378,3 +381,25 @@ def test_an_absent_file_or_study_is_an_error_in_words(ledger: Ledger, tmp_path: 
     with pytest.raises(RecordError, match="no study 'absent'"):
         export_study(ledger, "absent", tmp_path / "s.ablata")
     assert not (tmp_path / "s.ablata").exists()
+
+
+def test_an_import_that_is_killed_leaves_all_as_it_was_or_all_of_it(
+    new_run: Build, arms: list[NewArm], train: Callable[..., None], tmp_path: Path
+) -> None:
+    with Ledger(home=tmp_path / "there") as there:
+        there.studies.create("s", "does it help?", {"margin": 0.1}, arms)
+        there.studies.enqueue("s", "control", new_run(seed=0, recipe="base"))
+        train(on=there)
+        export_study(there, "s", tmp_path / "s.ablata")
+    with Ledger(home=tmp_path / "here") as here:
+        waiting = here.runs.enqueue(new_run(seed=0, recipe="base"))
+        folder = here.runs.folder(waiting)
+        folder.mkdir(parents=True)
+        (folder / "scores.json").write_text("what was here")
+        (folder / "log.txt").write_text("what stays")
+    program = Path(__file__).with_name("killed_imports.py")
+    words = [sys.executable, str(program), str(tmp_path / "here"), str(tmp_path / "s.ablata")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    outcomes = done.stdout.strip()
+    assert re.fullmatch(r"-{10,}\+{3,}", outcomes), outcomes

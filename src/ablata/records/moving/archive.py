@@ -84,11 +84,12 @@ class Archive:
 
     Attributes:
         about: the manifest.
+        path: the file.
         names: the entries, the manifest excepted.
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
-        self._archive, self._path = archive, path
+        self._archive, self.path = archive, path
         infos = archive.infolist()
         sizes = {info.filename: info.file_size for info in infos}
         if len(sizes) < len(infos) or len(infos) > LIMIT_ENTRIES:
@@ -134,7 +135,7 @@ class Archive:
         """Return the error that says what is wrong with this file."""
         return RecordError(
             "An exported study must be whole and as it was written",
-            found=f"{self._path}: {found}",
+            found=f"{self.path}: {found}",
             do="export or copy it again; nothing of it was imported",
         )
 
@@ -145,7 +146,7 @@ class Archive:
         if about.get("version") != VERSION:
             raise RecordError(
                 f"An exported study must be of version {VERSION}",
-                found=f"{self._path} of version {about.get('version')!r}",
+                found=f"{self.path} of version {about.get('version')!r}",
                 do="update ablata",
             )
         return about

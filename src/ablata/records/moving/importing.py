@@ -11,18 +11,19 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from ablata.base.errors import RecordError, listing
-from ablata.base.files import draft_folder, inside, remove_lost_drafts
+from ablata.base.files import draft_folder, inside
 from ablata.records.code import CODE, imported_mark, imported_study_mark, is_imported
 from ablata.records.home import RUNS_FOLDER
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import write_points
 from ablata.records.moving.archive import Archive, open_archive
-from ablata.records.moving.exporting import RunsFile, StudyFile
+from ablata.records.moving.exporting import RECORD, RunsFile, StudyFile
 from ablata.records.moving.imported_values import check_values
-from ablata.records.rebuilding import keep_record
+from ablata.records.moving.placing import Placing, is_unsettled, settle, settle_lost
+from ablata.records.rebuilding import record_text
 from ablata.records.rows import LookRow, NewArm, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells
@@ -76,21 +77,18 @@ def import_study(ledger: Ledger, path: Path, check: Callable[[StudyFile], None] 
         check_values(archive, study, runs)
         check(study)
         _check_room(ledger.home, archive)
-        remove_lost_drafts(drafts := ledger.home / "import")
-        with draft_folder(drafts) as draft:
+        settle_lost(drafts := ledger.home / "import", ledger.database)
+        with draft_folder(drafts, keep=is_unsettled) as draft:
             places = _take(ledger, archive, study, runs, draft)
-        for place in places.values():
-            if place.taken:
-                keep_record(ledger, place.run_id)
     taken = sum(place.taken for place in places.values())
     return Imported(study.study.name, taken, len(places) - taken)
 
 
 def _take(ledger: Ledger, archive: Archive, study: StudyFile, runs: RunsFile, draft: Path) -> dict[str, _Place]:
     """Write rows and files, all or nothing; return where each run of the archive is now."""
-    placing = _Placing(draft)
+    name = study.study.name
     try:
-        staged = _staged(archive, {run.id for run in runs.runs}, draft)
+        placing, staged = Placing(draft), _staged(archive, {run.id for run in runs.runs}, draft)
         with ledger.database.write() as connection:
             _take_recipes(connection, runs)
             places: dict[str, _Place] = {}
@@ -99,57 +97,20 @@ def _take(ledger: Ledger, archive: Archive, study: StudyFile, runs: RunsFile, dr
                 places[run.id] = _take_run(connection, archive, replace(run, parent=parent), runs)
             new = _take_study(connection, study, {run_id: place.run_id for run_id, place in places.items()})
             # Before the commit: from then on a worker may take a run, and must see where it came from.
-            _take_files(ledger, connection, placing, staged, places)
-            _mark(ledger, connection, placing, study.study.name if new else None, places)
+            _mark(ledger, connection, placing, name if new else None, places)
+            _plan_files(ledger, connection, placing, staged, places)
+            placing.place(connection, f"study {name} from {archive.path.name}")
     except BaseException as error:
-        placing.take_back()
         if isinstance(error, IntegrityError | DataError | OverflowError | UnicodeError | RecursionError):
             raise archive.damaged(f"rows no ledger can hold: {error}") from error
         if isinstance(error, OSError):
             raise archive.damaged(f"{error.filename}: {error.strerror}") from error
         raise
+    finally:
+        # Where that fails too, the draft stays, for when the ledger is opened again.
+        with suppress(OSError, SQLAlchemyError, RecordError):
+            settle(draft, ledger.database)
     return places
-
-
-class _Placing:
-    """Puts files into the lab's home by renaming them, and takes all of that back if the import fails.
-
-    Args:
-        draft: a folder on the same disk, for what is replaced.
-    """
-
-    def __init__(self, draft: Path) -> None:
-        self._draft = draft
-        self._put: list[tuple[Path, Path | None]] = []
-        self._made: list[Path] = []
-
-    def put(self, source: Path, target: Path) -> None:
-        """Rename a file to its place."""
-        missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
-        self._made += missing[::-1]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        backup = None
-        if target.exists():
-            backup = self._draft / f"replaced-{len(self._put)}"
-            target.replace(backup)
-        self._put.append((target, backup))
-        source.replace(target)
-
-    def put_text(self, text: str, target: Path) -> None:
-        """Make a file that holds a text."""
-        made = self._draft / f"text-{len(self._put)}"
-        made.write_text(text, encoding="utf-8")
-        self.put(made, target)
-
-    def take_back(self) -> None:
-        """Leave the home as it was."""
-        for target, backup in reversed(self._put):
-            target.unlink(missing_ok=True)
-            if backup is not None:
-                backup.replace(target)
-        for folder in reversed(self._made):
-            with suppress(OSError):
-                folder.rmdir()
 
 
 def _parsed(archive: Archive, name: str, kind: type[T]) -> T:
@@ -234,14 +195,16 @@ _CURVES: TypeAdapter[dict[str, tuple[list[int], list[float]]]] = TypeAdapter(dic
 
 
 def _mark(
-    ledger: Ledger, connection: Connection, placing: _Placing, study: str | None, places: dict[str, _Place]
+    ledger: Ledger, connection: Connection, placing: Placing, study: str | None, places: dict[str, _Place]
 ) -> None:
-    """Mark what came from elsewhere: what it refers to runs only where the user says so."""
+    """Mark what came from elsewhere, before it is there: what it refers to runs only where the user says so."""
     if study is not None:
-        placing.put_text("", imported_study_mark(ledger, study))
+        placing.add_text("", imported_study_mark(ledger, study))
     for run_id, place in places.items():
         if place.taken:
-            placing.put_text(run_id, imported_mark(ledger.runs.folder(find_run(connection, place.run_id))))
+            run = find_run(connection, place.run_id)
+            placing.add_text(run_id, imported_mark(ledger.runs.folder(run)))
+            placing.add_text(record_text(connection, run), ledger.runs.folder(run) / RECORD)
 
 
 def _take_study(connection: Connection, file: StudyFile, run_ids: dict[str, str]) -> bool:
@@ -308,22 +271,23 @@ def _staged(archive: Archive, runs: set[str], draft: Path) -> dict[str, Path]:
     return staged
 
 
-def _take_files(
-    ledger: Ledger, connection: Connection, placing: _Placing, staged: dict[str, Path], places: dict[str, _Place]
+def _plan_files(
+    ledger: Ledger, connection: Connection, placing: Placing, staged: dict[str, Path], places: dict[str, _Place]
 ) -> None:
-    """Place the files of run folders: all of a run taken over, the missing ones of the same run.
+    """Plan the files of run folders: all of a run taken over, the missing ones of the same run.
 
-    A run that was made here keeps its own code, or none: what an archive says is its code was never run here.
+    A run that was made here keeps its own code, or none: what an archive says is its code was never run here. What this
+    ledger says of a run is not taken from an archive's file either.
     """
     folders = {run_id: ledger.runs.folder(find_run(connection, place.run_id)) for run_id, place in places.items()}
     imported = {run_id: is_imported(folder) or places[run_id].taken for run_id, folder in folders.items()}
     for name, file in staged.items():
         _, run_id, *rest = PurePosixPath(name).parts
         place, target = places[run_id], inside(folders[run_id], "/".join(rest))
-        if rest[0] == CODE and not imported[run_id]:
+        if rest == [RECORD] or (rest[0] == CODE and not imported[run_id]):
             continue
         if place.taken or (place.run_id == run_id and not target.exists()):
-            placing.put(file, target)
+            placing.add(file, target)
 
 
 def _differs(name: str, parts: Sequence[str]) -> RecordError:
