@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from ablata.records.ledger import Ledger as Ledger
     from ablata.studies.index import load_study as load_study
     from ablata.studies.study import Study as Study
+    from ablata.trainers.hooks import log as log
+    from ablata.trainers.hooks import score as score
 
 _PLACES = {
     "AblataError": "ablata.base.errors",
@@ -68,12 +70,14 @@ _PLACES = {
     "load_model": "ablata.api.models",
     "load_recipe": "ablata.recipes.index",
     "load_study": "ablata.studies.index",
+    "log": "ablata.trainers.hooks",
     "plan_study": "ablata.api.studies",
     "predict": "ablata.api.models",
     "report": "ablata.api.studies",
     "run": "ablata.api.runs",
     "run_study": "ablata.api.studies",
     "runs": "ablata.api.runs",
+    "score": "ablata.trainers.hooks",
     "stats": "ablata.stats:",
     "study": "ablata.api.studies",
     "train": "ablata.api.training",
@@ -99,12 +103,14 @@ __all__ = [
     "load_model",
     "load_recipe",
     "load_study",
+    "log",
     "plan_study",
     "predict",
     "report",
     "run",
     "run_study",
     "runs",
+    "score",
     "stats",
     "study",
     "train",

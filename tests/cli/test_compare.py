@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -178,3 +179,21 @@ def test_a_seed_that_does_nothing_and_a_loss_without_a_direction_are_told(
     loss = ablata("compare", "--score", "loss", CONTROL, f"{CONTROL} --mixup 0.9")
     assert loss.status == 2
     assert "--higher" in loss.err
+
+
+def test_scores_and_curves_that_the_program_hands_over_are_read(
+    folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
+) -> None:
+    printed = 'print(f"epoch {epoch} loss'
+    hooked = SCRIPT.replace(printed, f"log(step=epoch, error=1 / (epoch + 1)); {printed}")
+    head, tail = "from ablata import log, score as hand\n", "hand(f1=score / 2, other=1)\n"
+    (folder / "train.py").write_text(head + hooked + tail)
+    asked = ("compare", "--score", "f1", "--score", "val_acc", "--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9")
+    dry = ablata(*asked, "--dry-run")
+    assert "curves   error, loss" in dry.out, dry.err
+    assert "score    f1 is" in dry.out
+    done = ablata(*asked)
+    assert "mixup-0.9 is better by" in done.out, done.err
+    (run, *_) = json.loads(ablata("runs", "list", "--json").out)
+    assert run["scores"].keys() == {"f1", "val_acc", "other"}
+    assert run["scores"]["f1"] == run["scores"]["val_acc"] / 2

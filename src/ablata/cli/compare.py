@@ -103,6 +103,7 @@ def _accept_repeats() -> None:
 def _show_one(command: Command) -> None:
     """Run a command once and print what its output would be read as."""
     from ablata.base.quantities import duration, quantity
+    from ablata.trainers.hooks import HOOK_FILE, handed_over
     from ablata.trainers.output_curves import points
     from ablata.trainers.process import last_lines, run_program
     from ablata.trainers.score_source import line_of, read_score
@@ -122,11 +123,13 @@ def _show_one(command: Command) -> None:
             out.print(f"  | {said}", markup=False)
         if ended.status != 0 or ended.reason:
             raise SettingsError("The program must end with status 0", found=f"status {ended.status}")
+        file = folder / HOOK_FILE
+        handed, scores = handed_over(file.read_text().splitlines() if file.exists() else ())
         for source in command.sources_of_scores:
-            value = read_score(source, text, (folder, where))
-            line = line_of(source.name, text) if source.kind == "output" else None
+            value = read_score(source, text, (folder, where), scores)
+            line = line_of(source.name, text) if source.kind == "output" and source.name not in scores else None
             out.print(f"score    {source.text} is {value:g}" + (f"   (from: {line})" if line else ""), markup=False)
-        curves = sorted({name for _, name, _ in points(text.splitlines())})
+        curves = sorted({name for _, name, _ in [*points(text.splitlines()), *handed]})
         out.print(f"curves   {', '.join(curves) or 'none: no line names a step or an epoch'}", markup=False)
         if not command.is_seeded:
             note("the command has no {seed}: its runs would be unseeded repeats")

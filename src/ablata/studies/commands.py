@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ablata.engine.reporting import Reporter
 from ablata.records.writer import RunWriter
 from ablata.trainers.command import Command
 from ablata.trainers.git import worktree_folder
+from ablata.trainers.hooks import HOOK_FILE, handed_over
 from ablata.trainers.output_curves import points
 from ablata.trainers.process import Ended, last_lines, run_program
 from ablata.trainers.score_source import read_score
@@ -27,13 +29,35 @@ _SHOWN_LINES = 5
 _MOST_OUTPUT = 64 * 2**20
 
 
-class _Follower:
-    """Reads what a program prints while it runs, and writes its curves to the ledger."""
+class _Tail:
+    """The lines that are added to a file, which need not be there yet."""
 
-    def __init__(self, writer: RunWriter, output: Path, stop: Reporter) -> None:
-        self._writer, self._output, self._stop = writer, output, stop
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._read = 0
         self._rest = b""
+
+    def lines(self, *, whole: bool = False) -> list[str]:
+        """Return the lines that came since the last call; with `whole` a last one without an end, too."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            content = file.read(_MOST_OUTPUT)
+        self._read += len(content)
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        if whole:
+            lines.append(self._rest)
+        return [line.decode("utf-8", "replace") for line in lines]
+
+
+class _Follower:
+    """Reads what a program prints and hands over while it runs, and writes its curves to the ledger."""
+
+    def __init__(self, writer: RunWriter, folder: Path, stop: Reporter) -> None:
+        self._writer, self._stop = writer, stop
+        self._output, self._handed = _Tail(folder / OUTPUT), _Tail(folder / HOOK_FILE)
+        self.scores: dict[str, float] = {}
         self._flushed = time.monotonic()
 
     def watch(self) -> str | None:
@@ -47,14 +71,9 @@ class _Follower:
     def flush(self, *, whole: bool = False) -> None:
         """Write the points of the lines that came; with `whole` those of a last line without an end, too."""
         self._flushed = time.monotonic()
-        with self._output.open("rb") as file:
-            file.seek(self._read)
-            content = file.read(_MOST_OUTPUT)
-        self._read += len(content)
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        if whole:
-            lines.append(self._rest)
-        found = points(line.decode("utf-8", "replace") for line in lines)
+        handed, scores = handed_over(self._handed.lines(whole=whole))
+        self.scores |= scores
+        found = [*points(self._output.lines(whole=whole)), *handed]
         if found:
             self._writer.metrics(found)
             self._writer.progress({"step": found[-1][0], "losses": {name: value for _, name, value in found[-8:]}})
@@ -79,11 +98,12 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     """
     folder = writer.folder.absolute()
     output = folder / OUTPUT
-    _set_aside(output)
+    for file in (output, folder / HOOK_FILE):
+        _set_aside(file)
     writer.truncate_metrics(-1)
     where = working_folder(command, writer.ledger.home)
     arguments = command.argument_list(seed=writer.run.seed, run_dir=folder, device=_device())
-    follower = _Follower(writer, output, stop)
+    follower = _Follower(writer, folder, stop)
     output.touch()
     ended = run_program(
         arguments,
@@ -103,7 +123,7 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     if ended.memory:
         cost["peak_memory_bytes"] = float(ended.memory)
     try:
-        scores = _scores(command, ended, output, (folder, where))
+        scores = _scores(command, ended, output, follower.scores, (folder, where))
     except AblataError as error:
         told = f"{error.must}; {error.found}" if error.found else error.must
         writer.event("warning", "failed", told)
@@ -113,8 +133,10 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     return True
 
 
-def _scores(command: Command, ended: Ended, output: Path, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the scores by name.
+def _scores(
+    command: Command, ended: Ended, output: Path, handed: Mapping[str, float], folders: Sequence[Path]
+) -> dict[str, Any]:
+    """Return the scores by name: those that were asked for, and what else the program handed over.
 
     Raises:
         RunError: the program failed, took too long, or left no score.
@@ -128,7 +150,8 @@ def _scores(command: Command, ended: Ended, output: Path, folders: Sequence[Path
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _MOST_OUTPUT))
         text = file.read().decode("utf-8", "replace")
-    return {source.label: read_score(source, text, folders) for source in command.sources_of_scores}
+    asked = {source.label: read_score(source, text, folders, handed) for source in command.sources_of_scores}
+    return {name: value for name, value in handed.items() if math.isfinite(value)} | asked
 
 
 def working_folder(command: Command, home: Path) -> Path:
@@ -153,7 +176,7 @@ def _device() -> str:
 
 
 def _set_aside(output: Path) -> None:
-    """Keep what an earlier attempt printed under another name."""
+    """Keep what an earlier attempt printed or handed over under another name."""
     if output.exists():
         number = 1
         while (older := output.with_name(f"{output.stem}.{number}{output.suffix}")).exists():

@@ -2,7 +2,8 @@
 
 | written | read |
 |---|---|
-| `val_acc` | in the output the last `val_acc: 0.91`, `val_acc=0.91`, `"val_acc": 0.91`, or table column |
+| `val_acc` | what `ablata.score` was given; else in the output the last `val_acc: 0.91`, `val_acc=0.91`,
+  `"val_acc": 0.91`, or table column |
 | `result.json:val.acc` | a key of a JSON file, or of the last line of JSON lines |
 | `log.csv:val_acc`, `log.csv:val_acc@max` | a column: its `last` (the default), `max`, `min`, or `step=100` |
 | `regex:acc (\\d+)` | the first group of the last match in the output |
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,19 +85,23 @@ def parse_score(text: str) -> ScoreSource:
     return ScoreSource(text, "output", text.strip())
 
 
-def read_score(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+def read_score(
+    source: ScoreSource, output: str, folders: Sequence[Path], handed: Mapping[str, float] | None = None
+) -> float:
     """Return a score.
 
     Args:
         source: where it is.
         output: what the program printed.
         folders: where its files may lie, the most likely first.
+        handed: what it handed over by `ablata.score`.
 
     Raises:
         RunError: there is no such score, or it is not finite; what was there is said.
     """
+    given = (handed or {}).get(source.name) if source.kind == "output" else None
     try:
-        value = _READERS[source.kind](source, output, folders)
+        value = _READERS[source.kind](source, output, folders) if given is None else given
     except AblataError as error:
         if isinstance(error, RunError):
             raise
