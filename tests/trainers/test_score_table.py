@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import DataError
-from ablata.trainers.score_table import read_score_table
+from ablata.trainers.reading import read_given
 
 ROWS = [("base", 0, 90.5), ("base", 1, 90.25), ("wide", 0, 91.5), ("wide", 1, 91.75)]
 
@@ -36,7 +36,7 @@ def test_every_form_of_a_table_gives_the_same_runs(tmp_path: Path, subtests: pyt
     for name, content in forms.items():
         with subtests.test(form=name):
             (tmp_path / name).write_bytes(content)
-            given = read_score_table(tmp_path / name)
+            given = read_given(tmp_path / name)
             assert [(run.arm, run.seed, run.scores[given.score]) for run in given.runs] == ROWS
             assert given.score == "acc"
             assert given.arms == ("base", "wide")
@@ -54,7 +54,7 @@ def test_columns_are_guessed_by_their_usual_names_and_the_guess_is_told(
         with subtests.test(names=names):
             path = tmp_path / "t.csv"
             path.write_text(_text(names))
-            given = read_score_table(path)
+            given = read_given(path)
             assert arms in given.notes
             assert f"seeds are read from the column {seeds}" in given.notes
             assert given.score == names[2]
@@ -64,7 +64,7 @@ def test_columns_are_guessed_by_their_usual_names_and_the_guess_is_told(
 def test_without_a_column_of_seeds_they_are_not_known(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("name,loss\na,1\nb,2\n")
-    assert [run.seed for run in read_score_table(path).runs] == [None, None]
+    assert [run.seed for run in read_given(path).runs] == [None, None]
 
 
 def test_a_table_that_cannot_be_read_is_refused_in_words(tmp_path: Path, subtests: pytest.Subtests) -> None:
@@ -87,25 +87,25 @@ def test_a_table_that_cannot_be_read_is_refused_in_words(tmp_path: Path, subtest
             path = tmp_path / "t.csv"
             path.write_text(text)
             with pytest.raises(DataError, match=words):
-                read_score_table(path)
+                read_given(path)
     for name, content in {"a.json": "[1, 2]", "b.json": "{", "c.jsonl": '{"a": 1}\n[2]\n'}.items():
         with subtests.test(name=name):
             (tmp_path / name).write_text(content)
             with pytest.raises(DataError, match=r"JSON|object"):
-                read_score_table(tmp_path / name)
+                read_given(tmp_path / name)
     (tmp_path / "d.csv").write_bytes(b"\xff\xd8\xff\xe0 a photograph")
     with pytest.raises(DataError, match="UTF-8"):
-        read_score_table(tmp_path / "d.csv")
+        read_given(tmp_path / "d.csv")
 
 
 def test_a_named_column_must_be_there_and_the_nearest_is_proposed(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(_text(("arm", "seed", "accuracy")))
-    for option in ({"score": "acuracy"}, {"arm": "amr"}, {"seed": "sed"}):
+    for option in ({"score": "acuracy"}, {"arm_from": "amr"}, {"seed_from": "sed"}):
         with pytest.raises(DataError) as told:
-            read_score_table(path, **option)
+            read_given(path, **option)
         assert any(name in str(told.value) for name in ("accuracy", "arm", "seed"))
-    assert read_score_table(path, score="acc").score == "accuracy"
+    assert read_given(path, score="acc").score == "accuracy"
 
 
 def test_a_table_with_a_line_an_epoch_counts_each_run_once(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_table_with_a_line_an_epoch_counts_each_run_once(tmp_path: Path) -> No
         for epoch in (1, 2)
     ]
     path.write_text("run,epoch,accuracy\n" + "\n".join(lines))
-    given = read_score_table(path, score="accuracy")
+    given = read_given(path, score="accuracy")
     assert [(run.arm, run.seed, run.scores["accuracy"]) for run in given.runs] == [
         ("base", 1, 3.0),
         ("base", 2, 4.0),
@@ -128,13 +128,13 @@ def test_a_table_with_a_line_an_epoch_counts_each_run_once(tmp_path: Path) -> No
     } <= set(given.notes)
     path.write_text("arm,epoch,acc\na,1,1\na,2,2\na,1,3\na,2,4\n")
     with pytest.raises(DataError, match="told apart by their seeds"):
-        read_score_table(path, score="acc")
+        read_given(path, score="acc")
 
 
 def test_decimal_commas_repeated_rows_and_names_in_another_case_are_seen(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("arm;seed;acc\nbase;0;90,5\nbase;0;90,5\nWide;0;91,25%\nwide;1;91\n")
-    given = read_score_table(path)
+    given = read_given(path)
     assert [run.scores["acc"] for run in given.runs] == [90.5, 91.25, 91.0]
     assert any("repeats row 1 and is counted once" in note for note in given.notes)
     assert any("Wide and wide are two arms" in note for note in given.notes)
@@ -144,4 +144,4 @@ def test_the_example_of_a_score_is_never_a_rate_or_a_time(tmp_path: Path) -> Non
     path = tmp_path / "t.csv"
     path.write_text("arm,lr,epochs,val_acc,time_s\na,0.1,3,90,5\n")
     with pytest.raises(DataError, match="for example --score val_acc"):
-        read_score_table(path)
+        read_given(path)

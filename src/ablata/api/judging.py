@@ -16,10 +16,10 @@ from ablata.reports.judged import judged_view
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
 from ablata.studies.judging import Judgement, judge_given
-from ablata.trainers.given import GivenRuns, lower_is_better
+from ablata.trainers.given import lower_is_better
 from ablata.trainers.readers.curves import Take
-from ablata.trainers.run_folders import read_run_folders
-from ablata.trainers.score_table import read_score_table, runs_of_rows
+from ablata.trainers.reading import read_given
+from ablata.trainers.score_table import runs_of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ def judge(
     """
     if isinstance(runs, str | Path):
         path = Path(runs)
-        given = _read(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take)
+        given = read_given(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take)
         name, command = path.resolve().name, _command(path, control, margin, score, arm_from, seed_from, lower, take)
     else:
         rows = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
@@ -128,14 +128,6 @@ def judge(
     is_lower = lower_is_better(given.score, lower)
     made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
     return JudgedScores(name, made, command)
-
-
-def _read(path: Path, *, score: str | None, arm_from: str | None, seed_from: str | None, take: Take) -> GivenRuns:
-    if path.is_dir():
-        return read_run_folders(path, score=score, arm_from=arm_from or "folder", take=take)
-    if not path.exists():
-        raise DataError("Scores must lie in a file or a folder", found=f"no {path}")
-    return read_score_table(path, score=score, arm=arm_from, seed=seed_from, take=take)
 
 
 def _command(path: Path, *options: Any) -> str:

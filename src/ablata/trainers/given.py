@@ -93,7 +93,7 @@ def choose_score(runs: Sequence[GivenRun], wanted: str | None) -> tuple[str, tup
     Raises:
         DataError: no score has this name, or several could be meant.
     """
-    names = list(dict.fromkeys(name for run in runs for name in run.scores))
+    names = list(dict.fromkeys(name for run in runs for name in run.scores if not name.startswith("_")))
     if wanted is None:
         if len(names) == 1:
             return names[0], (f"the score is {names[0]}, the only one there is",)

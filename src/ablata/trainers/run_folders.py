@@ -1,4 +1,4 @@
-"""Runs from folders that training tools wrote: a folder with a file of figures is a run."""
+"""Runs from folders that training tools and trackers wrote: a folder with a file of figures is a run."""
 
 from __future__ import annotations
 
@@ -7,75 +7,102 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablata.base.errors import DataError, choices, listing
-from ablata.trainers.given import GivenRun, GivenRuns, choose_score
-from ablata.trainers.readers import curves
-from ablata.trainers.readers.settings import read_settings, seed_of, without_seed
+from ablata.base.errors import DataError
+from ablata.trainers.given import GivenRuns
+from ablata.trainers.readers import curves, mlflow, wandb
+from ablata.trainers.readers.settings import read_settings
+from ablata.trainers.readers.tensorboard import is_event_file
+from ablata.trainers.readers.tracker import TrackedRun
+from ablata.trainers.tracked import NAME, given_of_tracked
 
 _MOST_FOLDERS = 100_000
-_NOT_AN_ARM = re.compile(
-    r"version_\d+|vis_data|wandb|lightning_logs|files|checkpoint-\d+|(?:offline-)?run-[\w-]+|latest-run|"
-    r"\d{8}[-_]\d{6}(?:-.*)?|\d{4}-\d{2}-\d{2}[T_-].*|weights|metrics|logs?"
-)
-"""Folders that a tool makes by itself: versions, times, ids."""
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_SPLITS = ("train", "validation", "val", "valid", "eval", "test")
+"""Folders of one run into which Keras and others write an event file each."""
 
 
 def read_run_folders(
-    root: Path, *, score: str | None = None, arm_from: str = "folder", take: curves.Take = "last"
+    root: Path, *, score: str | None = None, arm_from: str = NAME, take: curves.Take = "last"
 ) -> GivenRuns:
     """Read every run below a folder.
 
     Args:
         root: the folder; links to folders are not followed.
         score: the figure that is judged; None to take the only one there is.
-        arm_from: `folder` names an arm by its run's folder, without seed, versions and times; else the setting whose
-            value names it.
+        arm_from: see `given_of_tracked`.
         take: which value of a curve counts.
 
     Raises:
         DataError: there are no runs, a run has no such score, or no such setting.
     """
-    places = list(_run_files(root))
-    if not places:
+    runs = list(_runs(root, take))
+    if not runs:
         raise DataError(
             "A folder of runs must hold files of figures",
             found=f"{root}: none named {', '.join(curves.FILES[:8])} ...",
             do="a table with a line a run can be given as a file",
         )
-    runs = [_run(root, path, arm_from, take) for path in places]
-    name, notes = choose_score(runs, score)
-    missing = [run.source for run in runs if name not in run.scores]
-    if missing:
-        raise DataError(f"Every run must have the score {name}", found=f"{len(missing)} do not: {listing(missing[:5])}")
-    if all(run.seed is None for run in runs):
-        notes = (*notes, "no seed is told by settings or folder names")
-    notes = (*notes, f"of a curve the {'last' if take == 'last' else f'best ({take})'} value counts")
-    return GivenRuns(runs=tuple(runs), score=name, notes=notes)
+    given = given_of_tracked(runs, root.resolve().name, score=score, arm_from=arm_from)
+    how = f"of a curve the {'last' if take == 'last' else f'best ({take})'} value counts"
+    return GivenRuns(runs=given.runs, score=given.score, notes=(*given.notes, how))
 
 
-def _run_files(root: Path) -> Iterator[Path]:
-    for number, (folder, below, files) in enumerate(os.walk(root)):
+def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
+    """Yield the runs below a folder in the order of their paths."""
+    for number, (name, below, files) in enumerate(os.walk(root)):
         below.sort()
         if number >= _MOST_FOLDERS:
             raise DataError(f"A folder of runs must have at most {_MOST_FOLDERS:,} folders in it", found=str(root))
-        name = next((name for name in curves.FILES if name in files), None)
-        if name is not None:
-            yield Path(folder) / name
+        folder = Path(name)
+        tracker = sorted(file for file in files if file.endswith(wandb.SUFFIX))
+        if tracker:
+            below[:] = [each for each in below if each != "files"]
+            yield from (wandb.read_wandb_file(folder / file, take) for file in tracker)
+        elif mlflow.is_run_folder(files, below):
+            below.clear()
+            if run := mlflow.read_run_folder(folder, take):
+                yield run
+        elif "mlflow.db" in files:
+            yield from mlflow.read_database(folder / "mlflow.db", take)
+        elif paths := _files_of_figures(folder, files):
+            yield _run(root, folder, curves.read_scores(paths, take), paths[0].name)
+        elif split := _split(folder, below):
+            scores = {
+                f"{part}/{key}": value
+                for part, events in split.items()
+                for key, value in curves.read_scores(events, take).items()
+            }
+            below[:] = [each for each in below if each not in split]
+            yield _run(root, folder, scores, f"{next(iter(split))}/...")
+        _leave_earlier_checkpoints(below, files)
 
 
-def _run(root: Path, path: Path, arm_from: str, take: curves.Take) -> GivenRun:
-    parts = path.parent.relative_to(root).parts
-    settings = read_settings(path.parent)
-    for folder in (path.parent.parent, path.parent.parent.parent):
-        if not settings and root in folder.parents:
-            settings = read_settings(folder)
-    source = str(Path(*parts, path.name))
-    if arm_from == "folder":
-        kept = [without_seed(part) for part in parts if not _NOT_AN_ARM.fullmatch(part)]
-        arm = "/".join(part for part in kept if part) or root.resolve().name
-    elif arm_from in settings:
-        arm = f"{arm_from}={settings[arm_from]}"
-    else:
-        found = f"{source}: its settings are {choices(settings, arm_from)}" if settings else f"{source}: no settings"
-        raise DataError(f"--arm-from {arm_from} must be a setting of every run", found=found, do="--arm-from folder")
-    return GivenRun(arm=arm, seed=seed_of(settings, parts), scores=curves.read_scores(path, take), source=source)
+def _files_of_figures(folder: Path, files: list[str]) -> list[Path]:
+    """Return the file that holds the figures of a run; of event files all that there are."""
+    known = next((name for name in curves.FILES if name in files), None)
+    if known is not None:
+        return [folder / known]
+    return [folder / name for name in sorted(files) if is_event_file(name)]
+
+
+def _split(folder: Path, below: list[str]) -> dict[str, list[Path]]:
+    """Return the event files of a run that has a folder for each split; nothing where it has none for training."""
+    found = {part: _files_of_figures(folder / part, os.listdir(folder / part)) for part in below if part in _SPLITS}
+    kept = {part: paths for part, paths in found.items() if paths and is_event_file(paths[0].name)}
+    return kept if "train" in kept else {}
+
+
+def _leave_earlier_checkpoints(below: list[str], files: list[str]) -> None:
+    """Leave out the checkpoints of a run of Hugging Face's Trainer whose figures the last one, or the run, has too."""
+    saved = {name: int(match[1]) for name in below if (match := _CHECKPOINT.fullmatch(name))}
+    last = None if "trainer_state.json" in files else max(saved, key=lambda name: saved[name], default=None)
+    below[:] = [name for name in below if name not in saved or name == last]
+
+
+def _run(root: Path, folder: Path, scores: dict[str, float], file: str) -> TrackedRun:
+    settings = read_settings(folder)
+    for above in (folder.parent, folder.parent.parent):
+        if not settings and root in above.parents:
+            settings = read_settings(above)
+    parts = folder.relative_to(root).parts
+    return TrackedRun(name="/".join(parts), settings=settings, scores=scores, source=str(Path(*parts, file)))

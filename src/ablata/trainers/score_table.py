@@ -4,36 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.trainers.given import GivenRun, GivenRuns, choose_score
 from ablata.trainers.readers.curves import Take
 from ablata.trainers.readers.settings import seed_of, without_seed
-from ablata.trainers.readers.tables import finite_numbers, number, read_table
+from ablata.trainers.readers.tables import finite_numbers, number
 
 _ARMS = ("arm", "variant", "config", "setting", "experiment", "condition", "method", "model", "name", "group", "run")
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed")
 _STEPS = ("epoch", "step", "global_step", "iteration", "iter")
 _SCORES = ("score", "metric", "value", "result")
-
-
-def read_score_table(
-    path: Path, *, score: str | None = None, arm: str | None = None, seed: str | None = None, take: Take = "last"
-) -> GivenRuns:
-    """Read a table of runs.
-
-    Args:
-        path: CSV, TSV or JSON, a line a run.
-        score, arm, seed: names of columns; None to guess, which the notes then say. Without a column of seeds they
-            are not known.
-        take: where a table has a line an epoch, which value of a run counts.
-
-    Raises:
-        DataError: the file is no table, a column is missing or cannot be guessed, or a run has no score.
-    """
-    return runs_of_rows(read_table(path), path.name, score=score, arm=arm, seed=seed, take=take)
 
 
 def runs_of_rows(
@@ -50,10 +32,12 @@ def runs_of_rows(
     Args:
         rows: name and value of each cell; missing cells are left out or None.
         source: what they come from, for messages.
-        score, arm, seed, take: as for `read_score_table`.
+        score, arm, seed: names of columns; None to guess, which the notes then say. Without a column of seeds they
+            are not known.
+        take: where a table has a line an epoch, which value of a run counts.
 
     Raises:
-        DataError: as for `read_score_table`.
+        DataError: a column is missing or cannot be guessed, or a run has no score.
     """
     rows = [{str(name): cell for name, cell in row.items() if cell is not None} for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -10,19 +10,20 @@
 | mmengine | vis_data/scalars.json | an object a line |
 | detectron2 | metrics.json | an object a line |
 | Weights & Biases | wandb-summary.json | one object |
+| TensorBoard, and what writes its files | events.out.tfevents.* | see `tensorboard` |
 | anything | metrics.json, scores.json, results.json, summary.json | one object, or a list, or one a line |
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from ablata.base.errors import DataError
 from ablata.trainers.readers.tables import finite_numbers, flatten, read_json_rows, read_table, read_text
+from ablata.trainers.readers.tensorboard import is_event_file, read_events
 
 Take = Literal["last", "max", "min"]
 """Which value of a curve is the run's score."""
@@ -45,14 +46,22 @@ FILES = (
 """Names of files that hold a run's figures; in a folder with several the first that is listed counts."""
 
 
-def read_scores(path: Path, take: Take) -> dict[str, float]:
+def read_scores(paths: Iterable[Path], take: Take) -> dict[str, float]:
     """Return a run's figures by name, of each the last, the largest or the smallest finite value.
 
+    Args:
+        paths: the run's file; of event files one for each time that the run was started, in their order.
+        take: which value of a curve counts.
+
     Raises:
-        DataError: the file is not what its name says.
+        DataError: a file is not what its name says.
     """
-    points = _points(path)
-    chosen: dict[str, float] = {}
+    return chosen((point for path in paths for point in _points(path)), take)
+
+
+def chosen(points: Iterable[Mapping[str, object]], take: Take) -> dict[str, float]:
+    """Return of each figure the last, the largest or the smallest finite value of a curve's points."""
+    found: dict[str, float] = {}
     better: dict[str, Callable[[float, float], bool]] = {
         "last": lambda new, old: True,
         "max": lambda new, old: new > old,
@@ -60,12 +69,14 @@ def read_scores(path: Path, take: Take) -> dict[str, float]:
     }
     for point in points:
         for name, value in finite_numbers(point).items():
-            if math.isfinite(value) and (name not in chosen or better[take](value, chosen[name])):
-                chosen[name] = value
-    return chosen
+            if name not in found or better[take](value, found[name]):
+                found[name] = value
+    return found
 
 
 def _points(path: Path) -> Iterable[Mapping[str, object]]:
+    if is_event_file(path.name):
+        return read_events(path)
     if path.name == "trainer_state.json":
         return _trainer_state(path)
     if path.suffix == ".json":
