@@ -106,9 +106,10 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "kernels": set(),
     },
     "models": {
-        # networks of named feature maps, and classifiers
+        # networks of named feature maps
         "backbones": set(),
-        # semantic segmentation and detection on any backbone: neither knows of the other
+        # classifiers, semantic segmentation and detection on any backbone: none knows of another
+        "classification": {"backbones"},
         "segmentation": {"backbones"},
         "detection": {"backbones"},
     },

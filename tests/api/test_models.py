@@ -9,10 +9,10 @@ from PIL import Image
 
 import ablata
 from ablata.base.errors import SettingsError
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 
 OWN_NET = """
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 
 
 class Net(DigitsNet):

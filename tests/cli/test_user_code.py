@@ -25,7 +25,7 @@ from ablata.records import Ledger
 Run = Callable[..., Answer]
 
 NET = """
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 
 
 class Own(DigitsNet):
@@ -382,7 +382,7 @@ def test_an_archive_changes_no_code_of_a_run_made_here(ablata: Run, own: Path, h
 
 def test_a_script_is_found_by_the_workers_of_its_study(home: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "from ablata.models.backbones.digits_net import DigitsNet\n"
+        "from ablata.models.classification.digits_net import DigitsNet\n"
         "class Own(DigitsNet):\n    gain: float = 1.0\n"
         "if __name__ == '__main__':\n"
         "    from ablata.recipes.index import load_recipe\n"

@@ -21,8 +21,8 @@ from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.train import TrainResult, train
-from ablata.models.backbones.digits_net import DigitsNet
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.digits_net import DigitsNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.task import Classify, ClassifyTask
 

@@ -13,7 +13,7 @@ from ablata.data.transforms.classification import Augment
 from ablata.engine.checkpoints import Checkpoint
 from ablata.engine.optim.optimisers import Muon, Sgd
 from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
-from ablata.models.backbones.airbench import Airbench, whitening_filters
+from ablata.models.classification.airbench import Airbench, whitening_filters
 from ablata.tasks.classification.task import Classify
 
 FIRST = ParameterGroups(multipliers=(Multiplier(pattern="stem.conv.weight", epochs=1.0),))

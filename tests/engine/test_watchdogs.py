@@ -13,7 +13,7 @@ from ablata.base.errors import DataError, DivergedError, SettingsError
 from ablata.base.overrides import override
 from ablata.engine.checkpoints import BEST, LAST, load_checkpoint
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 
 CPU = torch.device("cpu")
 NAN, INF = float("nan"), float("inf")

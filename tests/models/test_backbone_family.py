@@ -10,13 +10,13 @@ import torch
 from ablata.base.errors import SettingsError
 from ablata.models.backbones.base import Backbone
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
-from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
 from ablata.models.backbones.hrnet import HRNetFeatures
 from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.t2t_vit import T2TViT
 from ablata.models.backbones.timm_features import TimmFeatures
 from ablata.models.backbones.xception39 import Xception39
+from ablata.models.classification.feature_pyramid_classifier import PyramidClassifier
 from ablata.models.detection.backbones import BackboneFpn
 from ablata.models.segmentation.bisenet.context_path import ContextPath
 from ablata.models.segmentation.bisenet.model import BiSeNet

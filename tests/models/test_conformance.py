@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ablata.base.settings import diff, expand, restore
-from ablata.models.backbones.airbench import Airbench
-from ablata.models.backbones.digits_net import DigitsNet
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
-from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier
 from ablata.models.backbones.regnet import RegNet, RegNetDesign
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.resnet_blocks import HierarchicalSplit
-from ablata.models.backbones.small_resnet import CifarResNet, WideResNet
 from ablata.models.backbones.t2t_vit import T2TViT
-from ablata.models.backbones.timm_model import TimmModel
+from ablata.models.classification.airbench import Airbench
+from ablata.models.classification.digits_net import DigitsNet
+from ablata.models.classification.feature_pyramid_classifier import PyramidClassifier
+from ablata.models.classification.small_resnet import CifarResNet, WideResNet
+from ablata.models.classification.timm_model import TimmModel
 from ablata.nn.convolutions import AlignedConv, DynamicConv, StandardizedConv
 from ablata.nn.gates import AttentionalFusion, SqueezeExcite
 

@@ -21,13 +21,14 @@ def family(base: type[Settings], default: type[Settings], *packages: str) -> Any
     Args:
         base: what they derive from.
         default: the first of the union, which a tree without a `kind` stands for.
-        packages: whose modules are looked through, in this order; modules by name, classes as they are written.
+        packages: whose modules are looked through, folders below them too, in this order; modules by name, classes as
+            they are written.
     """
     members: dict[type[Settings], None] = {default: None}
     for package in packages:
         folder = importlib.import_module(package)
-        for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
-            module = importlib.import_module(f"{package}.{found.name}")
+        for entry in pkgutil.walk_packages(folder.__path__, f"{package}."):
+            module = importlib.import_module(entry.name)
             for member in vars(module).values():
                 if inspect.isclass(member) and issubclass(member, base) and member.__module__ == module.__name__:
                     kind = member.model_fields.get("kind")

@@ -10,10 +10,9 @@ and `num_classes` is given with the background.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
@@ -31,8 +30,6 @@ class PlainDetector(PlainPart, DetectorSettings):
     counted_on: ClassVar[str] = "cpu"
     masks: bool = False
     """It is trained with masks of objects, and predicts such."""
-    max_detections: Annotated[int, Field(ge=1)] = 100
-    """Largest number of detections of an image."""
 
     def predicts_masks(self) -> bool:
         """Tell whether it is trained with masks of objects, and predicts such."""

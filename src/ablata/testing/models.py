@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.any import AnyClassifier
+from ablata.models.classification.digits_net import DigitsNet
+from ablata.models.segmentation.any import AnySegmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
-from ablata.tasks.networks import AnyClassifier
-from ablata.tasks.segmentation.task import AnySegmenter
 
 
 class _Classifier(Settings):

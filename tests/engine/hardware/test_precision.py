@@ -12,7 +12,7 @@ from torch import nn
 from ablata.base.errors import SettingsError
 from ablata.engine.hardware import precision
 from ablata.engine.hardware.precision import choose_device, choose_precision
-from ablata.models.backbones.small_resnet import SmallResNet
+from ablata.models.classification.small_resnet import SmallResNet
 
 CPU = torch.device("cpu")
 

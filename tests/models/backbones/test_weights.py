@@ -15,7 +15,7 @@ from torch import nn
 from ablata.base.errors import CheckpointError
 from ablata.engine.checkpoints import Checkpoint, save_checkpoint
 from ablata.models.backbones.resnet import ResNet
-from ablata.models.backbones.timm_model import TimmModel
+from ablata.models.classification.timm_model import TimmModel
 
 TINY = {"depth": 18, "width": 4}
 

@@ -20,7 +20,7 @@ from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.rotation import Rotation, turned
 from ablata.tasks.classification.task import Classify, ClassifyTask

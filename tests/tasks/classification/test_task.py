@@ -21,7 +21,7 @@ from ablata.data.transforms.classification import Augment
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.recipe import Train
 from ablata.engine.task import RunContext
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch, Mixing
 from ablata.tasks.classification.task import Classify, ClassifyTask
 

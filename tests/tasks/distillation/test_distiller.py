@@ -21,7 +21,7 @@ from ablata.engine.recipe import Compute, Train
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 from ablata.nn.state_digest import state_digest
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.task import Classify, ClassifyTask

@@ -15,7 +15,7 @@ from ablata.engine.checkpoints import LAST, load_checkpoint
 from ablata.engine.recipe import Compute, Train
 from ablata.engine.task import RunContext
 from ablata.engine.train import train
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.reid.task import Reidentify, ReidentifyTask
 

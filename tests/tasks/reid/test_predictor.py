@@ -18,7 +18,7 @@ from ablata.engine.predictor import PredictOptions
 from ablata.engine.recipe import Train
 from ablata.engine.task import RunContext
 from ablata.metrics.retrieval import feature_distances
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.tasks.inference.hub import export_hub, load_exported
 from ablata.tasks.inference.load import assemble
 from ablata.tasks.inference.onnx_pt2 import export_onnx, export_pt2, preparation

@@ -25,7 +25,7 @@ from ablata.engine.task import RunContext
 from ablata.engine.train import train
 from ablata.losses.embedding.triplet import Triplet, TripletLoss
 from ablata.metrics.retrieval import RetrievalScores
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.reid.task import Reidentify, ReidentifyTask
 

@@ -1,1 +1,1 @@
-"""Backbones and classifiers."""
+"""Backbones: networks of named feature maps, most of them classifiers too."""

@@ -1,21 +1,19 @@
-"""The family of backbones that classifiers, segmentation networks and detectors choose from."""
+"""Backbones of classifiers, segmentation networks and detectors as one union of settings: those of this folder."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from ablata.base.family import family
 from ablata.base.parts import OpenPart
 from ablata.models.backbones.base import Backbone
-from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
-from ablata.models.backbones.hrnet import HRNetFeatures
-from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
-from ablata.models.backbones.t2t_vit import T2TViT
-from ablata.models.backbones.timm_features import TimmFeatures
-from ablata.models.backbones.xception39 import Xception39
 
-AnyBackbone = Annotated[
-    ResNet | Xception39 | EfficientNet | EfficientNetLite | RegNet | T2TViT | HRNetFeatures | TimmFeatures,
-    OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
-]
-"""One that lacks the feature maps that a network needs is refused when the network is built."""
+if TYPE_CHECKING:
+    AnyBackbone = Backbone
+else:
+    AnyBackbone = Annotated[
+        family(Backbone, ResNet, "ablata.models.backbones"),
+        OpenPart(Backbone, adapt="ablata.models.plain:backbone", plain="an nn.Module class that returns feature maps"),
+    ]
+    """One that lacks the feature maps that a network needs is refused when the network is built."""

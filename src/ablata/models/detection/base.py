@@ -6,9 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +24,8 @@ class DetectorSettings(Settings):
     """Whether images come with values in 0..1, since the network normalizes them itself."""
     counted_on: ClassVar[str] = "meta"
     """Device on which its operations are counted: cpu where they depend on values."""
+    max_detections: Annotated[int, Field(ge=1)] = 100
+    """Largest number of detections of an image."""
 
     @abstractmethod
     def build(self, classes: int, graph: Tensor | None = None) -> Detector:

@@ -85,8 +85,6 @@ class MaskRcnn(DetectorSettings):
     """Score threshold of detections."""
     nms_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """IoU threshold of non-maximum suppression between detections of a class."""
-    max_detections: Annotated[int, Field(ge=1)] = 100
-    """Largest number of detections of an image."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

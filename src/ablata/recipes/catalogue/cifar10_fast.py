@@ -10,7 +10,7 @@ from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
 from ablata.engine.optim.schedules import Poly, Warmup
 from ablata.engine.recipe import Train
 from ablata.losses.classification.cross_entropy import CrossEntropy
-from ablata.models.backbones.airbench import Airbench
+from ablata.models.classification.airbench import Airbench
 from ablata.tasks.classification.task import Classify
 
 # The public code minimises the sum over the batch, ours the mean: its gradients are smaller by the batch, so the rates

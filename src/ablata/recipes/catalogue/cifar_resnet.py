@@ -7,7 +7,7 @@ from ablata.data.transforms.classification import Augment
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Step
 from ablata.engine.recipe import Train
-from ablata.models.backbones.small_resnet import CifarResNet, WideResNet
+from ablata.models.classification.small_resnet import CifarResNet, WideResNet
 from ablata.tasks.classification.task import Classify
 
 

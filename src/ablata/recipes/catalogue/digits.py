@@ -7,7 +7,7 @@ from ablata.data.transforms.classification import Augment
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine
 from ablata.engine.recipe import Compute, Train
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 from ablata.tasks.classification.task import Classify
 
 

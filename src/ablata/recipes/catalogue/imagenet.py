@@ -19,8 +19,8 @@ from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.regnet import RegNet
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.backbones.t2t_vit import T2TViT
+from ablata.models.classification.any import AnyClassifier
 from ablata.tasks.classification.task import Classify
-from ablata.tasks.networks import AnyClassifier
 
 _WARMUP = Warmup(form="linear", length=5, unit="epoch", start=0.1)
 _SHORT_WARMUP = Warmup(form="linear", length=0.1, unit="fraction", start=0.1)

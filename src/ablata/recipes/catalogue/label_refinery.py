@@ -8,7 +8,7 @@ from ablata.data.transforms.classification import Augment
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.recipes.catalogue.reidentify import reid_scenes
 from ablata.tasks.classification.task import Classify
 from ablata.tasks.distillation.settings import Refinement

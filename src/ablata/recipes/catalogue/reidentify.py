@@ -9,7 +9,7 @@ from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
 from ablata.losses.classification.cross_entropy import CrossEntropy
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.tasks.reid.task import Reidentify
 
 

@@ -6,7 +6,7 @@ from ablata.data.synthetic.scenes import Scenes
 from ablata.engine.optim.optimisers import Sgd
 from ablata.engine.optim.schedules import Cosine, Warmup
 from ablata.engine.recipe import Train
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.tasks.classification.task import Classify
 
 

@@ -26,7 +26,8 @@ from ablata.engine.task import EvalReport, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.any import AnyClassifier
+from ablata.models.classification.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
@@ -34,7 +35,7 @@ from ablata.tasks.dataset_task import check_labels
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
-from ablata.tasks.networks import AnyClassifier, start_classifier
+from ablata.tasks.networks import start_classifier
 from ablata.tasks.own_scores import score_metrics
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ablata.base.errors import CheckpointError, DataError, SettingsError, listing
 from ablata.base.files import digest
 from ablata.base.overrides import override
-from ablata.base.parts import OpenPart, WordOrPart
+from ablata.base.parts import WordOrPart
 from ablata.base.settings import expand
 from ablata.data.any import AnyDetectionData
 from ablata.data.detection.class_graph import BACKGROUND, AnyClassGraph, ClassGraph, Cooccurrence, GraphFile
@@ -30,7 +30,8 @@ from ablata.engine.predictor import Predictor
 from ablata.engine.recipe import Preview, Train
 from ablata.engine.task import EvalReport, RunContext, Task
 from ablata.metrics.average_precision import EVALUATOR, SIZES, DetectionScores, Kind
-from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
+from ablata.models.detection.any import AnyDetector
+from ablata.models.detection.base import Detector, ImageDetections
 from ablata.models.detection.detection_dicts import from_dicts
 from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.detection.rpn import LEVEL_TERMS
@@ -54,16 +55,6 @@ from ablata.tasks.own_scores import score_metrics
 
 _SHOWN = 3
 """Objects that a message names."""
-
-AnyDetector = Annotated[
-    MaskRcnn,
-    OpenPart(
-        DetectorSettings,
-        adapt="ablata.models.plain_detector:detector",
-        plain="an nn.Module class in torchvision's convention of detectors, or a function that returns such a module",
-    ),
-]
-"""The detectors a recipe can choose from."""
 
 
 class Detect(DatasetRecipe):

@@ -22,14 +22,15 @@ from ablata.engine.task import EvalReport, RunContext
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.losses.embedding.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.any import AnyClassifier
+from ablata.models.classification.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.dataset_task import check_labels
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
-from ablata.tasks.networks import AnyClassifier, start_classifier
+from ablata.tasks.networks import start_classifier
 from ablata.tasks.own_scores import check_shape, score_metrics
 
 PROTOCOL: Literal["cross_camera"] = "cross_camera"

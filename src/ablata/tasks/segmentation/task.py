@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ablata.base.errors import DataError
 from ablata.base.overrides import override
-from ablata.base.parts import OpenPart, WordOrPart
+from ablata.base.parts import WordOrPart
 from ablata.base.settings import INCIDENTAL, expand
 from ablata.data.any import AnySegmentationData
 from ablata.data.segmentation.dataset import SegmentationDataset
@@ -27,12 +27,9 @@ from ablata.losses.segmentation.ohem import Ohem
 from ablata.metrics.boundary import BoundaryScores
 from ablata.metrics.segmentation import SegmentationScores
 from ablata.models.backbones.weights import Loadable
-from ablata.models.segmentation.base import Segmenter, SegmenterSettings
+from ablata.models.segmentation.any import AnySegmenter
+from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
-from ablata.models.segmentation.bisenet_v2 import BiSeNetV2
-from ablata.models.segmentation.deeplab import DeepLab
-from ablata.models.segmentation.feature_segmenter import FeatureSegmenter
-from ablata.models.segmentation.hrnet import HRNet
 from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
@@ -45,16 +42,6 @@ from ablata.tasks.segmentation.loss import SegmentationLoss
 from ablata.tasks.segmentation.protocols import protocol_settings
 from ablata.tasks.segmentation.sliding_window import PROTOCOL_NAMES, SegmentationProtocol, SlidingWindow
 from ablata.tasks.segmentation.visuals import visualize
-
-AnySegmenter = Annotated[
-    BiSeNet | BiSeNetV2 | HRNet | DeepLab | FeatureSegmenter,
-    OpenPart(
-        SegmenterSettings,
-        adapt="ablata.models.plain:segmenter",
-        plain="an nn.Module class, or a function that returns a module",
-    ),
-]
-"""The networks a segmentation recipe can choose from."""
 
 
 class Segment(DatasetRecipe):

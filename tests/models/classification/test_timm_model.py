@@ -7,7 +7,7 @@ import timm
 import torch
 
 from ablata.base.errors import SettingsError
-from ablata.models.backbones.timm_model import TimmModel, _stage_names
+from ablata.models.classification.timm_model import TimmModel, _stage_names
 from ablata.recipes.index import load_recipe
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablata.models.backbones.small_resnet import BasicBlock, PreactivationBlock, SmallResNet, SmallResNetSettings
+from ablata.models.classification.small_resnet import BasicBlock, PreactivationBlock, SmallResNet, SmallResNetSettings
 
 
 def build(preactivation: bool = False, width: int = 4, classes: int = 5, **fields: object) -> SmallResNet:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablata.models.backbones.airbench import Airbench, AirbenchModel, whitening_filters
+from ablata.models.classification.airbench import Airbench, AirbenchModel, whitening_filters
 
 
 def smooth_images(count: int = 64) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ablata.models.backbones.small_resnet import CifarResNet
+from ablata.models.classification.small_resnet import CifarResNet
 
 
 def parameters(model: nn.Module) -> int:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablata.models.backbones.small_resnet import (
+from ablata.models.classification.small_resnet import (
     BasicBlock,
     ChannelDrop,
     PadShortcut,

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from ablata.models.backbones.feature_pyramid_classifier import PyramidClassifier, PyramidModel
 from ablata.models.backbones.resnet import ResNet
+from ablata.models.classification.feature_pyramid_classifier import PyramidClassifier, PyramidModel
 
 BACKBONE = ResNet(depth=18, width=4)
 

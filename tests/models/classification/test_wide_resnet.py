@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from ablata.base.settings import expand, restore, settings_hash
-from ablata.models.backbones.small_resnet import WideResNet
+from ablata.models.classification.small_resnet import WideResNet
 
 
 def parameters(settings: WideResNet, classes: int = 10) -> int:

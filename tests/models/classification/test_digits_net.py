@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from ablata.models.backbones.digits_net import DigitsNet
+from ablata.models.classification.digits_net import DigitsNet
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])

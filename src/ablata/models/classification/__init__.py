@@ -1,0 +1,1 @@
+"""Whole image classifiers; backbones that classify too stand in `backbones`."""
