@@ -7,7 +7,7 @@ one batch of random images (SGD, bf16 where the processor has it, channels_last)
     peak       largest memory of the process during the steps, less what it held before the network was built
     kept       bytes that the forward pass keeps for the backward pass, weights left out
 
-`swish written out` is x * sigmoid(x) in two operations, which is what lean swish was made against.
+`SiLU written out` is x * sigmoid(x) in two operations, which is what `silu_lean` was made against.
 
 Command: python benchmarks/notebook_forms.py [--size 96] [--batch 16] [--steps 4] [--output PAGE.md]
 """
@@ -36,7 +36,7 @@ from ablata.tasks.classification.task import Classify
 EPOCH = 3000
 """Images of an epoch."""
 CPU = torch.device("cpu")
-WRITTEN_OUT = "swish written out"
+WRITTEN_OUT = "SiLU written out"
 
 RESNET = (
     "",
@@ -54,10 +54,10 @@ RESNET = (
     "model.attention=se",
     "model.fusion=aff",
     "model.activation=frelu",
-    "model.activation=swish",
-    "model.activation=swish_lean",
+    "model.activation=silu",
+    "model.activation=silu_lean",
     WRITTEN_OUT,
-    "model.activation=hswish",
+    "model.activation=hardswish",
     "model.conv=weight_standardized",
     "model.conv=weight_aligned",
     "model.conv=dynamic",
@@ -65,10 +65,10 @@ RESNET = (
 )
 EFFICIENTNET = (
     "",
-    "model.activation=swish_lean",
+    "model.activation=silu_lean",
     WRITTEN_OUT,
     "model.activation=relu",
-    "model.activation=hswish",
+    "model.activation=hardswish",
     "model.project_activation=true",
 )
 FORMS = [("resnet50_imagenet", form) for form in RESNET] + [("efficientnet_b0_imagenet", form) for form in EFFICIENTNET]
@@ -85,7 +85,7 @@ class WrittenOut(nn.Module):
 def build(recipe: str, form: str) -> nn.Module:
     """Return the network of a recipe in one of its forms, for ten classes."""
     written_out = form == WRITTEN_OUT
-    settings = load_recipe(recipe, ["model.activation=swish"] if written_out else form.split())
+    settings = load_recipe(recipe, ["model.activation=silu"] if written_out else form.split())
     assert isinstance(settings, Classify)
     model: nn.Module = settings.model.build(10, 3)
     for module in list(model.modules()) if written_out else []:

@@ -66,7 +66,7 @@ def test_wrong_usage_is_told_in_words(ablata: Callable, run: str, image: str, tm
         (f"predict {run} {image} --checkpoint first", "last or best"),
         (f"export {run} --format tflite", "format of an export must be one of"),
         (f"evaluate {run} --protocol ten_crop", "need a set of image files"),
-        (f"evaluate {run} --weights mean", "delivered or raw"),
+        (f"evaluate {run} --weights mean", "eval or raw"),
         ("data check ./nowhere", "no such folder or zip"),
         ("data check digitz", "did you mean digits?"),
         ("data check image_folder", "data.root is not set"),

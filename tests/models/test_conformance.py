@@ -38,8 +38,8 @@ CASES += [
     for place, pre in product(("between", "before_last", "after_last"), (False, True))
 ]
 CASES += [
-    (CifarResNet(depth=8, width=4, activation="swish", logit_norm=True, features_dropout=0.1), (3, 32, 32)),
-    (CifarResNet(depth=8, width=4, activation="leaky", preactivation=True, final_norm=False), (3, 32, 32)),
+    (CifarResNet(depth=8, width=4, activation="silu", logit_norm=True, features_dropout=0.1), (3, 32, 32)),
+    (CifarResNet(depth=8, width=4, activation="leaky_relu", preactivation=True, final_norm=False), (3, 32, 32)),
     (WideResNet(depth=10, factor=1), (3, 32, 32)),
     (WideResNet(depth=16, factor=2, dropout=0.3, shortcut="pad", logits_dropout=0.1), (3, 32, 32)),
 ]
@@ -62,9 +62,11 @@ CASES += [
         ResNet(depth=18, width=4, zero_init_residual=True),
         ResNet(depth=50, width=4, stem="deep", shortcut="pool_conv", attention=SqueezeExcite(last_norm=True)),
         ResNet(depth=18, width=8, preactivation=True, stem_norm=False, conv=StandardizedConv()),
-        ResNet(depth=18, width=8, preactivation=True, order="act_norm", shortcut_norm=True, activation="leaky"),
-        ResNet(depth=18, width=4, order="act_norm", stem_order="act_pool_norm", input_norm=True, activation="hswish"),
-        ResNet(depth=18, width=4, order="add_act_norm", fusion=AttentionalFusion(), activation="swish_lean"),
+        ResNet(depth=18, width=8, preactivation=True, order="act_norm", shortcut_norm=True, activation="leaky_relu"),
+        ResNet(
+            depth=18, width=4, order="act_norm", stem_order="act_pool_norm", input_norm=True, activation="hardswish"
+        ),
+        ResNet(depth=18, width=4, order="add_act_norm", fusion=AttentionalFusion(), activation="silu_lean"),
         ResNet(depth=18, width=4, order="act_add_norm", activation="frelu", conv=AlignedConv(), last_norm=True),
         ResNet(depth=50, width=8, split=HierarchicalSplit(splits=4), last_stage="dilated"),
         ResNet(depth=18, width=4, last_stage="no_stride", shortcut_norm=False),

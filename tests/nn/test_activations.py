@@ -8,26 +8,26 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ablata.nn.activations import ActivationChoice, FReLU, LeanSwish, make_channel_activation
+from ablata.nn.activations import ActivationChoice, FReLU, LeanSiLU, make_channel_activation
 
 
-def test_the_lean_swish_has_the_values_and_gradients_of_silu() -> None:
+def test_the_lean_silu_has_the_values_and_gradients_of_silu() -> None:
     x = torch.linspace(-30, 30, 2001, requires_grad=True)
     y = torch.linspace(-30, 30, 2001, requires_grad=True)
     weight = torch.randn(2001, generator=torch.Generator().manual_seed(0))
-    (LeanSwish()(x) * weight).sum().backward()
+    (LeanSiLU()(x) * weight).sum().backward()
     (F.silu(y) * weight).sum().backward()
-    torch.testing.assert_close(LeanSwish()(x), F.silu(y), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(LeanSiLU()(x), F.silu(y), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(x.grad, y.grad, rtol=1e-6, atol=1e-6)
 
 
-def test_the_lean_swish_has_the_gradient_of_its_values_also_twice() -> None:
+def test_the_lean_silu_has_the_gradient_of_its_values_also_twice() -> None:
     x = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    assert torch.autograd.gradcheck(LeanSwish(), (x,))
-    assert torch.autograd.gradgradcheck(LeanSwish(), (x,))
+    assert torch.autograd.gradcheck(LeanSiLU(), (x,))
+    assert torch.autograd.gradgradcheck(LeanSiLU(), (x,))
 
 
-def test_the_lean_swish_keeps_its_input_and_nothing_else() -> None:
+def test_the_lean_silu_keeps_its_input_and_nothing_else() -> None:
     kept: list[torch.Tensor] = []
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -36,7 +36,7 @@ def test_the_lean_swish_keeps_its_input_and_nothing_else() -> None:
 
     x = torch.randn(4, 5, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        LeanSwish()(x)
+        LeanSiLU()(x)
     assert len(kept) == 1
     assert kept[0].data_ptr() == x.data_ptr()
 

@@ -17,7 +17,7 @@ from ablata.records.evaluations import (
 )
 
 SCORES, MADE = {"AP": 12.5, "evaluator": 1.0}, "2026-11-21T12:00:00+00:00"
-STORED = StoredEvaluation("last", "delivered", 30, "val", "ap50@1000", SCORES, MADE, "d1", ("a=b",))
+STORED = StoredEvaluation("last", "eval", 30, "val", "ap50@1000", SCORES, MADE, "d1", ("a=b",))
 
 
 def test_what_was_written_is_read_again_and_replaced_by_the_same_protocol(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_what_was_written_is_read_again_and_replaced_by_the_same_protocol(tmp_pa
     assert STORED not in found
 
 
-def test_only_scores_of_the_delivered_last_checkpoint_stand_for_the_run(tmp_path: Path) -> None:
+def test_only_scores_of_the_last_checkpoints_evaluation_weights_stand_for_the_run(tmp_path: Path) -> None:
     for other in (replace(STORED, checkpoint="best"), replace(STORED, weights="raw"), replace(STORED, split="train")):
         write_evaluation(tmp_path, other)
     assert set(later_scores(tmp_path, "d1")) == {"train/ap50@1000/AP", "train/ap50@1000/evaluator"}

@@ -297,7 +297,7 @@ def test_later_scores_are_compared_too_but_not_those_of_two_versions_of_the_eval
     runs = [finish(ledger, "control", 0, 90.0), finish(ledger, "bigger", 1, 92.0)]
     for run, version, protocol in ((0, 1.0, "ap50"), (1, 2.0, "ap50"), (0, 1.0, "coco"), (1, 1.0, "coco")):
         scores, row = {"AP": 10.0 + run, "evaluator": version}, ledger.runs.get(runs[run])
-        stored = StoredEvaluation("last", "delivered", 6, "val", protocol, scores, "now", row.data)
+        stored = StoredEvaluation("last", "eval", 6, "val", protocol, scores, "now", row.data)
         write_evaluation(ledger.runs.folder(row), stored)
     view = compare_view(ledger, *runs)
     pairs = {pair.name: pair for pair in view.scores}

@@ -46,7 +46,7 @@ def test_every_protocol_is_scored_and_kept_with_the_version_of_its_evaluation(le
     kept = read_evaluations(ledger.runs.folder(trained))
     assert {one.protocol: one.scores["evaluator"] for one in kept} == dict.fromkeys(("ap01", "ap50", "coco"), EVALUATOR)
     assert {name: value for one in kept for name, value in one.named.items()} == found.scores
-    assert {(one.checkpoint, one.weights, one.step) for one in kept} == {("last", "delivered", 2)}
+    assert {(one.checkpoint, one.weights, one.step) for one in kept} == {("last", "eval", 2)}
 
 
 def test_a_checkpoint_of_other_classes_or_of_another_evaluation_is_refused(ledger: Ledger, trained: RunRow) -> None:

@@ -70,7 +70,7 @@ def test_raw_weights_score_what_the_run_recorded_for_them(ledger: Ledger, quick:
     run = ledger.runs.enqueue(new_run(ledger, averaged, 0, record_environment(ledger)))
     assert work(ledger, idle_exit=True) == 1
     recorded = ledger.runs.get(run.id).scores or {}
-    both = [evaluate_run(ledger, run.id, weights=weights).scores for weights in ("delivered", "raw")]
+    both = [evaluate_run(ledger, run.id, weights=weights).scores for weights in ("eval", "raw")]
     assert both[0] | both[1] == pytest.approx(recorded, abs=1e-5)
 
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_evaluated_is_refused_in_words(ledger: Ledger, trained: R
         evaluate_run(ledger, trained.id, protocols=["ten-crop"])
     with pytest.raises(DataError, match="need a set of image files"):
         evaluate_run(ledger, trained.id, protocols=["ten_crop"])
-    with pytest.raises(SettingsError, match="delivered or raw"):
+    with pytest.raises(SettingsError, match="eval or raw"):
         evaluate_run(ledger, trained.id, weights="mean")
     with pytest.raises(SettingsError, match="last or best"):
         evaluate_run(ledger, trained.id, which="first")

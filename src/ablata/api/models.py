@@ -171,7 +171,7 @@ def evaluate(
     protocols: Sequence[str] | None = None,
     split: str = "val",
     checkpoint: str = "last",
-    weights: str = "delivered",
+    weights: str = "eval",
     save_predictions: str | Path | None = None,
     score_threshold: float | None = None,
     trust_code: bool = False,
@@ -186,7 +186,7 @@ def evaluate(
         protocols: how to score; None: as the recipe does.
         split: what to score on.
         checkpoint: `last` or `best`.
-        weights: `delivered`: the EMA weights where the run keeps them; `raw`: the trained weights themselves.
+        weights: `eval`: the EMA weights where the run keeps them; `raw`: the trained weights themselves.
         save_predictions: a new .npz file for every sample's predictions; of a detector also a .json for every detection
             in COCO's form of results, under the set's own image ids.
         score_threshold: of a detector, score from which detections count in precision, recall and the confusion matrix;

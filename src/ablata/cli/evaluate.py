@@ -34,9 +34,9 @@ def evaluate(
     weights: Annotated[
         str,
         typer.Option(
-            metavar="delivered|raw", help="delivered: the EMA weights if the run has them; raw: the trained weights."
+            metavar="eval|raw", help="eval: the EMA weights if the run keeps them; raw: the trained weights themselves."
         ),
-    ] = "delivered",
+    ] = "eval",
     save_predictions: Annotated[
         Path | None,
         typer.Option(

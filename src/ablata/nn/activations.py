@@ -1,4 +1,4 @@
-"""Activations beside torch's own: funnel ReLU, and a swish that keeps less memory; [B, C, H, W] to the same shape."""
+"""Activations beside torch's own: funnel ReLU, and a SiLU that keeps less memory; [B, C, H, W] to the same shape."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from ablata.base.user_code import parse_reference
 from ablata.nn.named_layer import make_layer
 
-ActivationChoice = Literal["relu", "leaky", "swish", "swish_lean", "hswish", "relu6", "frelu"]
-"""leaky: slope 0.01 below 0; swish_lean: swish that keeps only its input for the backward pass; hswish:
-x relu6(x + 3) / 6; frelu: the larger of x and a normalised 3x3 depthwise convolution of x."""
+ActivationChoice = Literal["relu", "leaky_relu", "silu", "silu_lean", "hardswish", "relu6", "frelu"]
+"""leaky_relu: slope 0.01 below 0; silu: x sigmoid(x), also called swish; silu_lean: the same by a backward pass that
+keeps only its input; hardswish: x relu6(x + 3) / 6; frelu: the larger of x
+and a normalised 3x3 depthwise convolution of x."""
 
 
 def make_channel_activation(name: str, channels: int, *, inplace: bool = True) -> nn.Module:
@@ -29,17 +30,17 @@ def make_channel_activation(name: str, channels: int, *, inplace: bool = True) -
         return nn.ReLU(inplace)
     if name == "relu6":
         return nn.ReLU6(inplace)
-    if name == "leaky":
+    if name == "leaky_relu":
         return nn.LeakyReLU(0.01, inplace)
-    if name == "hswish":
+    if name == "hardswish":
         return nn.Hardswish(inplace)
-    if name == "swish":
+    if name == "silu":
         return nn.SiLU(inplace)
-    return LeanSwish() if name == "swish_lean" else FReLU(channels)
+    return LeanSiLU() if name == "silu_lean" else FReLU(channels)
 
 
-class LeanSwish(nn.Module):
-    """Swish (SiLU), x sigmoid(x), whose backward pass keeps x and nothing else.
+class LeanSiLU(nn.Module):
+    """SiLU (swish), x sigmoid(x), whose backward pass keeps x and nothing else.
 
     In plain torch operations the sigmoid and x are both kept; here the sigmoid is computed again. `torch.nn.SiLU` does
     the same inside torch; this form shows what is kept, and is differentiable twice.
@@ -49,11 +50,11 @@ class LeanSwish(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map floating values of any shape to the same shape and dtype."""
-        out: Tensor = _LeanSwish.apply(x)
+        out: Tensor = _LeanSiLU.apply(x)
         return out
 
 
-class _LeanSwish(torch.autograd.Function):
+class _LeanSiLU(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
         context.save_for_backward(x)

@@ -12,6 +12,7 @@ from ablata.nn.named_layer import make_layer
 NormName = Literal["batch", "group", "none"]
 """batch: statistics over the batch; group: over groups of channels of each image; none: a bias instead."""
 ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "none"]
+"""leaky_relu: slope 0.1 below 0, where the other networks have 0.01."""
 
 
 def make_norm(name: str, channels: int) -> nn.Module:

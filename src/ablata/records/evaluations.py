@@ -28,7 +28,7 @@ class StoredEvaluation:
 
     Attributes:
         checkpoint: `last` or `best`.
-        weights: `delivered` or `raw`.
+        weights: `eval`, the EMA weights where the run keeps them, or `raw`.
         step: the checkpoint's.
         split: what was scored on.
         protocol: how.
@@ -86,7 +86,7 @@ def read_evaluations(run: Path) -> list[StoredEvaluation]:
 
 
 def later_scores(run: Path, data: str) -> dict[str, float]:
-    """Return the scores that a run's delivered last checkpoint was given later, by `split/protocol/name`.
+    """Return the scores that a run's last checkpoint got later, of its evaluation weights, by `split/protocol/name`.
 
     Those on other data have it in front of their names; those of which the data are not known are left out.
 
@@ -99,7 +99,7 @@ def later_scores(run: Path, data: str) -> dict[str, float]:
     """
     scores: dict[str, float] = {}
     for stored in read_evaluations(run):
-        if (stored.checkpoint, stored.weights) == ("last", "delivered") and stored.data:
+        if stored.checkpoint == "last" and stored.weights != "raw" and stored.data:
             before = "" if stored.data == data else f"data {stored.data}/"
             scores |= {f"{before}{name}": value for name, value in stored.named.items()}
     return scores

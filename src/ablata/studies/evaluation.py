@@ -97,7 +97,7 @@ def evaluate_run(
     protocols: Sequence[str] | None = None,
     split: str = "val",
     which: str = "last",
-    weights: str = "delivered",
+    weights: str = "eval",
     save_to: Path | None = None,
     score_threshold: float | None = None,
     trust_code: bool = False,
@@ -113,7 +113,7 @@ def evaluate_run(
             of the first.
         split: what to score on.
         which: `last` or `best`.
-        weights: `delivered`, the average where the run keeps one; or `raw`, whose scores then begin with `raw/`.
+        weights: `eval`, the EMA weights where the run keeps them; or `raw`, whose scores then begin with `raw/`.
         save_to: write index, label and logits (or features, or predicted labels) of every sample to this .npz; or, of a
             detector, every detection to this .json in COCO's form of results, under the set's own image ids.
         score_threshold: of a detector, score from which detections count in precision, recall and the confusion matrix;
@@ -128,8 +128,8 @@ def evaluate_run(
     recipe = _same_but_place(restore_run(ledger, run, trust=trust_code, say=say), overrides)
     if which not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=which)
-    if weights not in ("delivered", "raw"):
-        raise SettingsError("--weights must be delivered or raw", found=weights)
+    if weights not in ("eval", "raw"):
+        raise SettingsError("--weights must be eval or raw", found=weights)
     saved, path = load_run_checkpoint(ledger.runs.folder(run), which)
     device = choose_device(recipe.compute.device)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)

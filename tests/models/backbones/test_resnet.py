@@ -179,7 +179,7 @@ def test_the_stem_can_normalise_after_its_pool() -> None:
 
 
 @pytest.mark.parametrize("order", ["norm_act_pool", "act_pool_norm"])
-@pytest.mark.parametrize("activation", ["relu", "leaky", "relu6"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "relu6"])
 def test_a_rectifier_behind_the_maximum_gives_the_same_values_and_gradients(activation: str, order: str) -> None:
     torch.manual_seed(0)
     stem = ResNetStem(ResNet.model_validate({"activation": activation, "stem_order": order, "width": 8}), 3)
@@ -194,7 +194,7 @@ def test_a_rectifier_behind_the_maximum_gives_the_same_values_and_gradients(acti
     torch.testing.assert_close(seen[0], seen[1], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("activation", ["swish", "hswish", "frelu"])
+@pytest.mark.parametrize("activation", ["silu", "hardswish", "frelu"])
 def test_other_activations_stay_before_the_maximum(activation: str) -> None:
     assert not ResNetStem(ResNet.model_validate({"activation": activation}), 3).pool_first
 

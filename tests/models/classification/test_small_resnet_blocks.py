@@ -56,11 +56,11 @@ def test_a_shortcut_between_equal_shapes_changes_nothing() -> None:
     assert torch.equal(make_shortcut("conv", 4, 4, 1, norm=True)(x), x)
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky", "swish"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "silu"])
 def test_activations_are_torchs_and_leave_their_input(activation: str) -> None:
     x = inputs(100)
     before = x.clone()
-    expected = {"relu": F.relu(x), "leaky": F.leaky_relu(x, 0.03), "swish": x * torch.sigmoid(x)}[activation]
+    expected = {"relu": F.relu(x), "leaky_relu": F.leaky_relu(x, 0.03), "silu": x * torch.sigmoid(x)}[activation]
     torch.testing.assert_close(settings(activation=activation, slope=0.03).make_activation()(x), expected)
     assert torch.equal(x, before)
 
@@ -135,7 +135,7 @@ def test_a_zero_gamma_makes_a_block_the_identity(kind: type[nn.Module]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "activation", "learns"),
-    [(BasicBlock, "relu", True), (PreactivationBlock, "relu", False), (PreactivationBlock, "leaky", True)],
+    [(BasicBlock, "relu", True), (PreactivationBlock, "relu", False), (PreactivationBlock, "leaky_relu", True)],
 )
 def test_a_zero_gamma_behind_which_a_relu_lies_never_gets_a_gradient(
     kind: type[nn.Module], activation: str, learns: bool

@@ -18,7 +18,7 @@ def test_settings_are_read_however_they_are_written(subtests: pytest.Subtests) -
         ("ep=200", {"epochs": 200}),
         ("crop=960", {"crop": 960}),
         ("cropsize=1024x512", {"crop": [1024, 512]}),
-        ("swish, +ra -lbsmooth", {"rand_augment": True, "label_smoothing": False, "activation": "swish"}),
+        ("swish, +ra -lbsmooth", {"rand_augment": True, "label_smoothing": False, "activation": "silu"}),
         ("去掉ra/lbsmooth", {"rand_augment": False, "label_smoothing": False}),
         ("11000iter无warmup", {"iterations": 11_000, "warmup": False}),
         ("ra=2,9, p=0.5", {"rand_augment": [2, 9], "p": 0.5}),
@@ -85,7 +85,7 @@ def test_known_settings_are_overrides_that_a_recipe_takes(subtests: pytest.Subte
         (
             "slope=0.01, leaky-relu, 不加last_gamma",
             "resnet20_cifar10",
-            ["model.slope=0.01", "model.zero_init_residual=false", "model.activation=leaky"],
+            ["model.slope=0.01", "model.zero_init_residual=false", "model.activation=leaky_relu"],
         ),
         (
             "40k iters, 去掉warmup",

@@ -81,7 +81,7 @@ class EfficientNetSettings(Backbone, Classifier):
     """Factor on all widths, rounded to multiples of 8; null: the variant's."""
     depth: float | None = Field(default=None, gt=0)
     """Factor on the blocks of each group, rounded up; null: the variant's."""
-    activation: ActivationChoice | NamedPart = "swish"
+    activation: ActivationChoice | NamedPart = "silu"
     """Activation everywhere."""
     attention: SqueezeExcite | None = SqueezeExcite(reduction=4)
     """Gate behind each depthwise convolution; its reduction counts from the block's input. Null: none."""

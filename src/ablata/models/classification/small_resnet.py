@@ -42,8 +42,8 @@ class ResidualSettings(Settings):
     zero_init_residual: bool = False
     """Start the last normalisation weight of a block at 0: the block begins as the identity. With pre-activation and
     ReLU it stays the identity for ever: that weight lies before a ReLU, whose gradient at 0 is 0."""
-    activation: Literal["relu", "leaky", "swish"] = "relu"
-    """Activation after each normalisation; leaky has `slope` below 0, swish is x sigmoid(x)."""
+    activation: Literal["relu", "leaky_relu", "silu"] = "relu"
+    """Activation after each normalisation; leaky_relu has `slope` below 0, silu is x sigmoid(x)."""
     slope: float = Field(default=0.01, ge=0, lt=1)
     """Slope of the leaky ReLU below 0; the other activations have none."""
     init_slope: float = Field(default=0.0, ge=0, lt=1)
@@ -58,7 +58,7 @@ class ResidualSettings(Settings):
 
     def make_activation(self) -> nn.Module:
         """Return the activation. In place it would save memory, but cost 9 to 13% of a step on the processor."""
-        if self.activation == "leaky":
+        if self.activation == "leaky_relu":
             return nn.LeakyReLU(self.slope)
         return nn.ReLU() if self.activation == "relu" else nn.SiLU()
 

@@ -61,7 +61,7 @@ SWITCHES: dict[str, str] = {
 
 CHOICES: dict[str, dict[str, str]] = {
     "upsample": {"nearest": "nearest", "bilinear": "bilinear", "deconv": "transposed"},
-    "activation": {"leaky-relu": "leaky", "hswish": "hswish", "swish": "swish", "relu": "relu"},
+    "activation": {"leaky-relu": "leaky_relu", "hswish": "hardswish", "swish": "silu", "relu": "relu"},
     "precision": {"fp16": "fp16", "fp32": "fp32", "bf16": "bf16"},
     "optimiser": {"sgd": "sgd", "rmsprop": "rmsprop", "rms-prop": "rmsprop", "rmsprob": "rmsprop",
                   "rmsprobtf": "rmsprop_tf", "adamw": "adamw", "adam": "adam", "lamb": "lamb"},
