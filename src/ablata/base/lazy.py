@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablata.base.errors import nearest
+from ablata.base.libraries import vision_libraries
 
 
 def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -28,7 +29,8 @@ def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str],
                 f"module {package!r} has no attribute {name!r}" + (f"; did you mean {close}?" if close else "")
             )
         module, whole, _ = places[name].partition(":")
-        found = importlib.import_module(module)
+        with vision_libraries():
+            found = importlib.import_module(module)
         value = found if whole else getattr(found, name)
         setattr(sys.modules[package], name, value)
         return value

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ablata.base.errors import AblataError, UserError
+from ablata.base.libraries import vision_libraries
 from ablata.base.version import __version__
 from ablata.cli import (
     compare,
@@ -87,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # A pipe or terminal that cannot show a sign gets a question mark, not a traceback.
             stream.reconfigure(errors="replace")
     try:
-        app(args=arguments, prog_name="ablata")
+        with vision_libraries():
+            app(args=arguments, prog_name="ablata")
     except AblataError as error:
         if os.environ.get("ABLATA_DEBUG"):
             raise

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ablata.base.catalogue import Entry, entries, find, load
 from ablata.base.errors import AblataError, SettingsError
+from ablata.base.libraries import vision_libraries
 from ablata.base.overrides import Overrides, override
 from ablata.base.settings import restore
 from ablata.base.user_code import CodeFolder
@@ -43,7 +44,8 @@ def load_recipe(reference: str, overrides: Overrides = ()) -> Recipe:
     Raises:
         SettingsError: the name, the file or an override is wrong.
     """
-    from ablata.engine.recipe import Recipe
+    with vision_libraries():
+        from ablata.engine.recipe import Recipe
 
     made = _called(load(reference, _PACKAGE, "recipe"), reference)
     if not isinstance(made, Recipe):
@@ -85,7 +87,8 @@ def restore_recipe(tree: dict[str, Any], source: str, code: CodeFolder | None = 
     Raises:
         SettingsError: the settings do not fit this version, or a user's file is gone.
     """
-    from ablata.tasks.any import recipe_class
+    with vision_libraries():
+        from ablata.tasks.any import recipe_class
 
     kind = recipe_class(tree, source, code)
     return restore(kind, tree | {"task": kind.model_fields["task"].default}, source=source, code=code)

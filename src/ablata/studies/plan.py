@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import html
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ablata.base.errors import SettingsError
 from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
-from ablata.engine.hardware.memory import peak_memory, reset_peak_memory
-from ablata.engine.hardware.precision import choose_device
-from ablata.engine.loop import train_steps
-from ablata.engine.recipe import Recipe
-from ablata.engine.reporting import Reporter
-from ablata.engine.task import RunContext
-from ablata.engine.train_state import TrainState
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.stats import History, Noise, Plan, plan, pool_noise, procedure_of
@@ -34,7 +24,9 @@ from ablata.studies.noise import noise_of_study
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.command import Command
 
-_TIMED_STEPS = 8
+if TYPE_CHECKING:
+    from ablata.engine.recipe import Recipe
+
 _PATIENCE_SECONDS = 120.0
 _GUESSES = (0.1, 0.25, 0.5, 1.0)
 """Noises of one run that a plan reckons with while it is not known."""
@@ -153,7 +145,7 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
     have = {run.identity for run in completed}
     seeds = [study.seed_row(row) for row in range(study.seeds)]
     left = {key: sum(replace(first, seed=seed).identity not in have for seed in seeds) for key, first in firsts.items()}
-    timing = _Timing(cache_folder(ledger), threads or torch.get_num_threads())
+    timing = _Timing(cache_folder(ledger), threads)
     costs = {key: _cost_from_history(completed, one, environment) or timing.cost(one) for key, one in recipes.items()}
     rule, arms = study.rule(), len(study.arms)
     calibration = cached_calibration(ledger, arms, rule, procedure_of(study.spec()))
@@ -217,7 +209,7 @@ def _cost_from_history(completed: list[RunRow], recipe: Recipe | Command, enviro
 class _Timing:
     """Times recipes by a few steps each, until that has taken long enough."""
 
-    def __init__(self, cache: Path, threads: int) -> None:
+    def __init__(self, cache: Path, threads: int | None) -> None:
         self._cache, self._threads = cache, threads
         self._begun, self._known = time.monotonic(), dict[str, RunCost]()
 
@@ -239,44 +231,11 @@ class _Timing:
             if self._known and time.monotonic() - self._begun > _PATIENCE_SECONDS:
                 control = next(iter(self._known.values()))
                 return replace(control, source="taken for as long as the first, not timed")
-            self._known[key] = time_steps(first, self._cache, self._threads)
+            from ablata.studies.timing import time_steps
+
+            seconds, memory, steps = time_steps(first, self._cache, self._threads)
+            self._known[key] = RunCost(seconds, memory, f"{steps} timed steps")
         return self._known[key]
-
-
-def time_steps(recipe: Recipe, cache: Path, threads: int) -> RunCost:
-    """Estimate a run's cost from a few steps and one evaluation; nothing is kept of them.
-
-    Args:
-        recipe: one that starts from nothing.
-        cache: where decoded data may be kept.
-        threads: processor threads, if the recipe does not ask for fewer.
-
-    Raises:
-        UserError: the recipe cannot be built.
-    """
-    recipe, device = recipe.effective(), choose_device(recipe.compute.device)
-    torch.manual_seed(0)
-    reset_peak_memory(device)
-    with _threads(min(threads, recipe.compute.threads or threads)), tempfile.TemporaryDirectory() as folder:
-        state = TrainState(recipe, 0, Path(folder), RunContext(device, cache), Reporter())
-        total, evaluations = state.total, state.evaluations_left()
-        state.total = min(_TIMED_STEPS, total)
-        state.model.train()
-        train_steps(state)
-        timer = state.timer
-    rate = timer.steps_per_second() or state.total / timer.seconds()
-    seconds = total / rate + evaluations * timer.evaluation_seconds()
-    return RunCost(seconds, float(peak_memory(device)), f"{state.total} timed steps")
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _arms(study: Study) -> list[str]:

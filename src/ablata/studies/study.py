@@ -187,14 +187,16 @@ def _recipe(arm: str, given: object) -> Recipe | Command:
     Raises:
         SettingsError: it is neither, or there is no recipe of that name.
     """
-    from ablata.engine.recipe import Recipe
-
     if isinstance(given, str):
         if "=" in given:
             raise SettingsError("Overrides are a list of texts, or values by key", found=f"arm {arm}: the text {given}",
                                 do=f'["{given}"]')  # fmt: skip
         return load_recipe(given)
-    if isinstance(given, Recipe | Command):
+    if isinstance(given, Command):
+        return given
+    from ablata.engine.recipe import Recipe
+
+    if isinstance(given, Recipe):
         return given
     raise SettingsError(
         f"{'The control' if arm == CONTROL else f'Arm {arm}'} must be a recipe, a recipe's name or a command",
