@@ -22,6 +22,11 @@ from ablata.base.version import __version__
 
 if TYPE_CHECKING:
     from ablata import stats as stats
+    from ablata.api.housekeeping import prune_runs as prune_runs
+    from ablata.api.housekeeping import remove_runs as remove_runs
+    from ablata.api.housekeeping import remove_study as remove_study
+    from ablata.api.housekeeping import rename_study as rename_study
+    from ablata.api.housekeeping import thin_checkpoints as thin_checkpoints
     from ablata.api.judging import JudgedScores as JudgedScores
     from ablata.api.judging import judge as judge
     from ablata.api.models import evaluate as evaluate
@@ -73,6 +78,10 @@ _PLACES = {
     "log": "ablata.trainers.hooks",
     "plan_study": "ablata.api.studies",
     "predict": "ablata.api.models",
+    "prune_runs": "ablata.api.housekeeping",
+    "remove_runs": "ablata.api.housekeeping",
+    "remove_study": "ablata.api.housekeeping",
+    "rename_study": "ablata.api.housekeeping",
     "report": "ablata.api.studies",
     "run": "ablata.api.runs",
     "run_study": "ablata.api.studies",
@@ -80,6 +89,7 @@ _PLACES = {
     "score": "ablata.trainers.hooks",
     "stats": "ablata.stats:",
     "study": "ablata.api.studies",
+    "thin_checkpoints": "ablata.api.housekeeping",
     "train": "ablata.api.training",
 }
 
@@ -106,6 +116,10 @@ __all__ = [
     "log",
     "plan_study",
     "predict",
+    "prune_runs",
+    "remove_runs",
+    "remove_study",
+    "rename_study",
     "report",
     "run",
     "run_study",
@@ -113,6 +127,7 @@ __all__ = [
     "score",
     "stats",
     "study",
+    "thin_checkpoints",
     "train",
 ]
 

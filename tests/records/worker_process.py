@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -67,6 +69,27 @@ def fork(address: str, home: Path) -> None:
             os._exit(0 if len(ledger.runs.find()) == before else 1)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), len(ledger.runs.find()) - before)
+
+
+def remove_study_until(address: str, home: Path, study: str, point: str) -> None:
+    """Remove a study with its runs, and be killed at a point on the way."""
+    from ablata.records import removal
+
+    def die(*arguments: object, **options: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with Ledger(address, home=home) as ledger:
+        planned = removal.plan_study_removal(ledger, study)
+        if point == "moved":
+            removal._delete_runs = die
+        elif point == "deleted":
+            delete_runs = removal._delete_runs
+            removal._delete_runs = lambda *arguments: die(delete_runs(*arguments))
+        elif point == "committed":
+            removal._files = die
+        else:
+            shutil.rmtree = die
+        removal.remove(ledger, planned)
 
 
 if __name__ == "__main__":

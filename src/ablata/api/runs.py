@@ -17,10 +17,10 @@ from ablata.records.evaluations import read_evaluations
 from ablata.records.gallery import read_gallery
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow, RunState
-from ablata.reports.collect_runs import compare_view, run_curves, run_view
+from ablata.reports.collect_runs import compare_view, run_curves, run_view, run_views
 from ablata.reports.evaluated import evaluation_sections
 from ablata.reports.html import run_page
-from ablata.reports.view import CompareView
+from ablata.reports.view import CompareView, RunView
 from ablata.reports.visuals import run_sections
 
 
@@ -160,17 +160,45 @@ def find_runs(
     return ledger.runs.find(study=study, recipe=recipe, state=state, limit=limit)  # type: ignore[arg-type]
 
 
-def runs(
+def found_views(
+    ledger: Ledger,
     *,
+    study: str | None = None,
+    recipe: str | None = None,
+    state: str | None = None,
+    words: Sequence[str] = (),
+    limit: int | None = None,
+) -> tuple[RunView, ...]:
+    """Return the runs that pass every filter given, newest first, as rows of a table; the filters are those of `runs`.
+
+    Raises:
+        SettingsError: there is no such state.
+    """
+    rows = find_runs(ledger, study=study, recipe=recipe, state=state, limit=None if words else limit)
+    views = run_views(ledger, rows)
+    if not words:
+        return views
+    return tuple(view for view in views if all(word.lower() in _searched(view) for word in words))[:limit]
+
+
+def _searched(view: RunView) -> str:
+    return " ".join((view.id, view.recipe, *view.studies, *view.settings, view.state, view.error)).lower()
+
+
+def runs(
+    *words: str,
     study: str | None = None,
     recipe: str | None = None,
     state: str | None = None,
     limit: int | None = None,
     ledger: Ledger | None = None,
 ) -> ResultRows:
-    """List runs, newest first, one a row: run, recipe, seed, state, seconds, created, then a column for each score.
+    """List runs, newest first, one a row: run, recipe, seed, state, studies, settings, seconds, bytes, created, scores.
+
+    Scores have a column each. Settings are those that are not the recipe's defaults, or differ among the runs listed.
 
     Args:
+        *words: only runs with each of these in id, recipe, study, arm, settings or error.
         study: only the runs of this study.
         recipe: only runs of this recipe, by name or hash.
         state: only runs in this state, such as `completed`.
@@ -181,18 +209,21 @@ def runs(
         SettingsError: there is no such state.
     """
     with open_ledger(ledger, create=False) as opened:
-        found = find_runs(opened, study=study, recipe=recipe, state=state, limit=limit)
+        found = found_views(opened, study=study, recipe=recipe, state=state, words=words, limit=limit)
     return ResultRows(
         {
             "run": view.id,
             "recipe": view.recipe,
             "seed": view.seed,
             "state": view.state,
+            "studies": ", ".join(view.studies),
+            "settings": " ".join(view.settings),
             "seconds": view.seconds,
+            "bytes": view.bytes,
             "created": view.created,
             **dict(view.scores),
         }
-        for view in map(run_view, found)
+        for view in found
     )
 
 

@@ -1,42 +1,56 @@
-"""`ablata runs`: what has been trained, one run in full, two runs side by side."""
+"""`ablata runs`: what has been trained, one run in full, two side by side; runs removed and checkpoints thinned."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablata.base.errors import SettingsError
+from ablata.base.quantities import quantity
+from ablata.cli.confirm import Yes, agreed
 from ablata.cli.console import note, out, print_json
 
-app = typer.Typer(help="List runs, show one, compare two.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ablata.records.removal import Removal
+
+app = typer.Typer(help="List runs, show one, compare two; remove what is no longer needed.", no_args_is_help=True)
+RecipeFilter = Annotated[str | None, typer.Option("--recipe", help="Only runs of this recipe (name or hash).")]
+StudyFilter = Annotated[str | None, typer.Option("--study", help="Only runs of this study.")]
+StateFilter = Annotated[
+    str | None,
+    typer.Option("--state", help="Only runs in this state: waiting, running, completed, failed, diverged, cancelled."),
+]
 
 
 @app.command("list")
 def list_runs(
-    study: Annotated[str | None, typer.Option(help="Only runs of this study.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe (name or hash).")] = None,
-    state: Annotated[
-        str | None,
-        typer.Option(help="Only runs in this state: waiting, running, completed, failed, diverged, cancelled."),
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="Only runs with these words in id, recipe, study, settings, error."),
     ] = None,
+    study: StudyFilter = None,
+    recipe: RecipeFilter = None,
+    state: StateFilter = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List only the newest, this many.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs, newest first, with their last scores."""
-    from ablata.api.runs import find_runs
+    """List runs, newest first: studies and arms, age, size, what differs, and the last scores."""
+    from ablata.api.runs import found_views
     from ablata.records.ledger import Ledger
-    from ablata.reports.collect_runs import run_views
     from ablata.reports.console import show
     from ablata.reports.terminal import runs_json, runs_table
 
     with Ledger(create=False) as ledger:
         home = ledger.home
-        rows = run_views(ledger, find_runs(ledger, study=study, recipe=recipe, state=state, limit=limit))
+        rows = found_views(ledger, study=study, recipe=recipe, state=state, words=words or (), limit=limit)
     if json:
         print_json(runs_json(rows))
     elif rows:
         show(runs_table(rows, plain=not out.is_terminal), out)
+    elif study or recipe or state or words:
+        note(f"no run in the lab {home} passes these filters")
     else:
         note(f"no runs in the lab {home} (ABLATA_HOME names another): start one with `ablata train digits`")
 
@@ -105,3 +119,69 @@ def compare_runs(
         refuse_other_kind(output, PAGE)
         write_text(output, compare_page(view))
         note(f"written: {output}")
+
+
+@app.command("rm")
+def remove(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or beginnings of them.")],
+    yes: Yes = False,
+) -> None:
+    """Remove runs with their curves and files. One that a study or another run needs is refused."""
+    from ablata.api.housekeeping import removal_lines, remove_runs
+
+    told(remove_runs(*runs, confirm=lambda planned: agreed(removal_lines(planned), yes)))
+
+
+@app.command("prune")
+def prune(
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="best|last", help="Remove no run, but the other checkpoint of each completed run."),
+    ] = None,
+    study: StudyFilter = None,
+    recipe: RecipeFilter = None,
+    state: StateFilter = None,
+    yes: Yes = False,
+) -> None:
+    """Remove ended runs that no study needs and no other run starts from."""
+    from ablata.api.housekeeping import Thinned, prune_runs, removal_lines, thin_checkpoints
+
+    if keep is None:
+        told(
+            prune_runs(
+                study=study, recipe=recipe, state=state, confirm=lambda planned: agreed(removal_lines(planned), yes)
+            )
+        )
+        return
+    if state is not None:
+        raise SettingsError("Checkpoints are thinned of completed runs", found=f"--state {state} with --keep")
+
+    def asked(planned: Thinned) -> bool:
+        other = "last" if keep == "best" else "best"
+        size = quantity(planned.total_bytes, "B")
+        return agreed([f"the {other} checkpoint of {len(planned.files)} runs, {size}; {keep} stays"], yes)
+
+    thinned = thin_checkpoints(keep, study=study, recipe=recipe, confirm=asked)  # type: ignore[arg-type]
+    if thinned is None:
+        raise typer.Exit(1)
+    if not thinned.files:
+        note(f"nothing to remove: no completed run has another checkpoint beside {keep} that can go")
+        return
+    note(f"removed {len(thinned.files)} checkpoints, {quantity(thinned.total_bytes, 'B')}")
+
+
+def told(removed: Removal | None) -> None:
+    """Say what was removed.
+
+    Raises:
+        typer.Exit: with 1 after a no.
+    """
+    if removed is None:
+        note("nothing was removed")
+        raise typer.Exit(1)
+    if not removed.runs and removed.study is None:
+        note("nothing to remove: studies need every ended run, or others start from it")
+        return
+    what = f"study {removed.study} and " if removed.study else ""
+    runs = f"{len(removed.runs)} run{'' if len(removed.runs) == 1 else 's'}"
+    note(f"removed {what}{runs}, {quantity(removed.total_bytes, 'B')}")

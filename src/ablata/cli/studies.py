@@ -28,7 +28,9 @@ from ablata.cli.asking import (
     WithHistory,
     WorkerCount,
 )
+from ablata.cli.confirm import Yes, agreed
 from ablata.cli.console import err, note, out, print_json
+from ablata.cli.runs import told
 
 if TYPE_CHECKING:
     from ablata.records.ledger import Ledger
@@ -211,6 +213,30 @@ def import_(path: Annotated[Path, typer.Argument(help="A file that `ablata study
 
     done = import_study(path)
     note(f"study {done.study}: {done.taken} runs taken in, {done.shared} were here already")
+
+
+@app.command("rm")
+def remove(
+    name: Recorded,
+    keep_runs: Annotated[bool, typer.Option("--keep-runs", help="Leave its runs.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Remove a study, and the runs made for it that nothing else needs."""
+    from ablata.api.housekeeping import removal_lines, remove_study
+
+    told(remove_study(name, keep_runs=keep_runs, confirm=lambda planned: agreed(removal_lines(planned), yes)))
+
+
+@app.command("rename")
+def rename(old: Recorded, new: Annotated[str, typer.Argument(help="Its new name.")], yes: Yes = False) -> None:
+    """Give a study another name; its runs, verdicts and page stay."""
+    from ablata.api.housekeeping import rename_study
+
+    if agreed([f"study {old} becomes {new}"], yes, question="Rename it?"):
+        rename_study(old, new)
+        note(f"study {old} is now {new}")
+    else:
+        raise typer.Exit(1)
 
 
 def _by_reason(left_out: Sequence[LeftOut]) -> dict[str, list[LeftOut]]:

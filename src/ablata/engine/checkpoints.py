@@ -164,7 +164,11 @@ def load_run_checkpoint(folder: Path, which: str) -> tuple[Checkpoint, Path]:
     Raises:
         CheckpointError: the file is missing, damaged, or another run's.
     """
-    path = folder / (BEST if which == "best" else LAST)
+    path, other = (folder / name for name in ((BEST, LAST) if which == "best" else (LAST, BEST)))
+    if not path.exists() and other.exists():
+        raise CheckpointError(
+            "A checkpoint must exist", found=f"no file {path}", do=f"--checkpoint {other.stem}, which is there"
+        )
     saved = load_checkpoint(path)
     refuse_other_run(saved.facts, ids_of(folder), path)
     return saved, path

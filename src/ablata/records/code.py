@@ -16,14 +16,13 @@ from typing import Any
 from ablata.base.errors import RecordError, listing
 from ablata.base.files import Fence, inside, write_bytes, write_text
 from ablata.base.user_code import CodeFolder, references
+from ablata.records.home import IMPORTED_STUDIES
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow
 
 CODE = "code"
 INDEX = "files.json"
 IMPORTED = "imported"
-STUDIES = "imported"
-"""Folder of the lab's home with an empty file for each study that was imported."""
 
 
 def keep_code(folder: Path, named: Mapping[Path, str], *, portable: bool = False, fence: Fence = nullcontext) -> None:
@@ -91,7 +90,7 @@ def ids_of(folder: Path) -> tuple[str, ...]:
 
 def imported_study_mark(ledger: Ledger, name: str) -> Path:
     """Return the empty file that marks a study as one that came from elsewhere."""
-    return inside(ledger.home, f"{STUDIES}/{name}")
+    return inside(ledger.home, f"{IMPORTED_STUDIES}/{name}")
 
 
 def run_code(

@@ -14,6 +14,8 @@ from ablata.base.errors import RecordError, listing
 
 LEDGER_FILE = "ledger.sqlite3"
 RUNS_FOLDER = "runs"
+IMPORTED_STUDIES = "imported"
+"""Folder of the lab's home with an empty file for each study that was imported."""
 
 NETWORK_FILE_SYSTEM = re.compile(
     r"nfs4?|cifs|smb.*|ncpfs|afs|9p|virtiofs|davfs|ceph|lustre|glusterfs|beegfs|gpfs|pvfs2|orangefs"

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ablata.records.aside import settle
 from ablata.records.caches import Calibrations, Environments
 from ablata.records.database import Database, make_folder
 from ablata.records.events import Events
@@ -98,6 +99,7 @@ class Ledger:
         self.environments = Environments(self.database)
         self.calibrations = Calibrations(self.database)
         self.notes = Notes(self.database)
+        settle(self.database, self.home)
 
     @property
     def address(self) -> str:

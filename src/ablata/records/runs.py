@@ -212,8 +212,9 @@ def insert_run(connection: Connection, new: NewRun) -> RunRow:
                 "created": clock(),
             },
         )
-        row = connection.execute(living(*new.identity)).one_or_none()
-        # None: the equal run failed between the two statements, or the id was taken. Both are over at the next try.
+        # Locked, so that it is not removed before it is linked.
+        row = connection.execute(living(*new.identity).with_for_update(read=True, key_share=True)).one_or_none()
+        # None: the equal run failed or went between the two statements, or the id was taken. All is over next time.
         if row is not None:
             return _as_asked(connection, RunRow(*row), new.parent, settings)
 

@@ -102,6 +102,18 @@ class Studies:
         with self._database.read() as connection:
             return study_cells(connection, name)
 
+    def uses(self, runs: Sequence[RunRow]) -> dict[str, list[tuple[str, str]]]:
+        """Return the studies that use some runs: by run id, names of study and arm, the oldest study first."""
+        wanted = {run.id for run in runs}
+        query = select(StudyTable.id, StudyRun.run_id, StudyTable.name, Arm.name).select_from(StudyRun).distinct()
+        query = query.join(Arm, Arm.id == StudyRun.arm_id).join(StudyTable, StudyTable.id == StudyRun.study_id)
+        found: dict[str, list[tuple[str, str]]] = {}
+        with self._database.read() as connection:
+            for _, run, study, arm in connection.execute(query.order_by(StudyTable.id)):
+                if run in wanted:
+                    found.setdefault(run, []).append((study, arm))
+        return found
+
     def ended_count(self, name: str) -> int:
         """Return how many cells of a study have a run that completed or diverged; cheap, to be asked often."""
         query = select(func.count()).select_from(StudyRun).join(StudyTable, StudyTable.id == StudyRun.study_id)

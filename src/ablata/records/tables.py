@@ -154,7 +154,7 @@ class MetricTable(Base):
     """One point of a curve.
 
     `run` is a run's number without a foreign key: checking one for each point costs Postgres a third of its speed,
-    every batch is written while its run is held (`leases.hold`), and runs are never deleted.
+    every batch is written while its run is held (`leases.hold`), and a run goes with its points (`removal`).
     """
 
     __tablename__ = "metrics"

@@ -8,8 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ablata.records.defaults import defaults_of
 from ablata.records.evaluations import EVALUATOR, comparable, later_scores
 from ablata.records.ledger import Ledger
+from ablata.records.removal import folder_bytes
 from ablata.records.rows import SEVERAL, Curve, RunRow
 from ablata.reports.view import (
     ArmCurves,
@@ -31,7 +33,8 @@ ABSENT = "–"
 
 
 def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str = "") -> tuple[RunView, ...]:
-    """Return runs as table rows, with the settings in which those of one recipe's name differ.
+    """Return runs as table rows, each with its studies, its size, and the settings in which it differs from its
+    recipe's defaults, as far as those are known, or from the other runs of its recipe's name.
 
     Args:
         ledger: the ledger.
@@ -39,24 +42,56 @@ def run_views(ledger: Ledger, runs: Sequence[RunRow] | None = None, *, home: str
         home: the way from the page to the lab's home.
     """
     runs = ledger.runs.find() if runs is None else runs
-    differing = _differing(runs, ledger.runs.settings_of(runs))
-    return tuple(replace(run_view(run, home=home), settings=differing[run.id]) for run in runs)
+    differing = differing_settings(ledger, runs)
+    uses = ledger.studies.uses(runs)
+    return tuple(
+        replace(
+            run_view(run, home=home),
+            settings=tuple(f"{key}={value}" for key, value in differing[run.id].items()),
+            studies=tuple(f"{study}:{arm}" for study, arm in uses.get(run.id, ())),
+            bytes=folder_bytes(ledger.runs.folder(run)),
+        )
+        for run in runs
+    )
 
 
-def _differing(runs: Sequence[RunRow], settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return, by run, its values of the settings that are not the same in all runs of its recipe's name."""
-    leaves = {run.id: dict(_leaves(settings[run.id])) for run in runs}
+def differing_settings(ledger: Ledger, runs: Sequence[RunRow]) -> dict[str, dict[str, str]]:
+    """Return, by run, the settings that are not its recipe's defaults or not the same in all runs of its recipe's name.
+
+    Args:
+        ledger: holds the runs.
+        runs: those that are shown beside each other.
+
+    Returns:
+        By run id, values written as JSON by dotted key.
+    """
+    leaves = {run_id: dict(_leaves(tree)) for run_id, tree in ledger.runs.settings_of(runs).items()}
+    usual = {(run.recipe_name, run.code.partition("-")[0]): run for run in runs}
+    defaults = {key: dict(_leaves(defaults_of(ledger, *key) or {})) for key in usual}
+    defaults = {key: tree for key, tree in defaults.items() if len(tree) > 1}
     alike: dict[str, dict[str, str]] = {}
-    keys: dict[str, dict[str, None]] = {}
+    apart: dict[str, dict[str, None]] = {}
+    changed: dict[str, dict[str, None]] = {}
     for run in reversed(runs):
         first = alike.setdefault(run.recipe_name, leaves[run.id])
         mine = leaves[run.id]
-        names = [key for key in {**first, **mine} if first.get(key) != mine.get(key) and key != "name"]
-        keys.setdefault(run.recipe_name, {}).update(dict.fromkeys(names))
+        before = defaults.get((run.recipe_name, run.code.partition("-")[0]), first)
+        apart.setdefault(run.recipe_name, {}).update(_unequal(first, mine))
+        changed.setdefault(run.recipe_name, {}).update(_unequal(before, mine))
+    keys = {name: apart[name] | changed[name] for name in apart}
     return {
-        run.id: tuple(f"{key}={leaves[run.id][key]}" for key in keys[run.recipe_name] if key in leaves[run.id])
-        for run in runs
+        run.id: {key: leaves[run.id][key] for key in keys[run.recipe_name] if key in leaves[run.id]} for run in runs
     }
+
+
+def _unequal(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, None]:
+    """Return the keys of two trees' leaves that differ, in order, without those that tell no two trainings apart."""
+    keys = {**first, **second}
+    return dict.fromkeys(key for key in keys if first.get(key) != second.get(key) and key not in _INCIDENTAL)
+
+
+_INCIDENTAL = ("name", "data.root")
+"""Where things are and what they are called."""
 
 
 def run_view(run: RunRow, *, arm: str = "", home: str = "") -> RunView:

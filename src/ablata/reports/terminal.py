@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -17,7 +18,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ablata.base.quantities import duration
+from ablata.base.quantities import duration, quantity
 from ablata.reports.console import Fitted, form, text
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
@@ -186,6 +187,16 @@ def _draw(lines: Text, arm: ArmView, reach: float, margin: float | None, width: 
         lines.append("".join(letter for _, letter in group), style="" if plain else colour)
 
 
+def age(created: str) -> str:
+    """Write how long ago an ISO 8601 time was, in its largest unit; `0 min` within the first minute."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds() if created else math.nan
+    if not math.isfinite(seconds):
+        return "–"
+    units = (("d", 86400), ("h", 3600), ("min", 60))
+    name, length = next(((name, length) for name, length in units if seconds >= length), units[-1])
+    return f"{max(0, int(seconds // length))} {name}"
+
+
 _MOST_SETTINGS = 60
 """Letters of the settings in a row of the table of runs."""
 
@@ -193,8 +204,9 @@ _MOST_SETTINGS = 60
 def runs_table(runs: Sequence[RunView], *, plain: bool = False) -> Table:
     """Return a table of runs."""
     table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
-    for name in ("run", "recipe", "seed", "state", "attempt", "time", "settings", "scores"):
-        table.add_column(name, justify="right" if name in ("seed", "attempt", "time") else "left", overflow="fold")
+    columns = ("run", "recipe", "seed", "state", "study", "age", "time", "size", "settings", "scores")
+    for name in columns:
+        table.add_column(name, justify="right" if name in ("seed", "age", "time", "size") else "left", overflow="fold")
     styles = {
         "completed": "green",
         "running": "cyan",
@@ -206,8 +218,8 @@ def runs_table(runs: Sequence[RunView], *, plain: bool = False) -> Table:
     for run in runs:
         scores = ", ".join(f"{name} {value:.6g}" for name, value in run.scores) or run.error
         settings = clip(" ".join(run.settings), _MOST_SETTINGS)
-        row = (run.id, run.recipe or run.arm, str(run.seed), run.state, str(run.attempt), duration(run.seconds),
-               settings, scores)  # fmt: skip
+        row = (run.id, run.recipe or run.arm, str(run.seed), run.state, " ".join(run.studies), age(run.created),
+               duration(run.seconds), quantity(run.bytes, "B"), settings, scores)  # fmt: skip
         cells = [text(cell, plain) for cell in row]
         cells[3].stylize("" if plain else styles.get(run.state, ""))
         table.add_row(*cells)

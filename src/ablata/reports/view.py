@@ -233,7 +233,11 @@ class EnvironmentView:
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """One run as a table row; `link` is relative to the page, `settings` tell it from the runs beside it."""
+    """One run as a table row.
+
+    `link` is relative to the page, `settings` tell it from the recipe's defaults and from the runs beside it, `studies`
+    are those that use it, as `study:arm`, `bytes` is the size of its folder.
+    """
 
     id: str
     seed: int
@@ -249,6 +253,8 @@ class RunView:
     link: str = ""
     error: str = ""
     settings: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, UserError
 from ablata.base.parts import user_modules
 from ablata.base.settings import expand, restore, settings_hash
 from ablata.base.user_code import CodeFolder, files_digest, module_files
-from ablata.recipes.index import restore_recipe
+from ablata.recipes.index import load_recipe, restore_recipe
 from ablata.records.code import run_code
+from ablata.records.defaults import has_defaults, keep_defaults
 from ablata.records.fingerprint import code_fingerprint, environment, environment_class
 from ablata.records.ledger import Ledger
 from ablata.records.processes import process_is_gone
@@ -123,16 +125,26 @@ def new_run(ledger: Ledger, recipe: Recipe | Command, seed: int, environment: st
     Raises:
         UserError: the data is missing or damaged.
     """
+    code = recipe_code(recipe)
+    _keep_defaults(ledger, recipe, code)
     return NewRun(
         recipe_name=recipe.name,
         recipe=placed(recipe),
         recipe_hash=settings_hash(recipe),
-        code=recipe_code(recipe),
+        code=code,
         data=data_of(ledger, recipe),
         seed=seed,
         environment=environment,
         parent=parent,
     )
+
+
+def _keep_defaults(ledger: Ledger, recipe: Recipe | Command, code: str) -> None:
+    """Keep what a named recipe is without overrides, so that lists can tell what was changed."""
+    if isinstance(recipe, Command) or has_defaults(ledger, recipe.name, code):
+        return
+    with suppress(UserError, OSError):
+        keep_defaults(ledger, recipe.name, code, expand(load_recipe(recipe.name)))
 
 
 def refuse_small_data(ledger: Ledger, recipe: Recipe | Command) -> None:

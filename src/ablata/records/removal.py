@@ -1,0 +1,280 @@
+"""Removal: of runs with all that ledger and folders hold of them, of studies, of checkpoints no longer wanted.
+
+A run goes in one transaction, in which its folder is moved aside and then its rows are deleted; `aside` says what a
+kill in the middle comes to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Text, delete, func, select, type_coerce, update
+
+from ablata.base.errors import RecordError, listing
+from ablata.base.files import inside
+from ablata.records.aside import ASIDE, settle
+from ablata.records.home import IMPORTED_STUDIES
+from ablata.records.ledger import Ledger
+from ablata.records.rows import RunRow
+from ablata.records.runs import LETTERS
+from ablata.records.studies import check_name, find_study, study_cells, study_parents
+from ablata.records.tables import Arm, Event, LookTable, MetricTable, RecipeTable, Run, StudyRun, StudyTable
+
+_ID = re.compile(rf"(?<![A-Za-z0-9])[{LETTERS}]{{10}}(?![A-Za-z0-9])")
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a removal takes, and what it leaves.
+
+    Args:
+        runs: the runs that go, the newest first.
+        kept: runs that were meant too but are needed, each with the reason.
+        bytes: what the folders of the runs hold, by run id.
+        study: the study that goes; None: none.
+    """
+
+    runs: tuple[RunRow, ...]
+    kept: tuple[tuple[RunRow, str], ...]
+    bytes: dict[str, int]
+    study: str | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of all that goes."""
+        return sum(self.bytes.values())
+
+
+def plan_removal(ledger: Ledger, runs: Sequence[RunRow]) -> Removal:
+    """Tell which of some runs can go, and why the others are kept: in a study, running, or what other runs start from.
+
+    Args:
+        ledger: holds them.
+        runs: the runs that are meant.
+    """
+    with ledger.database.read() as connection:
+        needed = _needed(connection, [run.id for run in runs])
+    return _removal(ledger, runs, needed)
+
+
+def plan_study_removal(ledger: Ledger, name: str, *, keep_runs: bool = False) -> Removal:
+    """Tell what goes with a study: the runs made for it that nothing else needs.
+
+    Runs that are older than the study were there before it, and stay.
+
+    Args:
+        ledger: holds it.
+        name: the study.
+        keep_runs: whether all its runs stay.
+
+    Raises:
+        RecordError: there is no such study, or a run of it is being trained.
+    """
+    with ledger.database.read() as connection:
+        study = find_study(connection, name)
+        cells = {cell.run.id: cell.run for cell in study_cells(connection, name)}
+        runs = [*cells.values(), *study_parents(connection, name)]
+        needed = _needed(connection, [run.id for run in runs], name)
+    _refuse_running(name, runs, "removed")
+    needed = {run.id: "older than the study" for run in runs if run.created < study.created} | needed
+    if keep_runs:
+        needed |= {run.id: "kept as asked" for run in runs}
+    return _removal(ledger, runs, needed, name)
+
+
+def _removal(ledger: Ledger, runs: Sequence[RunRow], needed: dict[str, str], study: str | None = None) -> Removal:
+    ordered = sorted({run.id: run for run in runs}.values(), key=lambda run: -run.number)
+    going = tuple(run for run in ordered if run.id not in needed)
+    kept = tuple((run, needed[run.id]) for run in ordered if run.id in needed)
+    return Removal(going, kept, {run.id: folder_bytes(ledger.runs.folder(run)) for run in going}, study)
+
+
+def _refuse_running(name: str, runs: Iterable[RunRow], what: str) -> None:
+    if running := [run for run in runs if run.state == "running"]:
+        raise RecordError(
+            f"A study can be {what} when none of its runs is being trained",
+            found=f"study {name}: {listing(f'run {run.id} at {run.owner}' for run in running[:3])}",
+            do="interrupt it first",
+        )
+
+
+def remove(ledger: Ledger, removal: Removal) -> None:
+    """Remove runs, and the study that is named with them.
+
+    Raises:
+        RecordError: a run is needed by now, or its folder cannot be moved; nothing was removed.
+    """
+    settle(ledger.database, ledger.home)
+    ids = [run.id for run in removal.runs]
+    try:
+        with ledger.database.write() as connection:
+            # Locked, so that nobody takes one of them or starts to need it before they are gone.
+            for start in range(0, len(ids), _AT_ONCE):
+                connection.execute(select(Run.id).where(Run.id.in_(ids[start : start + _AT_ONCE])).with_for_update())
+            if needed := _needed(connection, ids, removal.study):
+                told = listing(f"run {run}: {why}" for run, why in sorted(needed.items())[:3])
+                raise RecordError("Only runs that nothing needs can be removed", found=told)
+            if removal.study is not None:
+                _delete_study(connection, removal.study)
+            for run in removal.runs:
+                _move_aside(ledger, run)
+            _delete_runs(connection, ids)
+        if removal.study is not None:
+            for file in _files(ledger, removal.study):
+                file.unlink(missing_ok=True)
+    finally:
+        # Whatever happened: what is in the ledger has its folder back, what is not loses it.
+        settle(ledger.database, ledger.home)
+
+
+def _move_aside(ledger: Ledger, run: RunRow) -> None:
+    """Move the folder of a run to where folders wait to be deleted.
+
+    Raises:
+        RecordError: it cannot be moved.
+    """
+    place, aside = ledger.runs.folder(run), inside(ledger.home, f"{ASIDE}/{run.id}")
+    try:
+        if place.exists():
+            aside.parent.mkdir(exist_ok=True)
+            place.rename(aside)
+    except OSError as error:
+        raise RecordError(
+            "The folder of a run that is removed must be one that can be moved",
+            found=f"{place}: {error.strerror}",
+            do="see who may write there; nothing was removed",
+        ) from None
+
+
+def _delete_runs(connection: Connection, ids: Sequence[str]) -> None:
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        numbers = list(connection.scalars(select(Run.number).where(Run.id.in_(some))))
+        connection.execute(delete(MetricTable).where(MetricTable.run.in_(numbers)))
+        connection.execute(delete(Event).where(Event.run_id.in_(some)))
+        connection.execute(delete(Run).where(Run.id.in_(some)))
+
+
+def _delete_study(connection: Connection, name: str) -> None:
+    find_study(connection, name)
+    study_id = connection.scalar(select(StudyTable.id).where(StudyTable.name == name).with_for_update())
+    _refuse_running(name, [cell.run for cell in study_cells(connection, name)], "removed")
+    for table in (LookTable, StudyRun, Arm):
+        connection.execute(delete(table).where(table.study_id == study_id))
+    connection.execute(delete(StudyTable).where(StudyTable.id == study_id))
+
+
+def _needed(connection: Connection, ids: Collection[str], study: str | None = None) -> dict[str, str]:
+    """Return the runs among `ids` that cannot go, each with the reason; the need of `study` does not count."""
+    wanted = set(ids)
+    query = select(StudyRun.run_id, StudyTable.name).join(StudyTable, StudyTable.id == StudyRun.study_id).distinct()
+    users: dict[str, list[str]] = {}
+    for run, name in connection.execute(query.order_by(StudyTable.name)):
+        if run in wanted and name != study:
+            users.setdefault(run, []).append(name)
+    needed = {run: f"in {listing(names[:3])}{', ...' if len(names) > 3 else ''}" for run, names in users.items()}
+    running = connection.execute(select(Run.id, Run.owner).where(Run.state == "running"))
+    needed |= {run: f"running at {owner}" for run, owner in running if run in wanted}
+    starts = _starts(connection)
+    while True:
+        more = {
+            run: f"run {child} starts from it"
+            for child, runs in starts.items()
+            for run in runs
+            if run in wanted and run not in needed and run != child and (child not in wanted or child in needed)
+        }
+        if not more:
+            return needed
+        needed |= more
+
+
+def _starts(connection: Connection) -> dict[str, set[str]]:
+    """Return what each run starts from: its parent, and the runs whose ids its settings name."""
+    text = type_coerce(func.coalesce(Run.settings, RecipeTable.settings), Text)
+    query = select(Run.id, Run.parent, text).join(RecipeTable, RecipeTable.hash == Run.recipe_hash)
+    found: dict[str, set[str]] = {}
+    for run, parent, settings in connection.execute(query):
+        named = {*_ID.findall(settings or ""), *([parent] if parent else [])}
+        if named:
+            found[run] = named
+    return found
+
+
+def rename_study(ledger: Ledger, old: str, new: str) -> None:
+    """Give a study another name; its runs, looks and page stay.
+
+    Raises:
+        RecordError: there is no study `old`, or one named `new`, or a run of it is being trained.
+    """
+    check_name(new)
+    with ledger.database.write() as connection:
+        study = find_study(connection, old)
+        _refuse_running(old, [cell.run for cell in study_cells(connection, old)], "renamed")
+        if connection.scalar(select(StudyTable.id).where(StudyTable.name == new)) is not None:
+            raise RecordError("A study's name must be its own", found=f"a study {new!r} is in the ledger")
+        commands = [_renamed(command, old, new) for command in study.spec.get("commands") or ()]
+        spec = study.spec | ({"commands": commands} if commands else {})
+        connection.execute(update(StudyTable).where(StudyTable.name == old).values(name=new, spec=spec))
+        if _mark(ledger, old).exists():
+            # Before the name is another one: code that came from elsewhere is never taken for one's own.
+            mark = _mark(ledger, new)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    for one, other in zip(_files(ledger, old), _files(ledger, new), strict=True):
+        if one.is_file():
+            one.replace(other)
+
+
+def _renamed(command: str, old: str, new: str) -> str:
+    """Return what is typed to ask a study again under its new name."""
+    words = command.split(" ")
+    if words[:3] == ["ablata", "study", "run"] and words[3:] == [old]:
+        return f"ablata study run {new}"
+    if "--name" in words[:-1]:
+        place = words.index("--name") + 1
+        return " ".join([*words[:place], new, *words[place + 1 :]])
+    return f"{command} --name {new}" if words[:2] in (["ablata", "study"], ["ablata", "compare"]) else command
+
+
+def _files(ledger: Ledger, study: str) -> tuple[Path, Path, Path]:
+    """Return the files outside the ledger that are a study's: its page, its log, the mark of an imported one."""
+    page, log = (
+        inside(ledger.home, f"{folder}/{study}.{end}") for folder, end in (("reports", "html"), ("logs", "log"))
+    )
+    return page, log, _mark(ledger, study)
+
+
+def _mark(ledger: Ledger, study: str) -> Path:
+    """Return the file that marks a study as one that came from elsewhere."""
+    return inside(ledger.home, f"{IMPORTED_STUDIES}/{study}")
+
+
+def surplus_checkpoints(ledger: Ledger, runs: Iterable[RunRow], drop: str) -> list[tuple[RunRow, Path, int]]:
+    """Return the checkpoints that runs can do without, each with its size.
+
+    Only completed runs that no other run starts from, and only where another checkpoint stays.
+
+    Args:
+        ledger: holds the runs.
+        runs: those that are meant.
+        drop: the checkpoint's name, `best` or `last`.
+    """
+    with ledger.database.read() as connection:
+        starts = {run for named in _starts(connection).values() for run in named}
+    stays = "last" if drop == "best" else "best"
+    found = []
+    for run in runs:
+        folder = ledger.runs.folder(run)
+        file, other = (folder / f"{name}.safetensors" for name in (drop, stays))
+        if run.state == "completed" and run.id not in starts and file.is_file() and other.is_file():
+            found.append((run, file, file.stat().st_size))
+    return found
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder; 0 where there is none."""
+    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
