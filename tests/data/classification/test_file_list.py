@@ -47,13 +47,8 @@ def animated(root: Path) -> str:
 
 
 def huge(root: Path) -> str:
-    Image.new("1", (12_000, 9_000)).save(root / "train/ant/huge.png")
-    return "huge: train/ant/huge.png"
-
-
-def bomb(root: Path) -> str:
-    Image.new("1", (19_000, 10_000)).save(root / "train/ant/bomb.png")
-    return "huge: train/ant/bomb.png"
+    Image.new("1", (19_000, 10_000)).save(root / "train/ant/huge.png")
+    return "huge: train/ant/huge.png (190,000,000 pixels, limit 178,956,970 (data.max_pixels))"
 
 
 def empty_class(root: Path) -> str:
@@ -72,7 +67,7 @@ def missing_class(root: Path) -> str:
     return "empty class: val/dog (no such folder)"
 
 
-SPOILS = [cut_short, broken, animated, huge, bomb, empty_class, unknown_class, missing_class]
+SPOILS = [cut_short, broken, animated, huge, empty_class, unknown_class, missing_class]
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
@@ -102,6 +97,15 @@ def test_leaving_out_a_file_is_as_if_it_had_never_been_there(root: Path, folder_
     assert (after.fingerprint, after.classes, after.sizes) == (before.fingerprint, before.classes, before.sizes)
     for source, labels in before._labels.items():
         assert after._labels[source].tolist() == labels.tolist()
+
+
+def test_the_limit_of_pixels_is_a_setting(root: Path) -> None:
+    Image.new("L", (100, 100)).save(root / "train/ant/larger.png")
+    with pytest.raises(
+        DataError, match=r"huge: train/ant/larger\.png \(10,000 pixels, limit 9,999 \(data\.max_pixels\)\)"
+    ):
+        build(root, max_pixels=9999)
+    assert "larger.png" not in str(build(root, max_pixels=10_000).left_out)
 
 
 def test_a_class_goes_with_its_last_training_image_and_the_others_are_numbered_anew(root: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ablata.base.errors import DataError
+from ablata.data.io import encoded as encoded_file
 from ablata.data.io.decode import ImageRules, open_image, to_rgb, upright_size
 from ablata.data.io.encoded import Encoded, plain_jpeg_size
 
@@ -77,10 +78,10 @@ def test_size_and_pixels_are_pils() -> None:
 
 
 def test_a_bomb_is_left_to_pil(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 61 * 37 // 3)
+    monkeypatch.setattr(encoded_file, "QUIET_PIXELS", 61 * 37 // 3)
     assert plain_jpeg_size(encoded()) is None
     with pytest.raises(DataError, match="more pixels than the limit"):
-        _ = Encoded(encoded(), "it").size
+        _ = Encoded(encoded(), "it", ImageRules(max_pixels=61 * 37 - 1)).size
 
 
 @given(st.data())

@@ -12,9 +12,10 @@ from PIL import Image
 
 from ablata.base.errors import CheckpointError, SettingsError
 from ablata.base.settings import expand
-from ablata.data.io.decode import open_image, to_rgb
+from ablata.data.io.decode import ImageRules, open_image, to_rgb
 from ablata.data.io.input_files import InputFile, find_input_files
 from ablata.data.io.video import Video, video_writer
+from ablata.data.io.windows import ImageWindows
 from ablata.data.labels.mask_files import read_mask
 from ablata.data.labels.table import default_palette
 from ablata.engine.predictor import PredictOptions
@@ -167,7 +168,8 @@ def test_tiles_put_together_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
     model, random = predictor(), np.random.default_rng(0)
     pixels = random.integers(0, 256, (150, 201, 3), dtype=np.uint8)
     whole = model.predict(pixels, model.protocol("ss"))
-    assert np.array_equal(model.predict_tiled(pixels, model.protocol("ss"), 201), whole)
+    image = ImageWindows(pixels, (150, 201))
+    assert np.array_equal(model.predict_tiled(image, model.protocol("ss"), 201), whole)
     shapes = set()
 
     def local(self: SegmentationPredictor, seen: np.ndarray, protocol: object) -> np.ndarray:
@@ -177,16 +179,25 @@ def test_tiles_put_together_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(SegmentationPredictor, "predict", local)
     for tile in (64, 100, 150, 300):
-        assert np.array_equal(model.predict_tiled(pixels, model.protocol("ss"), tile), pixels[..., 0] % 3)
+        assert np.array_equal(model.predict_tiled(image, model.protocol("ss"), tile), pixels[..., 0] % 3)
     assert (96, 96) in shapes
 
 
-def test_an_image_beyond_the_limit_is_predicted_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, file = predictor(), tmp_path / "large.png"
-    Image.fromarray(np.zeros((150, 200, 3), dtype=np.uint8)).save(file)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+@pytest.mark.parametrize("name", ["large.png", "large.tif"])
+def test_an_image_beyond_the_limit_is_predicted_in_tiles(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, file = predictor(), tmp_path / name
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(file)
+    monkeypatch.setattr(SegmentationPredictor, "rules", ImageRules(max_pixels=10_000))
+    found = find_input_files([file])
     refused, done = (
-        next(iter(model.predict_files(find_input_files([file]), PredictOptions(tile=tile)))) for tile in (None, 64)
+        next(iter(model.predict_files(found, PredictOptions(tile=tile, output=tmp_path / "out"))))
+        for tile in (None, 64)
     )
-    assert "30,000" in refused.problem
+    assert refused.problem.endswith(f"{name}: 30,000 pixels, limit 10,000 (data.max_pixels); --tile 2048 predicts "
+                                    "images of any size")  # fmt: skip
     assert (done.problem, sum(share for _, share in done.classes)) == ("", pytest.approx(1))
+    for written in ("masks/large.png", "overlays/large.jpg"):
+        with Image.open(tmp_path / "out" / written) as image:
+            assert image.size == (200, 150)

@@ -12,12 +12,21 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.base.files import atomic_path
-from ablata.data.io.decode import RULES, ImageFacts, ImageRules, decode_array, decode_rgb, open_image, upright_size
+from ablata.data.io.decode import (
+    MOST_PIXELS,
+    RULES,
+    ImageFacts,
+    ImageRules,
+    TooLargeError,
+    decode_array,
+    decode_rgb,
+    open_image,
+    upright_size,
+)
 from ablata.data.io.file_slice import Member, content_of
 from ablata.data.io.headers import orientation_of, page_count
 
@@ -41,11 +50,9 @@ class ImageFinding:
         return f"{self.kind}: {self.where}" + (f" ({self.detail})" if self.detail else "")
 
 
-_VERSION = 2
+_VERSION = 3
 _MOST_THREADS = 8
 _BLOCK = 512
-_HUGE = 89_478_485
-"""Pixels above which an image is more likely a trap or a scan than a photograph; PIL's own limit."""
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -76,10 +83,8 @@ def inspect_image(image: Path | Member, rules: ImageRules = RULES) -> InspectedI
     where, size = str(image), (0, 0)
     try:
         content = content_of(image)
-        header = open_image(content, where)
+        header = open_image(content, where, rules.max_pixels)
         size = upright_size(header, rules.orientation)
-        if size[0] * size[1] > _HUGE:
-            return InspectedImage(size, header.mode, fault="huge", detail=f"{header.width}x{header.height} pixels")
         # A camera's MPO is a JPEG with a second view or a preview behind it; what counts is the first.
         frames = page_count(header)
         if frames > 1:
@@ -90,9 +95,8 @@ def inspect_image(image: Path | Member, rules: ImageRules = RULES) -> InspectedI
         rgb, facts = decode_rgb(header, where, rules)
         return InspectedImage(size, mode, np.asarray(rgb), facts)
     except DataError as error:
-        bomb = isinstance(error.__context__, Image.DecompressionBombError)
         reason = (error.found or "").removeprefix(f"{where}: ")
-        return InspectedImage(size, fault="huge" if bomb else "unreadable", detail=reason)
+        return InspectedImage(size, fault="huge" if isinstance(error, TooLargeError) else "unreadable", detail=reason)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         return InspectedImage(size, fault="unreadable", detail=str(error))
 
@@ -118,7 +122,8 @@ def inspect_images(
     images: Sequence[Path | Member], key: str, cache: Path, rules: ImageRules = RULES
 ) -> InspectedImages:
     """Inspect every image, once; the outcome is kept under `key`, which must stand for names and contents."""
-    kept = cache / "inspected" / f"{key}-{rules.key()}{_VERSION}.npz"
+    limit = "" if rules.max_pixels == MOST_PIXELS else f"{rules.max_pixels}-"
+    kept = cache / "inspected" / f"{key}-{rules.key()}{limit}{_VERSION}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             rows, kinds, details = (arrays[name].tolist() for name in ("rows", "kinds", "details"))

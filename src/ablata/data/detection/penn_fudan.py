@@ -19,7 +19,7 @@ from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, F
 from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
-from ablata.data.io.decode import ImageRules, open_image
+from ablata.data.io.decode import ImageRules, any_size, open_image
 from ablata.data.io.headers import orientation_of, upright
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES
@@ -94,7 +94,7 @@ def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings, ru
         findings.refuse("Every image must have its mask", f"no file {note}")
         return nothing
     try:
-        with open_image(note, str(note)) as image:
+        with open_image(note, str(note), rules.max_pixels) as image, any_size(image.width * image.height):
             orientation = orientation_of(image) if rules.orientation == "applied" else 1
             numbers = np.asarray(upright(image, orientation))
     except (DataError, OSError, ValueError, SyntaxError) as error:

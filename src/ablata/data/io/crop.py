@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ablata.data.io.decode import Decoder, Orientation
+from ablata.data.io.decode import Decoder, Orientation, any_size
 
 Backend = Literal["torch", "pil", "opencv"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -117,7 +117,8 @@ def _nearest(old: int, new: int) -> Tensor:
 def crop(image: Image.Image | np.ndarray, box: Box) -> Image.Image | np.ndarray:
     """Crop an image to a box, which lies inside it."""
     if isinstance(image, Image.Image):
-        return image.crop(box)
+        with any_size(image.width * image.height):
+            return image.crop(box)
     left, top, right, bottom = box
     return image[top:bottom, left:right]
 

@@ -19,9 +19,11 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ablata.base.errors import DataError
 from ablata.data.io.headers import as_stored, header_size, orientation_of, page_count, stored_bits, turned, upright
+from ablata.data.io.tiff import BandedTiff, banded_tiff
 
 Decoder = Literal["pil", "opencv"]
 Orientation = Literal["applied", "ignored"]
@@ -32,11 +34,17 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 """Endings of files that are read as images."""
 MOST_PIXELS = 178_956_970
 """PIL refuses larger images, which may be made to fill a memory."""
+QUIET_PIXELS = MOST_PIXELS // 2
+"""Beyond it PIL warns."""
 DARK = 1 << 14
 """Where no value of a set's 16-bit files reaches this, they hold 14 bits at most, and would come out black."""
 
 _DECODING = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
 _LARGE = threading.RLock()
+
+
+class TooLargeError(DataError):
+    """An image has more pixels than the limit."""
 
 
 @dataclass(frozen=True)
@@ -83,50 +91,71 @@ class ImageFacts:
     mode: str
 
 
-def open_image(content: bytes | Path, where: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
+def open_image(content: bytes | Path, where: str, max_pixels: int | None = None) -> Image.Image:
     """Open an image without decoding its pixels yet.
 
     Args:
         content: the encoded bytes, or the file.
         where: the file (and row), for the message.
-        max_pixels: an image may have so many.
+        max_pixels: an image may have so many, by the setting `data.max_pixels`; None: as many as PIL takes, where there
+            is no such setting.
 
     Raises:
         DataError: it is no image, or has more pixels.
     """
+    most = MOST_PIXELS if max_pixels is None else max_pixels
     try:
-        with _large(max_pixels):
-            image = Image.open(content if isinstance(content, Path) else io.BytesIO(content))
-    except UnidentifiedImageError:
-        raise _undecodable(where, _unknown(content)) from None
-    except Image.DecompressionBombError as error:
-        pixels = next(iter(re.findall(r"\d+", str(error))), "more")
-        raise _too_large(where, pixels, max_pixels) from None
+        with any_size(max(most, QUIET_PIXELS + 1)):
+            warnings.simplefilter("ignore", UserWarning)
+            image = _opened(content, where)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        told = re.search(r"\d+", str(error))
+        raise _too_large(where, int(told[0]) if told else 0, most, max_pixels is not None) from None
+    except DataError:
+        raise
     except (OSError, ValueError, SyntaxError) as error:
         raise _undecodable(where, error) from None
-    if image.width * image.height > max_pixels:
-        raise _too_large(where, str(image.width * image.height), max_pixels)
+    bands = image.layout.samples if isinstance(image, BandedTiff) else 0
+    pixels = image.width * image.height * max(1, bands // 4)
+    if pixels > most:
+        image.close()
+        raise _too_large(where, pixels, most, max_pixels is not None)
     return image
+
+
+def _opened(content: bytes | Path, where: str) -> Image.Image:
+    try:
+        image = Image.open(content if isinstance(content, Path) else io.BytesIO(content))
+    except UnidentifiedImageError:
+        banded = banded_tiff(content)
+        if banded is None:
+            raise _undecodable(where, _unknown(content)) from None
+        return banded
+    # Of RGB with further bands PIL gives one of them at most.
+    many = isinstance(image, TiffImageFile) and image.tag_v2.get(_SAMPLES, 1) > 4 and image.mode.startswith("RGB")
+    return (banded_tiff(content) if many else None) or image
+
+
+_SAMPLES = 277
 
 
 def _unknown(content: bytes | Path) -> str:
     """Say what may keep PIL from opening a file."""
     start = content[:4] if isinstance(content, bytes) else content.read_bytes()[:4]
     if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "a TIFF of bands or bits that Pillow does not know: write one or three bands of 8 or 16 bits"
+        return "a TIFF of bits or colours that Pillow does not know: write bands of 8 or 16 bits"
     return "no image of a known type" if start else "an empty file"
 
 
 @contextmanager
-def _large(max_pixels: int) -> Iterator[None]:
-    """Let PIL take images of so many pixels, one at a time, as its limit is the process's."""
-    if max_pixels <= MOST_PIXELS:
+def any_size(pixels: int) -> Iterator[None]:
+    """Let PIL take images of so many pixels without a word, one at a time, as its limit is the process's."""
+    if pixels <= QUIET_PIXELS:
         yield
         return
     with _LARGE, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = max_pixels
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
         try:
             yield
         finally:
@@ -153,31 +182,72 @@ def decode_rgb(image: Image.Image, where: str, rules: ImageRules = RULES) -> tup
         DataError: the pixels cannot be decoded, have a type without a meaning as an image (floating point), or need a
             rule that was not given.
     """
+    with decoding(where), warnings.catch_warnings(), any_size(image.width * image.height):
+        warnings.simplefilter("ignore", UserWarning)
+        pages = page_count(image)
+        if pages > 1:
+            raise DataError("An image file must hold one image", found=f"{where}: {pages} pages or frames",
+                            do="write each into a file of its own")  # fmt: skip
+        if isinstance(image, BandedTiff):
+            return _banded(image, where, rules)
+        orientation, bits = orientation_of(image), stored_bits(image)
+        deep = _deep_colors(image) if bits == 16 and rules.bits not in (None, 16) else None
+        image.load()
+        facts = ImageFacts(orientation, _highest(image, bits), _transparent(image), image.mode)
+        applied, tiff = rules.orientation == "applied", image.format == "TIFF"
+        place = upright if applied else as_stored
+        image = place(image, orientation)
+        if deep is not None or (rules.bands is not None and len(image.getbands()) > 1 and image.mode != "P"):
+            pixels = np.asarray(image) if deep is None else deep
+            chosen = _eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8)
+            made = Image.fromarray(chosen)
+            # OpenCV gives the pixels as they are stored.
+            return (turned(made, orientation) if deep is not None and applied else made), facts
+        return _colors(image, where, 12 if bits == 12 else rules.bits or 16, tiff), facts
+
+
+@contextmanager
+def decoding(where: str) -> Iterator[None]:
+    """Say in words what keeps a file (`where`) from being decoded.
+
+    Raises:
+        DataError: it cannot be.
+    """
     try:
-        with warnings.catch_warnings(), _large(image.width * image.height):
-            warnings.simplefilter("ignore", UserWarning)
-            pages = page_count(image)
-            if pages > 1:
-                raise DataError("An image file must hold one image", found=f"{where}: {pages} pages or frames",
-                                do="write each into a file of its own")  # fmt: skip
-            orientation, bits = orientation_of(image), stored_bits(image)
-            deep = _deep_colors(image) if bits == 16 and rules.bits not in (None, 16) else None
-            image.load()
-            facts = ImageFacts(orientation, _highest(image, bits), _transparent(image), image.mode)
-            applied, tiff = rules.orientation == "applied", image.format == "TIFF"
-            place = upright if applied else as_stored
-            image = place(image, orientation)
-            if deep is not None or (rules.bands is not None and len(image.getbands()) > 1 and image.mode != "P"):
-                pixels = np.asarray(image) if deep is None else deep
-                chosen = _eight_bits(_three(pixels, rules), rules.bits if deep is not None else 8)
-                made = Image.fromarray(chosen)
-                # OpenCV gives the pixels as they are stored.
-                return (turned(made, orientation) if deep is not None and applied else made), facts
-            return _colors(image, where, 12 if bits == 12 else rules.bits or 16, tiff), facts
+        yield
     except DataError:
         raise
     except _DECODING as error:
         raise _undecodable(where, error) from None
+
+
+def _banded(image: BandedTiff, where: str, rules: ImageRules) -> tuple[Image.Image, ImageFacts]:
+    """Decode the bands that the rules choose; three need no choice."""
+    count, bands = image.layout.samples, rules.bands or (0, 1, 2)
+    if rules.bands is None and count != 3:
+        raise _unchosen(where, count)
+    _refuse_absent(bands, count)
+    values = image.chosen(bands)
+    deep = values.dtype == np.uint16
+    made = Image.fromarray(_eight_bits(values, (rules.bits or 16) if deep else 8))
+    orientation = image.layout.orientation
+    facts = ImageFacts(orientation, int(values.max(initial=0)) if deep else 0, 0, image.mode)
+    return (turned(made, orientation) if rules.orientation == "applied" else made), facts
+
+
+def _unchosen(where: str, count: int) -> DataError:
+    some = "[0,1,2]" if count > 2 else "[0,0,0]"
+    last = ": is the last one infrared, or transparency?" if count <= 4 else ""
+    return DataError(
+        "An image must have one band or three, or data.bands must choose three",
+        found=f"{where}: {count} bands{last}",
+        do=f"set data.bands={some} for the first, or others",
+    )
+
+
+def _refuse_absent(bands: tuple[int, int, int], count: int) -> None:
+    if max(bands) >= count:
+        raise ValueError(f"data.bands={list(bands)} of {count} bands, counted from 0")
 
 
 def _highest(image: Image.Image, bits: int) -> int:
@@ -213,8 +283,7 @@ def _deep_colors(image: Image.Image) -> np.ndarray | None:
 
 def _three(pixels: np.ndarray, rules: ImageRules) -> np.ndarray:
     bands = rules.bands or (0, 1, 2)
-    if not 0 <= min(bands) <= max(bands) < pixels.shape[2]:
-        raise ValueError(f"data.bands={list(bands)} of {pixels.shape[2]} bands, counted from 0")
+    _refuse_absent(bands, pixels.shape[2])
     return np.ascontiguousarray(pixels[..., list(bands)])
 
 
@@ -240,11 +309,7 @@ def _colors(image: Image.Image, where: str, bits: int, tiff: bool) -> Image.Imag
     bands = image.getbands()
     if tiff and bands[-1] in "AX":
         if np.asarray(image)[..., -1].min(initial=255) < 255:
-            raise DataError(
-                "An image must have one band or three, or data.bands must choose three",
-                found=f"{where}: {len(bands)} bands: is the last one infrared, or transparency?",
-                do=f"set data.bands={'[0,1,2]' if len(bands) > 3 else '[0,0,0]'} for the first, or others",
-            )
+            raise _unchosen(where, len(bands))
         return image.convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         upper = image.convert("RGBA")
@@ -290,12 +355,13 @@ def _undecodable(where: str, error: Exception | str) -> DataError:
     )
 
 
-def _too_large(where: str, pixels: str, most: int) -> DataError:
-    found = f"{int(pixels):,}" if pixels.isdigit() else pixels
-    return DataError(
+def _too_large(where: str, pixels: int, most: int, settable: bool) -> TooLargeError:
+    key = f", or set data.max_pixels={pixels or 'a larger number'}" if settable else ""
+    return TooLargeError(
         "An image must not have more pixels than the limit",
-        found=f"{where}: {found}, limit {most:,}",
-        do=f"cut it into parts, or set data.max_pixels={pixels}; to predict it: --tile 2048",
+        found=f"{where}: {f'{pixels:,}' if pixels else 'more'} pixels, limit {most:,}"
+        + (" (data.max_pixels)" if settable else ""),
+        do=f"cut it into parts{key}",
     )
 
 
@@ -336,9 +402,12 @@ def decode_array(
 
 def decode_jpeg(content: bytes, shrink: int) -> np.ndarray | None:
     """Decode an ordinary JPEG by OpenCV to uint8 [H, W, 3]; None if it cannot. See `decode_array`."""
-    pixels: np.ndarray | None = cv2.imdecode(
-        np.frombuffer(content, dtype=np.uint8), _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
-    )
+    try:
+        pixels: np.ndarray | None = cv2.imdecode(
+            np.frombuffer(content, dtype=np.uint8), _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    except cv2.error:  # beyond a limit of its own, 2^30 pixels
+        return None
     return pixels
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ablata.data.io.decode import (
+    QUIET_PIXELS,
     RULES,
     Decoder,
     ImageRules,
@@ -107,11 +108,10 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _frame_size(body: bytes) -> tuple[int, int] | None:
-    """Return height and width from a frame's header; None if it is no ordinary one, or too large for PIL's liking."""
+    """Return height and width from a frame's header; None if it is no ordinary one, or so large that PIL must look."""
     if len(body) < 9 or body[0] != 8 or body[5] not in (1, 3) or len(body) != 6 + 3 * body[5]:
         return None
     if body[5] == 3 and (body[6], body[9], body[12]) != (1, 2, 3):
         return None
     height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-    most = Image.MAX_IMAGE_PIXELS
-    return (height, width) if height and width and (most is None or height * width <= most) else None
+    return (height, width) if 0 < height * width <= QUIET_PIXELS else None

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ablata.base.settings import Settings
-from ablata.data.io.decode import ImageRules, Orientation
+from ablata.base.settings import INCIDENTAL, Settings
+from ablata.data.io.decode import MOST_PIXELS, ImageRules, Orientation
 
 
 class ImageReadSettings(Settings):
@@ -20,7 +20,9 @@ class ImageReadSettings(Settings):
     """Bits that count in 16-bit images: the highest value of so many becomes white; null: 16."""
     bands: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = None
     """Which bands of images of several are red, green and blue, counted from 0; null: the first three."""
+    max_pixels: Annotated[int, INCIDENTAL, Field(ge=1)] = MOST_PIXELS
+    """An image may have so many pixels; larger ones need memory, and may be made to fill it."""
 
     def image_rules(self) -> ImageRules:
         """Return them as decoding takes them."""
-        return ImageRules(self.orientation, self.bits, self.bands)
+        return ImageRules(self.orientation, self.bits, self.bands, self.max_pixels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -15,7 +15,6 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL
 from ablata.data.io.crop import backend_name
-from ablata.data.io.decode import MOST_PIXELS, ImageRules
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.labels.class_lists import find_list, read_list
 from ablata.data.labels.layout import (
@@ -70,8 +69,6 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
     """Which set."""
     root: Annotated[str | None, INCIDENTAL] = None
     """The folder, or a zip of it; a name alone is looked for under ABLATA_DATA."""
-    max_pixels: Annotated[int, INCIDENTAL, Field(ge=1)] = MOST_PIXELS
-    """An image may have so many pixels; larger ones need memory, and may be made to fill it."""
     minival: int | float = 0
     """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
@@ -84,10 +81,6 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
     """Mean of red, green, blue over the training set, in 0..1."""
     std: tuple[float, ...] = IMAGENET_STD
     """Standard deviation of red, green, blue, in 0..1."""
-
-    def image_rules(self) -> ImageRules:
-        """Return how images are decoded."""
-        return replace(super().image_rules(), max_pixels=self.max_pixels)
 
     @abstractmethod
     def find(self, cache: Path) -> PairFiles:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
-from ablata.data.io.decode import RULES, ImageRules, decode_rgb, open_image, refuse_dark, upright_size
+from ablata.data.io.decode import MOST_PIXELS, RULES, ImageRules, decode_rgb, open_image, refuse_dark, upright_size
 from ablata.data.io.headers import orientation_of
 from ablata.data.labels.mask_files import Palettes, load_mask, open_mask, palette_of, raw_values, size_advice
 from ablata.data.labels.table import LabelTable
@@ -25,6 +26,8 @@ from ablata.structures.segmentation import IGNORE, SegmentationBatch
 PLANES = 4
 """Red, green, blue, label."""
 _VERSION = 2
+_AHEAD = 64
+"""Images that are decoded before they are written."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,12 @@ def decoded_pairs(
 
     def fill(draft: Path) -> dict[str, object]:
         palettes, highest = Palettes(), list[int]()
-        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+        threads = min(8, usable_cores())
+        with ThreadPoolExecutor(threads) as pool:
             sizes = list(pool.map(partial(_size, rules=rules), pairs))
-            decoded = pool.map(partial(_decoded, table=table, rules=rules), pairs)
+            largest = max((height * width for height, width in sizes), default=1)
+            # Large images one after the other: as many pixels are decoded at once as one image may have by default.
+            decoded = _ahead(pool, partial(_decoded, table=table, rules=rules), pairs, max(1, MOST_PIXELS // largest))
             write_pairs(draft, sizes, _checked(pairs, decoded, palettes, highest))
         palettes.refuse("FOLDER")
         refuse_dark(highest, rules)
@@ -118,6 +124,19 @@ def decoded_pairs(
 
     folder, _ = stored_arrays(cache / "decoded" / f"{name}-{table.digest}-{rules.key()}{_VERSION}", cache, fill)
     return load_pairs(folder)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Pair], _Decoded], pairs: Sequence[Pair], most: int
+) -> Iterator[_Decoded]:
+    """Yield `work` of each pair in order, at most so many begun before the first of them is taken."""
+    begun: deque[Future[_Decoded]] = deque()
+    for pair in pairs:
+        if len(begun) >= min(most, _AHEAD):
+            yield begun.popleft().result()
+        begun.append(pool.submit(work, pair))
+    while begun:
+        yield begun.popleft().result()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ legend.png            the colours
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -25,10 +26,11 @@ from ablata.base.files import atomic_path, write_text
 from ablata.base.settings import restore
 from ablata.data.drawing.segmentation import index_image, legend, overlay
 from ablata.data.io.crop import backend_name
-from ablata.data.io.decode import RULES, ImageRules, open_image, to_rgb
+from ablata.data.io.decode import MOST_PIXELS, RULES, ImageRules, TooLargeError, open_image, to_rgb
 from ablata.data.io.input_files import InputFile
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.io.video import Video, is_video, video_writer
+from ablata.data.io.windows import ImageWindows
 from ablata.data.labels.table import VOID_CLASS_COLOR, Color, default_palette
 from ablata.engine.hardware.memory import keep_memory
 from ablata.engine.hardware.precision import Precision, choose_precision
@@ -132,11 +134,7 @@ class SegmentationPredictor(Predictor):
         Raises:
             DataError: the file is no image or damaged.
         """
-        return self._read(file, self.rules)
-
-    @staticmethod
-    def _read(file: Path, rules: ImageRules) -> np.ndarray:
-        return np.asarray(to_rgb(open_image(file, str(file), rules.max_pixels), str(file), rules))
+        return np.asarray(to_rgb(open_image(file, str(file), self.rules.max_pixels), str(file), self.rules))
 
     @property
     def rules(self) -> ImageRules:
@@ -164,25 +162,25 @@ class SegmentationPredictor(Predictor):
             found = predict_labels(self.network, images, protocol, len(self.scored_classes))
         return found[0].to(torch.uint8).numpy()
 
-    def predict_tiled(self, pixels: np.ndarray, protocol: SegmentationProtocol, tile: int) -> np.ndarray:
+    def predict_tiled(self, image: ImageWindows, protocol: SegmentationProtocol, tile: int) -> np.ndarray:
         """Return what `predict` does, a part of the image after the other, each with a quarter of its side around it.
 
         Networks that look at a whole image (pooling over it) see a part: the classes may differ from `predict`'s.
 
         Args:
-            pixels: uint8 [H, W, 3].
+            image: parts are read from it, so that a file that allows it is never in memory whole.
             protocol: scales, flips and windows.
             tile: height and width of a part, in pixels.
 
         Returns:
             uint8 [H, W].
         """
-        height, width = pixels.shape[:2]
+        height, width = image.size
         labels, around = np.empty((height, width), dtype=np.uint8), tile // 4
         for y in range(0, height, tile):
             for x in range(0, width, tile):
                 top, left = max(y - around, 0), max(x - around, 0)
-                seen = pixels[top : y + tile + around, left : x + tile + around]
+                seen = image.read(top, left, y + tile + around, x + tile + around)
                 part = self.predict(seen, protocol)[y - top : y - top + tile, x - left : x - left + tile]
                 labels[y : y + tile, x : x + tile] = part
         return labels
@@ -221,16 +219,25 @@ class SegmentationPredictor(Predictor):
         try:
             if is_video(entry.file):
                 return self._video(entry, protocol, output)
-            pixels = self._read(entry.file, self.rules if tile is None else replace(self.rules, max_pixels=_ANY))
-            labels = self.predict(pixels, protocol) if tile is None else self.predict_tiled(pixels, protocol, tile)
+            if tile is None:
+                whole = ImageWindows(pixels := self.read(entry.file), (pixels.shape[0], pixels.shape[1]))
+                return self._written(entry, whole, self.predict(pixels, protocol), output)
+            with ImageWindows.open(entry.file, replace(self.rules, max_pixels=_ANY)) as parts:
+                return self._written(entry, parts, self.predict_tiled(parts, protocol, tile), output)
         except UserError as error:
-            return MaskPrediction(file=entry.file, problem=error.found or error.must)
+            hint = "; --tile 2048 predicts images of any size" if isinstance(error, TooLargeError) else ""
+            return MaskPrediction(file=entry.file, problem=f"{error.found or error.must}{hint}")
+
+    def _written(
+        self, entry: InputFile, image: ImageWindows, labels: np.ndarray, output: Path | None
+    ) -> MaskPrediction:
+        """Write a mask and an overlay, where there is a folder for them."""
         written: tuple[Path, ...] = ()
         if output is not None:
             mask, over = output / "masks" / f"{entry.name}.png", output / "overlays" / f"{entry.name}.jpg"
             _save(index_image(labels, self.palette), mask)
-            step = -(-max(labels.shape) // _LONGEST)
-            _save(Image.fromarray(overlay(pixels[::step, ::step], labels[::step, ::step], self.palette)), over)
+            step = max(-(-max(labels.shape) // _LONGEST), math.isqrt(labels.size // MOST_PIXELS) + 1)
+            _save(Image.fromarray(overlay(image.shrunk(step), labels[::step, ::step], self.palette)), over)
             written = (mask, over)
         return MaskPrediction(file=entry.file, classes=self._fractions(self._counts(labels)), frames=1, outputs=written)
 
@@ -251,7 +258,9 @@ class SegmentationPredictor(Predictor):
         return MaskPrediction(file=entry.file, problem=short, outputs=written, classes=classes, frames=frames)
 
     def _counts(self, labels: np.ndarray) -> np.ndarray:
-        return np.bincount(labels.ravel(), minlength=len(self.scored_classes))
+        # Row by row, as counting makes 64-bit numbers of them.
+        counts = (np.bincount(row, minlength=len(self.scored_classes)) for row in labels)
+        return sum(counts, np.zeros(len(self.scored_classes), dtype=np.int64))
 
     def _fractions(self, counts: np.ndarray) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-counts, kind="stable")
