@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ablata.base.files import write_text
-from ablata.records import Ledger, NewArm, NewRun, environment
+from ablata.records import Ledger, NewArm, NewRun, RunWriter, environment
 
 PROCESSES = 4
 OPEN = (
@@ -90,6 +90,22 @@ def log_points(ledger: Ledger, batch: int, points: int = 300_000) -> str:
     return f"{sum(map(len, batches)) / seconds:,.0f} points/s"
 
 
+def reach_disk(ledger: Ledger, points: int = 80) -> str:
+    """Milliseconds that a checkpoint waits: its last points written, and all of them brought to the disk."""
+    run = ledger.runs.enqueue(new_run(seed=0, recipe="durable"))
+    steps = iter(range(0, 10**9, points))
+    with RunWriter(ledger, ledger.leases.claim_run(run.id, "benchmark", 600)) as writer:
+
+        def save() -> None:
+            start = next(steps)
+            writer.metrics([(step, "loss", 0.5) for step in range(start, start + points)])
+            writer.make_durable()
+
+        figure = median_of(save)
+        writer.finish("completed")
+    return figure
+
+
 def fill(ledger: Ledger) -> str:
     """Claims and finishes a second of one worker, while 500 runs of a study with 200 points each are made."""
     arms = [
@@ -134,6 +150,7 @@ def measure(address: str) -> list[tuple[str, str]]:
         with Ledger(address, home=home) as ledger:
             rows.append(("a new process imports and opens it", open_again(address, home)))
             rows += [(f"metrics, batches of {batch:,}", log_points(ledger, batch)) for batch in (100, 1_000, 10_000)]
+            rows.append(("80 points and all before them on the disk, before a checkpoint", reach_disk(ledger)))
             rows.append(("claim and finish, 500 runs waiting", fill(ledger)))
             assert len(ledger.runs.find(study="table")) == 500
             rows.append(("table of 500 runs with scores", median_of(lambda: ledger.runs.find(limit=500))))

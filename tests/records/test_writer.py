@@ -35,6 +35,7 @@ def test_a_single_training_creates_claims_and_ends_its_run(ledger: Ledger, new_r
         assert writer.claim.recipe == {"name": "base"}
         writer.progress({"step": 1, "steps": 2})
         writer.metrics([(1, "loss", 0.5)])
+        writer.make_durable()
         writer.event("warning", "collapse", "the term 'kl' is zero")
         writer.finish("completed", scores={"accuracy": 0.9}, cost={"seconds": 1.0}, stop_reason="all steps done")
     run = ledger.runs.get(writer.run.id)

@@ -101,6 +101,25 @@ class RunWriter:
         batch = list(points)
         self._write(lambda: self._ledger.metrics.log(self._id, self._attempt, batch))
 
+    def make_durable(self) -> None:
+        """Bring all that was written to the disk, before a checkpoint that covers it is put into place.
+
+        Raises:
+            LeaseLostError: another worker has taken the run over.
+            RecordError: the disk does not take it.
+        """
+        if not self._ledger.database.is_sqlite:
+            # A commit that waits for the server's disk, and with it for all that did not wait before it.
+            return self._write(lambda: self._ledger.leases.heartbeat(self._id, self._attempt, self.claim.lease_seconds))
+        try:
+            self._ledger.database.make_durable()
+        except OSError as error:
+            raise RecordError(
+                "The ledger must reach the disk before a checkpoint does",
+                found=f"{self._ledger}: {error.strerror}",
+                do="make room on its disk, or see that it is well; then go on with the same command",
+            ) from error
+
     def truncate_metrics(self, step: int) -> None:
         """Forget the points after the step this attempt resumes from."""
         self._write(lambda: self._ledger.metrics.truncate(self._id, self._attempt, step))

@@ -62,14 +62,18 @@ class LedgerReporter(Reporter):
             "seconds_left": progress.seconds_left if progress.seconds_left == progress.seconds_left else None,
         }
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self.flush()
+            self._write()
 
     def stop_reason(self) -> str | None:
         """Stop when another worker has taken the run over."""
         return "lost" if self._writer.lost else None
 
     def flush(self) -> None:
-        """Write everything kept so far."""
+        """Write everything kept so far, down to the disk: what follows, such as a checkpoint, relies on it."""
+        self._write()
+        self._writer.make_durable()
+
+    def _write(self) -> None:
         if self._rows:
             self._writer.metrics(self._rows)
             self._rows = []
