@@ -69,9 +69,12 @@ def test_failing_and_endless_arms_are_told_and_a_failing_control_ends_the_study(
     arms = ("--arm", f"broken={CONTROL} --fail", "--arm", f"slow={CONTROL} --sleep 900")
     said = compare("--seeds", "4", "--timeout", "3s", CONTROL, *arms)
     assert said.status == 0, said.err
-    assert "broken is unstable" in said.out
-    assert "slow is unstable" in said.out
+    assert "broken is unstable (2 of 2 runs failed)" in said.out
+    assert "slow is unstable (2 of 2 runs failed)" in said.out
+    assert "broken: seed 0 failed: The program must end with status 0; exit status 1" in said.out
+    assert "broken, seed 1: failed" in said.err
     listed = ablata("runs", "list", "--json").out
+    assert "diverged" not in said.out + said.err + listed + ablata("runs", "list").out
     assert "the network blew up" in listed
     assert "must end within 3.0 s" in listed
     control = compare("--seeds", "3", f"{CONTROL} --fail", CONTROL)
@@ -149,6 +152,10 @@ def test_mistakes_are_told_with_exit_2(folder: Path, compare: Callable[..., Any]
         (CONTROL, f"{CONTROL} {{lr}}"): "must have a value",
         (CONTROL, "--arm", "new=git:nothing"): "branch, a tag or a commit",
         (CONTROL, "--arm", "nothing"): "NAME=COMMAND",
+        (CONTROL, "--arm", "big:lr=1"): "its place {lr}",
+        (CONTROL, "--set", "lr=1"): "the commands have no key of their own",
+        (f"{CONTROL} {{lr}}", "--set", "lr"): "key=value",
+        ("LR=1 " + CONTROL, CONTROL): "env LR=1",
         (CONTROL, f"{CONTROL} --mixup 1", "--timeout", "soon"): "s, m, h or d",
         (CONTROL, f"{CONTROL} --mixup 1", "--input", "no-data"): "must exist",
     }.items():
@@ -197,3 +204,64 @@ def test_scores_and_curves_that_the_program_hands_over_are_read(
     (run, *_) = json.loads(ablata("runs", "list", "--json").out)
     assert run["scores"].keys() == {"f1", "val_acc", "other"}
     assert run["scores"]["f1"] == run["scores"]["val_acc"] / 2
+
+
+def test_a_study_is_asked_with_a_command_its_keys_and_their_values(
+    folder: Path, ablata: Callable[..., Any], subtests: pytest.Subtests
+) -> None:
+    command = f"{CONTROL} --mixup {{mixup}}"
+    asked = ("--command", command, "--set", "mixup=0", "--arm", "big:mixup=0.9", "--arm", f"fixed={CONTROL} --mixup 1")
+    options = ("--seeds", "3", "--margin", "0.5", "--score", "val_acc", "--score", "loss", "--name", "mixup")
+    done = ablata("study", "run", *asked, *options)
+    assert done.status == 0, done.err
+    assert "big is better by" in done.out
+    assert "fixed is better by" in done.out
+    assert "mixup is finished" in ablata("study", "run", *asked, *options).err
+    runs = json.loads(ablata("runs", "list", "--json").out)
+    assert len(runs) == 9
+    assert all({"val_acc", "loss"} <= set(run["scores"]) for run in runs)
+    for arguments, words in {
+        ("--command", command, "--recipe", "digits"): "Name a study, or ask ad hoc",
+        ("--recipe", "digits", "--score", "acc"): "belong to a program",
+        (*asked, "--score", "val_acc"): "no --seeds",
+        (*asked, "--seeds", "3"): "no --score",
+        (*asked, *options, "--arm", "big:mixup=1"): "big again",
+        (*asked, *options, "--arm", "bigger:mixpu=1"): "mixup",
+    }.items():
+        with subtests.test(arguments=arguments):
+            said = ablata("study", "run", *arguments)
+            assert said.status == 2, said.err
+            assert words in said.err
+
+
+def test_a_study_of_commands_is_written_in_a_python_file(folder: Path, ablata: Callable[..., Any]) -> None:
+    (folder / "mine.py").write_text(
+        "from ablata import Study\n"
+        "from ablata.trainers.command import Command\n"
+        "def mixup():\n"
+        f"    control = Command.of('{CONTROL} --mixup {{mixup}}', scores=['val_acc'], values={{'mixup': '0'}})\n"
+        f"    arms = {{'big': {{'mixup': 0.9}}, 'fixed': '{CONTROL} --mixup 1'}}\n"
+        "    return Study(name='mixup', question='?', control=control, arms=arms, seeds=3)\n"
+    )
+    done = ablata("study", "run", "mine.py:mixup")
+    assert done.status == 0, done.err
+    assert "big is better by" in done.out
+    assert "fixed is better by" in done.out
+
+
+def test_a_named_study_of_a_script_edited_since_is_neither_answered_nor_gone_on_with(
+    folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
+) -> None:
+    (folder / "data.txt").write_text("1")
+    arguments = ("--seeds", "3", "--name", "mixup", "--input", "data.txt", CONTROL, f"{CONTROL} --mixup 0.9")
+    assert compare(*arguments).status == 0
+    assert "mixup is finished" in compare(*arguments).err
+    for file, what in {"train.py": "code", "data.txt": "inputs"}.items():
+        before = (folder / file).read_text()
+        (folder / file).write_text(before + "\n")
+        said = compare(*arguments)
+        assert said.status == 2
+        assert f"control ({what}), mixup-0.9 ({what})" in said.err
+        (folder / file).write_text(before)
+    assert "is better by" in compare(*arguments).out
+    assert "is better by" in ablata("study", "report", "mixup").out

@@ -1,7 +1,7 @@
 """Pages as programs: the fenced blocks of a Markdown file, and how they are run, shortened.
 
-A block of `console` holds commands behind `$ ` and may show what they print. A block of `python` with a title is the
-file of that name; without one it is run. What a comment right before a block says:
+A block of `console` holds commands behind `$ ` and may show what they print. A block of `python`, `yaml` or `toml`
+with a title is the file of that name; one of `python` without a title is run. What a comment right before a block says:
 
     <!-- test: slow, REASON -->           minutes: run in the suite's slow part only
     <!-- test: realdata, FOLDER=NAME -->  needs real images: FOLDER stands for ABLATA_DATA/NAME
@@ -127,7 +127,7 @@ class Page:
     def run(self, part: str) -> None:
         """Write the page's files and run the blocks of one part; those of Python build on the ones before them."""
         for block in blocks(self.path):
-            if block.kind == "python" and block.title is not None:
+            if block.kind in ("python", "yaml", "toml") and block.title is not None:
                 (self.folder / block.title).write_text(block.text, encoding="utf-8")
             elif block.part == part or (block.kind == "python" and block.part == "default"):
                 self._run(block)

@@ -185,8 +185,9 @@ class StudyDisplay:
             for seed in arm.seeds:
                 if seed.state in _ENDED and (arm.name, seed.seed) not in self._told:
                     self._told.add((arm.name, seed.seed))
+                    state = arm.lost_word if seed.state == "diverged" else seed.state
                     score = "" if seed.score is None else f" {view.metric.name} {seed.score:.6g}"
-                    self.say(f"{arm.name}, seed {seed.seed}: {seed.state}{score}   ({progress_words(view) or 'done'})")
+                    self.say(f"{arm.name}, seed {seed.seed}: {state}{score}   ({progress_words(view) or 'done'})")
             if arm.verdict and not arm.open and arm.name not in self._stopped:
                 self._stopped.add(arm.name)
                 self.say(f"arm {arm.name}: {arm.reason}")

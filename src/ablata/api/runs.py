@@ -54,7 +54,7 @@ class RunResult:
     @property
     def state(self) -> str:
         """One of waiting, running, completed, failed, diverged, cancelled."""
-        return self.row.state
+        return self.row.state_word
 
     @property
     def scores(self) -> dict[str, float]:

@@ -282,7 +282,7 @@ def study_status(ledger: Ledger, name: str) -> dict[str, Any]:
             "run": cell.run.id,
             "arm": cell.arm,
             "seed": cell.seed,
-            "state": cell.run.state,
+            "state": cell.run.state_word,
             "worker": cell.run.owner,
             "silent": cell.run.id in silent,
             "error": cell.run.error,
@@ -293,7 +293,7 @@ def study_status(ledger: Ledger, name: str) -> dict[str, Any]:
     return {
         "study": name,
         "state": ledger.studies.get(name).state,
-        "runs": dict(Counter(cell.run.state for cell in cells)),
+        "runs": dict(Counter(cell.run.state_word for cell in cells)),
         "workers": sorted({str(cell.run.owner) for cell in working}),
         "troubled": troubled,
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+from ablata.base.errors import SettingsError
 
 NOTHING = "–"
 """What stands for a value that there is not."""
@@ -22,6 +25,25 @@ def duration(seconds: float | None) -> str:
         if whole < limit:
             return f"{whole} {big} {rest} {small}" if rest else f"{whole} {big}"
     raise AssertionError("days take any length")
+
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str, example: str = "10m") -> float:
+    """Read a time such as `90`, `90s`, `10m`, `1.5h` or `2d` and return its seconds.
+
+    Args:
+        text: as typed.
+        example: what to type instead, for the message.
+
+    Raises:
+        SettingsError: it is none, or not above 0.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|)\s*", text)
+    if match is None or float(match[1]) == 0:
+        raise SettingsError("A time must be a number with s, m, h or d", found=text, do=example)
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def quantity(value: float | None, unit: str = "", base: int = 1000) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from ablata.base.errors import SettingsError
+from ablata.base.quantities import parse_duration
 from ablata.cli.console import note
 
 if TYPE_CHECKING:
@@ -18,10 +20,17 @@ if TYPE_CHECKING:
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="A study's name, or path/to/file.py:function; none with --recipe."),
+    typer.Argument(
+        metavar="[NAME]",
+        help="A study's name, a YAML or TOML file, or path/to/file.py:function; none with --recipe or --command.",
+    ),
 ]
 RecipeOption = Annotated[
     str | None, typer.Option("--recipe", help="The recipe of the control, in place of a study's name.")
+]
+CommandOption = Annotated[
+    str | None,
+    typer.Option("--command", help="A program as the control, such as 'python train.py --seed {seed} --lr {lr}'."),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -32,8 +41,31 @@ Arms = Annotated[
     typer.Option(
         "--arm",
         metavar="NAME:KEY=VALUE",
-        help="An arm: the control with this setting. The same name again adds a setting to it.",
+        help="An arm: the control with this setting. The same name again adds a setting to it. With commands also "
+        "NAME=COMMAND, or NAME=git:REF for the control's command there.",
     ),
+]
+Scores = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--score",
+        help="Where a program's score is: a name in the output, FILE.json:KEY, FILE.csv:COLUMN, or regex:PATTERN. "
+        "Several are recorded, the first is judged.",
+        show_default=False,
+    ),
+]
+Lower = Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores of a program are better.")]
+Timeout = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="TIME", help="Longest time of a program's run, such as 90s, 10m or 2h."),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", help="A file or folder that a program reads; a changed one is another run."),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="A file or folder of a program's code; by default git's state, or the script."),
 ]
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="Seeds of each arm at most; an arm that is decided earlier stops.")
@@ -66,11 +98,44 @@ Question = Annotated[str | None, typer.Option(help="The question, for the report
 
 
 @dataclass(frozen=True, kw_only=True)
+class CommandOptions:
+    """What a command line says about programs; None and empty where not given."""
+
+    scores: tuple[str, ...] = ()
+    lower: bool | None = None
+    timeout: float | None = None
+    inputs: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        scores: Sequence[str] | None,
+        lower: bool | None,
+        timeout: str | None,
+        inputs: Sequence[str] | None,
+        sources: Sequence[str] | None,
+    ) -> Self:
+        """Return the options as typed.
+
+        Raises:
+            SettingsError: the time is none.
+        """
+        seconds = None if timeout is None else parse_duration(timeout, "--timeout 10m")
+        return cls(
+            scores=tuple(scores or ()), lower=lower, timeout=seconds, inputs=tuple(inputs or ()),
+            sources=tuple(sources or ()),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyRequest:
     """The parts of a command line that name or describe a study; None, empty and False where not given."""
 
     name: str | None
     recipe: str | None
+    command: str | None = None
+    program: CommandOptions = CommandOptions()
     sets: tuple[str, ...]
     arms: tuple[str, ...]
     seeds: int | None
@@ -99,26 +164,50 @@ class StudyRequest:
             "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin, "screen": self.screen,
             "fixed": self.fixed, "name": self.save_as, "question": self.question,
         }  # fmt: skip
-        if (self.name is None) == (self.recipe is None):
+        given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
+        told = [f"{what} {value}" for what, value in given.items() if value is not None]
+        if len(told) != 1:
             raise SettingsError(
-                "Name a study, or ask ad hoc with --recipe and --arm",
-                found=f"study {self.name} and --recipe {self.recipe}" if self.name else "neither",
+                "Name a study, or ask ad hoc with --recipe or --command and --arm",
+                found=" and ".join(told) or "none of them",
                 do="ablata study run NAME, or --recipe RECIPE --arm NAME:key=value --seeds N --margin M",
             )
-        if self.recipe is not None:
+        if self.command is None and self.program != CommandOptions():
+            raise SettingsError(
+                "--score, --lower, --timeout, --input and --source belong to a program", found=told[0],
+                do="--command 'python train.py --seed {seed}'",
+            )  # fmt: skip
+        if self.command is not None:
+            made = self._of_command(self.command, parts)
+        elif self.recipe is not None:
             made = ask(self.recipe, self.sets, self.arms, **parts)
         else:
             made = self._changed(change, **parts)
         return _with_history(ledger, made) if self.history else made
 
+    def _of_command(self, command: str, parts: Mapping[str, Any]) -> Study:
+        from ablata.studies.comparing import compare_commands
+
+        if self.seeds is None:
+            raise SettingsError(
+                "A study needs its number of seeds before it starts", found="no --seeds", do="for example --seeds 5"
+            )
+        given = {name: value for name, value in parts.items() if value is not None}
+        return compare_commands([command], self.arms, self.sets, verb="study run", **vars(self.program), **given)
+
     def _changed(self, change: Callable[..., Study], **parts: Any) -> Study:
+        from ablata.studies.documents import is_document, renamed
         from ablata.studies.index import load_study
 
         if self.arms:
             raise SettingsError(
-                "--arm belongs to a study asked with --recipe", found=f"--arm {self.arms[0]} for study {self.name}"
+                "--arm belongs to a study asked with --recipe or --command",
+                found=f"--arm {self.arms[0]} for study {self.name}",
             )
-        made = change(load_study(str(self.name)), self.sets, **parts)
+        written = load_study(str(self.name))
+        made = change(written, self.sets, **parts)
+        if made is not written and self.save_as is None and is_document(str(self.name)):
+            made = renamed(made, Path(str(self.name)))
         return made if made.commands else replace(made, commands=(self._command(),))
 
     def _command(self) -> str:

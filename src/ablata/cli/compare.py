@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -13,13 +12,27 @@ import typer
 
 from ablata.base.errors import SettingsError
 from ablata.base.files import PAGE, refuse_other_kind
-from ablata.cli.asking import FirstSeed, Fixed, Margin, Question, SaveAs, Screen, WorkerCount
+from ablata.cli.asking import (
+    Arms,
+    CommandOptions,
+    FirstSeed,
+    Fixed,
+    Inputs,
+    Lower,
+    Margin,
+    Question,
+    SaveAs,
+    Scores,
+    Screen,
+    Sets,
+    Sources,
+    Timeout,
+    WorkerCount,
+)
 from ablata.cli.console import note, out
 
 if TYPE_CHECKING:
     from ablata.trainers.command import Command
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def compare(
@@ -29,34 +42,16 @@ def compare(
             metavar="COMMAND...", help="Commands with {seed} in them; the first is the control.", show_default=False
         ),
     ],
-    score: Annotated[
-        list[str],
-        typer.Option(
-            help="Where the score is: a name in the output, FILE.json:KEY, FILE.csv:COLUMN, or regex:PATTERN. Several "
-            "are recorded, the first is judged.",
-            show_default=False,
-        ),
-    ],
-    arm: Annotated[
-        list[str] | None,
-        typer.Option(help="Another arm: NAME=COMMAND, or NAME=git:REF for the control's command there."),
-    ] = None,
+    score: Scores = None,
+    sets: Sets = None,
+    arm: Arms = None,
     seeds: Annotated[int, typer.Option(help="Runs of each command, at most.")] = 5,
     first_seed: FirstSeed = None,
-    lower: Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores are better.")] = None,
+    lower: Lower = None,
     margin: Margin = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Longest time of a run, such as 90s, 10m or 2h."),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", help="A file or folder that it reads; a changed one is another run."),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(help="A file or folder of its code; by default git's state, or the script."),
-    ] = None,
+    timeout: Timeout = None,
+    inputs: Inputs = None,
+    source: Sources = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
     workers: WorkerCount = None,
@@ -74,10 +69,10 @@ def compare(
     from ablata.records.ledger import Ledger
     from ablata.studies.comparing import compare_commands
 
+    program = CommandOptions.of(score, lower, timeout, inputs, source)
     study = compare_commands(
-        commands, arm or (), scores=score, lower=lower, seeds=seeds, first_seed=first_seed or 0, margin=margin,
-        timeout=_seconds(timeout), inputs=inputs or (), sources=source or (), screen=screen, fixed=force_fixed,
-        name=save_as, question=question,
+        commands, arm or (), sets or (), seeds=seeds, first_seed=first_seed or 0, margin=margin, screen=screen,
+        fixed=force_fixed, name=save_as, question=question, **vars(program),
     )  # fmt: skip
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]
@@ -133,12 +128,3 @@ def _show_one(command: Command) -> None:
         out.print(f"curves   {', '.join(curves) or 'none: no line names a step or an epoch'}", markup=False)
         if not command.is_seeded:
             note("the command has no {seed}: its runs would be unseeded repeats")
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text)
-    if match is None or float(match[1]) == 0:
-        raise SettingsError("A time must be a number with s, m, h or d", found=text, do="--timeout 10m")
-    return float(match[1]) * _UNITS[match[2]]

@@ -13,17 +13,24 @@ from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import quantity
 from ablata.cli.asking import (
     Arms,
+    CommandOption,
+    CommandOptions,
     FirstSeed,
     Fixed,
+    Inputs,
+    Lower,
     Margin,
     Name,
     Question,
     RecipeOption,
     SaveAs,
+    Scores,
     Screen,
     Seeds,
     Sets,
+    Sources,
     StudyRequest,
+    Timeout,
     TrustCode,
     WithHistory,
     WorkerCount,
@@ -46,11 +53,17 @@ Recorded = Annotated[str, typer.Argument(help="A study in the ledger.")]
 def plan(
     name: Name = None,
     recipe: RecipeOption = None,
+    command: CommandOption = None,
     sets: Sets = None,
     arm: Arms = None,
     seeds: Seeds = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
+    score: Scores = None,
+    lower: Lower = None,
+    timeout: Timeout = None,
+    inputs: Inputs = None,
+    source: Sources = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
     history: WithHistory = False,
@@ -64,7 +77,8 @@ def plan(
     from ablata.records.ledger import Ledger
 
     asked = StudyRequest(
-        name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
+        name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
+        sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
     with Ledger() as ledger:
@@ -79,11 +93,17 @@ def plan(
 def run(
     name: Name = None,
     recipe: RecipeOption = None,
+    command: CommandOption = None,
     sets: Sets = None,
     arm: Arms = None,
     seeds: Seeds = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
+    score: Scores = None,
+    lower: Lower = None,
+    timeout: Timeout = None,
+    inputs: Inputs = None,
+    source: Sources = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
     history: WithHistory = False,
@@ -99,7 +119,8 @@ def run(
     from ablata.records.ledger import Ledger
 
     asked = StudyRequest(
-        name=name, recipe=recipe, sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
+        name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
+        sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
     if output is not None:

@@ -11,6 +11,8 @@ StudyState = Literal["open", "finished"]
 ArmState = Literal["open", "stopped"]
 SEVERAL = "several"
 """The launch of a run that was begun in one and resumed in another."""
+FOREIGN_CODE = ("command-", "function-")
+"""What the code of runs begins with that are no trainings of ours: of programs, and of functions."""
 EntryKind = Literal["trial", "plan", "remark"]
 
 
@@ -87,6 +89,11 @@ class RunRow:
     started: float | None
     finished: float | None
     launch: str | None = None
+
+    @property
+    def state_word(self) -> str:
+        """What its state is called: a program or function that left no score has failed, a training has diverged."""
+        return "failed" if self.state == "diverged" and self.code.startswith(FOREIGN_CODE) else self.state
 
     @property
     def identity(self) -> tuple[str, str, str, int, str]:

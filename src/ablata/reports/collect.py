@@ -8,7 +8,7 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -181,6 +181,8 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
     last = outcome.last if outcome else None
     low, high = last.interval if last and last.interval else (None, None)
     widened = noisy if outcome and outcome.verdict is Verdict.UNDECIDED and noisy and noisy.name != arm.name else None
+    reason = arm.reason or "" if outcome is None else outcome.reason if widened else _reason(study, outcome, runs)
+    lost = next((run.state_word for run in study.runs.values() if run.state == "diverged"), "diverged")
     return ArmView(
         name=arm.name,
         is_control=arm.is_control,
@@ -192,11 +194,28 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
         verdict=outcome.verdict.value if outcome else None,
         open=study.row.state == "open" and (outcome.open if outcome else not arm.is_control),
         confidence=last.confidence if last else None,
-        reason=arm.reason or "" if outcome is None else outcome.reason if widened else _reason(study, outcome, runs),
-        notes=(*(last.notes if last else ()), *((widened.words,) if widened else ())),
+        reason=_told(reason, lost),
+        lost_word=lost,
+        notes=(
+            *(_told(note, lost) for note in (last.notes if last else ())),
+            *((widened.words,) if widened else ()),
+            *_failure(runs),
+        ),
         cost=_mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
     )
+
+
+def _told(words: str, lost: str) -> str:
+    """Return a sentence of the rule's, which calls a run without a score diverged, with what it is called here."""
+    return words if lost == "diverged" else words.replace("diverged", lost).replace("divergence", "failure")
+
+
+def _failure(runs: Sequence[RunRow]) -> Iterator[str]:
+    """Say what the first of an arm's programs said that failed."""
+    failed = next((run for run in runs if run.state_word == "failed" and run.error), None)
+    if failed is not None:
+        yield f"seed {failed.seed} failed: {failed.error}"
 
 
 def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:

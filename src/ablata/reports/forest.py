@@ -127,7 +127,7 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
     """One arm: names, effect with interval, seeds, and the numbers."""
     figures = Figures.of(view)
     lane = top + layout.lane
-    words = verdict_words(arm, view.rule.mode) + (f" · {arm.diverged} diverged" if arm.diverged else "")
+    words = verdict_words(arm, view.rule.mode) + (f" · {arm.lost}" if arm.lost else "")
     effect = figures.number(arm.effect.value, sign=True) if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
     numbers = f"{effect} {span}".strip() or "no effect yet"
@@ -189,7 +189,7 @@ def _seeds(arm: ArmView, figures: Figures, scale: Scale, y: float) -> list[Marku
     for index, seed in enumerate(seed for seed in arm.seeds if seed.state == "diverged"):
         x = start + step * index
         cross = f"M{x - 3:.1f} {y - 3:.1f}l6 6M{x - 3:.1f} {y + 3:.1f}l6 -6"
-        parts.append(element("path", element("title", f"seed {seed.seed} diverged"), d=cross, class_="diverged"))
+        parts.append(element("path", element("title", f"seed {seed.seed} {arm.lost_word}"), d=cross, class_="diverged"))
     return parts
 
 

@@ -93,7 +93,7 @@ def verdict_table(view: StudyView) -> str:
                 figures.span(arm.effect, sign=True) or "–",
                 sign + verdict_words(arm, view.rule.mode),
                 figures.score(arm.mean.value) if arm.mean else "–",
-                f"{arm.done}/{arm.planned}" + (f", {arm.diverged} diverged" if arm.diverged else ""),
+                f"{arm.done}/{arm.planned}" + (f", {arm.lost}" if arm.lost else ""),
                 cost_words("seconds", arm, view.control),
                 cost_words("memory", arm, view.control),
             )

@@ -77,7 +77,6 @@ def verdict_table(view: StudyView) -> TableSection:
     for arm in view.arms:
         effect = arm.effect
         score = figures.score(arm.mean.value) if arm.mean else "–"
-        lost = f"{arm.diverged} diverged" if arm.diverged else ""
         said = ". ".join(part[:1].upper() + part[1:].rstrip(".") for part in (arm.reason, *arm.notes) if part)
         unchanged = "what the others are compared with" if arm.is_control else ""
         rows.append(
@@ -99,7 +98,7 @@ def verdict_table(view: StudyView) -> TableSection:
                 TableCell(
                     text=score, note=figures.span(arm.mean), order=arm.mean.value if arm.mean else None, class_="number"
                 ),
-                TableCell(text=f"{arm.done}/{arm.planned}", note=lost, order=arm.done, class_="number"),
+                TableCell(text=f"{arm.done}/{arm.planned}", note=arm.lost, order=arm.done, class_="number"),
                 *(
                     TableCell(text=cost_words(kind, arm, control), order=getattr(arm.cost, kind), class_="number cost")
                     for kind in costs
@@ -245,9 +244,7 @@ def runs_table(runs: tuple[RunView, ...], title: str = "Runs") -> TableSection:
             TableCell(text=run.id, link=_local(run.link), class_="code", order=run.id),
             TableCell(text=run.arm or run.recipe, order=run.arm or run.recipe),
             TableCell(text=str(run.seed), order=run.seed, class_="number"),
-            TableCell(
-                text=run.state, note=run.error, order=run.state, class_="diverged" if run.state == "diverged" else ""
-            ),
+            TableCell(text=run.state, note=run.error, order=run.state, class_="diverged" if run.error else ""),
             TableCell(text=str(run.attempt), order=run.attempt, class_="number"),
             TableCell(text=duration(run.seconds), order=run.seconds, class_="number"),
             TableCell(text=scores, class_="number"),

@@ -112,7 +112,7 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
     for arm in view.arms:
         cells: dict[str, str | Text] = {
             "arm": Text(form(arm.name, plain), style="" if plain else "bold"),
-            "seeds": f"{arm.done}/{arm.planned}" + (f", {arm.diverged} diverged" if arm.diverged else ""),
+            "seeds": f"{arm.done}/{arm.planned}" + (f", {arm.lost}" if arm.lost else ""),
             "mean": figures.score(arm.mean.value) if arm.mean else "–",
             "effect": figures.number(arm.effect.value, sign=True) if arm.effect else "–",
             "interval": figures.span(arm.effect, sign=True),

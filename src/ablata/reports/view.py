@@ -140,6 +140,7 @@ class ArmView:
         open: the arm goes on, so its verdict may change.
         confidence: between 0 and 1.
         reason: why the arm stopped, in words.
+        lost_word: what is said of a run that left no score: `diverged`, or `failed` of a program's.
         notes: what a reader has to know to trust the numbers: unpaired environments, "given no divergence".
         cost: mean cost of a run.
         recipe_hash: identity of the arm's recipe.
@@ -156,6 +157,7 @@ class ArmView:
     open: bool = False
     confidence: float | None = None
     reason: str = ""
+    lost_word: str = "diverged"
     notes: tuple[str, ...] = ()
     cost: CostView = field(default_factory=CostView)
     recipe_hash: str = ""
@@ -169,6 +171,11 @@ class ArmView:
     def diverged(self) -> int:
         """Number of seeds that diverged."""
         return sum(seed.state == "diverged" for seed in self.seeds)
+
+    @property
+    def lost(self) -> str:
+        """How many runs left no score: `2 diverged`, `1 failed`; empty for none."""
+        return f"{self.diverged} {self.lost_word}" if self.diverged else ""
 
     @property
     def planned(self) -> int:

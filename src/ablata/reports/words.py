@@ -101,7 +101,7 @@ def _undecided(arms: list[ArmView]) -> list[Piece]:
 def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
     """What was found about one decided arm, to follow its name."""
     if arm.verdict == "unstable":
-        return f" is unstable ({arm.diverged} of {arm.diverged + arm.done} runs diverged)"
+        return f" is unstable ({arm.diverged} of {arm.diverged + arm.done} runs {arm.lost_word})"
     leans = "leans" if view.rule.mode == "screen" else "is"
     if arm.verdict == "equivalent" and view.margin is not None:
         return f" {leans} equivalent within ±{figures.amount(view.margin)}"
@@ -121,6 +121,7 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
         if view.rule.mode == "given"
         else f"At most {share} of such studies claim anything false."
     )
+    lost = view.arms[0].lost_word if view.arms else "diverged"
     seeds = "These runs" if view.rule.mode == "given" else f"{view.rule.seeds} seeds"
     return (
         (
@@ -133,7 +134,7 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
             "undecided",
             f"{seeds} did not show a difference, nor that there is none. It does not mean equal.",
         ),
-        ("unstable", "at least two runs diverged at seeds where the control's did not."),
+        ("unstable", f"at least two runs {lost} at seeds where the control's did not."),
     )
 
 

@@ -16,6 +16,7 @@ from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.study import CONTROL, Study, study_name
+from ablata.trainers.command import Command
 
 
 def ask(
@@ -100,7 +101,8 @@ def change(
     if fixed:
         changed["fixed"] = True
     if sets:
-        changed["control"] = override(study.recipes[CONTROL], sets)
+        control = study.recipes[CONTROL]
+        changed["control"] = control.arm(sets) if isinstance(control, Command) else override(control, sets)
     return replace(study, **changed) if changed else study
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablata.base.errors import SettingsError
+from ablata.base.errors import SettingsError, choices
 from ablata.stats import Mode
-from ablata.studies.identity import recipe_code
-from ablata.studies.study import Study, study_name
-from ablata.trainers.command import Command, arm_names
+from ablata.studies.naming import named_by_content
+from ablata.studies.study import Study
+from ablata.trainers.command import Command, arm_names, own_keys, split_words
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.score_source import parse_score
 
-GIT = "git:"
+_ARM = re.compile(r"\s*([^:=]*?)\s*([:=])\s*(.*)", re.DOTALL)
 
 
 def compare_commands(
     commands: Sequence[str],
     arms: Sequence[str] = (),
+    sets: Sequence[str] = (),
     *,
     scores: Sequence[str],
     lower: bool | None = None,
@@ -37,12 +38,15 @@ def compare_commands(
     fixed: bool = False,
     name: str | None = None,
     question: str | None = None,
+    verb: str = "compare",
 ) -> Study:
     """Make a study of commands.
 
     Args:
         commands: templates; the first is the control.
-        arms: further arms, `NAME=COMMAND` or `NAME=git:REF`, the control's command with the files of a git ref.
+        arms: further arms: `NAME:key=value`, the control with another value of an own key, and again to change another
+            key; `NAME=COMMAND`; or `NAME=git:REF`, the control's command with the files of a git ref.
+        sets: `key=value`, a value of an own key in every command that has it.
         scores: where the scores are read; the first is judged.
         lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
         seeds, first_seed, margin: see `Study`.
@@ -50,31 +54,38 @@ def compare_commands(
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
         screen, fixed, name, question: see `Study`; name and question are made up if None.
+        verb: what was typed, `compare` or `study run`, to be told how to ask again.
 
     Raises:
         SettingsError: a command, an arm or a score is wrong, or there is nothing to compare.
     """
     if not commands:
         raise SettingsError("The first command is the control", found="no command", do="ablata compare 'python a.py'")
+    if not scores:
+        raise SettingsError(
+            "A program's score must be named", found="no --score", do="--score val_acc, as it stands in the output"
+        )
+    templates = [split_words(text) for text in commands]
+    values = _values(sets, templates)
     shared: dict[str, Any] = {
-        "lower": lower_is_better(parse_score(scores[0]).label, lower) if scores else False,
+        "scores": scores,
+        "lower": lower_is_better(parse_score(scores[0]).label, lower),
         "timeout": timeout,
         "inputs": tuple(inputs),
         "sources": tuple(sources),
         "folder": str((folder or Path.cwd()).absolute()),
     }
-    control, *others = (Command.of(text, scores=scores, **shared) for text in commands)
+    control, *others = (
+        Command.of(words, values={key: values[key] for key in own_keys(words) if key in values}, **shared)
+        for words in templates
+    )
     made = dict(zip(arm_names(control.words, [other.words for other in others]), others, strict=True))
-    for text in arms:
-        arm, command = _named(text, control, scores, shared)
-        if arm in made:
-            raise SettingsError("Arms must have different names", found=f"--arm {arm} twice")
-        made[arm] = command
+    _add_arms(made, arms, control)
     if not made:
         raise SettingsError(
             "There must be a command to compare with the control",
             found=f"only {control.text()}",
-            do="give a second one",
+            do="give a second one, or --arm NAME:key=value" if verb == "compare" else "--arm NAME:key=value",
         )
     label = Path(next((word for word in control.words[1:] if "." in word), control.words[0])).name
     named = {arm: command.model_copy(update={"name": label}) for arm, command in made.items()}
@@ -90,29 +101,66 @@ def compare_commands(
         fixed=fixed,
     )
     options: dict[str, object] = {
-        "--score": scores, "--seeds": seeds, "--first-seed": first_seed or None, "--margin": margin,
-        "--lower": lower is True, "--higher": lower is False, "--timeout": timeout, "--input": inputs,
-        "--source": sources, "--screen": screen, "--force-fixed": fixed, "--name": name, "--question": question,
-        "--arm": arms,
+        "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores, "--seeds": seeds,
+        "--first-seed": first_seed or None, "--margin": margin, "--lower": lower is True, "--higher": lower is False,
+        "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
+        "--name": name, "--question": question, "--arm": arms,
     }  # fmt: skip
-    study = replace(study, commands=(shlex.join([*_typed(options), *commands]),))
-    return study if name else replace(study, name=f"{study_name(label)}-{_mark(study)}")
+    typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
+    study = replace(study, commands=(shlex.join(typed),))
+    return study if name else named_by_content(study, label)
 
 
-def _named(text: str, control: Command, scores: Sequence[str], shared: Mapping[str, Any]) -> tuple[str, Command]:
-    name, equals, command = text.partition("=")
-    if not equals or not name.strip() or not command.strip():
-        raise SettingsError(
-            "An arm must be written NAME=COMMAND or NAME=git:REF", found=f"--arm {text}", do="--arm new=git:my-branch"
-        )
-    if command.startswith(GIT):
-        return name.strip(), control.model_copy(update={"ref": command.removeprefix(GIT)})
-    return name.strip(), Command.of(command, scores=scores, **shared)
+def _values(sets: Sequence[str], templates: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return the values of `key=value` texts.
+
+    Raises:
+        SettingsError: a text is none, or its key has no place in any command.
+    """
+    values: dict[str, str] = {}
+    known = list(dict.fromkeys(key for words in templates for key in own_keys(words)))
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError("A value must be written key=value", found=f"--set {text}", do="--set lr=0.1")
+        if key.strip() not in known:
+            raise SettingsError(
+                f"A key must have its place {{{key.strip()}}} in a command",
+                found=f"--set {text}; the commands have {choices(known, key) if known else 'no key of their own'}",
+            )
+        values[key.strip()] = value
+    return values
 
 
-def _typed(options: Mapping[str, object]) -> list[str]:
-    """Return what to type to ask again, the commands left out."""
-    words = ["ablata", "compare"]
+def _add_arms(made: dict[str, Command], texts: Sequence[str], control: Command) -> None:
+    """Add arms as typed: `NAME:key=value`, `NAME=COMMAND`, `NAME=git:REF`.
+
+    Raises:
+        SettingsError: a text is none of these, a name comes twice, or a key of an arm does.
+    """
+    keys = set[tuple[str, str]]()
+    for text in texts:
+        match = _ARM.fullmatch(text)
+        name, sign, change = match.groups() if match else ("", "", "")
+        key, equals, _ = change.partition("=")
+        if not name or not change or (sign == ":" and not equals):
+            raise SettingsError(
+                "An arm must be written NAME:key=value, NAME=COMMAND or NAME=git:REF",
+                found=f"--arm {text}",
+                do="--arm big:lr=0.3, or --arm new=git:my-branch",
+            )
+        if (sign == "=" and name in made) or (name, key) in keys:
+            raise SettingsError(
+                "Arms must have different names, and an arm must set each key once", found=f"--arm {text}: {name} again"
+            )
+        if sign == ":":
+            keys.add((name, key))
+        made[name] = made.get(name, control).arm([change] if sign == ":" else change)
+
+
+def _typed(verb: str, options: Mapping[str, object]) -> list[str]:
+    """Return what to type to ask again, the positional commands left out."""
+    words = ["ablata", *verb.split()]
     for option, value in options.items():
         if value is True:
             words.append(option)
@@ -121,11 +169,3 @@ def _typed(options: Mapping[str, object]) -> list[str]:
         elif isinstance(value, Sequence):
             words += [word for text in value for word in (option, str(text))]
     return words
-
-
-def _mark(study: Study) -> str:
-    """Return six digits of what is asked, the content of the programs' files included: an edited script asks anew."""
-    parts = [repr(study.spec()["rule"]), str(study.first_seed), study.question]
-    for name, command in study.recipes.items():
-        parts += [name, repr(command), recipe_code(command)]
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=3).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablata.base.catalogue import Entry, entries, load
@@ -19,13 +20,16 @@ def study_entries() -> list[Entry]:
 
 
 def load_study(reference: str) -> Study:
-    """Return a study by name or as `path/to/file.py:function`.
+    """Return a study by name, as `path/to/file.py:function`, or from a YAML or TOML file.
 
     Raises:
         SettingsError: the name, the file or the study is wrong.
     """
+    from ablata.studies.documents import is_document, read_study
     from ablata.studies.study import Study
 
+    if is_document(reference):
+        return read_study(Path(reference))
     made = load(reference, _PACKAGE, "study")()
     if not isinstance(made, Study):
         raise SettingsError("A study function must return a Study", found=f"{reference} returned {type(made).__name__}")

@@ -17,6 +17,7 @@ from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
 from ablata.stats import rule_of
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
+from ablata.studies.changed import refuse_changed_programs
 from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.identity import (
     COMMAND_CODE,
@@ -84,6 +85,7 @@ class StudyRunner:
                 is gone.
             KeyboardInterrupt: passed on after the workers have saved what they had.
         """
+        refuse_changed_programs(self.ledger, self.name)
         try:
             with self._pool:
                 for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
@@ -293,7 +295,7 @@ def create(ledger: Ledger, study: Study) -> None:
     """Put a study into the ledger, fixed from now on; one that is there already must be the same.
 
     Raises:
-        RecordError: a different study has this name.
+        RecordError: a different study has this name, or its programs have changed since they ran.
         UserError: the data of an arm is missing.
     """
     for recipe in study.recipes.values():
@@ -308,3 +310,5 @@ def create(ledger: Ledger, study: Study) -> None:
         # Nor is the rule of the day: it is judged by the one that it was made with.
         spec["rule_version"] = known.spec.get("rule_version", 1)
     ledger.studies.create(study.name, study.question, spec, study.new_arms())
+    if known is not None:
+        refuse_changed_programs(ledger, study.name)

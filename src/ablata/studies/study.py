@@ -36,7 +36,8 @@ class Study:
         question: what is asked, a sentence for people.
         control: the recipe or command that every arm is compared with; a recipe may be named, as for `train`.
         arms: for each arm the overrides of the control that make it, such as `{"data.augment.flip": False}` or
-            `("data.augment.flip=false",)`; or its recipe or command, or a recipe's name.
+            `("data.augment.flip=false",)`; or its recipe or command, or a recipe's name. Where the control is a
+            command: values of its own keys, such as `{"lr": 0.3}`, `"git:REF"`, or another command's text.
         margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -54,7 +55,7 @@ class Study:
     name: str
     question: str
     control: Recipe | Command | str
-    arms: Mapping[str, Overrides | Recipe | Command]
+    arms: Mapping[str, Overrides | Recipe | Command | str]
     margin: float | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
@@ -90,10 +91,12 @@ class Study:
         control = made[CONTROL]
         owners = {settings_hash(control): CONTROL}
         for name, changes in self.arms.items():
-            if isinstance(changes, Settings | str):
+            if isinstance(changes, Settings):
                 made[name] = _recipe(name, changes)
+            elif isinstance(control, Command):
+                made[name] = control.arm(changes)
             else:
-                made[name] = override(control, changes)
+                made[name] = _recipe(name, changes) if isinstance(changes, str) else override(control, changes)
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name and (files := _files(made[name])) != _files(made[owner]):
                 raise SettingsError(
@@ -208,10 +211,10 @@ def _files(recipe: Recipe | Command) -> set[Path]:
     return set(module_files(user_modules(recipe)))
 
 
-def _told(changes: Overrides | Recipe | Command) -> str:
-    if isinstance(changes, Command):
-        return changes.text()
-    return "its recipe" if isinstance(changes, Settings | str) else " ".join(override_texts(changes)) or "no change"
+def _told(changes: Overrides | Recipe | Command | str) -> str:
+    if isinstance(changes, Command | str):
+        return changes if isinstance(changes, str) else changes.text()
+    return "its recipe" if isinstance(changes, Settings) else " ".join(override_texts(changes)) or "no change"
 
 
 def study_name(recipe: str) -> str:

@@ -6,18 +6,21 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from ablata.base.errors import SettingsError, choices
 from ablata.base.fields import explain
 from ablata.base.metric import Metric
+from ablata.base.overrides import Overrides, override_texts
 from ablata.base.settings import INCIDENTAL, Settings
 from ablata.trainers.score_source import ScoreSource, parse_score
 
 GIVEN = ("seed", "run_dir", "device")
 """Keys that every command knows; all others are its own."""
+GIT = "git:"
+"""What stands before a git ref, where an arm is the control's command with the files of that ref."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
@@ -62,9 +65,7 @@ class Command(Settings):
         Raises:
             SettingsError: the quotes do not match, a key has no value, or a score says not where it is.
         """
-        words = _split(text) if isinstance(text, str) else [str(word) for word in text]
-        if not words:
-            raise SettingsError("A command must name a program", found=repr(text))
+        words = split_words(text) if isinstance(text, str) else [str(word) for word in text]
         try:
             return cls(words=tuple(words), scores=tuple(scores), **settings)  # type: ignore[arg-type]
         except ValidationError as error:
@@ -72,7 +73,7 @@ class Command(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        own = [key for key in self.keys if key not in GIVEN]
+        own = own_keys(self.words)
         for key in own:
             if key not in self.values:
                 raise SettingsError(
@@ -80,21 +81,17 @@ class Command(Settings):
                 )
         for key in self.values:
             if key not in own:
-                found = f"{{{key}}} is ablata's own" if key in GIVEN else f"it has {choices(own, key) or 'no key'}"
+                known = choices(own, key) if own else "no key"
+                found = f"{{{key}}} is ablata's own" if key in GIVEN else f"it has {known}"
                 raise SettingsError(f"A value of {key} must have its place {{{key}}} in the command", found=found)
         for text in self.scores:
             parse_score(text)
         return self
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys in the template, in order."""
-        return tuple(dict.fromkeys(key for word in self.words for key in _PLACE.findall(word)))
-
-    @property
     def is_seeded(self) -> bool:
         """Whether the seed has a place in it; without one its runs are unseeded repeats."""
-        return "seed" in self.keys
+        return "seed" in _keys(self.words)
 
     @property
     def sources_of_scores(self) -> tuple[ScoreSource, ...]:
@@ -125,14 +122,37 @@ class Command(Settings):
         Raises:
             SettingsError: it has no such key.
         """
-        own = [key for key in self.keys if key not in GIVEN]
+        own = own_keys(self.words)
         for key in values:
             if key not in own:
                 raise SettingsError(
                     f"A key must have its place {{{key}}} in the command",
-                    found=f"the command has {choices(own, key) or 'no key of its own'}",
+                    found=f"{key}={values[key]}; the command has {choices(own, key) if own else 'no key of its own'}",
                 )
         return self.model_copy(update={"values": {**self.values, **values}})
+
+    def arm(self, change: str | Overrides) -> Self:
+        """Return the command as an arm changes it.
+
+        Args:
+            change: other values of own keys, as `{"lr": 0.3}` or `["lr=0.3"]`; `git:REF` for the files of a git ref; or
+                the text of another command, whose scores, folder and limits are this one's.
+
+        Raises:
+            SettingsError: it has no such key, or the text is no command.
+        """
+        if not isinstance(change, str):
+            texts = [text.partition("=") for text in override_texts(change)]
+            return self.with_values({key.strip(): value for key, _, value in texts})
+        if change.startswith(GIT):
+            return self.model_copy(update={"ref": change.removeprefix(GIT)})
+        words = split_words(change)
+        kept: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields if name != "task"}
+        kept |= {
+            "words": tuple(words),
+            "values": {key: self.values[key] for key in own_keys(words) if key in self.values},
+        }
+        return type(self)(**kept)
 
 
 def arm_names(control: Sequence[str], others: Sequence[Sequence[str]]) -> list[str]:
@@ -161,15 +181,37 @@ def arm_names(control: Sequence[str], others: Sequence[Sequence[str]]) -> list[s
     return names
 
 
-def _split(text: str) -> list[str]:
+def own_keys(words: Sequence[str]) -> list[str]:
+    """Return the keys of a template that need a value, in order."""
+    return [key for key in _keys(words) if key not in GIVEN]
+
+
+def _keys(words: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(key for word in words for key in _PLACE.findall(word)))
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a command as typed, quotes as in a shell.
+
+    Raises:
+        SettingsError: there is none, the quotes do not match, or it needs a shell.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise SettingsError("A command's quotes must match", found=f"{text}: {error}") from None
+    if not words:
+        raise SettingsError("A command must name a program", found=repr(text))
     if any(word in ("|", "||", "&&", ";", ">", ">>", "<", "2>&1", "&") for word in words):
         raise SettingsError(
             "A command is run without a shell, so pipes and redirections do nothing",
             found=text,
             do=f"sh -c {shlex.quote(text)}",
+        )
+    if re.match(r"[A-Za-z_]\w*=", words[0]):
+        raise SettingsError(
+            "A command must begin with its program: without a shell no variable is set before it",
+            found=text,
+            do=f"env {text}",
         )
     return words

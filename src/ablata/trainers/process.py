@@ -122,12 +122,13 @@ def group_memory(group: int) -> int:
 
 
 def last_lines(output: Path, count: int = 15, most: int = 20_000) -> list[str]:
-    """Return the last lines that a program printed, without those that are empty."""
+    """Return the last lines that a program printed, without those that are empty or of marks alone."""
     with suppress(OSError), output.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - most))
         lines = file.read().decode("utf-8", "replace").splitlines()
-        return [line.rstrip() for line in lines if line.strip()][-count:]
+        # Lines of ^ and ~ only point at a place in the line above.
+        return [line.rstrip() for line in lines if line.strip(" ^~")][-count:]
     return []
 
 

@@ -1,0 +1,39 @@
+"""Programs that changed since a study ran them: its scores would be of two codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ablata.base.errors import RecordError, listing
+from ablata.records.ledger import Ledger
+from ablata.studies.assess import ENDED
+from ablata.studies.identity import COMMAND_CODE, data_of, recipe_code, restore_trainer
+
+
+def refuse_changed_programs(ledger: Ledger, name: str) -> None:
+    """Refuse to go on with a study, or to answer with it, whose programs or their inputs are not what they were.
+
+    Raises:
+        RecordError: names the arms.
+        SettingsError: a declared source, an input or a git ref is gone.
+    """
+    if changed := list(_changed(ledger, name)):
+        raise RecordError(
+            "A study must be of one state of its programs' code and inputs",
+            found=f"study {name} has runs of another: {listing(changed)}",
+            do="bring it back to go on, ask anew under another --name, or see what there is: "
+            f"ablata study report {name}",
+        )
+
+
+def _changed(ledger: Ledger, name: str) -> Iterator[str]:
+    cells = [cell for cell in ledger.studies.cells(name) if cell.run.state in ENDED]
+    for arm in ledger.studies.arms(name):
+        runs = [cell.run for cell in cells if cell.arm == arm.name]
+        if arm.recipe.get("task") != COMMAND_CODE or not runs:
+            continue
+        trainer = restore_trainer(arm.recipe, source=f"arm {arm.name} of study {name}")
+        if {run.code for run in runs} != {recipe_code(trainer)}:
+            yield f"{arm.name} (code)"
+        elif {run.data for run in runs} != {data_of(ledger, trainer)}:
+            yield f"{arm.name} (inputs)"

@@ -1,0 +1,35 @@
+"""Names for studies that were given none: what they are of, and six digits of all that they ask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+from ablata.base.parts import user_modules
+from ablata.base.settings import expand
+from ablata.base.user_code import files_digest, module_files
+from ablata.studies.identity import recipe_code
+from ablata.studies.study import Study, study_name
+from ablata.trainers.command import Command
+from ablata.trainers.identity import inputs_of
+
+
+def named_by_content(study: Study, label: str) -> Study:
+    """Return a study under a name made of a label and six digits of what it asks: arms, rule, seeds, and own code.
+
+    An edited script or input asks anew, the same question again finds what is recorded of it.
+
+    Args:
+        study: the study.
+        label: what it is of, such as a script's or a file's name.
+    """
+    parts = [json.dumps(study.rule().to_json()), study.mode.value, str(study.first_seed), study.question]
+    for name, recipe in study.recipes.items():
+        parts += [name, json.dumps(expand(recipe), sort_keys=True)]
+        if isinstance(recipe, Command):
+            parts += [recipe_code(recipe), inputs_of(recipe)]
+        elif files := module_files(user_modules(recipe)):
+            parts.append(files_digest(files))
+    digits = hashlib.blake2b("\0".join(parts).encode(), digest_size=3).hexdigest()
+    return replace(study, name=f"{study_name(label)}-{digits}")
