@@ -25,11 +25,14 @@ Before the first run, `plan` says what a rule can find, given the noise of one r
 
 `Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
 out; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`, `to_settle` and
-`expected_runs` size a study, `visibility` says what a single run of each setting can show.
+`expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and `judge_factorial` are for several changes at
+once, each judged averaged over the others.
 """
 
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
+from ablata.stats.designs import Design
+from ablata.stats.factorial import FactorialResult, calibrate_factorial, detectable_effect, judge_factorial
 from ablata.stats.fixed import FixedArm, FixedResult, judge_groups, judge_pairs, smallest_visible
 from ablata.stats.intervals import MeanInterval, mean_interval
 from ablata.stats.noise import Noise, noise_from_scores, pool_noise
@@ -56,8 +59,10 @@ __all__ = [
     "ArmLook",
     "Calibration",
     "Contrasts",
+    "Design",
     "Divergence",
     "ExpectedRuns",
+    "FactorialResult",
     "FixedArm",
     "FixedResult",
     "History",
@@ -75,11 +80,14 @@ __all__ = [
     "Verdict",
     "Visibility",
     "calibrate",
+    "calibrate_factorial",
     "calibration_key",
     "contrasts",
+    "detectable_effect",
     "draw_scores",
     "expected_runs",
     "is_false",
+    "judge_factorial",
     "judge_groups",
     "judge_pairs",
     "largest_noise",
