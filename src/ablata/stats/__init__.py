@@ -25,8 +25,8 @@ Before the first run, `plan` says what a rule can find, given the noise of one r
 
 `Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
 out; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`, `to_settle` and
-`expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and `judge_factorial` are for several changes at
-once, each judged averaged over the others.
+`expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and
+`judge_factorial` are for several changes at once, each judged averaged over the others.
 """
 
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
