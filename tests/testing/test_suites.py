@@ -8,15 +8,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import box_iou
 
 from ablata.recipes.index import load_recipe
 from ablata.testing import (
     ClassifierSuite,
+    DetectionDataSuite,
+    DetectionMetricSuite,
+    DetectorSuite,
     ImageDataSuite,
     ImageMetricSuite,
     LabelLossSuite,
     MetricSuite,
     PixelLossSuite,
+    RetrievalMetricSuite,
     SegmentationDataSuite,
     SegmenterSuite,
     TaskSuite,
@@ -31,6 +38,22 @@ class TestDigitsNet(ClassifierSuite):
 
 class TestBiSeNet(SegmenterSuite):
     part = "bisenet"
+
+
+class TestMaskRcnn(DetectorSuite):
+    part = load_recipe("relation_rcnn_scenes").model
+
+
+def fcos(num_classes: int) -> nn.Module:
+    """Return torchvision's FCOS on one small convolution."""
+    backbone = nn.Sequential(nn.Conv2d(3, 32, 3, stride=8, padding=1), nn.ReLU())
+    backbone.out_channels = 32
+    anchors = AnchorGenerator(((16,),), ((1.0,),))
+    return FCOS(backbone, num_classes, min_size=64, max_size=128, anchor_generator=anchors, score_thresh=0.0)
+
+
+class TestFcos(DetectorSuite):
+    part = fcos
 
 
 class TestCrossEntropy(LabelLossSuite):
@@ -50,6 +73,11 @@ class TestSceneMasks(SegmentationDataSuite):
     settings: ClassVar[dict[str, Any]] = {"train": 16, "val": 5}
 
 
+class TestSceneBoxes(DetectionDataSuite):
+    part = "scene_boxes"
+    settings: ClassVar[dict[str, Any]] = {"train": 16, "val": 5}
+
+
 def accuracy(predictions: Tensor, labels: Tensor) -> Tensor:
     """Return the share of right predictions."""
     return (predictions.argmax(1) == labels).float().mean()
@@ -66,6 +94,31 @@ class TestAccuracy(MetricSuite):
 
 class TestPixelAccuracy(ImageMetricSuite):
     part = pixel_accuracy
+
+
+def found_objects(predictions: list[dict[str, Any]], truth: list[dict[str, Any]]) -> float:
+    """Return the share of objects that a box of any class lies on."""
+    pairs = [(one["boxes"], other["boxes"][~other["crowd"]]) for one, other in zip(predictions, truth, strict=True)]
+    hits = sum(int((box_iou(boxes, found) >= 0.5).any(1).sum()) for found, boxes in pairs if len(found))
+    return hits / sum(len(boxes) for _, boxes in pairs)
+
+
+def first_is_right(distances: Tensor, right: Tensor) -> Tensor:
+    """Return how often the nearest image is of the same person."""
+    return right.gather(1, distances.argmin(1, keepdim=True)).float().mean()
+
+
+class TestFoundObjects(DetectionMetricSuite):
+    part = found_objects
+
+
+class TestFoundObjectsWithMasks(DetectionMetricSuite):
+    part = found_objects
+    masks = True
+
+
+class TestFirstIsRight(RetrievalMetricSuite):
+    part = first_is_right
 
 
 class TestDigitsTask(TaskSuite):
@@ -96,6 +149,33 @@ def first_row(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits[:1], labels[:1])
 
 
+class Forgetful(nn.Module):
+    """A detector that cannot learn from an image without objects, and detects by the batch's brightest image."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, num_classes)
+
+    def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Any:
+        logits = self.linear(torch.stack([image.mean((1, 2)) for image in images]))
+        if targets is not None:
+            boxes = torch.stack([target["boxes"].mean(0) for target in targets])
+            return {"class": (logits.sum(1) - boxes.sum(1)).square().mean()}
+        scores = logits[:, 1:].sigmoid().amax(0).amax().expand(1)
+        box = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
+        return [{"boxes": box, "labels": torch.ones(1).long(), "scores": scores} for _ in images]
+
+
+def mean_score(predictions: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Tensor:
+    """Return the mean score of all detections: not a number where there are none."""
+    return torch.cat([one["scores"] for one in predictions]).mean()
+
+
+def farthest_is_right(distances: Tensor, right: Tensor) -> Tensor:
+    """Return how often the farthest image is right, those that are left out among them."""
+    return right.gather(1, distances.argmax(1, keepdim=True)).float().mean() + distances.shape[1]
+
+
 def test_a_fault_fails_the_test_that_is_for_it() -> None:
     class Model(ClassifierSuite):
         part = Mixing
@@ -106,7 +186,20 @@ def test_a_fault_fails_the_test_that_is_for_it() -> None:
     class Rows(LabelLossSuite):
         part = first_row
 
+    class Detecting(DetectorSuite):
+        part = Forgetful
+
+    class Scores(DetectionMetricSuite):
+        part = mean_score
+
+    class Farthest(RetrievalMetricSuite):
+        part = farthest_is_right
+
     faults = (
+        Detecting().test_images_without_objects_have_finite_losses,
+        Detecting().test_in_evaluation_an_image_gives_the_same_alone_and_in_a_batch,
+        Scores().test_it_is_a_finite_number_where_nothing_is_found,
+        Farthest().test_images_that_are_left_out_do_not_count,
         Model().test_in_evaluation_an_image_gives_the_same_alone_and_in_a_batch,
         Model().test_a_gradient_reaches_every_trainable_parameter,
         Pixels().test_ignored_pixels_do_not_count,

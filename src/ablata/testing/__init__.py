@@ -10,19 +10,24 @@ In a test file of your own:
 and `pytest` runs them. `part` is a built-in kind, a reference, a class or function, or settings.
 """
 
-from ablata.testing.data import ImageDataSuite, SegmentationDataSuite
+from ablata.testing.data import DetectionDataSuite, ImageDataSuite, SegmentationDataSuite
+from ablata.testing.detectors import DetectorSuite
 from ablata.testing.losses import LabelLossSuite, PixelLossSuite
-from ablata.testing.metrics import ImageMetricSuite, MetricSuite
+from ablata.testing.metrics import DetectionMetricSuite, ImageMetricSuite, MetricSuite, RetrievalMetricSuite
 from ablata.testing.models import ClassifierSuite, SegmenterSuite
 from ablata.testing.tasks import TaskSuite
 
 __all__ = [
     "ClassifierSuite",
+    "DetectionDataSuite",
+    "DetectionMetricSuite",
+    "DetectorSuite",
     "ImageDataSuite",
     "ImageMetricSuite",
     "LabelLossSuite",
     "MetricSuite",
     "PixelLossSuite",
+    "RetrievalMetricSuite",
     "SegmentationDataSuite",
     "SegmenterSuite",
     "TaskSuite",

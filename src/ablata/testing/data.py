@@ -1,4 +1,4 @@
-"""Conformance of data sets: images with labels, images with masks."""
+"""Conformance of data sets: images with labels, with masks, with objects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import torch
 
 from ablata.base.settings import Settings
-from ablata.data.any import AnyImageData, AnySegmentationData
+from ablata.data.any import AnyDetectionData, AnyImageData, AnySegmentationData
 from ablata.data.classification.digits import Digits
+from ablata.data.synthetic.scene_boxes import SceneBoxes
 from ablata.data.synthetic.scene_masks import SceneMasks
 from ablata.structures.ignore import IGNORE
 from ablata.testing.models import chosen, part_of
@@ -25,8 +26,12 @@ class _Masks(Settings):
     part: AnySegmentationData = SceneMasks()
 
 
+class _Objects(Settings):
+    part: AnyDetectionData = SceneBoxes()
+
+
 class DataSuite:
-    """What every data set must do; see `ImageDataSuite` and `SegmentationDataSuite`.
+    """What every data set must do; see `ImageDataSuite`, `SegmentationDataSuite` and `DetectionDataSuite`.
 
     Attributes:
         part: the data set.
@@ -55,6 +60,10 @@ class DataSuite:
         read = zip(range(start, stop), loader.batches(start, stop), strict=True)
         return [loader.augment(one, step, loader.epoch_of(step)) for step, one in read]
 
+    def truth(self, batch: Any) -> list[torch.Tensor]:
+        """Return what a batch says of its images."""
+        return [batch.labels]
+
     def test_equal_content_has_an_equal_fingerprint(self) -> None:
         assert self.make().fingerprint == self.make().fingerprint
 
@@ -66,7 +75,7 @@ class DataSuite:
         whole, later = self.batches(3, 0, 4), self.batches(3, 2, 4)
         for one, again in zip(whole[2:], later, strict=True):
             assert torch.equal(one.images, again.images)
-            assert torch.equal(one.labels, again.labels)
+            assert all(map(torch.equal, self.truth(one), self.truth(again)))
 
     def test_another_seed_gives_another_order(self) -> None:
         first, other = self.batches(0, 0, 2), self.batches(1, 0, 2)
@@ -85,6 +94,10 @@ class DataSuite:
             ]
             assert sorted(torch.cat(seen).tolist()) == sorted(self.data.splits["val"].index.tolist())
 
+
+class LabelDataSuite(DataSuite):
+    """What every data set with labels as one tensor must do."""
+
     def test_labels_are_positions_of_classes(self) -> None:
         classes = len(self.data.classes)
         for split in ("train", "val"):
@@ -94,13 +107,13 @@ class DataSuite:
                 assert bool(batch.images.isfinite().all())
 
 
-class ImageDataSuite(DataSuite):
+class ImageDataSuite(LabelDataSuite):
     """What every set of images with one label each must do."""
 
     holder: ClassVar[Settings] = _Images()
 
 
-class SegmentationDataSuite(DataSuite):
+class SegmentationDataSuite(LabelDataSuite):
     """What every set of images with masks must do."""
 
     holder: ClassVar[Settings] = _Masks()
@@ -108,3 +121,24 @@ class SegmentationDataSuite(DataSuite):
     def test_a_mask_is_as_high_and_wide_as_its_image(self) -> None:
         for batch in self.data.eval_loader("val", 4):
             assert batch.labels.shape[1:] == batch.images.shape[2:]
+
+
+class DetectionDataSuite(DataSuite):
+    """What every set of images with objects must do."""
+
+    holder: ClassVar[Settings] = _Objects()
+
+    def truth(self, batch: Any) -> list[torch.Tensor]:
+        """Return boxes and labels of each image of a batch."""
+        return [values for one in batch.objects for values in (one.boxes, one.labels)]
+
+    def test_objects_are_of_the_classes_and_inside_their_image(self) -> None:
+        classes = len(self.data.classes)
+        for split in ("train", "val"):
+            for batch in self.data.eval_loader(split, 4):
+                assert bool(batch.images.isfinite().all())
+                for size, one in zip(batch.sizes, batch.objects, strict=True):
+                    assert bool(((one.labels >= 0) & (one.labels < classes)).all())
+                    assert bool((one.boxes[:, :2] >= 0).all())
+                    assert bool((one.boxes[:, 2:] <= size.flip(0)).all())
+                    assert bool((one.boxes[:, 2:] > one.boxes[:, :2]).all())

@@ -18,6 +18,7 @@ from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.digits_net import DigitsNet
 from ablata.models.segmentation.any import AnySegmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
+from ablata.nn.lazy_modules import initialize_lazy
 
 
 class _Classifier(Settings):
@@ -71,6 +72,7 @@ class ModelSuite(ABC):
         """Return the model with weights of a seed."""
         torch.manual_seed(seed)
         made: nn.Module = self._chosen().build(self.classes, self.image[0])
+        initialize_lazy(made, lambda: self.images()[:1])
         return made
 
     def images(self, seed: int = 1) -> Tensor:

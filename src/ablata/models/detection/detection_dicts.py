@@ -35,6 +35,9 @@ def from_dicts(
 ) -> list[ImageDetections]:
     """Check what was returned for a batch, and return it in our form: the surest first, labels from 0.
 
+    Detections of the background are left out: torchvision's FCOS and RetinaNet score it like a class, and may find it
+    as long as they have learned little.
+
     Args:
         found: a list of dicts, one an image: `boxes` [N, 4], `labels` [N], `scores` [N], and with `masks` those,
             [N, H, W] or [N, 1, H, W], in 0..1.
@@ -69,11 +72,12 @@ def _one(found: Any, size: Size, source: str, classes: int, first: int, masks: b
         stated = f"boxes [N, 4], labels [N], scores [N]{f', masks [N, 1, {height}, {width}]' if masks else ''}"
         raise refused(source, stated, str(shapes))
     labels, scores, last = found["labels"].long(), found["scores"].float(), first + classes - 1
-    if count and not (first <= int(labels.min()) and int(labels.max()) <= last):
+    if count and not (int(labels.min()) >= 0 and int(labels.max()) <= last):
         background = ", the background being 0" if first else ""
         span = f"labels from {int(labels.min())} to {int(labels.max())}"
         raise refused(source, f"labels from {first} to {last}{background}", span)
-    kept = scores.argsort(descending=True, stable=True)[:most]
+    kept = scores.argsort(descending=True, stable=True)
+    kept = kept[labels[kept] >= first][:most]
     boxes = found["boxes"].float()[kept].clamp(min=0)
     boxes = boxes.minimum(boxes.new_tensor([width, height, width, height]))
     pixels = found["masks"].reshape(count, height, width)[kept] if masks else None
