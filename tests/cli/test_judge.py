@@ -67,3 +67,48 @@ def test_mistakes_are_told_in_words_with_exit_2(
             assert said.status == 2
             assert words in said.err
             assert "Traceback" not in said.err
+
+
+LOG = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n" + "".join(
+    f"{commit}\t{score}\t44.0\t{status}\t{words}\n"
+    for commit, score, status, words in (
+        ("a1", 0.9979, "keep", "baseline"),
+        ("a1", 0.9987, "keep", "baseline again"),
+        ("a1", 0.9971, "keep", "baseline, third run"),
+        ("b2", 0.9830, "keep", "increase LR to 0.04"),
+        ("c3", 1.0050, "discard", "switch to GeLU"),
+        ("d4", 0.0, "crash", "double model width"),
+        ("e5", 0.9827, "keep", "warmdown 0.6"),
+    )
+)
+
+
+def test_a_log_of_trials_says_which_kept_change_could_have_been_noise(
+    tmp_path: Path, ablata: Callable[..., Any]
+) -> None:
+    (tmp_path / "results.tsv").write_text(LOG)
+    said = ablata("judge", "results.tsv", "--html", "log.html")
+    assert said.status == 0, said.err
+    assert "1 of 2. Beyond chance: increase LR to 0.04." in said.out
+    assert "hidden by noise" in said.out
+    assert "1 run crashed" in said.out
+    page = (tmp_path / "log.html").read_text()
+    assert all(words in page for words in ("beyond chance", "hidden by noise", "switch to GeLU", "<svg"))
+    document = json.loads(ablata("judge", "results.tsv", "--json").out)
+    assert [row["standing"] for row in document["kept"]] == ["beyond chance", "hidden by noise"]
+    loud = ablata("judge", "results.tsv", "--noise", "0.02")
+    assert "All 2: none is beyond what chance does" in loud.out
+
+
+def test_a_log_without_repeats_asks_for_the_noise(tmp_path: Path, ablata: Callable[..., Any]) -> None:
+    lines = LOG.splitlines(keepends=True)
+    (tmp_path / "results.tsv").write_text("".join((lines[0], lines[1], *lines[4:])))
+    said = ablata("judge", "results.tsv")
+    assert said.status == 0
+    assert "--noise" in said.out
+    assert "only if the noise of one run is below" in said.out
+    refused = ablata("judge", "results.tsv", "--noise", "0")
+    assert (refused.status, "above 0" in refused.err) == (2, True)
+    (tmp_path / "single.csv").write_text("change,acc\nbase,90\nwide,91\nlong,89\n")
+    assert "1 of 1" not in ablata("judge", "single.csv", "--noise", "0.1").out
+    assert "Beyond chance: wide" in ablata("judge", "single.csv", "--log", "--noise", "0.1").out

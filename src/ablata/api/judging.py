@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.api.rows import ResultRows
+from ablata.api.trial_logs import JudgedLog, judge_log
 from ablata.base.errors import DataError
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.reports.console import plain_lines
@@ -18,11 +19,18 @@ from ablata.reports.view import StudyView
 from ablata.studies.judging import Judgement, judge_given
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.readers.curves import Take
+from ablata.trainers.readers.mlflow import is_database
+from ablata.trainers.readers.tables import read_table
+from ablata.trainers.readers.tensorboard import is_event_file
 from ablata.trainers.reading import read_given
 from ablata.trainers.score_table import runs_of_rows
+from ablata.trainers.trial_log import is_trial_log
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SWITCHES = {"--lower": ("--lower", "--higher"), "--log": ("--log", "--no-log")}
 
 
 class JudgedScores:
@@ -98,12 +106,15 @@ def judge(
     seed_from: str | None = None,
     lower: bool | None = None,
     take: Take = "last",
-) -> JudgedScores:
+    noise: float | None = None,
+    log: bool | None = None,
+) -> JudgedScores | JudgedLog:
     """Judge scores that exist.
 
     Args:
         runs: a table (CSV, TSV, JSON) with a line a run, a folder of run folders that a training tool wrote, a data
-            frame, or rows.
+            frame, or rows; or a log of trials, a table with a line for each change that was tried and whether it was
+            kept.
         control: the arm that the others are compared with; None for the one named baseline, base, control or default.
         margin: the largest difference that does not matter, in the score's unit; None: nothing is called equivalent.
         score: the score's column, or its name in the logs; None where there is only one.
@@ -111,31 +122,52 @@ def judge(
         seed_from: the column of the seed; None to guess.
         lower: lower scores are better; None: higher ones, unless the name sounds like a loss, which is refused.
         take: of a curve the `last`, `max` or `min` value.
+        noise: of a log the standard deviation of one run's score; None: from runs of equal code in it.
+        log: whether a table is a log of trials; None: where a column says what was kept.
 
     Raises:
         DataError: something cannot be read or guessed; what, and how to say it.
     """
     if isinstance(runs, str | Path):
         path = Path(runs)
+        command = _command(path, control, margin, score, arm_from, seed_from, lower, take, noise, log)
+        if log is not False and (rows := _log_rows(path, required=bool(log or noise is not None))) is not None:
+            return judge_log(rows, path.resolve().name, score=score, lower=lower, noise=noise, command=command)
         given = read_given(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take)
-        name, command = path.resolve().name, _command(path, control, margin, score, arm_from, seed_from, lower, take)
+        name = path.resolve().name
     else:
-        rows = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
-        if not rows:
+        found = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
+        if not found:
             raise DataError("There must be at least one run", found="no rows")
-        given = runs_of_rows(rows, "rows", score=score, arm=arm_from, seed=seed_from, take=take)
+        if log or noise is not None or (log is None and is_trial_log(_texts(found))):
+            return judge_log(_texts(found), "rows", score=score, lower=lower, noise=noise)
+        given = runs_of_rows(found, "rows", score=score, arm=arm_from, seed=seed_from, take=take)
         name, command = "scores", ""
     is_lower = lower_is_better(given.score, lower)
     made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
     return JudgedScores(name, made, command)
 
 
+def _log_rows(path: Path, *, required: bool) -> list[dict[str, str]] | None:
+    """Return the rows of a file that is a log of trials, or has to be one; else None."""
+    if not path.is_file() or is_database(path) or is_event_file(path.name) or path.suffix == ".wandb":
+        if required:
+            raise DataError("A log of trials must be a table in a file", found=str(path))
+        return None
+    rows = read_table(path)
+    return rows if required or is_trial_log(rows) else None
+
+
+def _texts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [{str(name): str(cell) for name, cell in row.items() if cell is not None and cell == cell} for row in rows]
+
+
 def _command(path: Path, *options: Any) -> str:
-    names = ("--control", "--margin", "--score", "--arm-from", "--seed-from", "--lower", "--take")
+    names = ("--control", "--margin", "--score", "--arm-from", "--seed-from", "--lower", "--take", "--noise", "--log")
     words = ["ablata", "judge", str(path)]
     for name, value in zip(names, options, strict=True):
-        if name == "--lower" and value is not None:
-            words.append("--lower" if value else "--higher")
+        if name in _SWITCHES and value is not None:
+            words.append(_SWITCHES[name][not value])
         elif value not in (None, False) and (name, value) != ("--take", "last"):
             words += [name, f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)

@@ -23,7 +23,7 @@ def judge(
     runs: Annotated[
         Path,
         typer.Argument(
-            help="A table with a line a run (CSV, TSV, JSON), or a folder of runs that a training tool wrote.",
+            help="A table with a line a run (CSV, TSV, JSON), MLflow's database, a log of trials, or a folder of runs.",
             show_default=False,
         ),
     ],
@@ -42,20 +42,35 @@ def judge(
     seed_from: Annotated[str | None, typer.Option(help="The column of the seed.")] = None,
     lower: Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores are better.")] = None,
     take: Annotated[Take, typer.Option(help="Of a curve the last, the largest or the smallest value.")] = Take.LAST,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Of a log of trials: the standard deviation of one run's score; else from repeats in it."),
+    ] = None,
+    log: Annotated[
+        bool | None,
+        typer.Option("--log/--no-log", help="The table is a log of trials, each a change on the best before it."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say which arm differs from the control, from scores that exist."""
+    """Say which arm differs from the control, from scores that exist; of a log, which kept change could be noise."""
     from ablata.api.judging import judge as judge_scores
+    from ablata.api.trial_logs import JudgedLog
     from ablata.reports.console import show
     from ablata.reports.terminal import study_report
+    from ablata.reports.trial_log import log_report
     from ablata.reports.view import as_json as document
 
     judged = judge_scores(
         runs, control=control, margin=margin, score=score, arm_from=arm_from, seed_from=seed_from, lower=lower,
-        take=take.value,
+        take=take.value, noise=noise, log=log,
     )  # fmt: skip
-    if as_json:
+    if isinstance(judged, JudgedLog):
+        if as_json:
+            print_json(judged.to_json())
+        else:
+            show(log_report(judged.view, plain=not out.is_terminal), out)
+    elif as_json:
         notes = list(judged.judgement.notes)
         print_json({"verdicts": judged.to_rows(), "notes": notes, "report": document(judged.view)})
     else:

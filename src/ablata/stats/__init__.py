@@ -24,7 +24,8 @@ Before the first run, `plan` says what a rule can find, given the noise of one r
     finds 0.8, can show equivalence within 0.8
 
 `Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
-out; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`, `to_settle` and
+out; `judge_groups` and `judge_pairs` judge once what is there, `judge_trial_log` a log of single runs;
+`noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`, `to_settle` and
 `expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and
 `judge_factorial` are for several changes at once, each judged averaged over the others.
 """
@@ -52,6 +53,7 @@ from ablata.stats.sequential import look, replay
 from ablata.stats.simulation import draw_scores, is_false
 from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
+from ablata.stats.trial_log import KeptTrial, TrialLogResult, TrialScore, judge_trial_log, mean_of_best
 from ablata.stats.versions import RULE_VERSION, procedure_of, rule_of
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "FixedArm",
     "FixedResult",
     "History",
+    "KeptTrial",
     "Look",
     "MeanInterval",
     "Mode",
@@ -77,6 +80,8 @@ __all__ = [
     "Rule",
     "Settlement",
     "Table",
+    "TrialLogResult",
+    "TrialScore",
     "Verdict",
     "Visibility",
     "calibrate",
@@ -90,9 +95,11 @@ __all__ = [
     "judge_factorial",
     "judge_groups",
     "judge_pairs",
+    "judge_trial_log",
     "largest_noise",
     "look",
     "mean_interval",
+    "mean_of_best",
     "noise_from_scores",
     "plan",
     "pool_noise",

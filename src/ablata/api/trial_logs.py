@@ -1,0 +1,138 @@
+"""A log of trials, judged: which kept changes could have been noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablata.api.rows import ResultRows
+from ablata.base.errors import DataError
+from ablata.base.files import PAGE, refuse_other_kind, write_text
+from ablata.reports.console import plain_lines
+from ablata.reports.trial_log import LogRun, TrialLogView, log_report
+from ablata.reports.trial_log_page import trial_log_page
+from ablata.stats import Noise, TrialScore, judge_trial_log
+from ablata.trainers.trial_log import TrialLog, read_trial_log
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ALPHA = 0.05
+
+
+class JudgedLog:
+    """A log of single runs, each a change on the best before it.
+
+    Args:
+        view: what it tells.
+    """
+
+    def __init__(self, view: TrialLogView) -> None:
+        self.view = view
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What can be said of each kept change: beyond chance, hidden by noise, no gain or noise not known."""
+        return {row["change"]: row["standing"] for row in self.view.rows()}
+
+    @property
+    def rows(self) -> ResultRows:
+        """A row for each kept change."""
+        return ResultRows(self.view.rows())
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return `rows` as a list of dictionaries."""
+        return list(self.rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `rows` as a data frame; pandas must be installed."""
+        return self.rows.to_frame()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that is known, JSON-safe."""
+        return {
+            "kept": self.view.rows(),
+            "result": self.view.result.to_json(),
+            "score": self.view.score,
+            "higher_is_better": self.view.higher_is_better,
+            "notes": list(self.view.notes),
+        }
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page and return its path."""
+        refuse_other_kind(Path(path), PAGE)
+        write_text(Path(path), trial_log_page(self.view))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return plain_lines(log_report(self.view, plain=True))
+
+    def _repr_html_(self) -> str:
+        return self.rows._repr_html_()
+
+
+def judge_log(
+    rows: Sequence[Mapping[str, str]],
+    name: str,
+    *,
+    score: str | None = None,
+    lower: bool | None = None,
+    noise: float | None = None,
+    command: str = "",
+) -> JudgedLog:
+    """Judge a log of trials.
+
+    Args:
+        rows: of its table.
+        name: of its file.
+        score: the score's column; None to guess.
+        lower: lower scores are better; None: as what was kept shows.
+        noise: standard deviation of one run's score, > 0; None: from runs of equal code in the log.
+        command: what to type to judge it again.
+
+    Raises:
+        DataError: something cannot be read or guessed, or the noise is not above 0.
+    """
+    if noise is not None and not 0 < noise < float("inf"):
+        raise DataError("The noise of one run must be a number above 0", found=f"--noise {noise:g}")
+    log = read_trial_log(rows, name, score=score, lower=lower)
+    runs = [trial for trial in log.trials if trial.score is not None]
+    result = judge_trial_log(
+        [TrialScore(score=trial.score or 0.0, kept=trial.status == "keep", code=trial.code) for trial in runs],
+        noise=None if noise is None else Noise(variance=noise**2, df=float("inf"), paired=False),
+        alpha=_ALPHA,
+        higher_is_better=log.higher_is_better,
+    )
+    view = TrialLogView(
+        name=name,
+        score=log.score,
+        higher_is_better=log.higher_is_better,
+        alpha=_ALPHA,
+        runs=tuple(
+            LogRun(
+                row=trial.row,
+                commit=trial.commit,
+                words=trial.words,
+                kept=trial.status == "keep",
+                score=trial.score or 0.0,
+            )
+            for trial in runs
+        ),
+        crashed=len(log.trials) - len(runs),
+        result=result,
+        given=noise is not None,
+        notes=(*log.notes, *_repeats(log)),
+        commands=(command,) if command else (),
+    )
+    return JudgedLog(view)
+
+
+def _repeats(log: TrialLog) -> list[str]:
+    """Say which rows were taken for runs of equal code."""
+    rows: dict[int, list[int]] = {}
+    for trial in log.trials:
+        if trial.score is not None:
+            rows.setdefault(trial.code, []).append(trial.row)
+    groups = [f"{', '.join(map(str, found))}" for found in rows.values() if len(found) > 1]
+    return [f"rows of equal code: {'; '.join(groups[:8])}{'; ...' if len(groups) > 8 else ''}"] if groups else []
