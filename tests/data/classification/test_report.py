@@ -84,11 +84,27 @@ def test_empty_and_unknown_classes_are_named(root: Path) -> None:
     }
 
 
-def test_images_of_both_splits_are_found_by_their_pixels(root: Path) -> None:
-    with Image.open(root / "train/bee/1.png") as image:
-        image.save(root / "val/cat/other.bmp")
-    twin = next(one for one in found(root).problems if one.kind == "in train and val")
-    assert (twin.where, twin.detail) == ("val/cat/other.bmp", "train/bee/1.png")
+def test_images_of_two_splits_are_found_by_their_pixels(root: Path) -> None:
+    (root / "test").mkdir()
+    for name in ("ant", "bee", "cat"):
+        (root / "test" / name).mkdir()
+    for source, target in (("train/bee/1.png", "val/cat/other.bmp"), ("val/ant/0.jpg", "test/ant/same.png")):
+        with Image.open(root / source) as image:
+            image.save(root / target)
+    twins = [(one.where, one.detail) for one in found(root).problems if one.kind == "in two splits"]
+    assert twins == [("val/cat/other.bmp", "train/bee/1.png"), ("test/ant/same.png", "val/ant/0.jpg")]
+
+
+def test_training_tells_images_of_both_splits_and_refuses_a_copy_of_train_as_val(root: Path) -> None:
+    shutil.copy(root / "train/bee/1.png", root / "val/cat/other.png")
+    cache = root.parent / "cache"
+    told = "\n".join(ImageFolder(root=str(root), size=16, resize=16).build(cache).notices)
+    assert "images that are in train and val both (scores flatter): " in told
+    assert "val/cat/other.png has the content of " in told
+    shutil.rmtree(root / "val")
+    shutil.copytree(root / "train", root / "val")
+    with pytest.raises(DataError, match=r"must not be trained on\n.* are in both: "):
+        ImageFolder(root=str(root), size=16, resize=16).build(cache)
 
 
 def test_grey_and_small_images_are_remarked_on(root: Path) -> None:

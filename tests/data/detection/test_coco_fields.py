@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ablata.base.errors import DataError
+from ablata.data.detection.report import check_detection
 from ablata.data.detection.rle import areas
 from ablata.data.detection.segmentation_field import unpack_runs
 
@@ -254,6 +255,9 @@ def test_the_same_images_in_train_and_val_are_refused_and_some_with_equal_pixels
         same.build(tmp_path / "cache")
     (tmp_path / "val" / "2.png").write_bytes((tmp_path / "train" / "1.png").read_bytes())
     assert "in train and val both" in "\n".join(settings.build(tmp_path / "cache").notices)
+    (problem,) = check_detection(settings, tmp_path / "cache").problems
+    assert (problem.kind, problem.repaired) == ("in two splits", False)
+    assert problem.where == f"{tmp_path / 'val' / '2.png'} is {tmp_path / 'train' / '1.png'}"
     for number in (1, 2, 3):
         (tmp_path / "val" / f"{number}.png").write_bytes((tmp_path / "train" / f"{number}.png").read_bytes())
     with pytest.raises(DataError, match="3 of 3 are in both"):

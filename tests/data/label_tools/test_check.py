@@ -191,6 +191,28 @@ def test_one_image_in_both_splits_is_named(tmp_path: Path) -> None:
     root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
     shutil.copy(root / "images/train/p03.png", root / "images/val/p01.png")
     assert _problem(root, "in two splits").where == "images/train/p03.png = images/val/p01.png"
+    (root / "images/test").mkdir()
+    with Image.open(root / "images/train/p03.png") as image:
+        image.save(root / "images/test/again.bmp")
+    expected = "images/train/p03.png = images/val/p01.png = images/test/again.bmp"
+    assert _problem(root, "in two splits").where == expected
+
+
+def test_images_of_a_test_split_are_decoded_where_they_have_no_label_files(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
+    (root / "images/test").mkdir()
+    whole = (root / "images/train/p00.png").read_bytes()
+    for name, content in (("cut.png", whole[: len(whole) // 2]), ("broken.jpg", b"broken"), ("good.png", None)):
+        if content is None:
+            Image.fromarray(np.full((12, 16, 3), 9, np.uint8)).save(root / "images/test" / name)
+        else:
+            (root / "images/test" / name).write_bytes(content)
+    Image.fromarray(np.full((12, 16), 1.5, np.float32)).save(root / "images/test/floats.tif")
+    for workers in (0, 2):
+        report = checked(root, workers=workers)
+        faults = [one.where for one in report.problems if one.kind == "unreadable"]
+        assert sorted(faults) == ["images/test/broken.jpg", "images/test/cut.png", "images/test/floats.tif"]
+        assert len(report.problems) == 3
 
 
 def test_classes_are_counted_by_split_and_source_folder(tmp_path: Path) -> None:

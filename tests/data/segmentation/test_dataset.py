@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +168,22 @@ def test_camvid_as_it_lies_there(data_home: Path, shared_cache: Path) -> None:
     whole = data.pixel_counts("train") + data.pixel_counts("val") + data.pixel_counts("minival")
     assert int(whole.sum()) == 468 * 360 * 480
     assert int(whole[-1]) == 2801266
+
+
+def test_images_of_train_that_are_in_val_too_are_told_and_a_copy_of_train_as_val_is_refused(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "set")
+    assert not any("in train and val both" in notice for notice in _built(root).notices)
+    for kind in ("images", "labels"):
+        shutil.copy(root / kind / "train/a_02.png", root / kind / "val/a_00.png")
+    (told,) = (notice for notice in _built(root).notices if "in train and val both (scores flatter)" in notice)
+    assert "val/a_00.png has the content of " in told
+    for kind in ("images", "labels"):
+        shutil.rmtree(root / kind / "val")
+        shutil.copytree(root / kind / "train", root / kind / "val")
+    with pytest.raises(DataError, match="9 of 9 are in both"):
+        _built(root)
+    for kind in ("images", "labels"):
+        shutil.rmtree(root / kind / "val")
+        (root / kind / "val").symlink_to(root / kind / "train")
+    with pytest.raises(DataError, match="9 of 9 are in both"):
+        _built(root)

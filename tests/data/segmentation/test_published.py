@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ def _pairs(root: Path, images: str, labels: str, values: list[int], count: int =
             (root / folder).mkdir(parents=True, exist_ok=True)
         mask = np.resize(np.array(values, np.uint8), (8, 12))
         Image.fromarray(mask).save(root / labels / f"{number}.png")
-        image(number, (8, 12)).save(root / images / f"{number}.jpg")
+        chance = zlib.crc32(f"{images}/{number}".encode())
+        image(chance, (8, 12)).save(root / images / f"{number}.jpg")
 
 
 def _labels(settings: SegmentationFileSettings, cache: Path) -> list[int]:

@@ -39,6 +39,7 @@ class Listing:
         small: images that are smaller than the crop and stay.
         outside: images that lie in no class, relative to the root.
         noted: images in which the camera noted an orientation other than upright.
+        shared: what is to be told of images that are in train and val both.
     """
 
     root: Path
@@ -53,6 +54,7 @@ class Listing:
     small: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     noted: int = 0
+    shared: tuple[str, ...] = ()
 
     def where(self, source: Source, row: int) -> str:
         """Name an image relative to the root."""
@@ -61,7 +63,7 @@ class Listing:
     @property
     def notices(self) -> tuple[str, ...]:
         """Return what the reader of a run should know: what is ignored, left out, or enlarged."""
-        told = []
+        told = list(self.shared)
         if self.ignored:
             told.append(f"{len(self.ignored)} files are no images and are ignored: {_some(self.ignored, 5)}")
         if self.outside:

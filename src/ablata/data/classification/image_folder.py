@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,9 @@ from ablata.data.classification.image_files import ImageFileDataset, ImageFileSe
 from ablata.data.classification.inspection import ImageFinding, inspect_images
 from ablata.data.io.decode import IMAGE_SUFFIXES, refuse_dark
 from ablata.data.io.walk import files_under
-from ablata.data.loading.cache import folder_digest
+from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.locate import find_root
+from ablata.data.loading.shared_images import tell_shared
 from ablata.data.loading.splits import SOURCES, Source
 
 LAYOUT = "folders train/CLASS and val/CLASS (or validation, or test) of image files, and perhaps classes.txt"
@@ -166,6 +168,9 @@ class ImageFolder(ImageFileSettings):
         }
         refuse_dark((int(value) for one in seen.values() for value in one.highest), rules)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
+        contents = file_digests(left.root, [file for file in left.hashed if file.is_file()], cache)
+        train, val = ([file for file in left.files[source] if isinstance(file, Path)] for source in SOURCES)
+        left = replace(left, shared=tell_shared(train, val, contents))
         data = assemble(self, left, folder_digest(left.root, left.hashed, cache), cache)
         data.test_digest = digests.get("test", "")
         return data

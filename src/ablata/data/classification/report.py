@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from ablata.data.io.decode import DARK, RULES, ImageRules, bits_advice, dark_det
 from ablata.data.io.file_slice import Member
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import BatchIndices
+from ablata.data.loading.shared_images import IN_TWO_SPLITS, pixel_digest, repeated_images
 from ablata.data.loading.splits import Source
 from ablata.structures.batch import Rows
 
@@ -102,10 +102,8 @@ class Tally:
             self.sums.append(image.moments)
 
     def twins(self) -> list[ImageFinding]:
-        """Return the validation and test images whose pixels are also in the training set."""
-        train = self.seen.get("train", {})
-        others = [row for split in self.seen if split != "train" for row in self.seen[split].items()]
-        return [ImageFinding("in train and val", where, train[key]) for key, where in others if key in train]
+        """Return the images whose pixels are also in a split before theirs, train first."""
+        return [ImageFinding(IN_TWO_SPLITS, where, other) for where, other in repeated_images(self.seen)]
 
     def sizes(self) -> dict[str, int]:
         """Return lowest and highest height and width, and the number of sizes."""
@@ -138,11 +136,9 @@ class ImageStats:
 def image_stats(pixels: np.ndarray) -> ImageStats:
     """Return the statistics of an image uint8 [H, W, C]."""
     height, width = pixels.shape[:2]
-    content = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
-    content.update(np.ascontiguousarray(pixels).tobytes())
     values = pixels.reshape(-1, pixels.shape[2]).astype(np.float32) / 255
     moments = np.stack([values.mean(0, dtype=np.float64), np.square(values).mean(0, dtype=np.float64)])
-    return ImageStats((height, width), content.hexdigest(), moments)
+    return ImageStats((height, width), pixel_digest(pixels), moments)
 
 
 def check_images(data: LabeledImageDataset) -> Report:

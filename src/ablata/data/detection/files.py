@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -35,6 +35,7 @@ from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import DataSettings, NominalShape
+from ablata.data.loading.shared_images import MUST, TOLD, shared_files
 from ablata.data.loading.splits import SOURCES, Source, Split
 from ablata.data.transforms.detection import DetectionAugment
 
@@ -161,7 +162,6 @@ class AnnotatedFiles:
     groups: Sequence[str] | None = None
     maskless: Sequence[str] = ()
     test: Callable[[], tuple[FileImages, Findings]] | None = None
-    _digests: dict[Path, str] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
@@ -170,27 +170,14 @@ class AnnotatedFiles:
         return sorted({file for file in (*self.annotations, *images) if file.is_file()})
 
     def note_shared(self, cache: Path) -> None:
-        """Note images that are trained on and scored on too: the same file, or another with the same content.
-
-        The same file in both is refused, and so is a folder of copies; some with equal content are told.
-        """
-        if self._digests:
-            return
-        self._digests = file_digests(self.root, self.files, cache)
+        """Note images that are trained on and scored on too; see `shared_files`."""
         train, val = (self.sources[name].files for name in SOURCES)
-        trained = {self._digests[file]: file for file in train if file in self._digests}
-        shared = [(file, trained[self._digests[file]]) for file in val if self._digests.get(file) in trained]
-        if not shared:
-            return
-        same = [str(file) for file, other in shared if file.resolve() == other.resolve()]
-        alike = sum(file.name == other.name for file, other in shared)
-        said = [f"{file} has the pixels of {other}" for file, other in shared]
-        must = "Images to score on must not be trained on"
-        if same or alike == len(val):
-            self.findings.refuse(must, f"{len(shared)} of {len(val)} are in both: {listing((same or said)[:3])}")
-        else:
-            for one in said:
-                self.findings.repairable(must, "images that are in train and val both (scores flatter)", one)
+        refused, said = shared_files(train, val, file_digests(self.root, self.files, cache))
+        for one in said:
+            if refused:
+                self.findings.refuse(MUST, one)
+            else:
+                self.findings.repairable(MUST, TOLD, one)
 
     def dataset(self, settings: DetectionFileSettings, cache: Path) -> DetectionDataset:
         """Return the set, ready to be read.

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError, listing
-from ablata.base.files import digest
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
-from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, image_splits
+from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, image_splits
 from ablata.data.detection.problems import AnnotationFault
 from ablata.data.detection.rle import areas
+from ablata.data.loading.shared_images import IN_TWO_SPLITS, TOLD, pixel_digest, repeated_images
 
 SIZES = {"small": 32**2, "medium": 96**2, "large": float("inf")}
 """Sizes of objects as COCO has them: pixels of the mask, or of the box without one, up to each."""
@@ -148,9 +148,8 @@ def check_detection(settings: Any, cache: Path) -> DetectionReport:
         DataError: the set is missing, or not of its format at all.
     """
     if not isinstance(settings, DetectionFileSettings):
-        return _report(settings.build(cache))
+        return _report(settings.build(cache), _Looked())
     found = settings.read(cache)
-    found.note_shared(cache)
     problems = list(found.findings.all())
     remarks: list[str] = []
     try:
@@ -162,12 +161,16 @@ def check_detection(settings: Any, cache: Path) -> DetectionReport:
     if found.maskless and len(found.maskless) < sum(len(one.objects) for one in _entries(found)):
         some = listing(found.maskless[:_SHOWN])
         remarks.append(f"{len(found.maskless)} objects have no mask, so that masks cannot be trained: {some}")
-    report = _report(data) if data is not None else _report_files(found, settings)
+    looked = _Looked()
+    report = _report(data, looked) if data is not None else _report_files(found, settings, looked)
     try:
-        report = _with_test(report, found)
+        report = _with_test(report, found, looked)
     except DataError as error:
         problems.append(AnnotationFault(f"test: {error.must}", error.found or ""))
-    told = [notice for notice in report.remarks if not any(notice.startswith(one.kind) for one in problems)]
+    repeated = [f"{one} is {other}" for one, other in repeated_images(looked.seen)]
+    problems += [AnnotationFault(IN_TWO_SPLITS, said) for said in repeated]
+    kinds = (TOLD, *(one.kind for one in problems))
+    told = [notice for notice in report.remarks if not notice.startswith(kinds)]
     return DetectionReport(
         report.splits, report.shapes, report.mean, report.std, (*_unique(problems), *report.problems),
         (*remarks, *told),
@@ -183,19 +186,17 @@ def _entries(found: AnnotatedFiles) -> Iterator[AnnotatedImage]:
         yield from source.entries
 
 
-def _report(data: DetectionDataset) -> DetectionReport:
-    looked = _Looked()
+def _report(data: DetectionDataset, looked: _Looked) -> DetectionReport:
     for name, source in data.sources.items():
-        looked.add(source, training=name == "train")
+        looked.add(source, name)
     splits = {split: count_objects(data.entries(split), data.classes) for split in data.splits}
     return looked.report(splits, data.notices)
 
 
-def _report_files(found: AnnotatedFiles, settings: DetectionFileSettings) -> DetectionReport:
+def _report_files(found: AnnotatedFiles, settings: DetectionFileSettings, looked: _Looked) -> DetectionReport:
     """Report on a set that cannot be trained on, as far as it goes."""
-    looked = _Looked()
     for name, source in found.sources.items():
-        looked.add(source, training=name == "train")
+        looked.add(source, name)
     try:
         train, val = (found.sources[name].entries for name in ("train", "val"))
         divided = image_splits(len(train), len(val), settings.minival, settings.split_seed, found.groups)
@@ -205,17 +206,14 @@ def _report_files(found: AnnotatedFiles, settings: DetectionFileSettings) -> Det
     return looked.report({name: count_objects(entries, found.classes) for name, entries in parts.items()}, ())
 
 
-def _with_test(report: DetectionReport, found: AnnotatedFiles) -> DetectionReport:
+def _with_test(report: DetectionReport, found: AnnotatedFiles, looked: _Looked) -> DetectionReport:
     if found.test is None:
         return report
     source, findings = found.test()
-    looked = _Looked()
-    looked.add(source, training=False)
+    before = len(looked.problems)
+    looked.add(source, "test")
     splits = report.splits | {"test": count_objects(source.entries, found.classes)}
-    train = {digest(file) for file in found.sources["train"].files if file.is_file()}
-    both = [str(file) for file in source.files if file.is_file() and digest(file) in train]
-    shared = [AnnotationFault("images that are in train and test both (scores flatter)", file) for file in both]
-    problems = (*report.problems, *findings.all(), *shared, *looked.problems)
+    problems = (*report.problems, *findings.all(), *looked.problems[before:])
     return DetectionReport(splits, report.shapes, report.mean, report.std, problems, report.remarks)
 
 
@@ -242,20 +240,28 @@ def count_objects(entries: Sequence[AnnotatedImage], classes: Sequence[str]) -> 
     return SplitCount(len(entries), empty, counts)
 
 
+def _file_name(source: ImageSource, row: int) -> str:
+    return str(source.files[row]) if isinstance(source, FileImages) else f"image {row}"
+
+
 class _Looked:
-    """Decodes images: their sizes, colours, and what cannot be decoded."""
+    """Decodes images: their sizes, colours, what cannot be decoded, and which are there twice."""
 
     def __init__(self) -> None:
+        self.seen: dict[str, dict[str, str]] = {}
         self.sizes: set[tuple[int, int]] = set()
         self.moments: list[np.ndarray] = []
         self.problems: list[AnnotationFault] = []
 
-    def add(self, source: ImageSource, training: bool) -> None:
-        """Look at every image of a source."""
+    def add(self, source: ImageSource, name: str) -> None:
+        """Look at every image of a source, which is called so."""
+        seen = self.seen.setdefault(name, {})
 
         def decoded(row: int) -> np.ndarray | str:
             try:
-                return source.pixels(row)
+                pixels = source.pixels(row)
+                seen.setdefault(pixel_digest(pixels), _file_name(source, row))
+                return pixels
             except DataError as error:
                 return error.found or error.must
             except FileNotFoundError:
@@ -266,7 +272,7 @@ class _Looked:
         with ThreadPoolExecutor(_THREADS) as pool:
             for start in range(0, len(source.entries), _BLOCK):
                 for pixels in pool.map(decoded, range(start, min(start + _BLOCK, len(source.entries)))):
-                    self._count(pixels, training)
+                    self._count(pixels, name == "train")
 
     def _count(self, pixels: np.ndarray | str, training: bool) -> None:
         if isinstance(pixels, str):

@@ -14,12 +14,12 @@ from ablata.data.label_tools.accidents import instances, smoothed
 from ablata.data.label_tools.finding import LabelFinding, Mending
 from ablata.data.label_tools.image_findings import image_findings, pairing
 from ablata.data.label_tools.propose_map import is_contiguous, is_rare, percent
-from ablata.data.label_tools.scan import same_files
 from ablata.data.label_tools.survey import Survey, Value, name_of
 from ablata.data.labels.layout import USUAL, FolderNames, LabeledFolder
 from ablata.data.labels.map import Label, LabelMap, split_color
 from ablata.data.labels.mask_files import palette_advice
 from ablata.data.labels.table import TRANSPARENT, written_value
+from ablata.data.loading.shared_images import IN_TWO_SPLITS
 from ablata.structures.ignore import IGNORE
 
 
@@ -180,15 +180,18 @@ def _not_counted(labelled: LabeledFolder) -> list[LabelFinding]:
 
 def _repeated(labelled: LabeledFolder, survey: Survey) -> tuple[list[LabelFinding], list[LabelFinding]]:
     """Return images that are there twice, and label files that are equal though they are not of one value."""
-    splits = {sample.image: sample.split for sample in labelled.samples if sample.image is not None}
     problems, remarks = [], []
     images: set[Path] = set()
-    for group in same_files(list(splits)):
-        names = _names(group, labelled.root)
-        images.update(group[1:])
-        if len({splits[file] for file in group}) > 1:
+    for rows in survey.pixels_of.values():
+        group = [(labelled.samples[row].split, labelled.samples[row].image) for row in rows]
+        files = [file for _, file in group if file is not None]
+        if len(files) < 2:
+            continue
+        names = _names(files, labelled.root)
+        images.update(files[1:])
+        if len({split for split, _ in group}) > 1:
             problems.append(
-                LabelFinding("in two splits", names, "one image", "remove all but one, with their label files")
+                LabelFinding(IN_TWO_SPLITS, names, "one image", "remove all but one, with their label files")
             )
         else:
             remarks.append(LabelFinding("there twice", names, "one image"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import warnings
 from collections import Counter
@@ -24,6 +23,7 @@ from ablata.data.labels.layout import Sample
 from ablata.data.labels.map import LabelMap
 from ablata.data.labels.mask_files import Fault, Leniency, MaskError, load_mask, open_mask, palette_of, raw_values
 from ablata.data.labels.table import Form
+from ablata.data.loading.shared_images import pixel_digest
 
 _CHUNK = 16
 _FEW = 128
@@ -53,18 +53,19 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class ImageScan:
-    """What was found of an image: height and width as training reads it, facts, and why it cannot be used, with what to
-    do about it."""
+    """What was found of an image: height and width as training reads it, facts, why it cannot be used, with what to do
+    about it, and a digest of its pixels."""
 
     size: tuple[int, int]
     facts: ImageFacts | None
     problem: str = ""
     do: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class LabelFileScan:
-    """What one label file holds.
+    """What one label file holds, and its image; of an image without one, the image alone.
 
     Attributes:
         row: which sample.
@@ -109,7 +110,7 @@ _NOTHING = np.zeros(0, dtype=np.int64)
 def scan(
     samples: Sequence[Sample], reading: ReadOptions, workers: int | None = None, tell: Tell | None = None
 ) -> Iterator[LabelFileScan]:
-    """Yield what each sample's label file holds, in their order; samples without one are left out.
+    """Yield what each sample's image and label file hold, in their order.
 
     Args:
         samples: the files.
@@ -117,7 +118,7 @@ def scan(
         workers: number of processes; None: one a core, and none for a few files.
         tell: is told about progress.
     """
-    jobs = [(row, sample.label, sample.image) for row, sample in enumerate(samples) if sample.label is not None]
+    jobs = [(row, sample.label, sample.image) for row, sample in enumerate(samples)]
     look = partial(_look, reading)
     for done, seen in enumerate(mapped(look, jobs, workers), start=1):
         if tell is not None:
@@ -160,12 +161,14 @@ def guess_form(samples: Sequence[Sample], known: LabelMap | None = None) -> Form
     return "colors" if 2 * colors > others else "ids"
 
 
-def _look(reading: ReadOptions, job: tuple[int, Path, Path | None]) -> LabelFileScan:
+def _look(reading: ReadOptions, job: tuple[int, Path | None, Path | None]) -> LabelFileScan:
     row, file, image = job
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = None if image is None else _scan_image(image, reading.rules)
         seen = LabelFileScan(row, None, "", "", (0, 0), 1, found, _NOTHING, _NOTHING, _NOTHING, 0, b"", {})
+        if file is None:
+            return seen
         try:
             opened = open_mask(file, reading.leniency.lossy, reading.rules.max_pixels)
             orientation, kind = orientation_of(opened), lossy_format(opened)
@@ -203,7 +206,7 @@ def _scan_image(file: Path, rules: ImageRules) -> ImageScan:
         return ImageScan((0, 0), None, problem or error.must, do.partition(" (ablata data check")[0])
     except OSError as error:
         return ImageScan((0, 0), None, error.strerror or str(error), "repair or remove it")
-    return ImageScan((rgb.height, rgb.width), facts)
+    return ImageScan((rgb.height, rgb.width), facts, digest=pixel_digest(np.asarray(rgb)))
 
 
 def solid(raw: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -248,16 +251,3 @@ def value_counts(raw: np.ndarray, starts: np.ndarray | None = None) -> tuple[np.
         kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_VALUES])
         values, counts = values[kept], counts[kept]
     return values.astype(np.int64), counts, more
-
-
-def same_files(files: Sequence[Path]) -> list[list[Path]]:
-    """Return groups of files of equal content; only files of equal size are read."""
-    sizes: dict[int, list[Path]] = {}
-    for file in files:
-        sizes.setdefault(os.stat(file).st_size, []).append(file)
-    groups: dict[tuple[int, bytes], list[Path]] = {}
-    for size, alike in sizes.items():
-        for file in alike if len(alike) > 1 else ():
-            with file.open("rb") as stream:
-                groups.setdefault((size, hashlib.file_digest(stream, "blake2b").digest()), []).append(file)
-    return [group for group in groups.values() if len(group) > 1]

@@ -80,6 +80,7 @@ class Survey:
         palettes: file, indices and what they stand for, of some palette files.
         agreed: whether all palettes agree.
         digests: label files of each content, by its digest; only those with several values.
+        pixels_of: rows of the images of each content, by the digest of their pixels.
     """
 
     form: Form
@@ -102,9 +103,16 @@ class Survey:
     palettes: dict[str, dict[int, int]] = field(default_factory=dict)
     agreed: Palettes = field(default_factory=Palettes)
     digests: dict[bytes, list[int]] = field(default_factory=dict)
+    pixels_of: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, seen: LabelFileScan, sample: Sample, where: str, image: str, rules: ImageRules) -> None:
-        """Count a label file; `where` is its name for messages, `image` its image's."""
+        """Count a label file and its image; `where` is its name for messages, `image` its image's."""
+        if seen.image is not None and seen.image.digest:
+            self.pixels_of.setdefault(seen.image.digest, []).append(seen.row)
+        if sample.label is None:
+            if seen.image is not None:
+                self._add_image(seen, seen.image, where, image, rules)
+            return
         place = sample.split, sample.folder
         self.files[place] += 1
         if seen.mode:
@@ -187,7 +195,7 @@ class Survey:
 def survey(
     labelled: LabeledFolder, reading: ReadOptions, *, workers: int | None = None, tell: Tell | None = None
 ) -> Survey:
-    """Read every label file of a folder once.
+    """Read every label file and image of a folder once.
 
     Args:
         labelled: the files.
@@ -198,8 +206,8 @@ def survey(
     found = Survey(reading.form)
     for seen in scan(labelled.samples, reading, workers, tell):
         sample = labelled.samples[seen.row]
-        image = name_of(sample.image, labelled.root) if sample.image else ""
-        found.add(seen, sample, name_of(sample.label, labelled.root), image, reading.rules)
+        image, label = (name_of(file, labelled.root) if file else "" for file in (sample.image, sample.label))
+        found.add(seen, sample, label, image, reading.rules)
     return found
 
 

@@ -29,8 +29,9 @@ from ablata.data.labels.layout import (
 from ablata.data.labels.map import MAP_FILE
 from ablata.data.labels.split_lists import split_name
 from ablata.data.labels.table import LabelTable
-from ablata.data.loading.cache import combined, folder_digest
+from ablata.data.loading.cache import combined, file_digests, folder_digest
 from ablata.data.loading.dataset import NominalShape, SegmentationSettings
+from ablata.data.loading.shared_images import tell_shared
 from ablata.data.loading.splits import SOURCES, Source, Split, make_splits
 from ablata.data.segmentation.dataset import SegmentationDataset
 from ablata.data.segmentation.store import Pair, PairStore, decoded_pairs
@@ -101,6 +102,8 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
             raise DataError(ONE_CLASS, found=f"{found.root}: {listing(found.table.names)} alone", do=ONE_CLASS_ADVICE)
         table = found.table.with_void_class() if self.void == "class" else found.table
         pairs, sources, rules = found.pairs, SOURCES, self.image_rules()
+        train, val = ([pair.image for pair in pairs[source]] for source in sources)
+        shared = tell_shared(train, val, file_digests(found.root, [*train, *val], cache))
         digests = {source: _digest(found, source, cache) for source in sources}
         stores = {source: decoded_pairs(digests[source][:32], pairs[source], table, cache, rules) for source in sources}
         own = [folder_digest(file.parent, [file], cache) for file in found.more]
@@ -117,7 +120,7 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
             std=self.std,
             augment=self.augment,
             backend=backend_name("pil", None, orientation=self.orientation),
-            notices=found.notices,
+            notices=(*shared, *found.notices),
             later=later,
             test_digest=partial(_digest, found, "test", cache) if later else str,
         )
