@@ -208,7 +208,8 @@ def _suggestion(root: Settings, model: type[BaseModel], assignment: Assignment, 
         where, folder = ".".join(prefix), Path(assignment.text).expanduser()
         fitting = [kind for kind, other in holders.items() if folder.is_dir() and _recognizes(other, folder)]
         if key == "root" and fitting:
-            return f"{assignment.text} has the layout of {fitting[0]}: add {where}={fitting[0]}"
+            told = "".join(f" {where}.{setting}" for setting in _layout_settings(holders[fitting[0]], folder))
+            return f"{assignment.text} has the layout of {fitting[0]}: add {where}={fitting[0]}{told}"
         if holders:
             return f"{key} is a key of {listing(holders)}: choose one, such as {where}={next(iter(holders))}"
     return None
@@ -216,6 +217,13 @@ def _suggestion(root: Settings, model: type[BaseModel], assignment: Assignment, 
 
 def _recognizes(model: type[BaseModel], folder: Path) -> bool:
     return issubclass(model, Settings) and model.recognizes(folder)
+
+
+def _layout_settings(model: type[BaseModel], folder: Path) -> list[str]:
+    try:
+        return model.layout_settings(folder) if issubclass(model, Settings) else []
+    except AblataError:  # told where the set is read
+        return []
 
 
 def _opened(field: FieldInfo, current: Any, assignment: Assignment, depth: int) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class Settings(BaseModel):
         """Tell whether a folder has the layout these settings read; False for settings that read no folder."""
         return False
 
+    @classmethod
+    def layout_settings(cls, folder: Path) -> list[str]:
+        """Return what must be set, beside the root, to read a folder that is recognized: `train_json=train.json`."""
+        return []
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Tell a user's class apart by its reference, as ours are by a word (`kind` of a part, `task` of a recipe)."""
         super().__init_subclass__(**options)

@@ -115,7 +115,7 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
     """
     from ablata.base.errors import DataError, choices
     from ablata.base.fields import parts
-    from ablata.data.detection.recognize import LAYOUTS
+    from ablata.data.detection.layouts import LAYOUTS
     from ablata.tasks.detection.task import Detect
 
     if not is_folder(dataset):

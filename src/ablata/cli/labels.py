@@ -124,7 +124,7 @@ class LabelFolder:
 
         if self.labels:
             return f"{self.images or 'images'} beside {self.labels}"
-        from ablata.data.detection.recognize import LAYOUTS as WITH_BOXES
+        from ablata.data.detection.layouts import LAYOUTS as WITH_BOXES
 
         return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}; or {WITH_BOXES}"
 

@@ -19,9 +19,9 @@ from ablata.base.settings import INCIDENTAL
 from ablata.data.detection.coco_json import ListedImage, ObjectReader, read_categories, read_images, read_tree
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files, image_file
 from ablata.data.detection.image_ids import ids_below, lie_below, read_image_ids
+from ablata.data.detection.layouts import coco_files, coco_settings, find_set
 from ablata.data.detection.problems import Findings
 from ablata.data.io.decode import ImageRules
-from ablata.data.loading.locate import find_root
 
 
 class Coco(DetectionFileSettings):
@@ -45,6 +45,16 @@ class Coco(DetectionFileSettings):
     group: str | None = None
     """A key of the images, such as patient_id, whose groups `minival` keeps together; null: none."""
 
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return coco_files(folder) is not None and not ChestXray.recognizes(folder)
+
+    @classmethod
+    def layout_settings(cls, folder: Path) -> list[str]:
+        """Return what reads a folder that has it; see `Settings.layout_settings`."""
+        return coco_settings(folder)
+
     def class_count(self) -> int:
         """Return the number of classes."""
         return self.classes
@@ -60,7 +70,7 @@ class Coco(DetectionFileSettings):
             DataError: there is none.
         """
         paths = (self.train_json, self.val_json)
-        return find_root(
+        return find_set(
             self.root,
             default=self.home(),
             fits=lambda folder: all((folder / path).is_file() for path in paths),
@@ -99,6 +109,17 @@ class ChestXray(Coco):
     """How many classes the files list; complexity is counted for it, and other files are refused."""
     group: str | None = "patient_id"
     """A key of the images whose groups `minival` keeps together; null: none."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        names = (cls.model_fields[key].default for key in ("train_json", "val_json"))
+        return (folder / "lung_gray").is_dir() and all((folder / name).is_file() for name in names)
+
+    @classmethod
+    def layout_settings(cls, folder: Path) -> list[str]:
+        """Return nothing: the set is always the same."""
+        return []
 
     def home(self) -> str | None:
         """Return the folder's name among the data sets."""

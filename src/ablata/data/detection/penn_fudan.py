@@ -17,16 +17,13 @@ from ablata.base.seeds import derive
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files
 from ablata.data.detection.image_ids import lie_below
+from ablata.data.detection.layouts import IMAGES, MASKS, find_set, has_instance_masks, penn_fudan_settings
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.io.decode import ImageRules, any_size, open_image
 from ablata.data.io.headers import orientation_of, upright
-from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES
 from ablata.structures.detection import no_objects
-
-_IMAGES = ("PNGImages_jpg", "PNGImages")
-_MASKS = "PedMasks"
 
 
 class PennFudan(DetectionFileSettings):
@@ -35,6 +32,16 @@ class PennFudan(DetectionFileSettings):
     kind: Literal["penn_fudan"] = "penn_fudan"
     val: Annotated[int, Field(ge=1)] = 50
     """Images to score on."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return has_instance_masks(folder)
+
+    @classmethod
+    def layout_settings(cls, folder: Path) -> list[str]:
+        """Return a smaller validation set where the usual one would leave nothing to train on."""
+        return penn_fudan_settings(folder, cls.model_fields["val"].default)
 
     def class_count(self) -> int:
         """Return 1."""
@@ -46,10 +53,10 @@ class PennFudan(DetectionFileSettings):
         Raises:
             DataError: there is none.
         """
-        return find_root(
+        return find_set(
             self.root,
             default="penn_fudan",
-            fits=lambda folder: (folder / _MASKS).is_dir() and any((folder / name).is_dir() for name in _IMAGES),
+            fits=has_instance_masks,
             layout="PNGImages/NAME.png (or PNGImages_jpg/NAME.jpg) and PedMasks/NAME_mask.png",
             cache=cache,
         )
@@ -57,18 +64,18 @@ class PennFudan(DetectionFileSettings):
     def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
         """Return the names of image files that all lie in the set's folder of images."""
         root = Path(self.root).expanduser() if self.root else None
-        within = root is not None and any(lie_below(root / folder, files) for folder in _IMAGES)
+        within = root is not None and any(lie_below(root / folder, files) for folder in IMAGES)
         return [file.stem for file in files] if within else None
 
     def read(self, cache: Path) -> AnnotatedFiles:
         """Read the masks; see `DetectionFileSettings.read`."""
         root = self.locate(cache)
-        folder = next(root / name for name in _IMAGES if (root / name).is_dir())
+        folder = next(root / name for name in IMAGES if (root / name).is_dir())
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not self.val < len(files):
             raise DataError("data.val must leave images to train on", found=f"data.val={self.val} of {len(files)}")
         findings, rules = Findings(self.on_invalid), self.image_rules()
-        notes = [root / _MASKS / f"{file.stem}_mask.png" for file in files]
+        notes = [root / MASKS / f"{file.stem}_mask.png" for file in files]
         sizes = check_files(files, [None] * len(files), findings, rules)
         entries, first = [], 0
         for note, size in zip(notes, sizes, strict=True):

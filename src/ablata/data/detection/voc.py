@@ -30,10 +30,10 @@ from ablata.data.detection.files import (
     image_file,
 )
 from ablata.data.detection.image_ids import lie_below
+from ablata.data.detection.layouts import find_set, voc_classes, voc_lists, voc_settings
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.voc_xml import VocFile, VocObject, decode_text, read_annotation
 from ablata.data.io.decode import IMAGE_SUFFIXES
-from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES
 
 _LISTS = "ImageSets/Main"
@@ -54,6 +54,16 @@ class Voc(DetectionFileSettings):
     """Which to score on."""
     test_list: Annotated[str, INCIDENTAL] = "test"
     """Which is the test split, where it is there."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has this layout; see `Settings.recognizes`."""
+        return voc_lists(folder) is not None and not BloodCells.recognizes(folder)
+
+    @classmethod
+    def layout_settings(cls, folder: Path) -> list[str]:
+        """Return what reads a folder that has it; see `Settings.layout_settings`."""
+        return voc_settings(folder, cls.model_fields["classes"].default)
 
     def class_count(self) -> int:
         """Return the number of classes."""
@@ -78,7 +88,7 @@ class Voc(DetectionFileSettings):
             DataError: there is none.
         """
         lists = self.lists()
-        return find_root(
+        return find_set(
             self.root,
             default=self.home(),
             fits=lambda folder: all((folder / path).is_file() for path in lists) and (folder / "Annotations").is_dir(),
@@ -103,6 +113,12 @@ class BloodCells(Voc):
     kind: Literal["blood_cells"] = "blood_cells"  # type: ignore[assignment]
     classes: Annotated[tuple[str, ...], Field(min_length=1)] = ("Platelets", "RBC", "WBC")
     """Names of the classes; VOC's folders do not list them."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Tell whether a folder has VOC's layout and these classes alone."""
+        usual = cls.model_fields["classes"].default
+        return voc_lists(folder) is not None and all(name in usual for name in voc_classes(folder))
 
     def image_size(self) -> tuple[int, int]:
         """Return the height and width that complexity is counted for: all images are 640 x 480."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from ablata.base.errors import DataError, listing
 
-IN_TWO_SPLITS = "in two splits"
+IN_TWO_SPLITS: Literal["in two splits"] = "in two splits"
 """What a check calls it."""
 MUST = "Images to score on must not be trained on"
 TOLD = "images that are in train and val both (scores flatter)"
