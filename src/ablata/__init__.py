@@ -22,6 +22,7 @@ from ablata.base.version import __version__
 
 if TYPE_CHECKING:
     from ablata import stats as stats
+    from ablata.api.comparing import compare as compare
     from ablata.api.housekeeping import prune_runs as prune_runs
     from ablata.api.housekeeping import remove_runs as remove_runs
     from ablata.api.housekeeping import remove_study as remove_study
@@ -53,11 +54,13 @@ if TYPE_CHECKING:
     from ablata.records.ledger import Ledger as Ledger
     from ablata.studies.index import load_study as load_study
     from ablata.studies.study import Study as Study
+    from ablata.trainers.function import Function as Function
     from ablata.trainers.hooks import log as log
     from ablata.trainers.hooks import score as score
 
 _PLACES = {
     "AblataError": "ablata.base.errors",
+    "Function": "ablata.trainers.function",
     "JudgedScores": "ablata.api.judging",
     "Ledger": "ablata.records.ledger",
     "Recipe": "ablata.engine.recipe",
@@ -65,6 +68,7 @@ _PLACES = {
     "Settings": "ablata.base.settings",
     "Study": "ablata.studies.study",
     "StudyResult": "ablata.api.studies",
+    "compare": "ablata.api.comparing",
     "compare_runs": "ablata.api.runs",
     "errors": "ablata.base.errors:",
     "evaluate": "ablata.api.models",
@@ -95,6 +99,7 @@ _PLACES = {
 
 __all__ = [
     "AblataError",
+    "Function",
     "JudgedScores",
     "Ledger",
     "Recipe",
@@ -103,6 +108,7 @@ __all__ = [
     "Study",
     "StudyResult",
     "__version__",
+    "compare",
     "compare_runs",
     "errors",
     "evaluate",

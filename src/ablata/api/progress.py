@@ -34,10 +34,10 @@ def progress_console(wanted: bool | None) -> Console:
     """Return the console of standard error, where progress goes.
 
     Args:
-        wanted: True: shown anywhere; False: nowhere; None: where standard error is a terminal.
+        wanted: True: shown anywhere; False: nowhere; None: in a notebook, and where standard error is a terminal.
     """
     console = new_console(stderr=True)
-    console.quiet = not (console.is_terminal if wanted is None else wanted)
+    console.quiet = not (console.is_terminal or console.is_jupyter if wanted is None else wanted)
     return console
 
 

@@ -17,6 +17,7 @@ from ablata.api.rows import ResultRows
 from ablata.api.runs import runs
 from ablata.base.errors import SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
+from ablata.base.user_code import refuse_while_importing
 from ablata.records.code import changed_files
 from ablata.records.ledger import Ledger
 from ablata.reports.collect import study_view
@@ -28,10 +29,12 @@ from ablata.reports.view import StudyView, as_json
 from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
 from ablata.stats import rule_of
+from ablata.studies.in_process import InProcess
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
 from ablata.studies.pool import Workers, may_use_gpu
 from ablata.studies.study import Study
+from ablata.trainers.function import Function
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,13 +177,15 @@ def run_study(
 ) -> StudyResult:
     """Run a study to its verdicts with local worker processes; interrupted or killed, the same call goes on with it.
 
+    Functions that live in this process alone, as those typed into a notebook do, are called in it.
+
     Runs equal in recipe, code, data, seed and machine that the ledger has already are shared, not trained again.
 
     Args:
         study: the study; or the name of one that the ledger has or that comes with the package; or
             `path/to/file.py:function`.
-        workers: local worker processes; None: one for each GPU or core.
-        progress: True: shown; False: not; None: shown where standard error is a terminal. Or the console to show it on.
+        workers: local worker processes; None: one for each GPU or core; 0: functions are called in this process.
+        progress: True: shown; False: not; None: shown in a terminal and in a notebook. Or the console to show it on.
         trust_code: run code that came with an imported study.
         ledger: where it is recorded; None: the lab's own.
 
@@ -189,17 +194,20 @@ def run_study(
         RunError: a run failed again and again; the study goes on once the reason is gone.
         KeyboardInterrupt: passed on after the workers have saved what they had.
     """
+    refuse_while_importing()
     console = progress_console(progress) if isinstance(progress, bool | None) else progress
+    functions = _called_here(study, workers) if isinstance(study, Study) or workers == 0 else None
     with open_ledger(ledger) as opened:
         name = _recorded(opened, study)
         arms = opened.studies.arms(name)
         if opened.studies.get(name).state != "finished":
-            size = Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
+            here = None if functions is None else InProcess(opened, name, functions)
+            size = Workers(0, 0) if here else Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
             with StudyDisplay(opened, name, console) as display:
                 display.say(_begins(name, len(arms) - 1, size.count))
                 if too_few := rule_of(opened.studies.get(name).spec).too_few_seeds:
                     display.say(too_few)
-                StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code).run()
+                StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code, here=here).run()
         else:
             say = StudyDisplay(opened, name, console).say
             say(f"study {name} is finished:")
@@ -217,8 +225,31 @@ def _recorded(ledger: Ledger, study: Study | str) -> str:
     return asked.name
 
 
+def _called_here(study: Study | str, workers: int | None) -> dict[str, Function] | None:
+    """Return the functions of a study, by arm, that are called in this process; None: worker processes do it.
+
+    Raises:
+        SettingsError: workers cannot find them, or 0 workers are asked for and it is no study of functions.
+    """
+    recipes = study.recipes if isinstance(study, Study) else {}
+    functions = {arm: one for arm, one in recipes.items() if isinstance(one, Function)}
+    if workers == 0 and (not functions or len(functions) < len(recipes)):
+        raise SettingsError(
+            "Only functions are called in this process", found="workers=0 for another study", do="workers=1"
+        )
+    bound = next((one.name for one in functions.values() if not one.is_importable), None)
+    if workers and bound is not None:
+        raise SettingsError(
+            "Worker processes must find a function in a file",
+            found=f"{bound}, which lives in this process alone",
+            do="write it to a file and import it from there, or let it be called here: workers=0",
+        )
+    return functions if workers == 0 or bound is not None else None
+
+
 def _begins(name: str, arms: int, workers: int) -> str:
-    return f"study {name}: {arms} arm{'s' * (arms > 1)} and the control, {workers} worker{'s' * (workers > 1)}"
+    where = f"{workers} worker{'s' * (workers > 1)}" if workers else "in this process"
+    return f"study {name}: {arms} arm{'s' * (arms > 1)} and the control, {where}"
 
 
 def report(name: str, path: str | Path, format: str | None = None, *, ledger: Ledger | None = None) -> Path:

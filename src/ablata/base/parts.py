@@ -217,7 +217,7 @@ def _settings_class(
     for argument in _signature(thing, reference):
         if argument.name in given or argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             continue
-        if argument.default is not argument.empty and not _is_writable(argument.default):
+        if argument.default is not argument.empty and not is_writable(argument.default):
             continue
         kind = _type_of(argument)
         kind = Annotated[kind, INCIDENTAL] if argument.name in incidental else kind
@@ -256,12 +256,12 @@ def _type_of_value(value: Any) -> Any:
     return tuple[_type_of_value(value[0]), ...] if nested else tuple[Any, ...]  # type: ignore[misc]
 
 
-def _is_writable(value: Any) -> bool:
+def is_writable(value: Any) -> bool:
     """Tell whether settings can hold a value: numbers, texts, truth values, and lists and mappings of them."""
     if isinstance(value, tuple | list):
-        return all(map(_is_writable, value))
+        return all(map(is_writable, value))
     if isinstance(value, Mapping):
-        return all(map(_is_writable, (*value, *value.values())))
+        return all(map(is_writable, (*value, *value.values())))
     return value is None or isinstance(value, bool | int | float | str | PurePath | Enum | Settings)
 
 

@@ -168,6 +168,9 @@ def _differences(old: Any, new: Any, key: str) -> Iterator[Change]:
         yield Change(f"{key}.kind" if before else key, _shown(old), _shown(new))
         plain = _defaults(type(new))
         yield from () if plain is None else _differences(plain, new, key)
+    elif isinstance(old, dict) and isinstance(new, dict):
+        for name in {**old, **new}:
+            yield from _differences(old.get(name), new.get(name), f"{key}.{name}")
     elif _plain(old) != _plain(new):
         yield Change(key, _shown(old), _shown(new))
 

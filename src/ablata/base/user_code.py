@@ -17,6 +17,8 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -28,6 +30,7 @@ from ablata.base.errors import SettingsError, choices, listing, nearest
 PACKAGE = __name__.partition(".")[0]
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)|(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<attribute>\w+)")
 _PREFIX = "ablata_user_"
+_IMPORTING: ContextVar[bool] = ContextVar("ablata_importing", default=False)
 _CONTENTS = "__ablata_contents__"
 """Where a user's module keeps what its files and those it imports held when it was imported."""
 
@@ -286,11 +289,35 @@ def _executed(name: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _importing():
+            spec.loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    token = _IMPORTING.set(True)
+    try:
+        yield
+    finally:
+        _IMPORTING.reset(token)
+
+
+def refuse_while_importing() -> None:
+    """Refuse to run anything while a user's file is imported: a worker that imports it would do so, too, and so on.
+
+    Raises:
+        SettingsError: says how a file runs something when it is called alone.
+    """
+    if _IMPORTING.get():
+        raise SettingsError(
+            "A file with studies, functions or parts must run nothing when it is imported",
+            found="a study is run by a line at the top of it",
+            do='put that line below: if __name__ == "__main__":',
+        )
 
 
 def _installed(name: str, what: str) -> ModuleType:
@@ -370,7 +397,7 @@ def module_files(modules: Iterable[ModuleType]) -> tuple[Path, ...]:
 
 def _imported(path: Path, folders: Sequence[Path]) -> Iterator[Path]:
     """Give the files of the modules that a file's text imports, as far as they can be found."""
-    for name in _imported_names(path):
+    for name in imported_names(path):
         for length in range(1, name.count(".") + 2):
             part = ".".join(name.split(".")[:length])
             file = _beside(part, folders) or _elsewhere(part)
@@ -378,7 +405,8 @@ def _imported(path: Path, folders: Sequence[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _imported_names(path: Path) -> tuple[str, ...]:
+def imported_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the modules, and of what is taken from them, that a file's text imports."""
     package = _dotted(path) if path.name == "__init__.py" else _dotted(path).rpartition(".")[0]
     return _names_in(path.read_bytes(), package)
 

@@ -127,6 +127,9 @@ def named_code(tree: Mapping[str, Any]) -> list[str]:
     """Return what expanded settings would run beside ablata itself: references to users' files, or a program."""
     if tree.get("task") == "command":
         return [shlex.join(map(str, tree.get("words", ())))]
+    if tree.get("task") == "function":
+        # Not its values: a text such as cuda:0 is no reference.
+        return list(references([tree.get("function")]))
     return list(references(tree))
 
 

@@ -16,7 +16,7 @@ from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.study import CONTROL, Study, study_name
-from ablata.trainers.command import Command
+from ablata.trainers.any import Outside
 
 
 def ask(
@@ -102,7 +102,7 @@ def change(
         changed["fixed"] = True
     if sets:
         control = study.recipes[CONTROL]
-        changed["control"] = control.arm(sets) if isinstance(control, Command) else override(control, sets)
+        changed["control"] = control.arm(sets) if isinstance(control, Outside) else override(control, sets)
     return replace(study, **changed) if changed else study
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, overload
 from ablata.base.errors import DivergedError, RecordError
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.trainers.command import Command
+from ablata.trainers.any import Outside
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @overload
 def lineage(recipe: Recipe) -> list[Recipe]: ...
 @overload
-def lineage(recipe: Command) -> list[Command]: ...
-def lineage(recipe: Recipe | Command) -> Sequence[Recipe | Command]:
+def lineage(recipe: Outside) -> list[Outside]: ...
+def lineage(recipe: Recipe | Outside) -> Sequence[Recipe | Outside]:
     """Return a recipe and all that it starts from, the first one first; they share its name."""
-    if isinstance(recipe, Command):
+    if isinstance(recipe, Outside):
         return [recipe]
     chain = [recipe]
     while (older := chain[0].parent()) is not None:

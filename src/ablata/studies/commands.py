@@ -99,7 +99,7 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     folder = writer.folder.absolute()
     output = folder / OUTPUT
     for file in (output, folder / HOOK_FILE):
-        _set_aside(file)
+        set_aside(file)
     writer.truncate_metrics(-1)
     where = working_folder(command, writer.ledger.home)
     arguments = command.argument_list(seed=writer.run.seed, run_dir=folder, device=_device())
@@ -175,7 +175,7 @@ def _device() -> str:
     return "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"
 
 
-def _set_aside(output: Path) -> None:
+def set_aside(output: Path) -> None:
     """Keep what an earlier attempt printed or handed over under another name."""
     if output.exists():
         number = 1

@@ -18,7 +18,9 @@ from ablata.records.fingerprint import code_fingerprint, environment, environmen
 from ablata.records.ledger import Ledger
 from ablata.records.processes import process_is_gone
 from ablata.records.rows import NewRun, RunRow
+from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
+from ablata.trainers.function import FILE_CODE, FUNCTION_CODE, Function
 from ablata.trainers.identity import code_of, inputs_of
 
 if TYPE_CHECKING:
@@ -49,13 +51,13 @@ COMMAND_CODE = "command"
 
 def codes() -> tuple[str, ...]:
     """Return what the codes of runs begin with that this process can train."""
-    return (code_fingerprint(), COMMAND_CODE)
+    return (code_fingerprint(), COMMAND_CODE, FILE_CODE)
 
 
-def recipe_code(recipe: Recipe | Command) -> str:
+def recipe_code(recipe: Recipe | Outside) -> str:
     """Return the fingerprint of the code a recipe runs: ablata's, and that of the user's files it refers to.
 
-    Of a command it is that of its own files; see `ablata.trainers.identity`.
+    Of a command or a function it is that of its own files; see `ablata.trainers.identity` and `Function.code`.
 
     Raises:
         SettingsError: a part is defined where no other process finds it, or a declared source is missing.
@@ -63,12 +65,21 @@ def recipe_code(recipe: Recipe | Command) -> str:
     if isinstance(recipe, Command):
         words = recipe.argument_list(seed=0, run_dir=Path("run"))
         return f"{COMMAND_CODE}-{code_of(recipe, words)}"
-    files = module_files(user_modules(recipe))
+    if isinstance(recipe, Function):
+        return recipe.code()
+    files = own_files(recipe)
     return f"{code_fingerprint()}-{files_digest(files)}" if files else code_fingerprint()
 
 
-def restore_trainer(tree: dict[str, Any], source: str, code: CodeFolder | None = None) -> Recipe | Command:
-    """Rebuild what a run executes, a recipe or a command, from its expanded settings.
+def own_files(recipe: Recipe | Outside) -> tuple[Path, ...]:
+    """Return the user's files that a recipe or a function refers to; of a command git says which they are."""
+    if isinstance(recipe, Outside):
+        return recipe.files() if isinstance(recipe, Function) else ()
+    return module_files(user_modules(recipe))
+
+
+def restore_trainer(tree: dict[str, Any], source: str, code: CodeFolder | None = None) -> Recipe | Outside:
+    """Rebuild what a run executes, a recipe, a command or a function, from its expanded settings.
 
     Args:
         tree, source, code: as for `restore_recipe`.
@@ -78,6 +89,8 @@ def restore_trainer(tree: dict[str, Any], source: str, code: CodeFolder | None =
     """
     if tree.get("task") == COMMAND_CODE:
         return restore(Command, tree, source=source)
+    if tree.get("task") == FUNCTION_CODE:
+        return restore(Function, tree, source=source, code=code)
     return restore_recipe(tree, source=source, code=code)
 
 
@@ -108,7 +121,7 @@ def restore_run(
     return recipe.model_copy(update={"name": run.recipe_name})
 
 
-def placed(recipe: Recipe | Command) -> dict[str, Any]:
+def placed(recipe: Recipe | Outside) -> dict[str, Any]:
     """Return a recipe's expanded settings with the absolute path of its data: a run is used from any working folder."""
     data = getattr(recipe, "data", None)
     root = getattr(data, "root", None)
@@ -119,7 +132,7 @@ def placed(recipe: Recipe | Command) -> dict[str, Any]:
     return expand(there if settings_hash(there) == settings_hash(recipe) else recipe)
 
 
-def new_run(ledger: Ledger, recipe: Recipe | Command, seed: int, environment: str, parent: str | None = None) -> NewRun:
+def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: str, parent: str | None = None) -> NewRun:
     """Return the identity of a run of this code on this data; `parent` is the run it starts from.
 
     Raises:
@@ -139,34 +152,43 @@ def new_run(ledger: Ledger, recipe: Recipe | Command, seed: int, environment: st
     )
 
 
-def _keep_defaults(ledger: Ledger, recipe: Recipe | Command, code: str) -> None:
+def _keep_defaults(ledger: Ledger, recipe: Recipe | Outside, code: str) -> None:
     """Keep what a named recipe is without overrides, so that lists can tell what was changed."""
-    if isinstance(recipe, Command) or has_defaults(ledger, recipe.name, code):
+    if isinstance(recipe, Outside) or has_defaults(ledger, recipe.name, code):
         return
     with suppress(UserError, OSError):
         keep_defaults(ledger, recipe.name, code, expand(load_recipe(recipe.name)))
 
 
-def refuse_small_data(ledger: Ledger, recipe: Recipe | Command) -> None:
+def refuse_small_data(ledger: Ledger, recipe: Recipe | Outside) -> None:
     """Refuse a training set that does not fill a batch, before a run of it is recorded.
 
     Raises:
         DataError: it does not, or is missing or damaged.
     """
-    if not isinstance(recipe, Command):
+    if not isinstance(recipe, Outside):
         recipe.refuse_small_data(cache_folder(ledger))
 
 
-def data_of(ledger: Ledger, recipe: Recipe | Command) -> str:
+def data_of(ledger: Ledger, recipe: Recipe | Outside) -> str:
     """Return the fingerprint of what a run reads.
 
     Raises:
         UserError: the data is missing or damaged.
     """
-    return inputs_of(recipe) if isinstance(recipe, Command) else recipe.data_fingerprint(cache_folder(ledger))
+    return outside_data(recipe) if isinstance(recipe, Outside) else recipe.data_fingerprint(cache_folder(ledger))
 
 
-def refuse_other_data(ledger: Ledger, recipe: Recipe | Command, run: RunRow) -> None:
+def outside_data(recipe: Outside) -> str:
+    """Return the fingerprint of what a command says that it reads; `none` of a function, which says nothing.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    return inputs_of(recipe) if isinstance(recipe, Command) else "none"
+
+
+def refuse_other_data(ledger: Ledger, recipe: Recipe | Outside, run: RunRow) -> None:
     """Check that the data at hand is the data that a run was made for.
 
     Raises:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError
+from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
 from ablata.records.code import arm_code
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
@@ -27,8 +27,10 @@ from ablata.studies.identity import (
     release_orphan,
     restore_trainer,
 )
+from ablata.studies.in_process import InProcess
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import Study
+from ablata.trainers.function import FUNCTION_CODE
 from ablata.trainers.git import remove_worktree
 
 _POLL_SECONDS = 0.25
@@ -49,6 +51,7 @@ class StudyRunner:
         watch: called about four times a second, for a live table.
         say: called with a line about what goes on.
         trust_code: whether code that came with an imported study may be run.
+        here: calls the study's functions in this process, in place of workers.
 
     Raises:
         RecordError: there is no such study, or it needs such code and that is not trusted.
@@ -63,6 +66,7 @@ class StudyRunner:
         say: Callable[[str], None] = lambda line: None,
         *,
         trust_code: bool = False,
+        here: InProcess | None = None,
     ) -> None:
         self.ledger, self.name, self.watch, self.say = ledger, name, watch, say
         self.environment = record_environment(ledger)
@@ -70,7 +74,7 @@ class StudyRunner:
         self.columns: list[ArmRow] = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
         self.rule = rule_of(self.study.spec)
         self.assessment = Assessment(0, (), None)
-        self._pool = Pool(ledger, name, workers, trust_code=trust_code)
+        self._here, self._pool = here, here or Pool(ledger, name, workers, trust_code=trust_code)
         self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
         self._identities: dict[str, list[NewRun]] = {}
         self._failures: Counter[str] = Counter()
@@ -144,19 +148,26 @@ class StudyRunner:
         return False
 
     def _refuse_failed_control(self, cells: list[Cell]) -> None:
-        """End a study of commands whose control fails: nothing can be compared with it.
+        """End a study of commands or functions whose control fails: nothing can be compared with it.
 
         Raises:
-            RunError: with what its program said.
+            RunError: with what it said.
         """
-        control = self.columns[0]
-        failed = [cell.run for cell in cells if cell.arm == control.name and cell.run.state == "diverged"]
-        if failed and control.recipe.get("task") == COMMAND_CODE:
-            raise RunError(
-                "The control must run to its end",
-                found=f"run {failed[0].id}, seed {failed[0].seed}: {failed[0].error}",
-                do=f"mend the command; all it printed is in {self.ledger.runs.folder(failed[0]) / OUTPUT}",
-            )
+        control, key = self.columns[0], self.study.spec["metric"]["key"]
+        task = control.recipe.get("task")
+        for run in (cell.run for cell in cells if cell.arm == control.name and task in (COMMAND_CODE, FUNCTION_CODE)):
+            if run.state == "diverged":
+                raise RunError(
+                    "The control must run to its end",
+                    found=f"run {run.id}, seed {run.seed}: {run.error}",
+                    do=f"mend the {task}; all it printed is in {self.ledger.runs.folder(run) / OUTPUT}",
+                )
+            if run.state == "completed" and key not in (run.scores or {}):
+                raise RunError(
+                    f"The control must return the score {key}",
+                    found=f"run {run.id} returned {listing(run.scores or ())}",
+                    do=f'score="{next(iter(run.scores or ()), "acc")}"; the runs that are recorded are used again',
+                )
 
     def _look(self) -> None:
         """Judge what is there; record a look when a row was added, and stop the arms it closes."""
@@ -219,7 +230,11 @@ class StudyRunner:
         """Return what an arm's runs and those they start from are; the data is read once for each launch."""
         if arm.name not in self._identities:
             code = self._code[arm.name]
-            recipe = restore_trainer(arm.recipe, source=f"arm {arm.name} of study {self.name}", code=code)
+            recipe = (
+                restore_trainer(arm.recipe, source=f"arm {arm.name} of study {self.name}", code=code)
+                if self._here is None
+                else self._here.functions[arm.name]
+            )
             if code is not None and (line := code.notice()):
                 self.say(f"{arm.name}: {line}; another name asks with the files as they are")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
@@ -311,4 +326,4 @@ def create(ledger: Ledger, study: Study) -> None:
         spec["rule_version"] = known.spec.get("rule_version", 1)
     ledger.studies.create(study.name, study.question, spec, study.new_arms())
     if known is not None:
-        refuse_changed_programs(ledger, study.name)
+        refuse_changed_programs(ledger, study.name, study.recipes)

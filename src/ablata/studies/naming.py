@@ -6,13 +6,11 @@ import hashlib
 import json
 from dataclasses import replace
 
-from ablata.base.parts import user_modules
 from ablata.base.settings import expand
-from ablata.base.user_code import files_digest, module_files
-from ablata.studies.identity import recipe_code
+from ablata.base.user_code import files_digest
+from ablata.studies.identity import outside_data, own_files, recipe_code
 from ablata.studies.study import Study, study_name
-from ablata.trainers.command import Command
-from ablata.trainers.identity import inputs_of
+from ablata.trainers.any import Outside
 
 
 def named_by_content(study: Study, label: str) -> Study:
@@ -27,9 +25,9 @@ def named_by_content(study: Study, label: str) -> Study:
     parts = [json.dumps(study.rule().to_json()), study.mode.value, str(study.first_seed), study.question]
     for name, recipe in study.recipes.items():
         parts += [name, json.dumps(expand(recipe), sort_keys=True)]
-        if isinstance(recipe, Command):
-            parts += [recipe_code(recipe), inputs_of(recipe)]
-        elif files := module_files(user_modules(recipe)):
+        if isinstance(recipe, Outside):
+            parts += [recipe_code(recipe), outside_data(recipe)]
+        elif files := own_files(recipe):
             parts.append(files_digest(files))
     digits = hashlib.blake2b("\0".join(parts).encode(), digest_size=3).hexdigest()
     return replace(study, name=f"{study_name(label)}-{digits}")

@@ -22,7 +22,7 @@ from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.noise import noise_of_study
 from ablata.studies.study import CONTROL, Study
-from ablata.trainers.command import Command
+from ablata.trainers.any import Outside
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
@@ -181,7 +181,7 @@ def with_history(ledger: Ledger, study: Study) -> Study:
 
 def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Noise]:
     asked = study.recipes[CONTROL]
-    length = None if isinstance(asked, Command) else expand(asked.train)
+    length = None if isinstance(asked, Outside) else expand(asked.train)
     for row in ledger.studies.all():
         arms = ledger.studies.arms(row.name)
         control = next(arm for arm in arms if arm.is_control)
@@ -193,7 +193,7 @@ def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Nois
             yield found
 
 
-def _cost_from_history(completed: list[RunRow], recipe: Recipe | Command, environment: str) -> RunCost | None:
+def _cost_from_history(completed: list[RunRow], recipe: Recipe | Outside, environment: str) -> RunCost | None:
     same = [
         run
         for run in completed
@@ -213,15 +213,15 @@ class _Timing:
         self._cache, self._threads = cache, threads
         self._begun, self._known = time.monotonic(), dict[str, RunCost]()
 
-    def cost(self, recipe: Recipe | Command) -> RunCost:
+    def cost(self, recipe: Recipe | Outside) -> RunCost:
         """Return the cost of a run; a taught network, whose teacher there is not yet, costs what its teacher does.
 
         Raises:
             SettingsError: a command has no run yet, and nothing of it can be timed.
         """
-        if isinstance(recipe, Command):
+        if isinstance(recipe, Outside):
             raise SettingsError(
-                "What a command costs is known once it has run",
+                "What a command or a function costs is known once it has run",
                 found=f"no run of {recipe.text()}",
                 do="run it with one seed first: --seeds 1",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 from ablata.base.errors import SettingsError, listing
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
-from ablata.base.parts import user_modules
 from ablata.base.settings import Settings, diff, settings_hash
-from ablata.base.user_code import module_files
 from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
-from ablata.studies.identity import placed
-from ablata.trainers.command import Command
+from ablata.studies.identity import own_files, placed
+from ablata.trainers.any import Outside
+from ablata.trainers.function import Function
 
 if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
 
 CONTROL = "control"
+_DIGEST = re.compile(r"#[0-9a-f]{6,12}(?=\")")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,11 @@ class Study:
     Args:
         name: unique in the ledger; letters, digits, `_`, `-`, `.`, `+`.
         question: what is asked, a sentence for people.
-        control: the recipe or command that every arm is compared with; a recipe may be named, as for `train`.
+        control: the recipe, command or function that every arm is compared with; a recipe may be named, as for `train`.
         arms: for each arm the overrides of the control that make it, such as `{"data.augment.flip": False}` or
             `("data.augment.flip=false",)`; or its recipe or command, or a recipe's name. Where the control is a
-            command: values of its own keys, such as `{"lr": 0.3}`, `"git:REF"`, or another command's text.
+            command: values of its own keys, such as `{"lr": 0.3}`, `"git:REF"`, or another command's text; a function:
+            values of its arguments, or another function.
         margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -54,8 +55,8 @@ class Study:
 
     name: str
     question: str
-    control: Recipe | Command | str
-    arms: Mapping[str, Overrides | Recipe | Command | str]
+    control: Recipe | Outside | Callable[..., Any] | str
+    arms: Mapping[str, Overrides | Recipe | Outside | Callable[..., Any] | str]
     margin: float | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
@@ -65,7 +66,7 @@ class Study:
     first_seed: int = 0
     history: History | None = None
     commands: tuple[str, ...] = ()
-    recipes: dict[str, Recipe | Command] = field(init=False, repr=False)
+    recipes: dict[str, Recipe | Outside] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.arms):
@@ -86,17 +87,25 @@ class Study:
             raise SettingsError(str(error), found=f"study {self.name}") from None
         self._add_arms(made)
 
-    def _add_arms(self, made: dict[str, Recipe | Command]) -> None:
+    def _add_arms(self, made: dict[str, Recipe | Outside]) -> None:
         """Make the recipe of each arm, beside the control's."""
         control = made[CONTROL]
         owners = {settings_hash(control): CONTROL}
         for name, changes in self.arms.items():
             if isinstance(changes, Settings):
                 made[name] = _recipe(name, changes)
-            elif isinstance(control, Command):
-                made[name] = control.arm(changes)
+            elif callable(changes) and not isinstance(control, Function):
+                made[name] = Function.of(changes)
+            elif isinstance(control, Outside):
+                made[name] = control.arm(changes)  # type: ignore[arg-type]
             else:
-                made[name] = _recipe(name, changes) if isinstance(changes, str) else override(control, changes)
+                texts: Any = changes
+                made[name] = _recipe(name, changes) if isinstance(changes, str) else override(control, texts)
+            if isinstance(control, Function) != isinstance(made[name], Function):
+                raise SettingsError(
+                    "A function must be compared with functions",
+                    found=f"arm {name} of the control {control.name}: {_told(changes)}",
+                )
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name and (files := _files(made[name])) != _files(made[owner]):
                 raise SettingsError(
@@ -133,14 +142,14 @@ class Study:
 
     @property
     def _unseeded(self) -> bool:
-        """Whether a command takes no seed, so that runs of equal number have nothing in common."""
-        return any(isinstance(recipe, Command) and not recipe.is_seeded for recipe in self.recipes.values())
+        """Whether a command or function takes no seed, so that runs of equal number have nothing in common."""
+        return any(isinstance(recipe, Outside) and not recipe.is_seeded for recipe in self.recipes.values())
 
     def change(self, arm: str) -> tuple[str, ...]:
         """Return what an arm changes: its overrides, or how its recipe differs from the control."""
         changes = self.arms[arm]
-        if isinstance(changes, Settings | str):
-            return tuple(str(one) for one in diff(self.recipes[CONTROL], self.recipes[arm]))
+        if isinstance(changes, Settings | str) or callable(changes) or isinstance(self.recipes[arm], Function):
+            return tuple(_differences(self.recipes[CONTROL], self.recipes[arm]))
         return tuple(override_texts(changes))
 
     def seed_row(self, row: int) -> int:
@@ -177,15 +186,27 @@ class Study:
                 recipe_name=self.recipes[CONTROL].name,
                 recipe=placed(recipe),
                 recipe_hash=settings_hash(recipe),
-                change=[str(change) for change in diff(self.recipes[CONTROL], recipe)],
+                change=_differences(self.recipes[CONTROL], recipe),
                 is_control=name == CONTROL,
             )
             for name, recipe in self.recipes.items()
         ]
 
 
-def _recipe(arm: str, given: object) -> Recipe | Command:
-    """Return an arm's recipe or command, or the recipe that its name stands for.
+def _differences(control: Recipe | Outside, recipe: Recipe | Outside) -> list[str]:
+    """Return what an arm changes, a line each: of functions the arguments, by their own names."""
+    changes = diff(control, recipe)
+    if not isinstance(control, Function) or not isinstance(recipe, Function):
+        return [str(change).removeprefix("values.") for change in changes]
+    told = (change for change in changes if change.key not in ("function", "name"))
+    lines = [_DIGEST.sub("", str(change)).removeprefix("values.") for change in told]
+    if recipe.name != control.name or (recipe.function != control.function and not lines):
+        lines.insert(0, f"function: {control.name} -> {recipe.name}")
+    return lines
+
+
+def _recipe(arm: str, given: object) -> Recipe | Outside:
+    """Return an arm's recipe, command or function, or the recipe that its name stands for.
 
     Raises:
         SettingsError: it is neither, or there is no recipe of that name.
@@ -195,25 +216,29 @@ def _recipe(arm: str, given: object) -> Recipe | Command:
             raise SettingsError("Overrides are a list of texts, or values by key", found=f"arm {arm}: the text {given}",
                                 do=f'["{given}"]')  # fmt: skip
         return load_recipe(given)
-    if isinstance(given, Command):
+    if isinstance(given, Outside):
         return given
+    if callable(given):
+        return Function.of(given)
     from ablata.engine.recipe import Recipe
 
     if isinstance(given, Recipe):
         return given
     raise SettingsError(
-        f"{'The control' if arm == CONTROL else f'Arm {arm}'} must be a recipe, a recipe's name or a command",
+        f"{'The control' if arm == CONTROL else f'Arm {arm}'} must be a recipe, its name, a command or a function",
         found=f"{type(given).__name__} {given!r}"[:120],
     )
 
 
-def _files(recipe: Recipe | Command) -> set[Path]:
-    return set(module_files(user_modules(recipe)))
+def _files(recipe: Recipe | Outside) -> set[Path]:
+    return set(own_files(recipe))
 
 
-def _told(changes: Overrides | Recipe | Command | str) -> str:
-    if isinstance(changes, Command | str):
+def _told(changes: Overrides | Recipe | Outside | Callable[..., Any] | str) -> str:
+    if isinstance(changes, Outside | str):
         return changes if isinstance(changes, str) else changes.text()
+    if callable(changes):
+        return str(getattr(changes, "__name__", repr(changes)))
     return "its recipe" if isinstance(changes, Settings) else " ".join(override_texts(changes)) or "no change"
 
 

@@ -13,8 +13,6 @@ from types import FrameType
 from typing import Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
-from ablata.base.parts import user_modules
-from ablata.base.user_code import module_files
 from ablata.engine.reporting import Reporter
 from ablata.records.code import run_code
 from ablata.records.database import PATIENCE_SECONDS, persist
@@ -23,15 +21,18 @@ from ablata.records.processes import worker_name
 from ablata.records.rows import Claim
 from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.commands import execute_command
+from ablata.studies.functions import execute_function
 from ablata.studies.identity import (
     cache_folder,
     codes,
+    own_files,
     recipe_code,
     record_environment,
     refuse_other_data,
     restore_trainer,
 )
 from ablata.trainers.command import Command
+from ablata.trainers.function import Function
 
 LEASE_SECONDS = 30.0
 _POLL_SECONDS = 0.2
@@ -180,7 +181,7 @@ def _train(
                 say(line)
                 writer.event("info", "code", line)
             if recipe_code(recipe) != claim.run.code:
-                files = module_files(user_modules(recipe))
+                files = own_files(recipe)
                 raise RunError(
                     "A run must be trained by the code it was enqueued for",
                     found=f"{listing(map(str, files)) or claim.run.recipe_name} changed since",
@@ -189,6 +190,8 @@ def _train(
             refuse_other_data(ledger, recipe, claim.run)
             if isinstance(recipe, Command):
                 return execute_command(writer, recipe, signals, beside=beside)
+            if isinstance(recipe, Function):
+                return execute_function(writer, recipe, signals, beside=beside, own_process=True)
             from ablata.studies.execution import execute
 
             if threads is not None and threads < (recipe.compute.threads or threads + 1):

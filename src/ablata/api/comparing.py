@@ -1,0 +1,134 @@
+"""A comparison of functions: each arm's called with several seeds, judged as any study is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablata.api.opening import warn
+from ablata.api.studies import StudyResult, run_study
+from ablata.base.errors import SettingsError, listing
+from ablata.base.overrides import Overrides
+from ablata.records.ledger import Ledger
+from ablata.stats import Mode
+from ablata.studies.naming import named_by_content
+from ablata.studies.study import Study
+from ablata.trainers.function import Function
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def compare(
+    function: Callable[..., Any],
+    arms: Mapping[str, Overrides | Callable[..., Any]],
+    *,
+    seeds: int,
+    margin: float | None = None,
+    score: str | None = None,
+    lower: bool | None = None,
+    workers: int = 0,
+    first_seed: int = 0,
+    screen: bool = False,
+    fixed: bool = False,
+    timeout: float | None = None,
+    name: str | None = None,
+    question: str | None = None,
+    home: str | Path | None = None,
+    progress: bool | Console | None = None,
+    ledger: Ledger | None = None,
+) -> StudyResult:
+    """Call functions that train with several seeds each and say which is better; interrupted, the same call goes on.
+
+        def train(seed, lr=0.1, width=64):
+            ...
+            return {"acc": acc}
+
+        ablata.compare(train, {"wide": {"width": 128}}, seeds=5, margin=0.5)
+
+    A function's arguments beside `seed` are its settings; with an argument `run_dir` it is given the run's folder, too.
+    It returns its score, or scores by name; `ablata.log` takes curves. Nothing is seeded: it seeds what it uses. What
+    it prints is kept in the run's folder. A function that raises, or whose score is not finite, is a failed run. Runs
+    equal in code, values, seed and machine are used again; an edited function's are not.
+
+    Args:
+        function: the control.
+        arms: for each arm other values of the control's arguments, or another function.
+        seeds: the most seeds an arm may use.
+        margin: the largest difference that does not matter, in the score's unit; None: nothing is called equivalent.
+        score: the score that is judged; None: the one that the function returns.
+        lower: lower scores are better; None: higher ones, unless the name sounds like a loss, which is refused.
+        workers: worker processes, for functions that these can import from a file; 0: in this process.
+        first_seed: seeds count up from here.
+        screen: 20% false verdicts in place of 5%, which only lean.
+        fixed: judge once, after all seeds.
+        timeout: seconds after which a run has failed; in this process only on the main thread.
+        name: of the study in the ledger; None: made up from the function's name and all that is asked.
+        question: what is asked, for the report; None: made up.
+        home: the lab's home folder; None: `ABLATA_HOME`, or `.ablata`.
+        progress: True: shown; False: not; None: shown in a terminal and in a notebook. Or the console to show it on.
+        ledger: where it is recorded; None: the lab's own.
+
+    Raises:
+        SettingsError: an argument, a function or a score is wrong; nothing was started.
+        RunError: the control failed; what it said, and where all it printed is.
+        KeyboardInterrupt: interrupted; what has ended is recorded.
+    """
+    if not arms:
+        raise SettingsError("There must be an arm to compare with the control", found="none", do='{"wide": {...}}')
+    control = Function.of(function, score=score, lower=lower, timeout=timeout, here=workers == 0)
+    study = Study(
+        name=name or "unnamed",
+        question=question or f"Does it help: {', '.join(map(str, arms))}?",
+        control=control,
+        arms=arms,
+        seeds=seeds,
+        first_seed=first_seed,
+        margin=margin,
+        mode=Mode.SCREEN if screen else Mode.CLAIM,
+        fixed=fixed,
+    )
+    given = {
+        "seeds": seeds, "margin": margin, "score": score, "lower": lower, "workers": workers or None,
+        "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None, "timeout": timeout,
+        "name": name,
+    }  # fmt: skip
+    study = replace(study, commands=(_call(control, study, given),))
+    study = study if name else named_by_content(study, control.name)
+    _warn(study)
+    if ledger is not None or home is None:
+        return run_study(study, workers=workers, progress=progress, ledger=ledger)
+    with Ledger(home=Path(home)) as own:
+        return run_study(study, workers=workers, progress=progress, ledger=own)
+
+
+def _call(control: Function, study: Study, given: Mapping[str, Any]) -> str:
+    """Return what to type to ask again."""
+    arms = ", ".join(f"{arm!r}: {_change(change)}" for arm, change in study.arms.items())
+    options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+    return f"ablata.compare({control.name}, {{{arms}}}, {options})"
+
+
+def _change(change: Any) -> str:
+    if isinstance(change, Mapping):
+        return "{" + ", ".join(f"{name!r}: {_change(value)}" for name, value in change.items()) + "}"
+    plain = change.func if isinstance(change, functools.partial) else change
+    return str(getattr(plain, "__qualname__", None) or repr(plain))
+
+
+def _warn(study: Study) -> None:
+    """Tell what a verdict will rest on that nobody said."""
+    functions = {arm: one for arm, one in study.recipes.items() if isinstance(one, Function)}
+    if seedless := [arm for arm, one in functions.items() if not one.is_seeded]:
+        warn(
+            f"unseeded repeats: {listing(seedless)} takes no argument `seed`, so its runs differ by chance alone and "
+            "are compared unpaired"
+        )
+    if blind := [f"{one.name} uses {listing(one.blind)}" for one in functions.values() if one.blind]:
+        warn(
+            f"{blind[0]}, which cannot be told from another one of that name: these runs are not used again; make it "
+            "inside the function"
+        )

@@ -1,0 +1,67 @@
+"""Functions of a study called in this process, one after the other, in place of worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from ablata.base.errors import LeaseLostError
+from ablata.engine.reporting import Reporter
+from ablata.records.database import PATIENCE_SECONDS, persist
+from ablata.records.ledger import Ledger
+from ablata.records.processes import worker_name
+from ablata.records.writer import RunWriter, new_launch
+from ablata.studies.functions import execute_function
+from ablata.studies.identity import record_environment
+from ablata.studies.worker import LEASE_SECONDS
+from ablata.trainers.function import FUNCTION_CODE, Function
+
+
+class InProcess:
+    """Stands for a pool of workers where the functions live in this process. Use it as a context, as a `Pool`.
+
+    Args:
+        ledger: where the study is.
+        study: its name.
+        functions: the function of each arm by name.
+    """
+
+    def __init__(self, ledger: Ledger, study: str, functions: Mapping[str, Function]) -> None:
+        self.functions = functions
+        self.log = ledger.home / "logs" / f"{study}.log"
+        self._ledger, self._study = ledger, study
+        self._environment, self._launch = record_environment(ledger), new_launch()
+        self._by_hash = {arm.recipe_hash: functions[arm.name] for arm in ledger.studies.arms(study)}
+        self._worked = False
+
+    def lost_one(self) -> bool:
+        """Tell whether a run has ended since the last `keep`, so that there is something to look at."""
+        return self._worked
+
+    def keep(self, owners: set[str], to_train: int) -> dict[str, int]:
+        """Take a run that waits and call its function; returns no workers that ended, there being none.
+
+        Raises:
+            KeyboardInterrupt: interrupted; the run waits in the ledger.
+        """
+        claim = persist(
+            lambda: self._ledger.leases.claim(
+                worker_name(), LEASE_SECONDS, study=self._study, environment=self._environment, code=FUNCTION_CODE,
+                launch=self._launch,
+            ),
+            patience=PATIENCE_SECONDS,
+        )  # fmt: skip
+        self._worked = claim is not None
+        if claim is not None:
+            # Whoever took a run over that was silent for too long writes about it.
+            with suppress(LeaseLostError), RunWriter(self._ledger, claim) as writer:
+                execute_function(writer, self._by_hash[claim.run.recipe_hash], Reporter())
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        """Nothing has to be ended."""
