@@ -45,6 +45,11 @@ class Odd(Net):
         return [super().forward(images)]
 
 
+class Softmax(Net):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
+
 class Few(Net):
     def forward(self, images):
         return super().forward(images)[:, :3]
@@ -57,6 +62,10 @@ class Broken(Net):
 
 def segmenter(num_classes, in_channels, width: int = 8):
     return nn.Sequential(nn.Conv2d(in_channels, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
+
+
+def softmax_segmenter(num_classes, in_channels):
+    return nn.Sequential(segmenter(num_classes, in_channels), nn.Softmax(1))
 
 
 def lazy_segmenter(num_classes, width: int = 4):
@@ -165,6 +174,20 @@ def test_each_kind_of_plain_part_trains(parts: Path, ablata: Ablata) -> None:
     ):
         answer = ablata("train", *change.split(), *short.split())
         assert answer.status == 0, f"{change}: {answer.err}"
+
+
+def test_a_network_that_ends_in_a_softmax_is_told_before_the_first_step(parts: Path, ablata: Ablata) -> None:
+    scenes = "bisenet_scenes data.train=32 data.val=8 model=parts.py"
+    for change, warned in (
+        ("digits model=parts.py:Softmax", True),
+        ("digits model=parts.py:Net", False),
+        (f"{scenes}:softmax_segmenter", True),
+        (f"{scenes}:segmenter", False),
+    ):
+        answer = ablata("train", *change.split(), "train.steps=2", "train.batch=16")
+        assert answer.status == 0, f"{change}: {answer.err}"
+        told = "look like probabilities: all lie in 0..1 and sum to 1" in answer.err
+        assert told == warned, f"{change}: {answer.err}"
 
 
 def test_a_network_with_lazy_modules_is_exported_as_it_was_scored(parts: Path, ablata: Ablata) -> None:

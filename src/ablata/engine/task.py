@@ -132,12 +132,16 @@ class Task(ABC, Generic[B]):
     def example(self) -> Tensor:
         """Return one prepared image [1, C, H, W] of the size the model is trained on, to count its operations."""
 
-    def check(self, batch: B) -> None:
-        """Compare the shapes of outputs and labels on one batch and refuse what does not fit; here nothing.
+    def check(self, batch: B) -> Sequence[str]:
+        """Compare outputs and labels on one batch, refuse what does not fit and tell what looks wrong; here nothing.
+
+        Returns:
+            Warnings, a sentence each, which are told before the first step.
 
         Raises:
             UserError: an output does not fit its label.
         """
+        return ()
 
     @abstractmethod
     def batches(self, start: int, stop: int) -> Iterator[B]:

@@ -100,7 +100,9 @@ def train(
                 write_text(where / "splits.json", json.dumps(record), attempt.held)
         if state.step < state.total:
             with users_mistakes(recipe, "fit the first batch"):
-                state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
+                warnings = state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
+            for warning in warnings or ():  # a user's check may return nothing
+                state.reporter.event("warning", "outputs", warning)
             state.model.train()
             with users_mistakes(recipe, "run through every step"), killed_in_words():
                 train_steps(state)

@@ -254,6 +254,26 @@ def check_labels(labels: Tensor, classes: int) -> None:
         raise DataError(f"Labels must lie in 0..{classes - 1}", found=f"labels from {low} to {high}")
 
 
+_CLOSE = 1e-3
+
+
+def warn_of_probabilities(logits: Tensor) -> tuple[str, ...]:
+    """Return a warning where outputs [B, K, ...] are probabilities already, and the loss would apply softmax to them.
+
+    Cross-entropy of a softmax of probabilities still falls, slowly, and to no less than log(1 + (K - 1) / e).
+    """
+    values = logits.detach().float()
+    if values.ndim < 2 or values.shape[1] < 2 or not bool(((values >= 0) & (values <= 1)).all()):
+        return ()
+    if not bool(((values.sum(1) - 1).abs() < _CLOSE).all()):
+        return ()
+    return (
+        f"the network's outputs look like probabilities: all lie in 0..1 and sum to 1 over the {values.shape[1]} "
+        "classes, as after a softmax; losses take logits and apply softmax themselves: leave the last softmax out, "
+        "unless a loss of your own takes probabilities",
+    )
+
+
 def evenly_spaced(index: np.ndarray, most: int) -> np.ndarray:
     """Return at most `most` of the entries of an index, evenly spaced from the first to the last."""
     chosen = np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).round().astype(int))

@@ -56,3 +56,37 @@ def test_widths_in_the_place_of_far_corners_are_refused_in_voc(tmp_path: Path) -
         file.write_text(voc_text(voc_object(40 + place, 30, 12, 10) + voc_object(3, 20 + place, 30, 11)))
     with pytest.raises(DataError, match=r"fit as \[x, y, width, height\]"):
         settings.build(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("form", ["corners", "centres", "y before x", "corners, y before x"])
+def test_one_box_in_another_form_among_right_ones_is_refused_by_its_mask(tmp_path: Path, form: str) -> None:
+    def change(train: Tree, val: Tree) -> None:
+        one = train["annotations"][3]
+        one["bbox"] = FORMS[form][0](*one["bbox"])
+
+    with pytest.raises(DataError, match=r"and this one is its mask's extent as \[.*\n.*2\.png annotation 4 \["):
+        write_coco(tmp_path, change).build(tmp_path / "cache")
+
+
+def test_one_box_without_a_mask_that_leaves_its_image_and_lies_in_it_in_another_form_is_told(tmp_path: Path) -> None:
+    def change(train: Tree, val: Tree) -> None:
+        train["annotations"][0]["bbox"] = [30, 20, 60, 44]
+        train["annotations"][1]["bbox"] = [50, 2, 20, 20]
+
+    settings = write_coco(tmp_path, change, masks=False)
+    (told,) = (one for one in settings.build(tmp_path / "cache").notices if "by far" in one)
+    assert told == (
+        "boxes that leave their image by far, and lie in it as [left, top, right, bottom]: train.json: 1.png "
+        "annotation 1 [30, 20, 60, 44]"
+    )
+    strict = settings.model_copy(update={"on_invalid": "refuse"})
+    assert "Every box must be written as [x, y, width, height]" in strict.read(tmp_path / "cache").findings.refused
+
+
+def test_boxes_a_little_looser_than_their_masks_are_right(tmp_path: Path) -> None:
+    def change(train: Tree, val: Tree) -> None:
+        for one in train["annotations"]:
+            x, y, wide, high = one["bbox"]
+            one["bbox"] = [x - 1, y, wide + 2, high + 1]
+
+    assert not write_coco(tmp_path, change).read(tmp_path / "cache").findings.refused

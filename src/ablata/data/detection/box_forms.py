@@ -2,12 +2,13 @@
 
 Every format says how a box is written, and many exports write it otherwise: as fractions of the image, as corners
 where width and height should be, as a centre, with y before x. Most such boxes are still boxes, and a detector trains
-on them without a word. A file is refused where another reading fits and the format's own does not.
+on them without a word. A file is refused where another reading fits and the format's own does not; so is a single box
+among right ones where another reading is its mask's extent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,6 +36,10 @@ _AGREES, _DIFFERS = 0.8, 0.5
 """Median overlap with the masks from which a reading is right, and below which it is wrong."""
 _LEAST_SIDE = 8
 """Of an image, in pixels: smaller ones could have boxes of a pixel."""
+_MASK_FITS, _MASK_DIFFERS = 0.95, 0.8
+"""Overlap of one box with its mask from which another reading is right, and below which the format's own is wrong."""
+_FAR_OUT = 0.25
+"""Fraction of its width or height by which one box may leave its image and be cut without further words."""
 ELSEWHERE = 0.1
 """Overlap of a box with the extent of its mask, below which they are at different places."""
 
@@ -66,6 +71,54 @@ def refuse_misread(
         return False
     findings.refuse(f"Every box must be written as {form}, and these boxes fit as {other} alone", example)
     return True
+
+
+def note_misread(
+    boxes: np.ndarray, form: str, sizes: np.ndarray, extents: np.ndarray, names: Sequence[str], findings: Findings
+) -> set[int]:
+    """Note single boxes in another form, in a file whose boxes are as they should be for the most part.
+
+    One that is its mask's extent in another reading is refused. One without a mask that leaves its image by far, and
+    lies in it in another reading, may be an object that goes on beyond the border: it is told, and stays.
+
+    Args:
+        boxes: float64 [N, 4], as written.
+        form: how they should be written, a key of `READINGS`.
+        sizes: [N, 2], height and width of each box's image.
+        extents: float64 [N, 4], left, top, right, bottom of each mask; nan: none.
+        names: what messages call each.
+        findings: where they are noted.
+
+    Returns:
+        The rows that are refused.
+    """
+    corners, masked = READINGS[form](boxes), ~np.isnan(extents).any(1)
+    around = np.where(masked[:, None], extents, 0)
+    unlike, out = masked & (overlap(corners, around) < _MASK_DIFFERS), ~masked & _is_far_out(corners, sizes)
+    refused: set[int] = set()
+    for row in np.flatnonzero(unlike | out).tolist():
+        for name, read in READINGS.items():
+            other, told = read(boxes[[row]]), f"{names[row]} {written(boxes[row].tolist())}"
+            if name == form:
+                continue
+            if masked[row] and overlap(other, around[[row]])[0] >= _MASK_FITS:
+                findings.refuse(f"Every box must be written as {form}, and this one is its mask's extent as {name}",
+                                f"{told}, mask {written(extents[row].tolist())}")  # fmt: skip
+                refused.add(row)
+                break
+            if not masked[row] and _fit(other, sizes[[row]])[0]:
+                findings.repairable(f"Every box must be written as {form}",
+                                    f"boxes that leave their image by far, and lie in it as {name}", told)  # fmt: skip
+                break
+    return refused
+
+
+def _is_far_out(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return bool [N]: which boxes with an area leave their image by much of it."""
+    sides = corners[:, 2:] - corners[:, :2]
+    out = np.maximum(-corners[:, :2], corners[:, 2:] - sizes[:, ::-1])
+    found: np.ndarray = (out > np.maximum(_FAR_OUT * sides, _SLACK)).any(1) & (sides > 0).all(1)
+    return found
 
 
 def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

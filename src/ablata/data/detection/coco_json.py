@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError, choices, listing
-from ablata.data.detection.box_forms import ELSEWHERE, READINGS, XYWH, overlap, refuse_misread
+from ablata.data.detection.box_forms import ELSEWHERE, READINGS, XYWH, note_misread, overlap, refuse_misread
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.fields import FieldError, Fields, short
 from ablata.data.detection.problems import Findings, checked_objects, written
@@ -253,18 +253,24 @@ class ObjectReader:
         self._seen.add(key)
         return False
 
-    def _misread(self, objects: Sequence[Sequence[CocoObject]]) -> bool:
-        """Refuse boxes that are written in another form; see `refuse_misread`."""
+    def _misread(self, objects: Sequence[Sequence[CocoObject]]) -> set[int]:
+        """Refuse boxes that are written in another form; return the numbers of their objects.
+
+        See `refuse_misread` and `note_misread`.
+        """
         known = [(one, self.sizes[row]) for row, mine in enumerate(objects) for one in mine if one.box is not None]
         boxes = np.array([one.box for one, _ in known], dtype=np.float64).reshape(-1, 4)
         sizes = np.array([size for _, size in known], dtype=np.float64).reshape(-1, 2)
         around = np.array([one.extent for one, _ in known]).reshape(-1, 4)
-        return refuse_misread(boxes, XYWH, sizes, around, self.path, self.findings)
+        if refuse_misread(boxes, XYWH, sizes, around, self.path, self.findings):
+            return {one.id for mine in objects for one in mine}
+        names = [one.where for one, _ in known]
+        return {known[row][0].id for row in note_misread(boxes, XYWH, sizes, around, names, self.findings)}
 
-    def _entry(self, row: int, objects: Sequence[CocoObject], misread: bool) -> AnnotatedImage:
+    def _entry(self, row: int, objects: Sequence[CocoObject], misread: set[int]) -> AnnotatedImage:
         image, size = self.images[row], self.sizes[row]
         where = f"{self.path}: {image.file_name}"
-        kept = [] if misread else [one for one in objects if not self._elsewhere(one, size)]
+        kept = [one for one in objects if one.id not in misread and not self._elsewhere(one, size)]
         boxes = np.array([one.corners for one in kept], dtype=np.float64)
         self.maskless += [one.where for one in kept if one.mask is None]
         masks = [one.mask for one in kept if one.mask is not None]

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL
-from ablata.data.detection.box_forms import CORNERS, refuse_misread
+from ablata.data.detection.box_forms import CORNERS, note_misread, refuse_misread
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import (
     AnnotatedFiles,
@@ -204,8 +204,11 @@ def _misread(objects: Sequence[Sequence[VocObject]], sizes: Sequence[tuple[int, 
     pairs = [(one, size) for mine, size in zip(objects, sizes, strict=True) for one in mine if size != (0, 0)]
     boxes = np.array([one.borders for one, _ in pairs], dtype=np.float64).reshape(-1, 4)
     shapes = np.array([size for _, size in pairs], dtype=np.float64).reshape(-1, 2)
-    where = f"{pairs[0][0].where}" if pairs else ""
-    return refuse_misread(boxes, CORNERS, shapes, np.full_like(boxes, np.nan), where, findings)
+    where, maskless = f"{pairs[0][0].where}" if pairs else "", np.full_like(boxes, np.nan)
+    if refuse_misread(boxes, CORNERS, shapes, maskless, where, findings):
+        return True
+    note_misread(boxes, CORNERS, shapes, maskless, [one.where for one, _ in pairs], findings)
+    return False
 
 
 def _image(folder: Path, name: str, tree: VocFile) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,7 +32,7 @@ from ablata.models.classification.digits_net import DigitsNet
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
-from ablata.tasks.dataset_task import check_labels
+from ablata.tasks.dataset_task import check_labels, warn_of_probabilities
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
@@ -155,8 +156,8 @@ class ClassifyTask(DistillableTask):
     def _network(self) -> nn.Module:
         return start_classifier(self.recipe.model, len(self.classes), self.data.channels, self._spread_images)
 
-    def check(self, batch: ImageBatch) -> None:
-        """Refuse labels outside the class list and logits of another shape.
+    def check(self, batch: ImageBatch) -> Sequence[str]:
+        """Refuse labels outside the class list and logits of another shape; warn of probabilities in place of logits.
 
         Raises:
             DataError: names what was found.
@@ -166,7 +167,8 @@ class ClassifyTask(DistillableTask):
         check_labels(batch.labels, classes)
         self.model.eval()
         with torch.no_grad():
-            shape = tuple(self.model(batch.images[:1])["logits"].shape)
+            logits = self.model(batch.images[:1])["logits"]
+        shape = tuple(logits.shape)
         if shape != (1, classes):
             raise DataError(
                 "The network must give one logit a class", found=f"logits {shape} for {classes} classes and one image"
@@ -174,6 +176,7 @@ class ClassifyTask(DistillableTask):
         with torch.no_grad():
             for name in self.own_protocols():
                 self._logits(self.model, batch.images[:2], name)
+        return warn_of_probabilities(logits)
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the recipe's loss of a batch under its name, or the terms that a teacher asks for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -253,7 +253,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         shape = self.recipe.data.nominal_shape()
         return torch.zeros(1, shape.channels, shape.height, shape.width)
 
-    def check(self, batch: DetectionBatch) -> None:
+    def check(self, batch: DetectionBatch) -> Sequence[str]:
         """Refuse labels outside the class list, boxes outside their image, and detections in another form.
 
         Raises:
@@ -273,6 +273,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         with torch.no_grad():
             for name in self.own_protocols():
                 self.detect(self.model, first, name)
+        return ()
 
     def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
         """Refuse: a detector takes more than images."""

@@ -26,7 +26,7 @@ from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.small_resnet import CifarResNet
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
-from ablata.tasks.dataset_task import check_labels
+from ablata.tasks.dataset_task import check_labels, warn_of_probabilities
 from ablata.tasks.distillation.distiller import round_seed
 from ablata.tasks.distillation.settings import Refinement, round_data
 from ablata.tasks.distillation.task import DistillableRecipe, DistillableTask
@@ -155,8 +155,8 @@ class ReidentifyTask(DistillableTask):
         """Return what features and scores mean: identities, size, normalisation, decoder, protocol, distance."""
         return super().contract() | {"distance": self.recipe.distance}
 
-    def check(self, batch: ImageBatch) -> None:
-        """Refuse labels outside the class list and outputs of another shape.
+    def check(self, batch: ImageBatch) -> Sequence[str]:
+        """Refuse labels outside the class list and outputs of another shape; warn of probabilities for logits.
 
         Raises:
             DataError: names what was found.
@@ -178,6 +178,7 @@ class ReidentifyTask(DistillableTask):
         with torch.no_grad():
             for name in self.own_protocols():
                 self._features(self.model, batch.images[:2], name)
+        return warn_of_probabilities(outputs["logits"])
 
     def batches(self, start: int, stop: int) -> Iterator[ImageBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`; without labels where not labelled."""

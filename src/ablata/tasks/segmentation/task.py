@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -33,7 +33,7 @@ from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
-from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
+from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, warn_of_probabilities
 from ablata.tasks.networks import weights_mark
 from ablata.tasks.own_scores import MeanOverImages, check_shape
 from ablata.tasks.segmentation.argmax import full_logits, predict_labels
@@ -183,8 +183,9 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
             },
         }
 
-    def check(self, batch: SegmentationBatch) -> None:
-        """Refuse labels outside the class list, and outputs that do not fit their labels.
+    def check(self, batch: SegmentationBatch) -> Sequence[str]:
+        """Refuse labels outside the class list and outputs that do not fit their labels; warn of probabilities in place
+        of logits.
 
         Raises:
             UserError: names what was found.
@@ -192,9 +193,10 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         part = batch.chunk(self.recipe.train.accumulate)[0]
         check_shapes(self.model, self.data.classes, part, alone=self.context.group.is_single)
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng([batch.images.device] if batch.images.is_cuda else []):
             for name in self.own_protocols():
                 self.predict(self.model, batch.images[:1], name)
+            return warn_of_probabilities(self.model(batch.images[:1])["logits"])
 
     def augment(self, batch: SegmentationBatch, step: int) -> SegmentationBatch:
         """Augment and normalise a batch on its device."""

@@ -25,7 +25,7 @@ predict` and `ablata export` come with it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -190,7 +190,7 @@ class SimpleTask(Task[CollatedBatch]):
         """Return the input of the first training sample, with a dimension for the batch."""
         return _example(self.recipe, self.datasets)
 
-    def check(self, batch: CollatedBatch) -> None:
+    def check(self, batch: CollatedBatch) -> Sequence[str]:
         """Run network, loss and metrics on two samples and refuse what they return if it does not fit.
 
         Raises:
@@ -220,6 +220,7 @@ class SimpleTask(Task[CollatedBatch]):
                 found=wanted,
                 do=f"did you mean {close}?" if close else None,
             )
+        return ()
 
     def batches(self, start: int, stop: int) -> Iterator[CollatedBatch]:
         """Yield this process's share of the batches of steps `start` to `stop`."""
