@@ -57,7 +57,8 @@ class LabelFolder:
         data = self.data
         if data is None:
             return FolderNames(self.images, self.labels)
-        return FolderNames(self.images or data.images, self.labels or data.labels, data.mask_suffix)
+        told = data.folder_names()
+        return replace(told, images=self.images or told.images, labels=self.labels or told.labels)
 
     @cached_property
     def data(self) -> MaskFolder | None:

@@ -171,6 +171,31 @@ def test_settings_that_messages_advise_make_a_set_train_and_check_clean(tmp_path
         names = FolderNames(mask_suffix=suffix.lower())
         assert _train(root, mask_suffix=suffix.lower()) == ""
         assert checked(root, names).problems == ()
+    root = _set(tmp_path / "both")
+    for kind, suffix in (("images", "_SAT"), ("labels", "_mask")):
+        for file in list((root / kind).rglob("*.png")):
+            file.rename(file.with_name(f"{file.stem}{suffix}.png"))
+    (problem,) = checked(root).problems
+    assert problem.do.startswith("say so: data.image_suffix=_SAT data.mask_suffix=_mask ")
+    assert "set data.image_suffix=_SAT data.mask_suffix=_mask" in _train(root)
+    assert _train(root, image_suffix="_sat", mask_suffix="_mask") == ""
+    assert checked(root, FolderNames(image_suffix="_sat", mask_suffix="_mask")).problems == ()
+
+
+def test_images_and_masks_of_one_folder_are_told_apart_by_their_suffixes(tmp_path: Path) -> None:
+    root = _set(tmp_path / "both")
+    for kind, suffix in (("images", "_sat"), ("labels", "_mask")):
+        for file in list((root / kind).rglob("*.png")):
+            target = root / file.parent.name / "all" / f"{file.stem}{suffix}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+        shutil.rmtree(root / kind)
+    (root / "train/all/stray.png").write_bytes((root / "train/all/").glob("*_sat.png").__next__().read_bytes())
+    names = FolderNames("all", "all", image_suffix="_sat", mask_suffix="_mask")
+    report = checked(root, names)
+    assert report.problems == ()
+    assert [file.name for file in report.labelled.left_out] == ["stray.png"]
+    assert _train(root, images="all", labels="all", image_suffix="_sat", mask_suffix="_mask") == ""
 
 
 def test_one_class_and_pixels_that_all_are_ignored_are_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from ablata.data.io.headers import orientation_of, turned
 from ablata.data.label_tools.accidents import divided
 from ablata.data.label_tools.scan import Tell, mapped, value_counts
 from ablata.data.label_tools.survey import name_of
-from ablata.data.labels.layout import LabeledFolder, Sample, proposed_suffix
+from ablata.data.labels.layout import LabeledFolder, Sample, propose_suffixes
 from ablata.data.labels.map import MAP_FILE, LabelMap, split_color
 from ablata.data.labels.mask_files import Leniency, Palettes, load_mask, open_mask, palette_of, raw_values, read_mask
 from ablata.data.labels.table import TRANSPARENT, translate
@@ -290,8 +290,7 @@ def _paired(labelled: LabeledFolder, how: Conversion) -> list[Sample]:
         for sample in labelled.samples
         if not (sample.image and sample.label) and not (sample.split == "test" and sample.image)
     ]
-    suffix, _ = proposed_suffix(labelled)
-    do = f"--set data.mask_suffix={suffix}" if suffix else None
+    do = " ".join(f"--set {setting}" for setting in propose_suffixes(labelled).settings) or None
     advice = "--paired-only leaves them out" if pairs else "call each label file like its image"
     if alone and not how.paired_only:
         more = f" ({len(alone)} such files)" if len(alone) > _SHOWN else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablata.data.io.decode import DARK, ImageRules, bits_advice, dark_detail
 from ablata.data.label_tools.finding import LabelFinding
 from ablata.data.label_tools.survey import Survey
-from ablata.data.labels.layout import LabeledFolder, Sample, proposed_suffix
+from ablata.data.labels.layout import LabeledFolder, Sample, propose_suffixes
 
 
 def image_findings(survey: Survey, rules: ImageRules) -> tuple[list[LabelFinding], list[LabelFinding]]:
@@ -58,13 +58,16 @@ def pairing(labelled: LabeledFolder) -> tuple[list[LabelFinding], set[Sample]]:
     Returns:
         The problem, and the samples that it explains.
     """
-    suffix, pairs = proposed_suffix(labelled)
-    if not suffix:
+    proposed = propose_suffixes(labelled)
+    if not proposed.pairs:
         return [], set()
-    image, label = pairs[0]
+    image, label = proposed.pairs[0]
     assert image.image is not None
     assert label.label is not None
     names = [file.relative_to(labelled.root).as_posix() for file in (image.image, label.label)]
-    detail = f"{len(pairs)} label files are called like their image with {suffix} behind: {names[0]}, {names[1]}"
-    do = f"say so: data.mask_suffix={suffix} (ablata data convert takes it as --set data.mask_suffix={suffix})"
-    return [LabelFinding("names", f"{suffix}", detail, do)], {sample for pair in pairs for sample in pair}
+    behind = f", in which {proposed.image} stands there" if proposed.image else ""
+    detail = f"{len(proposed.pairs)} label files are called like their image with {proposed.mask} behind{behind}: "
+    settings = proposed.settings
+    do = f"say so: {' '.join(settings)} (ablata data convert: {' '.join(f'--set {one}' for one in settings)})"
+    found = LabelFinding("names", f"{proposed.mask}", detail + ", ".join(names), do)
+    return [found], {sample for pair in proposed.pairs for sample in pair}

@@ -7,9 +7,11 @@ folder. IMAGES and LABELS are folders of usual names, or of the names that are g
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from ablata.base.errors import DataError, listing
@@ -106,11 +108,13 @@ class FolderNames:
         labels: the folders of label files; None: the usual names.
         mask_suffix: what stands behind an image's name in that of its label file, in any case: `_mask` for
             NAME_mask.png, `.jpg` for NAME.jpg.png.
+        image_suffix: what stands behind the common name in that of the image: `_sat` for NAME_sat.jpg.
     """
 
     images: str | None = None
     labels: str | None = None
     mask_suffix: str = ""
+    image_suffix: str = ""
 
 
 USUAL = FolderNames()
@@ -148,7 +152,8 @@ def list_labelled(root: Path, names: FolderNames = USUAL) -> LabeledFolder:
     recased: list[Sample] = []
     places = _places(root, names)
     for split, images, labels in places:
-        found, masks = _Named(images, IMAGE_SUFFIXES), _Named(labels, _LABEL_SUFFIXES, names.mask_suffix)
+        found = _Named(images, IMAGE_SUFFIXES, names.image_suffix)
+        masks = _Named(labels, _LABEL_SUFFIXES, names.mask_suffix)
         known = _matched(found.files, masks.files)
         for name in sorted(found.files.keys() | known.keys()):
             folder = name.rpartition("/")[0]
@@ -158,7 +163,8 @@ def list_labelled(root: Path, names: FolderNames = USUAL) -> LabeledFolder:
                 recased.append(samples[-1])
         strays += found.strays + masks.strays
         twins += found.twins + masks.twins
-        left_out += masks.unnamed
+        # Images and label files may lie in one folder.
+        left_out += sorted({*found.unnamed, *masks.unnamed} - {*found.files.values(), *masks.files.values()})
     told: tuple[str, ...] = ()
     if [split for split, _, _ in places] == [""]:
         samples, unlisted, told = _by_lists(root, samples)
@@ -170,23 +176,61 @@ def list_labelled(root: Path, names: FolderNames = USUAL) -> LabeledFolder:
     )  # fmt: skip
 
 
-def proposed_suffix(labelled: LabeledFolder) -> tuple[str, list[tuple[Sample, Sample]]]:
-    """Find what stands behind images' names in those of label files, where files of neither kind have a partner.
+@dataclass(frozen=True)
+class ProposedSuffixes:
+    """What stands behind the common names of images and label files, where files of neither kind have a partner.
 
-    Returns:
-        The suffix that pairs most of them, `_mask` or `.jpg`, and the samples that it makes pairs of: the image's, and
-        the label file's; nothing, where there is none.
+    Attributes:
+        mask: behind those of label files, such as `_mask` or `.jpg`; empty: nothing was found.
+        image: behind those of images, such as `_sat`.
+        pairs: the samples that they make pairs of: the image's, and the label file's.
     """
+
+    mask: str = ""
+    image: str = ""
+    pairs: tuple[tuple[Sample, Sample], ...] = ()
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Return the settings that say so; nothing where nothing was found."""
+        told = {"data.image_suffix": self.image, "data.mask_suffix": self.mask}
+        return tuple(f"{key}={suffix}" for key, suffix in told.items() if suffix)
+
+
+def propose_suffixes(labelled: LabeledFolder) -> ProposedSuffixes:
+    """Find what stands behind the names of images and label files that have no partner."""
     images = {(one.split, one.name.casefold()): one for one in labelled.samples if one.label is None}
+    labels = [one for one in labelled.samples if one.image is None]
     ways: dict[str, list[tuple[Sample, Sample]]] = {}
-    for one in labelled.samples if images else ():
-        for end in range(len(one.name) - 1, 0, -1) if one.image is None else ():
+    for one in labels if images else ():
+        for end in range(len(one.name) - 1, 0, -1):
             partner = images.get((one.split, one.name[:end].casefold()))
             if partner is not None and "/" not in one.name[end:]:
                 ways.setdefault(one.name[end:], []).append((partner, one))
                 break
-    best = max(ways, key=lambda suffix: len(ways[suffix]), default="")
-    return best, ways.get(best, [])
+    if ways:
+        best = max(ways, key=lambda suffix: len(ways[suffix]))
+        return ProposedSuffixes(best, "", tuple(ways[best]))
+    return _both_suffixes(list(images.values()), labels)
+
+
+def _both_suffixes(images: Sequence[Sample], labels: Sequence[Sample]) -> ProposedSuffixes:
+    """Find endings that all images and all label files without a partner have: NAME_sat.jpg and NAME_mask.png."""
+    image, mask = (_common_ending([one.name for one in some]) for some in (images, labels))
+    stems = {(one.split, one.name[: len(one.name) - len(image)].casefold()): one for one in images}
+    found = [(stems.get((one.split, one.name[: len(one.name) - len(mask)].casefold())), one) for one in labels]
+    pairs = tuple((partner, one) for partner, one in found if partner is not None)
+    enough = len(pairs) > 1 and 2 * len(pairs) >= min(len(images), len(labels))
+    return ProposedSuffixes(mask, image, pairs) if image and mask and enough else ProposedSuffixes()
+
+
+def _common_ending(names: Sequence[str]) -> str:
+    """Return the ending that all names share, whatever its capitals, from a mark such as `_` on."""
+    letters = zip(*(reversed(name.casefold()) for name in names), strict=False)
+    length = sum(1 for _ in takewhile(lambda same: len(set(same)) == 1, letters))
+    ending = names[0][len(names[0]) - length :] if names and length else ""
+    marked = re.search(r"[^\w/]|_", ending)
+    return ending[marked.start() :] if marked else ""
 
 
 def is_labelled(folder: Path, names: FolderNames = USUAL) -> bool:

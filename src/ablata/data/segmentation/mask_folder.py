@@ -24,7 +24,7 @@ from ablata.data.labels.layout import (
     find_labeled_folder,
     is_labelled,
     layout_splits,
-    proposed_suffix,
+    propose_suffixes,
 )
 from ablata.data.labels.map import MAP_FILE
 from ablata.data.labels.split_lists import split_name
@@ -175,6 +175,8 @@ class MaskFolder(SegmentationFileSettings):
     """What the folders of masks are called; null: labels, label, masks, annotations and the like."""
     mask_suffix: str = ""
     """What stands behind an image's name in its mask's: _mask for NAME_mask.png, .jpg for NAME.jpg.png."""
+    image_suffix: Annotated[str, INCIDENTAL] = ""
+    """What stands behind the common name in an image's: _sat for NAME_sat.jpg with data.mask_suffix=_mask."""
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
@@ -189,7 +191,7 @@ class MaskFolder(SegmentationFileSettings):
 
     def folder_names(self) -> FolderNames:
         """Return what the folders and the masks are called."""
-        return FolderNames(self.images, self.labels, self.mask_suffix)
+        return FolderNames(self.images, self.labels, self.mask_suffix, self.image_suffix)
 
     def find(self, cache: Path) -> PairFiles:
         """Find the files and what their values mean.
@@ -244,7 +246,7 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
         DataError: a source is empty, or an image or a mask stands alone.
     """
     root, pairs = labelled.root, Pairs()
-    suffix, _ = proposed_suffix(labelled)
+    suffixes = propose_suffixes(labelled).settings
     for source in SOURCES:
         samples = [sample for sample in labelled.samples if sample.split == source]
         alone = [one for one in samples if one.image is None or one.label is None]
@@ -254,7 +256,7 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
             raise DataError(
                 "Every image must have a mask of its name, and every mask an image",
                 found=f"{root}, {source}: {listing(shown)}{f' ({len(alone)} such files)' if len(alone) > 5 else ''}",
-                do=f"set data.mask_suffix={suffix}" if suffix else f"add what is missing, or: {left}",
+                do=f"set {' '.join(suffixes)}" if suffixes else f"add what is missing, or: {left}",
             )
         if not samples:
             raise DataError(
