@@ -15,7 +15,7 @@ from ablata.records import Ledger
 from ablata.records.evaluations import later_scores
 from ablata.records.rows import RunRow
 from ablata.studies.evaluation import evaluate_run
-from ablata.studies.identity import new_run, record_environment
+from ablata.studies.identity import new_run, recipe_code, record_environment, restore_run
 from ablata.studies.worker import work
 from ablata.tasks.inference.resolve import find_model
 
@@ -187,3 +187,52 @@ def test_files_of_one_name_in_two_folders_stay_each_its_runs(ledger: Ledger, qui
     assert runs[0].recipe_hash == runs[1].recipe_hash
     for run in map(ledger.runs.get, [run.id for run in runs]):
         assert evaluate_run(ledger, run.id).scores == pytest.approx(run.scores, abs=1e-5)
+
+
+def test_files_named_by_relative_paths_are_found_from_another_folder(
+    ledger: Ledger, quick: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    environment = record_environment(ledger)
+    subset = override(quick, ["label_subset=label_subset", "label_subset.per_class=9"])
+    teacher = ledger.runs.enqueue(new_run(ledger, subset, 0, environment))
+    assert work(ledger, idle_exit=True) == 1
+    shutil.copytree(ledger.runs.folder(teacher), here / "teacher")
+    relative = ["label_subset.file=teacher/splits.json", "refine=refinement", "refine.start=teacher"]
+    run = ledger.runs.enqueue(new_run(ledger, override(subset, relative), 0, environment))
+    monkeypatch.chdir(there)
+    assert work(ledger, idle_exit=True) == 1
+    recorded, scores = ledger.runs.get(run.id).scores or {}, evaluate_run(ledger, run.id).scores
+    assert {name: recorded.get(name) for name in scores} == pytest.approx(scores, abs=1e-5)
+    monkeypatch.chdir(here)
+    # It is one run, however the files are named.
+    absolute = [f"{key}={here / value}" for key, value in (text.split("=") for text in relative) if "/" in value]
+    same = override(subset, [*relative, *absolute, f"refine.start={here / 'teacher'}"])
+    assert ledger.runs.enqueue(new_run(ledger, same, 0, environment)).id == run.id
+
+
+def test_a_file_given_to_a_part_of_ones_own_counts_by_its_content(
+    ledger: Ledger, quick: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\nfrom torch.nn import functional as F\n\n\n"
+        "def loss(logits, labels, scale: Path = Path('scale.txt')):\n"
+        "    return float(scale.read_text()) * F.cross_entropy(logits, labels)\n"
+    )
+    (tmp_path / "scale.txt").write_text("2")
+    recipe = override(quick, ["loss=mine.py:loss", "loss.scale=scale.txt"])
+    run = ledger.runs.enqueue(new_run(ledger, recipe, 0, record_environment(ledger)))
+    monkeypatch.chdir("/")
+    assert work(ledger, idle_exit=True) == 1
+    assert ledger.runs.get(run.id).state == "completed"
+    code = recipe_code(restore_run(ledger, run))
+    (tmp_path / "scale.txt").write_text("3")
+    assert recipe_code(restore_run(ledger, run)) != code == run.code
+
+
+def recipe_of(ledger: Ledger, run: RunRow) -> Recipe:
+    return restore_run(ledger, run)

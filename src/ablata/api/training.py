@@ -17,7 +17,7 @@ from ablata.api.progress import TrainingProgress, progress_console
 from ablata.api.runs import RunResult
 from ablata.base.errors import AblataError, DivergedError, SettingsError, StoppedError
 from ablata.base.overrides import Overrides, override, override_texts
-from ablata.base.settings import settings_hash
+from ablata.base.settings import expand, placed, settings_hash
 from ablata.engine.checkpoints import LAST
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, from_environment, process_group
@@ -33,7 +33,6 @@ from ablata.studies.execution import execute
 from ablata.studies.identity import (
     cache_folder,
     new_run,
-    placed,
     recipe_code,
     record_environment,
     refuse_other_data,
@@ -227,7 +226,7 @@ class _Training:
         listening = stop.listening() if is_main_thread else nullcontext()
         try:
             with writer, listening, progress:
-                writer.place(placed(recipe))
+                writer.place(expand(placed(recipe)))
                 cache, listener = cache_folder(self._ledger), Reporters(progress, stop)
                 outcome = execute(writer, recipe, cache, listener, self._group, trust_code=self._trust)
         except StoppedError as error:

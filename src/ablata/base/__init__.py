@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ablata.base.quantities import quantity as quantity
     from ablata.base.seeds import derive as derive
     from ablata.base.settings import INCIDENTAL as INCIDENTAL
+    from ablata.base.settings import ON_DISK as ON_DISK
     from ablata.base.settings import Change as Change
     from ablata.base.settings import Settings as Settings
     from ablata.base.settings import as_text as as_text
@@ -27,6 +28,7 @@ _PLACES = {
     "AblataError": "ablata.base.errors",
     "Change": "ablata.base.settings",
     "INCIDENTAL": "ablata.base.settings",
+    "ON_DISK": "ablata.base.settings",
     "Overrides": "ablata.base.overrides",
     "Settings": "ablata.base.settings",
     "SettingsError": "ablata.base.errors",
@@ -45,6 +47,7 @@ _PLACES = {
 
 __all__ = [
     "INCIDENTAL",
+    "ON_DISK",
     "AblataError",
     "Change",
     "Overrides",

@@ -31,6 +31,10 @@ class Incidental:
     """Field mark: the value does not change what a training computes (a folder, a number of worker processes)."""
 
 
+class OnDisk:
+    """Field mark: the text names a file or a folder, a relative one below the working folder."""
+
+
 def parts(annotation: Any) -> dict[str, type[BaseModel]]:
     """Return the settings classes that a field accepts, by their `kind` (by class name where a class has none)."""
     found: dict[str, type[BaseModel]] = {}

@@ -41,7 +41,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from ablata.base.errors import AblataError, SettingsError, choices, listing, nearest
 from ablata.base.fields import Incidental, Named, Opening, kind_of, options
-from ablata.base.settings import INCIDENTAL, Settings, expand
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings, expand
 from ablata.base.user_code import (
     PACKAGE,
     CodeFolder,
@@ -202,7 +202,7 @@ def settings_for(
         thing: a class or function.
         reference: under which it is found again.
         given: arguments that get no field, since whoever calls it gives them.
-        incidental: arguments that say where, not what, and do not count in the hash.
+        incidental: arguments that say where, not what: a folder, whose name does not count in the hash.
     """
     made = _settings_class(base, thing, reference, frozenset(given), frozenset(incidental))
     return typing.cast(type[P], made)
@@ -220,7 +220,7 @@ def _settings_class(
         if argument.default is not argument.empty and not is_writable(argument.default):
             continue
         kind = _type_of(argument)
-        kind = Annotated[kind, INCIDENTAL] if argument.name in incidental else kind
+        kind = Annotated[kind, INCIDENTAL, ON_DISK] if argument.name in incidental else kind
         fields[argument.name] = (kind, ... if argument.default is argument.empty else argument.default)
     made = create_model(thing.__name__, __base__=base, __module__=thing.__module__, __doc__=thing.__doc__, **fields)
     made.THING = thing if inspect.isclass(thing) else staticmethod(thing)

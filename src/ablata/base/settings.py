@@ -17,13 +17,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import get_annotations
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ablata.base.errors import SettingsError
-from ablata.base.fields import Incidental, explain
+from ablata.base.fields import Incidental, OnDisk, explain
 from ablata.base.user_code import PACKAGE, CodeFolder, parse_reference, portable, reference_of
 
 S = TypeVar("S", bound="Settings")
@@ -31,6 +31,10 @@ S = TypeVar("S", bound="Settings")
 INCIDENTAL = Incidental()
 """Marks a field that says where or how fast, not what, and does not count in the hash:
 `root: Annotated[str | None, INCIDENTAL]`."""
+ON_DISK = OnDisk()
+"""Marks a text that names a file or a folder, as a value of type `Path` does: `root: Annotated[str | None, INCIDENTAL,
+ON_DISK]`. A run records its absolute path; the hash has its name alone, so that what is in it must count elsewhere, as
+in the data's fingerprint."""
 
 
 class Settings(BaseModel):
@@ -92,6 +96,55 @@ def expand(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
+def placed(settings: S) -> S:
+    """Return settings whose files and folders have absolute paths, where they exist; the hash stays the same."""
+    update = {name: _placed(getattr(settings, name), mark) for name, mark in _marks(settings)}
+    changed = {name: value for name, value in update.items() if value is not getattr(settings, name)}
+    return settings.model_copy(update=changed) if changed else settings
+
+
+def _placed(value: Any, on_disk: bool) -> Any:
+    if isinstance(value, Settings):
+        return placed(value)
+    if isinstance(value, tuple | list):
+        items = [_placed(item, on_disk) for item in value]
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else type(value)(items)
+    if isinstance(value, dict):
+        return {key: _placed(item, on_disk) for key, item in value.items()}
+    if isinstance(value, PurePath) or (on_disk and isinstance(value, str)):
+        path = Path(value).expanduser()
+        return type(value)(path.absolute()) if path.exists() else value
+    return value
+
+
+def files_named(settings: Settings) -> Iterator[tuple[Path, bool]]:
+    """Give the files and folders that settings name, but those that say where and not what.
+
+    Each with whether its field is marked, as ours are; of the others nothing is known.
+    """
+    for name, on_disk in _marks(settings, essential=True):
+        yield from _named(getattr(settings, name), on_disk)
+
+
+def _named(value: Any, on_disk: bool) -> Iterator[tuple[Path, bool]]:
+    if isinstance(value, Settings):
+        yield from files_named(value)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _named(item, on_disk)
+    elif isinstance(value, dict):
+        yield from _named(list(value.values()), on_disk)
+    elif isinstance(value, PurePath) or (on_disk and isinstance(value, str)):
+        yield Path(value).expanduser().absolute(), on_disk
+
+
+def _marks(settings: Settings, *, essential: bool = False) -> Iterator[tuple[str, bool]]:
+    """Give the fields, or those that count in the hash, and whether each names what is on the disk."""
+    for name, field in type(settings).model_fields.items():
+        if not (essential and any(isinstance(mark, Incidental) for mark in field.metadata)):
+            yield name, any(isinstance(mark, OnDisk) for mark in field.metadata)
+
+
 def restore(kind: type[S], tree: dict[str, Any], *, source: str, code: CodeFolder | None = None) -> S:
     """Rebuild settings from an expanded tree.
 
@@ -139,15 +192,13 @@ def settings_hash(settings: Settings) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
-def _essential(value: Any) -> Any:
+def _essential(value: Any, on_disk: bool = False) -> Any:
     if isinstance(value, Settings):
-        fields = type(value).model_fields
-        kept = [
-            name for name, field in fields.items() if not any(isinstance(mark, Incidental) for mark in field.metadata)
-        ]
-        return {name: _essential(getattr(value, name)) for name in kept}
+        return {name: _essential(getattr(value, name), mark) for name, mark in _marks(value, essential=True)}
     if isinstance(value, tuple | list):
-        return [_essential(item) for item in value]
+        return [_essential(item, on_disk) for item in value]
+    if isinstance(value, PurePath) or (on_disk and isinstance(value, str)):
+        return Path(value).expanduser().absolute().name or str(value)
     return portable(value) if isinstance(value, str) else value
 
 
@@ -192,7 +243,7 @@ def _plain(value: Any) -> Any:
         return expand(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def json_schema(kind: type[Settings]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ablata.base.errors import SettingsError
 from ablata.base.quantities import parse_duration
-from ablata.base.settings import Settings, restore
+from ablata.base.settings import ON_DISK, Settings, restore
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.naming import named_by_content
@@ -53,7 +53,7 @@ class StudyDocument(Settings):
     timeout: str | float | None = None
     input: str | tuple[str, ...] = ()
     source: str | tuple[str, ...] = ()
-    folder: str = "."
+    folder: Annotated[str, ON_DISK] = "."
     """The folder that a command works in."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import DataError, UserError
 from ablata.base.parts import user_modules
-from ablata.base.settings import expand, restore, settings_hash
+from ablata.base.settings import expand, files_named, placed, restore, settings_hash
 from ablata.base.user_code import CodeFolder, files_digest, module_files
 from ablata.recipes.index import load_recipe, restore_recipe
 from ablata.records.code import run_code
@@ -57,7 +57,8 @@ def codes() -> tuple[str, ...]:
 def recipe_code(recipe: Recipe | Outside) -> str:
     """Return the fingerprint of the code a recipe runs: ablata's, and that of the user's files it refers to.
 
-    Of a command or a function it is that of its own files; see `ablata.trainers.identity` and `Function.code`.
+    The files that a user's own part is given as a `Path` are of it too: only the part knows what they are. Of a command
+    or a function it is that of its own files; see `ablata.trainers.identity` and `Function.code`.
 
     Raises:
         SettingsError: a part is defined where no other process finds it, or a declared source is missing.
@@ -67,8 +68,9 @@ def recipe_code(recipe: Recipe | Outside) -> str:
         return f"{COMMAND_CODE}-{code_of(recipe, words)}"
     if isinstance(recipe, Function):
         return recipe.code()
-    files = own_files(recipe)
-    return f"{code_fingerprint()}-{files_digest(files)}" if files else code_fingerprint()
+    read = [path for path, marked in files_named(recipe) if not marked and path.is_file()]
+    digests = [files_digest(files) for files in (own_files(recipe), read) if files]
+    return "-".join((code_fingerprint(), *digests))
 
 
 def own_files(recipe: Recipe | Outside) -> tuple[Path, ...]:
@@ -121,17 +123,6 @@ def restore_run(
     return recipe.model_copy(update={"name": run.recipe_name})
 
 
-def placed(recipe: Recipe | Outside) -> dict[str, Any]:
-    """Return a recipe's expanded settings with the absolute path of its data: a run is used from any working folder."""
-    data = getattr(recipe, "data", None)
-    root = getattr(data, "root", None)
-    if data is None or not isinstance(root, str) or not (path := Path(root).expanduser()).exists():
-        return expand(recipe)
-    there = recipe.model_copy(update={"data": data.model_copy(update={"root": str(path.absolute())})})
-    # In a data set of a user's own, a root may be part of what is asked.
-    return expand(there if settings_hash(there) == settings_hash(recipe) else recipe)
-
-
 def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: str, parent: str | None = None) -> NewRun:
     """Return the identity of a run of this code on this data; `parent` is the run it starts from.
 
@@ -142,7 +133,7 @@ def new_run(ledger: Ledger, recipe: Recipe | Outside, seed: int, environment: st
     _keep_defaults(ledger, recipe, code)
     return NewRun(
         recipe_name=recipe.name,
-        recipe=placed(recipe),
+        recipe=expand(placed(recipe)),
         recipe_hash=settings_hash(recipe),
         code=code,
         data=data_of(ledger, recipe),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ablata.base.errors import SettingsError, listing
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
-from ablata.base.settings import Settings, diff, settings_hash
+from ablata.base.settings import Settings, diff, expand, files_named, placed, settings_hash
 from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
-from ablata.studies.identity import own_files, placed
+from ablata.studies.identity import own_files
 from ablata.trainers.any import Outside
 from ablata.trainers.function import Function
 
@@ -109,7 +109,7 @@ class Study:
             owner = owners.setdefault(settings_hash(made[name]), name)
             if owner != name and (files := _files(made[name])) != _files(made[owner]):
                 raise SettingsError(
-                    "Users' files in one study must have different names, since a recipe tells them apart by those",
+                    "Files in one study must have different names, since a recipe tells them apart by those",
                     found=f"arms {owner} and {name}: {listing(map(str, sorted({*files, *_files(made[owner])})))}",
                     do="rename one of them",
                 )
@@ -184,7 +184,7 @@ class Study:
             NewArm(
                 name=name,
                 recipe_name=self.recipes[CONTROL].name,
-                recipe=placed(recipe),
+                recipe=expand(placed(recipe)),
                 recipe_hash=settings_hash(recipe),
                 change=_differences(self.recipes[CONTROL], recipe),
                 is_control=name == CONTROL,
@@ -231,7 +231,7 @@ def _recipe(arm: str, given: object) -> Recipe | Outside:
 
 
 def _files(recipe: Recipe | Outside) -> set[Path]:
-    return set(own_files(recipe))
+    return {*own_files(recipe), *(path for path, _ in files_named(recipe))}
 
 
 def _told(changes: Overrides | Recipe | Outside | Callable[..., Any] | str) -> str:

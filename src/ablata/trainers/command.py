@@ -14,7 +14,7 @@ from ablata.base.errors import SettingsError, choices
 from ablata.base.fields import explain
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override_texts
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
 from ablata.trainers.score_source import ScoreSource, parse_score
 
 GIVEN = ("seed", "run_dir", "device")
@@ -48,7 +48,7 @@ class Command(Settings):
     """Files and folders that it reads, relative to its working folder: a changed one makes other runs."""
     sources: tuple[str, ...] = ()
     """Files and folders of its code; by default git says which, or the files that its arguments name."""
-    folder: Annotated[str, INCIDENTAL] = "."
+    folder: Annotated[str, INCIDENTAL, ON_DISK] = "."
     """The folder it works in."""
     ref: str | None = None
     """A git branch, tag or commit whose files it runs with; null: those of the working folder."""

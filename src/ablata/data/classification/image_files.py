@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ablata.base.cores import worker_count
 from ablata.base.errors import DataError
-from ablata.base.settings import INCIDENTAL
+from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.classification.decoded_cache import prepare
 from ablata.data.classification.file_list import Listing, OnInvalid, OnSmall
 from ablata.data.io.crop import (
@@ -49,7 +49,7 @@ class ImageFileSettings(ImageReadSettings, ClassificationSettings):
 
     kind: str
     """Which layout."""
-    root: Annotated[str | None, INCIDENTAL] = None
+    root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """The folder, or a zip of it; a name alone is looked for under ABLATA_DATA."""
     size: Annotated[int, Field(ge=1)] = 224
     """Height and width of the images that training and evaluation see."""

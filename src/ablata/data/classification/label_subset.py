@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, listing
 from ablata.base.seeds import derive
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
 from ablata.data.loading.labeled_images import LabeledImageDataset
 
 
@@ -26,7 +26,7 @@ class LabelSubset(Settings):
     """Samples of each class with a label."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the choice."""
-    file: Annotated[str | None, INCIDENTAL] = None
+    file: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """Take the choice from a run's splits.json instead; what it holds counts through the data's fingerprint."""
 
     def restrict(self, data: LabeledImageDataset) -> LabeledImageDataset:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, choices, listing
-from ablata.base.settings import INCIDENTAL
+from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.crop import Interpolation, backend_name, resize_and_center_crop
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
@@ -210,7 +210,7 @@ class PackedSet(ClassificationSettings):
 
     kind: str
     """Which set."""
-    root: Annotated[str | None, INCIDENTAL] = None
+    root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """Folder of the files, or a zip of it."""
     minival: int | float = 0
     """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""

@@ -25,7 +25,7 @@ from ablata.base.errors import DataError, choices, listing
 from ablata.base.files import write_text
 from ablata.base.parts import OpenPart
 from ablata.base.seeds import derive
-from ablata.base.settings import Settings
+from ablata.base.settings import ON_DISK, Settings
 
 BACKGROUND = "background"
 _FORMAT = "ablata class graph 1"
@@ -150,7 +150,7 @@ class GraphFile(Settings):
     """A graph that `ablata data graph` wrote, or one written by hand in the same form."""
 
     kind: Literal["file"] = "file"
-    path: str
+    path: Annotated[str, ON_DISK]
     """The JSON file."""
 
     def build(self, presence: np.ndarray, names: Sequence[str]) -> ClassGraph:

@@ -17,7 +17,7 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing, nearest
 from ablata.base.files import digest
 from ablata.base.seeds import derive
-from ablata.base.settings import INCIDENTAL
+from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.problems import Findings, OnInvalid
 from ablata.data.io.decode import (
@@ -81,7 +81,7 @@ class DetectionSettings(DataSettings):
 class DetectionFileSettings(DetectionSettings, ImageReadSettings):
     """Settings of object detection data sets in files; the base of several, not itself a choice."""
 
-    root: Annotated[str | None, INCIDENTAL] = None
+    root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """Folder of the set, or a zip of it; null: looked for in the folder of data sets (ABLATA_DATA)."""
     on_invalid: OnInvalid = "repair"
     """What is done about faulty annotations: repaired where they have one meaning, or refused."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError, listing
-from ablata.base.settings import INCIDENTAL
+from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.crop import Backend, Interpolation, backend_name, resize
 from ablata.data.io.decode import IMAGE_SUFFIXES, decode_array, open_image, to_rgb
 from ablata.data.loading.cache import combined, folder_digest, load_array, stored_arrays
@@ -43,7 +43,7 @@ class Market(ReidSettings):
     """Market-1501, or another set in its layout; all images resized to one size and kept in memory."""
 
     kind: Literal["market"] = "market"
-    root: Annotated[str | None, INCIDENTAL] = None
+    root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """The folder, or a zip of it; null: `market1501` under ABLATA_DATA."""
     interpolation: Interpolation = "bilinear"
     """Filter of resizing."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from ablata.base.errors import DataError, listing
-from ablata.base.settings import INCIDENTAL
+from ablata.base.settings import INCIDENTAL, ON_DISK
 from ablata.data.io.crop import backend_name
 from ablata.data.io.read_settings import ImageReadSettings
 from ablata.data.labels.class_lists import find_list, read_list
@@ -68,7 +68,7 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
 
     kind: str
     """Which set."""
-    root: Annotated[str | None, INCIDENTAL] = None
+    root: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """The folder, or a zip of it; a name alone is looked for under ABLATA_DATA."""
     minival: int | float = 0
     """Samples (or a fraction, below 1) held out of the training set to choose on; 0: none."""
@@ -163,7 +163,7 @@ class MaskFolder(SegmentationFileSettings):
     """
 
     kind: Literal["mask_folder"] = "mask_folder"
-    map: str | None = None
+    map: Annotated[str | None, ON_DISK] = None
     """Label map (.yaml), or class list with a line `ID NAME` or `#RRGGBB NAME` for each class, or names alone; null:
     label_map.yaml in the folder, else classes.txt, classes.json, or what CVAT exports."""
     ignored: tuple[str, ...] = ()

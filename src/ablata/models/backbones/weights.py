@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, listing
-from ablata.base.settings import Settings
+from ablata.base.settings import ON_DISK, Settings
 from ablata.nn.state_digest import DIGEST, state_digest
 
 BACKBONE = "backbone."
@@ -27,7 +27,7 @@ class Loadable(Settings):
 
     kind: str
     """Which network."""
-    weights: str | None = None
+    weights: Annotated[str | None, ON_DISK] = None
     """File of weights to begin with (safetensors, or torch's, which is read without running code); null: drawn anew."""
     weights_part: Literal["full", "backbone"] = "full"
     """What is taken from that file: everything, or all but the classifier (for other classes)."""

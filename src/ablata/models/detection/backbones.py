@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ablata.base.errors import CheckpointError, SettingsError, nearest
 from ablata.base.parts import OpenPart
+from ablata.base.settings import ON_DISK
 from ablata.models.backbones.any import AnyBackbone
 from ablata.models.backbones.base import BackboneModule
 from ablata.models.backbones.resnet import ResNet
@@ -36,7 +37,7 @@ class _Pretrained(DetectionBackbone):
     """batch: normalise over the batch; frozen: keep the statistics that the weights came with (small batches)."""
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
     """How many parts stay as they are, the stem first: 2 leaves out stem and first stage, as is usual with weights."""
-    weights: str | None = None
+    weights: Annotated[str | None, ON_DISK] = None
     """File of ImageNet weights under timm's or torchvision's names (safetensors, or torch's); null: drawn anew."""
 
     def weights_file(self) -> str | None:

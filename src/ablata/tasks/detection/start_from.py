@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from ablata.base.errors import CheckpointError, listing
-from ablata.base.settings import Settings
+from ablata.base.settings import ON_DISK, Settings
 from ablata.engine.checkpoints import BEST, LAST, Checkpoint, load_checkpoint
 from ablata.records.home import lab_home
 
@@ -44,7 +44,7 @@ class Earlier(Settings):
 class StartFrom(Settings):
     """An earlier training's weights; give `run` or `earlier`."""
 
-    run: Annotated[str, Field(min_length=1)] | None = None
+    run: Annotated[Annotated[str, Field(min_length=1)] | None, ON_DISK] = None
     """A run's id, as `ablata runs list` has it; or a checkpoint, or the folder of a run."""
     earlier: tuple[Earlier, ...] = ()
     """Trainings that come before this one, the first one first; they are trained where they have not been."""

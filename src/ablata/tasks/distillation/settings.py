@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 from pydantic import Field, model_validator
 
 from ablata.base.parts import OpenPart
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
 from ablata.data.any import AnyData
 from ablata.data.transforms.classification import Augment
 from ablata.data.transforms.mixup_cutmix import Mix, Mixup, MixupOrCutmix
@@ -26,7 +26,7 @@ class Static(Settings):
     """One soft label an image: the teacher sees each training image once, as it is, before the training."""
 
     kind: Literal["static"] = "static"
-    file: Annotated[str | None, INCIDENTAL] = None
+    file: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """Soft labels made earlier, of the same teacher and data; null: the lab's cache, filled where it lacks them."""
 
 
@@ -79,7 +79,7 @@ class Refinement(Settings):
     """all: rounds from 1 on train on every training image, with no label read; round 0 has those of `label_subset`."""
     target: AnyData | None = None
     """Another data set that rounds from 1 on train on and are scored on, with no label read; null: the same."""
-    start: Annotated[str | None, INCIDENTAL] = None
+    start: Annotated[str | None, INCIDENTAL, ON_DISK] = None
     """A checkpoint, or a run folder, that teaches round 1 in place of round 0; its content counts as data."""
 
     @model_validator(mode="after")
