@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablata.api.opening import open_ledger
 from ablata.api.rows import ResultRows
 from ablata.api.trial_logs import JudgedLog, judge_log
-from ablata.base.errors import DataError
+from ablata.base.errors import DataError, SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.reports.console import plain_lines
 from ablata.reports.html import study_page
-from ablata.reports.judged import judged_view
+from ablata.reports.judged import judged_view, question_of
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
-from ablata.studies.judging import Judgement, judge_given
+from ablata.studies.judging import Judgement, judge_declared, judge_given
+from ablata.studies.keeping import keep_judgement
+from ablata.trainers.declared import read_rule
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.readers.curves import Take
 from ablata.trainers.readers.mlflow import is_database
@@ -28,6 +31,8 @@ from ablata.trainers.trial_log import is_trial_log
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ablata.records.ledger import Ledger
 
 
 _SWITCHES = {"--lower": ("--lower", "--higher"), "--log": ("--log", "--no-log")}
@@ -53,6 +58,7 @@ class JudgedScores:
             margin=judgement.margin,
             alpha=judgement.alpha,
             higher_is_better=judgement.higher_is_better,
+            claimed=judgement.claimed,
             notes=judgement.notes,
             commands=(command,) if command else (),
         )
@@ -108,6 +114,9 @@ def judge(
     take: Take = "last",
     noise: float | None = None,
     log: bool | None = None,
+    declared: str | Path | None = None,
+    keep: bool = False,
+    ledger: Ledger | None = None,
 ) -> JudgedScores | JudgedLog:
     """Judge scores that exist.
 
@@ -124,14 +133,27 @@ def judge(
         take: of a curve the `last`, `max` or `min` value.
         noise: of a log the standard deviation of one run's score; None: from runs of equal code in it.
         log: whether a table is a log of trials; None: where a column says what was kept.
+        declared: the file of a rule that `ablata study plan --write` wrote before there were scores; it says control,
+            arms, seeds, score, margin and level.
+        keep: write the scores to the ledger as a finished study; the same scores find it again.
+        ledger: where; None: the lab's own.
 
     Raises:
         DataError: something cannot be read or guessed; what, and how to say it.
     """
+    rule = None
+    if declared is not None:
+        rule = read_rule(Path(declared))
+        _refuse_both({"control": control, "margin": margin, "score": score, "lower": lower, "noise": noise, "log": log})
+        score, log = rule.metric, False
     if isinstance(runs, str | Path):
         path = Path(runs)
-        command = _command(path, control, margin, score, arm_from, seed_from, lower, take, noise, log)
+        command = _command(
+            path, control, margin, None if rule else score, arm_from, seed_from, lower, take, noise,
+            None if rule else log, declared, keep,
+        )  # fmt: skip
         if log is not False and (rows := _log_rows(path, required=bool(log or noise is not None))) is not None:
+            _refuse_kept_log(keep=keep)
             return judge_log(rows, path.resolve().name, score=score, lower=lower, noise=noise, command=command)
         given = read_given(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take)
         name = path.resolve().name
@@ -140,12 +162,34 @@ def judge(
         if not found:
             raise DataError("There must be at least one run", found="no rows")
         if log or noise is not None or (log is None and is_trial_log(_texts(found))):
+            _refuse_kept_log(keep=keep)
             return judge_log(_texts(found), "rows", score=score, lower=lower, noise=noise)
         given = runs_of_rows(found, "rows", score=score, arm=arm_from, seed=seed_from, take=take)
         name, command = "scores", ""
-    is_lower = lower_is_better(given.score, lower)
-    made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
-    return JudgedScores(name, made, command)
+    if rule is not None:
+        made = judge_declared(given, rule, Path(str(declared)).stat().st_mtime, best=take != "last")
+    else:
+        is_lower = lower_is_better(given.score, lower)
+        made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
+    if not keep:
+        return JudgedScores(name, made, command)
+    question = rule.question if rule else question_of(made.control, made.arms)
+    with open_ledger(ledger) as opened:
+        return JudgedScores(keep_judgement(opened, made, name, command, question=question), made, command)
+
+
+def _refuse_kept_log(*, keep: bool) -> None:
+    if keep:
+        raise SettingsError("Only arms are kept in the ledger", found="a log of trials", do="leave out --keep")
+
+
+def _refuse_both(options: Mapping[str, Any]) -> None:
+    if given := [name for name, value in options.items() if value is not None]:
+        raise SettingsError(
+            "A declared rule says what is compared, by which score and margin",
+            found=f"{listing(given)} given beside it",
+            do="leave them out, or judge without --declared",
+        )
 
 
 def _log_rows(path: Path, *, required: bool) -> list[dict[str, str]] | None:
@@ -163,11 +207,14 @@ def _texts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def _command(path: Path, *options: Any) -> str:
-    names = ("--control", "--margin", "--score", "--arm-from", "--seed-from", "--lower", "--take", "--noise", "--log")
+    names = ("--control", "--margin", "--score", "--arm-from", "--seed-from", "--lower", "--take", "--noise", "--log",
+             "--declared", "--keep")  # fmt: skip
     words = ["ablata", "judge", str(path)]
     for name, value in zip(names, options, strict=True):
         if name in _SWITCHES and value is not None:
             words.append(_SWITCHES[name][not value])
+        elif value is True:
+            words.append(name)
         elif value not in (None, False) and (name, value) != ("--take", "last"):
             words += [name, f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)

@@ -50,6 +50,11 @@ def judge(
         bool | None,
         typer.Option("--log/--no-log", help="The table is a log of trials, each a change on the best before it."),
     ] = None,
+    declared: Annotated[
+        Path | None,
+        typer.Option(help="A rule that `ablata study plan --write` wrote before there were scores: judge by it."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the scores in the ledger, as a finished study.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -63,7 +68,7 @@ def judge(
 
     judged = judge_scores(
         runs, control=control, margin=margin, score=score, arm_from=arm_from, seed_from=seed_from, lower=lower,
-        take=take.value, noise=noise, log=log,
+        take=take.value, noise=noise, log=log, declared=declared, keep=keep,
     )  # fmt: skip
     if isinstance(judged, JudgedLog):
         if as_json:
@@ -75,5 +80,7 @@ def judge(
         print_json({"verdicts": judged.to_rows(), "notes": notes, "report": document(judged.view)})
     else:
         show(study_report(judged.view, plain=not out.is_terminal), out)
+    if keep:
+        note(f"kept: ablata study report {judged.view.name}")
     if html is not None:
         note(f"page: {judged.report(html)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablata.base.errors import SettingsError
 from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import quantity
 from ablata.cli.asking import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ablata.records.ledger import Ledger
     from ablata.records.moving.exporting import LeftOut
     from ablata.studies.study import Study
+    from ablata.trainers.declared import DeclaredRule
 
 app = typer.Typer(help="Ask whether a change helps, and get a verdict.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -70,23 +72,68 @@ def plan(
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
+    control: Annotated[
+        str | None,
+        typer.Option(help="With --write, in place of a recipe or command: the control of scores to come, by its name."),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the rule to this file, for `ablata judge SCORES --declared FILE`.", show_default=False
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Estimate what a study will cost and which effects it can detect, without training."""
     from ablata.api.studies import plan_study
     from ablata.records.ledger import Ledger
+    from ablata.studies.declaring import rule_of_study, rule_words
+    from ablata.trainers.declared import write_rule
 
     asked = StudyRequest(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
         margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
     )  # fmt: skip
+    if control is not None:
+        if name or recipe or command or write is None:
+            raise SettingsError(
+                "--control is of scores to come, made by no recipe or command of the study",
+                found=f"--control {control} with {name or recipe or command or 'no --write FILE'}",
+                do="ablata study plan --control base --arm wide --score acc --seeds 5 --write rule.json",
+            )
+        rule = _rule_of_names(control, asked)
+        write_rule(rule, write)
+        out.print(rule_words(rule), markup=False)
+        note(f"written: {write}")
+        return
     with Ledger() as ledger:
-        planned = plan_study(asked.study(ledger), workers=workers, ledger=ledger)
+        study = asked.study(ledger)
+        planned = plan_study(study, workers=workers, ledger=ledger)
+    if write is not None:
+        write_rule(rule_of_study(study), write)
     if json:
         print_json(planned.to_json())
     else:
         out.print(str(planned), markup=False)
+    if write is not None:
+        note(f"written: {write}")
+
+
+def _rule_of_names(control: str, asked: StudyRequest) -> DeclaredRule:
+    """Return a rule for scores that other programs will make, from the names of their arms."""
+    from ablata.studies.declaring import declare
+
+    if not asked.arms or len(asked.program.scores) != 1 or asked.seeds is None or asked.sets:
+        raise SettingsError(
+            "A rule for scores to come names its arms, one score and the number of seeds, and no setting",
+            found=f"--control {control}",
+            do="--arm NAME for each arm, --score NAME, --seeds N",
+        )
+    return declare(
+        control, asked.arms, metric=asked.program.scores[0], seeds=asked.seeds, lower=asked.program.lower,
+        margin=asked.margin, first_seed=asked.first_seed or 0, screen=asked.screen, question=asked.question,
+    )  # fmt: skip
 
 
 @app.command("run")
@@ -193,7 +240,9 @@ def list_studies(json: Json = False) -> None:
     """List the studies of the ledger, and those that come with the package."""
     from dataclasses import asdict
 
+    from ablata.records.given import is_given
     from ablata.records.ledger import Ledger
+    from ablata.reports.judged import AFTERWARDS
     from ablata.studies.index import study_entries
 
     with Ledger(create=False) as ledger:
@@ -202,7 +251,8 @@ def list_studies(json: Json = False) -> None:
         print_json({"recorded": [asdict(row) for row in rows], "available": [entry.name for entry in study_entries()]})
         return
     for row in rows:
-        out.print(f"{row.name}  {row.state}  {row.question}", markup=False)
+        state = f"{row.state}, {AFTERWARDS}" if is_given(row) and not row.spec["given"].get("claimed") else row.state
+        out.print(f"{row.name}  {state}  {row.question}", markup=False)
     recorded = {row.name for row in rows}
     for entry in study_entries():
         if entry.name not in recorded:

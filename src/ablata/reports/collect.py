@@ -15,9 +15,11 @@ from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.quantities import duration
+from ablata.records.given import is_given
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import Load, arm_curves, cost_of, environment_view, load_of, run_view
+from ablata.reports.judged import kept_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
 from ablata.reports.view import (
@@ -117,6 +119,8 @@ def study_view(
     Raises:
         RecordError: there is no study of this name.
     """
+    if is_given(row := ledger.studies.get(name)):
+        return kept_view(ledger, row)
     study = _read(ledger, name)
     scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
     noisy = noisy_arm(scores, study.control)

@@ -4,10 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ablata.records.given import GIVEN_CODE
+from ablata.records.ledger import Ledger
+from ablata.records.rows import StudyRow
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.view import ArmView, Estimate, MetricView, PlanView, RuleView, SeedView, StudyView
 from ablata.stats import FixedArm, FixedResult, Verdict, mean_interval, smallest_visible
 from ablata.stats.wording import between
+
+AFTERWARDS = "made after the scores were seen"
+"""What is said of a study whose scores were there before it."""
+
+
+def question_of(control: str, arms: Sequence[str]) -> str:
+    """Return what is asked of scores that exist."""
+    return f"Does {arms[0]} differ from {control}?" if len(arms) == 1 else f"Which arm differs from {control}?"
+
+
+def kept_view(ledger: Ledger, study: StudyRow) -> StudyView:
+    """Return the view of a study of the ledger whose scores were made elsewhere; see `records.given`."""
+    arms = sorted(ledger.studies.arms(study.name), key=lambda arm: not arm.is_control)
+    labels = {arm.name: arm.change[0] if arm.change else arm.name for arm in arms}
+    metric, given = study.spec["metric"], study.spec[GIVEN_CODE]
+    scores: dict[str, list[tuple[int | None, float]]] = {label: [] for label in labels.values()}
+    for cell in ledger.studies.cells(study.name):
+        value = (cell.run.scores or {}).get(metric["key"])
+        if isinstance(value, int | float):
+            scores[labels[cell.arm]].append((cell.seed if given["paired"] else None, float(value)))
+    look = ledger.studies.looks(study.name)[-1]
+    return judged_view(
+        study.name,
+        scores,
+        FixedResult.from_json(look.result[GIVEN_CODE]),
+        metric=metric["name"],
+        margin=study.spec["rule"]["margin"],
+        alpha=study.spec["rule"]["alpha"],
+        higher_is_better=metric["higher_is_better"],
+        claimed=given["claimed"],
+        question=study.question,
+        notes=look.result["notes"],
+        commands=tuple(study.spec["commands"]),
+    )
 
 
 def judged_view(
@@ -19,6 +56,8 @@ def judged_view(
     margin: float | None,
     alpha: float,
     higher_is_better: bool,
+    claimed: bool = False,
+    question: str = "",
     notes: Sequence[str] = (),
     commands: tuple[str, ...] = (),
 ) -> StudyView:
@@ -30,6 +69,8 @@ def judged_view(
         result: the verdicts.
         metric: the score's name.
         margin, alpha, higher_is_better: as they were judged.
+        claimed: whether a rule declared before the scores was kept to.
+        question: what is asked; empty to make it up.
         notes: sentences for the reader.
         commands: what to type to judge them again.
     """
@@ -39,14 +80,15 @@ def judged_view(
     base = {seed: score for seed, score in scores[control] if seed is not None}
     for arm, found in zip(arms, result.arms, strict=True):
         views.append(_arm(arm, scores[arm], found, base if result.paired else {}, noisy, paired=result.paired))
+    mode, most = "declared" if claimed else "given", max(map(len, scores.values()))
     seen = [size for index in range(len(arms)) if (size := smallest_visible(result, index)) is not None]
     view = StudyView(
         name=name,
-        question=f"Does {arms[0]} differ from {control}?" if len(arms) == 1 else f"Which arm differs from {control}?",
+        question=question or question_of(control, arms),
         metric=MetricView(name=metric, higher_is_better=higher_is_better),
         margin=margin,
-        rule=RuleView(mode="given", alpha=alpha, seeds=max(map(len, scores.values())), first_look=1, futility=False),
-        state="scores that exist",
+        rule=RuleView(mode=mode, alpha=alpha, seeds=most, first_look=1, futility=False),
+        state="declared before the scores were made" if claimed else AFTERWARDS,
         finished="",
         arms=tuple(views),
         plan=PlanView(detectable=max(seen) if seen else None, noise=result.noise),

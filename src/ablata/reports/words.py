@@ -183,6 +183,11 @@ def rule_words(view: StudyView) -> str:
         else f"differences within ±{figures.amount(view.margin)} do not matter"
     )
     better = f"{'higher' if view.metric.higher_is_better else 'lower'} {view.metric.name} is better"
+    if rule.mode == "declared":
+        return (
+            f"{better}; {matters}; {rule.seeds} seeds an arm, judged once, by a rule that was declared before the "
+            f"scores were made; at most {100 * rule.alpha:g}% of such studies claim anything false"
+        )
     if rule.mode == "given":
         return (
             f"{better}; {matters}; the scores were there before this question was asked, so they are judged once, and "
@@ -210,7 +215,7 @@ def plan_words(view: StudyView) -> str:
         parts.append(f"can show equivalence within {figures.amount(plan.smallest_margin)} or more")
     if not parts:
         return ""
-    if view.rule.mode == "given":
+    if view.rule.mode in ("given", "declared"):
         return (
             f"With these runs a true difference of {figures.amount(plan.detectable or 0.0)} is found in 4 of 5 cases."
         )

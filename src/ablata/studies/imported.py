@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablata.base.errors import RecordError
+from ablata.records.given import GIVEN_CODE, is_given
 from ablata.records.moving.exporting import StudyFile
-from ablata.stats import Mode, Replay, Rule, rule_of
+from ablata.stats import FixedResult, Mode, Replay, Rule, rule_of
 
 MOST_SEEDS = 10_000
 """No study has more; the bound of a rule for millions would be simulated for hours."""
@@ -37,6 +38,12 @@ class _LookResult(BaseModel):
     replay: Replay | None
 
 
+class _Given(BaseModel):
+    claimed: bool
+    paired: bool
+    source: str
+
+
 def check_study(file: StudyFile) -> None:
     """Refuse a study whose specification or looks cannot be read by the rule it was made with.
 
@@ -56,6 +63,8 @@ def check_study(file: StudyFile) -> None:
     names = [arm.name for arm in file.arms if not arm.is_control]
     for look in file.looks:
         _check_look(file, look.result, names)
+    if is_given(file.study):
+        _check_given(file, names)
 
 
 def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> None:
@@ -67,6 +76,20 @@ def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> No
     columns = [outcome.arm for outcome in replay.outcomes] if replay else []
     if read.arms != names or any(not 1 <= column <= len(names) for column in columns):
         raise _wrong(file, f"a look at the arms {read.arms}, columns {columns}")
+
+
+def _check_given(file: StudyFile, names: list[str]) -> None:
+    """Check the judgement of scores that were made elsewhere."""
+    try:
+        _Given.model_validate(file.study.spec[GIVEN_CODE])
+        look = file.looks[-1].result
+        found = FixedResult.from_json(look[GIVEN_CODE])
+        TypeAdapter(list[str]).validate_python(look["notes"])
+    except (ValidationError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise _wrong(file, f"given: {_told(error)}") from None
+    filled = {arm for arm, _, _ in file.cells}
+    if len(found.arms) != len(names) or filled != {arm.name for arm in file.arms}:
+        raise _wrong(file, f"a judgement of {len(found.arms)} arms")
 
 
 def _told(error: Exception) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.stats import FixedResult, judge_groups, judge_pairs
+from ablata.studies.declaring import hold
+from ablata.trainers.declared import DeclaredRule
 from ablata.trainers.given import GivenRuns
 
 _CONTROLS = ("control", "baseline", "base", "default", "reference")
@@ -25,6 +27,7 @@ class Judgement:
         higher_is_better: False for a loss.
         result: the verdicts.
         notes: what a reader has to know: guesses, and why seeds were or were not compared.
+        claimed: whether a rule that was declared before the scores were made was kept to.
     """
 
     given: GivenRuns
@@ -35,6 +38,7 @@ class Judgement:
     higher_is_better: bool
     result: FixedResult
     notes: tuple[str, ...]
+    claimed: bool = False
 
     def scores(self, arm: str) -> tuple[tuple[int | None, float], ...]:
         """Return seed and score of each run of an arm."""
@@ -90,6 +94,31 @@ def judge_given(
         result=result,
         notes=(*given.notes, *notes, why),
     )
+
+
+def judge_declared(given: GivenRuns, rule: DeclaredRule, file_time: float, *, best: bool = False) -> Judgement:
+    """Judge runs by the rule that was declared for them.
+
+    Args:
+        given: the runs.
+        rule: the rule; what it does not name is left out.
+        file_time: when the rule's file was written last, in seconds since 1970.
+        best: whether of curves the best value was taken, which no rule says.
+
+    Raises:
+        DataError: an arm of the rule has no scores.
+    """
+    held = hold(given, rule, file_time)
+    judged = judge_given(
+        held.given,
+        control=rule.control,
+        margin=rule.margin,
+        alpha=rule.level,
+        higher_is_better=rule.higher_is_better,
+    )
+    broken = (*held.broken, *(("the best value of each curve was taken, the rule means the last",) if best else ()))
+    notes = (*judged.notes, *held.notes, *(f"judged as without a rule: {why}" for why in broken))
+    return replace(judged, notes=(*notes, f"digest of the rule: {rule.digest}"), claimed=not broken)
 
 
 def _control(given: GivenRuns, wanted: str | None) -> tuple[str, tuple[str, ...]]:

@@ -34,11 +34,14 @@ class GivenRuns:
         runs: in the order they were found.
         score: the score that is judged.
         notes: what was guessed, one sentence each.
+        oldest: when the first of them began, as its tool says, or when the first of their files was written last, in
+            seconds since 1970; None: unknown.
     """
 
     runs: tuple[GivenRun, ...]
     score: str
     notes: tuple[str, ...] = field(default=())
+    oldest: float | None = None
 
     @property
     def arms(self) -> tuple[str, ...]:

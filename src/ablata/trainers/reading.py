@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ablata.base.errors import DataError
@@ -50,6 +51,7 @@ def read_given(
         return given_of_tracked(runs, path.stem, score=score, arm_from=arm_from or NAME)
     rows = read_table(path)
     if wandb.is_chart(list(dict.fromkeys(name for row in rows for name in row))):
-        charted = wandb.read_chart(rows, path.name, take)
+        charted = wandb.read_chart(rows, path, take)
         return given_of_tracked(charted, path.stem, score=score, arm_from=arm_from or NAME)
-    return runs_of_rows(rows, path.name, score=score, arm=arm_from, seed=seed_from, take=take)
+    given = runs_of_rows(rows, path.name, score=score, arm=arm_from, seed=seed_from, take=take)
+    return replace(given, oldest=path.stat().st_mtime)

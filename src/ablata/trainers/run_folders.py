@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ablata.base.errors import DataError
@@ -44,7 +45,7 @@ def read_run_folders(
         )
     given = given_of_tracked(runs, root.resolve().name, score=score, arm_from=arm_from)
     how = f"of a curve the {'last' if take == 'last' else f'best ({take})'} value counts"
-    return GivenRuns(runs=given.runs, score=given.score, notes=(*given.notes, how))
+    return replace(given, notes=(*given.notes, how))
 
 
 def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
@@ -65,7 +66,7 @@ def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
         elif "mlflow.db" in files:
             yield from mlflow.read_database(folder / "mlflow.db", take)
         elif paths := _files_of_figures(folder, files):
-            yield _run(root, folder, curves.read_scores(paths, take), paths[0].name)
+            yield _run(root, folder, curves.read_scores(paths, take), paths)
         elif split := _split(folder, below):
             scores = {
                 f"{part}/{key}": value
@@ -73,7 +74,7 @@ def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
                 for key, value in curves.read_scores(events, take).items()
             }
             below[:] = [each for each in below if each not in split]
-            yield _run(root, folder, scores, f"{next(iter(split))}/...")
+            yield _run(root, folder, scores, [path for paths in split.values() for path in paths])
         _leave_earlier_checkpoints(below, files)
 
 
@@ -99,10 +100,15 @@ def _leave_earlier_checkpoints(below: list[str], files: list[str]) -> None:
     below[:] = [name for name in below if name not in saved or name == last]
 
 
-def _run(root: Path, folder: Path, scores: dict[str, float], file: str) -> TrackedRun:
+def _run(root: Path, folder: Path, scores: dict[str, float], files: list[Path]) -> TrackedRun:
     settings = read_settings(folder)
     for above in (folder.parent, folder.parent.parent):
         if not settings and root in above.parents:
             settings = read_settings(above)
-    parts = folder.relative_to(root).parts
-    return TrackedRun(name="/".join(parts), settings=settings, scores=scores, source=str(Path(*parts, file)))
+    return TrackedRun(
+        name=folder.relative_to(root).as_posix() if folder != root else "",
+        settings=settings,
+        scores=scores,
+        source=str(files[0].relative_to(root)),
+        time=min(path.stat().st_mtime for path in files),
+    )

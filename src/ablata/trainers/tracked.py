@@ -51,7 +51,9 @@ def given_of_tracked(
         raise DataError(f"Every run must have the score {name}", found=f"{len(missing)} do not: {listing(missing[:5])}")
     if all(run.seed is None for run in made):
         notes.append("no seed is told by settings or names")
-    return GivenRuns(runs=tuple(made), score=name, notes=(*guessed, *notes))
+    times = [run.time for run in ended]
+    oldest = None if None in times else min(time for time in times if time is not None)
+    return GivenRuns(runs=tuple(made), score=name, notes=(*guessed, *notes), oldest=oldest)
 
 
 def _given(run: TrackedRun, fallback: str, arm_from: str, *, grouped: bool, several: bool) -> GivenRun:

@@ -60,6 +60,7 @@ def read_run_folder(folder: Path, take: Take) -> TrackedRun | None:
         scores=scores,
         source=folder.name,
         ended=meta.get("status") in _FINISHED,
+        time=_seconds(meta.get("start_time")),
     )
 
 
@@ -94,7 +95,7 @@ def _runs(database: sqlite3.Connection, source: str, take: Take) -> list[Tracked
         if value is not None and math.isfinite(value):
             scores[run][key] = float(value)
     query = (
-        "SELECT run_uuid, runs.name, experiments.name, status FROM runs "
+        "SELECT run_uuid, runs.name, experiments.name, status, start_time FROM runs "
         "LEFT JOIN experiments ON experiments.experiment_id = runs.experiment_id "
         "WHERE runs.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
     )
@@ -106,9 +107,14 @@ def _runs(database: sqlite3.Connection, source: str, take: Take) -> list[Tracked
             scores=scores[run],
             source=f"{source}, run {name or run}",
             ended=status in _FINISHED,
+            time=_seconds(started),
         )
-        for run, name, experiment, status in database.execute(query)
+        for run, name, experiment, status, started in database.execute(query)
     ]
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
 
 
 def _meta(path: Path) -> dict[str, Any]:

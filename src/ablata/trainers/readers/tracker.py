@@ -20,6 +20,8 @@ class TrackedRun:
         scores: its figures by name; of a curve the last or the best, as was asked for.
         source: where it was read, for people.
         ended: whether it ran to its end.
+        time: when it began, as its tool says, else when its file was written last, in seconds since 1970; None if
+            nothing tells.
     """
 
     name: str
@@ -29,6 +31,7 @@ class TrackedRun:
     scores: Mapping[str, float]
     source: str
     ended: bool = True
+    time: float | None = None
 
 
 def plain_value(text: str) -> Any:

@@ -39,6 +39,7 @@ def read_wandb_file(path: Path, take: Take) -> TrackedRun:
     points: list[dict[str, float]] = []
     summary: dict[str, float] = {}
     ended = False
+    time: float | None = None
     try:
         for record in _records(path):
             for number, message in fields(record):
@@ -56,13 +57,22 @@ def read_wandb_file(path: Path, take: Take) -> TrackedRun:
                     parts = dict(fields(message))
                     name, group = _text(parts.get(8)) or name, _text(parts.get(6)) or group
                     project = _text(parts.get(3)) or project
+                    if isinstance(started := parts.get(17), bytes):
+                        time = next((float(value) for _, value in fields(started) if isinstance(value, int)), time)
                     for config in texts(message, 4):
                         settings |= _items(texts(config, 1))
     except BrokenMessageError as error:
         raise DataError("A .wandb file must be of Weights & Biases", found=f"{path}: {error}") from None
     scores = {key: value for key, value in (summary | chosen(points, take)).items() if not key.startswith("_")}
     return TrackedRun(
-        name=name, group=group, project=project, settings=settings, scores=scores, source=path.name, ended=ended
+        name=name,
+        group=group,
+        project=project,
+        settings=settings,
+        scores=scores,
+        source=path.name,
+        ended=ended,
+        time=path.stat().st_mtime if time is None else time,
     )
 
 
@@ -71,16 +81,17 @@ def is_chart(names: Sequence[str]) -> bool:
     return len(names) > 1 and names[0].lower() in _STEPS and all(_CHART.fullmatch(name) for name in names[1:])
 
 
-def read_chart(rows: Sequence[Mapping[str, str]], source: str, take: Take) -> list[TrackedRun]:
+def read_chart(rows: Sequence[Mapping[str, str]], path: Path, take: Take) -> list[TrackedRun]:
     """Return the runs of a chart's CSV, without the columns of smallest and largest values."""
     points: dict[str, list[dict[str, str]]] = {}
+    time = path.stat().st_mtime
     for row in rows:
         for column, cell in row.items():
             match = _CHART.fullmatch(column)
             if match and not match["end"]:
                 points.setdefault(match["run"], []).append({match["metric"]: cell})
     return [
-        TrackedRun(name=name, settings={}, scores=chosen(found, take), source=f"{source}, {name}")
+        TrackedRun(name=name, settings={}, scores=chosen(found, take), source=f"{path.name}, {name}", time=time)
         for name, found in points.items()
     ]
 
