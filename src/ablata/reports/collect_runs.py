@@ -65,7 +65,7 @@ def differing_settings(ledger: Ledger, runs: Sequence[RunRow]) -> dict[str, dict
     Returns:
         By run id, values written as JSON by dotted key.
     """
-    leaves = {run_id: dict(_leaves(tree)) for run_id, tree in ledger.runs.settings_of(runs).items()}
+    leaves = {run_id: _settings(tree) for run_id, tree in ledger.runs.settings_of(runs).items()}
     usual = {(run.recipe_name, run.code.partition("-")[0]): run for run in runs}
     defaults = {key: dict(_leaves(defaults_of(ledger, *key) or {})) for key in usual}
     defaults = {key: tree for key, tree in defaults.items() if len(tree) > 1}
@@ -190,7 +190,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
         RecordError: an id fits no run, or several.
     """
     rows = (ledger.runs.get(first), ledger.runs.get(second))
-    before, after = (dict(_leaves(ledger.runs.settings(row))) for row in rows)
+    before, after = (_settings(ledger.runs.settings(row)) for row in rows)
     keys = [*before, *(key for key in after if key not in before)]
     scores = (_scores(ledger, rows[0]), _scores(ledger, rows[1]))
     changes = [
@@ -281,6 +281,13 @@ def _series(curve: Curve, run: RunRow) -> SeriesView:
         places = [round(place * (len(places) - 1) / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
     x = tuple(float(curve.steps[place]) for place in places)
     return SeriesView(seed=run.seed, x=x, y=tuple(curve.values[place] for place in places), state=run.state)
+
+
+def _settings(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Every plain value of expanded settings; the values of a command or function under their own names."""
+    found = dict(_leaves(tree))
+    own = {key: key.removeprefix("values.") for key in found if key.startswith("values.")}
+    return {key if own.get(key, key) in found else own[key]: value for key, value in found.items()}
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

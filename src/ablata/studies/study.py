@@ -198,7 +198,9 @@ def _differences(control: Recipe | Outside, recipe: Recipe | Outside) -> list[st
     changes = diff(control, recipe)
     if not isinstance(control, Function) or not isinstance(recipe, Function):
         return [str(change).removeprefix("values.") for change in changes]
-    told = (change for change in changes if change.key not in ("function", "name"))
+    # Of another function what it shares with the control, or has beside it.
+    shared = [f"values.{name}" for name in recipe.values]
+    told = [change for change in changes if change.key in shared or change.key in ("timeout", "seeded")]
     lines = [_DIGEST.sub("", str(change)).removeprefix("values.") for change in told]
     if recipe.name != control.name or (recipe.function != control.function and not lines):
         lines.insert(0, f"function: {control.name} -> {recipe.name}")
