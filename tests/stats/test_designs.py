@@ -83,6 +83,18 @@ def test_designs_that_could_not_keep_changes_apart_are_refused() -> None:
             Design.of(factors, cells)
 
 
+def test_a_design_that_came_from_elsewhere_must_be_one() -> None:
+    for base, masks, folded in (
+        (40, (1, 2), None),
+        (2, (1, 1), None),
+        (2, (1, 4), None),
+        (2, (1, 2), 2),
+        (2, (1,), None),
+    ):
+        with pytest.raises(ValueError, match=r"a design has|a column must be"):
+            Design(base, masks, folded)
+
+
 def test_effects_are_differences_of_means() -> None:
     design, scores = Design.of(5), np.random.default_rng(0).standard_normal((3, 16))
     effects = design.effects(scores)

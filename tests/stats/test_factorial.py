@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from ablata.stats import Rule, Verdict
+from ablata.stats import Rule, Verdict, plan_factorial
 from ablata.stats.calibration import Calibration
 from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, calibrate_factorial, detectable_effect, judge_factorial
+from ablata.stats.factorial import FactorialResult, calibrate_factorial, judge_factorial
 
 SEVEN = Design.of(7)
 WITHIN, SHARED = 0.75**0.5, 0.5
@@ -125,7 +125,7 @@ def test_scores_that_do_not_fit_are_refused() -> None:
 def test_the_detectable_effect_is_found_in_four_of_five_studies() -> None:
     rng, studies = np.random.default_rng(5), 400
     rule, bound = rule_and_bound(3)
-    effect = detectable_effect(SEVEN, rule, bound, WITHIN)
+    effect = plan_factorial(WITHIN, SEVEN, rule, bound).detectable
     assert effect is not None
     found = 0
     for _ in range(studies):

@@ -20,6 +20,7 @@ from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.base.user_code import refuse_while_importing
 from ablata.records.code import changed_files
 from ablata.records.ledger import Ledger
+from ablata.records.rows import StudyRow
 from ablata.reports.collect import study_view
 from ablata.reports.console import plain_lines
 from ablata.reports.html import study_page
@@ -204,7 +205,7 @@ def run_study(
             here = None if functions is None else InProcess(opened, name, functions)
             size = Workers(0, 0) if here else Workers.for_this_machine(workers, len(arms), gpu=may_use_gpu(arms))
             with StudyDisplay(opened, name, console) as display:
-                display.say(_begins(name, len(arms) - 1, size.count))
+                display.say(_begins(opened.studies.get(name), len(arms), size.count))
                 if too_few := rule_of(opened.studies.get(name).spec).too_few_seeds:
                     display.say(too_few)
                 StudyRunner(opened, name, size, display.update, display.say, trust_code=trust_code, here=here).run()
@@ -247,9 +248,11 @@ def _called_here(study: Study | str, workers: int | None) -> dict[str, Function]
     return functions if workers == 0 or bound is not None else None
 
 
-def _begins(name: str, arms: int, workers: int) -> str:
-    where = f"{workers} worker{'s' * (workers > 1)}" if workers else "in this process"
-    return f"study {name}: {arms} arm{'s' * (arms > 1)} and the control, {where}"
+def _begins(study: StudyRow, arms: int, workers: int) -> str:
+    told = f"{arms - 1} arm{'s' * (arms > 2)} and the control"
+    if "design" in study.spec:
+        told = f"{len(study.spec['design']['changes'])} changes in {arms} combinations"
+    return f"study {study.name}: {told}, {f'{workers} worker' + 's' * (workers > 1) if workers else 'in this process'}"
 
 
 def report(name: str, path: str | Path, format: str | None = None, *, ledger: Ledger | None = None) -> Path:

@@ -45,6 +45,21 @@ Arms = Annotated[
         "NAME=COMMAND, or NAME=git:REF for the control's command there.",
     ),
 ]
+FactorTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--factor",
+        metavar="NAME:KEY=VALUE",
+        help="In place of arms: a change that is switched on and off together with the others, and judged averaged "
+        "over them. The same name again adds a setting to it.",
+    ),
+]
+Cells = Annotated[
+    int | None,
+    typer.Option(
+        "--cells", help="How many combinations of the factors run; by default the fewest that keep them apart."
+    ),
+]
 Scores = Annotated[
     list[str] | None,
     typer.Option(
@@ -138,6 +153,8 @@ class StudyRequest:
     program: CommandOptions = CommandOptions()
     sets: tuple[str, ...]
     arms: tuple[str, ...]
+    factors: tuple[str, ...] = ()
+    cells: int | None = None
     seeds: int | None
     first_seed: int | None
     margin: float | None
@@ -168,7 +185,7 @@ class StudyRequest:
         told = [f"{what} {value}" for what, value in given.items() if value is not None]
         if len(told) != 1:
             raise SettingsError(
-                "Name a study, or ask ad hoc with --recipe or --command and --arm",
+                "Name a study, or ask ad hoc with --recipe or --command and --arm or --factor",
                 found=" and ".join(told) or "none of them",
                 do="ablata study run NAME, or --recipe RECIPE --arm NAME:key=value --seeds N --margin M",
             )
@@ -180,7 +197,7 @@ class StudyRequest:
         if self.command is not None:
             made = self._of_command(self.command, parts)
         elif self.recipe is not None:
-            made = ask(self.recipe, self.sets, self.arms, **parts)
+            made = ask(self.recipe, self.sets, self.arms, factors=self.factors, cells=self.cells, **parts)
         else:
             made = self._changed(change, **parts)
         return _with_history(ledger, made) if self.history else made
@@ -193,17 +210,21 @@ class StudyRequest:
                 "A study needs its number of seeds before it starts", found="no --seeds", do="for example --seeds 5"
             )
         given = {name: value for name, value in parts.items() if value is not None}
-        return compare_commands([command], self.arms, self.sets, verb="study run", **vars(self.program), **given)
+        factors: dict[str, Any] = {"factors": self.factors, "cells": self.cells}
+        return compare_commands(
+            [command], self.arms, self.sets, verb="study run", **factors, **vars(self.program), **given
+        )
 
     def _changed(self, change: Callable[..., Study], **parts: Any) -> Study:
         from ablata.studies.documents import is_document, renamed
         from ablata.studies.index import load_study
 
-        if self.arms:
-            raise SettingsError(
-                "--arm belongs to a study asked with --recipe or --command",
-                found=f"--arm {self.arms[0]} for study {self.name}",
-            )
+        for option, texts in (("--arm", self.arms), ("--factor", self.factors)):
+            if texts:
+                raise SettingsError(
+                    f"{option} belongs to a study asked with --recipe or --command",
+                    found=f"{option} {texts[0]} for study {self.name}",
+                )
         written = load_study(str(self.name))
         made = change(written, self.sets, **parts)
         if made is not written and self.save_as is None and is_document(str(self.name)):

@@ -14,8 +14,10 @@ from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import quantity
 from ablata.cli.asking import (
     Arms,
+    Cells,
     CommandOption,
     CommandOptions,
+    FactorTexts,
     FirstSeed,
     Fixed,
     Inputs,
@@ -58,6 +60,8 @@ def plan(
     command: CommandOption = None,
     sets: Sets = None,
     arm: Arms = None,
+    factor: FactorTexts = None,
+    cells: Cells = None,
     seeds: Seeds = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
@@ -92,8 +96,9 @@ def plan(
 
     asked = StudyRequest(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
-        sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
-        margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
+        sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
+        seeds=seeds, first_seed=first_seed, margin=margin, screen=screen, fixed=force_fixed, history=history,
+        save_as=save_as, question=question,
     )  # fmt: skip
     if control is not None:
         if name or recipe or command or write is None:
@@ -143,6 +148,8 @@ def run(
     command: CommandOption = None,
     sets: Sets = None,
     arm: Arms = None,
+    factor: FactorTexts = None,
+    cells: Cells = None,
     seeds: Seeds = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
@@ -167,8 +174,9 @@ def run(
 
     asked = StudyRequest(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
-        sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=seeds, first_seed=first_seed,
-        margin=margin, screen=screen, fixed=force_fixed, history=history, save_as=save_as, question=question,
+        sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
+        seeds=seeds, first_seed=first_seed, margin=margin, screen=screen, fixed=force_fixed, history=history,
+        save_as=save_as, question=question,
     )  # fmt: skip
     if output is not None:
         refuse_other_kind(output, PAGE)

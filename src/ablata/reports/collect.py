@@ -19,6 +19,7 @@ from ablata.records.given import is_given
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import Load, arm_curves, cost_of, environment_view, load_of, run_view
+from ablata.reports.factorial import FactorialRecord
 from ablata.reports.judged import kept_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
@@ -47,9 +48,11 @@ from ablata.stats import (
     calibration_key,
     mean_interval,
     plan,
+    plan_factorial,
     rule_of,
     to_settle,
 )
+from ablata.stats.factorial import factorial_key
 from ablata.stats.planning import MOST_SEEDS
 
 MOST_CURVES = 3
@@ -67,6 +70,7 @@ class _Study:
     runs: dict[tuple[str, int], RunRow]
     replay: Replay | None
     outcomes: dict[str, Outcome]
+    factorial: FactorialRecord | None = None
 
     @property
     def key(self) -> str:
@@ -124,11 +128,12 @@ def study_view(
     study = _read(ledger, name)
     scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
     noisy = noisy_arm(scores, study.control)
-    arms = tuple(_arm(study, arm, noisy) for arm in study.arms)
+    cells = tuple(_arm(study, arm, noisy) for arm in study.arms)
     spec, row = study.row.spec, study.row
-    metric = spec["metric"]
+    metric, factorial = spec["metric"], study.factorial
+    arms = factorial.arms(cells, study.rule, over=row.state == "finished") if factorial else cells
     names = ("name", "protocol", "split", "unit", "higher_is_better")
-    placed = _placed(study, arms)
+    placed = _placed(study, cells)
     taken = [run for _, run in placed]
     view = StudyView(
         name=row.name,
@@ -147,7 +152,7 @@ def study_view(
         finished=moment(row.finished),
         arms=arms,
         plan=_plan(ledger, study),
-        progress=_progress(study, arms),
+        progress=_progress(study, cells),
         curves=_curves(ledger, study, placed) if curves else (),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
@@ -156,6 +161,7 @@ def study_view(
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
+        factorial=factorial.view(cells, higher=bool(metric.get("higher_is_better", True))) if factorial else None,
     )
     return rounded(view)
 
@@ -172,7 +178,8 @@ def _read(ledger: Ledger, name: str) -> _Study:
     replay = Replay.from_json(result["replay"]) if result.get("replay") else None
     outcomes = {result["arms"][outcome.arm - 1]: outcome for outcome in replay.outcomes} if replay else {}
     runs = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
-    return _Study(row, rule_of(row.spec), ledger.studies.arms(name), runs, replay, outcomes)
+    factorial = FactorialRecord.of(row.spec, result)
+    return _Study(row, rule_of(row.spec), ledger.studies.arms(name), runs, replay, outcomes, factorial)
 
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
@@ -300,12 +307,23 @@ def _time_notes(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[st
 
 def _plan(ledger: Ledger, study: _Study) -> PlanView:
     """What the study can find, from the noise seen so far; empty without noise or without the calibrated bound."""
+    if study.factorial is not None:
+        return _factorial_plan(ledger, study, study.factorial)
     noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
     arms = len(study.arms) - 1
     known = ledger.calibrations.get(calibration_key(arms, study.rule)) if noise and arms else None
     if known is None or noise is None:
         return PlanView(noise=noise)
     found = plan(noise, arms, study.rule, Calibration.from_json(known))
+    return PlanView(detectable=found.detectable, smallest_margin=found.confirmable, noise=noise)
+
+
+def _factorial_plan(ledger: Ledger, study: _Study, factorial: FactorialRecord) -> PlanView:
+    noise = factorial.result.noise if factorial.result else None
+    known = ledger.calibrations.get(factorial_key(factorial.design, study.rule)) if noise else None
+    if known is None or noise is None:
+        return PlanView(noise=noise)
+    found = plan_factorial(noise, factorial.design, study.rule, Calibration.from_json(known))
     return PlanView(detectable=found.detectable, smallest_margin=found.confirmable, noise=noise)
 
 

@@ -107,7 +107,8 @@ def _ground(view: StudyView, scale: Scale, layout: _Layout, bottom: float) -> Ma
     ]
     down, up = ("worse", "better") if view.metric.higher_is_better else ("better", "worse")
     unit = f", {figures.difference_unit}" if figures.difference_unit else ""
-    words = f"arm − control{unit}" if layout.stacked else f"{view.metric.name}, arm − control{unit}"
+    difference = f"{'with − without' if view.factorial else 'arm − control'}{unit}"
+    words = difference if layout.stacked else f"{view.metric.name}, {difference}"
     middle = (layout.left + layout.right) / 2
     if view.margin is not None:
         parts.append(text(zero, TOP - 20, f"margin ±{figures.number(view.margin)}", "small muted", "middle"))

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from ablata.reports.factorial import factorial_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
@@ -41,6 +42,7 @@ def study_markdown(view: StudyView) -> str:
     if notes:
         blocks.append("\n".join(notes))
     blocks += map(escape, reading_words(view))
+    blocks += map(escape, factorial_words(view.factorial) if view.factorial else ())
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:
         blocks.append("All that these arms change:")

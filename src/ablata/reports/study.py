@@ -9,6 +9,7 @@ from types import MappingProxyType
 from ablata.base.quantities import duration, quantity
 from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.curves import panel
+from ablata.reports.factorial_drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
 from ablata.reports.forest import forest
 from ablata.reports.rounds import rounds_table
@@ -34,13 +35,15 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
     """Return the sections of a study's page, in order; a section with nothing to show is left out."""
     sections: list[Section] = [verdict_table(view)]
     if view.treatments:
+        what = "the cells with the change minus those without" if view.factorial else "arm minus control"
         caption = (
-            "Sign: the effect, arm minus control; its shape tells the verdict. Line: its interval, which holds for all "
+            f"Sign: the effect, {what}; its shape tells the verdict. Line: its interval, which holds for all "
             "arms and all looks together. Small dots: the difference at each seed, hollow where arm and control ran on "
             "different machines. Band: the margin, within which differences do not matter."
         )
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
+    sections += factorial_sections(view)
     sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []
     sections += [cost] if (cost := cost_bars(view)) else []
@@ -106,9 +109,17 @@ def verdict_table(view: StudyView) -> TableSection:
             )
         )
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
-    columns = ("Arm", f"Effect{unit}", "Verdict", view.metric.name, "Seeds", *costs.values())
+    columns = (
+        "Change" if view.factorial else "Arm",
+        f"Effect{unit}",
+        "Verdict",
+        view.metric.name,
+        "Seeds",
+        *costs.values(),
+    )
+    what = "mean of the cells with a change minus that of the cells without" if view.factorial else "arm minus control"
     caption = (
-        "Effect: arm minus control, with an interval that holds for all arms and all looks together. "
+        f"Effect: {what}, with an interval that holds for all arms and all looks together. "
         f"{view.metric.name}: mean over seeds with its 95% interval."
     )
     if costs:

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ablata.base.quantities import duration, quantity
 from ablata.reports.console import Fitted, form, text
+from ablata.reports.factorial import factorial_words
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words
@@ -49,7 +50,8 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
         parts += [Text(), forest_lines(view, plain=plain)]
     if view.rounds:
         parts += [Text(), rounds_table(view, plain=plain)]
-    for block in ((f"Rule: {rule_words(view)}.",), _warnings(view)):
+    factorial = factorial_words(view.factorial) if view.factorial else ()
+    for block in (factorial, (f"Rule: {rule_words(view)}.",), _warnings(view)):
         if block:
             parts += [Text(), *(text(words, plain, "dim") for words in block)]
     return Group(*parts)

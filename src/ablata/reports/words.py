@@ -123,18 +123,22 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     )
     lost = view.arms[0].lost_word if view.arms else "diverged"
     seeds = "These runs" if view.rule.mode == "given" else f"{view.rule.seeds} seeds"
+    unstable = ("unstable", f"at least two runs {lost} at seeds where the control's did not.")
+    than = (
+        "with the change than without it, averaged over the other changes" if view.factorial else "than the control's"
+    )
     return (
         (
             "better",
-            f"{view.metric.name} is {up} than the control's. {risk}",
+            f"{view.metric.name} is {up} {than}. {risk}",
         ),
-        ("worse", f"{view.metric.name} is {down} than the control's, at the same risk."),
+        ("worse", f"{view.metric.name} is {down} {than}, at the same risk."),
         *_equivalent(view, figures),
         (
             "undecided",
             f"{seeds} did not show a difference, nor that there is none. It does not mean equal.",
         ),
-        ("unstable", f"at least two runs {lost} at seeds where the control's did not."),
+        *(() if view.factorial else (unstable,)),
     )
 
 
@@ -193,6 +197,13 @@ def rule_words(view: StudyView) -> str:
             f"{better}; {matters}; the scores were there before this question was asked, so they are judged once, and "
             "no rule says how they were chosen; where nothing differs, at most "
             f"{100 * rule.alpha:g}% of such tables get any verdict"
+        )
+    if view.factorial is not None:
+        return (
+            f"{better}; {matters}; up to {rule.seeds} seeds, each of which runs all {len(view.factorial.cells)} cells; "
+            "a change is judged averaged over the others, as the difference of the cells with it and those without; "
+            f"verdicts after each seed from {rule.first_look} on, until every change has one; at most "
+            f"{100 * rule.alpha:g}% of such studies claim anything false"
         )
     futility = (
         "an arm that the remaining seeds cannot settle stops early" if rule.futility else "no arm stops early undecided"

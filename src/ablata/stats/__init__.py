@@ -33,7 +33,7 @@ out; `judge_groups` and `judge_pairs` judge once what is there, `judge_trial_log
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
 from ablata.stats.designs import Design
-from ablata.stats.factorial import FactorialResult, calibrate_factorial, detectable_effect, judge_factorial
+from ablata.stats.factorial import FactorialResult, calibrate_factorial, judge_factorial
 from ablata.stats.fixed import FixedArm, FixedResult, judge_groups, judge_pairs, smallest_visible
 from ablata.stats.intervals import MeanInterval, mean_interval
 from ablata.stats.noise import Noise, noise_from_scores, pool_noise
@@ -43,6 +43,7 @@ from ablata.stats.planning import (
     Settlement,
     expected_runs,
     plan,
+    plan_factorial,
     seeds_for_effect,
     seeds_for_margin,
     to_settle,
@@ -88,7 +89,6 @@ __all__ = [
     "calibrate_factorial",
     "calibration_key",
     "contrasts",
-    "detectable_effect",
     "draw_scores",
     "expected_runs",
     "is_false",
@@ -102,6 +102,7 @@ __all__ = [
     "mean_of_best",
     "noise_from_scores",
     "plan",
+    "plan_factorial",
     "pool_noise",
     "pooled_residual",
     "procedure_of",

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from ablata.stats.table import Floats
 
 FEWEST, MOST = 2, 16
+_MOST_BASE = 5
+_MOST_TOLD = 4
+"""Groups of interactions that a sentence lists."""
 _LETTERS = "ABCDEFGHJKLMNOPQ"
 Signs = NDArray[np.int8]
 
@@ -37,6 +40,10 @@ class Alias:
     mask: int
     pairs: tuple[tuple[int, int], ...]
 
+    def words(self, names: Sequence[str]) -> str:
+        """Return the interactions by the names of the changes: `pad x lr or flip x wide`."""
+        return " or ".join(f"{names[first]} x {names[second]}" for first, second in self.pairs)
+
 
 @dataclass(frozen=True)
 class Design:
@@ -52,6 +59,14 @@ class Design:
     masks: tuple[int, ...]
     folded: int | None = None
 
+    def __post_init__(self) -> None:
+        whole = 1 << self.base if 2 <= self.base <= _MOST_BASE else 0
+        masks, folded = self.masks, self.folded
+        if not whole or len(set(masks)) != len(masks) or not FEWEST <= len(masks) <= MOST:
+            raise ValueError(f"a design has 2 to {_MOST_BASE} base changes and {FEWEST} to {MOST} columns that differ")
+        if not all(0 < mask < whole for mask in masks) or not (folded is None or 0 <= folded < len(masks)):
+            raise ValueError(f"a column must be one of the {whole - 1} there are, got {masks}, folded {folded}")
+
     @classmethod
     def of(cls, factors: int, cells: int | None = None) -> Design:
         """Return the design of resolution IV or higher with the fewest cells, or with as many as asked.
@@ -66,11 +81,13 @@ class Design:
         """
         if not FEWEST <= factors <= MOST:
             raise ValueError(f"a factorial study takes {FEWEST} to {MOST} changes, got {factors}")
-        least = next(p for p in range(2, 6) if len(_columns(p)) >= factors)
+        least = next(p for p in range(2, _MOST_BASE + 1) if len(_columns(p)) >= factors)
         usual = max(least, min(factors, 4))
         base = usual if cells is None else cells.bit_length() - 1
         if cells is not None and cells != 1 << base:
             raise ValueError(f"a two-level design has a power of two of cells, got {cells}")
+        if base > _MOST_BASE:
+            raise ValueError(f"a design has at most {1 << _MOST_BASE} cells, got {cells}")
         if base < least:
             raise ValueError(f"{factors} changes need at least {1 << least} cells: with {cells}, a change could not be "
                              "told from an interaction of two others")  # fmt: skip
@@ -159,6 +176,18 @@ class Design:
             word = "".join(letter for bit, letter in enumerate(base) if mask >> bit & 1)
             told.append(f"{_LETTERS[i]} = {word if len(word) % 2 else '-' + word}")
         return tuple(told)
+
+    def sentence(self, names: Sequence[str]) -> str:
+        """Say what the design can and cannot tell apart, with the names of the changes."""
+        whole = 1 << self.factors
+        if self.cells == whole:
+            return f"all {whole} combinations of the {self.factors} changes run, so no effect stands for another"
+        groups = [group.words(names) for group in self.aliases if len(group.pairs) > 1]
+        first = f"{self.cells} of {whole} combinations run: no change is mistaken for an interaction of two others"
+        if not groups:
+            return f"{first}, nor is one of these for another"
+        rest = f", and {len(groups) - _MOST_TOLD} groups more" if len(groups) > _MOST_TOLD else ""
+        return f"{first}, but some of these are for each other: {'; '.join(groups[:_MOST_TOLD])}{rest}"
 
     def effects(self, scores: Floats) -> Floats:
         """Return every contrast of whole rows: the mean of the cells at +1 minus that of the cells at -1.

@@ -159,7 +159,7 @@ def calibrate_factorial(design: Design, rule: Rule, *, studies: int = STUDIES, s
         studies: how many are simulated.
         seed: of the simulation's own generator.
     """
-    key = f"{_name(design, rule)}:studies={studies}:rng={seed}"
+    key = factorial_key(design, rule, studies=studies, seed=seed)
     if not rule.looks:
         return Calibration(key=key, bound=0.0, studies=studies, ranks=(), minima=())
     rng = np.random.default_rng(seed)
@@ -176,18 +176,9 @@ def calibrate_factorial(design: Design, rule: Rule, *, studies: int = STUDIES, s
     )
 
 
-def detectable_effect(design: Design, rule: Rule, calibration: Calibration, noise: float) -> float | None:
-    """Return the effect of a change that is found in 4 of 5 studies by the last block; None if the rule has no look.
-
-    Args:
-        design, rule, calibration: of the study.
-        noise: standard deviation of one run within a seed, in the metric's units.
-    """
-    if not rule.looks:
-        return None
-    dof = rule.prior_df + rule.seeds - 1
-    se = noise * 2 / math.sqrt(design.cells * rule.seeds)
-    return (t_quantile(1 - calibration.bound / 2, dof) + t_quantile(0.8, dof)) * se
+def factorial_key(design: Design, rule: Rule, *, studies: int = STUDIES, seed: int = 0) -> str:
+    """Return a text that is equal exactly when `calibrate_factorial` would return the same."""
+    return f"{_name(design, rule)}:studies={studies}:rng={seed}"
 
 
 def _name(design: Design, rule: Rule) -> str:

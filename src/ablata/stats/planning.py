@@ -10,6 +10,7 @@ import numpy as np
 
 from ablata.stats.calibration import Calibration, calibrate
 from ablata.stats.contrasts import t_quantile
+from ablata.stats.designs import Design
 from ablata.stats.jsonable import Jsonable
 from ablata.stats.rule import Rule
 from ablata.stats.sequential import replay
@@ -80,6 +81,41 @@ def plan(noise: float, arms: int, rule: Rule, calibration: Calibration) -> Plan:
         arms=arms,
         seeds=rule.seeds,
         most_runs=rule.seeds * (arms + 1),
+        noise=noise,
+        detectable=detectable,
+        confirmable=confirmable,
+        can_confirm=_at_most(confirmable, rule.margin),
+        warnings=_warnings(rule, detectable, confirmable),
+    )
+
+
+def plan_factorial(noise: float, design: Design, rule: Rule, calibration: Calibration) -> Plan:
+    """Return what a factorial study can find; effects are those of a change, averaged over the others.
+
+    Args:
+        noise: standard deviation of one run within a seed, > 0, in the metric's units.
+        design: of the study.
+        rule: the rule to be fixed.
+        calibration: `calibrate_factorial(design, rule)`.
+
+    Returns:
+        The plan; `arms` counts the changes.
+
+    Raises:
+        ValueError: the noise is not positive.
+    """
+    if not noise > 0:
+        raise ValueError(f"`noise` must be > 0, got {noise}")
+    detectable = confirmable = None
+    if rule.looks:
+        c, dof = calibration.bound, rule.prior_df + rule.seeds - 1
+        unit = noise * 2 / (design.cells * rule.seeds) ** 0.5
+        detectable = (t_quantile(1 - c / 2, dof) + t_quantile(POWER, dof)) * unit
+        confirmable = (t_quantile(1 - c, dof) + t_quantile((1 + POWER) / 2, dof)) * unit
+    return Plan(
+        arms=design.factors,
+        seeds=rule.seeds,
+        most_runs=rule.seeds * design.cells,
         noise=noise,
         detectable=detectable,
         confirmable=confirmable,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,14 +15,17 @@ from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
 from ablata.studies.study import CONTROL, Study, study_name
+from ablata.studies.typed import typed_changes
 from ablata.trainers.any import Outside
 
 
 def ask(
     recipe: str,
     sets: Sequence[str],
-    arms: Sequence[str],
+    arms: Sequence[str] = (),
     *,
+    factors: Sequence[str] = (),
+    cells: int | None = None,
     seeds: int | None,
     margin: float | None,
     first_seed: int | None = None,
@@ -38,6 +40,8 @@ def ask(
         recipe: the control's recipe.
         sets: `key=value` for the control and every arm.
         arms: `name:key=value`; a name may come again to add a key.
+        factors: in place of arms, changes that are switched on and off together, written in the same way.
+        cells: how many combinations of the factors run.
         seeds: must be given.
         margin: see `Study`.
         first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
@@ -45,7 +49,9 @@ def ask(
     Raises:
         SettingsError: something is missing or wrong.
     """
-    changes = _arms(arms)
+    changes = typed_changes(factors, "--factor") if factors else typed_changes(arms, "--arm")
+    if factors and arms:
+        raise SettingsError("A study has arms or factors", found=f"--arm {arms[0]} and --factor {factors[0]}")
     if seeds is None:
         raise SettingsError(
             "A study needs its number of seeds before it starts",
@@ -55,6 +61,7 @@ def ask(
     control = load_recipe(recipe, sets)
     words = ["ablata", "study", "run", "--recipe", recipe]
     words += [word for text in sets for word in ("--set", text)] + [word for text in arms for word in ("--arm", text)]
+    words += [word for text in factors for word in ("--factor", text)] + (["--cells", str(cells)] if cells else [])
     words += ["--seeds", str(seeds), *([] if margin is None else ["--margin", f"{margin:g}"])]
     words += ["--first-seed", str(first_seed)] if first_seed else []
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
@@ -63,7 +70,9 @@ def ask(
         name=name or "unnamed",
         question=question or f"Does changing {control.name} help: {', '.join(changes)}?",
         control=control,
-        arms=changes,
+        arms={} if factors else changes,
+        factors=changes if factors else {},
+        cells=cells,
         seeds=seeds,
         first_seed=first_seed or 0,
         margin=margin,
@@ -104,37 +113,3 @@ def change(
         control = study.recipes[CONTROL]
         changed["control"] = control.arm(sets) if isinstance(control, Outside) else override(control, sets)
     return replace(study, **changed) if changed else study
-
-
-_SECOND_SETTING = re.compile(r",\s*[A-Za-z_]\w*(\.\w+)*=")
-"""A comma after which another key=value begins."""
-
-
-def _arms(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    arms: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        name, colon, setting = text.partition(":")
-        if not colon or not name or "=" not in setting or "=" in name:
-            raise SettingsError(
-                "An arm must be written NAME:key=value",
-                found=f"--arm {text}",
-                do="for example --arm noflip:data.augment.flip=false",
-            )
-        if (joined := _SECOND_SETTING.search(setting)) and not setting.partition("=")[2].startswith(("{", "[", '"')):
-            parts = (setting[: joined.start()], setting[joined.start() + 1 :].lstrip())
-            raise SettingsError(
-                "An --arm must hold one setting; a name that comes again adds another",
-                found=f"--arm {text}",
-                do=" ".join(f"--arm {name}:{part}" for part in parts),
-            )
-        key = setting.partition("=")[0].strip()
-        if twice := [one for one in arms.get(name, ()) if one.partition("=")[0].strip() == key]:
-            raise SettingsError(
-                "An arm must set each key once",
-                found=f"arm {name}: {twice[0]} and {setting}",
-                do="give each value an arm of its own",
-            )
-        arms[name] = (*arms.get(name, ()), setting)
-    if not arms:
-        raise SettingsError("A study must have at least one arm", found="no --arm", do="--arm NAME:key=value")
-    return arms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,10 @@ import numpy as np
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of
+from ablata.stats.designs import Design
+from ablata.stats.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
 from ablata.stats.versions import Procedure
+from ablata.studies.factors import Factors
 
 ENDED = ("completed", "diverged")
 
@@ -24,12 +27,19 @@ class Assessment:
     Args:
         rows: number of whole rows.
         arms: names of the arms without the control, in the order of the columns.
-        replay: every look so far and how each arm stands; None before the first whole row.
+        replay: every look so far and how each arm stands; None before the first whole row, and of a factorial study.
+        factorial: the changes of a factorial study after its whole blocks; None before the first, and of any other.
     """
 
     rows: int
     arms: tuple[str, ...]
     replay: Replay | None
+    factorial: FactorialResult | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether a factorial study has a verdict on every change."""
+        return self.factorial is not None and self.factorial.settled
 
     def outcomes(self) -> dict[str, Outcome]:
         """Return how each arm stands, by name."""
@@ -37,16 +47,25 @@ class Assessment:
 
     def as_look(self) -> dict[str, Any]:
         """Return what the ledger keeps of the newest look."""
-        return {"arms": list(self.arms), "replay": self.replay.to_json() if self.replay else None}
+        kept: dict[str, Any] = {"arms": list(self.arms), "replay": self.replay.to_json() if self.replay else None}
+        return kept | ({"factorial": self.factorial.to_json()} if self.factorial else {})
 
 
 def cached_calibration(ledger: Ledger, arms: int, rule: Rule, judge: Procedure) -> Calibration:
     """Return the bound of a rule, simulated once for each ledger."""
-    key = judge.calibration_key(arms, rule)
+    return _cached(ledger, judge.calibration_key(arms, rule), lambda: judge.calibrate(arms, rule))
+
+
+def cached_factorial_calibration(ledger: Ledger, design: Design, rule: Rule) -> Calibration:
+    """Return the bound of a factorial study, simulated once for each ledger."""
+    return _cached(ledger, factorial_key(design, rule), lambda: calibrate_factorial(design, rule))
+
+
+def _cached(ledger: Ledger, key: str, make: Callable[[], Calibration]) -> Calibration:
     known = ledger.calibrations.get(key)
     if known is not None:
         return Calibration.from_json(known)
-    made = judge.calibrate(arms, rule)
+    made = make()
     ledger.calibrations.put(key, made.to_json())
     return made
 
@@ -62,6 +81,8 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     columns = [control, *(arm for arm in arms if not arm.is_control)]
     names = tuple(arm.name for arm in columns[1:])
     cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
+    if "design" in study.spec:
+        return _assess_factors(ledger, study, columns, cells)
     rule, judge = rule_of(study.spec), procedure_of(study.spec)
     calibration = cached_calibration(ledger, len(names), rule, judge)
     judged: Replay | None = None
@@ -71,6 +92,23 @@ def assess(ledger: Ledger, name: str) -> Assessment:
         scores, diverged, unpaired = _table(columns, cells, study, rows)
         judged = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
     return Assessment(rows, names, judged)
+
+
+def _assess_factors(
+    ledger: Ledger, study: StudyRow, columns: list[ArmRow], cells: Mapping[tuple[str, int], RunRow]
+) -> Assessment:
+    """Judge the changes of a factorial study by its whole blocks; one in which a run left no score does not count."""
+    rule, design = rule_of(study.spec), Factors.from_json(study.spec["design"]).design
+    rows = 0
+    while rows < rule.seeds and _whole(columns, None, cells, study.spec["first_seed"] + rows):
+        rows += 1
+    names = tuple(arm.name for arm in columns[1:])
+    scores, _, _ = _table(columns, cells, study, rows)
+    whole = scores[~np.isnan(scores).any(axis=1)]
+    if not len(whole):
+        return Assessment(rows, names, None)
+    calibration = cached_factorial_calibration(ledger, design, rule)
+    return Assessment(rows, names, None, judge_factorial(whole, design, rule, calibration))
 
 
 def open_arms(columns: list[ArmRow], judged: Replay | None) -> list[ArmRow]:

@@ -13,6 +13,7 @@ from ablata.base.errors import SettingsError, choices
 from ablata.stats import Mode
 from ablata.studies.naming import named_by_content
 from ablata.studies.study import Study
+from ablata.studies.typed import typed_changes
 from ablata.trainers.command import Command, arm_names, own_keys, split_words
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.score_source import parse_score
@@ -25,6 +26,8 @@ def compare_commands(
     arms: Sequence[str] = (),
     sets: Sequence[str] = (),
     *,
+    factors: Sequence[str] = (),
+    cells: int | None = None,
     scores: Sequence[str],
     lower: bool | None = None,
     seeds: int = 5,
@@ -47,6 +50,8 @@ def compare_commands(
         arms: further arms: `NAME:key=value`, the control with another value of an own key, and again to change another
             key; `NAME=COMMAND`; or `NAME=git:REF`, the control's command with the files of a git ref.
         sets: `key=value`, a value of an own key in every command that has it.
+        factors: in place of arms, `NAME:key=value`, values of own keys that are switched on and off together.
+        cells: how many combinations of the factors run.
         scores: where the scores are read; the first is judged.
         lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
         seeds, first_seed, margin: see `Study`.
@@ -81,7 +86,10 @@ def compare_commands(
     )
     made = dict(zip(arm_names(control.words, [other.words for other in others]), others, strict=True))
     _add_arms(made, arms, control)
-    if not made:
+    if factors and made:
+        raise SettingsError("A study has arms or factors", found=f"--factor {factors[0]} and {', '.join(made)}")
+    changes = typed_changes(factors, "--factor") if factors else {}
+    if not made and not factors:
         raise SettingsError(
             "There must be a command to compare with the control",
             found=f"only {control.text()}",
@@ -91,9 +99,11 @@ def compare_commands(
     named = {arm: command.model_copy(update={"name": label}) for arm, command in made.items()}
     study = Study(
         name=name or "unnamed",
-        question=question or f"Does it help: {', '.join(named)}?",
+        question=question or f"Does it help: {', '.join(changes or named)}?",
         control=control.model_copy(update={"name": label}),
         arms=named,
+        factors=changes,
+        cells=cells,
         seeds=seeds,
         first_seed=first_seed,
         margin=margin,
@@ -104,7 +114,7 @@ def compare_commands(
         "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores, "--seeds": seeds,
         "--first-seed": first_seed or None, "--margin": margin, "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
-        "--name": name, "--question": question, "--arm": arms,
+        "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
     }  # fmt: skip
     typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
     study = replace(study, commands=(shlex.join(typed),))

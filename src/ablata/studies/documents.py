@@ -37,8 +37,12 @@ class StudyDocument(Settings):
     """The program of the control, such as `python train.py --seed {seed} --lr {lr}`."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings of the recipe, or values of the command's own keys, for the control and every arm."""
-    arms: Annotated[dict[str, Changes], Field(min_length=1)]
+    arms: dict[str, Changes] = Field(default_factory=dict)
     """For each arm what it changes: values by key; of a command also `git:REF`, or another command."""
+    factors: dict[str, tuple[str, ...] | dict[str, Any]] = Field(default_factory=dict)
+    """In place of arms: changes that are switched on and off together, each judged averaged over the others."""
+    cells: int | None = None
+    """How many combinations of the factors run; null: the fewest that keep them apart."""
     seeds: Annotated[int, Field(ge=1)]
     first_seed: Annotated[int, Field(ge=0)] = 0
     margin: Annotated[float, Field(gt=0)] | None = None
@@ -81,9 +85,11 @@ def read_study(path: Path) -> Study:
     control = load_recipe(asked.recipe, asked.set) if asked.recipe is not None else _command(asked, path)
     study = Study(
         name=asked.name or "unnamed",
-        question=asked.question or f"Does it help: {', '.join(asked.arms)}?",
+        question=asked.question or f"Does it help: {', '.join(asked.factors or asked.arms)}?",
         control=control,
         arms=asked.arms,
+        factors=asked.factors,
+        cells=asked.cells,
         seeds=asked.seeds,
         first_seed=asked.first_seed,
         margin=asked.margin,

@@ -9,7 +9,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ablata.base.errors import RecordError
 from ablata.records.given import GIVEN_CODE, is_given
 from ablata.records.moving.exporting import StudyFile
-from ablata.stats import FixedResult, Mode, Replay, Rule, rule_of
+from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of
+from ablata.studies.factors import Factors
 
 MOST_SEEDS = 10_000
 """No study has more; the bound of a rule for millions would be simulated for hours."""
@@ -54,6 +55,7 @@ def check_study(file: StudyFile) -> None:
     try:
         _Spec.model_validate(spec)
         rule = rule_of(spec)
+        factors = Factors.from_json(spec["design"]) if "design" in spec else None
     except (ValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
         if isinstance(error, RecordError):
             raise
@@ -61,6 +63,8 @@ def check_study(file: StudyFile) -> None:
     if rule.seeds > MOST_SEEDS or not 0 <= spec["first_seed"] < 2**62:
         raise _wrong(file, f"spec of {rule.seeds} seeds from {spec['first_seed']} on")
     names = [arm.name for arm in file.arms if not arm.is_control]
+    if factors is not None and list(factors.cells()) != names:
+        raise _wrong(file, f"spec.design, whose cells are not the arms {names[:8]}")
     for look in file.looks:
         _check_look(file, look.result, names)
     if is_given(file.study):
@@ -71,6 +75,8 @@ def _check_look(file: StudyFile, result: dict[str, Any], names: list[str]) -> No
     try:
         read = _LookResult.model_validate(result)
         replay = Replay.from_json(result["replay"]) if result["replay"] else None
+        if "factorial" in result:
+            FactorialResult.from_json(result["factorial"])
     except (ValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise _wrong(file, f"looks.{_told(error)}") from None
     columns = [outcome.arm for outcome in replay.outcomes] if replay else []

@@ -139,7 +139,8 @@ class StudyRunner:
             if ended != self._ended:
                 self._look()
                 self._ended = ended
-            if self.assessment.rows >= self.rule.seeds or not open_arms(self.columns, self.assessment.replay):
+            done = self.assessment.rows >= self.rule.seeds or self.assessment.settled
+            if done or not open_arms(self.columns, self.assessment.replay):
                 return True
             # A cell filled with a run that ended in another study may complete a row.
             complete = not self._enqueue({(cell.arm, cell.seed): cell for cell in cells})

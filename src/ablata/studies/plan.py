@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.stats import History, Noise, Plan, plan, pool_noise, procedure_of
-from ablata.studies.assess import cached_calibration
+from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of
+from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.noise import noise_of_study
@@ -79,17 +79,18 @@ class StudyPlan:
         arms = _arms(study)
         stops = "once, after all seeds" if study.fixed else f"after each row of seeds from {study.rule().first_look} on"
         known = f"; {self.known} of them are in the ledger already" if self.known else ""
-        early = "" if study.fixed else "; less if arms are decided early"
+        early = "" if study.fixed else f"; less if {'all changes' if study.design else 'arms'} are decided early"
         return "\n".join([
             f"study {study.name}: {study.question}",
             f"  control  {study.recipes[CONTROL].name}, scored by {study.metric.key}",
-            f"  arms     {arms[0]}",
+            f"  {'changes ' if study.design else 'arms    '} {arms[0]}",
             *(f"           {arm}" for arm in arms[1:]),
+            *([f"  design   {study.design.sentence()}"] if study.design else []),
             f"  margin   {_margin(self)}",
             f"  verdicts {stops}; {study.mode.value}: at most {study.mode.alpha:.0%} of such studies claim anything "
             "false",
-            f"  runs     at most {self.runs + self.known}: {len(study.recipes)} recipes, "
-            f"{study.seeds} seeds each{known}",
+            f"  runs     at most {self.runs + self.known}: {len(study.recipes)} "
+            f"{'cells' if study.design else 'recipes'}, {study.seeds} seeds each{known}",
             f"  a run    {_cost(self)}",
             f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
             f"their start not counted{early}",
@@ -147,8 +148,7 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
     left = {key: sum(replace(first, seed=seed).identity not in have for seed in seeds) for key, first in firsts.items()}
     timing = _Timing(cache_folder(ledger), threads)
     costs = {key: _cost_from_history(completed, one, environment) or timing.cost(one) for key, one in recipes.items()}
-    rule, arms = study.rule(), len(study.arms)
-    calibration = cached_calibration(ledger, arms, rule, procedure_of(study.spec()))
+    size = _sizing(ledger, study)
     noise = earlier_noise(ledger, study)
     return StudyPlan(
         study=study,
@@ -158,9 +158,19 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
         seconds=sum(number * costs[key].seconds for key, number in left.items()),
         workers=workers,
         noise=noise,
-        sized=plan(noise.sd, arms, rule, calibration) if noise and noise.variance > 0 else None,
-        unit=plan(1.0, arms, rule, calibration),
+        sized=size(noise.sd) if noise and noise.variance > 0 else None,
+        unit=size(1.0),
     )
+
+
+def _sizing(ledger: Ledger, study: Study) -> Callable[[float], Plan]:
+    """Return the function from the noise of one run to what the study can find."""
+    rule, design = study.rule(), study.design
+    if design is not None:
+        bound = cached_factorial_calibration(ledger, design.design, rule)
+        return lambda noise: plan_factorial(noise, design.design, rule, bound)
+    calibration = cached_calibration(ledger, len(study.arms), rule, procedure_of(study.spec()))
+    return lambda noise: plan(noise, len(study.arms), rule, calibration)
 
 
 def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
@@ -240,6 +250,8 @@ class _Timing:
 
 def _arms(study: Study) -> list[str]:
     """Return each arm with what it changes; one that goes on from an arm before it names that one."""
+    if study.design is not None:
+        return [f"{name} ({' '.join(change)})" for name, change in study.design.changes.items()]
     told, changes = [], dict[str, tuple[str, ...]]()
     for name in study.arms:
         change = study.change(name)

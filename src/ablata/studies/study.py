@@ -16,8 +16,10 @@ from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
+from ablata.studies.factors import Factors
 from ablata.studies.identity import own_files
 from ablata.trainers.any import Outside
+from ablata.trainers.command import Command
 from ablata.trainers.function import Function
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class Study:
             `("data.augment.flip=false",)`; or its recipe or command, or a recipe's name. Where the control is a
             command: values of its own keys, such as `{"lr": 0.3}`, `"git:REF"`, or another command's text; a function:
             values of its arguments, or another function.
+        factors: in place of arms, changes that are switched on and off together: for each the overrides that make it.
+            Each is judged averaged over the others; see `ablata.stats.designs`. Then `first_look` is 2 blocks.
+        cells: how many combinations of the factors are run, a power of two; None: the fewest that keep them apart.
         margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
@@ -56,7 +61,9 @@ class Study:
     name: str
     question: str
     control: Recipe | Outside | Callable[..., Any] | str
-    arms: Mapping[str, Overrides | Recipe | Outside | Callable[..., Any] | str]
+    arms: Mapping[str, Overrides | Recipe | Outside | Callable[..., Any] | str] = field(default_factory=dict)
+    factors: Mapping[str, Overrides] = field(default_factory=dict)
+    cells: int | None = None
     margin: float | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
@@ -69,6 +76,11 @@ class Study:
     recipes: dict[str, Recipe | Outside] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.design is not None:
+            cells = self.design.cells()
+            if self.arms and self.arms != cells:
+                raise SettingsError("A study has arms or factors", found=f"study {self.name} has both")
+            object.__setattr__(self, "arms", cells)
         for name in (self.name, *self.arms):
             if not NAME.fullmatch(name):
                 raise SettingsError(
@@ -120,6 +132,15 @@ class Study:
                 )
 
     @property
+    def design(self) -> Factors | None:
+        """The factors with their design; None for a study of arms.
+
+        Raises:
+            SettingsError: they fit no design.
+        """
+        return Factors.of(self.factors, self.cells) if self.factors else None
+
+    @property
     def metric(self) -> Metric:
         """The score that is compared."""
         return self.recipes[CONTROL].metric()
@@ -130,12 +151,13 @@ class Study:
         Raises:
             ValueError: a figure is out of range.
         """
+        design = self.design
         return Rule(
             margin=self.margin,
             seeds=self.seeds,
             alpha=self.mode.alpha,
-            first_look=max(2, self.seeds) if self.fixed else self.first_look,
-            futility=self.futility and not self.fixed,
+            first_look=max(2, self.seeds) if self.fixed else design.first_look if design else self.first_look,
+            futility=self.futility and not self.fixed and design is None,
             higher_is_better=self.metric.higher_is_better,
             history=self.history,
         )
@@ -176,6 +198,7 @@ class Study:
             "commands": list(self.commands or (f"ablata study run {self.name}",)),
             # Only where it is so: the specification of every other study stays what it was.
             **({"unseeded": True} if self._unseeded else {}),
+            **({"design": design.to_json()} if (design := self.design) else {}),
         }
 
     def new_arms(self) -> list[NewArm]:
@@ -195,9 +218,11 @@ class Study:
 
 def _differences(control: Recipe | Outside, recipe: Recipe | Outside) -> list[str]:
     """Return what an arm changes, a line each: of functions the arguments, by their own names."""
+    if isinstance(control, Command) and isinstance(recipe, Command):
+        return recipe.changes(control)
     changes = diff(control, recipe)
     if not isinstance(control, Function) or not isinstance(recipe, Function):
-        return [str(change).removeprefix("values.") for change in changes]
+        return [str(change) for change in changes]
     # Of another function what it shares with the control, or has beside it.
     shared = [f"values.{name}" for name in recipe.values]
     told = [change for change in changes if change.key in shared or change.key in ("timeout", "seeded")]

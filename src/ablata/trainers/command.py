@@ -14,7 +14,7 @@ from ablata.base.errors import SettingsError, choices
 from ablata.base.fields import explain
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override_texts
-from ablata.base.settings import INCIDENTAL, ON_DISK, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, Settings, diff
 from ablata.trainers.score_source import ScoreSource, parse_score
 
 GIVEN = ("seed", "run_dir", "device")
@@ -105,6 +105,17 @@ class Command(Settings):
 
     def parent(self) -> None:
         """Return nothing: a program starts from no other run."""
+
+    def changes(self, control: Command) -> list[str]:
+        """Return what differs from the control, `key: old -> new`: the command's text, own keys, other settings."""
+        told = []
+        if self.words != control.words:
+            told.append(f"command: {control.text()} -> {self.text()}")
+        else:
+            pairs = ((key, control.values[key], self.values[key]) for key in control.values)
+            told += [f"{key}: {old} -> {new}" for key, old, new in pairs if old != new]
+        rest = control.model_copy(update={"words": self.words, "values": self.values})
+        return told + [str(change) for change in diff(rest, self)]
 
     def argument_list(self, *, seed: int, run_dir: Path, device: str = "cpu") -> list[str]:
         """Return the argument list of one run."""

@@ -1,0 +1,180 @@
+"""A factorial study as a view: its changes as arms, each averaged over the others, and what the design tells beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, Self
+
+import numpy as np
+
+from ablata.base.errors import listing
+from ablata.reports.view import (
+    ArmView,
+    CellView,
+    ChangeView,
+    CostView,
+    Estimate,
+    FactorialView,
+    InteractionView,
+    SeedView,
+)
+from ablata.stats import Verdict
+from ablata.stats.designs import Design
+from ablata.stats.factorial import FactorialResult, FactorResult
+from ablata.stats.rule import Rule
+from ablata.stats.wording import between, seeds, verdict_words
+
+
+@dataclass(frozen=True)
+class FactorialRecord:
+    """What the ledger has of a factorial study.
+
+    Args:
+        changes: overrides by the change's name, in order.
+        design: which changes each cell has.
+        result: what the last look says; None before the first.
+    """
+
+    changes: Mapping[str, Sequence[str]]
+    design: Design
+    result: FactorialResult | None
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], look: Mapping[str, Any]) -> Self | None:
+        """Return it from a study's specification and its newest look; None for a study of arms."""
+        kept = spec.get("design")
+        if kept is None:
+            return None
+        design = Design(int(kept["base"]), tuple(map(int, kept["masks"])), kept.get("folded"))
+        found = look.get("factorial")
+        return cls(kept["changes"], design, FactorialResult.from_json(found) if found else None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the changes."""
+        return tuple(self.changes)
+
+    def arms(self, cells: Sequence[ArmView], rule: Rule, *, over: bool) -> tuple[ArmView, ...]:
+        """Return the control and every change as an arm.
+
+        Args:
+            cells: the cells as arms, in the design's order, the control first.
+            rule: of the study.
+            over: the study goes no further.
+        """
+        plain = replace(
+            cells[0], mean=None, cost=CostView(), seeds=tuple(replace(seed, difference=None) for seed in cells[0].seeds)
+        )
+        values = {change.key: change for cell in cells for change in cell.changes}
+        rows = _blocks(cells)
+        made = []
+        for factor, name in enumerate(self.names):
+            on = self.design.signs[:, factor] > 0
+            found = self.result.factors[factor] if self.result else None
+            made.append(
+                ArmView(
+                    name=name,
+                    changes=tuple(_change(text, values) for text in self.changes[name]),
+                    seeds=tuple(_seed(seed, scores, on) for seed, scores in rows),
+                    mean=_mean(rows, on),
+                    effect=_effect(found),
+                    verdict=found.verdict.value if found else None,
+                    open=not over and (found is None or found.verdict is Verdict.UNDECIDED),
+                    reason=_reason(found, rule, over=over) if found else "",
+                    lost_word=plain.lost_word,
+                )
+            )
+        return (plain, *made)
+
+    def view(self, cells: Sequence[ArmView], *, higher: bool) -> FactorialView:
+        """Return cells, interactions, contrasts and what the design confounds; arguments as for `arms`."""
+        shown = tuple(
+            CellView(
+                name=cell.name,
+                on=tuple(self.names[factor] for factor in self.design.cell(number)),
+                mean=cell.mean.value if cell.mean else None,
+                seeds=cell.done,
+            )
+            for number, cell in enumerate(cells)
+        )
+        result = self.result
+        known = [cell for cell in shown if cell.mean is not None]
+        best = (max if higher else min)(known, key=lambda cell: cell.mean or 0.0, default=None)
+        return FactorialView(
+            factors=self.names,
+            cells=shown,
+            interactions=tuple(
+                InteractionView(pairs=self._pairs(one.pairs), effect=one.effect, p=one.p, flagged=one.flagged)
+                for one in (result.interactions if result else ())
+            ),
+            contrasts=tuple(zip(self._labels(), result.contrasts, strict=True)) if result else (),
+            design=self.design.sentence(self.names),
+            best=best.name if best and result else None,
+        )
+
+    def _pairs(self, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
+        return tuple((self.names[first], self.names[second]) for first, second in pairs)
+
+    def _labels(self) -> list[str]:
+        named = [*self.names, *(group.words(self.names) for group in self.design.aliases)]
+        return [*named, *[""] * (self.design.cells - 1 - len(named))]
+
+
+def _blocks(cells: Sequence[ArmView]) -> list[tuple[int, np.ndarray | None]]:
+    """Return each seed with the scores of all its cells; None while one is missing."""
+    found = []
+    for seeds_of in zip(*(cell.seeds for cell in cells), strict=True):
+        scores = [seed.score for seed in seeds_of]
+        whole = all(score is not None for score in scores)
+        found.append((seeds_of[0].seed, np.array(scores, dtype=float) if whole else None))
+    return found
+
+
+def _seed(seed: int, scores: np.ndarray | None, on: np.ndarray) -> SeedView:
+    if scores is None:
+        return SeedView(seed=seed, state="closed")
+    mean = float(scores[on].mean())
+    return SeedView(seed=seed, state="completed", score=mean, difference=mean - float(scores[~on].mean()))
+
+
+def _mean(rows: Sequence[tuple[int, np.ndarray | None]], on: np.ndarray) -> Estimate | None:
+    values = [float(scores[on].mean()) for _, scores in rows if scores is not None]
+    return Estimate(value=fmean(values)) if values else None
+
+
+def _effect(found: FactorResult | None) -> Estimate | None:
+    if found is None:
+        return None
+    low, high = found.interval or (None, None)
+    return Estimate(value=found.effect, low=low, high=high)
+
+
+def _change(text: str, values: Mapping[str, ChangeView]) -> ChangeView:
+    """Return a change with the value it replaces, as the cells that have it say."""
+    key, _, new = text.partition("=")
+    return values.get(key.strip(), ChangeView(key=key.strip(), old="", new=new.strip()))
+
+
+def _reason(found: FactorResult, rule: Rule, *, over: bool) -> str:
+    where = f"averaged over the other changes, after {seeds(found.seeds)}"
+    if found.verdict is not Verdict.UNDECIDED:
+        return f"{verdict_words(found.verdict, rule)}, {where}: the difference is {between(found.interval)}"
+    if found.interval is None:
+        return f"open {where}: the first verdict needs {rule.first_look}"
+    return f"{'undecided' if over else 'open'} {where}: the difference is {between(found.interval)}; it may be 0"
+
+
+def factorial_words(view: FactorialView) -> tuple[str, ...]:
+    """Say what the design confounds, and which interactions stand out with what that means."""
+    told = (f"{view.design[:1].upper()}{view.design[1:]}.",)
+    flagged = [one for one in view.interactions if one.flagged]
+    if not flagged:
+        return told
+    names = listing([one.words for one in flagged])
+    return (
+        *told,
+        f"Look again at {names}: there, what one change does seems to depend on the other, so its average need not "
+        "hold in each cell. A flag is a hint, no claim: a fifth of studies without any interaction has one.",
+    )
