@@ -262,3 +262,93 @@ def test_ten_megabytes_are_read_in_time_that_grows_with_their_length() -> None:
     reading = read_text(large)
     assert len(reading.trials) == 1
     assert time.process_time() - between < 40 * 90 * max(between - start, 0.01)
+
+
+TABLE = """encoder | size | augmentation | mIoU | acc | note
+resnet18 | 512 | flip | 71.2 | 93.1 |
+resnet34 | 768 | flip, color | 72.9 | 93.4 | helps
+resnet50 | 768 | flip | OOM | |
+"""
+
+
+def test_columns_of_a_table_are_settings_scores_or_remarks_with_or_without_bars_around_it(
+    subtests: pytest.Subtests,
+) -> None:
+    bars = "".join(f"| {line} |\n" for line in TABLE.splitlines())
+    rule = "--- | --- | --- | ---: | :-- | ---"
+
+    def ruled(text: str, rule: str) -> str:
+        head, _, rest = text.partition("\n")
+        return f"{head}\n{rule}\n{rest}"
+
+    for text in (TABLE, bars, ruled(TABLE, rule), ruled(bars, f"|{rule}|")):
+        with subtests.test(text=text):
+            found = read_text(text).trials
+            assert [dict(trial.settings) for trial in found[:2]] == [
+                {"encoder": "resnet18", "size": 512, "augmentation": "flip", "flip": True, "model": "resnet18"},
+                {"encoder": "resnet34", "size": 768, "augmentation": "flip, color", "flip": True, "model": "resnet34"},
+            ]
+            assert [scores_by_name(trial.scores) for trial in found] == [
+                {"mIoU": 71.2, "acc": 93.1},
+                {"mIoU": 72.9, "acc": 93.4},
+                {},
+            ]
+            assert [trial.claim for trial in found] == [None, "better", "failed"]
+            assert not any("512" in line.label for line in read_text(text).lines if line.kind == "heading")
+
+
+def test_a_table_without_a_line_of_names_has_its_first_row_read_as_the_others() -> None:
+    found = read_text("| resnet18 | 512 | 71.2 |\n| resnet34 | 512 | 72.9 |\n").trials
+    assert [(trial.label, scores_by_name(trial.scores)) for trial in found] == [
+        ("resnet18, 512", {"score": 71.2}),
+        ("resnet34, 512", {"score": 72.9}),
+    ]
+    crossed = read_text("| lr \\ size | 256 | 512 |\n|---|---|---|\n| 0.1 | 70.1 | 72.2 |\n").trials
+    assert [(dict(trial.settings), scores_by_name(trial.scores)) for trial in crossed] == [
+        ({"lr": 0.1}, {"256": 70.1, "512": 72.2})
+    ]
+    plain = read_text("| name | params | acc |\n|---|---|---|\n| a | 11 | 71 |\n").trials
+    assert scores_by_name(plain[0].scores) == {"params": 11, "acc": 71}
+
+
+def test_what_is_set_is_no_score() -> None:
+    for text in ("lr = 0.0006", "learning rate = 0.0006", "weight decay = 0.00025", "lr: 0.0006", "base_lr = 0.0125"):
+        reading = read_text(text)
+        assert reading.trials == [], text
+        assert len(reading.lines[0].settings) == 1, text
+    (trial,) = read_text("wide, lr = 0.0006: 71.25").trials
+    assert scores_by_name(trial.scores) == {"score": 71.25}
+
+
+def test_figures_in_a_row_and_behind_an_arrow_are_scores() -> None:
+    assert trials("baseline 71.2 93.1\nwide    72.4   93.5\n+ mixup: 71.2 93.4\nlr 0.1 -> 71.5\n") == [
+        ("baseline", {"top1": 71.2, "top5": 93.1}, None),
+        ("wide", {"top1": 72.4, "top5": 93.5}, None),
+        ("mixup", {"top1": 71.2, "top5": 93.4}, None),
+        ("lr 0.1", {"score": 71.5}, None),
+    ]
+    for text in ("went from 71.2 -> 72.4 with ema", "lr 0.1 -> 0.01", "versions 1.2 3.4", "a sentence, 71.2 93.1"):
+        assert read_text(text).trials == [], text
+
+
+def test_commands_of_a_shell_script_are_trials_by_their_comments() -> None:
+    script = (
+        "#!/bin/bash\n"
+        "# baseline: 71.2\n"
+        "python train.py --lr 0.1\n"
+        "python train.py --lr 0.3  # 72.3 better\n"
+        "#python train.py --lr 1.0   # diverged\n"
+        "# python train.py --lr 0.2\n"
+        "# 72.1\n"
+        "# python train.py --lr 0.4 --wd 0.1\n"
+    )
+    assert trials(script) == [
+        ("baseline", {"score": 71.2}, None),
+        ("python train.py --lr 0.3", {"score": 72.3}, "better"),
+        ("python train.py --lr 1.0", {}, "failed"),
+        ("python train.py --lr 0.2", {"score": 72.1}, None),
+    ]
+    reading = read_text(script)
+    assert [dict(trial.settings) for trial in reading.trials[1:]] == [{"lr": 0.3}, {"lr": 1.0}, {"lr": 0.2}]
+    assert [line.number for line in reading.plans] == [8]
+    assert not any(line.kind == "heading" for line in reading.lines)

@@ -9,7 +9,7 @@ from ablata.notebooks.reader.claims import read_claim
 from ablata.notebooks.reader.model import Claim, NotedScore, NotedSetting, PlanState
 from ablata.notebooks.reader.scores import find_scores, hidden
 from ablata.notebooks.reader.settings import KEYS, normal, only_settings, read_settings
-from ablata.notebooks.reader.tool_output import foreign_kind, progress_key, without_time
+from ablata.notebooks.reader.tool_output import foreign_kind, progress_key, shell_note, without_time
 
 TAB = 4
 HASH, NUMBER, PLAIN, BULLET = range(4)
@@ -128,6 +128,7 @@ _NAME = re.compile(
     r"[(（]?[A-Za-z]\w*[_\d]\w*(?=[\s(（])|[A-Za-z]\w*(?=[(（])|[A-Za-z]\w*(?=\s+[\u4e00-\u9fff])|[A-Za-z]\w*[_\d]\w*$"
 )
 _MODEL_FILE = re.compile(r"[\w./-]+\.(pth|pt|ckpt|h5|onnx|pkl)$")
+_LONE_FIGURES = re.compile(r"\d{2}\.\d+\s?%?(?:\s*[/, ]\s*\d{2}\.\d+\s?%?)*")
 _WORDS = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
 
@@ -170,6 +171,10 @@ def parse_line(text: str) -> ParsedLine:
     shape = shape_of(text)
     if shape.ruled and not shape.body:
         return ParsedLine(shape, "rule")
+    if stripped.startswith("#!"):
+        return ParsedLine(shape, "remark", "", (), (), stripped)
+    if command := shell_note(stripped):
+        return _shell_line(shape, *command)
     if kind := foreign_kind(stripped) if shape.rank != HASH else None:
         claim: Claim | None = "failed" if kind == "failed" else None
         nature: LineNature = "setting" if kind == "setting" else "remark"
@@ -180,11 +185,29 @@ def parse_line(text: str) -> ParsedLine:
     figures = find_scores(body)
     if figures and figures.missing:
         return ParsedLine(shape, "plan", figures.label, (), read_settings(figures.label), figures.remark)
+    if figures and shape.rank == HASH and not figures.label and shape.marker == "#" and _LONE_FIGURES.fullmatch(body):
+        # In a script, `# 72.1` below a command is what came of it.
+        shape = LineShape(shape.indent, PLAIN, "", body)
     if figures and not (shape.rank == HASH and not figures.label):
         return _with_figures(shape, figures.scores, figures.label, figures.remark, logged)
     if shape.rank == HASH:
         return ParsedLine(shape, "heading", _label(body), (), read_settings(body))
     return _without_figures(shape, body, logged)
+
+
+def _shell_line(shape: LineShape, command: str, note: str) -> ParsedLine:
+    """A command of a shell script with what came of it in a comment, or one that is commented out."""
+    plain = LineShape(shape.indent, PLAIN, "", command)
+    settings = read_settings(command, written=True)
+    found = find_scores(note) if note else None
+    if found and found.scores:
+        words = " ".join(filter(None, (found.label, found.remark)))
+        return ParsedLine(plain, "result", command, found.scores, settings, words, read_claim(words, command))
+    if claim := read_claim(note, command):
+        return ParsedLine(plain, "outcome", command, (), settings, note, claim)
+    if note or not settings:
+        return ParsedLine(plain, "remark", "", (), settings, f"{command} {note}".strip())
+    return ParsedLine(plain, "named", command, (), settings)
 
 
 def _with_figures(

@@ -49,6 +49,8 @@ _ITEM = re.compile(
 )
 _INNER = re.compile(rf"\s*([A-Za-z]\w*)\s*[:：=]\s*({FIGURE})\s*")
 _COMMA = re.compile(r"\s*[,，]\s*")
+_BESIDE = re.compile(r"(?:(?:\s+|(?<=\s))\d{1,3}\.\d+(?![\w.%/]))+(?=\s*(?:$|[,，;；(（-]))")
+"""More figures, side by side without commas: `71.2 93.1`."""
 _JOINS = re.compile(_JOIN)
 _LEADING = re.compile(rf"(?P<group>{_GROUP})")
 _LONE = re.compile(
@@ -57,6 +59,18 @@ _LONE = re.compile(
     + r"(?:\s*%)?((?:\s+(?:0\.\d{3,}|\d{2}\.\d{2,})(?![\w.]))*)"
 )
 _ALONE = re.compile(r"\d{2}\.\d+|0?\.\d{3,}|100\.0+|\d\.\d{2,}")
+_ROW = re.compile(
+    r"(?P<label>(?=.*[^\W\d_]).*?[\w)\]%])\s+(?P<values>\d{2}\.\d{1,2}\s?%?(?:\s+\d{1,2}\.\d{1,2}\s?%?)+)\s*",
+    re.DOTALL,
+)
+_LONGEST_ROW = 60
+_ARROW = re.compile(
+    r"(?<!\d\d\.\d)(?<!\d\d\.\d\d)\s+(?:-+>|=>|→)\s*"
+    r"(?P<group>\d{2}\.\d+\s?%?(?:\s?/\s?\d{1,3}\.\d+\s?%?)?)(?![\w.]|\s*(?:-|=|→))"
+)
+_SETS = re.compile(r"[=＝]\s*$")
+_WORD = re.compile(r"[^\W\d_]{2}")
+_SENTENCE = re.compile(r"[，。；,;=]")
 _DIGIT = re.compile(r"\d")
 _OPENS = re.compile(r"[(（\[{]")
 _CLOSED = re.compile(r"[(（\[{][^()（）\[\]{}]*[)）\]}]")
@@ -84,7 +98,7 @@ def find_scores(body: str) -> LineScores | None:
     """Return the scores of a line without its marker, or None if it has none."""
     if not _DIGIT.search(body) and "nan" not in body and "--.--" not in body:
         return None
-    for reader in (_named, _at_thresholds, _behind_colon, _leading, _percents, _alone):
+    for reader in (_named, _at_thresholds, _behind_colon, _leading, _percents, _behind_arrow, _alone, _in_a_row):
         if found := reader(body):
             return found
     return None
@@ -232,6 +246,10 @@ def _tail(text: str) -> LineScores | None:
         if inner := _INNER.fullmatch(match["note"] or ""):
             scores[-1:] = [_score(match["group"], match["name"], ""), _score(inner[2], inner[1], "")]
         place = match.end()
+        if len(scores) == 1 and (beside := _BESIDE.match(text, place)):
+            values = (*scores[0].values, *map(figure, beside[0].split()))
+            scores[0] = scores[0]._replace(values=values, form="parts")
+            place = beside.end()
         if not (comma := _COMMA.match(text, place)):
             break
         place = comma.end()
@@ -246,7 +264,7 @@ def _leading(body: str) -> LineScores | None:
     if not found or not _is_score(found["group"], alone=True):
         return None
     behind = body[found.end() :]
-    if behind and not behind[0].isspace() and behind[0] not in _DASHES + "(（":
+    if behind and not behind[0].isspace() and not found["group"][-1].isspace() and behind[0] not in _DASHES + "(（":
         return None
     words = behind.strip()
     if words[:1] in tuple("-–—<>（(") or not words.strip(_DASHES):
@@ -273,6 +291,9 @@ def _alone(body: str) -> LineScores | None:
     if not found:
         return None
     label, remark = body[: found.start()].rstrip(), body[found.end() :].strip()
+    if _SETS.search(label):
+        # `lr = 0.0006` sets something.
+        return None
     label = re.split(r"\s{4,}", label)[0]
     if len(label) > 80 or "。" in label or (len(label) > 40 and remark):
         return None
@@ -280,6 +301,24 @@ def _alone(body: str) -> LineScores | None:
     return LineScores(
         (NotedScore(None, values, "single" if len(values) == 1 else "parts"),), label.strip(_DASHES + "、"), remark
     )
+
+
+def _behind_arrow(body: str) -> LineScores | None:
+    """`lr 0.1, wide -> 71.2`: what a trial came to, not what a figure became."""
+    found = _ARROW.search(hidden(body)) if ">" in body or "→" in body else None
+    if not found or not _WORD.search(body[: found.start()]):
+        return None
+    remark = body[found.end() :].strip()
+    return LineScores((_score(found["group"], None, ""),), body[: found.start()].strip(_DASHES), remark)
+
+
+def _in_a_row(body: str) -> LineScores | None:
+    """`baseline 71.2 93.1`: two or more figures side by side at the end of a line that is no sentence."""
+    found = _ROW.fullmatch(body) if len(body) <= _LONGEST_ROW else None
+    if not found or _SENTENCE.search(found["label"]):
+        return None
+    values = tuple(map(figure, found["values"].replace("%", " ").split()))
+    return LineScores((NotedScore(None, values, "parts"),), found["label"].strip(_DASHES))
 
 
 def _is_score(group: str, *, alone: bool = False) -> bool:

@@ -99,6 +99,7 @@ _EQUALS = re.compile(
     rf"(?:/{_FLOAT})+|(?:,\s?{_FLOAT})(?=[\s,，:：)]|$))?(?P<unit>k|w|ep(?:och)?s?|iters?)?(?![A-Za-z0-9_.])|"
     rf"[A-Za-z0-9_./*+\-]+)"
 )
+_WORD_BEFORE = re.compile(r"([A-Za-z]+) $")
 _FLAG = re.compile(r"(?<!\S)--([A-Za-z][\w\-]*)(?:[= ]\s*((?!-)[^\s\\]+(?: \d+)*))?")
 _ALONE = r"(?<![A-Za-z0-9_.=/])"
 _COUNTED = (
@@ -230,11 +231,16 @@ def _read_written(text: str, found: list[tuple[str, SettingValue, int, int]]) ->
             continue
         written = equals["value"]
         value = parse_value(written[: -len(equals["unit"])] if equals["unit"] not in (None, "k", "w") else written)
-        for key in re.findall(r"[A-Za-z_][\w.\-]*", equals["keys"]):
+        keys = re.findall(r"[A-Za-z_][\w.\-]*", equals["keys"])
+        start = equals.start()
+        if (before := _WORD_BEFORE.search(text[:start])) and normal(f"{before[1]} {keys[0]}") in KEYS:
+            # `weight decay = 0.0005`
+            keys[0], start = f"{before[1]} {keys[0]}", before.start()
+        for key in keys:
             name = KEYS.get(normal(key), key)
             if "stride" in name and isinstance(value, list) and len(value) == 2:
                 value = value[0] / value[1] if value[1] else written
-            found.append((name, value, equals.start(), equals.end()))
+            found.append((name, value, start, equals.end()))
 
 
 @cache

@@ -55,6 +55,25 @@ _PROGRESS = re.compile(
 )
 
 
+_SHELL = re.compile(
+    r"(?P<marks>[#\s]*)(?:\$\s+)?(?P<command>(?:[A-Z_]+=\S+\s+)*(?:python\d?|torchrun|accelerate|bash|sh|\./\S+)\s+"
+    r"(?=\S*[./-])\S[^#]*?)(?:\s+(?:#+|-+>|=>|→)\s*(?P<note>.*))?"
+)
+
+
+def shell_note(stripped: str) -> tuple[str, str] | None:
+    """Return the command and the comment behind it of a line of a shell script; None where neither is a note.
+
+    A command that is neither commented nor commented out is none: it only says what is run.
+    """
+    if "python" not in stripped and "sh" not in stripped and "run" not in stripped and "acc" not in stripped:
+        return None
+    found = _SHELL.fullmatch(stripped) if stripped.isascii() or "→" in stripped else None
+    if not found or not (found["note"] or "#" in found["marks"]):
+        return None
+    return found["command"].strip(), (found["note"] or "").strip()
+
+
 def foreign_kind(stripped: str) -> ForeignKind | None:
     """Tell what a line that is no note is: words, a setting, an error message; None if it may be a note.
 
