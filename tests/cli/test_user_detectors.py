@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from ablata.records import Ledger
 
 from .conftest import Answer
 
@@ -79,6 +86,15 @@ class Alone(Middle):
         found = super().forward(images, targets)
         return found if self.training else found[0]
 """
+SCORES = """
+from torchvision.ops import box_iou
+
+
+def hit_rate(predictions, truth):
+    pairs = [(one["boxes"], other["boxes"]) for one, other in zip(predictions, truth) if len(other["boxes"])]
+    hits = sum(int((box_iou(boxes, found) >= 0.5).any(1).sum()) for found, boxes in pairs if len(found))
+    return 100 * hits / sum(len(boxes) for _, boxes in pairs)
+"""
 SHORT = ["data.train=16", "data.val=4", "train.steps=2", "train.batch=2", "train.evaluate_batch=2"]
 
 
@@ -134,3 +150,64 @@ def test_what_a_plain_detector_returns_wrong_is_said_before_the_first_step(detec
         assert answer.status in (1, 2), f"{change}: {answer.out}"
         assert told in answer.err, f"{change}: {answer.err}"
         assert "Traceback" not in answer.err, change
+
+
+@pytest.mark.slow
+def test_a_study_of_own_detectors_and_an_own_score_survives_kills_and_the_loss_of_their_files(
+    detectors: Path, ablata: Ablata, start: Callable[..., subprocess.Popen[str]], home: Path
+) -> None:
+    (detectors / "scores.py").write_text(SCORES)
+    common = [*SHORT, "data.val=6", "train.epochs=null", "train.steps=40", "train.checkpoint_seconds=0.05",
+              "schedule.warmup=null", "model=detectors.py:faster", "model.width=4", "compute.threads=1",
+              "metrics=scores.py:hit_rate", "judge.name=hit_rate", "judge.unit=%"]  # fmt: skip
+    settings = [part for key in common for part in ("--set", key)]
+    arms = ["--arm", "wide:model.width=8", "--arm", "middle:model=detectors.py:Middle"]
+    asked = ("study", "run", "--recipe", "relation_rcnn_scenes", *settings, *arms,
+             "--seeds", "2", "--margin", "20", "--workers", "2")  # fmt: skip
+    for name, sign in (("early", "*/code"), ("late", "*/last.safetensors")):
+        study = start(*asked, "--name", name)
+        while not list((home / "runs").glob(sign)) or not study_owners(home, name):
+            assert study.poll() is None, study.communicate()[1]
+            time.sleep(0.02)
+        for pid in (study.pid, *study_owners(home, name)):
+            os.kill(pid, signal.SIGKILL)
+        study.wait()
+        away = [(detectors / file).rename(detectors / f"away_{file}") for file in ("detectors.py", "scores.py")]
+        resumed = ablata("study", "run", name, "--workers", "2")
+        assert resumed.status == 0, resumed.err
+        assert "scores.py is gone since this was trained: the copy in" in resumed.err
+        with Ledger(home=home) as ledger:
+            cells = ledger.studies.cells(name)
+            found = {(cell.arm, cell.seed): (cell.run.scores or {})["val/ap50/hit_rate"] for cell in cells}
+            assert {cell.run.state for cell in cells} == {"completed"}
+            assert sum(cell.run.attempt > 1 for cell in cells) >= 1
+            run = next(cell.run.id for cell in cells if cell.arm == "wide")
+        assert len(found) == 6
+        assert "hit_rate" in (home / "reports" / f"{name}.html").read_text()
+        os.chdir("/")
+        hub = str(detectors / f"hub_{name}")
+        for words in (
+            ("evaluate", run),
+            ("predict", run, str(detectors / "image.png")),
+            ("export", run, "--format", "hub", "--output", hub),
+            ("predict", hub, str(detectors / "image.png"), "--output", str(detectors / f"found_{name}")),
+            ("study", "report", name),
+        ):
+            answer = ablata(*words)
+            assert answer.status == 0, f"{words}: {answer.err}"
+        os.chdir(detectors)
+        if name == "early":
+            first = found
+            shutil.rmtree(home)
+            for file in away:
+                file.rename(detectors / file.name.removeprefix("away_"))
+    assert found == first
+
+
+def study_owners(home: Path, name: str) -> list[int]:
+    """Return the processes that train a study's runs."""
+    if not (home / "ledger.sqlite3").is_file():
+        return []
+    with Ledger(home=home) as ledger:
+        running = [cell.run for cell in ledger.studies.cells(name) if cell.run.state == "running"]
+    return [int(str(run.owner).rpartition(":")[2].partition("/")[0]) for run in running]

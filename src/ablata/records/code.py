@@ -101,7 +101,7 @@ def run_code(
     trust: bool,
     say: Callable[[str], None] = lambda line: None,
 ) -> CodeFolder | None:
-    """Return the copies of the users' files that a run was trained with, or an equal run; None: there are none.
+    """Return the copies of the users' files that a run was trained with, or another of that code; None: there are none.
 
     Args:
         ledger: holds the run.
@@ -134,10 +134,10 @@ def named_code(tree: Mapping[str, Any]) -> list[str]:
 
 
 def _equal_code(ledger: Ledger, run: RunRow) -> CodeFolder | None:
-    """Return the copies of a run of the same recipe and the same code that was trained here."""
-    for other in ledger.runs.find(recipe=run.recipe_hash):
+    """Return the copies of a run of the same code that was trained, or is to be trained, here."""
+    for other in ledger.runs.find(code=run.code):
         folder = ledger.runs.folder(other)
-        if other.code == run.code and not is_imported(folder) and (code := code_folder(folder)) is not None:
+        if not is_imported(folder) and (code := code_folder(folder)) is not None:
             return code
     return None
 
@@ -145,24 +145,34 @@ def _equal_code(ledger: Ledger, run: RunRow) -> CodeFolder | None:
 def arm_code(ledger: Ledger, study: str, arm: ArmRow, *, trust: bool, say: Callable[[str], None]) -> CodeFolder | None:
     """Return the copies of the users' files that an arm's runs began with; None: no run has begun, or all failed.
 
+    Until one has begun, the files themselves count, and their copies only where one of them is gone.
+
     Raises:
         RecordError: the code came from elsewhere and is not trusted.
     """
     if not named_code(arm.recipe):
         return None
-    code = next(_kept(ledger, study, arm.name), None)
+    code = next(_kept(ledger, study, arm.name), None) or next(_of_gone_files(ledger, study, arm.name), None)
     if imported_study_mark(ledger, study).exists() or (code is not None and code.foreign):
         check_trust(f"arm {arm.name} of study {study}, which was imported,", arm.recipe, code, trust=trust, say=say)
     return code
 
 
 def _kept(ledger: Ledger, study: str, arm: str) -> Iterator[CodeFolder]:
-    """Give the copies in the folders of an arm's runs that count or will."""
+    """Give the copies in the folders of an arm's runs that count or will, once they have begun."""
     for cell in ledger.studies.cells(study):
-        if cell.arm == arm and cell.run.state not in ("failed", "cancelled"):
+        if cell.arm == arm and cell.run.attempt and cell.run.state not in ("failed", "cancelled"):
             folder = ledger.runs.folder(cell.run)
             if (code := code_folder(folder, foreign=is_imported(folder))) is not None:
                 yield code
+
+
+def _of_gone_files(ledger: Ledger, study: str, arm: str) -> Iterator[CodeFolder]:
+    """Give the copies that an arm's waiting runs can be trained with, where the files themselves are gone."""
+    for cell in ledger.studies.cells(study):
+        code = _equal_code(ledger, cell.run) if cell.arm == arm and cell.run.state == "waiting" else None
+        if code is not None and not all(Path(file).is_file() for file in code.copies):
+            yield code
 
 
 def changed_files(ledger: Ledger, study: str) -> list[str]:

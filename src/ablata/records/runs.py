@@ -57,6 +57,7 @@ class Runs:
         *,
         state: RunState | Sequence[RunState] | None = None,
         recipe: str | None = None,
+        code: str | None = None,
         study: str | None = None,
         seed: int | None = None,
         limit: int | None = None,
@@ -66,6 +67,7 @@ class Runs:
         Args:
             state: one state or several.
             recipe: a recipe's name or hash.
+            code: fingerprint of the code.
             study: a study's name; runs shared with other studies count.
             seed: the seed.
             limit: at most this many.
@@ -75,6 +77,8 @@ class Runs:
             query = query.where(Run.state.in_([state] if isinstance(state, str) else state))
         if recipe is not None:
             query = query.where(or_(Run.recipe_name == recipe, Run.recipe_hash == recipe))
+        if code is not None:
+            query = query.where(Run.code == code)
         if study is not None:
             query = query.where(Run.id.in_(runs_of_study(study)))
         if seed is not None:

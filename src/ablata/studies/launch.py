@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
-from ablata.records.code import arm_code
+from ablata.base.user_code import relative_names
+from ablata.records.code import arm_code, keep_code
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
@@ -22,6 +23,7 @@ from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.identity import (
     COMMAND_CODE,
     new_run,
+    own_files,
     record_environment,
     refuse_small_data,
     release_orphan,
@@ -77,6 +79,7 @@ class StudyRunner:
         self._here, self._pool = here, here or Pool(ledger, name, workers, trust_code=trust_code)
         self._code = {arm.name: arm_code(ledger, name, arm, trust=trust_code, say=say) for arm in self.columns}
         self._identities: dict[str, list[NewRun]] = {}
+        self._files: dict[str, dict[Path, str]] = {}
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._ended = -1
@@ -219,6 +222,9 @@ class StudyRunner:
         for older in self._lineage(arm)[:-1]:
             parent = self.ledger.runs.enqueue(replace(older, seed=seed, parent=parent)).id
         run = self.ledger.studies.enqueue(self.name, arm.name, replace(wanted, parent=parent))
+        if run.state == "waiting" and (files := self._files.pop(wanted.code, None)):
+            # The first run of each code holds the users' files, in case they are gone before it begins.
+            keep_code(self.ledger.runs.folder(run), files)
         if cell is not None and not same:
             self.ledger.runs.cancel(cell.run.id)
         return run.state in ENDED
@@ -239,7 +245,10 @@ class StudyRunner:
             if code is not None and (line := code.notice()):
                 self.say(f"{arm.name}: {line}; another name asks with the files as they are")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
-            self._identities[arm.name] = [new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)]
+            runs = self._identities[arm.name] = [
+                new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)
+            ]
+            self._files[runs[-1].code] = relative_names(own_files(recipe))
         return self._identities[arm.name]
 
     def _place(self, run: RunRow) -> None:
