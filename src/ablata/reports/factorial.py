@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from ablata.base.errors import listing
 from ablata.reports.view import (
     ArmView,
     CellView,
@@ -25,6 +24,9 @@ from ablata.stats.designs import Design
 from ablata.stats.factorial import FactorialResult, FactorResult
 from ablata.stats.rule import Rule
 from ablata.stats.wording import between, seeds, verdict_words
+
+_MOST_FLAGS = 3
+"""Interactions worth a second look that a sentence names, the largest first."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,8 @@ def factorial_words(view: FactorialView) -> tuple[str, ...]:
     flagged = [one for one in view.interactions if one.flagged]
     if not flagged:
         return told
-    names = listing([one.words for one in flagged])
+    names = "; ".join(one.words for one in flagged[:_MOST_FLAGS])
+    names += f"; and {len(flagged) - _MOST_FLAGS} more" if len(flagged) > _MOST_FLAGS else ""
     return (
         *told,
         f"Look again at {names}: there, what one change does seems to depend on the other, so its average need not "

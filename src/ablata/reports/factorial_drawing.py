@@ -12,6 +12,8 @@ from ablata.reports.figures import Figures
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection
 from ablata.reports.view import FactorialView, StudyView
 
+_MOST_NAMED = 2
+"""Interactions that the half-normal plot names; more would stand over each other."""
 _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 320.0, 56.0, 150.0, 14.0, 44.0
 
 
@@ -51,6 +53,7 @@ def half_normal(view: FactorialView, *, ident: str, width: float = 720) -> Marku
     across = Scale(0.0, reach([0.0, *sizes])[1], _LEFT, width - (_RIGHT if width > 500 else 20))
     up = Scale(0.0, quantiles[-1] * 1.08, _HEIGHT - _BOTTOM, _TOP)
     half = max(len(points) // 2, 1)
+    named = [one.words for one in view.interactions if one.flagged][:_MOST_NAMED]
     slope = sum(sizes[:half]) / (sum(quantiles[:half]) or 1.0)
     end = min(up.high, across.high / slope if slope else up.high)
     parts = [
@@ -71,7 +74,7 @@ def half_normal(view: FactorialView, *, ident: str, width: float = 720) -> Marku
         x, y = across(abs(size)), up(quantile)
         change = name in view.factors
         parts.append(element("circle", cx=x, cy=y, r=4, class_="mark none" if change else "mark undecided open"))
-        if change or name in _flagged(view):
+        if change or name in named:
             parts.append(text(x + 8, y + 4, name, "small", room=max(width - x - 12, 40)))
     told = "; ".join(f"{name} {size:.3g}" for name, size in reversed(points) if name)
     return image(width, _HEIGHT, "Half-normal plot of all contrasts", told, *parts, ident=ident, class_="forest")
