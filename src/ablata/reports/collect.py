@@ -20,6 +20,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import Load, arm_curves, cost_of, environment_view, load_of, run_view
 from ablata.reports.factorial import FactorialRecord
+from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
@@ -156,7 +157,7 @@ def study_view(
         curves=_curves(ledger, study, placed) if curves else (),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
-        code_notes=(*_code_notes(placed), *_constant_control(study, placed)),
+        code_notes=(*_code_notes(placed), *_impossible(study)),
         time_notes=_time_notes(study, placed),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
@@ -384,16 +385,13 @@ def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
     return tuple((kind, value) for kind, values in kinds for value in sorted(values))
 
 
-def _constant_control(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
-    """Say that all runs of the control have one score: then the seed does nothing, or the score cannot change."""
-    control = next((arm.name for arm in study.arms if arm.is_control), None)
-    scores = [(run.scores or {}).get(study.key) for arm, run in placed if arm == control and run.state == "completed"]
-    if len(scores) < 3 or len(set(scores)) > 1:
-        return ()
-    return (
-        f"All {len(scores)} runs of the control have the same score. Either the seed does nothing, or the score is at "
-        "its limit: the noise is not known, and the verdicts say no more than one run of each arm.",
-    )
+def _impossible(study: _Study) -> tuple[str, ...]:
+    """Warnings about scores that cannot be what they seem."""
+    scores: dict[str, dict[int, float]] = {arm.name: {} for arm in study.arms}
+    for arm, seed in study.runs:
+        if (score := study.score(arm, seed)) is not None:
+            scores[arm][seed] = score
+    return impossible(scores, study.control, str(study.row.spec["metric"].get("unit", "")))
 
 
 def _code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ablata.records.given import GIVEN_CODE
 from ablata.records.ledger import Ledger
 from ablata.records.rows import StudyRow
+from ablata.reports.impossible import impossible
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.view import ArmView, Estimate, MetricView, PlanView, RuleView, SeedView, StudyView
 from ablata.stats import FixedArm, FixedResult, Verdict, mean_interval, smallest_visible
@@ -81,6 +82,9 @@ def judged_view(
     for arm, found in zip(arms, result.arms, strict=True):
         views.append(_arm(arm, scores[arm], found, base if result.paired else {}, noisy, paired=result.paired))
     mode, most = "declared" if claimed else "given", max(map(len, scores.values()))
+    numbered = {arm: {place if seed is None else seed: score for place, (seed, score) in enumerate(runs)}
+                for arm, runs in scores.items()}  # fmt: skip
+    warned = impossible(numbered, control)
     seen = [size for index in range(len(arms)) if (size := smallest_visible(result, index)) is not None]
     view = StudyView(
         name=name,
@@ -92,7 +96,7 @@ def judged_view(
         finished="",
         arms=tuple(views),
         plan=PlanView(detectable=max(seen) if seen else None, noise=result.noise),
-        code_notes=tuple(f"{note[:1].upper()}{note[1:]}." for note in notes),
+        code_notes=(*(f"{note[:1].upper()}{note[1:]}." for note in notes), *warned),
         commands=commands,
     )
     return rounded(view)
@@ -139,5 +143,5 @@ def _reason(found: FixedArm | None) -> str:
     if found is None:
         return ""
     if found.interval is None:
-        return "the noise of one run is not known: too few runs, or all of an arm have the same score"
+        return "the noise of one run is not known: too few runs, or no score or difference varies"
     return f"the difference is {between(found.interval)}"
