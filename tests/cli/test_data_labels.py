@@ -102,3 +102,14 @@ def test_label_files_are_checked_where_torch_is_not(tmp_path: Path) -> None:
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 1
     assert "values with gaps" in answer.stdout
+
+
+def test_an_output_or_option_that_nothing_can_be_done_with_is_refused(ablata: Callable, tmp_path: Path) -> None:
+    root, file = _grey_set(tmp_path / "own"), tmp_path / "map.yaml"
+    ablata("data", "check", str(root), "--propose-map", str(file))
+    drawn = ablata("data", "preview", str(root), "--output", str(tmp_path / "sheet.txt"))
+    assert (drawn.status, "An image is written as its ending says" in drawn.err) == (2, True)
+    arguments = ("--map", str(file), "--output", str(tmp_path / "new"), "--palette", "blue")
+    converted = ablata("data", "convert", str(root), *arguments)
+    assert (converted.status, "--palette must be index or grey" in converted.err) == (2, True)
+    assert not (tmp_path / "new").exists()

@@ -166,6 +166,18 @@ def refuse_other_kind(path: Path, endings: Sequence[str]) -> None:
         )
 
 
+def refuse_no_image(path: Path) -> None:
+    """Refuse a file to write a drawing in pixels to, which is written as its ending says.
+
+    Raises:
+        SettingsError: it has another ending, or is a folder.
+    """
+    refuse_other_kind(path, SHEET)
+    if path.suffix.lower() not in SHEET:
+        raise SettingsError(f"An image is written as its ending says: {', '.join(SHEET)}", found=str(path),
+                            do=f"{path.with_suffix('.png')}")  # fmt: skip
+
+
 def read_text(path: Path) -> str:
     """Read a text as editors write it: UTF-8 with or without a byte order mark, or UTF-16 with one.
 

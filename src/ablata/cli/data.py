@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablata.base.files import SHEET, refuse_other_kind
+from ablata.base.files import refuse_no_image
 from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, counted_problems, draw_labels
@@ -65,7 +65,7 @@ def preview(
         return
     from ablata.records.home import lab_home
 
-    refuse_other_kind(output, SHEET)
+    refuse_no_image(output)
     made = made or named_recipe(dataset, overrides or [])
     sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)

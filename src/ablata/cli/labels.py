@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablata.base.errors import DataError, SettingsError, listing, nearest
-from ablata.base.files import SHEET, refuse_other_kind
+from ablata.base.files import refuse_no_image
 from ablata.cli.console import err, note, out, print_json
 
 if TYPE_CHECKING:
@@ -360,6 +360,8 @@ def convert_labels(chosen: LabelFolder, output: Path, **how: Any) -> None:
     from ablata.data.labels.class_lists import read_list
 
     assert chosen.map is not None
+    if how["palette"] not in (None, "index", "grey"):
+        raise SettingsError("--palette must be index or grey", found=f"--palette {how['palette']}")
     conversion = Conversion(label_map=read_list(chosen.map), rules=chosen.rules, **how)
     with Bar("label files") as bar:
         done = convert(chosen.listed(), conversion, output, workers=chosen.workers, tell=bar.tell)
@@ -382,7 +384,7 @@ def draw_labels(chosen: LabelFolder, output: Path, count: int) -> None:
     from ablata.data.label_tools.preview import label_sheet
     from ablata.data.label_tools.scan import LENIENT, ReadOptions, guess_form
 
-    refuse_other_kind(output, SHEET)
+    refuse_no_image(output)
     labelled = chosen.listed()
     known = chosen.known(labelled)
     form = chosen.read_as(guess_form(labelled.samples, known))

@@ -83,6 +83,23 @@ def test_one_box_without_a_mask_that_leaves_its_image_and_lies_in_it_in_another_
     assert "Every box must be written as [x, y, width, height]" in strict.read(tmp_path / "cache").findings.refused
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_one_box_of_fractions_among_right_ones_is_refused_and_a_pixel_is_a_box(tmp_path: Path, masks: bool) -> None:
+    def change(train: Tree, val: Tree) -> None:
+        train["annotations"][3]["bbox"] = [0.25, 0.5, 0.125, 0.25]
+
+    with pytest.raises(DataError, match=r"not fractions of the image.*\n.*2\.png annotation 4 \["):
+        write_coco(tmp_path / "coco", change, masks=masks).build(tmp_path / "cache")
+    voc = write_voc(tmp_path / "voc", voc_text(voc_object(5, 6, 30, 40) + voc_object(0.1, 0.2, 0.4, 0.5)))
+    with pytest.raises(DataError, match=r"not fractions of the image.*\n.*one\.xml object 2 \["):
+        voc.build(tmp_path / "cache")
+
+    def pixel(train: Tree, val: Tree) -> None:
+        train["annotations"][3]["bbox"] = [0, 0, 1, 1]
+
+    assert not write_coco(tmp_path / "pixel", pixel, masks=False).read(tmp_path / "cache").findings.refused
+
+
 def test_boxes_a_little_looser_than_their_masks_are_right(tmp_path: Path) -> None:
     def change(train: Tree, val: Tree) -> None:
         for one in train["annotations"]:

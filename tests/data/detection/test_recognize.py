@@ -65,6 +65,34 @@ def test_each_folder_is_recognized_by_one_kind_and_read_with_the_settings_it_tel
     assert not any(kind.recognizes(tmp_path) for kind in KINDS)
 
 
+def test_masks_of_numbers_are_read_as_masks_of_classes_are(tmp_path: Path) -> None:
+    settings = PennFudan(root=str(_penn_fudan(tmp_path / "set")), val=2)
+    note = tmp_path / "set/PedMasks/0_mask.png"
+    mask = Image.open(note).copy()
+    for name, options, told in (
+        ("JPEG", {}, r"0_mask\.png is JPEG"),
+        ("TIFF", {"save_all": True, "append_images": [mask]}, r"0_mask\.png: 2 pages"),
+        ("TIFF", {"compression": "jpeg"}, r"0_mask\.png is JPEG inside TIFF"),
+    ):
+        mask.save(note, name, **options)
+        with pytest.raises(DataError, match=told):
+            settings.build(tmp_path / "cache")
+    for bits in (1, 4):
+        small = mask.convert("P") if bits == 4 else mask.point(lambda value: 255 * (value > 0)).convert("1")
+        small.save(note, "PNG", bits=bits)
+        entries = settings.read(tmp_path / "cache").sources["train"].entries
+        assert {len(entry.objects) for entry in entries} == {1}
+
+
+def test_a_name_that_no_file_can_have_is_that_of_a_missing_one(tmp_path: Path) -> None:
+    write_coco(tmp_path, lambda train, val: train["images"][0].update(file_name="a" * 300))
+    found = recognize(str(tmp_path), tmp_path / "cache")
+    assert found is not None
+    data = override(_Holder(), [f"data={found[0]}", *found[1]]).data
+    with pytest.raises(DataError, match=r"Every annotated image must exist\n.*train/aaa"):
+        data.build(tmp_path / "cache")
+
+
 class _Holder(Settings):
     data: AnyDetectionData = SceneBoxes()
 

@@ -96,8 +96,10 @@ def _rgb(content: bytes, **rules: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("colors", [1, 2])
-def test_bands_of_five_or_more_are_chosen_whatever_the_file_is_like(colors: int) -> None:
-    for count in (5, 8):
+def test_bands_of_five_or_more_are_chosen_whatever_the_file_is_like(
+    colors: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for count in (5, 8, 12):
         pixels = _bands(count)
         for name, form in FORMS.items():
             content = write_tiff(pixels, colors=colors, **form)
@@ -106,6 +108,7 @@ def test_bands_of_five_or_more_are_chosen_whatever_the_file_is_like(colors: int)
                 _rgb(content)
             with pytest.raises(DataError, match=rf"data\.bands=\[0, 1, {count}\] of {count} bands"):
                 _rgb(content, bands=(0, 1, count))
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
 def test_bands_of_sixteen_bits_are_scaled_by_the_bits_that_count() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ablata.base.errors import DataError
 from ablata.data.label_tools.check import LabelFinding
 from ablata.data.label_tools.scan import value_counts
 from ablata.data.labels.layout import FolderNames
+from ablata.data.segmentation.mask_folder import MaskFolder
 
 from ..label_sets import blocks, checked, image, small_set, write
 
@@ -196,6 +198,25 @@ def test_one_image_in_both_splits_is_named(tmp_path: Path) -> None:
         image.save(root / "images/test/again.bmp")
     expected = "images/train/p03.png = images/val/p01.png = images/test/again.bmp"
     assert _problem(root, "in two splits").where == expected
+
+
+def test_accents_written_as_two_signs_are_those_written_as_one(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
+    for kind, form in (("images", "NFC"), ("labels", "NFD")):
+        (root / kind / "train/p00.png").rename(root / kind / "train" / unicodedata.normalize(form, "\u00e9.png"))
+    report = checked(root)
+    assert report.problems == ()
+    assert [one.detail for one in report.remarks if one.kind == "names"]
+
+
+def test_a_link_that_leads_nowhere_is_named_by_check_and_training(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1, 2]))
+    for kind in ("images", "labels"):
+        (root / kind / "train/gone.png").symlink_to(tmp_path / "nowhere.png")
+    faults = [one.where for one in checked(root).problems if one.kind == "unreadable"]
+    assert sorted(faults) == ["images/train/gone.png", "labels/train/gone.png"]
+    with pytest.raises(DataError, match=r"images/train/gone\.png: a link that leads nowhere"):
+        MaskFolder(root=str(root)).build(tmp_path / "cache")
 
 
 def test_images_of_a_test_split_are_decoded_where_they_have_no_label_files(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def inspect_image(image: Path | Member, rules: ImageRules = RULES) -> InspectedI
         return InspectedImage(size, mode, np.asarray(rgb), facts)
     except DataError as error:
         reason = (error.found or "").removeprefix(f"{where}: ")
+        # Advice that names a setting belongs to this file; that to mend files is given once.
+        reason += f"; {error.do}" if error.do and "data." in error.do else ""
         return InspectedImage(size, fault="huge" if isinstance(error, TooLargeError) else "unreadable", detail=reason)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         return InspectedImage(size, fault="unreadable", detail=str(error))

@@ -69,6 +69,8 @@ class Report:
             each = f"{counts[low]:,} of each" if counts[low] == counts[high] else spread
             told.append(f"{split}: {sum(counts.values()):,} images of {len(counts)} classes, {each}")
         s = self.sizes
+        if not self.mean:
+            return [*told, "no training image can be read"]
         told.append(
             f"sizes: {s['different']:,}, heights {s['lowest']} to {s['highest']}, "
             f"widths {s['narrowest']} to {s['widest']} pixels"

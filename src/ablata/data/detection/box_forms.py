@@ -34,6 +34,7 @@ _SLACK = 1.0
 """Pixels by which a box may leave its image and still fit."""
 _AGREES, _DIFFERS = 0.8, 0.5
 """Median overlap with the masks from which a reading is right, and below which it is wrong."""
+_PIXELS = "Every box must be in pixels, not fractions of the image (all numbers lie in 0..1)"
 _LEAST_SIDE = 8
 """Of an image, in pixels: smaller ones could have boxes of a pixel."""
 _MASK_FITS, _MASK_DIFFERS = 0.95, 0.8
@@ -64,7 +65,7 @@ def refuse_misread(
     boxes, sizes, extents = boxes[rows], sizes[rows], extents[rows]
     example = f"{where}: for example {written(boxes[0].tolist())} in an image of {sizes[0, 1]:g}x{sizes[0, 0]:g}"
     if sizes.min() >= _LEAST_SIDE and boxes.max() <= 1 and (boxes > 0).any() and boxes.min() >= 0:
-        findings.refuse("Every box must be in pixels, not fractions of the image (all numbers lie in 0..1)", example)
+        findings.refuse(_PIXELS, example)
         return True
     other = _by_masks(boxes, form, extents) or _by_sizes(boxes, form, sizes, extents)
     if other is None:
@@ -78,8 +79,9 @@ def note_misread(
 ) -> set[int]:
     """Note single boxes in another form, in a file whose boxes are as they should be for the most part.
 
-    One that is its mask's extent in another reading is refused. One without a mask that leaves its image by far, and
-    lies in it in another reading, may be an object that goes on beyond the border: it is told, and stays.
+    One of fractions is refused, and one that is its mask's extent in another reading. One without a mask that leaves
+    its image by far, and lies in it in another reading, may be an object that goes on beyond the border: it is told,
+    and stays.
 
     Args:
         boxes: float64 [N, 4], as written.
@@ -94,9 +96,13 @@ def note_misread(
     """
     corners, masked = READINGS[form](boxes), ~np.isnan(extents).any(1)
     around = np.where(masked[:, None], extents, 0)
+    refused: set[int] = set(np.flatnonzero(_are_fractions(boxes, sizes)).tolist())
+    for row in sorted(refused):
+        findings.refuse(_PIXELS, f"{names[row]} {written(boxes[row].tolist())}")
     unlike, out = masked & (overlap(corners, around) < _MASK_DIFFERS), ~masked & _is_far_out(corners, sizes)
-    refused: set[int] = set()
     for row in np.flatnonzero(unlike | out).tolist():
+        if row in refused:
+            continue
         for name, read in READINGS.items():
             other, told = read(boxes[[row]]), f"{names[row]} {written(boxes[row].tolist())}"
             if name == form:
@@ -111,6 +117,13 @@ def note_misread(
                                     f"boxes that leave their image by far, and lie in it as {name}", told)  # fmt: skip
                 break
     return refused
+
+
+def _are_fractions(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return bool [N]: which boxes lie in the first pixel, whose numbers are no whole ones."""
+    inside = (boxes >= 0).all(1) & (boxes <= 1).all(1) & (boxes != boxes.round()).any(1)
+    found: np.ndarray = inside & (sizes >= _LEAST_SIDE).all(1)
+    return found
 
 
 def _is_far_out(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from ablata.data.io.decode import (
 from ablata.data.io.encoded import Encoded
 from ablata.data.io.headers import orientation_of, page_count, stored_bits
 from ablata.data.io.read_settings import ImageReadSettings
+from ablata.data.io.walk import exists
 from ablata.data.loading.cache import file_digests, folder_digest
 from ablata.data.loading.dataset import DataSettings, NominalShape
 from ablata.data.loading.shared_images import MUST, TOLD, shared_files
@@ -167,7 +169,7 @@ class AnnotatedFiles:
     def files(self) -> list[Path]:
         """Return all files, those that are not there left out."""
         images = [file for source in self.sources.values() for file in source.files]
-        return sorted({file for file in (*self.annotations, *images) if file.is_file()})
+        return sorted({file for file in (*self.annotations, *images) if exists(file)})
 
     def note_shared(self, cache: Path) -> None:
         """Note images that are trained on and scored on too; see `shared_files`."""
@@ -219,28 +221,22 @@ def decoder_name(rules: ImageRules) -> str:
 def image_file(folder: Path, name: str, where: str, findings: Findings) -> Path:
     """Return the file of an image that is named below a folder; links may lead elsewhere, names may not.
 
-    Separators of Windows and names as in an address (`my%20image.jpg`) are read where that file is there. One that is
-    missing is returned as named, for `check_files` to refuse.
+    Separators of Windows, names as in an address (`my%20image.jpg`) and accents that are written as one sign or as two
+    are read where that file is there. One that is missing is returned as named, for `check_files` to refuse.
     """
-    for candidate in dict.fromkeys((name, name.replace("\\", "/"), unquote(name.replace("\\", "/")))):
+    slashed = name.replace("\\", "/")
+    accents = [unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")]
+    for candidate in dict.fromkeys((name, slashed, unquote(slashed), *accents)):
         path = PurePosixPath(candidate)
         if path.is_absolute() or ".." in path.parts or "\0" in candidate:
             findings.refuse("Names of images must be paths below their folder", f"{where}: {name!r}")
             return folder / "outside"
         if exists(folder / path):
             if candidate != name:
-                done = "names with backslashes or %20 read as paths"
+                done = "names with backslashes, %20 or other accents read as those of files"
                 findings.repairable("Names of images must be paths with /", done, f"{where}: {name!r} as {candidate}")
             return folder / path
     return folder / name
-
-
-def exists(file: Path) -> bool:
-    """Tell whether there is such a file; a name that no file can have is that of none."""
-    try:
-        return file.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ablata.base.errors import DataError
+from ablata.data.io.walk import exists
 from ablata.data.loading.locate import find_root
 
 _TRAIN, _VAL, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
@@ -110,7 +111,7 @@ def _image_folder(folder: Path, path: str, split: str) -> str:
     there = [place for place in places if (folder / place).is_dir()]
     if isinstance(name, str) and "\0" not in name:
         named = name.replace("\\", "/")
-        there = [place for place in there if (folder / place / named).exists()] or there
+        there = [place for place in there if exists(folder / place / named)] or there
     return there[0] if there else "train2017"
 
 

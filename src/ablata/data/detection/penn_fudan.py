@@ -20,8 +20,8 @@ from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.layouts import IMAGES, MASKS, find_set, has_instance_masks, penn_fudan_settings
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.rle import encode, tight_box
-from ablata.data.io.decode import ImageRules, any_size, open_image
-from ablata.data.io.headers import orientation_of, upright
+from ablata.data.io.decode import ImageRules
+from ablata.data.io.masks import MaskError, load_mask, open_mask
 from ablata.data.loading.splits import SOURCES
 from ablata.structures.detection import no_objects
 
@@ -101,12 +101,12 @@ def _entry(note: Path, size: tuple[int, int], first: int, findings: Findings, ru
         findings.refuse("Every image must have its mask", f"no file {note}")
         return nothing
     try:
-        with open_image(note, str(note), rules.max_pixels) as image, any_size(image.width * image.height):
-            orientation = orientation_of(image) if rules.orientation == "applied" else 1
-            numbers = np.asarray(upright(image, orientation))
-    except (DataError, OSError, ValueError, SyntaxError) as error:
-        findings.refuse("Every mask must be decodable", getattr(error, "found", None) or f"{note}: {error}")
+        numbers = np.asarray(load_mask(open_mask(note, max_pixels=rules.max_pixels), note, rules))
+    except MaskError as error:
+        findings.refuse(error.must, error.found or str(note))
         return nothing
+    if numbers.dtype == bool:
+        numbers = numbers.astype(np.uint8)
     if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.integer):
         findings.refuse("Every mask must hold a whole number a pixel", f"{note.name}: {numbers.dtype} {numbers.shape}")
         return nothing

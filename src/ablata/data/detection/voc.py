@@ -26,7 +26,6 @@ from ablata.data.detection.files import (
     DetectionFileSettings,
     FileImages,
     check_files,
-    exists,
     image_file,
 )
 from ablata.data.detection.image_ids import lie_below
@@ -34,6 +33,7 @@ from ablata.data.detection.layouts import find_set, voc_classes, voc_lists, voc_
 from ablata.data.detection.problems import Findings, checked_objects
 from ablata.data.detection.voc_xml import VocFile, VocObject, decode_text, read_annotation
 from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.io.walk import exists
 from ablata.data.loading.splits import SOURCES
 
 _LISTS = "ImageSets/Main"
@@ -189,7 +189,7 @@ def _source(root: Path, names: Sequence[str], settings: Voc, first: int, finding
     misread = _misread(objects, sizes, findings)
     entries = []
     for name, tree, size, mine in zip(kept, trees, sizes, objects, strict=True):
-        standing = mine if not misread and size != (0, 0) else []
+        standing = [one for one in mine if one not in misread] if size != (0, 0) else []
         boxes = np.array([one.half_open for one in standing], dtype=np.float64)
         labels, crowd = [one.label for one in standing], [one.difficult for one in standing]
         ids = list(range(first, first + len(standing)))
@@ -200,15 +200,18 @@ def _source(root: Path, names: Sequence[str], settings: Voc, first: int, finding
     return FileImages(entries, files, rules)
 
 
-def _misread(objects: Sequence[Sequence[VocObject]], sizes: Sequence[tuple[int, int]], findings: Findings) -> bool:
+def _misread(
+    objects: Sequence[Sequence[VocObject]], sizes: Sequence[tuple[int, int]], findings: Findings
+) -> set[VocObject]:
+    """Refuse objects whose boxes are written in another form; return them."""
     pairs = [(one, size) for mine, size in zip(objects, sizes, strict=True) for one in mine if size != (0, 0)]
     boxes = np.array([one.borders for one, _ in pairs], dtype=np.float64).reshape(-1, 4)
     shapes = np.array([size for _, size in pairs], dtype=np.float64).reshape(-1, 2)
     where, maskless = f"{pairs[0][0].where}" if pairs else "", np.full_like(boxes, np.nan)
     if refuse_misread(boxes, CORNERS, shapes, maskless, where, findings):
-        return True
-    note_misread(boxes, CORNERS, shapes, maskless, [one.where for one, _ in pairs], findings)
-    return False
+        return {one for one, _ in pairs}
+    names = [one.where for one, _ in pairs]
+    return {pairs[row][0] for row in note_misread(boxes, CORNERS, shapes, maskless, names, findings)}
 
 
 def _image(folder: Path, name: str, tree: VocFile) -> Path:

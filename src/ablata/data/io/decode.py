@@ -19,7 +19,6 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
 
 from ablata.base.errors import DataError
 from ablata.data.io.headers import as_stored, header_size, orientation_of, page_count, stored_bits, turned, upright
@@ -124,25 +123,34 @@ def open_image(content: bytes | Path, where: str, max_pixels: int | None = None)
 
 
 def _opened(content: bytes | Path, where: str) -> Image.Image:
+    # Of many bands PIL gives one beside red, green and blue at most, or complains where nobody hears it in words.
+    many = banded_tiff(content, _MANY) if _start(content) in _TIFF else None
+    if many is not None:
+        return many
     try:
-        image = Image.open(content if isinstance(content, Path) else io.BytesIO(content))
+        return Image.open(content if isinstance(content, Path) else io.BytesIO(content))
     except UnidentifiedImageError:
         banded = banded_tiff(content)
         if banded is None:
             raise _undecodable(where, _unknown(content)) from None
         return banded
-    # Of RGB with further bands PIL gives one of them at most.
-    many = isinstance(image, TiffImageFile) and image.tag_v2.get(_SAMPLES, 1) > 4 and image.mode.startswith("RGB")
-    return (banded_tiff(content) if many else None) or image
 
 
-_SAMPLES = 277
+_MANY = 5
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _start(content: bytes | Path) -> bytes:
+    if isinstance(content, bytes):
+        return content[:4]
+    with content.open("rb") as stream:
+        return stream.read(4)
 
 
 def _unknown(content: bytes | Path) -> str:
     """Say what may keep PIL from opening a file."""
-    start = content[:4] if isinstance(content, bytes) else content.read_bytes()[:4]
-    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    start = _start(content)
+    if start in _TIFF:
         return "a TIFF of bits or colours that Pillow does not know: write bands of 8 or 16 bits"
     return "no image of a known type" if start else "an empty file"
 

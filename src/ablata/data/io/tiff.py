@@ -312,8 +312,8 @@ class BandedTiff(Image.Image):
             return self.layout.bands(stream, bands)
 
 
-def banded_tiff(source: bytes | Path) -> BandedTiff | None:
-    """Return a TIFF of plain bands, opened; None: it is another file."""
+def banded_tiff(source: bytes | Path, least: int = 2) -> BandedTiff | None:
+    """Return a TIFF of plain bands, opened, where it has at least so many; None: it is another file."""
     with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
         layout = TiffLayout.read(stream)
-    return BandedTiff(source, layout) if layout and layout.samples > 1 and layout.holds_plain_bands else None
+    return BandedTiff(source, layout) if layout and layout.samples >= least and layout.holds_plain_bands else None

@@ -173,7 +173,7 @@ def _not_counted(labelled: LabeledFolder) -> list[LabelFinding]:
     if labelled.recased:
         first = labelled.recased[0]
         label = name_of(first.label, labelled.root)
-        detail = f"{len(labelled.recased)} pairs have names that differ in capitals: {label}"
+        detail = f"{len(labelled.recased)} pairs have names that differ in capitals or accents: {label}"
         remarks.append(LabelFinding("names", name_of(first.image, labelled.root), detail))
     return remarks + [LabelFinding("list of a split", said) for said in labelled.lists]
 

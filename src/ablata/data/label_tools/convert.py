@@ -21,12 +21,13 @@ from ablata.base.files import write_text
 from ablata.base.seeds import derive
 from ablata.data.io.decode import RULES, ImageRules, open_image
 from ablata.data.io.headers import orientation_of, turned
+from ablata.data.io.masks import load_mask, open_mask
 from ablata.data.label_tools.accidents import divided
 from ablata.data.label_tools.scan import Tell, mapped, value_counts
 from ablata.data.label_tools.survey import name_of
 from ablata.data.labels.layout import LabeledFolder, Sample, propose_suffixes
 from ablata.data.labels.map import MAP_FILE, LabelMap, split_color
-from ablata.data.labels.mask_files import Leniency, Palettes, load_mask, open_mask, palette_of, raw_values, read_mask
+from ablata.data.labels.mask_files import Leniency, Palettes, palette_of, raw_values, read_mask
 from ablata.data.labels.table import TRANSPARENT, translate
 from ablata.data.loading.cache import build_once, require_space
 

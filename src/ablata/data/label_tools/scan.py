@@ -19,9 +19,10 @@ from ablata.base.cores import worker_count
 from ablata.base.errors import DataError
 from ablata.data.io.decode import RULES, ImageFacts, ImageRules, decode_rgb, open_image
 from ablata.data.io.headers import lossy_format, orientation_of
+from ablata.data.io.masks import Fault, MaskError, load_mask, open_mask
 from ablata.data.labels.layout import Sample
 from ablata.data.labels.map import LabelMap
-from ablata.data.labels.mask_files import Fault, Leniency, MaskError, load_mask, open_mask, palette_of, raw_values
+from ablata.data.labels.mask_files import Leniency, palette_of, raw_values
 from ablata.data.labels.table import Form
 from ablata.data.loading.shared_images import pixel_digest
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablata.data.io.decode import ImageRules
+from ablata.data.io.masks import Fault
 from ablata.data.label_tools.scan import ImageScan, LabelFileScan, ReadOptions, Tell, scan
 from ablata.data.labels.layout import LabeledFolder, Sample
-from ablata.data.labels.mask_files import Fault, Palettes, size_advice
+from ablata.data.labels.mask_files import Palettes, size_advice
 from ablata.data.labels.table import Form, written_value
 
 _EXAMPLES = 5

@@ -8,6 +8,7 @@ folder. IMAGES and LABELS are folders of usual names, or of the names that are g
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ class LabeledFolder:
         strays: files that are no images.
         twins: files of one name and different suffixes, of which the first counts.
         left_out: images and label files that are in no split.
-        recased: pairs whose names differ in capitals.
+        recased: pairs whose names differ in capitals or in how accents are written.
         lists: what lists of a split say and the files do not, a sentence each.
     """
 
@@ -82,7 +83,7 @@ class LabeledFolder:
         if self.left_out:
             told.append(f"{len(self.left_out)} files are in no split and are left out: {self.named(self.left_out)}")
         if self.recased:
-            told.append(f"{len(self.recased)} images and masks have names that differ in capitals, and are pairs")
+            told.append(f"{len(self.recased)} pairs of image and mask have names that differ in capitals or accents")
         return (*told, *self.lists)
 
     def named(self, files: Sequence[Path]) -> str:
@@ -273,20 +274,26 @@ class _Named:
 
 
 def _matched(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the masks by the names of their images: of the same name, else one that differs in capitals alone."""
+    """Return the masks by the names of their images: of the same name, else one that is `_alike`."""
     found = {name: file for name, file in masks.items() if name in images}
     alone: dict[str, list[str]] = {}
     for name in images:
         if name not in found:
-            alone.setdefault(name.casefold(), []).append(name)
-    wanted = Counter(name.casefold() for name in masks if name not in found)
+            alone.setdefault(_alike(name), []).append(name)
+    wanted = Counter(_alike(name) for name in masks if name not in found)
     for name, file in masks.items():
         if name in found:
             continue
-        close = alone.get(name.casefold(), [])
-        unique = len(close) == 1 and wanted[name.casefold()] == 1
+        close = alone.get(_alike(name), [])
+        unique = len(close) == 1 and wanted[_alike(name)] == 1
         found[close[0] if unique else name] = file
     return found
+
+
+def _alike(name: str) -> str:
+    """Return what names have in common that differ in capitals, or in how an accent is written: as one sign or as two
+    (macOS)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _places(root: Path, names: FolderNames) -> list[tuple[str, Path, Path]]:
@@ -329,15 +336,16 @@ def _by_lists(root: Path, samples: list[Sample]) -> tuple[list[Sample], list[Pat
         The samples with their splits; files that no list names; what lists say and the files do not.
     """
     lists = read_split_lists(root)
-    whole = {one.name: one for one in samples}
+    whole = {unicodedata.normalize("NFC", one.name): one for one in samples}
     bare: dict[str, list[Sample]] = {}
-    for one in samples:
-        bare.setdefault(one.name.rpartition("/")[2], []).append(one)
+    for name, one in whole.items():
+        bare.setdefault(name.rpartition("/")[2], []).append(one)
     divided: list[Sample] = []
     told: list[str] = []
     seen: dict[str, str] = {}
     for split in sorted(lists, key=_SPLITS.index):
-        file, names = lists[split]
+        file, listed = lists[split]
+        names = [unicodedata.normalize("NFC", name) for name in listed]
         alike = [(name, whole.get(name) or _only(bare.get(name.rpartition("/")[2], []))) for name in names]
         found = {one.name: one for _, one in alike if one is not None}
         if not found:

@@ -53,7 +53,12 @@ def _digests(files: Sequence[Path], cache: Path, key: str) -> dict[str, str]:
     """Return {path: digest}, remembered in one JSON file named after `key`: {path: [size, time in ns, digest]}."""
     memory = cache / "digests" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     known = _read_json(memory)
-    stats = {str(file): file.stat() for file in files}
+    try:
+        stats = {str(file): file.stat() for file in files}
+    except OSError as error:
+        link = "a link that leads nowhere" if Path(error.filename).is_symlink() else error.strerror
+        raise DataError("Every file of a data set must be readable", found=f"{error.filename}: {link}",
+                        do="repair or remove it") from None  # fmt: skip
     stamps = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     fresh = [name for name, stamp in stamps.items() if known.get(name, [])[:2] != stamp]
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -17,7 +17,8 @@ from ablata.base.cores import usable_cores
 from ablata.base.errors import DataError
 from ablata.data.io.decode import MOST_PIXELS, RULES, ImageRules, decode_rgb, open_image, refuse_dark, upright_size
 from ablata.data.io.headers import orientation_of
-from ablata.data.labels.mask_files import Palettes, load_mask, open_mask, palette_of, raw_values, size_advice
+from ablata.data.io.masks import load_mask, open_mask
+from ablata.data.labels.mask_files import Palettes, palette_of, raw_values, size_advice
 from ablata.data.labels.table import LabelTable
 from ablata.data.loading.cache import load_array, require_space, stored_arrays
 from ablata.data.loading.loaders import BatchIndices, BatchReader

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ablata.base.errors import DataError, SettingsError, choices
-from ablata.base.files import SHEET, refuse_other_kind
+from ablata.base.files import refuse_no_image
 from ablata.data.classification.image_files import DecodeAndCrop, ImageFileSettings
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
@@ -129,7 +129,7 @@ class ClassificationPredictor(Predictor):
                     done.append(ClassPrediction(file=file, classes=predicted[file], view=read[file]))
                     yield done[-1]
         if options.output is not None and done:
-            refuse_other_kind(options.output, SHEET)
+            refuse_no_image(options.output)
             options.output.parent.mkdir(parents=True, exist_ok=True)
             sheet(done).save(options.output)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, UserError, choices
-from ablata.base.files import SHEET, refuse_other_kind
+from ablata.base.files import refuse_no_image
 from ablata.data.drawing.contact_sheet import captioned
 from ablata.data.io.decode import open_image, to_rgb
 from ablata.data.io.input_files import InputFile
@@ -96,7 +96,7 @@ class SimplePredictor(Predictor):
             done.append(SimplePrediction(file=entry.file, described=described, image=image))
             yield done[-1]
         if options.output is not None and done:
-            refuse_other_kind(options.output, SHEET)
+            refuse_no_image(options.output)
             options.output.parent.mkdir(parents=True, exist_ok=True)
             sheet(done).save(options.output)
 
