@@ -74,7 +74,7 @@ def run_by_hand(home: Path, scores: dict[str, list[float]]) -> None:
                 )  # fmt: skip
                 run = ledger.studies.enqueue(made.name, arm, new)
                 claim = ledger.leases.claim_run(run.id, "tester:0", 60)
-                found = {made.metric.key: score}
+                found = {made.judged.key: score}
                 ledger.leases.finish(run.id, claim.attempt, "completed", scores=found, cost={"seconds": 2.0})
         assessment = assess(ledger, made.name)
         ledger.studies.add_look(made.name, assessment.rows, assessment.as_look())

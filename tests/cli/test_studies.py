@@ -142,7 +142,7 @@ def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) 
     with Ledger(home=home) as ledger:
         create(ledger, replace(made, history=History(variance=0.25, df=12)))
         again = StudyRequest(
-            name=None, recipe="digits", sets=(), arms=("a:model.width=5",), seeds=3, first_seed=None, margin=0.5,
+            name=None, recipe="digits", sets=(), arms=("a:model.width=5",), seeds=3, first_seed=None, margin="0.5",
             screen=False, fixed=False, history=True, save_as="asked", question=None,
         ).study(ledger)  # fmt: skip
         assert again.history == History(variance=0.25, df=12)
@@ -217,3 +217,26 @@ def test_an_interrupt_lets_the_workers_save_and_says_how_to_go_on(start: Start, 
     for pid in owners:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_study_of_seconds_has_a_margin_in_percent_and_another_metric_is_another_question(
+    ablata: Callable[..., Any],
+) -> None:
+    sets = [word for text in ("train.steps=6", "model.width=4") for word in ("--set", text)]
+    words = ("study", "run", "--recipe", "digits", *sets, "--arm", "wide:model.width=32", "--workers", "1")
+    done = ablata(*words, "--metric", "seconds", "--margin", "10%", "--seeds", "3", "--json")
+    assert done.status == 0, done.err
+    view = json.loads(done.out)
+    assert (view["metric"]["name"], view["metric"]["unit"], view["metric"]["higher_is_better"]) == (
+        "seconds",
+        "s",
+        False,
+    )
+    assert view["margin_percent"] == 10
+    assert view["margin"] == pytest.approx(sum(s["score"] for s in view["arms"][0]["seeds"]) / 30)
+    assert "--metric seconds" in view["commands"][0]
+    again = ablata(*words, "--metric", "loss", "--seeds", "3", "--json")
+    assert json.loads(again.out)["name"] != view["name"]
+    wrong = ablata(*words, "--metric", "secondz", "--seeds", "3")
+    assert wrong.status == 2
+    assert "--metric seconds" in wrong.err

@@ -43,8 +43,8 @@ def test_what_does_not_fit_is_refused_in_words(make_study: Make, subtests: pytes
         ({"arms": {"text": "model.width=6"}}, "list of texts"),
         ({"arms": {"nothing": "no_such_recipe"}}, "no_such_recipe"),
         ({"control": 3}, "The control must be a recipe"),
-        ({"margin": 0.0}, "`margin` must be finite and > 0"),
-        ({"margin": float("nan")}, "`margin` must be finite and > 0"),
+        ({"margin": 0.0}, "A margin must be a number above 0"),
+        ({"margin": float("nan")}, "A margin must be a number above 0"),
         ({"seeds": 0}, "`seeds`"),
     ]:
         with subtests.test(parts=parts, words=words), pytest.raises(SettingsError, match=words):
@@ -100,7 +100,7 @@ def test_an_arm_is_written_name_colon_key_equals_value(arm: str) -> None:
 def test_a_recipe_is_taken_by_its_name_as_control_and_as_arm(make_study: Make, quick: Recipe) -> None:
     named = make_study(control="digits", arms={"quick": quick, "wide": {"model.width": 64}})
     assert named.recipes["control"].name == "digits"
-    assert named.metric == quick.metric()
+    assert named.judged == quick.metric()
     assert make_study(arms={"whole": "digits"}).recipes["whole"] == named.recipes["control"]
 
 

@@ -69,7 +69,9 @@ Scores = Annotated[
         show_default=False,
     ),
 ]
-Lower = Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores of a program are better.")]
+Lower = Annotated[
+    bool | None, typer.Option("--lower/--higher", help="Which scores of a program, or of --metric, are better.")
+]
 Timeout = Annotated[
     str | None,
     typer.Option("--timeout", metavar="TIME", help="Longest time of a program's run, such as 90s, 10m or 2h."),
@@ -87,10 +89,20 @@ Seeds = Annotated[
 ]
 FirstSeed = Annotated[int | None, typer.Option(min=0, help="The first seed; 0 by default.")]
 Margin = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        help="The largest difference that does not matter to you, in the metric's unit; without it, no arm is called "
-        "equivalent."
+        metavar="NUMBER|PERCENT",
+        help="The largest difference that does not matter to you, in the metric's unit, or 10% of the control's mean; "
+        "without it, no arm is called equivalent.",
+    ),
+]
+MetricName = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="What is compared, in place of the recipe's own score: another score (val/plain/loss), one class's "
+        "(iou/car), seconds, seconds_per_epoch, images_per_second, peak_memory, or a curve's last value (train/loss).",
     ),
 ]
 Screen = Annotated[
@@ -157,7 +169,8 @@ class StudyRequest:
     cells: int | None = None
     seeds: int | None
     first_seed: int | None
-    margin: float | None
+    margin: str | None
+    metric: str | None = None
     screen: bool
     fixed: bool
     history: bool
@@ -178,7 +191,8 @@ class StudyRequest:
         from ablata.studies.adhoc import ask, change
 
         parts: dict[str, Any] = {
-            "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin, "screen": self.screen,
+            "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin,
+            "metric": self.metric, "screen": self.screen,
             "fixed": self.fixed, "name": self.save_as, "question": self.question,
         }  # fmt: skip
         given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
@@ -189,11 +203,14 @@ class StudyRequest:
                 found=" and ".join(told) or "none of them",
                 do="ablata study run NAME, or --recipe RECIPE --arm NAME:key=value --seeds N --margin M",
             )
-        if self.command is None and self.program != CommandOptions():
+        direction = None if self.metric is None else self.program.lower
+        if self.command is None and self.program != CommandOptions(lower=direction):
             raise SettingsError(
-                "--score, --lower, --timeout, --input and --source belong to a program", found=told[0],
-                do="--command 'python train.py --seed {seed}'",
+                "--score, --timeout, --input and --source belong to a program, --lower also to --metric", found=told[0],
+                do="--command 'python train.py --seed {seed}', or --metric NAME",
             )  # fmt: skip
+        if self.command is None:
+            parts["lower"] = direction
         if self.command is not None:
             made = self._of_command(self.command, parts)
         elif self.recipe is not None:
@@ -237,15 +254,22 @@ class StudyRequest:
         for text in self.sets:
             words += ["--set", text]
         options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
-        options |= {"--name": self.save_as, "--question": self.question}
+        options |= {"--metric": self.metric, "--name": self.save_as, "--question": self.question}
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
-        flags = {"--screen": self.screen, "--force-fixed": self.fixed, "--history": self.history}
+        flags = {
+            "--lower": self.program.lower is True,
+            "--higher": self.program.lower is False,
+            "--screen": self.screen,
+            "--force-fixed": self.fixed,
+            "--history": self.history,
+        }
         return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
 
 _NOTHING = StudyRequest(
-    name=None, recipe=None, sets=(), arms=(), seeds=None, first_seed=None, margin=None, screen=False, fixed=False,
+    name=None, recipe=None, sets=(), arms=(), seeds=None, first_seed=None, margin=None,
+    screen=False, fixed=False,
     history=False, save_as=None, question=None,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from ablata.cli.asking import (
     Inputs,
     Lower,
     Margin,
+    MetricName,
     Name,
     Question,
     RecipeOption,
@@ -65,6 +66,7 @@ def plan(
     seeds: Seeds = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
+    metric: MetricName = None,
     score: Scores = None,
     lower: Lower = None,
     timeout: Timeout = None,
@@ -97,7 +99,8 @@ def plan(
     asked = StudyRequest(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
-        seeds=seeds, first_seed=first_seed, margin=margin, screen=screen, fixed=force_fixed, history=history,
+        seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
+        screen=screen, fixed=force_fixed, history=history,
         save_as=save_as, question=question,
     )  # fmt: skip
     if control is not None:
@@ -153,6 +156,7 @@ def run(
     seeds: Seeds = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
+    metric: MetricName = None,
     score: Scores = None,
     lower: Lower = None,
     timeout: Timeout = None,
@@ -175,7 +179,8 @@ def run(
     asked = StudyRequest(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
-        seeds=seeds, first_seed=first_seed, margin=margin, screen=screen, fixed=force_fixed, history=history,
+        seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
+        screen=screen, fixed=force_fixed, history=history,
         save_as=save_as, question=question,
     )  # fmt: skip
     if output is not None:

@@ -199,6 +199,14 @@ class Recipe(Settings):
         """
         return None
 
+    def class_names(self, cache: Path) -> tuple[str, ...]:
+        """Return the classes whose scores are recorded one by one; none where a task has no such scores.
+
+        Raises:
+            DataError: the data is missing or damaged.
+        """
+        return ()
+
     def refuse_small_data(self, cache: Path) -> None:
         """Refuse a training set that does not fill a batch, before anything is built or recorded.
 

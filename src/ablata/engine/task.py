@@ -179,6 +179,14 @@ class Task(ABC, Generic[B]):
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Score the model; every sample of the split counts once, over all processes."""
 
+    def class_scores(self, split: str, protocol: str) -> dict[str, float]:
+        """Return each class's score in the last evaluation of a split by a protocol, in percent, by `iou/CLASS`.
+
+        Before the slash stands what the scores are: `accuracy`, `iou` or `AP`. nan for a class that the split does not
+        hold; nothing by default.
+        """
+        return {}
+
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None
     ) -> EvalReport:

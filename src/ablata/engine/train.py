@@ -31,8 +31,8 @@ class TrainResult:
 
     Args:
         scores: of the last evaluation, by `split/protocol/name`.
-        cost: seconds, images_per_second, evaluation_seconds, peak_memory_bytes, parameters, flops, activations,
-            steps, processes and processor threads; plain numbers.
+        cost: seconds, seconds_per_epoch (evaluations left out), images_per_second, evaluation_seconds,
+            peak_memory_bytes, parameters, flops, activations, steps, processes and processor threads; plain numbers.
         best: which checkpoint was kept as best and why, or None.
     """
 
@@ -117,6 +117,8 @@ def train(
             "processes": float(group.world_size),
             "threads": float(torch.get_num_threads()),
         }
+        if rate := state.timer.steps_per_second():
+            cost["seconds_per_epoch"] = state.task.steps_per_epoch / rate
         return TrainResult(state.scores, cost, state.best)
 
 

@@ -37,7 +37,7 @@ from ablata.engine.loss_sums import LossSums
 from ablata.engine.optim.parameter_groups import rate_factor
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 from ablata.engine.recipe import Recipe
-from ablata.engine.reporting import Reporter
+from ablata.engine.reporting import MetricRow, Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.watchdogs import CollapseWatch, FiniteWatch, GradientWatch
 from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
@@ -210,7 +210,18 @@ class TrainState:
             self._watch_ema()
             self.model.train()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
+            if self.step == self.total:
+                self.reporter.metrics(self._class_rows())
         self._keep_best()
+
+    def _class_rows(self) -> list[MetricRow]:
+        """Return the scores of each class in the evaluation at hand, as points of curves."""
+        return [
+            (self.step, f"{split}/{protocol}/{name}", value)
+            for split in self.task.splits
+            for protocol in self.task.protocols
+            for name, value in self.task.class_scores(split, protocol).items()
+        ]
 
     def save_gallery(self) -> None:
         """Save the gallery of the finished run; what cannot be written is reported and costs nothing else."""

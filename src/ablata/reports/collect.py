@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.quantities import duration
 from ablata.records.given import is_given
+from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.reports.collect_runs import Load, arm_curves, cost_of, environment_view, load_of, run_view
+from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
 from ablata.reports.factorial import FactorialRecord
 from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
@@ -71,6 +72,8 @@ class _Study:
     runs: dict[tuple[str, int], RunRow]
     replay: Replay | None
     outcomes: dict[str, Outcome]
+    values: dict[str, float]
+    apart: tuple[int, ...]
     factorial: FactorialRecord | None = None
 
     @property
@@ -103,7 +106,7 @@ class _Study:
     def score(self, arm: str, seed: int) -> float | None:
         """The score of an arm at a seed; None if it is not completed or not finite."""
         run = self.runs.get((arm, seed))
-        value = (run.scores or {}).get(self.key) if run is not None and run.state == "completed" else None
+        value = self.values.get(run.id) if run is not None and run.state == "completed" else None
         return float(value) if value is not None and math.isfinite(value) else None
 
 
@@ -141,6 +144,7 @@ def study_view(
         question=row.question,
         metric=MetricView(**{key: metric[key] for key in names if key in metric}),
         margin=study.rule.margin,
+        margin_percent=spec.get("margin_percent"),
         rule=RuleView(
             mode=str(spec.get("mode", "claim")),
             alpha=study.rule.alpha,
@@ -158,7 +162,8 @@ def study_view(
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
         code_notes=(*_code_notes(placed), *_impossible(study)),
-        time_notes=_time_notes(study, placed),
+        time_notes=(*_time_notes(study, placed), *_apart_notes(study)),
+        incomparable=_incomparable(study),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
@@ -179,8 +184,13 @@ def _read(ledger: Ledger, name: str) -> _Study:
     replay = Replay.from_json(result["replay"]) if result.get("replay") else None
     outcomes = {result["arms"][outcome.arm - 1]: outcome for outcome in replay.outcomes} if replay else {}
     runs = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
+    values = judged_values(ledger, row.spec["metric"]["key"], list(runs.values()))
+    rule = rule_of(row.spec)
+    if result.get("margin"):
+        rule = replace(rule, margin=float(result["margin"]))
+    arms, apart = ledger.studies.arms(name), tuple(result.get("apart", ()))
     factorial = FactorialRecord.of(row.spec, result)
-    return _Study(row, rule_of(row.spec), ledger.studies.arms(name), runs, replay, outcomes, factorial)
+    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial)
 
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
@@ -260,7 +270,8 @@ def _seed(study: _Study, arm: ArmRow, place: int, seed: int) -> SeedView:
         return SeedView(seed=seed, state="waiting")
     score, base = study.score(arm.name, seed), study.score(study.control, seed)
     state = "diverged" if run.state == "completed" and score is None else run.state
-    difference = None if arm.is_control or score is None or base is None else score - base
+    apart = not comparable_in_time([run, control], study.key)
+    difference = None if arm.is_control or apart or score is None or base is None else score - base
     paired = control is None or run.environment == control.environment
     return SeedView(seed=seed, state=state, score=score, difference=difference, paired=paired)
 
@@ -306,6 +317,23 @@ def _time_notes(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[st
     return (f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.",)
 
 
+def _incomparable(study: _Study) -> bool:
+    """Tell whether no verdict could be reached since too few rows can be compared in time."""
+    judged = max((outcome.seeds for outcome in study.outcomes.values()), default=0)
+    return study.row.state == "finished" and bool(study.apart) and judged < study.rule.first_look
+
+
+def _apart_notes(study: _Study) -> tuple[str, ...]:
+    """Say which seeds are left out of the verdicts of a study of times, and what helps."""
+    if not study.apart:
+        return ()
+    rows = f"{len(study.apart)} of {study.rule.seeds} seeds"
+    return (
+        f"{rows} ({listing(map(str, study.apart))}) are left out of the verdicts: control and arms were not trained in "
+        f"one launch there. Seeds that are new to the lab are trained in one: --first-seed {study.seeds.stop}.",
+    )
+
+
 def _plan(ledger: Ledger, study: _Study) -> PlanView:
     """What the study can find, from the noise seen so far; empty without noise or without the calibrated bound."""
     if study.factorial is not None:
@@ -349,7 +377,7 @@ def _placed(study: _Study, arms: Sequence[ArmView]) -> list[tuple[str, RunRow]]:
 def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[RoundView, ...]:
     """The rounds of the arms whose completed runs were taught by other runs."""
     done = [(arm, run) for arm, run in placed if run.state == "completed"]
-    if all(run.parent is None for _, run in done):
+    if all(run.parent is None for _, run in done) or cost_of_key(study.key) is not None:
         return ()
     arms = {arm.name: [run for name, run in done if name == arm.name] for arm in study.arms}
     higher = bool(study.row.spec["metric"].get("higher_is_better", True))

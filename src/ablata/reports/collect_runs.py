@@ -10,9 +10,10 @@ from typing import Any
 
 from ablata.records.defaults import defaults_of
 from ablata.records.evaluations import EVALUATOR, comparable, later_scores
+from ablata.records.judged import TIMES, load_of
 from ablata.records.ledger import Ledger
 from ablata.records.removal import folder_bytes
-from ablata.records.rows import SEVERAL, Curve, RunRow
+from ablata.records.rows import Curve, RunRow
 from ablata.reports.view import (
     ArmCurves,
     ChangeView,
@@ -123,17 +124,6 @@ def cost_of(run: RunRow) -> CostView:
     )
 
 
-Load = tuple[str, float | None, float | None]
-"""What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each."""
-TIMES = ("seconds", "images_per_second", "evaluation_seconds")
-
-
-def load_of(run: RunRow) -> Load | None:
-    """Return under which load a run was trained; None: not recorded, or in more than one launch."""
-    cost = run.cost or {}
-    return None if run.launch in (None, SEVERAL) else (str(run.launch), cost.get("workers"), cost.get("threads"))
-
-
 def environment_view(name: str, description: Mapping[str, Any], runs: int) -> EnvironmentView:
     """Return an environment class as name and value; what is empty, and the machine's own name, is left out."""
     items = []
@@ -170,12 +160,17 @@ def arm_curves(
 
 def run_curves(ledger: Ledger, run: RunRow) -> tuple[CurveView, ...]:
     """Return the curves that a run logged, scores first, at most `MOST_COMPARED`."""
-    curves = ledger.metrics.of_runs([run.id])
+    curves = [curve for curve in ledger.metrics.of_runs([run.id]) if not _is_class_score(curve)]
     names = sorted({curve.name for curve in curves}, key=lambda name: (name.startswith("train/"), name))
     owners = {run.id: (run.id, run)}
     return tuple(
         CurveView(name=name, arms=arm_curves(curves, name, owners, [run.id])) for name in names[:MOST_COMPARED]
     )
+
+
+def _is_class_score(curve: Curve) -> bool:
+    """Tell whether a curve is one class's score, `val/plain/iou/car`: it has the last evaluation alone."""
+    return curve.name.count("/") > 2 and len(curve.steps) == 1
 
 
 def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> CompareView:
@@ -252,7 +247,7 @@ def _figure(values: Mapping[str, Any], name: str) -> float | None:
 
 
 def _shared_curves(ledger: Ledger, first: RunRow, second: RunRow) -> tuple[CurveView, ...]:
-    curves = ledger.metrics.of_runs([first.id, second.id])
+    curves = [curve for curve in ledger.metrics.of_runs([first.id, second.id]) if not _is_class_score(curve)]
     owners = {run.id: (run.id, run) for run in (first, second)}
     logged = [{curve.name for curve in curves if curve.run == run.id} for run in (first, second)]
     names = sorted(logged[0] & logged[1])[:MOST_COMPARED]

@@ -378,6 +378,9 @@ class StudyView:
         runs: the runs behind it.
         rounds: the rounds of the arms whose runs were taught by other runs.
         factorial: of a factorial study, whose `arms` are its changes, each averaged over the others; else None.
+        margin_percent: the margin in percent of the control's mean, where it was given so; `margin` is None until the
+            control's first runs have ended.
+        incomparable: it ended without a verdict, since it is about time and too few runs can be compared in it.
     """
 
     name: str
@@ -400,6 +403,8 @@ class StudyView:
     runs: tuple[RunView, ...] = ()
     rounds: tuple[RoundView, ...] = ()
     factorial: FactorialView | None = None
+    margin_percent: float | None = None
+    incomparable: bool = False
 
     @property
     def control(self) -> ArmView | None:

@@ -49,6 +49,8 @@ def answer(view: StudyView, figures: Figures | None = None, most: int = 4) -> tu
     arms = view.treatments
     if not arms:
         return (Piece("There is nothing to compare: the study has no arm beside the control."),)
+    if view.incomparable:
+        return (Piece("Nothing can be decided: the times of these runs cannot be compared with each other."),)
     looked = [arm for arm in arms if arm.verdict is not None]
     if not looked:
         return (
@@ -181,11 +183,7 @@ def reading_words(view: StudyView) -> tuple[str, ...]:
 def rule_words(view: StudyView) -> str:
     """State the decision rule in one sentence."""
     rule, figures = view.rule, Figures.of(view)
-    matters = (
-        "no margin was given, so nothing is called equivalent"
-        if view.margin is None
-        else f"differences within ±{figures.amount(view.margin)} do not matter"
-    )
+    matters = _matters(view, figures)
     better = f"{'higher' if view.metric.higher_is_better else 'lower'} {view.metric.name} is better"
     if rule.mode == "declared":
         return (
@@ -214,6 +212,18 @@ def rule_words(view: StudyView) -> str:
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
         f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
     )
+
+
+def _matters(view: StudyView, figures: Figures) -> str:
+    percent = view.margin_percent
+    share = "" if percent is None else f"{percent:g}% of the control's mean over its first {view.rule.first_look} seeds"
+    if view.margin is None:
+        return (
+            f"differences within {share} do not matter"
+            if share
+            else ("no margin was given, so nothing is called equivalent")
+        )
+    return f"differences within ±{figures.amount(view.margin)}{f' ({share})' if share else ''} do not matter"
 
 
 def plan_words(view: StudyView) -> str:

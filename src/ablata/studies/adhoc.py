@@ -14,6 +14,7 @@ from ablata.base.parts import user_modules
 from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
+from ablata.studies.metric import margin_text
 from ablata.studies.study import CONTROL, Study, study_name
 from ablata.studies.typed import typed_changes
 from ablata.trainers.any import Outside
@@ -27,7 +28,9 @@ def ask(
     factors: Sequence[str] = (),
     cells: int | None = None,
     seeds: int | None,
-    margin: float | None,
+    margin: float | str | None,
+    metric: str | None = None,
+    lower: bool | None = None,
     first_seed: int | None = None,
     screen: bool = False,
     fixed: bool = False,
@@ -43,7 +46,7 @@ def ask(
         factors: in place of arms, changes that are switched on and off together, written in the same way.
         cells: how many combinations of the factors run.
         seeds: must be given.
-        margin: see `Study`.
+        margin, metric, lower: see `Study`.
         first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
 
     Raises:
@@ -62,7 +65,9 @@ def ask(
     words = ["ablata", "study", "run", "--recipe", recipe]
     words += [word for text in sets for word in ("--set", text)] + [word for text in arms for word in ("--arm", text)]
     words += [word for text in factors for word in ("--factor", text)] + (["--cells", str(cells)] if cells else [])
-    words += ["--seeds", str(seeds), *([] if margin is None else ["--margin", f"{margin:g}"])]
+    words += ["--seeds", str(seeds), *([] if margin is None else ["--margin", margin_text(margin)])]
+    words += ["--metric", metric] if metric else []
+    words += [] if lower is None else ["--lower" if lower else "--higher"]
     words += ["--first-seed", str(first_seed)] if first_seed else []
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
     shown = [*words, *(["--name", name] if name else []), *(["--question", question] if question else [])]
@@ -76,6 +81,8 @@ def ask(
         seeds=seeds,
         first_seed=first_seed or 0,
         margin=margin,
+        metric=metric,
+        lower=lower,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
         commands=(shlex.join(shown),),
@@ -96,14 +103,17 @@ def change(
     *,
     seeds: int | None = None,
     first_seed: int | None = None,
-    margin: float | None = None,
+    margin: float | str | None = None,
+    metric: str | None = None,
+    lower: bool | None = None,
     screen: bool = False,
     fixed: bool = False,
     name: str | None = None,
     question: str | None = None,
 ) -> Study:
     """Return a written study with parts changed on the command line; None and False leave a part as it is."""
-    wanted = {"seeds": seeds, "first_seed": first_seed, "margin": margin, "name": name, "question": question}
+    wanted = {"seeds": seeds, "first_seed": first_seed, "margin": margin, "metric": metric, "name": name}
+    wanted |= {"question": question, "lower": lower}
     changed: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
     if screen:
         changed["mode"] = Mode.SCREEN

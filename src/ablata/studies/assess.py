@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ablata.records.judged import comparable_in_time, judged_values
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of
 from ablata.stats.designs import Design
 from ablata.stats.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
+from ablata.stats.margin import PERCENT, judged_rule
 from ablata.stats.versions import Procedure
 from ablata.studies.factors import Factors
 
@@ -27,14 +29,19 @@ class Assessment:
     Args:
         rows: number of whole rows.
         arms: names of the arms without the control, in the order of the columns.
-        replay: every look so far and how each arm stands; None before the first whole row, and of a factorial study.
+        replay: every look so far and how each arm stands; None before the first row that can be judged, and of a
+            factorial study.
         factorial: the changes of a factorial study after its whole blocks; None before the first, and of any other.
+        margin: the margin in the metric's unit; None: none, or not known yet.
+        apart: seeds of whole rows that are not judged, since their runs cannot be compared in time.
     """
 
     rows: int
     arms: tuple[str, ...]
     replay: Replay | None
     factorial: FactorialResult | None = None
+    margin: float | None = None
+    apart: tuple[int, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -47,8 +54,13 @@ class Assessment:
 
     def as_look(self) -> dict[str, Any]:
         """Return what the ledger keeps of the newest look."""
-        kept: dict[str, Any] = {"arms": list(self.arms), "replay": self.replay.to_json() if self.replay else None}
-        return kept | ({"factorial": self.factorial.to_json()} if self.factorial else {})
+        look: dict[str, Any] = {"arms": list(self.arms), "replay": self.replay.to_json() if self.replay else None}
+        # Only where it is so: looks of every other study stay what they were.
+        if self.apart:
+            look["apart"] = list(self.apart)
+        if self.factorial:
+            look["factorial"] = self.factorial.to_json()
+        return look | ({} if self.margin is None else {"margin": self.margin})
 
 
 def cached_calibration(ledger: Ledger, arms: int, rule: Rule, judge: Procedure) -> Calibration:
@@ -83,15 +95,23 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
     if "design" in study.spec:
         return _assess_factors(ledger, study, columns, cells)
-    rule, judge = rule_of(study.spec), procedure_of(study.spec)
+    rule, judge, key = rule_of(study.spec), procedure_of(study.spec), study.spec["metric"]["key"]
     calibration = cached_calibration(ledger, len(names), rule, judge)
+    values = judged_values(ledger, key, list(cells.values()))
     judged: Replay | None = None
-    rows = 0
-    while rows < rule.seeds and _whole(columns, judged, cells, study.spec["first_seed"] + rows):
+    rows, used, apart = 0, list[int](), list[int]()
+    while rows < rule.seeds and _whole(columns, judged, cells, seed := study.spec["first_seed"] + rows):
         rows += 1
-        scores, diverged, unpaired = _table(columns, cells, study, rows)
+        runs = [cells.get((arm.name, seed)) for arm in open_arms(columns, judged)]
+        if not comparable_in_time(runs, key):
+            apart.append(seed)
+            continue
+        used.append(seed)
+        scores, diverged, unpaired = _table(columns, cells, study, used, values)
+        rule = judged_rule(study.spec, scores[:, 0].tolist())
         judged = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
-    return Assessment(rows, names, judged)
+    margin = rule.margin if PERCENT in study.spec else None
+    return Assessment(rows, names, judged, margin=margin, apart=tuple(apart))
 
 
 def _assess_factors(
@@ -99,16 +119,22 @@ def _assess_factors(
 ) -> Assessment:
     """Judge the changes of a factorial study by its whole blocks; one in which a run left no score does not count."""
     rule, design = rule_of(study.spec), Factors.from_json(study.spec["design"]).design
-    rows = 0
-    while rows < rule.seeds and _whole(columns, None, cells, study.spec["first_seed"] + rows):
+    key = study.spec["metric"]["key"]
+    rows, used, apart = 0, list[int](), list[int]()
+    while rows < rule.seeds and _whole(columns, None, cells, seed := study.spec["first_seed"] + rows):
         rows += 1
+        fair = comparable_in_time([cells[arm.name, seed] for arm in columns], key)
+        (used if fair else apart).append(seed)
     names = tuple(arm.name for arm in columns[1:])
-    scores, _, _ = _table(columns, cells, study, rows)
+    scores, _, _ = _table(columns, cells, study, used, judged_values(ledger, key, list(cells.values())))
+    rule = judged_rule(study.spec, scores[:, 0].tolist())
+    margin = rule.margin if PERCENT in study.spec else None
     whole = scores[~np.isnan(scores).any(axis=1)]
     if not len(whole):
-        return Assessment(rows, names, None)
+        return Assessment(rows, names, None, margin=margin, apart=tuple(apart))
     calibration = cached_factorial_calibration(ledger, design, rule)
-    return Assessment(rows, names, None, judge_factorial(whole, design, rule, calibration))
+    found = judge_factorial(whole, design, rule, calibration)
+    return Assessment(rows, names, None, found, margin, tuple(apart))
 
 
 def open_arms(columns: list[ArmRow], judged: Replay | None) -> list[ArmRow]:
@@ -126,22 +152,24 @@ def _whole(columns: list[ArmRow], judged: Replay | None, cells: Mapping[tuple[st
 
 
 def _table(
-    columns: list[ArmRow], cells: Mapping[tuple[str, int], RunRow], study: StudyRow, rows: int
+    columns: list[ArmRow],
+    cells: Mapping[tuple[str, int], RunRow],
+    study: StudyRow,
+    seeds: Sequence[int],
+    values: Mapping[str, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return scores, diverged (rows, 1 + arms) and unpaired (rows, arms)."""
-    key = study.spec["metric"]["key"]
     unseeded = bool(study.spec.get("unseeded"))
-    scores = np.full((rows, len(columns)), np.nan)
-    diverged = np.zeros((rows, len(columns)), dtype=bool)
-    unpaired = np.zeros((rows, len(columns) - 1), dtype=bool)
-    for row in range(rows):
-        seed = study.spec["first_seed"] + row
+    scores = np.full((len(seeds), len(columns)), np.nan)
+    diverged = np.zeros((len(seeds), len(columns)), dtype=bool)
+    unpaired = np.zeros((len(seeds), len(columns) - 1), dtype=bool)
+    for row, seed in enumerate(seeds):
         control = cells[(columns[0].name, seed)]
         for column, arm in enumerate(columns):
             run = cells.get((arm.name, seed))
             if run is None or run.state not in ENDED:
                 continue
-            value = (run.scores or {}).get(key)
+            value = values.get(run.id)
             finite = run.state == "completed" and value is not None and math.isfinite(value)
             scores[row, column] = value if finite else np.nan
             diverged[row, column] = not finite

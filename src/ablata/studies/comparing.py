@@ -11,6 +11,7 @@ from typing import Any
 
 from ablata.base.errors import SettingsError, choices
 from ablata.stats import Mode
+from ablata.studies.metric import margin_text
 from ablata.studies.naming import named_by_content
 from ablata.studies.study import Study
 from ablata.studies.typed import typed_changes
@@ -32,7 +33,8 @@ def compare_commands(
     lower: bool | None = None,
     seeds: int = 5,
     first_seed: int = 0,
-    margin: float | None = None,
+    margin: float | str | None = None,
+    metric: str | None = None,
     timeout: float | None = None,
     inputs: Sequence[str] = (),
     sources: Sequence[str] = (),
@@ -54,7 +56,7 @@ def compare_commands(
         cells: how many combinations of the factors run.
         scores: where the scores are read; the first is judged.
         lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
-        seeds, first_seed, margin: see `Study`.
+        seeds, first_seed, margin, metric: see `Study`.
         timeout: seconds after which a run has failed.
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
@@ -107,12 +109,14 @@ def compare_commands(
         seeds=seeds,
         first_seed=first_seed,
         margin=margin,
+        metric=metric,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
     )
     options: dict[str, object] = {
         "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores, "--seeds": seeds,
-        "--first-seed": first_seed or None, "--margin": margin, "--lower": lower is True, "--higher": lower is False,
+        "--first-seed": first_seed or None, "--margin": None if margin is None else margin_text(margin),
+        "--metric": metric, "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
         "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
     }  # fmt: skip

@@ -45,7 +45,10 @@ class StudyDocument(Settings):
     """How many combinations of the factors run; null: the fewest that keep them apart."""
     seeds: Annotated[int, Field(ge=1)]
     first_seed: Annotated[int, Field(ge=0)] = 0
-    margin: Annotated[float, Field(gt=0)] | None = None
+    margin: float | str | None = None
+    """In the metric's unit, or a text such as `10%`, of the control's mean."""
+    metric: str | None = None
+    """What is compared in place of the control's own score, such as `seconds` or `val/plain/loss`."""
     screen: bool = False
     force_fixed: bool = False
     name: str | None = None
@@ -79,7 +82,8 @@ def read_study(path: Path) -> Study:
             found=f"{path}: {'neither' if asked.recipe is None else 'both'}",
             do="for example command: python train.py --seed {seed}",
         )
-    given = [key for key in _PROGRAM if key in asked.model_fields_set]
+    of_metric = () if asked.metric is None else ("lower",)
+    given = [key for key in _PROGRAM if key in asked.model_fields_set and key not in of_metric]
     if asked.recipe is not None and given:
         raise SettingsError(f"{given[0]} belongs to a command", found=f"{path} has the recipe {asked.recipe}")
     control = load_recipe(asked.recipe, asked.set) if asked.recipe is not None else _command(asked, path)
@@ -93,6 +97,8 @@ def read_study(path: Path) -> Study:
         seeds=asked.seeds,
         first_seed=asked.first_seed,
         margin=asked.margin,
+        metric=asked.metric,
+        lower=asked.lower if asked.recipe is not None else None,
         mode=Mode.SCREEN if asked.screen else Mode.CLAIM,
         fixed=asked.force_fixed,
     )

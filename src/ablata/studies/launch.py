@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, listing
+from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, choices, listing
 from ablata.base.user_code import relative_names
 from ablata.records.code import arm_code, keep_code
 from ablata.records.database import PATIENCE_SECONDS, persist
+from ablata.records.judged import judged_values, recorded_names
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
 from ablata.stats import rule_of
@@ -22,6 +23,7 @@ from ablata.studies.changed import refuse_changed_programs
 from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.identity import (
     COMMAND_CODE,
+    cache_folder,
     new_run,
     own_files,
     record_environment,
@@ -30,8 +32,9 @@ from ablata.studies.identity import (
     restore_trainer,
 )
 from ablata.studies.in_process import InProcess
+from ablata.studies.metric import refuse_unknown_class
 from ablata.studies.pool import Pool, Workers
-from ablata.studies.study import Study
+from ablata.studies.study import CONTROL, Study
 from ablata.trainers.function import FUNCTION_CODE
 from ablata.trainers.git import remove_worktree
 
@@ -140,6 +143,7 @@ class StudyRunner:
             self._refuse_failed_control(cells)
             ended = sum(cell.run.state in ENDED for cell in cells)
             if ended != self._ended:
+                self._refuse_unrecorded(cells)
                 self._look()
                 self._ended = ended
             done = self.assessment.rows >= self.rule.seeds or self.assessment.settled
@@ -166,12 +170,29 @@ class StudyRunner:
                     found=f"run {run.id}, seed {run.seed}: {run.error}",
                     do=f"mend the {task}; all it printed is in {self.ledger.runs.folder(run) / OUTPUT}",
                 )
-            if run.state == "completed" and key not in (run.scores or {}):
+            missing = key not in (run.scores or {}) and not judged_values(self.ledger, key, [run])
+            if run.state == "completed" and missing:
                 raise RunError(
                     f"The control must return the score {key}",
                     found=f"run {run.id} returned {listing(run.scores or ())}",
                     do=f'score="{next(iter(run.scores or ()), "acc")}"; the runs that are recorded are used again',
                 )
+
+    def _refuse_unrecorded(self, cells: list[Cell]) -> None:
+        """End a study whose metric its runs do not record.
+
+        Raises:
+            RunError: names what they do record.
+        """
+        completed = [cell.run for cell in cells if cell.run.state == "completed"]
+        key = self.study.spec["metric"]["key"]
+        if completed and not judged_values(self.ledger, key, completed):
+            names = recorded_names(self.ledger, completed[0])
+            raise RunError(
+                "The metric of a study must be one that its runs record",
+                found=f"no {key} of run {completed[0].id}; it has {choices(names, key)}",
+                do="ask again under another name with one of these: --metric NAME",
+            )
 
     def _look(self) -> None:
         """Judge what is there; record a look when a row was added, and stop the arms it closes."""
@@ -327,6 +348,7 @@ def create(ledger: Ledger, study: Study) -> None:
         for one in lineage(recipe):
             new_run(ledger, one, study.first_seed, environment="")
             refuse_small_data(ledger, one)
+    refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
     spec = study.spec()
     known = next((row for row in ledger.studies.all() if row.name == study.name), None)
     if known is not None:

@@ -23,6 +23,8 @@ def named_by_content(study: Study, label: str) -> Study:
         label: what it is of, such as a script's or a file's name.
     """
     parts = [json.dumps(study.rule().to_json()), study.mode.value, str(study.first_seed), study.question]
+    parts += [study.judged.key] if study.metric is not None else []
+    parts += [f"{study.margin_percent:g}%"] if study.margin_percent is not None else []
     for name, recipe in study.recipes.items():
         parts += [name, json.dumps(expand(recipe), sort_keys=True)]
         if isinstance(recipe, Outside):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablata.records.judged import judged_values
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow
 from ablata.stats import Noise, noise_from_scores, pool_noise
@@ -66,11 +67,12 @@ def noise_of_study(ledger: Ledger, name: str) -> Noise | None:
     key = ledger.studies.get(name).spec["metric"]["key"]
     columns = {arm.name: column for column, arm in enumerate(arms)}
     cells = ledger.studies.cells(name)
+    values = judged_values(ledger, key, [cell.run for cell in cells])
     rows = {seed: row for row, seed in enumerate(sorted({cell.seed for cell in cells}))}
     table = np.full((len(rows), len(arms)), np.nan)
     for cell in cells:
-        if cell.run.state == "completed" and cell.run.scores:
-            table[rows[cell.seed], columns[cell.arm]] = cell.run.scores.get(key, np.nan)
+        if cell.run.state == "completed":
+            table[rows[cell.seed], columns[cell.arm]] = values.get(cell.run.id, np.nan)
     try:
         return noise_from_scores(table[~np.isnan(table[:, columns[_control(arms).name]])])
     except ValueError:

@@ -20,6 +20,7 @@ from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise,
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
+from ablata.studies.metric import parse_margin
 from ablata.studies.noise import noise_of_study
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
@@ -82,7 +83,7 @@ class StudyPlan:
         early = "" if study.fixed else f"; less if {'all changes' if study.design else 'arms'} are decided early"
         return "\n".join([
             f"study {study.name}: {study.question}",
-            f"  control  {study.recipes[CONTROL].name}, scored by {study.metric.key}",
+            f"  control  {study.recipes[CONTROL].name}, scored by {study.judged.key}",
             f"  {'changes ' if study.design else 'arms    '} {arms[0]}",
             *(f"           {arm}" for arm in arms[1:]),
             *([f"  design   {study.design.sentence()}"] if study.design else []),
@@ -195,7 +196,7 @@ def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Nois
     for row in ledger.studies.all():
         arms = ledger.studies.arms(row.name)
         control = next(arm for arm in arms if arm.is_control)
-        same = control.recipe_name == asked.name and row.spec["metric"]["key"] == study.metric.key
+        same = control.recipe_name == asked.name and row.spec["metric"]["key"] == study.judged.key
         if (row.name == study.name and not own) or not same or control.recipe.get("train") != length:
             continue
         found = noise_of_study(ledger, row.name)
@@ -307,20 +308,24 @@ def _guess(plan: StudyPlan, noise: float) -> str:
 
 def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
     """Up to which noise the margin can be confirmed; `unit` is what can be with a noise of 1."""
-    if plan.study.margin is None:
+    margin = parse_margin(plan.study.margin)[0]
+    if margin is None:
         return []
-    most = f"{plan.study.margin / unit:.2g} {_points(plan)}"
-    return [f"  note     the margin of {plan.study.margin:g} can be confirmed if the noise is at most {most}"]
+    most = f"{margin / unit:.2g} {_points(plan)}"
+    return [f"  note     the margin of {margin:g} can be confirmed if the noise is at most {most}"]
 
 
 def _margin(plan: StudyPlan) -> str:
-    if plan.study.margin is None:
+    margin, percent = parse_margin(plan.study.margin)
+    if percent is not None:
+        return f"{percent:g}% of the control's mean over its first seeds: smaller differences do not matter"
+    if margin is None:
         return "none: no arm is called equivalent"
-    return f"{plan.study.margin:g} {_points(plan)}: smaller differences do not matter"
+    return f"{margin:g} {_points(plan)}: smaller differences do not matter"
 
 
 def _points(plan: StudyPlan) -> str:
-    unit = plan.study.metric.unit or "units"
+    unit = plan.study.judged.unit or "units"
     return "points" if unit == "%" else unit
 
 

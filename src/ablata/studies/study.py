@@ -16,8 +16,10 @@ from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
+from ablata.stats.margin import PERCENT
 from ablata.studies.factors import Factors
 from ablata.studies.identity import own_files
+from ablata.studies.metric import judged_metric, parse_margin
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.function import Function
@@ -44,7 +46,11 @@ class Study:
         factors: in place of arms, changes that are switched on and off together: for each the overrides that make it.
             Each is judged averaged over the others; see `ablata.stats.designs`. Then `first_look` is 2 blocks.
         cells: how many combinations of the factors are run, a power of two; None: the fewest that keep them apart.
-        margin: the largest difference that does not matter, in the metric's unit. None: no arm is called equivalent.
+        margin: the largest difference that does not matter, in the metric's unit; or `"10%"`, of the mean of the
+            control's first runs. None: no arm is called equivalent.
+        metric: what is compared: a score, one class's score, a cost, a curve, by name; see `judged_metric`. None: the
+            control's own score.
+        lower: whether lower is better; None: as the metric's name says.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
         first_look: whole seed rows before the first verdict.
@@ -64,7 +70,9 @@ class Study:
     arms: Mapping[str, Overrides | Recipe | Outside | Callable[..., Any] | str] = field(default_factory=dict)
     factors: Mapping[str, Overrides] = field(default_factory=dict)
     cells: int | None = None
-    margin: float | None = None
+    margin: float | str | None = None
+    metric: str | Metric | None = None
+    lower: bool | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
     first_look: int = 3
@@ -93,6 +101,13 @@ class Study:
         made = {CONTROL: _recipe(CONTROL, self.control)}
         object.__setattr__(self, "control", made[CONTROL])
         object.__setattr__(self, "recipes", made)
+        percent, judged = self.margin_percent, self.judged
+        if percent is not None and judged.unit == "%":
+            raise SettingsError(
+                f"A margin in percent of the control's mean is for metrics in other units; {judged.key} is in percent",
+                found=f"margin {self.margin}",
+                do=f"margin {percent:g}, for a difference of {percent:g} points",
+            )
         try:
             self.rule()
         except ValueError as error:
@@ -141,9 +156,14 @@ class Study:
         return Factors.of(self.factors, self.cells) if self.factors else None
 
     @property
-    def metric(self) -> Metric:
-        """The score that is compared."""
-        return self.recipes[CONTROL].metric()
+    def judged(self) -> Metric:
+        """The metric that is compared."""
+        return judged_metric(self.recipes[CONTROL], self.metric, lower=self.lower)
+
+    @property
+    def margin_percent(self) -> float | None:
+        """The margin as a share of the control's mean, in percent; None where it is in the metric's unit."""
+        return parse_margin(self.margin)[1]
 
     def rule(self) -> Rule:
         """Return the decision rule.
@@ -153,12 +173,12 @@ class Study:
         """
         design = self.design
         return Rule(
-            margin=self.margin,
+            margin=parse_margin(self.margin)[0],
             seeds=self.seeds,
             alpha=self.mode.alpha,
             first_look=max(2, self.seeds) if self.fixed else design.first_look if design else self.first_look,
             futility=self.futility and not self.fixed and design is None,
-            higher_is_better=self.metric.higher_is_better,
+            higher_is_better=self.judged.higher_is_better,
             history=self.history,
         )
 
@@ -180,7 +200,7 @@ class Study:
 
     def spec(self) -> dict[str, Any]:
         """Return what is fixed before launch, JSON-safe, as the ledger keeps it."""
-        metric = self.metric
+        metric = self.judged
         return {
             "metric": {
                 "key": metric.key,
@@ -196,6 +216,7 @@ class Study:
             "fixed": self.fixed,
             "first_seed": self.first_seed,
             "commands": list(self.commands or (f"ablata study run {self.name}",)),
+            **({PERCENT: self.margin_percent} if self.margin_percent is not None else {}),
             # Only where it is so: the specification of every other study stays what it was.
             **({"unseeded": True} if self._unseeded else {}),
             **({"design": design.to_json()} if (design := self.design) else {}),

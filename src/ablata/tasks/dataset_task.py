@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -36,6 +37,8 @@ class DatasetRecipe(Recipe):
     """Names of the task's own scores, the usual one first."""
     OTHER_SCORES: ClassVar[tuple[str, ...]] = ()
     """Names of further scores, by which nothing is judged."""
+    CLASS_SCORE: ClassVar[str] = ""
+    """What the scores of single classes are: `iou`, `accuracy`, `AP`; empty: there are none."""
     METRIC_OF: ClassVar[str] = "predictions and labels"
     """What a metric of the user's own is a function of."""
 
@@ -88,6 +91,10 @@ class DatasetRecipe(Recipe):
     def compared_split(self) -> str:
         """Return the split that arms are compared on: minival where some of the training set is held out."""
         return "minival" if self.scored_data().minival else "val"
+
+    def class_names(self, cache: Path) -> tuple[str, ...]:
+        """Return the data's classes; see `Recipe.class_names`."""
+        return tuple(self.scored_data().build(cache).classes) if self.CLASS_SCORE else ()
 
     def metric(self) -> Metric:
         """Return the score that `judge` names, or the usual one, under the first protocol.

@@ -43,6 +43,7 @@ from ablata.tasks.own_scores import score_metrics
 class Classify(DistillableRecipe):
     """Recipe of an image classifier."""
 
+    CLASS_SCORE = "accuracy"
     SCORES = ("top1", "top5", "loss")
     METRIC_OF = "probabilities [N, K] and labels [N]"
 
@@ -132,6 +133,9 @@ class ClassifyTask(DistillableTask):
         seed: the run's seed.
         context: device and share of the work.
 
+    Attributes:
+        last_scores: counted predictions, by split and protocol, of the last evaluation.
+
     Raises:
         DataError: the batch does not fit the training set.
     """
@@ -144,6 +148,7 @@ class ClassifyTask(DistillableTask):
     def __init__(self, recipe: Classify, data: LabeledImageDataset, seed: int, context: RunContext) -> None:
         super().__init__(recipe, data, context)
         self.classes, self.outputs = data.classes, ("logits",)
+        self.last_scores: dict[tuple[str, str], ClassificationScores] = {}
         for protocol in recipe.protocols:
             data.check_crop(eval_crop(protocol))
         self.pair_with_peer(self._network)
@@ -197,11 +202,18 @@ class ClassifyTask(DistillableTask):
 
         A student has its teacher's scores on the same images too: `teacher_top1` and the like.
         """
-        scores = self.score(model, split, protocol).scores() | self._own_scores(model, split, protocol)
+        counted = self.last_scores[split, protocol] = self.score(model, split, protocol)
+        scores = counted.scores() | self._own_scores(model, split, protocol)
         if self.distiller is None:
             return scores
         beside = self.distiller.scores(split, protocol, lambda *asked: self.score(*asked).scores())
         return scores | beside
+
+    def class_scores(self, split: str, protocol: str) -> dict[str, float]:
+        """Return the accuracy of each class; see `Task.class_scores`."""
+        counted = self.last_scores.get((split, protocol))
+        values = counted.class_accuracy().tolist() if counted is not None else []
+        return {f"accuracy/{name}": value for name, value in zip(self.data.classes, values, strict=False)}
 
     def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
         """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""

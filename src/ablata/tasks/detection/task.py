@@ -60,6 +60,7 @@ _SHOWN = 3
 class Detect(DatasetRecipe):
     """Recipe of an object detector, with or without instance masks."""
 
+    CLASS_SCORE = "AP"
     SCORES = tuple(
         f"{kind}AP{part}" for kind in ("", "mask_") for part in ("", "50", "75", *(f"_{size}" for size in SIZES[1:]))
     )
@@ -311,6 +312,11 @@ class DetectTask(DatasetTask[DetectionBatch]):
         are left out of every mean. `evaluator` is the version of the evaluation.
         """
         return self._totals(self.collect(model, split, protocol), split, protocol)
+
+    def class_scores(self, split: str, protocol: str) -> dict[str, float]:
+        """Return the average precision of each class's boxes; see `Task.class_scores`."""
+        values = self.last_scores.get((split, protocol), ())
+        return {f"AP/{name}": value for name, value in zip(self.data.classes, values, strict=False)}
 
     def collect(self, model: nn.Module, split: str, protocol: str) -> DetectionScores:
         """Return the scored detections of a split, those of all processes."""

@@ -47,6 +47,7 @@ from ablata.tasks.segmentation.visuals import visualize
 class Segment(DatasetRecipe):
     """Recipe of a semantic segmentation network."""
 
+    CLASS_SCORE = "iou"
     SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "boundary_f")
     METRIC_OF = "the predicted and the true label map of an image, [H, W]"
 
@@ -246,6 +247,12 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         return counted, {name: value for metric in metrics for name, value in metric.scores().items()} | self._means(
             own
         )
+
+    def class_scores(self, split: str, protocol: str) -> dict[str, float]:
+        """Return the intersection over union of each class; see `Task.class_scores`."""
+        counted = self.last_scores.get((split, protocol))
+        values = counted.class_iou().tolist() if counted is not None else []
+        return {f"iou/{name}": value for name, value in zip(self.scored_classes, values, strict=False)}
 
     def _means(self, own: MeanOverImages) -> dict[str, float]:
         sums = torch.tensor([(own.sums[name], own.counts[name]) for name in own.names], dtype=torch.float64)
