@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.stats import Mode, Rule, calibrate, plan
+from ablata.studies.metric import absolute_margin
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.declared import DeclaredRule, now
 from ablata.trainers.given import GivenRuns, lower_is_better
@@ -41,9 +42,9 @@ def rule_of_study(study: Study) -> DeclaredRule:
         question=study.question,
         control=CONTROL,
         arms=tuple(study.arms),
-        metric=study.metric.name,
-        higher_is_better=study.metric.higher_is_better,
-        margin=study.margin,
+        metric=study.judged.name,
+        higher_is_better=study.judged.higher_is_better,
+        margin=absolute_margin(study.margin),
         level=study.mode.alpha,
         first_seed=study.first_seed,
         seeds=study.seeds,
@@ -57,7 +58,7 @@ def declare(
     metric: str,
     seeds: int,
     lower: bool | None = None,
-    margin: float | None = None,
+    margin: float | str | None = None,
     first_seed: int = 0,
     screen: bool = False,
     question: str | None = None,
@@ -85,7 +86,7 @@ def declare(
         arms=tuple(arms),
         metric=metric,
         higher_is_better=not lower_is_better(metric, lower),
-        margin=margin,
+        margin=absolute_margin(margin),
         level=(Mode.SCREEN if screen else Mode.CLAIM).alpha,
         first_seed=first_seed,
         seeds=seeds,

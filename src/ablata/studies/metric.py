@@ -157,3 +157,17 @@ def refuse_unknown_class(control: Recipe | Outside, metric: Metric, cache: Path)
         raise SettingsError(
             f"The class of a metric must be one of the data's: {choices(classes, name)}", found=metric.key
         )
+
+
+def absolute_margin(given: float | str | None) -> float | None:
+    """Return a margin in the metric's unit, for scores that are judged without their runs.
+
+    Raises:
+        SettingsError: it is none, or a share of the control's mean.
+    """
+    absolute, percent = parse_margin(given)
+    if percent is not None:
+        raise SettingsError(
+            "A rule for scores to come has its margin in the score's own unit", found=f"margin {percent:g}%"
+        )
+    return absolute
