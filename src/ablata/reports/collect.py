@@ -320,7 +320,8 @@ def _time_notes(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[st
 def _incomparable(study: _Study) -> bool:
     """Tell whether no verdict could be reached since too few rows can be compared in time."""
     judged = max((outcome.seeds for outcome in study.outcomes.values()), default=0)
-    return study.row.state == "finished" and bool(study.apart) and judged < study.rule.first_look
+    too_few = bool(study.apart) and judged < study.rule.first_look and study.factorial is None
+    return study.row.state == "finished" and too_few
 
 
 def _apart_notes(study: _Study) -> tuple[str, ...]:
