@@ -116,3 +116,10 @@ def test_a_training_set_smaller_than_a_batch_is_refused_before_a_run_is_recorded
     with pytest.raises(DataError, match="must fill at least one batch"):
         ablata.run_study(ablata.Study(name="large", question="?", control="digits", arms={"a": large}, seeds=3))
     assert ablata.runs().to_rows() == []
+
+
+def test_a_loss_that_teaches_nothing_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text("import torch\n\n\ndef loss(logits, labels):\n    return torch.tensor(3.0)\n")
+    with pytest.raises(SettingsError, match="must depend on the network's outputs"):
+        ablata.train("digits", overrides={**SHORT, "loss": f"{tmp_path / 'odd.py'}:loss"})
+    assert list(ablata.runs()) == []

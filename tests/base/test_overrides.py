@@ -84,6 +84,12 @@ def test_plain_values_lists_booleans_and_null_are_set() -> None:
     assert override(toy, ["root=null"]).root is None
 
 
+def test_a_key_below_a_part_that_was_emptied_is_set_or_refused_in_words() -> None:
+    assert override(Toy(), ["model={}", "model.width=4"]).model == Model(width=4)
+    with pytest.raises(SettingsError, match="aux"):
+        override(Toy(), ["aux={}", "aux.threshold=0.5", "aux.inner.deeper=1"])
+
+
 @pytest.mark.parametrize("order", [["loss=ohem", "loss.threshold=0.6"], ["loss.threshold=0.6", "loss=ohem"]])
 def test_a_part_is_chosen_by_name_and_then_set_in_any_order(order: list[str]) -> None:
     assert override(Toy(), order).loss == Ohem(threshold=0.6)

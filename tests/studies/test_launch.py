@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ablata.base.errors import RecordError, RunError
+from ablata.base.errors import RecordError, RunError, SettingsError
 from ablata.records import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import RunRow
@@ -390,3 +391,25 @@ def test_a_pool_ends_its_workers_at_once_when_interrupted_while_it_waits(
     with pytest.raises(KeyboardInterrupt):
         pool.__exit__()
     assert process.returncode == -9
+
+
+def test_a_study_with_a_part_that_fails_at_its_first_step_is_not_recorded(
+    ledger: Ledger, make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    (tmp_path / "odd.py").write_text(
+        "import torch\nfrom torch.nn import functional as F\n\n\n"
+        "def constant(logits, labels):\n    return torch.tensor(3.0)\n\n\n"
+        "def nothing(logits, labels):\n    return 3 + 0 * logits.sum()\n\n\n"
+        "def broken(logits, labels):\n    return F.cross_entropy(logits, labels[:1])\n\n\n"
+        "def good(logits, labels):\n    return F.cross_entropy(logits, labels)\n"
+    )
+    for name, told in (
+        ("constant", "must depend on the network's outputs"),
+        ("nothing", "must change with the network's outputs"),
+        ("broken", "must fit the first batch"),
+    ):
+        with pytest.raises(SettingsError, match=told):
+            create(ledger, make_study(arms={name: [f"loss={tmp_path / 'odd.py'}:{name}"]}))
+    assert ledger.studies.all() == []
+    create(ledger, make_study(arms={"good": [f"loss={tmp_path / 'odd.py'}:good"]}))
+    assert len(ledger.studies.all()) == 1

@@ -36,7 +36,7 @@ from ablata.studies.identity import (
     recipe_code,
     record_environment,
     refuse_other_data,
-    refuse_small_data,
+    refuse_unfit,
     release_orphan,
     restore_run,
 )
@@ -203,7 +203,7 @@ class _Training:
         here = record_environment(self._ledger, self._group.world_size)
         if resume is None:
             new = new_run(self._ledger, recipe, seed, here, parent)
-            refuse_small_data(self._ledger, recipe)
+            refuse_unfit(self._ledger, recipe, seed, alone=self._group.is_single)
             return self._ledger.runs.enqueue(new)
         run = self._ledger.runs.get(resume)
         if run.state not in ("completed", "diverged"):

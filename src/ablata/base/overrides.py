@@ -168,7 +168,8 @@ def _assign(root: Settings, tree: dict[str, Any], assignment: Assignment, given:
     node = tree
     for depth, key in enumerate(assignment.path[:-1]):
         field = _field(root, model, assignment, depth)
-        node[key] = _opened(field, node[key], assignment, depth)
+        # What an override of the part above, such as `data={}`, left out is there in no form.
+        node[key] = _opened(field, node.get(key), assignment, depth)
         model = _chosen(field, node[key])
         node = node[key]
     *above, key = assignment.path

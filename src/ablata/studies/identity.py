@@ -151,14 +151,35 @@ def _keep_defaults(ledger: Ledger, recipe: Recipe | Outside, code: str) -> None:
         keep_defaults(ledger, recipe.name, code, expand(load_recipe(recipe.name)))
 
 
-def refuse_small_data(ledger: Ledger, recipe: Recipe | Outside) -> None:
-    """Refuse a training set that does not fill a batch, before a run of it is recorded.
+def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: bool = True) -> None:
+    """Refuse a training that would fail at its first step, before a run of it is recorded.
+
+    Our own parts fit each other; what is left is a training set that does not fill a batch. Parts of the user's own are
+    tried on the first batches, unless they were trained before.
+
+    Args:
+        ledger: where it is to be recorded.
+        recipe: what is trained.
+        seed: of the run, or of a study's first one.
+        alone: whether one process trains it; of several, each has only its share of a batch.
 
     Raises:
-        DataError: it does not, or is missing or damaged.
+        DataError: the training set does not fill a batch, or is missing or damaged.
+        UserError: a part of the user's own fails, does not fit, or is a loss that teaches nothing.
     """
-    if not isinstance(recipe, Outside):
-        recipe.refuse_small_data(cache_folder(ledger))
+    if isinstance(recipe, Outside):
+        return
+    recipe.refuse_small_data(cache_folder(ledger))
+    if alone and own_files(recipe) and recipe.parent() is None and not _was_trained(ledger, recipe):
+        from ablata.engine.rehearsal import rehearse
+
+        rehearse(recipe, seed, cache_folder(ledger))
+
+
+def _was_trained(ledger: Ledger, recipe: Recipe) -> bool:
+    """Tell whether some run of this recipe and code has begun, and not failed."""
+    runs, code = ledger.runs.find(recipe=settings_hash(recipe)), recipe_code(recipe)
+    return any(run.code == code and run.state in ("running", "completed", "diverged") for run in runs)
 
 
 def data_of(ledger: Ledger, recipe: Recipe | Outside) -> str:

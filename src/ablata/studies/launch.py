@@ -27,7 +27,7 @@ from ablata.studies.identity import (
     new_run,
     own_files,
     record_environment,
-    refuse_small_data,
+    refuse_unfit,
     release_orphan,
     restore_trainer,
 )
@@ -347,7 +347,7 @@ def create(ledger: Ledger, study: Study) -> None:
     for recipe in study.recipes.values():
         for one in lineage(recipe):
             new_run(ledger, one, study.first_seed, environment="")
-            refuse_small_data(ledger, one)
+            refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
     spec = study.spec()
     known = next((row for row in ledger.studies.all() if row.name == study.name), None)

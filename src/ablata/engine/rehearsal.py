@@ -1,0 +1,62 @@
+"""Rehearsal: the first batches of a training with parts of the user's own, before anything is recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from ablata.base.errors import SettingsError
+from ablata.base.parts import users_mistakes
+from ablata.base.seeds import derive
+from ablata.engine.hardware.precision import choose_device
+from ablata.engine.recipe import Recipe
+from ablata.engine.reporting import Reporter
+from ablata.engine.task import RunContext
+from ablata.engine.train_state import TrainState
+
+_BATCHES = 2
+"""Batches without any gradient before a loss is refused: of one, all triplets may lie apart already."""
+
+
+def rehearse(recipe: Recipe, seed: int, cache: Path) -> None:
+    """Build what a recipe describes and compute losses and gradients of the first batches; nothing is kept.
+
+    Args:
+        recipe: one that starts from no other run.
+        seed: of the run.
+        cache: where prepared data is kept.
+
+    Raises:
+        UserError: something does not fit, a part of the user's own fails, or the loss teaches nothing.
+    """
+    recipe = recipe.effective()
+    device = choose_device(recipe.compute.device)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(derive(seed, "init"))
+        context = RunContext(device, cache, channels_last=recipe.compute.channels_last)
+        with users_mistakes(recipe, "be built"):
+            state = TrainState(recipe, seed, Path(folder), context, Reporter())
+        with users_mistakes(recipe, "fit the first batch"):
+            if not any(_teaches(state, step) for step in range(_BATCHES)):
+                raise SettingsError(
+                    "The loss must change with the network's outputs",
+                    found=f"a gradient of exactly zero, at every parameter, for the first {_BATCHES} batches",
+                    do="see what it computes: a term times 0, a comparison, or a constant has no gradient",
+                )
+
+
+def _teaches(state: TrainState, step: int) -> bool:
+    """Compute the loss of a step's batch and its gradient; tell whether any of it is other than zero."""
+    batch = state.task.augment(next(state.task.batches(step, step + 1)).to(state.device), step)
+    state.task.check(batch)
+    state.model.train()
+    torch.manual_seed(derive(state.seed, "model", step, 0))
+    part = batch.chunk(state.recipe.train.accumulate)[0]
+    with state.precision.autocast():
+        loss = torch.stack(list(state.task.loss(state.model, part).values())).sum()
+    state.check_first_loss(loss)
+    torch.autograd.backward(loss)
+    gradients = [one.grad for one in state.model.parameters() if one.grad is not None]
+    return any(bool(one.any()) for one in gradients)
