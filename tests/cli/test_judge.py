@@ -112,3 +112,45 @@ def test_a_log_without_repeats_asks_for_the_noise(tmp_path: Path, ablata: Callab
     (tmp_path / "single.csv").write_text("change,acc\nbase,90\nwide,91\nlong,89\n")
     assert "1 of 1" not in ablata("judge", "single.csv", "--noise", "0.1").out
     assert "Beyond chance: wide" in ablata("judge", "single.csv", "--log", "--noise", "0.1").out
+
+
+def test_no_file_whatever_it_holds_gives_a_traceback(
+    tmp_path: Path, ablata: Callable[..., Any], subtests: pytest.Subtests
+) -> None:
+    cases: dict[str, tuple[str | bytes, str]] = {
+        "empty.csv": ("", "an empty file"),
+        "blank.csv": ("\n\n  \n", "an empty file"),
+        "names.csv": ("arm,seed,acc\n", "rows below"),
+        "no_names.csv": ("base,0,90.1\nbase,1,90.4\nwide,0,91\n", "names of its columns"),
+        "mixed.csv": ("arm,seed;acc\nbase,0;90.1\nwide,1;91\n", "no column of numbers"),
+        "nan.csv": ("arm,seed,acc\nbase,0,nan\nwide,0,91\n", "number in the column acc"),
+        "unquoted.csv": ("arm,seed,acc\na, b,0,90.1\nbase,0,91\n", "no more cells"),
+        "one_arm.csv": ("arm,seed,acc\nbase,0,90.1\nbase,1,90.4\n", "an arm beside the control"),
+        "cut.json": ('{"a": 1', "one document"),
+        "list.json": ("[1, 2, 3]", "must hold objects"),
+        "deep.json": ("[" * 100_000, "nested deeply"),
+        "binary.csv": (b"\xff\xd8\xff\xe0" * 100, "UTF-8"),
+        "large.csv": ("arm,seed,acc\nbase,0,1e308\nbase,1,-1e308\nwide,0,1e308\n", "below 1e+150"),
+        "seed.csv": ("arm,seed,acc\nbase,inf,90\nwide,1,91\n", "whole number"),
+        "name.csv": (f"arm,seed,acc\n{'x' * 5000},0,90\nbase,1,91\n", "at most 200 letters"),
+        "log.tsv": ("commit\tacc\tstatus\na\t1e308\tkeep\na\t-1e308\tkeep\nb\t1\tkeep\n", "below 1e+150"),
+        "other.db": (b"SQLite format 3\0" + b"x" * 200, "must be MLflow's"),
+    }
+    for name, (content, words) in cases.items():
+        with subtests.test(name=name):
+            (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+            said = ablata("judge", name)
+            assert said.status == 2
+            assert words in said.err
+            assert "Traceback" not in said.err
+    for name, text, words in (
+        ("single.csv", "arm,seed,acc\nbase,0,90.1\nwide,0,91\n", "undecided"),
+        ("twice.csv", "arm,seed,acc\nbase,0,90\nbase,0,91\nwide,0,91\nwide,1,92\n", "base has seed 0 more than once"),
+        ("equal.csv", "arm,seed,acc\nbase,0,90\nbase,1,90\nwide,0,91\nwide,1,91\n", "undecided"),
+        ("comma.csv", 'arm,seed,acc\n"a, b",0,90.1\n"a, b",1,90.4\nbase,0,91\nbase,1,92\n', "a, b is undecided"),
+        ("equal.tsv", "commit\tacc\tstatus\na\t1\tkeep\na\t1\tkeep\nb\t2\tkeep\n", "equal to the digit"),
+    ):
+        with subtests.test(name=name):
+            (tmp_path / name).write_text(text)
+            said = ablata("judge", name)
+            assert (said.status, words in said.out) == (0, True)

@@ -100,7 +100,7 @@ def test_a_rule_is_written_once_and_cannot_be_changed(tmp_path: Path) -> None:
 
 def test_a_rule_that_cannot_be_is_refused() -> None:
     for parts in ({"arms": []}, {"arms": ["base"]}, {"seeds": 1}, {"margin": 0.0}, {"margin": float("inf")}):
-        with pytest.raises(SettingsError, match="A rule must name|A margin must be"):
+        with pytest.raises(SettingsError, match=r"A rule must name|A margin must be"):
             declare(**({"control": "base", "arms": ["a"], "metric": "acc", "seeds": 3} | parts))
     with pytest.raises(DataError, match="which scores are better"):
         declare("base", ["a"], metric="loss", seeds=3)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.api.opening import open_ledger
 from ablata.api.rows import ResultRows
 from ablata.api.trial_logs import JudgedLog, judge_log
 from ablata.base.errors import DataError, SettingsError, listing
@@ -18,7 +17,6 @@ from ablata.reports.judged import judged_view, question_of
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
 from ablata.studies.judging import Judgement, judge_declared, judge_given
-from ablata.studies.keeping import keep_judgement
 from ablata.trainers.declared import read_rule
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.readers.curves import Take
@@ -173,6 +171,9 @@ def judge(
         made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
     if not keep:
         return JudgedScores(name, made, command)
+    from ablata.api.opening import open_ledger
+    from ablata.studies.keeping import keep_judgement
+
     question = rule.question if rule else question_of(made.control, made.arms)
     with open_ledger(ledger) as opened:
         return JudgedScores(keep_judgement(opened, made, name, command, question=question), made, command)

@@ -122,6 +122,7 @@ def judge_log(
         crashed=len(log.trials) - len(runs),
         result=result,
         given=noise is not None,
+        repeated=len({trial.code for trial in runs}) < len(runs),
         notes=(*log.notes, *_repeats(log)),
         commands=(command,) if command else (),
     )

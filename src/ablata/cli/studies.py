@@ -253,7 +253,6 @@ def list_studies(json: Json = False) -> None:
     """List the studies of the ledger, and those that come with the package."""
     from dataclasses import asdict
 
-    from ablata.records.given import is_given
     from ablata.records.ledger import Ledger
     from ablata.reports.judged import AFTERWARDS
     from ablata.studies.index import study_entries
@@ -264,7 +263,7 @@ def list_studies(json: Json = False) -> None:
         print_json({"recorded": [asdict(row) for row in rows], "available": [entry.name for entry in study_entries()]})
         return
     for row in rows:
-        state = f"{row.state}, {AFTERWARDS}" if is_given(row) and not row.spec["given"].get("claimed") else row.state
+        state = f"{row.state}, {AFTERWARDS}" if row.is_given and not row.spec["given"].get("claimed") else row.state
         out.print(f"{row.name}  {state}  {row.question}", markup=False)
     recorded = {row.name for row in rows}
     for entry in study_entries():

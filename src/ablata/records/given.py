@@ -10,14 +10,11 @@ from sqlalchemy import insert, select
 from ablata.base.errors import RecordError, listing
 from ablata.records.database import Database
 from ablata.records.home import RUNS_FOLDER
-from ablata.records.rows import NewArm, StudyRow
+from ablata.records.rows import GIVEN_CODE, NewArm
 from ablata.records.runs import insert_ignoring, new_run_id, own_settings
 from ablata.records.studies import check_arms, check_name, differences, find_study, insert_arms, study_arms
 from ablata.records.tables import Arm, Environment, LookTable, Run, StudyRun, StudyTable
 from ablata.records.values import clock
-
-GIVEN_CODE = "given"
-"""What stands for the code of runs that were made elsewhere, and for the class of their environment."""
 
 
 def record_given(
@@ -95,8 +92,3 @@ def record_given(
         seeds = max(map(len, scores))
         connection.execute(insert(LookTable).values(study_id=study_id, seeds=seeds, result=look, time=now))
         return True
-
-
-def is_given(study: StudyRow) -> bool:
-    """Return whether a study's scores were made elsewhere."""
-    return isinstance(study.spec.get(GIVEN_CODE), dict)

@@ -13,6 +13,8 @@ SEVERAL = "several"
 """The launch of a run that was begun in one and resumed in another."""
 FOREIGN_CODE = ("command-", "function-")
 """What the code of runs begins with that are no trainings of ours: of programs, and of functions."""
+GIVEN_CODE = "given"
+"""What stands for the code of runs that were made elsewhere, and for the class of their environment."""
 EntryKind = Literal["trial", "plan", "remark"]
 
 
@@ -159,6 +161,11 @@ class StudyRow:
     state: StudyState
     created: float
     finished: float | None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its scores were made elsewhere."""
+        return isinstance(self.spec.get(GIVEN_CODE), dict)
 
 
 @dataclass(frozen=True, slots=True)

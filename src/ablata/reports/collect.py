@@ -15,7 +15,6 @@ from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.quantities import duration
-from ablata.records.given import is_given
 from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
@@ -127,7 +126,7 @@ def study_view(
     Raises:
         RecordError: there is no study of this name.
     """
-    if is_given(row := ledger.studies.get(name)):
+    if (row := ledger.studies.get(name)).is_given:
         return kept_view(ledger, row)
     study = _read(ledger, name)
     scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}

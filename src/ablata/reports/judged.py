@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ablata.records.given import GIVEN_CODE
-from ablata.records.ledger import Ledger
-from ablata.records.rows import StudyRow
+from ablata.records.rows import GIVEN_CODE, StudyRow
 from ablata.reports.impossible import impossible
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.view import ArmView, Estimate, MetricView, PlanView, RuleView, SeedView, StudyView
 from ablata.stats import FixedArm, FixedResult, Verdict, mean_interval, smallest_visible
 from ablata.stats.wording import between
+
+if TYPE_CHECKING:
+    from ablata.records.ledger import Ledger
 
 AFTERWARDS = "made after the scores were seen"
 """What is said of a study whose scores were there before it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rich import box
@@ -58,6 +59,7 @@ class TrialLogView:
         crashed: how many runs have none.
         result: what can be seen.
         given: whether the noise was told, rather than found from repeats.
+        repeated: whether code was run more than once.
         notes: what was guessed.
         commands: what to type to judge it again.
     """
@@ -70,10 +72,11 @@ class TrialLogView:
     crashed: int
     result: TrialLogResult
     given: bool
+    repeated: bool = False
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def figures(self) -> Figures:
         """How numbers are written: two digits of the noise, else of the smallest step."""
         noise = self.result.noise
@@ -121,7 +124,9 @@ class TrialLogView:
 
 def log_title(view: TrialLogView) -> str:
     """Return the question that the report answers."""
-    if (count := len(view.result.kept)) == 1:
+    if not (count := len(view.result.kept)):
+        return "Which kept changes could have been noise?"
+    if count == 1:
         return "Could the kept change have been noise?"
     return f"Which of the {count} kept changes could have been noise?"
 
@@ -133,12 +138,13 @@ def log_answer(view: TrialLogView) -> tuple[Piece, ...]:
         return (Piece(f"None of {result.trials} changes was kept, so nothing is claimed."),)
     if result.noise is None:
         most = max(kept.tolerable for kept in result.kept)
+        equal = "Its repeats are equal to the digit, so they ran with one seed. " if view.repeated else ""
         return (
             Piece("That cannot be told: the noise of one run is not known. ", strong=True),
             Piece(
-                "Run the first state two or three times more with other seeds and add the lines to the log, or give "
-                f"the standard deviation of one run's {view.score} with --noise. "
-                f"From {most:.2g} on, no change stands out."
+                f"{equal}Run the first state two or three times more with other seeds and add the lines to the log, or "
+                f"give the standard deviation of one run's {view.score} with --noise."
+                + (f" From {most:.2g} on, no change stands out." if most else "")
             ),
         )
     seen = [kept for kept in result.kept if view.standing(kept) == "beyond chance"]

@@ -27,6 +27,7 @@ from ablata.stats.table import Floats
 _LOGS = 20_000
 _RAREST = 1e-15
 _ENOUGH = 2
+_SMALLEST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +180,8 @@ class _Log:
         """The scores of each code."""
         for run in runs:
             self.values.setdefault(run.code, []).append(sign * run.score)
-        self.kept: list[tuple[int, int]] = []
-        """Kept changes with the run of the best state before each."""
+        self.kept: list[tuple[int, int, float]] = []
+        """Kept changes, each with the run of the best state before, and how far its score stood above the best one."""
         self.discarded: list[float] = []
         """How far each discarded change stood above the best state before it."""
         self.states = [0]
@@ -192,14 +193,16 @@ class _Log:
     def _walk(self) -> bool:
         """Follow the log; return whether a change that beat the best before it was not kept."""
         known, missed = {self.runs[0].code}, False
+        best, highest = 0, self.sign * self.runs[0].score
         for index, run in enumerate(self.runs):
             if run.code in known:
                 continue
             known.add(run.code)
-            best = max(self.states, key=self.mean)
             if run.kept:
-                self.kept.append((index, best))
+                self.kept.append((index, best, self.sign * run.score - highest))
                 self.states.append(index)
+                highest = max(highest, self.sign * run.score)
+                best = index if self.mean(index) > self.mean(best) else best
             else:
                 gap = self.mean(index) - self.mean(best)
                 self.discarded.append(gap)
@@ -236,11 +239,11 @@ class _Log:
 
 def _kept(log: _Log, noise: Noise | None, alpha: float) -> Iterator[KeptTrial]:
     trials, baseline = len(log.values) - 1, len(log.fresh(0))
-    again = [bool(log.fresh(index) and log.fresh(beside)) for index, beside in log.kept]
+    again = [bool(log.fresh(index) and log.fresh(beside)) for index, beside, _ in log.kept]
     # Two ways to be called seen share the level.
     level = alpha / 2 if any(again) and not all(again) else alpha
 
-    for (index, beside), is_again in zip(log.kept, again, strict=True):
+    for (index, beside, claimed), is_again in zip(log.kept, again, strict=True):
         own, other = (log.fresh(index), log.fresh(beside)) if is_again else (log.of(index), log.of(beside))
         step = _mean(own) - _mean(other)
         count = sum(again) if is_again else trials
@@ -252,16 +255,15 @@ def _kept(log: _Log, noise: Noise | None, alpha: float) -> Iterator[KeptTrial]:
             return float(stdtrit(df, 1 - level / count)) * spread
 
         threshold = noise.sd * bound(noise.df) if noise else None
-        best = max(log.sign * log.runs[state].score for state in log.states if state < index)
         yield KeptTrial(
             index=index,
-            claimed=log.runs[index].score - log.sign * best,
+            claimed=log.sign * claimed,
             difference=log.sign * step,
             again=is_again,
             threshold=threshold,
             seen=None if threshold is None else step >= threshold,
             tolerable=max(step, 0.0) / bound(math.inf),
-            runs=visibility(step, noise).seeds if noise else None,
+            runs=visibility(step, noise).seeds if noise and abs(step) > _SMALLEST * noise.sd else None,
         )
 
 

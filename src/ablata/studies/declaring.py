@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from ablata.base.errors import DataError, SettingsError, listing
 from ablata.stats import Mode, Rule, calibrate, plan
-from ablata.studies.metric import absolute_margin
-from ablata.studies.study import CONTROL, Study
 from ablata.trainers.declared import DeclaredRule, now
 from ablata.trainers.given import GivenRuns, lower_is_better
+
+if TYPE_CHECKING:
+    from ablata.studies.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,9 @@ def rule_of_study(study: Study) -> DeclaredRule:
     Raises:
         SettingsError: it has too few seeds.
     """
+    from ablata.studies.metric import absolute_margin
+    from ablata.studies.study import CONTROL
+
     return _rule(
         question=study.question,
         control=CONTROL,
@@ -80,6 +85,8 @@ def declare(
         SettingsError: a name is missing or comes twice, or a figure is out of range.
         DataError: the metric's name sounds like a loss, and nothing was said.
     """
+    from ablata.studies.metric import absolute_margin
+
     return _rule(
         question=question or f"Does it help: {', '.join(arms)}?",
         control=control,

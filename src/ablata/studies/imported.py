@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablata.base.errors import RecordError
-from ablata.records.given import GIVEN_CODE, is_given
 from ablata.records.moving.exporting import StudyFile
+from ablata.records.rows import GIVEN_CODE
 from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of
 from ablata.studies.factors import Factors
 
@@ -67,7 +67,7 @@ def check_study(file: StudyFile) -> None:
         raise _wrong(file, f"spec.design, whose cells are not the arms {names[:8]}")
     for look in file.looks:
         _check_look(file, look.result, names)
-    if is_given(file.study):
+    if file.study.is_given:
         _check_given(file, names)
 
 

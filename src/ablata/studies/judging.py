@@ -8,7 +8,7 @@ from ablata.base.errors import DataError, choices, listing
 from ablata.stats import FixedResult, judge_groups, judge_pairs
 from ablata.studies.declaring import hold
 from ablata.trainers.declared import DeclaredRule
-from ablata.trainers.given import GivenRuns
+from ablata.trainers.given import GivenRuns, check_scores
 
 _CONTROLS = ("control", "baseline", "base", "default", "reference")
 _MOST_ARMS = 200
@@ -67,6 +67,7 @@ def judge_given(
     """
     if margin is not None and not 0 < margin < float("inf"):
         raise DataError("The margin must be a number above 0", found=f"margin {margin:g}")
+    check_scores(given)
     chosen, notes = _control(given, control)
     arms = tuple(arm for arm in given.arms if arm != chosen)
     if not arms:

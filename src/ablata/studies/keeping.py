@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ablata.base.settings import Settings, expand, settings_hash
-from ablata.records.given import GIVEN_CODE, record_given
+from ablata.records.given import record_given
 from ablata.records.ledger import Ledger
-from ablata.records.rows import NewArm
+from ablata.records.rows import GIVEN_CODE, NewArm
 from ablata.stats import RULE_VERSION, Mode, Rule
 from ablata.studies.judging import Judgement
 from ablata.studies.study import CONTROL, study_name

@@ -53,6 +53,28 @@ class GivenRuns:
         return tuple(run for run in self.runs if run.arm == arm)
 
 
+MOST_LETTERS = 200
+LARGEST = 1e150
+"""Squares of larger scores are no numbers."""
+
+
+def check_scores(given: GivenRuns) -> None:
+    """Refuse scores that cannot be squared, and arms whose names are no names.
+
+    Raises:
+        DataError: names the run.
+    """
+    for run in given.runs:
+        if abs(run.scores[given.score]) > LARGEST:
+            raise DataError(f"Scores must lie below {LARGEST:g}", found=f"{run.source}: {run.scores[given.score]:g}")
+        if len(run.arm) > MOST_LETTERS:
+            raise DataError(
+                f"An arm's name must have at most {MOST_LETTERS} letters",
+                found=f"{run.source}: {run.arm[:40]}... of {len(run.arm)}",
+                do="--arm-from COLUMN if the arm is read from the wrong one",
+            )
+
+
 _LOWER = re.compile(
     r"(?:^|[^a-z])(?:loss|error|err|perplexity|ppl|rmse|mse|mae|nll|bpb|bpc|wer|cer|fid|lpips|seconds|time|latency|memory)"
     r"(?:$|[^a-z])",

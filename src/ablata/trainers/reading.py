@@ -38,8 +38,10 @@ def read_given(
     """
     if path.is_dir():
         return read_run_folders(path, score=score, arm_from=arm_from or NAME, take=take)
-    if not path.exists():
-        raise DataError("Scores must lie in a file or a folder", found=f"no {path}")
+    if not path.is_file():
+        raise DataError(
+            "Scores must lie in a file or a folder", found=f"{path}, neither" if path.exists() else f"no {path}"
+        )
     if is_event_file(path.name) or path.suffix == wandb.SUFFIX:
         raise DataError(
             "A file of one run is nothing to compare",

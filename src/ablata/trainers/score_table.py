@@ -15,6 +15,7 @@ from ablata.trainers.readers.tables import finite_numbers, number
 _ARMS = ("arm", "variant", "config", "setting", "experiment", "condition", "method", "model", "name", "group", "run")
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed")
 _STEPS = ("epoch", "step", "global_step", "iteration", "iter")
+_LARGEST_SEED = 2**53
 _SCORES = ("score", "metric", "value", "result")
 
 
@@ -173,6 +174,8 @@ def _seed(row: Mapping[str, Any], column: str | None, source: str) -> int | None
     if column is None or column not in row:
         return None
     value = number(row[column])
-    if value is None or value != int(value):
-        raise DataError("A seed must be a whole number", found=f"{source}: {column} {row[column]!r}")
+    if value is None or not abs(value) < _LARGEST_SEED or value != int(value):
+        raise DataError(
+            f"A seed must be a whole number below {_LARGEST_SEED:.0e}", found=f"{source}: {column} {row[column]!r}"
+        )
     return int(value)

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Literal
 
 from ablata.base.errors import DataError, choices, listing
-from ablata.trainers.given import lower_is_better
+from ablata.trainers.given import LARGEST, lower_is_better
 from ablata.trainers.readers.tables import finite_numbers
 
 Status = Literal["keep", "discard", "crash"]
@@ -115,6 +115,9 @@ def read_trial_log(
         raw.append((number, row, status, None if status == "crash" else value))
     if not any(value is not None for *_, value in raw):
         raise DataError("A log of trials must hold a run with a score", found=f"{source}: none in the column {name}")
+    for number, _, _, value in raw:
+        if value is not None and abs(value) > LARGEST:
+            raise DataError(f"Scores must lie below {LARGEST:g}", found=f"{source}, row {number}: {value:g}")
     kept = [value for _, _, status, value in raw if status == "keep" and value is not None]
     is_lower = _is_lower(name, kept, lower, notes, known=status_column is not None)
     if status_column is None:

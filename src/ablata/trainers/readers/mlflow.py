@@ -121,7 +121,8 @@ def _meta(path: Path) -> dict[str, Any]:
     try:
         meta = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise DataError("MLflow's meta.yaml must be YAML", found=f"{path}: {error}") from None
+        found = f"{path}: {' '.join(str(error).split())[:120]}"
+        raise DataError("MLflow's meta.yaml must be YAML", found=found) from None
     return meta if isinstance(meta, dict) else {}
 
 

@@ -63,6 +63,8 @@ def read_json_rows(text: str, path: Path) -> Sequence[Mapping[str, Any]]:
         document = json.loads(text)
     except json.JSONDecodeError:
         return _json_lines(text, path)
+    except RecursionError:
+        raise DataError("A JSON file of results must not be nested deeply", found=str(path)) from None
     if isinstance(document, dict):
         columns = {key: value for key, value in document.items() if isinstance(value, list)}
         if columns and len(columns) == len(document) and len({len(value) for value in columns.values()}) == 1:
@@ -136,6 +138,10 @@ def _separated(text: str, path: Path) -> list[Row]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError("A table's columns must have different names", found=f"{path}: {twice!r} comes twice")
+    if figures := [name for name in names if "." in name and number(name) is not None]:
+        raise DataError(
+            "A table's first line must hold the names of its columns", found=f"{path}: {figures[0]} in the first line"
+        )
     if len(filled) < 2:
         raise DataError("A table must have rows below its line of names", found=f"{path}: {', '.join(names)[:80]}")
     for number_, row in filled[1:]:
