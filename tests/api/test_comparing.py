@@ -126,6 +126,24 @@ def test_a_failing_arm_is_told_and_its_traceback_kept_and_a_failing_control_ends
         compare(functools.partial(fragile, fail=True), {"whole": {"fail": False}})
 
 
+def test_a_control_that_failed_is_called_again_once_the_reason_may_be_gone(tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+
+    def reading(seed: int, width: int = 64) -> float:
+        return len(data.read_text()) + width + noise(seed, width)
+
+    with pytest.raises(RunError, match="FileNotFoundError"):
+        compare(reading)
+    data.write_text("there")
+    assert compare(reading).verdicts == {"wide": "better"}
+    data.unlink()
+    with pytest.raises(RunError, match="FileNotFoundError"):
+        compare(reading, first_seed=10)
+    data.write_text("there")
+    arms = {"wide": {"width": 128}, "narrow": {"width": 32}}
+    assert compare(reading, arms, first_seed=10).verdicts == {"wide": "better", "narrow": "worse"}
+
+
 def test_what_is_no_finite_score_is_a_failed_run_in_words(subtests: pytest.Subtests) -> None:
     for value, words in {
         "float('nan')": "must be finite; it is nan",
@@ -163,9 +181,18 @@ def test_a_score_may_be_handed_over_and_of_several_one_is_chosen() -> None:
     def unclear(seed: int, width: int = 64) -> dict[str, float]:
         return dict(zip(["acc", "f1"], [width + noise(seed), 1.0], strict=True))
 
-    with pytest.raises(RunError, match=r"returned acc, f1(.|\n)*score=\"acc\""):
+    with pytest.raises(SettingsError, match=r"returns acc, f1(.|\n)*score=\"acc\""):
         compare(unclear)
     assert compare(unclear, score="acc").verdicts == {"wide": "better"}
+
+
+def test_what_a_function_without_a_text_returns_is_seen_at_its_first_run(calls: list[int]) -> None:
+    program = "def typed(seed, width=64):\n  _test_calls.append(seed)\n  return {'quality': width + seed / 10}"
+    scope: dict[str, Any] = {}
+    exec(program, scope)
+    result = compare(scope["typed"])
+    assert result.view.metric.name == "quality"
+    assert sorted(calls) == [0, 0, 1, 1, 2, 2], "the first run is a run of the study"
 
 
 def test_mistakes_are_told_before_anything_runs(home: Path, subtests: pytest.Subtests) -> None:

@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablata.api.opening import warn
+from ablata.api.opening import open_ledger, warn
 from ablata.api.studies import StudyResult, run_study
 from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import Overrides
+from ablata.base.user_code import refuse_while_importing
 from ablata.records.ledger import Ledger
 from ablata.stats import Mode
+from ablata.studies.in_process import first_scores
 from ablata.studies.naming import named_by_content
 from ablata.studies.study import Study
-from ablata.trainers.function import Function
+from ablata.trainers.function import Function, several_scores
+from ablata.trainers.given import lower_is_better
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +82,7 @@ def compare(
     """
     if not arms:
         raise SettingsError("There must be an arm to compare with the control", found="none", do='{"wide": {...}}')
+    refuse_while_importing()
     control = Function.of(function, score=score, lower=lower, timeout=timeout, here=workers == 0)
     study = Study(
         name=name or "unnamed",
@@ -96,13 +100,26 @@ def compare(
         "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None, "timeout": timeout,
         "name": name,
     }  # fmt: skip
-    study = replace(study, commands=(_call(control, study, given),))
-    study = study if name else named_by_content(study, control.name)
-    _warn(study)
-    if ledger is not None or home is None:
-        return run_study(study, workers=workers, progress=progress, ledger=ledger)
-    with Ledger(home=Path(home)) as own:
-        return run_study(study, workers=workers, progress=progress, ledger=own)
+    with open_ledger(ledger) if ledger is not None or home is None else Ledger(home=Path(home)) as opened:
+        if control.is_score_unclear and workers == 0:
+            control = _with_first_score(opened, control, first_seed, lower)
+            study = replace(study, control=control)
+        study = replace(study, commands=(_call(control, study, given),))
+        study = study if name else named_by_content(study, control.name)
+        _warn(study)
+        return run_study(study, workers=workers, progress=progress, ledger=opened)
+
+
+def _with_first_score(ledger: Ledger, control: Function, seed: int, lower: bool | None) -> Function:
+    """Return the control with the score that its first run returns, where its text does not tell.
+
+    Raises:
+        SettingsError: it returns several.
+    """
+    names = first_scores(ledger, control, seed)
+    if len(names) > 1:
+        raise several_scores(control.name, names)
+    return control.model_copy(update={"score": names[0], "lower": lower_is_better(names[0], lower)} if names else {})
 
 
 def _call(control: Function, study: Study, given: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from ablata.base.errors import RecordError
 from ablata.base.files import inside
 from ablata.records.database import ANOTHER_LAB, Database, looked_in
 from ablata.records.home import RUNS_FOLDER
-from ablata.records.rows import NewRun, RunRow, RunState
+from ablata.records.rows import FOREIGN_CODE, NewRun, RunRow, RunState
 from ablata.records.tables import Arm, Base, MetricTable, RecipeTable, Run, StudyRun, StudyTable
 from ablata.records.values import clock, decode, encode
 
@@ -157,6 +157,21 @@ class Runs:
                     "Only a failed or cancelled run can be put back",
                     found=f"run {run.id} is {run.state}",
                     do="choose another seed" if run.state in ("diverged", "completed") else "let it go on",
+                )
+            return _set_waiting(connection, run)
+
+    def reopen(self, run_id: str) -> RunRow:
+        """Set a program's or function's run that left no score back to waiting: the reason may be gone.
+
+        Raises:
+            RecordError: the run is in another state, or it is a training of ours, whose divergence is final.
+        """
+        with self._database.write() as connection:
+            run = find_run(connection, run_id)
+            if run.state != "diverged" or not run.code.startswith(FOREIGN_CODE):
+                raise RecordError(
+                    "Only a program's or function's run that failed can be run again",
+                    found=f"run {run.id} is {run.state}",
                 )
             return _set_waiting(connection, run)
 

@@ -13,10 +13,32 @@ from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.writer import RunWriter, new_launch
+from ablata.studies.assess import ENDED
 from ablata.studies.functions import execute_function
-from ablata.studies.identity import record_environment
+from ablata.studies.identity import new_run, record_environment
 from ablata.studies.worker import LEASE_SECONDS
 from ablata.trainers.function import FUNCTION_CODE, Function
+
+
+def first_scores(ledger: Ledger, function: Function, seed: int) -> tuple[str, ...]:
+    """Call a function once in this process, or find that run, and return the names of its scores.
+
+    The run is a study's like any other.
+
+    Args:
+        ledger: where it is recorded.
+        function: what is called.
+        seed: its seed.
+
+    Returns:
+        The names; none where it failed.
+    """
+    run = ledger.runs.enqueue(new_run(ledger, function, seed, record_environment(ledger)))
+    if run.state not in ENDED:
+        claim = ledger.leases.claim_run(run.id, worker_name(), LEASE_SECONDS, new_launch())
+        with RunWriter(ledger, claim) as writer:
+            execute_function(writer, function, Reporter())
+    return tuple(ledger.runs.get(run.id).scores or ())
 
 
 class InProcess:

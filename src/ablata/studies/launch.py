@@ -86,6 +86,7 @@ class StudyRunner:
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._ended = -1
+        self._failed_before: set[str] = set()
 
     def run(self) -> Assessment:
         """Train until every arm is decided or all seeds are used.
@@ -101,6 +102,7 @@ class StudyRunner:
                 for cell in (*self.ledger.studies.cells(self.name), *self._parents()):
                     self._give_back(cell, orphan=True)
                     self._place(cell.run)
+                    self._failed_before |= {cell.run.id} if cell.run.state == "diverged" else set()
                 began = time.process_time()
                 while not persist(self._advance, patience=PATIENCE_SECONDS):
                     persist(self.watch, patience=PATIENCE_SECONDS)
@@ -164,7 +166,11 @@ class StudyRunner:
         control, key = self.columns[0], self.study.spec["metric"]["key"]
         task = control.recipe.get("task")
         for run in (cell.run for cell in cells if cell.arm == control.name and task in (COMMAND_CODE, FUNCTION_CODE)):
-            if run.state == "diverged":
+            if run.id in self._failed_before and self._is_control_everywhere(run):
+                self.say(f"{control.name}, seed {run.seed}: failed before ({run.error}); it is run again")
+                self._failed_before.discard(run.id)
+                self.ledger.runs.reopen(run.id)
+            elif run.state == "diverged":
                 raise RunError(
                     "The control must run to its end",
                     found=f"run {run.id}, seed {run.seed}: {run.error}",
@@ -193,6 +199,14 @@ class StudyRunner:
                 found=f"no {key} of run {completed[0].id}; it has {choices(names, key)}",
                 do="ask again under another name with one of these: --metric NAME",
             )
+
+    def _is_control_everywhere(self, run: RunRow) -> bool:
+        """Tell whether no study counts a failed run: as a control it ended those that met it."""
+        for study in self.ledger.runs.studies_of(run.id):
+            arms = {cell.arm for cell in self.ledger.studies.cells(study) if cell.run.id == run.id}
+            if arms & {arm.name for arm in self.ledger.studies.arms(study) if not arm.is_control}:
+                return False
+        return True
 
     def _look(self) -> None:
         """Judge what is there; record a look when a row was added, and stop the arms it closes."""
@@ -248,6 +262,8 @@ class StudyRunner:
             keep_code(self.ledger.runs.folder(run), files)
         if cell is not None and not same:
             self.ledger.runs.cancel(cell.run.id)
+        if run.state == "diverged":
+            self._failed_before.add(run.id)
         return run.state in ENDED
 
     def _identity(self, arm: ArmRow) -> NewRun:

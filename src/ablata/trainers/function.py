@@ -6,7 +6,7 @@ import functools
 import inspect
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Annotated, Any, Literal, Self
@@ -30,6 +30,7 @@ from ablata.base.user_code import (
 from ablata.records.fingerprint import COMPUTING, code_fingerprint
 from ablata.trainers.arguments import Arguments
 from ablata.trainers.given import lower_is_better
+from ablata.trainers.hooks import as_number
 from ablata.trainers.live_code import live_digest, reads_as_on_disk
 from ablata.trainers.returned_names import returned_names
 
@@ -75,6 +76,7 @@ class Function(Settings):
     _objects: dict[str, Any] = PrivateAttr(default_factory=dict)
     _digest: str = PrivateAttr(default="")
     _blind: tuple[str, ...] = PrivateAttr(default=())
+    _unclear: bool = PrivateAttr(default=False)
 
     @classmethod
     def of(
@@ -102,19 +104,16 @@ class Function(Settings):
         plain, given = _unwrapped(function)
         arguments = Arguments.of(plain)
         label = _label(plain)
-        names = [score] if score is not None else returned_names(plain)
+        told = [score] if score is not None else returned_names(plain)
+        names = told or []
         if len(names) > 1:
-            raise SettingsError(
-                "The score that is judged must be chosen where a function returns several",
-                found=f"{label} returns {listing(names)}",
-                do=f'score="{names[0]}"',
-            )
+            raise several_scores(label, names)
         judged = names[0] if names else SCORE
         made = cls(
             name=label, function=label, seeded=arguments.takes("seed"), score=judged,
             lower=lower_is_better(judged, lower), timeout=timeout,
         )  # fmt: skip
-        made._call = plain
+        made._call, made._unclear = plain, told is None
         reference = None if here and not _is_as_filed(plain) else _reference(plain)
         return made._with(reference, arguments.defaults, {**given})
 
@@ -169,6 +168,11 @@ class Function(Settings):
     def blind(self) -> tuple[str, ...]:
         """What it uses that cannot be told from something else of that name, such as an open file; mostly empty."""
         return self._blind
+
+    @property
+    def is_score_unclear(self) -> bool:
+        """Whether no score was chosen, and its text does not tell what it returns."""
+        return self._unclear
 
     def metric(self) -> Metric:
         """Return the score that is judged."""
@@ -239,6 +243,15 @@ class Function(Settings):
         )  # fmt: skip
 
 
+def several_scores(function: str, names: Sequence[str]) -> SettingsError:
+    """Return the error for a function that returns several scores of which none is chosen."""
+    return SettingsError(
+        "The score that is judged must be chosen where a function returns several",
+        found=f"{function} returns {listing(names)}",
+        do=f'score="{names[0]}"',
+    )
+
+
 def read_result(result: Any, name: str) -> dict[str, float]:
     """Return the scores by name in what a function returned.
 
@@ -250,7 +263,7 @@ def read_result(result: Any, name: str) -> dict[str, float]:
         RunError: there is no number in it.
     """
     named = result if isinstance(result, Mapping) else {name: result}
-    scores = {str(name): number for name, value in named.items() if (number := _number(value)) is not None}
+    scores = {str(name): number for name, value in named.items() if (number := as_number(value)) is not None}
     if result is not None and not scores:
         raise RunError(
             "A function must return its score: a number, or numbers by name",
@@ -258,15 +271,6 @@ def read_result(result: Any, name: str) -> dict[str, float]:
             do='return {"acc": 0.91}',
         )
     return scores
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, str | bytes):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        return None
 
 
 def _unwrapped(function: Any) -> tuple[Callable[..., Any], dict[str, Any]]:

@@ -122,14 +122,23 @@ def _current() -> tuple[Sink | None, Path | None]:
 def _numbers(function: str, values: Mapping[str, SupportsFloat]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in values.items():
-        try:
-            if isinstance(value, str | bytes):
-                raise TypeError
-            numbers[name] = float(value)
-        except (TypeError, ValueError, RuntimeError):
+        number = as_number(value)
+        if number is None:
             found = f"{name} = {value!r}"[:120]
-            raise SettingsError(f"ablata.{function} takes numbers", found=found, do=f"{function}(acc=0.91)") from None
+            raise SettingsError(f"ablata.{function} takes numbers", found=found, do=f"{function}(acc=0.91)")
+        numbers[name] = number
     return numbers
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number, or an array or tensor of one number, as a number; None for anything else."""
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        # A tensor with a gradient warns where it is read without this.
+        return float(value.detach() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
 def _step(step: SupportsInt) -> int:
