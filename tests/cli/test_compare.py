@@ -182,7 +182,7 @@ def test_a_seed_that_does_nothing_and_a_loss_without_a_direction_are_told(
 ) -> None:
     (folder / "train.py").write_text("import sys\nprint('val_acc:', 90 + len(sys.argv))\nprint('loss: 1')")
     said = compare("--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9")
-    assert "All 3 runs of the control have the same score" in said.out
+    assert "All 3 runs of control have the same score" in said.out
     loss = ablata("compare", "--score", "loss", CONTROL, f"{CONTROL} --mixup 0.9")
     assert loss.status == 2
     assert "--higher" in loss.err
