@@ -43,9 +43,10 @@ class JudgedScores:
         name: of the table or folder.
         judgement: the runs and their verdicts.
         command: what to type to judge them again; empty where they came from Python.
+        question: what is asked; empty to make it up.
     """
 
-    def __init__(self, name: str, judgement: Judgement, command: str = "") -> None:
+    def __init__(self, name: str, judgement: Judgement, command: str = "", question: str = "") -> None:
         self.judgement = judgement
         scores = {arm: judgement.scores(arm) for arm in (judgement.control, *judgement.arms)}
         self.view: StudyView = judged_view(
@@ -57,6 +58,7 @@ class JudgedScores:
             alpha=judgement.alpha,
             higher_is_better=judgement.higher_is_better,
             claimed=judgement.claimed,
+            question=question,
             notes=judgement.notes,
             commands=(command,) if command else (),
         )
@@ -169,14 +171,14 @@ def judge(
     else:
         is_lower = lower_is_better(given.score, lower)
         made = judge_given(given, control=control, margin=margin, higher_is_better=not is_lower)
-    if not keep:
-        return JudgedScores(name, made, command)
-    from ablata.api.opening import open_ledger
-    from ablata.studies.keeping import keep_judgement
-
     question = rule.question if rule else question_of(made.control, made.arms)
-    with open_ledger(ledger) as opened:
-        return JudgedScores(keep_judgement(opened, made, name, command, question=question), made, command)
+    if keep:
+        from ablata.api.opening import open_ledger
+        from ablata.studies.keeping import keep_judgement
+
+        with open_ledger(ledger) as opened:
+            name = keep_judgement(opened, made, name, command, question=question)
+    return JudgedScores(name, made, command, question)
 
 
 def _refuse_kept_log(*, keep: bool) -> None:
