@@ -265,3 +265,62 @@ def test_a_named_study_of_a_script_edited_since_is_neither_answered_nor_gone_on_
         (folder / file).write_text(before)
     assert "is better by" in compare(*arguments).out
     assert "is better by" in ablata("study", "report", "mixup").out
+
+
+def test_a_pilot_helps_to_choose_seeds_and_a_budget_in_their_place_is_gone_on_with(
+    folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
+) -> None:
+    commands = (CONTROL, f"{CONTROL} --mixup 0.9")
+    pilot = compare("--pilot", "2", "--effect", "3", *commands)
+    assert pilot.status == 0, pilot.err
+    assert "to find a difference of 3: " in pilot.out
+    assert "go on with the same command" in pilot.err
+    assert len(json.loads(ablata("runs", "list", "--json").out)) == 2
+    assert ablata("study", "list", "--json").out.count('"state"') == 0, "no study yet"
+    budget = compare("--pilot", "2", "--budget", "1m", "--screen", *commands)
+    assert "1m pays for " in budget.err
+    assert "is better by" in budget.out or "leans better by" in budget.out
+    assert "2 runs had ended before this was fixed (2 of control)" in budget.out
+    again = compare("--pilot", "2", "--budget", "1m", "--screen", *commands)
+    assert "is finished" in again.err
+    both = compare("--seeds", "3", "--budget", "1m", *commands)
+    assert both.status == 2
+    assert "--seeds 3 --budget 1m" in both.err
+
+
+def test_a_plan_of_commands_needs_no_seeds_and_is_json_before_any_run(ablata: Callable[..., Any], folder: Path) -> None:
+    command = ("--command", f"{CONTROL} --mixup {{mixup}}", "--score", "val_acc")
+    asked = (*command, "--set", "mixup=0", "--arm", "big:mixup=1")
+    planned = json.loads(ablata("study", "plan", *asked, "--json").out)
+    assert planned["seconds"] is None
+    assert planned["needs"] == []
+    assert planned["arms"] == {"big": ["mixup: 0 -> 1"]}
+    after = json.loads(ablata("study", "plan", *asked, "--json", "--pilot", "2", "--margin", "2").out)
+    assert after["seconds"] > 0
+    assert [need["aim"] for need in after["needs"]] == ["difference", "margin"]
+    assert not after["noise_is_paired"]
+
+
+def test_each_worker_has_a_gpu_of_its_own(
+    folder: Path, compare: Callable[..., Any], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablata.studies.pool._gpu_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    (folder / "where.py").write_text(
+        "import os, sys, time\ntime.sleep(0.5)\n"
+        "print('on', sys.argv[2], os.environ['CUDA_VISIBLE_DEVICES'])\nprint('val_acc:', sys.argv[1])\n"
+    )
+    command = f"{sys.executable} where.py {{seed}} {{device}}"
+    assert compare("--seeds", "3", command, f"{command} x").status == 0
+    said = [log.read_text().splitlines()[0] for log in (home / "runs").glob("*/output.log")]
+    assert set(said) == {"on cuda 3", "on cuda 5"}
+
+
+def test_two_comparisons_share_their_controls(
+    folder: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
+) -> None:
+    assert compare("--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.9").status == 0
+    second = compare("--seeds", "3", CONTROL, f"{CONTROL} --mixup 0.5")
+    assert second.status == 0
+    assert "3 runs had ended before this was fixed (3 of control)" in second.out
+    assert len(json.loads(ablata("runs", "list", "--json").out)) == 9

@@ -13,6 +13,7 @@ from ablata.records import Ledger
 from ablata.stats import calibrate, noise_from_scores, plan
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.plan import earlier_noise, plan_study, with_history
+from ablata.studies.sizing import wall_seconds
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]
@@ -39,7 +40,8 @@ def test_a_plan_without_history_times_a_few_steps_of_each_arm_and_trains_nothing
         assert cost.seconds > 0
         assert cost.memory > 1e7
     assert planned.noise is planned.sized is None
-    assert planned.hours == pytest.approx(5 * sum(cost.seconds for cost in planned.costs.values()) / 2 / 3600)
+    costs = [cost.seconds for cost in planned.costs.values()]
+    assert planned.hours == pytest.approx(wall_seconds(costs, 5, planned.study.rule(), 2) / 3600)
     assert ledger.runs.find() == []
     assert ledger.studies.all() == []
 
@@ -75,7 +77,8 @@ def test_a_plan_rests_on_what_earlier_studies_cost_and_scattered(
     assert (planned.runs, planned.known) == (6, 9)
     for cost in planned.costs.values():
         assert (cost.seconds, cost.memory, cost.source) == (2.0, 1e8, "3 earlier runs")
-    assert planned.hours == pytest.approx(6 * 2.0 / 2 / 3600)
+    # On two workers the first three rows of three runs take five turns, each later row two; 6 of 15 runs are left.
+    assert planned.hours == pytest.approx((5 + 2 + 2) * 2.0 * 6 / 15 / 3600)
     noise = noise_from_scores([list(row) for row in zip(*SCORES.values(), strict=True)])
     assert planned.noise is not None
     assert (planned.noise.sd, planned.noise.df) == pytest.approx((noise.sd, noise.df))

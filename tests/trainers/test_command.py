@@ -43,6 +43,8 @@ def test_arms_are_named_by_what_differs() -> None:
     others = ["python train.py --seed {seed} --mixup 0.2", "python other.py --seed {seed}", "python train.py"]
     names = arm_names(control, [text.split() for text in [*others, others[0]]])
     assert names == ["mixup-0.2", "other.py", "without-seed-seed", "mixup-0.2-2"]
+    assert arm_names(["x.py", "100"], [["x.py", "5"]]) == ["5-for-100"]
+    assert arm_names(["x.py", "--lr", "0.1"], [["x.py", "--lr", "0.3"]]) == ["lr-0.3"]
 
 
 def test_the_folder_is_no_part_of_what_a_command_asks_and_a_value_is() -> None:
@@ -58,26 +60,129 @@ def _git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
 
 
-def test_an_edited_script_is_other_code_with_and_without_git(tmp_path: Path, subtests: pytest.Subtests) -> None:
-    for versioned in (False, True):
-        with subtests.test(git=versioned):
-            folder = tmp_path / str(versioned)
+def _code(folder: Path, text: str = "python train.py", **settings: object) -> str:
+    command = Command.of(text, scores=["acc"], folder=str(folder), **settings)
+    return code_of(command, command.words)
+
+
+@pytest.fixture(params=[False, True], ids=["without git", "in git"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A working folder with a script that imports a module, versioned or not."""
+    made = tmp_path / "work"
+    (made / "lib").mkdir(parents=True)
+    (made / "train.py").write_text("import model, lib.data")
+    (made / "model.py").write_text("1")
+    (made / "lib" / "data.py").write_text("1")
+    if request.param:
+        _git(made, "init", "-q")
+        _git(made, "add", ".")
+        _git(made, "commit", "-qm", "first")
+    return made
+
+
+def test_an_edit_of_the_script_or_of_what_it_imports_is_other_code(folder: Path) -> None:
+    seen = [_code(folder)]
+    for name in ("train.py", "model.py", "lib/data.py", "new.py", "lib/new.sh"):
+        (folder / name).write_text("2")
+        seen.append(_code(folder))
+    assert len(set(seen)) == len(seen)
+    written = ("results.json", ".hidden/x.py", "wandb/files/code/train.py", "lab/ledger.sqlite3", "env/pyvenv.cfg")
+    for name in written:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("2")
+    assert _code(folder) == seen[-1], "what a run writes is no code"
+
+
+def test_files_that_arguments_name_count_wherever_they_stand(folder: Path, subtests: pytest.Subtests) -> None:
+    (folder / "conf.yaml").write_text("1")
+    (folder / "run").write_text("1")
+    for text in (
+        "python train.py conf.yaml",
+        "python train.py --config=conf.yaml",
+        "sh -c 'python train.py conf.yaml | cat'",
+        "./run",
+    ):
+        with subtests.test(command=text):
+            before = _code(folder, text)
+            for name in ("conf.yaml", "run"):
+                (folder / name).write_text((folder / name).read_text() + "2")
+            assert _code(folder, text) != before
+
+
+def test_a_script_outside_the_folder_counts_with_what_lies_beside_it(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "train.py").write_text("import helper")
+    (other / "helper.py").write_text("1")
+    (other / "tool.pl").write_text("1")
+    seen = [_code(folder, "python ../other/train.py")]
+    for name in ("train.py", "helper.py", "tool.pl"):
+        (other / name).write_text("import helper  # edited")
+        seen.append(_code(folder, "python ../other/train.py"))
+    assert len(set(seen)) == len(seen)
+    assert _code(folder, f"python {other}/train.py") == seen[-1], "one file, however it is named"
+
+
+def test_declared_sources_count_alone(folder: Path) -> None:
+    before = _code(folder, sources=("train.py",))
+    (folder / "model.py").write_text("2")
+    assert _code(folder, sources=("train.py",)) == before
+    (folder / "train.py").write_text("2")
+    assert _code(folder, sources=("train.py",)) != before
+
+
+def test_a_module_that_git_ignores_counts_where_the_script_imports_it(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("model.py")
+    (tmp_path / "train.py").write_text("import model")
+    (tmp_path / "model.py").write_text("1")
+    _git(tmp_path, "init", "-q")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "first")
+    before = _code(tmp_path)
+    (tmp_path / "model.py").write_text("2")
+    assert _code(tmp_path) != before
+
+
+def test_repositories_inside_a_repository_count_with_their_own_changes(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "net.py").write_text("1")
+    _git(library, "init", "-q")
+    _git(library, "add", ".")
+    _git(library, "commit", "-qm", "first")
+    for kind in ("submodule", "gitlink", "untracked"):
+        with subtests.test(kind=kind):
+            folder = tmp_path / kind
             folder.mkdir()
-            (folder / "train.py").write_text("print(1)")
-            command = Command.of("python train.py", scores=["acc"], folder=str(folder))
-            if versioned:
-                _git(folder, "init", "-q")
-                _git(folder, "add", "train.py")
-                _git(folder, "commit", "-qm", "first")
-            seen = [code_of(command, command.words)]
-            (folder / "train.py").write_text("print(2)")
-            seen.append(code_of(command, command.words))
-            if versioned:
-                (folder / "model.py").write_text("a new module")
-                seen.append(code_of(command, command.words))
+            _git(folder, "init", "-q")
+            (folder / "train.py").write_text("1")
+            if kind == "submodule":
+                _git(folder, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "library")
+            else:
+                subprocess.run(["git", "clone", "-q", str(library), str(folder / "library")], check=True)
+            _git(folder, "add", "train.py", *(["library"] if kind == "gitlink" else []))
+            _git(folder, "commit", "-qm", "first")
+            seen = [_code(folder)]
+            for name, text in (("net.py", "2"), ("net.py", "3"), ("new.py", "1")):
+                (folder / "library" / name).write_text(text)
+                seen.append(_code(folder))
             assert len(set(seen)) == len(seen)
-            (folder / "results.json").write_text("{}")
-            assert code_of(command, command.words) == seen[-1], "what a run writes is no code"
+
+
+def test_a_repository_without_a_commit_or_with_a_submodule_never_fetched_has_a_state(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "train.py").write_text("1")
+    before = _code(tmp_path)
+    assert before.startswith("files-")
+    (tmp_path / "train.py").write_text("2")
+    assert _code(tmp_path) != before
+    _git(tmp_path, "add", "train.py")
+    _git(tmp_path, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},gone")
+    (tmp_path / "gone").mkdir()
+    _git(tmp_path, "commit", "-qm", "first")
+    assert _code(tmp_path).startswith("git-")
 
 
 def test_a_ref_is_its_commit_and_never_an_option(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
 
 from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.progress import StudyDisplay, progress_console
@@ -149,23 +152,76 @@ def study(name: str, *, ledger: Ledger | None = None) -> StudyResult:
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
 
 
-def plan_study(study: Study | str, *, workers: int | None = None, ledger: Ledger | None = None) -> StudyPlan:
-    """Say what a study will cost and what it can find, without training it.
+def plan_study(
+    study: Study | str,
+    *,
+    pilot: int = 0,
+    effect: float | None = None,
+    workers: int | None = None,
+    progress: bool | Console | None = None,
+    ledger: Ledger | None = None,
+) -> StudyPlan:
+    """Say what a study will cost, what it can find, and how many seeds its question needs; without training it.
 
     Args:
         study: the study, its name, or `path/to/file.py:function`.
+        pilot: run the control at so many seeds first, for its noise and its time; the study shares these runs.
+        effect: the least difference that is to be found, in the metric's unit; None: the margin.
         workers: local worker processes; None: one for each GPU or core.
+        progress: as for `run_study`, of the pilot.
         ledger: where it will be; None: the lab's own.
 
     Raises:
         UserError: the data is missing, or an arm cannot be built.
+        RunError: the control fails in the pilot.
     """
     from ablata.studies.plan import plan_study as plan_in_ledger
+    from ablata.studies.sizing import run_pilot
 
     asked = load_study(study) if isinstance(study, str) else study
+    if effect is not None and not effect > 0:
+        raise SettingsError("The difference to be found must be a number above 0", found=f"{effect:g}")
     size = Workers.for_this_machine(workers, len(asked.recipes), gpu=may_use_gpu(asked.new_arms()))
+    console = progress_console(progress) if isinstance(progress, bool | None) else progress
     with open_ledger(ledger) as opened:
-        return plan_in_ledger(opened, asked, size.count, size.threads)
+        if pilot:
+            run_pilot(opened, asked, pilot, threads=size.threads, say=lambda line: console.print(Text(line)))
+        return plan_in_ledger(opened, asked, size.count, size.threads, effect=effect)
+
+
+def fit_budget(
+    study: Study,
+    budget: float,
+    *,
+    workers: int | None = None,
+    progress: bool | Console | None = None,
+    ledger: Ledger | None = None,
+) -> Study:
+    """Return a study with as many seeds as a time pays for; one that is recorded already keeps the seeds it has.
+
+    What a run takes is known from earlier ones, of a recipe from timed steps, of a program from one run of the control.
+
+    Args:
+        study: the study; its number of seeds does not matter.
+        budget: wall time in seconds, if no arm stops early.
+        workers, progress, ledger: as for `plan_study`.
+
+    Raises:
+        SettingsError: it does not pay for the seeds that the first verdict needs.
+        UserError, RunError: as for `plan_study`.
+    """
+    from ablata.studies.sizing import seeds_in_budget
+
+    with open_ledger(ledger) as opened:
+        known = next((row for row in opened.studies.all() if row.name == study.name), None)
+        if known is not None:
+            return replace(study, seeds=rule_of(known.spec).seeds)
+        # A study that is judged once at its end needs two seeds for that.
+        least = 2 if study.fixed else study.first_look
+        planned = plan_study(study, workers=workers, ledger=opened)
+        if not math.isfinite(sum(planned.row)):
+            planned = plan_study(study, pilot=1, workers=workers, progress=progress, ledger=opened)
+        return replace(study, seeds=seeds_in_budget(budget, planned.wall, least))
 
 
 def run_study(

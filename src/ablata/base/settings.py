@@ -37,6 +37,10 @@ ON_DISK]`. A run records its absolute path; the hash has its name alone, so that
 in the data's fingerprint."""
 
 
+QUICK = ConfigDict(use_attribute_docstrings=False)
+"""For settings whose schema nobody reads and that must load at once: to find the fields' texts takes 30 ms a class."""
+
+
 class Settings(BaseModel):
     """Base of every settings class: frozen, strict (`true` is no number), unknown keys, nan and infinity refused.
 

@@ -381,8 +381,17 @@ def module_files(modules: Iterable[ModuleType]) -> tuple[Path, ...]:
     Args:
         modules: imported modules.
     """
+    return imported_files(path for module in modules if (path := _path_of(module)) is not None)
+
+
+def imported_files(files: Iterable[Path]) -> tuple[Path, ...]:
+    """Return Python files and those of all modules that they import; as `module_files`, but nothing need be imported.
+
+    Args:
+        files: absolute, symbolic links resolved.
+    """
     found: dict[Path, None] = {}
-    waiting = [(path, _import_folders(path)) for module in modules if (path := _path_of(module)) is not None]
+    waiting = [(path, _import_folders(path)) for path in files]
     while waiting:
         path, folders = waiting.pop()
         if path in found or path.suffix != ".py" or not path.is_file() or _is_installed(str(path)):

@@ -87,6 +87,23 @@ Sources = Annotated[
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="Seeds of each arm at most; an arm that is decided earlier stops.")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="TIME", help="In place of --seeds: as many as this time pays for, such as 30m."),
+]
+Pilot = Annotated[
+    int | None,
+    typer.Option(
+        "--pilot",
+        min=1,
+        help="Run the control at this many seeds first and say how noisy and how long a run is, and how many seeds the "
+        "question needs. Without --seeds or --budget, end there.",
+    ),
+]
+Effect = Annotated[
+    float | None,
+    typer.Option("--effect", help="The least difference you want to find, for the plan; by default the margin."),
+]
 FirstSeed = Annotated[int | None, typer.Option(min=0, help="The first seed; 0 by default.")]
 Margin = Annotated[
     str | None,
@@ -176,20 +193,35 @@ class StudyRequest:
     history: bool
     save_as: str | None
     question: str | None
+    budget: str | None = None
+    pilot: int | None = None
 
     @property
     def only_named(self) -> bool:
         """Whether nothing but a name is given."""
         return self.name is not None and self == replace(_NOTHING, name=self.name)
 
-    def study(self, ledger: Ledger) -> Study:
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the number of seeds is given, or a written study has one."""
+        return self.seeds is not None or self.name is not None
+
+    def study(self, ledger: Ledger, *, planning: bool = False) -> Study:
         """Return the study.
+
+        Args:
+            ledger: where it is, or will be.
+            planning: take a number of seeds where none is given, to speak of.
 
         Raises:
             SettingsError: both a name and --recipe are given, or neither, or a part is missing or wrong.
         """
         from ablata.studies.adhoc import ask, change
 
+        if self.seeds is not None and self.budget is not None:
+            raise SettingsError(
+                "The number of seeds is given, or a time for them", found=f"--seeds {self.seeds} --budget {self.budget}"
+            )
         parts: dict[str, Any] = {
             "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin,
             "metric": self.metric, "screen": self.screen,
@@ -212,19 +244,28 @@ class StudyRequest:
         if self.command is None:
             parts["lower"] = direction
         if self.command is not None:
-            made = self._of_command(self.command, parts)
+            made = self._of_command(self.command, parts | self._seeds(planning))
         elif self.recipe is not None:
+            parts |= self._seeds(planning)
             made = ask(self.recipe, self.sets, self.arms, factors=self.factors, cells=self.cells, **parts)
         else:
             made = self._changed(change, **parts)
         return _with_history(ledger, made) if self.history else made
 
+    def _seeds(self, planning: bool) -> dict[str, Any]:
+        """Return the number of seeds; one that stands for it where a pilot, a budget or the plan will tell."""
+        if self.seeds is None and (planning or self.budget is not None or self.pilot is not None):
+            return {"seeds": STAND_IN, "budget": self.budget}
+        return {"seeds": self.seeds}
+
     def _of_command(self, command: str, parts: Mapping[str, Any]) -> Study:
         from ablata.studies.comparing import compare_commands
 
-        if self.seeds is None:
+        if parts["seeds"] is None:
             raise SettingsError(
-                "A study needs its number of seeds before it starts", found="no --seeds", do="for example --seeds 5"
+                "A study needs its number of seeds before it starts",
+                found="no --seeds",
+                do="for example --seeds 5; --budget 30m says a time instead, --pilot 3 helps to choose",
             )
         given = {name: value for name, value in parts.items() if value is not None}
         factors: dict[str, Any] = {"factors": self.factors, "cells": self.cells}
@@ -244,8 +285,9 @@ class StudyRequest:
                 )
         written = load_study(str(self.name))
         made = change(written, self.sets, **parts)
-        if made is not written and self.save_as is None and is_document(str(self.name)):
-            made = renamed(made, Path(str(self.name)))
+        changed = made is not written or self.budget is not None
+        if changed and self.save_as is None and is_document(str(self.name)):
+            made = renamed(made, Path(str(self.name)), self.budget)
         return made if made.commands else replace(made, commands=(self._command(),))
 
     def _command(self) -> str:
@@ -255,6 +297,7 @@ class StudyRequest:
             words += ["--set", text]
         options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
         options |= {"--metric": self.metric, "--name": self.save_as, "--question": self.question}
+        options |= {"--budget": self.budget}
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
         flags = {
@@ -267,6 +310,8 @@ class StudyRequest:
         return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
 
+STAND_IN = 5
+"""The number of seeds that a plan speaks of where none was given."""
 _NOTHING = StudyRequest(
     name=None, recipe=None, sets=(), arms=(), seeds=None, first_seed=None, margin=None,
     screen=False, fixed=False,

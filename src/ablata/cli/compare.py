@@ -13,13 +13,17 @@ import typer
 from ablata.base.errors import SettingsError
 from ablata.base.files import PAGE, refuse_other_kind
 from ablata.cli.asking import (
+    STAND_IN,
     Arms,
+    Budget,
     CommandOptions,
+    Effect,
     FirstSeed,
     Fixed,
     Inputs,
     Lower,
     Margin,
+    Pilot,
     Question,
     SaveAs,
     Scores,
@@ -29,7 +33,7 @@ from ablata.cli.asking import (
     Timeout,
     WorkerCount,
 )
-from ablata.cli.console import note, out
+from ablata.cli.console import note, out, quick_imports
 
 if TYPE_CHECKING:
     from ablata.trainers.command import Command
@@ -45,7 +49,10 @@ def compare(
     score: Scores = None,
     sets: Sets = None,
     arm: Arms = None,
-    seeds: Annotated[int, typer.Option(help="Runs of each command, at most.")] = 5,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each command, at most; 5 by default.")] = None,
+    budget: Budget = None,
+    pilot: Pilot = None,
+    effect: Effect = None,
     first_seed: FirstSeed = None,
     lower: Lower = None,
     margin: Margin = None,
@@ -64,15 +71,21 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run commands with several seeds each and say which is better. Interrupted or killed, the same command goes on."""
-    from ablata.cli.reporting import print_report, write_report
-    from ablata.cli.studies import end_as_interrupted, launch
-    from ablata.records.ledger import Ledger
-    from ablata.studies.comparing import compare_commands
+    with quick_imports():
+        from ablata.cli.reporting import print_report, write_report
+        from ablata.cli.sizing import sized
+        from ablata.cli.studies import end_as_interrupted, launch
+        from ablata.records.ledger import Ledger
+        from ablata.studies.comparing import compare_commands
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
+    if seeds is not None and budget is not None:
+        raise SettingsError(
+            "The number of seeds is given, or a time for them", found=f"--seeds {seeds} --budget {budget}"
+        )
     study = compare_commands(
-        commands, arm or (), sets or (), seeds=seeds, first_seed=first_seed or 0, margin=margin, screen=screen,
-        fixed=force_fixed, name=save_as, question=question, **vars(program),
+        commands, arm or (), sets or (), seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed or 0,
+        margin=margin, screen=screen, fixed=force_fixed, name=save_as, question=question, **vars(program),
     )  # fmt: skip
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]
@@ -83,7 +96,10 @@ def compare(
         _accept_repeats()
     end_as_interrupted()
     with Ledger() as ledger:
-        done = launch(ledger, study, workers)
+        ready = sized(ledger, study, budget, pilot, effect, workers, chosen=seeds is not None or pilot is None)
+        if ready is None:
+            return
+        done = launch(ledger, ready, workers)
         print_report(ledger, done, "json" if json else "terminal")
         write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.text import Text
@@ -12,6 +15,18 @@ from ablata.reports.console import new_console
 
 out = new_console()
 err = new_console(stderr=True)
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import much without a look for garbage in between: modules make none, and the looks are a sixth of a start."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def fail(error: AblataError) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ablata.cli.console import note, out, print_json
+from ablata.cli.console import note, out, print_json, quick_imports
 
 
 class Take(StrEnum):
@@ -59,12 +59,13 @@ def judge(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Say which arm differs from the control, from scores that exist; of a log, which kept change could be noise."""
-    from ablata.api.judging import judge as judge_scores
-    from ablata.api.trial_logs import JudgedLog
-    from ablata.reports.console import show
-    from ablata.reports.terminal import study_report
-    from ablata.reports.trial_log import log_report
-    from ablata.reports.view import as_json as document
+    with quick_imports():
+        from ablata.api.judging import judge as judge_scores
+        from ablata.api.trial_logs import JudgedLog
+        from ablata.reports.console import show
+        from ablata.reports.terminal import study_report
+        from ablata.reports.trial_log import log_report
+        from ablata.reports.view import as_json as document
 
     judged = judge_scores(
         runs, control=control, margin=margin, score=score, arm_from=arm_from, seed_from=seed_from, lower=lower,

@@ -14,9 +14,11 @@ from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import quantity
 from ablata.cli.asking import (
     Arms,
+    Budget,
     Cells,
     CommandOption,
     CommandOptions,
+    Effect,
     FactorTexts,
     FirstSeed,
     Fixed,
@@ -25,6 +27,7 @@ from ablata.cli.asking import (
     Margin,
     MetricName,
     Name,
+    Pilot,
     Question,
     RecipeOption,
     SaveAs,
@@ -40,7 +43,7 @@ from ablata.cli.asking import (
     WorkerCount,
 )
 from ablata.cli.confirm import Yes, agreed
-from ablata.cli.console import err, note, out, print_json
+from ablata.cli.console import err, note, out, print_json, quick_imports
 from ablata.cli.runs import told
 
 if TYPE_CHECKING:
@@ -64,6 +67,9 @@ def plan(
     factor: FactorTexts = None,
     cells: Cells = None,
     seeds: Seeds = None,
+    budget: Budget = None,
+    pilot: Pilot = None,
+    effect: Effect = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
     metric: MetricName = None,
@@ -91,7 +97,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Estimate what a study will cost and which effects it can detect, without training."""
-    from ablata.api.studies import plan_study
+    from ablata.cli.sizing import fitted, planned
     from ablata.records.ledger import Ledger
     from ablata.studies.declaring import rule_of_study, rule_words
     from ablata.trainers.declared import write_rule
@@ -101,7 +107,7 @@ def plan(
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, history=history,
-        save_as=save_as, question=question,
+        save_as=save_as, question=question, budget=budget, pilot=pilot,
     )  # fmt: skip
     if control is not None:
         if name or recipe or command or write is None:
@@ -116,14 +122,14 @@ def plan(
         note(f"written: {write}")
         return
     with Ledger() as ledger:
-        study = asked.study(ledger)
-        planned = plan_study(study, workers=workers, ledger=ledger)
+        study = fitted(ledger, asked.study(ledger, planning=True), budget, pilot, workers)
+        made = planned(ledger, study, effect, workers)
     if write is not None:
         write_rule(rule_of_study(study), write)
     if json:
-        print_json(planned.to_json())
+        print_json(made.to_json())
     else:
-        out.print(str(planned), markup=False)
+        out.print(str(made), markup=False)
     if write is not None:
         note(f"written: {write}")
 
@@ -154,6 +160,9 @@ def run(
     factor: FactorTexts = None,
     cells: Cells = None,
     seeds: Seeds = None,
+    budget: Budget = None,
+    pilot: Pilot = None,
+    effect: Effect = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
     metric: MetricName = None,
@@ -173,22 +182,28 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a study to its verdicts. Interrupted or killed, the same command continues it."""
-    from ablata.cli.reporting import print_report, write_report
-    from ablata.records.ledger import Ledger
+    with quick_imports():
+        from ablata.cli.reporting import print_report, write_report
+        from ablata.cli.sizing import sized
+        from ablata.records.ledger import Ledger
 
     asked = StudyRequest(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, history=history,
-        save_as=save_as, question=question,
+        save_as=save_as, question=question, budget=budget, pilot=pilot,
     )  # fmt: skip
     if output is not None:
         refuse_other_kind(output, PAGE)
     end_as_interrupted()
     with Ledger() as ledger:
         recorded = {row.name for row in ledger.studies.all()}
-        study = name if name in recorded and asked.only_named else asked.study(ledger)
+        study: Study | str | None = name
+        if not (name in recorded and asked.only_named):
+            study = sized(ledger, asked.study(ledger), budget, pilot, effect, workers, chosen=asked.has_seeds)
+        if study is None:
+            return
         done = launch(ledger, study, workers, trust_code=trust_code)
         print_report(ledger, done, "json" if json else "terminal")
         write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
@@ -201,7 +216,7 @@ def end_as_interrupted() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def launch(ledger: Ledger, study: Study | str | None, workers: int | None, *, trust_code: bool = False) -> str:
+def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_code: bool = False) -> str:
     """Run a study with a live table and return its name; interrupted, say how to go on.
 
     Raises:
@@ -209,7 +224,6 @@ def launch(ledger: Ledger, study: Study | str | None, workers: int | None, *, tr
     """
     from ablata.api.studies import run_study
 
-    assert study is not None
     try:
         return run_study(study, workers=workers, progress=err, trust_code=trust_code, ledger=ledger).name
     except KeyboardInterrupt:

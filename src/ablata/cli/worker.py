@@ -11,7 +11,7 @@ import typer
 
 from ablata.base.errors import SettingsError, choices
 from ablata.cli.asking import TrustCode
-from ablata.cli.console import note
+from ablata.cli.console import note, quick_imports
 
 
 def worker(
@@ -39,9 +39,10 @@ def worker(
     parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
     """Train runs that wait in a ledger, on any machine that reaches its database."""
-    from ablata.records.database import PATIENCE_SECONDS
-    from ablata.records.ledger import Ledger
-    from ablata.studies.worker import work
+    with quick_imports():
+        from ablata.records.database import PATIENCE_SECONDS
+        from ablata.records.ledger import Ledger
+        from ablata.studies.worker import work
 
     # A launcher's worker has a right address: a database that does not answer is on its way back.
     with Ledger(db, patience=0.0 if parent is None else PATIENCE_SECONDS) as ledger:

@@ -120,7 +120,8 @@ def run_code(
         code = code_folder(folder, foreign=True)
         check_trust(f"run {run.id}, which was imported,", tree, code, trust=trust, say=say)
         return code
-    return code_folder(folder) or _equal_code(ledger, run)
+    # Of a program nothing is copied.
+    return None if tree.get("task") == "command" else code_folder(folder) or _equal_code(ledger, run)
 
 
 def named_code(tree: Mapping[str, Any]) -> list[str]:

@@ -150,6 +150,7 @@ def study_view(
             seeds=study.rule.seeds,
             first_look=study.rule.first_look,
             futility=study.rule.futility,
+            seen=tuple(spec.get("seen", {}).items()),
         ),
         state=row.state,
         created=moment(row.created),

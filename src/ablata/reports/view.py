@@ -48,13 +48,17 @@ class MetricView:
 
 @dataclass(frozen=True, kw_only=True)
 class RuleView:
-    """The decision rule as it was fixed before the first run: N seeds, family-wise alpha, first look, futility."""
+    """The decision rule as it was fixed before the first run: N seeds, family-wise alpha, first look, futility.
+
+    `seen` says how many runs of each arm had ended before, so that they could be seen.
+    """
 
     mode: str = "claim"
     alpha: float = 0.05
     seeds: int = 5
     first_look: int = 3
     futility: bool = True
+    seen: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

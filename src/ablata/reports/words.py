@@ -211,6 +211,7 @@ def rule_words(view: StudyView) -> str:
         f"{better}; {matters}; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
         f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
+        f"{_seen(view)}"
     )
 
 
@@ -224,6 +225,16 @@ def _matters(view: StudyView, figures: Figures) -> str:
             else ("no margin was given, so nothing is called equivalent")
         )
     return f"differences within ±{figures.amount(view.margin)}{f' ({share})' if share else ''} do not matter"
+
+
+def _seen(view: StudyView) -> str:
+    """Say which runs there were before the rule was fixed; nothing where there were none."""
+    seen = view.rule.seen
+    if not seen:
+        return ""
+    runs = sum(count for _, count in seen)
+    told = ", ".join(f"{count} of {name}" for name, count in seen)
+    return f"; {runs} run{'s' * (runs > 1)} had ended before this was fixed ({told})"
 
 
 def plan_words(view: StudyView) -> str:

@@ -36,6 +36,7 @@ def ask(
     fixed: bool = False,
     name: str | None = None,
     question: str | None = None,
+    budget: str | None = None,
 ) -> Study:
     """Make a study from the parts of a command line.
 
@@ -48,6 +49,7 @@ def ask(
         seeds: must be given.
         margin, metric, lower: see `Study`.
         first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
+        budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
 
     Raises:
         SettingsError: something is missing or wrong.
@@ -59,13 +61,14 @@ def ask(
         raise SettingsError(
             "A study needs its number of seeds before it starts",
             found="no --seeds",
-            do="for example --seeds 5; with --margin 0.5, too, arms that differ by less can be called equivalent",
+            do="for example --seeds 5; --budget 30m says a time instead, --pilot 3 helps to choose",
         )
     control = load_recipe(recipe, sets)
     words = ["ablata", "study", "run", "--recipe", recipe]
     words += [word for text in sets for word in ("--set", text)] + [word for text in arms for word in ("--arm", text)]
     words += [word for text in factors for word in ("--factor", text)] + (["--cells", str(cells)] if cells else [])
-    words += ["--seeds", str(seeds), *([] if margin is None else ["--margin", margin_text(margin)])]
+    words += ["--budget", budget] if budget else ["--seeds", str(seeds)]
+    words += [*([] if margin is None else ["--margin", margin_text(margin)])]
     words += ["--metric", metric] if metric else []
     words += [] if lower is None else ["--lower" if lower else "--higher"]
     words += ["--first-seed", str(first_seed)] if first_seed else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import time
@@ -24,6 +25,7 @@ WORKTREES = "worktrees"
 """The folder of the lab's home with the git worktrees of arms that are refs."""
 OUTPUT = "output.log"
 """The file of a run's folder that holds what its program printed."""
+_MARK = "program"
 _FLUSH_SECONDS = 2.0
 _SHOWN_LINES = 5
 _MOST_OUTPUT = 64 * 2**20
@@ -110,6 +112,7 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
         folder=where,
         environment=_environment(writer.run.seed, folder),
         output=output,
+        mark=folder / _MARK,
         timeout=command.timeout,
         watch=follower.watch,
     )
@@ -172,7 +175,11 @@ def _environment(seed: int, folder: Path) -> dict[str, str]:
 
 
 def _device() -> str:
-    return "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"
+    """Return what a program's `{device}` is: the launcher gives each worker the GPU that it shall use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return "cuda" if glob.glob("/dev/nvidia[0-9]*") else "cpu"
+    return "cpu" if named.strip() in ("", "-1") else "cuda"
 
 
 def set_aside(output: Path) -> None:

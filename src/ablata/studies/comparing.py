@@ -43,6 +43,7 @@ def compare_commands(
     fixed: bool = False,
     name: str | None = None,
     question: str | None = None,
+    budget: str | None = None,
     verb: str = "compare",
 ) -> Study:
     """Make a study of commands.
@@ -61,6 +62,7 @@ def compare_commands(
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
         screen, fixed, name, question: see `Study`; name and question are made up if None.
+        budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
         verb: what was typed, `compare` or `study run`, to be told how to ask again.
 
     Raises:
@@ -114,7 +116,8 @@ def compare_commands(
         fixed=fixed,
     )
     options: dict[str, object] = {
-        "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores, "--seeds": seeds,
+        "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores,
+        "--seeds": None if budget else seeds, "--budget": budget,
         "--first-seed": first_seed or None, "--margin": None if margin is None else margin_text(margin),
         "--metric": metric, "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
@@ -122,7 +125,7 @@ def compare_commands(
     }  # fmt: skip
     typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
     study = replace(study, commands=(shlex.join(typed),))
-    return study if name else named_by_content(study, label)
+    return study if name else named_by_content(study, label, budget)
 
 
 def _values(sets: Sequence[str], templates: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,9 +104,9 @@ def read_study(path: Path) -> Study:
     return study if asked.name else named_by_content(study, path.stem)
 
 
-def renamed(study: Study, path: Path) -> Study:
+def renamed(study: Study, path: Path, budget: str | None) -> Study:
     """Return a study whose parts were changed since it was read, under a name of its own where the file gives none."""
-    return study if _tree(path).get("name") else named_by_content(replace(study), path.stem)
+    return study if _tree(path).get("name") else named_by_content(study, path.stem, budget)
 
 
 def _command(asked: StudyDocument, path: Path) -> Command:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, choices, listing
 from ablata.base.user_code import relative_names
@@ -356,6 +357,8 @@ class StudyRunner:
 def create(ledger: Ledger, study: Study) -> None:
     """Put a study into the ledger, fixed from now on; one that is there already must be the same.
 
+    Its specification says which of its runs had ended before: they could be seen when the study was made.
+
     Raises:
         RecordError: a different study has this name, or its programs have changed since they ran.
         UserError: the data of an arm is missing.
@@ -365,13 +368,28 @@ def create(ledger: Ledger, study: Study) -> None:
             new_run(ledger, one, study.first_seed, environment="")
             refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
-    spec = study.spec()
+    spec = study.spec() | _seen(ledger, study)
     known = next((row for row in ledger.studies.all() if row.name == study.name), None)
     if known is not None:
         # How a study was typed is no part of what it asks.
         spec["commands"] = known.spec.get("commands")
         # Nor is the rule of the day: it is judged by the one that it was made with.
         spec["rule_version"] = known.spec.get("rule_version", 1)
+        spec.pop("seen", None)
+        spec |= {"seen": known.spec["seen"]} if "seen" in known.spec else {}
     ledger.studies.create(study.name, study.question, spec, study.new_arms())
     if known is not None:
         refuse_changed_programs(ledger, study.name, study.recipes)
+
+
+def _seen(ledger: Ledger, study: Study) -> dict[str, Any]:
+    """Return how many runs of each arm have ended already, as part of a specification; nothing where none has."""
+    environment = record_environment(ledger)
+    ended = {run.identity for run in ledger.runs.find(state=("completed", "diverged"))}
+    seeds = [study.seed_row(row) for row in range(study.seeds)]
+    seen = {}
+    for name, recipe in study.recipes.items():
+        new = new_run(ledger, recipe, study.first_seed, environment)
+        if count := sum(replace(new, seed=seed).identity in ended for seed in seeds):
+            seen[name] = count
+    return {"seen": seen} if seen else {}

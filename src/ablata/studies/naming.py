@@ -13,7 +13,7 @@ from ablata.studies.study import Study, study_name
 from ablata.trainers.any import Outside
 
 
-def named_by_content(study: Study, label: str) -> Study:
+def named_by_content(study: Study, label: str, budget: str | None = None) -> Study:
     """Return a study under a name made of a label and six digits of what it asks: arms, rule, seeds, and own code.
 
     An edited script or input asks anew, the same question again finds what is recorded of it.
@@ -21,8 +21,10 @@ def named_by_content(study: Study, label: str) -> Study:
     Args:
         study: the study.
         label: what it is of, such as a script's or a file's name.
+        budget: the time that tells the number of seeds, which then does not count; None: it does.
     """
-    parts = [json.dumps(study.rule().to_json()), study.mode.value, str(study.first_seed), study.question]
+    rule = study.rule().to_json() | ({} if budget is None else {"seeds": budget})
+    parts = [json.dumps(rule), study.mode.value, str(study.first_seed), study.question]
     parts += [study.judged.key] if study.metric is not None else []
     parts += [f"{study.margin_percent:g}%"] if study.margin_percent is not None else []
     for name, recipe in study.recipes.items():

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ablata.base.errors import SettingsError
 from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
 from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of
+from ablata.stats.planning import MOST_SEEDS
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.metric import parse_margin
 from ablata.studies.noise import noise_of_study
+from ablata.studies.sizing import Need, control_noise, needs_of, wall_seconds
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
 
@@ -55,6 +57,8 @@ class StudyPlan:
         seconds: the runs that are left, one after the other.
         workers: local processes.
         noise: what is known of the noise, or None.
+        needs: how many seeds the question needs; empty while the noise is unknown.
+        row: seconds of the runs of one seed, teachers counted.
         sized: detectable effect and confirmable margin, or None while the noise is unknown.
         unit: the same for a noise of 1, to be multiplied with a guess.
     """
@@ -66,13 +70,19 @@ class StudyPlan:
     seconds: float
     workers: int
     noise: Noise | None
+    needs: tuple[Need, ...]
+    row: tuple[float, ...]
     sized: Plan | None
     unit: Plan
 
     @property
     def hours(self) -> float:
         """Wall time if no arm stops early."""
-        return self.seconds / self.workers / 3600
+        return self.wall(self.study.seeds) * self.runs / (self.runs + self.known) / 3600
+
+    def wall(self, seeds: int) -> float:
+        """Return the wall time of a number of seeds in seconds, if the ledger had none of their runs."""
+        return wall_seconds(self.row, seeds, replace(self.study, seeds=seeds).rule(), self.workers)
 
     def __str__(self) -> str:
         """The plan in lines: runs, time, memory, what can be detected, what can be confirmed."""
@@ -90,12 +100,13 @@ class StudyPlan:
             f"  margin   {_margin(self)}",
             f"  verdicts {stops}; {study.mode.value}: at most {study.mode.alpha:.0%} of such studies claim anything "
             "false",
-            f"  runs     at most {self.runs + self.known}: {len(study.recipes)} "
-            f"{'cells' if study.design else 'recipes'}, {study.seeds} seeds each{known}",
+            f"  runs     at most {self.runs + self.known}: {len(study.recipes)} {_trainers(study)}, "
+            f"{study.seeds} seeds each{known}",
             f"  a run    {_cost(self)}",
             f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
             f"their start not counted{early}",
             *_findings(self),
+            *_needs(self),
         ])  # fmt: skip
 
     def _repr_html_(self) -> str:
@@ -114,10 +125,12 @@ class StudyPlan:
             "runs": self.runs,
             "runs_in_ledger": self.known,
             "workers": self.workers,
-            "seconds_of_a_run": {name: cost.seconds for name, cost in self.costs.items()},
-            "bytes_of_a_run": {name: cost.memory for name, cost in self.costs.items()},
-            "seconds": 3600 * self.hours,
+            "seconds_of_a_run": {name: _finite(cost.seconds) for name, cost in self.costs.items()},
+            "bytes_of_a_run": {name: _finite(cost.memory) for name, cost in self.costs.items()},
+            "seconds": _finite(3600 * self.hours),
             "noise": self.noise.sd if self.noise else None,
+            "noise_is_paired": self.noise.paired if self.noise else None,
+            "needs": [asdict(need) | {"seconds": _finite(need.seconds or math.nan)} for need in self.needs],
             "detectable": self.sized.detectable if self.sized else None,
             "confirmable": self.sized.confirmable if self.sized else None,
             "detectable_in_noise": self.unit.detectable,
@@ -125,17 +138,20 @@ class StudyPlan:
         }
 
 
-def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None = None) -> StudyPlan:
+def plan_study(
+    ledger: Ledger, study: Study, workers: int, threads: int | None = None, *, effect: float | None = None
+) -> StudyPlan:
     """Work out a study's size without training it.
 
     Time and memory come from completed runs of the same recipe, else from a few timed steps of it. The noise comes from
-    earlier studies of the same recipe, metric and length.
+    earlier studies of the same recipe, metric and length, else from runs of the same control.
 
     Args:
         ledger: where the study will be.
         study: the study.
         workers: local processes.
         threads: processor threads of each; None: torch's choice.
+        effect: the least difference that is to be found, > 0; None: the margin, else some that fit the noise.
 
     Raises:
         UserError: the data is missing, or an arm cannot be built.
@@ -148,10 +164,13 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
     seeds = [study.seed_row(row) for row in range(study.seeds)]
     left = {key: sum(replace(first, seed=seed).identity not in have for seed in seeds) for key, first in firsts.items()}
     timing = _Timing(cache_folder(ledger), threads)
-    costs = {key: _cost_from_history(completed, one, environment) or timing.cost(one) for key, one in recipes.items()}
+    costs = dict[str, RunCost]()
+    for key, one in recipes.items():
+        known = _cost_from_history(completed, one, environment)
+        costs[key] = known or timing.cost(one, next(iter(costs.values()), None))
     size = _sizing(ledger, study)
-    noise = earlier_noise(ledger, study)
-    return StudyPlan(
+    noise = earlier_noise(ledger, study) or control_noise(ledger, study)
+    made = StudyPlan(
         study=study,
         runs=sum(left.values()),
         known=study.seeds * len(recipes) - sum(left.values()),
@@ -159,9 +178,14 @@ def plan_study(ledger: Ledger, study: Study, workers: int, threads: int | None =
         seconds=sum(number * costs[key].seconds for key, number in left.items()),
         workers=workers,
         noise=noise,
-        sized=size(noise.sd) if noise and noise.variance > 0 else None,
+        needs=(),
+        row=tuple(cost.seconds for cost in costs.values()),
+        sized=size(noise.sd) if noise else None,
         unit=size(1.0),
     )
+    if noise is None or study.design is not None:
+        return made
+    return replace(made, needs=needs_of(study, noise, effect, made.wall))
 
 
 def _sizing(ledger: Ledger, study: Study) -> Callable[[float], Plan]:
@@ -178,10 +202,10 @@ def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
     """Pool the noise of studies of the same recipe, metric and training length, this one's own rows so far included.
 
     Returns:
-        The noise, for planning; None if there is no such study.
+        The noise, for planning; None if there is no such study, or nothing varies in them.
     """
     pooled = pool_noise(_noises(ledger, study, own=True))
-    return Noise(variance=pooled.variance, df=pooled.df) if pooled else None
+    return Noise(variance=pooled.variance, df=pooled.df) if pooled and pooled.variance > 0 else None
 
 
 def with_history(ledger: Ledger, study: Study) -> Study:
@@ -224,18 +248,16 @@ class _Timing:
         self._cache, self._threads = cache, threads
         self._begun, self._known = time.monotonic(), dict[str, RunCost]()
 
-    def cost(self, recipe: Recipe | Outside) -> RunCost:
+    def cost(self, recipe: Recipe | Outside, control: RunCost | None) -> RunCost:
         """Return the cost of a run; a taught network, whose teacher there is not yet, costs what its teacher does.
 
-        Raises:
-            SettingsError: a command has no run yet, and nothing of it can be timed.
+        Args:
+            recipe: of the run.
+            control: what the control costs, for a command that was never run; None: not known.
         """
         if isinstance(recipe, Outside):
-            raise SettingsError(
-                "What a command or a function costs is known once it has run",
-                found=f"no run of {recipe.text()}",
-                do="run it with one seed first: --seeds 1",
-            )
+            unknown = RunCost(math.nan, math.nan, "not known before a run: --pilot 1 makes one")
+            return replace(control, source="arms taken for as long as the control") if control else unknown
         first = lineage(recipe)[0]
         key = settings_hash(first)
         if key not in self._known:
@@ -247,6 +269,17 @@ class _Timing:
             seconds, memory, steps = time_steps(first, self._cache, self._threads)
             self._known[key] = RunCost(seconds, memory, f"{steps} timed steps")
         return self._known[key]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _trainers(study: Study) -> str:
+    if study.design is not None:
+        return "cells"
+    control = study.recipes[CONTROL]
+    return f"{control.task}s" if isinstance(control, Outside) else "recipes"
 
 
 def _arms(study: Study) -> list[str]:
@@ -266,35 +299,60 @@ def _arms(study: Study) -> list[str]:
 
 def _cost(plan: StudyPlan) -> str:
     """Return time and memory of a run: one figure, or those of the quickest and the slowest arm."""
+    sources = "; ".join(dict.fromkeys(cost.source for cost in plan.costs.values()))
+    if not math.isfinite(sum(plan.row)):
+        return sources
     (low, quick), *_, (high, slow) = sorted(plan.costs.items(), key=lambda item: item[1].seconds)
     span = duration(slow.seconds)
     if slow.seconds > _ALIKE * quick.seconds:
         span = f"{duration(quick.seconds)} ({low}) to {span} ({high})"
     memory = max(cost.memory for cost in plan.costs.values())
-    sources = sorted({cost.source for cost in plan.costs.values()})
-    return f"{span} of training, {quantity(memory, 'B')} of memory ({'; '.join(sources)})"
+    told = f", {quantity(memory, 'B')} of memory" if memory else ""
+    return f"{span} of training{told} ({sources})"
 
 
 def _findings(plan: StudyPlan) -> list[str]:
-    """Return what the study can find: from the noise of earlier studies, else for a few guesses at it."""
+    """Return what the study can find: from the noise of earlier runs, else for a few guesses at it."""
     points, unit = _points(plan), plan.unit
     if unit.detectable is None or unit.confirmable is None:
         return [f"  finds    nothing: {warning}" for warning in unit.warnings]
     if plan.sized is not None and plan.noise is not None:
-        confirms = f"  confirms equivalence within {plan.sized.confirmable:.2g} {points} or more"
+        confirms = f"  confirms equivalence within {plan.sized.confirmable:.2g}{points} or more"
         return [
-            f"  noise    {plan.noise.sd:.2g} {points}: standard deviation of one run, from earlier studies "
-            f"({plan.noise.df:.0f} degrees of freedom)",
-            f"  finds    differences of {plan.sized.detectable:.2g} {points} or more, in 4 of 5 cases",
+            f"  noise    {_noise(plan.noise, points)}",
+            f"  finds    differences of {plan.sized.detectable:.2g}{points} or more, in 4 of 5 cases",
             *([] if plan.study.margin is None else [confirms]),
             *(f"  note     {warning}" for warning in plan.sized.warnings),
         ]
     return [
-        f"  noise    not known: the ledger has no study of {plan.study.recipes[CONTROL].name} at this length. If the "
-        "standard deviation of one run is",
-        *(f"           {noise:g} {points}: {_guess(plan, noise)}" for noise in _GUESSES),
+        f"  noise    not known: the ledger has no study of {plan.study.recipes[CONTROL].name} at this length, and not "
+        "two runs of the control with different scores (--pilot 3 makes three). If the standard deviation of a run is",
+        *(f"           {noise:g}{points}: {_guess(plan, noise)}" for noise in _GUESSES),
         *_confirmable(plan, unit.confirmable),
     ]
+
+
+def _noise(noise: Noise, points: str) -> str:
+    """Return the noise, and what it rests on."""
+    low, high = noise.interval(0.8)
+    told = f"{noise.sd:.2g}{points}: standard deviation of one run, "
+    if noise.paired:
+        return f"{told}from earlier studies ({noise.df:.0f} degrees of freedom)"
+    return (
+        f"{told}from {noise.df + 1:.0f} runs of the control: probably {low:.2g} to {high:.2g}, and less where a seed "
+        "moves all arms alike"
+    )
+
+
+def _needs(plan: StudyPlan) -> list[str]:
+    """Return how many seeds the question needs, and how long they take."""
+    told = []
+    for need in plan.needs:
+        aim = "to find a difference of" if need.aim == "difference" else "to show equivalence within"
+        seeds = f"more than {MOST_SEEDS} seeds" if need.seeds is None else _count(need.seeds, "seed")
+        time = "" if need.seconds is None or not math.isfinite(need.seconds) else f", about {duration(need.seconds)}"
+        told.append(f"{aim} {need.size:.3g}{_points(plan)}: {seeds}{time}")
+    return [f"  {'needs' if row == 0 else '':9}{text}" for row, text in enumerate(told)]
 
 
 def _guess(plan: StudyPlan, noise: float) -> str:
@@ -311,7 +369,7 @@ def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
     margin = parse_margin(plan.study.margin)[0]
     if margin is None:
         return []
-    most = f"{margin / unit:.2g} {_points(plan)}"
+    most = f"{margin / unit:.2g}{_points(plan)}"
     return [f"  note     the margin of {margin:g} can be confirmed if the noise is at most {most}"]
 
 
@@ -321,12 +379,13 @@ def _margin(plan: StudyPlan) -> str:
         return f"{percent:g}% of the control's mean over its first seeds: smaller differences do not matter"
     if margin is None:
         return "none: no arm is called equivalent"
-    return f"{margin:g} {_points(plan)}: smaller differences do not matter"
+    return f"{margin:g}{_points(plan)}: smaller differences do not matter"
 
 
 def _points(plan: StudyPlan) -> str:
-    unit = plan.study.judged.unit or "units"
-    return "points" if unit == "%" else unit
+    """Return what follows a figure: ` points`, ` s`, or nothing where the metric has no unit."""
+    unit = plan.study.judged.unit
+    return " points" if unit == "%" else f" {unit}" if unit else ""
 
 
 def _count(number: int, word: str) -> str:

@@ -190,7 +190,7 @@ class Study:
     def change(self, arm: str) -> tuple[str, ...]:
         """Return what an arm changes: its overrides, or how its recipe differs from the control."""
         changes = self.arms[arm]
-        if isinstance(changes, Settings | str) or callable(changes) or isinstance(self.recipes[arm], Function):
+        if isinstance(changes, Settings | str) or callable(changes) or isinstance(self.recipes[arm], Outside):
             return tuple(_differences(self.recipes[CONTROL], self.recipes[arm]))
         return tuple(override_texts(changes))
 

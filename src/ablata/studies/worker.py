@@ -135,7 +135,7 @@ def work(
             )
             if claim is not None:
                 try:
-                    done += _train(ledger, claim, threads, beside, signals, trust_code, say)
+                    done += train_claim(ledger, claim, threads, beside, signals, trust_code, say)
                 except RecordError as error:
                     refused[claim.run.id] = error
                 continue
@@ -153,7 +153,7 @@ def work(
     return done
 
 
-def _train(
+def train_claim(
     ledger: Ledger,
     claim: Claim,
     threads: int | None,
@@ -181,11 +181,13 @@ def _train(
                 say(line)
                 writer.event("info", "code", line)
             if recipe_code(recipe) != claim.run.code:
+                program = isinstance(recipe, Command)
                 files = own_files(recipe)
                 raise RunError(
                     "A run must be trained by the code it was enqueued for",
-                    found=f"{listing(map(str, files)) or claim.run.recipe_name} changed since",
-                    do="launch the study again",
+                    found=f"{listing(map(str, files)) if files else claim.run.recipe_name} changed since",
+                    do="launch the study again"
+                    + ("; if its runs write files of code themselves, say which are its own: --source FILE" * program),
                 )
             refuse_other_data(ledger, recipe, claim.run)
             if isinstance(recipe, Command):

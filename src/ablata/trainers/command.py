@@ -14,11 +14,12 @@ from ablata.base.errors import SettingsError, choices
 from ablata.base.fields import explain
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override_texts
-from ablata.base.settings import INCIDENTAL, ON_DISK, Settings, diff
+from ablata.base.settings import INCIDENTAL, ON_DISK, QUICK, Settings, diff
 from ablata.trainers.score_source import ScoreSource, parse_score
 
 GIVEN = ("seed", "run_dir", "device")
 """Keys that every command knows; all others are its own."""
+_LETTER = re.compile("[A-Za-z]")
 GIT = "git:"
 """What stands before a git ref, where an arm is the control's command with the files of that ref."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -31,6 +32,7 @@ class Command(Settings):
     `{device}` and own keys are put in afterwards, so that no value is ever read as shell text.
     """
 
+    model_config = QUICK
     task: Literal["command"] = "command"
     name: Annotated[str, INCIDENTAL] = "command"
     """What people call it."""
@@ -178,18 +180,31 @@ def arm_names(control: Sequence[str], others: Sequence[Sequence[str]]) -> list[s
     """
     names: list[str] = []
     for words in others:
-        rest = list(words)
-        for word in control:
-            if word in rest:
-                rest.remove(word)
-        missing = [word for word in control if list(control).count(word) > list(words).count(word)]
+        rest, missing = _own_words(words, control)
         told = rest or ["without", *missing]
+        if rest and missing and not any(map(_LETTER.search, rest)):
+            # Of a bare number the one in its place says more.
+            told = [*rest, "for", *missing]
         name = re.sub(r"[^\w.+]+", "-", "-".join(told)).strip("-.+")[:40] or "arm"
         while name in names or name == "control":
             stem, _, number = name.rpartition("-")
             name = f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{name}-2"
         names.append(name)
     return names
+
+
+def _own_words(words: Sequence[str], control: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that a command has beside the control's, values with their options; and those that it lacks."""
+    rest: list[str] = []
+    missing = list(control)
+    for before, word in zip(["", *words], words, strict=False):
+        if word in missing:
+            missing.remove(word)
+            continue
+        if before.startswith("-") and not _LETTER.search(word) and rest[-1:] != [before]:
+            rest.append(before)
+        rest.append(word)
+    return rest, missing
 
 
 def own_keys(words: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo
 from ablata.base.errors import RunError, SettingsError, listing
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, parse, parse_value
-from ablata.base.settings import INCIDENTAL, Settings
+from ablata.base.settings import INCIDENTAL, QUICK, Settings
 from ablata.base.user_code import (
     absolute,
     files_digest,
@@ -55,6 +55,7 @@ class Function(Settings):
     are unseeded repeats.
     """
 
+    model_config = QUICK
     task: Literal["function"] = "function"
     name: Annotated[str, INCIDENTAL] = "function"
     """What people call it."""

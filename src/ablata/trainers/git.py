@@ -6,16 +6,13 @@ import fcntl
 import hashlib
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import SettingsError
+from ablata.trainers.source_files import is_source, lies_in_lab
 
 _SECONDS = 60
-_SOURCES = frozenset({
-    ".py", ".pyx", ".sh", ".bash", ".r", ".jl", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".js", ".ts",
-    ".java", ".kt", ".lua", ".m",
-})  # fmt: skip
-"""Endings of new files, not yet known to git, that count as code; others may be what a run wrote."""
 
 
 def git_commit(folder: Path, ref: str) -> str:
@@ -31,20 +28,57 @@ def git_commit(folder: Path, ref: str) -> str:
     return found.decode().strip()
 
 
-def git_state(folder: Path) -> str | None:
-    """Return commit and digest of uncommitted changes of tracked files and new files of code; None outside git."""
-    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    if head is None:
+@dataclass(frozen=True)
+class Repository:
+    """The repository that a folder lies in: its top folder, and the commit that is checked out."""
+
+    top: Path
+    head: str
+
+
+def repository_of(folder: Path) -> Repository | None:
+    """Return the repository that a folder lies in; None outside git, or before the first commit."""
+    found = _git(folder, "rev-parse", "--show-toplevel", "HEAD")
+    if found is None:
         return None
+    top, _, head = found.rstrip(b"\n").rpartition(b"\n")
+    return Repository(Path(os.fsdecode(top)), head.decode())
+
+
+def git_state(folder: Path, repository: Repository) -> str:
+    """Return commit and digest of uncommitted changes of tracked files and of new files of code.
+
+    Repositories inside the repository, submodules or not, count with their own commits and changes.
+
+    Args:
+        folder: inside the repository.
+        repository: what `repository_of` said of it.
+    """
+    top = repository.top
     content = hashlib.blake2b(digest_size=8)
     content.update(_git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv") or b"")
-    new = (_git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/") or b"").split(b"\0")
-    top = _top(folder)
-    for name in sorted(filter(None, new)):
-        file = top / os.fsdecode(name)
-        if file.is_file() and file.suffix in _SOURCES:
-            content.update(name + b"\0" + file.read_bytes())
-    return f"git-{head.decode().strip()}-{content.hexdigest()}"
+    for name in sorted(_new_files(folder)):
+        path = top / os.fsdecode(name)
+        if path.is_dir():
+            _add_nested(content, path)
+        elif is_source(path.relative_to(top)) and path.is_file() and not lies_in_lab(path, top):
+            content.update(name + b"\0" + path.read_bytes())
+    for line in (_git(folder, "ls-files", "--stage", "-z", ":/") or b"").split(b"\0"):
+        # The mode of a commit of another repository.
+        if line.startswith(b"160000 "):
+            _add_nested(content, folder / os.fsdecode(line.partition(b"\t")[2]))
+    return f"git-{repository.head}-{content.hexdigest()}"
+
+
+def _new_files(folder: Path) -> list[bytes]:
+    listed = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/") or b""
+    return [name for name in listed.split(b"\0") if name]
+
+
+def _add_nested(content: hashlib.blake2b, path: Path) -> None:
+    """Add the state of a repository inside another; a submodule that was never fetched has none."""
+    if (path / ".git").exists() and (inner := repository_of(path)) is not None:
+        content.update(os.fsencode(path.name) + b"\0" + git_state(path, inner).encode())
 
 
 def worktree_folder(folder: Path, ref: str, trees: Path) -> Path:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ablata.base.errors import DataError
+from ablata.base.user_code import imported_files
 from ablata.trainers.command import Command
-from ablata.trainers.git import git_commit, git_state
+from ablata.trainers.git import Repository, git_commit, git_state, repository_of
+from ablata.trainers.source_files import is_source, source_files
 
 _MOST_FILES = 200_000
 _CHUNK = 2**20
@@ -19,9 +23,12 @@ _LARGEST_SOURCE = 64 * 2**20
 def code_of(command: Command, arguments: Sequence[str]) -> str:
     """Return the fingerprint of a program's code.
 
-    In order: the sources it declares; the commit of its git ref; git's commit with a digest of all uncommitted changes
-    of the working folder and of new files of code; with and without git, the content of the files that its arguments
-    name.
+    It is made of the sources that the program declares; or else of
+
+    - the commit of its git ref; or git's commit with a digest of all uncommitted changes of the working folder and of
+      new files of code; or, outside git, the files of code in the working folder and below it;
+    - the files that its arguments name, with the modules that Python files among them import; where one lies outside
+      the working folder, the same of its own folder.
 
     Args:
         command: the command.
@@ -33,12 +40,53 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
     folder = Path(command.folder)
     if command.sources:
         return "files-" + files_digest(folder, command.sources)
-    if command.ref is not None:
-        return "git-" + git_commit(folder, command.ref)
-    named = [word for word in arguments if _is_file(folder, word)]
-    if (state := git_state(folder)) is not None:
-        return f"{state}-{files_digest(folder, named)}" if named else state
-    return "files-" + files_digest(folder, named)
+    repository = repository_of(folder)
+    root = folder.resolve() if repository is None else repository.top.resolve()
+    named = list(_named_files(folder, arguments))
+    if command.ref is None:
+        state = _state(folder, repository)
+    else:
+        # The worktree brings the files of the repository: only what lies elsewhere is read as it is now.
+        state = "git-" + git_commit(folder, command.ref)
+        named = [path for path in named if not path.is_relative_to(root)]
+    scripts = [path for path in named if is_source(Path(path.name))]
+    elsewhere = {path.parent for path in scripts if not path.is_relative_to(root)}
+    further = [_state(place, repository_of(place)) for place in sorted(elsewhere)]
+    files = {*named, *imported_files(path for path in scripts if path.suffix == ".py")}
+    if files:
+        further.append(files_digest(folder, (os.path.relpath(path, folder.resolve()) for path in files)))
+    if not further:
+        return state
+    return f"{state}-{hashlib.blake2b('-'.join(further).encode(), digest_size=12).hexdigest()}"
+
+
+def _named_files(folder: Path, arguments: Sequence[str]) -> Iterator[Path]:
+    """Give the files that arguments name, resolved: scripts, configurations, and a program that lies in the folder."""
+    for position, argument in enumerate(arguments):
+        for word in _words(argument):
+            path = folder / word
+            try:
+                # The interpreter, where it is named by its path, is no file of the program's own.
+                foreign = position == 0 and not ("/" in word and path.resolve().is_relative_to(folder.resolve()))
+                if not foreign and path.is_file() and path.stat().st_size <= _LARGEST_SOURCE:
+                    yield path.resolve()
+            except (OSError, ValueError):
+                continue
+
+
+def _words(argument: str) -> list[str]:
+    """Return an argument, what stands behind its `=`, and the words of one that is a command line of its own."""
+    found = [argument, *([argument.partition("=")[2]] if "=" in argument else [])]
+    with suppress(ValueError):
+        found += shlex.split(argument) if any(map(str.isspace, argument)) else []
+    return [word for word in found if word]
+
+
+def _state(folder: Path, repository: Repository | None) -> str:
+    """Return git's state of a folder, or the digest of the files of code in it."""
+    if repository is not None:
+        return git_state(folder, repository)
+    return "files-" + files_digest(folder, (os.path.relpath(file, folder) for file in source_files(folder)))
 
 
 def inputs_of(command: Command) -> str:
@@ -87,12 +135,3 @@ def _add_content(content: hashlib.blake2b, file: Path) -> None:
     with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             content.update(chunk)
-
-
-def _is_file(folder: Path, word: str) -> bool:
-    """Whether an argument names a file of the program's own: a script, not the interpreter or a set of images."""
-    try:
-        path = folder / word
-        return path.suffix != "" and path.is_file() and path.stat().st_size <= _LARGEST_SOURCE
-    except (OSError, ValueError):
-        return False

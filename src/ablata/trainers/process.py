@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import SettingsError
+from ablata.records.processes import worker_name
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.25
 _GRACE_SECONDS = 5.0
@@ -45,6 +46,7 @@ def run_program(
     folder: Path,
     environment: Mapping[str, str],
     output: Path,
+    mark: Path | None = None,
     timeout: float | None = None,
     watch: Callable[[], str | None] = lambda: None,
 ) -> Ended:
@@ -55,6 +57,8 @@ def run_program(
         folder: its working folder.
         environment: all of its environment.
         output: the file that takes what it prints to standard output and standard error, in the order it comes.
+        mark: a file that names the program while it runs, so that one whose parent was killed is found and ended
+            before the next begins; None: nobody looks for it.
         timeout: seconds after which it is ended; None waits for ever.
         watch: called a few times a second; a reason to end the program, or None.
 
@@ -62,6 +66,8 @@ def run_program(
         SettingsError: the program cannot be started.
     """
     # What the system tells of an ended program counts this process's memory before the program took its place.
+    if mark is not None:
+        end_left_over(mark)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
     with output.open("ab") as sink:
@@ -77,6 +83,8 @@ def run_program(
                 found=f"{arguments[0]}: {error.strerror}",
                 do="a command with pipes or && needs a shell: sh -c '...'",
             ) from None
+    if mark is not None:
+        mark.write_text(f"{worker_name(process.pid)} {_start_time(process.pid)}")
     reason: str | None = None
     memory, looked, wait = 0, 0.0, _FIRST_WAIT
     try:
@@ -104,7 +112,30 @@ def run_program(
         if process.returncode is None:
             process.kill()
             process.wait()
+        if mark is not None:
+            mark.unlink(missing_ok=True)
     return Ended(status=process.returncode, seconds=time.monotonic() - began, memory=memory, reason=reason)
+
+
+def end_left_over(mark: Path) -> None:
+    """End the program that a file names, with all it started, if its parent was killed and left it running here."""
+    try:
+        name, _, began = mark.read_text().partition(" ")
+        number = int(name.rpartition(":")[2])
+    except (OSError, ValueError):
+        return
+    # A number is not given to another process as long as its group lives, so that a group without its first process
+    # is the one that was left over.
+    if worker_name(number) == name and began and _start_time(number) in (began, ""):
+        _signal_group(number, signal.SIGKILL)
+    mark.unlink(missing_ok=True)
+
+
+def _start_time(process: int) -> str:
+    """Return when a process began, in ticks since the machine did; empty where there is no such process or no /proc."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
 
 
 def group_memory(group: int) -> int:
