@@ -96,6 +96,8 @@ def test_a_log_of_trials_says_which_kept_change_could_have_been_noise(
     assert all(words in page for words in ("beyond chance", "hidden by noise", "switch to GeLU", "<svg"))
     document = json.loads(ablata("judge", "results.tsv", "--json").out)
     assert [row["standing"] for row in document["kept"]] == ["beyond chance", "hidden by noise"]
+    strict = ablata("judge", "results.tsv", "--noise", "0.02", "--json").out
+    assert json.loads(strict, parse_constant=pytest.fail)["result"]["noise"]["df"] is None
     loud = ablata("judge", "results.tsv", "--noise", "0.02")
     assert "All 2: none is beyond what chance does" in loud.out
 

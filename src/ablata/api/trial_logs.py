@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,10 @@ class JudgedLog:
     @property
     def verdicts(self) -> dict[str, str]:
         """What can be said of each kept change: beyond chance, hidden by noise, no gain or noise not known."""
-        return {row["change"]: row["standing"] for row in self.view.rows()}
+        rows = self.view.rows()
+        times = Counter(row["change"] for row in rows)
+        names = [row["change"] if times[row["change"]] == 1 else f"{row['change']} (row {row['row']})" for row in rows]
+        return {name: row["standing"] for name, row in zip(names, rows, strict=True)}
 
     @property
     def rows(self) -> ResultRows:
@@ -51,9 +55,13 @@ class JudgedLog:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that is known, JSON-safe."""
+        result = self.view.result.to_json()
+        if self.view.given:
+            # Noise that is known exactly has no degrees of freedom, and JSON no infinity.
+            result["noise"]["df"] = None
         return {
             "kept": self.view.rows(),
-            "result": self.view.result.to_json(),
+            "result": result,
             "score": self.view.score,
             "higher_is_better": self.view.higher_is_better,
             "notes": list(self.view.notes),
