@@ -23,6 +23,8 @@ from ablata.base.version import __version__
 if TYPE_CHECKING:
     from ablata import stats as stats
     from ablata.api.comparing import compare as compare
+    from ablata.api.exporting import export_runs as export_runs
+    from ablata.api.exporting import export_to_mlflow as export_to_mlflow
     from ablata.api.housekeeping import prune_runs as prune_runs
     from ablata.api.housekeeping import remove_runs as remove_runs
     from ablata.api.housekeeping import remove_study as remove_study
@@ -74,6 +76,8 @@ _PLACES = {
     "evaluate": "ablata.api.models",
     "export": "ablata.api.models",
     "export_study": "ablata.api.moving",
+    "export_runs": "ablata.api.exporting",
+    "export_to_mlflow": "ablata.api.exporting",
     "import_study": "ablata.api.moving",
     "judge": "ablata.api.judging",
     "load_model": "ablata.api.models",
@@ -113,7 +117,9 @@ __all__ = [
     "errors",
     "evaluate",
     "export",
+    "export_runs",
     "export_study",
+    "export_to_mlflow",
     "import_study",
     "judge",
     "load_model",

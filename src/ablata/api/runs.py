@@ -13,6 +13,7 @@ from ablata.api.opening import LedgerAddress, open_ledger
 from ablata.api.rows import ResultRows, html_table
 from ablata.base.errors import SettingsError, listing
 from ablata.base.files import PAGE, refuse_other_kind, write_text
+from ablata.records.checkpoint_facts import best_of
 from ablata.records.evaluations import read_evaluations
 from ablata.records.gallery import read_gallery
 from ablata.records.ledger import Ledger
@@ -96,6 +97,19 @@ class RunResult:
         )
         return ResultRows(rows, ("step", "name", "value"))
 
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """Which checkpoint is kept as the best: key, value, step, and why; None where none is."""
+        return best_of(self.folder)
+
+    def drawn(self, most: int = 4) -> list[tuple[str, tuple[tuple[int, ...], tuple[float, ...]]]]:
+        """Return the curves to draw, scores first, then losses: name, steps and values of those with several points."""
+        with self.ledger.open() as ledger:
+            curves = [curve for curve in ledger.metrics.of_runs([self.run]) if len(curve.steps) > 1]
+        unsaid = ("train/lr", "train/gradient_norm")
+        names = sorted(curves, key=lambda curve: (curve.name in unsaid, curve.name.startswith("train/")))
+        return [(curve.name, (curve.steps, curve.values)) for curve in names[:most]]
+
     def page(self, path: str | Path) -> Path:
         """Write the run as one HTML file: scores, classes, curves, images of predictions. Return its path."""
         with self.ledger.open() as ledger:
@@ -107,6 +121,7 @@ class RunResult:
             return asdict(self.row) | {
                 "folder": str(self.folder),
                 "studies": ledger.runs.studies_of(self.run),
+                "best": self.best,
                 "evaluations": [asdict(one) for one in read_evaluations(self.folder)],
                 "events": [asdict(event) for event in ledger.events.find(run_id=self.run)],
                 "settings": ledger.runs.settings(self.row),

@@ -63,8 +63,9 @@ def show_run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one run: recipe, scores, cost, events, files."""
+    """Show one run: recipe, scores, its best step, cost, events, files, its curves drawn small."""
     from ablata.api.runs import run as find_run
+    from ablata.reports.terminal import curve_line
 
     found = find_run(run)
     if output is not None:
@@ -72,7 +73,8 @@ def show_run(
     if json:
         print_json(found.facts())
     elif output is None:
-        _print_facts(found.facts())
+        plain = not out.is_terminal
+        _print_facts(found.facts() | {"curves": {name: curve_line(*curve, plain) for name, curve in found.drawn()}})
 
 
 _TIMES = ("created", "started", "finished", "heartbeat", "lease_until")
@@ -82,7 +84,10 @@ def _print_facts(facts: dict[str, Any]) -> None:
     from ablata.reports.collect import moment
 
     for key, value in facts.items():
-        if isinstance(value, dict):
+        if key == "curves":
+            for name, told in value.items():
+                out.print(f"curve {name}: {told}", markup=False)
+        elif isinstance(value, dict):
             out.print(f"{key}:", markup=False)
             for name, inner in value.items():
                 out.print(f"  {name} = {inner}", markup=False)
@@ -119,6 +124,34 @@ def compare_runs(
         refuse_other_kind(output, PAGE)
         write_text(output, compare_page(view))
         note(f"written: {output}")
+
+
+@app.command("export")
+def export(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Ids of runs; without one, all that pass."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write a table here: a row a run, settings that differ, scores, costs.")
+    ] = None,
+    curves: Annotated[Path | None, typer.Option(help="Write a table here: a row a point of a curve.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write TensorBoard event files into this folder, a folder a run.")
+    ] = None,
+    study: StudyFilter = None,
+    recipe: RecipeFilter = None,
+    state: StateFilter = None,
+) -> None:
+    """Write runs as CSV, or as event files for TensorBoard."""
+    from ablata.api.exporting import export_runs
+
+    done = export_runs(
+        *(runs or ()), csv=csv, curves=curves, tensorboard=tensorboard, study=study, recipe=recipe, state=state
+    )
+    where = [str(file) for file in done.files if tensorboard is None or tensorboard not in file.parents]
+    where += [] if tensorboard is None else [f"{tensorboard} ({len(done.files) - len(where)} event files)"]
+    note(f"written: {', '.join(where)}, of {done.runs} run{'' if done.runs == 1 else 's'}")
 
 
 @app.command("rm")

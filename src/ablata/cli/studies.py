@@ -288,11 +288,27 @@ def list_studies(json: Json = False) -> None:
 @app.command("export")
 def export(
     name: Recorded,
-    path: Annotated[Path, typer.Argument(help="The file to write, such as study.ablata.")],
+    path: Annotated[Path | None, typer.Argument(help="The file to write, such as study.ablata.")] = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Include the weights.")] = False,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Write it to this MLflow server or database instead.")
+    ] = None,
 ) -> None:
-    """Write a study with its runs, curves and small files to one file."""
+    """Write a study with its runs, curves and small files to one file; or to MLflow."""
     from ablata.api.moving import export_study
+
+    if (path is None) == (mlflow is None):
+        raise SettingsError(
+            "Name a file to write, or an MLflow address", found="neither" if path is None else "both",
+            do=f"ablata study export {name} study.ablata",
+        )  # fmt: skip
+    if mlflow is not None:
+        from ablata.api.exporting import export_to_mlflow
+
+        parents = export_to_mlflow(name, mlflow)
+        note(f"written: experiment {name} of {mlflow}, {len(parents)} arms")
+        return
+    assert path is not None
 
     done = export_study(name, path, checkpoints=checkpoints)
     note(f"written: {done.path} with {done.runs} runs and {done.files} files")

@@ -189,6 +189,31 @@ def _draw(lines: Text, arm: ArmView, reach: float, margin: float | None, width: 
         lines.append("".join(letter for _, letter in group), style="" if plain else colour)
 
 
+_LEVELS = "▁▂▃▄▅▆▇█"
+_PLAIN_LEVELS = "_.-=+*#"
+_WIDTH = 40
+
+
+def curve_line(steps: Sequence[int], values: Sequence[float], plain: bool = False) -> str:
+    """Draw a curve in a line: its first value, its course from low to high, its last value and step.
+
+    Args:
+        steps, values: the points, by rising step.
+        plain: with letters and signs of ASCII alone; `!` stands for a value that is not finite.
+    """
+    count = min(len(values), _WIDTH)
+    places = [round(place * (len(values) - 1) / max(count - 1, 1)) for place in range(count)]
+    shown = [values[place] for place in places]
+    finite = [value for value in shown if math.isfinite(value)]
+    low, span = min(finite, default=0.0), max(finite, default=0.0) - min(finite, default=0.0)
+    levels = _PLAIN_LEVELS if plain else _LEVELS
+    course = "".join(
+        "!" if not math.isfinite(value) else levels[round((value - low) / span * (len(levels) - 1)) if span else 0]
+        for value in shown
+    )
+    return f"{values[0]:.4g} {course} {values[-1]:.4g} (steps {steps[0]} to {steps[-1]})"
+
+
 def age(created: str) -> str:
     """Write how long ago an ISO 8601 time was, in its largest unit; `0 min` within the first minute."""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds() if created else math.nan
