@@ -90,7 +90,8 @@ class DatasetRecipe(Recipe):
 
     def compared_split(self) -> str:
         """Return the split that arms are compared on: minival where some of the training set is held out."""
-        return "minival" if self.scored_data().minival else "val"
+        # Not every set has a setting to hold some of its training images out.
+        return "minival" if getattr(self.scored_data(), "minival", 0) else "val"
 
     def class_names(self, cache: Path) -> tuple[str, ...]:
         """Return the data's classes; see `Recipe.class_names`."""

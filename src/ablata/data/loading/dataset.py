@@ -37,7 +37,6 @@ class DataSettings(Settings):
     if TYPE_CHECKING:
         kind: str
         augment: Any
-        minival: int | float
 
     @abstractmethod
     def nominal_shape(self) -> NominalShape:
