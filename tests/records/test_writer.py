@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,8 +142,9 @@ def test_a_database_locked_for_longer_than_its_timeout_delays_a_write_and_loses_
     with Ledger(home=tmp_path) as ledger, RunWriter.start(ledger, new_run(), lease_seconds=0.2) as writer:
         blocker = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None, check_same_thread=False)
         blocker.execute("BEGIN IMMEDIATE")
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            sqlite3.connect(tmp_path / "ledger.sqlite3", timeout=0, isolation_level=None).execute("BEGIN IMMEDIATE")
+        second = sqlite3.connect(tmp_path / "ledger.sqlite3", timeout=0, isolation_level=None)
+        with pytest.raises(sqlite3.OperationalError, match="locked"), closing(second):
+            second.execute("BEGIN IMMEDIATE")
         timer = threading.Timer(1.0, blocker.execute, ["ROLLBACK"])
         timer.start()
         writer.metrics([(0, "loss", 1.0)])

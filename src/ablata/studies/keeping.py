@@ -27,7 +27,7 @@ class GivenScores(Settings):
     arm: str
     """What the scores call it."""
     source: str
-    """The file or folder they were read from."""
+    """Name of what they were read from."""
 
 
 def keep_judgement(
