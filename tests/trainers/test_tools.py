@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import struct
 from contextlib import closing
@@ -83,6 +84,26 @@ def test_keras_event_files_of_one_run_lie_in_a_folder_for_each_split(tmp_path: P
         (folder / source.name).write_bytes(source.read_bytes())
     given = read_given(tmp_path, score="validation/val/acc")
     assert [(run.arm, run.seed) for run in given.runs] == [("base", 1)]
+
+
+def test_what_lies_beside_the_runs_of_a_tool_is_no_run(tmp_path: Path) -> None:
+    shutil.copytree(TOOLS / "mlruns", tmp_path / "mlruns")
+    experiment = next((tmp_path / "mlruns").glob("*"))
+    model = experiment / "models" / "m-1"
+    (model / "metrics").mkdir(parents=True)
+    (model / "meta.yaml").write_text("model_id: m-1\nname: net\n")
+    (model / "metrics" / "val_acc").write_text("1 0.99 0 data digest\n")
+    (experiment / "base" / "metrics").mkdir(parents=True)
+    (experiment / "base" / "meta.yaml").write_text(
+        "run_id: x\nrun_name: base-seed7\nlifecycle_stage: deleted\nstatus: 3\n"
+    )
+    assert _found(read_given(tmp_path / "mlruns", score="val_acc")) == SCORES
+    shutil.copytree(TOOLS / "tensorboard", tmp_path / "runs")
+    for file in list((tmp_path / "runs").rglob("*tfevents*")):
+        again = file.parent / "1796008401.1234567"
+        again.mkdir()
+        shutil.copy(file, again)
+    assert len(read_given(tmp_path / "runs", score="val/acc").runs) == 4
 
 
 def test_an_event_file_may_be_cut_off_anywhere(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from ablata.trainers.tracked import NAME, given_of_tracked
 
 _MOST_FOLDERS = 100_000
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_HPARAMS = re.compile(r"\d{10}\.\d+")
+"""Folders below a run into which `SummaryWriter.add_hparams` writes its settings once more."""
 _SPLITS = ("train", "validation", "val", "valid", "eval", "test")
 """Folders of one run into which Keras and others write an event file each."""
 
@@ -66,6 +68,7 @@ def _runs(root: Path, take: curves.Take) -> Iterator[TrackedRun]:
         elif "mlflow.db" in files:
             yield from mlflow.read_database(folder / "mlflow.db", take)
         elif paths := _files_of_figures(folder, files):
+            below[:] = [each for each in below if not _HPARAMS.fullmatch(each)]
             yield _run(root, folder, curves.read_scores(paths, take), paths)
         elif split := _split(folder, below):
             scores = {

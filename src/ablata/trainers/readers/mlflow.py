@@ -34,13 +34,13 @@ def is_run_folder(files: list[str], folders: list[str]) -> bool:
 
 
 def read_run_folder(folder: Path, take: Take) -> TrackedRun | None:
-    """Return a run of the folder `mlruns`; None if it was deleted.
+    """Return a run of the folder `mlruns`; None if it was deleted, or is a model that was logged beside the runs.
 
     Raises:
         DataError: `meta.yaml` or a file of metrics cannot be read.
     """
     meta = _meta(folder / META)
-    if meta.get("lifecycle_stage") == "deleted":
+    if meta.get("lifecycle_stage") == "deleted" or not meta.keys() & {"run_id", "run_uuid"}:
         return None
     scores: dict[str, float] = {}
     for path in sorted(path for path in (folder / "metrics").rglob("*") if path.is_file()):
