@@ -58,6 +58,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/training_step.py --root $${ABLATA_DATA:?set it to the folder of data sets, cifar10 among them}/cifar10 --compile
 	$(BIN)/python benchmarks/decision_rule.py --studies 400
+	$(BIN)/python benchmarks/unequal_noise.py --studies 1000
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

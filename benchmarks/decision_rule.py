@@ -1,4 +1,4 @@
-"""Measure the decision rule on made-up studies with known effects, beside the figures it was chosen for.
+"""Measure the first version of the decision rule on made-up studies, beside the figures it was chosen for.
 
     python benchmarks/decision_rule.py [--studies 2000] [--output docs/results/decision_rule.md]
 
@@ -84,7 +84,7 @@ def simulate(
     rule: Rule, effects: tuple[float, ...], sigma: float, rho: float, studies: int, seed: int, spread: Spread = even
 ) -> Outcomes:
     """Draw and decide `studies` studies of one cell; `spread` draws the factors on the noise of control and arms."""
-    calibration = calibrate(len(effects), rule)
+    calibration = calibrate(len(effects), rule, version=1)
     rng = np.random.default_rng(seed)
     verdicts, false, runs = [], [], []
     for _ in range(studies):

@@ -23,14 +23,14 @@ PUBLISHED_LARGE = {(30, 5): (0.0061, 0.0183), (30, 10): (0.0026, 0.0096)}
 def assert_as_published(arms: int, seeds: int, published: tuple[float, float]) -> None:
     """Both are alpha quantiles of 20,000 studies: 3 standard errors of the difference, on the scale of the share."""
     for alpha, bound in zip((0.05, 0.20), published, strict=True):
-        ours = calibrate(arms, Rule(margin=1, seeds=seeds, alpha=alpha))
+        ours = calibrate(arms, Rule(margin=1, seeds=seeds, alpha=alpha), version=1)
         share = 1 - ours.confidence(bound, 1.0)
         error = math.sqrt(2 * alpha * (1 - alpha) / ours.studies)
         assert share == pytest.approx(alpha, abs=3 * error + 0.002)
 
 
 @pytest.mark.parametrize(("arms", "seeds"), list(PUBLISHED))
-def test_bounds_are_the_published_ones(arms, seeds):
+def test_bounds_of_the_first_version_are_the_published_ones(arms, seeds):
     assert_as_published(arms, seeds, PUBLISHED[arms, seeds])
 
 
@@ -66,6 +66,7 @@ def test_the_key_names_all_that_the_bound_depends_on_and_nothing_else():
         calibration_key(3, replace(rule, history=history)),
         calibration_key(3, rule, studies=10),
         calibration_key(3, rule, seed=1),
+        calibration_key(3, rule, version=1),
     ]
     assert len({key, *changed}) == len(changed) + 1
     assert key == calibration_key(3, replace(rule, margin=2, futility=False, higher_is_better=False))
@@ -112,18 +113,31 @@ def test_a_study_without_arms_cannot_be_calibrated():
         calibrate(0, Rule(margin=1))
 
 
-def test_a_single_look_of_one_arm_without_prior_and_with_equal_noise_needs_no_correction(monkeypatch):
-    monkeypatch.setattr("ablata.stats.calibration.LOG_SPREAD", 0.0)
+def test_a_single_look_of_one_arm_without_prior_needs_no_correction():
     ours = calibrate(1, Rule(margin=1, seeds=4, first_look=4, prior_df=0))
     assert ours.bound == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / ours.studies))
 
 
 def test_a_single_look_with_a_shared_variance_and_equal_noise_has_dunnetts_critical_value(monkeypatch):
     monkeypatch.setattr("ablata.stats.calibration.LOG_SPREAD", 0.0)
-    ours = calibrate(5, Rule(margin=1, first_look=5, prior_df=1e9))
+    ours = calibrate(5, Rule(margin=1, first_look=5, prior_df=1e9), version=1)
     critical = t_quantile(1 - ours.bound / 2, 20)
     correlation = np.full((5, 5), 0.5) + 0.5 * np.eye(5)
     joint = multivariate_t(shape=correlation, df=20, seed=0)
     coverage = joint.cdf(np.full(5, critical), lower_limit=np.full(5, -critical))
     assert coverage == pytest.approx(0.95, abs=3 * math.sqrt(0.05 * 0.95 / ours.studies) + 0.001)
     assert critical == pytest.approx(2.73, abs=0.05)
+
+
+def test_the_bound_grows_with_the_fourth_power_of_the_seeds_and_in_the_first_version_with_the_seeds():
+    rule = Rule(margin=1)
+    newest, first = calibrate(2, rule, studies=200), calibrate(2, rule, studies=200, version=1)
+    assert newest.bound_at(5, rule) == newest.bound
+    assert newest.bound_at(3, rule) == pytest.approx(newest.bound * 0.6**4)
+    assert first.bound_at(3, rule) == pytest.approx(first.bound * 0.6)
+
+
+def test_a_calibration_kept_before_versions_were_written_is_of_the_first():
+    stored = calibrate(2, Rule(margin=1), studies=200, version=1).to_json()
+    stored.pop("version")
+    assert Calibration.from_json(stored).version == 1

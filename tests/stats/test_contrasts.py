@@ -68,10 +68,10 @@ def test_without_a_prior_one_arm_is_tested_for_equivalence_as_by_statsmodels(shi
     assert found.p_equivalence[0] == pytest.approx(reference, rel=1e-9)
 
 
-def test_the_moderated_test_follows_the_page_step_by_step():
+def test_the_moderated_test_of_the_first_version_follows_the_page_step_by_step():
     scores = np.random.default_rng(3).normal(0, 1, (4, 4))
     rule = Rule(margin=0.5, history=History(df=6, variance=2.0))
-    found = contrasts(Table.of(scores), rule)
+    found = contrasts(Table.of(scores), rule, version=1)
     ss, df = fitted_residual(scores)
     shared = (ss + 6 * 2.0) / (df + 6)
     difference = scores[:, 1:] - scores[:, :1]
@@ -81,6 +81,45 @@ def test_the_moderated_test_follows_the_page_step_by_step():
     assert found.dof == pytest.approx([7, 7, 7])
     assert found.p_difference == pytest.approx(2 * scipy.stats.t.sf(t, 7))
     assert found.effect_size == pytest.approx(difference.mean(axis=0) / shared**0.5)
+
+
+def control_and_arms(scores):
+    """Mean squares of the control against the arms' mean and among the arms, of a whole table."""
+    arms = scores[:, 1:]
+    against = scores[:, 0] - arms.mean(axis=1)
+    left = arms - arms.mean(axis=1, keepdims=True)
+    return against.var(ddof=1), left.var(axis=0, ddof=1).sum() / (arms.shape[1] - 1)
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(2, 6), st.floats(0.2, 5))
+def test_a_control_noisier_than_the_arms_moves_the_prior_to_the_sum_of_both_noises(number, arms, loud):
+    seeds = 5
+    scores = np.random.default_rng(number).normal(0, 1, (seeds, arms + 1)) * ([loud] + [1.0] * arms)
+    found = contrasts(Table.of(scores), Rule(margin=0.5))
+    against, among = control_and_arms(scores)
+    f = against / (1 + 1 / arms) / among
+    excess = np.clip((scipy.stats.f.cdf(f, seeds - 1, (seeds - 1) * (arms - 1)) - 0.3) / 0.7, 0, 1)
+    shared = 2 * found.residual.variance
+    prior = shared + excess * max(against + among * (1 - 1 / arms) - shared, 0)
+    own = (scores[:, 1:] - scores[:, :1]).var(axis=0, ddof=1)
+    assert found.variance == pytest.approx((4 * prior + 4 * own) / 8)
+    equal = 1 / (1 / 8 + 1 / (1.5 * arms * 4))
+    assert found.dof == pytest.approx(1 / ((1 - excess) / equal + excess / 4))
+
+
+def test_a_control_as_noisy_as_the_arms_or_less_changes_nothing():
+    scores = np.random.default_rng(3).normal(0, 1, (5, 6))
+    scores[:, 0] = scores[:, 1:].mean(axis=1)
+    first, newest = (contrasts(Table.of(scores), Rule(margin=0.5), version) for version in (1, 2))
+    assert newest.variance == pytest.approx(first.variance)
+
+
+def test_a_history_counts_in_full_where_the_study_is_quieter_and_not_where_it_is_far_noisier():
+    scores = np.random.default_rng(3).normal(0, 1, (5, 4))
+    for variance, df in ((4.0, 12 + 6), (0.05, 12)):
+        rule = Rule(margin=0.5, history=History(df=6, variance=variance))
+        assert contrasts(Table.of(scores), rule).residual.df == pytest.approx(df)
 
 
 def test_the_degrees_of_freedom_are_no_more_than_the_residual_gives():

@@ -46,7 +46,7 @@ def test_one_divergence_is_counted_and_the_mean_rests_on_the_seeds_where_both_fi
 
 def test_a_control_that_diverges_makes_no_arm_unstable_and_costs_every_arm_the_pair():
     found = look(study(), RULE, CALIBRATION, diverged=marked((0, 0), (1, 0), (0, 1)))
-    assert [arm.verdict for arm in found.arms] == ["better", "equivalent"]
+    assert [arm.verdict for arm in found.arms] == ["better", "undecided"]
     assert [arm.pairs for arm in found.arms] == [3, 3]
     first = found.arms[0].divergence
     assert (first.arm, first.control, first.both) == (0, 1, 1)

@@ -76,7 +76,7 @@ def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
 
 def test_futility_compares_the_likely_effects_with_what_the_last_look_needs():
     calibration, seen = calibrate(3, RULE), set()
-    for number in range(60):
+    for number in range(200):
         found = look(quiet([0.15, 0.3, 0.8], noise=0.15, number=number)[:3], RULE, calibration)
         unsettled = sum(arm.verdict == "undecided" for arm in found.arms)
         for arm in found.arms:
@@ -134,7 +134,7 @@ def test_a_closed_arm_is_left_out_of_the_look_and_its_noise_still_counts():
 
 
 def test_replay_uses_no_score_after_an_arm_was_closed():
-    scores = quiet([1.0, 0.4], noise=0.1, number=3)
+    scores = quiet([1.0, 0.4], noise=0.05, number=3)
     calibration = calibrate(2, RULE)
     found = replay(scores, RULE, calibration)
     assert found.outcomes[0].seeds == 3

@@ -20,3 +20,13 @@ def test_new_studies_are_made_with_the_newest_rule() -> None:
 def test_a_rule_of_a_newer_version_is_refused_in_words() -> None:
     with pytest.raises(RecordError, match=f"version {RULE_VERSION + 1} of the rule.*\n.*install a newer ablata"):
         rule_of({"rule": Rule(margin=1).to_json(), "rule_version": RULE_VERSION + 1})
+
+
+def test_each_version_calibrates_for_itself() -> None:
+    rule = Rule(margin=0.5)
+    for version in PROCEDURES:
+        procedure = procedure_of({"rule_version": version})
+        made = procedure.calibrate(2, rule)
+        assert made.version == version
+        assert made.key == procedure.calibration_key(2, rule)
+        assert made.fits(2, rule)

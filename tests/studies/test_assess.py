@@ -10,7 +10,7 @@ import pytest
 
 from ablata.base.errors import RecordError
 from ablata.records import Ledger
-from ablata.stats import Verdict, calibrate, replay
+from ablata.stats import RULE_VERSION, Verdict, calibrate, replay
 from ablata.stats.versions import PROCEDURES
 from ablata.studies.assess import assess
 from ablata.studies.identity import new_run, record_environment
@@ -178,8 +178,8 @@ def test_the_calibration_is_simulated_once_for_a_ledger(
 ) -> None:
     study = recorded()
     first = assess(ledger, study.name)
-    simulates = replace(PROCEDURES[1], calibrate=lambda *arguments: pytest.fail("simulated again"))
-    monkeypatch.setattr("ablata.stats.versions.PROCEDURES", {1: simulates})
+    simulates = replace(PROCEDURES[RULE_VERSION], calibrate=lambda *arguments: pytest.fail("simulated again"))
+    monkeypatch.setattr("ablata.stats.versions.PROCEDURES", {RULE_VERSION: simulates})
     assert assess(ledger, study.name) == first
 
 
@@ -196,7 +196,7 @@ def test_every_shuffle_of_a_small_study_gives_one_result(ledger: Ledger, recorde
 
 def test_a_recorded_study_keeps_its_rule_version(ledger: Ledger, recorded: Record, make_study: Record) -> None:
     study = recorded()
-    assert ledger.studies.get(study.name).spec["rule_version"] == 1
+    assert ledger.studies.get(study.name).spec["rule_version"] == RULE_VERSION
     before = study.spec()
     del before["rule_version"]
     ledger.studies.create("older", study.question, before, study.new_arms())

@@ -10,18 +10,19 @@ bound that keeps false verdicts at its rate, and `replay` decides the table row 
     ...     [90.0, 92.1, 90.1],
     ...     [90.4, 92.3, 90.3],
     ...     [89.8, 92.0, 89.9],
+    ...     [90.2, 92.2, 90.2],
     ... ]
     >>> for outcome in replay(scores, rule, calibrate(2, rule)).outcomes:
     ...     print(outcome.verdict, "after", outcome.seeds, "seeds, effect", round(outcome.last.effect, 2))
     better after 3 seeds, effect 2.07
-    equivalent after 3 seeds, effect 0.03
+    equivalent after 4 seeds, effect 0.02
 
 Before the first run, `plan` says what a rule can find, given the noise of one run (its standard deviation over seeds):
 
     >>> from ablata.stats import plan
     >>> found = plan(0.3, 2, rule, calibrate(2, rule))
     >>> print(f"finds {found.detectable:.1f}, can show equivalence within {found.confirmable:.1f}")
-    finds 0.8, can show equivalence within 0.8
+    finds 0.7, can show equivalence within 0.7
 
 `Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
 out; `judge_groups` and `judge_pairs` judge once what is there, `judge_trial_log` a log of single runs;
@@ -49,13 +50,13 @@ from ablata.stats.planning import (
     to_settle,
 )
 from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
-from ablata.stats.rule import History, Mode, Rule, Verdict
+from ablata.stats.rule import RULE_VERSION, History, Mode, Rule, Verdict
 from ablata.stats.sequential import look, replay
-from ablata.stats.simulation import draw_scores, is_false
+from ablata.stats.simulation import Judged, draw_many, draw_scores, is_false, judge_many
 from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
 from ablata.stats.trial_log import KeptTrial, TrialLogResult, TrialScore, judge_trial_log, mean_of_best
-from ablata.stats.versions import RULE_VERSION, procedure_of, rule_of
+from ablata.stats.versions import procedure_of, rule_of
 
 __all__ = [
     "RULE_VERSION",
@@ -69,6 +70,7 @@ __all__ = [
     "FixedArm",
     "FixedResult",
     "History",
+    "Judged",
     "KeptTrial",
     "Look",
     "MeanInterval",
@@ -89,11 +91,13 @@ __all__ = [
     "calibrate_factorial",
     "calibration_key",
     "contrasts",
+    "draw_many",
     "draw_scores",
     "expected_runs",
     "is_false",
     "judge_factorial",
     "judge_groups",
+    "judge_many",
     "judge_pairs",
     "judge_trial_log",
     "largest_noise",

@@ -1,9 +1,12 @@
 """The bound c that keeps a whole study's false verdicts at alpha, by simulation of studies in which no arm differs.
 
 Every arm is looked at after every seed from n0 to N, and all share one control, so single p values have to meet a
-stricter bound. The bound grows with the seeds, c * n / N, and c is the alpha quantile of the least p / (n / N) that a
-study without any difference shows over its looks and arms. Arms of real studies are not equally noisy: the simulated
-ones have noise exp(0.3 z), which pays for what the shared variance costs on a noisy arm.
+stricter bound. The bound grows with the seeds, c * (n / N)^k, and c is the alpha quantile of the least p / (n / N)^k
+that a study without any difference shows over its looks and arms. Version 1 of the rule has k = 1 and simulates arms of
+unequal noise, exp(0.3 z), which pays for what its shared variance costs on a noisy arm. Version 2 guards its variance
+(see `moderation`), so equal noise is simulated, and spends its error late, k = 4, when the variance is better known.
+With a noise history it also simulates studies that are 1.4 times noisier than the history says, of which at most 1.15
+alpha may have a false verdict.
 """
 
 from __future__ import annotations
@@ -13,14 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
+from ablata.stats.batch import StudyBatch
 from ablata.stats.jsonable import Jsonable
-from ablata.stats.rule import Rule
+from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats
 
 STUDIES = 20_000
 LOG_SPREAD = 0.3
+"""Spread of the arms' noise that version 1 is calibrated on."""
+GROWTH = {1: 1, 2: 4}
+"""k, by version of the rule."""
+QUIET_HISTORY, QUIET_EXCESS = 1.4, 1.15
 QUANTILES = 3_000
-VERSION = 1
 CHUNK_SCORES = 2_000_000
 
 
@@ -33,7 +40,8 @@ class Calibration(Jsonable):
         bound: c, in (0, 1); 0 if the rule has no look.
         studies: number of simulated null studies M.
         ranks: whole numbers 1..M, increasing.
-        minima: the least p / (n / N) of a null study, at these ranks of the sorted studies.
+        minima: the least p / (n / N)^k of a null study, at these ranks of the sorted studies.
+        version: of the rule it is for; what is judged with it is judged by that version.
     """
 
     key: str
@@ -41,14 +49,17 @@ class Calibration(Jsonable):
     studies: int
     ranks: tuple[int, ...]
     minima: tuple[float, ...]
+    version: int = 1
 
     def fits(self, arms: int, rule: Rule) -> bool:
         """Whether it was made for as many arms and a rule with the same N, alpha, n0, d0 and history weight."""
-        return self.key.startswith(_design(arms, rule) + ":studies=")
+        return self.key.startswith(_design(arms, rule, self.version) + ":studies=")
 
     def bound_at(self, seeds: int | float, rule: Rule) -> float:
-        """Return c_n = c * n / N, the bound a p value has to stay below at `seeds` = n."""
-        return self.bound * seeds / rule.seeds
+        """Return c_n = c * (n / N)^k, the bound a p value has to stay below at `seeds` = n."""
+        if self.version == 1:
+            return self.bound * seeds / rule.seeds
+        return float(self.bound * (seeds / rule.seeds) ** GROWTH[self.version])
 
     def confidence(self, p: float, fraction: float) -> float:
         """Return 1 - the share of null studies that show, anywhere, as small a p value as this one.
@@ -62,25 +73,30 @@ class Calibration(Jsonable):
         """
         if not self.ranks:
             return 0.0
-        rank = float(np.interp(p / fraction, self.minima, self.ranks))
+        rank = float(np.interp(p / fraction ** GROWTH[self.version], self.minima, self.ranks))
         return 1.0 - rank / self.studies
 
 
-def calibration_key(arms: int, rule: Rule, *, studies: int = STUDIES, seed: int = 0) -> str:
+def calibration_key(
+    arms: int, rule: Rule, *, studies: int = STUDIES, seed: int = 0, version: int = RULE_VERSION
+) -> str:
     """Return a text that is equal exactly when `calibrate` would return the same; a name to store the result under."""
     if arms < 1:
         raise ValueError(f"a study needs at least one arm beside the control, got {arms}")
-    return f"{_design(arms, rule)}:studies={studies}:rng={seed}"
+    return f"{_design(arms, rule, version)}:studies={studies}:rng={seed}"
 
 
-def _design(arms: int, rule: Rule) -> str:
-    return (
-        f"c{VERSION}:arms={arms}:seeds={rule.seeds}:alpha={rule.alpha:.12g}:first={rule.first_look}"
-        f":prior={rule.prior_df:.12g}:history={rule.history_df:.12g}:spread={LOG_SPREAD}"
+def _design(arms: int, rule: Rule, version: int) -> str:
+    design = (
+        f"c{version}:arms={arms}:seeds={rule.seeds}:alpha={rule.alpha:.12g}:first={rule.first_look}"
+        f":prior={rule.prior_df:.12g}:history={rule.history_df:.12g}"
     )
+    return f"{design}:spread={LOG_SPREAD}" if version == 1 else design
 
 
-def calibrate(arms: int, rule: Rule, *, studies: int = STUDIES, seed: int = 0) -> Calibration:
+def calibrate(
+    arms: int, rule: Rule, *, studies: int = STUDIES, seed: int = 0, version: int = RULE_VERSION
+) -> Calibration:
     """Simulate null studies and return the bound. The same arguments give the same bits.
 
     Args:
@@ -88,52 +104,61 @@ def calibrate(arms: int, rule: Rule, *, studies: int = STUDIES, seed: int = 0) -
         rule: for N, alpha, n0, d0 and the degrees of freedom of the noise history.
         studies: M, how many null studies.
         seed: of the simulation's own generator.
+        version: of the rule.
 
     Returns:
         The bound; 0 without any simulation if the rule has no look.
     """
-    key = calibration_key(arms, rule, studies=studies, seed=seed)
+    key = calibration_key(arms, rule, studies=studies, seed=seed, version=version)
     if not rule.looks:
-        return Calibration(key=key, bound=0.0, studies=studies, ranks=(), minima=())
-    rng = np.random.default_rng(seed)
-    chunk = max(1, CHUNK_SCORES // (rule.seeds * (arms + 1)))
-    sizes = [min(chunk, studies - start) for start in range(0, studies, chunk)]
-    minima = np.sort(np.concatenate([_null_minima(size, arms, rule, rng) for size in sizes]))
+        return Calibration(key=key, bound=0.0, studies=studies, ranks=(), minima=(), version=version)
+    minima = _sorted_minima(studies, arms, rule, seed, version)
+    bound = float(np.quantile(minima, rule.alpha))
+    if version > 1 and rule.history_df:
+        noisier = _sorted_minima(studies, arms, rule, seed, version, noise=QUIET_HISTORY)
+        bound = min(bound, float(np.quantile(noisier, QUIET_EXCESS * rule.alpha)))
     ranks = np.unique(np.geomspace(1, studies, QUANTILES).round().astype(int))
     return Calibration(
         key=key,
-        bound=float(np.quantile(minima, rule.alpha)),
+        bound=bound,
         studies=studies,
         ranks=tuple(ranks.tolist()),
         minima=tuple(float(f"{value:.6g}") for value in minima[ranks - 1]),
+        version=version,
     )
 
 
-def _null_minima(studies: int, arms: int, rule: Rule, rng: np.random.Generator) -> Floats:
-    """The least p / (n / N) over looks and arms of each of `studies` studies without a difference, (studies,).
+def _sorted_minima(studies: int, arms: int, rule: Rule, seed: int, version: int, noise: float = 1.0) -> Floats:
+    rng = np.random.default_rng(seed)
+    chunk = max(1, CHUNK_SCORES // (rule.seeds * (arms + 1)))
+    sizes = [min(chunk, studies - start) for start in range(0, studies, chunk)]
+    return np.sort(np.concatenate([_null_minima(size, arms, rule, rng, version, noise) for size in sizes]))
 
-    All arms stay open, so all have the same degrees of freedom and the least p belongs to the greatest |t|.
+
+def _null_minima(studies: int, arms: int, rule: Rule, rng: np.random.Generator, version: int, noise: float) -> Floats:
+    """The least p / (n / N)^k over looks and arms of each of `studies` studies without a difference, (studies,).
+
+    All arms stay open.
+
+    Args:
+        studies, arms, rule, version: as for `calibrate`.
+        rng: to draw from.
+        noise: of a run, where the history says 1.
     """
-    spread = np.exp(LOG_SPREAD * rng.standard_normal((studies, arms + 1)))
+    spread: Floats | float = noise
+    if version == 1:
+        spread = np.exp(LOG_SPREAD * rng.standard_normal((studies, arms + 1)))
     scores = rng.standard_normal((rule.seeds, studies, arms + 1)) * spread
-    history_df = rule.history_df
-    ss = np.zeros(studies)
-    if history_df:
-        ss += np.exp(2 * LOG_SPREAD**2) * rng.chisquare(history_df, studies)
+    history = None
+    if rule.history_df:
+        history = rng.chisquare(rule.history_df, studies) / rule.history_df
+        history *= np.exp(2 * LOG_SPREAD**2) if version == 1 else 1.0
+    batch = StudyBatch(studies, arms, rule, version, history)
     least = np.full(studies, np.inf)
-    total, mean, squares = scores[0].copy(), scores[0, :, 1:] - scores[0, :, :1], np.zeros((studies, arms))
-    for n in range(2, rule.seeds + 1):
-        step = scores[n - 1] - total / (n - 1)
-        total += scores[n - 1]
-        ss += (n - 1) / n * np.square(step - step.mean(axis=1, keepdims=True)).sum(axis=1)
-        off = scores[n - 1, :, 1:] - scores[n - 1, :, :1] - mean
-        mean += off / n
-        squares += (n - 1) / n * np.square(off)
-        if n not in rule.looks:
-            continue
-        df, weight = arms * (n - 1) + history_df, rule.prior_df + n - 1
-        variance = (rule.prior_df * 2 * (ss / df)[:, None] + squares) / weight
-        greatest = np.sqrt((np.square(mean) * n / variance).max(axis=1))
-        p = 2 * stdtr(min(weight, max(df, n - 1)), -greatest)
-        least = np.minimum(least, p * rule.seeds / n)
+    for n, row in enumerate(scores, start=1):
+        batch.add(row)
+        if n in rule.looks:
+            variance, dof = batch.variance()
+            p = 2 * stdtr(dof, -np.abs(batch.effect) * np.sqrt(n / variance))
+            least = np.minimum(least, p.min(axis=1) / (n / rule.seeds) ** GROWTH[version])
     return least

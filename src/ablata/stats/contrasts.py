@@ -1,9 +1,8 @@
 """Arm against control at one look: the shared residual variance, the moderated t test and the equivalence test.
 
 The model is y[a, s] = mu_a + u_s + e[a, s]: the seed's shared part u_s drops out of every difference, and the residual
-variance s_e^2 is pooled over all arms, because five seeds alone say little about one arm's own variance. How far an
-arm's own variance counts is the moderation of Smyth (2004, "Linear models and empirical Bayes methods for assessing
-differential expression", section 3) with a fixed prior weight d0; equivalence is two one-sided tests (Schuirmann 1987).
+variance s_e^2 is pooled over all arms; see `moderation` for how it and an arm's own variance make that of a difference.
+Equivalence is two one-sided tests (Schuirmann 1987).
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from ablata.stats.rule import Rule
+from ablata.stats.moderation import Residuals, moderate, pooled
+from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats, Table
 
 
@@ -44,7 +44,7 @@ class Contrasts:
         p_difference: two-sided p of "no difference".
         p_equivalence: the greater p of "below -delta" and "above +delta"; NaN without a margin.
         effect_size: effect in units of s_e (for unpaired arms of the root mean variance of arm and control).
-        residual: the pooled residual, noise history included.
+        residual: the pooled residual, with what counts of the noise history.
     """
 
     pairs: Floats
@@ -92,7 +92,7 @@ def _fitted_residual(scores: Floats, known: np.ndarray) -> Residual:
     return Residual(float(left @ left), float(len(values) - rank))
 
 
-def contrasts(table: Table, rule: Rule) -> Contrasts:
+def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrasts:
     """Compare every arm with the control over the rows of `table`.
 
     Arms whose pairs come from different environment classes do not enter the pooled residual and are compared by
@@ -101,20 +101,19 @@ def contrasts(table: Table, rule: Rule) -> Contrasts:
     Args:
         table: whole seed rows.
         rule: for the margin, the prior weight d0 and the noise history.
+        version: of the rule.
 
     Returns:
         One value an arm, in the order of the columns.
     """
-    residual = pooled_residual(table.scores[:, table.paired_columns])
-    if rule.history is not None:
-        df = rule.history.weight
-        residual = Residual(residual.ss + df * rule.history.variance, residual.df + df)
+    residuals = _residuals(table.scores[:, table.paired_columns], rule)
+    residual = Residual(*(float(part) for part in pooled(residuals, version)))
     control, arms = table.scores[:, :1], table.scores[:, 1:]
     difference = arms - control
     both = ~np.isnan(difference)
     n = both.sum(axis=0).astype(np.float64)
     effect, own = _mean_and_variance(difference, both)
-    variance, dof = _moderated(own, n, residual, rule.prior_df)
+    variance, dof = moderate(own, n, residuals, rule.prior_df, version)
     unit = np.full(n.shape, residual.variance if residual.variance is not None else np.nan) ** 0.5
     apart = table.unpaired[1:]
     if apart.any():
@@ -150,11 +149,21 @@ def _mean_and_variance(values: Floats, use: np.ndarray) -> tuple[Floats, Floats]
     return mean, np.where(n > 1, squares.sum(axis=0) / np.maximum(n - 1, 1), np.nan)
 
 
-def _moderated(own: Floats, n: Floats, residual: Residual, prior_df: float) -> tuple[Floats, Floats]:
-    shared = 2 * (residual.variance or 0.0)
-    prior = prior_df if residual.df > 0 else 0.0
-    weight = np.maximum(prior + n - 1, 1)
-    return (prior * shared + (n - 1) * own) / weight, np.minimum(weight, np.maximum(residual.df, n - 1))
+def _residuals(scores: Floats, rule: Rule) -> Residuals:
+    """Split the residual of paired columns, the control first, into the control's and the arms'."""
+    whole = pooled_residual(scores)
+    arms = pooled_residual(scores[:, 1:]) if scores.shape[1] > 2 else Residual(0.0, 0.0)
+    count = (~np.isnan(scores[1:, 1:]) & ~np.isnan(scores[1:, :1])).sum(axis=1)
+    history = rule.history
+    return Residuals(
+        ss=np.float64(whole.ss),
+        df=np.float64(whole.df),
+        arms_ss=np.float64(arms.ss),
+        arms_df=np.float64(arms.df),
+        per_arm=np.float64((1 / count[count > 0]).mean() if (count > 0).any() else 0.0),
+        history_variance=np.float64(history.variance if history else 0.0),
+        history_df=np.float64(rule.history_df),
+    )
 
 
 def _welch_dof(arm: Floats, control: Floats, n: Floats) -> Floats:

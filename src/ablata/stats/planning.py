@@ -12,9 +12,9 @@ from ablata.stats.calibration import Calibration, calibrate
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.designs import Design
 from ablata.stats.jsonable import Jsonable
+from ablata.stats.moderation import final_dof
 from ablata.stats.rule import Rule
-from ablata.stats.sequential import replay
-from ablata.stats.simulation import draw_scores
+from ablata.stats.simulation import draw_many, judge_many
 
 POWER = 0.8
 MOST_SEEDS = 50
@@ -73,7 +73,8 @@ def plan(noise: float, arms: int, rule: Rule, calibration: Calibration) -> Plan:
         raise ValueError(f"the calibration must be for {arms} arms and this rule, got {calibration.key}")
     detectable = confirmable = None
     if rule.looks:
-        c, dof = calibration.bound, _final_dof(arms, rule)
+        c = calibration.bound
+        dof = final_dof(arms, rule.seeds, rule.prior_df, rule.history_df, calibration.version)
         unit = noise * (2 / rule.seeds) ** 0.5
         detectable = (t_quantile(1 - c / 2, dof) + t_quantile(POWER, dof)) * unit
         confirmable = (t_quantile(1 - c, dof) + t_quantile((1 + POWER) / 2, dof)) * unit
@@ -189,7 +190,7 @@ def _rough_calibration(arms: int, rule: Rule) -> Calibration:
 
 
 def expected_runs(
-    effects: Sequence[float], noise: float, rule: Rule, calibration: Calibration, *, studies: int = 100, seed: int = 0
+    effects: Sequence[float], noise: float, rule: Rule, calibration: Calibration, *, studies: int = 1000, seed: int = 0
 ) -> ExpectedRuns:
     """Simulate the study and return the mean number of runs per arm under the rule.
 
@@ -200,22 +201,13 @@ def expected_runs(
         studies: simulated studies, >= 2.
         seed: of the simulation's own generator.
     """
-    rng = np.random.default_rng(seed)
-    columns = len(effects) + 1
-    runs = [
-        replay(draw_scores(effects, seeds=rule.seeds, noise=noise, rng=rng), rule, calibration).runs / columns
-        for _ in range(studies)
-    ]
-    return ExpectedRuns(per_arm=float(np.mean(runs)), error=float(np.std(runs, ddof=1) / studies**0.5), studies=studies)
+    scores = draw_many(studies, effects, seeds=rule.seeds, noise=noise, rng=np.random.default_rng(seed))
+    runs = judge_many(scores, rule, calibration).runs / (len(effects) + 1)
+    return ExpectedRuns(per_arm=float(runs.mean()), error=float(runs.std(ddof=1) / studies**0.5), studies=studies)
 
 
 def _at_most(figure: float | None, wanted: float | None) -> bool:
     return figure is not None and wanted is not None and figure <= wanted
-
-
-def _final_dof(arms: int, rule: Rule) -> float:
-    shared = arms * (rule.seeds - 1) + rule.history_df
-    return min(rule.prior_df + rule.seeds - 1, max(shared, rule.seeds - 1))
 
 
 def _warnings(rule: Rule, detectable: float | None, confirmable: float | None) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from ablata.stats.jsonable import Jsonable
 
 HISTORY_DF_CAP = 20
 
+RULE_VERSION = 2
+"""The version that new studies are made with; `ablata.stats.versions` says how each judges."""
+
 
 class Verdict(enum.StrEnum):
     """What a study says of one arm against its control."""

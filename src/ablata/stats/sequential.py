@@ -1,7 +1,8 @@
 """The sequential rule: one look after every whole seed row, until each arm has its verdict.
 
-A group-sequential design with a bound c * n / N, moderated t tests against a shared control, and a non-binding stop for
-futility by conditional power (Lan, Simon and Halperin 1982): stopping there yields `undecided` and no false verdict.
+A group-sequential design with a bound that grows with the seeds (see `calibration`), moderated t tests against a shared
+control, and a non-binding stop for futility by conditional power (Lan, Simon and Halperin 1982): stopping there yields
+`undecided` and no false verdict.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def look(
         scores: float (seeds, 1 + arms), column 0 the control, whole rows only; NaN where an arm was already closed or a
             run diverged. Closed arms keep their column: their noise counts, and the bound is for all arms.
         rule: as fixed before the first look; at most `rule.seeds` rows.
-        calibration: `calibrate(arms, rule)` for the arms the study started with.
+        calibration: `calibrate(arms, rule)` for the arms the study started with; its version of the rule decides.
         diverged: bool (seeds, 1 + arms), runs that diverged.
         unpaired: bool (seeds, arms), pairs from different environment classes.
 
@@ -134,7 +135,7 @@ class _Arm:
 
 
 def _decide(table: Table, rule: Rule, calibration: Calibration) -> Look:
-    numbers = contrasts(table, rule)
+    numbers = contrasts(table, rule, calibration.version)
     found = [_arm(column, table, numbers, rule, calibration) for column in table.open_arms]
     unsettled = sum(arm.verdict is Verdict.UNDECIDED for arm in found)
     arms = tuple(_arm_look(arm, table.seeds, unsettled, rule, calibration) for arm in found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ablata.base.errors import RecordError
@@ -14,9 +15,6 @@ from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.results import Replay
 from ablata.stats.rule import Rule
 from ablata.stats.sequential import replay
-
-RULE_VERSION = 1
-"""The version that new studies are made with."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Procedure:
     Args:
         calibration_key: name of the calibration of a number of arms and a rule.
         calibrate: makes it.
-        replay: decides a score table look by look.
+        replay: decides a score table look by look, by the version of the calibration it is given.
     """
 
     calibration_key: Callable[[int, Rule], str]
@@ -34,8 +32,11 @@ class Procedure:
     replay: Callable[..., Replay]
 
 
-PROCEDURES: Mapping[int, Procedure] = {1: Procedure(calibration_key, calibrate, replay)}
-"""Every version there has been."""
+PROCEDURES: Mapping[int, Procedure] = {
+    version: Procedure(partial(calibration_key, version=version), partial(calibrate, version=version), replay)
+    for version in (1, 2)
+}
+"""Every version there has been: 1 shared one variance among all runs; 2 guards against a noisier control."""
 
 
 def procedure_of(spec: Mapping[str, Any]) -> Procedure:
