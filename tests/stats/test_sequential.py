@@ -77,7 +77,7 @@ def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
 def test_futility_compares_the_likely_effects_with_what_the_last_look_needs():
     calibration, seen = calibrate(3, RULE), set()
     for number in range(200):
-        found = look(quiet([0.15, 0.3, 0.8], noise=0.15, number=number)[:3], RULE, calibration)
+        found = look(quiet([0.15, 0.3, 1.0], noise=(0.15, 0.1)[number % 2], number=number)[:3], RULE, calibration)
         unsettled = sum(arm.verdict == "undecided" for arm in found.arms)
         for arm in found.arms:
             if arm.verdict != "undecided":
