@@ -61,7 +61,7 @@ def test_what_a_detector_cannot_do_is_told_in_words(ablata: Ablata, run: str, tm
     for line, words in (
         (f"predict {run} nothing.png", "nothing.png"),
         (f"predict {run} . --protocol ss", "apNN"),
-        (f"export {run} --format onnx", "exported as a folder"),
+        (f"export {run} --format onnx", "exported as a hub folder"),
         (f"evaluate {run} --protocol miou", "apNN"),
         (f"evaluate {run} data.val=6", "may change where things are"),
     ):

@@ -48,7 +48,7 @@ def test_an_open_arm_is_not_called_undecided_for_good(example: StudyView) -> Non
 
 def test_all_none_and_one_decided_read_well(example: StudyView) -> None:
     assert said(keep(example, "ohem")).startswith("The change is decided: ohem")
-    assert said(keep(example, "ohem", "nearest")).startswith("All 2 changes are decided: ohem")
+    assert said(keep(example, "ohem", "nearest")).startswith("Both changes are decided: ohem")
     assert said(keep(example, "ema")) == "The change is not decided. ema is undecided."
     assert said(keep(example, "ema", "wide-context")).startswith("None of 2 changes is decided. ")
     assert "no arm beside the control" in said(keep(example))

@@ -66,6 +66,8 @@ def answer(view: StudyView, figures: Figures | None = None, most: int = 4) -> tu
         if len(decided) < len(arms)
         else "The change"
         if len(arms) == 1
+        else "Both changes"
+        if len(arms) == 2
         else f"All {changes}"
     )
     if not decided:

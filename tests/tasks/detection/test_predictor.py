@@ -126,7 +126,7 @@ def test_an_exported_folder_is_the_same_detector_and_a_graph_is_refused(task: De
     pixels = task.data.sources["val"].pixels(0)
     assert torch.equal(back.detect(pixels).boxes, model.detect(pixels).boxes)
     assert "A detector of 7 classes" in (tmp_path / "hub" / "README.md").read_text()
-    with pytest.raises(SettingsError, match="exported as a folder"):
+    with pytest.raises(SettingsError, match="exported as a hub folder"):
         export_pt2(model, tmp_path / "out.pt2")
 
 

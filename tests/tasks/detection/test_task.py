@@ -137,7 +137,7 @@ def test_images_without_objects_train_and_count(trained: Callable, tmp_path: Pat
     outcome, ear = trained(made)
     assert all(np.isfinite(value) for value in ear.rows.values())
     assert outcome.scores["val/ap50/classes"] == 2
-    assert any("2 of 4 images of train have no object" in text for _, text in ear.events)
+    assert any("2 of 4 images of train without objects" in text for _, text in ear.events)
 
 
 def test_detections_on_an_image_without_objects_lower_the_score(

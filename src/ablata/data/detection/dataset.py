@@ -380,6 +380,6 @@ class DetectionDataset(Dataset[DetectionBatch]):
             counts = self.presence(split)
             empty = int((counts.sum(1) == 0).sum())
             if empty:
-                yield f"{empty} of {len(counts)} images of {split} have no object; they count like the others"
+                yield f"{empty} of {len(counts)} images of {split} without objects; they count like the others"
             if absent := [name for name, count in zip(self.classes, counts.sum(0), strict=True) if not count]:
-                yield f"{len(absent)} classes have no object in {split}: {listing(absent)}"
+                yield f"classes without an object in {split}: {listing(absent)}"

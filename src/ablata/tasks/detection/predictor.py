@@ -100,7 +100,9 @@ class DetectionPredictor(Predictor):
             SettingsError: always.
         """
         raise SettingsError(
-            "A detector is exported as a folder", found="a graph asked for", do="--format hub, then ablata predict"
+            "A detector can only be exported as a hub folder",
+            found="onnx or pt2, whose fixed graph cannot hold steps that depend on the image",
+            do="--format hub; ablata predict takes that folder",
         )
 
     def example(self, count: int = 1) -> Tensor:
