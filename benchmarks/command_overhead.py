@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import statistics
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def main() -> None:
         "# What a run of a command costs",
         "",
         f"Measured {datetime.date.today()} by `benchmarks/command_overhead.py`, {arguments.runs} runs, medians; "
-        f"{environment()['processor']}.",
+        f"{environment()['processor']}, load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores.",
         "",
         "| folder | the command alone, ms | a run of it, ms | overhead, ms | 200 runs on two workers |",
         "|---|---:|---:|---:|---|",

@@ -205,3 +205,15 @@ def test_inputs_count_by_their_content(tmp_path: Path) -> None:
     assert files_digest(tmp_path, ["data"]) == before
     (tmp_path / "data" / "b.bin").write_bytes(b"1")
     assert files_digest(tmp_path, ["data"]) != before
+
+
+def test_an_arm_is_told_by_the_words_and_values_that_it_changes() -> None:
+    control = Command.of("python a.py --lr {lr}", scores=["acc"], values={"lr": "1"})
+    for change, told in {
+        "python a.py --lr {lr} --mixup 0.2": "with --mixup 0.2",
+        "python a.py": "without --lr '{lr}'",
+        "python b.py --lr {lr}": "command: a.py -> b.py",
+        "git:idea": 'ref: null -> "idea"',
+    }.items():
+        assert control.arm(change).changes(control) == [told]
+    assert control.arm({"lr": 2}).changes(control) == ["lr: 1 -> 2"]

@@ -204,7 +204,7 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
     low, high = last.interval if last and last.interval else (None, None)
     widened = noisy if outcome and outcome.verdict is Verdict.UNDECIDED and noisy and noisy.name != arm.name else None
     reason = arm.reason or "" if outcome is None else outcome.reason if widened else _reason(study, outcome, runs)
-    lost = next((run.state_word for run in study.runs.values() if run.state == "diverged"), "diverged")
+    lost = "failed" if arm.recipe.get("task") in ("command", "function") else "diverged"
     return ArmView(
         name=arm.name,
         is_control=arm.is_control,

@@ -109,10 +109,10 @@ class Command(Settings):
         """Return nothing: a program starts from no other run."""
 
     def changes(self, control: Command) -> list[str]:
-        """Return what differs from the control, `key: old -> new`: the command's text, own keys, other settings."""
+        """Return what differs from the control, `key: old -> new`: words of the command, own keys, other settings."""
         told = []
         if self.words != control.words:
-            told.append(f"command: {control.text()} -> {self.text()}")
+            told.append(_told_words(*_own_words(self.words, control.words)))
         else:
             pairs = ((key, control.values[key], self.values[key]) for key in control.values)
             told += [f"{key}: {old} -> {new}" for key, old, new in pairs if old != new]
@@ -205,6 +205,15 @@ def _own_words(words: Sequence[str], control: Sequence[str]) -> tuple[list[str],
             rest.append(before)
         rest.append(word)
     return rest, missing
+
+
+def _told_words(rest: Sequence[str], missing: Sequence[str]) -> str:
+    """Say which words a command has beside the control's, and which it lacks."""
+    if rest and missing:
+        return f"command: {shlex.join(missing)} -> {shlex.join(rest)}"
+    if rest or missing:
+        return f"with {shlex.join(rest)}" if rest else f"without {shlex.join(missing)}"
+    return "the same words in another order"
 
 
 def own_keys(words: Sequence[str]) -> list[str]:
