@@ -16,6 +16,7 @@ from ablata.data.classification.file_list import Subset
 from ablata.data.classification.image_files import ImageFileDataset
 from ablata.data.classification.image_folder import ImageFolder
 from ablata.data.classification.inspection import inspect_image, inspect_images
+from ablata.data.classification.report import check_files
 
 
 @pytest.fixture
@@ -97,6 +98,17 @@ def test_leaving_out_a_file_is_as_if_it_had_never_been_there(root: Path, folder_
     assert (after.fingerprint, after.classes, after.sizes) == (before.fingerprint, before.classes, before.sizes)
     for source, labels in before._labels.items():
         assert after._labels[source].tolist() == labels.tolist()
+
+
+def test_a_set_of_one_class_is_refused_and_found_by_check(root: Path) -> None:
+    for split in ("train", "val"):
+        for name in ("bee", "cat"):
+            shutil.rmtree(root / split / name)
+    (root / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"two classes or more.*\n.*ant alone"):
+        build(root)
+    report = check_files(ImageFolder(root=str(root)).listed(root.parent / "cache"), 8)
+    assert [(one.kind, one.where) for one in report.problems] == [("one class", "ant")]
 
 
 def test_the_limit_of_pixels_is_a_setting(root: Path) -> None:

@@ -141,7 +141,13 @@ def screen(
     left_out = (*faults, *(small if on_small == "skip" else ()))
     small_kept = tuple(one.where for one in small) if on_small == "keep" else ()
     noted = sum(int(one.noted.sum()) for one in seen.values())
-    return replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept, noted=noted)
+    left = replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept, noted=noted)
+    if len(left.ids) < 2:
+        raise DataError(ONE_CLASS, found=f"{found.root}: {left.ids[0]} alone", do="add a folder of another class")
+    return left
+
+
+ONE_CLASS = "A set must have two classes or more: with one, every prediction is right"
 
 
 def refuse(root: Path, found: Sequence[ImageFinding]) -> None:

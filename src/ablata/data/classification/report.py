@@ -195,6 +195,8 @@ def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
         detail = f"{len(highest)} images of 16 bits, {dark_detail(most)}; {bits_advice(most)}"
         problems.append(ImageFinding("dark", max(highest, key=highest.__getitem__), detail))
     problems += _unreadable_classes(found, counts["train"])
+    if len(found.ids) == 1:
+        problems.append(ImageFinding("one class", found.ids[0], "with one alone, every prediction is right"))
     problems += tally.twins()
     return Report(counts, tally.sizes(), *tally.colors(), problems=tuple(problems), remarks=tuple(remarks))
 

@@ -20,6 +20,7 @@ from ablata.data.classification.label_subset import LabelSubset
 from ablata.data.classification.report import Report
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.data.loading.loaders import EvalLoader
+from ablata.data.loading.splits import hold_out
 from ablata.data.reid.dataset import ReidSettings
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.predictor import Predictor
@@ -113,7 +114,10 @@ class Classify(DistillableRecipe):
         from ablata.data.classification.shards import Shards
 
         if isinstance(self.data, ImageFolder | Shards):
-            return check_files(self.data.listed(cache), self.data.size, self.data.image_rules())
+            found = self.data.listed(cache)
+            labels = found.labels["train"]
+            hold_out(labels[labels >= 0], self.data.minival, self.data.split_seed, "data.minival")
+            return check_files(found, self.data.size, self.data.image_rules())
         return check_images(self.data.build(cache))
 
     @classmethod
