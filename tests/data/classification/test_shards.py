@@ -260,8 +260,10 @@ def test_names_that_meet_in_a_shard_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / "root" / split / "ant").mkdir(parents=True)
         for name in ("1.jpg", "1.png", "a.b.jpg", "a_b.jpg"):
             Image.new("RGB", (8, 8)).save(tmp_path / "root" / split / "ant" / name)
+        (tmp_path / "root" / split / "bee").mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / "root" / split / "bee" / "1.jpg")
     written = pack_folder(str(tmp_path / "root"), tmp_path / "shards", tmp_path / "cache", tar_bytes=1 << 20)
-    assert written.samples == {"train": 4, "val": 4}
+    assert written.samples == {"train": 5, "val": 5}
     assert written.tars == {"train": 1, "val": 1}
     names = [image.name for image in _build(tmp_path / "shards", tmp_path / "cache").files["val"]]
-    assert len(set(np.array(names))) == 4
+    assert len(set(np.array(names))) == 5
