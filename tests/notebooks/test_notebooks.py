@@ -37,8 +37,8 @@ questions:
 """
 
 
-def test_a_notebook_has_748_trials_whose_files_are_all_known() -> None:
-    assert sum(len(question.every) for _, question in QUESTIONS) == 748
+def test_a_notebook_has_768_trials_whose_files_are_all_known() -> None:
+    assert sum(len(question.every) for _, question in QUESTIONS) == 768
     for notebook, name in zip(NOTEBOOKS, NAMES, strict=True):
         assert notebook.name == name
     with pytest.raises(SettingsError, match="bisenet") as caught:
@@ -98,6 +98,9 @@ def test_a_question_is_a_study_at_the_small_scale(notebook: Notebook) -> None:
         study = study_of(notebook, question, "small")
         assert study.name == study_name(notebook, question, "small") == f"{notebook.name}.{question.name}"
         assert set(study.arms) <= {trial.name for trial in question.trials}
+        if question.metric is not None:
+            assert study.judged.key == f"cost/{question.metric}"
+            assert study.spec()["margin_percent"] == 5
         full = recipe_of(notebook, question, question.control)
         if full.train.epochs is not None and study.control.train.epochs is not None:
             assert study.control.train.epochs == pytest.approx(full.train.epochs * notebook.small.factor)

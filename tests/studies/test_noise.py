@@ -44,3 +44,13 @@ def test_noise_is_pooled_over_studies_of_a_recipe_which_are_named(
 def test_a_recipe_without_a_finished_study_has_no_known_noise(ledger: Ledger, recorded: Record, quick: Any) -> None:
     recorded(name="waiting")
     assert known_noise(ledger, quick.name) is None
+
+
+def test_a_study_of_another_metric_says_nothing_of_the_noise_of_scores(
+    ledger: Ledger, recorded: Record, end_run: End, quick: Any
+) -> None:
+    end_all(ledger, recorded(name="scores"), end_run)
+    end_all(ledger, recorded(name="times", metric="seconds", margin="5%"), lambda run, value: None)
+    found = known_noise(ledger, quick.name)
+    assert found is not None
+    assert found.studies == ("scores",)

@@ -73,6 +73,10 @@ class Question(Settings):
     """Overrides of the recipe that all trials share."""
     small: str = ""
     """Overrides at the small scale after the notebook's, such as a smaller form of the question's network."""
+    metric: str | None = None
+    """What the study compares in place of the score, such as `seconds_per_epoch`; null: the recipe's own score."""
+    margin: str | None = None
+    """The study's margin where the notebook's does not fit, such as `5%` for a time; null: the notebook's."""
     meaning: str = ""
     """What the scores of a trial are, one after the other."""
     judged: int = -1

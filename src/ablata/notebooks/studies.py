@@ -67,7 +67,8 @@ def study_of(notebook: Notebook, question: Question, scale: Scale, sets: Sequenc
         question=question.title,
         control=control,
         arms=arms,
-        margin=notebook.small.margin,
+        margin=question.margin or notebook.small.margin,
+        metric=question.metric,
         seeds=notebook.small.seeds,
         commands=(
             " ".join(

@@ -30,7 +30,7 @@ class KnownNoise:
 
 
 def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
-    """Pool the noise of all studies whose control is a recipe of this name.
+    """Pool the noise of all studies whose control is a recipe of this name, and which compare its own score.
 
     Args:
         ledger: where they are recorded.
@@ -44,7 +44,8 @@ def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
     epochs: set[float | None] = set()
     for row in ledger.studies.all():
         control = _control(ledger.studies.arms(row.name))
-        if control.recipe_name != recipe:
+        # A study of seconds says nothing of the noise of scores.
+        if control.recipe_name != recipe or row.spec.get("other_metric"):
             continue
         found = noise_of_study(ledger, row.name)
         if found is None:

@@ -216,6 +216,7 @@ class Study:
             "fixed": self.fixed,
             "first_seed": self.first_seed,
             "commands": list(self.commands or (f"ablata study run {self.name}",)),
+            **({"other_metric": True} if metric != self.recipes[CONTROL].metric() else {}),
             **({PERCENT: self.margin_percent} if self.margin_percent is not None else {}),
             # Only where it is so: the specification of every other study stays what it was.
             **({"unseeded": True} if self._unseeded else {}),
