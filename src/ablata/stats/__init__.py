@@ -57,6 +57,7 @@ from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
 from ablata.stats.trial_log import KeptTrial, TrialLogResult, TrialScore, judge_trial_log, mean_of_best
 from ablata.stats.versions import procedure_of, rule_of
+from ablata.stats.waves import wave_level, wave_rules
 
 __all__ = [
     "RULE_VERSION",
@@ -117,4 +118,6 @@ __all__ = [
     "smallest_visible",
     "to_settle",
     "visibility",
+    "wave_level",
+    "wave_rules",
 ]
