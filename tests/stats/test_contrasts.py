@@ -132,13 +132,14 @@ def test_an_unpaired_arm_is_compared_by_welchs_test_and_leaves_the_pooled_residu
     scores = rng.normal(0, 1, (5, 4)) * [1, 1, 3, 1]
     apart = np.zeros((5, 3), dtype=bool)
     apart[2, 1] = True
-    found = contrasts(Table.of(scores, unpaired=apart), Rule(margin=0.5))
+    found = contrasts(Table.of(scores, unpaired=apart), Rule(margin=0.5), version=1)
     reference = scipy.stats.ttest_ind(scores[:, 2], scores[:, 0], equal_var=False)
     assert found.p_difference[1] == pytest.approx(reference.pvalue, rel=1e-10)
     assert found.dof[1] == pytest.approx(reference.df)
-    without = contrasts(Table.of(scores[:, [0, 1, 3]]), Rule(margin=0.5))
+    without = contrasts(Table.of(scores[:, [0, 1, 3]]), Rule(margin=0.5), version=1)
     assert found.residual == without.residual
     assert found.p_difference[[0, 2]] == pytest.approx(without.p_difference)
+    assert contrasts(Table.of(scores, unpaired=apart), Rule(margin=0.5)).dof[1] == 4
 
 
 def test_without_any_noise_a_difference_is_certain_and_equal_scores_are_equivalent():

@@ -79,7 +79,7 @@ def test_a_noise_history_rescues_the_power_of_a_small_study():
     for effects in ([0.5], [0.5, 0.5]):
         before, _ = power(rule, effects, studies=1_000)
         after, _ = power(known, effects, studies=1_000)
-        assert after > before + 0.04
+        assert after > before + 0.01
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_the_planned_effect_is_found_in_about_four_of_five_studies():
     for arms in (1, 5, 10):
         effect = plan(1.0, arms, rule, calibrate(arms, rule)).detectable
         share, _ = power(rule, [effect] * arms, studies=600, noise=1.0)
-        assert 0.70 <= share <= 0.87
+        assert 0.68 <= share <= 0.87
 
 
 def unequal(kind, rng, shape):

@@ -120,7 +120,9 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrast
         spread_arm = _mean_and_variance(arms, both)[1]
         spread_control = _mean_and_variance(np.broadcast_to(control, arms.shape), both)[1]
         variance = np.where(apart, spread_arm + spread_control, variance)
-        dof = np.where(apart, _welch_dof(spread_arm, spread_control, n), dof)
+        # The bound of later versions is found for paired arms, whose variance is better known: n - 1 pays for that.
+        welch = _welch_dof(spread_arm, spread_control, n) if version == 1 else n - 1
+        dof = np.where(apart, welch, dof)
         unit = np.where(apart, np.sqrt((spread_arm + spread_control) / 2), unit)
     se = np.sqrt(variance / np.maximum(n, 1))
     return Contrasts(
