@@ -11,6 +11,14 @@
     )
     print(ablata.run_study(study).to_rows())
 
+A training may also be a function of your own, in any framework, whose other arguments are its settings:
+
+    def train(seed, lr=0.1, width=64):
+        ...
+        return {"acc": acc}
+
+    verdict = ablata.compare(train, {"wide": {"width": 128}}, seeds=5, margin=0.5)
+
 Names are imported when they are first used: `import ablata` itself loads neither torch nor the ledger. Everything that
 is trained lies in the lab's home, the folder `ABLATA_HOME` or `.ablata`; the command `ablata` calls these functions.
 """

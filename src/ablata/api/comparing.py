@@ -30,7 +30,7 @@ def compare(
     arms: Mapping[str, Overrides | Callable[..., Any]],
     *,
     seeds: int,
-    margin: float | None = None,
+    margin: float | str | None = None,
     score: str | None = None,
     lower: bool | None = None,
     workers: int = 0,
@@ -61,7 +61,8 @@ def compare(
         function: the control.
         arms: for each arm other values of the control's arguments, or another function.
         seeds: the most seeds an arm may use.
-        margin: the largest difference that does not matter, in the score's unit; None: nothing is called equivalent.
+        margin: the largest difference that does not matter, in the score's unit, or `"10%"` of the control's mean;
+            None: nothing is called equivalent.
         score: the score that is judged; None: the one that the function returns.
         lower: lower scores are better; None: higher ones, unless the name sounds like a loss, which is refused.
         workers: worker processes, for functions that these can import from a file; 0: in this process.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -12,12 +13,15 @@ from ablata.engine.reporting import Reporter
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
+from ablata.records.rows import Claim
 from ablata.records.writer import RunWriter, new_launch
 from ablata.studies.assess import ENDED
 from ablata.studies.functions import execute_function
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.worker import LEASE_SECONDS
 from ablata.trainers.function import FUNCTION_CODE, Function
+
+_SECONDS = 1.0
 
 
 def first_scores(ledger: Ledger, function: Function, seed: int) -> tuple[str, ...]:
@@ -63,24 +67,32 @@ class InProcess:
         return self._worked
 
     def keep(self, owners: set[str], to_train: int) -> dict[str, int]:
-        """Take a run that waits and call its function; returns no workers that ended, there being none.
+        """Take runs that wait and call their functions; returns no workers that ended, there being none.
+
+        Short ones are called one after the other for a second: the look at the study after it takes its time, too.
 
         Raises:
             KeyboardInterrupt: interrupted; the run waits in the ledger.
         """
-        claim = persist(
+        end = time.monotonic() + _SECONDS
+        self._worked = False
+        while (claim := self._claim()) is not None:
+            self._worked = True
+            # Whoever took a run over that was silent for too long writes about it.
+            with suppress(LeaseLostError), RunWriter(self._ledger, claim) as writer:
+                execute_function(writer, self._by_hash[claim.run.recipe_hash], Reporter())
+            if time.monotonic() > end:
+                break
+        return {}
+
+    def _claim(self) -> Claim | None:
+        return persist(
             lambda: self._ledger.leases.claim(
                 worker_name(), LEASE_SECONDS, study=self._study, environment=self._environment, code=FUNCTION_CODE,
                 launch=self._launch,
             ),
             patience=PATIENCE_SECONDS,
         )  # fmt: skip
-        self._worked = claim is not None
-        if claim is not None:
-            # Whoever took a run over that was silent for too long writes about it.
-            with suppress(LeaseLostError), RunWriter(self._ledger, claim) as writer:
-                execute_function(writer, self._by_hash[claim.run.recipe_hash], Reporter())
-        return {}
 
     def __enter__(self) -> Self:
         return self
