@@ -80,7 +80,9 @@ class InProcess:
             self._worked = True
             # Whoever took a run over that was silent for too long writes about it.
             with suppress(LeaseLostError), RunWriter(self._ledger, claim) as writer:
-                execute_function(writer, self._by_hash[claim.run.recipe_hash], Reporter())
+                completed = execute_function(writer, self._by_hash[claim.run.recipe_hash], Reporter())
+                # A control that failed ends the study.
+                end = end if completed else 0.0
             if time.monotonic() > end:
                 break
         return {}

@@ -143,7 +143,8 @@ class StudyRunner:
         complete = False
         while not complete:
             cells = self.ledger.studies.cells(self.name)
-            self._refuse_failed_control(cells)
+            if self._refuse_failed_control(cells):
+                continue
             ended = sum(cell.run.state in ENDED for cell in cells)
             if ended != self._ended:
                 self._refuse_unrecorded(cells)
@@ -158,19 +159,23 @@ class StudyRunner:
         self._replace_dead([*self.ledger.studies.cells(self.name), *parents])
         return False
 
-    def _refuse_failed_control(self, cells: list[Cell]) -> None:
+    def _refuse_failed_control(self, cells: list[Cell]) -> bool:
         """End a study of commands or functions whose control fails: nothing can be compared with it.
+
+        Returns:
+            Whether a run that failed in an earlier launch was put back.
 
         Raises:
             RunError: with what it said.
         """
         control, key = self.columns[0], self.study.spec["metric"]["key"]
-        task = control.recipe.get("task")
+        task, reopened = control.recipe.get("task"), False
         for run in (cell.run for cell in cells if cell.arm == control.name and task in (COMMAND_CODE, FUNCTION_CODE)):
             if run.id in self._failed_before and self._is_control_everywhere(run):
                 self.say(f"{control.name}, seed {run.seed}: failed before ({run.error}); it is run again")
                 self._failed_before.discard(run.id)
                 self.ledger.runs.reopen(run.id)
+                reopened = True
             elif run.state == "diverged":
                 raise RunError(
                     "The control must run to its end",
@@ -184,6 +189,7 @@ class StudyRunner:
                     found=f"run {run.id} returned {listing(run.scores or ())}",
                     do=f'score="{next(iter(run.scores or ()), "acc")}"; the runs that are recorded are used again',
                 )
+        return reopened
 
     def _refuse_unrecorded(self, cells: list[Cell]) -> None:
         """End a study whose metric its runs do not record.
