@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
+from scipy.special import stdtrit
 
+from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration, calibrate
 from ablata.stats.contrasts import t_quantile
 from ablata.stats.designs import Design
@@ -18,6 +20,8 @@ from ablata.stats.simulation import draw_many, judge_many
 
 POWER = 0.8
 MOST_SEEDS = 50
+_SIMULATED = 2_000
+"""Studies from which a plan reads its sizes."""
 Calibrate = Callable[[int, Rule], Calibration]
 
 
@@ -73,11 +77,11 @@ def plan(noise: float, arms: int, rule: Rule, calibration: Calibration) -> Plan:
         raise ValueError(f"the calibration must be for {arms} arms and this rule, got {calibration.key}")
     detectable = confirmable = None
     if rule.looks:
-        c = calibration.bound
-        dof = final_dof(arms, rule.seeds, rule.prior_df, rule.history_df, calibration.version)
-        unit = noise * (2 / rule.seeds) ** 0.5
-        detectable = (t_quantile(1 - c / 2, dof) + t_quantile(POWER, dof)) * unit
-        confirmable = (t_quantile(1 - c, dof) + t_quantile((1 + POWER) / 2, dof)) * unit
+        sizes = _sizes_of_first_version if calibration.version == 1 else _simulated_sizes
+        history = None if rule.history is None else replace(rule.history, variance=1.0)
+        detectable, confirmable = (
+            noise * size for size in sizes(arms, replace(rule, margin=None, history=history), calibration)
+        )
     return Plan(
         arms=arms,
         seeds=rule.seeds,
@@ -88,6 +92,37 @@ def plan(noise: float, arms: int, rule: Rule, calibration: Calibration) -> Plan:
         can_confirm=_at_most(confirmable, rule.margin),
         warnings=_warnings(rule, detectable, confirmable),
     )
+
+
+def _sizes_of_first_version(arms: int, rule: Rule, calibration: Calibration) -> tuple[float, float]:
+    """Return the detectable effect and the confirmable margin for a noise of 1, from the last look's quantiles."""
+    c, unit = calibration.bound, (2 / rule.seeds) ** 0.5
+    dof = final_dof(arms, rule.seeds, rule.prior_df, rule.history_df, calibration.version)
+    detectable = t_quantile(1 - c / 2, dof) + t_quantile(POWER, dof)
+    confirmable = t_quantile(1 - c, dof) + t_quantile((1 + POWER) / 2, dof)
+    return detectable * unit, confirmable * unit
+
+
+@lru_cache(maxsize=256)
+def _simulated_sizes(arms: int, rule: Rule, calibration: Calibration) -> tuple[float, float]:
+    """Return the detectable effect and the confirmable margin for a noise of 1, from simulated studies of equal arms.
+
+    An effect added to an arm moves its mean and no variance. So each study tells the least effect at which the arm
+    would be called better at some look, and the least margin within which it is called equivalent; the shares of
+    studies are those of these.
+    """
+    rng, df = np.random.default_rng(0), rule.history_df
+    history = rng.chisquare(df, _SIMULATED) / df if df else None
+    batch = StudyBatch(_SIMULATED, arms, rule, calibration.version, history)
+    effect, margin = np.full((_SIMULATED, arms), np.inf), np.full((_SIMULATED, arms), np.inf)
+    for n in range(1, rule.seeds + 1):
+        batch.add(rng.standard_normal((_SIMULATED, arms + 1)))
+        if n in rule.looks:
+            variance, dof = batch.variance()
+            se, c = np.sqrt(variance / n), calibration.bound_at(n, rule)
+            effect = np.minimum(effect, stdtrit(dof, 1 - c / 2) * se - batch.effect)
+            margin = np.minimum(margin, stdtrit(dof, 1 - c) * se + np.abs(batch.effect))
+    return float(np.quantile(effect, POWER)), float(np.quantile(margin, POWER))
 
 
 def plan_factorial(noise: float, design: Design, rule: Rule, calibration: Calibration) -> Plan:
