@@ -156,6 +156,13 @@ def test_a_class_missing_from_validation_is_named_with_the_command_that_splits_a
     assert "--val 0.2" in problem.do
 
 
+def test_a_class_of_the_test_split_alone_is_named(tmp_path: Path) -> None:
+    root = _listed(small_set(tmp_path / "set", [0, 1]))
+    write(root, "test", "p01", blocks([0, 1, 2], 1), 77)
+    problem = _problem(root, "missing class")
+    assert (problem.where, problem.detail) == ("car", "in no file of train or val")
+
+
 def test_a_class_list_of_other_files_is_told_with_both_sides(tmp_path: Path) -> None:
     root = small_set(tmp_path / "set", [0, 1])
     palette = np.array([[0x84, 0x29, 0xF6], [0xE2, 0xA9, 0x29]], np.uint8)

@@ -39,6 +39,23 @@ def test_a_map_reads_back_as_it_was_written(tmp_path: Path, label_map: LabelMap)
     ]
 
 
+def test_a_name_with_any_sign_reads_back(tmp_path: Path) -> None:
+    for name in (
+        "a\x01b",
+        "\x1b[31mred",
+        "del\x7f",
+        "next\x85line",
+        "back\\slash",
+        "mark\ufffe",
+        "two\nlines",
+        "Strasse ß",
+    ):
+        label_map = LabelMap("ids", (Label(0, 0, name, remark=f"was {name}"), Label(1, 1, "road")))
+        text = label_map.as_text()
+        assert "\x1b" not in text
+        assert [label.name for label in read_label_map(_written(tmp_path, text)).labels] == [name, "road"]
+
+
 @pytest.mark.parametrize("label_map", [COLORS, GREY], ids=["colors", "values"])
 def test_raw_values_come_back_from_ids_exactly(label_map: LabelMap) -> None:
     raw = np.random.default_rng(0).choice([label.value for label in label_map.labels], (11, 7))

@@ -195,7 +195,7 @@ class LabelMap:
             shown = label.color is not None and self.form == "ids"
             drawn = f", color: {_quoted(written_value('colors', color_code(self.drawn(label))))}" if shown else ""
             ignore = ", ignore: true" if label.ignore else ""
-            remark = f"  # {label.remark}" if label.remark else ""
+            remark = f"  # {_escaped(label.remark)}" if label.remark else ""
             lines.append(f"- {{{raw}, id: {label.id}, name: {_quoted(label.name)}{drawn}{ignore}}}{remark}")
         return head + "labels:\n" + "\n".join(lines) + "\n"
 
@@ -296,4 +296,9 @@ def _truth(text: str, where: str) -> bool:
 def _quoted(text: str) -> str:
     """Return a scalar that reads back as this text inside a flow mapping."""
     plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.()/-]*", text) and text == text.strip()
-    return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text if plain else '"' + _escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _escaped(text: str) -> str:
+    """Return a text whose signs YAML does not take, control characters and the like, are written as it escapes them."""
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08X}" for one in text)
