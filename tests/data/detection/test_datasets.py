@@ -78,7 +78,7 @@ def test_an_image_without_objects_is_trained_and_scored_on(tmp_path: Path) -> No
     batch = next(data.train_loader(seed=0, batch_size=2).batches(0, 1))
     assert sorted(len(objects) for objects in batch.objects) == [0, 2]
     assert sum(len(one) for one in data.eval_loader("val", 1)) == 2
-    assert any("no object" in notice for notice in data.notices)
+    assert any("without objects" in notice for notice in data.notices)
 
 
 def first(tree: Tree, **values: Any) -> None:
