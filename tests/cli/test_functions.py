@@ -99,6 +99,7 @@ def test_an_imported_study_that_is_not_finished_calls_nothing_unless_it_is_trust
     assert not (folder / "calls.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_study_of_functions_goes_on_and_loses_and_doubles_nothing(
     folder: Path, home: Path, ablata: Callable[..., Any]
 ) -> None:

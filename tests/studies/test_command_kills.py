@@ -89,6 +89,7 @@ def _check(ledger: Ledger, home: Path, *, resumes: bool) -> None:
         assert (folder / "output.log").read_text().count("acc:") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumes", [False, True], ids=["begins again", "goes on"])
 def test_a_killed_worker_leaves_no_second_program_and_its_run_is_made_again(
     compare: Compare, ledger: Ledger, home: Path, resumes: bool
@@ -118,6 +119,7 @@ def test_a_killed_launcher_takes_its_programs_along_and_the_same_command_goes_on
     _check(ledger, home, resumes=True)
 
 
+@pytest.mark.slow
 def test_launcher_and_workers_killed_at_once_lose_and_double_nothing(
     compare: Compare, ledger: Ledger, home: Path
 ) -> None:

@@ -14,6 +14,7 @@ from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, counted_problems, draw_labels
 from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
+from ablata.cli.settings import SettingsToChange
 
 if TYPE_CHECKING:
     from ablata.data.loading.report import DataReport
@@ -26,7 +27,6 @@ app.command("graph")(graph)
 _Dataset = Annotated[
     str, typer.Argument(metavar="DATASET|FOLDER", help="A folder or zip, a kind of data, or a recipe.")
 ]
-_Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
 _Map = Annotated[Path | None, typer.Option("--map", help="Label map or class list; by default the folder's own.")]
 _Images = Annotated[str | None, typer.Option("--images", metavar="NAME", help="Name of the folders that hold images.")]
 _Labels = Annotated[
@@ -44,7 +44,7 @@ _Workers = Annotated[
 @app.command("preview")
 def preview(
     dataset: _Dataset,
-    overrides: _Overrides = None,
+    overrides: SettingsToChange = None,
     output: Annotated[Path, typer.Option(help="The image to write.")] = Path("preview.png"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run whose batch is drawn.")] = 0,
     step: Annotated[int, typer.Option(min=0, help="Training step whose batch is drawn.")] = 0,
@@ -151,7 +151,7 @@ def _pack(folder: str, shards: Path, tar_mib: int) -> None:
 @app.command("check")
 def check(
     dataset: _Dataset,
-    overrides: _Overrides = None,
+    overrides: SettingsToChange = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     propose_map: Annotated[
         Path | None,
@@ -207,7 +207,7 @@ _SHOWN = 3
 @app.command("stats")
 def stats(
     dataset: _Dataset,
-    overrides: _Overrides = None,
+    overrides: SettingsToChange = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     weights: Annotated[
         str | None,

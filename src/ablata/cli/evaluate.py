@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ablata.cli.asking import TrustCode
 from ablata.cli.console import note, out, print_json
+from ablata.cli.settings import refuse_options
 
 if TYPE_CHECKING:
     from ablata.studies.evaluation import Evaluation
@@ -23,7 +24,11 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="A run's id, or a beginning of it.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings that say where files lie, such as data.root=FOLDER."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Settings that say where files lie, such as data.root=FOLDER.",
+            callback=refuse_options,
+        ),
     ] = None,
     protocol: Annotated[
         list[str] | None,

@@ -11,6 +11,7 @@ import typer
 from ablata.base.files import refuse_other_kind
 from ablata.cli.console import note, out
 from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
+from ablata.cli.settings import SettingsToChange
 
 if TYPE_CHECKING:
     from ablata.data.detection.class_graph import ClassGraph
@@ -24,7 +25,7 @@ def graph(
         str,
         typer.Argument(metavar="DATASET|FOLDER", help="A folder or zip, a kind of data, or a recipe of a detector."),
     ],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    overrides: SettingsToChange = None,
     output: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("graph.json"),
     image: Annotated[Path | None, typer.Option(help="The SVG to draw; by default beside the JSON.")] = None,
     normalize: Annotated[

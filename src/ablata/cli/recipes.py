@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ablata.base.quantities import quantity
 from ablata.cli.console import out, print_json
+from ablata.cli.settings import SettingsToChange
 from ablata.recipes.index import load_recipe, recipe_entries
 
 app = typer.Typer(help="List recipes, or show one with every setting.", no_args_is_help=True)
@@ -35,7 +36,7 @@ def list_recipes(json: Annotated[bool, typer.Option("--json", help="Print JSON."
 @app.command("show")
 def show_recipe(
     recipe: Annotated[str, typer.Argument(help="A name, or path/to/file.py:function.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    overrides: SettingsToChange = None,
     json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema: every key and what it allows.")

@@ -11,6 +11,7 @@ from ablata.base.errors import StoppedError
 from ablata.base.quantities import duration, quantity
 from ablata.cli.asking import TrustCode
 from ablata.cli.console import err, note, out, print_json
+from ablata.cli.settings import SettingsToChange
 
 if TYPE_CHECKING:
     from ablata.engine.train import TrainResult
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A name, or path/to/file.py:function.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    overrides: SettingsToChange = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of initialization, data order and augmentation; 0 by default.")
     ] = None,

@@ -421,7 +421,7 @@ def _missing(
         absent = [split for split in splits if not found.total(split).files]
         if not found.total().files:
             problems.append(LabelFinding("missing class", name, "in no label file", mend.convert))
-        elif absent == splits:
+        elif splits and absent == splits:
             problems.append(LabelFinding("missing class", name, f"in no file of {' or '.join(splits)}", mend.collect))
         elif absent and len(splits) == 2:
             there = next(split for split in splits if split not in absent)
