@@ -78,6 +78,12 @@ _DATA_KINDS = {"io", "transforms", "loading"}
 _TASK_BASES = {"dataset_task", "networks", "own_scores", "preview"}
 """Files beside the tasks' folders."""
 
+_DRAWN_WITH = {"console", "drawing", "figures", "html", "sections", "view", "words"}
+"""Files beside the folders of reports: what every page and table is drawn with."""
+
+_STORES = {"code", "database", "events", "home", "ledger", "metrics", "rows", "runs", "studies", "tables", "values"}
+"""Files of records: the ledger and its stores."""
+
 SUB_ROOMS: dict[str, dict[str, set[str]]] = {
     "data": {
         # encoded images and videos to pixels
@@ -138,6 +144,28 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "simple": _TASK_BASES,
         # trained networks of any task, found again, exported
         "inference": {"any", "distillation"},
+    },
+    "records": {
+        # steps from one schema of the database to the next
+        "migrations": {"tables"},
+        # studies and runs between ledgers and folders
+        "moving": _STORES,
+    },
+    "studies": {
+        # how a study is written down: a command line, a file, commands
+        "asking": {"study", "metric", "identity"},
+        # scores that exist, judged
+        "given": {"study", "metric"},
+        # before any training: length, cost, noise
+        "planning": {"study", "metric", "identity", "assess", "chain", "worker"},
+        # our own studies
+        "catalogue": {"study"},
+    },
+    "reports": {
+        # one folder a kind of report: none knows of another
+        "factorial": _DRAWN_WITH,
+        "trial_log": _DRAWN_WITH,
+        "replications": _DRAWN_WITH,
     },
 }
 """Room: its sub-rooms, lowest first, each with the other sub-rooms of the room that it may import. A file beside the

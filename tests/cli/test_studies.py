@@ -133,7 +133,7 @@ def test_history_is_what_the_study_was_created_with(ablata: Ablata, home: Path) 
     assert "its noise cannot count" in ablata("study", "plan", *shlex.split(asked), "--history").err
     from ablata.cli.asking import StudyRequest
     from ablata.stats import History
-    from ablata.studies.adhoc import ask
+    from ablata.studies.asking.adhoc import ask
     from ablata.studies.launch import create
 
     made = ask("digits", [], ["a:model.width=5"], seeds=3, margin=0.5, name="asked")

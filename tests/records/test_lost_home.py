@@ -16,7 +16,7 @@ import pytest
 from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewRun, RunWriter
 from ablata.records.home import LEDGER_FILE
-from ablata.records.rebuilding import repair_ledger
+from ablata.records.moving.rebuilding import repair_ledger
 
 Build = Callable[..., NewRun]
 

@@ -15,7 +15,7 @@ from ablata.base.errors import RecordError
 from ablata.records import Ledger, NewArm, NewRun, RunRow, RunWriter
 from ablata.records.aside import ASIDE, settle
 from ablata.records.code import imported_study_mark
-from ablata.records.rebuilding import repair_ledger
+from ablata.records.moving.rebuilding import repair_ledger
 from ablata.records.removal import (
     plan_removal,
     plan_study_removal,

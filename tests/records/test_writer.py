@@ -219,13 +219,13 @@ def test_a_record_that_is_outdated_when_it_is_to_be_put_into_place_is_made_anew(
 ) -> None:
     def late(record: object) -> str:
         """Encode a record; meanwhile another attempt takes the run and ends it."""
-        monkeypatch.setattr("ablata.records.rebuilding.encode", encode)
+        monkeypatch.setattr("ablata.records.moving.rebuilding.encode", encode)
         take_over(ledger, run.id)
         ledger.leases.finish(run.id, 2, "completed", scores={"accuracy": 0.9})
         return encode(record)
 
     run = ledger.runs.enqueue(new_run())
-    monkeypatch.setattr("ablata.records.rebuilding.encode", late)
+    monkeypatch.setattr("ablata.records.moving.rebuilding.encode", late)
     with RunWriter.resume(ledger, run.id) as writer:
         record = json.loads((writer.folder / "record.json").read_text())
         assert [(row["state"], row["attempt"]) for row in record["runs"]["runs"]] == [("completed", 2)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ablata.reports.claims import Claim, ClaimView, NoiseView, NotebookView
+from ablata.reports.replications.claims import Claim, ClaimView, NoiseView, NotebookView
 from ablata.reports.view import (
     ArmCurves,
     ArmView,

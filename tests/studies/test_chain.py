@@ -18,7 +18,7 @@ from ablata.studies.chain import ancestry, lineage
 from ablata.studies.execution import execute
 from ablata.studies.identity import cache_folder, new_run
 from ablata.studies.launch import StudyRunner, create
-from ablata.studies.plan import plan_study
+from ablata.studies.planning.plan import plan_study
 from ablata.studies.pool import Workers
 from ablata.studies.study import Study
 from ablata.studies.worker import work

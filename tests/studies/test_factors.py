@@ -15,14 +15,14 @@ from ablata.records import Ledger
 from ablata.reports.collect import study_view
 from ablata.reports.html import study_page
 from ablata.reports.markdown import study_markdown
-from ablata.studies.adhoc import ask
+from ablata.studies.asking.adhoc import ask
+from ablata.studies.asking.comparing import compare_commands
+from ablata.studies.asking.documents import read_study
 from ablata.studies.assess import assess
-from ablata.studies.comparing import compare_commands
-from ablata.studies.documents import read_study
 from ablata.studies.factors import Factors
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.launch import create
-from ablata.studies.plan import plan_study
+from ablata.studies.planning.plan import plan_study
 from ablata.studies.study import Study
 from ablata.trainers.command import Command
 

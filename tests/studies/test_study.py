@@ -9,7 +9,7 @@ from ablata.base.errors import SettingsError
 from ablata.base.settings import settings_hash
 from ablata.engine.recipe import Recipe
 from ablata.stats import Mode, Rule
-from ablata.studies.adhoc import ask, change
+from ablata.studies.asking.adhoc import ask, change
 from ablata.studies.index import load_study, study_entries
 from ablata.studies.study import Study
 

@@ -15,8 +15,8 @@ from ablata.base.overrides import Overrides
 from ablata.base.user_code import refuse_while_importing
 from ablata.records.ledger import Ledger
 from ablata.stats import Mode
+from ablata.studies.asking.naming import named_by_content
 from ablata.studies.in_process import first_scores
-from ablata.studies.naming import named_by_content
 from ablata.studies.study import Study
 from ablata.trainers.function import Function, several_scores
 from ablata.trainers.given import lower_is_better

@@ -16,7 +16,7 @@ from ablata.reports.html import study_page
 from ablata.reports.judged import judged_view, question_of
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView
-from ablata.studies.judging import Judgement, judge_declared, judge_given
+from ablata.studies.given.judging import Judgement, judge_declared, judge_given
 from ablata.trainers.declared import read_rule
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.readers.curves import Take
@@ -174,7 +174,7 @@ def judge(
     question = rule.question if rule else question_of(made.control, made.arms)
     if keep:
         from ablata.api.opening import open_ledger
-        from ablata.studies.keeping import keep_judgement
+        from ablata.studies.given.keeping import keep_judgement
 
         with open_ledger(ledger) as opened:
             name = keep_judgement(opened, made, name, command, question=question)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from ablata.studies.plan import StudyPlan
+    from ablata.studies.planning.plan import StudyPlan
 
 ENDINGS = {"terminal": (".txt",), "markdown": (".md", ".markdown"), "html": PAGE, "json": (".json",)}
 """Forms of a report, each with its files' endings."""
@@ -175,8 +175,8 @@ def plan_study(
         UserError: the data is missing, or an arm cannot be built.
         RunError: the control fails in the pilot.
     """
-    from ablata.studies.plan import plan_study as plan_in_ledger
-    from ablata.studies.sizing import run_pilot
+    from ablata.studies.planning.plan import plan_study as plan_in_ledger
+    from ablata.studies.planning.sizing import run_pilot
 
     asked = load_study(study) if isinstance(study, str) else study
     if effect is not None and not effect > 0:
@@ -210,7 +210,7 @@ def fit_budget(
         SettingsError: it does not pay for the seeds that the first verdict needs.
         UserError, RunError: as for `plan_study`.
     """
-    from ablata.studies.sizing import seeds_in_budget
+    from ablata.studies.planning.sizing import seeds_in_budget
 
     with open_ledger(ledger) as opened:
         known = next((row for row in opened.studies.all() if row.name == study.name), None)

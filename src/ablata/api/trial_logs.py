@@ -11,8 +11,8 @@ from ablata.api.rows import ResultRows
 from ablata.base.errors import DataError
 from ablata.base.files import PAGE, refuse_other_kind, write_text
 from ablata.reports.console import plain_lines
-from ablata.reports.trial_log import LogRun, TrialLogView, log_report
-from ablata.reports.trial_log_page import trial_log_page
+from ablata.reports.trial_log.page import trial_log_page
+from ablata.reports.trial_log.words import LogRun, TrialLogView, log_report
 from ablata.stats import Noise, TrialScore, judge_trial_log
 from ablata.trainers.trial_log import TrialLog, read_trial_log
 

@@ -216,7 +216,7 @@ class StudyRequest:
         Raises:
             SettingsError: both a name and --recipe are given, or neither, or a part is missing or wrong.
         """
-        from ablata.studies.adhoc import ask, change
+        from ablata.studies.asking.adhoc import ask, change
 
         if self.seeds is not None and self.budget is not None:
             raise SettingsError(
@@ -259,7 +259,7 @@ class StudyRequest:
         return {"seeds": self.seeds}
 
     def _of_command(self, command: str, parts: Mapping[str, Any]) -> Study:
-        from ablata.studies.comparing import compare_commands
+        from ablata.studies.asking.comparing import compare_commands
 
         if parts["seeds"] is None:
             raise SettingsError(
@@ -274,7 +274,7 @@ class StudyRequest:
         )
 
     def _changed(self, change: Callable[..., Study], **parts: Any) -> Study:
-        from ablata.studies.documents import is_document, renamed
+        from ablata.studies.asking.documents import is_document, renamed
         from ablata.studies.index import load_study
 
         for option, texts in (("--arm", self.arms), ("--factor", self.factors)):
@@ -322,7 +322,7 @@ _NOTHING = StudyRequest(
 def _with_history(ledger: Ledger, study: Study) -> Study:
     """Return the study with the noise it was created with, if it has been, else with that of earlier studies."""
     from ablata.stats import rule_of
-    from ablata.studies.plan import with_history
+    from ablata.studies.planning.plan import with_history
 
     recorded = {row.name: row for row in ledger.studies.all()}.get(study.name)
     if recorded is not None:

@@ -76,7 +76,7 @@ def compare(
         from ablata.cli.sizing import sized
         from ablata.cli.studies import end_as_interrupted, launch
         from ablata.records.ledger import Ledger
-        from ablata.studies.comparing import compare_commands
+        from ablata.studies.asking.comparing import compare_commands
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if seeds is not None and budget is not None:

@@ -64,7 +64,7 @@ def judge(
         from ablata.api.trial_logs import JudgedLog
         from ablata.reports.console import show
         from ablata.reports.terminal import study_report
-        from ablata.reports.trial_log import log_report
+        from ablata.reports.trial_log.words import log_report
         from ablata.reports.view import as_json as document
 
     judged = judge_scores(

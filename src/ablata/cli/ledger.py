@@ -18,7 +18,7 @@ def group() -> None:
 def repair() -> None:
     """Rebuild a lost or damaged ledger from the run folders. What is there is kept beside it."""
     from ablata.records.home import lab_home
-    from ablata.records.rebuilding import repair_ledger
+    from ablata.records.moving.rebuilding import repair_ledger
 
     done = repair_ledger(lab_home())
     if done.set_aside is not None:

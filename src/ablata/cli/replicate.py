@@ -240,7 +240,7 @@ def report(
     from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.cli.replication_views import replication_views
     from ablata.records.ledger import Ledger
-    from ablata.reports.replications import replications_page, summary
+    from ablata.reports.replications.page import replications_page, summary
 
     with Ledger(create=False) as ledger:
         views = replication_views(ledger)

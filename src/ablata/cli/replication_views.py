@@ -5,11 +5,11 @@ from __future__ import annotations
 from ablata.notebooks.notebook import NAMES, Notebook, Question, load_notebook
 from ablata.notebooks.studies import study_name
 from ablata.records.ledger import Ledger
-from ablata.reports.claims import ClaimView, Finding, NoiseView, NotebookView
 from ablata.reports.collect import study_view
+from ablata.reports.replications.claims import ClaimView, Finding, NoiseView, NotebookView
 from ablata.reports.view import StudyView
 from ablata.stats import Noise, visibility
-from ablata.studies.noise import KnownNoise, known_noise
+from ablata.studies.planning.noise import KnownNoise, known_noise
 
 _MOST_NAMED = 3
 

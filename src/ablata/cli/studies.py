@@ -99,7 +99,7 @@ def plan(
     """Estimate what a study will cost and which effects it can detect, without training."""
     from ablata.cli.sizing import fitted, planned
     from ablata.records.ledger import Ledger
-    from ablata.studies.declaring import rule_of_study, rule_words
+    from ablata.studies.given.declaring import rule_of_study, rule_words
     from ablata.trainers.declared import write_rule
 
     asked = StudyRequest(
@@ -136,7 +136,7 @@ def plan(
 
 def _rule_of_names(control: str, asked: StudyRequest) -> DeclaredRule:
     """Return a rule for scores that other programs will make, from the names of their arms."""
-    from ablata.studies.declaring import declare
+    from ablata.studies.given.declaring import declare
 
     if not asked.arms or len(asked.program.scores) != 1 or asked.seeds is None or asked.sets:
         raise SettingsError(

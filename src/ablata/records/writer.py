@@ -16,8 +16,8 @@ from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.events import Level
 from ablata.records.ledger import Ledger
 from ablata.records.metrics import Point
+from ablata.records.moving.rebuilding import keep_record
 from ablata.records.processes import process_is_gone, worker_name
-from ablata.records.rebuilding import keep_record
 from ablata.records.rows import Claim, EndState, NewRun, RunRow
 from ablata.records.runs import new_run_id
 

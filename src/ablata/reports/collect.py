@@ -19,7 +19,7 @@ from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
-from ablata.reports.factorial import FactorialRecord
+from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded

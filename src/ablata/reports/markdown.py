@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from ablata.reports.factorial import factorial_words
+from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words

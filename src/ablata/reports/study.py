@@ -9,7 +9,7 @@ from types import MappingProxyType
 from ablata.base.quantities import duration, quantity
 from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.curves import panel
-from ablata.reports.factorial_drawing import factorial_sections
+from ablata.reports.factorial.drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
 from ablata.reports.forest import forest
 from ablata.reports.rounds import rounds_table

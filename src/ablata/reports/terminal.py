@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ablata.base.quantities import duration, quantity
 from ablata.reports.console import Fitted, form, text
-from ablata.reports.factorial import factorial_words
+from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.study import cost_words

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from ablata.studies.index import study_entries as study_entries
     from ablata.studies.launch import StudyRunner as StudyRunner
     from ablata.studies.launch import create as create
-    from ablata.studies.noise import KnownNoise as KnownNoise
-    from ablata.studies.noise import known_noise as known_noise
-    from ablata.studies.plan import StudyPlan as StudyPlan
-    from ablata.studies.plan import plan_study as plan_study
+    from ablata.studies.planning.noise import KnownNoise as KnownNoise
+    from ablata.studies.planning.noise import known_noise as known_noise
+    from ablata.studies.planning.plan import StudyPlan as StudyPlan
+    from ablata.studies.planning.plan import plan_study as plan_study
     from ablata.studies.pool import Workers as Workers
     from ablata.studies.study import Study as Study
     from ablata.studies.worker import work as work
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 _PLACES = {
     "Assessment": "ablata.studies.assess",
     "Evaluation": "ablata.studies.evaluation",
-    "KnownNoise": "ablata.studies.noise",
+    "KnownNoise": "ablata.studies.planning.noise",
     "Study": "ablata.studies.study",
-    "StudyPlan": "ablata.studies.plan",
+    "StudyPlan": "ablata.studies.planning.plan",
     "StudyRunner": "ablata.studies.launch",
     "Workers": "ablata.studies.pool",
     "create": "ablata.studies.launch",
     "evaluate_run": "ablata.studies.evaluation",
-    "known_noise": "ablata.studies.noise",
+    "known_noise": "ablata.studies.planning.noise",
     "load_study": "ablata.studies.index",
-    "plan_study": "ablata.studies.plan",
+    "plan_study": "ablata.studies.planning.plan",
     "study_entries": "ablata.studies.index",
     "work": "ablata.studies.worker",
 }

@@ -25,7 +25,7 @@ def load_study(reference: str) -> Study:
     Raises:
         SettingsError: the name, the file or the study is wrong.
     """
-    from ablata.studies.documents import is_document, read_study
+    from ablata.studies.asking.documents import is_document, read_study
     from ablata.studies.study import Study
 
     if is_document(reference):

@@ -23,7 +23,7 @@ from ablata.records.moving.archive import Archive, open_archive
 from ablata.records.moving.exporting import RECORD, RunsFile, StudyFile
 from ablata.records.moving.imported_values import check_values
 from ablata.records.moving.placing import Placing, is_unsettled, settle, settle_lost
-from ablata.records.rebuilding import record_text
+from ablata.records.moving.rebuilding import record_text
 from ablata.records.rows import LookRow, NewArm, RunRow
 from ablata.records.runs import RUN_COLUMNS, find_run, insert_ignoring, living, own_settings
 from ablata.records.studies import check_arms, differences, find_study, insert_arms, link, study_arms, study_cells

@@ -7,7 +7,7 @@ from statistics import NormalDist
 from markupsafe import Markup
 
 from ablata.reports.drawing import Scale, element, image, line, reach, text, tick_labels, ticks
-from ablata.reports.factorial import factorial_words
+from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection
 from ablata.reports.view import FactorialView, StudyView

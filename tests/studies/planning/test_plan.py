@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-import ablata.studies.plan as plans
-import ablata.studies.timing as timing
+import ablata.studies.planning.plan as plans
+import ablata.studies.planning.timing as timing
 from ablata.records import Ledger
 from ablata.stats import calibrate, noise_from_scores, plan
 from ablata.studies.identity import new_run, record_environment
-from ablata.studies.plan import earlier_noise, plan_study, with_history
-from ablata.studies.sizing import wall_seconds
+from ablata.studies.planning.plan import earlier_noise, plan_study, with_history
+from ablata.studies.planning.sizing import wall_seconds
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]

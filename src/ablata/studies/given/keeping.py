@@ -13,7 +13,7 @@ from ablata.records.given import record_given
 from ablata.records.ledger import Ledger
 from ablata.records.rows import GIVEN_CODE, NewArm
 from ablata.stats import RULE_VERSION, Mode, Rule
-from ablata.studies.judging import Judgement
+from ablata.studies.given.judging import Judgement
 from ablata.studies.study import CONTROL, study_name
 from ablata.trainers.given import GivenRun
 

@@ -22,8 +22,8 @@ from ablata.studies.assess import cached_calibration, cached_factorial_calibrati
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.metric import parse_margin
-from ablata.studies.noise import noise_of_study
-from ablata.studies.sizing import Need, control_noise, needs_of, wall_seconds
+from ablata.studies.planning.noise import noise_of_study
+from ablata.studies.planning.sizing import Need, control_noise, needs_of, wall_seconds
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
 
@@ -264,7 +264,7 @@ class _Timing:
             if self._known and time.monotonic() - self._begun > _PATIENCE_SECONDS:
                 control = next(iter(self._known.values()))
                 return replace(control, source="taken for as long as the first, not timed")
-            from ablata.studies.timing import time_steps
+            from ablata.studies.planning.timing import time_steps
 
             seconds, memory, steps = time_steps(first, self._cache, self._threads)
             self._known[key] = RunCost(seconds, memory, f"{steps} timed steps")

@@ -14,9 +14,9 @@ from ablata.base.parts import user_modules
 from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
+from ablata.studies.asking.typed import typed_changes
 from ablata.studies.metric import margin_text
 from ablata.studies.study import CONTROL, Study, study_name
-from ablata.studies.typed import typed_changes
 from ablata.trainers.any import Outside
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.stats import FixedResult, judge_groups, judge_pairs
-from ablata.studies.declaring import hold
+from ablata.studies.given.declaring import hold
 from ablata.trainers.declared import DeclaredRule
 from ablata.trainers.given import GivenRuns, check_scores
 

@@ -15,7 +15,7 @@ from ablata.base.quantities import parse_duration
 from ablata.base.settings import ON_DISK, Settings, restore
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
-from ablata.studies.naming import named_by_content
+from ablata.studies.asking.naming import named_by_content
 from ablata.studies.study import Study
 from ablata.trainers.command import Command
 from ablata.trainers.given import lower_is_better

@@ -16,7 +16,7 @@ from ablata.reports.sections import (
     TableSection,
     TermsSection,
 )
-from ablata.reports.trial_log import TrialLogView, log_answer, log_rule, log_title, log_worth
+from ablata.reports.trial_log.words import TrialLogView, log_answer, log_rule, log_title, log_worth
 from ablata.stats import mean_of_best
 
 _SIGNS = {"beyond chance": "better", "hidden by noise": "undecided", "no gain": "worse", "noise not known": "undecided"}

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from ablata.reports.claim_drawing import strip, strip_reach, swarm
-from ablata.reports.claims import ClaimView, NoiseView, NotebookView, Standing
 from ablata.reports.html import Header, page
+from ablata.reports.replications.claims import ClaimView, NoiseView, NotebookView, Standing
+from ablata.reports.replications.drawing import strip, strip_reach, swarm
 from ablata.reports.sections import FigureSection, Section, TableCell, TableSection, TermsSection
 from ablata.reports.words import Piece
 

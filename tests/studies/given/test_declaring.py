@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ablata.base.errors import DataError, SettingsError
-from ablata.studies.declaring import declare, hold
-from ablata.studies.judging import judge_declared
+from ablata.studies.given.declaring import declare, hold
+from ablata.studies.given.judging import judge_declared
 from ablata.trainers.declared import DeclaredRule, read_rule, write_rule
 from ablata.trainers.given import GivenRun, GivenRuns
 

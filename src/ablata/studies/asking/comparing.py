@@ -11,10 +11,10 @@ from typing import Any
 
 from ablata.base.errors import SettingsError, choices
 from ablata.stats import Mode
+from ablata.studies.asking.naming import named_by_content
+from ablata.studies.asking.typed import typed_changes
 from ablata.studies.metric import margin_text
-from ablata.studies.naming import named_by_content
 from ablata.studies.study import Study
-from ablata.studies.typed import typed_changes
 from ablata.trainers.command import Command, arm_names, own_keys, split_words
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.score_source import parse_score

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ablata.reports.claim_drawing import strip, strip_reach, swarm
-from ablata.reports.claims import ClaimView, Finding, NotebookView
-from ablata.reports.replications import claims_section
+from ablata.reports.replications.claims import ClaimView, Finding, NotebookView
+from ablata.reports.replications.drawing import strip, strip_reach, swarm
+from ablata.reports.replications.page import claims_section
 
 MakeClaim = Callable[..., ClaimView]
 MakeNotebook = Callable[..., NotebookView]

@@ -14,7 +14,7 @@ from ablata.base.errors import RunError, SettingsError
 from ablata.records import Ledger
 from ablata.stats import Rule
 from ablata.studies.launch import create
-from ablata.studies.sizing import control_noise, run_pilot, seeds_in_budget, wall_seconds
+from ablata.studies.planning.sizing import control_noise, run_pilot, seeds_in_budget, wall_seconds
 from ablata.studies.study import Study
 from ablata.trainers.command import Command
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
-from ablata.reports.claims import ClaimView, Finding, NotebookView
-from ablata.reports.replications import replications_page, summary
+from ablata.reports.replications.claims import ClaimView, Finding, NotebookView
+from ablata.reports.replications.page import replications_page, summary
 
 MakeClaim = Callable[..., ClaimView]
 MakeNotebook = Callable[..., NotebookView]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ablata.base.errors import DataError
-from ablata.studies.judging import judge_given
+from ablata.studies.given.judging import judge_given
 from ablata.trainers.given import GivenRun, GivenRuns, lower_is_better
 
 

@@ -10,7 +10,7 @@ import pytest
 from ablata.records import Ledger
 from ablata.stats import noise_from_scores
 from ablata.studies.identity import new_run, record_environment
-from ablata.studies.noise import known_noise
+from ablata.studies.planning.noise import known_noise
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]
