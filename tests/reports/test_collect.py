@@ -21,7 +21,7 @@ from ablata.reports.html import compare_page, study_page
 from ablata.reports.markdown import study_markdown
 from ablata.reports.terminal import runs_table, study_report
 from ablata.reports.view import StudyView
-from ablata.stats import Rule, calibrate, calibration_key, replay
+from ablata.stats import RULE_VERSION, Rule, calibrate, procedure_of, replay
 
 KEY = "val/plain/top1"
 SCORES = {
@@ -88,7 +88,13 @@ def finish(
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def version() -> int:
+    """Version of the rule that the study is made with; a test may parametrize it."""
+    return RULE_VERSION
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, version: int) -> Iterator[Ledger]:
     with Ledger(home=tmp_path) as opened:
         metric = {
             "key": KEY,
@@ -99,6 +105,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
             "higher_is_better": True,
         }
         spec = {"metric": metric, "rule": RULE.to_json(), "mode": "claim", "fixed": False, "first_seed": 0}
+        spec["rule_version"] = version
         arms = []
         for name in SCORES:
             change = [] if name == "control" else ["optim.lr: 0.1 -> 0.2"]
@@ -111,15 +118,16 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def judged(ledger: Ledger) -> Ledger:
+def judged(ledger: Ledger, version: int) -> Ledger:
     """All seeds are run and the study is judged; the arm `same` is unpaired at seed 0."""
     for seed in range(RULE.seeds):
         for arm, scores in SCORES.items():
             if arm == "bigger" and seed > 2:
                 continue
             finish(ledger, arm, seed, scores[seed], "m2" if (arm, seed) == ("same", 0) else "m1")
-    calibration = calibrate(len(ARMS), RULE)
-    ledger.calibrations.put(calibration_key(len(ARMS), RULE), calibration.to_json())
+    procedure = procedure_of({"rule_version": version})
+    calibration = procedure.calibrate(len(ARMS), RULE)
+    ledger.calibrations.put(procedure.calibration_key(len(ARMS), RULE), calibration.to_json())
     rows = range(RULE.seeds)
     table = [[math.nan if (score := SCORES[arm][seed]) is None else score for arm in SCORES] for seed in rows]
     lost = [[arm == "wild" and SCORES[arm][seed] is None for arm in SCORES] for seed in rows]
@@ -161,6 +169,7 @@ def test_diverged_and_unpaired_seeds_are_shown(judged: Ledger) -> None:
     assert [(one.name, one.runs) for one in view.environments] == [("m1", 14), ("m2", 1)]
 
 
+@pytest.mark.parametrize("version", [1, RULE_VERSION])
 def test_metric_rule_plan_and_means_come_from_the_ledger(judged: Ledger) -> None:
     view = study_view(judged, "parts")
     assert (view.metric.name, view.metric.protocol, view.metric.split, view.margin) == ("top1", "plain", "val", 0.5)

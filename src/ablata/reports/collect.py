@@ -46,10 +46,10 @@ from ablata.stats import (
     Replay,
     Rule,
     Verdict,
-    calibration_key,
     mean_interval,
     plan,
     plan_factorial,
+    procedure_of,
     rule_of,
     to_settle,
 )
@@ -341,7 +341,11 @@ def _plan(ledger: Ledger, study: _Study) -> PlanView:
         return _factorial_plan(ledger, study, study.factorial)
     noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
     arms = len(study.arms) - 1
-    known = ledger.calibrations.get(calibration_key(arms, study.rule)) if noise and arms else None
+    known = (
+        ledger.calibrations.get(procedure_of(study.row.spec).calibration_key(arms, study.rule))
+        if noise and arms
+        else None
+    )
     if known is None or noise is None:
         return PlanView(noise=noise)
     found = plan(noise, arms, study.rule, Calibration.from_json(known))

@@ -11,6 +11,7 @@ alpha may have a false verdict.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,18 @@ class Calibration(Jsonable):
     ranks: tuple[int, ...]
     minima: tuple[float, ...]
     version: int = 1
+
+    @classmethod
+    def of(cls, key: str, minima: Floats, *, bound: float, version: int = 1) -> Calibration:
+        """Make one from the sorted minima of simulated studies, (studies,); 3,000 of them are kept."""
+        ranks = np.unique(np.geomspace(1, len(minima), QUANTILES).round().astype(int))
+        kept = tuple(float(f"{value:.6g}") for value in minima[ranks - 1])
+        return cls(key=key, bound=bound, studies=len(minima), ranks=tuple(ranks.tolist()), minima=kept, version=version)
+
+    @classmethod
+    def without_looks(cls, key: str, studies: int, *, version: int = 1) -> Calibration:
+        """Make that of a rule that never looks: bound 0, nothing simulated."""
+        return cls(key=key, bound=0.0, studies=studies, ranks=(), minima=(), version=version)
 
     def fits(self, arms: int, rule: Rule) -> bool:
         """Whether it was made for as many arms and a rule with the same N, alpha, n0, d0 and history weight."""
@@ -111,28 +124,33 @@ def calibrate(
     """
     key = calibration_key(arms, rule, studies=studies, seed=seed, version=version)
     if not rule.looks:
-        return Calibration(key=key, bound=0.0, studies=studies, ranks=(), minima=(), version=version)
-    minima = _sorted_minima(studies, arms, rule, seed, version)
+        return Calibration.without_looks(key, studies, version=version)
+    minima = _null_studies(studies, arms, rule, seed, version)
     bound = float(np.quantile(minima, rule.alpha))
     if version > 1 and rule.history_df:
-        noisier = _sorted_minima(studies, arms, rule, seed, version, noise=QUIET_HISTORY)
+        noisier = _null_studies(studies, arms, rule, seed, version, noise=QUIET_HISTORY)
         bound = min(bound, float(np.quantile(noisier, QUIET_EXCESS * rule.alpha)))
-    ranks = np.unique(np.geomspace(1, studies, QUANTILES).round().astype(int))
-    return Calibration(
-        key=key,
-        bound=bound,
-        studies=studies,
-        ranks=tuple(ranks.tolist()),
-        minima=tuple(float(f"{value:.6g}") for value in minima[ranks - 1]),
-        version=version,
-    )
+    return Calibration.of(key, minima, bound=bound, version=version)
 
 
-def _sorted_minima(studies: int, arms: int, rule: Rule, seed: int, version: int, noise: float = 1.0) -> Floats:
-    rng = np.random.default_rng(seed)
-    chunk = max(1, CHUNK_SCORES // (rule.seeds * (arms + 1)))
+def sorted_minima(draw: Callable[[int], Floats], studies: int, *, scores: int) -> Floats:
+    """Return the sorted minima of many simulated studies, drawn in pieces that fit the memory.
+
+    Args:
+        draw: from a number of studies to their minima, (studies,).
+        studies: how many.
+        scores: numbers that one study draws.
+    """
+    chunk = max(1, CHUNK_SCORES // scores)
     sizes = [min(chunk, studies - start) for start in range(0, studies, chunk)]
-    return np.sort(np.concatenate([_null_minima(size, arms, rule, rng, version, noise) for size in sizes]))
+    return np.sort(np.concatenate([draw(size) for size in sizes]))
+
+
+def _null_studies(studies: int, arms: int, rule: Rule, seed: int, version: int, noise: float = 1.0) -> Floats:
+    rng = np.random.default_rng(seed)
+    return sorted_minima(
+        lambda size: _null_minima(size, arms, rule, rng, version, noise), studies, scores=rule.seeds * (arms + 1)
+    )
 
 
 def _null_minima(studies: int, arms: int, rule: Rule, rng: np.random.Generator, version: int, noise: float) -> Floats:

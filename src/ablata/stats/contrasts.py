@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from ablata.stats.moderation import Residuals, moderate, pooled
@@ -131,8 +132,8 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrast
         variance=variance,
         dof=dof,
         se=se,
-        p_difference=2 * _upper_tail(np.abs(effect), se, dof),
-        p_equivalence=_upper_tail((math.nan if rule.margin is None else rule.margin) - np.abs(effect), se, dof),
+        p_difference=2 * upper_tail(np.abs(effect), se, dof),
+        p_equivalence=upper_tail((math.nan if rule.margin is None else rule.margin) - np.abs(effect), se, dof),
         effect_size=np.divide(effect, unit, out=np.full(n.shape, np.nan), where=unit > 0),
         residual=residual,
     )
@@ -141,6 +142,17 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrast
 def t_quantile(probability: float, dof: float) -> float:
     """Return the quantile of Student's t, e.g. `t_quantile(0.975, 4)` = 2.776. `dof` need not be whole."""
     return float(stdtrit(dof, probability))
+
+
+def upper_tail(distance: ArrayLike, se: ArrayLike, dof: ArrayLike) -> Floats:
+    """Return P(T > distance / se) of Student's t; the three arguments broadcast.
+
+    Without any noise a distance decides by its sign alone, and none is no evidence (0.5). NaN gives NaN.
+    """
+    apart, error = np.broadcast_arrays(np.asarray(distance, dtype=np.float64), np.asarray(se, dtype=np.float64))
+    limit = np.where((apart == 0) | np.isnan(apart), apart, np.copysign(np.inf, apart))
+    t = np.divide(apart, error, out=limit, where=(error > 0) | np.isnan(error))
+    return np.asarray(stdtr(dof, -t), dtype=np.float64)
 
 
 def _mean_and_variance(values: Floats, use: np.ndarray) -> tuple[Floats, Floats]:
@@ -171,10 +183,3 @@ def _residuals(scores: Floats, rule: Rule) -> Residuals:
 def _welch_dof(arm: Floats, control: Floats, n: Floats) -> Floats:
     top, bottom = (arm + control) ** 2, arm**2 + control**2
     return (n - 1) * np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0)
-
-
-def _upper_tail(distance: Floats, se: Floats, dof: Floats) -> Floats:
-    """P(T > distance / se). Without any noise a distance decides by its sign alone, and none is no evidence (0.5)."""
-    limit = np.where((distance == 0) | np.isnan(distance), distance, np.copysign(np.inf, distance))
-    t = np.divide(distance, se, out=limit, where=(se > 0) | np.isnan(se))
-    return np.asarray(stdtr(dof, -t), dtype=np.float64)

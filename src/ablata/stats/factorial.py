@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr
 
-from ablata.stats.calibration import CHUNK_SCORES, LOG_SPREAD, QUANTILES, STUDIES, Calibration
-from ablata.stats.contrasts import t_quantile
+from ablata.stats.calibration import LOG_SPREAD, STUDIES, Calibration, sorted_minima
+from ablata.stats.contrasts import t_quantile, upper_tail
 from ablata.stats.designs import Design
 from ablata.stats.jsonable import Jsonable
-from ablata.stats.rule import Mode, Rule, Verdict
+from ablata.stats.rule import Mode, Rule, Verdict, verdict_of
 from ablata.stats.table import Floats
 
 VERSION = 1
@@ -161,19 +161,12 @@ def calibrate_factorial(design: Design, rule: Rule, *, studies: int = STUDIES, s
     """
     key = factorial_key(design, rule, studies=studies, seed=seed)
     if not rule.looks:
-        return Calibration(key=key, bound=0.0, studies=studies, ranks=(), minima=())
+        return Calibration.without_looks(key, studies)
     rng = np.random.default_rng(seed)
-    chunk = max(1, CHUNK_SCORES // (rule.seeds * design.cells))
-    sizes = [min(chunk, studies - start) for start in range(0, studies, chunk)]
-    minima = np.sort(np.concatenate([_null_minima(size, design, rule, rng) for size in sizes]))
-    ranks = np.unique(np.geomspace(1, studies, QUANTILES).round().astype(int))
-    return Calibration(
-        key=key,
-        bound=float(np.quantile(minima, rule.alpha)),
-        studies=studies,
-        ranks=tuple(ranks.tolist()),
-        minima=tuple(float(f"{value:.6g}") for value in minima[ranks - 1]),
+    minima = sorted_minima(
+        lambda size: _null_minima(size, design, rule, rng), studies, scores=rule.seeds * design.cells
     )
+    return Calibration.of(key, minima, bound=float(np.quantile(minima, rule.alpha)))
 
 
 def factorial_key(design: Design, rule: Rule, *, studies: int = STUDIES, seed: int = 0) -> str:
@@ -206,17 +199,14 @@ def _factor(factor: int, n: int, numbers: _Numbers, rule: Rule, calibration: Cal
     effect, se = float(numbers.effect[factor]), float(numbers.se[factor])
     known = not math.isnan(se)
     bound = calibration.bound_at(n, rule) if n in rule.looks else None
-    p = 2 * _tail(abs(effect), se, numbers.dof) if known else None
-    equal = _tail(rule.margin - abs(effect), se, numbers.dof) if known and rule.margin is not None else None
-    verdict = Verdict.UNDECIDED
-    if bound is not None and equal is not None and equal < bound:
-        verdict = Verdict.EQUIVALENT
-    elif bound is not None and p is not None and p < bound:
-        verdict = Verdict.BETTER if (effect > 0) == rule.higher_is_better else Verdict.WORSE
+    p = 2 * float(upper_tail(abs(effect), se, numbers.dof)) if known else None
+    equal = None
+    if known and rule.margin is not None:
+        equal = float(upper_tail(rule.margin - abs(effect), se, numbers.dof))
     half = None if bound is None else t_quantile(1 - bound / 2, numbers.dof) * se
     return FactorResult(
         factor=factor,
-        verdict=verdict,
+        verdict=verdict_of(effect, p, equal, bound, rule.higher_is_better),
         seeds=n,
         effect=effect,
         se=se if known else None,
@@ -235,17 +225,10 @@ def _interactions(numbers: _Numbers, design: Design) -> tuple[InteractionResult,
     dof = (design.cells - 1) * (numbers.blocks - 1)
     for at, group in enumerate(design.aliases, start=design.factors):
         effect = float(numbers.effect[at])
-        p = None if se is None else 2 * _tail(abs(effect), se, dof)
+        p = None if se is None else 2 * float(upper_tail(abs(effect), se, dof))
         flagged = p is not None and p < FLAG_RATE / len(design.aliases)
         found.append(InteractionResult(pairs=group.pairs, effect=effect, se=se, p=p, flagged=flagged))
     return tuple(sorted(found, key=lambda one: -abs(one.effect)))
-
-
-def _tail(distance: float, se: float, dof: float) -> float:
-    """P(T > distance / se); without any noise a distance decides by its sign alone."""
-    if se == 0:
-        return 0.5 if distance == 0 else float(distance < 0)
-    return float(stdtr(dof, -distance / se))
 
 
 def _null_minima(studies: int, design: Design, rule: Rule, rng: np.random.Generator) -> Floats:

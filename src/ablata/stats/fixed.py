@@ -18,9 +18,9 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ablata.stats.calibration import LOG_SPREAD, calibrate
-from ablata.stats.contrasts import contrasts, t_quantile
+from ablata.stats.contrasts import contrasts, t_quantile, upper_tail
 from ablata.stats.jsonable import Jsonable
-from ablata.stats.rule import Rule, Verdict
+from ablata.stats.rule import Rule, Verdict, verdict_of
 from ablata.stats.table import Floats, Table
 
 PRIOR_DF = 4.0
@@ -179,15 +179,11 @@ def _arm(
             p_difference=None,
             interval=None,
         )
-    p_difference = 2 * _upper_tail(abs(effect), se, dof)
-    verdict = Verdict.UNDECIDED
-    if margin is not None and _upper_tail(margin - abs(effect), se, dof) < bound:
-        verdict = Verdict.EQUIVALENT
-    elif p_difference < bound:
-        verdict = Verdict.BETTER if (effect > 0) == higher_is_better else Verdict.WORSE
+    p_difference = 2 * float(upper_tail(abs(effect), se, dof))
+    p_equivalence = None if margin is None else float(upper_tail(margin - abs(effect), se, dof))
     half = t_quantile(1 - bound / 2, dof) * se
     return FixedArm(
-        verdict=verdict,
+        verdict=verdict_of(effect, p_difference, p_equivalence, bound, higher_is_better),
         runs=int(runs),
         effect=float(effect),
         se=float(se),
@@ -195,19 +191,6 @@ def _arm(
         p_difference=p_difference,
         interval=(float(effect - half), float(effect + half)),
     )
-
-
-def _undecided(runs: int, effect: float | None) -> FixedArm:
-    return FixedArm(
-        verdict=Verdict.UNDECIDED, runs=runs, effect=effect, se=None, dof=None, p_difference=None, interval=None
-    )
-
-
-def _upper_tail(distance: float, se: float, dof: float) -> float:
-    """P(T > distance / se); without noise a distance decides by its sign, and none is no evidence."""
-    if se == 0:
-        return 0.5 if distance == 0 else float(distance < 0)
-    return float(stdtr(dof, -distance / se))
 
 
 def _moderated(squares: Floats, sizes: np.ndarray) -> tuple[Floats, Floats]:

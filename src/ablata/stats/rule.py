@@ -136,3 +136,28 @@ class Rule(Jsonable):
     def history_df(self) -> float:
         """Degrees of freedom the noise history adds, 0 without one."""
         return 0.0 if self.history is None else self.history.weight
+
+
+def verdict_of(
+    effect: float,
+    p_difference: float | None,
+    p_equivalence: float | None,
+    bound: float | None,
+    higher_is_better: bool,
+) -> Verdict:
+    """Return what p values say of a mean effect: equivalent first, then better or worse, else undecided.
+
+    Args:
+        effect: arm minus control.
+        p_difference: two-sided p of "no difference"; None or NaN where it is not known.
+        p_equivalence: p of "at least the margin apart"; None or NaN without a margin.
+        bound: what a p value has to stay below; None where no verdict can fall.
+        higher_is_better: False for a loss.
+    """
+    if bound is None:
+        return Verdict.UNDECIDED
+    if p_equivalence is not None and p_equivalence < bound:
+        return Verdict.EQUIVALENT
+    if p_difference is not None and p_difference < bound:
+        return Verdict.BETTER if (effect > 0) == higher_is_better else Verdict.WORSE
+    return Verdict.UNDECIDED

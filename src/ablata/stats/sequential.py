@@ -16,7 +16,7 @@ from ablata.stats import wording
 from ablata.stats.calibration import Calibration
 from ablata.stats.contrasts import Contrasts, contrasts, t_quantile
 from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
-from ablata.stats.rule import Rule, Verdict
+from ablata.stats.rule import Rule, Verdict, verdict_of
 from ablata.stats.table import Table
 
 UNSTABLE_AT = 2
@@ -163,18 +163,8 @@ def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration:
         p_equivalence=p_equivalence,
         effect_size=float(numbers.effect_size[at]),
         bound=bound,
-        mean_verdict=_mean_verdict(effect, p_difference, p_equivalence, bound, rule),
+        mean_verdict=verdict_of(effect, p_difference, p_equivalence, bound, rule.higher_is_better),
     )
-
-
-def _mean_verdict(effect: float, p_difference: float, p_equivalence: float, bound: float | None, rule: Rule) -> Verdict:
-    if bound is None:
-        return Verdict.UNDECIDED
-    if p_equivalence < bound:
-        return Verdict.EQUIVALENT
-    if p_difference < bound:
-        return Verdict.BETTER if (effect > 0) == rule.higher_is_better else Verdict.WORSE
-    return Verdict.UNDECIDED
 
 
 def _arm_look(arm: _Arm, rows: int, unsettled: int, rule: Rule, calibration: Calibration) -> ArmLook:

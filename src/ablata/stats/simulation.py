@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration
+from ablata.stats.contrasts import upper_tail
 from ablata.stats.rule import Rule, Verdict
 from ablata.stats.sequential import FUTILITY_Z
 from ablata.stats.table import Bools, Floats
@@ -139,8 +140,8 @@ def judge_many(scores: Floats, rule: Rule, calibration: Calibration, *, history:
             kept[running] = value[running]
         bound = calibration.bound_at(n, rule)
         size = np.abs(batch.effect)
-        equal = running & (_upper_tail((np.nan if rule.margin is None else rule.margin) - size, error, free) < bound)
-        apart = running & ~equal & (2 * _upper_tail(size, error, free) < bound)
+        equal = running & (upper_tail((np.nan if rule.margin is None else rule.margin) - size, error, free) < bound)
+        apart = running & ~equal & (2 * upper_tail(size, error, free) < bound)
         equivalent |= equal
         sign[apart] = np.sign(batch.effect[apart]).astype(np.int8)
         left = running & ~equal & ~apart
@@ -159,12 +160,6 @@ def is_false(verdict: Verdict, effect: float, rule: Rule) -> bool:
     if verdict is Verdict.WORSE:
         return gain >= 0
     return verdict is Verdict.EQUIVALENT and (rule.margin is None or abs(effect) >= rule.margin)
-
-
-def _upper_tail(distance: Floats, se: Floats, dof: Floats) -> Floats:
-    """P(T > distance / se); without noise a distance decides by its sign, and none is no evidence."""
-    limit = np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
-    return np.asarray(stdtr(dof, -np.divide(distance, se, out=limit, where=se > 0)), dtype=np.float64)
 
 
 def _futile(size: Floats, se: Floats, dof: Floats, n: int, left: Bools, rule: Rule, calibration: Calibration) -> Bools:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from ablata.records.ledger import Ledger
 from ablata.records.processes import worker_name
 from ablata.records.rows import RunRow
 from ablata.records.writer import new_launch
-from ablata.stats import Noise, Rule, calibrate, noise_from_scores, seeds_for_effect, seeds_for_margin
+from ablata.stats import Noise, Rule, noise_from_scores, rough_calibration, seeds_for_effect, seeds_for_margin
 from ablata.studies.assess import ENDED
 from ablata.studies.chain import lineage
 from ablata.studies.identity import new_run, record_environment, release_orphan
@@ -25,8 +24,6 @@ from ablata.studies.study import CONTROL, Study
 from ablata.studies.worker import LEASE_SECONDS, StopOnSignal, train_claim
 
 MOST_IN_BUDGET = 200
-_ROUGH = partial(calibrate, studies=2000)
-"""A bound from a tenth of the simulated studies: good to a few percent."""
 _MULTIPLES = (2.0, 1.0, 0.5)
 
 
@@ -128,8 +125,13 @@ def needs_of(study: Study, noise: Noise, effect: float | None, wall: Callable[[i
     rule, arms = study.rule(), len(study.arms)
     margin = () if rule.margin is None else (rule.margin,)
     effects = (effect,) if effect is not None else margin or tuple(_rounded(noise.sd * one) for one in _MULTIPLES)
-    found = [("difference", size, seeds_for_effect(size, noise.sd, arms, rule, calibrate=_ROUGH)) for size in effects]
-    found += [("margin", size, seeds_for_margin(size, noise.sd, arms, rule, calibrate=_ROUGH)) for size in margin]
+    found = [
+        ("difference", size, seeds_for_effect(size, noise.sd, arms, rule, calibrate=rough_calibration))
+        for size in effects
+    ]
+    found += [
+        ("margin", size, seeds_for_margin(size, noise.sd, arms, rule, calibrate=rough_calibration)) for size in margin
+    ]
     return tuple(Need(aim, size, seeds, None if seeds is None else wall(seeds)) for aim, size, seeds in found)
 
 
