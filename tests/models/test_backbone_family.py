@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from ablata.base.errors import SettingsError
+from ablata.base.overrides import override
 from ablata.models.backbones.base import Backbone
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite
 from ablata.models.backbones.hrnet import HRNetFeatures
@@ -18,6 +20,7 @@ from ablata.models.backbones.timm_features import TimmFeatures
 from ablata.models.backbones.xception39 import Xception39
 from ablata.models.classification.feature_pyramid_classifier import PyramidClassifier
 from ablata.models.detection.backbones import BackboneFpn
+from ablata.models.detection.mask_rcnn import MaskRcnn
 from ablata.models.segmentation.bisenet.context_path import ContextPath
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.models.segmentation.deeplab import Aspp, DeepLab
@@ -104,3 +107,41 @@ def test_a_detectors_pyramid_stands_on_the_backbones_of_four_strides() -> None:
         ] + [(8, 1, 2)], backbone.kind
         taken.append(backbone.kind)
     assert taken == ["resnet", "xception39", "efficientnet", "efficientnet_lite", "regnet", "hrnet", "timm_features"]
+
+
+PLAIN = """
+from torch import nn
+
+
+class Steps(nn.Module):
+    def __init__(self, in_channels: int, width: int = 4) -> None:
+        super().__init__()
+        inputs = (in_channels, width, width, width, width)
+        self.layers = nn.ModuleList(nn.Conv2d(count, width, 3, 2, 1) for count in inputs)
+
+    def forward(self, images):
+        maps = [images]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        return maps[2:]
+"""
+
+
+def test_a_detector_takes_a_plain_backbone_below_its_pyramid(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text(PLAIN)
+    settings = override(MaskRcnn(), [f"backbone={tmp_path}/steps.py:Steps", "backbone.width=6"])
+    with torch.no_grad():
+        levels = settings.backbone.build().eval()(torch.randn(1, 3, 64, 96))
+    assert [level.shape[1:] for level in levels] == [(256, 16, 24), (256, 8, 12), (256, 4, 6), (256, 2, 3), (256, 1, 2)]
+    assert settings.reduced().backbone == settings.backbone
+
+
+def test_a_detectors_small_form_has_a_backbone_without_weights_and_frozen_parts() -> None:
+    settings = MaskRcnn(backbone=BackboneFpn(backbone=ResNet(weights="file", weights_part="backbone"), norm="frozen"))
+    assert settings.reduced().backbone == BackboneFpn(backbone=ResNet(weights_part="backbone"))
+
+
+def test_a_backbone_named_where_a_detectors_pyramid_goes_is_told_where_it_goes() -> None:
+    with pytest.raises(SettingsError) as caught:
+        override(MaskRcnn(), ["backbone=resnet"])
+    assert caught.value.do == "backbone=backbone_fpn backbone.backbone=resnet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -97,12 +98,12 @@ class TrainingProgress(Reporter):
         self.say(f"{facts['total']} steps, {facts['steps_per_epoch']} an epoch{begun}")
 
     def metrics(self, rows: Sequence[MetricRow]) -> None:
-        """Print the scores of an evaluation."""
-        scores = [(step, name, value) for step, name, value in rows if not name.startswith("train/")]
+        """Print the scores of an evaluation, those of single classes (SPLIT/PROTOCOL/SCORE/CLASS) left out."""
+        scores = [row for row in rows if not row[1].startswith("train/") and row[1].count("/") < 3]
         if scores:
             text = ", ".join(f"{name} {value:.4g}" for _, name, value in scores)
             state = self._newest
-            losses = f"; loss {_losses(state)}, {duration(state.seconds_left)} left" if state else ""
+            losses = f"; loss {_losses(state)}{_time_left(state)}" if state else ""
             self._tell(f"step {scores[0][0]}: {text}{losses}")
 
     def event(self, level: str, kind: str, text: str) -> None:
@@ -114,7 +115,7 @@ class TrainingProgress(Reporter):
         self._newest = progress
         text = (
             f"{progress.step}/{progress.total} steps, loss {_losses(progress)}, "
-            f"{quantity(progress.images_per_second)} images/s, {duration(progress.seconds_left)} left"
+            f"{quantity(progress.images_per_second)} images/s{_time_left(progress)}"
         )
         if not self.console.is_terminal and time.monotonic() - self._said > _SILENCE_SECONDS:
             self._tell(text)
@@ -129,6 +130,12 @@ def _losses(state: TrainingState) -> str:
     if len(state.losses) == 1:
         return f"{next(iter(state.losses.values())):.4f}"
     return " ".join(f"{name} {value:.4f}" for name, value in state.losses.items())
+
+
+def _time_left(state: TrainingState) -> str:
+    """Return how long it will take, as a clause; nothing before the first timed step and at the end."""
+    known = math.isfinite(state.seconds_left) and state.step < state.total
+    return f", {duration(state.seconds_left)} left" if known else ""
 
 
 class StudyDisplay:

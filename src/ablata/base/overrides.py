@@ -278,8 +278,17 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
     raise SettingsError(
         f"{assignment.key} must be {describe(field, assignment.text)}",
         found=str(assignment),
-        do=f"did you mean {assignment.key}={close}?" if close else None,
+        do=_one_part_down(assignment, kinds) or (f"did you mean {assignment.key}={close}?" if close else None),
     )
+
+
+def _one_part_down(assignment: Assignment, kinds: Mapping[str, type[BaseModel]]) -> str | None:
+    """Return the assignments that choose a part inside another: any backbone below a detector's feature pyramid."""
+    for kind, chosen in kinds.items():
+        for name, inner in chosen.model_fields.items():
+            if opening(inner) is not None and assignment.text in parts(inner.annotation):
+                return f"{assignment.key}={kind} {assignment.key}.{name}={assignment.text}"
+    return None
 
 
 def _refusal(error: ValidationError) -> AblataError | None:

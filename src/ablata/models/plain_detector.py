@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
 from ablata.base.parts import PlainPart, settings_for
-from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
+from ablata.models.detection.backbones import BackboneFpn, BackboneFpnModule
+from ablata.models.detection.base import DetectionBackbone, Detector, DetectorSettings, ImageDetections
 from ablata.models.detection.detection_dicts import from_dicts, refused, told
-from ablata.models.plain import GIVEN, build_module, check_module_class
+from ablata.models.plain import GIVEN, PlainBackboneModule, build_module, check_module_class
 from ablata.structures.detection import Objects
 
 
@@ -47,6 +48,28 @@ def detector(thing: Any, reference: str) -> type[PlainDetector]:
         SettingsError: it is neither.
     """
     return settings_for(PlainDetector, check_module_class(thing, reference), reference, GIVEN)
+
+
+class PlainBackboneFpn(PlainPart, DetectionBackbone):
+    """Feature pyramid network (FPN) of 256 channels over a backbone that is a plain module class."""
+
+    def build(self) -> BackboneFpnModule:
+        """Make the backbone.
+
+        Raises:
+            SettingsError: it lacks a feature map of one of the strides 4, 8, 16 and 32.
+        """
+        backbone = PlainBackboneModule(build_module(self, None, 3), 3, self.kind)
+        return BackboneFpnModule(backbone, BackboneFpn().channels)
+
+
+def below_pyramid(thing: Any, reference: str) -> type[PlainBackboneFpn]:
+    """Return the settings class of a module class, or of a function that returns a module, below a feature pyramid.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    return settings_for(PlainBackboneFpn, check_module_class(thing, reference), reference, GIVEN)
 
 
 class PlainDetectorModel(Detector):

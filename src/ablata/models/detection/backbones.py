@@ -12,7 +12,7 @@ Shapes: B images, H and W multiples of 32.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -47,6 +47,10 @@ class _Pretrained(DetectionBackbone):
     def without_weights(self) -> Self:
         """Return the backbone without its file of weights."""
         return self.model_copy(update={"weights": None})
+
+    def untrained(self) -> Self:
+        """Return the backbone without weights and with nothing frozen."""
+        return self.model_copy(update={"weights": None, "norm": "batch", "frozen_stages": 0})
 
     def load_and_freeze(self, body: nn.Module) -> None:
         """Load weights into a ResNet-like body and freeze what is to stay.
@@ -117,6 +121,7 @@ class Fpn(_Pretrained):
 class C4(_Pretrained):
     """C4: ResNet up to its fourth stage; the fifth is the RoI head."""
 
+    has_tail: ClassVar[bool] = True
     kind: Literal["c4"] = "c4"
     depth: Literal[18, 50, 101] = 50
     """Layers of the ResNet."""
@@ -162,6 +167,10 @@ class BackboneFpn(DetectionBackbone):
         """Return the backbone without its file of weights."""
         return self.model_copy(update={"backbone": self.backbone.model_copy(update={"weights": None})})
 
+    def untrained(self) -> BackboneFpn:
+        """Return the backbone without weights and with nothing frozen."""
+        return self.without_weights().model_copy(update={"norm": "batch"})
+
     def build(self) -> BackboneFpnModule:
         """Make the backbone.
 
@@ -175,7 +184,14 @@ class BackboneFpn(DetectionBackbone):
         return module
 
 
-AnyDetectionBackbone = Annotated[Fpn | C4 | SmallCnn | BackboneFpn, OpenPart(DetectionBackbone)]
+AnyDetectionBackbone = Annotated[
+    Fpn | C4 | SmallCnn | BackboneFpn,
+    OpenPart(
+        DetectionBackbone,
+        adapt="ablata.models.plain_detector:below_pyramid",
+        plain="an nn.Module class that returns feature maps",
+    ),
+]
 
 
 class FpnModule(DetectionBackboneModule):

@@ -164,6 +164,9 @@ def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor
 class DetectionBackbone(Settings):
     """Base of the settings of detectors' backbones; not itself a choice."""
 
+    has_tail: ClassVar[bool] = False
+    """Whether its last stage works on each region by itself, as in C4."""
+
     @abstractmethod
     def build(self) -> DetectionBackboneModule:
         """Make the backbone; weights come from torch's global generator, or from `weights_file`."""
@@ -175,6 +178,10 @@ class DetectionBackbone(Settings):
     def without_weights(self) -> DetectionBackbone:
         """Return the backbone without its file of weights, which need not be here any more once it was trained."""
         return self
+
+    def untrained(self) -> DetectionBackbone:
+        """Return the backbone without weights and with nothing frozen, which makes no sense without them."""
+        return self.without_weights()
 
 
 class DetectionBackboneModule(nn.Module):

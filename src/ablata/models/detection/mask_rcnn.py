@@ -10,6 +10,7 @@ Shapes: B images, H and W of the batch, N detections of an image, C = K + 1 clas
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -22,7 +23,7 @@ from torchvision.ops import batched_nms
 
 from ablata.base.errors import SettingsError
 from ablata.base.settings import Settings
-from ablata.models.detection.backbones import C4, AnyDetectionBackbone, Fpn, SmallCnn
+from ablata.models.detection.backbones import AnyDetectionBackbone, Fpn
 from ablata.models.detection.base import Detector, DetectorSettings, ImageDetections
 from ablata.models.detection.relations.stage import Relations, RelationStage
 from ablata.models.detection.roi_align import MultiLevelRoiAlign
@@ -100,7 +101,7 @@ class MaskRcnn(DetectorSettings):
                 "relations before the last stage need an earlier stage that scores the same features: "
                 "give model.stages two entries and model.shared_head=true"
             )
-        if self.relations.spatial is not None and not staged and self.backbone.kind == "c4":
+        if self.relations.spatial is not None and not staged and self.backbone.has_tail:
             raise ValueError("a C4 backbone has no linear layers for model.relations.spatial_position=head: use stage")
         return self
 
@@ -144,17 +145,14 @@ class MaskRcnn(DetectorSettings):
             ),
             "roi_sampling": self.roi_sampling.model_copy(update={"batch_size_per_image": sampled}),
             "max_detections": min(self.max_detections, 4),
+            "backbone": self.backbone.untrained(),
         }
-        if isinstance(self.backbone, C4):
+        if self.backbone.has_tail:
             # Its last stage works on every region: a quarter of the cells, a quarter of the time.
             update["roi_pool_size"] = min(self.roi_pool_size, 7)
             update["masks"] = self.masks and self.masks.model_copy(
                 update={"roi_pool_size": min(self.masks.roi_pool_size, 7)}
             )
-        if not isinstance(self.backbone, SmallCnn):
-            # Statistics that weights came with are no use without them.
-            untrained = {"weights": None, "norm": "batch", "frozen_stages": 0}
-            update["backbone"] = self.backbone.model_copy(update=untrained)
         return self.model_copy(update=update)
 
     def build(self, classes: int, graph: Tensor | None = None) -> MaskRcnnNetwork:
@@ -188,6 +186,7 @@ class MaskRcnnNetwork(Detector):
             raise SettingsError(
                 "model.rpn.sizes must have an entry for each level",
                 found=f"{len(settings.rpn.sizes)} for {levels} levels of model.backbone={settings.backbone.kind}",
+                do=f"model.rpn.sizes={json.dumps([[8 * 2**level] for level in range(levels)], separators=(',', ':'))}",
             )
         self.proposals = settings.rpn.build(channels)
         # The coarsest level of a pyramid is for proposals alone.
