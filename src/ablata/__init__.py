@@ -31,6 +31,7 @@ from ablata.base.version import __version__
 if TYPE_CHECKING:
     from ablata import stats as stats
     from ablata.api.comparing import compare as compare
+    from ablata.api.continuing import continue_run as continue_run
     from ablata.api.exporting import export_runs as export_runs
     from ablata.api.exporting import export_to_mlflow as export_to_mlflow
     from ablata.api.housekeeping import prune_runs as prune_runs
@@ -80,6 +81,7 @@ _PLACES = {
     "StudyResult": "ablata.api.studies",
     "compare": "ablata.api.comparing",
     "compare_runs": "ablata.api.runs",
+    "continue_run": "ablata.api.continuing",
     "errors": "ablata.base.errors:",
     "evaluate": "ablata.api.models",
     "export": "ablata.api.models",
@@ -122,6 +124,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_runs",
+    "continue_run",
     "errors",
     "evaluate",
     "export",

@@ -9,13 +9,18 @@ import typer
 
 from ablata.base.errors import SettingsError
 from ablata.base.quantities import quantity
+from ablata.cli.asking import TrustCode
 from ablata.cli.confirm import Yes, agreed
 from ablata.cli.console import note, out, print_json
+from ablata.cli.settings import SettingsToChange
+from ablata.cli.train import show_training
 
 if TYPE_CHECKING:
     from ablata.records.removal import Removal
 
-app = typer.Typer(help="List runs, show one, compare two; remove what is no longer needed.", no_args_is_help=True)
+app = typer.Typer(
+    help="List runs, show one, compare two, go on from one; remove what is no longer needed.", no_args_is_help=True
+)
 RecipeFilter = Annotated[str | None, typer.Option("--recipe", help="Only runs of this recipe (name or hash).")]
 StudyFilter = Annotated[str | None, typer.Option("--study", help="Only runs of this study.")]
 StateFilter = Annotated[
@@ -124,6 +129,33 @@ def compare_runs(
         refuse_other_kind(output, PAGE)
         write_text(output, compare_page(view))
         note(f"written: {output}")
+
+
+@app.command("continue")
+def continue_run(
+    run: Annotated[str, typer.Argument(help="Id of a run that has ended, or a beginning of it.")],
+    overrides: SettingsToChange = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the new run; by default that of the old one.")
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(metavar="last|best", help="Checkpoint whose weights the new run begins with.")
+    ] = "last",
+    trust_code: TrustCode = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a new run that begins with a run's weights; an interrupted run goes on by `ablata train --resume`."""
+    if checkpoint not in ("last", "best"):
+        raise SettingsError("--checkpoint must be last or best", found=checkpoint)
+    from ablata.api.continuing import continue_run as train_on
+
+    show_training(
+        lambda ledger, progress: train_on(
+            run, overrides=overrides or [], seed=seed, checkpoint=checkpoint, progress=progress,  # type: ignore[arg-type]
+            check=False, trust_code=trust_code, ledger=ledger,
+        ),
+        json,
+    )  # fmt: skip
 
 
 @app.command("export")

@@ -14,6 +14,10 @@ from ablata.cli.console import err, note, out, print_json
 from ablata.cli.settings import SettingsToChange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ablata.api.progress import TrainingProgress
+    from ablata.api.runs import RunResult
     from ablata.engine.train import TrainResult
     from ablata.records.ledger import Ledger
     from ablata.records.rows import RunRow
@@ -35,8 +39,28 @@ def train(
         recipe = None
     if recipe is not None:
         _check_form(recipe, overrides or [])
-    from ablata.api.progress import TrainingProgress
     from ablata.api.training import train as train_run
+
+    show_training(
+        lambda ledger, progress: train_run(
+            recipe, seed=seed, overrides=overrides or [], resume=resume, progress=progress, check=False,
+            trust_code=trust_code, ledger=ledger,
+        ),
+        json,
+    )  # fmt: skip
+
+
+def show_training(training: Callable[[Ledger, TrainingProgress], RunResult], json: bool) -> None:
+    """Train, show how it goes, and print what it came to.
+
+    Args:
+        training: trains a run in a ledger, telling its progress.
+        json: print the result as JSON.
+
+    Raises:
+        typer.Exit: with 1 where it was interrupted or diverged.
+    """
+    from ablata.api.progress import TrainingProgress
     from ablata.engine.hardware.process_group import from_environment
     from ablata.records.ledger import Ledger
 
@@ -49,10 +73,7 @@ def train(
                 _print_run(ledger, run, outcome)
 
         try:
-            result = train_run(
-                recipe, seed=seed, overrides=overrides or [], resume=resume, progress=TrainingProgress(err, ended),
-                check=False, trust_code=trust_code, ledger=ledger,
-            )  # fmt: skip
+            result = training(ledger, TrainingProgress(err, ended))
         except StoppedError as error:
             note(f"{error.must}\n{error.do}")
             raise typer.Exit(1) from None

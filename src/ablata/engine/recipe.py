@@ -24,6 +24,7 @@ from ablata.engine.hardware.complexity import Complexity
 from ablata.engine.optim.ema import Ema
 from ablata.engine.optim.optimisers import AnyOptimiser, Sgd
 from ablata.engine.optim.schedules import AnySchedule, Cosine
+from ablata.engine.start import Start
 from ablata.engine.task import RunContext, Task
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ class Recipe(Settings):
     schedule: AnySchedule = Cosine()
     ema: Ema | None = None
     compute: Compute = Compute()
+    start: Start | None = None
+    """An earlier run whose weights the training begins with; null: with initial weights of the model's own."""
 
     def effective(self) -> Self:
         """Return the recipe as it is trained, with settings that other settings replace put in their place."""
@@ -159,6 +162,14 @@ class Recipe(Settings):
     def parent(self) -> Recipe | None:
         """Return the recipe whose run must have completed before this one starts, such as a teacher's; None: none."""
         return None
+
+    def continued(self, parent: Path | None) -> Self:
+        """Return the recipe for a training that begins with the weights of a run of this one; `start` is to be set.
+
+        Args:
+            parent: folder of the run that was trained before that one, such as its teacher's; None: there was none.
+        """
+        return self.model_copy(update={"start": None})
 
     @abstractmethod
     def build(self, seed: int, context: RunContext) -> Task[Any]:
@@ -246,6 +257,7 @@ class Recipe(Settings):
             "train": self.train.model_copy(update=length | once),
             "schedule": self.schedule.model_copy(update={"warmup": None}),
             "compute": self.compute.model_copy(update={"precision": "fp32", "compile": False, "threads": 1}),
+            "start": None,
         }
         return self.model_copy(update=update | self.synthetic_parts(steps))
 

@@ -3,6 +3,7 @@
 A task must give a model, `steps_per_epoch`, `example`, `batches`, `loss` and `evaluate`; everything else has a default.
 The loop calls, in this order and nowhere else:
 
+    load_start(start, parent)              once, where the recipe starts from an earlier run's weights
     check(batch)                           once, before the first step
     batches(start, stop), augment(batch)   every step
     loss(model, batch) -> named terms      every step
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from ablata.base.errors import SettingsError, choices
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
+from ablata.engine.start import Start
 from ablata.records.gallery import Gallery
 
 B = TypeVar("B")
@@ -113,6 +115,21 @@ class Task(ABC, Generic[B]):
     def match_contract(self, contract: Mapping[str, Any]) -> None:
         """Fit the data at hand to a checkpoint that is to be scored on it, such as classes in another order; here
         nothing."""
+
+    def load_start(self, start: Start, parent: Path | None) -> str:
+        """Load the weights of an earlier run into the model, before the first step.
+
+        Args:
+            start: which run's.
+            parent: folder of the run that was trained for this one, if there is one.
+
+        Returns:
+            A sentence on what was taken.
+
+        Raises:
+            CheckpointError: they are not there, or do not fit; both sides are named.
+        """
+        return start.load_into(self.model, self.contract().get("classes", ()), parent)
 
     def score_at(self, threshold: float) -> None:
         """Count predictions from a score on in `evaluate_detailed`, where the task has precision and recall.

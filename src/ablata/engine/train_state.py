@@ -85,6 +85,7 @@ class TrainState:
         self.group.local_batch_size(recipe.train.batch, recipe.train.accumulate)
         self.precision = choose_precision(recipe.compute.precision, self.device)
         self.task = recipe.build(seed, context)
+        self._load_start()
         self.model = self._prepare_model(self.task.model)
         planned = recipe.train.total_steps(self.task.steps_per_epoch)
         self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch, planned)
@@ -110,6 +111,14 @@ class TrainState:
         self.timer = Timer(self.total - self.step, self.evaluations_left())
         self.network = self._wrap_network()
         self.saved_at = time.monotonic()
+
+    def _load_start(self) -> None:
+        """Load the weights that the recipe starts from, unless this training has a checkpoint of its own."""
+        start, parent = self.recipe.start, self.context.parent
+        # A step that is only timed has no parent at hand, and needs none.
+        if start is None or (start.run is None and parent is None) or self.group.any((self.folder / LAST).exists()):
+            return
+        self.task.notices = (*self.task.notices, self.task.load_start(start, parent))
 
     def _prepare_model(self, model: nn.Module) -> nn.Module:
         if self.recipe.train.bn_momentum is not None:

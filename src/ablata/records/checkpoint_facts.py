@@ -12,15 +12,33 @@ _MOST_BYTES = 100_000_000
 
 
 def checkpoint_facts(path: Path) -> dict[str, Any] | None:
-    """Return the facts in the header of a checkpoint (safetensors: its length in 8 bytes, then JSON); None: no such."""
+    """Return the facts in the header of a checkpoint; None: there is no such file, or it is none of ours."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= _MOST_BYTES else {}
-        facts = json.loads(header["__metadata__"]["ablata"])
+        facts = json.loads(_header(path)["ablata"])
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
     return facts if isinstance(facts, dict) else None
+
+
+def checkpoint_digest(path: Path) -> str | None:
+    """Return the digest of all that a checkpoint holds, as its header says; None as for `checkpoint_facts`.
+
+    Whether the file still holds that is known once it is loaded.
+    """
+    try:
+        digest = _header(path)["digest"]
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None
+    return digest if isinstance(digest, str) else None
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Return the texts that a file of the format safetensors carries: its length in 8 bytes, then JSON."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length)) if length <= _MOST_BYTES else {}
+    texts: dict[str, Any] = header["__metadata__"]
+    return texts
 
 
 def best_of(folder: Path) -> dict[str, Any] | None:

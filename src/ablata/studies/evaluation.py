@@ -22,7 +22,7 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.task import EvalReport, RunContext
 from ablata.records.evaluations import StoredEvaluation, write_evaluation
 from ablata.records.ledger import Ledger
-from ablata.studies.identity import cache_folder, restore_run
+from ablata.studies.identity import cache_folder, data_again, restore_run
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def evaluate_run(
     saved, path = load_run_checkpoint(ledger.runs.folder(run), which)
     device = choose_device(recipe.compute.device)
     context = RunContext(device, cache_folder(ledger), channels_last=recipe.compute.channels_last)
-    data = recipe.data_fingerprint(context.cache)
+    data = data_again(recipe, run, context.cache)
     task = recipe.build(run.seed, context)
     promised = saved.facts["contract"]
     task.match_contract(promised)

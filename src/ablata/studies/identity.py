@@ -154,8 +154,8 @@ def _keep_defaults(ledger: Ledger, recipe: Recipe | Outside, code: str) -> None:
 def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: bool = True) -> None:
     """Refuse a training that would fail at its first step, before a run of it is recorded.
 
-    Our own parts fit each other; what is left is a training set that does not fill a batch. Parts of the user's own are
-    tried on the first batches, unless they were trained before.
+    Our own parts fit each other; what is left is a training set that does not fill a batch. Parts of the user's own,
+    and weights of another run, are tried on the first batches, unless they were trained before.
 
     Args:
         ledger: where it is to be recorded.
@@ -170,7 +170,8 @@ def refuse_unfit(ledger: Ledger, recipe: Recipe | Outside, seed: int, *, alone: 
     if isinstance(recipe, Outside):
         return
     recipe.refuse_small_data(cache_folder(ledger))
-    if alone and own_files(recipe) and recipe.parent() is None and not _was_trained(ledger, recipe):
+    unsure = own_files(recipe) or recipe.start is not None
+    if alone and unsure and recipe.parent() is None and not _was_trained(ledger, recipe):
         from ablata.engine.rehearsal import rehearse
 
         rehearse(recipe, seed, cache_folder(ledger))
@@ -183,12 +184,24 @@ def _was_trained(ledger: Ledger, recipe: Recipe) -> bool:
 
 
 def data_of(ledger: Ledger, recipe: Recipe | Outside) -> str:
-    """Return the fingerprint of what a run reads.
+    """Return the fingerprint of what a run reads: its data, and the weights of the run that it starts from.
+
+    Raises:
+        UserError: the data, or that run, is missing or damaged.
+    """
+    if isinstance(recipe, Outside):
+        return outside_data(recipe)
+    return recipe.data_fingerprint(cache_folder(ledger)) + (recipe.start.mark() if recipe.start is not None else "")
+
+
+def data_again(recipe: Recipe, run: RunRow, cache: Path) -> str:
+    """Return `data_of` a run that has been trained: the weights it began with are as recorded, wherever they are now.
 
     Raises:
         UserError: the data is missing or damaged.
     """
-    return outside_data(recipe) if isinstance(recipe, Outside) else recipe.data_fingerprint(cache_folder(ledger))
+    mark = "-" + run.data.rpartition("-")[2] if recipe.start is not None and recipe.start.run is not None else ""
+    return recipe.data_fingerprint(cache) + mark
 
 
 def outside_data(recipe: Outside) -> str:

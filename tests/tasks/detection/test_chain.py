@@ -42,7 +42,10 @@ def after(*earlier: dict[str, Any], heads: str = "fit") -> tuple[str, str]:
 
 def task(made: Detect, cache: Path, parent: Path | None) -> DetectTask:
     torch.manual_seed(0)
-    return made.build(0, RunContext(torch.device("cpu"), cache, ProcessGroup(), True, parent))
+    built = made.build(0, RunContext(torch.device("cpu"), cache, ProcessGroup(), True, parent))
+    if made.start is not None and parent is not None:
+        built.load_start(made.start, parent)
+    return built
 
 
 def test_each_training_is_the_one_after_it_with_its_changes() -> None:
@@ -125,10 +128,6 @@ def test_the_class_graph_is_that_of_the_recipe(tmp_path: Path, shared_cache: Pat
     made = task(recipe(*after({"changes": []}, heads="keep")), shared_cache, tmp_path)
     known = made.model.get_buffer("stages.relations.classes.graph")
     assert torch.equal(known, torch.from_numpy(made.graph.matrix).float())
-
-
-def test_a_model_that_is_only_scored_needs_nothing_before_it(shared_cache: Path) -> None:
-    assert not any("started from" in notice for notice in task(recipe(*after(PLAIN)), shared_cache, None).notices)
 
 
 def test_a_chain_of_three_trains(shared_cache: Path) -> None:

@@ -371,3 +371,23 @@ def test_the_terms_of_a_loss_keep_their_names_when_the_teacher_begins(lab: Lab) 
 def test_it_is_scored_without_its_teacher(lab: Lab) -> None:
     task = lab.task(refined(), parent=False)
     assert "teacher_top1" not in task.evaluate(task.model.eval(), "val", "plain")
+
+
+def test_a_student_goes_on_under_its_teacher_and_its_average_begins_where_it_does(lab: Lab, tmp_path: Path) -> None:
+    begun = override(PLAIN, [f"start.run={lab.home / 'teacher'}"])
+    averaged = override(begun, ["refine=refinement", *ONLINE, "refine.teacher.source=ema"])
+    task, parent = lab.task(averaged, parent=False), lab.home / "teacher"
+    assert averaged.start is not None
+    task.load_start(averaged.start, None)
+    assert task.distiller is not None
+    assert isinstance(task.distiller.teacher, EmaTeacher)
+    assert equal(task.distiller.teacher.copy.state_dict(), weights(parent))
+    assert equal(task.model.state_dict(), weights(parent))
+    chain = override(begun, ["refine=refinement", "refine.rounds=2", "refine.epochs=[2,1,3]"])
+    older = chain.parent()
+    assert older is not None
+    assert (older.start, older.effective().train.epochs) == (None, 1)
+    again = chain.continued(parent)
+    assert again.refine is not None
+    assert (again.start, again.refine.start, again.parent()) == (None, str(parent), None)
+    assert again.effective().train.epochs == 3

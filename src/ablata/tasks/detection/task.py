@@ -122,12 +122,12 @@ class Detect(DatasetRecipe):
             return count(model, torch.zeros(1, shape.channels, shape.height, shape.width))
 
     def data_fingerprint(self, cache: Path) -> str:
-        """Return the fingerprint of images and annotations joined with that of the splits, the graph, the start."""
+        """Return the fingerprint of images and annotations joined with that of the splits and the graph."""
         data = self.data.build(cache)
-        marks = self.start.mark() if self.start is not None else ""
+        marks = ""
         if isinstance(self.graph, GraphFile):
             content = class_graph(self, data).matrix.tobytes()
-            marks += f"-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
+            marks = f"-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
         return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{self._weights_mark()}"
 
     def training_samples(self, cache: Path) -> int:
@@ -203,7 +203,6 @@ class DetectTask(DatasetTask[DetectionBatch]):
     Raises:
         DataError: the batch does not fit the training set, masks are asked for where there are none, or a graph does
             not fit the classes.
-        CheckpointError: the run to start from does not fit.
     """
 
     name = "detect"
@@ -222,18 +221,10 @@ class DetectTask(DatasetTask[DetectionBatch]):
         self.graph = class_graph(recipe, data)
         self.model: Detector = recipe.model.build(len(data.classes), torch.from_numpy(self.graph.matrix).float())
         initialize_lazy(self.model, self.example())
-        self.notices = (*data.notices, *self._started())
         self.load_batches(seed, masks=self.masks)
         self.last_scores: dict[tuple[str, str], tuple[float, ...]] = {}
         self.score_threshold = 0.5
         self._trained_ids: tuple[int, ...] = ()
-
-    def _started(self) -> Iterator[str]:
-        """Load the weights that the recipe starts from, and yield what was taken."""
-        start, parent = self.recipe.start, self.context.parent
-        # A model that is only scored has no parent at hand, and needs none.
-        if start is not None and (start.run is not None or parent is not None):
-            yield start.load_into(self.model, self.data.classes, parent)
 
     def contract(self) -> dict[str, Any]:
         """Return what detections of this model mean: classes, preparation, protocols, version of the evaluation."""

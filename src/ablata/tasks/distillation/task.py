@@ -12,6 +12,7 @@ from ablata.base.errors import SettingsError
 from ablata.data.classification.label_subset import split_record
 from ablata.data.loading.labeled_images import LabeledImageDataset
 from ablata.engine.recipe import Preview
+from ablata.engine.start import Start
 from ablata.nn.annealing import advance, temperatures
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask
@@ -33,8 +34,16 @@ class DistillableRecipe(DatasetRecipe):
         return effective_round(self)
 
     def parent(self) -> Self | None:
-        """Return the recipe of the round before this one."""
-        return teacher_recipe(self)
+        """Return the recipe of the round before this one, whose training `start` does not change."""
+        return teacher_recipe(self.model_copy(update={"start": None}))
+
+    def continued(self, parent: Path | None) -> Self:
+        """Return the recipe for a training that goes on under the same teacher; see `Recipe.continued`."""
+        recipe = super().continued(parent).effective()
+        if recipe.refine is None or parent is None:
+            return recipe
+        once = {"rounds": 1, "start": str(parent), "epochs": (), "mix_alpha": (), "smoothing": ()}
+        return recipe.model_copy(update={"refine": recipe.refine.model_copy(update=once)})
 
     def scored_data(self) -> Any:
         """Return the settings of the data set that the round is trained and scored on: its target, or its own."""
@@ -109,6 +118,13 @@ class DistillableTask(DatasetTask[ImageBatch]):
                 found=f"round {refine.rounds} without the run of round {refine.rounds - 1}",
                 do="train the whole chain: ablata train RECIPE; or give a checkpoint: refine.start=PATH",
             )
+
+    def load_start(self, start: Start, parent: Path | None) -> str:
+        """Load an earlier run's weights; an average of the student begins with them too; see `Task.load_start`."""
+        told = super().load_start(start, parent)
+        if self.distiller is not None:
+            self.distiller.teacher.restart()
+        return told
 
     def contract(self) -> dict[str, Any]:
         """Return what predictions of this model mean, and the digest of a frozen teacher's weights."""

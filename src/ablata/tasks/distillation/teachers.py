@@ -44,6 +44,9 @@ class Teacher(ABC):
     def after_step(self, step: int) -> None:  # noqa: B027
         """Learn from the student after optimiser step number `step`; a frozen teacher does not."""
 
+    def restart(self) -> None:  # noqa: B027
+        """Begin with the student's weights as they are now; a frozen teacher keeps its own."""
+
     def state(self) -> dict[str, Tensor]:
         """Return what a resumed run needs; a frozen teacher's contents come from elsewhere."""
         return {}
@@ -157,6 +160,10 @@ class EmaTeacher(Teacher):
                 tensor.lerp_(live[name], weight)
             else:
                 tensor.copy_(live[name])
+
+    def restart(self) -> None:
+        """Copy the student's weights."""
+        self.copy.load_state_dict(self.student.state_dict())
 
     def state(self) -> dict[str, Tensor]:
         """Return the copy's tensors and how many steps it has seen."""
