@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from ablata.base.errors import DataError, choices, listing
-from ablata.data.detection.box_forms import ELSEWHERE, READINGS, XYWH, note_misread, overlap, refuse_misread
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.fields import FieldError, Fields, short
-from ablata.data.detection.problems import Findings, checked_objects, written
+from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import extents
-from ablata.data.detection.segmentation_field import read_segmentation
-from ablata.structures.detection import Rle
+from ablata.data.detection.segmentation_field import polygons_of, read_segmentation
+from ablata.data.detection.written_checks import checked_images
+from ablata.data.detection.written_objects import WrittenImage, WrittenObject
 
 _LISTS = ("images", "categories", "annotations")
-_NO_EXTENT = np.full(4, np.nan)
 
 
 @dataclass(frozen=True)
@@ -39,29 +38,6 @@ class ListedImage:
     file_name: str
     size: tuple[int, int] | None
     values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class CocoObject:
-    """An annotation whose fields can be read.
-
-    Attributes:
-        box: as written; None: taken from the mask.
-        extent: left, top, right, bottom of the mask; nan without one.
-    """
-
-    where: str
-    id: int
-    label: int
-    box: tuple[float, ...] | None
-    mask: Rle | None
-    extent: np.ndarray
-    crowd: bool
-
-    @property
-    def corners(self) -> np.ndarray:
-        """Return left, top, right, bottom, float64 [4]."""
-        return self.extent if self.box is None else READINGS[XYWH](np.array([self.box]))[0]
 
 
 def read_tree(path: Path) -> Mapping[str, Any]:
@@ -143,6 +119,7 @@ class ObjectReader:
         images: of the same file.
         sizes: height and width of each.
         findings: where faults are noted.
+        keep_written: keep what the objects were written as.
 
     Attributes:
         maskless: the objects without a mask.
@@ -155,26 +132,31 @@ class ObjectReader:
         images: Sequence[ListedImage],
         sizes: Sequence[tuple[int, int]],
         findings: Findings,
+        keep_written: bool = False,
     ) -> None:
+        self.keep_written = keep_written
         self.path, self.findings, self.labels = path, findings, labels
         self.images, self.sizes = images, sizes
         self.rows = {image.id: row for row, image in enumerate(images)}
         self.maskless: list[str] = []
-        self._seen: set[tuple[Any, ...]] = set()
 
     def read(self, annotations: Sequence[Any]) -> list[AnnotatedImage]:
         """Return the images with those of their objects that stand."""
-        objects: list[list[CocoObject]] = [[] for _ in self.images]
+        objects: list[list[WrittenObject]] = [[] for _ in self.images]
         for number, values in zip(self._numbers(annotations), annotations, strict=True):
             try:
                 row, one = self._object(number, values)
             except FieldError as error:
                 self.findings.refuse(error.must, error.found)
                 continue
-            if self.sizes[row] != (0, 0) and not self._is_twin(row, one):
+            if self.sizes[row] != (0, 0):
                 objects[row].append(one)
-        misread = self._misread(objects)
-        return [self._entry(row, mine, misread) for row, mine in enumerate(objects)]
+        read = [
+            WrittenImage(f"{self.path}: {image.file_name}", size, image.id, mine)
+            for image, size, mine in zip(self.images, self.sizes, objects, strict=True)
+        ]
+        entries, self.maskless = checked_images(self.path, read, self.findings, self.keep_written)
+        return entries
 
     def _numbers(self, annotations: Sequence[Any]) -> list[int]:
         """Return the annotations' ids, all of them numbered anew where one has none of its own."""
@@ -207,7 +189,7 @@ class ObjectReader:
         )
         return list(range(len(ids)))
 
-    def _object(self, number: int, values: Any) -> tuple[int, CocoObject]:
+    def _object(self, number: int, values: Any) -> tuple[int, WrittenObject]:
         """Return an object and the row of its image.
 
         Raises:
@@ -225,13 +207,11 @@ class ObjectReader:
             known = choices(map(str, sorted(self.labels)), category)
             raise FieldError(f"Categories must be listed ({known})", fields.shown("category_id", category))
         mask = read_segmentation(fields, self.sizes[row])
-        extent = _NO_EXTENT
-        if mask is not None:
-            around = extents([mask])[0]
-            extent = around if (around[2:] > around[:2]).all() else extent
-        box = self._box(fields, has_extent=not np.isnan(extent).any())
+        around = np.zeros(4) if mask is None else extents([mask])[0]
+        box = self._box(fields, has_extent=bool((around[2:] > around[:2]).all()))
+        polygons = polygons_of(fields) if self.keep_written else ()
         crowd = fields.flag("iscrowd")
-        return row, CocoObject(fields.where, number, self.labels[category], box, mask, extent, crowd)
+        return row, WrittenObject(fields.where, number, self.labels[category], box, mask, crowd, polygons=polygons)
 
     def _box(self, fields: Fields, has_extent: bool) -> tuple[float, ...] | None:
         if not fields.has("bbox"):
@@ -243,56 +223,6 @@ class ObjectReader:
             self.findings.repairable("Every object must have a box", "missing boxes taken from the masks", shown)
             return None
         return tuple(fields.numbers(fields.values["bbox"], "bbox", 4))
-
-    def _is_twin(self, row: int, one: CocoObject) -> bool:
-        key = (row, one.label, one.box, one.mask, one.crowd)
-        if key in self._seen:
-            self.findings.repairable("Every object must be annotated once", "objects that are annotated twice left out",
-                                     f"{one.where} {written(one.corners.tolist())}")  # fmt: skip
-            return True
-        self._seen.add(key)
-        return False
-
-    def _misread(self, objects: Sequence[Sequence[CocoObject]]) -> set[int]:
-        """Refuse boxes that are written in another form; return the numbers of their objects.
-
-        See `refuse_misread` and `note_misread`.
-        """
-        known = [(one, self.sizes[row]) for row, mine in enumerate(objects) for one in mine if one.box is not None]
-        boxes = np.array([one.box for one, _ in known], dtype=np.float64).reshape(-1, 4)
-        sizes = np.array([size for _, size in known], dtype=np.float64).reshape(-1, 2)
-        around = np.array([one.extent for one, _ in known]).reshape(-1, 4)
-        if refuse_misread(boxes, XYWH, sizes, around, self.path, self.findings):
-            return {one.id for mine in objects for one in mine}
-        names = [one.where for one, _ in known]
-        return {known[row][0].id for row in note_misread(boxes, XYWH, sizes, around, names, self.findings)}
-
-    def _entry(self, row: int, objects: Sequence[CocoObject], misread: set[int]) -> AnnotatedImage:
-        image, size = self.images[row], self.sizes[row]
-        where = f"{self.path}: {image.file_name}"
-        kept = [one for one in objects if one.id not in misread and not self._elsewhere(one, size)]
-        boxes = np.array([one.corners for one in kept], dtype=np.float64)
-        self.maskless += [one.where for one in kept if one.mask is None]
-        masks = [one.mask for one in kept if one.mask is not None]
-        standing = checked_objects(
-            where, size, boxes, [one.label for one in kept], masks if len(masks) == len(kept) else None,
-            [one.id for one in kept], [one.crowd for one in kept], self.findings, [one.where for one in kept],
-        )  # fmt: skip
-        return AnnotatedImage(where, size, standing, image.id)
-
-    def _elsewhere(self, one: CocoObject, size: tuple[int, int]) -> bool:
-        """Refuse a box that is at another place than its mask; one without area or outside the image is left out."""
-        corners = one.corners
-        shown = corners.clip(0, [size[1], size[0], size[1], size[0]])
-        if one.box is None or np.isnan(one.extent).any() or not (shown[2:] > shown[:2]).all():
-            return False
-        if overlap(shown[None], one.extent[None])[0] >= ELSEWHERE:
-            return False
-        self.findings.refuse(
-            "A box must be where its mask is",
-            f"{one.where} box {written(corners.tolist())}, mask {written(one.extent.tolist())}",
-        )
-        return True
 
 
 def _as_object(values: Any, where: str) -> Mapping[str, Any]:

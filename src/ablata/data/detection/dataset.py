@@ -20,6 +20,7 @@ from torch import Tensor
 from ablata.base.errors import DataError, listing
 from ablata.base.seeds import derive
 from ablata.data.detection.rle import decode
+from ablata.data.detection.written_objects import WrittenObject
 from ablata.data.loading.dataset import Dataset
 from ablata.data.loading.loaders import BatchIndices, BatchReader, TrainLoader
 from ablata.data.loading.splits import Source, Split
@@ -45,12 +46,14 @@ class AnnotatedImage:
         size: height and width in pixels.
         objects: what is on it; masks as run lengths.
         id: the set's own number or name of it; None: its row number stands for it.
+        written: what each object was written as, where that is kept for conversion.
     """
 
     name: str
     size: tuple[int, int]
     objects: Objects
     id: int | str | None = None
+    written: tuple[WrittenObject, ...] = ()
 
 
 class ImageSource(ABC):

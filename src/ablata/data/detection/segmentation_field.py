@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ablata.data.detection.fields import FieldError, Fields
+from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import from_polygons, from_runs
 from ablata.structures.detection import Rle
 
@@ -42,7 +43,23 @@ def read_segmentation(fields: Fields, size: tuple[int, int]) -> Rle | None:
     raise FieldError(f"{_NAME} must be polygons or run lengths", fields.shown(_NAME, value))
 
 
+def polygons_of(fields: Fields) -> tuple[tuple[float, ...], ...]:
+    """Return the polygons of an object whose mask can be read, x, y, x, y, ...; nothing of run lengths."""
+    value = fields.values.get(_NAME)
+    quiet = Fields(fields.values, fields.where, Findings("repair"))
+    return tuple(map(tuple, _polygons(value, quiet))) if isinstance(value, list) else ()
+
+
 def _from_polygons(value: list[Any], size: tuple[int, int], fields: Fields) -> Rle:
+    polygons = _polygons(value, fields)
+    for numbers in polygons:
+        if max(map(abs, numbers)) > _FAR * max(size):
+            shown = fields.shown(_NAME, value)
+            raise FieldError("Every polygon must lie on its image", f"{shown} in {size[1]}x{size[0]}")
+    return from_polygons(polygons, size) if polygons else from_runs(size, [size[0] * size[1]])
+
+
+def _polygons(value: list[Any], fields: Fields) -> list[list[float]]:
     shown = fields.shown(_NAME, value)
     if _is_flat(value):
         fields.findings.repairable("Every polygon must be a list of its own", "flat polygons taken as one each", shown)
@@ -63,10 +80,8 @@ def _from_polygons(value: list[Any], size: tuple[int, int], fields: Fields) -> R
             fields.findings.repairable("Every polygon must have three points", "polygons of one or two points left out",
                                        f"{shown}: {len(numbers) // 2} points")  # fmt: skip
             continue
-        if max(map(abs, numbers)) > _FAR * max(size):
-            raise FieldError("Every polygon must lie on its image", f"{shown} in {size[1]}x{size[0]}")
         polygons.append(numbers)
-    return from_polygons(polygons, size) if polygons else from_runs(size, [size[0] * size[1]])
+    return polygons
 
 
 def _is_flat(value: list[Any]) -> bool:
