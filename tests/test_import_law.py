@@ -101,11 +101,13 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "reid": _DATA_KINDS,
         # sets of all kinds that are drawn by a program
         "synthetic": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid"},
+        # annotation tools' formats, read into the sets above and written
+        "formats": _DATA_KINDS | {"labels", "classification", "segmentation", "detection"},
         # pictures of samples and their labels
         "drawing": _DATA_KINDS | {"labels", "classification", "segmentation", "detection", "reid", "synthetic"},
         # checking, counting and converting label files
         "label_tools": _DATA_KINDS
-        | {"labels", "classification", "segmentation", "detection", "reid", "synthetic", "drawing"},
+        | {"labels", "classification", "segmentation", "detection", "reid", "synthetic", "drawing", "formats"},
     },
     "nn": {
         # fast paths, each with its measured reason

@@ -59,14 +59,14 @@ def preview(
     Sets with boxes: several steps, with boxes and masks drawn. Segmentation folders: image, label, and both blended.
     """
     chosen = LabelFolder(dataset, images, labels, map, form, settings=tuple(overrides or ()))
-    made = _boxes(chosen)
-    if made is None and is_folder(dataset) and chosen.fits():
+    boxes = _boxes(chosen)
+    if boxes is None and is_folder(dataset) and chosen.fits():
         draw_labels(chosen, output, count)
         return
     from ablata.records.home import lab_home
 
     refuse_no_image(output)
-    made = made or named_recipe(dataset, overrides or [])
+    made = boxes[0] if boxes is not None else named_recipe(dataset, overrides or [])
     sheet = made.preview(seed=seed, step=step, count=count, cache=lab_home() / "cache")
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.image.save(output)
@@ -172,12 +172,14 @@ def check(
     if chosen is not None:
         check_labels(chosen, propose_map, json)
         return
-    report = _report(dataset, overrides or [], boxes)
+    report = _report(dataset, overrides or [], boxes and boxes[0])
     repaired = [one for one in report.problems if getattr(one, "repaired", False)]
     wrong = [one for one in report.problems if one not in repaired]
     if json:
-        print_json(report.as_dict())
+        print_json(({"format": boxes[1]} if boxes else {}) | report.as_dict())
     else:
+        if boxes:
+            out.print(f"format: {boxes[1]}", markup=False)
         for line in [*report.lines(), *(str(one) for one in wrong)]:
             out.print(line, markup=False)
         for line in _by_kind([*repaired, *report.remarks]):
@@ -233,7 +235,7 @@ def stats(
     if chosen is not None:
         count_labels(chosen, weights, beta, json)
         return
-    report = _report(dataset, overrides or [], boxes)
+    report = _report(dataset, overrides or [], boxes and boxes[0])
     if json:
         print_json({key: value for key, value in report.as_dict().items() if key not in ("problems", "remarks")})
         return
@@ -254,8 +256,8 @@ def _labelled(chosen: LabelFolder) -> LabelFolder | None:
     return replace(chosen, found=data.find(lab_home() / "cache"), data_rules=data.image_rules(), settings=())
 
 
-def _boxes(folder: LabelFolder) -> Recipe | None:
-    """Return a recipe around a folder of images with boxes; None for everything else."""
+def _boxes(folder: LabelFolder) -> tuple[Recipe, str] | None:
+    """Return a recipe around a folder of images with boxes, and its format in words; None for everything else."""
     options = (folder.images, folder.labels, folder.map, folder.form)
     return boxes_recipe(folder.folder, list(folder.settings)) if is_folder(folder.folder) and not any(options) else None
 

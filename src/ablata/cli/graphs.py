@@ -116,21 +116,21 @@ def _detector(dataset: str, settings: list[str]) -> Recipe:
     """
     from ablata.base.errors import DataError, choices
     from ablata.base.fields import parts
-    from ablata.data.detection.layouts import LAYOUTS
+    from ablata.data.formats.recognize import box_formats
     from ablata.tasks.detection.task import Detect
 
     if not is_folder(dataset):
         return named_recipe(dataset, settings)
-    recipe = boxes_recipe(dataset, settings)
-    if recipe is None:
+    found = boxes_recipe(dataset, settings)
+    if found is None:
         kinds = parts(Detect.model_fields["data"].annotation)
         raise DataError(
-            f"A class graph is counted on annotated objects: {LAYOUTS}",
+            f"A class graph is counted on annotated objects: {box_formats()}",
             found=f"{dataset} has none of these layouts",
             do=f"name the kind ({choices(kinds)}) and its files, as in: ablata data graph coco data.root={dataset} "
             "data.train_json=FILE",
         )
-    return recipe
+    return found[0]
 
 
 def _tell(counted: ClassGraph) -> None:

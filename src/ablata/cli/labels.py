@@ -125,9 +125,9 @@ class LabelFolder:
 
         if self.labels:
             return f"{self.images or 'images'} beside {self.labels}"
-        from ablata.data.detection.layouts import LAYOUTS as WITH_BOXES
+        from ablata.data.formats.recognize import box_formats
 
-        return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}; or {WITH_BOXES}"
+        return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}; or {box_formats()}"
 
     def listed(self) -> LabeledFolder:
         """List the files.

@@ -60,15 +60,19 @@ def named_recipe(dataset: str, overrides: list[str]) -> Recipe:
     return override(kinds[dataset].model_validate({"name": dataset}), [*first, *overrides])
 
 
-def boxes_recipe(folder: str, overrides: list[str]) -> Recipe | None:
-    """Return a recipe around a folder of images with boxes, its layout recognised; None: it has another layout.
+def boxes_recipe(folder: str, overrides: list[str]) -> tuple[Recipe, str] | None:
+    """Return a recipe around a folder of images with boxes, its layout recognised, and its format in words.
+
+    None: it has another layout.
 
     Raises:
-        DataError: its annotations cannot be read.
+        DataError: its annotations cannot be read, or there is no such folder.
         SettingsError: a setting does not fit.
     """
-    from ablata.data.detection.recognize import recognize
+    from ablata.data.formats.recognize import recognize
     from ablata.records.home import lab_home
 
-    found = recognize(folder, lab_home() / "cache")
-    return None if found is None else named_recipe(found[0], [*found[1], *overrides])
+    found = next(iter(recognize(folder, lab_home() / "cache", ("detect",))), None)
+    if found is None:
+        return None
+    return named_recipe(found.kind, [*found.settings, *overrides]), found.words

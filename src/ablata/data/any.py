@@ -16,6 +16,7 @@ from ablata.data.synthetic.scene_masks import SceneMasks
 
 PLAIN = "a torch Dataset class, or a function that returns one"
 SYNTHETIC = "ablata.data.synthetic"
+FORMATS = "ablata.data.formats"
 
 if TYPE_CHECKING:
     AnyImageData = ClassificationSettings
@@ -34,7 +35,7 @@ else:
         OpenPart(adapt="ablata.data.plain:masks", plain=PLAIN),
     ]
     AnyDetectionData = Annotated[
-        family(DetectionSettings, SceneBoxes, "ablata.data.detection", SYNTHETIC),
+        family(DetectionSettings, SceneBoxes, "ablata.data.detection", FORMATS, SYNTHETIC),
         OpenPart(adapt="ablata.data.plain:objects", plain=PLAIN),
     ]
     AnyData = Annotated[AnyImageData | AnyIdentityData, OpenPart()]

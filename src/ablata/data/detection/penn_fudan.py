@@ -14,11 +14,12 @@ from pydantic import Field
 
 from ablata.base.errors import DataError
 from ablata.base.seeds import derive
+from ablata.data.detection.checked_objects import checked_objects
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files
 from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.layouts import IMAGES, MASKS, find_set, has_instance_masks, penn_fudan_settings
-from ablata.data.detection.problems import Findings, checked_objects
+from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.io.decode import ImageRules
 from ablata.data.io.masks import MaskError, load_mask, open_mask

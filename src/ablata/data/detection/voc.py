@@ -20,6 +20,7 @@ from pydantic import Field
 from ablata.base.errors import DataError, listing
 from ablata.base.settings import INCIDENTAL
 from ablata.data.detection.box_forms import CORNERS, note_misread, refuse_misread
+from ablata.data.detection.checked_objects import checked_objects
 from ablata.data.detection.dataset import AnnotatedImage
 from ablata.data.detection.files import (
     AnnotatedFiles,
@@ -30,7 +31,7 @@ from ablata.data.detection.files import (
 )
 from ablata.data.detection.image_ids import lie_below
 from ablata.data.detection.layouts import find_set, voc_classes, voc_lists, voc_settings
-from ablata.data.detection.problems import Findings, checked_objects
+from ablata.data.detection.problems import Findings
 from ablata.data.detection.voc_xml import VocFile, VocObject, decode_text, read_annotation
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.walk import exists

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ablata.data.detection.box_forms import ELSEWHERE, note_misread, overlap, refuse_misread
+from ablata.data.detection.checked_objects import checked_objects
 from ablata.data.detection.dataset import AnnotatedImage
-from ablata.data.detection.problems import Findings, checked_objects, written
+from ablata.data.detection.problems import Findings, written
 from ablata.data.detection.written_objects import WrittenImage, WrittenObject
 
 

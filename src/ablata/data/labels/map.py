@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from ablata.base.errors import DataError, listing, nearest
-from ablata.base.files import read_text
+from ablata.data.io.plain_yaml import PlainYamlError, read_plain_yaml
 from ablata.data.labels.table import (
     MOST_CLASSES,
     TRANSPARENT,
@@ -208,12 +207,6 @@ def split_color(code: int) -> Color:
     return code >> 16 & 255, code >> 8 & 255, code & 255
 
 
-class _Text(yaml.SafeLoader):
-    """Reads every scalar as the text that stands there: a class may be called `no` or `12`."""
-
-    yaml_implicit_resolvers: dict[str, list[object]] = {}  # noqa: RUF012
-
-
 def color_code(color: Color) -> int:
     """Return 0xRRGGBB."""
     return color[0] << 16 | color[1] << 8 | color[2]
@@ -226,11 +219,11 @@ def read_label_map(file: Path) -> LabelMap:
         DataError: the file is missing, no YAML, or not of the form at the head of this module; names the line or label.
     """
     try:
-        tree = _Text(read_text(file)).get_single_data()
+        tree = read_plain_yaml(file)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("A label map must be a text file", found=f"{file}: {error}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        found = f"{file}: {' '.join(str(error).split())}"
+    except PlainYamlError as error:
+        found = f"{file}: {error}"
         do = 'put colours and names with special signs in quotation marks: "#8429F6"'
         raise DataError("A label map must be YAML", found=found, do=do) from None
     rows = tree.get("labels") if isinstance(tree, dict) and set(tree) == {"labels"} else None

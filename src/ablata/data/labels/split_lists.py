@@ -1,16 +1,25 @@
-"""Lists of names that say which image is in which split: ImageSets/Segmentation/train.txt, as VOC and CVAT have it."""
+"""Lists that say which image is in which split: ImageSets/Segmentation/train.txt, as VOC and CVAT have it, or a CSV
+with a column for the split."""
 
 from __future__ import annotations
 
+import csv
 import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ablata.base.errors import DataError
 from ablata.base.files import read_text
 from ablata.data.io.decode import IMAGE_SUFFIXES
 
-LIST_FOLDERS = ("ImageSets/Segmentation", "ImageSets", "splits", ".")
+LIST_FOLDERS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets", "splits", ".")
 """Where lists are looked for; the first folder that holds one counts."""
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_name", "img", "path", "image_path", "filepath", "name",
+                "image_id", "id")  # fmt: skip
+"""Names of the column that names files in a table, the surest first."""
+SPLIT_COLUMNS = ("split", "subset", "set", "partition", "dataset", "usage")
+"""Names of the column that names splits."""
 _SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:\d{4})?")
 
 
@@ -24,7 +33,7 @@ def read_split_lists(root: Path) -> dict[str, tuple[Path, list[str]]]:
     """Return the list of each split and the names in it, without the endings of image files.
 
     Raises:
-        DataError: a list is no text.
+        DataError: a list is no text, or a CSV without columns.
     """
     for name in LIST_FOLDERS:
         folder = root / name
@@ -32,7 +41,78 @@ def read_split_lists(root: Path) -> dict[str, tuple[Path, list[str]]]:
         lists = {split_name(file.stem): file for file in files if split_name(file.stem)}
         if lists:
             return {split: (file, _names(file)) for split, file in lists.items()}
+        if folder.is_dir() and (tables := _tables(folder)):
+            return tables
     return {}
+
+
+def splits_by_lists(root: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """Return the splits of files that a list below a folder names; files that none names are left out.
+
+    Raises:
+        DataError: a list is no text.
+    """
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        path = PurePosixPath(unicodedata.normalize("NFC", file.relative_to(root).with_suffix("").as_posix()))
+        for start in range(len(path.parts)):
+            named.setdefault("/".join(path.parts[start:]), []).append(file)
+    found: dict[Path, str] = {}
+    for split, (_, names) in read_split_lists(root).items():
+        for name in names:
+            parts = PurePosixPath(unicodedata.normalize("NFC", name)).parts
+            tails = ("/".join(parts[start:]) for start in range(len(parts)))
+            alike = next((named[tail] for tail in tails if tail in named), [])
+            if len(alike) == 1:
+                found.setdefault(alike[0], split)
+    return found
+
+
+def read_table(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV with a line of names, by these names in lower case; commas, semicolons or tabs divide.
+
+    Raises:
+        DataError: it is no text, or has no line of names.
+    """
+    try:
+        lines = read_text(file).splitlines()
+        head = lines[0] if lines else ""
+        divider = max(",;\t", key=head.count)
+        rows = list(csv.reader(lines, delimiter=divider))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError("A table must be CSV", found=f"{file}: {error}", do="save it as UTF-8") from None
+    if not rows or not any(rows[0]):
+        raise DataError("A table must have a line of names", found=f"{file}: empty")
+    names = [name.strip().lower() for name in rows[0]]
+    return [dict(zip(names, (cell.strip() for cell in row), strict=False)) for row in rows[1:] if any(row)]
+
+
+def column(names: Iterable[str], wanted: Sequence[str]) -> str | None:
+    """Return the first of the wanted columns that a table has."""
+    there = set(names)
+    return next((name for name in wanted if name in there), None)
+
+
+def _tables(folder: Path) -> dict[str, tuple[Path, list[str]]]:
+    found: dict[str, tuple[Path, list[str]]] = {}
+    for file in sorted(folder.glob("*.csv")):
+        try:
+            rows = read_table(file)
+        except DataError:
+            continue  # not every table is a list of splits
+        names = rows[0] if rows else {}
+        files, splits = column(names, FILE_COLUMNS), column(names, SPLIT_COLUMNS)
+        if files is None:
+            continue
+        if splits is None:
+            if own := split_name(file.stem):
+                found.setdefault(own, (file, []))[1].extend(_name(row[files]) for row in rows if row.get(files))
+            continue
+        for row in rows:
+            split = split_name(row.get(splits, ""))
+            if split and row.get(files):
+                found.setdefault(split, (file, []))[1].append(_name(row[files]))
+    return found
 
 
 def _names(file: Path) -> list[str]:

@@ -20,9 +20,10 @@ from pydantic import Field
 
 from ablata.base.seeds import derive
 from ablata.base.settings import Settings, settings_hash
+from ablata.data.detection.checked_objects import checked_objects
 from ablata.data.detection.dataset import AnnotatedImage, DetectionDataset, ImageSource
 from ablata.data.detection.files import DetectionSettings, image_splits
-from ablata.data.detection.problems import Findings, checked_objects
+from ablata.data.detection.problems import Findings
 from ablata.data.detection.rle import encode, tight_box
 from ablata.data.loading.cache import combined, file_digest, load_array, stored_arrays
 from ablata.data.loading.splits import SOURCES

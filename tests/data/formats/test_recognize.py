@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.detection.sets import write_coco, write_voc
 
 from ablata.base.errors import DataError, SettingsError
 from ablata.base.overrides import override
@@ -15,11 +16,9 @@ from ablata.base.settings import Settings
 from ablata.data.any import AnyDetectionData
 from ablata.data.detection.coco import ChestXray, Coco
 from ablata.data.detection.penn_fudan import PennFudan
-from ablata.data.detection.recognize import recognize
 from ablata.data.detection.voc import BloodCells, Voc
+from ablata.data.formats.recognize import recognize
 from ablata.data.synthetic.scene_boxes import SceneBoxes
-
-from .sets import write_coco, write_voc
 
 KINDS = (ChestXray, Coco, PennFudan, BloodCells, Voc)
 
@@ -54,13 +53,12 @@ def _folders(tmp_path: Path) -> dict[str, Path]:
 def test_each_folder_is_recognized_by_one_kind_and_read_with_the_settings_it_tells(tmp_path: Path) -> None:
     for name, folder in _folders(tmp_path).items():
         assert [kind().kind for kind in KINDS if kind.recognizes(folder)] == [name]
-        found = recognize(str(folder), tmp_path / "cache")
-        assert found is not None
-        assert found[0] == name
+        found = recognize(str(folder), tmp_path / "cache")[0]
+        assert (found.task, found.kind) == ("detect", name)
         kind = next(kind for kind in KINDS if kind().kind == name)
-        assert found[1] == [f"data.root={folder}", *(f"data.{one}" for one in kind.layout_settings(folder))]
+        assert list(found.settings) == [f"data.root={folder}", *(f"data.{one}" for one in kind.layout_settings(folder))]
         if name != "chest_xray":
-            part = override(_Holder(), [f"data={name}", *found[1]]).data
+            part = override(_Holder(), found.overrides).data
             assert len(part.build(tmp_path / "cache").entries("train")) > 0
     assert not any(kind.recognizes(tmp_path) for kind in KINDS)
 
@@ -86,9 +84,8 @@ def test_masks_of_numbers_are_read_as_masks_of_classes_are(tmp_path: Path) -> No
 
 def test_a_name_that_no_file_can_have_is_that_of_a_missing_one(tmp_path: Path) -> None:
     write_coco(tmp_path, lambda train, val: train["images"][0].update(file_name="a" * 300))
-    found = recognize(str(tmp_path), tmp_path / "cache")
-    assert found is not None
-    data = override(_Holder(), [f"data={found[0]}", *found[1]]).data
+    found = recognize(str(tmp_path), tmp_path / "cache")[0]
+    data = override(_Holder(), found.overrides).data
     with pytest.raises(DataError, match=r"Every annotated image must exist\n.*train/aaa"):
         data.build(tmp_path / "cache")
 

@@ -1,0 +1,196 @@
+"""Recognition of a folder: which format it has, for which task, and the settings that read it.
+
+    for found in recognize("cells", cache):
+        found.task, found.kind, found.settings    # "detect", "boxes", ("data.root=cells", "data.format=yolo", ...)
+
+The first answer is what the folder most likely is; others are further ways to train on it, such as masks for
+segmentation from the polygons of objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ablata.base.errors import DataError
+from ablata.data.detection.layouts import LAYOUTS, coco_files, has_boxes, has_instance_masks, voc_classes, voc_lists
+from ablata.data.formats.all import FORMATS, Format, format_of
+from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.io.walk import files_under
+from ablata.data.labels.class_lists import find_list, read_list
+from ablata.data.labels.layout import list_labelled
+from ablata.data.loading.locate import find_root
+
+FolderTask = Literal["detect", "segment", "classify"]
+TASKS: tuple[FolderTask, ...] = ("detect", "segment", "classify")
+"""In the order in which a folder is compared with their formats."""
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """A way to train on a folder.
+
+    Attributes:
+        format: the format's name: yolo, coco, voc, mask_folder, image_folder ...
+        words: the format in words.
+        task: what can be trained.
+        kind: of the data set, for `data=KIND`.
+        settings: that read the folder, `data.root=FOLDER` first.
+        classes: their names; empty: not known without a look at every file.
+        masks: objects have masks, too; None: that is not known without a look at every file.
+        faults: what keeps the folder from being trained on as it is, with what to do about it; `ablata data check`
+            looks at every file.
+    """
+
+    format: str
+    words: str
+    task: FolderTask
+    kind: str
+    settings: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    masks: bool | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def overrides(self) -> list[str]:
+        """Return the settings of a recipe of this task: the kind of data, then its settings."""
+        return [f"data={self.kind}", *self.settings]
+
+
+def recognize(root: str, cache: Path, tasks: Sequence[FolderTask] = TASKS) -> list[Recognized]:
+    """Return the ways to train on a folder, or a zip, the likeliest first; nothing where none is known.
+
+    Args:
+        root: the folder, or a zip of it.
+        cache: where zips are unpacked.
+        tasks: that are asked about.
+
+    Raises:
+        DataError: it does not exist, or a list of classes in it has no meaning.
+    """
+    folder = _located(root, cache)
+    if folder is None:
+        return []
+    ways = {"detect": _boxes, "segment": _segments, "classify": _classes}
+    return [found for task in TASKS if task in tasks for found in ways[task](folder, root, cache)]
+
+
+def box_formats() -> str:
+    """Return the formats of boxes that are recognized, in words."""
+    return "; or ".join([LAYOUTS, *(one.words for one in FORMATS)])
+
+
+def _located(root: str, cache: Path) -> Path | None:
+    """Return the folder that has a format: the root, the one below it, or that of its zip; None: there is none."""
+    ways: list[Callable[[Path], bool]] = [has_boxes, has_format, holds_masks, holds_classes]
+    find_root(root, default=None, fits=Path.is_dir, layout="", cache=cache)
+    for fit in ways:
+        try:
+            return find_root(root, default=None, fits=fit, layout="", cache=cache)
+        except DataError:
+            continue
+    return None
+
+
+def has_format(folder: Path) -> bool:
+    """Tell whether a folder has an annotation tool's format."""
+    return format_of(folder) is not None
+
+
+def holds_masks(folder: Path) -> bool:
+    """Tell whether a folder has images with image files of masks beside them."""
+    try:
+        return any(sample.label is not None and sample.image is not None for sample in list_labelled(folder).samples)
+    except DataError:
+        return False
+
+
+def holds_classes(folder: Path) -> bool:
+    """Tell whether a folder has images in folders by class, or tars of images."""
+    from ablata.data.classification import image_folder, shards
+
+    return image_folder.has_layout(folder) or shards.has_shards(folder)
+
+
+def _boxes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
+    if has_boxes(folder):
+        from ablata.data.detection.coco import ChestXray, Coco
+        from ablata.data.detection.penn_fudan import PennFudan
+        from ablata.data.detection.voc import BloodCells, Voc
+
+        for kind in (ChestXray, Coco, PennFudan, BloodCells, Voc):
+            if kind.recognizes(folder):
+                told = tuple(f"data.{setting}" for setting in kind.layout_settings(folder))
+                format, classes, masks = _usual(folder)
+                words = {"coco": "COCO's JSON", "voc": "Pascal VOC's XML", "instances": "masks of instance numbers"}
+                yield Recognized(
+                    format, words[format], "detect", kind().kind, (f"data.root={root}", *told), classes, masks
+                )
+                return
+    found = format_of(folder)
+    if found is not None:
+        yield _described(found, folder, root)
+
+
+def _usual(folder: Path) -> tuple[str, tuple[str, ...], bool | None]:
+    """Return format, classes and whether there are masks, of a folder that the sets of boxes read."""
+    if (files := coco_files(folder)) is not None:
+        from ablata.data.detection.coco_json import read_categories, read_tree
+        from ablata.data.detection.problems import Findings
+
+        path = files[0][0]
+        tree = read_tree(folder / path)
+        classes = read_categories(tree, path, Findings("repair"))
+        drawn = [bool(one.get("segmentation")) for one in tree["annotations"] if isinstance(one, dict)]
+        return "coco", tuple(classes[number] for number in sorted(classes)), bool(drawn) and all(drawn)
+    if has_instance_masks(folder):
+        return "instances", ("pedestrian",), True
+    return "voc", tuple(sorted(set(voc_classes(folder)))) if voc_lists(folder) else (), False
+
+
+def _described(found: Format, folder: Path, root: str) -> Recognized:
+    faults: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    try:
+        classes = found.classes(folder)
+    except DataError as error:
+        faults = (str(error),)
+    told = (f"data.classes={json.dumps(classes, ensure_ascii=False)}",) if classes else ()
+    settings = (f"data.root={root}", f"data.format={found.name}", *told)
+    return Recognized(found.name, found.words, "detect", "boxes", settings, classes, None, faults)
+
+
+def _segments(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
+    if not holds_masks(folder):
+        return
+    from ablata.data.segmentation.mask_folder import MaskFolder
+
+    classes, faults = tuple[str, ...](), tuple[str, ...]()
+    try:
+        file = find_list(folder)
+        classes = () if file is None else read_list(file).names
+        MaskFolder(root=root).find(cache)
+    except DataError as error:
+        faults = (str(error),)
+    words = "images, with masks of the same names beside them"
+    yield Recognized("mask_folder", words, "segment", "mask_folder", (f"data.root={root}",), classes, True, faults)
+
+
+def _classes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
+    if has_boxes(folder) or format_of(folder) is not None or holds_masks(folder):
+        return  # their folders of images may look like folders of classes
+    from ablata.data.classification import image_folder, shards
+
+    if image_folder.has_layout(folder):
+        names = tuple(entry.name for entry in sorted((folder / "train").iterdir()) if _has_images(entry))
+        words = "a folder of images for each class, in train and val"
+        yield Recognized("image_folder", words, "classify", "image_folder", (f"data.root={root}",), names)
+    if shards.has_shards(folder):
+        yield Recognized("shards", "tars of images", "classify", "shards", (f"data.root={root}",))
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in files_under(folder))
