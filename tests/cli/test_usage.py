@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from ablata.base.errors import SettingsError
 from ablata.cli import main as main_module
@@ -128,6 +130,21 @@ def test_help_names_every_command(ablata: Ablata) -> None:
     for command in ("train", "evaluate", "predict", "export", "study", "recipes", "runs", "worker", "data"):
         assert command in text
     assert "--seeds" in ablata("study", "run", "-h").out
+
+
+def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every command and group with the words that call it."""
+    command = command or get_command(main_module.app)
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+def test_help_has_whole_sentences_and_no_python_types(ablata: Ablata) -> None:
+    for path, command in commands():
+        assert not re.search(r"<(str|int|float|bool|path|list|enum)", ablata(*path, "--help").out), path
+        # As wide as a list of commands leaves it in 80 columns.
+        assert not path or re.search(r"[^.]\.$", command.get_short_help_str(62)), path
 
 
 def test_the_command_line_starts_without_torch_and_without_the_ledger() -> None:

@@ -145,7 +145,9 @@ def _warn(study: Study) -> None:
             f"unseeded repeats: {listing(seedless)} takes no argument `seed`, so its runs differ by chance alone and "
             "are compared unpaired"
         )
-    if blind := [f"{one.name} uses {listing(one.blind)}" for one in functions.values() if one.blind]:
+    if blind := [
+        f"{function.name} uses {listing(function.blind)}" for function in functions.values() if function.blind
+    ]:
         warn(
             f"{blind[0]}, which cannot be told from another one of that name: these runs are not used again; make it "
             "inside the function"

@@ -122,7 +122,7 @@ class RunResult:
                 "folder": str(self.folder),
                 "studies": ledger.runs.studies_of(self.run),
                 "best": self.best,
-                "evaluations": [asdict(one) for one in read_evaluations(self.folder)],
+                "evaluations": [asdict(evaluation) for evaluation in read_evaluations(self.folder)],
                 "events": [asdict(event) for event in ledger.events.find(run_id=self.run)],
                 "settings": ledger.runs.settings(self.row),
                 "environment_description": ledger.environments.get(self.row.environment),

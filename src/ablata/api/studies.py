@@ -294,7 +294,7 @@ def _called_here(study: Study | str, workers: int | None) -> dict[str, Function]
         raise SettingsError(
             "Only functions are called in this process", found="workers=0 for another study", do="workers=1"
         )
-    bound = next((one.name for one in functions.values() if not one.is_importable), None)
+    bound = next((function.name for function in functions.values() if not function.is_importable), None)
     if workers and bound is not None:
         raise SettingsError(
             "Worker processes must find a function in a file",

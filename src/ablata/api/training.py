@@ -128,8 +128,8 @@ class _Training:
             seed = self._ledger.runs.get(resume).seed
         with process_group(self._group, choose_device(made.compute.device, self._group.local_rank)):
             parent: str | None = None
-            for one in lineage(made):
-                row = self._one(one, seed, resume if one is made else None, parent, is_last=one is made)
+            for round_ in lineage(made):
+                row = self._one(round_, seed, resume if round_ is made else None, parent, is_last=round_ is made)
                 if row.state == "diverged":
                     break
                 parent = row.id

@@ -26,11 +26,15 @@ Name = Annotated[
     ),
 ]
 RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", help="The recipe of the control, in place of a study's name.")
+    str | None, typer.Option("--recipe", metavar="NAME", help="The recipe of the control, in place of a study's name.")
 ]
 CommandOption = Annotated[
     str | None,
-    typer.Option("--command", help="A program as the control, such as 'python train.py --seed {seed} --lr {lr}'."),
+    typer.Option(
+        "--command",
+        metavar="COMMAND",
+        help="A program as the control, such as 'python train.py --seed {seed} --lr {lr}'.",
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -70,7 +74,7 @@ Scores = Annotated[
     ),
 ]
 Lower = Annotated[
-    bool | None, typer.Option("--lower/--higher", help="Which scores of a program, or of --metric, are better.")
+    bool | None, typer.Option("--lower/--higher", help="Which scores are better; of a recipe's own score it is known.")
 ]
 Timeout = Annotated[
     str | None,
@@ -89,7 +93,9 @@ Seeds = Annotated[
 ]
 Budget = Annotated[
     str | None,
-    typer.Option("--budget", metavar="TIME", help="In place of --seeds: as many as this time pays for, such as 30m."),
+    typer.Option(
+        "--budget", metavar="TIME", help="In place of --seeds: as many seeds as fit into this time, such as 30m."
+    ),
 ]
 Pilot = Annotated[
     int | None,
@@ -102,7 +108,7 @@ Pilot = Annotated[
 ]
 Effect = Annotated[
     float | None,
-    typer.Option("--effect", help="The least difference you want to find, for the plan; by default the margin."),
+    typer.Option("--effect", help="The smallest effect you want to find, for the plan; by default the margin."),
 ]
 FirstSeed = Annotated[int | None, typer.Option(min=0, help="The first seed; 0 by default.")]
 Margin = Annotated[
@@ -134,10 +140,11 @@ WorkerCount = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Worker processes on this machine; by default one for each GPU or core."),
 ]
-SaveAs = Annotated[str | None, typer.Option("--name", help="The name to record the study under.")]
+SaveAs = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name to record the study under.")]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run Python code that came with an imported study or an exported folder.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts.")]
 Question = Annotated[str | None, typer.Option(help="The question, for the report.")]
 
 

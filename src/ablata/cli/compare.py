@@ -70,7 +70,7 @@ def compare(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Run commands with several seeds each and say which is better. Interrupted or killed, the same command goes on."""
+    """Run commands with several seeds each; say which is better. Interrupted or killed, the same command goes on."""
     with quick_imports():
         from ablata.cli.reporting import print_report, write_report
         from ablata.cli.sizing import sized

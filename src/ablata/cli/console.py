@@ -1,16 +1,17 @@
-"""Where commands print: results to standard output, notices and progress to standard error."""
+"""Where commands print and ask: results to standard output, notices, progress and questions to standard error."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.text import Text
 
-from ablata.base.errors import AblataError
+from ablata.base.errors import AblataError, SettingsError
 from ablata.reports.console import new_console
 
 out = new_console()
@@ -48,3 +49,23 @@ def note(message: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON, one document."""
     out.print(Text(json.dumps(value, indent=2)))
+
+
+def agreed(lines: Sequence[str], yes: bool, *, question: str = "Remove this for good?") -> bool:
+    """Show what would go, and ask; with `yes` only show it.
+
+    Raises:
+        SettingsError: nobody is there to be asked.
+    """
+    for line in lines:
+        note(line)
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            "What cannot be undone must be agreed to",
+            found="no terminal to ask at",
+            do="add --yes; nothing changed",
+        )
+    err.print(f"{question} [y/N] ", end="", markup=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -12,6 +12,7 @@ import typer
 from ablata.base.files import refuse_no_image
 from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
+from ablata.cli.help import Commands
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, counted_problems, draw_labels
 from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 from ablata.cli.settings import SettingsToChange
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ablata.data.loading.report import DataReport
     from ablata.engine.recipe import Recipe
 
-app = typer.Typer(help="Check, count, draw and convert data sets.", no_args_is_help=True)
+app = Commands(help="Check, count, draw and convert data sets.")
 app.command("graph")(graph)
 
 
@@ -54,7 +55,7 @@ def preview(
     labels: _Labels = None,
     form: _Form = None,
 ) -> None:
-    """Draw a training batch with labels: the images as they are, beside what the network sees.
+    """Draw a training batch with its labels. The images as they are stand beside what the network sees.
 
     Sets with boxes: several steps, with boxes and masks drawn. Segmentation folders: image, label, and both blended.
     """
@@ -114,7 +115,7 @@ def convert(
     labels: _Labels = None,
     workers: _Workers = None,
 ) -> None:
-    """Convert label files to class ids by a label map (--map, --output), or pack image files into tars (SHARDS).
+    """Convert label files to class ids, or pack images into tars. By --map and --output, or into SHARDS.
 
     Label files: the new folder has images/SPLIT, labels/SPLIT and label_map.yaml; a folder without train and val is
     split, with every class in both splits. Sources are never changed and nothing is overwritten; --reverse with the
@@ -165,7 +166,7 @@ def check(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Check every image, label file or annotation and list what is wrong, by file; exit 1 if training refuses it."""
+    """Check every image, label file or annotation. What is wrong is listed by file; exit 1 if training refuses it."""
     folder = LabelFolder(dataset, images, labels, map, form, workers, tuple(overrides or ()))
     boxes = _boxes(folder)
     chosen = _labelled(folder) if boxes is None else None
@@ -173,8 +174,8 @@ def check(
         check_labels(chosen, propose_map, json)
         return
     report = _report(dataset, overrides or [], boxes and boxes[0])
-    repaired = [one for one in report.problems if getattr(one, "repaired", False)]
-    wrong = [one for one in report.problems if one not in repaired]
+    repaired = [problem for problem in report.problems if getattr(problem, "repaired", False)]
+    wrong = [problem for problem in report.problems if problem not in repaired]
     if json:
         print_json(({"format": boxes[1]} if boxes else {}) | report.as_dict())
     else:
@@ -224,7 +225,7 @@ def stats(
     form: _Form = None,
     workers: _Workers = None,
 ) -> None:
-    """Print statistics of a data set: images of each class, sizes, mean and standard deviation of the colors.
+    """Print statistics of a data set. Images of each class, sizes, mean and standard deviation of the colors.
 
     Sets with boxes: objects and images of each class, by size.
     Segmentation sets: pixels and images of each class, whether class weights are advised, and the weights.

@@ -55,7 +55,7 @@ def evaluate(
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a run's model: totals, and every class with what it is most often confused with."""
+    """Score a run's model, in total and by class. Each class is shown with what it is most often confused with."""
     from ablata.api.models import evaluate as evaluate_run
     from ablata.reports.console import show
 

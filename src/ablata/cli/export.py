@@ -29,7 +29,7 @@ def export(
     ] = None,
     trust_code: TrustCode = False,
 ) -> None:
-    """Write a trained network as ONNX, pt2 or a folder, and check that it computes the same."""
+    """Write a trained network as ONNX, pt2 or a folder. It is loaded again to check that it computes the same."""
     from ablata.api.models import export as export_model
 
     place, difference = export_model(

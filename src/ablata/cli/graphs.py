@@ -55,7 +55,7 @@ def graph(
     smoothing: Annotated[float | None, typer.Option(help="Added to every count; 0 by default.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random control; 0 by default.")] = None,
 ) -> None:
-    """Count which classes occur in the same training images; write the class graph as JSON and draw it as SVG.
+    """Count which classes occur in the same training images. The class graph is written as JSON and drawn as SVG.
 
     To train with it: graph=file graph.path=FILE. Of a recipe its own graph is written.
     """

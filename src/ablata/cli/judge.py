@@ -28,7 +28,8 @@ def judge(
         ),
     ],
     control: Annotated[
-        str | None, typer.Option(help="The arm that the others are compared with; else the one named baseline or base.")
+        str | None,
+        typer.Option(help="The arm that the others are compared with; by default the one named baseline or base."),
     ] = None,
     margin: Annotated[
         float | None,
@@ -37,14 +38,18 @@ def judge(
     score: Annotated[str | None, typer.Option(help="The score's column, or its name in the logs.")] = None,
     arm_from: Annotated[
         str | None,
-        typer.Option(help="The column that names the arm; of folders: `folder`, or a setting of the runs."),
+        typer.Option(help="The column that names the arm; for folders of runs `folder`, or a setting of the runs."),
     ] = None,
     seed_from: Annotated[str | None, typer.Option(help="The column of the seed.")] = None,
     lower: Annotated[bool | None, typer.Option("--lower/--higher", help="Which scores are better.")] = None,
-    take: Annotated[Take, typer.Option(help="Of a curve the last, the largest or the smallest value.")] = Take.LAST,
+    take: Annotated[
+        Take, typer.Option(help="Which value of a curve counts: the last, the largest or the smallest.")
+    ] = Take.LAST,
     noise: Annotated[
         float | None,
-        typer.Option(help="Of a log of trials: the standard deviation of one run's score; else from repeats in it."),
+        typer.Option(
+            help="For a log of trials: the standard deviation of a run's score; by default from repeats in it."
+        ),
     ] = None,
     log: Annotated[
         bool | None,
@@ -58,7 +63,7 @@ def judge(
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say which arm differs from the control, from scores that exist; of a log, which kept change could be noise."""
+    """Judge scores that exist: which arm differs from the control. In a log of trials: which change could be noise."""
     with quick_imports():
         from ablata.api.judging import judge as judge_scores
         from ablata.api.trial_logs import JudgedLog

@@ -250,7 +250,7 @@ def show_report(report: LabelReport) -> None:
 
     survey, labelled = report.survey, report.labelled
     for split in labelled.splits:
-        pairs = sum(1 for one in labelled.samples if one.split == split and one.image and one.label)
+        pairs = sum(1 for sample in labelled.samples if sample.split == split and sample.image and sample.label)
         out.print(Text(f"{split or 'all'}: {pairs:,} pairs of image and label file"))
     modes = ", ".join(f"{mode} {files:,}" for mode, files in survey.modes.most_common())
     source = f"; by {report.label_map.source}" if report.label_map else ""
@@ -319,7 +319,7 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
     from ablata.data.label_tools.statistics import ADVISED_RATIO, WEIGHTINGS, statistics
     from ablata.reports.console import show
 
-    kind = next((one for one in WEIGHTINGS if one == weighting), None)
+    kind = next((name for name in WEIGHTINGS if name == weighting), None)
     if weighting is not None and kind is None:
         close = nearest(weighting, WEIGHTINGS)
         raise SettingsError(f"--weights must be one of {listing(WEIGHTINGS)}", found=weighting,
@@ -336,9 +336,9 @@ def count_labels(chosen: LabelFolder, weighting: str | None, beta: float | None,
             table.add_column(f"{split} {title}".strip(), justify="right")
     if weights is not None:
         table.add_column("weight", justify="right")
-    for at, one in enumerate(found.classes):
-        cells = [one.name]
-        for split, count in one.splits.items():
+    for at, class_ in enumerate(found.classes):
+        cells = [class_.name]
+        for split, count in class_.splits.items():
             fraction, images = count.pixels / max(found.pixels[split], 1), count.files / max(found.files[split], 1)
             cells += [f"{count.pixels:,}", f"{fraction:.2%}", f"{images:.0%}"]
         table.add_row(*map(Text, [*cells, *([] if weights is None else [f"{weights[at]:.4g}"])]))

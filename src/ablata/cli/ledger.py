@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import typer
-
 from ablata.cli.console import note
+from ablata.cli.help import Commands
 
-app = typer.Typer(help="Care for the ledger.", no_args_is_help=True)
+app = Commands(help="Repair a lost or damaged ledger.")
 
 
 @app.callback()
 def group() -> None:
-    """Care for the ledger."""
+    """Repair a lost or damaged ledger."""
 
 
 @app.command("repair")

@@ -31,11 +31,11 @@ from ablata.cli import (
     worker,
 )
 from ablata.cli.console import fail
+from ablata.cli.help import Commands
 
-app = typer.Typer(
+app = Commands(
     name="ablata",
     help="A lab for vision models: train recipes, and find out whether a change helps.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich" if sys.stderr.isatty() else None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablata.cli.console import note, out, print_json
+from ablata.cli.help import Commands
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ablata.records.rows import EntryKind, NoteEntry
 
 LONGEST_CELL = 160
-app = typer.Typer(help="Read hand-written training notes into the ledger.", no_args_is_help=True)
+app = Commands(help="Read hand-written training notes into the ledger.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Files = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Notes; by default all read so far.")]
 
@@ -29,7 +30,7 @@ def read(
     html: Annotated[Path | None, typer.Option(help="Write an HTML page of the notes beside what was read.")] = None,
     json: Json = False,
 ) -> None:
-    """Read notes of any layout, in Chinese or English, and write trials, plans and remarks to the ledger."""
+    """Read notes of any layout into the ledger. In Chinese or English: trials, plans and remarks."""
     from ablata.base.collecting import gc_paused
     from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.notebooks.reader.ledger import keep, trial_facts
@@ -64,7 +65,7 @@ def table(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show the trials of a file: line, section, label, scores, settings and what the author claims."""
+    """Show the trials of a file. With line, section, label, scores, settings and what the author claims."""
     from ablata.base.errors import SettingsError
     from ablata.notebooks.reader.ledger import trial_facts
     from ablata.notebooks.reader.page import score_words, setting_words
@@ -97,7 +98,7 @@ def search(
     kind: Annotated[str | None, typer.Option(metavar="trial|plan|remark", help="Only entries of this kind.")] = None,
     json: Json = False,
 ) -> None:
-    """Search all notes read so far: trials, plans and remarks, by words of text, section, settings or claim."""
+    """Search all notes read so far. Trials, plans and remarks, by words of text, section, settings or claim."""
     from ablata.base.errors import SettingsError
     from ablata.records.ledger import Ledger
 
@@ -117,7 +118,7 @@ def plan(
     every: Annotated[bool, typer.Option("--all", help="Include plans that were carried out or given up.")] = False,
     json: Json = False,
 ) -> None:
-    """List what was planned and never finished: named in the notes, without a result."""
+    """List what was planned and never finished. It is named in the notes, without a result."""
     from ablata.notebooks.reader.ledger import keep
     from ablata.records.ledger import Ledger
 

@@ -53,7 +53,7 @@ def predict(
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict classes, masks, boxes or embeddings of images, prepared as in training; exit 1 if one is unreadable."""
+    """Predict classes, masks, boxes or embeddings of images. Prepared as in training; exit 1 if one is unreadable."""
     from ablata.api.models import predict as predict_images
 
     predictions = predict_images(

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from ablata.base.quantities import quantity
 from ablata.cli.console import out, print_json
+from ablata.cli.help import Commands
 from ablata.cli.settings import SettingsToChange
 from ablata.recipes.index import load_recipe, recipe_entries
 
-app = typer.Typer(help="List recipes, or show one with every setting.", no_args_is_help=True)
+app = Commands(help="List recipes, or show one with every setting.")
 
 
 @app.command("list")
@@ -42,7 +43,7 @@ def show_recipe(
         bool, typer.Option("--schema", help="Print the JSON schema: every key and what it allows.")
     ] = False,
 ) -> None:
-    """Show a recipe: description, every setting in effect, and its size."""
+    """Show a recipe: description, every setting, and its size."""
     from ablata.base.settings import as_text, expand, json_schema, settings_hash
 
     made = load_recipe(recipe, overrides or [])

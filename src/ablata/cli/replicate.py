@@ -12,12 +12,13 @@ import typer
 from ablata.base.errors import AblataError, SettingsError, choices, listing
 from ablata.cli.asking import WorkerCount
 from ablata.cli.console import note, out, print_json
+from ablata.cli.help import Commands
 
 if TYPE_CHECKING:
     from ablata.notebooks.notebook import Notebook, Question, Trial
     from ablata.notebooks.studies import Scale
 
-app = typer.Typer(help="Repeat the experiments of five hand-written notebooks.", no_args_is_help=True)
+app = Commands(help="Repeat the experiments of five hand-written notebooks.")
 
 Named = Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, see `ablata replicate list`.")]
 OneStudy = Annotated[str | None, typer.Option("--study", metavar="NAME", help="One of its studies; all by default.")]
@@ -42,14 +43,16 @@ def _chosen(name: str, study: str | None) -> tuple[Notebook, tuple[Question, ...
 
 @app.command("list")
 def list_notebooks(json: Json = False) -> None:
-    """List notebooks and studies, how many trials each holds and how many of them can be run.
+    """List notebooks and studies. How many trials each holds, and how many of them can be run.
 
     Nominal trials, whose settings are not what the author changed, stand apart and are not counted among them.
     """
     from ablata.notebooks.notebook import NAMES, load_notebook
 
     notebooks = [load_notebook(name) for name in NAMES]
-    counts = {one.name: [_counted(one, question) for question in one.questions] for one in notebooks}
+    counts = {
+        notebook.name: [_counted(notebook, question) for question in notebook.questions] for notebook in notebooks
+    }
     if json:
         print_json({name: [asdict(study) for study in studies] for name, studies in counts.items()})
         return
@@ -120,7 +123,7 @@ def _lines(numbers: tuple[int, ...]) -> str:
 
 @app.command("show")
 def show(notebook: Named, study: OneStudy = None) -> None:
-    """Show the trials of a notebook: what was changed, the settings that repeat it, what was recorded and concluded."""
+    """Show the trials of a notebook. What was changed, the settings that repeat it, what was recorded and concluded."""
 
     found, questions = _chosen(notebook, study)
     if study is None and found.notes:
@@ -164,7 +167,7 @@ def run(
     ] = None,
     workers: WorkerCount = None,
 ) -> None:
-    """Repeat the trials of a notebook: build and step each (smoke), or judge them (small, full)."""
+    """Repeat the trials of a notebook. Each is built and stepped (smoke), or they are judged (small, full)."""
     if scale not in _SCALES:
         raise SettingsError(f"--scale must be one of {listing(_SCALES)}", found=scale)
 
@@ -236,7 +239,7 @@ def _judge(
 def report(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("replications.html"),
 ) -> None:
-    """Write one HTML page: what each notebook concluded, whether its runs could show it, and our verdicts."""
+    """Write an HTML page of what the notebooks concluded. Whether their runs could show it, and our verdicts."""
     from ablata.base.files import PAGE, refuse_other_kind, write_text
     from ablata.cli.replication_views import replication_views
     from ablata.records.ledger import Ledger

@@ -31,7 +31,9 @@ def _notebook(ledger: Ledger, notebook: Notebook) -> NotebookView:
         study = study_view(ledger, name, curves=False) if name in recorded else None
         claims += _claims(question, study, noises[question.recipe or notebook.recipe])
     trials = [trial for _, trial in notebook.trials()]
-    loose = [one for question in notebook.questions for one in question.conclusions if not one.claims]
+    loose = [
+        conclusion for question in notebook.questions for conclusion in question.conclusions if not conclusion.claims
+    ]
     return NotebookView(
         name=notebook.name,
         title=notebook.title,
@@ -98,7 +100,7 @@ def _claims(question: Question, study: StudyView | None, noise: NoiseView | None
 
 
 def _finding(study: StudyView, trial: str) -> Finding | None:
-    arm = next((one for one in study.arms if one.name == trial), None)
+    arm = next((arm for arm in study.arms if arm.name == trial), None)
     effect = arm.effect if arm is not None else None
     if arm is None or arm.verdict is None or effect is None or effect.low is None or effect.high is None:
         return None

@@ -9,18 +9,16 @@ import typer
 
 from ablata.base.errors import SettingsError
 from ablata.base.quantities import quantity
-from ablata.cli.asking import TrustCode
-from ablata.cli.confirm import Yes, agreed
-from ablata.cli.console import note, out, print_json
+from ablata.cli.asking import TrustCode, Yes
+from ablata.cli.console import agreed, note, out, print_json
+from ablata.cli.help import Commands
 from ablata.cli.settings import SettingsToChange
 from ablata.cli.train import show_training
 
 if TYPE_CHECKING:
     from ablata.records.removal import Removal
 
-app = typer.Typer(
-    help="List runs, show one, compare two, go on from one; remove what is no longer needed.", no_args_is_help=True
-)
+app = Commands(help="List, show, compare, continue and remove runs.")
 RecipeFilter = Annotated[str | None, typer.Option("--recipe", help="Only runs of this recipe (name or hash).")]
 StudyFilter = Annotated[str | None, typer.Option("--study", help="Only runs of this study.")]
 StateFilter = Annotated[
@@ -41,7 +39,7 @@ def list_runs(
     limit: Annotated[int | None, typer.Option(min=1, help="List only the newest, this many.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs, newest first: studies and arms, age, size, what differs, and the last scores."""
+    """List runs, newest first. With studies and arms, age, size, what differs, and the last scores."""
     from ablata.api.runs import found_views
     from ablata.records.ledger import Ledger
     from ablata.reports.console import show
@@ -68,7 +66,7 @@ def show_run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one run: recipe, scores, its best step, cost, events, files, its curves drawn small."""
+    """Show one run. Recipe, scores, its best step, cost, events, files, its curves drawn small."""
     from ablata.api.runs import run as find_run
     from ablata.reports.terminal import curve_line
 
@@ -144,7 +142,7 @@ def continue_run(
     trust_code: TrustCode = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a new run that begins with a run's weights; an interrupted run goes on by `ablata train --resume`."""
+    """Train a new run that begins with a run's weights. An interrupted run goes on by `ablata train --resume`."""
     if checkpoint not in ("last", "best"):
         raise SettingsError("--checkpoint must be last or best", found=checkpoint)
     from ablata.api.continuing import continue_run as train_on
@@ -208,7 +206,7 @@ def prune(
     state: StateFilter = None,
     yes: Yes = False,
 ) -> None:
-    """Remove ended runs that no study needs and no other run starts from."""
+    """Remove ended runs that no study and no other run needs."""
     from ablata.api.housekeeping import Thinned, prune_runs, removal_lines, thin_checkpoints
 
     if keep is None:

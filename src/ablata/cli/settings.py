@@ -17,7 +17,7 @@ def refuse_options(context: typer.Context, values: list[str] | None) -> list[str
     Raises:
         SettingsError: names the option.
     """
-    options = {option: one for one in context.command.params for option in one.opts if option.startswith("--")}
+    options = {option: param for param in context.command.params for option in param.opts if option.startswith("--")}
     for text in values or ():
         key, equals, value = text.partition("=")
         option = f"--{key.strip().replace('_', '-')}"

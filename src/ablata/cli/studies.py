@@ -41,9 +41,10 @@ from ablata.cli.asking import (
     TrustCode,
     WithHistory,
     WorkerCount,
+    Yes,
 )
-from ablata.cli.confirm import Yes, agreed
-from ablata.cli.console import err, note, out, print_json, quick_imports
+from ablata.cli.console import agreed, err, note, out, print_json, quick_imports
+from ablata.cli.help import Commands
 from ablata.cli.runs import told
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from ablata.studies.study import Study
     from ablata.trainers.declared import DeclaredRule
 
-app = typer.Typer(help="Ask whether a change helps, and get a verdict.", no_args_is_help=True)
+app = Commands(help="Ask whether a change helps, and get a verdict.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Recorded = Annotated[str, typer.Argument(help="A study in the ledger.")]
 
@@ -96,7 +97,7 @@ def plan(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Estimate what a study will cost and which effects it can detect, without training."""
+    """Estimate a study's cost and the effects that it can detect. Nothing is trained but a few steps, to time them."""
     from ablata.cli.sizing import fitted, planned
     from ablata.records.ledger import Ledger
     from ablata.studies.given.declaring import rule_of_study, rule_words
@@ -233,7 +234,7 @@ def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_cod
 
 @app.command("status")
 def status(name: Recorded, json: Json = False) -> None:
-    """Show how far a study is: runs by state, verdicts so far, workers that no longer answer."""
+    """Show how far a study is. Runs by state, verdicts so far, workers that no longer answer."""
     from ablata.cli.reporting import print_status
     from ablata.records.ledger import Ledger
 
@@ -264,7 +265,7 @@ def report(
 
 @app.command("list")
 def list_studies(json: Json = False) -> None:
-    """List the studies of the ledger, and those that come with the package."""
+    """List recorded studies, and those that come with ablata."""
     from dataclasses import asdict
 
     from ablata.records.ledger import Ledger
@@ -294,7 +295,7 @@ def export(
         str | None, typer.Option(metavar="URI", help="Write it to this MLflow server or database instead.")
     ] = None,
 ) -> None:
-    """Write a study with its runs, curves and small files to one file; or to MLflow."""
+    """Write a study to one file, or to MLflow. Its runs, curves and small files go with it."""
     from ablata.api.moving import export_study
 
     if (path is None) == (mlflow is None):
@@ -334,7 +335,7 @@ def remove(
     keep_runs: Annotated[bool, typer.Option("--keep-runs", help="Leave its runs.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Remove a study, and the runs made for it that nothing else needs."""
+    """Remove a study and its runs. Runs that something else needs stay."""
     from ablata.api.housekeeping import removal_lines, remove_study
 
     told(remove_study(name, keep_runs=keep_runs, confirm=lambda planned: agreed(removal_lines(planned), yes)))

@@ -124,8 +124,8 @@ def _print_chain(ledger: Ledger, run: RunRow) -> None:
     metric = restore_run(ledger, run, trust=True).metric()
     taught_key = replace(metric, name=f"teacher_{metric.name}").key
     out.print(f"\nround  {metric.key}", markup=False)
-    for number, one in enumerate(ancestry(ledger, run)):
-        value, teacher = ((one.scores or {}).get(key) for key in (metric.key, taught_key))
+    for number, row in enumerate(ancestry(ledger, run)):
+        value, teacher = ((row.scores or {}).get(key) for key in (metric.key, taught_key))
         shown = "-" if value is None else f"{value:.2f} {metric.unit}".rstrip()
         change = "" if value is None or teacher is None else f"  {value - teacher:+.2f} beside its teacher"
-        out.print(f"{number:>5}  {shown}{change}  (run {one.id})", markup=False)
+        out.print(f"{number:>5}  {shown}{change}  (run {row.id})", markup=False)

@@ -38,7 +38,7 @@ def worker(
     beside: Annotated[int, typer.Option(hidden=True, help="How many workers run side by side.")] = 1,
     parent: Annotated[int | None, typer.Option(hidden=True, help="End once this process is gone.")] = None,
 ) -> None:
-    """Train runs that wait in a ledger, on any machine that reaches its database."""
+    """Train runs that wait in a ledger. On any machine that reaches the ledger's database."""
     with quick_imports():
         from ablata.records.database import PATIENCE_SECONDS
         from ablata.records.ledger import Ledger
@@ -54,18 +54,18 @@ def worker(
 
 
 def bench(
-    name: Annotated[str | None, typer.Argument(help="A measurement; without a name all are listed.")] = None,
-    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments of the measurement.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A benchmark; without a name all are listed.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments.")] = None,
 ) -> None:
-    """Measure speed against other libraries; needs a source checkout."""
+    """Measure speed against other libraries. Needs a source checkout."""
     folder = Path(__file__).parents[3] / "benchmarks"
     known = {path.stem: path for path in sorted(folder.glob("*.py"))}
     if not known:
-        raise SettingsError("Measurements run from a source checkout", found=f"no folder {folder}")
+        raise SettingsError("Benchmarks run from a source checkout", found=f"no folder {folder}")
     if name is None:
         for stem in known:
             typer.echo(stem)
         return
     if name not in known:
-        raise SettingsError(f"A measurement must be one of {choices(known, name)}", found=name)
+        raise SettingsError(f"A benchmark must be one of {choices(known, name)}", found=name)
     raise typer.Exit(subprocess.call([sys.executable, str(known[name]), *(arguments or [])]))

@@ -108,7 +108,7 @@ class PlainData(PlainPart):
 
     def statistics(self, images: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel over images uint8 [H, W, C]: as set, or as they are."""
-        pixels = np.concatenate([one.reshape(-1, one.shape[2]) for one in images]).astype(np.float64) / 255
+        pixels = np.concatenate([image.reshape(-1, image.shape[2]) for image in images]).astype(np.float64) / 255
         mean = self.mean or tuple(round(float(value), 4) for value in pixels.mean(0))
         std = self.std or tuple(max(round(float(value), 4), 1e-3) for value in pixels.std(0))
         return mean, std

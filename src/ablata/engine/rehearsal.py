@@ -58,5 +58,5 @@ def _teaches(state: TrainState, step: int) -> bool:
         loss = torch.stack(list(state.task.loss(state.model, part).values())).sum()
     state.check_first_loss(loss)
     torch.autograd.backward(loss)
-    gradients = [one.grad for one in state.model.parameters() if one.grad is not None]
-    return any(bool(one.any()) for one in gradients)
+    gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
+    return any(bool(gradient.any()) for gradient in gradients)

@@ -107,7 +107,9 @@ class GradientWatch:
             self.finite.note(norms, step)
         elif check:
             zero, left = norms.new_zeros(()), iter(norms)
-            self.finite.note(torch.stack([zero if one.grad is None else next(left) for one in self.parameters]), step)
+            self.finite.note(
+                torch.stack([zero if parameter.grad is None else next(left) for parameter in self.parameters]), step
+            )
         total: Tensor = torch.linalg.vector_norm(norms)
         return total
 

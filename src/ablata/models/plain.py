@@ -124,15 +124,15 @@ class NamedOutputs(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the outputs by name, `logits` among them."""
-        found = self.network(images)
-        if isinstance(found, Tensor):
-            return {"logits": found}
-        if not isinstance(found, Mapping):
+        returned = self.network(images)
+        if isinstance(returned, Tensor):
+            return {"logits": returned}
+        if not isinstance(returned, Mapping):
             raise SettingsError(
                 "A model must return its logits, or a dict of outputs",
-                found=f"{self.name} returned {type(found).__name__}",
+                found=f"{self.name} returned {type(returned).__name__}",
             )
-        outputs = dict(found)
+        outputs = dict(returned)
         if "logits" not in outputs and "out" in outputs:
             outputs["logits"] = outputs.pop("out")
         if "logits" not in outputs:
@@ -203,17 +203,19 @@ class PlainBackboneModule(BackboneModule):
             maps = self.eval()(torch.zeros(1, channels, _SIDE, _SIDE))
         network.train(was)
         self.train(was)
-        self.widths = {level: one.shape[1] for level, one in maps.items()}
-        self.strides = {level: round(_SIDE / one.shape[2]) for level, one in maps.items()}
+        self.widths = {level: feature_map.shape[1] for level, feature_map in maps.items()}
+        self.strides = {level: round(_SIDE / feature_map.shape[2]) for level, feature_map in maps.items()}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps by level."""
-        found: Any = self.network(images)
-        found = found.values() if isinstance(found, Mapping) else (found,) if isinstance(found, Tensor) else found
-        maps: list[Tensor] = list(found)
-        if not 1 <= len(maps) <= len(LEVELS) or any(one.dim() != 4 for one in maps):
+        returned: Any = self.network(images)
+        if isinstance(returned, Tensor):
+            returned = (returned,)
+        maps: list[Tensor] = list(returned.values() if isinstance(returned, Mapping) else returned)
+        if not 1 <= len(maps) <= len(LEVELS) or any(feature_map.dim() != 4 for feature_map in maps):
+            shapes = ", ".join(str(tuple(feature_map.shape)) for feature_map in maps)
             raise SettingsError(
                 "A backbone must return one to four feature maps [B, C, h, w], the finest first",
-                found=f"{self.name} returned {len(maps)}: {', '.join(str(tuple(one.shape)) for one in maps)}",
+                found=f"{self.name} returned {len(maps)}: {shapes}",
             )
         return dict(zip(LEVELS[-len(maps) :], maps, strict=True))

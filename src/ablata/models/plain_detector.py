@@ -102,7 +102,7 @@ class PlainDetectorModel(Detector):
         sizes = sizes or [(images.shape[-2], images.shape[-1])] * len(images)
         each = [image[:, :height, :width] for image, (height, width) in zip(images, sizes, strict=True)]
         if objects is not None:
-            return self._losses(self.network(each, [self._target(one) for one in objects]))
+            return self._losses(self.network(each, [self._target(target) for target in objects]))
         if most is not None:
             raise SettingsError(
                 "A protocol with a number of boxes needs a detector that proposes boxes",

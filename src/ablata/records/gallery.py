@@ -136,7 +136,7 @@ def _named(groups: Sequence[GalleryGroup]) -> list[tuple[str, tuple[ShownImage, 
 
 
 def _told(images: Sequence[ShownImage]) -> list[dict[str, str]]:
-    return [{"alt": one.alt, "caption": one.caption, "ending": one.ending} for one in images]
+    return [{"alt": image.alt, "caption": image.caption, "ending": image.ending} for image in images]
 
 
 def _images(run: Path, name: str, told: Sequence[Mapping[str, Any]]) -> tuple[ShownImage, ...]:

@@ -224,9 +224,9 @@ def rename_study(ledger: Ledger, old: str, new: str) -> None:
             mark = _mark(ledger, new)
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
-    for one, other in zip(_files(ledger, old), _files(ledger, new), strict=True):
-        if one.is_file():
-            one.replace(other)
+    for file, other in zip(_files(ledger, old), _files(ledger, new), strict=True):
+        if file.is_file():
+            file.replace(other)
 
 
 def _renamed(command: str, old: str, new: str) -> str:

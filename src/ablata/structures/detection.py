@@ -147,7 +147,7 @@ class DetectionBatch:
         return replace(
             self,
             images=self.images.to(device, non_blocking=non_blocking),
-            objects=tuple(one.to(device, non_blocking) for one in self.objects),
+            objects=tuple(target.to(device, non_blocking) for target in self.objects),
         )
 
     def narrow(self, start: int, stop: int) -> DetectionBatch:

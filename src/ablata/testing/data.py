@@ -58,7 +58,7 @@ class DataSuite:
         """Return augmented training batches of steps `start` to `stop`."""
         loader = self.data.train_loader(seed, self.batch, rank, world_size)
         read = zip(range(start, stop), loader.batches(start, stop), strict=True)
-        return [loader.augment(one, step, loader.epoch_of(step)) for step, one in read]
+        return [loader.augment(batch, step, loader.epoch_of(step)) for step, batch in read]
 
     def truth(self, batch: Any) -> list[torch.Tensor]:
         """Return what a batch says of its images."""
@@ -73,19 +73,19 @@ class DataSuite:
 
     def test_training_goes_on_from_any_step_as_if_it_had_never_stopped(self) -> None:
         whole, later = self.batches(3, 0, 4), self.batches(3, 2, 4)
-        for one, again in zip(whole[2:], later, strict=True):
-            assert torch.equal(one.images, again.images)
-            assert all(map(torch.equal, self.truth(one), self.truth(again)))
+        for batch, again in zip(whole[2:], later, strict=True):
+            assert torch.equal(batch.images, again.images)
+            assert all(map(torch.equal, self.truth(batch), self.truth(again)))
 
     def test_another_seed_gives_another_order(self) -> None:
         first, other = self.batches(0, 0, 2), self.batches(1, 0, 2)
-        assert any(not torch.equal(one.index, two.index) for one, two in zip(first, other, strict=True))
+        assert any(not torch.equal(batch.index, again.index) for batch, again in zip(first, other, strict=True))
 
     def test_processes_together_see_the_batch_of_one(self) -> None:
         whole = self.batches(2, 0, 1)[0]
         parts = [self.batches(2, 0, 1, rank, 2)[0] for rank in range(2)]
-        assert torch.equal(torch.cat([one.index for one in parts]), whole.index)
-        torch.testing.assert_close(torch.cat([one.images for one in parts]), whole.images)
+        assert torch.equal(torch.cat([part.index for part in parts]), whole.index)
+        torch.testing.assert_close(torch.cat([part.images for part in parts]), whole.images)
 
     def test_evaluation_counts_every_sample_once(self) -> None:
         for world_size in (1, 2, 3):
@@ -130,15 +130,15 @@ class DetectionDataSuite(DataSuite):
 
     def truth(self, batch: Any) -> list[torch.Tensor]:
         """Return boxes and labels of each image of a batch."""
-        return [values for one in batch.objects for values in (one.boxes, one.labels)]
+        return [values for target in batch.objects for values in (target.boxes, target.labels)]
 
     def test_objects_are_of_the_classes_and_inside_their_image(self) -> None:
         classes = len(self.data.classes)
         for split in ("train", "val"):
             for batch in self.data.eval_loader(split, 4):
                 assert bool(batch.images.isfinite().all())
-                for size, one in zip(batch.sizes, batch.objects, strict=True):
-                    assert bool(((one.labels >= 0) & (one.labels < classes)).all())
-                    assert bool((one.boxes[:, :2] >= 0).all())
-                    assert bool((one.boxes[:, 2:] <= size.flip(0)).all())
-                    assert bool((one.boxes[:, 2:] > one.boxes[:, :2]).all())
+                for size, target in zip(batch.sizes, batch.objects, strict=True):
+                    assert bool(((target.labels >= 0) & (target.labels < classes)).all())
+                    assert bool((target.boxes[:, :2] >= 0).all())
+                    assert bool((target.boxes[:, 2:] <= size.flip(0)).all())
+                    assert bool((target.boxes[:, 2:] > target.boxes[:, :2]).all())

@@ -83,7 +83,9 @@ class DetectorSuite:
         terms = self.losses(model, (2,) * self.batch)
         assert all(term.numel() == 1 and bool(term.isfinite()) for term in terms.values()), terms
         sum(terms.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
-        missing = [name for name, one in model.named_parameters() if one.requires_grad and one.grad is None]
+        missing = [
+            name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
+        ]
         assert not missing, f"no gradient reaches {', '.join(missing)}"
 
     def test_images_without_objects_have_finite_losses(self) -> None:
@@ -96,18 +98,18 @@ class DetectorSuite:
         masks, most = self.chosen().predicts_masks(), self.chosen().max_detections
         found = self.detections(self.make(), self.images())
         assert len(found) == self.batch
-        for one in found:
-            count = len(one.scores)
+        for detections in found:
+            count = len(detections.scores)
             assert count <= most, f"{count} detections, and max_detections={most}"
-            assert one.boxes.shape == (count, 4)
-            assert one.labels.shape == (count,)
-            assert bool((one.boxes >= 0).all())
-            assert bool((one.boxes <= one.boxes.new_tensor([width, height, width, height])).all())
-            assert bool((one.boxes[:, :2] <= one.boxes[:, 2:]).all())
-            assert bool(((one.labels >= 0) & (one.labels < self.classes)).all())
-            assert bool(((one.scores >= 0) & (one.scores <= 1)).all())
-            assert bool((one.scores.diff() <= 0).all())
-            assert (one.masks is not None) == masks
+            assert detections.boxes.shape == (count, 4)
+            assert detections.labels.shape == (count,)
+            assert bool((detections.boxes >= 0).all())
+            assert bool((detections.boxes <= detections.boxes.new_tensor([width, height, width, height])).all())
+            assert bool((detections.boxes[:, :2] <= detections.boxes[:, 2:]).all())
+            assert bool(((detections.labels >= 0) & (detections.labels < self.classes)).all())
+            assert bool(((detections.scores >= 0) & (detections.scores <= 1)).all())
+            assert bool((detections.scores.diff() <= 0).all())
+            assert (detections.masks is not None) == masks
 
     def test_one_seed_gives_one_detector_and_another_seed_another(self) -> None:
         first, again, other = (self.make(seed).state_dict() for seed in (0, 0, 1))
@@ -117,21 +119,23 @@ class DetectorSuite:
     def test_in_evaluation_an_image_gives_the_same_alone_and_in_a_batch(self) -> None:
         model, images = self.make(), self.images()
         together, again = self.detections(model, images), self.detections(model, images)
-        for row, (one, other) in enumerate(zip(together, again, strict=True)):
-            assert torch.equal(one.boxes, other.boxes), "two passes differ"
-            assert torch.equal(one.scores, other.scores), "two passes differ"
+        for row, (batched, other) in enumerate(zip(together, again, strict=True)):
+            assert torch.equal(batched.boxes, other.boxes), "two passes differ"
+            assert torch.equal(batched.scores, other.scores), "two passes differ"
             (alone,) = self.detections(model, images[row : row + 1])
-            assert len(alone.scores) == len(one.scores), f"{len(alone.scores)} detections alone, {len(one.scores)} not"
+            assert len(alone.scores) == len(batched.scores), (
+                f"{len(alone.scores)} detections alone, {len(batched.scores)} not"
+            )
             # Which of two boxes with all but equal scores comes first may change with the batch, the scores may not.
-            torch.testing.assert_close(alone.scores, one.scores, rtol=0, atol=self.tolerance)
+            torch.testing.assert_close(alone.scores, batched.scores, rtol=0, atol=self.tolerance)
 
     def test_a_state_that_was_saved_gives_the_same_detections(self) -> None:
         model, other, images = self.make(0), self.make(1), self.images()
         other.load_state_dict(model.state_dict())
-        for one, same in zip(self.detections(model, images), self.detections(other, images), strict=True):
-            assert torch.equal(one.boxes, same.boxes)
-            assert torch.equal(one.scores, same.scores)
-            assert torch.equal(one.labels, same.labels)
+        for detection, same in zip(self.detections(model, images), self.detections(other, images), strict=True):
+            assert torch.equal(detection.boxes, same.boxes)
+            assert torch.equal(detection.scores, same.scores)
+            assert torch.equal(detection.labels, same.labels)
 
     def _objects(self, count: int) -> Objects:
         height, width = self.size

@@ -113,7 +113,7 @@ class ModelSuite(ABC):
         model, images = self.make().eval(), self.images()
         with torch.no_grad():
             together, again = model(images)["logits"], model(images)["logits"]
-            alone = torch.cat([model(one[None])["logits"] for one in images])
+            alone = torch.cat([model(image[None])["logits"] for image in images])
         assert torch.equal(together, again), "two passes differ"
         assert float((together - alone).abs().max()) <= self.tolerance
 

@@ -48,13 +48,15 @@ class Arguments:
             signature = inspect.signature(function)
         except ValueError:
             raise SettingsError("A function must have a signature in Python", found=repr(function)) from None
-        found = signature.parameters.values()
-        for one in found:
-            if one.kind is one.POSITIONAL_ONLY and one.default is one.empty:
-                raise SettingsError("The arguments of a function must have names", found=f"{one.name} before the /")
+        arguments = signature.parameters.values()
+        for argument in arguments:
+            if argument.kind is argument.POSITIONAL_ONLY and argument.default is argument.empty:
+                raise SettingsError(
+                    "The arguments of a function must have names", found=f"{argument.name} before the /"
+                )
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        named = {one.name: one for one in found if one.kind in kinds}
-        return cls(named, any(one.kind is one.VAR_KEYWORD for one in found))
+        named = {argument.name: argument for argument in arguments if argument.kind in kinds}
+        return cls(named, any(argument.kind is argument.VAR_KEYWORD for argument in arguments))
 
     def takes(self, name: str) -> bool:
         """Tell whether it has an argument of this name."""
@@ -64,18 +66,18 @@ class Arguments:
     def defaults(self) -> dict[str, Any]:
         """The defaults that settings can hold; others stay the function's own business."""
         return {
-            name: one.default
-            for name, one in self._settings.items()
-            if one.default is not one.empty and is_writable(one.default)
+            name: argument.default
+            for name, argument in self._settings.items()
+            if argument.default is not argument.empty and is_writable(argument.default)
         }
 
     @property
     def _settings(self) -> dict[str, inspect.Parameter]:
-        return {name: one for name, one in self.parameters.items() if name not in GIVEN}
+        return {name: argument for name, argument in self.parameters.items() if name not in GIVEN}
 
     @cached_property
     def _types(self) -> dict[str, Any]:
-        return {name: _type_of(one) for name, one in self._settings.items()}
+        return {name: _type_of(argument) for name, argument in self._settings.items()}
 
     def checked(self, values: Mapping[str, Any], function: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return values as settings hold them, and apart those that are objects of this process.
@@ -89,8 +91,8 @@ class Arguments:
         """
         for name in values:
             self._refuse_unknown(name, values[name], function)
-        for name, one in self._settings.items():
-            if one.default is one.empty and name not in values:
+        for name, argument in self._settings.items():
+            if argument.default is argument.empty and name not in values:
                 raise SettingsError(
                     f"Every argument of {function} must have a value",
                     found=f"{name} has no default",

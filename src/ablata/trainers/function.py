@@ -136,7 +136,11 @@ class Function(Settings):
                 "An arm of a function must be values of its arguments, or another function", found=repr(change)
             )
         texts = [] if isinstance(change, Mapping) else [parse(text) for text in change]
-        values = change if isinstance(change, Mapping) else {one.key: parse_value(one.text) for one in texts}
+        values = (
+            change
+            if isinstance(change, Mapping)
+            else {assignment.key: parse_value(assignment.text) for assignment in texts}
+        )
         reference = self.function if parse_reference(self.function) is not None else None
         return self._with(reference, self.values | self._objects, values)
 

@@ -57,7 +57,7 @@ def reads_as_on_disk(function: types.FunctionType) -> bool:
         compiled = {file: compile(file.read_bytes(), file, "exec", dont_inherit=True) for file in files}
     except (OSError, SyntaxError, ValueError):
         return False
-    return all(_as_compiled(one, compiled) for one in modules.values())
+    return all(_as_compiled(module, compiled) for module in modules.values())
 
 
 def _file(module: types.ModuleType) -> Path | None:

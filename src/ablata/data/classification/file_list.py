@@ -125,8 +125,8 @@ def screen(
     Raises:
         DataError: something cannot be used, named by file, and is not to be left out; or nothing remains.
     """
-    faults = [*found.findings, *(one for source in seen for one in _faults(found, source, seen[source]))]
-    tiny = {source: _tiny(one, side) for source, one in seen.items()}
+    faults = [*found.findings, *(fault for source in seen for fault in _faults(found, source, seen[source]))]
+    tiny = {source: _tiny(file, side) for source, file in seen.items()}
     small = [
         ImageFinding("smaller than the crop", found.where(source, row), _measured(seen[source], row, side))
         for source, rows in tiny.items()
@@ -139,8 +139,8 @@ def screen(
         usable[[*seen[source].faults, *(tiny[source].tolist() if on_small == "skip" else ())]] = False
         kept[source] = usable
     left_out = (*faults, *(small if on_small == "skip" else ()))
-    small_kept = tuple(one.where for one in small) if on_small == "keep" else ()
-    noted = sum(int(one.noted.sum()) for one in seen.values())
+    small_kept = tuple(image.where for image in small) if on_small == "keep" else ()
+    noted = sum(int(file.noted.sum()) for file in seen.values())
     left = replace(_without(found, kept), findings=(), left_out=left_out, small=small_kept, noted=noted)
     if len(left.ids) < 2:
         raise DataError(ONE_CLASS, found=f"{found.root}: {left.ids[0]} alone", do="add a folder of another class")
@@ -158,10 +158,10 @@ def refuse(root: Path, found: Sequence[ImageFinding]) -> None:
     """
     if not found:
         return
-    lines = [str(one) for one in found[:_SHOWN]]
+    lines = [str(finding) for finding in found[:_SHOWN]]
     if len(found) > _SHOWN:
         lines.append(f"and {len(found) - _SHOWN} more")
-    kinds = {one.kind for one in found}
+    kinds = {finding.kind for finding in found}
     keys = ["data.on_small=skip"] if "smaller than the crop" in kinds else []
     keys += ["data.on_invalid=skip"] if kinds - {"smaller than the crop"} else []
     raise DataError(

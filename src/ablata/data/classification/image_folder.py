@@ -166,7 +166,7 @@ class ImageFolder(ImageFileSettings):
             source: inspect_images(files, f"{digests[source][:32]}-{source}", cache, rules)
             for source, files in found.files.items()
         }
-        refuse_dark((int(value) for one in seen.values() for value in one.highest), rules)
+        refuse_dark((int(value) for file in seen.values() for value in file.highest), rules)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         contents = file_digests(left.root, [file for file in left.hashed if file.is_file()], cache)
         train, val = ([file for file in left.files[source] if isinstance(file, Path)] for source in SOURCES)

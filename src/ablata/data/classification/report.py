@@ -49,7 +49,7 @@ class Report:
         """Return everything, JSON-safe."""
 
         def plain(findings: Iterable[ImageFinding]) -> list[dict[str, str]]:
-            return [{"kind": one.kind, "where": one.where, "detail": one.detail} for one in findings]
+            return [{"kind": finding.kind, "where": finding.where, "detail": finding.detail} for finding in findings]
 
         return {
             "classes": self.classes,
@@ -182,8 +182,8 @@ def check_files(found: Listing, crop: int, rules: ImageRules = RULES) -> Report:
         labels = found.labels[source].tolist()
         for row, seen in enumerate(in_threads(partial(_seen, crop=crop, rules=rules), files)):
             where = found.where(source, row)
-            problems += [replace(one, where=where) for one in seen.problems]
-            remarks += [replace(one, where=where) for one in seen.remarks]
+            problems += [replace(problem, where=where) for problem in seen.problems]
+            remarks += [replace(remark, where=where) for remark in seen.remarks]
             if seen.highest:
                 highest[where] = seen.highest
             if seen.look is not None:

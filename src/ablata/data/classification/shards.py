@@ -233,7 +233,7 @@ class Shards(ImageFileSettings):
             for source, files in found.files.items()
             if isinstance(files, Members)
         }
-        refuse_dark((int(value) for one in seen.values() for value in one.highest), rules)
+        refuse_dark((int(value) for file in seen.values() for value in file.highest), rules)
         left = screen(found, seen, on_invalid=self.on_invalid, on_small=self.on_small, side=self.size)
         return assemble(self, left, _fingerprint(found, left), cache)
 

@@ -71,7 +71,7 @@ def captioned(
         An RGB image.
     """
     pixels = [image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy() for image in images]
-    return _arranged([_enlarged(one, side) for one in pixels], list(captions), columns)
+    return _arranged([_enlarged(image, side) for image in pixels], list(captions), columns)
 
 
 def arranged(images: Sequence[Image.Image], captions: Sequence[str], columns: int) -> Image.Image:

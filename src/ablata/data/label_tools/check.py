@@ -241,7 +241,10 @@ class LabelReport:
         survey = self.survey
 
         def plain(findings: Iterable[LabelFinding]) -> list[dict[str, str]]:
-            return [{"kind": one.kind, "where": one.where, "detail": one.detail, "do": one.do} for one in findings]
+            return [
+                {"kind": finding.kind, "where": finding.where, "detail": finding.detail, "do": finding.do}
+                for finding in findings
+            ]
 
         return {
             "root": str(self.labelled.root),
@@ -305,7 +308,7 @@ def judge(
         problems += _against(survey, known, mend)
     else:
         problems += _without_list(survey, mend)
-    if survey.values and not any(one.kind in _NO_CLASSES for one in problems):
+    if survey.values and not any(problem.kind in _NO_CLASSES for problem in problems):
         problems += _one_class(survey, known, mend)
     told, also = _rare(survey, known, mend)
     problems, remarks = problems + told, remarks + also

@@ -116,12 +116,12 @@ def _write(
     unsorted = draft / "unsorted"
     jobs = [(sample.label, unsorted / sample.split / f"{sample.name}.png", sample.image) for sample in samples]
     holds, palettes = np.zeros((len(samples), 256), dtype=bool), Palettes()
-    for row, one in enumerate(mapped(partial(_convert_file, root, how), jobs, workers)):
-        done.pixels.update(dict(zip(one.ids, one.counts, strict=True)))
-        done.moved, done.furthest = done.moved + one.moved, max(done.furthest, one.furthest)
-        holds[row, one.ids] = True
+    for row, converted in enumerate(mapped(partial(_convert_file, root, how), jobs, workers)):
+        done.pixels.update(dict(zip(converted.ids, converted.counts, strict=True)))
+        done.moved, done.furthest = done.moved + converted.moved, max(done.furthest, converted.furthest)
+        holds[row, converted.ids] = True
         if how.palette is None:
-            palettes.add(one.palette, name_of(samples[row].label, root))
+            palettes.add(converted.palette, name_of(samples[row].label, root))
             palettes.refuse(str(root))
         if tell is not None:
             tell(row + 1, len(jobs))

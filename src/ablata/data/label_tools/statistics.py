@@ -45,7 +45,7 @@ class LabelStatistics:
 
     def counts(self) -> np.ndarray:
         """Return int64 [classes], pixels of each in the split that weights are made of."""
-        return np.array([one.splits[self.split].pixels for one in self.classes], dtype=np.int64)
+        return np.array([class_.splits[self.split].pixels for class_ in self.classes], dtype=np.int64)
 
     @property
     def ratio(self) -> float:
@@ -76,7 +76,7 @@ class LabelStatistics:
         elif weighting == "most-frequent":
             made[there] = counts.max() / counts[there]
         elif weighting == "median":
-            present = np.array([one.splits[self.split].present for one in self.classes], dtype=np.float64)
+            present = np.array([class_.splits[self.split].present for class_ in self.classes], dtype=np.float64)
             frequency = counts[there] / present[there]
             made[there] = np.median(frequency) / frequency
         elif weighting == "complement":
@@ -97,17 +97,17 @@ class LabelStatistics:
         """Return everything, JSON-safe, with the weights of each kind."""
         return {
             "classes": [
-                {"name": one.name, "splits": {
-                    split: {"pixels": count.pixels, "images": count.files} for split, count in one.splits.items()
+                {"name": class_.name, "splits": {
+                    split: {"pixels": count.pixels, "images": count.files} for split, count in class_.splits.items()
                 }}
-                for one in self.classes
+                for class_ in self.classes
             ],
             "pixels": self.pixels,
             "images": self.files,
             "ignored": self.ignored,
             "ratio": self.ratio,
             "weights_advised": self.ratio > ADVISED_RATIO,
-            "weights": {kind: [round(float(one), 6) for one in self.weights(kind)] for kind in WEIGHTINGS},
+            "weights": {kind: [round(float(weight), 6) for weight in self.weights(kind)] for kind in WEIGHTINGS},
         }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def statistics(report: LabelReport) -> LabelStatistics:
     """
     survey, label_map = report.survey, report.label_map
     if label_map is None:
-        problem = next((one for one in report.problems if one.do), None)
+        problem = next((problem for problem in report.problems if problem.do), None)
         if problem is not None:
             raise DataError("Classes must be known to be counted", found=str(problem), do=problem.do)
         names = {value: str(value) for value in survey.ordered()}
@@ -129,7 +129,7 @@ def statistics(report: LabelReport) -> LabelStatistics:
     else:
         strange = [label_map.written_value(value) for value in survey.ordered() if label_map.find(value) is None]
         if strange:
-            problem = next((one for one in report.problems if one.do), None)
+            problem = next((problem for problem in report.problems if problem.do), None)
             raise DataError("Every value must be a class or ignored", found=listing(strange[:12]),
                             do=problem.do if problem else None)  # fmt: skip
         labels = [label for label in label_map.labels if not label.ignore]
@@ -141,19 +141,21 @@ def statistics(report: LabelReport) -> LabelStatistics:
         ClassCounts(title, {split: _sum(report, values, split) for split in splits})
         for title, values in zip(titles, kept, strict=True)
     )
-    if not any(one.splits[split].pixels for one in classes for split in splits):
+    if not any(class_.splits[split].pixels for class_ in classes for split in splits):
         raise DataError("There must be labelled pixels to count", found=f"{report.labelled.root}: none")
-    pixels = {split: sum(one.splits[split].pixels for one in classes) for split in splits}
-    files = {split: sum(count for (one, _), count in survey.files.items() if one == split) for split in splits}
+    pixels = {split: sum(class_.splits[split].pixels for class_ in classes) for split in splits}
+    files = {
+        split: sum(count for (of_split, _), count in survey.files.items() if of_split == split) for split in splits
+    }
     void = {split: _sum(report, ignored, split).pixels for split in splits}
     return LabelStatistics(classes, pixels, files, void, "train" if "train" in splits else splits[0])
 
 
 def _sum(report: LabelReport, values: list[int], split: str) -> Count:
     """Return the counts of a class; the images of several values that are one class are counted for the largest."""
-    found = [report.survey.values[value].total(split) for value in values if value in report.survey.values]
+    counts = [report.survey.values[value].total(split) for value in values if value in report.survey.values]
     return Count(
-        sum(one.pixels for one in found),
-        max((one.files for one in found), default=0),
-        max((one.present for one in found), default=0),
+        sum(count.pixels for count in counts),
+        max((count.files for count in counts), default=0),
+        max((count.present for count in counts), default=0),
     )

@@ -200,14 +200,14 @@ class ProposedSuffixes:
 
 def propose_suffixes(labelled: LabeledFolder) -> ProposedSuffixes:
     """Find what stands behind the names of images and label files that have no partner."""
-    images = {(one.split, one.name.casefold()): one for one in labelled.samples if one.label is None}
-    labels = [one for one in labelled.samples if one.image is None]
+    images = {(sample.split, sample.name.casefold()): sample for sample in labelled.samples if sample.label is None}
+    labels = [sample for sample in labelled.samples if sample.image is None]
     ways: dict[str, list[tuple[Sample, Sample]]] = {}
-    for one in labels if images else ():
-        for end in range(len(one.name) - 1, 0, -1):
-            partner = images.get((one.split, one.name[:end].casefold()))
-            if partner is not None and "/" not in one.name[end:]:
-                ways.setdefault(one.name[end:], []).append((partner, one))
+    for label in labels if images else ():
+        for end in range(len(label.name) - 1, 0, -1):
+            partner = images.get((label.split, label.name[:end].casefold()))
+            if partner is not None and "/" not in label.name[end:]:
+                ways.setdefault(label.name[end:], []).append((partner, label))
                 break
     if ways:
         best = max(ways, key=lambda suffix: len(ways[suffix]))
@@ -217,10 +217,12 @@ def propose_suffixes(labelled: LabeledFolder) -> ProposedSuffixes:
 
 def _both_suffixes(images: Sequence[Sample], labels: Sequence[Sample]) -> ProposedSuffixes:
     """Find endings that all images and all label files without a partner have: NAME_sat.jpg and NAME_mask.png."""
-    image, mask = (_common_ending([one.name for one in some]) for some in (images, labels))
-    stems = {(one.split, one.name[: len(one.name) - len(image)].casefold()): one for one in images}
-    found = [(stems.get((one.split, one.name[: len(one.name) - len(mask)].casefold())), one) for one in labels]
-    pairs = tuple((partner, one) for partner, one in found if partner is not None)
+    image, mask = (_common_ending([file.name for file in some]) for some in (images, labels))
+    stems = {(file.split, file.name[: len(file.name) - len(image)].casefold()): file for file in images}
+    candidates = [
+        (stems.get((label.split, label.name[: len(label.name) - len(mask)].casefold())), label) for label in labels
+    ]
+    pairs = tuple((partner, label) for partner, label in candidates if partner is not None)
     enough = len(pairs) > 1 and 2 * len(pairs) >= min(len(images), len(labels))
     return ProposedSuffixes(mask, image, pairs) if image and mask and enough else ProposedSuffixes()
 
@@ -336,10 +338,10 @@ def _by_lists(root: Path, samples: list[Sample]) -> tuple[list[Sample], list[Pat
         The samples with their splits; files that no list names; what lists say and the files do not.
     """
     lists = read_split_lists(root)
-    whole = {unicodedata.normalize("NFC", one.name): one for one in samples}
+    whole = {unicodedata.normalize("NFC", sample.name): sample for sample in samples}
     bare: dict[str, list[Sample]] = {}
-    for name, one in whole.items():
-        bare.setdefault(name.rpartition("/")[2], []).append(one)
+    for name, sample in whole.items():
+        bare.setdefault(name.rpartition("/")[2], []).append(sample)
     divided: list[Sample] = []
     told: list[str] = []
     seen: dict[str, str] = {}
@@ -347,20 +349,20 @@ def _by_lists(root: Path, samples: list[Sample]) -> tuple[list[Sample], list[Pat
         file, listed = lists[split]
         names = [unicodedata.normalize("NFC", name) for name in listed]
         alike = [(name, whole.get(name) or _only(bare.get(name.rpartition("/")[2], []))) for name in names]
-        found = {one.name: one for _, one in alike if one is not None}
-        if not found:
+        here = {sample.name: sample for _, sample in alike if sample is not None}
+        if not here:
             continue
-        divided += [replace(found[name], split=split) for name in sorted(found)]
+        divided += [replace(here[name], split=split) for name in sorted(here)]
         where = file.relative_to(root).as_posix()
-        if absent := [name for name, one in alike if one is None]:
+        if absent := [name for name, sample in alike if sample is None]:
             told.append(f"{where} names {len(absent)} that are not there: {listing(absent[:_FEW])}")
-        if twice := sorted(name for name in found if name in seen):
+        if twice := sorted(name for name in here if name in seen):
             told.append(f"{where} names {len(twice)} that {seen[twice[0]]} names too: {listing(twice[:_FEW])}")
-        seen |= dict.fromkeys(found, where)
+        seen |= dict.fromkeys(here, where)
     if not divided:
         return samples, [], ()
-    rest = [one for one in samples if one.name not in seen]
-    return divided, [file for one in rest for file in (one.image, one.label) if file is not None], tuple(told)
+    rest = [sample for sample in samples if sample.name not in seen]
+    return divided, [file for sample in rest for file in (sample.image, sample.label) if file is not None], tuple(told)
 
 
 def _only(found: list[Sample]) -> Sample | None:

@@ -249,7 +249,7 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
     suffixes = propose_suffixes(labelled).settings
     for source in SOURCES:
         samples = [sample for sample in labelled.samples if sample.split == source]
-        alone = [one for one in samples if one.image is None or one.label is None]
+        alone = [sample for sample in samples if sample.image is None or sample.label is None]
         if alone:
             shown = [f"{one.name} has no {'mask' if one.label is None else 'image'}" for one in alone[:5]]
             left = f"ablata data convert {root} --map FILE --paired-only --output NEW_FOLDER"
@@ -264,8 +264,8 @@ def strict_pairs(labelled: LabeledFolder) -> tuple[Pairs, tuple[str, ...]]:
                 found=f"{root}: none in {source}",
                 do=f"ablata data convert {root} --map FILE --val 0.2 --output NEW_FOLDER draws a split",
             )
-        pairs[source] = [Pair(one.image, one.label) for one in samples if one.image and one.label]
-    test = [Pair(one.image, one.label) for one in labelled.samples if one.split == "test" and one.image]
+        pairs[source] = [Pair(sample.image, sample.label) for sample in samples if sample.image and sample.label]
+    test = [Pair(sample.image, sample.label) for sample in labelled.samples if sample.split == "test" and sample.image]
     notices = labelled.notices()
     if test:
         pairs["test"] = test

@@ -64,7 +64,7 @@ def optimiser(thing: Any, reference: str) -> type[PlainOptimiser]:
         PlainOptimiser,
         thing,
         reference,
-        (first.name, *(one.name for one in others if one.default is one.empty and one.name in ours)),
+        (first.name, *(other.name for other in others if other.default is other.empty and other.name in ours)),
     )
 
 

@@ -224,8 +224,8 @@ class MaskRcnnNetwork(Detector):
         if stage is not None and relations is not None:
             widths[-1] = relations.features(features)
         scorers = [
-            RoiPredictor(one, width, self.classes, settings.class_agnostic, settings.dropout)
-            for one, width in zip(settings.stages, widths, strict=True)
+            RoiPredictor(stage, width, self.classes, settings.class_agnostic, settings.dropout)
+            for stage, width in zip(settings.stages, widths, strict=True)
         ]
         return RoiHeads(
             scorers,
@@ -264,7 +264,7 @@ class MaskRcnnNetwork(Detector):
         terms: dict[str, Tensor]
         proposals, terms = self.proposals(images, sizes, levels, objects)
         if objects is None:
-            added = [torch.zeros(len(one), dtype=torch.bool, device=one.device) for one in proposals]
+            added = [torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device) for boxes in proposals]
             rois = RoiSamples(proposals, added, [], [])
             scored = self.stages(levels, canvas, sizes, rois, None)
             return self._detect(levels, canvas, sizes, scored)

@@ -53,8 +53,8 @@ class MultiLevelRoiAlign(nn.Module):
         if maps[0].device.type != "cpu":
             cut: Tensor = self.elsewhere(dict(zip(self.names, maps, strict=True)), boxes, [canvas] * len(boxes))
             return cut
-        cells, weights = self._cells([one.shape[-2:] for one in maps], boxes, canvas)
-        rows = torch.cat([one.permute(0, 2, 3, 1).flatten(0, 2) for one in maps])
+        cells, weights = self._cells([feature_map.shape[-2:] for feature_map in maps], boxes, canvas)
+        rows = torch.cat([feature_map.permute(0, 2, 3, 1).flatten(0, 2) for feature_map in maps])
         summed: Any = _WeightedRowSum.apply(rows, cells, weights)
         found: Tensor = summed.view(-1, self.side, self.side, rows.shape[1]).permute(0, 3, 1, 2)
         return found
@@ -62,7 +62,9 @@ class MultiLevelRoiAlign(nn.Module):
     def _cells(self, sizes: list[torch.Size], boxes: list[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return which cells each cell of a cut-out is summed from, int64 [N P^2, E], and by what weights, float32."""
         every = torch.cat(boxes).float()
-        image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(one) for one in boxes]))
+        image = torch.repeat_interleave(
+            torch.arange(len(boxes)), torch.tensor([len(image_boxes) for image_boxes in boxes])
+        )
         strides = [2 ** round(math.log2(canvas[0] / height)) for height, _ in sizes]
         level = _levels(every, strides)
         high, wide = (torch.tensor([size[side] for size in sizes])[level] for side in (0, 1))

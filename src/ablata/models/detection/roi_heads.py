@@ -293,7 +293,9 @@ class RoiHeads(nn.Module):
         boxes = [clip_boxes(part, size) for part, size in zip(parts, sizes, strict=True)]
         if objects is None:
             return RoiSamples(boxes, before.rois.added, [], [])
-        found = [match_rois(part, one, head.settings.iou_threshold) for part, one in zip(boxes, objects, strict=True)]
+        found = [
+            match_rois(part, target, head.settings.iou_threshold) for part, target in zip(boxes, objects, strict=True)
+        ]
         return RoiSamples(boxes, before.rois.added, [labels for labels, _ in found], [matches for _, matches in found])
 
 

@@ -128,7 +128,7 @@ class RpnModule(nn.Module):
         objects: tuple[Objects, ...],
     ) -> dict[str, Tensor]:
         network: Any = self.network
-        targets = [{"boxes": one.boxes} for one in objects]
+        targets = [{"boxes": target.boxes} for target in objects]
         labels, matched = network.assign_targets_to_anchors(anchors, targets)
         labels = [ignore_covered(*one) for one in zip(labels, anchors, objects, strict=True)]
         wanted = torch.cat(network.box_coder.encode(matched, anchors))

@@ -163,7 +163,7 @@ class ClassificationPredictor(Predictor):
 
 def sheet(predictions: Sequence[ClassPrediction]) -> Image.Image:
     """Draw images, at least one, with their classes under them."""
-    seen = [(one.view, one.classes[:3]) for one in predictions if one.view is not None]
+    seen = [(prediction.view, prediction.classes[:3]) for prediction in predictions if prediction.view is not None]
     captions = [[f"{probability:.0%} {name}" for name, probability in classes] for _, classes in seen]
     return captioned([view for view, _ in seen], captions, side=_SIDE)
 

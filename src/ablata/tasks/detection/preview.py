@@ -65,8 +65,11 @@ _GREY = (150, 150, 150)
 def _drawn(pixels: np.ndarray, objects: Objects, masks: Tensor | None, classes: tuple[str, ...]) -> Image.Image:
     palette = object_palette(len(classes))
     labels, crowd = objects.labels.tolist(), objects.crowd.tolist()
-    names = [f"{classes[label]} (ignored)" if one else classes[label] for label, one in zip(labels, crowd, strict=True)]
-    colors = [_GREY if one else palette[label] for label, one in zip(labels, crowd, strict=True)]
+    names = [
+        f"{classes[label]} (ignored)" if is_crowd else classes[label]
+        for label, is_crowd in zip(labels, crowd, strict=True)
+    ]
+    colors = [_GREY if is_crowd else palette[label] for label, is_crowd in zip(labels, crowd, strict=True)]
     ignored = [] if objects.ignored is None else objects.ignored.tolist()
     boxes = [*objects.boxes.tolist(), *ignored]
     names, colors = [*names, *("ignored" for _ in ignored)], [*colors, *(_GREY for _ in ignored)]

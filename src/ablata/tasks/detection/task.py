@@ -423,7 +423,7 @@ class DetectTask(DatasetTask[DetectionBatch]):
         totals = {name: value for name, value in totals.items() if not math.isnan(value)} | {"evaluator": EVALUATOR}
         if not self.recipe.metrics:
             return totals
-        predictions = [plain_detections(one) for one in scores.detections()]
+        predictions = [plain_detections(detection) for detection in scores.detections()]
         truth = [plain_objects(entry.objects) for entry in self.data.entries(split)]
         return totals | score_metrics(self.recipe.metrics, predictions, truth)
 

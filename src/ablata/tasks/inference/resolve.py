@@ -94,7 +94,7 @@ def _is_ours(ledger: Ledger, folder: Path, tree: Mapping[str, Any], code: CodeFo
         recipe = ledger.runs.settings(run)
     except (RecordError, OSError, ValueError):
         return False
-    named, ours = ({portable(one) for one in references(settings)} for settings in (tree, recipe))
+    named, ours = ({portable(reference) for reference in references(settings)} for settings in (tree, recipe))
     return kept is not None and named <= ours and _contents(code) == _contents(kept)
 
 

@@ -127,9 +127,13 @@ class ReidPredictor(Predictor):
                 done.append(MatchPrediction(file=file, outputs=written, features=features, nearest=nearest))
                 yield done[-1]
         if options.output is not None and done:
-            values = torch.stack([one.features for one in done if one.features is not None]).numpy()
+            values = torch.stack(
+                [prediction.features for prediction in done if prediction.features is not None]
+            ).numpy()
             with atomic_path(options.output / "embeddings.npz") as draft, draft.open("wb") as stream:
-                np.savez_compressed(stream, files=np.array([str(one.file) for one in done]), features=values)
+                np.savez_compressed(
+                    stream, files=np.array([str(prediction.file) for prediction in done]), features=values
+                )
 
     def _nearest(self, query: Tensor, gallery: _Images, top: int) -> tuple[list[int], list[float]]:
         """Return the rows of the gallery nearest to features [D], and their distances."""

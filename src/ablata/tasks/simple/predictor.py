@@ -138,7 +138,9 @@ class SimplePredictor(Predictor):
 
 def sheet(predictions: Sequence[SimplePrediction]) -> Image.Image:
     """Draw images, at least one, with what is predicted under them."""
-    drawn = [(as_image(one.image), one.described) for one in predictions if one.image is not None]
+    drawn = [
+        (as_image(prediction.image), prediction.described) for prediction in predictions if prediction.image is not None
+    ]
     pixels = [torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
               for image, _ in drawn]  # fmt: skip
     captions = [[written({name: value}) for name, value in described.items()][:3] for _, described in drawn]

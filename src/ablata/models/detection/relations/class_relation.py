@@ -113,7 +113,7 @@ class ClassRelationModule(nn.Module):
     def attention(self, weights: Tensor, maps: Sequence[Tensor], valid_fraction: Tensor) -> Tensor:
         """Return the attention over classes of each image, [B, C]; rows add to one."""
         target = maps[min(2, len(maps) - 1)] if len(maps) > 3 else maps[-1]
-        joined = torch.cat([_nearest(one, target.shape[-2], target.shape[-1]) for one in maps], dim=1)
+        joined = torch.cat([_nearest(feature_map, target.shape[-2], target.shape[-1]) for feature_map in maps], dim=1)
         squeezed = self.squeeze(joined).float()
         inside = _inside(valid_fraction, squeezed.shape[-2], squeezed.shape[-1])
         if self.settings.attention_pool == "mean":

@@ -1,0 +1,63 @@
+"""What `--help` shows: what a value is, in a word, and no Python type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+F = TypeVar("F", bound=Callable[..., Any])
+_WORDS = {"int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "str": "TEXT", "Path": "PATH"}
+"""What stands for a type where an option has no `metavar`."""
+
+
+def _value_word(parameter: Any, ctx: Any) -> str | None:
+    """Return what stands behind an option: its `metavar`, its choices, or a word for its type; None for a flag."""
+    if isinstance(parameter, TyperArgument) or parameter.is_flag:
+        return None
+    if parameter.metavar is not None:
+        return str(parameter.metavar)
+    named = parameter.display_type(ctx).strip("<>").removeprefix("list[").removesuffix("]")
+    return _WORDS.get(named, "PATH" if named == "path" else named)
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        # Typer would write `<list[str]>`, and `<bool>` behind a flag.
+        parameter.display_type_rich = partial(_value_word, parameter)
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command whose help names no Python types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the command's parameters, as click asks for them."""
+        return _without_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands whose help names no Python types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the group's parameters, as click asks for them."""
+        return _without_types(super().get_params(ctx))
+
+
+class Commands(typer.Typer):
+    """A group of commands; shown where none is named.
+
+    Args:
+        settings: as of `typer.Typer`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=Group, no_args_is_help=True, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
+        """Return the decorator that makes a function a command of the group."""
+        made: Callable[[F], F] = super().command(name, cls=Command, **settings)
+        return made
