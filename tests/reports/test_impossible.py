@@ -18,12 +18,27 @@ def test_plausible_scores_give_no_warning() -> None:
 
 
 def test_each_impossibility_is_named() -> None:
+    other = {0: 91.2, 1: 90.4, 2: 91.1, 3: 90.2}
+    copies = {0: 90.12345, 1: 91.45771, 2: 90.90113, 3: 91.45771, 4: 90.12345}
     cases = [
         ({"control": dict.fromkeys(range(4), 90.0), "wide": PLAIN}, "the seed does nothing"),
         ({"control": {0: 100.0, 1: 100.0, 2: 99.5}, "wide": PLAIN}, "no arm can be better"),
         ({"control": PLAIN, "wide": dict(PLAIN)}, "wide: the same scores as control"),
         ({"control": PLAIN, "wide": shifted(0.1)}, "wide: the same difference to control"),
+        ({"control": PLAIN, "wide": dict.fromkeys(range(4), 90.0)}, "switched the seed off"),
+        ({"control": PLAIN, "wide": {0: 100.0, 1: 100.0, 2: 99.5}}, "Most runs of wide have the best score"),
+        ({"control": PLAIN, "wide": other, "deep": dict(other)}, "wide, deep: the same scores as each other"),
+        ({"control": PLAIN, "wide": copies}, "wide: runs at different seeds"),
     ]
     for scores, words in cases:
         (said,) = impossible(scores, "control", "%")
         assert words in said
+
+
+def test_the_limit_of_a_metric_is_that_of_its_unit_and_direction() -> None:
+    full = {0: 1.0, 1: 1.0, 2: 0.9}
+    (said,) = impossible({"control": full}, "control")
+    assert "1: no arm can be better" in said
+    assert impossible({"control": {0: 1.5, 1: 1.5, 2: 0.9}}, "control") == ()
+    (said,) = impossible({"control": {0: 0.0, 1: 0.0, 2: 0.2}}, "control", higher_is_better=False)
+    assert "0: no arm can be better" in said

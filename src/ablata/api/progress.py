@@ -153,6 +153,7 @@ class StudyDisplay:
         self._updated = 0.0
         self._told: set[tuple[str, int]] = set()
         self._stopped: set[str] = set()
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -182,10 +183,19 @@ class StudyDisplay:
             return
         self._updated = time.monotonic()
         view = study_view(self._ledger, self._name, curves=False)
+        self._warn(view)
         if self._live is not None:
             self._live.update(study_status(view), refresh=True)
         else:
             self._tell(view)
+
+    def _warn(self, view: StudyView) -> None:
+        """Say at once what makes the study worthless, so that it can be stopped; each kind once."""
+        for words in view.impossible if not view.finished else ():
+            kind = words.partition(":")[2] or words.partition(" have ")[2]
+            if kind not in self._warned:
+                self._warned.add(kind)
+                self.say(f"warning: {words}")
 
     def _tell(self, view: StudyView) -> None:
         for arm in view.arms:

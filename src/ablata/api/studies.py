@@ -306,7 +306,9 @@ def _called_here(study: Study | str, workers: int | None) -> dict[str, Function]
 
 def _begins(study: StudyRow, arms: int, workers: int) -> str:
     told = f"{arms - 1} arm{'s' * (arms > 2)} and the control"
-    if "design" in study.spec:
+    if study.spec.get("aa"):
+        told = f"{rule_of(study.spec).seeds} runs of the control"
+    elif "design" in study.spec:
         told = f"{len(study.spec['design']['changes'])} changes in {arms} combinations"
     return f"study {study.name}: {told}, {f'{workers} worker' + 's' * (workers > 1) if workers else 'in this process'}"
 

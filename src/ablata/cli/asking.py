@@ -128,6 +128,14 @@ MetricName = Annotated[
         "(iou/car), seconds, seconds_per_epoch, images_per_second, peak_memory, or a curve's last value (train/loss).",
     ),
 ]
+Aa = Annotated[
+    bool,
+    typer.Option(
+        "--aa",
+        help="Run the control against itself: 10 runs of it, or --seeds, that say whether its noise is what the rule "
+        "takes it for.",
+    ),
+]
 Screen = Annotated[
     bool,
     typer.Option("--screen", help="Quick look: in up to 20% of such studies a verdict may be wrong, instead of 5%."),
@@ -202,6 +210,7 @@ class StudyRequest:
     question: str | None
     budget: str | None = None
     pilot: int | None = None
+    aa: bool = False
 
     @property
     def only_named(self) -> bool:
@@ -225,6 +234,7 @@ class StudyRequest:
         """
         from ablata.studies.asking.adhoc import ask, change
 
+        self._refuse_unfit_aa()
         if self.seeds is not None and self.budget is not None:
             raise SettingsError(
                 "The number of seeds is given, or a time for them", found=f"--seeds {self.seeds} --budget {self.budget}"
@@ -234,6 +244,7 @@ class StudyRequest:
             "metric": self.metric, "screen": self.screen,
             "fixed": self.fixed, "name": self.save_as, "question": self.question,
         }  # fmt: skip
+        parts |= {"aa": True, "seeds": self.seeds or AA_RUNS} if self.aa else {}
         given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
         told = [f"{what} {value}" for what, value in given.items() if value is not None]
         if len(told) != 1:
@@ -251,13 +262,24 @@ class StudyRequest:
         if self.command is None:
             parts["lower"] = direction
         if self.command is not None:
-            made = self._of_command(self.command, parts | self._seeds(planning))
+            made = self._of_command(self.command, parts | ({} if self.aa else self._seeds(planning)))
         elif self.recipe is not None:
-            parts |= self._seeds(planning)
+            parts |= {} if self.aa else self._seeds(planning)
             made = ask(self.recipe, self.sets, self.arms, factors=self.factors, cells=self.cells, **parts)
         else:
             made = self._changed(change, **parts)
         return _with_history(ledger, made) if self.history else made
+
+    def _refuse_unfit_aa(self) -> None:
+        others = {"--budget": self.budget, "--pilot": self.pilot, "--margin": self.margin, "--arm": self.arms}
+        others |= {"--factor": self.factors, "--history": self.history, "--force-fixed": self.fixed}
+        others |= {"--screen": self.screen}
+        for option, value in others.items() if self.aa else ():
+            if value:
+                raise SettingsError(
+                    "--aa runs the control alone, and takes only a number of runs", found=f"--aa with {option}",
+                    do="--aa --seeds 10",
+                )  # fmt: skip
 
     def _seeds(self, planning: bool) -> dict[str, Any]:
         """Return the number of seeds; one that stands for it where a pilot, a budget or the plan will tell."""
@@ -282,6 +304,7 @@ class StudyRequest:
 
     def _changed(self, change: Callable[..., Study], **parts: Any) -> Study:
         from ablata.studies.asking.documents import is_document, renamed
+        from ablata.studies.asking.naming import against_itself
         from ablata.studies.index import load_study
 
         for option, texts in (("--arm", self.arms), ("--factor", self.factors)):
@@ -291,6 +314,9 @@ class StudyRequest:
                     found=f"{option} {texts[0]} for study {self.name}",
                 )
         written = load_study(str(self.name))
+        if self.aa:
+            written = against_itself(written)
+            parts.pop("aa")
         made = change(written, self.sets, **parts)
         changed = made is not written or self.budget is not None
         if changed and self.save_as is None and is_document(str(self.name)):
@@ -313,12 +339,15 @@ class StudyRequest:
             "--screen": self.screen,
             "--force-fixed": self.fixed,
             "--history": self.history,
+            "--aa": self.aa,
         }
         return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
 
 STAND_IN = 5
 """The number of seeds that a plan speaks of where none was given."""
+AA_RUNS = 10
+"""Runs of the control against itself, where their number was not given."""
 _NOTHING = StudyRequest(
     name=None, recipe=None, sets=(), arms=(), seeds=None, first_seed=None, margin=None,
     screen=False, fixed=False,

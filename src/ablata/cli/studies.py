@@ -13,6 +13,7 @@ from ablata.base.errors import SettingsError
 from ablata.base.files import PAGE, refuse_other_kind
 from ablata.base.quantities import quantity
 from ablata.cli.asking import (
+    Aa,
     Arms,
     Budget,
     Cells,
@@ -164,6 +165,7 @@ def run(
     budget: Budget = None,
     pilot: Pilot = None,
     effect: Effect = None,
+    aa: Aa = False,
     first_seed: FirstSeed = None,
     margin: Margin = None,
     metric: MetricName = None,
@@ -193,7 +195,7 @@ def run(
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, history=history,
-        save_as=save_as, question=question, budget=budget, pilot=pilot,
+        save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa,
     )  # fmt: skip
     if output is not None:
         refuse_other_kind(output, PAGE)

@@ -41,11 +41,13 @@ from ablata.reports.view import (
     StudyView,
 )
 from ablata.stats import (
+    AaResult,
     Calibration,
     Outcome,
     Replay,
     Rule,
     Verdict,
+    judge_aa,
     mean_interval,
     plan,
     plan_factorial,
@@ -161,8 +163,10 @@ def study_view(
         curves=_curves(ledger, study, placed) if curves else (),
         environments=_environments(ledger, taken),
         fingerprints=_fingerprints(taken),
-        code_notes=(*_code_notes(placed), *_impossible(study)),
+        code_notes=_code_notes(placed),
+        impossible=_impossible(study),
         time_notes=(*_time_notes(study, placed), *_apart_notes(study)),
+        aa=_aa(study),
         incomparable=_incomparable(study),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
@@ -419,12 +423,25 @@ def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
 
 
 def _impossible(study: _Study) -> tuple[str, ...]:
-    """Warnings about scores that cannot be what they seem."""
+    """Warnings about scores that cannot be what they seem; a control against itself is told more about them."""
+    if study.row.spec.get("aa"):
+        return ()
     scores: dict[str, dict[int, float]] = {arm.name: {} for arm in study.arms}
     for arm, seed in study.runs:
         if (score := study.score(arm, seed)) is not None:
             scores[arm][seed] = score
-    return impossible(scores, study.control, str(study.row.spec["metric"].get("unit", "")))
+    metric = study.row.spec["metric"]
+    higher = bool(metric.get("higher_is_better", True))
+    return impossible(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
+
+
+def _aa(study: _Study) -> AaResult | None:
+    """What the runs of a control against itself show; None of any other study."""
+    ended = [run for run in study.runs.values() if run.state in ENDED]
+    if not study.row.spec.get("aa"):
+        return None
+    ended.sort(key=lambda run: (run.started or 0.0, run.seed))
+    return judge_aa([study.values.get(run.id, math.nan) for run in ended], alpha=study.rule.alpha)
 
 
 def _code_notes(placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:

@@ -2,36 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ablata.base.errors import listing
+from ablata.stats.aa_test import equal_pairs
 
 _FEWEST = 3
 """Runs below which equal scores may be chance."""
 _FEWEST_DIFFERENCES = 4
 """The same for equal differences: where a score has few steps, three are equal now and then."""
-_FULL = 100.0
-"""The highest score there is, where the unit is %."""
+_RARE = 1e-3
+"""Probability below which equal scores at different seeds are not put down to the score's steps."""
+
+Scores = Mapping[str, Mapping[int, float]]
 
 
-def impossible(scores: Mapping[str, Mapping[int, float]], control: str, unit: str = "") -> tuple[str, ...]:
+def impossible(scores: Scores, control: str, unit: str = "", *, higher_is_better: bool = True) -> tuple[str, ...]:
     """Return warnings about a study's scores; empty where they are plausible.
 
     Args:
         scores: by arm the score at each seed (or of each run, numbered, where seeds are not known).
         control: the control's name.
-        unit: of the scores; only `%` has a limit that is known.
+        unit: of the scores.
+        higher_is_better: False for a loss or an error.
     """
+    limit = _limit(scores, unit, higher_is_better)
+    return (
+        *_seedless(scores, control),
+        *_copies(scores),
+        *(() if limit is None else _at_limit(scores, control, limit)),
+        *_without_effect(scores, control),
+    )
+
+
+def _limit(scores: Scores, unit: str, higher_is_better: bool) -> float | None:
+    """Return the best score there is: 100%, 1 of a share, 0 of an error; None where it is not known."""
+    found = [value for runs in scores.values() for value in runs.values()]
+    if not higher_is_better:
+        return 0.0 if found and min(found) >= 0 else None
+    if unit == "%":
+        return 100.0
+    return 1.0 if unit == "" and found and min(found) >= 0 and max(found) == 1 else None
+
+
+def _constant(runs: Mapping[int, float]) -> bool:
+    return len(runs) >= _FEWEST and len(set(runs.values())) == 1
+
+
+def _seedless(scores: Scores, control: str) -> Iterator[str]:
+    """Runs of one arm that all score the same."""
     base = scores.get(control, {})
-    found = []
-    if len(base) >= _FEWEST and len(set(base.values())) == 1:
-        found.append(
+    if _constant(base):
+        yield (
             f"All {len(base)} runs of {control} have the same score. Either the seed does nothing, or the score is at "
             "its limit: the noise is not known, and the verdicts say no more than one run of each arm."
         )
-    elif unit == "%" and len(base) >= _FEWEST and sum(value >= _FULL for value in base.values()) > len(base) / 2:
-        found.append(f"Most runs of {control} have the highest score there is: no arm can be better.")
-    equal, constant = [], []
+        return
+    if stiff := [arm for arm, runs in scores.items() if arm != control and _constant(runs)]:
+        whose = "its runs have" if len(stiff) == 1 else "the runs of each have"
+        yield (
+            f"{listing(stiff)}: {whose} the same score at every seed, while those of {control} differ. The change may "
+            "have switched the seed off, or broken the training."
+        )
+
+
+def _copies(scores: Scores) -> Iterator[str]:
+    """Runs of one arm at different seeds that are equal more often than the score's steps explain."""
+    alike = [
+        arm
+        for arm, runs in scores.items()
+        if len(runs) > _FEWEST and not _constant(runs) and equal_pairs(list(runs.values()))[2] < _RARE
+    ]
+    if alike:
+        yield (
+            f"{listing(alike)}: runs at different seeds have the same score to the last digit. Some seeds may do the "
+            "same, or a result is kept and used again: such runs count once, not several times."
+        )
+
+
+def _at_limit(scores: Scores, control: str, limit: float) -> Iterator[str]:
+    """Arms most of whose runs have the best score there is."""
+    full = [
+        arm
+        for arm, runs in scores.items()
+        if len(runs) >= _FEWEST and sum(value == limit for value in runs.values()) > len(runs) / 2
+    ]
+    if control in full:
+        yield f"Most runs of {control} have the best score there is, {limit:g}: no arm can be better."
+    elif full:
+        yield (
+            f"Most runs of {listing(full)} have the best score there is, {limit:g}: how much better they are cannot be "
+            "seen with this metric."
+        )
+
+
+def _without_effect(scores: Scores, control: str) -> Iterator[str]:
+    """Arms whose scores are those of the control, or of another arm, or apart by one number."""
+    base = scores.get(control, {})
+    equal, shifted = [], []
     for arm, runs in scores.items():
         both = [seed for seed in runs if seed in base]
         if arm == control or len(both) < _FEWEST:
@@ -40,16 +108,29 @@ def impossible(scores: Mapping[str, Mapping[int, float]], control: str, unit: st
         size = max(abs(value) for seed in both for value in (runs[seed], base[seed]))
         if not any(differences):
             equal.append(arm)
-        elif len(both) >= _FEWEST_DIFFERENCES and max(differences) - min(differences) <= 1e-9 * size:
-            constant.append(arm)
+        elif (
+            len(both) >= _FEWEST_DIFFERENCES
+            and max(differences) - min(differences) <= 1e-9 * size
+            and not _constant({seed: base[seed] for seed in both})
+        ):
+            shifted.append(arm)
     if equal:
-        found.append(
+        yield (
             f"{listing(equal)}: the same scores as {control}, seed by seed, to the last digit. A change that does "
             "nothing (a setting that is not read, a file that is not used) looks like that."
         )
-    if constant:
-        found.append(
-            f"{listing(constant)}: the same difference to {control} at every seed, to the last digit. Trainings do not "
+    groups: dict[tuple[tuple[int, float], ...], list[str]] = {}
+    for arm, runs in scores.items():
+        if len(runs) >= _FEWEST and arm != control and arm not in equal and not _constant(runs):
+            groups.setdefault(tuple(sorted(runs.items())), []).append(arm)
+    for arms in groups.values():
+        if len(arms) > 1:
+            yield (
+                f"{listing(arms)}: the same scores as each other, seed by seed, to the last digit. What tells them "
+                "apart does nothing."
+            )
+    if shifted:
+        yield (
+            f"{listing(shifted)}: the same difference to {control} at every seed, to the last digit. Trainings do not "
             "behave like that; see where the scores come from."
         )
-    return tuple(found)

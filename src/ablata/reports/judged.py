@@ -86,7 +86,7 @@ def judged_view(
     mode, most = "declared" if claimed else "given", max(map(len, scores.values()))
     numbered = {arm: {place if seed is None else seed: score for place, (seed, score) in enumerate(runs)}
                 for arm, runs in scores.items()}  # fmt: skip
-    warned = impossible(numbered, control)
+    warned = impossible(numbered, control, higher_is_better=higher_is_better)
     seen = [size for index in range(len(arms)) if (size := smallest_visible(result, index)) is not None]
     view = StudyView(
         name=name,
@@ -98,7 +98,8 @@ def judged_view(
         finished="",
         arms=tuple(views),
         plan=PlanView(detectable=max(seen) if seen else None, noise=result.noise),
-        code_notes=(*(f"{note[:1].upper()}{note[1:]}." for note in notes), *warned),
+        code_notes=tuple(f"{note[:1].upper()}{note[1:]}." for note in notes),
+        impossible=warned,
         commands=commands,
     )
     return rounded(view)

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from ablata.reports.aa import aa_words
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
@@ -42,6 +43,7 @@ def study_markdown(view: StudyView) -> str:
     if notes:
         blocks.append("\n".join(notes))
     blocks += map(escape, reading_words(view))
+    blocks += map(escape, aa_words(view))
     blocks += map(escape, factorial_words(view.factorial) if view.factorial else ())
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:
@@ -52,7 +54,7 @@ def study_markdown(view: StudyView) -> str:
         blocks.append(_table(HEADS, round_rows(view), right=(2, 3, 4)))
     if len(view.environments) > 1:
         blocks.append(f"**Warning:** the runs were made on {len(view.environments)} kinds of machines or versions.")
-    blocks += [f"**Warning:** {escape(note)}" for note in (*view.time_notes, *view.code_notes)]
+    blocks += [f"**Warning:** {escape(note)}" for note in (*view.impossible, *view.time_notes, *view.code_notes)]
     metric = view.metric
     scored = "".join(
         (f", {metric.protocol}" if metric.protocol else "", f", on {metric.split}" if metric.split else "")

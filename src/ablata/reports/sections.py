@@ -113,11 +113,12 @@ class ImageSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TermsSection(Section):
-    """Words and their explanations, with sentences before them."""
+    """Words and their explanations, with sentences before them, which may be warnings."""
 
     template: ClassVar[str] = "section_terms.html.j2"
     sentences: tuple[str, ...]
     terms: tuple[tuple[str, str], ...]
+    warning: bool = False
 
     @property
     def signed(self) -> tuple[tuple[Markup, str, str], ...]:

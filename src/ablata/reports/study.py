@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ablata.base.quantities import duration, quantity
+from ablata.reports.aa import aa_words
 from ablata.reports.bars import LabeledBar, bars
 from ablata.reports.curves import panel
 from ablata.reports.factorial.drawing import factorial_sections
@@ -33,7 +34,11 @@ MANY_PANELS = 24
 
 def study_sections(view: StudyView) -> tuple[Section, ...]:
     """Return the sections of a study's page, in order; a section with nothing to show is left out."""
-    sections: list[Section] = [verdict_table(view)]
+    sections: list[Section] = [*aa_sections(view), verdict_table(view)]
+    if view.impossible:
+        title = "These scores cannot be what they seem"
+        warned = TermsSection(title=title, ident="impossible", sentences=view.impossible, terms=(), warning=True)
+        sections.insert(0, warned)
     if view.treatments:
         what = "the cells with the change minus those without" if view.factorial else "arm minus control"
         caption = (
@@ -48,7 +53,8 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
     sections += [rounds_table(view)] if view.rounds else []
     sections += [cost] if (cost := cost_bars(view)) else []
     sections += study_curves(view)
-    sections.append(TermsSection(title="What the words mean", ident="words", sentences=(), terms=glossary(view)))
+    if terms := glossary(view):
+        sections.append(TermsSection(title="What the words mean", ident="words", sentences=(), terms=terms))
     if view.code_notes and not view.environments:
         sections.append(
             TermsSection(title="How the runs were read", ident="notes", sentences=view.code_notes, terms=())
@@ -66,6 +72,17 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         sections.append(section)
     sections += [runs_table(view.runs)] if view.runs else []
     return tuple(sections)
+
+
+def aa_sections(view: StudyView) -> tuple[Section, ...]:
+    """Return the page's section on the control against itself; nothing for any other study."""
+    if not (said := aa_words(view)):
+        return ()
+    seen = (
+        f"Tested at 1% each: copies, a trend over the order of the runs, likeness to the run before, normal noise; so "
+        f"about 3 of 100 sound controls are warned of. {view.aa.runs if view.aa else 0} runs show only large faults."
+    )
+    return (TermsSection(title="The control against itself", ident="aa", sentences=(*said, seen), terms=()),)
 
 
 def verdict_table(view: StudyView) -> TableSection:

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablata.base.quantities import duration, quantity
+from ablata.reports.aa import aa_words
 from ablata.reports.console import Fitted, form, text
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
@@ -51,7 +52,7 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
     if view.rounds:
         parts += [Text(), rounds_table(view, plain=plain)]
     factorial = factorial_words(view.factorial) if view.factorial else ()
-    for block in (factorial, (f"Rule: {rule_words(view)}.",), _warnings(view)):
+    for block in (aa_words(view, _figures(view, plain)), factorial, (f"Rule: {rule_words(view)}.",), _warnings(view)):
         if block:
             parts += [Text(), *(text(words, plain, "dim") for words in block)]
     return Group(*parts)
@@ -288,6 +289,7 @@ def _verdict(arm: ArmView, mode: str, plain: bool) -> Text:
 
 def _warnings(view: StudyView) -> tuple[str, ...]:
     notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.time_notes, *view.code_notes)
+    notes = (*view.impossible, *notes)
     classes = len(view.environments)
     notes = (*reading_words(view), *notes)
     return notes if classes < 2 else (*notes, f"The runs were made on {classes} kinds of machines or versions.")

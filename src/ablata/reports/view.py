@@ -10,7 +10,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ablata.stats import AaResult
 
 VERDICTS = ("better", "worse", "equivalent", "undecided", "unstable")
 """The words a verdict can be, in the order in which reports list them."""
@@ -377,6 +380,7 @@ class StudyView:
         environments: one entry per environment class; more than one is a warning.
         fingerprints: name and value of what identifies code and data.
         code_notes: sentences on runs that differ in code where they should not; each is a warning.
+        impossible: sentences on scores that cannot be what they seem; each is a warning.
         time_notes: sentences on times that cannot be compared.
         commands: what to type to repeat the study.
         runs: the runs behind it.
@@ -384,6 +388,7 @@ class StudyView:
         factorial: of a factorial study, whose `arms` are its changes, each averaged over the others; else None.
         margin_percent: the margin in percent of the control's mean, where it was given so; `margin` is None until the
             control's first runs have ended.
+        aa: of a study of the control against itself, what its runs show; else None.
         incomparable: it ended without a verdict, since it is about time and too few runs can be compared in it.
     """
 
@@ -402,12 +407,14 @@ class StudyView:
     environments: tuple[EnvironmentView, ...] = ()
     fingerprints: tuple[tuple[str, str], ...] = ()
     code_notes: tuple[str, ...] = ()
+    impossible: tuple[str, ...] = ()
     time_notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     runs: tuple[RunView, ...] = ()
     rounds: tuple[RoundView, ...] = ()
     factorial: FactorialView | None = None
     margin_percent: float | None = None
+    aa: AaResult | None = None
     incomparable: bool = False
 
     @property

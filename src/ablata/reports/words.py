@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ablata.base.errors import listing
+from ablata.reports.aa import aa_answer
 from ablata.reports.figures import Figures
 from ablata.reports.view import DECIDED, VERDICTS, ArmView, ChangeView, StudyView
 
@@ -47,6 +48,8 @@ def answer(view: StudyView, figures: Figures | None = None, most: int = 4) -> tu
     """
     figures = figures or Figures.of(view)
     arms = view.treatments
+    if view.aa is not None:
+        return (Piece(aa_answer(view, view.aa)),)
     if not arms:
         return (Piece("There is nothing to compare: the study has no arm beside the control."),)
     if view.incomparable:
@@ -116,6 +119,8 @@ def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
 
 def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     """Explain each verdict with this study's margin, alpha and number of seeds."""
+    if view.aa is not None:
+        return ()
     figures = Figures.of(view)
     up = "higher" if view.metric.higher_is_better else "lower"
     down = "lower" if view.metric.higher_is_better else "higher"
@@ -185,6 +190,8 @@ def reading_words(view: StudyView) -> tuple[str, ...]:
 def rule_words(view: StudyView) -> str:
     """State the decision rule in one sentence."""
     rule, figures = view.rule, Figures.of(view)
+    if view.aa is not None:
+        return f"the control alone, {rule.seeds} runs; the rule by which studies of it would be judged is tried on them"
     matters = _matters(view, figures)
     better = f"{'higher' if view.metric.higher_is_better else 'lower'} {view.metric.name} is better"
     if rule.mode == "declared":

@@ -25,12 +25,13 @@ Before the first run, `plan` says what a rule can find, given the noise of one r
     finds 0.7, can show equivalence within 0.7
 
 `Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
-out; `judge_groups` and `judge_pairs` judge once what is there, `judge_trial_log` a log of single runs;
-`noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`, `to_settle` and
-`expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and
+out; `judge_groups` and `judge_pairs` judge once what is there, `judge_trial_log` a log of single runs, `judge_aa` runs
+of one setting; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`,
+`to_settle` and `expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and
 `judge_factorial` are for several changes at once, each judged averaged over the others.
 """
 
+from ablata.stats.aa_test import AaResult, judge_aa
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
 from ablata.stats.designs import Design
@@ -62,6 +63,7 @@ from ablata.stats.waves import wave_level, wave_rules
 
 __all__ = [
     "RULE_VERSION",
+    "AaResult",
     "ArmLook",
     "Calibration",
     "Contrasts",
@@ -97,6 +99,7 @@ __all__ = [
     "draw_scores",
     "expected_runs",
     "is_false",
+    "judge_aa",
     "judge_factorial",
     "judge_groups",
     "judge_many",

@@ -93,6 +93,8 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     columns = [control, *(arm for arm in arms if not arm.is_control)]
     names = tuple(arm.name for arm in columns[1:])
     cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
+    if study.spec.get("aa"):
+        return Assessment(_ended_rows(study, columns, cells), (), None)
     if "design" in study.spec:
         return _assess_factors(ledger, study, columns, cells)
     rule, judge, key = rule_of(study.spec), procedure_of(study.spec), study.spec["metric"]["key"]
@@ -112,6 +114,14 @@ def assess(ledger: Ledger, name: str) -> Assessment:
         judged = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
     margin = rule.margin if PERCENT in study.spec else None
     return Assessment(rows, names, judged, margin=margin, apart=tuple(apart))
+
+
+def _ended_rows(study: StudyRow, columns: list[ArmRow], cells: Mapping[tuple[str, int], RunRow]) -> int:
+    """Count the first seeds at which all columns have ended."""
+    rows = 0
+    while rows < rule_of(study.spec).seeds and _whole(columns, None, cells, study.spec["first_seed"] + rows):
+        rows += 1
+    return rows
 
 
 def _assess_factors(

@@ -16,6 +16,7 @@ from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
+from ablata.stats.aa_test import FEWEST_RUNS
 from ablata.stats.margin import PERCENT
 from ablata.studies.factors import Factors
 from ablata.studies.identity import own_files
@@ -56,6 +57,7 @@ class Study:
         first_look: whole seed rows before the first verdict.
         futility: stop an arm that can hardly be settled any more.
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
+        aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
         first_seed: seeds count up from here.
         history: noise known from earlier studies, or None.
         commands: what to type to repeat the study, for its report.
@@ -78,6 +80,7 @@ class Study:
     first_look: int = 3
     futility: bool = True
     fixed: bool = False
+    aa: bool = False
     first_seed: int = 0
     history: History | None = None
     commands: tuple[str, ...] = ()
@@ -94,7 +97,8 @@ class Study:
                 raise SettingsError(
                     "Names of studies and arms are made of letters, digits and _ - . +", found=repr(name)
                 )
-        if not self.arms:
+        self._refuse_unfit_aa()
+        if not (self.arms or self.aa):
             raise SettingsError("A study must have at least one arm besides the control", found=f"study {self.name}")
         if CONTROL in self.arms:
             raise SettingsError(f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}")
@@ -113,6 +117,18 @@ class Study:
         except ValueError as error:
             raise SettingsError(str(error), found=f"study {self.name}") from None
         self._add_arms(made)
+
+    def _refuse_unfit_aa(self) -> None:
+        if self.aa and (self.arms or self.factors):
+            raise SettingsError(
+                "The control against itself has no arms", found=f"study {self.name} with {listing(self.arms)}",
+                do="--aa without --arm and --factor",
+            )  # fmt: skip
+        if self.aa and self.seeds < FEWEST_RUNS:
+            raise SettingsError(
+                f"The control against itself needs at least {FEWEST_RUNS} runs to tell anything",
+                found=f"{self.seeds} seeds of study {self.name}", do="--seeds 10",
+            )  # fmt: skip
 
     def _add_arms(self, made: dict[str, Recipe | Outside]) -> None:
         """Make the recipe of each arm, beside the control's."""
@@ -171,13 +187,13 @@ class Study:
         Raises:
             ValueError: a figure is out of range.
         """
-        design = self.design
+        design, once = self.design, self.fixed or self.aa
         return Rule(
             margin=parse_margin(self.margin)[0],
             seeds=self.seeds,
             alpha=self.mode.alpha,
-            first_look=max(2, self.seeds) if self.fixed else design.first_look if design else self.first_look,
-            futility=self.futility and not self.fixed and design is None,
+            first_look=max(2, self.seeds) if once else design.first_look if design else self.first_look,
+            futility=self.futility and not once and design is None,
             higher_is_better=self.judged.higher_is_better,
             history=self.history,
         )
@@ -221,6 +237,7 @@ class Study:
             # Only where it is so: the specification of every other study stays what it was.
             **({"unseeded": True} if self._unseeded else {}),
             **({"design": design.to_json()} if (design := self.design) else {}),
+            **({"aa": True} if self.aa else {}),
         }
 
     def new_arms(self) -> list[NewArm]:

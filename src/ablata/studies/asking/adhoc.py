@@ -14,6 +14,7 @@ from ablata.base.parts import user_modules
 from ablata.base.user_code import files_digest, module_files
 from ablata.recipes.index import load_recipe
 from ablata.stats import Mode
+from ablata.studies.asking.naming import aa_question
 from ablata.studies.asking.typed import typed_changes
 from ablata.studies.metric import margin_text
 from ablata.studies.study import CONTROL, Study, study_name
@@ -37,6 +38,7 @@ def ask(
     name: str | None = None,
     question: str | None = None,
     budget: str | None = None,
+    aa: bool = False,
 ) -> Study:
     """Make a study from the parts of a command line.
 
@@ -50,11 +52,13 @@ def ask(
         margin, metric, lower: see `Study`.
         first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
         budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
+        aa: the control alone, see `Study`.
 
     Raises:
         SettingsError: something is missing or wrong.
     """
-    changes = typed_changes(factors, "--factor") if factors else typed_changes(arms, "--arm")
+    alone = aa and not (arms or factors)
+    changes = {} if alone else typed_changes(factors, "--factor") if factors else typed_changes(arms, "--arm")
     if factors and arms:
         raise SettingsError("A study has arms or factors", found=f"--arm {arms[0]} and --factor {factors[0]}")
     if seeds is None:
@@ -73,10 +77,12 @@ def ask(
     words += [] if lower is None else ["--lower" if lower else "--higher"]
     words += ["--first-seed", str(first_seed)] if first_seed else []
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
+    words += ["--aa"] if aa else []
     shown = [*words, *(["--name", name] if name else []), *(["--question", question] if question else [])]
     made = Study(
         name=name or "unnamed",
-        question=question or f"Does changing {control.name} help: {', '.join(changes)}?",
+        question=question
+        or (aa_question(control.name) if aa else f"Does changing {control.name} help: {', '.join(changes)}?"),
         control=control,
         arms={} if factors else changes,
         factors=changes if factors else {},
@@ -88,6 +94,7 @@ def ask(
         lower=lower,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
+        aa=aa,
         commands=(shlex.join(shown),),
     )
     return made if name else replace(made, name=f"{study_name(control.name)}-{_mark(made, words)}")

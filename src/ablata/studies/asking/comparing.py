@@ -11,7 +11,7 @@ from typing import Any
 
 from ablata.base.errors import SettingsError, choices
 from ablata.stats import Mode
-from ablata.studies.asking.naming import named_by_content
+from ablata.studies.asking.naming import aa_question, named_by_content
 from ablata.studies.asking.typed import typed_changes
 from ablata.studies.metric import margin_text
 from ablata.studies.study import Study
@@ -45,6 +45,7 @@ def compare_commands(
     question: str | None = None,
     budget: str | None = None,
     verb: str = "compare",
+    aa: bool = False,
 ) -> Study:
     """Make a study of commands.
 
@@ -64,6 +65,7 @@ def compare_commands(
         screen, fixed, name, question: see `Study`; name and question are made up if None.
         budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
         verb: what was typed, `compare` or `study run`, to be told how to ask again.
+        aa: the control alone, see `Study`.
 
     Raises:
         SettingsError: a command, an arm or a score is wrong, or there is nothing to compare.
@@ -93,7 +95,7 @@ def compare_commands(
     if factors and made:
         raise SettingsError("A study has arms or factors", found=f"--factor {factors[0]} and {', '.join(made)}")
     changes = typed_changes(factors, "--factor") if factors else {}
-    if not made and not factors:
+    if not made and not factors and not aa:
         raise SettingsError(
             "There must be a command to compare with the control",
             found=f"only {control.text()}",
@@ -103,7 +105,7 @@ def compare_commands(
     named = {arm: command.model_copy(update={"name": label}) for arm, command in made.items()}
     study = Study(
         name=name or "unnamed",
-        question=question or f"Does it help: {', '.join(changes or named)}?",
+        question=question or (aa_question(label) if aa else f"Does it help: {', '.join(changes or named)}?"),
         control=control.model_copy(update={"name": label}),
         arms=named,
         factors=changes,
@@ -114,6 +116,7 @@ def compare_commands(
         metric=metric,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
+        aa=aa,
     )
     options: dict[str, object] = {
         "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores,
@@ -121,7 +124,7 @@ def compare_commands(
         "--first-seed": first_seed or None, "--margin": None if margin is None else margin_text(margin),
         "--metric": metric, "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
-        "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
+        "--aa": aa, "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
     }  # fmt: skip
     typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
     study = replace(study, commands=(shlex.join(typed),))

@@ -8,9 +8,23 @@ from dataclasses import replace
 
 from ablata.base.settings import expand
 from ablata.base.user_code import files_digest
+from ablata.stats.aa_test import FEWEST_RUNS
 from ablata.studies.identity import outside_data, own_files, recipe_code
-from ablata.studies.study import Study, study_name
+from ablata.studies.study import CONTROL, Study, study_name
 from ablata.trainers.any import Outside
+
+
+def aa_question(control: str) -> str:
+    """Return the question of a study that runs its control alone."""
+    return f"Is the noise of {control} what the decision rule takes it for?"
+
+
+def against_itself(study: Study) -> Study:
+    """Return the study that runs the control of a study alone, under its name with `-aa`."""
+    return replace(
+        study, name=f"{study.name}-aa", question=aa_question(study.recipes[CONTROL].name), arms={}, factors={},
+        cells=None, margin=None, seeds=max(study.seeds, FEWEST_RUNS), fixed=False, history=None, aa=True, commands=(),
+    )  # fmt: skip
 
 
 def named_by_content(study: Study, label: str, budget: str | None = None) -> Study:
