@@ -159,14 +159,15 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         # scores that exist, judged
         "given": {"study", "metric"},
         # before any training: length, cost, noise
-        "planning": {"study", "metric", "identity", "assess", "chain", "worker"},
+        "planning": {"study", "metric", "identity", "assess", "chain", "worker", "known_before"},
         # our own studies
         "catalogue": {"study"},
     },
     "reports": {
-        # one folder a kind of report: none knows of another
+        # one folder a kind of report, and what a verdict rests on: none knows of another
         "factorial": _DRAWN_WITH,
         "trial_log": _DRAWN_WITH,
+        "standing": _DRAWN_WITH,
         "replications": _DRAWN_WITH,
     },
 }

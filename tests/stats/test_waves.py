@@ -22,7 +22,7 @@ def extended(effect, arms, seeds, studies):
 
 def test_the_levels_of_all_waves_add_up_to_the_rate():
     levels = [wave_level(0.05, wave) for wave in range(60)]
-    assert levels[:4] == pytest.approx([0.005, 0.01, 0.025, 0.005])
+    assert levels[:4] == pytest.approx([0.005, 0.01, 0.03, 0.0025])
     assert sum(levels) == pytest.approx(0.05)
     assert sum(levels[:10]) < 0.05
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.api.opening import open_ledger, warn
-from ablata.api.studies import StudyResult, run_study
+from ablata.api.studies import StudyResult, extend_study, run_study
 from ablata.base.errors import SettingsError, listing
 from ablata.base.overrides import Overrides
 from ablata.base.user_code import refuse_while_importing
 from ablata.records.ledger import Ledger
-from ablata.stats import Mode
+from ablata.records.rows import StudyRow
+from ablata.stats import Mode, rules_of
+from ablata.stats.waves import EXTENDABLE
 from ablata.studies.asking.naming import named_by_content
 from ablata.studies.in_process import first_scores
 from ablata.studies.study import Study
@@ -37,8 +39,10 @@ def compare(
     first_seed: int = 0,
     screen: bool = False,
     fixed: bool = False,
+    extendable: bool = False,
     timeout: float | None = None,
     name: str | None = None,
+    extend: str | None = None,
     question: str | None = None,
     home: str | Path | None = None,
     progress: bool | Console | None = None,
@@ -69,8 +73,10 @@ def compare(
         first_seed: seeds count up from here.
         screen: 20% false verdicts in place of 5%, which only lean.
         fixed: judge once, after all seeds.
+        extendable: keep most of the 5% for more seeds later.
         timeout: seconds after which a run has failed; in this process only on the main thread.
         name: of the study in the ledger; None: made up from the function's name and all that is asked.
+        extend: name of a study of these functions that has ended: its undecided arms go on to `seeds` seeds.
         question: what is asked, for the report; None: made up.
         home: the lab's home folder; None: `ABLATA_HOME`, or `.ablata`.
         progress: True: shown; False: not; None: shown in a terminal and in a notebook. Or the console to show it on.
@@ -95,10 +101,12 @@ def compare(
         margin=margin,
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
+        extendable=extendable,
     )
     given = {
         "seeds": seeds, "margin": margin, "score": score, "lower": lower, "workers": workers or None,
-        "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None, "timeout": timeout,
+        "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None,
+        "extendable": extendable or None, "timeout": timeout,
         "name": name,
     }  # fmt: skip
     with open_ledger(ledger) if ledger is not None or home is None else Ledger(home=Path(home)) as opened:
@@ -108,7 +116,18 @@ def compare(
         study = replace(study, commands=(_call(control, study, given),))
         study = study if name else named_by_content(study, control.name)
         _warn(study)
+        if extend is not None:
+            study = _as_recorded(opened.studies.get(extend), study, question)
+            return extend_study(study, seeds, workers=workers, progress=progress, ledger=opened)
         return run_study(study, workers=workers, progress=progress, ledger=opened)
+
+
+def _as_recorded(known: StudyRow, study: Study, question: str | None) -> Study:
+    """Return a study as its first call asked for it."""
+    return replace(
+        study, name=known.name, question=question or known.question, seeds=rules_of(known.spec)[0].seeds,
+        extendable=bool(known.spec.get(EXTENDABLE)),
+    )  # fmt: skip
 
 
 def _with_first_score(ledger: Ledger, control: Function, seed: int, lower: bool | None) -> Function:

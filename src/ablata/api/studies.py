@@ -88,7 +88,8 @@ class StudyResult:
         """One row an arm, the control first.
 
         Columns: arm, change, verdict, effect (arm minus control), low, high (its interval, valid over all looks and
-        arms), confidence, mean (score), seeds, diverged, seconds (of a run), reason.
+        arms), corrected (the effect, corrected for being shown because it was large), confidence, mean (score), seeds,
+        diverged, seconds (of a run), reason.
         """
         arms = sorted(self.view.arms, key=lambda arm: not arm.is_control)
         return ResultRows(
@@ -99,6 +100,7 @@ class StudyResult:
                 "effect": arm.effect.value if arm.effect else None,
                 "low": arm.effect.low if arm.effect else None,
                 "high": arm.effect.high if arm.effect else None,
+                "corrected": arm.corrected,
                 "confidence": arm.confidence,
                 "mean": arm.mean.value if arm.mean else None,
                 "seeds": arm.done,
@@ -271,6 +273,42 @@ def run_study(
             if changed := changed_files(opened, name):
                 say(f"it was trained before {listing(changed)} changed; another name asks with the files as they are")
         return StudyResult(study_view(opened, name), LedgerAddress.of(opened))
+
+
+def extend_study(
+    study: Study | str,
+    seeds: int,
+    *,
+    workers: int | None = None,
+    progress: bool | Console | None = None,
+    trust_code: bool = False,
+    ledger: Ledger | None = None,
+) -> StudyResult:
+    """Go on with the undecided arms of a study that has ended, with more seeds; verdicts that were given stay.
+
+    A study made with `extendable=True` claims something false in at most 5% of cases over all its extensions. Another
+    has spent that in its first plan: what it says after an extension is exploratory.
+
+    Args:
+        study: the study, or its name; of functions that live in this process alone the study itself.
+        seeds: of each arm in all, those that ran counted.
+        workers, progress, trust_code, ledger: as for `run_study`.
+
+    Raises:
+        RecordError: it has not ended, all its arms are decided, or it runs no arms.
+        SettingsError: it has as many seeds already.
+        RunError, KeyboardInterrupt: as for `run_study`.
+    """
+    from ablata.studies.extending import extend
+
+    with open_ledger(ledger, create=False) as opened:
+        name = study if isinstance(study, str) else study.name
+        if isinstance(study, Study):
+            create(opened, study)
+        known = opened.studies.get(name)
+        if known.state != "open" or rule_of(known.spec).seeds != seeds:
+            extend(opened, name, seeds)
+        return run_study(study, workers=workers, progress=progress, trust_code=trust_code, ledger=opened)
 
 
 def _recorded(ledger: Ledger, study: Study | str) -> str:

@@ -141,6 +141,14 @@ Screen = Annotated[
     typer.Option("--screen", help="Quick look: in up to 20% of such studies a verdict may be wrong, instead of 5%."),
 ]
 Fixed = Annotated[bool, typer.Option("--force-fixed", help="Judge once, after all seeds; no arm stops early.")]
+Extendable = Annotated[
+    bool,
+    typer.Option(
+        "--extendable",
+        help="Keep most of the 5% of false verdicts for more seeds later, by `ablata study extend`; these seeds then "
+        "decide only what is plain.",
+    ),
+]
 WithHistory = Annotated[
     bool, typer.Option("--history", help="Use the noise between seeds that earlier studies of this recipe measured.")
 ]
@@ -205,6 +213,7 @@ class StudyRequest:
     metric: str | None = None
     screen: bool
     fixed: bool
+    extendable: bool = False
     history: bool
     save_as: str | None
     question: str | None
@@ -242,7 +251,7 @@ class StudyRequest:
         parts: dict[str, Any] = {
             "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin,
             "metric": self.metric, "screen": self.screen,
-            "fixed": self.fixed, "name": self.save_as, "question": self.question,
+            "fixed": self.fixed, "extendable": self.extendable, "name": self.save_as, "question": self.question,
         }  # fmt: skip
         parts |= {"aa": True, "seeds": self.seeds or AA_RUNS} if self.aa else {}
         given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
@@ -338,6 +347,7 @@ class StudyRequest:
             "--higher": self.program.lower is False,
             "--screen": self.screen,
             "--force-fixed": self.fixed,
+            "--extendable": self.extendable,
             "--history": self.history,
             "--aa": self.aa,
         }

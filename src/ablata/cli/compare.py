@@ -18,6 +18,7 @@ from ablata.cli.asking import (
     Budget,
     CommandOptions,
     Effect,
+    Extendable,
     FirstSeed,
     Fixed,
     Inputs,
@@ -61,6 +62,7 @@ def compare(
     source: Sources = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
+    extendable: Extendable = False,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
@@ -85,7 +87,8 @@ def compare(
         )
     study = compare_commands(
         commands, arm or (), sets or (), seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed or 0,
-        margin=margin, screen=screen, fixed=force_fixed, name=save_as, question=question, **vars(program),
+        margin=margin, screen=screen, fixed=force_fixed, extendable=extendable,
+        name=save_as, question=question, **vars(program),
     )  # fmt: skip
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from ablata.cli.asking import (
     CommandOption,
     CommandOptions,
     Effect,
+    Extendable,
     FactorTexts,
     FirstSeed,
     Fixed,
@@ -82,6 +83,7 @@ def plan(
     source: Sources = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
+    extendable: Extendable = False,
     history: WithHistory = False,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
@@ -108,7 +110,7 @@ def plan(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
-        screen=screen, fixed=force_fixed, history=history,
+        screen=screen, fixed=force_fixed, extendable=extendable, history=history,
         save_as=save_as, question=question, budget=budget, pilot=pilot,
     )  # fmt: skip
     if control is not None:
@@ -176,6 +178,7 @@ def run(
     source: Sources = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
+    extendable: Extendable = False,
     history: WithHistory = False,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
@@ -194,7 +197,7 @@ def run(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
-        screen=screen, fixed=force_fixed, history=history,
+        screen=screen, fixed=force_fixed, extendable=extendable, history=history,
         save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa,
     )  # fmt: skip
     if output is not None:
@@ -232,6 +235,34 @@ def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_cod
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
         raise typer.Exit(1) from None
+
+
+@app.command("extend")
+def extend(
+    name: Recorded,
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each arm in all, those that ran counted.")],
+    workers: WorkerCount = None,
+    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
+    trust_code: TrustCode = False,
+    json: Json = False,
+) -> None:
+    """Go on with the undecided arms of a study that has ended, with more seeds; verdicts that were given stay."""
+    with quick_imports():
+        from ablata.api.studies import extend_study
+        from ablata.cli.reporting import print_report, write_report
+        from ablata.records.ledger import Ledger
+
+    if output is not None:
+        refuse_other_kind(output, PAGE)
+    end_as_interrupted()
+    with Ledger(create=False) as ledger:
+        try:
+            extend_study(name, seeds, workers=workers, progress=err, trust_code=trust_code, ledger=ledger)
+        except KeyboardInterrupt:
+            note(f"go on with: ablata study run {name}")
+            raise typer.Exit(1) from None
+        print_report(ledger, name, "json" if json else "terminal")
+        write_report(ledger, name, "html", output or ledger.home / "reports" / f"{name}.html")
 
 
 @app.command("status")

@@ -182,6 +182,25 @@ class Studies:
             runs = Run.id.in_(with_parents(select(StudyRun.run_id).where(StudyRun.study_id == study_id)))
             return cancel_waiting(connection, runs, needed_by_open_arms())
 
+    def extend(self, name: str, spec: dict[str, Any], arms: Sequence[str]) -> None:
+        """Open a finished study again, with a larger plan.
+
+        Args:
+            name: the study.
+            spec: its specification with the larger plan.
+            arms: those that go on.
+
+        Raises:
+            RecordError: there is no such study, or it is not finished.
+        """
+        with self._database.write() as connection:
+            study = find_study(connection, name)
+            opened = update(StudyTable).where(StudyTable.name == name, StudyTable.state == "finished")
+            if connection.execute(opened.values(state="open", finished=None, spec=spec)).rowcount != 1:
+                raise RecordError("A study must have ended to be extended", found=f"study {name!r} is {study.state}")
+            going_on = Arm.id.in_([find_arm(connection, name, arm) for arm in arms])
+            connection.execute(update(Arm).where(going_on).values(state="open", verdict=None, reason=None))
+
     def add_look(self, name: str, seeds: int, result: dict[str, Any]) -> LookRow:
         """Record a look at whole seed rows; a look equal to the last one is not recorded again.
 

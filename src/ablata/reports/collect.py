@@ -8,13 +8,14 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ablata.base.errors import listing
 from ablata.base.quantities import duration
+from ablata.records.account import EXPLORATORY, SEEN
 from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
@@ -24,6 +25,7 @@ from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
+from ablata.reports.standing.account import account_views
 from ablata.reports.view import (
     COSTS,
     ArmView,
@@ -53,10 +55,13 @@ from ablata.stats import (
     plan_factorial,
     procedure_of,
     rule_of,
+    rules_of,
     to_settle,
 )
+from ablata.stats.corrected import corrected_effect
 from ablata.stats.factorial import factorial_key
 from ablata.stats.planning import MOST_SEEDS
+from ablata.stats.waves import EXTENDABLE, WAVES, wave_level
 
 MOST_CURVES = 3
 ENDED = ("completed", "diverged")
@@ -133,7 +138,7 @@ def study_view(
     study = _read(ledger, name)
     scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
     noisy = noisy_arm(scores, study.control)
-    cells = tuple(_arm(study, arm, noisy) for arm in study.arms)
+    cells = tuple(_corrected(ledger, study, _arm(study, arm, noisy)) for arm in study.arms)
     spec, row = study.row.spec, study.row
     metric, factorial = spec["metric"], study.factorial
     arms = factorial.arms(cells, study.rule, over=row.state == "finished") if factorial else cells
@@ -152,7 +157,8 @@ def study_view(
             seeds=study.rule.seeds,
             first_look=study.rule.first_look,
             futility=study.rule.futility,
-            seen=tuple(spec.get("seen", {}).items()),
+            seen=tuple(spec.get(SEEN, {}).items()),
+            **_waves(spec),
         ),
         state=row.state,
         created=moment(row.created),
@@ -167,6 +173,7 @@ def study_view(
         impossible=_impossible(study),
         time_notes=(*_time_notes(study, placed), *_apart_notes(study)),
         aa=_aa(study),
+        account=account_views(ledger, row, study.arms),
         incomparable=_incomparable(study),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
@@ -174,6 +181,17 @@ def study_view(
         factorial=factorial.view(cells, higher=bool(metric.get("higher_is_better", True))) if factorial else None,
     )
     return rounded(view)
+
+
+def _waves(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the waves of a study as its rule's view has them; nothing for one that is of one piece."""
+    if not (spec.get(EXTENDABLE) or spec.get(WAVES)):
+        return {}
+    rules = rules_of(spec)
+    return {
+        "waves": tuple(rule.seeds for rule in rules), "levels": tuple(rule.alpha for rule in rules),
+        "extendable": bool(spec.get(EXTENDABLE)),
+    }  # fmt: skip
 
 
 def moment(seconds: float | None) -> str:
@@ -221,6 +239,7 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
         open=study.row.state == "open" and (outcome.open if outcome else not arm.is_control),
         confidence=last.confidence if last else None,
         reason=_told(reason, lost),
+        exploratory=str(study.row.spec.get(EXPLORATORY, {}).get(arm.name, "")),
         lost_word=lost,
         notes=(
             *(_told(note, lost) for note in (last.notes if last else ())),
@@ -230,6 +249,21 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
         cost=_mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
     )
+
+
+def _corrected(ledger: Ledger, study: _Study, arm: ArmView) -> ArmView:
+    """Return an arm with its corrected effect, by the rule of the wave that its verdict fell in."""
+    outcome, arms = study.outcomes.get(arm.name), len(study.arms) - 1
+    bound, key = outcome.last.bound if outcome else None, procedure_of(study.row.spec).calibration_key
+    for rule in rules_of(study.row.spec):
+        known = ledger.calibrations.get(key(arms, rule)) if outcome and bound else None
+        if known is None or outcome is None or outcome.last.pairs > rule.seeds:
+            continue
+        calibration = Calibration.from_json(known)
+        if bound == calibration.bound_at(outcome.last.pairs, rule):
+            found = corrected_effect(outcome.last, arms, rule, calibration)
+            return arm if found is None else replace(arm, corrected=found.effect, power=found.power)
+    return arm
 
 
 def _told(words: str, lost: str) -> str:
@@ -250,11 +284,17 @@ def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
     undecided = outcome.verdict is Verdict.UNDECIDED and not outcome.open and study.rule.looks
     if not undecided or noise is None or outcome.last.interval is None or outcome.last.effect is None:
         return outcome.reason
-    found = to_settle(outcome.last.effect, noise, len(study.arms) - 1, study.rule)
+    spec, rule = study.row.spec, study.rule
+    extendable = bool(spec.get(EXTENDABLE))
+    if extendable:
+        rule = replace(rule, alpha=wave_level(rule.alpha, len(rules_of(spec))))
+    found = to_settle(outcome.last.effect, noise, len(study.arms) - 1, rule)
     seconds = _mean_seconds(runs)
     # Seeds already seen are no new evidence: a study that is made larger for what they showed would break its promise.
     cost = f", about {duration(2 * found.seeds * seconds)}" if found.seeds and seconds is not None else ""
     fresh = f"about {found.seeds} fresh seeds (--first-seed {study.seeds.stop}{cost})"
+    if extendable and found.seeds is not None:
+        fresh = f"about {found.seeds} seeds in all (ablata study extend {study.row.name} --seeds {found.seeds})"
     seeds = fresh if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
     margin = f", or a margin of {found.margin:.2g}" if found.margin is not None else ""
     return f"{outcome.reason}. To settle it: {seeds}{margin}"
@@ -344,15 +384,12 @@ def _plan(ledger: Ledger, study: _Study) -> PlanView:
     if study.factorial is not None:
         return _factorial_plan(ledger, study, study.factorial)
     noise = next((look.noise for look in reversed(study.replay.looks) if look.noise), None) if study.replay else None
-    arms = len(study.arms) - 1
-    known = (
-        ledger.calibrations.get(procedure_of(study.row.spec).calibration_key(arms, study.rule))
-        if noise and arms
-        else None
-    )
+    arms, rule = len(study.arms) - 1, replace(rules_of(study.row.spec)[-1], margin=study.rule.margin)
+    key = procedure_of(study.row.spec).calibration_key
+    known = ledger.calibrations.get(key(arms, rule)) if noise and arms else None
     if known is None or noise is None:
         return PlanView(noise=noise)
-    found = plan(noise, arms, study.rule, Calibration.from_json(known))
+    found = plan(noise, arms, rule, Calibration.from_json(known))
     return PlanView(detectable=found.detectable, smallest_margin=found.confirmable, noise=noise)
 
 

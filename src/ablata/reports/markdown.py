@@ -10,8 +10,9 @@ from ablata.reports.aa import aa_words
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
+from ablata.reports.standing.account import account_words
 from ablata.reports.study import cost_words
-from ablata.reports.view import StudyView
+from ablata.reports.view import ArmView, StudyView
 from ablata.reports.words import (
     SIGNS,
     answer,
@@ -42,8 +43,7 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
-    blocks += map(escape, reading_words(view))
-    blocks += map(escape, aa_words(view))
+    blocks += map(escape, (*account_words(view), *reading_words(view), *aa_words(view)))
     blocks += map(escape, factorial_words(view.factorial) if view.factorial else ())
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:
@@ -75,10 +75,12 @@ def verdict_table(view: StudyView) -> str:
     """Return the table of arms: change, effect, interval, verdict, mean, seeds, time and memory."""
     figures = Figures.of(view)
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
+    corrected = any(arm.corrected is not None for arm in view.arms)
     heads = (
         "arm",
         "change",
         f"effect{unit}",
+        *(("corrected",) if corrected else ()),
         "interval",
         "verdict",
         view.metric.name,
@@ -94,6 +96,7 @@ def verdict_table(view: StudyView) -> str:
                 arm.name,
                 change_words(view, arm) or "–",
                 figures.number(arm.effect.value, sign=True) if arm.effect else "–",
+                *((_corrected(arm, figures),) if corrected else ()),
                 figures.span(arm.effect, sign=True) or "–",
                 sign + verdict_words(arm, view.rule.mode),
                 figures.score(arm.mean.value) if arm.mean else "–",
@@ -102,7 +105,11 @@ def verdict_table(view: StudyView) -> str:
                 cost_words("memory", arm, view.control),
             )
         )
-    return _table(heads, rows, right=(2, 5, 6, 7, 8))
+    return _table(heads, rows, right=(2, 3, 6, 7, 8, 9) if corrected else (2, 5, 6, 7, 8))
+
+
+def _corrected(arm: ArmView, figures: Figures) -> str:
+    return "–" if arm.corrected is None else figures.number(arm.corrected, sign=True)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:

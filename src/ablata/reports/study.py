@@ -25,6 +25,7 @@ from ablata.reports.sections import (
     TableSection,
     TermsSection,
 )
+from ablata.reports.standing.account import account_words
 from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
 from ablata.reports.words import change_words, glossary, reading_words, verdict_words
 
@@ -48,6 +49,8 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         )
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
+    if told := account_words(view):
+        sections.append(TermsSection(title="What was known before", ident="standing", sentences=told, terms=()))
     sections += factorial_sections(view)
     sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []
@@ -104,7 +107,7 @@ def verdict_table(view: StudyView) -> TableSection:
                 TableCell(text=arm.name, note=change_words(view, arm) or unchanged, class_="arm", order=arm.name),
                 TableCell(
                     text=figures.number(effect.value, sign=True) if effect else "–",
-                    note=figures.span(effect, sign=True),
+                    note=_beside(arm, figures),
                     order=effect.value if effect else None,
                     class_="number",
                 ),
@@ -136,7 +139,8 @@ def verdict_table(view: StudyView) -> TableSection:
     )
     what = "mean of the cells with a change minus that of the cells without" if view.factorial else "arm minus control"
     caption = (
-        f"Effect: {what}, with an interval that holds for all arms and all looks together. "
+        f"Effect: {what}, with an interval that holds for all arms and all looks together, and corrected for being "
+        "shown because it was large, where it was called better or worse. "
         f"{view.metric.name}: mean over seeds with its 95% interval."
     )
     if costs:
@@ -145,6 +149,12 @@ def verdict_table(view: StudyView) -> TableSection:
     return TableSection(
         title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
     )
+
+
+def _beside(arm: ArmView, figures: Figures) -> str:
+    """Return what stands under an effect: its interval, and what it is once corrected."""
+    corrected = "" if arm.corrected is None else f"corrected {figures.number(arm.corrected, sign=True)}"
+    return "; ".join(filter(None, (figures.span(arm.effect, sign=True), corrected)))
 
 
 def changes_table(view: StudyView) -> TableSection | None:

@@ -24,6 +24,7 @@ from ablata.reports.console import Fitted, form, text
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
+from ablata.reports.standing.account import account_words
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json
 from ablata.reports.words import SIGNS, answer, plan_words, reading_words, rule_words, verdict_words
@@ -92,8 +93,9 @@ def verdict_table(view: StudyView, *, plain: bool = False) -> Fitted:
         view: the study as it stands.
         plain: without colour and frame.
     """
-    wide = ("arm", "seeds", "mean", "effect", "interval", "verdict", "seconds", "memory")
-    dropped = ("memory", "seconds", "mean", "seeds", "interval")
+    corrected = ("corrected",) if any(arm.corrected is not None for arm in view.arms) else ()
+    wide = ("arm", "seeds", "mean", "effect", *corrected, "interval", "verdict", "seconds", "memory")
+    dropped = ("memory", "seconds", "mean", "seeds", *corrected, "interval")
     choices = [[name for name in wide if name not in dropped[:count]] for count in range(len(dropped) + 1)]
     return Fitted([_arms(columns, view, plain) for columns in choices])
 
@@ -118,6 +120,7 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
             "seeds": f"{arm.done}/{arm.planned}" + (f", {arm.lost}" if arm.lost else ""),
             "mean": figures.score(arm.mean.value) if arm.mean else "–",
             "effect": figures.number(arm.effect.value, sign=True) if arm.effect else "–",
+            "corrected": figures.number(arm.corrected, sign=True) if arm.corrected is not None else "–",
             "interval": figures.span(arm.effect, sign=True),
             "verdict": _verdict(arm, view.rule.mode, plain),
             "seconds": cost_words("seconds", arm, view.control),
@@ -291,7 +294,7 @@ def _warnings(view: StudyView) -> tuple[str, ...]:
     notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.time_notes, *view.code_notes)
     notes = (*view.impossible, *notes)
     classes = len(view.environments)
-    notes = (*reading_words(view), *notes)
+    notes = (*account_words(view), *reading_words(view), *notes)
     return notes if classes < 2 else (*notes, f"The runs were made on {classes} kinds of machines or versions.")
 
 

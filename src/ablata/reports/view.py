@@ -53,7 +53,8 @@ class MetricView:
 class RuleView:
     """The decision rule as it was fixed before the first run: N seeds, family-wise alpha, first look, futility.
 
-    `seen` says how many runs of each arm had ended before, so that they could be seen.
+    `seen` says how many runs of each arm had ended before, so that they could be seen. `waves` are the seeds after each
+    wave of a study that was extended, or may be; `levels` the rate that each was judged at.
     """
 
     mode: str = "claim"
@@ -62,6 +63,26 @@ class RuleView:
     first_look: int = 3
     futility: bool = True
     seen: tuple[tuple[str, int], ...] = ()
+    waves: tuple[int, ...] = ()
+    levels: tuple[float, ...] = ()
+    extendable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgementView:
+    """What another study said of the same question: the arm here, that study, its name for the arm, and its verdict.
+
+    `before` says whether it was there when this study was fixed; `margin` is in the metric's unit.
+    """
+
+    arm: str
+    study: str
+    alias: str
+    verdict: str
+    seeds: int
+    looks: int
+    margin: float | None
+    before: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +163,15 @@ class ArmView:
         mean: mean score with its 95% interval over seeds.
         effect: arm minus control, with the interval that is valid over looks and arms; None for the control and
             before the first look.
+        corrected: the effect, corrected for being shown because it was large; None for an arm that is not better or
+            worse.
+        power: the share of such studies that find a true effect of the corrected size.
         standardised: the effect in units of the residual standard deviation.
         verdict: one of `VERDICTS`, or None if there has been no look yet.
         open: the arm goes on, so its verdict may change.
         confidence: between 0 and 1.
         reason: why the arm stopped, in words.
+        exploratory: why its verdict is no claim: it could have been seen before the question was fixed; else empty.
         lost_word: what is said of a run that left no score: `diverged`, or `failed` of a program's.
         notes: what a reader has to know to trust the numbers: unpaired environments, "given no divergence".
         cost: mean cost of a run.
@@ -159,11 +184,14 @@ class ArmView:
     seeds: tuple[SeedView, ...] = ()
     mean: Estimate | None = None
     effect: Estimate | None = None
+    corrected: float | None = None
+    power: float | None = None
     standardised: float | None = None
     verdict: str | None = None
     open: bool = False
     confidence: float | None = None
     reason: str = ""
+    exploratory: str = ""
     lost_word: str = "diverged"
     notes: tuple[str, ...] = ()
     cost: CostView = field(default_factory=CostView)
@@ -389,6 +417,7 @@ class StudyView:
         margin_percent: the margin in percent of the control's mean, where it was given so; `margin` is None until the
             control's first runs have ended.
         aa: of a study of the control against itself, what its runs show; else None.
+        account: what other studies of the ledger said of the same questions, the oldest first.
         incomparable: it ended without a verdict, since it is about time and too few runs can be compared in it.
     """
 
@@ -415,6 +444,7 @@ class StudyView:
     factorial: FactorialView | None = None
     margin_percent: float | None = None
     aa: AaResult | None = None
+    account: tuple[JudgementView, ...] = ()
     incomparable: bool = False
 
     @property

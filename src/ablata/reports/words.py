@@ -21,11 +21,10 @@ def verdict_words(arm: ArmView, mode: str) -> str:
         return "not judged yet"
     if arm.open:
         return f"{arm.verdict} so far"
-    return (
-        f"leaning {arm.verdict}"
-        if mode == "screen" and arm.verdict in ("better", "worse", "equivalent")
-        else arm.verdict
-    )
+    told = arm.verdict
+    if mode == "screen" and arm.verdict in ("better", "worse", "equivalent"):
+        told = f"leaning {arm.verdict}"
+    return f"{told}, exploratory" if arm.exploratory and arm.verdict in DECIDED else told
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,12 @@ def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
         return f" is unstable ({arm.diverged} of {arm.diverged + arm.done} runs {arm.lost_word})"
     leans = "leans" if view.rule.mode == "screen" else "is"
     if arm.verdict == "equivalent" and view.margin is not None:
-        return f" {leans} equivalent within ±{figures.amount(view.margin)}"
+        told = " (exploratory: no claim)" if arm.exploratory else ""
+        return f" {leans} equivalent within ±{figures.amount(view.margin)}{told}"
     size = f" by {figures.amount(arm.effect.value)}" if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
-    return f" {leans} {arm.verdict}{size}" + (f" {span}" if span else "")
+    told = " (exploratory: no claim)" if arm.exploratory else ""
+    return f" {leans} {arm.verdict}{size}" + (f" {span}" if span else "") + told
 
 
 def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
@@ -161,9 +162,26 @@ def _equivalent(view: StudyView, figures: Figures) -> tuple[tuple[str, str], ...
 _ONE_SIDED = " The verdict rests on two one-sided tests, whose interval is narrower than the one shown."
 
 
+def overstated_words(view: StudyView) -> tuple[str, ...]:
+    """Say how much an effect that was found is probably overstated, where few such studies would have found it."""
+    figures, told = Figures.of(view), []
+    for arm in view.treatments:
+        if arm.effect is None or arm.corrected is None or arm.power is None or arm.power >= _LOW_POWER:
+            continue
+        measured, true = figures.number(arm.effect.value, sign=True), figures.number(arm.corrected, sign=True)
+        told.append(
+            f"{arm.name}: {measured} was measured, and the truth is probably smaller, about {true}: only "
+            f"{100 * arm.power:.0f}% of studies like this find a true {true}, and those that do measure more than it."
+        )
+    return tuple(told)
+
+
+_LOW_POWER = 0.8
+
+
 def reading_words(view: StudyView) -> tuple[str, ...]:
     """Say what in this table of verdicts would else look like a contradiction; empty where nothing does."""
-    found, control, margin = [], view.control, view.margin
+    found, control, margin = [*overstated_words(view)], view.control, view.margin
     beyond = [
         arm.name
         for arm in view.treatments
@@ -220,7 +238,7 @@ def rule_words(view: StudyView) -> str:
         f"{better}; {matters}; up to {rule.seeds} seeds an arm, each "
         f"compared with the control's run of the same seed; verdicts after each seed from {rule.first_look} on; "
         f"{futility}; at most {100 * rule.alpha:g}% of such studies claim anything false{leaning}"
-        f"{_seen(view)}"
+        f"{_waves(view)}{_seen(view)}"
     )
 
 
@@ -234,6 +252,19 @@ def _matters(view: StudyView, figures: Figures) -> str:
             else ("no margin was given, so nothing is called equivalent")
         )
     return f"differences within ±{figures.amount(view.margin)}{f' ({share})' if share else ''} do not matter"
+
+
+def _waves(view: StudyView) -> str:
+    """Say how the rate is split over the waves of a study that is extended; nothing for one of one piece."""
+    rule = view.rule
+    if not rule.waves:
+        return ""
+    waves = listing(
+        f"{count} seeds at {100 * level:.2g}%" for count, level in zip(rule.waves, rule.levels, strict=True)
+    )
+    if rule.extendable:
+        return f", over all extensions: it can be extended and is judged after {waves}"
+    return f" in its first plan; extended after its verdicts were seen ({waves}): later verdicts are exploratory"
 
 
 def _seen(view: StudyView) -> str:

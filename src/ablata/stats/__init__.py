@@ -59,7 +59,7 @@ from ablata.stats.single_runs import Visibility, largest_noise, visibility
 from ablata.stats.table import Table
 from ablata.stats.trial_log import KeptTrial, TrialLogResult, TrialScore, judge_trial_log, mean_of_best
 from ablata.stats.versions import procedure_of, rule_of
-from ablata.stats.waves import wave_level, wave_rules
+from ablata.stats.waves import rules_of, wave_level, wave_rules
 
 __all__ = [
     "RULE_VERSION",
@@ -118,6 +118,7 @@ __all__ = [
     "replay",
     "rough_calibration",
     "rule_of",
+    "rules_of",
     "seeds_for_effect",
     "seeds_for_margin",
     "smallest_visible",

@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from ablata.stats.rule import Rule
-from ablata.stats.versions import rule_of
 
 PERCENT = "margin_percent"
 """The key of a study's specification that holds such a margin."""
 
 
-def judged_rule(spec: Mapping[str, Any], control: Sequence[float]) -> Rule:
+def judged_rule(spec: Mapping[str, Any], control: Sequence[float], rule: Rule) -> Rule:
     """Return the rule of a study, with a margin in percent turned into the metric's unit.
 
     It is that share of the mean of the control's first scores, as many as the first look sees, and stays: a margin that
@@ -23,13 +22,11 @@ def judged_rule(spec: Mapping[str, Any], control: Sequence[float]) -> Rule:
     Args:
         spec: the study's specification.
         control: the control's scores by row, nan for a run that diverged.
-
-    Raises:
-        RecordError: this version of ablata does not know the rule.
+        rule: of the study, or of one of its waves.
     """
-    rule, percent = rule_of(spec), spec.get(PERCENT)
-    first = [value for value in control[: rule.first_look] if math.isfinite(value)]
-    if percent is None or len(control) < rule.first_look or not first:
+    percent, look = spec.get(PERCENT), int(spec["rule"]["first_look"])
+    first = [value for value in control[:look] if math.isfinite(value)]
+    if percent is None or len(control) < look or not first:
         return rule
     margin = abs(math.fsum(first) / len(first)) * percent / 100
     return replace(rule, margin=margin) if margin > 0 else rule

@@ -8,13 +8,16 @@ decide little, so the first waves get little: after the third, each gets half of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
-from ablata.stats.rule import Rule
+from ablata.stats.results import Outcome
+from ablata.stats.rule import Rule, Verdict
+from ablata.stats.versions import rule_of
 
-FIRST_SHARES = (0.1, 0.2, 0.5)
+FIRST_SHARES = (0.1, 0.2, 0.6)
 """Parts of the rate of the first waves; the rest is halved from wave to wave."""
 
 
@@ -51,3 +54,31 @@ def wave_rules(rule: Rule, seeds: Sequence[int]) -> tuple[Rule, ...]:
     if any(later <= earlier for earlier, later in pairwise(seeds)):
         raise ValueError(f"each wave must have more seeds than the one before, got {tuple(seeds)}")
     return tuple(replace(rule, seeds=count, alpha=wave_level(rule.alpha, wave)) for wave, count in enumerate(seeds))
+
+
+WAVES, EXTENDABLE = "waves", "extendable"
+"""Keys of a study's specification: rows after each wave so far, and whether its first wave left some of the rate."""
+
+
+def rules_of(spec: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Return the rule of each wave of a study so far; one that was never extended has one wave.
+
+    A study that was not made to be extended spends its whole rate in its first wave. Later ones are judged at the same
+    rate again, so that over all waves it is exceeded: what they say is exploratory.
+
+    Args:
+        spec: its specification; `rule` holds the rate of the whole question, and the seeds of the newest wave.
+
+    Raises:
+        RecordError: this version of ablata does not know its rule.
+    """
+    rule = rule_of(spec)
+    seeds = tuple(spec.get(WAVES) or (rule.seeds,))
+    rules = wave_rules(rule, seeds) if spec.get(EXTENDABLE) else tuple(replace(rule, seeds=count) for count in seeds)
+    # A study that is judged once at its end is judged once in each wave.
+    return tuple(replace(one, first_look=max(2, one.seeds)) for one in rules) if spec.get("fixed") else rules
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Tell whether an arm's end in one wave stays its end, whatever waves follow."""
+    return not outcome.open and outcome.verdict is not Verdict.UNDECIDED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ import numpy as np
 from ablata.records.judged import comparable_in_time, judged_values
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
-from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of
+from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of, rules_of
 from ablata.stats.designs import Design
 from ablata.stats.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
 from ablata.stats.margin import PERCENT, judged_rule
 from ablata.stats.versions import Procedure
+from ablata.stats.waves import is_final
 from ablata.studies.factors import Factors
 
 ENDED = ("completed", "diverged")
@@ -83,7 +84,7 @@ def _cached(ledger: Ledger, key: str, make: Callable[[], Calibration]) -> Calibr
 
 
 def assess(ledger: Ledger, name: str) -> Assessment:
-    """Judge a study by the whole seed rows that are in the ledger.
+    """Judge a study by the whole seed rows that are in the ledger, wave by wave.
 
     A row is whole when the control and every arm that is still open at that row has ended there. The result depends
     on the runs alone, so it is the same after a crash, in another process, or after an import.
@@ -97,23 +98,66 @@ def assess(ledger: Ledger, name: str) -> Assessment:
         return Assessment(_ended_rows(study, columns, cells), (), None)
     if "design" in study.spec:
         return _assess_factors(ledger, study, columns, cells)
-    rule, judge, key = rule_of(study.spec), procedure_of(study.spec), study.spec["metric"]["key"]
-    calibration = cached_calibration(ledger, len(names), rule, judge)
-    values = judged_values(ledger, key, list(cells.values()))
-    judged: Replay | None = None
-    rows, used, apart = 0, list[int](), list[int]()
-    while rows < rule.seeds and _whole(columns, judged, cells, seed := study.spec["first_seed"] + rows):
-        rows += 1
-        runs = [cells.get((arm.name, seed)) for arm in open_arms(columns, judged)]
-        if not comparable_in_time(runs, key):
-            apart.append(seed)
-            continue
-        used.append(seed)
-        scores, diverged, unpaired = _table(columns, cells, study, used, values)
-        rule = judged_rule(study.spec, scores[:, 0].tolist())
-        judged = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired)
-    margin = rule.margin if PERCENT in study.spec else None
-    return Assessment(rows, names, judged, margin=margin, apart=tuple(apart))
+    values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))
+    judge = procedure_of(study.spec)
+    found = Assessment(0, names, None)
+    for rule in rules_of(study.spec):
+        wave = _Wave(study, columns, cells, values, found.replay)
+        found = wave.judge(rule, cached_calibration(ledger, len(names), rule, judge), judge)
+    return found
+
+
+class _Wave:
+    """One wave of a study: all rows so far, judged by the wave's rule; what was decided in an earlier one stays.
+
+    Args:
+        study, columns: of the study, the control first.
+        cells: its runs by arm and seed.
+        values: the compared score of each run.
+        before: how the arms stood after the wave before; None in the first.
+    """
+
+    def __init__(
+        self,
+        study: StudyRow,
+        columns: list[ArmRow],
+        cells: Mapping[tuple[str, int], RunRow],
+        values: Mapping[str, float],
+        before: Replay | None,
+    ) -> None:
+        self.study, self.columns, self.cells, self.values = study, columns, cells, values
+        self.before = () if before is None else before.outcomes
+        self.final = {outcome.arm: outcome for outcome in self.before if is_final(outcome)}
+
+    def judge(self, rule: Rule, calibration: Calibration, judge: Procedure) -> Assessment:
+        """Return what is known after the whole rows of the wave; it stops where a row is not whole."""
+        spec, columns = self.study.spec, self.columns
+        key, judged = spec["metric"]["key"], self._begins()
+        rows, used, apart = 0, list[int](), list[int]()
+        while rows < rule.seeds and _whole(columns, judged, self.cells, seed := spec["first_seed"] + rows):
+            rows += 1
+            runs = [self.cells.get((arm.name, seed)) for arm in open_arms(columns, judged)]
+            if not comparable_in_time(runs, key):
+                apart.append(seed)
+                continue
+            used.append(seed)
+            scores, diverged, unpaired = _table(columns, self.cells, self.study, used, self.values)
+            for column, outcome in self.final.items():
+                scores[outcome.seeds :, column], diverged[outcome.seeds :, column] = np.nan, False
+            rule = judged_rule(spec, scores[:, 0].tolist(), rule)
+            judged = self._merged(judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired))
+        names = tuple(arm.name for arm in columns[1:])
+        return Assessment(rows, names, judged, margin=rule.margin if PERCENT in spec else None, apart=tuple(apart))
+
+    def _begins(self) -> Replay | None:
+        """Return how the arms stand before the wave's first row: those without a verdict are open again."""
+        if not self.before:
+            return None
+        return self._merged(Replay(outcomes=tuple(replace(one, open=True) for one in self.before), looks=()))
+
+    def _merged(self, judged: Replay) -> Replay:
+        outcomes = tuple(self.final.get(outcome.arm, outcome) for outcome in judged.outcomes)
+        return replace(judged, outcomes=outcomes)
 
 
 def _ended_rows(study: StudyRow, columns: list[ArmRow], cells: Mapping[tuple[str, int], RunRow]) -> int:
@@ -137,7 +181,7 @@ def _assess_factors(
         (used if fair else apart).append(seed)
     names = tuple(arm.name for arm in columns[1:])
     scores, _, _ = _table(columns, cells, study, used, judged_values(ledger, key, list(cells.values())))
-    rule = judged_rule(study.spec, scores[:, 0].tolist())
+    rule = judged_rule(study.spec, scores[:, 0].tolist(), rule)
     margin = rule.margin if PERCENT in study.spec else None
     whole = scores[~np.isnan(scores).any(axis=1)]
     if not len(whole):

@@ -12,12 +12,14 @@ from typing import Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, choices, listing
 from ablata.base.user_code import relative_names
+from ablata.records.account import BEFORE, EXPLORATORY, SEEN
 from ablata.records.code import arm_code, keep_code
 from ablata.records.database import PATIENCE_SECONDS, persist
 from ablata.records.judged import judged_values, recorded_names
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, Cell, NewRun, RunRow
 from ablata.stats import rule_of
+from ablata.stats.waves import WAVES
 from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs
@@ -33,6 +35,7 @@ from ablata.studies.identity import (
     restore_trainer,
 )
 from ablata.studies.in_process import InProcess
+from ablata.studies.known_before import known_before
 from ablata.studies.metric import refuse_unknown_class
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import CONTROL, Study
@@ -363,7 +366,7 @@ class StudyRunner:
 def create(ledger: Ledger, study: Study) -> None:
     """Put a study into the ledger, fixed from now on; one that is there already must be the same.
 
-    Its specification says which of its runs had ended before: they could be seen when the study was made.
+    Its specification says what was known by then: see `known_before`.
 
     Raises:
         RecordError: a different study has this name, or its programs have changed since they ran.
@@ -374,28 +377,19 @@ def create(ledger: Ledger, study: Study) -> None:
             new_run(ledger, one, study.first_seed, environment="")
             refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
-    spec = study.spec() | _seen(ledger, study)
-    known = next((row for row in ledger.studies.all() if row.name == study.name), None)
-    if known is not None:
-        # How a study was typed is no part of what it asks.
-        spec["commands"] = known.spec.get("commands")
-        # Nor is the rule of the day: it is judged by the one that it was made with.
-        spec["rule_version"] = known.spec.get("rule_version", 1)
-        spec.pop("seen", None)
-        spec |= {"seen": known.spec["seen"]} if "seen" in known.spec else {}
+    spec, known = study.spec(), next((row for row in ledger.studies.all() if row.name == study.name), None)
+    spec |= known_before(ledger, study) if known is None else _as_made(known.spec, spec)
     ledger.studies.create(study.name, study.question, spec, study.new_arms())
     if known is not None:
         refuse_changed_programs(ledger, study.name, study.recipes)
 
 
-def _seen(ledger: Ledger, study: Study) -> dict[str, Any]:
-    """Return how many runs of each arm have ended already, as part of a specification; nothing where none has."""
-    environment = record_environment(ledger)
-    ended = {run.identity for run in ledger.runs.find(state=("completed", "diverged"))}
-    seeds = [study.seed_row(row) for row in range(study.seeds)]
-    seen = {}
-    for name, recipe in study.recipes.items():
-        new = new_run(ledger, recipe, study.first_seed, environment)
-        if count := sum(replace(new, seed=seed).identity in ended for seed in seeds):
-            seen[name] = count
-    return {"seen": seen} if seen else {}
+def _as_made(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of a recorded study's specification that asking for it again does not decide."""
+    # How it was typed is no part of what it asks, nor is the rule of the day, nor what was known by then.
+    kept = {"commands": made.get("commands"), "rule_version": made.get("rule_version", 1)}
+    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES) if key in made}
+    # One that was extended is still the study that its first command asked for.
+    if asked["rule"]["seeds"] in made.get(WAVES, ()):
+        kept["rule"] = asked["rule"] | {"seeds": made["rule"]["seeds"]}
+    return kept

@@ -18,6 +18,7 @@ from ablata.records.studies import NAME
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.stats.aa_test import FEWEST_RUNS
 from ablata.stats.margin import PERCENT
+from ablata.stats.waves import EXTENDABLE
 from ablata.studies.factors import Factors
 from ablata.studies.identity import own_files
 from ablata.studies.metric import judged_metric, parse_margin
@@ -58,6 +59,7 @@ class Study:
         futility: stop an arm that can hardly be settled any more.
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
         aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
+        extendable: keep most of the error rate for more seeds later (see `ablata.stats.waves`).
         first_seed: seeds count up from here.
         history: noise known from earlier studies, or None.
         commands: what to type to repeat the study, for its report.
@@ -81,6 +83,7 @@ class Study:
     futility: bool = True
     fixed: bool = False
     aa: bool = False
+    extendable: bool = False
     first_seed: int = 0
     history: History | None = None
     commands: tuple[str, ...] = ()
@@ -105,6 +108,11 @@ class Study:
         made = {CONTROL: _recipe(CONTROL, self.control)}
         object.__setattr__(self, "control", made[CONTROL])
         object.__setattr__(self, "recipes", made)
+        kinds = {"factorial": self.design is not None, "a screening": self.mode is Mode.SCREEN, "an A/A test": self.aa}
+        if self.extendable and (kind := next((told for told, is_so in kinds.items() if is_so), None)):
+            raise SettingsError(
+                "A study that can be extended has arms, and makes claims", found=f"study {self.name} is {kind}"
+            )
         percent, judged = self.margin_percent, self.judged
         if percent is not None and judged.unit == "%":
             raise SettingsError(
@@ -238,6 +246,7 @@ class Study:
             **({"unseeded": True} if self._unseeded else {}),
             **({"design": design.to_json()} if (design := self.design) else {}),
             **({"aa": True} if self.aa else {}),
+            **({EXTENDABLE: True} if self.extendable else {}),
         }
 
     def new_arms(self) -> list[NewArm]:

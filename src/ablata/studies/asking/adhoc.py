@@ -35,6 +35,7 @@ def ask(
     first_seed: int | None = None,
     screen: bool = False,
     fixed: bool = False,
+    extendable: bool = False,
     name: str | None = None,
     question: str | None = None,
     budget: str | None = None,
@@ -50,7 +51,7 @@ def ask(
         cells: how many combinations of the factors run.
         seeds: must be given.
         margin, metric, lower: see `Study`.
-        first_seed, screen, fixed, name, question: see `Study`; name and question are made up if None.
+        first_seed, screen, fixed, extendable, name, question: see `Study`; name and question are made up if None.
         budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
         aa: the control alone, see `Study`.
 
@@ -78,6 +79,7 @@ def ask(
     words += ["--first-seed", str(first_seed)] if first_seed else []
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
     words += ["--aa"] if aa else []
+    words += ["--extendable"] if extendable else []
     shown = [*words, *(["--name", name] if name else []), *(["--question", question] if question else [])]
     made = Study(
         name=name or "unnamed",
@@ -95,6 +97,7 @@ def ask(
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
         aa=aa,
+        extendable=extendable,
         commands=(shlex.join(shown),),
     )
     return made if name else replace(made, name=f"{study_name(control.name)}-{_mark(made, words)}")
@@ -118,6 +121,7 @@ def change(
     lower: bool | None = None,
     screen: bool = False,
     fixed: bool = False,
+    extendable: bool = False,
     name: str | None = None,
     question: str | None = None,
 ) -> Study:
@@ -129,6 +133,8 @@ def change(
         changed["mode"] = Mode.SCREEN
     if fixed:
         changed["fixed"] = True
+    if extendable:
+        changed["extendable"] = True
     if sets:
         control = study.recipes[CONTROL]
         changed["control"] = control.arm(sets) if isinstance(control, Outside) else override(control, sets)

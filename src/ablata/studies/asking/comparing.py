@@ -41,6 +41,7 @@ def compare_commands(
     folder: Path | None = None,
     screen: bool = False,
     fixed: bool = False,
+    extendable: bool = False,
     name: str | None = None,
     question: str | None = None,
     budget: str | None = None,
@@ -62,7 +63,7 @@ def compare_commands(
         timeout: seconds after which a run has failed.
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
-        screen, fixed, name, question: see `Study`; name and question are made up if None.
+        screen, fixed, extendable, name, question: see `Study`; name and question are made up if None.
         budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
         verb: what was typed, `compare` or `study run`, to be told how to ask again.
         aa: the control alone, see `Study`.
@@ -117,6 +118,7 @@ def compare_commands(
         mode=Mode.SCREEN if screen else Mode.CLAIM,
         fixed=fixed,
         aa=aa,
+        extendable=extendable,
     )
     options: dict[str, object] = {
         "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores,
@@ -124,7 +126,8 @@ def compare_commands(
         "--first-seed": first_seed or None, "--margin": None if margin is None else margin_text(margin),
         "--metric": metric, "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
-        "--aa": aa, "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
+        "--aa": aa, "--extendable": extendable,
+        "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,
     }  # fmt: skip
     typed = [*_typed(verb, options), *(commands if verb == "compare" else ())]
     study = replace(study, commands=(shlex.join(typed),))

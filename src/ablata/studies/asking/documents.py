@@ -50,6 +50,7 @@ class StudyDocument(Settings):
     """What is compared in place of the control's own score, such as `seconds` or `val/plain/loss`."""
     screen: bool = False
     force_fixed: bool = False
+    extendable: bool = False
     name: str | None = None
     """What the study is recorded under; by default the file's name and six digits of what it asks."""
     question: str | None = None
@@ -100,6 +101,7 @@ def read_study(path: Path) -> Study:
         lower=asked.lower if asked.recipe is not None else None,
         mode=Mode.SCREEN if asked.screen else Mode.CLAIM,
         fixed=asked.force_fixed,
+        extendable=asked.extendable,
     )
     return study if asked.name else named_by_content(study, path.stem)
 

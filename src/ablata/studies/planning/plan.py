@@ -16,11 +16,12 @@ from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
-from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of
+from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of, rules_of
 from ablata.stats.planning import MOST_SEEDS
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
+from ablata.studies.known_before import known_sentences
 from ablata.studies.metric import parse_margin
 from ablata.studies.planning.noise import noise_of_study
 from ablata.studies.planning.sizing import Need, control_noise, needs_of, wall_seconds
@@ -61,6 +62,7 @@ class StudyPlan:
         row: seconds of the runs of one seed, teachers counted.
         sized: detectable effect and confirmable margin, or None while the noise is unknown.
         unit: the same for a noise of 1, to be multiplied with a guess.
+        known_before: sentences on what is known of the question already, and what follows for the verdicts.
     """
 
     study: Study
@@ -74,6 +76,7 @@ class StudyPlan:
     row: tuple[float, ...]
     sized: Plan | None
     unit: Plan
+    known_before: tuple[str, ...] = ()
 
     @property
     def hours(self) -> float:
@@ -99,7 +102,7 @@ class StudyPlan:
             *([f"  design   {study.design.sentence()}"] if study.design else []),
             f"  margin   {_margin(self)}",
             f"  verdicts {stops}; {study.mode.value}: at most {study.mode.alpha:.0%} of such studies claim anything "
-            "false",
+            f"false{_extendable(study)}",
             f"  runs     at most {self.runs + self.known}: {len(study.recipes)} {_trainers(study)}, "
             f"{study.seeds} seeds each{known}",
             f"  a run    {_cost(self)}",
@@ -107,6 +110,7 @@ class StudyPlan:
             f"their start not counted{early}",
             *_findings(self),
             *_needs(self),
+            *(f"  {'known' if row == 0 else '':9}{told}" for row, told in enumerate(self.known_before)),
         ])  # fmt: skip
 
     def _repr_html_(self) -> str:
@@ -135,6 +139,7 @@ class StudyPlan:
             "confirmable": self.sized.confirmable if self.sized else None,
             "detectable_in_noise": self.unit.detectable,
             "confirmable_in_noise": self.unit.confirmable,
+            "known_before": list(self.known_before),
         }
 
 
@@ -182,6 +187,7 @@ def plan_study(
         row=tuple(cost.seconds for cost in costs.values()),
         sized=size(noise.sd) if noise else None,
         unit=size(1.0),
+        known_before=known_sentences(ledger, study),
     )
     if noise is None or study.design is not None:
         return made
@@ -190,7 +196,7 @@ def plan_study(
 
 def _sizing(ledger: Ledger, study: Study) -> Callable[[float], Plan]:
     """Return the function from the noise of one run to what the study can find."""
-    rule, design = study.rule(), study.design
+    rule, design = rules_of(study.spec())[-1], study.design
     if design is not None:
         bound = cached_factorial_calibration(ledger, design.design, rule)
         return lambda noise: plan_factorial(noise, design.design, rule, bound)
@@ -371,6 +377,15 @@ def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
         return []
     most = f"{margin / unit:.2g}{_points(plan)}"
     return [f"  note     the margin of {margin:g} can be confirmed if the noise is at most {most}"]
+
+
+def _extendable(study: Study) -> str:
+    if not study.extendable:
+        return ""
+    level = 100 * rules_of(study.spec())[0].alpha
+    return (
+        f", over all extensions; these seeds are judged at {level:.2g}%. All seeds at once find more for the same time"
+    )
 
 
 def _margin(plan: StudyPlan) -> str:

@@ -1,0 +1,92 @@
+"""The account of a question: what studies of a ledger have said of the same change, whatever name or margin they had.
+
+A question is a control, an arm and a metric, by the hashes of their settings. Runs of it that ended before a study was
+fixed could be seen when its margin, its number of seeds or its metric was chosen: what it then says of that arm is
+exploratory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ablata.records.ledger import Ledger
+from ablata.records.rows import ArmRow, NewArm
+
+SEEN, EXPLORATORY, BEFORE = "seen", "exploratory", "judged_before"
+"""Keys of a specification, fixed when a study is made: runs that had ended, arms that are exploratory with the reason,
+earlier judgements of its questions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a study said of an arm at its newest look.
+
+    Args:
+        arm: name of the arm in the study that asks now.
+        study: the other study.
+        alias: name of the arm there.
+        verdict: better, worse, equivalent, undecided, unstable.
+        seeds: how many seeds the arm had.
+        looks: how many looks the study took.
+        margin: of that study; None: none, or in percent.
+        alpha: its rate of false verdicts.
+        extendable: it can be continued within that rate.
+        created: when it was fixed, seconds since 1970.
+    """
+
+    arm: str
+    study: str
+    alias: str
+    verdict: str
+    seeds: int
+    looks: int
+    margin: float | None
+    alpha: float
+    extendable: bool
+    created: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a specification keeps it."""
+        return asdict(self)
+
+
+def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, without: str) -> list[Judgement]:
+    """Return all judgements of the questions that some arms pose, the oldest first.
+
+    Args:
+        ledger: where studies are recorded.
+        arms: of the study that asks, the control among them.
+        metric: the key of what it compares.
+        without: name of the study that asks, which is left out.
+    """
+    asked = list(arms)
+    control = next(arm.recipe_hash for arm in asked if arm.is_control)
+    wanted = {arm.recipe_hash: arm.name for arm in asked if not arm.is_control}
+    found: list[Judgement] = []
+    for row in reversed(ledger.studies.all()):
+        spec = row.spec
+        if row.name == without or row.is_given or "design" in spec or spec["metric"]["key"] != metric:
+            continue
+        theirs = ledger.studies.arms(row.name)
+        if not any(arm.is_control and arm.recipe_hash == control for arm in theirs):
+            continue
+        same = {arm.name: wanted[arm.recipe_hash] for arm in theirs if arm.recipe_hash in wanted and not arm.is_control}
+        looks = ledger.studies.looks(row.name) if same else []
+        for alias, verdict, seeds in _ends(looks[-1].result) if looks else ():
+            if alias in same:
+                found.append(
+                    Judgement(
+                        arm=same[alias], study=row.name, alias=alias, verdict=verdict, seeds=seeds, looks=len(looks),
+                        margin=spec["rule"]["margin"], alpha=spec["rule"]["alpha"],
+                        extendable=bool(spec.get("extendable")), created=row.created,
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _ends(result: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """Return name, verdict and seeds of each arm of a look."""
+    outcomes = (result.get("replay") or {}).get("outcomes", ())
+    return [(result["arms"][one["arm"] - 1], str(one["verdict"]), int(one["seeds"])) for one in outcomes]
