@@ -152,10 +152,12 @@ def judge(
             path, control, margin, None if rule else score, arm_from, seed_from, lower, take, noise,
             None if rule else log, declared, keep,
         )  # fmt: skip
-        if log is not False and (rows := _log_rows(path, required=bool(log or noise is not None))) is not None:
+        required = bool(log or noise is not None)
+        table = None if log is False else _table(path, required=required)
+        if table is not None and (required or is_trial_log(table)):
             _refuse_kept_log(keep=keep)
-            return judge_log(rows, path.resolve().name, score=score, lower=lower, noise=noise, command=command)
-        given = read_given(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take)
+            return judge_log(table, path.resolve().name, score=score, lower=lower, noise=noise, command=command)
+        given = read_given(path, score=score, arm_from=arm_from, seed_from=seed_from, take=take, table=table)
         name = path.resolve().name
     else:
         found = runs.to_dict("records") if hasattr(runs, "to_dict") else list(runs)
@@ -195,14 +197,13 @@ def _refuse_both(options: Mapping[str, Any]) -> None:
         )
 
 
-def _log_rows(path: Path, *, required: bool) -> list[dict[str, str]] | None:
-    """Return the rows of a file that is a log of trials, or has to be one; else None."""
+def _table(path: Path, *, required: bool) -> list[dict[str, str]] | None:
+    """Return the rows of a file that is a table, or has to be one, being a log of trials; else None."""
     if not path.is_file() or is_database(path) or is_event_file(path.name) or path.suffix == ".wandb":
         if required:
             raise DataError("A log of trials must be a table in a file", found=str(path))
         return None
-    rows = read_table(path)
-    return rows if required or is_trial_log(rows) else None
+    return read_table(path)
 
 
 def _texts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from ablata.base.errors import DataError
 from ablata.trainers.given import GivenRuns
 from ablata.trainers.readers import mlflow, wandb
 from ablata.trainers.readers.curves import Take
-from ablata.trainers.readers.tables import read_table
+from ablata.trainers.readers.tables import Row, read_table
 from ablata.trainers.readers.tensorboard import is_event_file
 from ablata.trainers.run_folders import read_run_folders
 from ablata.trainers.score_table import runs_of_rows
@@ -23,6 +23,7 @@ def read_given(
     arm_from: str | None = None,
     seed_from: str | None = None,
     take: Take = "last",
+    table: list[Row] | None = None,
 ) -> GivenRuns:
     """Read runs that exist.
 
@@ -32,6 +33,7 @@ def read_given(
         arm_from: of a table the column that names the arm; else a setting, or `folder`. None to guess.
         seed_from: of a table the column of the seed; None to guess.
         take: which value of a curve counts.
+        table: the rows of a file that has been read as a table; None: it has not.
 
     Raises:
         DataError: there is nothing, it cannot be read, or something cannot be guessed.
@@ -51,7 +53,7 @@ def read_given(
     if mlflow.is_database(path):
         runs = mlflow.read_database(path, take)
         return given_of_tracked(runs, path.stem, score=score, arm_from=arm_from or NAME)
-    rows = read_table(path)
+    rows = read_table(path) if table is None else table
     if wandb.is_chart(list(dict.fromkeys(name for row in rows for name in row))):
         charted = wandb.read_chart(rows, path, take)
         return given_of_tracked(charted, path.stem, score=score, arm_from=arm_from or NAME)
