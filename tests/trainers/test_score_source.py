@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,36 @@ def test_files_and_patterns_are_read_where_they_are_named(tmp_path: Path, subtes
     }.items():
         with subtests.test(score=text):
             assert read_score(parse_score(text), output, [tmp_path / "empty", tmp_path]) == value
+
+
+def test_a_tag_is_read_from_the_event_files_of_a_runs_folder(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    (written,) = Path(__file__).with_name("tools").joinpath("tensorboard", "wide", "seed1").iterdir()
+    first, again, other = (tmp_path / name for name in ("logs/version_0", "logs/version_1", "split/validation"))
+    for number, folder in enumerate((first, again, other)):
+        folder.mkdir(parents=True)
+        shutil.copyfile(written, folder / written.name)
+        os.utime(folder / written.name, (number, number))
+    for text, value in {
+        "tensorboard:logs/version_1/val/acc": 0.7903,
+        "tensorboard:split/validation/val/acc@max": 0.7903,
+        "tensorboard:split/validation/val/acc@min": 0.6584,
+        "tensorboard:split/validation/train/loss@step=1": 0.2212,
+    }.items():
+        with subtests.test(score=text):
+            assert read_score(parse_score(text), "", [tmp_path]) == pytest.approx(value, abs=1e-4)
+    for text, words in {
+        "tensorboard:val/acc": "tensorboard:logs/version_1/val/acc, tensorboard:split/validation/val/acc",
+        "tensorboard:val/accuracy": "they hold val/acc",
+        "tensorboard:split/validation/val/acc@step=9": "step 9",
+    }.items():
+        with subtests.test(score=text), pytest.raises(RunError) as told:
+            read_score(parse_score(text), "", [tmp_path])
+        assert words in f"{told.value.must} {told.value.found} {told.value.do}", text
+    shutil.rmtree(other)
+    assert read_score(parse_score("tensorboard:val/acc"), "", [tmp_path]) == pytest.approx(0.7903, abs=1e-4)
+    with pytest.raises(RunError, match="event files into its run's folder"):
+        read_score(parse_score("tensorboard:val/acc"), "", [tmp_path / "split", tmp_path])
+    assert parse_score("tensorboard:metrics/mAP@50").name == "metrics/mAP@50"
 
 
 def test_what_is_no_source_of_a_score_is_refused_before_anything_runs(subtests: pytest.Subtests) -> None:

@@ -28,7 +28,7 @@ _STUDIES = 20_000
 _MOST_DRAWS = 12_000_000
 """Random numbers to spend on the bound of pairs: tables of many arms and seeds are simulated less often."""
 _ENOUGH_SEEDS = 50
-"""Seeds from which on the bound of pairs is that of any more: within the simulation's noise of it, with 1 to 19 arms."""
+"""Seeds from which on the bound of pairs is that of any more, as far as the simulation tells (1 to 19 arms)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@
   `"val_acc": 0.91`, or table column |
 | `result.json:val.acc` | a key of a JSON file, or of the last line of JSON lines |
 | `log.csv:val_acc`, `log.csv:val_acc@max` | a column: its `last` (the default), `max`, `min`, or `step=100` |
+| `tensorboard:val/acc`, `tensorboard:val/acc@max` | a tag of the TensorBoard event files that the program wrote into
+  its run's folder; where several folders below have it, `tensorboard:validation/acc` names one |
 | `regex:acc (\\d+)` | the first group of the last match in the output |
 
 Files lie in the run's folder (`{run_dir}`), or else in the program's working folder.
@@ -15,17 +17,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablata.base.errors import AblataError, DataError, RunError, SettingsError, choices
 from ablata.base.files import inside
 from ablata.trainers.readers.tables import finite_numbers, flatten, number, read_json_rows, read_table, read_text
+from ablata.trainers.readers.tensorboard import is_event_file, read_points
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
 _END = r"(?!\w|[.,/:]\d)"
 """Behind a number: not the rest of `91,35`, `1,234`, `9912/10000`, `12.3s` or a time of day."""
+_PICKS = r"last|max|min|step=\d+"
 _STEPS = ("step", "iteration", "iter", "global_step", "epoch")
 
 
@@ -35,10 +39,10 @@ class ScoreSource:
 
     Args:
         text: as it was written.
-        kind: `output`, `json`, `csv` or `regex`.
-        name: of the score: its name in the output, its key, its column, or its pattern.
+        kind: `output`, `json`, `csv`, `tensorboard` or `regex`.
+        name: of the score: its name in the output, its key, its column, its tag, or its pattern.
         file: of `json` and `csv`, relative.
-        pick: of `csv`: `last`, `max`, `min` or `step=N`.
+        pick: of `csv` and `tensorboard`: `last`, `max`, `min` or `step=N`.
     """
 
     text: str
@@ -65,6 +69,11 @@ def parse_score(text: str) -> ScoreSource:
     if text.startswith("regex:"):
         return _pattern(text)
     file, colon, key = text.partition(":")
+    if file == "tensorboard" and key:
+        # A tag may have such a mark in it: mAP@50.
+        marked = re.fullmatch(rf"(.+)@({_PICKS})", key)
+        tag, pick = marked.groups() if marked else (key, "last")
+        return ScoreSource(text, file, tag, pick=pick)
     suffix = Path(file).suffix.lower()
     if colon and suffix in (".json", ".jsonl", ".csv", ".tsv") and key:
         if Path(file).is_absolute() or ".." in Path(file).parts:
@@ -73,14 +82,14 @@ def parse_score(text: str) -> ScoreSource:
             return ScoreSource(text, "json", key, file)
         column, at, pick = key.rpartition("@")
         column, pick = (column, pick) if at else (key, "last")
-        if pick not in ("last", "max", "min") and not re.fullmatch(r"step=\d+", pick):
+        if not re.fullmatch(_PICKS, pick):
             raise SettingsError("Of a column the value @last, @max, @min or @step=N can be taken", found=text)
         return ScoreSource(text, "csv", column, file, pick)
     if not text.strip() or (colon and suffix in (".json", ".csv")):
         raise SettingsError(
             "A score must say where it is read",
             found=repr(text),
-            do="val_acc (from the output), result.json:val.acc, log.csv:val_acc or regex:acc=(\\S+)",
+            do="val_acc (from the output), result.json:val.acc, log.csv:val_acc, tensorboard:val/acc, regex:acc=(\\S+)",
         )
     return ScoreSource(text, "output", text.strip())
 
@@ -198,14 +207,62 @@ def _from_csv(source: ScoreSource, output: str, folders: Sequence[Path]) -> floa
     if not points:
         known = list(dict.fromkeys(name for row in rows for name in row))
         raise RunError(f"{path.name} must have a column {source.name}", found=f"it has {choices(known, source.name)}")
+    return _picked(source, [(_steps_of(row), value) for row, value in points], path.name)
+
+
+def _steps_of(row: Mapping[str, str]) -> set[float | None]:
+    return {number(row.get(name, "")) for name in _STEPS}
+
+
+def _picked(source: ScoreSource, points: Sequence[tuple[Collection[float | None], float]], place: str) -> float:
+    """Return the value of a curve that counts.
+
+    Args:
+        source: says which.
+        points: what names the step of each, and its value; at least one.
+        place: where they come from, for the message.
+
+    Raises:
+        RunError: there is none at the step that is asked for.
+    """
+    values = [value for _, value in points]
     if source.pick.startswith("step="):
         step = float(source.pick.removeprefix("step="))
-        at = [value for row, value in points if any(number(row.get(name, "")) == step for name in _STEPS)]
-        if not at:
-            raise RunError(f"{path.name} must have a row of step {step:g}", found=f"none with a {source.name}")
-        return at[-1]
-    values = [value for _, value in points]
-    return {"last": values[-1], "max": max(values), "min": min(values)}[source.pick]
+        values = [value for steps, value in points if step in steps]
+        if not values:
+            raise RunError(f"{place} must have a value of step {step:g}", found=f"none of {source.name}")
+    return {"max": max, "min": min}.get(source.pick, lambda all_: all_[-1])(values)
+
+
+def _from_tensorboard(source: ScoreSource, output: str, folders: Sequence[Path]) -> float:
+    root = folders[0]
+    files = [path for path in root.rglob("*tfevents*") if is_event_file(path.name) and path.is_file()]
+    if not files:
+        raise RunError(
+            "The program must have written event files into its run's folder", found=f"none in {root}",
+            do="SummaryWriter(os.environ['ABLATA_RUN_DIR']), or pass {run_dir} to the program",
+        )  # fmt: skip
+    # A program that began again wrote another file, or another folder of a number: the newest comes last.
+    files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found: dict[str, list[tuple[Collection[float | None], float]]] = {}
+    tags: dict[str, None] = {}
+    named: dict[str, str] = {}
+    for path in files:
+        folder = path.parent.relative_to(root).as_posix()
+        for step, tag, value in read_points(path):
+            tags[tag] = None
+            whole = tag if folder == "." else f"{folder}/{tag}"
+            if source.name in (tag, whole):
+                alike = re.sub(r"\d+", "", folder)
+                found.setdefault(alike, []).append(((step,), value))
+                named[alike] = f"tensorboard:{whole}"
+    if not found:
+        raise RunError(f"Event files must hold the tag {source.name}", found=f"they hold {choices(tags, source.name)}")
+    if len(found) > 1 and "." not in found:
+        raise RunError(
+            "A tag must be of one folder", found=f"{source.name} is in {len(found)}", do=choices(named.values())
+        )
+    return _picked(source, found.get(".") or next(iter(found.values())), "the event files")
 
 
 def _file(source: ScoreSource, folders: Sequence[Path]) -> Path:
@@ -227,4 +284,10 @@ def _pattern(text: str) -> ScoreSource:
     return ScoreSource(text, "regex", pattern)
 
 
-_READERS = {"output": _from_output, "regex": _from_pattern, "json": _from_json, "csv": _from_csv}
+_READERS = {
+    "output": _from_output,
+    "regex": _from_pattern,
+    "json": _from_json,
+    "csv": _from_csv,
+    "tensorboard": _from_tensorboard,
+}

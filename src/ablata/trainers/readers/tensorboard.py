@@ -26,7 +26,13 @@ def is_event_file(name: str) -> bool:
 
 
 def read_events(path: Path) -> Iterator[dict[str, float]]:
-    """Yield the scalars of an event file, one tag at a time, in the order they were written.
+    """Yield the scalars of an event file, one tag at a time, in the order they were written; see `read_points`."""
+    for _, tag, value in read_points(path):
+        yield {tag: value}
+
+
+def read_points(path: Path) -> Iterator[tuple[int, str, float]]:
+    """Yield step, tag and value of the scalars of an event file, in the order they were written.
 
     A last record that is cut off, as of a run that was killed, is left out.
 
@@ -49,14 +55,15 @@ def read_events(path: Path) -> Iterator[dict[str, float]]:
             first = False
 
 
-def _scalars(event: bytes) -> Iterator[dict[str, float]]:
+def _scalars(event: bytes) -> Iterator[tuple[int, str, float]]:
+    steps = [signed(value) for number, value in fields(event) if number == 2 and isinstance(value, int)]
     for summary in texts(event, 5):
         for value in texts(summary, 1):
             parts = dict(fields(value))
             tag = parts.get(1)
             number = parts.get(2) if isinstance(parts.get(2), float) else _of_tensor(parts.get(8))
             if isinstance(tag, bytes) and isinstance(number, float):
-                yield {tag.decode("utf-8", "replace"): number}
+                yield steps[-1] if steps else 0, tag.decode("utf-8", "replace"), number
 
 
 def _of_tensor(tensor: Field | None) -> float | None:
