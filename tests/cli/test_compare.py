@@ -77,6 +77,8 @@ def test_failing_and_endless_arms_are_told_and_a_failing_control_ends_the_study(
     assert "diverged" not in said.out + said.err + listed + ablata("runs", "list").out
     assert "the network blew up" in listed
     assert "must end within 3.0 s" in listed
+    assert ablata("runs", "list", "--state", "failed", "--json").out.count('"state": "failed"') >= 4
+    assert "no run" in ablata("runs", "list", "--state", "diverged").err
     control = compare("--seeds", "3", f"{CONTROL} --fail", CONTROL)
     assert control.status == 1
     assert "The control must run to its end" in control.err

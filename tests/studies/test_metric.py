@@ -201,7 +201,8 @@ def test_every_cost_that_can_be_judged_is_recorded_by_a_training(quick: Recipe, 
     longer = ablata.train(
         quick.model_copy(update={"train": quick.train.model_copy(update={"steps": 10})}), ledger=ledger
     )
-    assert {cost.recorded for cost in COSTS.values()} <= longer.cost.keys()
+    missing = {name for name, cost in COSTS.items() if cost.recorded not in longer.cost}
+    assert missing <= {"peak_gpu_memory"}, "which is recorded where there is a GPU"
     rate = longer.cost["images_per_second"] * longer.cost["seconds_per_epoch"]
     assert rate == pytest.approx(1280, rel=0.01)
     curves = {row["name"]: row["value"] for row in longer.curves()}

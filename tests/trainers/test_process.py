@@ -49,6 +49,22 @@ def test_memory_is_that_of_the_program(tmp_path: Path) -> None:
     assert 200e6 < ended.memory < 600e6
 
 
+def test_gpu_memory_is_that_of_all_processes_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for answer, peak in {
+        'read pid < pid; echo "$pid, 300"; echo "1, 999"; echo "$pid, 20"; echo "$pid, [N/A]"; touch answered': 320,
+        "echo No devices were found; touch answered; exit 6": 0,
+        "touch answered; exec sleep 60": 0,
+    }.items():
+        stub.write_text(f"#!/bin/sh\ncd {tmp_path}\n{answer}\n")
+        stub.chmod(0o755)
+        ended = run(
+            tmp_path, "sh", "-c", "rm -f answered; echo $$ > pid; until [ -e answered ]; do sleep 0.1; done; sleep 0.6"
+        )
+        assert (ended.status, ended.gpu_memory) == (0, peak * 2**20)
+
+
 def test_what_is_no_program_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can be started") as told:
         run(tmp_path, "no-such-program", "x")

@@ -172,6 +172,10 @@ def find_runs(
     states = get_args(RunState)
     if state is not None and state not in states:
         raise SettingsError(f"The state of a run must be one of {listing(states)}", found=state)
+    if state in ("failed", "diverged"):
+        # A program that failed is kept as one that diverged, and called failed.
+        found = ledger.runs.find(study=study, recipe=recipe, state=("failed", "diverged"))
+        return [run for run in found if run.state_word == state][:limit]
     return ledger.runs.find(study=study, recipe=recipe, state=state, limit=limit)  # type: ignore[arg-type]
 
 

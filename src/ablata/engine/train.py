@@ -32,7 +32,8 @@ class TrainResult:
     Args:
         scores: of the last evaluation, by `split/protocol/name`.
         cost: seconds, seconds_per_epoch (evaluations left out), images_per_second, evaluation_seconds,
-            peak_memory_bytes, parameters, flops, activations, steps, processes and processor threads; plain numbers.
+            peak_memory_bytes (on a GPU again as peak_gpu_memory_bytes), parameters, flops, activations, steps,
+            processes and processor threads; plain numbers.
         best: which checkpoint was kept as best and why, or None.
     """
 
@@ -117,6 +118,8 @@ def train(
             "processes": float(group.world_size),
             "threads": float(torch.get_num_threads()),
         }
+        if device.type == "cuda":
+            cost["peak_gpu_memory_bytes"] = cost["peak_memory_bytes"]
         if rate := state.timer.steps_per_second():
             cost["seconds_per_epoch"] = state.task.steps_per_epoch / rate
         return TrainResult(state.scores, cost, state.best)

@@ -42,8 +42,11 @@ COSTS: Mapping[str, Cost] = {
     "evaluation_seconds": Cost("evaluation_seconds", "s"),
     "images_per_second": Cost("images_per_second", "images/s", higher_is_better=True),
     "peak_memory": Cost("peak_memory_bytes", "MiB", scale=2.0**20, is_time=False),
+    "peak_gpu_memory": Cost("peak_gpu_memory_bytes", "MiB", scale=2.0**20, is_time=False),
 }
-"""The costs by name: of a whole run, of an epoch without its evaluations, of one evaluation; throughput; memory."""
+"""The costs by name: of a whole run, of an epoch without its evaluations, of one evaluation; throughput; memory.
+
+Memory of a recipe on a GPU is that GPU's under both names; of a program its own, and the GPUs'."""
 
 Load = tuple[str, float | None, float | None]
 """What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each."""

@@ -125,6 +125,8 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     cost = {"seconds": ended.seconds, "workers": float(beside)}
     if ended.memory:
         cost["peak_memory_bytes"] = float(ended.memory)
+    if ended.gpu_memory:
+        cost["peak_gpu_memory_bytes"] = float(ended.gpu_memory)
     try:
         scores = _scores(command, ended, output, follower.scores, (folder, where))
     except AblataError as error:

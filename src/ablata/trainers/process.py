@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ablata.base.errors import SettingsError
 from ablata.records.processes import worker_name
+from ablata.trainers.gpu_memory import GpuMemory
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.25
 _GRACE_SECONDS = 5.0
@@ -31,12 +32,14 @@ class Ended:
         status: its exit status; negative: the signal that ended it.
         seconds: wall time.
         memory: largest resident memory of the program and all it started, in bytes, as far as was seen; 0: not seen.
+        gpu_memory: their largest GPU memory, over all GPUs, in bytes, as far as was seen; 0: none was seen.
         reason: `timeout` or what `stop` said, where it was ended from outside; None where it ended by itself.
     """
 
     status: int
     seconds: float
     memory: int
+    gpu_memory: int
     reason: str | None
 
 
@@ -87,6 +90,7 @@ def run_program(
         mark.write_text(f"{worker_name(process.pid)} {_start_time(process.pid)}")
     reason: str | None = None
     memory, looked, wait = 0, 0.0, _FIRST_WAIT
+    gpu = GpuMemory(lambda: group_processes(process.pid))
     try:
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -98,6 +102,7 @@ def run_program(
             # Before that a program has hardly begun, and tells of nothing but its own start.
             if now > _START_SECONDS and now - looked >= min(_MEMORY_SECONDS, now / 4):
                 memory, looked = max(memory, group_memory(process.pid)), now
+            gpu.look()
             if reason is None:
                 reason = "timeout" if timeout is not None and now > timeout else watch()
                 if reason is not None:
@@ -108,13 +113,15 @@ def run_program(
             time.sleep(wait)
             wait = min(wait * 1.5, _LONGEST_WAIT)
     finally:
+        gpu.close()
         _signal_group(process.pid, signal.SIGKILL)
         if process.returncode is None:
             process.kill()
             process.wait()
         if mark is not None:
             mark.unlink(missing_ok=True)
-    return Ended(status=process.returncode, seconds=time.monotonic() - began, memory=memory, reason=reason)
+    seconds = time.monotonic() - began
+    return Ended(status=process.returncode, seconds=seconds, memory=memory, gpu_memory=gpu.peak, reason=reason)
 
 
 def end_left_over(mark: Path) -> None:
@@ -138,17 +145,26 @@ def _start_time(process: int) -> str:
     return ""
 
 
-def group_memory(group: int) -> int:
-    """Return the peak resident memory of all processes that are in a process group now, in bytes; 0 if not known."""
-    total = 0
+def group_processes(group: int) -> set[int]:
+    """Return the ids of all processes that are in a process group now; none where there is no /proc."""
+    found = set()
     with suppress(OSError):
         for entry in os.scandir("/proc"):
             if entry.name.isdecimal():
                 with suppress(OSError, ValueError, IndexError):
                     stat = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
                     if int(stat[2]) == group:
-                        peak = _PEAK.search(Path(entry.path, "status").read_text())
-                        total += int(peak[1]) * 1024 if peak else 0
+                        found.add(int(entry.name))
+    return found
+
+
+def group_memory(group: int) -> int:
+    """Return the peak resident memory of all processes that are in a process group now, in bytes; 0 if not known."""
+    total = 0
+    for process in group_processes(group):
+        with suppress(OSError):
+            peak = _PEAK.search(Path(f"/proc/{process}/status").read_text())
+            total += int(peak[1]) * 1024 if peak else 0
     return total
 
 
