@@ -85,6 +85,10 @@ _STORES = {"code", "database", "events", "home", "ledger", "metrics", "rows", "r
 """Files of records: the ledger and its stores."""
 
 SUB_ROOMS: dict[str, dict[str, set[str]]] = {
+    "stats": {
+        # what single items say of a score
+        "items": {"calibration", "intervals", "jsonable", "rule", "table"},
+    },
     "data": {
         # encoded images and videos to pixels
         "io": set(),

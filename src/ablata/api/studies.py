@@ -219,7 +219,7 @@ def fit_budget(
         if known is not None:
             return replace(study, seeds=rule_of(known.spec).seeds)
         # A study that is judged once at its end needs two seeds for that.
-        least = 2 if study.fixed else study.first_look
+        least = 2 if study.fixed else study.rule().first_look
         planned = plan_study(study, workers=workers, ledger=opened)
         if not math.isfinite(sum(planned.row)):
             planned = plan_study(study, pilot=1, workers=workers, progress=progress, ledger=opened)

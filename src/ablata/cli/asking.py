@@ -152,6 +152,24 @@ Extendable = Annotated[
 WithHistory = Annotated[
     bool, typer.Option("--history", help="Use the noise between seeds that earlier studies of this recipe measured.")
 ]
+NoiseFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--noise",
+        metavar="scores|items",
+        help="Where each arm's noise is read from: its scores alone, or also the single images that its runs got right "
+        "and wrong, which tell it sooner; for one to three arms.",
+    ),
+]
+ClusterRule = Annotated[
+    str | None,
+    typer.Option(
+        "--clusters",
+        metavar="folder|PATTERN",
+        help="Which images belong together, such as the frames of a video: those in one folder, or with one match of a "
+        "regular expression in their name, such as '^([^_]+)_'.",
+    ),
+]
 WorkerCount = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Worker processes on this machine; by default one for each GPU or core."),
@@ -220,6 +238,8 @@ class StudyRequest:
     budget: str | None = None
     pilot: int | None = None
     aa: bool = False
+    noise: str | None = None
+    clusters: str | None = None
 
     @property
     def only_named(self) -> bool:
@@ -252,6 +272,7 @@ class StudyRequest:
             "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin,
             "metric": self.metric, "screen": self.screen,
             "fixed": self.fixed, "extendable": self.extendable, "name": self.save_as, "question": self.question,
+            "noise": self.noise, "clusters": self.clusters,
         }  # fmt: skip
         parts |= {"aa": True, "seeds": self.seeds or AA_RUNS} if self.aa else {}
         given = {"study": self.name, "--recipe": self.recipe, "--command": self.command}
@@ -339,7 +360,7 @@ class StudyRequest:
             words += ["--set", text]
         options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
         options |= {"--metric": self.metric, "--name": self.save_as, "--question": self.question}
-        options |= {"--budget": self.budget}
+        options |= {"--budget": self.budget, "--noise": self.noise, "--clusters": self.clusters}
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
         flags = {

@@ -16,6 +16,7 @@ from ablata.cli.asking import (
     STAND_IN,
     Arms,
     Budget,
+    ClusterRule,
     CommandOptions,
     Effect,
     Extendable,
@@ -24,6 +25,7 @@ from ablata.cli.asking import (
     Inputs,
     Lower,
     Margin,
+    NoiseFrom,
     Pilot,
     Question,
     SaveAs,
@@ -60,6 +62,8 @@ def compare(
     timeout: Timeout = None,
     inputs: Inputs = None,
     source: Sources = None,
+    noise: NoiseFrom = None,
+    clusters: ClusterRule = None,
     screen: Screen = False,
     force_fixed: Fixed = False,
     extendable: Extendable = False,
@@ -88,7 +92,7 @@ def compare(
     study = compare_commands(
         commands, arm or (), sets or (), seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed or 0,
         margin=margin, screen=screen, fixed=force_fixed, extendable=extendable,
-        name=save_as, question=question, **vars(program),
+        name=save_as, question=question, noise=noise, clusters=clusters, **vars(program),
     )  # fmt: skip
     if dry_run:
         _show_one(study.recipes["control"])  # type: ignore[arg-type]

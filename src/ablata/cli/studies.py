@@ -17,6 +17,7 @@ from ablata.cli.asking import (
     Arms,
     Budget,
     Cells,
+    ClusterRule,
     CommandOption,
     CommandOptions,
     Effect,
@@ -29,6 +30,7 @@ from ablata.cli.asking import (
     Margin,
     MetricName,
     Name,
+    NoiseFrom,
     Pilot,
     Question,
     RecipeOption,
@@ -85,6 +87,8 @@ def plan(
     force_fixed: Fixed = False,
     extendable: Extendable = False,
     history: WithHistory = False,
+    noise: NoiseFrom = None,
+    clusters: ClusterRule = None,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
@@ -110,7 +114,7 @@ def plan(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
-        screen=screen, fixed=force_fixed, extendable=extendable, history=history,
+        screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
         save_as=save_as, question=question, budget=budget, pilot=pilot,
     )  # fmt: skip
     if control is not None:
@@ -180,6 +184,8 @@ def run(
     force_fixed: Fixed = False,
     extendable: Extendable = False,
     history: WithHistory = False,
+    noise: NoiseFrom = None,
+    clusters: ClusterRule = None,
     workers: WorkerCount = None,
     save_as: SaveAs = None,
     question: Question = None,
@@ -197,7 +203,7 @@ def run(
         name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
-        screen=screen, fixed=force_fixed, extendable=extendable, history=history,
+        screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
         save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa,
     )  # fmt: skip
     if output is not None:

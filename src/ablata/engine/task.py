@@ -28,6 +28,7 @@ from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.start import Start
 from ablata.records.gallery import Gallery
+from ablata.records.items import ItemScores
 
 B = TypeVar("B")
 """The batches of a task, such as `ImageBatch`: they have a length, `to(device)` and `chunk(n)`."""
@@ -102,6 +103,8 @@ class Task(ABC, Generic[B]):
     offered_protocols: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    keeps_items: ClassVar[bool] = False
+    """Whether `item_scores` has the items of every evaluation."""
     results_format: ClassVar[str] = ""
     """Name of the public format that `EvalReport.results` are in; empty: there are none."""
 
@@ -203,6 +206,13 @@ class Task(ABC, Generic[B]):
         hold; nothing by default.
         """
         return {}
+
+    def item_scores(self, split: str, protocol: str) -> ItemScores | None:
+        """Return what the last `evaluate` of a split by a protocol got on each item, such as an image.
+
+        Called on every process; the items are those of all of them. None by default, and where there was none.
+        """
+        return None
 
     def evaluate_detailed(
         self, model: nn.Module, split: str, samples: bool = False, protocol: str | None = None

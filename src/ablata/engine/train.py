@@ -108,6 +108,7 @@ def train(
             with users_mistakes(recipe, "run through every step"), killed_in_words():
                 train_steps(state)
         with users_mistakes(recipe, "show its predictions"):
+            state.save_items()
             state.save_gallery()
         cost = complexity.as_dict() | {
             "seconds": state.seconds(),

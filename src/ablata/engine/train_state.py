@@ -44,6 +44,7 @@ from ablata.nn.kernels.compiled_batch_norm import convert_moment_norm
 from ablata.nn.kernels.sync_batch_norm import convert_sync_batchnorm
 from ablata.records.code import ids_of
 from ablata.records.gallery import write_gallery
+from ablata.records.items import ItemScores, has_items, write_items
 
 T = TypeVar("T")
 
@@ -245,6 +246,29 @@ class TrainState:
                 write_gallery(self.folder, shown, self.attempt.held)
         except OSError as error:
             self.reporter.event("warning", "shown", f"images of predictions could not be written: {error}")
+
+    def save_items(self) -> None:
+        """Save what the finished run got on each item; what cannot be written is reported and costs nothing else."""
+        try:
+            for split in self.task.splits:
+                for protocol in self.task.protocols:
+                    found = self._items(split, protocol)
+                    if found is not None and self.group.is_main:
+                        write_items(self.folder, found, self.attempt.held)
+        except (OSError, ValueError) as error:
+            self.reporter.event("warning", "items", f"scores of single items could not be written: {error}")
+
+    def _items(self, split: str, protocol: str) -> ItemScores | None:
+        """Return the items of the last evaluation, made again where this attempt went on after it and has none."""
+        found = self.task.item_scores(split, protocol)
+        kept = self.group.any(self.group.is_main and has_items(self.folder, split, protocol))
+        if found is not None or kept or not self.task.keeps_items:
+            return found
+        with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
+            self.model.eval()
+            self.task.evaluate(self.model, split, protocol)
+            self.model.train()
+        return self.task.item_scores(split, protocol)
 
     def _watch_ema(self) -> None:
         if self.ema is None or not self.ema.warmed_up(self.step):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ablata.stats.items.moderation import ItemEvidence, moderate_items
 from ablata.stats.moderation import Residuals, moderate
 from ablata.stats.rule import Rule
 from ablata.stats.table import Bools, Floats
@@ -18,10 +19,19 @@ class StudyBatch:
         rule: for the prior weight and the degrees of freedom of the noise history.
         version: of the rule.
         history: variance of the noise history of each study, (studies,); None without one.
+        evidence: of single items, (rows, studies, arms) each; None without.
     """
 
-    def __init__(self, studies: int, arms: int, rule: Rule, version: int, history: Floats | None = None) -> None:
-        self.rule, self.version = rule, version
+    def __init__(
+        self,
+        studies: int,
+        arms: int,
+        rule: Rule,
+        version: int,
+        history: Floats | None = None,
+        evidence: ItemEvidence | None = None,
+    ) -> None:
+        self.rule, self.version, self.evidence = rule, version, evidence
         self.open: Bools = np.ones((studies, arms), dtype=np.bool_)
         self.rows = 0
         self.effect = np.zeros((studies, arms))
@@ -61,6 +71,9 @@ class StudyBatch:
 
     def variance(self) -> tuple[Floats, Floats]:
         """Return variance and degrees of freedom of one difference, (studies, arms) each; two rows at least."""
+        n, own = np.float64(self.rows), self._squares / (self.rows - 1)
+        if self.evidence is not None:
+            return moderate_items(own, n, self.evidence.items.at(self.rows).of(self.open), self.evidence.prior)
         sums = {name: value[:, None] for name, value in self._sums.items()}
         residuals = Residuals(
             ss=sums["ss"],
@@ -71,5 +84,4 @@ class StudyBatch:
             history_variance=self._history[:, None],
             history_df=np.full((len(self._history), 1), self.rule.history_df),
         )
-        n = np.float64(self.rows)
-        return moderate(self._squares / (n - 1), n, residuals, self.rule.prior_df, self.version)
+        return moderate(own, n, residuals, self.rule.prior_df, self.version)

@@ -43,6 +43,7 @@ class Calibration(Jsonable):
         ranks: whole numbers 1..M, increasing.
         minima: the least p / (n / N)^k of a null study, at these ranks of the sorted studies.
         version: of the rule it is for; what is judged with it is judged by that version.
+        growth: k; 0: that of the version.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Calibration(Jsonable):
     ranks: tuple[int, ...]
     minima: tuple[float, ...]
     version: int = 1
+    growth: int = 0
 
     @classmethod
     def of(cls, key: str, minima: Floats, *, bound: float, version: int = 1) -> Calibration:
@@ -70,9 +72,14 @@ class Calibration(Jsonable):
 
     def bound_at(self, seeds: int | float, rule: Rule) -> float:
         """Return c_n = c * (n / N)^k, the bound a p value has to stay below at `seeds` = n."""
-        if self.version == 1:
+        if self.power == 1:
             return self.bound * seeds / rule.seeds
-        return float(self.bound * (seeds / rule.seeds) ** GROWTH[self.version])
+        return float(self.bound * (seeds / rule.seeds) ** self.power)
+
+    @property
+    def power(self) -> int:
+        """k, with which the bound grows."""
+        return self.growth or GROWTH[self.version]
 
     def confidence(self, p: float, fraction: float) -> float:
         """Return 1 - the share of null studies that show, anywhere, as small a p value as this one.
@@ -86,7 +93,7 @@ class Calibration(Jsonable):
         """
         if not self.ranks:
             return 0.0
-        rank = float(np.interp(p / fraction ** GROWTH[self.version], self.minima, self.ranks))
+        rank = float(np.interp(p / fraction**self.power, self.minima, self.ranks))
         return 1.0 - rank / self.studies
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
+from ablata.stats.items.moderation import ItemEvidence, moderate_items
 from ablata.stats.moderation import Residuals, moderate, pooled
 from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats, Table
@@ -93,7 +94,7 @@ def _fitted_residual(scores: Floats, known: np.ndarray) -> Residual:
     return Residual(float(left @ left), float(len(values) - rank))
 
 
-def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrasts:
+def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION, evidence: ItemEvidence | None = None) -> Contrasts:
     """Compare every arm with the control over the rows of `table`.
 
     Arms whose pairs come from different environment classes do not enter the pooled residual and are compared by
@@ -103,6 +104,7 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrast
         table: whole seed rows.
         rule: for the margin, the prior weight d0 and the noise history.
         version: of the rule.
+        evidence: what single items say of each arm's noise; its prior then takes the place of the shared variance.
 
     Returns:
         One value an arm, in the order of the columns.
@@ -115,6 +117,10 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION) -> Contrast
     n = both.sum(axis=0).astype(np.float64)
     effect, own = _mean_and_variance(difference, both)
     variance, dof = moderate(own, n, residuals, rule.prior_df, version)
+    if evidence is not None:
+        open_arms = evidence.items.at(table.seeds).of(table.ran[-1, 1:])
+        by_items, items_dof = moderate_items(own, n, open_arms, evidence.prior)
+        variance, dof = (np.where(np.isnan(one), two, one) for one, two in ((by_items, variance), (items_dof, dof)))
     unit = np.full(n.shape, residual.variance if residual.variance is not None else np.nan) ** 0.5
     apart = table.unpaired[1:]
     if apart.any():

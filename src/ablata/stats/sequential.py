@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from ablata.stats import wording
 from ablata.stats.calibration import Calibration
 from ablata.stats.contrasts import Contrasts, contrasts, t_quantile
+from ablata.stats.items.moderation import ItemEvidence
 from ablata.stats.results import ArmLook, Divergence, Look, Outcome, Replay
 from ablata.stats.rule import Rule, Verdict, verdict_of
 from ablata.stats.table import Table
@@ -30,6 +31,7 @@ def look(
     *,
     diverged: ArrayLike | None = None,
     unpaired: ArrayLike | None = None,
+    evidence: ItemEvidence | None = None,
 ) -> Look:
     """Decide on all open arms after the last whole seed row.
 
@@ -40,6 +42,7 @@ def look(
         calibration: `calibrate(arms, rule)` for the arms the study started with; its version of the rule decides.
         diverged: bool (seeds, 1 + arms), runs that diverged.
         unpaired: bool (seeds, arms), pairs from different environment classes.
+        evidence: what single items say of each arm's noise after every row; goes with `calibrate_items`.
 
     Returns:
         The arms that ran in the last row, each with verdict, interval, confidence and reason.
@@ -47,7 +50,7 @@ def look(
     Raises:
         ValueError: the arrays do not fit each other (see `Table.of`), the rule or the calibration.
     """
-    return _decide(_checked(scores, rule, calibration, diverged, unpaired), rule, calibration)
+    return _decide(_checked(scores, rule, calibration, diverged, unpaired), rule, calibration, evidence)
 
 
 def replay(
@@ -57,12 +60,13 @@ def replay(
     *,
     diverged: ArrayLike | None = None,
     unpaired: ArrayLike | None = None,
+    evidence: ItemEvidence | None = None,
 ) -> Replay:
     """Decide a whole score table look by look, as if its rows had come one after the other.
 
     Args:
-        scores, rule, calibration, diverged, unpaired: as for `look`. Scores of an arm at seeds after it was closed are
-            not used; an arm that ends earlier without a verdict stays `undecided`.
+        scores, rule, calibration, diverged, unpaired, evidence: as for `look`. Scores of an arm at seeds after it was
+            closed are not used; an arm that ends earlier without a verdict stays `undecided`.
 
     Returns:
         Each arm's verdict, the seeds it took and why it stopped, and all looks.
@@ -78,7 +82,7 @@ def replay(
         seen = table.seen(n, ran)
         if not seen.open_arms:
             break
-        looks.append(_decide(seen, rule, calibration))
+        looks.append(_decide(seen, rule, calibration, evidence))
         for arm in looks[-1].arms:
             last[arm.arm] = (n, arm)
             if not arm.open:
@@ -134,8 +138,8 @@ class _Arm:
         return Verdict.UNSTABLE if self.divergence.arm >= UNSTABLE_AT else self.mean_verdict
 
 
-def _decide(table: Table, rule: Rule, calibration: Calibration) -> Look:
-    numbers = contrasts(table, rule, calibration.version)
+def _decide(table: Table, rule: Rule, calibration: Calibration, evidence: ItemEvidence | None) -> Look:
+    numbers = contrasts(table, rule, calibration.version, evidence)
     found = [_arm(column, table, numbers, rule, calibration) for column in table.open_arms]
     unsettled = sum(arm.verdict is Verdict.UNDECIDED for arm in found)
     arms = tuple(_arm_look(arm, table.seeds, unsettled, rule, calibration) for arm in found)

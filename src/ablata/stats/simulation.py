@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration
 from ablata.stats.contrasts import upper_tail
+from ablata.stats.items.moderation import ItemEvidence
 from ablata.stats.rule import Rule, Verdict
 from ablata.stats.sequential import FUTILITY_Z
 from ablata.stats.table import Bools, Floats
@@ -103,7 +104,14 @@ def draw_many(
     return np.asarray(means + common + own, dtype=np.float64)
 
 
-def judge_many(scores: Floats, rule: Rule, calibration: Calibration, *, history: ArrayLike | None = None) -> Judged:
+def judge_many(
+    scores: Floats,
+    rule: Rule,
+    calibration: Calibration,
+    *,
+    history: ArrayLike | None = None,
+    evidence: ItemEvidence | None = None,
+) -> Judged:
     """Judge many complete studies, as `replay` does one.
 
     Args:
@@ -111,6 +119,7 @@ def judge_many(scores: Floats, rule: Rule, calibration: Calibration, *, history:
         rule: the rule; its direction of better is not used.
         calibration: `calibrate(arms, rule)`.
         history: variance of each study's noise history, (studies,); None: that of the rule.
+        evidence: of single items, (seeds, studies, arms) each; goes with `calibrate_items`.
 
     Raises:
         ValueError: the shape does not fit the rule, or the calibration does not.
@@ -122,7 +131,7 @@ def judge_many(scores: Floats, rule: Rule, calibration: Calibration, *, history:
         )
     known = rule.history.variance if rule.history else 0.0
     variances = np.broadcast_to(np.asarray(known if history is None else history, dtype=np.float64), (studies,))
-    batch = StudyBatch(studies, columns - 1, rule, calibration.version, variances)
+    batch = StudyBatch(studies, columns - 1, rule, calibration.version, variances, evidence)
     shape = (studies, columns - 1)
     sign, equivalent = np.zeros(shape, dtype=np.int8), np.zeros(shape, dtype=np.bool_)
     seeds, runs = np.zeros(shape, dtype=np.int64), np.zeros(studies, dtype=np.int64)

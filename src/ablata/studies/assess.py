@@ -15,9 +15,12 @@ from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.stats import Calibration, Outcome, Replay, Rule, procedure_of, rule_of, rules_of
 from ablata.stats.designs import Design
 from ablata.stats.factorial import FactorialResult, calibrate_factorial, factorial_key, judge_factorial
+from ablata.stats.items.calibration import calibrate_items, items_calibration_key
+from ablata.stats.items.noise import ItemPrior
 from ablata.stats.margin import PERCENT, judged_rule
 from ablata.stats.versions import Procedure
 from ablata.stats.waves import is_final
+from ablata.studies.evidence import NoiseItems, noise_items
 from ablata.studies.factors import Factors
 
 ENDED = ("completed", "diverged")
@@ -35,6 +38,8 @@ class Assessment:
         factorial: the changes of a factorial study after its whole blocks; None before the first, and of any other.
         margin: the margin in the metric's unit; None: none, or not known yet.
         apart: seeds of whole rows that are not judged, since their runs cannot be compared in time.
+        without_items: why the noise of a study that was to read it from its items is that of its scores; empty: it is
+            not, or it was never to be.
     """
 
     rows: int
@@ -43,6 +48,7 @@ class Assessment:
     factorial: FactorialResult | None = None
     margin: float | None = None
     apart: tuple[int, ...] = ()
+    without_items: str = ""
 
     @property
     def settled(self) -> bool:
@@ -59,6 +65,8 @@ class Assessment:
         # Only where it is so: looks of every other study stay what they were.
         if self.apart:
             look["apart"] = list(self.apart)
+        if self.without_items:
+            look["without_items"] = self.without_items
         if self.factorial:
             look["factorial"] = self.factorial.to_json()
         return look | ({} if self.margin is None else {"margin": self.margin})
@@ -67,6 +75,12 @@ class Assessment:
 def cached_calibration(ledger: Ledger, arms: int, rule: Rule, judge: Procedure) -> Calibration:
     """Return the bound of a rule, simulated once for each ledger."""
     return _cached(ledger, judge.calibration_key(arms, rule), lambda: judge.calibrate(arms, rule))
+
+
+def cached_items_calibration(ledger: Ledger, arms: int, rule: Rule, prior: ItemPrior) -> Calibration:
+    """Return the bound of a study whose noise is read from its items, simulated once for each ledger."""
+    key = items_calibration_key(arms, rule, prior)
+    return _cached(ledger, key, lambda: calibrate_items(arms, rule, prior))
 
 
 def cached_factorial_calibration(ledger: Ledger, design: Design, rule: Rule) -> Calibration:
@@ -101,10 +115,15 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))
     judge = procedure_of(study.spec)
     found = Assessment(0, names, None)
+    items = noise_items(ledger, study.spec, cells)
     for rule in rules_of(study.spec):
-        wave = _Wave(study, columns, cells, values, found.replay)
-        found = wave.judge(rule, cached_calibration(ledger, len(names), rule, judge), judge)
-    return found
+        wave = _Wave(study, columns, cells, values, found.replay, items)
+        if isinstance(items, NoiseItems):
+            calibration = cached_items_calibration(ledger, len(names), rule, items.prior)
+        else:
+            calibration = cached_calibration(ledger, len(names), rule, judge)
+        found = wave.judge(rule, calibration, judge)
+    return replace(found, without_items=items) if isinstance(items, str) and found.replay is not None else found
 
 
 class _Wave:
@@ -115,6 +134,7 @@ class _Wave:
         cells: its runs by arm and seed.
         values: the compared score of each run.
         before: how the arms stood after the wave before; None in the first.
+        items: of the runs, where the study's noise is read from them.
     """
 
     def __init__(
@@ -124,8 +144,9 @@ class _Wave:
         cells: Mapping[tuple[str, int], RunRow],
         values: Mapping[str, float],
         before: Replay | None,
+        items: NoiseItems | str | None,
     ) -> None:
-        self.study, self.columns, self.cells, self.values = study, columns, cells, values
+        self.study, self.columns, self.cells, self.values, self.items = study, columns, cells, values, items
         self.before = () if before is None else before.outcomes
         self.final = {outcome.arm: outcome for outcome in self.before if is_final(outcome)}
 
@@ -145,7 +166,9 @@ class _Wave:
             for column, outcome in self.final.items():
                 scores[outcome.seeds :, column], diverged[outcome.seeds :, column] = np.nan, False
             rule = judged_rule(spec, scores[:, 0].tolist(), rule)
-            judged = self._merged(judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired))
+            evidence = self.items.evidence(columns, self.cells, used) if isinstance(self.items, NoiseItems) else None
+            found = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired, evidence=evidence)
+            judged = self._merged(found)
         names = tuple(arm.name for arm in columns[1:])
         return Assessment(rows, names, judged, margin=rule.margin if PERCENT in spec else None, apart=tuple(apart))
 

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablata.base.errors import AblataError, LeaseLostError, RunError, SettingsError, StoppedError
+from ablata.base.errors import AblataError, DataError, LeaseLostError, RunError, SettingsError, StoppedError
 from ablata.base.quantities import duration
 from ablata.engine.reporting import Reporter
+from ablata.records.items import write_items
 from ablata.records.writer import RunWriter
 from ablata.trainers.command import Command
 from ablata.trainers.git import worktree_folder
 from ablata.trainers.hooks import HOOK_FILE, handed_over
+from ablata.trainers.items_file import ITEM_FILES, find_items_file, read_items_file
 from ablata.trainers.output_curves import points
 from ablata.trainers.process import Ended, last_lines, run_program
 from ablata.trainers.score_source import read_score
@@ -100,7 +102,7 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
     """
     folder = writer.folder.absolute()
     output = folder / OUTPUT
-    for file in (output, folder / HOOK_FILE):
+    for file in (output, folder / HOOK_FILE, *(folder / name for name in ITEM_FILES)):
         set_aside(file)
     writer.truncate_metrics(-1)
     where = working_folder(command, writer.ledger.home)
@@ -134,8 +136,19 @@ def execute_command(writer: RunWriter, command: Command, stop: Reporter, *, besi
         writer.event("warning", "failed", told)
         writer.finish("diverged", error=told, cost=cost)
         return False
+    _keep_items(writer, folder)
     writer.finish("completed", scores=scores, cost=cost)
     return True
+
+
+def _keep_items(writer: RunWriter, folder: Path) -> None:
+    """Keep what the program said of single items; a file that cannot be read costs nothing else."""
+    try:
+        if (file := find_items_file(folder)) is not None:
+            write_items(folder, read_items_file(file), writer.held)
+    except (DataError, OSError) as error:
+        told = f"{error.must}; {error.found}" if isinstance(error, DataError) else str(error)
+        writer.event("warning", "items", f"the items count not: {told}")
 
 
 def _scores(

@@ -24,6 +24,7 @@ from ablata.studies.assess import ENDED, Assessment, assess, open_arms
 from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs
 from ablata.studies.commands import OUTPUT, WORKTREES
+from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
 from ablata.studies.identity import (
     COMMAND_CODE,
     cache_folder,
@@ -378,7 +379,7 @@ def create(ledger: Ledger, study: Study) -> None:
             refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
     spec, known = study.spec(), next((row for row in ledger.studies.all() if row.name == study.name), None)
-    spec |= known_before(ledger, study) if known is None else _as_made(known.spec, spec)
+    spec |= known_before(ledger, study) | _prior(ledger, study) if known is None else _as_made(known.spec, spec)
     ledger.studies.create(study.name, study.question, spec, study.new_arms())
     if known is not None:
         refuse_changed_programs(ledger, study.name, study.recipes)
@@ -388,8 +389,16 @@ def _as_made(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return the parts of a recorded study's specification that asking for it again does not decide."""
     # How it was typed is no part of what it asks, nor is the rule of the day, nor what was known by then.
     kept = {"commands": made.get("commands"), "rule_version": made.get("rule_version", 1)}
-    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES) if key in made}
+    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES, *PRIOR_KEYS) if key in made}
     # One that was extended is still the study that its first command asked for.
     if asked["rule"]["seeds"] in made.get(WAVES, ()):
         kept["rule"] = asked["rule"] | {"seeds": made["rule"]["seeds"]}
     return kept
+
+
+def _prior(ledger: Ledger, study: Study) -> dict[str, Any]:
+    """Return what is known of the items' noise before a study that reads its own from them; nothing for any other."""
+    if study.noise != "items":
+        return {}
+    prior, studies = known_prior(ledger, study.recipes[CONTROL].name, study.judged.key)
+    return {PRIOR: prior.to_json(), PRIOR_STUDIES: list(studies)}

@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ablata.base.errors import SettingsError, listing
+from ablata.base.errors import SettingsError, choices, listing
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, override, override_texts
 from ablata.base.settings import Settings, diff, expand, files_named, placed, settings_hash
 from ablata.recipes.index import load_recipe
 from ablata.records.rows import NewArm
 from ablata.records.studies import NAME
+from ablata.records.study_items import check_clusters
 from ablata.stats import RULE_VERSION, History, Mode, Rule
 from ablata.stats.aa_test import FEWEST_RUNS
+from ablata.stats.items.calibration import FIRST_LOOK
 from ablata.stats.margin import PERCENT
 from ablata.stats.waves import EXTENDABLE
 from ablata.studies.factors import Factors
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from ablata.engine.recipe import Recipe
 
 CONTROL = "control"
+NoiseSource = Literal["scores", "items"]
+NOISE_SOURCES: tuple[NoiseSource, ...] = ("scores", "items")
 _DIGEST = re.compile(r"#[0-9a-f]{6,12}(?=\")")
 
 
@@ -55,13 +59,17 @@ class Study:
         lower: whether lower is better; None: as the metric's name says.
         seeds: the most seeds an arm may use.
         mode: `claim` (5% family-wise false verdicts) or `screen` (20%, verdicts only lean).
-        first_look: whole seed rows before the first verdict.
+        first_look: whole seed rows before the first verdict; None: 3, or 2 where the noise is read from items.
         futility: stop an arm that can hardly be settled any more.
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
         aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
         extendable: keep most of the error rate for more seeds later (see `ablata.stats.waves`).
         first_seed: seeds count up from here.
         history: noise known from earlier studies, or None.
+        noise: where each arm's noise is read from: the `scores`, or also the single `items` (images) of each run, which
+            a few hundred of tell sooner; see `ablata.stats.items`. For one to three arms.
+        clusters: which items belong together, such as the frames of a video: `folder`, or a regular expression of their
+            names; None: as their record says.
         commands: what to type to repeat the study, for its report.
 
     Raises:
@@ -79,13 +87,15 @@ class Study:
     lower: bool | None = None
     seeds: int = 5
     mode: Mode = Mode.CLAIM
-    first_look: int = 3
+    first_look: int | None = None
     futility: bool = True
     fixed: bool = False
     aa: bool = False
     extendable: bool = False
     first_seed: int = 0
     history: History | None = None
+    noise: NoiseSource = "scores"
+    clusters: str | None = None
     commands: tuple[str, ...] = ()
     recipes: dict[str, Recipe | Outside] = field(init=False, repr=False)
 
@@ -105,6 +115,7 @@ class Study:
             raise SettingsError("A study must have at least one arm besides the control", found=f"study {self.name}")
         if CONTROL in self.arms:
             raise SettingsError(f"`{CONTROL}` is the unchanged recipe's own name", found=f"an arm named {CONTROL}")
+        self._check_items()
         made = {CONTROL: _recipe(CONTROL, self.control)}
         object.__setattr__(self, "control", made[CONTROL])
         object.__setattr__(self, "recipes", made)
@@ -137,6 +148,20 @@ class Study:
                 f"The control against itself needs at least {FEWEST_RUNS} runs to tell anything",
                 found=f"{self.seeds} seeds of study {self.name}", do="--seeds 10",
             )  # fmt: skip
+
+    def _check_items(self) -> None:
+        """Refuse items where they cannot count."""
+        if self.noise not in NOISE_SOURCES:
+            raise SettingsError(f"noise must be one of {choices(NOISE_SOURCES, self.noise)}", found=self.noise)
+        beside = {"factors": self.factors, "a history": self.history, "no arms (aa)": self.aa}
+        found = listing(name for name, given in beside.items() if given)
+        if self.noise == "items" and found:
+            raise SettingsError(
+                "The noise of a study of arms is read from its items, or known from earlier scores",
+                found=f"study {self.name} has noise=items and {found}",
+            )
+        if self.clusters is not None:
+            check_clusters(self.clusters)
 
     def _add_arms(self, made: dict[str, Recipe | Outside]) -> None:
         """Make the recipe of each arm, beside the control's."""
@@ -200,11 +225,16 @@ class Study:
             margin=parse_margin(self.margin)[0],
             seeds=self.seeds,
             alpha=self.mode.alpha,
-            first_look=max(2, self.seeds) if once else design.first_look if design else self.first_look,
+            first_look=max(2, self.seeds) if once else design.first_look if design else self._first_look,
             futility=self.futility and not once and design is None,
             higher_is_better=self.judged.higher_is_better,
             history=self.history,
         )
+
+    @property
+    def _first_look(self) -> int:
+        usual = FIRST_LOOK if self.noise == "items" else Rule.first_look
+        return usual if self.first_look is None else self.first_look
 
     @property
     def _unseeded(self) -> bool:
@@ -247,6 +277,8 @@ class Study:
             **({"design": design.to_json()} if (design := self.design) else {}),
             **({"aa": True} if self.aa else {}),
             **({EXTENDABLE: True} if self.extendable else {}),
+            **({"noise": self.noise} if self.noise != "scores" else {}),
+            **({"clusters": self.clusters} if self.clusters is not None else {}),
         }
 
     def new_arms(self) -> list[NewArm]:

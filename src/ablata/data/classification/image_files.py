@@ -271,6 +271,12 @@ class ImageFileDataset(LabeledImageDataset):
             left_out=tuple(map(str, listing.left_out)),
         )
         self.settings, self.files, self.images = settings, listing.files, images
+        self._listing = listing
+
+    def item_names(self, split: str, index: np.ndarray) -> tuple[str, ...]:
+        """Return the images' paths relative to the set's root; see `Dataset.item_names`."""
+        source = self.split(split).source
+        return tuple(self._listing.where(source, int(row)) for row in index)
 
     def test_fingerprint(self) -> str:
         """Return the fingerprint of the test split; see `Dataset.test_fingerprint`."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self
 
+import numpy as np
 import torch
 
 from ablata.base.errors import DataError, choices, nearest
@@ -124,6 +125,15 @@ class Dataset(ABC, Generic[BatchT]):
     def split_indices(self) -> dict[str, list[int]]:
         """Return the row numbers of each split in its source, to be recorded."""
         return {name: split.index.tolist() for name, split in self.splits.items()}
+
+    def item_names(self, split: str, index: np.ndarray) -> tuple[str, ...]:
+        """Return what samples of a split are called, each differently: here their row numbers in its source.
+
+        Args:
+            split: the split.
+            index: int64 [n], row numbers.
+        """
+        return tuple(map(str, index.tolist()))
 
     def split(self, name: str) -> Split:
         """Return a split by its name.

@@ -40,6 +40,8 @@ def ask(
     question: str | None = None,
     budget: str | None = None,
     aa: bool = False,
+    noise: str | None = None,
+    clusters: str | None = None,
 ) -> Study:
     """Make a study from the parts of a command line.
 
@@ -50,7 +52,7 @@ def ask(
         factors: in place of arms, changes that are switched on and off together, written in the same way.
         cells: how many combinations of the factors run.
         seeds: must be given.
-        margin, metric, lower: see `Study`.
+        margin, metric, lower, noise, clusters: see `Study`.
         first_seed, screen, fixed, extendable, name, question: see `Study`; name and question are made up if None.
         budget: the time as typed that will tell the number of seeds, `seeds` standing for it; None: `seeds` is it.
         aa: the control alone, see `Study`.
@@ -77,6 +79,8 @@ def ask(
     words += ["--metric", metric] if metric else []
     words += [] if lower is None else ["--lower" if lower else "--higher"]
     words += ["--first-seed", str(first_seed)] if first_seed else []
+    words += ["--noise", noise] if noise else []
+    words += ["--clusters", clusters] if clusters else []
     words += [*(["--screen"] if screen else []), *(["--force-fixed"] if fixed else [])]
     words += ["--aa"] if aa else []
     words += ["--extendable"] if extendable else []
@@ -98,6 +102,8 @@ def ask(
         fixed=fixed,
         aa=aa,
         extendable=extendable,
+        noise=noise or "scores",  # type: ignore[arg-type]
+        clusters=clusters,
         commands=(shlex.join(shown),),
     )
     return made if name else replace(made, name=f"{study_name(control.name)}-{_mark(made, words)}")
@@ -124,10 +130,12 @@ def change(
     extendable: bool = False,
     name: str | None = None,
     question: str | None = None,
+    noise: str | None = None,
+    clusters: str | None = None,
 ) -> Study:
     """Return a written study with parts changed on the command line; None and False leave a part as it is."""
     wanted = {"seeds": seeds, "first_seed": first_seed, "margin": margin, "metric": metric, "name": name}
-    wanted |= {"question": question, "lower": lower}
+    wanted |= {"question": question, "lower": lower, "noise": noise, "clusters": clusters}
     changed: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
     if screen:
         changed["mode"] = Mode.SCREEN

@@ -45,6 +45,8 @@ def compare_commands(
     name: str | None = None,
     question: str | None = None,
     budget: str | None = None,
+    noise: str | None = None,
+    clusters: str | None = None,
     verb: str = "compare",
     aa: bool = False,
 ) -> Study:
@@ -59,7 +61,7 @@ def compare_commands(
         cells: how many combinations of the factors run.
         scores: where the scores are read; the first is judged.
         lower: lower scores are better; None: higher ones, unless the judged one's name sounds like a loss.
-        seeds, first_seed, margin, metric: see `Study`.
+        seeds, first_seed, margin, metric, noise, clusters: see `Study`.
         timeout: seconds after which a run has failed.
         inputs, sources: see `Command`.
         folder: the working folder; None: the present one.
@@ -119,12 +121,15 @@ def compare_commands(
         fixed=fixed,
         aa=aa,
         extendable=extendable,
+        noise=noise or "scores",  # type: ignore[arg-type]
+        clusters=clusters,
     )
     options: dict[str, object] = {
         "--command": commands if verb != "compare" else (), "--set": sets, "--score": scores,
         "--seeds": None if budget else seeds, "--budget": budget,
         "--first-seed": first_seed or None, "--margin": None if margin is None else margin_text(margin),
-        "--metric": metric, "--lower": lower is True, "--higher": lower is False,
+        "--metric": metric, "--noise": noise, "--clusters": clusters,
+        "--lower": lower is True, "--higher": lower is False,
         "--timeout": timeout, "--input": inputs, "--source": sources, "--screen": screen, "--force-fixed": fixed,
         "--aa": aa, "--extendable": extendable,
         "--name": name, "--question": question, "--arm": arms, "--factor": factors, "--cells": cells,

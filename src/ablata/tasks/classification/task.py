@@ -28,8 +28,10 @@ from ablata.engine.task import EvalReport, RunContext
 from ablata.losses.classification.any import AnyLabelLoss
 from ablata.losses.classification.cross_entropy import CrossEntropy
 from ablata.metrics.classification import ClassificationScores
+from ablata.metrics.classification_items import ClassificationItems
 from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.digits_net import DigitsNet
+from ablata.records.items import ItemScores
 from ablata.structures.batch import ImageBatch
 from ablata.tasks.classification.protocols import PROTOCOLS, Protocol, eval_crop, predict
 from ablata.tasks.classification.rotation import Rotation
@@ -139,6 +141,7 @@ class ClassifyTask(DistillableTask):
 
     Attributes:
         last_scores: counted predictions, by split and protocol, of the last evaluation.
+        last_items: the same of each image.
 
     Raises:
         DataError: the batch does not fit the training set.
@@ -146,6 +149,7 @@ class ClassifyTask(DistillableTask):
 
     name = "classify"
     offered_protocols = PROTOCOLS
+    keeps_items = True
     recipe: Classify
     data: LabeledImageDataset
 
@@ -153,6 +157,7 @@ class ClassifyTask(DistillableTask):
         super().__init__(recipe, data, context)
         self.classes, self.outputs = data.classes, ("logits",)
         self.last_scores: dict[tuple[str, str], ClassificationScores] = {}
+        self.last_items: dict[tuple[str, str], ClassificationItems] = {}
         for protocol in recipe.protocols:
             data.check_crop(eval_crop(protocol))
         self.pair_with_peer(self._network)
@@ -206,7 +211,8 @@ class ClassifyTask(DistillableTask):
 
         A student has its teacher's scores on the same images too: `teacher_top1` and the like.
         """
-        counted = self.last_scores[split, protocol] = self.score(model, split, protocol)
+        items = self.last_items[split, protocol] = ClassificationItems(len(self.data.classes))
+        counted = self.last_scores[split, protocol] = self.score(model, split, protocol, items)
         scores = counted.scores() | self._own_scores(model, split, protocol)
         if self.distiller is None:
             return scores
@@ -219,11 +225,31 @@ class ClassifyTask(DistillableTask):
         values = counted.class_accuracy().tolist() if counted is not None else []
         return {f"accuracy/{name}": value for name, value in zip(self.data.classes, values, strict=False)}
 
-    def score(self, model: nn.Module, split: str, protocol: str) -> ClassificationScores:
-        """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too."""
+    def item_scores(self, split: str, protocol: str) -> ItemScores | None:
+        """Return what the last evaluation got on each image; see `Task.item_scores`."""
+        if (items := self.last_items.get((split, protocol))) is None:
+            return None
+        index, values = items.gathered(self.context.group.all_gather, self.context.device)
+        columns = dict(zip(items.names, values.double().numpy().T, strict=True))
+        return ItemScores(split, protocol, self.data.item_names(split, index.numpy()), columns)
+
+    def score(
+        self, model: nn.Module, split: str, protocol: str, items: ClassificationItems | None = None
+    ) -> ClassificationScores:
+        """Count a split's predictions over all processes: accuracy of each class and the confusion matrix too.
+
+        Args:
+            model: the network.
+            split: any of the data's.
+            protocol: how to score.
+            items: takes each image of this process, too; None: nobody does.
+        """
         counted = ClassificationScores(len(self.data.classes), device=self.context.device)
         for batch in self._evaluation(split, protocol):
-            counted.update(self._logits(model, batch.images, protocol), batch.labels)
+            logits = self._logits(model, batch.images, protocol)
+            counted.update(logits, batch.labels)
+            if items is not None:
+                items.update(logits, batch.labels, batch.index.to(logits.device))
         self.all_reduce(counted)
         return counted
 

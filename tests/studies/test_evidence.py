@@ -1,0 +1,122 @@
+"""Studies whose noise is read from single items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ablata.base.errors import SettingsError
+from ablata.records import Ledger
+from ablata.records.items import ItemScores, write_items
+from ablata.stats.items.noise import ItemPrior
+from ablata.studies.assess import assess
+from ablata.studies.evidence import PRIOR, PRIOR_STUDIES, UNLEARNT, known_prior
+from ablata.studies.identity import new_run, record_environment
+from ablata.studies.launch import create
+from ablata.studies.study import Study
+
+KEY = "val/plain/top1"
+CHANCES = {"control": 0.80, "wide": 0.90}
+NAMES = tuple(map(str, range(400)))
+
+
+def fill(
+    ledger: Ledger, study: Study, end: Callable[..., None], rows: int, without: tuple[str, int] | None = None
+) -> None:
+    """End runs of hits and misses, with their items but for one."""
+    environment = record_environment(ledger)
+    hard = np.random.default_rng(9).random(len(NAMES))
+    for row in range(rows):
+        for arm, chance in CHANCES.items():
+            rng = np.random.default_rng([row, len(arm)])
+            values = 100.0 * (hard + 0.1 * rng.standard_normal(len(NAMES)) < chance)
+            run = ledger.studies.enqueue(
+                study.name, arm, new_run(ledger, study.recipes[arm], study.seed_row(row), environment)
+            )
+            if (arm, row) != without:
+                write_items(ledger.runs.folder(run), ItemScores("val", "plain", NAMES, {"top1": values}))
+            end(run, float(values.mean()))
+
+
+@pytest.fixture
+def asked(recorded: Callable[..., Study]) -> Callable[..., Study]:
+    def make(**parts: object) -> Study:
+        return recorded(**{"arms": {"wide": ("model.width=6",)}, "noise": "items", "futility": False, **parts})
+
+    return make
+
+
+def test_items_settle_a_study_before_its_scores_do(ledger: Ledger, asked: Callable, end_run: Callable) -> None:
+    study = asked()
+    fill(ledger, study, end_run, 2)
+    found = assess(ledger, study.name)
+    assert found.replay is not None
+    last = found.replay.outcomes[0].last
+    assert found.without_items == ""
+    assert last.dof is not None
+    assert last.dof > 5
+    assert found.replay.outcomes[0].verdict == "better"
+    spec = ledger.studies.get(study.name).spec
+    assert ItemPrior.from_json(spec[PRIOR]) == UNLEARNT
+    assert spec[PRIOR_STUDIES] == []
+
+
+def test_a_run_without_items_is_judged_by_its_score_and_that_is_told(
+    ledger: Ledger, asked: Callable, end_run: Callable
+) -> None:
+    study = asked()
+    fill(ledger, study, end_run, 3, without=("wide", 1))
+    found = assess(ledger, study.name)
+    assert "kept none" in found.without_items
+    assert found.as_look()["without_items"] == found.without_items
+    assert found.replay is not None
+    assert found.replay.outcomes[0].verdict == "better"
+
+
+def test_items_whose_mean_is_not_the_score_do_not_count(ledger: Ledger, asked: Callable, end_run: Callable) -> None:
+    study = asked()
+    fill(ledger, study, end_run, 2)
+    run = ledger.studies.cells(study.name)[0].run
+    write_items(ledger.runs.folder(run), ItemScores("val", "plain", NAMES, {"top1": np.zeros(len(NAMES))}))
+    assert "have the mean 0, not its" in assess(ledger, study.name).without_items
+
+
+def test_a_study_that_did_not_ask_for_items_is_judged_as_ever(
+    ledger: Ledger, asked: Callable, end_run: Callable
+) -> None:
+    study = asked(noise="scores")
+    fill(ledger, study, end_run, 3)
+    found = assess(ledger, study.name)
+    assert PRIOR not in ledger.studies.get(study.name).spec
+    assert "noise" not in study.spec()
+    assert found.replay is not None
+    assert found.replay.outcomes[0].last.dof is not None
+    assert found.replay.outcomes[0].last.dof < 5
+
+
+def test_the_noise_of_items_is_learnt_from_earlier_studies_and_then_fixed(
+    ledger: Ledger, asked: Callable, end_run: Callable
+) -> None:
+    first = asked(name="first", noise="scores")
+    fill(ledger, first, end_run, 5)
+    prior, names = known_prior(ledger, first.recipes["control"].name, KEY)
+    assert names == ("first",)
+    assert prior.level != UNLEARNT.level
+    assert (prior.between, prior.within) == (UNLEARNT.between, UNLEARNT.within)
+    later = asked(name="later", seeds=4)
+    assert ledger.studies.get("later").spec[PRIOR_STUDIES] == ["first"]
+    before = ledger.studies.get("later").spec
+    fill(ledger, asked(name="third", first_seed=20), end_run, 3)
+    create(ledger, later)
+    assert ledger.studies.get("later").spec == before
+
+
+def test_items_and_a_history_are_not_both_the_noise(make_study: Callable[..., Study]) -> None:
+    with pytest.raises(SettingsError, match="noise must be one of"):
+        make_study(noise="pixels")
+    with pytest.raises(SettingsError, match="noise=items and factors"):
+        make_study(arms={}, noise="items", factors={"a": ("model.width=6",), "b": ("optim.lr=0.01",)})
+    with pytest.raises(SettingsError, match="regular expression"):
+        make_study(clusters="(")
