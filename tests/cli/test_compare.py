@@ -224,7 +224,7 @@ def test_a_study_is_asked_with_a_command_its_keys_and_their_values(
     assert all({"val_acc", "loss"} <= set(run["scores"]) for run in runs)
     for arguments, words in {
         ("--command", command, "--recipe", "digits"): "Name a study, or ask ad hoc",
-        ("--recipe", "digits", "--score", "acc"): "belong to a program",
+        ("--recipe", "digits", "--score", "acc"): "need a program",
         (*asked, "--score", "val_acc"): "no --seeds",
         (*asked, "--seeds", "3"): "no --score",
         (*asked, *options, "--arm", "big:mixup=1"): "big again",

@@ -45,7 +45,7 @@ OUTCOMES = {
     "wide-context": (
         "undecided",
         0.61,
-        "5 seeds cannot settle this: the effect is probably between 0.12 and 0.5 either way, and 5 seeds only show "
+        "5 seeds cannot settle this: the effect is probably of a size between 0.12 and 0.5, and 5 seeds only show "
         "effects above 0.6. To settle it: about 9 fresh seeds (--first-seed 5, about 39 h), or a margin of 0.62",
         0.45,
     ),

@@ -97,8 +97,8 @@ def predict(
         found = model
     else:
         found = load_model(model, checkpoint=checkpoint, trust_code=trust_code, say=say, ledger=ledger)
-    places = [images] if isinstance(images, str | Path) else images
-    inputs = find_input_files([Path(place) for place in places], videos=found.videos)
+    paths = [images] if isinstance(images, str | Path) else images
+    inputs = find_input_files([Path(path) for path in paths], videos=found.videos)
     options = PredictOptions(
         protocol,
         None if output is None else Path(output),
@@ -243,7 +243,7 @@ def export(
         found = find_model(opened, str(model), checkpoint, trust=trust_code, say=say)
         found = found if size is None else found.with_size(size)
         name = export_name(found)
-        place = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{format}"))
+        target = Path(output or (export_place(opened, name) if format == "hub" else f"{name}.{format}"))
         if format != "hub":
-            refuse_other_kind(place, (f".{format}",))
-    return place, EXPORTS[format](found, place)
+            refuse_other_kind(target, (f".{format}",))
+    return target, EXPORTS[format](found, target)

@@ -266,7 +266,7 @@ class StudyRequest:
         self._refuse_unfit_aa()
         if self.seeds is not None and self.budget is not None:
             raise SettingsError(
-                "The number of seeds is given, or a time for them", found=f"--seeds {self.seeds} --budget {self.budget}"
+                "Give --seeds or --budget, not both", found=f"--seeds {self.seeds} --budget {self.budget}"
             )
         parts: dict[str, Any] = {
             "seeds": self.seeds, "first_seed": self.first_seed, "margin": self.margin,
@@ -286,7 +286,7 @@ class StudyRequest:
         direction = None if self.metric is None else self.program.lower
         if self.command is None and self.program != CommandOptions(lower=direction):
             raise SettingsError(
-                "--score, --timeout, --input and --source belong to a program, --lower also to --metric", found=told[0],
+                "--score, --timeout, --input and --source need a program, --lower a program or --metric", found=told[0],
                 do="--command 'python train.py --seed {seed}', or --metric NAME",
             )  # fmt: skip
         if self.command is None:

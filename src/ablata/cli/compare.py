@@ -86,9 +86,7 @@ def compare(
 
     program = CommandOptions.of(score, lower, timeout, inputs, source)
     if seeds is not None and budget is not None:
-        raise SettingsError(
-            "The number of seeds is given, or a time for them", found=f"--seeds {seeds} --budget {budget}"
-        )
+        raise SettingsError("Give --seeds or --budget, not both", found=f"--seeds {seeds} --budget {budget}")
     study = compare_commands(
         commands, arm or (), sets or (), seeds=seeds or STAND_IN, budget=budget, first_seed=first_seed or 0,
         margin=margin, screen=screen, fixed=force_fixed, extendable=extendable,

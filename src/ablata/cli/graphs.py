@@ -98,7 +98,7 @@ def _chosen(control: str | None, given: dict[str, str], seed: int | None) -> lis
         raise SettingsError("--seed shuffles the random control alone", found=f"--seed {seed}", do="--control random")
     if control == "identity" and given:
         option = next(iter(given)).replace("_", "-")
-        raise SettingsError("The identity counts nothing, so nothing about counting can be chosen",
+        raise SettingsError("--control identity counts nothing, so no setting of the count can be chosen",
                             found=f"--control identity with --{option}")  # fmt: skip
     if control is None and not given:
         return []

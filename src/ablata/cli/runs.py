@@ -217,7 +217,7 @@ def prune(
         )
         return
     if state is not None:
-        raise SettingsError("Checkpoints are thinned of completed runs", found=f"--state {state} with --keep")
+        raise SettingsError("--keep removes checkpoints of completed runs alone", found=f"--state {state} with --keep")
 
     def asked(planned: Thinned) -> bool:
         other = "last" if keep == "best" else "best"

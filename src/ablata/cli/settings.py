@@ -28,7 +28,7 @@ def refuse_options(context: typer.Context, values: list[str] | None) -> list[str
             do = option if flag else f"{option} {value.strip()}"
         else:
             do = _ELSEWHERE[key].format(value=value.strip())
-        raise SettingsError("A setting must be one of the recipe", found=f"{text}, which is none", do=do)
+        raise SettingsError("A setting must be a key of the recipe", found=f"{text}, which is none", do=do)
     return values
 
 

@@ -94,7 +94,7 @@ def plan(
     question: Question = None,
     control: Annotated[
         str | None,
-        typer.Option(help="With --write, in place of a recipe or command: the control of scores to come, by its name."),
+        typer.Option(help="With --write, in place of a recipe or command: the control among scores of other programs."),
     ] = None,
     write: Annotated[
         Path | None,
@@ -120,7 +120,7 @@ def plan(
     if control is not None:
         if name or recipe or command or write is None:
             raise SettingsError(
-                "--control is of scores to come, made by no recipe or command of the study",
+                "--control names the control of a rule for scores that other programs will make",
                 found=f"--control {control} with {name or recipe or command or 'no --write FILE'}",
                 do="ablata study plan --control base --arm wide --score acc --seeds 5 --write rule.json",
             )

@@ -1,1 +1,1 @@
-"""Scores: accuracy and its kin, each an accumulator of sums that processes can add up."""
+"""Metrics: accuracy, mean IoU, average precision, retrieval; each adds up sums, of several processes too."""

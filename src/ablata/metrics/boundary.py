@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 class BoundaryScores:
-    """Adds up, image by image, the F-score of each class's boundary.
+    """Boundary F-score of each class, added up image by image.
 
     A pixel is on its class's boundary if one of its four neighbours has another class. Precision is the fraction of the
     predicted boundary that lies within the tolerance of the true one (Euclidean), recall the fraction of the true one

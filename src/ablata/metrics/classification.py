@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class ClassificationScores:
-    """Counts predictions on the device, without waiting for it at any batch.
+    """Top-k accuracy and confusion matrix: counts on the device, without waiting for it at any batch.
 
     Args:
         classes: K.

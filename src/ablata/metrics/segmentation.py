@@ -18,7 +18,7 @@ _PIECE = 2**16
 
 
 class SegmentationScores:
-    """Counts pixels in int64 on the device, without waiting for it at any batch.
+    """Confusion matrix of pixels, in int64 on the device, without waiting for it at any batch.
 
     Counts are added up over all images before anything is divided, so scores do not depend on batches or processes.
 

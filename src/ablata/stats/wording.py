@@ -81,7 +81,7 @@ def futility(farthest: float, nearest: float, to_differ: float, to_equal: float,
     """
     equal = f", or equivalence below {to_equal:.2g}" if to_equal >= 0 else ""
     return (
-        f"the effect is probably between {nearest:.2g} and {farthest:.2g} either way, and {seeds(rule.seeds)} only "
+        f"the effect is probably of a size between {nearest:.2g} and {farthest:.2g}, and {seeds(rule.seeds)} only "
         f"show effects above {to_differ:.2g}{equal}"
     )
 

@@ -153,9 +153,9 @@ class DetectionBatch:
     def narrow(self, start: int, stop: int) -> DetectionBatch:
         """Return rows `start` to `stop` (exclusive) as views, with their place in the global batch kept."""
         rows = slice(start, stop)
-        place = Rows(self.rows.first + start, self.rows.total)
+        global_rows = Rows(self.rows.first + start, self.rows.total)
         return DetectionBatch(
-            self.images[rows], self.sizes[rows], self.originals[rows], self.objects[rows], self.index[rows], place
+            self.images[rows], self.sizes[rows], self.originals[rows], self.objects[rows], self.index[rows], global_rows
         )
 
     def chunk(self, n: int) -> list[DetectionBatch]:
@@ -171,7 +171,7 @@ class DetectionBatch:
 
 
 def joined(images: Sequence[Tensor], stride: int = 1) -> tuple[Tensor, Tensor]:
-    """Lay images of several sizes into one batch.
+    """Collate images of several sizes into one batch, padded with 0.
 
     Args:
         images: [C, h, w] each, of one type.

@@ -49,8 +49,8 @@ class SegmentationBatch:
     def narrow(self, start: int, stop: int) -> SegmentationBatch:
         """Return rows `start` to `stop` (exclusive) as views, with their place in the global batch kept."""
         rows = slice(start, stop)
-        place = Rows(self.rows.first + start, self.rows.total)
-        return SegmentationBatch(self.images[rows], self.labels[rows], self.sizes[rows], self.index[rows], place)
+        global_rows = Rows(self.rows.first + start, self.rows.total)
+        return SegmentationBatch(self.images[rows], self.labels[rows], self.sizes[rows], self.index[rows], global_rows)
 
     def chunk(self, n: int) -> list[SegmentationBatch]:
         """Split into `n` consecutive micro-batches whose lengths differ by at most one.

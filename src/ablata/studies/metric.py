@@ -127,7 +127,7 @@ def parse_margin(given: float | str | None) -> tuple[float | None, float | None]
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise SettingsError(
-            "A margin must be a number above 0 in the metric's unit, or a share of the control's mean such as 10%",
+            "A margin must be a number above 0 in the metric's unit, or a percentage of the control's mean such as 10%",
             found=f"margin {given}",
         )
     return (None, value) if text.endswith("%") else (value, None)

@@ -31,11 +31,11 @@ def preview_objects(recipe: Recipe, *, seed: int, step: int, count: int, cache: 
     steps = -(-count // loader.batch_size)
     images, captions = [], []
     for batch in loader.batches(step, step + steps):
-        for place in range(len(batch)):
-            row = int(batch.index[place])
+        for position in range(len(batch)):
+            row = int(batch.index[position])
             entry = data.sources["train"].entries[row]
             stored = _stored(data.sources["train"].pixels(row), entry, data.classes)
-            images.append(_beside(stored, _seen(batch, place, data.classes)))
+            images.append(_beside(stored, _seen(batch, position, data.classes)))
             captions.append(f"{entry.id if entry.id is not None else row}: {_counted(entry.objects, data.classes)}")
     sizes = ", ".join(f"{name} {number:,}" for name, number in data.sizes.items())
     last = f" to {step + steps - 1}" if steps > 1 else ""
@@ -52,11 +52,11 @@ def _stored(pixels: np.ndarray, entry: AnnotatedImage, classes: tuple[str, ...])
     return _drawn(pixels, entry.objects, masks, classes)
 
 
-def _seen(batch: DetectionBatch, place: int, classes: tuple[str, ...]) -> Image.Image:
-    height, width = batch.sizes[place].tolist()
-    objects = batch.objects[place]
+def _seen(batch: DetectionBatch, position: int, classes: tuple[str, ...]) -> Image.Image:
+    height, width = batch.sizes[position].tolist()
+    objects = batch.objects[position]
     masks = objects.masks if isinstance(objects.masks, Tensor) else None
-    return _drawn(batch.images[place, :, :height, :width].permute(1, 2, 0).numpy(), objects, masks, classes)
+    return _drawn(batch.images[position, :, :height, :width].permute(1, 2, 0).numpy(), objects, masks, classes)
 
 
 _GREY = (150, 150, 150)

@@ -313,9 +313,9 @@ class DetectTask(DatasetTask[DetectionBatch]):
         """Return the scored detections of a split, those of all processes."""
         entries = self.data.entries(split)
         scores = DetectionScores(len(self.data.classes), [(entry.size, entry.objects) for entry in entries])
-        place_of = {int(row): place for place, row in enumerate(self.data.split(split).index)}
+        position_of = {int(row): position for position, row in enumerate(self.data.split(split).index)}
         for number, found in self.detections(model, split, protocol):
-            scores.update(place_of[number], found)
+            scores.update(position_of[number], found)
         if not self.context.group.is_single:
             scores.join(_gathered(scores.state(), self.context))
         return scores
@@ -467,13 +467,13 @@ def class_graph(recipe: Detect, data: DetectionDataset) -> ClassGraph:
 
 def _gathered(own: bytes, context: RunContext) -> list[bytes]:
     """Return the bytes of every process, in the order of their ranks."""
-    place = context.group
-    lengths = torch.zeros(place.world_size, dtype=torch.int64, device=context.device)
-    lengths[place.rank] = len(own)
-    sizes = place.all_reduce_sum(lengths).tolist()
-    begin = sum(sizes[: place.rank])
+    group = context.group
+    lengths = torch.zeros(group.world_size, dtype=torch.int64, device=context.device)
+    lengths[group.rank] = len(own)
+    sizes = group.all_reduce_sum(lengths).tolist()
+    begin = sum(sizes[: group.rank])
     content = torch.zeros(sum(sizes), dtype=torch.uint8, device=context.device)
     content[begin : begin + len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8).to(context.device)
-    whole = bytes(place.all_reduce_sum(content).cpu().numpy())
+    whole = bytes(group.all_reduce_sum(content).cpu().numpy())
     ends = np.cumsum(sizes).tolist()
     return [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]

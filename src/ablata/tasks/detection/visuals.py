@@ -182,16 +182,18 @@ class _Sheet:
         """Draw the attention between detections; weights as of `attention_between`."""
         names = self._words(detections, rows)
         colors = [self.palette[label] for label in detections.labels[rows].tolist()]
-        words = [f"{place}" for place in range(1, len(rows) + 1)]
+        words = [f"{region}" for region in range(1, len(rows) + 1)]
         image = looks_drawn(
             self.pixels, detections.boxes[rows].tolist(), words, colors, weights[:, : len(rows)], 2 * _WIDTH
         )
         lines = []
-        for place, name in enumerate(names):
-            others = [other for other in np.argsort(-weights[place, :-1], kind="stable").tolist() if other != place][:2]
-            at = [f"{other + 1} {weights[place, other]:.0%}" for other in others]
-            said = ", ".join([*at, f"itself {weights[place, place]:.0%}", f"elsewhere {weights[place, -1]:.0%}"])
-            lines.append(f"{place + 1} {name}: {said}")
+        for region, name in enumerate(names):
+            others = [other for other in np.argsort(-weights[region, :-1], kind="stable").tolist() if other != region][
+                :2
+            ]
+            at = [f"{other + 1} {weights[region, other]:.0%}" for other in others]
+            said = ", ".join([*at, f"itself {weights[region, region]:.0%}", f"elsewhere {weights[region, -1]:.0%}"])
+            lines.append(f"{region + 1} {name}: {said}")
         return ShownImage(
             f"image {self.number} with arrows between its detections",
             f"image {self.number}. {'; '.join(lines)}",

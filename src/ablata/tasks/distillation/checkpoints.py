@@ -29,13 +29,13 @@ class _Network(Settings):
     model: AnyClassifier
 
 
-def find_checkpoint(place: Path, which: str) -> Path:
+def find_checkpoint(source: Path, which: str) -> Path:
     """Return the checkpoint `last` or `best` of a run folder; a file is taken as it is.
 
     Raises:
         CheckpointError: there is no such file.
     """
-    path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
+    path = source / (BEST if which == "best" else LAST) if source.is_dir() else source
     if not path.is_file():
         raise CheckpointError(
             "A teacher's checkpoint must exist",
@@ -58,12 +58,12 @@ def teacher_weights(saved: Checkpoint) -> dict[str, Tensor]:
 
 
 def load_teacher(
-    place: Path, which: str, contract: Mapping[str, Any], home: Path | None = None, *, trust_code: bool = False
+    source: Path, which: str, contract: Mapping[str, Any], home: Path | None = None, *, trust_code: bool = False
 ) -> tuple[nn.Module, str]:
     """Build a teacher's network from its checkpoint.
 
     Args:
-        place: a checkpoint, or a run folder.
+        source: a checkpoint, or a run folder.
         which: `last` or `best`.
         contract: the student's; see `MUST_AGREE`.
         home: the lab's home; a run in it was trained here, so that its own code may be run. None: none was.
@@ -77,7 +77,7 @@ def load_teacher(
             images prepared otherwise; both sides are named.
         RecordError: it needs code that came from elsewhere and is not trusted.
     """
-    path = find_checkpoint(place, which)
+    path = find_checkpoint(source, which)
     saved = load_checkpoint(path)
     ours = home is not None and path.resolve().is_relative_to(home.resolve() / RUNS_FOLDER)
     theirs = saved.facts.get("contract", {})

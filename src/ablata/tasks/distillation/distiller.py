@@ -136,11 +136,11 @@ def frozen_distiller(
     Raises:
         CheckpointError: the teacher, or stored labels, do not fit; both sides are named.
     """
-    place = Path(refine.start) if refine.start else context.parent
-    if place is None:
+    source = Path(refine.start) if refine.start else context.parent
+    if source is None:
         return None
     network, digest = load_teacher(
-        place, refine.checkpoint, contract, context.cache.parent, trust_code=context.trust_code
+        source, refine.checkpoint, contract, context.cache.parent, trust_code=context.trust_code
     )
     layout = torch.channels_last if context.channels_last else torch.contiguous_format
     network = network.requires_grad_(False).eval().to(context.device).to(memory_format=layout)

@@ -21,12 +21,12 @@ FindCode = Callable[[Mapping[str, Any]], CodeFolder | None]
 
 
 def from_checkpoint(
-    place: Path, which: str = "last", find_code: FindCode | None = None, runs: Collection[str] = ()
+    source: Path, which: str = "last", find_code: FindCode | None = None, runs: Collection[str] = ()
 ) -> Predictor:
     """Build the network of a checkpoint: averaged weights where the run averages, a student without its teacher.
 
     Args:
-        place: the folder of a run, or a checkpoint.
+        source: the folder of a run, or a checkpoint.
         which: `last` or `best`.
         find_code: returns the copies of the users' files that the checkpoint's settings refer to, or refuses them;
             None: a checkpoint that refers to such files is refused.
@@ -37,7 +37,7 @@ def from_checkpoint(
         RecordError: it needs the user's own code, and that may not be run.
         SettingsError: the run's task offers no predictions.
     """
-    path = place / (BEST if which == "best" else LAST) if place.is_dir() else place
+    path = source / (BEST if which == "best" else LAST) if source.is_dir() else source
     saved = load_checkpoint(path)
     if runs:
         refuse_other_run(saved.facts, runs, path)

@@ -261,12 +261,12 @@ class ReidentifyTask(DistillableTask):
 
     def embed(self, model: nn.Module, split: str, protocol: str = PROTOCOL) -> Embeddings:
         """Return the features float32 [N, D] of all images of a split, on every process."""
-        sightings, place = self.data.retrieval_split(split), self.context.group
+        sightings, group = self.data.retrieval_split(split), self.context.group
         own = torch.cat([self._features(model, batch.images, protocol).float() for batch in self.eval_batches(split)])
         features = own.new_zeros(len(sightings.identities), own.shape[1])
-        features[place.rank :: place.world_size] = own
+        features[group.rank :: group.world_size] = own
         identities, cameras = (part.to(self.context.device) for part in (sightings.identities, sightings.cameras))
-        return Embeddings(place.all_reduce_sum(features), identities, cameras)
+        return Embeddings(group.all_reduce_sum(features), identities, cameras)
 
     def _features(self, model: nn.Module, images: Tensor, protocol: str) -> Tensor:
         own = self.own_protocol(protocol)
@@ -278,11 +278,11 @@ class ReidentifyTask(DistillableTask):
 
     def score(self, seen: Embeddings, split: str) -> RetrievalScores:
         """Search the split's gallery with its queries, each on one of the processes, and count over all of them."""
-        sightings, place = self.data.retrieval_split(split), self.context.group
+        sightings, group = self.data.retrieval_split(split), self.context.group
         gallery = torch.nonzero(sightings.gallery)[:, 0].to(seen.identities.device)
         queries = torch.nonzero(sightings.queries)[:, 0].to(seen.identities.device)
         counted = RetrievalScores(seen.at(gallery), self.recipe.distance)
-        counted.update(seen.at(queries[place.rank :: place.world_size]))
+        counted.update(seen.at(queries[group.rank :: group.world_size]))
         self.all_reduce(counted)
         return counted
 

@@ -326,9 +326,9 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         maps = {
             name: torch.full((len(order), high, wide), IGNORE, dtype=torch.uint8) for name in ("label", "predicted")
         }
-        place = {row: position for position, row in enumerate(order.tolist())}
+        position_of = {row: position for position, row in enumerate(order.tolist())}
         for batch in self.eval_batches(split):
-            rows = [place[row] for row in batch.index.tolist()]
+            rows = [position_of[row] for row in batch.index.tolist()]
             height, width = batch.labels.shape[1:]
             found = self.predict(model, batch.images, protocol)
             maps["label"][rows, :height, :width] = self.without_void(batch.labels).cpu()

@@ -73,7 +73,7 @@ class ClassRelation(Settings):
 
 
 class ClassRelationModule(nn.Module):
-    """Class relations of a detector.
+    """Class relations (Reasoning-RCNN) as a module.
 
     Args:
         settings: variants.

@@ -169,7 +169,7 @@ class SpatialRelation(Settings):
 
 
 class SpatialRelationModule(nn.Module):
-    """Object relation module.
+    """Object relation module as a layer of the RoI heads.
 
     Args:
         settings: variants.
