@@ -183,56 +183,61 @@ def test_a_batch_outside_its_classes_or_image_is_refused(tmp_path: Path) -> None
         made.check(batch)
 
 
-def state_of(made: Detect, cache: Path) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in task(made, cache).model.state_dict().items()}
+def started(made: Detect, cache: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the weights that a training begins with, and what is said of them."""
+    begun = task(made, cache)
+    assert made.start is not None
+    said = begun.load_start(made.start, None)
+    return begun.model.state_dict(), said
 
 
 def test_a_detector_goes_on_from_a_run_at_a_step(trained: Callable, tmp_path: Path, shared_cache: Path) -> None:
     trained(recipe("train.evaluate_every=1"))
     folder = tmp_path / "run"
     last = load_checkpoint(folder / LAST)
-    earlier = type(last)({"model": {name: one + 1 for name, one in last.weights().items()}}, last.facts | {"step": 1})
+    earlier = type(last)(
+        {"model": {name: tensor + 1 for name, tensor in last.weights().items()}}, last.facts | {"step": 1}
+    )
     save_checkpoint(folder / BEST, earlier)
     for step, expected in ((2, last), (1, earlier)):
         made = recipe(f"start.run={folder}", f"start.step={step}")
-        found = state_of(made, shared_cache)
-        taken = {name: one for name, one in expected.weights().items() if not name.endswith("classes.graph")}
-        assert all(torch.equal(found[name], one) for name, one in taken.items())
-        assert f"at step {step}" in task(made, shared_cache).notices[-1]
+        found, said = started(made, shared_cache)
+        taken = {name: tensor for name, tensor in expected.weights().items() if not name.endswith("classes.graph")}
+        assert all(torch.equal(found[name], tensor) for name, tensor in taken.items())
+        assert f"at step {step}" in said
     with pytest.raises(CheckpointError) as refused:
-        task(recipe(f"start.run={folder}", "start.step=7"), shared_cache)
+        started(recipe(f"start.run={folder}", "start.step=7"), shared_cache)
     assert "last.safetensors of step 2, best.safetensors of step 1" in str(refused.value)
     with pytest.raises(CheckpointError, match="no file"):
-        task(recipe(f"start.run={tmp_path / 'absent'}"), shared_cache)
+        started(recipe(f"start.run={tmp_path / 'absent'}"), shared_cache)
 
 
 def test_heads_are_kept_or_begin_anew(trained: Callable, tmp_path: Path, shared_cache: Path) -> None:
     trained(recipe())
     weights = load_checkpoint(tmp_path / "run" / LAST).weights()
     start = f"start.run={tmp_path / 'run'}"
-    fresh = state_of(recipe(start, "start.heads=retrain"), shared_cache)
+    fresh, _ = started(recipe(start, "start.heads=retrain"), shared_cache)
     differing = {name for name, one in weights.items() if not torch.equal(fresh[name], one)}
     assert differing
     assert all(name.startswith(("stages.heads.", "mask_predictor.")) for name in differing)
     others = on_files(tmp_path / "set", [1, 1], [1], start)
     with pytest.raises(CheckpointError, match=r"7 \(ring, .*\); data: 2 \(odd, even\)"):
-        task(others, shared_cache)
-    task(override(others, ["start.heads=retrain"]), shared_cache)
+        started(others, shared_cache)
+    started(override(others, ["start.heads=retrain"]), shared_cache)
     with pytest.raises(CheckpointError, match=r"backbone|stages"):
-        task(recipe(start, "model.backbone.width=5"), shared_cache)
+        started(recipe(start, "model.backbone.width=5"), shared_cache)
 
 
-def test_the_weights_that_a_run_starts_from_are_part_of_its_data(
-    trained: Callable, tmp_path: Path, shared_cache: Path
-) -> None:
+def test_the_weights_that_a_run_starts_from_are_part_of_what_it_reads(trained: Callable, tmp_path: Path) -> None:
     trained(recipe())
     made = recipe(f"start.run={tmp_path / 'run'}")
-    before = made.data_fingerprint(shared_cache)
-    assert before != recipe().data_fingerprint(shared_cache)
+    assert made.start is not None
+    before = made.start.mark()
+    assert before
     saved = load_checkpoint(tmp_path / "run" / LAST)
     changed = {name: one + 1 for name, one in saved.weights().items()}
     save_checkpoint(tmp_path / "run" / LAST, type(saved)({"model": changed}, saved.facts))
-    assert made.data_fingerprint(shared_cache) != before
+    assert made.start.mark() != before
 
 
 @pytest.mark.parametrize(
