@@ -154,7 +154,7 @@ class Study:
         if self.noise not in NOISE_SOURCES:
             raise SettingsError(f"noise must be one of {choices(NOISE_SOURCES, self.noise)}", found=self.noise)
         beside = {"factors": self.factors, "a history": self.history, "no arms (aa)": self.aa}
-        found = listing(name for name, given in beside.items() if given)
+        found = " and ".join(name for name, given in beside.items() if given)
         if self.noise == "items" and found:
             raise SettingsError(
                 "The noise of a study of arms is read from its items, or known from earlier scores",
