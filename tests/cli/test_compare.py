@@ -53,6 +53,7 @@ def test_two_commands_end_in_a_verdict_and_an_edited_script_asks_anew(
     assert first.status == 0, first.err
     assert "mixup-0.9 is better by" in first.out
     runs = ablata("runs", "list").out
+    assert 'words="... --mixup 0.9"' in runs
     again = compare(*arguments)
     assert "is finished" in again.err
     assert ablata("runs", "list").out == runs, "nothing was run twice"

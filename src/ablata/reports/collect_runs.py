@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,7 +67,9 @@ def differing_settings(ledger: Ledger, runs: Sequence[RunRow]) -> dict[str, dict
     Returns:
         By run id, values written as JSON by dotted key.
     """
-    leaves = {run_id: _settings(tree) for run_id, tree in ledger.runs.settings_of(runs).items()}
+    trees = ledger.runs.settings_of(runs)
+    leaves = {run_id: _settings(tree) for run_id, tree in trees.items()}
+    _shorten_words(runs, trees, leaves)
     usual = {(run.recipe_name, run.code.partition("-")[0]): run for run in runs}
     defaults = {key: dict(_leaves(defaults_of(ledger, *key) or {})) for key in usual}
     defaults = {key: tree for key, tree in defaults.items() if len(tree) > 1}
@@ -83,6 +86,22 @@ def differing_settings(ledger: Ledger, runs: Sequence[RunRow]) -> dict[str, dict
     return {
         run.id: {key: leaves[run.id][key] for key in keys[run.recipe_name] if key in leaves[run.id]} for run in runs
     }
+
+
+def _shorten_words(
+    runs: Sequence[RunRow], trees: Mapping[str, Mapping[str, Any]], leaves: Mapping[str, dict[str, str]]
+) -> None:
+    """Tell the words of programs from those on in which runs of one name differ: their ends would not be seen."""
+    commands: dict[str, list[str]] = {}
+    for run in runs:
+        if isinstance(trees[run.id].get("words"), list):
+            commands.setdefault(run.recipe_name, []).append(run.id)
+    for alike in commands.values():
+        lists = [trees[run_id]["words"] for run_id in alike]
+        columns = enumerate(zip(*lists, strict=False))
+        shared = next((place for place, words in columns if len({*words}) > 1), min(map(len, lists)))
+        for run_id, words in zip(alike, lists, strict=True):
+            leaves[run_id]["words"] = json.dumps(shlex.join(["..."] * bool(shared) + words[shared:]))
 
 
 def _unequal(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, None]:
