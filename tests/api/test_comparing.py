@@ -88,6 +88,20 @@ def test_runs_that_are_recorded_are_used_again_and_those_of_an_edited_function_a
         compare(edited, name=other.name)
 
 
+def test_runs_on_other_inputs_are_not_used_again(calls: list[int], tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("1")
+    first = compare(counted([]), inputs=[data])
+    assert (len(calls), compare(counted([]), inputs=["data.txt"]).name) == (6, first.name)
+    data.write_text("2")
+    assert compare(counted([]), inputs=[data]).name != first.name
+    assert len(calls) == 12
+    with pytest.raises(AblataError, match="inputs"):
+        compare(counted([]), inputs=[data], name=first.name)
+    with pytest.raises(AblataError, match="must exist"):
+        compare(counted([]), inputs=["no.txt"])
+
+
 def test_arms_may_be_other_functions_and_hold_any_object() -> None:
     def with_rule(seed: int, rule: Callable[[float], float] = abs) -> float:
         return rule(noise(seed, "rule") - 5)

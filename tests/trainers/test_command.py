@@ -10,7 +10,7 @@ import pytest
 from ablata.base.errors import SettingsError
 from ablata.base.settings import expand, restore, settings_hash
 from ablata.trainers.command import Command, arm_names
-from ablata.trainers.identity import code_of, files_digest
+from ablata.trainers.identity import code_of, content_digest
 
 
 def test_values_are_put_into_words_and_never_read_as_shell_text() -> None:
@@ -200,11 +200,11 @@ def test_a_ref_is_its_commit_and_never_an_option(tmp_path: Path) -> None:
 def test_inputs_count_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.bin").write_bytes(b"1")
-    before = files_digest(tmp_path, ["data"])
+    before = content_digest(tmp_path, ["data"])
     (tmp_path / "data" / "a.bin").touch()
-    assert files_digest(tmp_path, ["data"]) == before
+    assert content_digest(tmp_path, ["data"]) == before
     (tmp_path / "data" / "b.bin").write_bytes(b"1")
-    assert files_digest(tmp_path, ["data"]) != before
+    assert content_digest(tmp_path, ["data"]) != before
 
 
 def test_an_arm_is_told_by_the_words_and_values_that_it_changes() -> None:

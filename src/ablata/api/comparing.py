@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ def compare(
     fixed: bool = False,
     extendable: bool = False,
     timeout: float | None = None,
+    inputs: Sequence[str | Path] = (),
     name: str | None = None,
     extend: str | None = None,
     question: str | None = None,
@@ -75,6 +76,7 @@ def compare(
         fixed: judge once, after all seeds.
         extendable: keep most of the 5% for more seeds later.
         timeout: seconds after which a run has failed; in this process only on the main thread.
+        inputs: files and folders that the functions read; runs on other content of theirs are not used again.
         name: of the study in the ledger; None: made up from the function's name and all that is asked.
         extend: name of a study of these functions that has ended: its undecided arms go on to `seeds` seeds.
         question: what is asked, for the report; None: made up.
@@ -90,7 +92,7 @@ def compare(
     if not arms:
         raise SettingsError("There must be an arm to compare with the control", found="none", do='{"wide": {...}}')
     refuse_while_importing()
-    control = Function.of(function, score=score, lower=lower, timeout=timeout, here=workers == 0)
+    control = Function.of(function, score=score, lower=lower, timeout=timeout, inputs=inputs, here=workers == 0)
     study = Study(
         name=name or "unnamed",
         question=question or f"Does it help: {', '.join(map(str, arms))}?",
@@ -106,7 +108,7 @@ def compare(
     given = {
         "seeds": seeds, "margin": margin, "score": score, "lower": lower, "workers": workers or None,
         "first_seed": first_seed or None, "screen": screen or None, "fixed": fixed or None,
-        "extendable": extendable or None, "timeout": timeout,
+        "extendable": extendable or None, "timeout": timeout, "inputs": [str(one) for one in inputs] or None,
         "name": name,
     }  # fmt: skip
     with open_ledger(ledger) if ledger is not None or home is None else Ledger(home=Path(home)) as opened:

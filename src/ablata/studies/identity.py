@@ -205,12 +205,12 @@ def data_again(recipe: Recipe, run: RunRow, cache: Path) -> str:
 
 
 def outside_data(recipe: Outside) -> str:
-    """Return the fingerprint of what a command says that it reads; `none` of a function, which says nothing.
+    """Return the fingerprint of what a command or function is said to read; `none` where it is said of nothing.
 
     Raises:
         DataError: a file is missing.
     """
-    return inputs_of(recipe) if isinstance(recipe, Command) else "none"
+    return inputs_of(recipe) if isinstance(recipe, Command) else recipe.data()
 
 
 def refuse_other_data(ledger: Ledger, recipe: Recipe | Outside, run: RunRow) -> None:

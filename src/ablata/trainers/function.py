@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo
 from ablata.base.errors import RunError, SettingsError, listing
 from ablata.base.metric import Metric
 from ablata.base.overrides import Overrides, parse, parse_value
-from ablata.base.settings import INCIDENTAL, QUICK, Settings
+from ablata.base.settings import INCIDENTAL, ON_DISK, QUICK, Settings
 from ablata.base.user_code import (
     absolute,
     files_digest,
@@ -31,6 +31,7 @@ from ablata.records.fingerprint import COMPUTING, code_fingerprint
 from ablata.trainers.arguments import Arguments
 from ablata.trainers.given import lower_is_better
 from ablata.trainers.hooks import as_number
+from ablata.trainers.identity import content_digest
 from ablata.trainers.live_code import live_digest, reads_as_on_disk
 from ablata.trainers.returned_names import returned_names
 
@@ -72,6 +73,8 @@ class Function(Settings):
     """Lower scores are better."""
     timeout: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which a run has failed; null: none."""
+    inputs: Annotated[tuple[str, ...], ON_DISK] = ()
+    """Files and folders that it reads, whose content is part of what a run is."""
 
     _call: Callable[..., Any] | None = PrivateAttr(default=None)
     _objects: dict[str, Any] = PrivateAttr(default_factory=dict)
@@ -87,6 +90,7 @@ class Function(Settings):
         score: str | None = None,
         lower: bool | None = None,
         timeout: float | None = None,
+        inputs: Sequence[str | Path] = (),
         here: bool = False,
     ) -> Self:
         """Return the trainer of a function.
@@ -96,6 +100,7 @@ class Function(Settings):
             score: the score that is judged; None: the one that it returns, as far as its text tells.
             lower: lower scores are better; None: higher ones, unless the score's name sounds like a loss.
             timeout: seconds after which a run has failed.
+            inputs: files and folders that it reads.
             here: it will be called in this process, so that what this process holds of it counts; otherwise what its
                 file holds counts, where it has one.
 
@@ -113,6 +118,7 @@ class Function(Settings):
         made = cls(
             name=label, function=label, seeded=arguments.takes("seed"), score=judged,
             lower=lower_is_better(judged, lower), timeout=timeout,
+            inputs=tuple(str(Path(one).expanduser().absolute()) for one in inputs),
         )  # fmt: skip
         made._call, made._unclear = plain, told is None
         reference = None if here and not _is_as_filed(plain) else _reference(plain)
@@ -130,7 +136,9 @@ class Function(Settings):
         """
         if callable(change):
             here = parse_reference(self.function) is None or not _is_as_filed(_unwrapped(change)[0])
-            return type(self).of(change, score=self.score, lower=self.lower, timeout=self.timeout, here=here)
+            return type(self).of(
+                change, score=self.score, lower=self.lower, timeout=self.timeout, inputs=self.inputs, here=here
+            )
         if isinstance(change, str):
             raise SettingsError(
                 "An arm of a function must be values of its arguments, or another function", found=repr(change)
@@ -230,6 +238,15 @@ class Function(Settings):
         computing = tuple(f"ablata.{room}" for room in COMPUTING if room != "base")
         uses = any(name.startswith(computing) for file in files for name in imported_names(file))
         return f"{FILE_CODE}-{files_digest(files)}{f'-{code_fingerprint()}' if uses else ''}"
+
+    def data(self) -> str:
+        """Return the fingerprint of its inputs; `none` where it has none.
+
+        Raises:
+            DataError: one is missing.
+        """
+        digests = [content_digest(Path(name).parent, [Path(name).name]) for name in self.inputs]
+        return "-".join(digests) or "none"
 
     def run(self, seed: int, folder: Path) -> Any:
         """Call it and return what it returns.

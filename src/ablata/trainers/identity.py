@@ -39,7 +39,7 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
     """
     folder = Path(command.folder)
     if command.sources:
-        return "files-" + files_digest(folder, command.sources)
+        return "files-" + content_digest(folder, command.sources)
     repository = repository_of(folder)
     root = folder.resolve() if repository is None else repository.top.resolve()
     named = list(_named_files(folder, arguments))
@@ -54,7 +54,7 @@ def code_of(command: Command, arguments: Sequence[str]) -> str:
     further = [_state(place, repository_of(place)) for place in sorted(elsewhere)]
     files = {*named, *imported_files(path for path in scripts if path.suffix == ".py")}
     if files:
-        further.append(files_digest(folder, (os.path.relpath(path, folder.resolve()) for path in files)))
+        further.append(content_digest(folder, (os.path.relpath(path, folder.resolve()) for path in files)))
     if not further:
         return state
     return f"{state}-{hashlib.blake2b('-'.join(further).encode(), digest_size=12).hexdigest()}"
@@ -86,7 +86,7 @@ def _state(folder: Path, repository: Repository | None) -> str:
     """Return git's state of a folder, or the digest of the files of code in it."""
     if repository is not None:
         return git_state(folder, repository)
-    return "files-" + files_digest(folder, (os.path.relpath(file, folder) for file in source_files(folder)))
+    return "files-" + content_digest(folder, (os.path.relpath(file, folder) for file in source_files(folder)))
 
 
 def inputs_of(command: Command) -> str:
@@ -95,10 +95,10 @@ def inputs_of(command: Command) -> str:
     Raises:
         DataError: one is missing.
     """
-    return files_digest(Path(command.folder), command.inputs) if command.inputs else "none"
+    return content_digest(Path(command.folder), command.inputs) if command.inputs else "none"
 
 
-def files_digest(folder: Path, names: Iterable[str]) -> str:
+def content_digest(folder: Path, names: Iterable[str]) -> str:
     """Return 24 hexadecimal digits of the content of files and folders.
 
     Raises:
@@ -109,7 +109,7 @@ def files_digest(folder: Path, names: Iterable[str]) -> str:
     for name in sorted(set(names)):
         path = folder / name
         if not path.exists():
-            raise DataError("What a command reads must exist", found=f"no {path}")
+            raise DataError("What a program or function reads must exist", found=f"no {path}")
         for file in _files(path):
             count += 1
             if count > _MOST_FILES:
