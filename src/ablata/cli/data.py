@@ -111,17 +111,27 @@ def convert(
         typer.Option("--val", help="Split anew: this fraction for validation, with every class in both splits."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the new split.")] = 0,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="yolo|coco", help="Boxes: write them in this format, with --output."),
+    ] = None,
     images: _Images = None,
     labels: _Labels = None,
     workers: _Workers = None,
 ) -> None:
-    """Convert label files to class ids, or pack images into tars. By --map and --output, or into SHARDS.
+    """Convert label files to class ids, boxes to another format, or images to tars.
 
-    Label files: the new folder has images/SPLIT, labels/SPLIT and label_map.yaml; a folder without train and val is
-    split, with every class in both splits. Sources are never changed and nothing is overwritten; --reverse with the
-    same map restores the raw values exactly. Image files: `data=shards data.root=SHARDS` reads the tars.
+    Boxes of any format that `data check` knows become YOLO's or COCO's (--to yolo --output NEW_FOLDER); there and back
+    again boxes and masks are the same. Label files: the new folder has images/SPLIT, labels/SPLIT and label_map.yaml; a
+    folder without train and val is split, with every class in both splits. Sources are never changed and nothing is
+    overwritten; --reverse with the same map restores the raw values exactly. Image files: `data=shards
+    data.root=SHARDS` reads the tars.
     """
-    if map is not None and output is not None and shards is None:
+    if to is not None and map is None and shards is None:
+        from ablata.cli.formats import convert_format
+
+        convert_format(folder, to, output, settings or ())
+    elif map is not None and output is not None and shards is None:
         chosen = LabelFolder(folder, images, labels, map, None, workers, tuple(settings or ()))
         convert_labels(chosen, output, reverse=reverse, nearest=nearest, divide=divide, palette=palette,
                        paired_only=paired_only, val=val, seed=seed)  # fmt: skip
@@ -131,10 +141,10 @@ def convert(
         from ablata.base.errors import SettingsError
 
         raise SettingsError(
-            "A folder is converted to tars, or its label files by a map",
-            found="parts of both" if shards else "--map without --output" if map else "neither",
+            "A folder is converted to tars, its label files by a map, or its boxes to another format",
+            found="parts of several" if shards or to else "--map without --output" if map else "neither",
             do=f"ablata data convert {folder} SHARDS, or ablata data convert {folder} --map FILE --output NEW_FOLDER "
-            f"(a map by: ablata data check {folder} --propose-map FILE)",
+            f"(a map by: ablata data check {folder} --propose-map FILE), or --to yolo --output NEW_FOLDER",
         )
 
 

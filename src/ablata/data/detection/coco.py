@@ -92,6 +92,10 @@ class Coco(DetectionFileSettings):
         """Read the annotations; see `DetectionFileSettings.read`."""
         return _read(self, cache)
 
+    def read_written(self, cache: Path) -> AnnotatedFiles:
+        """Read the annotations, keeping boxes and polygons; see `DetectionFileSettings.read_written`."""
+        return _read(self, cache, keep_written=True)
+
 
 class ChestXray(Coco):
     """63 chest X-rays of 48 patients with 365 objects of 13 overlapping classes, left and right lung among them."""
@@ -126,7 +130,7 @@ class ChestXray(Coco):
         return "chest_xray"
 
 
-def _read(settings: Coco, cache: Path) -> AnnotatedFiles:
+def _read(settings: Coco, cache: Path, keep_written: bool = False) -> AnnotatedFiles:
     paths, root = (settings.train_json, settings.val_json), settings.locate(cache)
     findings = Findings(settings.on_invalid)
     trees = [read_tree(root / path) for path in paths]
@@ -146,8 +150,8 @@ def _read(settings: Coco, cache: Path) -> AnnotatedFiles:
     numbers = sorted(categories)
     names = [categories[number] for number in numbers]
     rules = settings.image_rules()
-    train = _source(root, trees[0], paths[0], settings.train_images, names, findings, rules)
-    val = _source(root, trees[1], paths[1], settings.val_images, names, findings, rules)
+    train = _source(root, trees[0], paths[0], settings.train_images, names, findings, rules, keep_written)
+    val = _source(root, trees[1], paths[1], settings.val_images, names, findings, rules, keep_written)
     groups = None
     if settings.group is not None:
         groups = [str(image.values.get(settings.group, image.id)) for image in train.listed]
@@ -160,17 +164,18 @@ def _read(settings: Coco, cache: Path) -> AnnotatedFiles:
         findings=findings,
         groups=groups,
         maskless=[*train.maskless, *val.maskless],
-        test=None if settings.test_json is None else partial(_test, settings, root, names),
+        test=None if settings.test_json is None else partial(_test, settings, root, names, keep_written),
     )
 
 
-def _test(settings: Coco, root: Path, names: Sequence[str]) -> tuple[FileImages, Findings]:
+def _test(settings: Coco, root: Path, names: Sequence[str], keep_written: bool) -> tuple[FileImages, Findings]:
     """Read the test split, whose categories are matched with the classes by their names."""
     findings = Findings(settings.on_invalid)
     file = root / Path(settings.test_json or "").expanduser()
     tree = read_tree(file)
     folder = file.parent if settings.test_images is None else Path(settings.test_images).expanduser()
-    return _source(root, tree, str(file), folder, names, findings, settings.image_rules()).images, findings
+    rules = settings.image_rules()
+    return _source(root, tree, str(file), folder, names, findings, rules, keep_written).images, findings
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,7 @@ def _source(
     names: Sequence[str],
     findings: Findings,
     rules: ImageRules,
+    keep_written: bool,
 ) -> _Source:
     """Read the images and objects of a file whose categories have these names, whatever their ids."""
     categories = read_categories(tree, path, findings)
@@ -202,5 +208,5 @@ def _source(
     files = [image_file(root / folder, image.file_name, f"{path}: image {image.id}", findings) for image in listed]
     sizes = check_files(files, [image.size for image in listed], findings, rules)
     labels = {number: names.index(name) for number, name in categories.items()}
-    reader = ObjectReader(path, labels, listed, sizes, findings)
+    reader = ObjectReader(path, labels, listed, sizes, findings, keep_written)
     return _Source(FileImages(reader.read(tree["annotations"]), files, rules), listed, reader.maskless)

@@ -104,6 +104,14 @@ class DetectionFileSettings(DetectionSettings, ImageReadSettings):
             DataError: files are missing, or are not of the format at all.
         """
 
+    def read_written(self, cache: Path) -> AnnotatedFiles:
+        """Read the annotations, keeping what objects were written as where the format needs it for conversion.
+
+        Raises:
+            DataError: see `read`.
+        """
+        return self.read(cache)
+
     def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
         """Return the set's own number or name of each of some image files; None: they are not all of one source."""
         return None

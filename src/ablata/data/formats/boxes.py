@@ -54,14 +54,13 @@ class Boxes(SplitRule, DetectionFileSettings):
 
     def read(self, cache: Path) -> AnnotatedFiles:
         """Read the annotations; see `DetectionFileSettings.read`."""
-        return self.read_written(cache, keep_written=False)[0]
+        return self._read(cache, keep_written=False)
 
-    def read_written(self, cache: Path, keep_written: bool = True) -> tuple[AnnotatedFiles, ReadSet]:
-        """Read the annotations, keeping what the objects were written as; with all images, those left out too.
+    def read_written(self, cache: Path) -> AnnotatedFiles:
+        """Read the annotations, keeping boxes and polygons; see `DetectionFileSettings.read_written`."""
+        return self._read(cache, keep_written=True)
 
-        Raises:
-            DataError: files are missing, or are not of the format at all.
-        """
+    def _read(self, cache: Path, keep_written: bool) -> AnnotatedFiles:
         root = self.locate(cache)
         chosen = next(one for one in FORMATS if one.name == self.format) if self.format else format_of(root)
         assert chosen is not None
@@ -69,7 +68,7 @@ class Boxes(SplitRule, DetectionFileSettings):
         found = read_described(root, chosen.describe(root, reading), reading)
         if not found.images:
             raise DataError("A set must have images", found=f"{root}: none below it")
-        return self._files(root, found, reading), found
+        return self._files(root, found, reading)
 
     def image_ids(self, files: Sequence[Path]) -> list[int | str] | None:
         """Return the names of image files that all lie below the root."""

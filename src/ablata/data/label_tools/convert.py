@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ablata.base.errors import DataError, SettingsError, listing
+from ablata.base.errors import DataError, listing
 from ablata.base.files import write_text
 from ablata.data.io.decode import RULES, ImageRules, open_image
 from ablata.data.io.headers import orientation_of, turned
@@ -30,6 +30,7 @@ from ablata.data.labels.mask_files import Leniency, Palettes, palette_of, raw_va
 from ablata.data.labels.table import TRANSPARENT, translate
 from ablata.data.loading.cache import build_once, require_space
 from ablata.data.loading.divide import divide
+from ablata.data.loading.new_folder import refuse_place
 
 _SHOWN = 5
 
@@ -96,7 +97,7 @@ def convert(
         DataError: a file cannot be read or holds a value that the map has not, something has no partner, palettes
             differ, two files would get one name, or the disk has no room.
     """
-    _refuse_place(labelled.root, output)
+    refuse_place(labelled.root, output)
     samples = _paired(labelled, how)
     done = Converted()
     done.notices += labelled.notices()
@@ -275,16 +276,6 @@ def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done:
     for row, is_val in zip(rows, held.tolist(), strict=True):
         splits[row] = "val" if is_val else "train"
     return splits
-
-
-def _refuse_place(root: Path, output: Path) -> None:
-    if output.exists():
-        raise SettingsError("The folder to make must not be there yet: nothing is overwritten", found=str(output),
-                            do="choose another --output")  # fmt: skip
-    source, target = root.resolve(), output.resolve()
-    if target.is_relative_to(source) or source.is_relative_to(target):
-        raise SettingsError("The folder to make must lie outside the source", found=f"{output}, source {root}",
-                            do="choose another --output")  # fmt: skip
 
 
 def _refuse_full_disk(samples: Sequence[Sample], draft: Path) -> None:
