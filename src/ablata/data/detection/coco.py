@@ -16,7 +16,14 @@ from pydantic import Field
 
 from ablata.base.errors import DataError, choices, listing
 from ablata.base.settings import INCIDENTAL
-from ablata.data.detection.coco_json import ListedImage, ObjectReader, read_categories, read_images, read_tree
+from ablata.data.detection.coco_json import (
+    ListedImage,
+    ObjectReader,
+    drop_root_category,
+    read_categories,
+    read_images,
+    read_tree,
+)
 from ablata.data.detection.files import AnnotatedFiles, DetectionFileSettings, FileImages, check_files, image_file
 from ablata.data.detection.image_ids import ids_below, lie_below, read_image_ids
 from ablata.data.detection.layouts import coco_files, coco_settings, find_set
@@ -133,7 +140,7 @@ class ChestXray(Coco):
 def _read(settings: Coco, cache: Path, keep_written: bool = False) -> AnnotatedFiles:
     paths, root = (settings.train_json, settings.val_json), settings.locate(cache)
     findings = Findings(settings.on_invalid)
-    trees = [read_tree(root / path) for path in paths]
+    trees = _without_root([read_tree(root / path) for path in paths])
     categories, others = (read_categories(tree, path, findings) for tree, path in zip(trees, paths, strict=True))
     if set(others.values()) != set(categories.values()):
         differing = sorted(set(categories.items()) ^ set(others.items()))
@@ -168,11 +175,17 @@ def _read(settings: Coco, cache: Path, keep_written: bool = False) -> AnnotatedF
     )
 
 
+def _without_root(trees: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return files without Roboflow's category above all others, where none of them has an object of it."""
+    dropped = [drop_root_category(tree) for tree in trees]
+    return dropped if all(one is not tree for one, tree in zip(dropped, trees, strict=True)) else trees
+
+
 def _test(settings: Coco, root: Path, names: Sequence[str], keep_written: bool) -> tuple[FileImages, Findings]:
     """Read the test split, whose categories are matched with the classes by their names."""
     findings = Findings(settings.on_invalid)
     file = root / Path(settings.test_json or "").expanduser()
-    tree = read_tree(file)
+    tree = drop_root_category(read_tree(file))
     folder = file.parent if settings.test_images is None else Path(settings.test_images).expanduser()
     rules = settings.image_rules()
     return _source(root, tree, str(file), folder, names, findings, rules, keep_written).images, findings

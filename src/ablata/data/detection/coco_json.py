@@ -58,6 +58,22 @@ def read_tree(path: Path) -> Mapping[str, Any]:
         raise DataError("Annotations must be COCO's JSON", found=f"{path}: {type(error).__name__} {error}") from None
 
 
+def drop_root_category(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a file without the category that Roboflow puts above all others, where no object has it.
+
+    It is the `supercategory` of every other one, and its own is `none`.
+    """
+    categories = tree["categories"]
+    if len(categories) < 2 or not all(isinstance(one, dict) for one in categories):
+        return tree
+    root, *others = categories
+    is_root = root.get("supercategory") == "none" and all(
+        one.get("supercategory") == root.get("name") for one in others
+    )
+    used = any(isinstance(one, dict) and one.get("category_id") == root.get("id") for one in tree["annotations"])
+    return {**tree, "categories": others} if is_root and not used else tree
+
+
 def read_categories(tree: Mapping[str, Any], path: str, findings: Findings) -> dict[int, str]:
     """Return {category id: name}.
 

@@ -87,12 +87,12 @@ def coco_settings(folder: Path) -> list[str]:
     Raises:
         DataError: a file is not COCO's.
     """
-    from ablata.data.detection.coco_json import read_tree
+    from ablata.data.detection.coco_json import drop_root_category, read_tree
 
     files = coco_files(folder)
     if files is None:
         return []
-    tree = read_tree(folder / files[0][0])
+    tree = drop_root_category(read_tree(folder / files[0][0]))
     found = [f"classes={len(tree['categories'])}"]
     for word, (path, split) in zip(("train", "val"), files, strict=True):
         found += [f"{word}_json={path}", f"{word}_images={_image_folder(folder, path, split)}"]

@@ -15,7 +15,7 @@ from ablata.data.detection.problems import Findings
 from ablata.data.formats.all import FORMATS, FormatName, format_of
 from ablata.data.formats.description import Reading
 from ablata.data.formats.places import relative
-from ablata.data.formats.reading import ReadImage, ReadSet, read_described
+from ablata.data.formats.reading import ReadImage, ReadSet
 from ablata.data.formats.splitting import Divided, SplitRule, divided
 from ablata.data.loading.locate import find_root
 from ablata.data.loading.splits import SOURCES, Source
@@ -65,7 +65,7 @@ class Boxes(SplitRule, DetectionFileSettings):
         chosen = next(one for one in FORMATS if one.name == self.format) if self.format else format_of(root)
         assert chosen is not None
         reading = Reading(self.image_rules(), self.classes, self.on_invalid, keep_written)
-        found = read_described(root, chosen.describe(root, reading), reading)
+        found = chosen.read(root, reading)
         if not found.images:
             raise DataError("A set must have images", found=f"{root}: none below it")
         return self._files(root, found, reading)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ablata.data.io.decode import IMAGE_SUFFIXES
-from ablata.data.io.walk import files_under
+from ablata.data.io.walk import exists, files_under
 from ablata.data.labels.split_lists import split_name
 
 
@@ -49,3 +49,35 @@ def tail_below(folder: Path, path: str, folders: int = 1) -> Path | None:
             except (OSError, ValueError):
                 return None
     return None
+
+
+def find_image(folder: Path, name: str, *beside: Path) -> Path | None:
+    """Return the file of an image that an annotation names: in one of some folders, else by its longest tail below the
+    set's folder or its usual folders of images; None: it is not there."""
+    slashed = PurePosixPath(name.replace("\\", "/"))
+    for place in beside:
+        candidate = place / slashed
+        if "\0" not in name and exists(candidate) and candidate.resolve().is_relative_to(folder.resolve()):
+            return candidate
+    for place in (folder, *(folder / one for one in ("images", "img", "JPEGImages", "default"))):
+        candidate_below = tail_below(place, name) if place.is_dir() else None
+        if candidate_below is not None and candidate_below.is_file():
+            return candidate_below
+    return None
+
+
+def json_files(folder: Path) -> list[Path]:
+    """Return the JSON files under a folder."""
+    return [file for file in files_under(folder) if file.suffix.lower() == ".json"]
+
+
+def head_of(file: Path) -> str:
+    """Return how a text file begins, or nothing of one that cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_HEAD).decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
+
+
+_HEAD = 1 << 16

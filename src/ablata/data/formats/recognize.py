@@ -138,11 +138,11 @@ def _boxes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
 def _usual(folder: Path) -> tuple[str, tuple[str, ...], bool | None]:
     """Return format, classes and whether there are masks, of a folder that the sets of boxes read."""
     if (files := coco_files(folder)) is not None:
-        from ablata.data.detection.coco_json import read_categories, read_tree
+        from ablata.data.detection.coco_json import drop_root_category, read_categories, read_tree
         from ablata.data.detection.problems import Findings
 
         path = files[0][0]
-        tree = read_tree(folder / path)
+        tree = drop_root_category(read_tree(folder / path))
         classes = read_categories(tree, path, Findings("repair"))
         drawn = [bool(one.get("segmentation")) for one in tree["annotations"] if isinstance(one, dict)]
         return "coco", tuple(classes[number] for number in sorted(classes)), bool(drawn) and all(drawn)
