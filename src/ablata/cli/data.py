@@ -113,7 +113,7 @@ def convert(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the new split.")] = 0,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="yolo|coco", help="Boxes: write them in this format, with --output."),
+        typer.Option("--to", metavar="yolo|coco|masks", help="Boxes and polygons: write this format, with --output."),
     ] = None,
     images: _Images = None,
     labels: _Labels = None,
@@ -121,11 +121,11 @@ def convert(
 ) -> None:
     """Convert label files to class ids, boxes to another format, or images to tars.
 
-    Boxes of any format that `data check` knows become YOLO's or COCO's (--to yolo --output NEW_FOLDER); there and back
-    again boxes and masks are the same. Label files: the new folder has images/SPLIT, labels/SPLIT and label_map.yaml; a
-    folder without train and val is split, with every class in both splits. Sources are never changed and nothing is
-    overwritten; --reverse with the same map restores the raw values exactly. Image files: `data=shards
-    data.root=SHARDS` reads the tars.
+    Boxes of any format that `data check` knows become YOLO's or COCO's (--to yolo --output NEW_FOLDER), there and back
+    again the same; polygons become masks of classes (--to masks). Label files: the new folder has images/SPLIT,
+    labels/SPLIT and label_map.yaml; a folder without train and val is split, with every class in both splits. Sources
+    are never changed and nothing is overwritten; --reverse with the same map restores the raw values exactly. Image
+    files: `data=shards data.root=SHARDS` reads the tars.
     """
     if to is not None and map is None and shards is None:
         from ablata.cli.formats import convert_format

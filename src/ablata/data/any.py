@@ -31,7 +31,7 @@ else:
     ]
     AnyIdentityData = Annotated[family(ReidSettings, Persons, "ablata.data.reid", SYNTHETIC), OpenPart()]
     AnySegmentationData = Annotated[
-        family(SegmentationSettings, SceneMasks, "ablata.data.segmentation", SYNTHETIC),
+        family(SegmentationSettings, SceneMasks, "ablata.data.segmentation", FORMATS, SYNTHETIC),
         OpenPart(adapt="ablata.data.plain:masks", plain=PLAIN),
     ]
     AnyDetectionData = Annotated[

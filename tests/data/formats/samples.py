@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from tests.data.formats.tools import HEIGHT, WIDTH, draw
 
 from ablata.data.detection.rle import encode
-from tests.data.formats.tools import HEIGHT, WIDTH, draw
 
 IMAGES = 4
 BOX = (10.0, 20.0, 50.0, 60.0)

@@ -7,12 +7,13 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from tests.data.formats.samples import BOX, SAMPLES, SQUARE, sample
 
 from ablata.data.detection.rle import decode
 from ablata.data.formats.all import FORMATS, FormatName
 from ablata.data.formats.boxes import Boxes
+from ablata.data.formats.description import Reading
 from ablata.data.formats.recognize import recognize
-from tests.data.formats.samples import BOX, SAMPLES, SQUARE, sample
 
 
 def test_every_format_has_a_name_that_settings_take_and_a_sample() -> None:
@@ -23,7 +24,7 @@ def test_every_format_has_a_name_that_settings_take_and_a_sample() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_is_recognized_and_read(name: str, tmp_path: Path) -> None:
     root = sample(name, tmp_path / "set")
-    assert [one.name for one in FORMATS if one.fits(root)][0] == name
+    assert next(one.name for one in FORMATS if one.fits(root)) == name
     found = recognize(str(root), tmp_path / "cache", ("detect",))[0]
     one_class = name in ("mask_files", "instance_numbers")
     classes = ("object",) if one_class else ("cat", "dog")
@@ -42,8 +43,6 @@ def test_a_sample_is_recognized_and_read(name: str, tmp_path: Path) -> None:
 def test_masks_are_the_pixels_that_were_drawn(name: str, tmp_path: Path) -> None:
     root = sample(name, tmp_path / "set")
     read = next(one for one in FORMATS if one.name == name).read
-    from ablata.data.formats.description import Reading
-
     written = read(root, Reading(keep_written=True)).images[0].entry.written
     dog = next(one for one in written if one.corners.tolist()[0] > 60)
     assert dog.mask is not None

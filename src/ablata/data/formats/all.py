@@ -38,6 +38,7 @@ class Format:
         classes: returns the classes that it lists, or that occur.
         describe: reads such a folder, noting every fault.
         measured: reads it where a format checks its own objects, in place of `describe`.
+        has_masks: objects may have polygons or masks.
     """
 
     name: FormatName
@@ -46,6 +47,7 @@ class Format:
     classes: Callable[[Path], tuple[str, ...]]
     describe: Callable[[Path, Reading], Described] | None = None
     measured: Callable[[Path, Reading], ReadSet] | None = None
+    has_masks: bool = True
 
     def read(self, folder: Path, reading: Reading) -> ReadSet:
         """Read a folder of the format.
@@ -74,7 +76,7 @@ FORMATS: tuple[Format, ...] = (
     Format("coco", "COCO: any number of JSON files with images, one for all among them", coco_files.fits,
            coco_files.class_names, measured=coco_files.read),
     Format("voc", "Pascal VOC: NAME.xml beside NAME.jpg, or Annotations with images of any ending",
-           voc_anywhere.fits, voc_anywhere.class_names, voc_anywhere.describe),
+           voc_anywhere.fits, voc_anywhere.class_names, voc_anywhere.describe, has_masks=False),
     Format("mask_files", "one mask an object: ID/images/ID.png with ID/masks/*.png (DSB2018)",
            instance_masks.fits_files, instance_masks.class_names, instance_masks.describe_files),
     Format("instance_numbers", "masks with one number an object, of 16 bits", instance_masks.fits_numbers,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import DataError, choices, listing
-from ablata.data.detection.coco_json import drop_root_category, read_categories, read_images, read_tree
 from ablata.data.detection.problems import Findings
 from ablata.data.formats.description import Reading
 from ablata.data.formats.places import find_image, head_of, json_files, relative, split_of_path
@@ -35,6 +34,8 @@ def class_names(folder: Path) -> tuple[str, ...]:
     Raises:
         DataError: a file's categories have no meaning.
     """
+    from ablata.data.detection.coco_json import read_categories
+
     quiet = Findings("repair")
     return _classes([read_categories(tree, str(path), quiet) for path, tree in _trees(folder).items()])
 
@@ -49,6 +50,8 @@ def _trees(folder: Path) -> dict[Path, Mapping[str, Any]]:
     for file in json_files(folder):
         head = head_of(file)
         if head.lstrip().startswith("{") and any(key in head for key in (*_KEYS, '"info"', '"licenses"')):
+            from ablata.data.detection.coco_json import drop_root_category, read_tree
+
             try:
                 found[file] = drop_root_category(read_tree(file))
             except DataError:
@@ -70,6 +73,7 @@ def read(folder: Path, reading: Reading) -> ReadSet:
     Raises:
         DataError: a file's categories have no meaning, or are others than those that are wanted.
     """
+    from ablata.data.detection.coco_json import read_categories
     from ablata.data.formats.reading import ReadSet
 
     trees = _trees(folder)
@@ -109,7 +113,7 @@ def _file(
     folder: Path, path: Path, tree: Mapping[str, Any], categories: Mapping[int, str], classes: Sequence[str],
     reading: Reading,
 ) -> tuple[list[ReadImage], list[str]]:  # fmt: skip
-    from ablata.data.detection.coco_json import ObjectReader
+    from ablata.data.detection.coco_json import ObjectReader, read_images
     from ablata.data.detection.files import check_files
     from ablata.data.formats.reading import ReadImage
 

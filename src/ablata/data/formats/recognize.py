@@ -164,6 +164,8 @@ def _described(found: Format, folder: Path, root: str) -> Recognized:
 
 
 def _segments(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
+    if (found := next((one for one in FORMATS if one.has_masks and one.fits(folder)), None)) is not None:
+        yield from _painted(found, folder, root, cache)
     if not holds_masks(folder):
         return
     from ablata.data.segmentation.mask_folder import MaskFolder
@@ -177,6 +179,23 @@ def _segments(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
         faults = (str(error),)
     words = "images, with masks of the same names beside them"
     yield Recognized("mask_folder", words, "segment", "mask_folder", (f"data.root={root}",), classes, True, faults)
+
+
+def _painted(found: Format, folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
+    """Yield segmentation from the masks of objects, where there are any."""
+    from ablata.data.formats.description import Reading
+
+    made = _described(found, folder, root)
+    read = None if made.faults else found.read(folder, Reading())
+    objects = 0 if read is None else sum(len(image.entry.objects) for image in read.images)
+    if read is None or len(read.maskless) >= objects:
+        return
+    faults = () if not read.maskless else (
+        f"Every object must have a polygon or a mask\n  found: {len(read.maskless)} of {objects} have a box alone\n"
+        "  do:    set data.rectangles=fill to paint whole boxes",
+    )  # fmt: skip
+    words = f"{found.words}; its polygons or masks painted"
+    yield Recognized(found.name, words, "segment", "shapes", made.settings, made.classes, True, faults)
 
 
 def _classes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:

@@ -6,6 +6,7 @@ from ablata.data.io.decode import DARK, ImageRules, bits_advice, dark_detail
 from ablata.data.label_tools.finding import LabelFinding
 from ablata.data.label_tools.survey import Survey
 from ablata.data.labels.layout import LabeledFolder, Sample, propose_suffixes
+from ablata.data.loading.cache import name_below
 
 
 def image_findings(survey: Survey, rules: ImageRules) -> tuple[list[LabelFinding], list[LabelFinding]]:
@@ -64,7 +65,7 @@ def pairing(labelled: LabeledFolder) -> tuple[list[LabelFinding], set[Sample]]:
     image, label = proposed.pairs[0]
     assert image.image is not None
     assert label.label is not None
-    names = [file.relative_to(labelled.root).as_posix() for file in (image.image, label.label)]
+    names = [name_below(file, labelled.root) for file in (image.image, label.label)]
     behind = f", in which {proposed.image} stands there" if proposed.image else ""
     detail = f"{len(proposed.pairs)} label files are called like their image with {proposed.mask} behind{behind}: "
     settings = proposed.settings

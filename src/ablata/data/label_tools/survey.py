@@ -15,6 +15,7 @@ from ablata.data.label_tools.scan import ImageScan, LabelFileScan, ReadOptions, 
 from ablata.data.labels.layout import LabeledFolder, Sample
 from ablata.data.labels.mask_files import Palettes, size_advice
 from ablata.data.labels.table import Form, written_value
+from ablata.data.loading.cache import name_below
 
 _EXAMPLES = 5
 _MOST_EXAMPLES = 50
@@ -215,4 +216,4 @@ def survey(
 def name_of(file: Path | None, root: Path) -> str:
     """Return a file's path below the root."""
     assert file is not None
-    return file.relative_to(root).as_posix()
+    return name_below(file, root)

@@ -29,13 +29,19 @@ def file_digest(path: Path, cache: Path) -> str:
 def folder_digest(root: Path, files: Sequence[Path], cache: Path) -> str:
     """Return 64 hexadecimal digits over the names (relative to `root`) and contents of files, whatever their times.
 
-    Contents are read once; later calls read only the files whose size or time changed.
+    Contents are read once; later calls read only the files whose size or time changed. A file that lies elsewhere, as
+    what was made of the set's files does, is named by its folder and name.
     """
     digests = _digests(files, cache, key=str(root.resolve()))
     content = hashlib.sha256()
     for file in sorted(files):
-        content.update(f"{file.relative_to(root).as_posix()}\0{digests[str(file)]}\n".encode())
+        content.update(f"{name_below(file, root)}\0{digests[str(file)]}\n".encode())
     return content.hexdigest()
+
+
+def name_below(file: Path, root: Path) -> str:
+    """Return a file's path below a folder; of one that lies elsewhere the last two parts."""
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else f"{file.parent.name}/{file.name}"
 
 
 def file_digests(root: Path, files: Sequence[Path], cache: Path) -> dict[Path, str]:

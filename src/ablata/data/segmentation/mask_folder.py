@@ -225,7 +225,7 @@ def labeled_folder_of(found: PairFiles) -> LabeledFolder:
     samples = []
     for source, pairs in found.pairs.items():
         for pair in pairs:
-            file = pair.mask or pair.image
+            file = pair.mask if pair.mask is not None and pair.mask.is_relative_to(found.root) else pair.image
             name = file.relative_to(found.root).with_suffix("").as_posix()
             folder = "" if split_name(file.parent.name) else file.parent.name
             samples.append(Sample(source, folder, name, pair.image, pair.mask))
