@@ -37,9 +37,10 @@ def extended(scores: Floats, waves: tuple[Rule, ...]) -> tuple[list[Floats], lis
     studies, _, columns = scores.shape
     sign, done = np.zeros((studies, columns - 1)), np.zeros((studies, columns - 1), dtype=np.bool_)
     signs, seeds = [], []
-    took = np.zeros((studies, columns - 1))
+    took, earlier = np.zeros((studies, columns - 1)), 0
     for rule in waves:
-        found = judge_many(scores[:, : rule.seeds], rule, calibrate(columns - 1, rule))
+        found = judge_many(scores[:, : rule.seeds], rule, calibrate(columns - 1, rule), patience=earlier)
+        earlier = rule.seeds
         sign = np.where(done, sign, found.sign)
         took = np.where(done, took, np.maximum(took, found.seeds))
         done |= found.decided

@@ -69,7 +69,7 @@ def test_futility_stops_an_arm_that_cannot_be_settled_and_can_be_switched_off():
     stopped = replay(scores, RULE, calibrate(1, RULE)).outcomes[0]
     assert (stopped.verdict, stopped.open) == ("undecided", False)
     assert stopped.seeds < 5
-    assert stopped.reason.startswith("5 seeds cannot settle this: the effect is probably between ")
+    assert stopped.reason.startswith("5 seeds cannot settle this: the effect is probably of a size between ")
     patient = replace(RULE, futility=False)
     assert replay(scores, patient, calibrate(1, patient)).outcomes[0].seeds == 5
 

@@ -8,7 +8,7 @@ newest look's result holds `arms`, the names behind the columns, and `replay`, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from ablata.reports.judged import kept_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
 from ablata.reports.standing.account import account_views
+from ablata.reports.standing.evidence import corrected, history_view, pairing_of, wave_fields
 from ablata.reports.view import (
     COSTS,
     ArmView,
@@ -58,10 +59,9 @@ from ablata.stats import (
     rules_of,
     to_settle,
 )
-from ablata.stats.corrected import corrected_effect
 from ablata.stats.factorial import factorial_key
 from ablata.stats.planning import MOST_SEEDS
-from ablata.stats.waves import EXTENDABLE, WAVES, wave_level
+from ablata.stats.waves import EXTENDABLE, wave_level
 
 MOST_CURVES = 3
 ENDED = ("completed", "diverged")
@@ -138,7 +138,13 @@ def study_view(
     study = _read(ledger, name)
     scores = {arm.name: [study.score(arm.name, seed) for seed in study.seeds] for arm in study.arms}
     noisy = noisy_arm(scores, study.control)
-    cells = tuple(_corrected(ledger, study, _arm(study, arm, noisy)) for arm in study.arms)
+    cells = tuple(
+        corrected(
+            ledger, study.row.spec, _arm(study, arm, noisy),
+            study.outcomes[arm.name].last if arm.name in study.outcomes else None, len(study.arms) - 1,
+        )
+        for arm in study.arms
+    )  # fmt: skip
     spec, row = study.row.spec, study.row
     metric, factorial = spec["metric"], study.factorial
     arms = factorial.arms(cells, study.rule, over=row.state == "finished") if factorial else cells
@@ -158,7 +164,7 @@ def study_view(
             first_look=study.rule.first_look,
             futility=study.rule.futility,
             seen=tuple(spec.get(SEEN, {}).items()),
-            **_waves(spec),
+            **wave_fields(spec),
         ),
         state=row.state,
         created=moment(row.created),
@@ -173,6 +179,8 @@ def study_view(
         impossible=_impossible(study),
         time_notes=(*_time_notes(study, placed), *_apart_notes(study)),
         aa=_aa(study),
+        history=history_view(study.rule, study.replay),
+        pairing=pairing_of(scores, study.control, seeded=not spec.get("unseeded")),
         account=account_views(ledger, row, study.arms),
         incomparable=_incomparable(study),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
@@ -181,17 +189,6 @@ def study_view(
         factorial=factorial.view(cells, higher=bool(metric.get("higher_is_better", True))) if factorial else None,
     )
     return rounded(view)
-
-
-def _waves(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the waves of a study as its rule's view has them; nothing for one that is of one piece."""
-    if not (spec.get(EXTENDABLE) or spec.get(WAVES)):
-        return {}
-    rules = rules_of(spec)
-    return {
-        "waves": tuple(rule.seeds for rule in rules), "levels": tuple(rule.alpha for rule in rules),
-        "extendable": bool(spec.get(EXTENDABLE)),
-    }  # fmt: skip
 
 
 def moment(seconds: float | None) -> str:
@@ -249,21 +246,6 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
         cost=_mean_cost(runs, study.load),
         recipe_hash=arm.recipe_hash,
     )
-
-
-def _corrected(ledger: Ledger, study: _Study, arm: ArmView) -> ArmView:
-    """Return an arm with its corrected effect, by the rule of the wave that its verdict fell in."""
-    outcome, arms = study.outcomes.get(arm.name), len(study.arms) - 1
-    bound, key = outcome.last.bound if outcome else None, procedure_of(study.row.spec).calibration_key
-    for rule in rules_of(study.row.spec):
-        known = ledger.calibrations.get(key(arms, rule)) if outcome and bound else None
-        if known is None or outcome is None or outcome.last.pairs > rule.seeds:
-            continue
-        calibration = Calibration.from_json(known)
-        if bound == calibration.bound_at(outcome.last.pairs, rule):
-            found = corrected_effect(outcome.last, arms, rule, calibration)
-            return arm if found is None else replace(arm, corrected=found.effect, power=found.power)
-    return arm
 
 
 def _told(words: str, lost: str) -> str:

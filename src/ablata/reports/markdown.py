@@ -10,7 +10,7 @@ from ablata.reports.aa import aa_words
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean
 from ablata.reports.rounds import HEADS, round_rows
-from ablata.reports.standing.account import account_words
+from ablata.reports.standing.words import test_words, warned_words
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, StudyView
 from ablata.reports.words import (
@@ -43,7 +43,7 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
-    blocks += map(escape, (*account_words(view), *reading_words(view), *aa_words(view)))
+    blocks += map(escape, (*warned_words(view), *reading_words(view), *aa_words(view)))
     blocks += map(escape, factorial_words(view.factorial) if view.factorial else ())
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:
@@ -61,6 +61,7 @@ def study_markdown(view: StudyView) -> str:
     )
     better = "higher" if metric.higher_is_better else "lower"
     blocks.append(escape(f"{metric.name}{scored}; {better} is better. Rule: {rule_words(view)}."))
+    blocks += map(escape, test_words(view))
     blocks.append("\n".join(f"- {SIGNS[word]} **{word}**: {escape(meaning)}" for word, meaning in glossary(view)))
     if view.commands:
         fence = "`" * (1 + max([2, *(len(run) for command in view.commands for run in re.findall("`+", command))]))

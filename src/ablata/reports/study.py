@@ -25,7 +25,7 @@ from ablata.reports.sections import (
     TableSection,
     TermsSection,
 )
-from ablata.reports.standing.account import account_words
+from ablata.reports.standing.words import standing_words
 from ablata.reports.view import COSTS, ArmView, CurveView, RunView, StudyView
 from ablata.reports.words import change_words, glossary, reading_words, verdict_words
 
@@ -49,8 +49,8 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         )
         wide, narrow = forest(view, ident="forest-wide"), forest(view, width=336, ident="forest-narrow")
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
-    if told := account_words(view):
-        sections.append(TermsSection(title="What was known before", ident="standing", sentences=told, terms=()))
+    if told := standing_words(view):
+        sections.append(TermsSection(title="What the verdicts rest on", ident="standing", sentences=told, terms=()))
     sections += factorial_sections(view)
     sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []

@@ -24,7 +24,7 @@ from ablata.reports.console import Fitted, form, text
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
 from ablata.reports.rounds import HEADS, round_rows
-from ablata.reports.standing.account import account_words
+from ablata.reports.standing.words import warned_words
 from ablata.reports.study import cost_words
 from ablata.reports.view import ArmView, CompareView, RunView, StudyView, as_json
 from ablata.reports.words import SIGNS, answer, plan_words, reading_words, rule_words, verdict_words
@@ -294,7 +294,7 @@ def _warnings(view: StudyView) -> tuple[str, ...]:
     notes = (*(f"{arm.name}: {note}." for arm in view.arms for note in arm.notes), *view.time_notes, *view.code_notes)
     notes = (*view.impossible, *notes)
     classes = len(view.environments)
-    notes = (*account_words(view), *reading_words(view), *notes)
+    notes = (*warned_words(view), *reading_words(view), *notes)
     return notes if classes < 2 else (*notes, f"The runs were made on {classes} kinds of machines or versions.")
 
 

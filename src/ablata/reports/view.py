@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ablata.stats import AaResult
+    from ablata.stats.pairing import Pairing
 
 VERDICTS = ("better", "worse", "equivalent", "undecided", "unstable")
 """The words a verdict can be, in the order in which reports list them."""
@@ -83,6 +84,15 @@ class JudgementView:
     looks: int
     margin: float | None
     before: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryView:
+    """Noise of one run from earlier studies, its degrees of freedom, how far it counted (0 to 1; None: no look yet)."""
+
+    noise: float
+    df: float
+    trust: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -417,6 +427,8 @@ class StudyView:
         margin_percent: the margin in percent of the control's mean, where it was given so; `margin` is None until the
             control's first runs have ended.
         aa: of a study of the control against itself, what its runs show; else None.
+        history: noise of earlier studies that the rule rests on too; None without.
+        pairing: how far runs of the same seed moved together; None where it was not measured.
         account: what other studies of the ledger said of the same questions, the oldest first.
         incomparable: it ended without a verdict, since it is about time and too few runs can be compared in it.
     """
@@ -444,6 +456,8 @@ class StudyView:
     factorial: FactorialView | None = None
     margin_percent: float | None = None
     aa: AaResult | None = None
+    history: HistoryView | None = None
+    pairing: Pairing | None = None
     account: tuple[JudgementView, ...] = ()
     incomparable: bool = False
 

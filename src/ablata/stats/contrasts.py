@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from ablata.stats.items.moderation import ItemEvidence, moderate_items
-from ablata.stats.moderation import Residuals, moderate, pooled
+from ablata.stats.moderation import Residuals, history_trust, moderate, pooled
 from ablata.stats.rule import RULE_VERSION, Rule
 from ablata.stats.table import Floats, Table
 
@@ -47,6 +47,7 @@ class Contrasts:
         p_equivalence: the greater p of "below -delta" and "above +delta"; NaN without a margin.
         effect_size: effect in units of s_e (for unpaired arms of the root mean variance of arm and control).
         residual: the pooled residual, with what counts of the noise history.
+        history_trust: how far that counts, from 0 to 1; None without one.
     """
 
     pairs: Floats
@@ -58,6 +59,7 @@ class Contrasts:
     p_equivalence: Floats
     effect_size: Floats
     residual: Residual
+    history_trust: float | None = None
 
 
 def pooled_residual(scores: Floats) -> Residual:
@@ -142,6 +144,7 @@ def contrasts(table: Table, rule: Rule, version: int = RULE_VERSION, evidence: I
         p_equivalence=upper_tail((math.nan if rule.margin is None else rule.margin) - np.abs(effect), se, dof),
         effect_size=np.divide(effect, unit, out=np.full(n.shape, np.nan), where=unit > 0),
         residual=residual,
+        history_trust=None if rule.history is None else float(history_trust(residuals, version)),
     )
 
 

@@ -54,9 +54,13 @@ class Residuals:
 
 def pooled(residuals: Residuals, version: int) -> tuple[Values, Values]:
     """Return sum of squares and degrees of freedom of the study with what counts of its noise history."""
-    trust = np.float64(1) if version == 1 else 1 - _distrust(residuals)
-    history_df: Values = np.multiply(residuals.history_df, trust)
+    history_df: Values = np.multiply(residuals.history_df, history_trust(residuals, version))
     return residuals.ss + history_df * residuals.history_variance, residuals.df + history_df
+
+
+def history_trust(residuals: Residuals, version: int) -> Values:
+    """Return how far the noise history counts, from 0 (the study is noisier than it says) to 1."""
+    return np.float64(1) if version == 1 else 1 - _distrust(residuals)
 
 
 def moderate(own: Floats, n: Values, residuals: Residuals, prior_df: float, version: int) -> tuple[Floats, Floats]:

@@ -78,12 +78,14 @@ class Look(Jsonable):
         arms: the arms that were open in row n, in the order of their columns.
         noise: s_e, the pooled residual standard deviation with the noise history, in the metric's units, or None.
         residual_df: its degrees of freedom.
+        history_trust: how far the noise history counted, from 0 to 1; None without one.
     """
 
     seeds: int
     arms: tuple[ArmLook, ...]
     noise: float | None
     residual_df: float
+    history_trust: float | None = None
 
     @property
     def open_arms(self) -> tuple[int, ...]:

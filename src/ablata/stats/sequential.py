@@ -8,7 +8,7 @@ control, and a non-binding stop for futility by conditional power (Lan, Simon an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
@@ -61,12 +61,14 @@ def replay(
     diverged: ArrayLike | None = None,
     unpaired: ArrayLike | None = None,
     evidence: ItemEvidence | None = None,
+    patience: int = 0,
 ) -> Replay:
     """Decide a whole score table look by look, as if its rows had come one after the other.
 
     Args:
         scores, rule, calibration, diverged, unpaired, evidence: as for `look`. Scores of an arm at seeds after it was
             closed are not used; an arm that ends earlier without a verdict stays `undecided`.
+        patience: seeds up to which no arm is stopped as one that N seeds can hardly settle.
 
     Returns:
         Each arm's verdict, the seeds it took and why it stopped, and all looks.
@@ -82,7 +84,7 @@ def replay(
         seen = table.seen(n, ran)
         if not seen.open_arms:
             break
-        looks.append(_decide(seen, rule, calibration, evidence))
+        looks.append(_decide(seen, rule if n > patience else replace(rule, futility=False), calibration, evidence))
         for arm in looks[-1].arms:
             last[arm.arm] = (n, arm)
             if not arm.open:
@@ -145,7 +147,9 @@ def _decide(table: Table, rule: Rule, calibration: Calibration, evidence: ItemEv
     arms = tuple(_arm_look(arm, table.seeds, unsettled, rule, calibration) for arm in found)
     variance = numbers.residual.variance
     noise = None if variance is None else math.sqrt(variance)
-    return Look(seeds=table.seeds, arms=arms, noise=noise, residual_df=numbers.residual.df)
+    return Look(
+        seeds=table.seeds, arms=arms, noise=noise, residual_df=numbers.residual.df, history_trust=numbers.history_trust
+    )
 
 
 def _arm(column: int, table: Table, numbers: Contrasts, rule: Rule, calibration: Calibration) -> _Arm:

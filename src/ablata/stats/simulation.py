@@ -111,6 +111,7 @@ def judge_many(
     *,
     history: ArrayLike | None = None,
     evidence: ItemEvidence | None = None,
+    patience: int = 0,
 ) -> Judged:
     """Judge many complete studies, as `replay` does one.
 
@@ -120,6 +121,7 @@ def judge_many(
         calibration: `calibrate(arms, rule)`.
         history: variance of each study's noise history, (studies,); None: that of the rule.
         evidence: of single items, (seeds, studies, arms) each; goes with `calibrate_items`.
+        patience: seeds up to which no arm is stopped as one that N seeds can hardly settle.
 
     Raises:
         ValueError: the shape does not fit the rule, or the calibration does not.
@@ -154,7 +156,7 @@ def judge_many(
         equivalent |= equal
         sign[apart] = np.sign(batch.effect[apart]).astype(np.int8)
         left = running & ~equal & ~apart
-        batch.open = left & ~_futile(size, error, free, n, left, rule, calibration)
+        batch.open = left & ~_futile(size, error, free, n, left, rule, calibration) if n > patience else left
     return Judged(sign=sign, equivalent=equivalent, seeds=seeds, effect=effect, se=se, dof=dof, runs=runs)
 
 

@@ -116,8 +116,10 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     judge = procedure_of(study.spec)
     found = Assessment(0, names, None)
     items = noise_items(ledger, study.spec, cells)
+    earlier = 0
     for rule in rules_of(study.spec):
-        wave = _Wave(study, columns, cells, values, found.replay, items)
+        wave = _Wave(study, columns, cells, values, found.replay, items, earlier)
+        earlier = rule.seeds
         if isinstance(items, NoiseItems):
             calibration = cached_items_calibration(ledger, len(names), rule, items.prior)
         else:
@@ -135,6 +137,7 @@ class _Wave:
         values: the compared score of each run.
         before: how the arms stood after the wave before; None in the first.
         items: of the runs, where the study's noise is read from them.
+        earlier: seeds of the wave before; whoever extends wants at least so many of every arm that goes on.
     """
 
     def __init__(
@@ -145,7 +148,9 @@ class _Wave:
         values: Mapping[str, float],
         before: Replay | None,
         items: NoiseItems | str | None,
+        earlier: int,
     ) -> None:
+        self.earlier = earlier
         self.study, self.columns, self.cells, self.values, self.items = study, columns, cells, values, items
         self.before = () if before is None else before.outcomes
         self.final = {outcome.arm: outcome for outcome in self.before if is_final(outcome)}
@@ -166,9 +171,10 @@ class _Wave:
             for column, outcome in self.final.items():
                 scores[outcome.seeds :, column], diverged[outcome.seeds :, column] = np.nan, False
             rule = judged_rule(spec, scores[:, 0].tolist(), rule)
-            evidence = self.items.evidence(columns, self.cells, used) if isinstance(self.items, NoiseItems) else None
-            found = judge.replay(scores, rule, calibration, diverged=diverged, unpaired=unpaired, evidence=evidence)
-            judged = self._merged(found)
+            told: dict[str, Any] = {"diverged": diverged, "unpaired": unpaired, "patience": self.earlier}
+            if isinstance(self.items, NoiseItems):
+                told["evidence"] = self.items.evidence(columns, self.cells, used)
+            judged = self._merged(judge.replay(scores, rule, calibration, **told))
         names = tuple(arm.name for arm in columns[1:])
         return Assessment(rows, names, judged, margin=rule.margin if PERCENT in spec else None, apart=tuple(apart))
 

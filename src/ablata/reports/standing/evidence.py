@@ -1,0 +1,72 @@
+"""What a view says of the evidence behind verdicts: waves, corrected effects, earlier noise, measured pairing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ablata.records.ledger import Ledger
+from ablata.reports.view import ArmView, HistoryView
+from ablata.stats import ArmLook, Calibration, Replay, Rule, procedure_of, rules_of
+from ablata.stats.corrected import corrected_effect
+from ablata.stats.pairing import Pairing, measured_pairing
+from ablata.stats.waves import EXTENDABLE, WAVES
+
+
+def wave_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the waves of a study as its rule's view has them; nothing for one that is of one piece."""
+    if not (spec.get(EXTENDABLE) or spec.get(WAVES)):
+        return {}
+    rules = rules_of(spec)
+    return {
+        "waves": tuple(rule.seeds for rule in rules), "levels": tuple(rule.alpha for rule in rules),
+        "extendable": bool(spec.get(EXTENDABLE)),
+    }  # fmt: skip
+
+
+def corrected(ledger: Ledger, spec: Mapping[str, Any], arm: ArmView, last: ArmLook | None, arms: int) -> ArmView:
+    """Return an arm with its corrected effect, by the rule of the wave that its verdict fell in.
+
+    Args:
+        ledger: which knows the bounds.
+        spec: of the study.
+        arm: as it is shown.
+        last: its last look.
+        arms: K, without the control.
+    """
+    if last is None or last.bound is None:
+        return arm
+    for rule in rules_of(spec):
+        known = ledger.calibrations.get(procedure_of(spec).calibration_key(arms, rule))
+        calibration = None if known is None or last.pairs > rule.seeds else Calibration.from_json(known)
+        if calibration is not None and last.bound == calibration.bound_at(last.pairs, rule):
+            found = corrected_effect(last, arms, rule, calibration)
+            return arm if found is None else replace(arm, corrected=found.effect, power=found.power)
+    return arm
+
+
+def history_view(rule: Rule, replay: Replay | None) -> HistoryView | None:
+    """Return the noise history of a rule, with how far it counted at the last look; None without one."""
+    if rule.history is None:
+        return None
+    trust = replay.looks[-1].history_trust if replay and replay.looks else None
+    return HistoryView(noise=math.sqrt(rule.history.variance), df=rule.history.weight, trust=trust)
+
+
+def pairing_of(scores: Mapping[str, Sequence[float | None]], control: str, *, seeded: bool) -> Pairing | None:
+    """Measure how far arms and control moved together over the seeds.
+
+    Args:
+        scores: of every arm by seed; None where there is no score.
+        control: its name.
+        seeded: whether runs take a seed.
+
+    Returns:
+        None where they take none, or there are too few.
+    """
+    columns = [scores[control], *(column for name, column in scores.items() if name != control)]
+    return measured_pairing(np.array(columns, dtype=np.float64).T) if seeded and len(columns) > 1 else None
