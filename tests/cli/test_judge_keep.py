@@ -55,6 +55,8 @@ def test_kept_scores_are_a_study_that_says_it_came_afterwards(
         assert {run.state for run in ledger.runs.find()} == {"completed"}
     again = ablata("study", "run", name)
     assert (again.status, "is finished" in again.err) == (0, True)
+    assert ablata("study", "rename", name, "mine", "--yes").status == 0
+    assert _kept(ablata(*KEEP)) == "mine", "a study that was renamed is found, too"
 
 
 def test_kept_scores_travel(tmp_path: Path, ablata: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def keep_judgement(
         futility=False,
         higher_is_better=judgement.higher_is_better,
     )
-    spec = {
+    spec: dict[str, Any] = {
         "metric": {
             "key": metric,
             "name": metric,
@@ -76,13 +76,13 @@ def keep_judgement(
         "fixed": True,
         "first_seed": 0,
         "commands": [command] if command else [],
-        GIVEN_CODE: {
-            "claimed": judgement.claimed,
-            "paired": judgement.result.paired,
-            "source": source,
-        },
     }
-    made = name or f"{study_name(source)}-{_digest([digest, spec['rule'], spec['metric'], judgement.claimed])[:6]}"
+    spec[GIVEN_CODE] = given = {"claimed": judgement.claimed, "paired": judgement.result.paired, "source": source}
+    content = _digest([source, digest, spec["rule"], spec["metric"], judgement.claimed])
+    given["content"] = content
+    alike = (row.name for row in ledger.studies.all() if row.spec.get(GIVEN_CODE, {}).get("content") == content)
+    # One that was given another name since is still what these scores made.
+    made = name or next(alike, f"{study_name(source)}-{content[:6]}")
     short = {**_names(judgement.arms), judgement.control: CONTROL}
     new = [_arm(label, short[label], source, is_control=label == judgement.control) for label in arms]
     look: dict[str, Any] = {
