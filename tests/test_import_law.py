@@ -118,8 +118,10 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "kernels": set(),
     },
     "models": {
+        # files of pretrained weights, their names, where they come from
+        "weights": set(),
         # networks of named feature maps
-        "backbones": set(),
+        "backbones": {"weights"},
         # classifiers, semantic segmentation and detection on any backbone: none knows of another
         "classification": {"backbones"},
         "segmentation": {"backbones"},

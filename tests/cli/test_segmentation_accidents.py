@@ -112,7 +112,7 @@ def test_images_of_256_are_refused_by_a_network_that_needs_more_with_the_setting
     ablata: Callable, tmp_path: Path
 ) -> None:
     own_set(tmp_path / "own")
-    network = ("model=features", "model.backbone=timm_features", "model.backbone.name=vit_tiny_patch16_224")
+    network = ("model=features", "model.backbone=timm", "model.backbone.name=vit_tiny_patch16_224")
     answer = ablata(
         *("train", "custom_segmentation", f"data.root={tmp_path / 'own'}", "train.steps=1", "train.batch=2"),
         *(*network, "model.backbone.image_size=384"),

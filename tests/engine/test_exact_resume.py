@@ -48,7 +48,8 @@ def assert_equal(found: Checkpoint, expected: Checkpoint) -> None:
 def full_recipe(request: pytest.FixtureRequest) -> Classify:
     """Return a recipe with everything that has a state: averages, slow weights, momentum, randomness."""
     if request.param == "digits":
-        mixed = ("data.augment.mix=both", "model.dropout=0.3", "optim.nesterov=true", "schedule.warmup.length=1")
+        late = ("freeze=stem.*", "freeze_epochs=1")
+        mixed = ("data.augment.mix=both", "model.dropout=0.3", "optim.nesterov=true", "schedule.warmup.length=1", *late)
         return request.getfixturevalue("digits")(*EVERYTHING, *mixed)
     mixed = ("data.augment.mix=mixup", "data.augment.cutout=4", "optim=adamw", "optim.lr=0.01", "data.minival=12")
     return request.getfixturevalue("streets")(*EVERYTHING, *mixed)

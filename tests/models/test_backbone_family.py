@@ -82,7 +82,7 @@ def test_bisenet_takes_the_backbones_of_stride_32() -> None:
         except (SettingsError, ValueError):
             continue
         taken.append(backbone.kind)
-    assert taken == ["resnet", "xception39", "efficientnet", "efficientnet_lite", "regnet", "hrnet", "timm_features"]
+    assert taken == ["resnet", "xception39", "efficientnet", "efficientnet_lite", "regnet", "hrnet", "timm"]
 
 
 @pytest.mark.parametrize("merge", ["pool_sum", "nearest_concat"])
@@ -106,7 +106,7 @@ def test_a_detectors_pyramid_stands_on_the_backbones_of_four_strides() -> None:
             (8, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)
         ] + [(8, 1, 2)], backbone.kind
         taken.append(backbone.kind)
-    assert taken == ["resnet", "xception39", "efficientnet", "efficientnet_lite", "regnet", "hrnet", "timm_features"]
+    assert taken == ["resnet", "xception39", "efficientnet", "efficientnet_lite", "regnet", "hrnet", "timm"]
 
 
 PLAIN = """

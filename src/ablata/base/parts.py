@@ -123,6 +123,9 @@ class OpenPart(Opening):
         """
         if kind in built_in:
             return built_in[kind]
+        for option in built_in.values():
+            if kind in option.FORMER_KINDS:
+                return option
         if parse_reference(kind) is None:
             close = nearest(str(kind), built_in)
             raise SettingsError(

@@ -46,9 +46,11 @@ class Settings(BaseModel):
 
     Attributes:
         ALTERNATIVES: fields of which one at most is on; an override of one switches the others off.
+        FORMER_KINDS: words that a part's `kind` was in earlier versions, so that older runs are read.
     """
 
     ALTERNATIVES: ClassVar[tuple[str, ...]] = ()
+    FORMER_KINDS: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",

@@ -28,6 +28,7 @@ from ablata.cli import (
     runs,
     studies,
     train,
+    weights,
     worker,
 )
 from ablata.cli.console import fail
@@ -52,6 +53,7 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
 app.add_typer(notes.app, name="notes")
 app.add_typer(replicate.app, name="replicate")
+app.add_typer(weights.app, name="weights")
 app.add_typer(ledger.app, name="ledger")
 app.command("worker")(worker.worker)
 app.command("bench")(worker.bench)

@@ -151,9 +151,28 @@ class Recipe(Settings):
     optim: AnyOptimiser = Sgd()
     schedule: AnySchedule = Cosine()
     ema: Ema | None = None
+    freeze: tuple[str, ...] | str | None = None
+    """Parameters that stay as they are: backbone (what weights were read for), or patterns of names with `*` and `?`.
+    What is frozen is in evaluation mode too; null: everything learns."""
+    freeze_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Freeze for so many epochs, then let all learn: the head first; null: to the end."""
     compute: Compute = Compute()
     start: Start | None = None
     """An earlier run whose weights the training begins with; null: with initial weights of the model's own."""
+
+    @model_validator(mode="after")
+    def _freezes_what_can_change(self) -> Self:
+        if self.freeze_epochs is not None and self.freeze is None:
+            raise ValueError("freeze_epochs needs freeze, such as freeze=backbone")
+        if self.freeze_epochs is not None and self.compute.compile:
+            raise ValueError(
+                "a compiled network cannot change on the way: set compute.compile=false or no freeze_epochs"
+            )
+        return self
+
+    def frozen(self) -> tuple[str, ...]:
+        """Return what `freeze` names."""
+        return (self.freeze,) if isinstance(self.freeze, str) else self.freeze or ()
 
     def effective(self) -> Self:
         """Return the recipe as it is trained, with settings that other settings replace put in their place."""

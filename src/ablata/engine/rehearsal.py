@@ -51,7 +51,7 @@ def _teaches(state: TrainState, step: int) -> bool:
     """Compute the loss of a step's batch and its gradient; tell whether any of it is other than zero."""
     batch = state.task.augment(next(state.task.batches(step, step + 1)).to(state.device), step)
     state.task.check(batch)
-    state.model.train()
+    state.train_mode()
     torch.manual_seed(derive(state.seed, "model", step, 0))
     part = batch.chunk(state.recipe.train.accumulate)[0]
     with state.precision.autocast():

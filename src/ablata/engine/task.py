@@ -27,6 +27,7 @@ from ablata.base.errors import SettingsError, choices
 from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.process_group import ProcessGroup
 from ablata.engine.start import Start
+from ablata.nn.loaded_weights import LoadedWeights
 from ablata.records.gallery import Gallery
 from ablata.records.items import ItemScores
 
@@ -247,6 +248,14 @@ class Task(ABC, Generic[B]):
     def split_record(self) -> dict[str, Any]:
         """Return data fingerprint and which samples each split holds, to be kept with the run; nothing by default."""
         return {}
+
+    def weights_notices(self, begun: Sequence[LoadedWeights]) -> list[str]:
+        """Return what does not go together between the images and the weights that the network begins with.
+
+        Args:
+            begun: what was read from files.
+        """
+        return [note for one in begun for note in one.notes]
 
     def norm_images(self, images: Images, start: int, count: int) -> Iterator[Tensor]:
         """Yield prepared training images, float32 [b, C, H, W] on the device, for precise normalisation.

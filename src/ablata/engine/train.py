@@ -23,6 +23,7 @@ from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
 from ablata.engine.task import RunContext
 from ablata.engine.train_state import NOBODY, TrainState
+from ablata.nn.loaded_weights import loaded_weights
 
 
 @dataclass(frozen=True)
@@ -94,17 +95,25 @@ def train(
         state.reporter.start(_facts(state) | complexity.as_dict() | {"allocator": memory_note})
         for notice in state.task.notices:
             state.reporter.event("info", "data", notice)
+        begun = loaded_weights(state.model)
+        for one in begun:
+            state.reporter.event("info", "weights", str(one))
+        for notice in state.task.weights_notices(begun):
+            state.reporter.event("warning", "weights", notice)
         if group.is_main:
             where.mkdir(parents=True, exist_ok=True)
             write_text(where / "recipe.txt", as_text(recipe), attempt.held)
             if record := state.task.split_record():
                 write_text(where / "splits.json", json.dumps(record), attempt.held)
+            if begun:
+                told = json.dumps([one.as_dict() for one in begun], indent=1)
+                write_text(where / "weights.json", told, attempt.held)
         if state.step < state.total:
             with users_mistakes(recipe, "fit the first batch"):
                 warnings = state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
             for warning in warnings or ():  # a user's check may return nothing
                 state.reporter.event("warning", "outputs", warning)
-            state.model.train()
+            state.train_mode()
             with users_mistakes(recipe, "run through every step"), killed_in_words():
                 train_steps(state)
         with users_mistakes(recipe, "show its predictions"):

@@ -30,6 +30,7 @@ from ablata.engine.checkpoints import (
     save_checkpoint,
 )
 from ablata.engine.evaluation import EvalSchedule, Evaluator
+from ablata.engine.freezing import Frozen
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
 from ablata.engine.hardware.process_group import ProcessGroup
@@ -92,6 +93,9 @@ class TrainState:
         self.total = planned + recipe.schedule.extra_steps(self.task.steps_per_epoch, planned)
         if recipe.train.stop_epochs is not None:
             self.total = min(self.total, max(1, round(recipe.train.stop_epochs * self.task.steps_per_epoch)))
+        self.frozen = self._frozen()
+        if recipe.freeze_epochs is None:
+            self.frozen.at(0)
         self.optimiser = recipe.optim.build(self.model, recipe.train.batch)
         self.base_lr, self.lr_note = recipe.optim.scaled_lr(recipe.train.batch)
         self.schedule: Callable[[int], float] = recipe.schedule.build(self.base_lr, planned, self.task.steps_per_epoch)
@@ -103,6 +107,7 @@ class TrainState:
         self.watch_terms([])
         self.loss_sums = LossSums(self.group, self.device)
         self.collapse = CollapseWatch()
+        self.frozen.at(0)
         self.step = self.first_step = 0
         self.learning_rate = math.nan
         self.scores: dict[str, float] = {}
@@ -132,6 +137,22 @@ class TrainState:
         self.task.model = model.to(self.device).to(memory_format=layout)
         return self.task.model
 
+    def _frozen(self) -> Frozen:
+        epochs = self.recipe.freeze_epochs
+        if epochs is not None and not self.group.is_single:
+            raise SettingsError(
+                "A network that several processes train cannot change on the way",
+                found=f"freeze_epochs={epochs:g} with {self.group.world_size} processes",
+                do="freeze_epochs=null, or one process",
+            )
+        steps = None if epochs is None else max(1, round(epochs * self.task.steps_per_epoch))
+        return Frozen(self.model, self.recipe.frozen(), steps)
+
+    def train_mode(self) -> None:
+        """Put the network into training mode, all but what is frozen."""
+        self.model.train()
+        self.frozen.keep_still()
+
     def _wrap_network(self) -> nn.Module:
         """Return the model as the loss calls it: compiled, exchanging gradients, or as it is."""
         network = self.model
@@ -150,7 +171,8 @@ class TrainState:
     # What the loop asks for, in the order of the loop.
 
     def set_learning_rate(self) -> None:
-        """Set every parameter group's learning rate for the step at hand."""
+        """Set every parameter group's learning rate for the step at hand, and whether it learns at all."""
+        self.frozen.at(self.step)
         self.learning_rate = self.schedule(self.step)
         for group in self.optimiser.param_groups:
             factor = rate_factor(group, self.step, self.task.steps_per_epoch)
@@ -218,7 +240,7 @@ class TrainState:
             self.model.eval()
             self.scores = self.evaluator.scores(self.step)
             self._watch_ema()
-            self.model.train()
+            self.train_mode()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
             if self.step == self.total:
                 self.reporter.metrics(self._class_rows())
@@ -240,7 +262,7 @@ class TrainState:
         with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
             self.model.eval()
             shown = self.task.visualize(self.model)
-            self.model.train()
+            self.train_mode()
         try:
             if shown is not None:
                 write_gallery(self.folder, shown, self.attempt.held)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ablata.base.errors import RecordError, listing
+from ablata.base.home import lab_home as lab_home
 
 LEDGER_FILE = "ledger.sqlite3"
 RUNS_FOLDER = "runs"
@@ -22,11 +23,6 @@ NETWORK_FILE_SYSTEM = re.compile(
     r"|fuse\.(sshfs|s3fs|goofys|gcsfuse|rclone|glusterfs|ceph(-fuse)?|davfs2?|juicefs|beegfs|smbnetfs|nfs.*)"
 )
 """Types of /proc/self/mountinfo on which file locks or shared memory between machines cannot be relied upon."""
-
-
-def lab_home() -> Path:
-    """Return the lab's home folder: `ABLATA_HOME`, or `.ablata` in the working folder. It need not exist yet."""
-    return Path(os.environ.get("ABLATA_HOME") or ".ablata").expanduser().absolute()
 
 
 def ledger_url(address: str | None, home: Path) -> URL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -21,8 +21,12 @@ from ablata.engine.batch_norm import Images
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.recipe import Judge, Recipe
 from ablata.engine.task import RunContext, Task
+from ablata.nn.loaded_weights import LoadedWeights
 from ablata.structures.batch import BatchT
 from ablata.tasks.own_scores import check_function, own_function, score_label
+
+_ALIKE = 0.01
+"""Constants of normalisation that differ by less are alike: 127/255 and 0.5."""
 
 
 class DatasetRecipe(Recipe):
@@ -214,6 +218,21 @@ class DatasetTask(Task[BatchT]):
         """Return the data's fingerprint and the row numbers of each split, where the training set was divided."""
         divided = "minival" in self.splits
         return {"data": self.data.fingerprint, "splits": self.data.split_indices()} if divided else {}
+
+    def weights_notices(self, begun: Sequence[LoadedWeights]) -> list[str]:
+        """Say too where images are normalised otherwise than those that the weights were trained on."""
+        notices = super().weights_notices(begun)
+        here = (*self.data.mean, *self.data.std)
+        for one in begun:
+            trained = (*one.expected.get("mean", ()), *one.expected.get("std", ()))
+            if trained and (len(trained) != len(here) or not np.allclose(trained, here, atol=_ALIKE)):
+                mean, std = (",".join(f"{value:.3f}" for value in one.expected[key]) for key in ("mean", "std"))
+                ours = ",".join(f"{value:.3f}" for value in self.data.mean)
+                notices.append(
+                    f"images are normalised by mean {ours}, those of the weights were by mean {mean} and std {std}: "
+                    f"set data.mean={mean} data.std={std}, or the equal normalization of the data"
+                )
+        return notices
 
     def example(self) -> Tensor:
         """Return a grey image [1, C, H, W]."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from ablata.models.backbones.base import DataDependentInit
 from ablata.models.backbones.weights import Loadable
+from ablata.models.detection.base import DetectorSettings
+from ablata.models.weights.files import weights_file
+from ablata.models.weights.sources import locate
 from ablata.nn.lazy_modules import initialize_lazy
 
 
@@ -36,11 +38,13 @@ def start_classifier(settings: Any, classes: int, channels: int, images: Callabl
 
 
 def weights_mark(settings: Any) -> str:
-    """Return `-` and 8 hexadecimal digits of the files of weights that a network begins with; nothing without any."""
-    files = settings.weight_files() if isinstance(settings, Loadable) else ()
+    """Return `-` and 8 hexadecimal digits of the files of weights that a network begins with; nothing without any.
+
+    Raises:
+        CheckpointError: a file is missing, or weights of that name were not fetched.
+    """
+    files = settings.weight_files() if isinstance(settings, Loadable | DetectorSettings) else ()
     content = hashlib.blake2b(digest_size=4)
     for name in files:
-        path = Path(name).expanduser()
-        # A missing file is refused, with its name, when the network is built.
-        content.update(path.read_bytes() if path.is_file() else b"")
+        content.update(weights_file(locate(name)).read_bytes())
     return f"-{content.hexdigest()}" if files else ""

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ablata.base.errors import CheckpointError
+from ablata.base.errors import CheckpointError, SettingsError
 from ablata.engine.optim.hooks import Lookahead
-from ablata.engine.optim.optimisers import AdamW, Muon, OptimiserSettings, RmsProp, RmsPropTf, Sgd
+from ablata.engine.optim.optimisers import AdamW, Muon, OptimiserSettings, RmsProp, RmsPropTf, Sgd, Timm
 from ablata.engine.optim.parameter_groups import Multiplier, ParameterGroups
 from ablata.engine.optim.state import load_optimiser_state, optimiser_state
 
@@ -31,6 +31,7 @@ EVERY = [
     Muon(weight_decay=0.01),
     Muon(weight_decay=0.01, decay="decoupled", keep_norm=False, nesterov=False),
 ]
+EVERY += [Timm(name=name, weight_decay=0.01) for name in ("lamb", "adafactor", "adanw")]
 EVERY += [one.model_copy(update={"lookahead": Lookahead(steps=3)}) for one in EVERY]
 
 
@@ -256,3 +257,14 @@ def test_building_an_optimiser_leaves_the_settings_and_the_model_as_they_were() 
     before = copy.deepcopy(net.state_dict())
     AdamW(lookahead=Lookahead()).build(net, 8)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_optimisers_of_timm_are_found_by_name_and_what_they_cannot_is_told(subtests: pytest.Subtests) -> None:
+    for settings, words in (
+        (Timm(name="lam"), "did you mean"),
+        (Timm(name="kron"), "saved and resumed exactly"),
+        (Timm(name="adafactor", momentum=0.5), "must be an argument of the optimiser"),
+        (Timm(name="fusedadam"), "made here"),
+    ):
+        with subtests.test(name=settings.name), pytest.raises(SettingsError, match=words):
+            settings.build(network(), 8)

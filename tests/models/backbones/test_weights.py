@@ -16,6 +16,7 @@ from ablata.base.errors import CheckpointError
 from ablata.engine.checkpoints import Checkpoint, save_checkpoint
 from ablata.models.backbones.resnet import ResNet
 from ablata.models.classification.timm_model import TimmModel
+from ablata.nn.loaded_weights import loaded_weights
 
 TINY = {"depth": 18, "width": 4}
 
@@ -80,28 +81,48 @@ def test_torchvisions_names_are_taken(tmp_path: Path) -> None:
         torch.testing.assert_close(model(x)["logits"], reference(x), rtol=1e-5, atol=1e-5)
 
 
-def test_the_backbone_alone_fits_other_classes_and_leaves_the_classifier(trained: nn.Module, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["backbone", "auto"])
+def test_the_backbone_fits_other_classes_and_leaves_the_classifier(
+    part: str, trained: nn.Module, tmp_path: Path
+) -> None:
     path = written(trained, tmp_path / "w.pth", "torch")
-    model = loaded(path, classes=9, weights_part="backbone")
+    model = loaded(path, classes=9, weights_part=part, new_classifier="drawn")
     torch.manual_seed(0)
     fresh = ResNet(**TINY).build(9)
     assert same(model, trained, "backbone.")
     assert torch.equal(model.classifier.weight, fresh.classifier.weight)
+    (told,) = loaded_weights(model)
+    assert told.new == ("classifier.weight", "classifier.bias") == told.left
+
+
+def test_a_new_classifier_begins_small_or_at_zero_so_that_its_first_loss_is_a_guess(
+    trained: nn.Module, tmp_path: Path
+) -> None:
+    path = written(trained, tmp_path / "w.pth", "torch")
+    small = loaded(path, classes=9).classifier
+    assert 0.005 < float(small.weight.detach().std()) < 0.015
+    assert not small.bias.any()
+    assert not loaded(path, classes=9, new_classifier="zero").classifier.weight.any()
+    kept = loaded(path)
+    assert same(kept, trained), "a classifier that the file has is not new"
 
 
 def test_a_file_of_the_backbone_alone_is_enough_for_it(trained: nn.Module, tmp_path: Path) -> None:
     state = {name: value for name, value in trained.state_dict().items() if name.startswith("backbone.")}
     save_file(state, tmp_path / "w.safetensors")
     assert same(loaded(tmp_path / "w.safetensors", weights_part="backbone"), trained, "backbone.")
-    with pytest.raises(CheckpointError, match=r"missing classifier.weight, classifier.bias; unexpected nothing"):
-        loaded(tmp_path / "w.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"missing classifier.weight, classifier.bias; left in the file: nothing"
+    ) as caught:
+        loaded(tmp_path / "w.safetensors", weights_part="full")
+    assert "model.weights_part=auto" in str(caught.value)
 
 
 def test_other_classes_are_refused_with_both_counts(trained: nn.Module, tmp_path: Path) -> None:
     path = written(trained, tmp_path / "w.pth", "torch")
     with pytest.raises(CheckpointError, match=r"5 classes in .*w.pth.*, 9 in the data") as caught:
-        loaded(path, classes=9)
-    assert "model.weights_part=backbone" in str(caught.value)
+        loaded(path, classes=9, weights_part="full")
+    assert "model.weights_part=auto" in str(caught.value)
 
 
 def test_missing_and_unexpected_names_are_told(trained: nn.Module, tmp_path: Path) -> None:
@@ -109,7 +130,7 @@ def test_missing_and_unexpected_names_are_told(trained: nn.Module, tmp_path: Pat
     state["backbone.extra"] = state.pop("backbone.stage1.0.units.1.conv.weight")
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"missing backbone.stage1.0.units.1.conv.weight; unexpected backbone.extra"
+        CheckpointError, match=r"missing backbone.stage1.0.units.1.conv.weight; left in the file: backbone.extra"
     ):
         loaded(tmp_path / "w.safetensors")
 

@@ -76,5 +76,5 @@ def test_the_backbone_alone_can_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_backbones_classifier_is_refused() -> None:
-    with pytest.raises(ValidationError, match="weights_part=backbone"):
-        PyramidClassifier(backbone=ResNet(weights="some.safetensors"))
+    with pytest.raises(ValidationError, match="weights_part must be auto or backbone"):
+        PyramidClassifier(backbone=ResNet(weights="some.safetensors", weights_part="full"))

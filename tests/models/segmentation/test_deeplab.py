@@ -126,5 +126,5 @@ def test_images_that_are_too_small_are_refused_in_words() -> None:
 
 
 def test_weights_of_the_backbone_must_be_of_a_backbone() -> None:
-    with pytest.raises(ValidationError, match="weights_part=backbone"):
-        DeepLab(backbone=ResNet(weights="file.safetensors"))
+    with pytest.raises(ValidationError, match="weights_part must be auto or backbone"):
+        DeepLab(backbone=ResNet(weights="file.safetensors", weights_part="full"))

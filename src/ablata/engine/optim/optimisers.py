@@ -7,8 +7,10 @@ format.
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import torch
@@ -16,6 +18,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import Optimizer
 
+from ablata.base.errors import SettingsError, listing, nearest
 from ablata.base.parts import OpenPart
 from ablata.base.settings import Settings
 from ablata.engine.optim.hooks import Lookahead, add_lookahead, decay_weights, implementation, match_layouts
@@ -222,7 +225,73 @@ class Muon(OptimiserSettings):
         return MuonSgd(made)
 
 
+class Timm(OptimiserSettings):
+    """Any optimiser of timm by its name."""
+
+    kind: Literal["timm"] = "timm"
+    name: str = Field(default="lamb", min_length=1)
+    """timm's name of it; `timm.optim.list_optimizers()` has them all."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate at `reference_batch`, or at any batch where `scaling` is none."""
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    """Momentum, where it has one of that name; null: 0.9, as timm's own script has it."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], ...] | None = None
+    """Memory of the means of the gradient and its square, where it has such; null: its own default."""
+    eps: float | None = Field(default=None, gt=0)
+    """Added to a divisor, where it has one; null: its own default."""
+
+    def _make(self, groups: list[dict[str, Any]], lr: float, *, fused: bool, foreach: bool) -> Optimizer:
+        # Imported here: timm takes two seconds to import, and few trainings need it.
+        import timm.optim
+
+        optim: Any = timm.optim
+        known = [name for name in optim.list_optimizers() if name not in _NOT_OF_TIMM]
+        if self.name not in known:
+            close = nearest(self.name, known)
+            raise SettingsError(
+                "optim.name must be an optimiser of timm whose state can be saved and resumed exactly",
+                found=f"optim.name={self.name}",
+                do=f"did you mean {close}?" if close else "see timm.optim.list_optimizers()",
+            )
+        try:
+            kind: Any = optim.get_optimizer_class(self.name, bind_defaults=True)
+            taken = inspect.signature(kind).parameters
+            # Lists of tensors cost twice the plain loop on the processor.
+            plain = {"foreach": False} if "foreach" in taken and not foreach else {}
+            made = kind(groups, lr=lr, **self._given(taken), **plain)
+        except (AssertionError, ImportError, TypeError) as error:
+            raise SettingsError(
+                "timm's optimiser must be one that can be made here", found=f"optim.name={self.name}: {error}"
+            ) from None
+        assert isinstance(made, Optimizer)
+        return made
+
+    def _given(self, taken: Collection[str]) -> dict[str, Any]:
+        """Return the arguments that are set.
+
+        Raises:
+            SettingsError: the optimiser does not have one.
+        """
+        momentum = _TIMM_MOMENTUM if self.momentum is None and "momentum" in taken else self.momentum
+        wanted = {"momentum": momentum, "betas": self.betas, "eps": self.eps}
+        given = {key: value for key, value in wanted.items() if value is not None}
+        foreign = [key for key in given if key not in taken]
+        if foreign:
+            raise SettingsError(
+                f"optim.{foreign[0]} must be an argument of the optimiser",
+                found=f"timm's {self.name}, which has {listing(taken)}",
+                do=f"optim.{foreign[0]}=null",
+            )
+        return given
+
+
+_TIMM_MOMENTUM = 0.9
+"""What timm's own training script gives."""
+_NOT_OF_TIMM = ("adahessian", "kron", "kronc", "kronw")
+"""They need gradients of gradients, or a state that a checkpoint does not hold."""
+
+
 AnyOptimiser = Annotated[
-    Sgd | AdamW | RmsProp | RmsPropTf | Muon,
+    Sgd | AdamW | RmsProp | RmsPropTf | Muon | Timm,
     OpenPart(OptimiserSettings, adapt="ablata.engine.optim.plain:optimiser", plain="a torch.optim.Optimizer class"),
 ]

@@ -2,7 +2,7 @@
 
 Every trainable parameter lands in exactly one group. A group is a dict that torch's optimisers take:
 
-    name            "decay", "no decay", or these after the pattern: "head.*: decay"
+    name            "decay", "no decay", perhaps behind a pattern, before a layer: "head.*: decay, 3 below the top"
     params          [(parameter name, parameter), ...]
     lr_scale        the loop sets `group["lr"] = schedule(step) * group["lr_scale"]`
     weight_decay    the decay of the group, multiplier included
@@ -11,15 +11,17 @@ Every trainable parameter lands in exactly one group. A group is a dict that tor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import nn
 
 from ablata.base.errors import SettingsError, choices, listing, nearest
 from ablata.base.settings import Settings
+from ablata.nn.loaded_weights import backbone_parameters
 
 
 class Multiplier(Settings):
@@ -42,6 +44,10 @@ class ParameterGroups(Settings):
     """No weight decay for vectors and scalars (normalisation weights, PReLU slopes, layer scales) and every bias."""
     multipliers: tuple[Multiplier, ...] = ()
     """Patterns with their own learning rate or decay; a parameter may fit one of them at most."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Layer-wise decay of the learning rate: what weights were read for learns the slower the nearer it is to the
+    image, each block at this fraction of the rate of the next (Bao et al. 2021, arXiv 2106.08254, appendix); null: all
+    learn alike."""
 
     def build(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         """Divide the trainable parameters of `model`.
@@ -62,17 +68,20 @@ class ParameterGroups(Settings):
         for multiplier in self.multipliers:
             _check_pattern(multiplier.pattern, model, list(trainable))
         groups: dict[str, dict[str, Any]] = {}
+        depths = {} if self.layer_decay is None else layer_depths(model)
         for name, parameter in trainable.items():
             own = self._multiplier(name)
             decays = not (self.no_decay_norm_and_bias and _is_norm_or_bias(name, parameter))
             title = "decay" if decays else "no decay"
             key = f"{own.pattern}: {title}" if own else title
+            depth = depths.get(name, 0)
+            key = f"{key}, {depth} below the top" if depth else key
             group = groups.setdefault(
                 key,
                 {
                     "name": key,
                     "params": [],
-                    "lr_scale": own.lr if own else 1.0,
+                    "lr_scale": (own.lr if own else 1.0) * (self.layer_decay or 1.0) ** depth,
                     "weight_decay": weight_decay * (own.decay if own else 1.0) if decays else 0.0,
                 },
             )
@@ -90,6 +99,28 @@ class ParameterGroups(Settings):
                 do="make the patterns narrower",
             )
         return fitting[0] if fitting else None
+
+
+def layer_depths(model: nn.Module) -> dict[str, int]:
+    """Return how many layers a parameter of the backbone is below the top, from 1 on; others are not in it.
+
+    A layer is a numbered block (`blocks.3.1`, `stage2.0`), or what stands between such blocks.
+    """
+    within = backbone_parameters(model)
+    layers: list[str] = []
+    of: dict[str, int] = {}
+    for name, _ in model.named_parameters():
+        if name not in within:
+            continue
+        block = _BLOCK.match(name)
+        layer = block.group() if block else ""
+        if not layers or layers[-1] != layer:
+            layers.append(layer)
+        of[name] = len(layers) - 1
+    return {name: len(layers) - number for name, number in of.items()}
+
+
+_BLOCK = re.compile(r".*?\.\d+(\.\d+)?(?=\.)")
 
 
 def rate_factor(group: Mapping[str, Any], step: int, steps_per_epoch: int) -> float:

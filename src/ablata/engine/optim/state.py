@@ -12,7 +12,10 @@ from torch.optim import Optimizer
 from ablata.base.errors import CheckpointError, listing
 
 _EVOLVING = ("lr", "lookahead_step")
-"""Values of a group that a training changes; all others come from the settings and are not restored."""
+"""Values of a group that a training changes, beside counters that an optimiser adds to it (timm's `step`); all others
+come from the settings and are not restored."""
+_TOLD = {"name", "parameters"}
+"""What a saved group is told by."""
 
 
 def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -32,7 +35,7 @@ def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
                 values[f"{name}:{key}"] = value
     groups = [
         {"name": group["name"], "parameters": list(group["param_names"])}
-        | {key: group[key] for key in _EVOLVING if key in group}
+        | {key: _plain(value) for key, value in group.items() if key in _EVOLVING or _counts(key, value, optimiser)}
         for group in optimiser.param_groups
     ]
     return tensors, {"optimiser": type(optimiser).__name__, "groups": groups, "values": values}
@@ -58,12 +61,14 @@ def load_optimiser_state(optimiser: Optimizer, tensors: Mapping[str, Tensor], tr
     index = {name: position for position, (name, _) in enumerate(_named(optimiser))}
     parameters = dict(_named(optimiser))
     state: dict[int, dict[str, Any]] = {}
+    # Those of timm keep rows and columns of a factored state too.
+    own_forms = type(optimiser).__module__.startswith("timm.")
     for full, value in [*tensors.items(), *tree["values"].items()]:
         name, _, key = full.rpartition(":")
-        state.setdefault(index[name], {})[key] = _laid_out(full, value, parameters[name])
+        state.setdefault(index[name], {})[key] = _laid_out(full, value, parameters[name], own_forms)
     groups = optimiser.state_dict()["param_groups"]
     for group, saved in zip(groups, tree["groups"], strict=True):
-        group |= {key: saved[key] for key in _EVOLVING if key in saved}
+        group |= {key: _value(saved[key]) for key in saved if key in _EVOLVING or key not in _TOLD | group.keys()}
     optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
@@ -73,8 +78,23 @@ def _named(optimiser: Optimizer) -> list[tuple[str, Tensor]]:
     ]
 
 
-def _laid_out(name: str, value: Any, parameter: Tensor) -> Any:
-    if not isinstance(value, Tensor) or value.ndim == 0:
+def _counts(key: str, value: Any, optimiser: Optimizer) -> bool:
+    """Tell whether a value of a group is a counter of the optimiser's own: a number that is no setting of it."""
+    number = isinstance(value, int | float) or (isinstance(value, Tensor) and value.ndim == 0)
+    return key not in optimiser.defaults and number and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    """Write a number for JSON, one in a tensor with its type."""
+    return [str(value.dtype).removeprefix("torch."), value.item()] if isinstance(value, Tensor) else value
+
+
+def _value(plain: Any) -> Any:
+    return torch.tensor(plain[1], dtype=getattr(torch, plain[0])) if isinstance(plain, list) else plain
+
+
+def _laid_out(name: str, value: Any, parameter: Tensor, own_forms: bool) -> Any:
+    if not isinstance(value, Tensor) or value.ndim == 0 or (own_forms and value.shape != parameter.shape):
         return value
     if value.shape != parameter.shape:
         raise CheckpointError(

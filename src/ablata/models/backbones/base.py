@@ -21,12 +21,11 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError
-from ablata.base.settings import Settings
 from ablata.models.backbones.weights import Loadable
 from ablata.nn.kernels.pooling import global_average
 
 
-class Classifier(Settings):
+class Classifier(Loadable):
     """Base of the settings of image classifiers; not itself a choice."""
 
     @abstractmethod
@@ -59,7 +58,7 @@ class BackboneUser(Loadable):
     @model_validator(mode="after")
     def _takes_the_backbone_alone(self) -> Self:
         if self.backbone.weights is not None and self.backbone.weights_part == "full":
-            raise ValueError("backbone.weights needs backbone.weights_part=backbone")
+            raise ValueError("backbone.weights_part must be auto or backbone: the classifier behind it is another")
         return self
 
     def weight_files(self) -> tuple[str, ...]:
@@ -69,7 +68,8 @@ class BackboneUser(Loadable):
     def load_into(self, model: nn.Module) -> None:
         """Load the whole network's weights, or the backbone's; see `Loadable.load_into`."""
         super().load_into(model)
-        self.backbone.load_into(model)
+        # The backbone's own file says nothing of what stands on it here.
+        self.backbone.model_copy(update={"weights_part": "backbone"}).load_into(model)
 
 
 class BackboneModule(nn.Module):

@@ -8,7 +8,6 @@ Shapes: B batch, C channels of the image, H and W its sides, Wn channels and sn 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -24,7 +23,8 @@ _OF_ONE_STRIDE = 4
 class TimmFeatures(Backbone):
     """Backbone of timm: a network's feature maps, without its classifier."""
 
-    kind: Literal["timm_features"] = "timm_features"
+    FORMER_KINDS = ("timm_features",)
+    kind: Literal["timm"] = "timm"
     name: str = Field(default="resnet18", min_length=1)
     """timm's name of the network, without a tag; `timm.list_models()` has them all."""
     image_size: Annotated[int, Field(ge=1)] | None = None
@@ -83,10 +83,6 @@ class TimmFeatures(Backbone):
     def published_name(self, name: str) -> str | None:
         """Translate timm's name: the network is a part of ours."""
         return f"backbone.network.{name}"
-
-    def _named(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Leave out the classifier and what lies behind the last map, which are not here."""
-        return {name: tensor for name, tensor in super()._named(state, own).items() if name in own}
 
 
 class TimmMaps(BackboneModule):

@@ -1,25 +1,30 @@
-"""Pretrained weights from a local file: our checkpoints, safetensors, or torch's weights-only form.
+"""Networks that can begin with pretrained weights: what is taken from a file, and how a new classifier begins.
 
-A state has the names of our models (`backbone.*` and the rest), or the published ones, which each model translates.
+A state has the names of our models (`backbone.*` and the rest), or the published ones, which each model translates;
+files under other names are matched by order and shape, see `ablata.models.weights.matching`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from ablata.base.errors import CheckpointError, listing
+from ablata.base.files import digest
 from ablata.base.settings import ON_DISK, Settings
-from ablata.nn.state_digest import DIGEST, state_digest
+from ablata.models.weights.files import State, read_state, weights_file
+from ablata.models.weights.matching import COUNTER, Match, match, parting
+from ablata.models.weights.sources import Source, locate, source_of
+from ablata.nn.loaded_weights import LoadedWeights, keep_loaded, last_modules
 
 BACKBONE = "backbone."
-_WRAPPERS = ("state_dict", "model", "state_dict_ema", "model_state")
-"""Keys under which training scripts store a state together with other things."""
+_SMALL = 0.01
+
+NewClassifier = Literal["small", "zero", "drawn"]
 
 
 class Loadable(Settings):
@@ -28,126 +33,136 @@ class Loadable(Settings):
     kind: str
     """Which network."""
     weights: Annotated[str | None, ON_DISK] = None
-    """File of weights to begin with (safetensors, or torch's, which is read without running code); null: drawn anew."""
-    weights_part: Literal["full", "backbone"] = "full"
-    """What is taken from that file: everything, or all but the classifier (for other classes)."""
+    """File or folder of weights to begin with (safetensors, or torch's, which is read without running code), or a name
+    of `ablata weights list`; null: drawn anew."""
+    weights_part: Literal["auto", "full", "backbone"] = "auto"
+    """What is taken: auto, whatever fits, and the backbone must; full: everything, or it is refused; backbone: all but
+    the classifier."""
+    new_classifier: NewClassifier = "small"
+    """How a classifier begins that the file has not, so that its first loss is that of a guess: small, from N(0, 0.01)
+    and without bias; zero; drawn, as without a file."""
 
     def published_name(self, name: str) -> str | None:
         """Translate the name of a tensor in published weights to ours; None: the network needs no such tensor."""
         return name
 
     def weight_files(self) -> tuple[str, ...]:
-        """Return the files that `load_into` reads."""
-        return () if self.weights is None else (self.weights,)
+        """Return the files, or names, that `load_into` reads."""
+        # A user's own class may have an argument of that name.
+        own = "weights" in getattr(self, "ARGUMENTS", ())
+        return () if self.weights is None or own else (self.weights,)
 
     def load_into(self, model: nn.Module) -> None:
-        """Load the file's weights, if one is set, into a model built from these settings.
+        """Load the file's weights, if one is set, into a model built from these settings; note it with the model.
 
         Raises:
-            CheckpointError: the file cannot be read, or does not fit the network; names what is missing, unexpected or
-                of another shape.
+            CheckpointError: the file cannot be read, or does not fit the network; names what was taken, what was left
+                in the file and what would be new.
         """
-        if self.weights is None:
-            return
-        own = model.state_dict()
-        found = self._named(read_state(Path(self.weights).expanduser()), own)
-        heads = {name for name in (*own, *found) if not self.is_of_backbone(name, model)}
-        if self.weights_part == "backbone":
-            own = {name: tensor for name, tensor in own.items() if name not in heads}
-            found = {name: tensor for name, tensor in found.items() if name not in heads}
-        _refuse_misfit(found, own, heads, f"{self.weights} (model.weights_part={self.weights_part})")
-        model.load_state_dict(found, strict=False)
+        if Loadable.weight_files(self):
+            self._load(model, str(self.weights))
 
     def is_of_backbone(self, name: str, model: nn.Module) -> bool:
-        """Tell whether a tensor of a state, under our name, belongs to what `weights_part=backbone` loads."""
-        return name.startswith(BACKBONE)
+        """Tell whether a tensor of a state, under our name, belongs to what `weights_part=backbone` loads: what is
+        called so, or in a network without a part of that name all before its last linear layer or convolution."""
+        if isinstance(getattr(model, "backbone", None), nn.Module):
+            return name.startswith(BACKBONE)
+        return name.rpartition(".")[0] not in last_modules(model)
 
-    def _named(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a state under our names, whichever it came with."""
-        if any(name in own for name in state if name.startswith(BACKBONE)):
-            return dict(state)
-        translated = {self.published_name(name): tensor for name, tensor in state.items()}
-        named = {name: tensor for name, tensor in translated.items() if name is not None}
-        head = named.get("classifier.weight")
-        if head is not None and head.ndim == 4 and head.shape[2:] == (1, 1):
-            named["classifier.weight"] = head.flatten(1)
-        return named
+    def _load(self, model: nn.Module, given: str) -> None:
+        path = weights_file(locate(given))
+        state = read_state(path)
+        own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTER)}
+        backbone = {name for name in own if self.is_of_backbone(name, model)}
+        if self.weights_part == "backbone":
+            own = {name: tensor for name, tensor in own.items() if name in backbone}
+        needed = set(own) if self.weights_part == "full" else backbone
+        found = match(state, own, self.published_name, needed)
+        if found.lacking(needed):
+            raise _misfit(found, own, needed, backbone, state, self.weights_part)
+        model.load_state_dict(dict(found.tensors), strict=False)
+        new = tuple(name for name in model.state_dict() if name not in found.tensors and not name.endswith(COUNTER))
+        self._begin_classifiers(model, set(new))
+        keep_loaded(model, _loaded(path, state, found, new, getattr(self, "name", None)))
 
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file by name.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or holds no state.
-    """
-    if not path.is_file():
-        raise CheckpointError("A file of weights must exist", found=f"no file {path}", do="correct model.weights")
-    try:
-        state = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
-    except Exception as error:
-        # A foreign or damaged file fails in ways that torch and safetensors do not list.
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            "A file of weights must hold tensors and nothing that runs",
-            found=f"{path}: {reason}",
-            do="save the state dict alone, best as safetensors",
-        ) from None
-    tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise CheckpointError(
-            "A file of weights must hold tensors by name", found=f"{path} holds {listing(state)[:80]}"
-        )
-    return tensors
+    @torch.no_grad()
+    def _begin_classifiers(self, model: nn.Module, new: set[str]) -> None:
+        """Begin the classifiers that are new as the settings say."""
+        if self.new_classifier == "drawn":
+            return
+        last = last_modules(model)
+        for name, module in model.named_modules():
+            named = name.rpartition(".")[2] in ("classifier", "fc", "head") or name in last
+            if isinstance(module, nn.Linear | nn.Conv2d) and named and f"{name}.weight" in new:
+                if self.new_classifier == "zero":
+                    module.weight.zero_()
+                else:
+                    module.weight.normal_(0, _SMALL)
+                if module.bias is not None:
+                    module.bias.zero_()
 
 
-def _safetensors(path: Path) -> dict[str, Any]:
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        ours = [name for name in names if name.startswith("model/")]
-        header = file.metadata() or {}
-        if ours and DIGEST in header:
-            whole = {name: file.get_tensor(name) for name in names}
-            if state_digest(whole, header.get("ablata", "")) != header[DIGEST]:
-                raise ValueError("it was changed or damaged since it was written: its digest is another")
-        return {name.removeprefix("model/"): file.get_tensor(name) for name in ours or names}
+def _loaded(path: Path, state: State, found: Match, new: tuple[str, ...], network: str | None) -> LoadedWeights:
+    sha256 = digest(path)
+    source = source_of(sha256)
+    return LoadedWeights(
+        file=str(path.absolute()),
+        sha256=sha256,
+        source=str(source) if source is not None else "",
+        how=found.how,
+        averaged=state.averaged,
+        taken=len(found.tensors),
+        left=found.left,
+        new=new,
+        notes=_other_network(source, network),
+        expected=_expected(source),
+    )
 
 
-def _torch_file(path: Path) -> dict[str, Any]:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            return dict(content)
-        content = inner
-    raise ValueError(f"it holds a {type(content).__name__}, not tensors by name")
+def _expected(source: Source | None) -> dict[str, object]:
+    """Return what images must be like for weights whose source is known."""
+    if source is None:
+        return {}
+    return {"mean": list(source.mean), "std": list(source.std), "size": source.size,
+            "interpolation": source.interpolation}  # fmt: skip
 
 
-def _refuse_misfit(found: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Set[str], source: str) -> None:
-    # Files older than torch 0.4.1 do not count batches; the count matters to a cumulative average only.
-    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-    unexpected = sorted(name for name in found if name not in own)
-    if missing or unexpected:
-        raise CheckpointError(
-            "Weights must have the names of the network",
-            found=f"in {source}: missing {_some(missing)}; unexpected {_some(unexpected)}",
-            do="build the network that the file was made with",
-        )
-    classes = [name for name in found if name in heads and found[name].shape[:1] != own[name].shape[:1]]
-    if classes:
-        raise CheckpointError(
+def _other_network(source: Source | None, network: str | None) -> tuple[str, ...]:
+    if source is None or network is None or network.partition(".")[0] == source.network:
+        return ()
+    told = f"the weights {source.name} are of timm's {source.network}, the network is {network}: both have the same"
+    return (f"{told} tensors, but may pad and normalize otherwise; set name={source.network}",)
+
+
+def _misfit(
+    found: Match, own: Mapping[str, Tensor], needed: set[str], backbone: set[str], state: State, part: str
+) -> CheckpointError:
+    """Return what is told of a file that lacks tensors that are needed."""
+    lacking = found.lacking(needed)
+    source = f"{state.path} (model.weights_part={part})"
+    heads = [name for name in found.misshapen if name not in backbone]
+    if heads and set(lacking) <= set(heads) and part == "full":
+        theirs, ours = found.misshapen[heads[0]]
+        return CheckpointError(
             "Full weights must be of a network with as many classes",
-            found=f"{len(found[classes[0]])} classes in {source}, {len(own[classes[0]])} in the data",
-            do="take the backbone alone: model.weights_part=backbone",
+            found=f"{theirs[0]} classes in {source}, {ours[0]} in the data",
+            do="take what fits, the backbone: model.weights_part=auto",
         )
-    misshapen = [name for name in own if name in found and found[name].shape != own[name].shape]
-    if misshapen:
-        first = misshapen[0]
-        raise CheckpointError(
-            "Weights must have the shapes of the network",
-            found=f"{_some(misshapen)} in {source}: {list(found[first].shape)} against {list(own[first].shape)}",
-            do="build the network that the file was made with",
-        )
+    said = f"in {source}: taken {len(found.tensors)} of {len(own)}; missing {_some(found.new, needed)}"
+    shapes = [f"{name} {list(theirs)} against {list(ours)}" for name, (theirs, ours) in found.misshapen.items()]
+    said += f"; of another shape: {listing(shapes[:2])}" if shapes else ""
+    said += f"; left in the file: {_some(found.left)}"
+    if not found.tensors and not found.misshapen and (where := parting(state, own, needed)):
+        said += f"; by order, {where}"
+    if part == "full" and not set(lacking) & backbone:
+        do = "the file has no such classifier: take what fits, model.weights_part=auto"
+    elif not state.ordered and not found.tensors and not found.misshapen:
+        do = "its names are not known, and safetensors keep no order to match by: save it with torch, or rename them"
+    else:
+        do = "build the network that the file was made with: model, its name, depth and width"
+    return CheckpointError("Weights must be of the network, by name, or by order and shape", found=said, do=do)
 
 
-def _some(names: list[str]) -> str:
-    return listing(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+def _some(names: tuple[str, ...], of: set[str] | None = None) -> str:
+    shown = [name for name in names if of is None or name in of]
+    return listing(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from ablata.base.errors import SettingsError, nearest
 from ablata.models.backbones.base import Classifier
-from ablata.models.backbones.weights import Loadable
 
 
-class TimmModel(Loadable, Classifier):
+class TimmModel(Classifier):
     """Network of timm."""
 
     kind: Literal["timm"] = "timm"

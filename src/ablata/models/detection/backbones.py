@@ -11,38 +11,31 @@ Shapes: B images, H and W multiples of 32.
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ablata.base.errors import CheckpointError, SettingsError, nearest
+from ablata.base.errors import SettingsError, nearest
 from ablata.base.parts import OpenPart
-from ablata.base.settings import ON_DISK
 from ablata.models.backbones.any import AnyBackbone
 from ablata.models.backbones.base import BackboneModule
 from ablata.models.backbones.resnet import ResNet
-from ablata.models.backbones.weights import read_state
+from ablata.models.backbones.weights import Loadable
 from ablata.models.detection.base import DetectionBackbone, DetectionBackboneModule
 
 Norm = Literal["batch", "frozen"]
 
 
-class _Pretrained(DetectionBackbone):
+class _Pretrained(Loadable, DetectionBackbone):
     """A backbone that can begin with weights of a file; not itself a choice."""
 
     norm: Norm = "batch"
     """batch: normalise over the batch; frozen: keep the statistics that the weights came with (small batches)."""
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
     """How many parts stay as they are, the stem first: 2 leaves out stem and first stage, as is usual with weights."""
-    weights: Annotated[str | None, ON_DISK] = None
-    """File of ImageNet weights under timm's or torchvision's names (safetensors, or torch's); null: drawn anew."""
-
-    def weights_file(self) -> str | None:
-        """Return the file of weights that the backbone begins with; None: there is none."""
-        return self.weights
 
     def without_weights(self) -> Self:
         """Return the backbone without its file of weights."""
@@ -52,30 +45,43 @@ class _Pretrained(DetectionBackbone):
         """Return the backbone without weights and with nothing frozen."""
         return self.model_copy(update={"weights": None, "norm": "batch", "frozen_stages": 0})
 
+    def is_of_backbone(self, name: str, model: nn.Module) -> bool:
+        """Tell whether a tensor belongs to the backbone: all of them do."""
+        return True
+
     def load_and_freeze(self, body: nn.Module) -> None:
-        """Load weights into a ResNet-like body and freeze what is to stay.
+        """Load weights into a body and freeze what is to stay.
 
         Raises:
             CheckpointError: the file cannot be read, or lacks tensors of the body.
+            SettingsError: stages are to be frozen that the network has not.
         """
-        if self.weights is not None:
-            state = read_state(Path(self.weights).expanduser())
-            own = body.state_dict()
-            found = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
-            missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-            if missing:
-                raise CheckpointError(
-                    "Weights of a backbone must have its tensors",
-                    found=f"{self.weights} lacks {missing[0]} and {len(missing) - 1} more",
-                    do="give a file of the network that model.backbone names",
-                )
-            body.load_state_dict({name: found[name] for name in own if name in found}, strict=False)
+        self.load_into(body)
         if self.norm == "frozen":
             _freeze_norms(body)
-        parts = [("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)][: self.frozen_stages]
+        parts = _stages(body)
+        if len(parts) < self.frozen_stages:
+            raise SettingsError(
+                "model.backbone.frozen_stages must be at most the network's parts",
+                found=f"{self.frozen_stages}, of {len(parts)}",
+            )
         for name, parameter in body.named_parameters():
-            if any(name.startswith(f"{start}.") for part in parts for start in part):
+            if any(name.startswith(f"{start}.") for part in parts[: self.frozen_stages] for start in part):
                 parameter.requires_grad_(False)
+
+
+def _stages(body: nn.Module) -> list[tuple[str, ...]]:
+    """Return the names of a network's parts: what is before its first numbered stage, and each of these."""
+    names: list[str] = []
+    for name, child in body.named_children():
+        inside = [f"{name}.{number}" for number, _ in child.named_children()] if name in _CONTAINERS else []
+        names += inside or [name]
+    stages = [name for name in names if _STAGE.match(name)]
+    return [tuple(names[: names.index(stages[0])]), *((name,) for name in stages)] if stages else []
+
+
+_CONTAINERS = ("blocks", "stages", "layers")
+_STAGE = re.compile(rf"(layer|({'|'.join(_CONTAINERS)})[._])\d+$")
 
 
 class Fpn(_Pretrained):
@@ -159,9 +165,9 @@ class BackboneFpn(DetectionBackbone):
     channels: Annotated[int, Field(ge=1)] = 256
     """Channels of every level."""
 
-    def weights_file(self) -> str | None:
-        """Return the file of weights that the backbone begins with; None: there is none."""
-        return self.backbone.weights
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files of weights that the backbone begins with."""
+        return self.backbone.weight_files()
 
     def without_weights(self) -> BackboneFpn:
         """Return the backbone without its file of weights."""

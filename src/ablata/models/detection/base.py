@@ -48,9 +48,9 @@ class DetectorSettings(Settings):
         """Return the names of loss terms whose weight is 0."""
         return set()
 
-    def weights_file(self) -> str | None:
-        """Return the file of weights that it begins with; None: there is none."""
-        return None
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files of weights that it begins with, or their names; here none."""
+        return ()
 
     def without_weights(self) -> Self:
         """Return it without its file of weights, which need not be here any more once it was trained."""
@@ -169,11 +169,11 @@ class DetectionBackbone(Settings):
 
     @abstractmethod
     def build(self) -> DetectionBackboneModule:
-        """Make the backbone; weights come from torch's global generator, or from `weights_file`."""
+        """Make the backbone; weights come from torch's global generator, or from `weight_files`."""
 
-    def weights_file(self) -> str | None:
-        """Return the file of weights that the backbone begins with; None: there is none."""
-        return None
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files of weights that the backbone begins with, or their names; here none."""
+        return ()
 
     def without_weights(self) -> DetectionBackbone:
         """Return the backbone without its file of weights, which need not be here any more once it was trained."""

@@ -122,9 +122,9 @@ class MaskRcnn(DetectorSettings):
         """Tell whether the class graph is used."""
         return self.relations is not None and self.relations.classes is not None
 
-    def weights_file(self) -> str | None:
-        """Return the file of weights that the backbone begins with; None: there is none."""
-        return self.backbone.weights_file()
+    def weight_files(self) -> tuple[str, ...]:
+        """Return the files of weights that the backbone begins with."""
+        return self.backbone.weight_files()
 
     def without_weights(self) -> Self:
         """Return the detector without its file of weights."""

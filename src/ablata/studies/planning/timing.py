@@ -42,7 +42,7 @@ def time_steps(recipe: Recipe, cache: Path, threads: int | None = None) -> tuple
         state = TrainState(recipe, 0, Path(folder), RunContext(device, cache), Reporter())
         total, evaluations = state.total, state.evaluations_left()
         state.total = min(_TIMED_STEPS, total)
-        state.model.train()
+        state.train_mode()
         train_steps(state)
         timer = state.timer
     rate = timer.steps_per_second() or state.total / timer.seconds()

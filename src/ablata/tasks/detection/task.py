@@ -14,8 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ablata.base.errors import CheckpointError, DataError, SettingsError, listing
-from ablata.base.files import digest
+from ablata.base.errors import DataError, SettingsError, listing
 from ablata.base.overrides import override
 from ablata.base.parts import WordOrPart
 from ablata.base.settings import expand
@@ -51,6 +50,7 @@ from ablata.tasks.detection.postprocess import (
 from ablata.tasks.detection.protocols import NAMES, DetectionProtocol, detection_protocol
 from ablata.tasks.detection.start_from import StartFrom
 from ablata.tasks.detection.visuals import visualize
+from ablata.tasks.networks import weights_mark
 from ablata.tasks.own_scores import score_metrics
 
 _SHOWN = 3
@@ -128,22 +128,11 @@ class Detect(DatasetRecipe):
         if isinstance(self.graph, GraphFile):
             content = class_graph(self, data).matrix.tobytes()
             marks = f"-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
-        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{self._weights_mark()}"
+        return f"{data.fingerprint[:24]}-{data.splits_hash[:8]}{marks}{weights_mark(self.model)}"
 
     def training_samples(self, cache: Path) -> int:
         """Return the number of training samples; see `Recipe.training_samples`."""
         return len(self.data.build(cache).split("train"))
-
-    def _weights_mark(self) -> str:
-        """Return what a file of weights adds to the fingerprint."""
-        file = self.model.weights_file()
-        if file is None:
-            return ""
-        path = Path(file).expanduser()
-        if not path.is_file():
-            raise CheckpointError("A file of weights must exist", found=f"no file {path}",
-                                  do="correct model.backbone.weights")  # fmt: skip
-        return f"-{digest(path)[:8]}"
 
     def shortened(self, factor: float) -> Self:
         """Return the recipe with every length multiplied, those of earlier trainings too; see `Recipe.shortened`."""

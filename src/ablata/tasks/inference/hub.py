@@ -24,7 +24,8 @@ from ablata.base.parts import user_modules
 from ablata.base.user_code import CodeFolder, module_files, parse_reference, portable, relative_names
 from ablata.base.version import __version__
 from ablata.engine.predictor import Predictor
-from ablata.models.backbones.weights import Loadable, read_state
+from ablata.models.backbones.weights import Loadable
+from ablata.models.weights.files import read_state
 from ablata.nn.state_digest import state_digest
 from ablata.records.code import check_trust, code_folder, keep_code
 from ablata.tasks.inference.load import assemble
@@ -99,7 +100,7 @@ def load_exported(folder: Path, check: CheckCode | None = None) -> Predictor:
             found=f"{path} has format {version}, this version reads formats up to {_FORMAT}",
             do="install a newer ablata",
         )
-    weights = read_state(folder / MODEL)
+    weights = read_state(folder / MODEL).tensors
     if state_digest(weights) != digest:
         raise CheckpointError(
             "Weights must be those that were exported",

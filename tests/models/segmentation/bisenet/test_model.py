@@ -272,7 +272,7 @@ def test_weights_of_the_whole_network_are_taken_and_of_other_classes_refused(tmp
     settings.load_into(model)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in donor.state_dict().items())
     with pytest.raises(CheckpointError, match=r"10 classes in .*donor\.pt.*, 7 in the data"):
-        settings.load_into(make(settings, classes=7))
+        settings.model_copy(update={"weights_part": "full"}).load_into(make(settings, classes=7))
 
 
 def published_names(ffm: str) -> set[str]:
@@ -309,7 +309,7 @@ def test_parts_that_do_not_fit_are_refused_in_words(subtests: pytest.Subtests) -
         (lambda: tiny(aux=AUX[:1] * 2), "at most one head a stride"),
         (lambda: tiny(aux=(AuxiliaryHead(stride=4, source="merged"),)), r"strides \[8, 16\], found 4"),
         (lambda: tiny(aux=(AuxiliaryHead(stride=8, source="refined"),)), "found 8"),
-        (lambda: tiny(backbone=ResNet(weights="a.pt")), "weights_part=backbone"),
+        (lambda: tiny(backbone=ResNet(weights="a.pt", weights_part="full")), "must be auto or backbone"),
         (lambda: ContextPath(levels=(8, 16)), "levels must go up"),
         (lambda: ContextPath(levels=(16, 8), stride=16), "at most that of the last level"),
         (lambda: ContextPath(levels=(), merge_at="end"), "merge_at=end needs levels"),

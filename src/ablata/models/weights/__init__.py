@@ -1,0 +1,1 @@
+"""Pretrained weights: reading files, translating their names, sources of weights by name."""
