@@ -27,7 +27,7 @@ def train_steps(state: TrainState) -> None:
     batches = s.task.batches(s.step, s.total)
     log = LossLog(s)
     s.timer = Timer(s.total - s.step, s.evaluations_left())
-    while s.step < s.total:
+    while not s.finished():
         torch.manual_seed(derive(s.seed, "model", s.step, s.group.rank))
         batch = s.task.augment(next(batches).to(s.device), s.step)
         s.set_learning_rate()
@@ -62,10 +62,10 @@ def train_steps(state: TrainState) -> None:
         if s.evaluation_due():
             log.read_watchdogs()
             s.evaluate()
-        if s.step == s.total or s.checkpoint_due():
+        if s.finished() or s.checkpoint_due():
             log.read_watchdogs()
             s.save("last")
-        if (reason := s.stop_reason()) and s.step < s.total:
+        if (reason := s.stop_reason()) and not s.finished():
             stop_early(s, log, reason)
 
 

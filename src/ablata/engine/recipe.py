@@ -43,17 +43,27 @@ class Preview:
     summary: str
 
 
+_UNMEASURED = 100
+"""Epochs that a training of so many minutes is taken for until it is measured, where only its parts are tried."""
+
+
 class Train(Settings):
     """Training: length, batch size, evaluation and logging intervals."""
 
-    ALTERNATIVES: ClassVar[tuple[str, ...]] = ("epochs", "steps")
+    ALTERNATIVES: ClassVar[tuple[str, ...]] = ("epochs", "steps", "minutes")
 
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training set; an override of this switches `steps` off."""
+    """Passes over the training set; an override of this switches `steps` and `minutes` off."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimiser steps; an override of this switches `epochs` off."""
+    """Optimiser steps; an override of this switches `epochs` and `minutes` off."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """As many steps as fit into so many minutes here, evaluations included: measured before the first step and kept
+    with the run, which is resumed with that number; an override of this switches `epochs` and `steps` off."""
     stop_epochs: Annotated[float, Field(gt=0)] | None = None
     """Stop after this many epochs, early, with the schedule still planned for the whole length; null: do not."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """End after so many evaluations in a row without a better score of the kind that the recipe is judged by (`judge`
+    names another); null: train to the end."""
     batch: Annotated[int, Field(ge=1)] = 128
     """Images in one optimiser step, over all processes and all accumulated parts together."""
     accumulate: Annotated[int, Field(ge=1)] = 1
@@ -77,10 +87,12 @@ class Train(Settings):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError(
-                f"give exactly one of train.epochs and train.steps, got epochs={self.epochs}, steps={self.steps}"
-            )
+        lengths = {name: getattr(self, name) for name in self.ALTERNATIVES}
+        if sum(value is not None for value in lengths.values()) != 1:
+            got = ", ".join(f"{name}={value}" for name, value in lengths.items())
+            raise ValueError(f"give exactly one of train.epochs, train.steps and train.minutes, got {got}")
+        if self.patience is not None and not self.evaluate_every:
+            raise ValueError("train.patience counts evaluations on the way: set train.evaluate_every above 0")
         if self.batch % self.accumulate:
             raise ValueError(
                 f"train.batch must be divisible by train.accumulate, got {self.batch} and {self.accumulate}"
@@ -88,7 +100,10 @@ class Train(Settings):
         return self
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the number of optimiser steps that the schedule is planned for."""
+        """Return the number of optimiser steps that the schedule is planned for; of minutes that were not measured yet
+        some number."""
+        if self.minutes is not None:
+            return _UNMEASURED * steps_per_epoch
         return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
 
     def shortened(self, factor: float) -> Self:
@@ -98,6 +113,8 @@ class Train(Settings):
             lengths["epochs"] = self.epochs * factor
         if self.steps is not None:
             lengths["steps"] = max(1, round(self.steps * factor))
+        if self.minutes is not None:
+            lengths["minutes"] = self.minutes * factor
         if self.stop_epochs is not None:
             lengths["stop_epochs"] = self.stop_epochs * factor
         return self.model_copy(update=lengths)
@@ -270,7 +287,7 @@ class Recipe(Settings):
         Raises:
             SettingsError: the task has no generated images.
         """
-        length = {"epochs": None, "steps": steps, "stop_epochs": None}
+        length = {"epochs": None, "steps": steps, "minutes": None, "stop_epochs": None, "patience": None}
         once = {"batch": batch, "accumulate": 1, "evaluate_every": 0}
         update = {
             "train": self.train.model_copy(update=length | once),

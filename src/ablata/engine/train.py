@@ -18,6 +18,7 @@ from ablata.engine.checkpoints import Attempt
 from ablata.engine.hardware.memory import keep_memory, peak_memory, reset_peak_memory
 from ablata.engine.hardware.precision import choose_device
 from ablata.engine.hardware.process_group import ProcessGroup, process_group
+from ablata.engine.length import with_steps
 from ablata.engine.loop import train_steps
 from ablata.engine.recipe import Recipe
 from ablata.engine.reporting import Reporter
@@ -86,6 +87,8 @@ def train(
         start = group.broadcast_object(str(parent) if parent else None)
         older = Path(start) if start else None
         context = RunContext(device, cache, group, recipe.compute.channels_last, older, trust_code)
+        with users_mistakes(recipe, "be timed"):
+            recipe = with_steps(recipe, seed, where, context, attempt)
         torch.manual_seed(derive(seed, "init"))
         with users_mistakes(recipe, "be built"):
             writer = replace(attempt, run=group.broadcast_object(attempt.run))
@@ -108,7 +111,7 @@ def train(
             if begun:
                 told = json.dumps([one.as_dict() for one in begun], indent=1)
                 write_text(where / "weights.json", told, attempt.held)
-        if state.step < state.total:
+        if not state.finished():
             with users_mistakes(recipe, "fit the first batch"):
                 warnings = state.task.check(state.task.augment(next(state.task.batches(0, 1)).to(device), 0))
             for warning in warnings or ():  # a user's check may return nothing
@@ -124,7 +127,7 @@ def train(
             "images_per_second": state.timer.steps_per_second() * recipe.train.batch,
             "evaluation_seconds": state.timer.evaluation_seconds(),
             "peak_memory_bytes": float(peak_memory(device)),
-            "steps": float(state.total),
+            "steps": float(state.step),
             "processes": float(group.world_size),
             "threads": float(torch.get_num_threads()),
         }

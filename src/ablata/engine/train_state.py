@@ -230,6 +230,19 @@ class TrainState:
         """Tell whether this step ends an evaluation interval, or the training."""
         return self.eval_schedule.due(self.step)
 
+    def finished(self) -> bool:
+        """Tell whether the last step was taken, or the score has not become better for as long as `patience` has it.
+
+        It follows from the step and the best score alone, so that a resumed training ends where an uninterrupted one
+        does.
+        """
+        if self.step >= self.total or self.recipe.train.patience is None or self.best is None:
+            return self.step >= self.total
+        if not self.eval_schedule.due(self.step):
+            return False
+        since = self.eval_schedule.left(self.best["step"]) - self.eval_schedule.left(self.step)
+        return since >= self.recipe.train.patience
+
     def evaluations_left(self) -> int:
         """Return how many evaluations are to come."""
         return self.eval_schedule.left(self.step)
@@ -242,9 +255,9 @@ class TrainState:
             self._watch_ema()
             self.train_mode()
             self.reporter.metrics([(self.step, name, value) for name, value in self.scores.items()])
-            if self.step == self.total:
-                self.reporter.metrics(self._class_rows())
         self._keep_best()
+        if self.finished():
+            self.reporter.metrics(self._class_rows())
 
     def _class_rows(self) -> list[MetricRow]:
         """Return the scores of each class in the evaluation at hand, as points of curves."""
@@ -289,7 +302,7 @@ class TrainState:
         with self.timer.pause(), torch.no_grad(), self.precision.autocast(), self.evaluator.with_eval_weights():
             self.model.eval()
             self.task.evaluate(self.model, split, protocol)
-            self.model.train()
+            self.train_mode()
         return self.task.item_scores(split, protocol)
 
     def _watch_ema(self) -> None:

@@ -47,6 +47,8 @@ def time_steps(recipe: Recipe, cache: Path, threads: int | None = None) -> tuple
         timer = state.timer
     rate = timer.steps_per_second() or state.total / timer.seconds()
     seconds = total / rate + evaluations * timer.evaluation_seconds()
+    if recipe.train.minutes is not None:
+        seconds = 60 * recipe.train.minutes
     return seconds, float(peak_memory(device)), state.total
 
 
