@@ -19,6 +19,7 @@ from ablata.records.account import EXPLORATORY, SEEN
 from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, RunRow, StudyRow
+from ablata.records.scored_on import scored_on
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.impossible import impossible
@@ -179,6 +180,7 @@ def study_view(
         impossible=_impossible(study),
         time_notes=(*_time_notes(study, placed), *_apart_notes(study)),
         aa=_aa(study),
+        scored_on=_scored_on(ledger, study) if curves else "",
         history=history_view(study.rule, study.replay),
         pairing=pairing_of(scores, study.control, seeded=not spec.get("unseeded")),
         account=account_views(ledger, row, study.arms),
@@ -382,6 +384,14 @@ def _factorial_plan(ledger: Ledger, study: _Study, factorial: FactorialRecord) -
         return PlanView(noise=noise)
     found = plan_factorial(noise, factorial.design, study.rule, Calibration.from_json(known))
     return PlanView(detectable=found.detectable, smallest_margin=found.confirmable, noise=noise)
+
+
+def _scored_on(ledger: Ledger, study: _Study) -> str:
+    """Return the sentence on the test items of the control's score; empty where it kept none."""
+    metric = study.row.spec["metric"]
+    done = [run for (arm, _), run in study.runs.items() if arm == study.control and run.state == "completed"]
+    found = scored_on(ledger, metric, done)
+    return "" if found is None else found.sentence(str(metric.get("split") or ""))
 
 
 def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:

@@ -429,6 +429,7 @@ class StudyView:
         aa: of a study of the control against itself, what its runs show; else None.
         history: noise of earlier studies that the rule rests on too; None without.
         pairing: how far runs of the same seed moved together; None where it was not measured.
+        scored_on: a sentence on the test items of the score; empty where runs did not keep theirs.
         account: what other studies of the ledger said of the same questions, the oldest first.
         incomparable: it ended without a verdict, since it is about time and too few runs can be compared in it.
     """
@@ -458,6 +459,7 @@ class StudyView:
     aa: AaResult | None = None
     history: HistoryView | None = None
     pairing: Pairing | None = None
+    scored_on: str = ""
     account: tuple[JudgementView, ...] = ()
     incomparable: bool = False
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtr
 
+from ablata.stats.rule import History
 from ablata.stats.table import Bools, Floats
 
 Values = Floats | np.float64
@@ -61,6 +62,19 @@ def pooled(residuals: Residuals, version: int) -> tuple[Values, Values]:
 def history_trust(residuals: Residuals, version: int) -> Values:
     """Return how far the noise history counts, from 0 (the study is noisier than it says) to 1."""
     return np.float64(1) if version == 1 else 1 - _distrust(residuals)
+
+
+def trust_in(history: History, variance: float, df: float) -> float:
+    """Return how far a noise history would count beside runs of this variance, from 0 to 1.
+
+    Args:
+        history: known before.
+        variance: of one run as they show it, squared units of the metric.
+        df: its degrees of freedom, > 0.
+    """
+    one = np.float64
+    quantile = _f_quantile(one(variance), one(df), one(history.variance), one(history.weight), np.bool_(True))
+    return float(1 - _ramp(quantile, HISTORY_WINDOW))
 
 
 def moderate(own: Floats, n: Values, residuals: Residuals, prior_df: float, version: int) -> tuple[Floats, Floats]:

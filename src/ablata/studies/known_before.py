@@ -14,6 +14,8 @@ from ablata.stats.wording import seeds
 from ablata.studies.identity import new_run, record_environment
 from ablata.studies.study import CONTROL, Study
 
+UNDECIDED = "undecided"
+
 
 def known_before(ledger: Ledger, study: Study) -> dict[str, Any]:
     """Return what a specification says of what was known before; nothing where nothing was.
@@ -40,8 +42,11 @@ def known_sentences(ledger: Ledger, study: Study) -> tuple[str, ...]:
     exploratory = _exploratory(study, _ended(ledger, study))
     if study.name in {row.name for row in ledger.studies.all()} or not exploratory:
         return tuple(told)
-    told += [f"{listing(exploratory)} would be exploratory, no claim: {next(iter(exploratory.values()))}"]
-    more = next((one.study for one in earlier if one.extendable and one.arm in exploratory), None)
+    for reason in dict.fromkeys(exploratory.values()):
+        arms = listing(arm for arm, why in exploratory.items() if why == reason)
+        told.append(f"{arms} would be exploratory, no claim: {reason}")
+    open_ends = [one for one in earlier if one.verdict == UNDECIDED and one.arm in exploratory]
+    more = next((one.study for one in open_ends if one.extendable and one.seeds < study.seeds), None)
     if more is not None:
         told.append(f"a claim within the same 5%: ablata study extend {more} --seeds {study.seeds}")
     else:

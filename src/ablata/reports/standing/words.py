@@ -12,7 +12,8 @@ WORST = {5: 6.5, 10: 5.5}
 
 def standing_words(view: StudyView) -> tuple[str, ...]:
     """Return all that a page says of what the verdicts rest on, a sentence each."""
-    return (*account_words(view), *history_words(view), *pairing_words(view), *test_words(view))
+    items = (view.scored_on,) if view.scored_on else ()
+    return (*account_words(view), *history_words(view), *pairing_words(view), *items, *test_words(view))
 
 
 def warned_words(view: StudyView) -> tuple[str, ...]:

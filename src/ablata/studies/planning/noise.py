@@ -64,7 +64,18 @@ def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
 
 def noise_of_study(ledger: Ledger, name: str) -> Noise | None:
     """Return the noise of one study's completed runs, at seeds where the control has completed; None if too few."""
-    arms = ledger.studies.arms(name)
+    try:
+        return noise_from_scores(score_table(ledger, name))
+    except ValueError:
+        return None
+
+
+def score_table(ledger: Ledger, name: str) -> np.ndarray:
+    """Return the scores of a study's completed runs, (seeds, 1 + arms), the control first, at seeds where it has one.
+
+    NaN where an arm has none.
+    """
+    arms = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
     key = ledger.studies.get(name).spec["metric"]["key"]
     columns = {arm.name: column for column, arm in enumerate(arms)}
     cells = ledger.studies.cells(name)
@@ -74,10 +85,7 @@ def noise_of_study(ledger: Ledger, name: str) -> Noise | None:
     for cell in cells:
         if cell.run.state == "completed":
             table[rows[cell.seed], columns[cell.arm]] = values.get(cell.run.id, np.nan)
-    try:
-        return noise_from_scores(table[~np.isnan(table[:, columns[_control(arms).name]])])
-    except ValueError:
-        return None
+    return np.asarray(table[~np.isnan(table[:, 0])])
 
 
 def _control(arms: list[ArmRow]) -> ArmRow:

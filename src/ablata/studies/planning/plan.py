@@ -16,14 +16,17 @@ from ablata.base.quantities import duration, quantity
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
+from ablata.records.scored_on import scored_on
 from ablata.stats import History, Noise, Plan, plan, plan_factorial, pool_noise, procedure_of, rules_of
+from ablata.stats.moderation import trust_in
+from ablata.stats.pairing import Pairing, measured_pairing
 from ablata.stats.planning import MOST_SEEDS
 from ablata.studies.assess import cached_calibration, cached_factorial_calibration
 from ablata.studies.chain import lineage
 from ablata.studies.identity import cache_folder, new_run, record_environment
 from ablata.studies.known_before import known_sentences
 from ablata.studies.metric import parse_margin
-from ablata.studies.planning.noise import noise_of_study
+from ablata.studies.planning.noise import noise_of_study, score_table
 from ablata.studies.planning.sizing import Need, control_noise, needs_of, wall_seconds
 from ablata.studies.study import CONTROL, Study
 from ablata.trainers.any import Outside
@@ -62,6 +65,9 @@ class StudyPlan:
         row: seconds of the runs of one seed, teachers counted.
         sized: detectable effect and confirmable margin, or None while the noise is unknown.
         unit: the same for a noise of 1, to be multiplied with a guess.
+        pairing: how far runs of the same seed moved together in earlier studies; None where it was not measured.
+        history_trust: how far the noise history agrees with the control's own runs, 0 to 1; None: nothing to compare.
+        scored_on: a sentence on the test items; empty where no run of the control kept its own.
         known_before: sentences on what is known of the question already, and what follows for the verdicts.
     """
 
@@ -77,6 +83,9 @@ class StudyPlan:
     sized: Plan | None
     unit: Plan
     known_before: tuple[str, ...] = ()
+    scored_on: str = ""
+    pairing: Pairing | None = None
+    history_trust: float | None = None
 
     @property
     def hours(self) -> float:
@@ -109,6 +118,7 @@ class StudyPlan:
             f"  time     at most {duration(3600 * self.hours)} with {_count(self.workers, 'worker')}, "
             f"their start not counted{early}",
             *_findings(self),
+            *_rests_on(self),
             *_needs(self),
             *(f"  {'known' if row == 0 else '':9}{told}" for row, told in enumerate(self.known_before)),
         ])  # fmt: skip
@@ -140,6 +150,9 @@ class StudyPlan:
             "detectable_in_noise": self.unit.detectable,
             "confirmable_in_noise": self.unit.confirmable,
             "known_before": list(self.known_before),
+            "scored_on": self.scored_on,
+            "pairing": None if self.pairing is None else self.pairing.to_json(),
+            "history_trust": self.history_trust,
         }
 
 
@@ -188,6 +201,9 @@ def plan_study(
         sized=size(noise.sd) if noise else None,
         unit=size(1.0),
         known_before=known_sentences(ledger, study),
+        scored_on=_scored_on(ledger, study),
+        pairing=earlier_pairing(ledger, study),
+        history_trust=_history_trust(ledger, study),
     )
     if noise is None or study.design is not None:
         return made
@@ -221,6 +237,14 @@ def with_history(ledger: Ledger, study: Study) -> Study:
 
 
 def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Noise]:
+    for name in _alike(ledger, study, own=own):
+        found = noise_of_study(ledger, name)
+        if found is not None:
+            yield found
+
+
+def _alike(ledger: Ledger, study: Study, *, own: bool) -> Iterator[str]:
+    """Yield the names of studies of the same recipe, metric and training length."""
     asked = study.recipes[CONTROL]
     length = None if isinstance(asked, Outside) else expand(asked.train)
     for row in ledger.studies.all():
@@ -229,9 +253,27 @@ def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Nois
         same = control.recipe_name == asked.name and row.spec["metric"]["key"] == study.judged.key
         if (row.name == study.name and not own) or not same or control.recipe.get("train") != length:
             continue
-        found = noise_of_study(ledger, row.name)
-        if found is not None:
-            yield found
+        yield row.name
+
+
+def earlier_pairing(ledger: Ledger, study: Study) -> Pairing | None:
+    """Return how far runs of the same seed moved together in the earlier study of the same kind with most seeds."""
+    found = [measured_pairing(table) for name in _alike(ledger, study, own=True)
+             if (table := score_table(ledger, name)).shape[1] > 1]  # fmt: skip
+    return max((one for one in found if one is not None), key=lambda one: one.seeds * one.arms, default=None)
+
+
+def _scored_on(ledger: Ledger, study: Study) -> str:
+    """Return the sentence on the test items of the control's score; empty where no run of it kept its own."""
+    metric = study.spec()["metric"]
+    found = scored_on(ledger, metric, ledger.runs.find(recipe=settings_hash(study.recipes[CONTROL]), state="completed"))
+    return "" if found is None else found.sentence(str(metric["split"] or ""))
+
+
+def _history_trust(ledger: Ledger, study: Study) -> float | None:
+    """Return how far the noise history agrees with the spread of the control's runs, which is the noise or more."""
+    own = control_noise(ledger, study)
+    return None if study.history is None or own is None else trust_in(study.history, own.variance, own.df)
 
 
 def _cost_from_history(completed: list[RunRow], recipe: Recipe | Outside, environment: str) -> RunCost | None:
@@ -348,6 +390,29 @@ def _noise(noise: Noise, points: str) -> str:
         f"{told}from {noise.df + 1:.0f} runs of the control: probably {low:.2g} to {high:.2g}, and less where a seed "
         "moves all arms alike"
     )
+
+
+def _rests_on(plan: StudyPlan) -> list[str]:
+    """Return what is known of pairing, of the noise history, and of the test items."""
+    told, found, history = [], plan.pairing, plan.study.history
+    if history is not None:
+        trust = plan.history_trust
+        said = "counts as far as this study's own runs agree with it"
+        if trust is not None and trust < 1:
+            said = "would be distrusted" if trust <= 0 else f"would count by {100 * trust:.0f}%"
+            said += ": the control's own runs vary more, or each seed moves all arms alike"
+        told.append(
+            ("history", f"{history.variance**0.5:.2g}{_points(plan)} ({history.weight:.0f} degrees of freedom) {said}")
+        )
+    if found is not None:
+        measured = f"correlation of arms and control over {found.seeds} seeds {found.correlation:+.2f}, probably "
+        measured += f"{found.low:+.2f} to {found.high:+.2f}"
+        state = "unpaired in effect: equal seeds save none" if found.is_unpaired else "equal seeds save runs"
+        state = state if found.is_unpaired or found.is_paired else "not known whether equal seeds save runs"
+        told.append(("pairing", f"{state}, in an earlier study ({measured})"))
+    if plan.scored_on:
+        told.append(("items", plan.scored_on.rstrip(".")))
+    return [f"  {name:9}{text}" for name, text in told]
 
 
 def _needs(plan: StudyPlan) -> list[str]:
