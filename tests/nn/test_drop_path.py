@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ablata.nn.drop_path import DropPath, linear_drop_rates
+from ablata.nn.drop_path import drop_path, linear_drop_rates
 
 
 def test_a_branch_is_left_out_whole_or_enlarged() -> None:
     torch.manual_seed(0)
     x = torch.rand(4000, 2, 3) + 1
-    out = DropPath(0.25)(x)
+    out = drop_path(0.25)(x)
     left_out = (out == 0).all((1, 2))
     torch.testing.assert_close(out[~left_out], x[~left_out] / 0.75)
     assert left_out.double().mean().item() == pytest.approx(0.25, abs=0.03)
@@ -20,7 +20,7 @@ def test_a_branch_is_left_out_whole_or_enlarged() -> None:
 @pytest.mark.parametrize(("drop_prob", "training"), [(0.5, False), (0.0, True)])
 def test_nothing_changes_and_nothing_is_drawn_outside_training_or_at_0(drop_prob: float, training: bool) -> None:
     before, x = torch.get_rng_state(), torch.ones(4, 2)
-    assert DropPath(drop_prob).train(training)(x) is x
+    assert drop_path(drop_prob).train(training)(x) is x
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 
-class DropPath(nn.Module):
-    """Stochastic depth: drop a residual branch for each image with a probability, and scale up the others'.
+def drop_path(probability: float) -> nn.Module:
+    """Make stochastic depth: a residual branch is dropped for each image by itself, and the others' are scaled up.
 
     Args:
-        drop_prob: the probability, in 0..1 (1 excluded); 0 changes nothing and draws nothing.
+        probability: of dropping, in 0..1 (1 excluded); 0 changes nothing and draws nothing.
 
     Source: Huang et al. 2016, arXiv 1603.09382; EfficientNet calls it drop connect.
     """
+    if not probability:
+        return nn.Identity()
+    # torchvision takes a while to import, and few networks need it.
+    from torchvision.ops import StochasticDepth
 
-    def __init__(self, drop_prob: float) -> None:
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, ...] to the same shape."""
-        if not self.training or self.drop_prob == 0:
-            return x
-        kept = x.new_empty((x.shape[0], *[1] * (x.ndim - 1))).bernoulli_(1 - self.drop_prob)
-        return x * kept / (1 - self.drop_prob)
+    made: nn.Module = StochasticDepth(probability, mode="row")
+    return made
 
 
 def linear_drop_rates(last: float, count: int) -> list[float]:

@@ -12,7 +12,6 @@ from torch import nn
 
 from ablata.engine.hardware.complexity import count
 from ablata.models.backbones.efficientnet import EfficientNet, EfficientNetLite, InvertedResidual
-from ablata.nn.drop_path import DropPath
 
 EVERY = [EfficientNet(variant=name) for name in get_args(EfficientNet.model_fields["variant"].annotation)]
 EVERY += [EfficientNetLite(variant=name) for name in get_args(EfficientNetLite.model_fields["variant"].annotation)]
@@ -76,7 +75,8 @@ def test_the_head_belongs_to_backbone_or_classifier() -> None:
 
 def test_drop_connect_rises_with_the_blocks_or_is_the_same_for_all() -> None:
     def shares(**changes: Any) -> list[float]:
-        return [module.drop_prob for module in tiny(**changes).build(5).modules() if isinstance(module, DropPath)]
+        blocks = [module for module in tiny(**changes).build(5).modules() if isinstance(module, InvertedResidual)]
+        return [getattr(block.drop, "p", 0.0) for block in blocks]
 
     rising = shares(drop_connect=0.3)
     assert rising == pytest.approx([0.3 * index / len(rising) for index in range(len(rising))])

@@ -28,7 +28,7 @@ from ablata.base.parts import NamedPart
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.activations import ActivationChoice
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
-from ablata.nn.drop_path import DropPath
+from ablata.nn.drop_path import drop_path
 from ablata.nn.gates import SqueezeExcite
 
 
@@ -231,7 +231,7 @@ class InvertedResidual(nn.Module):
         self.attention = gate.build(wide, round(inputs / gate.reduction), act) if gate else nn.Identity()
         self.project = ConvUnit(conv.build(wide, outputs, 1), act if settings.project_activation else None)
         self.adds = stride == 1 and inputs == outputs
-        self.drop = DropPath(drop)
+        self.drop = drop_path(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, inputs, H, H] to [B, outputs, H / stride, H / stride]."""

@@ -27,7 +27,7 @@ from ablata.base.settings import Settings
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier, PooledClassifier, init_convolutions
 from ablata.nn.activations import ActivationChoice, make_channel_activation
 from ablata.nn.convolutions import AnyConv, ConvUnit, PlainConv
-from ablata.nn.drop_path import DropPath
+from ablata.nn.drop_path import drop_path
 from ablata.nn.gates import SqueezeExcite
 
 
@@ -193,7 +193,7 @@ class RegNetBlock(nn.Module):
         self.expand = ConvUnit(conv.build(outputs, outputs, 1), None)
         changes = inputs != outputs or stride > 1
         self.shortcut = ConvUnit(conv.build(inputs, outputs, 1, stride), None) if changes else nn.Identity()
-        self.drop, self.act = DropPath(settings.drop_path), make_channel_activation(act, outputs)
+        self.drop, self.act = drop_path(settings.drop_path), make_channel_activation(act, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, inputs, H, H] to [B, outputs, H / stride, H / stride]."""

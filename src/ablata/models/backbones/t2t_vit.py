@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ablata.models.backbones.base import Backbone, BackboneModule, Classifier
-from ablata.nn.drop_path import DropPath, linear_drop_rates
+from ablata.nn.drop_path import drop_path, linear_drop_rates
 
 _SIZES = {7: (256, 2), 10: (256, 2), 12: (256, 2), 14: (384, 3), 19: (448, 3), 24: (512, 3)}
 """Layers: width D, width of a layer's hidden features relative to D."""
@@ -243,7 +243,7 @@ class TransformerLayer(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn, self.mlp = SelfAttention(width, scale, dropout), Mlp(width, hidden, dropout)
-        self.drop = DropPath(drop)
+        self.drop = drop_path(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens [B, T + 1, D] to the same shape."""
