@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import DataError, choices, listing
@@ -17,6 +17,7 @@ from ablata.data.formats.places import find_image, head_of, json_files, relative
 from ablata.data.labels.split_lists import split_name, splits_by_lists
 
 if TYPE_CHECKING:
+    from ablata.data.detection.coco_json import ListedImage
     from ablata.data.formats.reading import ReadImage, ReadSet
 
 _PART = re.compile(r"[^a-zA-Z]+")
@@ -126,11 +127,7 @@ def _file(
     listed = read_images(tree, name, findings)
     beside = (path.parent, path.parent / "images", folder / split if split else folder, folder / "images",
               folder / "images" / split, *(folder / f"{split}{year}" for year in (2014, 2017)))  # fmt: skip
-    files = [find_image(folder, image.file_name, *beside) or folder / image.file_name for image in listed]
-    outside = [image.file_name for image, file in zip(listed, files, strict=True) if not _is_below(file, folder)]
-    for one in outside:
-        findings.refuse("Names of images must be paths below their folder", f"{name}: {one!r}")
-    files = [file if _is_below(file, folder) else folder / "outside" for file in files]
+    files = [_image(folder, image, beside, name, findings) for image in listed]
     sizes = check_files(files, [image.size for image in listed], findings, reading.rules)
     labels = {number: list(classes).index(own) for number, own in categories.items()}
     reader = ObjectReader(name, labels, listed, sizes, findings, reading.keep_written)
@@ -138,5 +135,18 @@ def _file(
     return [ReadImage(file, entry, split) for file, entry in zip(files, entries, strict=True)], reader.maskless
 
 
-def _is_below(file: Path, folder: Path) -> bool:
-    return "\0" not in str(file) and ".." not in file.parts and file.is_relative_to(folder)
+def _image(folder: Path, image: ListedImage, beside: Sequence[Path], name: str, findings: Findings) -> Path:
+    """Return the file of an image; one that is missing as it is named, for `check_files` to refuse."""
+    written = image.file_name
+    path = PurePosixPath(written.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or "\0" in written:
+        findings.refuse("Names of images must be paths below their folder", f"{name}: image {image.id}: {written!r}")
+        return folder / "outside"
+    found = find_image(folder, written, *beside)
+    if found is None:
+        return folder / path
+    if not found.as_posix().endswith(written):
+        done = "names with backslashes, %20 or other folders read as those of files"
+        where = f"{name}: image {image.id}: {written!r} as {relative(found, folder)}"
+        findings.repairable("Names of images must be paths with /", done, where)
+    return found
