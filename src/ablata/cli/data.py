@@ -61,8 +61,8 @@ def preview(
     """
     chosen = LabelFolder(dataset, images, labels, map, form, settings=tuple(overrides or ()))
     boxes = _boxes(chosen)
-    if boxes is None and is_folder(dataset) and chosen.fits():
-        draw_labels(chosen, output, count)
+    if boxes is None and is_folder(dataset) and (usual := chosen.with_usual_names()).fits():
+        draw_labels(usual, output, count)
         return
     from ablata.records.home import lab_home
 
@@ -257,6 +257,7 @@ def stats(
 def _labelled(chosen: LabelFolder) -> LabelFolder | None:
     """Return what has label files: a folder, or the set of a recipe or kind; None for sets of images."""
     if is_folder(chosen.folder):
+        chosen = chosen.with_usual_names()
         return chosen if chosen.fits() else None
     from ablata.data.segmentation.mask_folder import SegmentationFileSettings
     from ablata.records.home import lab_home
@@ -284,6 +285,9 @@ def _report(dataset: str, overrides: list[str], boxes: Recipe | None) -> DataRep
         return named_recipe(dataset, overrides).check_data(lab_home() / "cache")
     if any(not argument.startswith("data.") for argument in overrides):
         raise SettingsError("A folder takes settings of its data alone", found=" ".join(overrides), do="data.size=128")
-    folder = Path(dataset).expanduser()
-    kind = "shards" if folder.is_dir() and any(folder.glob("*train*.tar")) else "image_folder"
-    return named_recipe(kind, [f"data.root={folder}", *overrides]).check_data(lab_home() / "cache")
+    from ablata.data.formats.recognize import recognize
+
+    cache = lab_home() / "cache"
+    found = next(iter(recognize(dataset, cache, ("classify",))), None)
+    kind, settings = (found.kind, found.settings) if found else ("image_folder", (f"data.root={dataset}",))
+    return named_recipe(kind, [*settings, *overrides]).check_data(cache)

@@ -60,6 +60,15 @@ class LabelFolder:
         told = data.folder_names()
         return replace(told, images=self.images or told.images, labels=self.labels or told.labels)
 
+    def with_usual_names(self) -> Self:
+        """Return the same, with what masks beside their images are called where nothing else is said."""
+        from ablata.data.labels.layout import BESIDE, masks_beside
+
+        place = Path(self.folder).expanduser()
+        if self.images or self.labels or not place.is_dir() or not masks_beside(place):
+            return self
+        return replace(self, images=".", labels=".", settings=(*self.settings, f"data.mask_suffix={BESIDE}"))
+
     @cached_property
     def data(self) -> MaskFolder | None:
         """Return the settings of how files are read; None: the usual ones.
@@ -115,8 +124,9 @@ class LabelFolder:
         """Tell whether a folder is a set of whole images; not where folders of label files are asked for."""
         from ablata.data.classification.image_folder import has_layout
         from ablata.data.classification.shards import has_shards
+        from ablata.data.formats.image_list import fits
 
-        return self.labels is None and (has_layout(folder) or has_shards(folder))
+        return self.labels is None and (has_layout(folder) or has_shards(folder) or fits(folder))
 
     def _layouts(self) -> str:
         from ablata.data.classification.image_folder import LAYOUT as BY_CLASS
@@ -125,9 +135,11 @@ class LabelFolder:
 
         if self.labels:
             return f"{self.images or 'images'} beside {self.labels}"
+        from ablata.data.formats.image_list import LAYOUT as LISTED
         from ablata.data.formats.recognize import box_formats
 
-        return f"{LAYOUT} (--images and --labels give other names); or {BY_CLASS}; or {IN_TARS}; or {box_formats()}"
+        usual = f"{LAYOUT} (--images and --labels give other names)"
+        return "; or ".join((usual, BY_CLASS, IN_TARS, LISTED, box_formats()))
 
     def listed(self) -> LabeledFolder:
         """List the files.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     AnyData = ClassificationSettings | ReidSettings
 else:
     AnyImageData = Annotated[
-        family(ClassificationSettings, Digits, "ablata.data.classification", SYNTHETIC),
+        family(ClassificationSettings, Digits, "ablata.data.classification", FORMATS, SYNTHETIC),
         OpenPart(adapt="ablata.data.plain:images", plain=PLAIN),
     ]
     AnyIdentityData = Annotated[family(ReidSettings, Persons, "ablata.data.reid", SYNTHETIC), OpenPart()]

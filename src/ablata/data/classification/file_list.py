@@ -40,6 +40,7 @@ class Listing:
         outside: images that lie in no class, relative to the root.
         noted: images in which the camera noted an orientation other than upright.
         shared: what is to be told of images that are in train and val both.
+        remarks: what else is worth knowing, a sentence each.
     """
 
     root: Path
@@ -55,6 +56,7 @@ class Listing:
     outside: tuple[str, ...] = ()
     noted: int = 0
     shared: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def where(self, source: Source, row: int) -> str:
         """Name an image relative to the root."""
@@ -63,7 +65,7 @@ class Listing:
     @property
     def notices(self) -> tuple[str, ...]:
         """Return what the reader of a run should know: what is ignored, left out, or enlarged."""
-        told = list(self.shared)
+        told = [*self.shared, *self.remarks]
         if self.ignored:
             told.append(f"{len(self.ignored)} files are no images and are ignored: {_some(self.ignored, 5)}")
         if self.outside:

@@ -21,7 +21,7 @@ from ablata.data.formats.all import FORMATS, Format, format_of
 from ablata.data.io.decode import IMAGE_SUFFIXES
 from ablata.data.io.walk import files_under
 from ablata.data.labels.class_lists import find_list, read_list
-from ablata.data.labels.layout import list_labelled
+from ablata.data.labels.layout import BESIDE, list_labelled, masks_beside
 from ablata.data.loading.locate import find_root
 
 FolderTask = Literal["detect", "segment", "classify"]
@@ -103,7 +103,9 @@ def has_format(folder: Path) -> bool:
 def holds_masks(folder: Path) -> bool:
     """Tell whether a folder has images with image files of masks beside them."""
     try:
-        return any(sample.label is not None and sample.image is not None for sample in list_labelled(folder).samples)
+        return masks_beside(folder) or any(
+            sample.label is not None and sample.image is not None for sample in list_labelled(folder).samples
+        )
     except DataError:
         return False
 
@@ -112,7 +114,11 @@ def holds_classes(folder: Path) -> bool:
     """Tell whether a folder has images in folders by class, or tars of images."""
     from ablata.data.classification import image_folder, shards
 
-    return image_folder.has_layout(folder) or shards.has_shards(folder)
+    if image_folder.has_layout(folder) or shards.has_shards(folder):
+        return True
+    from ablata.data.formats import image_list
+
+    return image_list.fits(folder)
 
 
 def _boxes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
@@ -166,19 +172,22 @@ def _described(found: Format, folder: Path, root: str) -> Recognized:
 def _segments(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
     if (found := next((one for one in FORMATS if one.has_masks and one.fits(folder)), None)) is not None:
         yield from _painted(found, folder, root, cache)
-    if not holds_masks(folder):
+    beside = folder.is_dir() and masks_beside(folder)
+    if not beside and not holds_masks(folder):
         return
     from ablata.data.segmentation.mask_folder import MaskFolder
 
+    told = {"images": ".", "labels": ".", "mask_suffix": BESIDE} if beside else {}
     classes, faults = tuple[str, ...](), tuple[str, ...]()
     try:
         file = find_list(folder)
         classes = () if file is None else read_list(file).names
-        MaskFolder(root=root).find(cache)
+        MaskFolder.model_validate({"root": root, **told}).find(cache)
     except DataError as error:
         faults = (str(error),)
     words = "images, with masks of the same names beside them"
-    yield Recognized("mask_folder", words, "segment", "mask_folder", (f"data.root={root}",), classes, True, faults)
+    settings = (f"data.root={root}", *(f"data.{key}={value}" for key, value in told.items()))
+    yield Recognized("mask_folder", words, "segment", "mask_folder", settings, classes, True, faults)
 
 
 def _painted(found: Format, folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
@@ -207,6 +216,17 @@ def _classes(folder: Path, root: str, cache: Path) -> Iterator[Recognized]:
         names = tuple(entry.name for entry in sorted((folder / "train").iterdir()) if _has_images(entry))
         words = "a folder of images for each class, in train and val"
         yield Recognized("image_folder", words, "classify", "image_folder", (f"data.root={root}",), names)
+        return
+    from ablata.data.formats import image_list
+
+    if image_list.fits(folder):
+        faults, names = tuple[str, ...](), tuple[str, ...]()
+        try:
+            names = image_list.ImageList(root=root).listed(cache).classes
+        except DataError as error:
+            faults = (str(error),)
+        form = "table" if image_list.find_tables(folder) else "class_folders"
+        yield Recognized(form, image_list.LAYOUT, "classify", "image_list", (f"data.root={root}",), names, None, faults)
     if shards.has_shards(folder):
         yield Recognized("shards", "tars of images", "classify", "shards", (f"data.root={root}",))
 

@@ -11,6 +11,7 @@ from typing import Any
 from ablata.base.errors import DataError, listing
 from ablata.base.files import read_text
 from ablata.data.labels.map import HIGHEST_ID, MAP_FILE, Label, LabelMap, read_label_map
+from ablata.data.labels.split_lists import column, read_table
 from ablata.data.labels.table import VOID_NAMES, Form, LabelTable, read_class_lines
 
 _EXPORTS = {
@@ -18,7 +19,9 @@ _EXPORTS = {
     "label_colors.txt": re.compile(r"(?P<r>\d+)[\s,]+(?P<g>\d+)[\s,]+(?P<b>\d+)[\s,]+(?P<name>\S.*)"),
 }
 """Lists of colours that annotation tools export: CVAT's and VOC's `NAME:R,G,B:PARTS:ACTIONS`, CamVid's `R G B NAME`."""
-_FILES = (MAP_FILE, "classes.txt", "classes.json", *_EXPORTS)
+_TABLES = ("class_dict.csv", "_classes.csv", "train/_classes.csv", "valid/_classes.csv")
+"""Tables of classes: `name,r,g,b`, or Roboflow's `Pixel Value, Class`."""
+_FILES = (MAP_FILE, "classes.txt", "classes.json", *_EXPORTS, *_TABLES)
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -68,6 +71,8 @@ def _rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
     """Return what the values of a list are, and value and name of each class."""
     if file.suffix.lower() == ".json":
         return "colors", list(_json_rows(file))
+    if file.suffix.lower() == ".csv":
+        return _table_rows(file)
     if file.name in _EXPORTS:
         try:
             lines = [line.strip() for line in read_text(file).splitlines()]
@@ -79,6 +84,33 @@ def _rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
             return "colors", [(_color(match), match["name"].strip()) for match in matches if match]
     form, values, names = read_class_lines(file)
     return form, list(zip(values, names, strict=True))
+
+
+def _table_rows(file: Path) -> tuple[Form, list[tuple[int, str]]]:
+    """Return what the values of a table are, and value and name of each class."""
+    rows = read_table(file)
+    head = set(rows[0]) if rows else set()
+    name = column(head, ("name", "class", "label", "class_name"))
+    value = column(head, ("pixel value", "value", "id", "index"))
+    channels = next((one for one in (("r", "g", "b"), ("red", "green", "blue")) if set(one) <= head), None)
+    if name is None or (value is None and channels is None):
+        raise DataError("A table of classes must have a column of names, and r, g, b or a value",
+                        found=f"{file}: {listing(sorted(head))}")  # fmt: skip
+    found = []
+    for number, row in enumerate(rows, start=2):
+        cells = [row.get(one, "") for one in (channels or (value or "",))]
+        if not row.get(name) or not all(cell.isdecimal() and int(cell) < 65536 for cell in cells):
+            raise DataError(
+                "A line must have a name, and whole numbers", found=f"{file}, line {number}: {listing(cells)}"
+            )
+        numbers = list(map(int, cells))
+        if channels and max(numbers) > 255:
+            raise DataError(
+                "A colour must be three numbers up to 255", found=f"{file}, line {number}: {listing(cells)}"
+            )
+        raw = numbers[0] << 16 | numbers[1] << 8 | numbers[2] if channels else numbers[0]
+        found.append((raw, row[name]))
+    return ("colors" if channels else "ids"), found
 
 
 def _color(match: re.Match[str]) -> int:

@@ -1,8 +1,9 @@
 """Finding the images and label files of a folder: which belong together, in which split and source folder.
 
-Understood are IMAGES/SPLIT with LABELS/SPLIT, SPLIT/IMAGES with SPLIT/LABELS, and IMAGES with LABELS alone, which lists
-of names may split (ImageSets/Segmentation/train.txt, as VOC and CVAT have them); what lies further down is a source
-folder. IMAGES and LABELS are folders of usual names, or of the names that are given.
+Understood are IMAGES/SPLIT with LABELS/SPLIT, SPLIT/IMAGES with SPLIT/LABELS, SPLIT with SPLITannot, masks beside their
+images (`images=.`, `labels=.` and a suffix), and IMAGES with LABELS alone, which lists of names may split
+(ImageSets/Segmentation/train.txt, as VOC and CVAT have them); what lies further down is a source folder. IMAGES and
+LABELS are folders of usual names, or of the names that are given.
 """
 
 from __future__ import annotations
@@ -155,6 +156,9 @@ def list_labelled(root: Path, names: FolderNames = USUAL) -> LabeledFolder:
     for split, images, labels in places:
         found = _Named(images, IMAGE_SUFFIXES, names.image_suffix)
         masks = _Named(labels, _LABEL_SUFFIXES, names.mask_suffix)
+        if images == labels and names.mask_suffix:
+            own = set(masks.files.values())
+            found.files = {name: file for name, file in found.files.items() if file not in own}
         known = _matched(found.files, masks.files)
         for name in sorted(found.files.keys() | known.keys()):
             folder = name.rpartition("/")[0]
@@ -308,8 +312,27 @@ def _places(root: Path, names: FolderNames) -> list[tuple[str, Path, Path]]:
             return [("", *pair)]
         below = [(split_name(split), pair[0] / split, pair[1] / split) for split in splits]
         return below or [("", *pair)]
-    inside = ((split, _pair(root / split, names)) for split in sorted(_split_folders(root), key=_rank))
-    return [(split_name(split), *found) for split, found in inside if found]
+    splits = sorted(_split_folders(root), key=_rank)
+    inside = [(split_name(split), *found) for split in splits if (found := _pair(root / split, names))]
+    # CamVid's folders, as SegNet and CVAT write them.
+    return inside or [
+        (split_name(split), root / split, root / f"{split}annot")
+        for split in [*splits, "default"]
+        if (root / f"{split}annot").is_dir() and (root / split).is_dir()
+    ]
+
+
+def masks_beside(root: Path) -> bool:
+    """Tell whether masks lie beside their images, as Roboflow writes them: NAME.jpg with NAME_mask.png."""
+    for folder in (root, *(root / split for split in _split_folders(root))):
+        stems = {file.stem for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES}
+        if any(stem.endswith(BESIDE) and stem.removesuffix(BESIDE) in stems for stem in stems):
+            return True
+    return False
+
+
+BESIDE = "_mask"
+"""What stands behind the names of masks that lie beside their images."""
 
 
 def _has_others(pair: tuple[Path, Path], splits: Collection[str]) -> bool:

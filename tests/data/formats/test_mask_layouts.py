@@ -1,0 +1,65 @@
+"""Masks as tools export them are recognized, with the classes that the tool lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tests.data.formats.tools import draw
+
+from ablata.base.overrides import override
+from ablata.base.settings import Settings
+from ablata.data.any import AnySegmentationData
+from ablata.data.formats.recognize import recognize
+from ablata.data.synthetic.scene_masks import SceneMasks
+
+SIZE = (24, 32)
+
+
+class _Holder(Settings):
+    data: AnySegmentationData = SceneMasks()
+
+
+def _mask(path: Path, values: tuple[object, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((*SIZE, *np.shape(values[0])), values[0], dtype=np.uint8)
+    pixels[4:12, 4:12] = values[1]
+    Image.fromarray(pixels).save(path)
+
+
+def _read(root: Path, cache: Path) -> tuple[tuple[str, ...], list[int]]:
+    found = next(one for one in recognize(str(root), cache) if one.task == "segment")
+    crops = ["data.augment.crop.height=16", "data.augment.crop.width=16"]
+    data = override(_Holder(), [*found.overrides, *crops]).data.build(cache)
+    labels = next(iter(data.eval_loader("val", 1))).labels[0].numpy()
+    return data.classes, [int((labels == value).sum()) for value in range(len(data.classes))]
+
+
+def test_roboflows_masks_beside_their_images(tmp_path: Path) -> None:
+    for split, first in (("train", 0), ("valid", 10)):
+        for number in range(3):
+            draw(tmp_path / f"set/{split}/{number}_jpg.rf.{first}.jpg", first + number, SIZE)
+            _mask(tmp_path / f"set/{split}/{number}_jpg.rf.{first}_mask.png", (0, 2))
+        (tmp_path / f"set/{split}/_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cat\n2, dog\n")
+    classes, pixels = _read(tmp_path / "set", tmp_path / "cache")
+    assert (classes, pixels) == (("background", "cat", "dog"), [24 * 32 - 64, 0, 64])
+
+
+def test_camvids_folders_with_a_list_of_colours(tmp_path: Path) -> None:
+    """SegNet's CamVid, and CVAT's export in that form."""
+    for split, first in (("train", 0), ("val", 10)):
+        for number in range(2):
+            draw(tmp_path / f"set/{split}/{number}.png", first + number, SIZE)
+            _mask(tmp_path / f"set/{split}annot/{number}.png", ((0, 0, 0), (128, 0, 0)))
+    (tmp_path / "set/label_colors.txt").write_text("0 0 0 background\n128 0 0 cell\n")
+    assert _read(tmp_path / "set", tmp_path / "cache") == (("background", "cell"), [24 * 32 - 64, 64])
+
+
+def test_a_table_of_colours(tmp_path: Path) -> None:
+    for split, first in (("train", 0), ("val", 10)):
+        for number in range(2):
+            draw(tmp_path / f"set/{split}/images/{number}.png", first + number, SIZE)
+            _mask(tmp_path / f"set/{split}/masks/{number}.png", ((60, 16, 152), (132, 41, 246)))
+    (tmp_path / "set/class_dict.csv").write_text("name,r,g,b\nbuilding,60,16,152\nland,132,41,246\n")
+    assert _read(tmp_path / "set", tmp_path / "cache") == (("building", "land"), [24 * 32 - 64, 64])
