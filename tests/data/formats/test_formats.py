@@ -21,6 +21,12 @@ def test_every_format_has_a_name_that_settings_take_and_a_sample() -> None:
     assert set(get_args(FormatName)) == set(SAMPLES)
 
 
+def test_the_page_of_formats_lists_them_all() -> None:
+    page = (Path(__file__).parents[3] / "docs/howto/formats.md").read_text()
+    rows = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| `")]
+    assert rows[1:] == [[f"| `{one.name}`", one.words] for one in FORMATS]
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_is_recognized_and_read(name: str, tmp_path: Path) -> None:
     root = sample(name, tmp_path / "set")
