@@ -113,6 +113,22 @@ def test_a_run_of_a_name_whose_worker_gives_a_sign_is_left_to_it(
         ledger.leases.claim_run(run.id, "heir", 60)
 
 
+def test_a_run_whose_worker_gives_signs_by_another_clock_is_not_waited_for(
+    ledger: Ledger, new_run: Build, steady: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ledger.runs.enqueue(new_run())
+    taken = claim(ledger, "host:1")
+    let_lapse(ledger, run.id)
+
+    def beat_by_a_clock_that_is_behind(seconds: float) -> None:
+        ledger.leases.heartbeat(run.id, taken.attempt, 60)
+        let_lapse(ledger, run.id)
+
+    monkeypatch.setattr("ablata.records.leases.time.sleep", beat_by_a_clock_that_is_behind)
+    with pytest.raises(RecordError, match="gave a sign of life: its clock is another"):
+        ledger.leases.claim_run(run.id, "heir", 60)
+
+
 def test_a_worker_that_lost_its_lease_cannot_write(ledger: Ledger, new_run: Build) -> None:
     run = ledger.runs.enqueue(new_run())
     first = claim(ledger, "first")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablata.base.quantities import duration, quantity
+from ablata.base.quantities import duration, quantity, two_digits
 from ablata.reports.figures import Figures, clean, clip, ratio
 from ablata.reports.view import Estimate, MetricView, StudyView
 
@@ -87,3 +87,9 @@ def test_an_interval_that_excludes_zero_is_not_written_as_touching_it(example: S
     assert Figures.of(undecided).decimals == 1
     without = replace(undecided, margin=None, arms=(example.arms[0], replace(arm, verdict=None, seeds=())))
     assert Figures.of(without).decimals == 3
+
+
+def test_two_digits_of_a_number_of_any_size() -> None:
+    numbers = {0.5312: "0.53", 7.06: "7.1", 111.9: "110", 99.7: "100", -1234.0: "-1200", 2.5e7: "2.5e+07", 0.0: "0"}
+    assert {number: two_digits(number) for number in numbers} == numbers
+    assert two_digits(157.4, "+") == "+160"

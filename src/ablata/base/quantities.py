@@ -27,6 +27,17 @@ def duration(seconds: float | None) -> str:
     raise AssertionError("days take any length")
 
 
+def two_digits(value: float, sign: str = "") -> str:
+    """Write a number with two significant digits: `0.53`, `7.1`, `110`, `1.1e+07`.
+
+    Args:
+        value: any number.
+        sign: `+` where positive numbers have a sign, too.
+    """
+    digits = f"{value:{sign}.2g}"
+    return f"{float(digits):{sign}.0f}" if "e" in digits and 1 <= abs(value) < 1e6 else digits
+
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 

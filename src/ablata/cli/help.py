@@ -1,4 +1,4 @@
-"""What `--help` shows: what a value is, in a word, and no Python type."""
+"""What `--help` shows: what a value is, in a word, and no Python type; and what is said of an unknown option."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+from ablata.cli.settings import USAGE_ERROR, tell_form_of_setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 _WORDS = {"int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "str": "TEXT", "Path": "PATH"}
@@ -37,6 +39,18 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the command's parameters, as click asks for them."""
         return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed.
+
+        Raises:
+            click.UsageError: says of an option that there is not how a setting is given, if the command takes them.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:
+            tell_form_of_setting(error)
+            raise
 
 
 class Group(TyperGroup):

@@ -11,7 +11,7 @@ from ablata.base.errors import StoppedError
 from ablata.base.quantities import duration, quantity
 from ablata.cli.asking import TrustCode
 from ablata.cli.console import err, note, out, print_json
-from ablata.cli.settings import SettingsToChange
+from ablata.cli.settings import SettingsToChange, refuse_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     recipe: Annotated[str | None, typer.Argument(help="A name, or path/to/file.py:function.")] = None,
     overrides: SettingsToChange = None,
     seed: Annotated[
@@ -37,6 +38,7 @@ def train(
     if resume is not None and recipe is not None and "=" in recipe:
         overrides = [recipe, *(overrides or [])]
         recipe = None
+        refuse_options(context, overrides)
     if recipe is not None:
         _check_form(recipe, overrides or [])
     from ablata.api.training import train as train_run

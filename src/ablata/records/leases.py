@@ -94,7 +94,7 @@ class Leases:
         Raises:
             RecordError: it is trained by another worker, or has ended.
         """
-        told = False
+        first: tuple[int, float | None] | None = None
         while True:
             with self._database.write() as connection:
                 run, silent = find_run(connection, run_id), self._silent(connection)
@@ -104,17 +104,22 @@ class Leases:
                     return claim
                 run = find_run(connection, run.id)
                 lapsed = connection.scalar(select(Run.id).where(Run.id == run.id, _claimable())) is not None
-            if not lapsed or run.id in silent:
+                sign = self._seen[run.id][0] if run.id in self._seen else None
+            if not lapsed or run.id in silent or (first and sign != first):
                 break
-            if not told:
-                told = True
+            if first is None:
+                first = sign
                 LOG.warning("the lease of run %s has lapsed; looking for a sign of life of %s", run.id, run.owner)
             time.sleep(min(1.0, SILENCE_SECONDS))
-        running = run.state == "running"
+        now = f"run {run.id} is {run.state}"
+        if run.state == "running":
+            now += f" at {run.owner}" + (
+                ", which gave a sign of life: its clock is another" if first and lapsed else ""
+            )
         raise RecordError(
             "A run can be taken while it waits, or when its worker has been silent for longer than its lease",
-            found=f"run {run.id} is {run.state}" + (f" at {run.owner}" if running else ""),
-            do="wait for it" if running else "put it back if it failed, look at its scores otherwise",
+            found=now,
+            do="wait for it" if run.state == "running" else "put it back if it failed, look at its scores otherwise",
         )
 
     def _silent(self, connection: Connection) -> list[str]:

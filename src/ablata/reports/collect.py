@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ablata.base.errors import listing
-from ablata.base.quantities import duration
+from ablata.base.quantities import duration, two_digits
 from ablata.records.account import EXPLORATORY, SEEN
 from ablata.records.judged import Load, comparable_in_time, cost_of_key, judged_values, load_of
 from ablata.records.ledger import Ledger
@@ -280,7 +280,7 @@ def _reason(study: _Study, outcome: Outcome, runs: Sequence[RunRow]) -> str:
     if extendable and found.seeds is not None:
         fresh = f"about {found.seeds} seeds in all (ablata study extend {study.row.name} --seeds {found.seeds})"
     seeds = fresh if found.seeds is not None else f"more than {MOST_SEEDS} seeds"
-    margin = f", or a margin of {found.margin:.2g}" if found.margin is not None else ""
+    margin = f", or a margin of {two_digits(found.margin)}" if found.margin is not None else ""
     return f"{outcome.reason}. To settle it: {seeds}{margin}"
 
 

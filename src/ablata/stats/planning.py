@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy.special import stdtrit
 
+from ablata.base.quantities import two_digits
 from ablata.stats.batch import StudyBatch
 from ablata.stats.calibration import Calibration, calibrate
 from ablata.stats.contrasts import t_quantile
@@ -256,10 +257,10 @@ def _warnings(rule: Rule, detectable: float | None, confirmable: float | None) -
     if rule.margin < confirmable:
         found.append(
             f"{rule.seeds} seeds cannot show equivalence within {rule.margin:g}: do not expect `equivalent`; they can "
-            f"within {confirmable:.2g} or more"
+            f"within {two_digits(confirmable)} or more"
         )
     if rule.margin < detectable:
-        found.append(f"effects between {rule.margin:g} and {detectable:.2g} will often stay undecided")
+        found.append(f"effects between {rule.margin:g} and {two_digits(detectable)} will often stay undecided")
     return tuple(found)
 
 

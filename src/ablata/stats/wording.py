@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablata.base.quantities import two_digits
 from ablata.stats.results import Divergence
 from ablata.stats.rule import Mode, Rule, Verdict
 
@@ -61,7 +62,7 @@ def reason(
 def between(interval: tuple[float, float] | None) -> str:
     """Return `between -0.53 and +0.89`; a report writes it anew with the digits of its tables."""
     low, high = interval or (float("nan"), float("nan"))
-    return f"between {low:+.2g} and {high:+.2g}"
+    return f"between {two_digits(low, '+')} and {two_digits(high, '+')}"
 
 
 def verdict_words(verdict: Verdict, rule: Rule) -> str:
@@ -79,10 +80,10 @@ def futility(farthest: float, nearest: float, to_differ: float, to_equal: float,
         to_equal: the |effect| that equivalence allows then; negative if none is small enough, or without a margin.
         rule: the study's rule.
     """
-    equal = f", or equivalence below {to_equal:.2g}" if to_equal >= 0 else ""
+    equal = f", or equivalence below {two_digits(to_equal)}" if to_equal >= 0 else ""
     return (
-        f"the effect is probably of a size between {nearest:.2g} and {farthest:.2g}, and {seeds(rule.seeds)} only "
-        f"show effects above {to_differ:.2g}{equal}"
+        f"the effect is probably of a size between {two_digits(nearest)} and {two_digits(farthest)}, and "
+        f"{seeds(rule.seeds)} only show effects above {two_digits(to_differ)}{equal}"
     )
 
 

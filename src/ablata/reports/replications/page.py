@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
+from ablata.base.quantities import two_digits
 from ablata.reports.html import Header, page
 from ablata.reports.replications.claims import ClaimView, NoiseView, NotebookView, Standing
 from ablata.reports.replications.drawing import strip, strip_reach, swarm
@@ -326,7 +327,7 @@ def _tolerance(claim: ClaimView) -> str:
     if not tolerable:
         return "equal figures"
     turned = "; the figures point the other way" if claim.contrary else ""
-    return f"only if the noise of one run is below {tolerable:.2g}{turned}"
+    return f"only if the noise of one run is below {two_digits(tolerable)}{turned}"
 
 
 def _seeds(count: int) -> str:

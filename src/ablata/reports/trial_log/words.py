@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ablata.base.quantities import two_digits
 from ablata.reports.console import text
 from ablata.reports.figures import Figures, clip
 from ablata.reports.words import Piece
@@ -98,7 +99,7 @@ class TrialLogView:
         if self.standing(kept) == "no gain":
             return f"not better than the best before it{again}"
         if kept.threshold is None:
-            return f"seen only if the noise of one run is below {kept.tolerable:.2g}{again}"
+            return f"seen only if the noise of one run is below {two_digits(kept.tolerable)}{again}"
         chance = f"chance does {self.figures.number(kept.threshold)}"
         if kept.seen:
             return f"{chance} at most{again}"
@@ -144,7 +145,7 @@ def log_answer(view: TrialLogView) -> tuple[Piece, ...]:
             Piece(
                 f"{equal}Run the first state two or three times more with other seeds and add the lines to the log, or "
                 f"give the standard deviation of one run's {view.score} with --noise."
-                + (f" From {most:.2g} on, no change stands out." if most else "")
+                + (f" From {two_digits(most)} on, no change stands out." if most else "")
             ),
         )
     seen = [kept for kept in result.kept if view.standing(kept) == "beyond chance"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ablata.base.quantities import duration, quantity
+from ablata.base.quantities import duration, quantity, two_digits
 from ablata.base.settings import expand, settings_hash
 from ablata.records.ledger import Ledger
 from ablata.records.rows import RunRow
@@ -365,10 +365,10 @@ def _findings(plan: StudyPlan) -> list[str]:
     if unit.detectable is None or unit.confirmable is None:
         return [f"  finds    nothing: {warning}" for warning in unit.warnings]
     if plan.sized is not None and plan.noise is not None:
-        confirms = f"  confirms equivalence within {plan.sized.confirmable:.2g}{points} or more"
+        confirms = f"  confirms equivalence within {two_digits(plan.sized.confirmable)}{points} or more"
         return [
             f"  noise    {_noise(plan.noise, points)}",
-            f"  finds    differences of {plan.sized.detectable:.2g}{points} or more, in 4 of 5 cases",
+            f"  finds    differences of {two_digits(plan.sized.detectable)}{points} or more, in 4 of 5 cases",
             *([] if plan.study.margin is None else [confirms]),
             *(f"  note     {warning}" for warning in plan.sized.warnings),
         ]
@@ -383,12 +383,12 @@ def _findings(plan: StudyPlan) -> list[str]:
 def _noise(noise: Noise, points: str) -> str:
     """Return the noise, and what it rests on."""
     low, high = noise.interval(0.8)
-    told = f"{noise.sd:.2g}{points}: standard deviation of one run, "
+    told = f"{two_digits(noise.sd)}{points}: standard deviation of one run, "
     if noise.paired:
         return f"{told}from earlier studies ({noise.df:.0f} degrees of freedom)"
     return (
-        f"{told}from {noise.df + 1:.0f} runs of the control: probably {low:.2g} to {high:.2g}, and less where a seed "
-        "moves all arms alike"
+        f"{told}from {noise.df + 1:.0f} runs of the control: probably {two_digits(low)} to {two_digits(high)}, "
+        "and less where a seed moves all arms alike"
     )
 
 
@@ -430,8 +430,8 @@ def _guess(plan: StudyPlan, noise: float) -> str:
     """Return what the study can find if the noise of one run were this."""
     assert plan.unit.detectable is not None
     assert plan.unit.confirmable is not None
-    finds = f"finds differences of {noise * plan.unit.detectable:.2g} or more (in 4 of 5 cases)"
-    confirms = f", confirms equivalence within {noise * plan.unit.confirmable:.2g}"
+    finds = f"finds differences of {two_digits(noise * plan.unit.detectable)} or more (in 4 of 5 cases)"
+    confirms = f", confirms equivalence within {two_digits(noise * plan.unit.confirmable)}"
     return finds + (confirms if plan.study.margin is not None else "")
 
 
@@ -440,7 +440,7 @@ def _confirmable(plan: StudyPlan, unit: float) -> list[str]:
     margin = parse_margin(plan.study.margin)[0]
     if margin is None:
         return []
-    most = f"{margin / unit:.2g}{_points(plan)}"
+    most = f"{two_digits(margin / unit)}{_points(plan)}"
     return [f"  note     the margin of {margin:g} can be confirmed if the noise is at most {most}"]
 
 
