@@ -42,7 +42,7 @@ test-slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow --timeout 3000
 
 chaos: $(VENV)/installed-test
-	$(BIN)/pytest -m slow --timeout 2400 -s tests/studies/test_chaos.py
+	$(BIN)/pytest -m slow --timeout 14400 -s tests/studies/test_chaos.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
