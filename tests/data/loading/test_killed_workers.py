@@ -38,7 +38,7 @@ def test_a_killed_worker_process_is_told_with_its_likely_cause_and_how_to_go_on(
     assert "must live as long as the training" in said.stdout, said.stderr
     assert "memory was short" in said.stdout
     assert "data.workers=1" in said.stdout
-    assert "goes on where the training was saved" in said.stdout
+    assert "another recipe, which begins anew" in said.stdout
 
 
 @pytest.mark.parametrize("error", [RuntimeError("index out of range"), ConnectionResetError("a server's"), EOFError()])

@@ -26,8 +26,8 @@ def killed_in_words() -> Iterator[None]:
         raise RunError(
             "The processes that read the data must live as long as the training",
             found=f"{' '.join(str(error).split())}; most often the system ended it because memory was short",
-            do="use fewer of them (data.workers=1) or a smaller batch (train.batch), and see that /dev/shm has room; "
-            "the same command goes on where the training was saved",
+            do="go on with fewer of them (data.workers=1), and see that /dev/shm has room; a smaller batch "
+            "(train.batch) is another recipe, which begins anew",
         ) from None
 
 
