@@ -252,7 +252,10 @@ def extend(
     trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:
-    """Go on with the undecided arms of a study that has ended, with more seeds; verdicts that were given stay."""
+    """Go on with undecided arms, with more seeds.
+
+    The study has ended; verdicts that were given stay.
+    """
     with quick_imports():
         from ablata.api.studies import extend_study
         from ablata.cli.reporting import print_report, write_report
