@@ -74,6 +74,6 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
 
 def test_a_recorded_recipe_that_no_longer_fits_is_refused_with_its_source() -> None:
     tree = expand(load_recipe("digits"))
-    tree["train"]["patience"] = 3
-    with pytest.raises(SettingsError, match=r"train\.patience(.|\n)*in run x"):
+    tree["train"]["impatience"] = 3
+    with pytest.raises(SettingsError, match=r"train\.impatience(.|\n)*in run x"):
         restore_recipe(tree, source="run x")

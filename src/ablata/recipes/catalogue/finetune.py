@@ -22,8 +22,8 @@ def finetune_hymenoptera() -> Classify:
     ImageNet has ants and bees, and some of these very images: a flattering example.
 
     Command: ablata train finetune_hymenoptera data.root=FOLDER, behind ablata weights get mobilenet_v2
-    Expected: not measured
-    Time: not measured
+    Expected: 92.8 top-1 on val at seed 0, where the larger class alone would have 54.2
+    Time: not measured alone; 3 min 10 s on one of two cores of an EPYC, beside much other work
     Source: Sandler et al. 2018, arXiv 1801.04381, with torchvision's weights; the training is ours
     """
     return Classify(
@@ -39,10 +39,10 @@ def probe_hymenoptera() -> Classify:
     """Linear probe: a classifier on the frozen features of MobileNetV2, on ants and bees at 160 pixels.
 
     Command: ablata train probe_hymenoptera data.root=FOLDER, behind ablata weights get mobilenet_v2
-    Expected: not measured
+    Expected: not measured; with optim.lr=0.1, at seed 0, 94.1 top-1 on val
     Time: not measured
     Source: Alain & Bengio 2016, arXiv 1610.01644, for the question; the training is ours
     """
     whole = finetune_hymenoptera()
-    optim = Sgd(lr=0.1, momentum=0.9, nesterov=True)
+    optim = Sgd(lr=0.01, momentum=0.9, nesterov=True)
     return whole.model_copy(update={"freeze": "backbone", "optim": optim})
