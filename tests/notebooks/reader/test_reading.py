@@ -321,11 +321,20 @@ def test_what_is_set_is_no_score() -> None:
 
 
 def test_figures_in_a_row_and_behind_an_arrow_are_scores() -> None:
-    assert trials("baseline 71.2 93.1\nwide    72.4   93.5\n+ mixup: 71.2 93.4\nlr 0.1 -> 71.5\n") == [
+    assert trials(
+        "baseline 71.2 93.1\nwide    72.4   93.5\n+ mixup: 71.2 93.4\nlr 0.1 -> 71.5\nema -> 71.6 93.6\n"
+    ) == [
         ("baseline", {"top1": 71.2, "top5": 93.1}, None),
         ("wide", {"top1": 72.4, "top5": 93.5}, None),
         ("mixup", {"top1": 71.2, "top5": 93.4}, None),
         ("lr 0.1", {"score": 71.5}, None),
+        ("ema", {"top1": 71.6, "top5": 93.6}, None),
+    ]
+    fenced = read_text("# Trials\n```bash\npython train.py --lr 0.3  # 72.3\n```\n")
+    assert [(line.kind, line.section) for line in fenced.lines[1:]] == [
+        ("blank", ("Trials",)),
+        ("trial", ("Trials",)),
+        ("blank", ("Trials",)),
     ]
     for text in ("went from 71.2 -> 72.4 with ema", "lr 0.1 -> 0.01", "versions 1.2 3.4", "a sentence, 71.2 93.1"):
         assert read_text(text).trials == [], text

@@ -14,6 +14,8 @@ from ablata.notebooks.reader.tool_output import foreign_kind, progress_key, shel
 TAB = 4
 HASH, NUMBER, PLAIN, BULLET = range(4)
 """Ranks of lines of one indent: `# title` stands above `1. item`, that above plain lines, those above `* item`."""
+_FENCE = re.compile(r"(?:```|~~~)\w*")
+"""What opens and closes a block of code in Markdown."""
 
 _RULE = re.compile(r"[#=*~_+.·—–\-\s]*([#=*~_—–\-])\1\1[#=*~_+.·—–\-\s]*")
 _HASHES = re.compile(r"(#+)\s*(.*?)[\s#]*$", re.S)
@@ -166,7 +168,7 @@ def parse_line(text: str) -> ParsedLine:
     """Read one line by itself."""
     text = text[:LONGEST]
     stripped = text.strip()
-    if not stripped:
+    if not stripped or _FENCE.fullmatch(stripped):
         return ParsedLine(LineShape(0, PLAIN, "", ""), "blank")
     shape = shape_of(text)
     if shape.ruled and not shape.body:

@@ -304,10 +304,13 @@ def _alone(body: str) -> LineScores | None:
 
 
 def _behind_arrow(body: str) -> LineScores | None:
-    """`lr 0.1, wide -> 71.2`: what a trial came to, not what a figure became."""
+    """`lr 0.1, wide -> 71.2 93.1`: what a trial came to, not what a figure became."""
     found = _ARROW.search(hidden(body)) if ">" in body or "→" in body else None
     if not found or not _WORD.search(body[: found.start()]):
         return None
+    more = _tail(body[found.start("group") :])
+    if more and not more.remark:
+        return LineScores(more.scores, body[: found.start()].strip(_DASHES))
     remark = body[found.end() :].strip()
     return LineScores((_score(found["group"], None, ""),), body[: found.start()].strip(_DASHES), remark)
 
