@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ablata.base.errors import RecordError, SettingsError
 from ablata.records import Ledger
 from ablata.records.account import account_of
+from ablata.records.moving.exporting import StudyFile, export_study
+from ablata.records.moving.importing import import_study
 from ablata.stats import Calibration, Mode, Rule, Verdict, calibrate, rules_of
 from ablata.stats.versions import Procedure
 from ablata.studies.assess import assess
 from ablata.studies.extending import extend
 from ablata.studies.identity import new_run, record_environment
+from ablata.studies.imported import check_study
 from ablata.studies.known_before import known_sentences
 from ablata.studies.launch import create
 from ablata.studies.study import Study
@@ -126,3 +131,23 @@ def test_the_same_question_is_found_under_another_name_margin_and_choice_of_arms
     assert [one.study for one in account_of(ledger, fresh.new_arms(), fresh.judged.key, without="fresh")] == [
         "asked"
     ] * 2
+
+
+def test_an_extended_study_is_imported_with_its_waves_and_one_with_impossible_waves_is_refused(
+    ledger: Ledger, recorded: Record, end_run: End, tmp_path: Path
+) -> None:
+    study = recorded(margin=0.3, futility=False)
+    finish(ledger, study, end_run, all_rows(5))
+    extend(ledger, study.name, 8)
+    finish(ledger, study, end_run, {"control": range(5, 8), "slow": range(5, 8)})
+    ends = {name: end.verdict for name, end in assess(ledger, study.name).outcomes().items()}
+    export_study(ledger, study.name, tmp_path / "asked.ablata")
+    with Ledger(home=tmp_path / "there") as there:
+        import_study(there, tmp_path / "asked.ablata", check=check_study)
+        assert there.studies.get(study.name).spec == ledger.studies.get(study.name).spec
+        assert {name: end.verdict for name, end in assess(there, study.name).outcomes().items()} == ends
+    for waves in ([5, 5], [8, 5], [5, 9], ["x"], 7):
+        spec = ledger.studies.get(study.name).spec | {"waves": waves}
+        file = StudyFile(study=replace(ledger.studies.get(study.name), spec=spec), arms=[], cells=[], looks=[])
+        with pytest.raises(RecordError, match="must say how it is judged"):
+            check_study(file)

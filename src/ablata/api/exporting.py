@@ -201,7 +201,7 @@ def _arm_tags(view: StudyView, arm: ArmView) -> dict[str, str]:
         _STUDY: view.name, "ablata.question": view.question, "ablata.arm": arm.name, "ablata.metric": metric,
         "ablata.margin": "" if view.margin is None else f"{view.margin:g}", "ablata.change": arm.change,
         "ablata.verdict": "control" if arm.is_control else arm.verdict or "not judged yet",
-        "ablata.reason": arm.reason,
+        "ablata.reason": arm.reason, "ablata.exploratory": arm.exploratory,
     }  # fmt: skip
     return {key: value[:5000] for key, value in told.items() if value}
 
@@ -211,6 +211,7 @@ def _arm_metrics(arm: ArmView) -> dict[str, float | None]:
     found |= {"seeds": float(arm.done), "diverged": float(arm.diverged)}
     if arm.effect is not None:
         found |= {"effect": arm.effect.value, "effect_low": arm.effect.low, "effect_high": arm.effect.high}
+        found["effect_corrected"] = arm.corrected
     return found
 
 

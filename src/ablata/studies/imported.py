@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablata.base.errors import RecordError
+from ablata.records.account import Judgement
 from ablata.records.moving.exporting import StudyFile
 from ablata.records.rows import GIVEN_CODE
-from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of
+from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of, rules_of
 from ablata.studies.factors import Factors
 
 MOST_SEEDS = 10_000
@@ -32,6 +33,11 @@ class _Spec(BaseModel):
     fixed: bool
     first_seed: int
     commands: list[str]
+    seen: dict[str, int] = {}
+    exploratory: dict[str, str] = {}
+    judged_before: list[Judgement] = []
+    waves: list[int] = []
+    extendable: bool = False
 
 
 class _LookResult(BaseModel):
@@ -55,6 +61,8 @@ def check_study(file: StudyFile) -> None:
     try:
         _Spec.model_validate(spec)
         rule = rule_of(spec)
+        if rules_of(spec)[-1].seeds != rule.seeds:
+            raise ValueError(f"waves of {spec['waves']} seeds, and a rule of {rule.seeds}")
         factors = Factors.from_json(spec["design"]) if "design" in spec else None
     except (ValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
         if isinstance(error, RecordError):
