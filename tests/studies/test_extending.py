@@ -21,6 +21,7 @@ from ablata.studies.identity import new_run, record_environment
 from ablata.studies.imported import check_study
 from ablata.studies.known_before import known_sentences
 from ablata.studies.launch import create
+from ablata.studies.planning.plan import with_history
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]
@@ -151,3 +152,14 @@ def test_an_extended_study_is_imported_with_its_waves_and_one_with_impossible_wa
         file = StudyFile(study=replace(ledger.studies.get(study.name), spec=spec), arms=[], cells=[], looks=[])
         with pytest.raises(RecordError, match="must say how it is judged"):
             check_study(file)
+
+
+def test_runs_that_a_study_shares_are_no_noise_history_of_it(
+    ledger: Ledger, recorded: Record, make_study: Record, end_run: End
+) -> None:
+    study = recorded(futility=False)
+    finish(ledger, study, end_run, all_rows(5))
+    assert with_history(ledger, make_study(name="again")).history is None
+    known = with_history(ledger, make_study(name="partly", first_seed=3)).history
+    whole = with_history(ledger, make_study(name="fresh", first_seed=5)).history
+    assert (known.df, whole.df) == (4, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,15 +63,21 @@ def known_noise(ledger: Ledger, recipe: str) -> KnownNoise | None:
     )
 
 
-def noise_of_study(ledger: Ledger, name: str) -> Noise | None:
-    """Return the noise of one study's completed runs, at seeds where the control has completed; None if too few."""
+def noise_of_study(ledger: Ledger, name: str, without: Set[str] = frozenset()) -> Noise | None:
+    """Return the noise of one study's completed runs, at seeds where the control has completed; None if too few.
+
+    Args:
+        ledger: where it is.
+        name: the study.
+        without: runs of the control whose seeds are left out.
+    """
     try:
-        return noise_from_scores(score_table(ledger, name))
+        return noise_from_scores(score_table(ledger, name, without))
     except ValueError:
         return None
 
 
-def score_table(ledger: Ledger, name: str) -> np.ndarray:
+def score_table(ledger: Ledger, name: str, without: Set[str] = frozenset()) -> np.ndarray:
     """Return the scores of a study's completed runs, (seeds, 1 + arms), the control first, at seeds where it has one.
 
     NaN where an arm has none.
@@ -78,7 +85,7 @@ def score_table(ledger: Ledger, name: str) -> np.ndarray:
     arms = sorted(ledger.studies.arms(name), key=lambda arm: not arm.is_control)
     key = ledger.studies.get(name).spec["metric"]["key"]
     columns = {arm.name: column for column, arm in enumerate(arms)}
-    cells = ledger.studies.cells(name)
+    cells = [cell for cell in ledger.studies.cells(name) if cell.run.id not in without]
     values = judged_values(ledger, key, [cell.run for cell in cells])
     rows = {seed: row for row, seed in enumerate(sorted({cell.seed for cell in cells}))}
     table = np.full((len(rows), len(arms)), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,14 +231,24 @@ def earlier_noise(ledger: Ledger, study: Study) -> Noise | None:
 
 
 def with_history(ledger: Ledger, study: Study) -> Study:
-    """Return the study with its rule resting on the noise of earlier studies too, where there are any."""
-    history: History | None = pool_noise(_noises(ledger, study))
+    """Return the study with its rule resting on the noise of earlier studies too, where there are any.
+
+    Seeds whose runs the study shares are left out: they count among its own.
+    """
+    history: History | None = pool_noise(_noises(ledger, study, without=_control_runs(ledger, study)))
     return replace(study, history=history) if history else study
 
 
-def _noises(ledger: Ledger, study: Study, *, own: bool = False) -> Iterator[Noise]:
+def _control_runs(ledger: Ledger, study: Study) -> set[str]:
+    """Return the runs of the control that the study has already."""
+    first = new_run(ledger, study.recipes[CONTROL], study.first_seed, record_environment(ledger))
+    wanted = {replace(first, seed=study.seed_row(row)).identity for row in range(study.seeds)}
+    return {run.id for run in ledger.runs.find(recipe=first.recipe_hash) if run.identity in wanted}
+
+
+def _noises(ledger: Ledger, study: Study, *, own: bool = False, without: Set[str] = frozenset()) -> Iterator[Noise]:
     for name in _alike(ledger, study, own=own):
-        found = noise_of_study(ledger, name)
+        found = noise_of_study(ledger, name, without)
         if found is not None:
             yield found
 
