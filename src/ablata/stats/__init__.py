@@ -26,19 +26,22 @@ Before the first run, `plan` says what a rule can find, given the noise of one r
 
 `Rule` and `Verdict` are what is decided, `Calibration` the bound, `Look`, `ArmLook`, `Outcome` and `Replay` what comes
 out; `judge_groups` and `judge_pairs` judge once what is there, `judge_trial_log` a log of single runs, `judge_aa` runs
-of one setting; `noise_from_scores` and `pool_noise` measure noise, `seeds_for_effect`, `seeds_for_margin`,
-`to_settle` and `expected_runs` size a study, `visibility` says what a single run of each setting can show. `Design` and
-`judge_factorial` are for several changes at once, each judged averaged over the others.
+of one setting; `noise_from_scores` and `pool_noise` measure noise, `measured_pairing` how far runs of a seed move
+together, `corrected_effect` what an effect that was shown because it was large is worth; `seeds_for_effect`,
+`seeds_for_margin`, `to_settle` and `expected_runs` size a study, `visibility` says what a single run of each setting
+can show. `Design` and `judge_factorial` are for several changes at once, each judged averaged over the others.
 """
 
 from ablata.stats.aa_test import AaResult, judge_aa
 from ablata.stats.calibration import Calibration, calibrate, calibration_key
 from ablata.stats.contrasts import Contrasts, Residual, contrasts, pooled_residual
+from ablata.stats.corrected import Corrected, corrected_effect
 from ablata.stats.designs import Design
 from ablata.stats.factorial import FactorialResult, calibrate_factorial, judge_factorial
 from ablata.stats.fixed import FixedArm, FixedResult, judge_groups, judge_pairs, smallest_visible
 from ablata.stats.intervals import MeanInterval, mean_interval
 from ablata.stats.noise import Noise, noise_from_scores, pool_noise
+from ablata.stats.pairing import Pairing, measured_pairing
 from ablata.stats.planning import (
     ExpectedRuns,
     Plan,
@@ -67,6 +70,7 @@ __all__ = [
     "ArmLook",
     "Calibration",
     "Contrasts",
+    "Corrected",
     "Design",
     "Divergence",
     "ExpectedRuns",
@@ -81,6 +85,7 @@ __all__ = [
     "Mode",
     "Noise",
     "Outcome",
+    "Pairing",
     "Plan",
     "Replay",
     "Residual",
@@ -95,6 +100,7 @@ __all__ = [
     "calibrate_factorial",
     "calibration_key",
     "contrasts",
+    "corrected_effect",
     "draw_many",
     "draw_scores",
     "expected_runs",
@@ -109,6 +115,7 @@ __all__ = [
     "look",
     "mean_interval",
     "mean_of_best",
+    "measured_pairing",
     "noise_from_scores",
     "plan",
     "plan_factorial",
