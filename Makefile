@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: quickstart test test-postgres test-realdata test-slow chaos lint types docs bench clean
+.PHONY: quickstart test test-postgres test-realdata test-browser test-slow chaos lint types docs bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/ablata study run quickstart
@@ -37,6 +37,9 @@ test-postgres: $(VENV)/installed-test
 
 test-realdata: $(VENV)/installed-test
 	$(BIN)/pytest -m "realdata and not slow"
+
+test-browser: $(VENV)/installed-test
+	$(BIN)/pytest -m browser
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow --timeout 3000

@@ -65,12 +65,14 @@ LAW: dict[str, set[str]] = {
     "notebooks.reader": {"base", "records"},
     # tables, figures, HTML from records and verdicts; no torch
     "reports": {"base", "stats", "records"},
+    # the lab in a browser; no torch
+    "board": {"base", "records", "reports"},
     # what `import ablata` gives: each command as one function; joins studies with reports, so it stands above both
     "api": ABOVE_TASKS | {"tasks", "recipes", "trainers", "studies", "reports"},
     # conformance suites that users inherit: all above
     "testing": ABOVE_TASKS | {"tasks", "recipes"},
     # parse, call, print: all; imported by nobody
-    "cli": ABOVE_TASKS | {"tasks", "recipes", "trainers", "studies", "notebooks", "reports", "api"},
+    "cli": ABOVE_TASKS | {"tasks", "recipes", "trainers", "studies", "notebooks", "reports", "board", "api"},
 }
 """Room: the other rooms it may import, as the table of the design has it; a sub-room with a dot, where it may less."""
 
@@ -364,7 +366,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_rooms_that_read_records_start_without_torch() -> None:
-    rooms = ("base", "stats", "records", "notebooks.reader", "reports")
+    rooms = ("base", "stats", "records", "notebooks.reader", "reports", "board")
     names = [name_of(path) for path in sources() if path.parent != ROOT and room_of(name_of(path)) in rooms]
     names = [name for name in names if ".migrations" not in name]
     loaded = modules_after("\n".join(f"import {name}" for name in [*names, "ablata.cli.main"]))

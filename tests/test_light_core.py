@@ -118,3 +118,26 @@ def test_the_core_says_what_training_needs(run: Ablata, tmp_path: Path) -> None:
     face = "import ablata\ntry: ablata.train\nexcept ablata.errors.UserError as error: print(error.do)"
     assert run(program=("-c", face)).stdout == "pip install 'ablata[vision]'\n"
     assert "digits" in run("recipes", "list").stdout
+
+
+BOARD = """
+import asyncio
+from ablata.board.server import board_app
+from ablata.records.ledger import Ledger
+
+async def status(app, path):
+    said = []
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"localhost")]}
+    scope |= {"scheme": "http", "http_version": "1.1", "server": ("localhost", 80), "root_path": ""}
+    async def sent(message): said.append(message)
+    await app(scope, None, sent)
+    return said[0]["status"]
+
+with Ledger() as ledger:
+    app = board_app(ledger)
+    print([asyncio.run(status(app, path)) for path in ("/studies", "/runs", "/machine", "/api/v1/studies")])
+"""
+
+
+def test_the_core_shows_the_board(run: Ablata) -> None:
+    assert run(program=("-c", BOARD)).stdout == "[200, 200, 200, 200]\n"

@@ -119,7 +119,7 @@ def convert(
     labels: _Labels = None,
     workers: _Workers = None,
 ) -> None:
-    """Convert label files to class ids, boxes to another format, or images to tars.
+    """Convert labels and boxes to other formats, images to tars.
 
     Boxes of any format that `data check` knows become YOLO's or COCO's (--to yolo --output NEW_FOLDER), there and back
     again the same; polygons become masks of classes (--to masks). Label files: the new folder has images/SPLIT,

@@ -15,6 +15,7 @@ from ablata.base.errors import AblataError, UserError
 from ablata.base.libraries import vision_libraries
 from ablata.base.version import __version__
 from ablata.cli import (
+    board,
     compare,
     data,
     evaluate,
@@ -55,6 +56,7 @@ app.add_typer(notes.app, name="notes")
 app.add_typer(replicate.app, name="replicate")
 app.add_typer(weights.app, name="weights")
 app.add_typer(ledger.app, name="ledger")
+app.command("board")(board.board)
 app.command("worker")(worker.worker)
 app.command("bench")(worker.bench)
 

@@ -51,6 +51,7 @@ class Database:
         self.url = url
         self.patience = 0.0
         self.read_only = False
+        self._refuses_writes = False
         self._file: tuple[int, int] | None = None
         self.is_sqlite = url.get_backend_name() == "sqlite"
         options: dict[str, Any] = (
@@ -76,6 +77,12 @@ class Database:
     def path(self) -> Path:
         """The file of an SQLite ledger."""
         return Path(str(self.url.database))
+
+    def only_read(self) -> None:
+        """Refuse to write from now on, here and in the database itself."""
+        self._refuses_writes = True
+        event.listen(self.engine, "connect", _set_read_only_sqlite if self.is_sqlite else _set_read_only_postgres)
+        self.engine.dispose()
 
     def opened(self) -> None:
         """Say that the tables are there: from now on transactions are patient, and the file must stay the same."""
@@ -103,6 +110,8 @@ class Database:
         SQLite takes the write lock at the start (BEGIN IMMEDIATE), so that what is read inside still holds when it is
         written; a transaction that starts by reading could not be upgraded without failing.
         """
+        if self._refuses_writes:
+            raise RecordError("What only reads a ledger must not write to it", found="a write")
         if self.read_only:
             raise RecordError(
                 "The lab's home must be a folder that can be written",
@@ -219,6 +228,17 @@ def _set_up_sqlite(dbapi_connection: Any, record: Any) -> None:
     # a checkpoint relies on is brought to the disk by `make_durable`.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _set_read_only_sqlite(dbapi_connection: Any, record: Any) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.close()
+
+
+def _set_read_only_postgres(dbapi_connection: Any, record: Any) -> None:
+    # The connection begins no transaction for it: psycopg sets it for those to come.
+    dbapi_connection.read_only = True
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -68,7 +68,7 @@ def differing_settings(ledger: Ledger, runs: Sequence[RunRow]) -> dict[str, dict
         By run id, values written as JSON by dotted key.
     """
     trees = ledger.runs.settings_of(runs)
-    leaves = {run_id: _settings(tree) for run_id, tree in trees.items()}
+    leaves = {run_id: plain_settings(tree) for run_id, tree in trees.items()}
     _shorten_words(runs, trees, leaves)
     usual = {(run.recipe_name, run.code.partition("-")[0]): run for run in runs}
     defaults = {key: dict(_leaves(defaults_of(ledger, *key) or {})) for key in usual}
@@ -204,7 +204,7 @@ def compare_view(ledger: Ledger, first: str, second: str, *, home: str = "") -> 
         RecordError: an id fits no run, or several.
     """
     rows = (ledger.runs.get(first), ledger.runs.get(second))
-    before, after = (_settings(ledger.runs.settings(row)) for row in rows)
+    before, after = (plain_settings(ledger.runs.settings(row)) for row in rows)
     keys = [*before, *(key for key in after if key not in before)]
     scores = (_scores(ledger, rows[0]), _scores(ledger, rows[1]))
     changes = [
@@ -297,7 +297,7 @@ def _series(curve: Curve, run: RunRow) -> SeriesView:
     return SeriesView(seed=run.seed, x=x, y=tuple(curve.values[place] for place in places), state=run.state)
 
 
-def _settings(tree: Mapping[str, Any]) -> dict[str, str]:
+def plain_settings(tree: Mapping[str, Any]) -> dict[str, str]:
     """Every plain value of expanded settings; the values of a command or function under their own names."""
     found = dict(_leaves(tree))
     own = {key: key.removeprefix("values.") for key in found if key.startswith("values.")}

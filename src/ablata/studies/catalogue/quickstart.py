@@ -11,7 +11,7 @@ def quickstart() -> Study:
 
     What is true, from about 20 seeds of each: the second convolution gains 5.4 points (standard error 0.2), the wider
     network 2.7 (0.2), and mirrored images cost 6.0 (0.4; writing is not symmetric). Of 7 such studies on seeds of
-    their own, each decided all three arms, most of them after three seeds.
+    their own, each decided all three arms after three to five seeds.
     """
     return Study(
         name="quickstart",

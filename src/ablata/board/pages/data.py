@@ -1,0 +1,168 @@
+"""Data sets that runs have used, and what can be looked at in them: counts, faults, a batch with its labels."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from ablata.board.pages.ages import ago
+from ablata.board.rendering import Board, address, board_of, page
+from ablata.board.sections import Action, ActionsSection, Field, OutputSection
+from ablata.board.started import StartedCommand
+from ablata.reports.html import Header
+from ablata.reports.sections import Image, ImageSection, Section, TableCell, TableSection
+
+router = APIRouter()
+LOOKS = ("stats", "check", "preview")
+"""What `ablata data` says of a data set."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that runs have used: its kind, where it lies, its fingerprint, the recipe to look at it with."""
+
+    kind: str
+    root: str
+    fingerprint: str
+    recipe: str
+    runs: int
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """What is said after `ablata data stats`: the folder, or the recipe of data that lies in none."""
+        return (self.root,) if self.root else (self.recipe,)
+
+
+@router.get("/data")
+def data(request: Request) -> HTMLResponse:
+    """List the data sets of the lab's runs, and what was found out about data from here."""
+    board = board_of(request)
+    sets = data_sets(board)
+    rows = tuple(
+        (
+            TableCell(text=one.kind, link=address("data", "set", fingerprint=one.fingerprint), class_="arm"),
+            TableCell(text=one.root or "drawn or shipped, no folder", class_="code"),
+            TableCell(text=one.recipe),
+            TableCell(text=str(one.runs), order=one.runs, class_="number"),
+            TableCell(text=one.fingerprint[:16], class_="code"),
+        )
+        for one in sets
+    )
+    columns = ("Data", "Folder", "Recipe", "Runs", "Fingerprint")
+    caption = "" if rows else "No run has used any data yet."
+    sections: list[Section] = [
+        TableSection(title="Used by runs", ident="used", columns=columns, rows=rows, caption=caption),
+        ActionsSection(
+            title="Look at a folder or recipe", ident="do", actions=tuple(_look(look, "") for look in LOOKS)
+        ),
+        _looked_at(board),
+    ]
+    title = f"{len(sets)} data set{'' if len(sets) == 1 else 's'}"
+    return page(request, Header(kind="Lab", name=board.lab.home.parent.name, title=title), sections)
+
+
+@router.get("/data/set")
+def data_set(request: Request, fingerprint: str) -> HTMLResponse:
+    """Show one data set: what was found out about it, and what can be."""
+    board = board_of(request)
+    one = next((one for one in data_sets(board) if one.fingerprint == fingerprint), None)
+    if one is None:
+        return data(request)
+    sections: list[Section] = []
+    for look in LOOKS:
+        made = next(
+            (
+                each
+                for each in board.started.all()
+                if each.arguments[:2] == ("data", look) and one.target[0] in each.arguments
+            ),
+            None,
+        )
+        if made is not None:
+            sections += shown(board, made, look)
+    actions = tuple(_look(look, one.target[0]) for look in LOOKS)
+    sections.append(ActionsSection(title="Look at it", ident="do", actions=actions))
+    header = Header(
+        kind="Data",
+        name=one.kind,
+        title=one.root or one.recipe,
+        facts=(("runs", str(one.runs)), ("fingerprint", one.fingerprint), ("recipe", one.recipe)),
+        links=(("all data", "/data"),),
+    )
+    return page(request, header, sections)
+
+
+def data_sets(board: Board) -> list[DataSet]:
+    """Return the data sets of the lab's runs, those of most runs first."""
+    found: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for one in board.lab.runs():
+        if "data.kind" not in one.settings or not one.row.data:
+            continue
+        counts[one.row.data] = counts.get(one.row.data, 0) + 1
+        root = one.settings.get("data.root", "").strip('"')
+        found.setdefault(
+            one.row.data, [one.settings["data.kind"].strip('"'), "" if root == "null" else root, one.row.recipe_name]
+        )
+    made = [DataSet(kind, root, mark, recipe, counts[mark]) for mark, (kind, root, recipe) in found.items()]
+    return sorted(made, key=lambda one: (-one.runs, one.kind, one.fingerprint))
+
+
+def shown(board: Board, command: StartedCommand, look: str) -> list[Section]:
+    """Return what a look at data has found: its output, and the image that a preview has drawn."""
+    sections: list[Section] = []
+    drawn = board.started.file(command, ".png")
+    if look == "preview" and drawn.is_file():
+        source = "data:image/png;base64," + base64.b64encode(drawn.read_bytes()).decode("ascii")
+        image = Image(alt="a batch of the data set with its labels", caption=command.text, source=source)
+        sections.append(ImageSection(title="Preview", ident="preview", images=(image,)))
+    said = board.started.output(command)
+    state = "looking…" if command.runs else ago(command.began)
+    if said or look != "preview":
+        sections.append(
+            OutputSection(title="What it says", ident=look, text=said or "…", caption=f"{command.text}, {state}")
+        )
+    return sections
+
+
+def _looked_at(board: Board) -> TableSection:
+    looked = [one for one in board.started.all() if one.arguments[:1] == ("data",)]
+    rows = tuple(
+        (
+            TableCell(text=one.text, link=address("data", "look", one.id), class_="code"),
+            TableCell(text="running" if one.runs else "done"),
+            TableCell(text=ago(one.began)),
+        )
+        for one in looked
+    )
+    caption = "" if rows else "Nothing was looked at from here yet."
+    return TableSection(
+        title="Looked at", ident="looked", columns=("Command", "State", "When"), rows=rows, caption=caption
+    )
+
+
+@router.get("/data/look/{name}")
+def look(request: Request, name: str) -> HTMLResponse:
+    """Show what one look at data has found."""
+    board = board_of(request)
+    command = board.started.get(name)
+    kind = command.arguments[1] if len(command.arguments) > 1 else "stats"
+    header = Header(kind="Data", name=kind, title=command.text, links=(("all data", "/data"),))
+    return page(request, header, shown(board, command, kind))
+
+
+def _look(kind: str, target: str) -> Action:
+    words = {"stats": "Count", "check": "Find faults", "preview": "Draw a batch"}
+    fields: tuple[Field, ...] = (
+        Field(name="target", label="folder or recipe", value=target, kind="hidden" if target else "text"),
+    )
+    if kind == "preview":
+        fields += (
+            Field(name="settings", label="settings to change, one a line", kind="lines", hint="data.augment.flip=true"),
+            Field(name="step", label="training step", value="0", kind="number"),
+        )
+    command = f"ablata data {kind} {target or 'FOLDER'}" + (" --output preview.png" if kind == "preview" else "")
+    return Action(title=words[kind], action=f"/do/data/{kind}", fields=fields, command=command)

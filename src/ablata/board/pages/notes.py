@@ -1,0 +1,68 @@
+"""Hand-written notes beside what was read from them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from ablata.base.errors import RecordError
+from ablata.board.pages.ages import ago
+from ablata.board.rendering import address, board_of, page
+from ablata.board.sections import NoteLine, NotesSection
+from ablata.records.rows import NoteEntry
+from ablata.reports.html import Header
+from ablata.reports.sections import TableCell, TableSection
+
+router = APIRouter()
+_MOST_LINES = 5_000
+
+
+@router.get("/notes")
+def notes(request: Request) -> HTMLResponse:
+    """List the files of notes that the lab has read."""
+    lab = board_of(request).lab
+    files = lab.ledger.notes.files()
+    rows = tuple(
+        (
+            TableCell(text=file.source, link=address("notes", "file", source=file.source)),
+            TableCell(text=", ".join(f"{count} {name}" for name, count in file.counts.items())),
+            TableCell(text=ago(file.time), order=file.time),
+        )
+        for file in files
+    )
+    caption = "" if rows else "No notes were read yet. To read some: ablata notes read FILE"
+    table = TableSection(title="Files", ident="files", columns=("File", "Read as", "When"), rows=rows, caption=caption)
+    title = f"{len(files)} file{'' if len(files) == 1 else 's'} of notes"
+    return page(request, Header(kind="Lab", name=lab.home.parent.name, title=title), [table])
+
+
+@router.get("/notes/file")
+def notes_file(request: Request, source: str) -> HTMLResponse:
+    """Show one file line by line, and beside each line what was read from it."""
+    lab = board_of(request).lab
+    text = lab.ledger.notes.text(source)
+    if text is None:
+        raise RecordError("Notes must be read before they are shown", found=source, do="ablata notes read FILE")
+    entries = {entry.line: entry for entry in lab.ledger.notes.find(source=source)}
+    lines = text.splitlines()
+    shown = tuple(_line(number, line, entries.get(number)) for number, line in enumerate(lines[:_MOST_LINES], start=1))
+    trials = sum(entry.kind == "trial" for entry in entries.values())
+    caption = f"The first {_MOST_LINES} of {len(lines)} lines." if len(lines) > _MOST_LINES else ""
+    section = NotesSection(title="Line by line", ident="lines", lines=shown, caption=caption)
+    header = Header(
+        kind="Notes",
+        name=source.rpartition("/")[2],
+        title=f"{trials} trial{'' if trials == 1 else 's'} in {len(lines)} lines",
+        links=(("all notes", "/notes"),),
+    )
+    return page(request, header, [section])
+
+
+def _line(number: int, text: str, entry: NoteEntry | None) -> NoteLine:
+    if entry is None:
+        return NoteLine(number=number, text=text)
+    settings = " ".join(f"{key}={value}" for key, value in entry.settings.items())
+    scores = " ".join(f"{key} {value}" for key, value in entry.scores.items())
+    claim = f"concludes: {entry.claim['verdict']}" if entry.claim and "verdict" in entry.claim else ""
+    read = "; ".join(filter(None, (entry.label or "", settings, scores, claim)))
+    return NoteLine(number=number, text=text, read=read, kind=entry.kind)

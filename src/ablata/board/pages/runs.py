@@ -1,0 +1,368 @@
+"""Runs: the table with its filter, one run, up to eight beside each other."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from ablata.base.errors import SettingsError, UserError
+from ablata.base.quantities import duration, quantity
+from ablata.board.curves import HUES, CurveChoice, curves_section
+from ablata.board.filters import RunFacts, parse_filter
+from ablata.board.lab import Lab, RunSummary
+from ablata.board.pages.ages import ago
+from ablata.board.rendering import address, board_of, page, query_of
+from ablata.board.sections import (
+    Action,
+    ActionsSection,
+    Field,
+    FilterSection,
+    OutputSection,
+    WideTableSection,
+)
+from ablata.board.started import typed
+from ablata.records.evaluations import read_evaluations
+from ablata.records.gallery import read_gallery
+from ablata.records.removal import folder_bytes
+from ablata.records.rows import RunRow
+from ablata.reports.collect_runs import arm_curves, cost_of, plain_settings
+from ablata.reports.evaluated import evaluation_sections
+from ablata.reports.html import Header
+from ablata.reports.sections import Section, TableCell, TableSection
+from ablata.reports.view import CurveView
+from ablata.reports.visuals import run_sections
+
+router = APIRouter()
+ON_A_PAGE = 100
+MOST_DIFFERING = 4
+"""Settings that get a column of their own where none were chosen."""
+MOST_COMPARED = HUES
+_INCIDENTAL = ("name", "data.root")
+_MOST_LOG = 40_000
+
+
+@router.get("/runs")
+def runs(request: Request, filter: str = "", columns: str = "", sort: str = "", start: int = 0) -> HTMLResponse:
+    """Show the runs that the filter lets through."""
+    lab = board_of(request).lab
+    try:
+        passes = parse_filter(filter)
+        refused = ""
+    except SettingsError as error:
+        passes, refused = parse_filter(""), f"{error.must}; found: {error.found}"
+    facts = [(one, facts_of(one)) for one in lab.runs()]
+    found = [(one, known) for one, known in facts if passes(known)]
+    wanted = [word for word in columns.replace(",", " ").split() if word]
+    keys = wanted or differing([one for one, _ in found])[:MOST_DIFFERING]
+    if sort:
+        found.sort(key=lambda pair: _order(pair[1], sort.removeprefix("-")), reverse=sort.startswith("-"))
+    shown = found[max(start, 0) : max(start, 0) + ON_A_PAGE]
+    choose = FilterSection(
+        title="Find",
+        ident="find",
+        action="/runs",
+        fields=(
+            Field(name="filter", label="filter", value=filter, kind="search"),
+            Field(name="columns", label="columns: settings, scores, costs", value=columns),
+            Field(name="sort", value=sort, kind="hidden", label=""),
+        ),
+        hint=refused
+        or "Words, arm:wide, study:…, recipe:…, state:completed, seed:3, model.width>16, top1>=95, seconds<60",
+    )
+    table = _table(shown, keys, len(found), filter=filter, columns=columns, sort=sort, start=max(start, 0))
+    title = f"{len(found)} run{'' if len(found) == 1 else 's'}" + (" match" if filter else "")
+    return page(request, Header(kind="Lab", name=lab.home.parent.name, title=title), [choose, table])
+
+
+def facts_of(one: RunSummary) -> RunFacts:
+    """Return what a filter and the columns look at."""
+    row = one.row
+    cost = {key: json.dumps(value) for key, value in (row.cost or {}).items() if isinstance(value, int | float)}
+    scores = {key: json.dumps(value) for key, value in (row.scores or {}).items()}
+    columns = {
+        "id": (row.id,),
+        "recipe": (row.recipe_name,),
+        "seed": (str(row.seed),),
+        "state": (row.state_word,),
+        "study": tuple(study for study, _ in one.uses),
+        "arm": tuple(arm for _, arm in one.uses),
+    }
+    text = " ".join((row.id, row.recipe_name, row.state_word, row.error or "", *(f"{a}:{b}" for a, b in one.uses)))
+    return RunFacts(columns, {**one.settings, **cost, **scores, "seed": str(row.seed)}, text.lower())
+
+
+def differing(runs: Sequence[RunSummary]) -> list[str]:
+    """Return the settings in which runs of one recipe's name differ, those of the most different values first."""
+    seen: dict[str, dict[str, set[str]]] = {}
+    for name, settings in {(one.row.recipe_name, one.row.recipe_hash): one.settings for one in runs}.items():
+        for key, value in settings.items():
+            seen.setdefault(name[0], {}).setdefault(key, set()).add(value)
+    counts: dict[str, int] = {}
+    for values in seen.values():
+        for key, different in values.items():
+            if len(different) > 1 and key not in _INCIDENTAL:
+                counts[key] = max(counts.get(key, 0), len(different))
+    return sorted(counts, key=lambda key: (-counts[key], key))
+
+
+def _order(facts: RunFacts, key: str) -> tuple[int, float, str]:
+    """Numbers before words, and what has no value last."""
+    value = facts.values.get(key) or ", ".join(facts.columns.get(key, ()))
+    if not value:
+        return (2, 0.0, "")
+    try:
+        return (0, float(value), "")
+    except ValueError:
+        return (1, 0.0, value)
+
+
+def _table(
+    shown: Sequence[tuple[RunSummary, RunFacts]], keys: Sequence[str], total: int, *,
+    filter: str, columns: str, sort: str, start: int,
+) -> WideTableSection:  # fmt: skip
+    def way(key: str) -> str:
+        turned = f"-{key}" if sort == key else key
+        return address("runs", filter=filter, columns=columns, sort=turned)
+
+    heads = [("Run", ""), *((key, way(key)) for key in keys), ("Recipe", way("recipe")), ("Study: arm", way("study"))]
+    heads += [("Seed", way("seed")), ("State", way("state")), ("Score", ""), ("Time", way("seconds")), ("Begun", "")]
+    rows = tuple(_row(one, facts, keys) for one, facts in shown)
+    ways = []
+    if start:
+        ways.append(
+            ("earlier", address("runs", filter=filter, columns=columns, sort=sort, start=max(0, start - ON_A_PAGE)))
+        )
+    if start + ON_A_PAGE < total:
+        ways.append(("further", address("runs", filter=filter, columns=columns, sort=sort, start=start + ON_A_PAGE)))
+    caption = (
+        f"{start + 1} to {start + len(shown)} of {total}. Settings in which runs of one recipe differ stand first."
+    )
+    return WideTableSection(
+        title="Runs", ident="runs", columns=tuple(heads), rows=rows, choose="/runs/compare", ways=tuple(ways),
+        caption=caption if shown else "No run matches." if total or filter else "There is no run yet.",
+    )  # fmt: skip
+
+
+def _row(one: RunSummary, facts: RunFacts, keys: Sequence[str]) -> tuple[TableCell, ...]:
+    row = one.row
+    score = next(((name, value) for name, value in (row.scores or {}).items() if isinstance(value, int | float)), None)
+    uses = ", ".join(f"{study}: {arm}" for study, arm in one.uses[:2]) + ("…" if len(one.uses) > 2 else "")
+    return (
+        TableCell(text=row.id, link=address("runs", row.id), class_="code"),
+        *(TableCell(text=facts.values.get(key, "–").strip('"'), class_="number") for key in keys),
+        TableCell(text=row.recipe_name),
+        TableCell(text=uses),
+        TableCell(text=str(row.seed), class_="number"),
+        TableCell(
+            text=row.state_word, note=(row.error or "").split("\n")[0][:120], class_="diverged" if row.error else ""
+        ),
+        TableCell(
+            text="–" if score is None else f"{score[1]:.5g}", note="" if score is None else score[0], class_="number"
+        ),
+        TableCell(text=duration(cost_of(row).seconds), class_="number"),
+        TableCell(text=ago(row.started or row.created)),
+    )
+
+
+@router.get("/runs/compare")
+def compare(request: Request, run: Annotated[list[str] | None, Query()] = None) -> HTMLResponse:
+    """Show up to eight runs beside each other: settings that differ, curves over one another, scores."""
+    chosen = list(dict.fromkeys(run or []))
+    if not 2 <= len(chosen) <= MOST_COMPARED:
+        raise UserError(
+            f"Between 2 and {MOST_COMPARED} runs can be compared", found=f"{len(chosen)}", do="choose them under Runs"
+        )
+    lab = board_of(request).lab
+    rows = [lab.ledger.runs.get(one) for one in chosen]
+    trees = lab.ledger.runs.settings_of(rows)
+    settings = [plain_settings(trees[row.id]) for row in rows]
+    choice = CurveChoice.of(query_of(request))
+    curves = _curves_of(lab, rows)
+    seconds = {(row.id, row.seed): value for row in rows if (value := cost_of(row).seconds) is not None}
+    drawn = curves_section(curves, choice, action=request.url.path, seconds=seconds)
+    sections: list[Section] = [
+        _beside("Settings that differ", "settings", rows, settings, only_different=True),
+        _beside("Scores", "scores", rows, [_written(row.scores) for row in rows], only_different=False),
+        _beside("Costs", "costs", rows, [_written(row.cost) for row in rows], only_different=False),
+    ]
+    if drawn:
+        hidden = tuple(Field(name="run", label="", value=row.id, kind="hidden") for row in rows)
+        sections.append(replace(drawn, fields=(*drawn.fields, *hidden)))
+    links = (("all runs", "/runs"), *((row.id, address("runs", row.id)) for row in rows))
+    header = Header(kind="Runs", name="compare", title=f"{len(rows)} runs beside each other", links=links)
+    return page(request, header, sections)
+
+
+def _written(values: Mapping[str, object] | None) -> dict[str, str]:
+    found = (values or {}).items()
+    return {
+        key: f"{value:.6g}" for key, value in found if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _beside(
+    title: str, ident: str, rows: Sequence[RunRow], values: Sequence[Mapping[str, str]], *, only_different: bool
+) -> TableSection:
+    keys = list(dict.fromkeys(key for one in values for key in one))
+    if only_different:
+        keys = [key for key in keys if len({one.get(key) for one in values}) > 1]
+    cells = tuple(
+        (TableCell(text=key, class_="code"), *(TableCell(text=one.get(key, "–"), class_="code") for one in values))
+        for key in keys
+    )
+    caption = "" if cells else "They are the same in all."
+    heads = ("", *(f"{row.id}, {row.recipe_name}, seed {row.seed}" for row in rows))
+    return TableSection(title=title, ident=ident, columns=heads, rows=cells, caption=caption)
+
+
+def _curves_of(lab: Lab, rows: Sequence[RunRow]) -> list[CurveView]:
+    curves = lab.ledger.metrics.of_runs([row.id for row in rows])
+    curves = [curve for curve in curves if not (curve.name.count("/") > 2 and len(curve.steps) == 1)]
+    owners = {row.id: (row.id, row) for row in rows}
+    names = sorted({curve.name for curve in curves}, key=lambda name: (name.startswith("train/"), name))
+    return [CurveView(name=name, arms=arm_curves(curves, name, owners, [row.id for row in rows])) for name in names]
+
+
+@router.get("/runs/{run_id}")
+def run(request: Request, run_id: str) -> HTMLResponse:
+    """Show one run: state, curves, events, scores, images, files, settings, and how to go on."""
+    board = board_of(request)
+    lab = board.lab
+    row = lab.ledger.runs.get(run_id)
+    folder = lab.folder(row)
+    choice = CurveChoice.of(query_of(request))
+    known = cost_of(row).seconds
+    seconds = {(row.id, row.seed): known} if known is not None else {}
+    drawn = curves_section(_curves_of(lab, [row]), choice, action=address("runs", row.id), seconds=seconds, most=4)
+    shown = read_gallery(folder)
+    sections: list[Section] = [_scores(row)]
+    sections += evaluation_sections(read_evaluations(folder), row.data)
+    sections += [drawn] if drawn else []
+    sections += run_sections(shown) if shown is not None else ()
+    sections += [_events(lab, row), *_files(lab, row), *_log(lab, row), _settings(lab, row), _actions(row)]
+    facts = [
+        ("state", row.state_word + (f", attempt {row.attempt}" if row.attempt > 1 else "")),
+        ("progress", _progress(row)),
+        ("time", duration(known)),
+        ("memory", quantity(cost_of(row).memory, "B", 1024)),
+        ("worker", row.owner or ""),
+        ("studies", ", ".join(f"{study}: {arm}" for study, arm in lab.ledger.studies.uses([row]).get(row.id, ()))),
+        ("started from", row.parent or ""),
+        ("begun", ago(row.started or row.created)),
+    ]
+    header = Header(
+        kind="Run",
+        name=row.id,
+        title=f"{row.recipe_name}, seed {row.seed}",
+        note=row.error or row.stop_reason or "",
+        facts=tuple((name, value) for name, value in facts if value and value != "–"),
+        links=(
+            ("all runs", "/runs"),
+            *((study, address("studies", study)) for study in lab.ledger.runs.studies_of(row.id)),
+        ),
+    )
+    return page(request, header, sections)
+
+
+def _progress(row: RunRow) -> str:
+    told = {key: value for key, value in (row.progress or {}).items() if isinstance(value, int | float | str)}
+    if row.state != "running":
+        return ""
+    written = {key: f"{value:.6g}" if isinstance(value, float) else str(value) for key, value in told.items()}
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in written.items())
+
+
+def _scores(row: RunRow) -> TableSection:
+    rows = tuple(
+        (TableCell(text=name, order=name), TableCell(text=f"{value:.6g}", order=value, class_="number"))
+        for name, value in (row.scores or {}).items()
+        if isinstance(value, int | float)
+    )
+    caption = "" if rows else "It has no score yet." if row.state in ("waiting", "running") else "It left no score."
+    return TableSection(title="Scores", ident="scores", columns=("Score", "Value"), rows=rows, caption=caption)
+
+
+def _events(lab: Lab, row: RunRow) -> TableSection:
+    found = lab.ledger.events.find(run_id=row.id)
+    rows = tuple(
+        (
+            TableCell(text=ago(event.time), order=event.time),
+            TableCell(text=event.level, class_="diverged" if event.level == "error" else ""),
+            TableCell(text=event.kind),
+            TableCell(text=event.text),
+        )
+        for event in reversed(found)
+    )
+    caption = "" if rows else "Nothing happened that a watchdog or worker told of."
+    return TableSection(
+        title="Events", ident="events", columns=("When", "Level", "Kind", "What"), rows=rows, caption=caption
+    )
+
+
+def _files(lab: Lab, row: RunRow) -> list[Section]:
+    folder = lab.folder(row)
+    if not folder.is_dir():
+        return []
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.relative_to(folder))
+    rows = tuple(
+        (
+            TableCell(text=str(path.relative_to(folder)), class_="code", order=str(path)),
+            TableCell(text=quantity(path.stat().st_size, "B", 1024), order=path.stat().st_size, class_="number"),
+        )
+        for path in files[:200]
+    )
+    caption = f"{len(files)} files, {quantity(folder_bytes(folder), 'B', 1024)}, in {folder}"
+    return [
+        TableSection(title="Files and checkpoints", ident="files", columns=("File", "Size"), rows=rows, caption=caption,
+                     folded=len(files) > 8)
+    ]  # fmt: skip
+
+
+def _log(lab: Lab, row: RunRow) -> list[Section]:
+    """The end of what a program printed."""
+    path = lab.folder(row) / "output.log"
+    if not path.is_file():
+        return []
+    with path.open("rb") as log:
+        log.seek(0, os.SEEK_END)
+        log.seek(max(0, log.tell() - _MOST_LOG))
+        text = log.read().decode("utf-8", "replace")
+    return [OutputSection(title="Output", ident="output", text=text)] if text.strip() else []
+
+
+def _settings(lab: Lab, row: RunRow) -> TableSection:
+    settings = plain_settings(lab.ledger.runs.settings(row))
+    rows = tuple(
+        (TableCell(text=key, class_="code", order=key), TableCell(text=value, class_="code"))
+        for key, value in settings.items()
+    )
+    return TableSection(
+        title="Settings", ident="settings", columns=("Setting", "Value"), rows=rows, folded=True,
+        caption=f"{len(rows)} settings, whole; code {row.code}, data {row.data}",
+    )  # fmt: skip
+
+
+def _actions(row: RunRow) -> ActionsSection:
+    path = address("do", "run", row.id)
+    actions = []
+    if row.state in ("failed", "cancelled") or (row.state == "waiting" and row.attempt):
+        actions.append(
+            Action(title="Resume", action=f"{path}/resume", command=typed(["train", "--resume", row.id]),
+                   asks="Goes on where its last checkpoint lies.")
+        )  # fmt: skip
+    actions.append(
+        Action(
+            title="Remove",
+            action=f"{path}/remove",
+            fields=(Field(name="sure", label="remove it with its curves and files", kind="checkbox"),),
+            command=typed(["runs", "rm", row.id]),
+            asks="A run that a study needs stays, unless you remove the study.",
+        )
+    )
+    return ActionsSection(title="What can be done", ident="do", actions=tuple(actions))

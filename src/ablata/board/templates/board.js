@@ -1,0 +1,102 @@
+const live = () => document.getElementById("live");
+const say = (words) => { const state = document.getElementById("live-state"); if (state) state.textContent = words; };
+
+// A part is replaced only if it differs, so that what is being read, typed or unfolded stays.
+const typing = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+
+function follow(next) {
+  const parts = (page) => [...page.querySelectorAll("main > section, #head")];
+  const fresh = parts(next);
+  if (fresh.map((one) => one.id).join() !== parts(document).map((one) => one.id).join()) {
+    const main = document.querySelector("main");
+    if (typing(main)) return;
+    document.getElementById("head").replaceWith(next.querySelector("#head"));
+    main.replaceWith(next.querySelector("main"));
+    for (const one of parts(document)) shown.set(one.id, one.outerHTML);
+    prepare(document.querySelector("main"));
+    return;
+  }
+  for (const one of fresh) {
+    const old = document.getElementById(one.id);
+    if (shown.get(one.id) === one.outerHTML || typing(old)) continue;
+    const opened = [...old.querySelectorAll("details")].map((part) => part.open);
+    const scrolled = [...old.querySelectorAll(".scroll, pre.output")].map((part) => [part.scrollLeft, part.scrollTop]);
+    shown.set(one.id, one.outerHTML);
+    old.replaceWith(one);
+    prepare(one);
+    one.querySelectorAll("details").forEach((part, place) => { part.open = opened[place] ?? part.open; });
+    one.querySelectorAll(".scroll, pre.output").forEach((part, place) => {
+      if (scrolled[place]) [part.scrollLeft, part.scrollTop] = scrolled[place];
+    });
+  }
+}
+
+let asked = 0, wanted = false, busy = false;
+async function refresh() {
+  if (busy || document.hidden) { wanted = true; return; }
+  const rest = 4000 - (Date.now() - asked);
+  if (rest > 0) { wanted = true; setTimeout(() => wanted && refresh(), rest); return; }
+  wanted = false; busy = true; asked = Date.now();
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Follow": "1" } });
+    if (answer.ok) {
+      follow(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      say(`as of ${new Date().toLocaleTimeString()}`);
+    }
+  } catch { say("the board does not answer"); }
+  busy = false;
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) refresh(); });
+
+function poll() {
+  setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      const told = await (await fetch("/api/v1/version")).json();
+      if (told.version !== live().dataset.version) { live().dataset.version = told.version; refresh(); }
+      else say("live");
+    } catch { say("the board does not answer"); }
+  }, 3000);
+}
+
+if (live()) {
+  if (window.EventSource) {
+    const events = new EventSource("/events");
+    events.addEventListener("version", (event) => {
+      if (event.data !== live().dataset.version) { live().dataset.version = event.data; refresh(); }
+      say("live");
+    });
+    let polling = false;
+    events.onerror = () => {
+      say("the board does not answer");
+      if (events.readyState === EventSource.CLOSED && !polling) { polling = true; poll(); }
+    };
+  } else poll();
+}
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form.choose");
+  if (form && event.target.matches("select, input[type=checkbox]")) form.requestSubmit();
+});
+
+// Zoom: drag over a plot to choose a stretch; the address then holds it.
+document.addEventListener("pointerdown", (start) => {
+  const plot = start.target.closest("svg.plot");
+  if (!plot || start.button !== 0) return;
+  const box = plot.getBoundingClientRect();
+  const { left, right, low, high } = plot.dataset;
+  if (left === undefined) return;
+  const scale = box.width / plot.viewBox.baseVal.width;
+  const value = (event) => {
+    const share = ((event.clientX - box.left) / scale - left) / (right - left);
+    return Number(low) + Math.min(1, Math.max(0, share)) * (high - low);
+  };
+  document.addEventListener("pointerup", (end) => {
+    const [a, b] = [value(start), value(end)].sort((x, y) => x - y);
+    if (b - a < (high - low) / 50) return;
+    const form = plot.closest("section").querySelector("form.choose");
+    form.elements.from.value = a.toPrecision(4);
+    form.elements.to.value = b.toPrecision(4);
+    form.requestSubmit();
+  }, { once: true });
+});

@@ -1,0 +1,117 @@
+"""Commands that the board starts: what is typed, what they say, that they can be stopped."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from ablata.base.errors import RecordError
+from ablata.board.server import board_app
+from ablata.board.started import Started, StartedCommand
+from ablata.records import Ledger
+
+from .conftest import LOCAL, csrf
+
+
+class Kept(Started):
+    """Starts nothing, and keeps what would have been started."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.commands: list[list[str]] = []
+
+    def start(self, arguments, *, drawn=False):  # type: ignore[no-untyped-def]
+        self.commands.append(list(arguments))
+        return StartedCommand("20260101-000000-abcd", tuple(arguments), "here/0:1", 0.0)
+
+
+def ended(started: Started, command: StartedCommand) -> str:
+    for _ in range(600):
+        if not command.runs:
+            return started.output(command)
+        time.sleep(0.05)
+    raise AssertionError("the command goes on and on")
+
+
+def test_a_started_command_says_what_it_says_and_is_found_by_the_next_server(tmp_path: Path) -> None:
+    command = Started(tmp_path).start(["--version"])
+    later = Started(tmp_path)
+    assert ended(later, command).startswith("ablata ")
+    assert [one.id for one in later.all()] == [command.id]
+    assert later.get(command.id).text == "ablata --version"
+    assert later.stop(command) is False
+
+
+def test_a_name_that_is_no_started_command_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("{}")
+    for name in ("../secret", "none", ""):
+        with pytest.raises(RecordError, match="listed under Machine"):
+            Started(tmp_path).get(name)
+
+
+def test_forms_become_the_commands_one_would_type(tmp_path: Path, lab_home: Path) -> None:
+    with Ledger(home=lab_home) as ledger:
+        app = board_app(ledger)
+        kept = Kept(tmp_path)
+        object.__setattr__(app.state.board, "started", kept)
+        answers = {"settings": {"model": {"width": 16}, "train": {"epochs": 12.0}, "optim": {"kind": "sgd"}}}
+        app.state.board.asked._answers["recipes", "show", "digits", "--json"] = answers
+        with TestClient(app, base_url=LOCAL) as client:
+            secret = {"csrf": csrf(client.get("/studies/going-on").text)}
+            run = client.get("/api/v1/runs").json()[0]["id"]
+
+            def send(path: str, **fields: str) -> int:
+                return client.post(path, data={**secret, **fields}, follow_redirects=False).status_code
+
+            study = {
+                "recipe": "digits",
+                "arms": "wide:model.width=32\n\n",
+                "seeds": "5",
+                "margin": " 0.5 ",
+                "name": "mine",
+            }
+            assert send("/do/study", **study) == 303
+            assert (
+                send("/do/train", recipe="digits", seed="2", **{"set.model.width": "8", "set.train.epochs": "12.0"})
+                == 303
+            )
+            assert send("/do/study/shipped", name="quickstart") == 303
+            assert send("/do/study/going-on/run") == 303
+            assert send("/do/study/going-on/rename", new="later") == 303
+            assert send("/do/study/going-on/remove", sure="1") == 303
+            assert send(f"/do/run/{run}/remove", sure="1") == 303
+            assert send("/do/data/preview", target="digits", step="3") == 303
+            assert [" ".join(command) for command in kept.commands] == [
+                "study run --recipe digits --arm wide:model.width=32 --name=mine --seeds=5 --margin=0.5",
+                "train digits model.width=8 --seed=2",
+                "study run quickstart",
+                "study run going-on",
+                "study rename going-on later --yes",
+                "study rm going-on --yes",
+                f"runs rm {run} --yes",
+                "data preview digits --step=3",
+            ]
+            changed = {"recipe": "digits", "arm": "wide", "set.model.width": "32", "set.optim.kind": "sgd", "seeds": ""}
+            kept.commands.clear()
+            assert send("/do/study", **changed) == 303
+            assert kept.commands == [["study", "run", "--recipe", "digits", "--arm", "wide:model.width=32"]]
+            kept.commands.clear()
+            for path, fields in (
+                ("/do/study", {"recipe": "digits", "arms": ""}),
+                ("/do/study", {"recipe": "evil.py:recipe", "arms": "a:b=c"}),
+                ("/do/study", {"recipe": "digits", "arms": "--command=x"}),
+                ("/do/study", {"recipe": "digits", "arms": "a:model=net.py:Net"}),
+                ("/do/train", {"recipe": "digits", "set.--resume": "x y"}),
+                ("/do/train", {"recipe": "digits", "set.model": "net.py:Net"}),
+                ("/do/study", {"recipe": "digits", "arm": "--command x", "set.model.width": "32"}),
+                ("/do/train", {"recipe": "../x"}),
+                ("/do/study/shipped", {"name": "evil.py:study"}),
+                ("/do/study/going-on/remove", {}),
+                ("/do/data/convert", {"target": "digits"}),
+                ("/do/data/stats", {"target": "--help"}),
+            ):  # fmt: skip
+                assert send(path, **fields) in (400, 404), (path, fields)
+            assert not kept.commands
