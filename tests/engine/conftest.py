@@ -86,12 +86,18 @@ def training(tmp_path: Path, shared_cache: Path) -> Callable[..., Trained]:
     """Return `training(recipe, folder, seed, stop_after)`; what a fault raises comes out, and `heard` has the rest."""
 
     def go(
-        recipe: Classify, folder: str = "run", seed: int = 3, stop_after: int | None = None, reason: str = "asked"
+        recipe: Classify,
+        folder: str = "run",
+        seed: int = 3,
+        stop_after: int | None = None,
+        reason: str = "asked",
+        fork: str | None = None,
     ) -> Trained:
         listener = Listener(stop_after, reason)
         heard.append(listener)
         try:
-            outcome = train(recipe, seed, tmp_path / folder, shared_cache, listener)
+            begun = None if fork is None else tmp_path / fork
+            outcome = train(recipe, seed, tmp_path / folder, shared_cache, listener, fork=begun)
         except StoppedError:
             outcome = None
         return Trained(tmp_path / folder, listener, outcome)

@@ -32,10 +32,11 @@ from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
 from ablata.reports.visuals import study_sections
 from ablata.reports.words import answer, verdict_words
-from ablata.stats import rule_of
+from ablata.stats import Mode, rule_of
 from ablata.studies.in_process import InProcess
 from ablata.studies.index import load_study
 from ablata.studies.launch import StudyRunner, create
+from ablata.studies.picking import PICK
 from ablata.studies.pool import Workers, may_use_gpu
 from ablata.studies.study import Study
 from ablata.trainers.function import Function
@@ -226,6 +227,48 @@ def fit_budget(
         return replace(study, seeds=seeds_in_budget(budget, planned.wall, least))
 
 
+def as_pick(
+    study: Study,
+    runs: int | None,
+    budget: float | None = None,
+    *,
+    workers: int | None = None,
+    progress: bool | Console | None = None,
+    ledger: Ledger | None = None,
+) -> Study:
+    """Return the study that takes the best of a study's settings with a budget of runs; it claims nothing.
+
+    Args:
+        study: its control, arms and metric count; margin, rule and seeds do not.
+        runs: in all, the control's included; None: as many as `budget` pays for.
+        budget: wall time in seconds.
+        workers, progress, ledger: as for `plan_study`, where a time is given.
+
+    Raises:
+        SettingsError: the budget pays for too few runs, or the study has factors.
+        UserError, RunError: as for `plan_study`.
+    """
+    if study.factors:
+        raise SettingsError("A pick is between arms", found=f"study {study.name} with factors", do="--arm")
+    plain = replace(study, margin=None, history=None, fixed=False, noise="scores", extendable=False)
+    name = f"{study.name}-pick"
+    with open_ledger(ledger) as opened:
+        known = next((row for row in opened.studies.all() if row.name == name), None)
+        if runs is None and known is not None:
+            runs = rule_of(known.spec).seeds
+        if runs is None:
+            planned = plan_study(plain, workers=workers, ledger=opened)
+            if not math.isfinite(sum(planned.row)):
+                planned = plan_study(plain, pilot=1, workers=workers, progress=progress, ledger=opened)
+            runs = int((budget or 0.0) * planned.workers * len(planned.row) / sum(planned.row))
+    commands = tuple(
+        line.replace("ablata study run", "ablata study pick", 1).replace("--seeds", "--runs", 1)
+        for line in plain.commands
+    )
+    question = f"Which is best: {listing(map(str, ('control', *study.arms)))}?"
+    return replace(plain, name=name, seeds=runs, pick=True, mode=Mode.CLAIM, commands=commands, question=question)
+
+
 def run_study(
     study: Study | str,
     *,
@@ -346,6 +389,8 @@ def _begins(study: StudyRow, arms: int, workers: int) -> str:
     told = f"{arms - 1} arm{'s' * (arms > 2)} and the control"
     if study.spec.get("aa"):
         told = f"{rule_of(study.spec).seeds} runs of the control"
+    elif study.spec.get(PICK):
+        told = f"{told}, a budget of {rule_of(study.spec).seeds} runs"
     elif "design" in study.spec:
         told = f"{len(study.spec['design']['changes'])} changes in {arms} combinations"
     return f"study {study.name}: {told}, {f'{workers} worker' + 's' * (workers > 1) if workers else 'in this process'}"

@@ -136,6 +136,16 @@ Aa = Annotated[
         "takes it for.",
     ),
 ]
+Fork = Annotated[
+    str | None,
+    typer.Option(
+        "--fork",
+        metavar="auto|never",
+        help="Whether arms that act late share their first steps with the control, trained once a seed: by "
+        "default they do.",
+        show_default=False,
+    ),
+]
 Screen = Annotated[
     bool,
     typer.Option("--screen", help="Quick look: in up to 20% of such studies a verdict may be wrong, instead of 5%."),
@@ -240,6 +250,7 @@ class StudyRequest:
     aa: bool = False
     noise: str | None = None
     clusters: str | None = None
+    fork: str | None = None
 
     @property
     def only_named(self) -> bool:
@@ -298,7 +309,23 @@ class StudyRequest:
             made = ask(self.recipe, self.sets, self.arms, factors=self.factors, cells=self.cells, **parts)
         else:
             made = self._changed(change, **parts)
+        if self.fork is not None:
+            typed = made.commands if self.name else tuple(f"{line} --fork {self.fork}" for line in made.commands)
+            made = replace(made, fork=self._checked_fork(made), commands=typed)
         return _with_history(ledger, made) if self.history else made
+
+    def _checked_fork(self, study: Study) -> Any:
+        from ablata.studies.study import CONTROL
+        from ablata.trainers.any import Outside
+
+        if self.fork not in ("auto", "never"):
+            raise SettingsError("--fork must be auto or never", found=str(self.fork))
+        if isinstance(study.recipes[CONTROL], Outside):
+            raise SettingsError(
+                "--fork is for recipes: of a program nobody knows from which step its settings act",
+                found=f"--fork {self.fork} for {study.name}",
+            )
+        return self.fork
 
     def _refuse_unfit_aa(self) -> None:
         others = {"--budget": self.budget, "--pilot": self.pilot, "--margin": self.margin, "--arm": self.arms}
@@ -360,7 +387,7 @@ class StudyRequest:
             words += ["--set", text]
         options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
         options |= {"--metric": self.metric, "--name": self.save_as, "--question": self.question}
-        options |= {"--budget": self.budget, "--noise": self.noise, "--clusters": self.clusters}
+        options |= {"--budget": self.budget, "--noise": self.noise, "--clusters": self.clusters, "--fork": self.fork}
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
         flags = {

@@ -11,7 +11,7 @@ import typer
 
 from ablata.base.errors import SettingsError
 from ablata.base.files import PAGE, refuse_other_kind
-from ablata.base.quantities import quantity
+from ablata.base.quantities import parse_duration, quantity
 from ablata.cli.asking import (
     Aa,
     Arms,
@@ -25,6 +25,7 @@ from ablata.cli.asking import (
     FactorTexts,
     FirstSeed,
     Fixed,
+    Fork,
     Inputs,
     Lower,
     Margin,
@@ -172,6 +173,7 @@ def run(
     pilot: Pilot = None,
     effect: Effect = None,
     aa: Aa = False,
+    fork: Fork = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
     metric: MetricName = None,
@@ -204,7 +206,7 @@ def run(
         sets=tuple(sets or ()), arms=tuple(arm or ()), factors=tuple(factor or ()), cells=cells,
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
-        save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa,
+        save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa, fork=fork,
     )  # fmt: skip
     if output is not None:
         refuse_other_kind(output, PAGE)
@@ -241,6 +243,61 @@ def launch(ledger: Ledger, study: Study | str, workers: int | None, *, trust_cod
     except KeyboardInterrupt:
         note(f"go on with: ablata study run {study if isinstance(study, str) else study.name}")
         raise typer.Exit(1) from None
+
+
+@app.command("pick")
+def pick(
+    name: Name = None,
+    recipe: RecipeOption = None,
+    command: CommandOption = None,
+    sets: Sets = None,
+    arm: Arms = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="The budget: runs in all, the control's included.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="In place of --runs: as many as this time pays for, such as 30m."),
+    ] = None,
+    first_seed: FirstSeed = None,
+    metric: MetricName = None,
+    score: Scores = None,
+    lower: Lower = None,
+    timeout: Timeout = None,
+    inputs: Inputs = None,
+    source: Sources = None,
+    workers: WorkerCount = None,
+    save_as: SaveAs = None,
+    question: Question = None,
+    output: Annotated[Path | None, typer.Option(help="The HTML report to write; by default in the lab's home.")] = None,
+    trust_code: TrustCode = False,
+    json: Json = False,
+) -> None:
+    """Take the best of several settings with a budget of runs, which go where they may change the choice. No claim."""
+    with quick_imports():
+        from ablata.api.studies import as_pick
+        from ablata.cli.reporting import print_report, write_report
+        from ablata.records.ledger import Ledger
+
+    asked = StudyRequest(
+        name=name, recipe=recipe, command=command, program=CommandOptions.of(score, lower, timeout, inputs, source),
+        sets=tuple(sets or ()), arms=tuple(arm or ()), seeds=runs, first_seed=first_seed, margin=None, metric=metric,
+        screen=False, fixed=False, history=False, save_as=save_as, question=question, budget=budget,
+    )  # fmt: skip
+    if (runs is None) == (budget is None):
+        raise SettingsError(
+            "A pick needs its budget before it starts", found="no --runs" if runs is None else "--runs and --budget",
+            do="--runs 45, or --budget 30m",
+        )  # fmt: skip
+    if output is not None:
+        refuse_other_kind(output, PAGE)
+    end_as_interrupted()
+    with Ledger() as ledger:
+        seconds = None if budget is None else parse_duration(budget, "--budget 30m")
+        study = as_pick(asked.study(ledger), runs, seconds, workers=workers, progress=err, ledger=ledger)
+        done = launch(ledger, study, workers, trust_code=trust_code)
+        print_report(ledger, done, "json" if json else "terminal")
+        write_report(ledger, done, "html", output or ledger.home / "reports" / f"{done}.html")
 
 
 @app.command("extend")

@@ -55,6 +55,7 @@ def train(
     *,
     trust_code: bool = False,
     attempt: Attempt = NOBODY,
+    fork: Path | None = None,
 ) -> TrainResult:
     """Train, evaluate and save; continue where `folder` already holds a checkpoint.
 
@@ -68,6 +69,7 @@ def train(
         parent: folder of the completed run of `recipe.parent()`, if there is one.
         trust_code: whether the code of a checkpoint that came from elsewhere may be run.
         attempt: which run this is, and the fence under which its files are put into place.
+        fork: folder of the completed run that is this one's beginning; see `forking`.
 
     Raises:
         UserError: something does not fit; raised before the first step.
@@ -92,7 +94,8 @@ def train(
         torch.manual_seed(derive(seed, "init"))
         with users_mistakes(recipe, "be built"):
             writer = replace(attempt, run=group.broadcast_object(attempt.run))
-            state = TrainState(recipe, seed, where, context, reporter, writer)
+            begun = group.broadcast_object(str(fork) if fork else None)
+            state = TrainState(recipe, seed, where, context, reporter, writer, Path(begun) if begun else None)
             complexity = state.complexity()
         state.reporter.rewind(state.step)
         state.reporter.start(_facts(state) | complexity.as_dict() | {"allocator": memory_note})
@@ -135,6 +138,8 @@ def train(
             cost["peak_gpu_memory_bytes"] = cost["peak_memory_bytes"]
         if rate := state.timer.steps_per_second():
             cost["seconds_per_epoch"] = state.task.steps_per_epoch / rate
+        if state.forked_at:
+            cost["first_step"] = float(state.forked_at)
         return TrainResult(state.scores, cost, state.best)
 
 

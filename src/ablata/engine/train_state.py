@@ -30,6 +30,7 @@ from ablata.engine.checkpoints import (
     save_checkpoint,
 )
 from ablata.engine.evaluation import EvalSchedule, Evaluator
+from ablata.engine.forking import acts_from
 from ablata.engine.freezing import Frozen
 from ablata.engine.hardware.complexity import Complexity, count
 from ablata.engine.hardware.precision import choose_precision
@@ -66,6 +67,7 @@ class TrainState:
         context: device, cache folder, place among the processes.
         reporter: who listens.
         attempt: who writes.
+        fork: folder of the run that is this training's beginning; None: it begins with its first step.
 
     Raises:
         UserError: data, settings or the checkpoint in `folder` do not fit; nothing was changed.
@@ -79,8 +81,10 @@ class TrainState:
         context: RunContext,
         reporter: Reporter,
         attempt: Attempt = NOBODY,
+        fork: Path | None = None,
     ) -> None:
         self.attempt = attempt
+        self.fork, self.forked_at = fork, 0
         self.recipe, self.seed, self.folder, self.context = recipe, seed, folder, context
         self.device, self.group = context.device, context.group
         self.reporter = reporter if context.group.is_main else Reporter()
@@ -358,6 +362,7 @@ class TrainState:
             "scores": self.scores,
             "best": self.best,
             "seconds": self.seconds(),
+            **({"forked_at": self.forked_at} if self.forked_at else {}),
         }
 
     def _full_checkpoint(self, losses: dict[str, Any]) -> Checkpoint:
@@ -375,29 +380,55 @@ class TrainState:
         return Checkpoint({RAW: self.evaluator.eval_weights()}, self._facts())
 
     def _resume(self) -> None:
-        """Continue from the folder's last checkpoint, if there is one."""
+        """Continue from the folder's last checkpoint, if there is one, or from that of the run it is a fork of."""
         if self.group.is_main:
             with self.attempt.held():
                 clear_drafts(self.folder)
         path = self.folder / LAST
-        if not self.group.any(path.exists()):
-            return
+        forking = not self.group.any(path.exists())
+        if forking:
+            if self.fork is None:
+                return
+            path = self.fork / LAST
         saved = load_checkpoint(path)
         facts = saved.facts
-        self._refuse_other_training(path, facts)
+        if forking:
+            self._refuse_other_beginning(path, facts)
+        else:
+            self._refuse_other_training(path, facts)
         try:
             self.model.load_state_dict(saved.groups[RAW])
         except RuntimeError as error:
             raise CheckpointError("A checkpoint must fit the network", found=f"{path}: {error}") from None
         load_optimiser_state(self.optimiser, saved.groups.get("optimiser", {}), facts["optimiser"])
         self.scaler.load_state_dict(facts["scaler"])
-        if self.ema is not None:
+        if self.ema is not None and AVERAGE in saved.groups:
             self.ema.load(saved.groups[AVERAGE])
+        elif self.ema is not None:
+            self.ema.follow(self.model)
         self.task.load_state(saved.groups.get("task", {}))
         self.loss_sums.load_state(facts["losses"])
         self.collapse.load_state(facts["collapse"])
         self.step = self.first_step = facts["step"]
+        if forking:
+            # What the beginning cost, and its best checkpoint, are its own.
+            self.forked_at = facts["step"]
+            return
+        self.forked_at = facts.get("forked_at", 0)
         self.scores, self.best, self.seconds_before = facts["scores"], facts["best"], facts["seconds"]
+
+    def _refuse_other_beginning(self, path: Path, facts: dict[str, Any]) -> None:
+        """Refuse a checkpoint from which this training would not go on as if it were its own."""
+        older = restore(type(self.recipe), facts["recipe"], source=str(path))
+        full = older.train.model_copy(update={"stop_epochs": self.recipe.train.stop_epochs})
+        shared = acts_from(older.model_copy(update={"train": full}), self.recipe, self.task.steps_per_epoch)
+        if facts["seed"] != self.seed or shared < facts["step"]:
+            raise CheckpointError(
+                "A fork must have been the same training until where it begins",
+                found=f"{path}: seed {facts['seed']}, step {facts['step']}; asked for seed {self.seed}, and the "
+                f"settings act from step {shared}",
+            )
+        refuse_mismatch(facts["contract"], self.task.contract(), str(path))
 
     def _refuse_other_training(self, path: Path, facts: dict[str, Any]) -> None:
         if self.attempt.run:

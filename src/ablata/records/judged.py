@@ -48,8 +48,9 @@ COSTS: Mapping[str, Cost] = {
 
 Memory of a recipe on a GPU is that GPU's under both names; of a program its own, and the GPUs'."""
 
-Load = tuple[str, float | None, float | None]
-"""What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each."""
+Load = tuple[str, float | None, float | None, float | None]
+"""What times depend on beside the machine: the launch, how many workers it keeps side by side, threads of each, and the
+step from which a fork was trained."""
 TIMES = tuple(cost.recorded for cost in COSTS.values() if cost.is_time)
 """Names of times among what a run cost."""
 
@@ -57,7 +58,9 @@ TIMES = tuple(cost.recorded for cost in COSTS.values() if cost.is_time)
 def load_of(run: RunRow) -> Load | None:
     """Return under which load a run was trained; None: not recorded, or in more than one launch."""
     cost = run.cost or {}
-    return None if run.launch in (None, SEVERAL) else (str(run.launch), cost.get("workers"), cost.get("threads"))
+    if run.launch in (None, SEVERAL):
+        return None
+    return str(run.launch), cost.get("workers"), cost.get("threads"), cost.get("first_step")
 
 
 def cost_of_key(key: str) -> Cost | None:

@@ -22,8 +22,10 @@ from ablata.records.rows import ArmRow, RunRow, StudyRow
 from ablata.records.scored_on import scored_on
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
 from ablata.reports.factorial.record import FactorialRecord
+from ablata.reports.forks import fork_words
 from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
+from ablata.reports.pick import pick_view
 from ablata.reports.reasons import NoisyArm, noisy_arm, rounded
 from ablata.reports.rounds import round_views
 from ablata.reports.standing.account import account_views
@@ -37,6 +39,7 @@ from ablata.reports.view import (
     EnvironmentView,
     Estimate,
     MetricView,
+    PickView,
     PlanView,
     ProgressView,
     RoundView,
@@ -82,6 +85,7 @@ class _Study:
     values: dict[str, float]
     apart: tuple[int, ...]
     factorial: FactorialRecord | None = None
+    pick: PickView | None = None
 
     @property
     def key(self) -> str:
@@ -183,7 +187,9 @@ def study_view(
         scored_on=_scored_on(ledger, study) if curves else "",
         history=history_view(study.rule, study.replay),
         pairing=pairing_of(scores, study.control, seeded=not spec.get("unseeded")),
+        pick=study.pick,
         account=account_views(ledger, row, study.arms),
+        fork=_fork(ledger, study, placed),
         incomparable=_incomparable(study),
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
@@ -211,7 +217,8 @@ def _read(ledger: Ledger, name: str) -> _Study:
         rule = replace(rule, margin=float(result["margin"]))
     arms, apart = ledger.studies.arms(name), tuple(result.get("apart", ()))
     factorial = FactorialRecord.of(row.spec, result)
-    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial)
+    pick = pick_view(result.get("choice"), rule.seeds) if row.spec.get("pick") else None
+    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick)
 
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
@@ -225,6 +232,7 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
     low, high = last.interval if last and last.interval else (None, None)
     widened = noisy if outcome and outcome.verdict is Verdict.UNDECIDED and noisy and noisy.name != arm.name else None
     reason = arm.reason or "" if outcome is None else outcome.reason if widened else _reason(study, outcome, runs)
+    picked = study.pick.effects.get(arm.name) if study.pick and not arm.is_control else None
     lost = "failed" if arm.recipe.get("task") in ("command", "function") else "diverged"
     return ArmView(
         name=arm.name,
@@ -232,11 +240,16 @@ def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
         changes=tuple(map(_change, arm.change)),
         seeds=seeds,
         mean=None if mean.mean is None else Estimate(value=mean.mean, low=mean.low, high=mean.high),
-        effect=Estimate(value=last.effect, low=low, high=high) if last and last.effect is not None else None,
+        effect=Estimate(value=last.effect, low=low, high=high)
+        if last and last.effect is not None
+        else None
+        if picked is None
+        else Estimate(value=picked),
         standardised=last.effect_size if last else None,
         verdict=outcome.verdict.value if outcome else None,
         open=study.row.state == "open" and (outcome.open if outcome else not arm.is_control),
         confidence=last.confidence if last else None,
+        best=study.pick.probabilities.get(arm.name) if study.pick else None,
         reason=_told(reason, lost),
         exploratory=str(study.row.spec.get(EXPLORATORY, {}).get(arm.name, "")),
         lost_word=lost,
@@ -292,7 +305,8 @@ def _seed(study: _Study, arm: ArmRow, place: int, seed: int) -> SeedView:
     over = study.row.state == "finished" or (
         bool(study.outcomes) and not any(one.open for one in study.outcomes.values())
     )
-    if stopped or (over and (run is None or run.state not in ENDED)):
+    unplaced = study.pick is not None and run is None
+    if stopped or unplaced or (over and (run is None or run.state not in ENDED)):
         return SeedView(seed=seed, state="closed")
     if run is None or run.state == "cancelled":
         return SeedView(seed=seed, state="waiting")
@@ -342,6 +356,8 @@ def _time_notes(study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[st
         if timed
         else "each was resumed in a second launch, or its launch was not recorded"
     )
+    if "fork" in study.row.spec:
+        why = "these runs were trained from other steps on, in another launch, or resumed in a second one"
     return (f"{whose} cannot be compared{' with the others' if timed else ''}: {why}.",)
 
 
@@ -403,6 +419,8 @@ def _progress(study: _Study, arms: Sequence[ArmView]) -> ProgressView:
     left = None
     if seconds and done < len(states):
         left = (len(states) - done) * math.fsum(seconds) / len(seconds) / max(running, 1)
+    if study.pick is not None:
+        return ProgressView(done=done, planned=study.rule.seeds, running=running)
     return ProgressView(done=done, planned=len(states), running=running, seconds_left=left)
 
 
@@ -415,7 +433,7 @@ def _placed(study: _Study, arms: Sequence[ArmView]) -> list[tuple[str, RunRow]]:
 def _rounds(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[RoundView, ...]:
     """The rounds of the arms whose completed runs were taught by other runs."""
     done = [(arm, run) for arm, run in placed if run.state == "completed"]
-    if all(run.parent is None for _, run in done) or cost_of_key(study.key) is not None:
+    if "fork" in study.row.spec or all(run.parent is None for _, run in done) or cost_of_key(study.key) is not None:
         return ()
     arms = {arm.name: [run for name, run in done if name == arm.name] for arm in study.arms}
     higher = bool(study.row.spec["metric"].get("higher_is_better", True))
@@ -462,6 +480,14 @@ def _impossible(study: _Study) -> tuple[str, ...]:
     metric = study.row.spec["metric"]
     higher = bool(metric.get("higher_is_better", True))
     return impossible(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
+
+
+def _fork(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:
+    """What is said of beginnings that arms share with the control."""
+    if "fork" not in study.row.spec:
+        return ()
+    arms = {arm.name: [run for name, run in placed if name == arm.name] for arm in study.arms}
+    return fork_words(study.row.spec["fork"], arms, ledger.studies.parents(study.row.name))
 
 
 def _aa(study: _Study) -> AaResult | None:

@@ -43,7 +43,7 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
-    blocks += map(escape, (*warned_words(view), *reading_words(view), *aa_words(view)))
+    blocks += map(escape, (*warned_words(view), *reading_words(view), *aa_words(view), *view.fork))
     blocks += map(escape, factorial_words(view.factorial) if view.factorial else ())
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:

@@ -40,7 +40,7 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         title = "These scores cannot be what they seem"
         warned = TermsSection(title=title, ident="impossible", sentences=view.impossible, terms=(), warning=True)
         sections.insert(0, warned)
-    if view.treatments:
+    if view.treatments and view.pick is None:
         what = "the cells with the change minus those without" if view.factorial else "arm minus control"
         caption = (
             f"Sign: the effect, {what}; its shape tells the verdict. Line: its interval, which holds for all "
@@ -51,6 +51,9 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
     if told := standing_words(view):
         sections.append(TermsSection(title="What the verdicts rest on", ident="standing", sentences=told, terms=()))
+    if view.fork:
+        title = "Given this beginning"
+        sections.append(TermsSection(title=title, ident="fork", sentences=view.fork, terms=()))
     sections += factorial_sections(view)
     sections += [changes] if (changes := changes_table(view)) else []
     sections += [rounds_table(view)] if view.rounds else []
@@ -132,7 +135,7 @@ def verdict_table(view: StudyView) -> TableSection:
     columns = (
         "Change" if view.factorial else "Arm",
         f"Effect{unit}",
-        "Verdict",
+        "Verdict" if view.pick is None else "Best",
         view.metric.name,
         "Seeds",
         *costs.values(),
@@ -143,11 +146,22 @@ def verdict_table(view: StudyView) -> TableSection:
         "shown because it was large, where it was called better or worse. "
         f"{view.metric.name}: mean over seeds with its 95% interval."
     )
+    if view.pick is not None:
+        caption = (
+            "Effect: expected difference to the control, drawn toward 0 as far as few runs leave it open. Best: how "
+            f"probable it is that the setting is the best of these. {view.metric.name}: mean over its runs with its "
+            "95% interval."
+        )
     if costs:
         caption += " Time, memory and FLOPs: the control's own, then each arm relative to it; times are of one launch."
     caption += "".join(f" {note}" for note in (*reading_words(view), *view.time_notes))
     return TableSection(
-        title="Verdicts", ident="verdicts", columns=columns, rows=tuple(rows), caption=caption, class_="verdicts"
+        title="Verdicts" if view.pick is None else "Settings",
+        ident="verdicts",
+        columns=columns,
+        rows=tuple(rows),
+        caption=caption,
+        class_="verdicts",
     )
 
 

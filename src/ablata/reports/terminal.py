@@ -48,12 +48,18 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
         Text(),
         study_status(view, plain=plain),
     ]
-    if any(arm.effect for arm in view.treatments):
+    if any(arm.effect for arm in view.treatments) and view.pick is None:
         parts += [Text(), forest_lines(view, plain=plain)]
     if view.rounds:
         parts += [Text(), rounds_table(view, plain=plain)]
     factorial = factorial_words(view.factorial) if view.factorial else ()
-    for block in (aa_words(view, _figures(view, plain)), factorial, (f"Rule: {rule_words(view)}.",), _warnings(view)):
+    for block in (
+        aa_words(view, _figures(view, plain)),
+        view.fork,
+        factorial,
+        (f"Rule: {rule_words(view)}.",),
+        _warnings(view),
+    ):
         if block:
             parts += [Text(), *(text(words, plain, "dim") for words in block)]
     return Group(*parts)
@@ -94,6 +100,13 @@ def verdict_table(view: StudyView, *, plain: bool = False) -> Fitted:
         plain: without colour and frame.
     """
     corrected = ("corrected",) if any(arm.corrected is not None for arm in view.arms) else ()
+    if view.pick is not None:
+        dropped_last = ("memory", "seconds", "mean", "seeds")
+        kept = ("arm", "seeds", "mean", "effect", "verdict", "seconds", "memory")
+        return Fitted([
+            _arms([name for name in kept if name not in dropped_last[:count]], view, plain)
+            for count in range(len(dropped_last) + 1)
+        ])  # fmt: skip
     wide = ("arm", "seeds", "mean", "effect", *corrected, "interval", "verdict", "seconds", "memory")
     dropped = ("memory", "seconds", "mean", "seeds", *corrected, "interval")
     choices = [[name for name in wide if name not in dropped[:count]] for count in range(len(dropped) + 1)]
@@ -105,6 +118,7 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
     figures = _figures(view, plain)
     unit = f" ({figures.difference_unit})" if figures.difference_unit else ""
     heads = {"mean": view.metric.name, "effect": f"effect{unit}", "seconds": "time"}
+    heads |= {} if view.pick is None else {"verdict": "best", "seeds": "runs"}
     table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "dim")
     for name in columns:
         head = text(heads.get(name, name), plain)
@@ -117,7 +131,8 @@ def _arms(columns: list[str], view: StudyView, plain: bool) -> Table:
     for arm in view.arms:
         cells: dict[str, str | Text] = {
             "arm": Text(form(arm.name, plain), style="" if plain else "bold"),
-            "seeds": f"{arm.done}/{arm.planned}" + (f", {arm.lost}" if arm.lost else ""),
+            "seeds": (f"{arm.done}" if view.pick else f"{arm.done}/{arm.planned}")
+            + (f", {arm.lost}" if arm.lost else ""),
             "mean": figures.score(arm.mean.value) if arm.mean else "–",
             "effect": figures.number(arm.effect.value, sign=True) if arm.effect else "–",
             "corrected": figures.number(arm.corrected, sign=True) if arm.corrected is not None else "–",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,7 @@ class ArmView:
         verdict: one of `VERDICTS`, or None if there has been no look yet.
         open: the arm goes on, so its verdict may change.
         confidence: between 0 and 1.
+        best: probability of being the best, in a study that picks.
         reason: why the arm stopped, in words.
         exploratory: why its verdict is no claim: it could have been seen before the question was fixed; else empty.
         lost_word: what is said of a run that left no score: `diverged`, or `failed` of a program's.
@@ -200,6 +202,7 @@ class ArmView:
     verdict: str | None = None
     open: bool = False
     confidence: float | None = None
+    best: float | None = None
     reason: str = ""
     exploratory: str = ""
     lost_word: str = "diverged"
@@ -404,6 +407,25 @@ class FactorialView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PickView:
+    """What a study that picks says; no claim.
+
+    Args:
+        budget: runs in all.
+        best: the setting to take; None as long as there are too few runs.
+        regret: expected difference of the best setting to it, in the metric's unit.
+        probabilities: of being the best, by setting; one that lost its runs is left out.
+        effects: expected difference to the control, by setting.
+    """
+
+    budget: int
+    best: str | None = None
+    regret: float | None = None
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    effects: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyView:
     """A study: the question, how it is decided, and all that is known so far.
 
@@ -431,6 +453,8 @@ class StudyView:
         pairing: how far runs of the same seed moved together; None where it was not measured.
         scored_on: a sentence on the test items of the score; empty where runs did not keep theirs.
         account: what other studies of the ledger said of the same questions, the oldest first.
+        pick: of a study that picks, what it would take; else None.
+        fork: sentences on the beginnings that arms share with the control, and what that saves; empty without any.
         incomparable: it ended without a verdict, since it is about time and too few runs can be compared in it.
     """
 
@@ -461,6 +485,8 @@ class StudyView:
     pairing: Pairing | None = None
     scored_on: str = ""
     account: tuple[JudgementView, ...] = ()
+    fork: tuple[str, ...] = ()
+    pick: PickView | None = None
     incomparable: bool = False
 
     @property
@@ -508,6 +534,8 @@ def as_json(view: Any) -> Any:
     """Return a view as dicts, lists and scalars that `json.dumps(..., allow_nan=False)` takes; not finite is None."""
     if dataclasses.is_dataclass(view) and not isinstance(view, type):
         return {item.name: as_json(getattr(view, item.name)) for item in dataclasses.fields(view)}
+    if isinstance(view, Mapping):
+        return {str(key): as_json(value) for key, value in view.items()}
     if isinstance(view, (tuple, list)):
         return [as_json(item) for item in view]
     if isinstance(view, float) and not math.isfinite(view):

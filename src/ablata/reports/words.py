@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ablata.base.errors import listing
 from ablata.reports.aa import aa_answer
 from ablata.reports.figures import Figures
+from ablata.reports.pick import pick_answer, pick_rule, pick_terms, share
 from ablata.reports.view import DECIDED, VERDICTS, ArmView, ChangeView, StudyView
 
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "unstable": "!"}
@@ -15,6 +16,8 @@ SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "
 
 def verdict_words(arm: ArmView, mode: str) -> str:
     """Name an arm's verdict: `better`; in screen mode `leaning better`; `control`; `not judged yet` before a look."""
+    if arm.best is not None:
+        return f"{share(arm.best)} best"
     if arm.is_control:
         return "control"
     if arm.verdict is None:
@@ -49,6 +52,9 @@ def answer(view: StudyView, figures: Figures | None = None, most: int = 4) -> tu
     arms = view.treatments
     if view.aa is not None:
         return (Piece(aa_answer(view, view.aa)),)
+    if view.pick is not None:
+        before, name, after = pick_answer(view, view.pick, figures)
+        return tuple(piece for piece in (Piece(before), Piece(name, strong=True), Piece(after)) if piece.text)
     if not arms:
         return (Piece("There is nothing to compare: the study has no arm beside the control."),)
     if view.incomparable:
@@ -123,6 +129,8 @@ def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:
     if view.aa is not None:
         return ()
     figures = Figures.of(view)
+    if view.pick is not None:
+        return pick_terms(figures)
     up = "higher" if view.metric.higher_is_better else "lower"
     down = "lower" if view.metric.higher_is_better else "higher"
     share = f"{100 * view.rule.alpha:g}%"
@@ -181,6 +189,8 @@ _LOW_POWER = 0.8
 
 def reading_words(view: StudyView) -> tuple[str, ...]:
     """Say what in this table of verdicts would else look like a contradiction; empty where nothing does."""
+    if view.pick is not None:
+        return ()
     found, control, margin = [*overstated_words(view)], view.control, view.margin
     beyond = [
         arm.name
@@ -208,6 +218,8 @@ def reading_words(view: StudyView) -> tuple[str, ...]:
 def rule_words(view: StudyView) -> str:
     """State the decision rule in one sentence."""
     rule, figures = view.rule, Figures.of(view)
+    if view.pick is not None:
+        return pick_rule(view, view.pick)
     if view.aa is not None:
         return f"the control alone, {rule.seeds} runs; the rule by which studies of it would be judged is tried on them"
     matters = _matters(view, figures)

@@ -22,6 +22,7 @@ from ablata.stats.versions import Procedure
 from ablata.stats.waves import is_final
 from ablata.studies.evidence import NoiseItems, noise_items
 from ablata.studies.factors import Factors
+from ablata.studies.picking import PICK, pick_choice
 
 ENDED = ("completed", "diverged")
 
@@ -40,6 +41,7 @@ class Assessment:
         apart: seeds of whole rows that are not judged, since their runs cannot be compared in time.
         without_items: why the noise of a study that was to read it from its items is that of its scores; empty: it is
             not, or it was never to be.
+        choice: what a study that picks would take now; its `rows` are the runs that have ended.
     """
 
     rows: int
@@ -49,6 +51,7 @@ class Assessment:
     margin: float | None = None
     apart: tuple[int, ...] = ()
     without_items: str = ""
+    choice: Mapping[str, Any] | None = None
 
     @property
     def settled(self) -> bool:
@@ -67,6 +70,8 @@ class Assessment:
             look["apart"] = list(self.apart)
         if self.without_items:
             look["without_items"] = self.without_items
+        if self.choice is not None:
+            look["choice"] = dict(self.choice)
         if self.factorial:
             look["factorial"] = self.factorial.to_json()
         return look | ({} if self.margin is None else {"margin": self.margin})
@@ -110,6 +115,10 @@ def assess(ledger: Ledger, name: str) -> Assessment:
     cells = {(cell.arm, cell.seed): cell.run for cell in ledger.studies.cells(name)}
     if study.spec.get("aa"):
         return Assessment(_ended_rows(study, columns, cells), (), None)
+    if study.spec.get(PICK):
+        values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))
+        ended = sum(run.state in ENDED for run in cells.values())
+        return Assessment(ended, names, None, choice=pick_choice(columns, cells, values, study.spec))
     if "design" in study.spec:
         return _assess_factors(ledger, study, columns, cells)
     values = judged_values(ledger, study.spec["metric"]["key"], list(cells.values()))

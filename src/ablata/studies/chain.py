@@ -41,13 +41,13 @@ def ancestry(ledger: Ledger, run: RunRow) -> list[RunRow]:
 
 
 def parent_folder(ledger: Ledger, recipe: Recipe, run: RunRow) -> Path | None:
-    """Return the folder of the run that `run` starts from; None for a run that starts from nothing.
+    """Return the folder of the run that `run` starts from, or is a fork of; None for a run that starts from nothing.
 
     Raises:
         DivergedError: the parent diverged, so this run has nothing to start from.
         RecordError: the parent is missing or has not completed.
     """
-    if recipe.parent() is None:
+    if recipe.parent() is None and run.parent is None:
         return None
     parent = ledger.runs.get(run.parent) if run.parent else None
     if parent is not None and parent.state == "diverged":

@@ -116,10 +116,12 @@ def execute(
     reporters = Reporters(ledger_reporter, listener)
     try:
         keep_code(writer.folder, relative_names(module_files(user_modules(recipe))), fence=writer.held)
-        parent = parent_folder(writer.ledger, recipe, writer.run)
+        older = parent_folder(writer.ledger, recipe, writer.run)
+        forks = recipe.parent() is None
         outcome = train(
-            recipe, writer.run.seed, writer.folder, cache, reporters, group, parent,
-            trust_code=trust_code, attempt=Attempt(writer.run.id, writer.claim.attempt, writer.held),
+            recipe, writer.run.seed, writer.folder, cache, reporters, group, None if forks else older,
+            fork=older if forks else None, trust_code=trust_code,
+            attempt=Attempt(writer.run.id, writer.claim.attempt, writer.held),
         )  # fmt: skip
     except DivergedError as error:
         ledger_reporter.flush()

@@ -32,7 +32,12 @@ def extend(ledger: Ledger, name: str, seeds: int) -> Rule:
         SettingsError: it has as many seeds already.
     """
     study = ledger.studies.get(name)
-    kinds = {"given": "of scores that were made elsewhere", "design": "factorial", "aa": "of the control alone"}
+    kinds = {
+        "given": "of scores that were made elsewhere",
+        "design": "factorial",
+        "aa": "of the control alone",
+        "pick": "a pick, which claims nothing",
+    }
     if kind := next((told for key, told in kinds.items() if key in study.spec), None):
         raise RecordError("A study must run its arms to be extended", found=f"study {name!r} is {kind}")
     if study.state != "finished":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablata.base.errors import AblataError, LeaseLostError, RecordError, RunError, choices, listing
 from ablata.base.user_code import relative_names
@@ -25,6 +25,7 @@ from ablata.studies.chain import lineage
 from ablata.studies.changed import refuse_changed_programs
 from ablata.studies.commands import OUTPUT, WORKTREES
 from ablata.studies.evidence import PRIOR, PRIOR_KEYS, PRIOR_STUDIES, known_prior
+from ablata.studies.forks import FORK, beginnings_of, common_beginnings
 from ablata.studies.identity import (
     COMMAND_CODE,
     cache_folder,
@@ -38,10 +39,15 @@ from ablata.studies.identity import (
 from ablata.studies.in_process import InProcess
 from ablata.studies.known_before import known_before
 from ablata.studies.metric import refuse_unknown_class
+from ablata.studies.picking import PICK, next_arms
 from ablata.studies.pool import Pool, Workers
 from ablata.studies.study import CONTROL, Study
+from ablata.trainers.any import Outside
 from ablata.trainers.function import FUNCTION_CODE
 from ablata.trainers.git import remove_worktree
+
+if TYPE_CHECKING:
+    from ablata.engine.recipe import Recipe
 
 _POLL_SECONDS = 0.25
 _REST = 20.0
@@ -90,7 +96,7 @@ class StudyRunner:
         self._files: dict[str, dict[Path, str]] = {}
         self._failures: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
-        self._ended = -1
+        self._ended, self._beside = -1, max(workers.count, 1)
         self._failed_before: set[str] = set()
 
     def run(self) -> Assessment:
@@ -236,6 +242,8 @@ class StudyRunner:
         Returns:
             Whether a cell was filled with a run that has ended already.
         """
+        if self.study.spec.get(PICK):
+            return self._enqueue_picked(cells)
         rows, ended = self.assessment.rows, False
         for row in range(rows, max(rows + 1, min(self.rule.first_look, self.rule.seeds))):
             seed = self.study.spec["first_seed"] + row
@@ -244,6 +252,14 @@ class StudyRunner:
                 if cell is None or cell.run.state in ("waiting", "failed", "cancelled"):
                     ended |= self._fill(arm, seed, cell)
         return ended
+
+    def _enqueue_picked(self, cells: dict[tuple[str, int], Cell]) -> bool:
+        """Queue the runs that a study that picks wants next; see `_enqueue`."""
+        runs = {place: cell.run for place, cell in cells.items()}
+        values = judged_values(self.ledger, self.study.spec["metric"]["key"], list(runs.values()))
+        wanted = next_arms(self.columns, runs, values, self.study.spec, self.rule.seeds, self._beside)
+        ended = [self._fill(arm, seed, cells.get((arm.name, seed))) for arm, seed in wanted]
+        return any(ended)
 
     def _fill(self, arm: ArmRow, seed: int, cell: Cell | None) -> bool:
         """See to it that a run waits in a cell that has none, one that failed, or one meant for other code or machine.
@@ -265,7 +281,7 @@ class StudyRunner:
                     self.ledger.runs.requeue(cell.run.id)
                 return False
         parent = None
-        for older in self._lineage(arm)[:-1]:
+        for older in () if self._is_shared_fork(wanted) else self._lineage(arm)[:-1]:
             parent = self.ledger.runs.enqueue(replace(older, seed=seed, parent=parent)).id
         run = self.ledger.studies.enqueue(self.name, arm.name, replace(wanted, parent=parent))
         if run.state == "waiting" and (files := self._files.pop(wanted.code, None)):
@@ -276,6 +292,13 @@ class StudyRunner:
         if run.state == "diverged":
             self._failed_before.add(run.id)
         return run.state in ENDED
+
+    def _is_shared_fork(self, wanted: NewRun) -> bool:
+        """Tell whether a run that would be a fork has been trained already, so that it needs no beginning."""
+        if FORK not in self.study.spec:
+            return False
+        ended = self.ledger.runs.find(recipe=wanted.recipe_hash, seed=wanted.seed, state=("completed", "diverged"))
+        return any(run.identity == wanted.identity for run in ended)
 
     def _identity(self, arm: ArmRow) -> NewRun:
         """Return what an arm's runs are apart from their seeds and parents."""
@@ -293,11 +316,21 @@ class StudyRunner:
             if code is not None and (line := code.notice()):
                 self.say(f"{arm.name}: {line}; another name asks with the files as they are")
             recipe = recipe.model_copy(update={"name": arm.recipe_name})
+            older = [one.model_copy(update={"name": arm.recipe_name}) for one in self._beginnings(arm)]
             runs = self._identities[arm.name] = [
-                new_run(self.ledger, one, 0, self.environment) for one in lineage(recipe)
+                new_run(self.ledger, one, 0, self.environment) for one in (*older, *lineage(recipe))
             ]
             self._files[runs[-1].code] = relative_names(own_files(recipe))
         return self._identities[arm.name]
+
+    def _beginnings(self, arm: ArmRow) -> Sequence[Recipe]:
+        """Return what an arm's runs go on from, where it shares its first steps with the control."""
+        if FORK not in self.study.spec:
+            return ()
+        first = self.columns[0]
+        source, code = f"arm {first.name} of study {self.name}", self._code[first.name]
+        control = restore_trainer(first.recipe, source=source, code=code)
+        return () if isinstance(control, Outside) else beginnings_of(self.study.spec, arm.name, control)
 
     def _place(self, run: RunRow) -> None:
         """Let a run that is to be trained find its data where the arms have them now."""
@@ -308,7 +341,7 @@ class StudyRunner:
 
     def _parents(self) -> list[Cell]:
         """Return the runs that cells start from and that fill none themselves, as cells of no arm."""
-        return [Cell("a teacher", run.seed, run) for run in self.ledger.studies.parents(self.name)]
+        return [Cell("a run that others start from", run.seed, run) for run in self.ledger.studies.parents(self.name)]
 
     def _revive(self, parents: list[Cell]) -> None:
         """Put back the parents that failed or were cancelled: cells that need them would wait for ever.
@@ -379,7 +412,8 @@ def create(ledger: Ledger, study: Study) -> None:
             refuse_unfit(ledger, one, study.first_seed)
     refuse_unknown_class(study.recipes[CONTROL], study.judged, cache_folder(ledger))
     spec, known = study.spec(), next((row for row in ledger.studies.all() if row.name == study.name), None)
-    spec |= known_before(ledger, study) | _prior(ledger, study) if known is None else _as_made(known.spec, spec)
+    new = known_before(ledger, study) | _prior(ledger, study) | common_beginnings(study, cache_folder(ledger))
+    spec |= new if known is None else _as_made(known.spec, spec)
     ledger.studies.create(study.name, study.question, spec, study.new_arms())
     if known is not None:
         refuse_changed_programs(ledger, study.name, study.recipes)
@@ -389,7 +423,7 @@ def _as_made(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return the parts of a recorded study's specification that asking for it again does not decide."""
     # How it was typed is no part of what it asks, nor is the rule of the day, nor what was known by then.
     kept = {"commands": made.get("commands"), "rule_version": made.get("rule_version", 1)}
-    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES, *PRIOR_KEYS) if key in made}
+    kept |= {key: made[key] for key in (SEEN, EXPLORATORY, BEFORE, WAVES, FORK, *PRIOR_KEYS) if key in made}
     # One that was extended is still the study that its first command asked for.
     if asked["rule"]["seeds"] in made.get(WAVES, ()):
         kept["rule"] = asked["rule"] | {"seeds": made["rule"]["seeds"]}

@@ -24,6 +24,7 @@ from ablata.stats.waves import EXTENDABLE
 from ablata.studies.factors import Factors
 from ablata.studies.identity import own_files
 from ablata.studies.metric import judged_metric, parse_margin
+from ablata.studies.picking import PICK, refuse_small_budget
 from ablata.trainers.any import Outside
 from ablata.trainers.command import Command
 from ablata.trainers.function import Function
@@ -62,8 +63,12 @@ class Study:
         first_look: whole seed rows before the first verdict; None: 3, or 2 where the noise is read from items.
         futility: stop an arm that can hardly be settled any more.
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
+        pick: take the best of the control and the arms with a budget of `seeds` runs in all, which go where they are
+            expected to change the choice; nothing is claimed.
         aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
         extendable: keep most of the error rate for more seeds later (see `ablata.stats.waves`).
+        fork: `auto`: steps that the control and arms have in common, since what tells them apart acts later, are
+            trained once a seed; `never`: every run begins with its first step.
         first_seed: seeds count up from here.
         history: noise known from earlier studies, or None.
         noise: where each arm's noise is read from: the `scores`, or also the single `items` (images) of each run, which
@@ -90,8 +95,10 @@ class Study:
     first_look: int | None = None
     futility: bool = True
     fixed: bool = False
+    pick: bool = False
     aa: bool = False
     extendable: bool = False
+    fork: Literal["auto", "never"] = "auto"
     first_seed: int = 0
     history: History | None = None
     noise: NoiseSource = "scores"
@@ -138,6 +145,13 @@ class Study:
         self._add_arms(made)
 
     def _refuse_unfit_aa(self) -> None:
+        if self.pick and (self.factors or self.aa or self.margin is not None or self.history or self.fixed):
+            raise SettingsError(
+                "A pick has arms and a budget of runs: it claims nothing, so it has no margin and no rule of verdicts",
+                found=f"study {self.name} with factors, a margin, a history, aa or fixed",
+            )
+        if self.pick:
+            refuse_small_budget(self.name, self.seeds, len(self.arms))
         if self.aa and (self.arms or self.factors):
             raise SettingsError(
                 "The control against itself has no arms", found=f"study {self.name} with {listing(self.arms)}",
@@ -220,7 +234,7 @@ class Study:
         Raises:
             ValueError: a figure is out of range.
         """
-        design, once = self.design, self.fixed or self.aa
+        design, once = self.design, self.fixed or self.aa or self.pick
         return Rule(
             margin=parse_margin(self.margin)[0],
             seeds=self.seeds,
@@ -276,6 +290,7 @@ class Study:
             **({"unseeded": True} if self._unseeded else {}),
             **({"design": design.to_json()} if (design := self.design) else {}),
             **({"aa": True} if self.aa else {}),
+            **({PICK: True} if self.pick else {}),
             **({EXTENDABLE: True} if self.extendable else {}),
             **({"noise": self.noise} if self.noise != "scores" else {}),
             **({"clusters": self.clusters} if self.clusters is not None else {}),

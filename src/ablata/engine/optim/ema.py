@@ -115,6 +115,12 @@ class ModelEma:
         if self._copied:
             torch._foreach_copy_(*self._pairs(self._copied, live))
 
+    @torch.no_grad()
+    def follow(self, model: nn.Module) -> None:
+        """Set the EMA to the model's weights, as it is where it has only followed them so far."""
+        names = list(self.weights)
+        torch._foreach_copy_(*self._pairs(names, _floating(model)))
+
     def _pairs(self, names: list[str], live: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         return [self.weights[name] for name in names], [live[name] for name in names]
 

@@ -12,14 +12,22 @@ WORST = {5: 6.5, 10: 5.5}
 
 def standing_words(view: StudyView) -> tuple[str, ...]:
     """Return all that a page says of what the verdicts rest on, a sentence each."""
+    if _claims_nothing(view):
+        return ()
     items = (view.scored_on,) if view.scored_on else ()
     return (*account_words(view), *history_words(view), *pairing_words(view), *items, *test_words(view))
 
 
 def warned_words(view: StudyView) -> tuple[str, ...]:
     """Return those of these sentences that a terminal shows: what a reader would not expect."""
+    if _claims_nothing(view):
+        return ()
     pairing = pairing_words(view) if view.pairing is not None and view.pairing.is_unpaired else ()
     return (*account_words(view), *history_words(view), *pairing)
+
+
+def _claims_nothing(view: StudyView) -> bool:
+    return view.pick is not None or view.aa is not None
 
 
 def account_words(view: StudyView) -> tuple[str, ...]:
