@@ -136,6 +136,15 @@ Aa = Annotated[
         "takes it for.",
     ),
 ]
+Guards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--guard",
+        metavar="NAME:AMOUNT",
+        help="A quantity that an arm may not worsen by more than this, such as seconds:+3% or val/plain/loss:+0.01; "
+        "the study is then judged once, after all seeds, and a verdict says both.",
+    ),
+]
 Fork = Annotated[
     str | None,
     typer.Option(
@@ -251,6 +260,7 @@ class StudyRequest:
     noise: str | None = None
     clusters: str | None = None
     fork: str | None = None
+    guards: tuple[str, ...] = ()
 
     @property
     def only_named(self) -> bool:
@@ -309,10 +319,20 @@ class StudyRequest:
             made = ask(self.recipe, self.sets, self.arms, factors=self.factors, cells=self.cells, **parts)
         else:
             made = self._changed(change, **parts)
+        if self.guards:
+            typed = self._guarded_commands(made)
+            named = made.name if self.save_as or self.name else f"{made.name}-guarded"
+            made = replace(made, guards=self.guards, commands=typed, name=named)
         if self.fork is not None:
             typed = made.commands if self.name else tuple(f"{line} --fork {self.fork}" for line in made.commands)
             made = replace(made, fork=self._checked_fork(made), commands=typed)
         return _with_history(ledger, made) if self.history else made
+
+    def _guarded_commands(self, study: Study) -> tuple[str, ...]:
+        if self.name is not None:
+            return study.commands
+        words = [word for guard in self.guards for word in ("--guard", guard)]
+        return tuple(f"{line} {shlex.join(words)}" for line in study.commands)
 
     def _checked_fork(self, study: Study) -> Any:
         from ablata.studies.study import CONTROL
@@ -385,6 +405,8 @@ class StudyRequest:
         words = ["ablata", "study", "run", str(self.name)]
         for text in self.sets:
             words += ["--set", text]
+        for text in self.guards:
+            words += ["--guard", text]
         options: dict[str, object] = {"--seeds": self.seeds, "--first-seed": self.first_seed, "--margin": self.margin}
         options |= {"--metric": self.metric, "--name": self.save_as, "--question": self.question}
         options |= {"--budget": self.budget, "--noise": self.noise, "--clusters": self.clusters, "--fork": self.fork}

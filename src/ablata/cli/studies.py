@@ -26,6 +26,7 @@ from ablata.cli.asking import (
     FirstSeed,
     Fixed,
     Fork,
+    Guards,
     Inputs,
     Lower,
     Margin,
@@ -174,6 +175,7 @@ def run(
     effect: Effect = None,
     aa: Aa = False,
     fork: Fork = None,
+    guard: Guards = None,
     first_seed: FirstSeed = None,
     margin: Margin = None,
     metric: MetricName = None,
@@ -207,6 +209,7 @@ def run(
         seeds=seeds, first_seed=first_seed, margin=margin, metric=metric,
         screen=screen, fixed=force_fixed, extendable=extendable, history=history, noise=noise, clusters=clusters,
         save_as=save_as, question=question, budget=budget, pilot=pilot, aa=aa, fork=fork,
+        guards=tuple(guard or ()),
     )  # fmt: skip
     if output is not None:
         refuse_other_kind(output, PAGE)

@@ -23,6 +23,7 @@ from ablata.records.scored_on import scored_on
 from ablata.reports.collect_runs import arm_curves, cost_of, environment_view, run_view
 from ablata.reports.factorial.record import FactorialRecord
 from ablata.reports.forks import fork_words
+from ablata.reports.guards import guard_views
 from ablata.reports.impossible import impossible
 from ablata.reports.judged import kept_view
 from ablata.reports.pick import pick_view
@@ -150,6 +151,7 @@ def study_view(
         )
         for arm in study.arms
     )  # fmt: skip
+    cells = _with_guards(ledger, study, cells)
     spec, row = study.row.spec, study.row
     metric, factorial = spec["metric"], study.factorial
     arms = factorial.arms(cells, study.rule, over=row.state == "finished") if factorial else cells
@@ -480,6 +482,15 @@ def _impossible(study: _Study) -> tuple[str, ...]:
     metric = study.row.spec["metric"]
     higher = bool(metric.get("higher_is_better", True))
     return impossible(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
+
+
+def _with_guards(ledger: Ledger, study: _Study, arms: tuple[ArmView, ...]) -> tuple[ArmView, ...]:
+    """Return the arms with how each stands beside the study's guardrails."""
+    if not (guards := study.row.spec.get("guards")):
+        return arms
+    names = [study.control, *(arm.name for arm in study.arms if not arm.is_control)]
+    found = guard_views(ledger, guards, names, study.runs, study.seeds, study.rule)
+    return tuple(replace(arm, guards=found.get(arm.name, ())) for arm in arms)
 
 
 def _fork(ledger: Ledger, study: _Study, placed: Sequence[tuple[str, RunRow]]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ablata.reports.aa import aa_words
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean
+from ablata.reports.guards import guard_words
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.standing.words import test_words, warned_words
 from ablata.reports.study import cost_words
@@ -43,7 +44,7 @@ def study_markdown(view: StudyView) -> str:
     ]
     if notes:
         blocks.append("\n".join(notes))
-    blocks += map(escape, (*warned_words(view), *reading_words(view), *aa_words(view), *view.fork))
+    blocks += map(escape, (*warned_words(view), *reading_words(view), *guard_words(view), *aa_words(view), *view.fork))
     blocks += map(escape, factorial_words(view.factorial) if view.factorial else ())
     cut = [arm for arm in view.treatments if arm.summary != arm.change]
     if cut:

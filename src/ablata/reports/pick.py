@@ -69,8 +69,8 @@ def pick_terms(figures: Figures) -> tuple[tuple[str, str], ...]:
         ("effect", "expected difference to the control, drawn toward 0 as far as few runs leave it open."),
         (
             "expected regret",
-            f"by how many {unit} the truly best setting is expected to exceed the one taken. In simulations it is what "
-            "it says, and about half of that after as many runs of each setting.",
+            f"by how many {unit} the truly best setting is expected to exceed the one taken. In simulations the "
+            "truth was up to a seventh more, about half of that after as many runs of each setting.",
         ),
         ("no claim", "to say that one is better, ask a study of its own with fresh seeds (--first-seed)."),
     )

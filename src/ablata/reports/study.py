@@ -13,6 +13,7 @@ from ablata.reports.curves import panel
 from ablata.reports.factorial.drawing import factorial_sections
 from ablata.reports.figures import Figures, ratio
 from ablata.reports.forest import forest
+from ablata.reports.guards import guard_words
 from ablata.reports.rounds import rounds_table
 from ablata.reports.sections import (
     EnvironmentSection,
@@ -51,6 +52,8 @@ def study_sections(view: StudyView) -> tuple[Section, ...]:
         sections.append(FigureSection(title="Effects", ident="effects", wide=wide, narrow=narrow, caption=caption))
     if told := standing_words(view):
         sections.append(TermsSection(title="What the verdicts rest on", ident="standing", sentences=told, terms=()))
+    if guarded := guard_words(view):
+        sections.append(TermsSection(title="Guardrails", ident="guardrails", sentences=guarded, terms=()))
     if view.fork:
         title = "Given this beginning"
         sections.append(TermsSection(title=title, ident="fork", sentences=view.fork, terms=()))
@@ -137,7 +140,7 @@ def verdict_table(view: StudyView) -> TableSection:
         f"Effect{unit}",
         "Verdict" if view.pick is None else "Best",
         view.metric.name,
-        "Seeds",
+        "Seeds" if view.pick is None else "Runs",
         *costs.values(),
     )
     what = "mean of the cells with a change minus that of the cells without" if view.factorial else "arm minus control"

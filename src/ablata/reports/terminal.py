@@ -23,6 +23,7 @@ from ablata.reports.aa import aa_words
 from ablata.reports.console import Fitted, form, text
 from ablata.reports.factorial.record import factorial_words
 from ablata.reports.figures import Figures, clean, clip
+from ablata.reports.guards import guard_words
 from ablata.reports.rounds import HEADS, round_rows
 from ablata.reports.standing.words import warned_words
 from ablata.reports.study import cost_words
@@ -54,6 +55,7 @@ def study_report(view: StudyView, *, plain: bool = False) -> RenderableType:
         parts += [Text(), rounds_table(view, plain=plain)]
     factorial = factorial_words(view.factorial) if view.factorial else ()
     for block in (
+        guard_words(view),
         aa_words(view, _figures(view, plain)),
         view.fork,
         factorial,

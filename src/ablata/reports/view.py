@@ -163,6 +163,28 @@ _LONGEST = 28
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuardView:
+    """How an arm stands beside a guardrail.
+
+    Args:
+        name: of the quantity.
+        allowed: how much worse it may be, in words: `+3%`.
+        state: `within`, `beyond` or `open`, each at the study's level.
+        seeds: pairs that count.
+        effect, worst: arm minus control, and the worst difference that the runs leave open, in `unit`; None: not known.
+        unit: the quantity's, or % of the control's mean.
+    """
+
+    name: str
+    allowed: str
+    state: str
+    seeds: int = 0
+    effect: float | None = None
+    worst: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArmView:
     """One arm: what it changes, what its seeds gave, the verdict and the cost.
 
@@ -181,6 +203,7 @@ class ArmView:
         verdict: one of `VERDICTS`, or None if there has been no look yet.
         open: the arm goes on, so its verdict may change.
         confidence: between 0 and 1.
+        guards: how it stands beside each guardrail.
         best: probability of being the best, in a study that picks.
         reason: why the arm stopped, in words.
         exploratory: why its verdict is no claim: it could have been seen before the question was fixed; else empty.
@@ -202,6 +225,7 @@ class ArmView:
     verdict: str | None = None
     open: bool = False
     confidence: float | None = None
+    guards: tuple[GuardView, ...] = ()
     best: float | None = None
     reason: str = ""
     exploratory: str = ""

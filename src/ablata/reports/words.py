@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ablata.base.errors import listing
 from ablata.reports.aa import aa_answer
 from ablata.reports.figures import Figures
+from ablata.reports.guards import guarded_end
 from ablata.reports.pick import pick_answer, pick_rule, pick_terms, share
 from ablata.reports.view import DECIDED, VERDICTS, ArmView, ChangeView, StudyView
 
@@ -27,7 +28,8 @@ def verdict_words(arm: ArmView, mode: str) -> str:
     told = arm.verdict
     if mode == "screen" and arm.verdict in ("better", "worse", "equivalent"):
         told = f"leaning {arm.verdict}"
-    return f"{told}, exploratory" if arm.exploratory and arm.verdict in DECIDED else told
+    told = f"{told}, exploratory" if arm.exploratory and arm.verdict in DECIDED else told
+    return told + guarded_end(arm)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _finding(arm: ArmView, view: StudyView, figures: Figures) -> str:
     size = f" by {figures.amount(arm.effect.value)}" if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
     told = " (exploratory: no claim)" if arm.exploratory else ""
-    return f" {leans} {arm.verdict}{size}" + (f" {span}" if span else "") + told
+    return f" {leans} {arm.verdict}{size}" + (f" {span}" if span else "") + told + guarded_end(arm)
 
 
 def glossary(view: StudyView) -> tuple[tuple[str, str], ...]:

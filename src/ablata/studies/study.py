@@ -22,6 +22,7 @@ from ablata.stats.items.calibration import FIRST_LOOK
 from ablata.stats.margin import PERCENT
 from ablata.stats.waves import EXTENDABLE
 from ablata.studies.factors import Factors
+from ablata.studies.guards import GUARDS, Guard, parse_guard
 from ablata.studies.identity import own_files
 from ablata.studies.metric import judged_metric, parse_margin
 from ablata.studies.picking import PICK, refuse_small_budget
@@ -63,6 +64,8 @@ class Study:
         first_look: whole seed rows before the first verdict; None: 3, or 2 where the noise is read from items.
         futility: stop an arm that can hardly be settled any more.
         fixed: judge once, after all seeds of all arms, with no early stop of any kind.
+        guards: quantities that an arm may not worsen by more than an allowed amount, such as `seconds:+3%`; the study
+            is then judged once, after all seeds, and an arm's verdict says both.
         pick: take the best of the control and the arms with a budget of `seeds` runs in all, which go where they are
             expected to change the choice; nothing is claimed.
         aa: run the control alone, `seeds` times, to see whether its noise is what the rule takes it for.
@@ -95,6 +98,7 @@ class Study:
     first_look: int | None = None
     futility: bool = True
     fixed: bool = False
+    guards: tuple[str, ...] = ()
     pick: bool = False
     aa: bool = False
     extendable: bool = False
@@ -131,6 +135,7 @@ class Study:
             raise SettingsError(
                 "A study that can be extended has arms, and makes claims", found=f"study {self.name} is {kind}"
             )
+        self._refuse_unfit_guards()
         percent, judged = self.margin_percent, self.judged
         if percent is not None and judged.unit == "%":
             raise SettingsError(
@@ -143,6 +148,28 @@ class Study:
         except ValueError as error:
             raise SettingsError(str(error), found=f"study {self.name}") from None
         self._add_arms(made)
+
+    def _refuse_unfit_guards(self) -> None:
+        kinds = {"factors": self.factors, "aa": self.aa, "pick": self.pick, "extendable": self.extendable}
+        if self.guards and (others := [kind for kind, given in kinds.items() if given]):
+            raise SettingsError(
+                "Guardrails are for studies of arms that are judged once", found=f"study {self.name} with {others[0]}"
+            )
+        guarded = [guard.metric.key for guard in self.parsed_guards]
+        if len({*guarded, self.judged.key}) <= len(guarded) and guarded:
+            raise SettingsError(
+                "Each guardrail must be of a quantity of its own, and not of the metric",
+                found=f"{listing(guarded)}, judged by {self.judged.key}",
+            )
+
+    @property
+    def parsed_guards(self) -> tuple[Guard, ...]:
+        """The guardrails.
+
+        Raises:
+            SettingsError: one is written otherwise, or no run of the control records it.
+        """
+        return tuple(parse_guard(self.recipes[CONTROL], text) for text in self.guards)
 
     def _refuse_unfit_aa(self) -> None:
         if self.pick and (self.factors or self.aa or self.margin is not None or self.history or self.fixed):
@@ -234,7 +261,7 @@ class Study:
         Raises:
             ValueError: a figure is out of range.
         """
-        design, once = self.design, self.fixed or self.aa or self.pick
+        design, once = self.design, self.fixed or self.aa or self.pick or bool(self.guards)
         return Rule(
             margin=parse_margin(self.margin)[0],
             seeds=self.seeds,
@@ -291,6 +318,7 @@ class Study:
             **({"design": design.to_json()} if (design := self.design) else {}),
             **({"aa": True} if self.aa else {}),
             **({PICK: True} if self.pick else {}),
+            **({GUARDS: [guard.to_json() for guard in self.parsed_guards]} if self.guards else {}),
             **({EXTENDABLE: True} if self.extendable else {}),
             **({"noise": self.noise} if self.noise != "scores" else {}),
             **({"clusters": self.clusters} if self.clusters is not None else {}),
