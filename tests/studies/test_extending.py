@@ -21,7 +21,7 @@ from ablata.studies.identity import new_run, record_environment
 from ablata.studies.imported import check_study
 from ablata.studies.known_before import known_sentences
 from ablata.studies.launch import create
-from ablata.studies.planning.plan import with_history
+from ablata.studies.planning.plan import plan_study, with_history
 from ablata.studies.study import Study
 
 Record = Callable[..., Study]
@@ -163,3 +163,19 @@ def test_runs_that_a_study_shares_are_no_noise_history_of_it(
     known = with_history(ledger, make_study(name="partly", first_seed=3)).history
     whole = with_history(ledger, make_study(name="fresh", first_seed=5)).history
     assert (known.df, whole.df) == (4, 8)
+
+
+def test_a_plan_says_what_is_known_of_its_question(
+    ledger: Ledger, recorded: Record, make_study: Record, end_run: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = recorded(futility=False, extendable=True)
+    finish(ledger, study, end_run, all_rows(5))
+    monkeypatch.setattr(
+        "ablata.studies.planning.plan.cached_calibration", lambda *asked: calibrate(2, asked[2], studies=500)
+    )
+    monkeypatch.setattr("ablata.studies.planning.plan.needs_of", lambda *asked: ())
+    told = str(plan_study(ledger, with_history(ledger, make_study(name="again", seeds=8, first_seed=3)), 1))
+    assert "history  0.28 points (4 degrees of freedom) would count by 31%: the control's own runs vary more" in told
+    assert "pairing  equal seeds save runs, in an earlier study" in told
+    assert "known    wide was judged in asked: better after 3 seeds" in told
+    assert "wide, slow would be exploratory, no claim: 2 of 8 seeds of it and the control had run" in told

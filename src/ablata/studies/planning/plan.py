@@ -374,13 +374,14 @@ def _findings(plan: StudyPlan) -> list[str]:
     points, unit = _points(plan), plan.unit
     if unit.detectable is None or unit.confirmable is None:
         return [f"  finds    nothing: {warning}" for warning in unit.warnings]
-    if plan.sized is not None and plan.noise is not None:
-        confirms = f"  confirms equivalence within {two_digits(plan.sized.confirmable)}{points} or more"
+    sized = plan.sized
+    if sized is not None and plan.noise is not None and sized.detectable is not None and sized.confirmable is not None:
+        confirms = f"  confirms equivalence within {two_digits(sized.confirmable)}{points} or more"
         return [
             f"  noise    {_noise(plan.noise, points)}",
-            f"  finds    differences of {two_digits(plan.sized.detectable)}{points} or more, in 4 of 5 cases",
+            f"  finds    differences of {two_digits(sized.detectable)}{points} or more, in 4 of 5 cases",
             *([] if plan.study.margin is None else [confirms]),
-            *(f"  note     {warning}" for warning in plan.sized.warnings),
+            *(f"  note     {warning}" for warning in sized.warnings),
         ]
     return [
         f"  noise    not known: the ledger has no study of {plan.study.recipes[CONTROL].name} at this length, and not "
