@@ -104,6 +104,8 @@ def _from_file(path: str, name: str, what: str) -> Callable[[], Any]:
         for key, value in vars(module).items()
         if isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
     ]
+    if not name and len(functions) == 1:
+        name = functions[0]
     function = getattr(module, name, None) if name in functions else None
     if function is None:
         raise SettingsError(

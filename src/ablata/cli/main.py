@@ -27,6 +27,7 @@ from ablata.cli import (
     recipes,
     replicate,
     runs,
+    start,
     studies,
     train,
     weights,
@@ -42,6 +43,7 @@ app = Commands(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich" if sys.stderr.isatty() else None,
 )
+app.command("start")(start.start)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -40,7 +39,7 @@ def with_steps(recipe: Recipe, seed: int, folder: Path, context: RunContext, att
     path, group = folder / LENGTH, context.group
     kept = group.broadcast_object(json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None)
     if kept is None:
-        kept = group.broadcast_object(_measured(recipe, seed, context))
+        kept = group.broadcast_object(measured(recipe, seed, context))
         if group.is_main:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps(kept), attempt.held)
@@ -48,13 +47,21 @@ def with_steps(recipe: Recipe, seed: int, folder: Path, context: RunContext, att
     return recipe.model_copy(update={"train": train})
 
 
-def _measured(recipe: Recipe, seed: int, context: RunContext) -> dict[str, float]:
-    """Train a few steps and evaluate once, of which nothing is kept, and return how many steps fit."""
+def measured(recipe: Recipe, seed: int, context: RunContext) -> dict[str, float]:
+    """Train a few steps and evaluate once, of which nothing is kept.
+
+    Args:
+        recipe: an effective one, with `train.minutes`.
+        seed: of its random numbers.
+        context: device, cache, processes.
+
+    Returns:
+        `steps` that fit into its minutes, `seconds_a_step`, `seconds_an_evaluation`, `steps_an_epoch`.
+    """
     short = recipe.train.model_copy(update={"minutes": None, "steps": _TIMED_STEPS})
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as place:
-        own = replace(context)
-        state = TrainState(recipe.model_copy(update={"train": short}), seed, Path(place), own, Reporter())
+        state = TrainState(recipe.model_copy(update={"train": short}), seed, Path(place), context, Reporter())
         state.train_mode()
         train_steps(state)
     timer = state.timer
@@ -63,4 +70,9 @@ def _measured(recipe: Recipe, seed: int, context: RunContext) -> dict[str, float
     evaluation = timer.evaluation_seconds()
     budget = 60 * (recipe.train.minutes or 0) - evaluation
     steps = max(1, int(budget / (step + (evaluation / max(1, round(interval)) if interval else 0))))
-    return {"steps": steps, "seconds_a_step": step, "seconds_an_evaluation": evaluation}
+    return {
+        "steps": steps,
+        "seconds_a_step": step,
+        "seconds_an_evaluation": evaluation,
+        "steps_an_epoch": state.task.steps_per_epoch,
+    }

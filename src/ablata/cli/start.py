@@ -1,0 +1,73 @@
+"""`ablata start`: from a folder of images to a recipe that can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from ablata.base.quantities import duration, quantity
+from ablata.cli.console import note, out
+
+_SHOWN = 12
+
+
+def start(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of images and labels, or a zip of it.")],
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="How long a training may take here.")] = 20.0,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="classify|segment|detect", help="What to train, where a folder allows several."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", help="The recipe to write.")] = Path("recipe.py"),
+    weights: Annotated[
+        bool, typer.Option("--weights/--no-weights", help="Begin with pretrained weights where they can be had.")
+    ] = True,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a recipe that is there.")] = False,
+) -> None:
+    """Look at a folder, say what it holds and what is wrong, and write a recipe that fits it and this machine."""
+    from ablata.api.starting import propose
+    from ablata.base.errors import SettingsError
+    from ablata.base.files import write_text
+
+    if task not in (None, "classify", "segment", "detect"):
+        raise SettingsError("--task must be classify, segment or detect", found=str(task))
+    if output.exists() and not replace:
+        raise SettingsError(
+            "A recipe is not replaced unasked", found=f"{output} is there", do="--replace, or --output OTHER.py"
+        )
+    made = propose(folder, minutes=minutes, task=task, weights=weights, say=note)
+    out.print(Text(f"{folder}: {made.found.words}; task {made.found.task}"))
+    for other in made.others:
+        out.print(Text(f"  also: {other.words} (--task {other.task})"))
+    for line in made.lines:
+        out.print(Text(f"  {line}"))
+    if made.wrong:
+        for problem in made.wrong[:_SHOWN]:
+            out.print(Text(f"  wrong: {problem}"))
+        if len(made.wrong) > _SHOWN:
+            out.print(Text(f"  and {len(made.wrong) - _SHOWN} more"))
+        note(f"repair what is wrong first; all of it: ablata data check {folder}")
+        raise typer.Exit(1)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_text(output, made.text())
+    out.print(Text("choices:"))
+    for choice in made.choices:
+        out.print(Text(f"  {choice.setting}  ({choice.reason})"))
+    out.print(
+        Text(
+            f"cost here: about {made.steps} steps of {made.seconds_a_step:.2g} s in {duration(60 * minutes)}; an "
+            f"evaluation takes {made.seconds_an_evaluation:.2g} s; memory {quantity(made.memory, 'B')}"
+        )
+    )
+    out.print(Text(f"written: {output}"))
+    shown = str(output)
+    note(f"next:\n  ablata train {shown}\n  ablata data preview {folder}\n  ablata evaluate RUN\n"
+         f"  ablata predict RUN IMAGES\n  ablata export RUN FOLDER")  # fmt: skip
+    begun = [one.setting.partition("=")[0] for one in made.choices if one.setting.startswith("model.")]
+    for key in begun:
+        if key.endswith(".weights"):
+            note("does pretraining help here?\n"
+                 f"  ablata study run --recipe {shown} --arm scratch:{key}=null --seeds 5 --margin 1")  # fmt: skip
