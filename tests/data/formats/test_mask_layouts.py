@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from tests.data.formats.tools import draw
 
+from ablata.base.errors import DataError
 from ablata.base.overrides import override
 from ablata.base.settings import Settings
 from ablata.data.any import AnySegmentationData
 from ablata.data.formats.recognize import recognize
+from ablata.data.segmentation.mask_folder import MaskFolder
 from ablata.data.synthetic.scene_masks import SceneMasks
 
 SIZE = (24, 32)
@@ -63,3 +66,39 @@ def test_a_table_of_colours(tmp_path: Path) -> None:
             _mask(tmp_path / f"set/{split}/masks/{number}.png", ((60, 16, 152), (132, 41, 246)))
     (tmp_path / "set/class_dict.csv").write_text("name,r,g,b\nbuilding,60,16,152\nland,132,41,246\n")
     assert _read(tmp_path / "set", tmp_path / "cache") == (("building", "land"), [24 * 32 - 64, 64])
+
+
+def _arrays(root: Path, values: np.ndarray) -> Path:
+    for split, first in (("train", 0), ("val", 10)):
+        for number in range(2):
+            draw(root / f"images/{split}/{number}.png", first + number, SIZE)
+            (root / f"masks/{split}").mkdir(parents=True, exist_ok=True)
+            np.save(root / f"masks/{split}/{number}.npy", values)
+    (root / "classes.txt").write_text("0 ground\n1 cell\n")
+    return root
+
+
+def test_arrays_of_any_whole_numbers_are_masks(tmp_path: Path) -> None:
+    values = np.zeros(SIZE, np.int64)
+    values[4:12, 4:12] = 1
+    kinds = (values, values.astype(bool), values.astype(np.uint8)[..., None], values.astype(np.float64)[None])
+    for number, kind in enumerate((*kinds, values.astype(np.uint16))):
+        root = _arrays(tmp_path / str(number), kind)
+        assert _read(root, tmp_path / "cache") == (("ground", "cell"), [24 * 32 - 64, 64]), kind.dtype
+
+
+def test_arrays_that_are_no_masks_are_refused_by_file(tmp_path: Path) -> None:
+    half, far, objects = np.full(SIZE, 0.5), np.full(SIZE, 1 << 40), np.array([{}])
+    root = _arrays(tmp_path, half)
+    for values, told in (
+        (half, r"whole numbers\n.*0\.npy: floating point, 768 pixels"), (far, r"fit into 32 bits\n.*0\.npy"),
+        (np.zeros((4, 5, 6, 7)), r"float64 \[4, 5, 6, 7\]"), (objects, r"must be readable\n.*0\.npy"),
+        (np.zeros((24, 30), np.uint8), r"image's size.*\n.*0\.npy is 24x30"),
+    ):  # fmt: skip
+        np.save(root / "masks/train/0.npy", values, allow_pickle=True)
+        np.save(root / "masks/train/1.npy", np.zeros(SIZE, np.uint8))
+        with pytest.raises(DataError, match=told):
+            MaskFolder(root=str(root)).build(tmp_path / "cache")
+    (root / "masks/train/0.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    with pytest.raises(DataError, match=r"must be readable\n.*0\.npy"):
+        MaskFolder(root=str(root)).build(tmp_path / "cache")

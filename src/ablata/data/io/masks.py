@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 from ablata.base.errors import DataError
@@ -34,6 +35,8 @@ def open_mask(file: Path, lossy: bool = False, max_pixels: int = RULES.max_pixel
         MaskError: it cannot be read, is no image, holds several, or is of a format that changes values (and `lossy` is
             not set).
     """
+    if file.suffix.lower() == ARRAY:
+        return _from_array(file, max_pixels)
     try:
         mask = open_image(file.read_bytes(), str(file), max_pixels)
     except OSError as error:
@@ -49,6 +52,43 @@ def open_mask(file: Path, lossy: bool = False, max_pixels: int = RULES.max_pixel
             "--nearest --output NEW_FOLDER` takes the nearest value of the map",
         )
     return mask
+
+
+def _from_array(file: Path, max_pixels: int) -> Image.Image:
+    """Return an array file as an image: whole numbers [H, W], or colours uint8 [H, W, 3].
+
+    Raises:
+        MaskError: it is damaged, holds Python objects, or numbers or dimensions that no mask has.
+    """
+    try:
+        values = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise MaskError("unreadable", "Every mask must be readable", found=f"{file}: {error}",
+                        do="save it again with numpy.save, as numbers") from None  # fmt: skip
+    shape = values.shape
+    if values.ndim == 3 and 1 in (shape[0], shape[2]):
+        values = values.reshape(shape[1:] if shape[0] == 1 else shape[:2])
+    colors = values.ndim == 3 and values.shape[2] in (3, 4) and values.dtype == np.uint8
+    if not colors and (values.ndim != 2 or values.dtype.kind not in "buif" or 0 in values.shape):
+        raise MaskError("mode", "A mask must be an array of numbers [H, W], or of colours uint8 [H, W, 3]",
+                        found=f"{file}: {values.dtype} {list(shape)}")  # fmt: skip
+    if values.shape[0] * values.shape[1] > max_pixels:
+        raise MaskError("unreadable", "An image must not have more pixels than the limit",
+                        found=f"{file}: {values.shape[0] * values.shape[1]:,} pixels, limit {max_pixels:,} "
+                        "(data.max_pixels)")  # fmt: skip
+    if values.dtype.kind == "f":
+        return Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    if values.dtype in (np.uint8, np.bool_):
+        return Image.fromarray(np.ascontiguousarray(values, dtype=np.uint8))
+    low, high = int(values.min()), int(values.max())
+    if not -_LARGEST <= low <= high < _LARGEST:
+        raise MaskError("mode", "The numbers of a mask must fit into 32 bits", found=f"{file}: {low} to {high}")
+    return Image.fromarray(np.ascontiguousarray(values, dtype=np.int32))
+
+
+ARRAY = ".npy"
+"""Ending of NumPy's array files, which may hold masks."""
+_LARGEST = 1 << 31
 
 
 def load_mask(mask: Image.Image, file: Path, rules: ImageRules = RULES) -> Image.Image:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ablata.base.errors import DataError, listing
 from ablata.data.io.decode import IMAGE_SUFFIXES
+from ablata.data.io.masks import ARRAY
 from ablata.data.io.walk import files_under
 from ablata.data.labels.split_lists import read_split_lists, split_name
 from ablata.data.loading.locate import find_root
@@ -27,7 +28,7 @@ LABELS = ("labels", "label", "masks", "mask", "annotations", "annotation", "gt",
           "SegmentationClassContext")  # fmt: skip
 LAYOUT = "images (or images/train and images/val) with labels (or masks) of the same names beside them"
 _SPLITS = ("train", "val", "test")
-_LABEL_SUFFIXES = IMAGE_SUFFIXES | {".gif"}
+_LABEL_SUFFIXES = IMAGE_SUFFIXES | {".gif", ARRAY}
 
 
 @dataclass(frozen=True)
