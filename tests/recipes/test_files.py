@@ -13,7 +13,7 @@ from ablata.base.fields import OnDisk, options
 from ablata.base.settings import Settings
 
 BELOW_THE_ROOT = {"train_json", "val_json", "train_images", "val_images", "train_list", "val_list"}
-BELOW_THE_ROOT |= {"test_json", "test_images", "test_list", "images", "labels"}
+BELOW_THE_ROOT |= {"test_json", "test_images", "test_list", "images", "labels", "table"}
 BELOW_THE_FOLDER = {"inputs", "sources", "words", "ref"}
 """Of a command, whose folder is recorded."""
 TELLS_OF_FILES = re.compile(r"\b(files?|folders?|checkpoint)\b", re.IGNORECASE)

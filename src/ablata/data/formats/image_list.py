@@ -49,9 +49,9 @@ class ImageList(SplitRule, ImageFolder):
 
     kind: Literal["image_list"] = "image_list"  # type: ignore[assignment]
     table: str | None = None
-    """The table, below the root; null: the one that has columns of files and labels, else folders by class."""
+    """The table, below the root; null: the one that has columns of images and labels, else folders by class."""
     file_column: str | None = None
-    """Its column of files; null: file, filename, image, path, id and the like."""
+    """Its column of image names; null: the one called filename, image, path, id and the like."""
     label_column: str | None = None
     """Its column of labels; null: label, class, category, target and the like."""
 
