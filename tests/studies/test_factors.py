@@ -130,6 +130,9 @@ def test_the_report_shows_changes_interactions_and_cells(ledger: Ledger, end_run
     assert len(view.runs) == 24
     assert view.factorial is not None
     assert view.factorial.best in ("warm", "warm+flip")
+    assert "--arm best:a=1" in view.factorial.confirm
+    assert view.factorial.confirm.endswith("--seeds 10 --first-seed 3")
+    assert "--factor" not in view.factorial.confirm
     assert len(view.factorial.contrasts) == 7
     page = study_page(view)
     for words in (

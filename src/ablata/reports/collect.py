@@ -39,6 +39,7 @@ from ablata.reports.view import (
     CurveView,
     EnvironmentView,
     Estimate,
+    FactorialView,
     MetricView,
     PickView,
     PlanView,
@@ -196,7 +197,7 @@ def study_view(
         commands=tuple(commands or spec.get("commands") or (f"ablata study run {name}",)),
         runs=tuple(run_view(run, arm=arm, home=home) for arm, run in placed),
         rounds=_rounds(ledger, study, placed),
-        factorial=factorial.view(cells, higher=bool(metric.get("higher_is_better", True))) if factorial else None,
+        factorial=_factorial(study, factorial, cells) if factorial else None,
     )
     return rounded(view)
 
@@ -482,6 +483,14 @@ def _impossible(study: _Study) -> tuple[str, ...]:
     metric = study.row.spec["metric"]
     higher = bool(metric.get("higher_is_better", True))
     return impossible(scores, study.control, str(metric.get("unit", "")), higher_is_better=higher)
+
+
+def _factorial(study: _Study, factorial: FactorialRecord, cells: Sequence[ArmView]) -> FactorialView:
+    """What a factorial study shows beside its changes."""
+    spec = study.row.spec
+    typed = next(iter(spec.get("commands") or ()), "")
+    higher = bool(spec["metric"].get("higher_is_better", True))
+    return factorial.view(cells, higher=higher, command=typed, next_seed=study.seeds.stop)
 
 
 def _with_guards(ledger: Ledger, study: _Study, arms: tuple[ArmView, ...]) -> tuple[ArmView, ...]:

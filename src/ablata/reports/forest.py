@@ -128,7 +128,7 @@ def _row(view: StudyView, arm: ArmView, scale: Scale, layout: _Layout, top: floa
     """One arm: names, effect with interval, seeds, and the numbers."""
     figures = Figures.of(view)
     lane = top + layout.lane
-    words = verdict_words(arm, view.rule.mode) + (f" · {arm.lost}" if arm.lost else "")
+    words = verdict_words(arm, view.rule.mode, guarded=False) + (f" · {arm.lost}" if arm.lost else "")
     effect = figures.number(arm.effect.value, sign=True) if arm.effect else ""
     span = figures.span(arm.effect, sign=True)
     numbers = f"{effect} {span}".strip() or "no effect yet"

@@ -420,6 +420,7 @@ class FactorialView:
             nor an interaction of two is empty.
         design: what the design can and cannot tell apart, in words.
         best: the cell with the best mean; None before the first block.
+        confirm: what to type to ask about that cell on fresh seeds; empty where the control is best or it is not known.
     """
 
     factors: tuple[str, ...]
@@ -428,6 +429,7 @@ class FactorialView:
     contrasts: tuple[tuple[str, float], ...] = ()
     design: str = ""
     best: str | None = None
+    confirm: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "
 """A sign for each verdict, so that colour never carries it alone."""
 
 
-def verdict_words(arm: ArmView, mode: str) -> str:
+def verdict_words(arm: ArmView, mode: str, *, guarded: bool = True) -> str:
     """Name an arm's verdict: `better`; in screen mode `leaning better`; `control`; `not judged yet` before a look."""
     if arm.best is not None:
         return f"{share(arm.best)} best"
@@ -29,7 +29,7 @@ def verdict_words(arm: ArmView, mode: str) -> str:
     if mode == "screen" and arm.verdict in ("better", "worse", "equivalent"):
         told = f"leaning {arm.verdict}"
     told = f"{told}, exploratory" if arm.exploratory and arm.verdict in DECIDED else told
-    return told + guarded_end(arm)
+    return told + (guarded_end(arm) if guarded else "")
 
 
 @dataclass(frozen=True)

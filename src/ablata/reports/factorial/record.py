@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ablata.reports.factorial.confirm import confirming_command
 from ablata.reports.view import (
     ArmView,
     CellView,
@@ -90,8 +91,15 @@ class FactorialRecord:
             )
         return (plain, *made)
 
-    def view(self, cells: Sequence[ArmView], *, higher: bool) -> FactorialView:
-        """Return cells, interactions, contrasts and what the design confounds; arguments as for `arms`."""
+    def view(self, cells: Sequence[ArmView], *, higher: bool, command: str = "", next_seed: int = 0) -> FactorialView:
+        """Return cells, interactions, contrasts and what the design confounds; arguments as for `arms`.
+
+        Args:
+            cells: as for `arms`.
+            higher: whether higher scores are better.
+            command: what the study was asked with.
+            next_seed: the first seed that it does not use.
+        """
         shown = tuple(
             CellView(
                 name=cell.name,
@@ -114,6 +122,7 @@ class FactorialRecord:
             contrasts=tuple(zip(self._labels(), result.contrasts, strict=True)) if result else (),
             design=self.design.sentence(self.names),
             best=best.name if best and result else None,
+            confirm=confirming_command(command, best.on, next_seed) if best and result else "",
         )
 
     def _pairs(self, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
@@ -170,7 +179,12 @@ def _reason(found: FactorResult, rule: Rule, *, over: bool) -> str:
 
 def factorial_words(view: FactorialView) -> tuple[str, ...]:
     """Say what the design confounds, and which interactions stand out with what that means."""
-    told = (f"{view.design[:1].upper()}{view.design[1:]}.",)
+    told: tuple[str, ...] = (f"{view.design[:1].upper()}{view.design[1:]}.",)
+    if view.confirm:
+        told = (
+            *told,
+            f"{view.best} has the best mean, which luck flatters. To confirm it on fresh seeds: {view.confirm}",
+        )
     flagged = [one for one in view.interactions if one.flagged]
     if not flagged:
         return told
