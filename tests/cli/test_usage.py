@@ -76,7 +76,7 @@ def test_wrong_usage_is_told_in_words_with_exit_2(ablata: Ablata, subtests: pyte
 
 def test_an_error_says_what_must_hold_what_was_found_and_what_to_do(ablata: Ablata) -> None:
     assert ablata("train", "digits", "model.wdth=3").err.splitlines() == [
-        "error: model.wdth must be a key of model (digits_net): kind, width, depth, dropout, norm, activation",
+        "error: model.wdth must be a key of model (digits_net): width, depth, weights, dropout, kind and 4 more",
         "  found: model.wdth=3",
         "  do:    did you mean model.width?",
     ]
