@@ -27,6 +27,7 @@ from ablata.records.rows import StudyRow
 from ablata.reports.collect import study_view
 from ablata.reports.console import plain_lines
 from ablata.reports.html import study_page
+from ablata.reports.item_evidence import item_sections
 from ablata.reports.markdown import study_markdown
 from ablata.reports.terminal import study_report
 from ablata.reports.view import StudyView, as_json
@@ -439,7 +440,7 @@ def report_text(ledger: Ledger, name: str, form: str, *, home: str = "") -> str:
     if form == "markdown":
         return study_markdown(view)
     if form == "html":
-        return study_page(view, extra=study_sections(ledger, name))
+        return study_page(view, extra=(*item_sections(ledger, name), *study_sections(ledger, name)))
     return json.dumps(as_json(view), indent=2) + "\n" if form == "json" else plain_lines(study_report(view, plain=True))
 
 
