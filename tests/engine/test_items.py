@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ablata.recipes.index import load_recipe
 from ablata.records.items import FOLDER, read_items
 
 
@@ -34,3 +35,18 @@ def test_a_run_that_was_cut_off_after_its_last_step_makes_its_items_again(digits
     assert {name: values.tolist() for name, values in before.values.items()} == {
         name: values.tolist() for name, values in after.values.items()
     }
+
+
+@pytest.mark.slow
+def test_segmenters_and_retrieval_keep_theirs_too(training: Callable) -> None:
+    for name, changes in (
+        ("bisenet_scenes", ["train.steps=2", "data.val=6", "data.train=8", "train.batch=2"]),
+        ("reid_scenes", ["train.steps=2", "schedule.warmup=null"]),
+    ):
+        done = training(load_recipe(name, ["train.epochs=null", "train.evaluate_every=0", *changes]), folder=name)
+        key = load_recipe(name).metric().key
+        split, protocol, score = key.split("/")
+        found = read_items(done.folder, split, protocol)
+        assert found is not None
+        assert found.values[score].mean() == pytest.approx(done.outcome.scores[key], rel=1e-4)
+        assert found.keys[key] == score

@@ -10,6 +10,8 @@ import pytest
 from ablata.base.errors import SettingsError
 from ablata.records import Ledger
 from ablata.records.items import ItemScores, write_items
+from ablata.reports.item_evidence import item_sections
+from ablata.reports.sections import TableSection
 from ablata.stats.items.noise import ItemPrior
 from ablata.studies.assess import assess
 from ablata.studies.evidence import PRIOR, PRIOR_STUDIES, UNLEARNT, known_prior
@@ -120,3 +122,26 @@ def test_items_and_a_history_are_not_both_the_noise(make_study: Callable[..., St
         make_study(arms={}, noise="items", factors={"a": ("model.width=6",), "b": ("optim.lr=0.01",)})
     with pytest.raises(SettingsError, match="regular expression"):
         make_study(clusters="(")
+
+
+def test_the_page_says_what_single_images_say(ledger: Ledger, asked: Callable, end_run: Callable) -> None:
+    study = asked(noise="scores", clusters="^(.)")
+    fill(ledger, study, end_run, 3)
+    assert item_sections(ledger, study.name) == ()
+    assessment = assess(ledger, study.name)
+    ledger.studies.add_look(study.name, assessment.rows, assessment.as_look())
+    table, drawn = item_sections(ledger, study.name)
+    assert isinstance(table, TableSection)
+    assert "400 images in 10 clusters were scored: one of them is worth 0.25 points" in table.caption
+    ((arm, other, flipped),) = table.rows
+    assert (arm.text, drawn.title) == ("wide", "Images that flip")
+    assert "to +" in other.note
+    assert flipped.text.split(" / ")[0] > "0"
+
+
+def test_runs_without_items_leave_the_page_as_it_was(ledger: Ledger, asked: Callable, end_run: Callable) -> None:
+    study = asked(noise="scores")
+    fill(ledger, study, end_run, 3, without=("control", 0))
+    assessment = assess(ledger, study.name)
+    ledger.studies.add_look(study.name, assessment.rows, assessment.as_look())
+    assert item_sections(ledger, study.name) == ()

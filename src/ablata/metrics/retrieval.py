@@ -60,6 +60,7 @@ class RetrievalScores:
         self._hits = torch.zeros(len(self.ranks), dtype=torch.int64, device=device)
         self._precision = torch.zeros((), dtype=torch.float64, device=device)
         self._answered = torch.zeros(2, dtype=torch.int64, device=device)
+        self._single: list[Tensor] = []
 
     @torch.no_grad()
     def update(self, queries: Embeddings) -> None:
@@ -97,6 +98,11 @@ class RetrievalScores:
             f"rank{k}": 100 * hits / self.answered for k, hits in zip(self.ranks, self._hits.tolist(), strict=True)
         }
         return ranks | {"mAP": 100 * float(self._precision) / self.answered}
+
+    def single(self) -> Tensor:
+        """Return each query that this process counted, in order, float64 [n, 1 + ranks] in percent: AP, then hits."""
+        rows = [torch.zeros(0, 1 + len(self.ranks), dtype=torch.float64, device=self._hits.device), *self._single]
+        return 100 * torch.cat(rows)
 
     def answerable(self, queries: Embeddings) -> Tensor:
         """Return bool [N]: whether the gallery holds a match; features do not matter."""
@@ -150,6 +156,8 @@ class RetrievalScores:
         first = place[answered, 0]
         self._hits += torch.stack([(first <= k).sum() for k in self.ranks])
         self._precision += precision[answered].sum()
+        hits = [(first <= k).double() for k in self.ranks]
+        self._single.append(torch.stack([precision[answered].double(), *hits], dim=1))
         self._answered += torch.stack([answered.sum(), (~answered).sum()])
 
     def _allowed(self, queries: Embeddings) -> tuple[Tensor, Tensor]:

@@ -64,7 +64,7 @@ class SegmentationScores:
         for guess, truth in zip(*pieces, strict=True):
             row, column = _within(truth, self._least, self._most, dtype), _within(guess, -1, self.classes, dtype)
             code = column.add_(row, alpha=columns).add_(1 - self._least * columns)
-            self._counts += _histogram(code, len(self._counts))
+            self._counts += histogram(code, len(self._counts))
 
     def state(self) -> dict[str, Tensor]:
         """Return the sums: `counts`, int64 of one axis.
@@ -128,7 +128,7 @@ def _within(ids: Tensor, least: int, most: int, dtype: torch.dtype) -> Tensor:
     return ids.to(dtype).clamp(least, most)
 
 
-def _histogram(codes: Tensor, bins: int) -> Tensor:
+def histogram(codes: Tensor, bins: int) -> Tensor:
     """Return how often each of [0, bins) occurs in integer codes [N], int64 [bins]."""
     if codes.device.type == "cpu":
         return torch.bincount(codes, minlength=bins)

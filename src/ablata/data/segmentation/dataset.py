@@ -32,6 +32,7 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         notices: what the reader should know of the files.
         later: gives the pairs of a source that no training needs, when it is asked for.
         test_digest: gives the fingerprint of the test split's files.
+        names: what the images of each source are called; by default their row numbers.
 
     Raises:
         DataError: whole images are to be trained on that have several sizes.
@@ -53,12 +54,13 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
         notices: Sequence[str] = (),
         later: Mapping[Source, Callable[[], PairStore]] | None = None,
         test_digest: Callable[[], str] = str,
+        names: Mapping[Source, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(
             classes=table.names, splits=splits, fingerprint=fingerprint, mean=mean, std=std, backend=backend
         )
         self.table, self._augment, self._stores, self._later = table, augment, dict(stores), later or {}
-        self._test_digest = test_digest
+        self._test_digest, self._names = test_digest, names or {}
         self._planes: dict[Source, Tensor] = {}
         self.image_size = self._trained_size()
         self.notices = (*notices, *self._own_notices())
@@ -66,6 +68,11 @@ class SegmentationDataset(Dataset[SegmentationBatch]):
     def test_fingerprint(self) -> str:
         """Return the fingerprint of the test split; see `Dataset.test_fingerprint`."""
         return self._test_digest()[:24]
+
+    def item_names(self, split: str, index: np.ndarray) -> tuple[str, ...]:
+        """Return what the images are called; see `Dataset.item_names`."""
+        names = self._names.get(self.split(split).source)
+        return super().item_names(split, index) if names is None else tuple(names[int(row)] for row in index)
 
     def _store(self, source: Source) -> PairStore:
         if source not in self._stores:

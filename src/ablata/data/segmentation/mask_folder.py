@@ -122,6 +122,7 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
             backend=backend_name("pil", None, orientation=self.orientation),
             notices=(*shared, *found.notices),
             later=later,
+            names={source: [_name(pair.image, found.root) for pair in pairs[source]] for source in pairs},
             test_digest=partial(_digest, found, "test", cache) if later else str,
         )
         _refuse_pointless(data, found.root)
@@ -130,6 +131,10 @@ class SegmentationFileSettings(ImageReadSettings, SegmentationSettings):
 
 ONE_CLASS = "A set must have two classes or more: with one, every pixel that counts is right, and mIoU is 100"
 ONE_CLASS_ADVICE = "make the rest a class of its own, such as background: in the label map, an id and no `ignore: true`"
+
+
+def _name(image: Path, root: Path) -> str:
+    return (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
 
 
 def _digest(found: PairFiles, source: Source, cache: Path) -> str:

@@ -24,6 +24,7 @@ from ablata.losses.embedding.triplet import Triplet
 from ablata.metrics.retrieval import Distance, RetrievalScores
 from ablata.models.classification.any import AnyClassifier
 from ablata.models.classification.small_resnet import CifarResNet
+from ablata.records.items import ItemScores
 from ablata.structures.batch import ImageBatch
 from ablata.structures.embeddings import JUNK, Embeddings
 from ablata.tasks.dataset_task import check_labels, warn_of_probabilities
@@ -119,6 +120,7 @@ class ReidentifyTask(DistillableTask):
     """
 
     name = "reidentify"
+    keeps_items = True
     recipe: Reidentify
     data: ReidDataset
 
@@ -130,6 +132,7 @@ class ReidentifyTask(DistillableTask):
         context: RunContext,
         classes: Sequence[str] | None = None,
     ) -> None:
+        self.last_scores: dict[tuple[str, str], RetrievalScores] = {}
         super().__init__(recipe, data, context)
         self.labelled = classes is None
         self.classes = data.classes if classes is None else tuple(classes)
@@ -210,12 +213,30 @@ class ReidentifyTask(DistillableTask):
         A student has its teacher's scores on the same images too: `teacher_mAP` and the like.
         """
         seen = self.embed(model, split, protocol)
-        scores = self.score(seen, split).scores() | self._own_scores(seen, split)
+        counted = self.score(seen, split)
+        self.last_scores[split, protocol] = counted
+        scores = counted.scores() | self._own_scores(seen, split)
         if self.distiller is None:
             return scores
         return scores | self.distiller.scores(
             split, protocol, lambda network, part, way: self.score(self.embed(network, part, way), part).scores()
         )
+
+    def item_scores(self, split: str, protocol: str) -> ItemScores | None:
+        """Return what the last evaluation got on each query that can be answered; see `Task.item_scores`."""
+        if (counted := self.last_scores.get((split, protocol))) is None:
+            return None
+        sightings, group, device = self.data.retrieval_split(split), self.context.group, self.context.device
+        places = torch.nonzero(sightings.queries)[:, 0].to(device)[group.rank :: group.world_size]
+        identities, cameras = (part.to(device)[places] for part in (sightings.identities, sightings.cameras))
+        queries = Embeddings(identities.new_zeros(len(places), 0).float(), identities, cameras)
+        places = places[counted.answerable(queries)]
+        joined, values = group.all_gather(places).cpu(), group.all_gather(counted.single()).cpu()
+        order = joined.argsort()
+        index = self.data.split(split).index[joined[order].numpy()]
+        names = ("mAP", *(f"rank{k}" for k in counted.ranks))
+        columns = dict(zip(names, values[order].numpy().T, strict=True))
+        return ItemScores(split, protocol, self.data.item_names(split, index), columns)
 
     def _own_scores(self, seen: Embeddings, split: str) -> dict[str, float]:
         """Return what the user's metrics say of the queries that can be answered, on every process alike."""

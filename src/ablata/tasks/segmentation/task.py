@@ -26,12 +26,14 @@ from ablata.losses.contrastive.any import AnySegmentationLoss
 from ablata.losses.segmentation.ohem import Ohem
 from ablata.metrics.boundary import BoundaryScores
 from ablata.metrics.segmentation import SegmentationScores
+from ablata.metrics.segmentation_items import SegmentationItems, item_values
 from ablata.models.backbones.weights import Loadable
 from ablata.models.segmentation.any import AnySegmenter
 from ablata.models.segmentation.base import Segmenter
 from ablata.models.segmentation.bisenet.model import BiSeNet
 from ablata.nn.lazy_modules import initialize_lazy
 from ablata.records.gallery import Gallery
+from ablata.records.items import ItemScores
 from ablata.structures.segmentation import IGNORE, SegmentationBatch
 from ablata.tasks.dataset_task import DatasetRecipe, DatasetTask, warn_of_probabilities
 from ablata.tasks.networks import weights_mark
@@ -153,6 +155,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
 
     name = "segment"
     offered_protocols = PROTOCOL_NAMES
+    keeps_items = True
     recipe: Segment
     data: SegmentationDataset
 
@@ -167,6 +170,7 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
         self.outputs = self.criterion.outputs
         self.load_batches(seed)
         self.last_scores: dict[tuple[str, str], SegmentationScores] = {}
+        self.last_items: dict[tuple[str, str], SegmentationItems] = {}
         self.planned = recipe.train.total_steps(self.steps_per_epoch)
 
     def contract(self) -> dict[str, Any]:
@@ -224,13 +228,24 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
     def evaluate(self, model: nn.Module, split: str, protocol: str) -> dict[str, float]:
         """Return miou, pixel_accuracy, mean_accuracy and perhaps boundary_f of a split in percent, each image scored
         once."""
-        return self._score(model, split, protocol)[1]
+        items = self.last_items[split, protocol] = SegmentationItems(len(self.scored_classes), self.data.ignore)
+        return self._score(model, split, protocol, items)[1]
+
+    def item_scores(self, split: str, protocol: str) -> ItemScores | None:
+        """Return what the last evaluation got on each image; see `Task.item_scores`."""
+        if (items := self.last_items.get((split, protocol))) is None:
+            return None
+        index, counts = items.gathered(self.context.group.all_gather, self.context.device)
+        values = {name: column.numpy() for name, column in item_values(counts).items()}
+        return ItemScores(split, protocol, self.data.item_names(split, index.numpy()), values)
 
     def score(self, model: nn.Module, split: str, protocol: str) -> SegmentationScores:
         """Count the pixels of a split over all processes."""
         return self._score(model, split, protocol)[0]
 
-    def _score(self, model: nn.Module, split: str, protocol: str) -> tuple[SegmentationScores, dict[str, float]]:
+    def _score(
+        self, model: nn.Module, split: str, protocol: str, items: SegmentationItems | None = None
+    ) -> tuple[SegmentationScores, dict[str, float]]:
         """Return the counts of a split over all processes, and all scores."""
         counted = SegmentationScores(len(self.scored_classes), self.data.ignore, self.context.device)
         metrics: list[SegmentationScores | BoundaryScores] = [counted]
@@ -241,6 +256,8 @@ class SegmentTask(DatasetTask[SegmentationBatch]):
             predicted, truth = self.predict(model, batch.images, protocol), self.without_void(batch.labels)
             for metric in (*metrics, own):
                 metric.update(predicted, truth)
+            if items is not None:
+                items.update(predicted, truth, batch.index.to(truth.device))
         for metric in metrics:
             self.all_reduce(metric)
         self.last_scores[split, protocol] = counted
