@@ -88,6 +88,7 @@ class _Study:
     apart: tuple[int, ...]
     factorial: FactorialRecord | None = None
     pick: PickView | None = None
+    without_items: str = ""
 
     @property
     def key(self) -> str:
@@ -185,7 +186,7 @@ def study_view(
         fingerprints=_fingerprints(taken),
         code_notes=_code_notes(placed),
         impossible=_impossible(study),
-        time_notes=(*_time_notes(study, placed), *_apart_notes(study)),
+        time_notes=(*_time_notes(study, placed), *_apart_notes(study), *_without_items(study)),
         aa=_aa(study),
         scored_on=_scored_on(ledger, study) if curves else "",
         history=history_view(study.rule, study.replay),
@@ -221,7 +222,8 @@ def _read(ledger: Ledger, name: str) -> _Study:
     arms, apart = ledger.studies.arms(name), tuple(result.get("apart", ()))
     factorial = FactorialRecord.of(row.spec, result)
     pick = pick_view(result.get("choice"), rule.seeds) if row.spec.get("pick") else None
-    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick)
+    without = str(result.get("without_items", ""))
+    return _Study(row, rule, arms, runs, replay, outcomes, values, apart, factorial, pick, without)
 
 
 def _arm(study: _Study, arm: ArmRow, noisy: NoisyArm | None) -> ArmView:
@@ -470,6 +472,12 @@ def _fingerprints(runs: Sequence[RunRow]) -> tuple[tuple[str, str], ...]:
     """Code and data the runs were made with; more than one of a kind are listed each."""
     kinds = (("code", {run.code for run in runs}), ("data", {run.data for run in runs}))
     return tuple((kind, value) for kind, values in kinds for value in sorted(values))
+
+
+def _without_items(study: _Study) -> Iterator[str]:
+    """Say why the noise of a study that was to read it from single images is that of its scores."""
+    if study.without_items:
+        yield f"Its noise was to be read from single images and is that of the scores: {study.without_items}."
 
 
 def _impossible(study: _Study) -> tuple[str, ...]:

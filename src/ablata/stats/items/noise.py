@@ -104,7 +104,7 @@ def phi_of(values: ArrayLike, groups: NDArray[np.int64] | None = None) -> Phi | 
     return Phi(float(table.mean(axis=1).var(ddof=1)) / found.value, len(table) - 1.0)
 
 
-LEAST_SPREAD, LEAST_STUDIES = 0.1, 3
+LEAST_SPREAD, LEAST_STUDIES = 0.2, 3
 
 
 def learn_prior(studies: Sequence[Sequence[Phi]], default: ItemPrior | None = None) -> ItemPrior:
@@ -112,7 +112,7 @@ def learn_prior(studies: Sequence[Sequence[Phi]], default: ItemPrior | None = No
 
     The spreads of log phi are what is left of those of its estimates once the estimates' own error is taken off: that
     of log chi-square / df, psi'(df / 2) (DerSimonian and Laird's moments, 1986, on the logarithm). They are never taken
-    for less than 0.1. Fewer than three studies, or too few arms, say nothing of a spread: there the default's counts.
+    for less than 0.2. Fewer than three studies, or too few arms, say nothing of a spread: there the default's counts.
 
     Args:
         studies: the estimates of each study's arms.
