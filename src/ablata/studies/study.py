@@ -194,7 +194,7 @@ class Study:
         """Refuse items where they cannot count."""
         if self.noise not in NOISE_SOURCES:
             raise SettingsError(f"noise must be one of {choices(NOISE_SOURCES, self.noise)}", found=self.noise)
-        beside = {"factors": self.factors, "a history": self.history, "no arms (aa)": self.aa}
+        beside = {"factors": self.factors, "a history": self.history, "no arms (aa)": self.aa, "a pick": self.pick}
         found = " and ".join(name for name, given in beside.items() if given)
         if self.noise == "items" and found:
             raise SettingsError(
