@@ -9,7 +9,7 @@ import pytest
 from tests.data.formats.samples import SAMPLES, sample
 
 from ablata.base.errors import DataError
-from ablata.data.formats.boxes import Boxes
+from ablata.data.formats.boxes import BoxSet
 
 _FIRST = {
     "labelme": "0.json", "cvat": "annotations.xml", "supervisely": "ds/ann/0.jpg.json", "coco": "result.json",
@@ -78,7 +78,7 @@ def test_fields_without_a_meaning_are_refused_where_they_stand(name: str, tmp_pa
         assert old in text, old
         file.write_text(text.replace(old, new, 1))
         with pytest.raises(DataError, match=told):
-            Boxes.model_validate({"root": str(root), "format": name}).build(tmp_path / "cache")
+            BoxSet.model_validate({"root": str(root), "format": name}).build(tmp_path / "cache")
 
 
 REPAIRED: dict[str, list[tuple[str, str, str]]] = {
@@ -107,7 +107,7 @@ def test_what_has_one_meaning_is_repaired_and_told(name: str, tmp_path: Path) ->
     for old, new, told in REPAIRED[name]:
         assert old in text, old
         file.write_text(text.replace(old, new, 1))
-        data = Boxes.model_validate({"root": str(root), "format": name}).build(tmp_path / "cache")
+        data = BoxSet.model_validate({"root": str(root), "format": name}).build(tmp_path / "cache")
         assert told in "\n".join(data.notices), (told, data.notices)
 
 
@@ -126,7 +126,7 @@ def _fuzz(name: str, folder: Path, times: int) -> None:
     for _ in range(times):
         file.write_text(_spoilt(text, random))
         try:
-            Boxes.model_validate({"root": str(root), "format": name}).build(folder / "cache")
+            BoxSet.model_validate({"root": str(root), "format": name}).build(folder / "cache")
         except DataError:
             continue
 
@@ -146,9 +146,9 @@ def test_masks_that_do_not_fit_are_refused_by_file(tmp_path: Path) -> None:
     root = sample("mask_files", tmp_path / "one")
     (root / "stage1_train/case0/masks/a.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"case0/masks/a\.png"):
-        Boxes(root=str(root)).build(tmp_path / "cache")
+        BoxSet(root=str(root)).build(tmp_path / "cache")
     root = sample("instance_numbers", tmp_path / "two")
     (root / "masks/0.png").unlink()
     with pytest.raises(DataError, match=r"Every image must have its mask\n.*images/0\.png"):
-        Boxes(root=str(root)).build(tmp_path / "cache")
+        BoxSet(root=str(root)).build(tmp_path / "cache")
     assert set(SAMPLES) - set(_FIRST) == {"mask_files", "instance_numbers"}

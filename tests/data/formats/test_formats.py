@@ -11,7 +11,7 @@ from tests.data.formats.samples import BOX, SAMPLES, SQUARE, sample
 
 from ablata.data.detection.rle import decode
 from ablata.data.formats.all import FORMATS, FormatName
-from ablata.data.formats.boxes import Boxes
+from ablata.data.formats.boxes import BoxSet
 from ablata.data.formats.description import Reading
 from ablata.data.formats.recognize import recognize
 
@@ -35,7 +35,7 @@ def test_a_sample_is_recognized_and_read(name: str, tmp_path: Path) -> None:
     one_class = name in ("mask_files", "instance_numbers")
     classes = ("object",) if one_class else ("cat", "dog")
     assert (found.format, found.kind, found.classes) == (name, "boxes", classes)
-    data = Boxes(root=str(root), format=found.format, classes=classes).build(tmp_path / "cache")
+    data = BoxSet(root=str(root), format=found.format, classes=classes).build(tmp_path / "cache")
     assert data.classes == classes
     assert (len(data.entries("train")), len(data.entries("val"))) == (3, 1)
     for entry in (*data.entries("train"), *data.entries("val")):

@@ -9,15 +9,15 @@ import pytest
 from tests.data.formats.tools import YOLO_CONFIG, draw, write_yolo
 
 from ablata.base.errors import DataError
-from ablata.data.formats.boxes import Boxes
+from ablata.data.formats.boxes import BoxSet
 from ablata.data.formats.recognize import recognize
 
 BOXES = [[48.0, 24.0, 80.0, 72.0], [24.0, 12.0, 40.0, 36.0]]
 """Those of the first image: 0 0.5 0.5 0.25 0.5, and 1 0.25 0.25 0.125 0.25, of 128 x 96 pixels."""
 
 
-def _read(root: Path, **settings: object) -> Boxes:
-    return Boxes.model_validate({"root": str(root), **settings})
+def _read(root: Path, **settings: object) -> BoxSet:
+    return BoxSet.model_validate({"root": str(root), **settings})
 
 
 def test_a_folder_is_recognized_with_its_classes_and_read(tmp_path: Path) -> None:

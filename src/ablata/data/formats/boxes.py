@@ -1,4 +1,4 @@
-"""Boxes, perhaps with masks, in any annotation tool's format: `data=boxes data.root=FOLDER`."""
+"""BoxSet, perhaps with masks, in any annotation tool's format: `data=boxes data.root=FOLDER`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _USUAL_CLASSES = 80
 """For how many classes complexity is counted where the settings do not name them: those of COCO."""
 
 
-class Boxes(SplitRule, DetectionFileSettings):
-    """Boxes, and masks where there are any, in an annotation tool's format, such as YOLO's, labelme's or CVAT's."""
+class BoxSet(SplitRule, DetectionFileSettings):
+    """BoxSet, and masks where there are any, in an annotation tool's format, such as YOLO's, labelme's or CVAT's."""
 
     kind: Literal["boxes"] = "boxes"
     format: FormatName | None = None

@@ -22,7 +22,7 @@ from ablata.data.detection.problems import OnInvalid
 from ablata.data.detection.rle import decode
 from ablata.data.detection.written_objects import WrittenObject
 from ablata.data.formats.all import FormatName
-from ablata.data.formats.boxes import Boxes
+from ablata.data.formats.boxes import BoxSet
 from ablata.data.formats.places import relative
 from ablata.data.formats.splitting import SplitRule
 from ablata.data.labels.table import LabelTable, default_palette
@@ -62,10 +62,10 @@ class Shapes(SplitRule, SegmentationFileSettings):
         count = (len(self.classes) or 20) + (self.unlabelled == "background") + (self.void == "class")
         return NominalShape(classes=count, channels=3, height=height, width=width)
 
-    def objects(self) -> Boxes:
+    def objects(self) -> BoxSet:
         """Return the settings that read the same set as objects."""
-        names = set(Boxes.model_fields) & set(type(self).model_fields) - {"kind", "augment", "minival", "mean", "std"}
-        return Boxes.model_validate({name: getattr(self, name) for name in names})
+        names = set(BoxSet.model_fields) & set(type(self).model_fields) - {"kind", "augment", "minival", "mean", "std"}
+        return BoxSet.model_validate({name: getattr(self, name) for name in names})
 
     def find(self, cache: Path) -> PairFiles:
         """Read the set, and paint its masks the first time; see `SegmentationFileSettings.find`."""
