@@ -103,7 +103,7 @@ def test_what_a_kill_left_half_written_is_cleared_away(digits: Callable, trainin
     (stopped.folder / "notes.tmp").write_text("mine")
     training(digits())
     names = {path.name for path in stopped.folder.iterdir()}
-    assert names == {LAST, BEST, "recipe.txt", "notes.tmp"}
+    assert names == {LAST, BEST, "recipe.txt", "notes.tmp", "items"}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
