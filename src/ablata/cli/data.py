@@ -12,7 +12,7 @@ import typer
 from ablata.base.files import refuse_no_image
 from ablata.cli.console import note, out, print_json
 from ablata.cli.graphs import graph
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 from ablata.cli.labels import LabelFolder, check_labels, convert_labels, count_labels, counted_problems, draw_labels
 from ablata.cli.named_data import boxes_recipe, is_folder, named_recipe
 from ablata.cli.settings import SettingsToChange
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ablata.data.loading.report import DataReport
     from ablata.engine.recipe import Recipe
 
-app = Commands(help="Check, count, draw and convert data sets.")
+app = CommandGroup(help="Check, count, draw and convert data sets.")
 app.command("graph")(graph)
 
 

@@ -33,7 +33,7 @@ def _without_types(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
-class Command(TyperCommand):
+class CliCommand(TyperCommand):
     """A command whose help names no Python types."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -53,7 +53,7 @@ class Command(TyperCommand):
             raise
 
 
-class Group(TyperGroup):
+class CliGroup(TyperGroup):
     """A group of commands whose help names no Python types."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -61,7 +61,7 @@ class Group(TyperGroup):
         return _without_types(super().get_params(ctx))
 
 
-class Commands(typer.Typer):
+class CommandGroup(typer.Typer):
     """A group of commands; shown where none is named.
 
     Args:
@@ -69,9 +69,9 @@ class Commands(typer.Typer):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(cls=Group, no_args_is_help=True, **settings)
+        super().__init__(cls=CliGroup, no_args_is_help=True, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Return the decorator that makes a function a command of the group."""
-        made: Callable[[F], F] = super().command(name, cls=Command, **settings)
+        made: Callable[[F], F] = super().command(name, cls=CliCommand, **settings)
         return made

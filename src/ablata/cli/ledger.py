@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ablata.cli.console import note
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 
-app = Commands(help="Repair a lost or damaged ledger.")
+app = CommandGroup(help="Repair a lost or damaged ledger.")
 
 
 @app.callback()

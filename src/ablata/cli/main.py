@@ -34,9 +34,9 @@ from ablata.cli import (
     worker,
 )
 from ablata.cli.console import fail
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 
-app = Commands(
+app = CommandGroup(
     name="ablata",
     help="A lab for vision models: train recipes, and find out whether a change helps.",
     pretty_exceptions_enable=False,

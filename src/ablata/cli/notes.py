@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablata.cli.console import note, out, print_json
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ablata.records.rows import EntryKind, NoteEntry
 
 LONGEST_CELL = 160
-app = Commands(help="Read hand-written training notes into the ledger.")
+app = CommandGroup(help="Read hand-written training notes into the ledger.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Files = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Notes; by default all read so far.")]
 

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from ablata.base.quantities import quantity
 from ablata.cli.console import out, print_json
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 from ablata.cli.settings import SettingsToChange
 from ablata.recipes.index import load_recipe, recipe_entries
 
-app = Commands(help="List recipes, or show one with every setting.")
+app = CommandGroup(help="List recipes, or show one with every setting.")
 
 
 @app.command("list")

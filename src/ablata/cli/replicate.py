@@ -12,13 +12,13 @@ import typer
 from ablata.base.errors import AblataError, SettingsError, choices, listing
 from ablata.cli.asking import WorkerCount
 from ablata.cli.console import note, out, print_json
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 
 if TYPE_CHECKING:
     from ablata.notebooks.notebook import Notebook, Question, Trial
     from ablata.notebooks.studies import Scale
 
-app = Commands(help="Repeat the experiments of five hand-written notebooks.")
+app = CommandGroup(help="Repeat the experiments of five hand-written notebooks.")
 
 Named = Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, see `ablata replicate list`.")]
 OneStudy = Annotated[str | None, typer.Option("--study", metavar="NAME", help="One of its studies; all by default.")]

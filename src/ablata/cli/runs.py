@@ -11,14 +11,14 @@ from ablata.base.errors import SettingsError
 from ablata.base.quantities import quantity
 from ablata.cli.asking import TrustCode, Yes
 from ablata.cli.console import agreed, note, out, print_json
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 from ablata.cli.settings import SettingsToChange
 from ablata.cli.train import show_training
 
 if TYPE_CHECKING:
     from ablata.records.removal import Removal
 
-app = Commands(help="List, show, compare, continue and remove runs.")
+app = CommandGroup(help="List, show, compare, continue and remove runs.")
 RecipeFilter = Annotated[str | None, typer.Option("--recipe", help="Only runs of this recipe (name or hash).")]
 StudyFilter = Annotated[str | None, typer.Option("--study", help="Only runs of this study.")]
 StateFilter = Annotated[

@@ -50,7 +50,7 @@ from ablata.cli.asking import (
     Yes,
 )
 from ablata.cli.console import agreed, err, note, out, print_json, quick_imports
-from ablata.cli.help import Commands
+from ablata.cli.help import CommandGroup
 from ablata.cli.runs import told
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from ablata.studies.study import Study
     from ablata.trainers.declared import DeclaredRule
 
-app = Commands(help="Ask whether a change helps, and get a verdict.")
+app = CommandGroup(help="Ask whether a change helps, and get a verdict.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Recorded = Annotated[str, typer.Argument(help="A study in the ledger.")]
 
