@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablata.stats.pick import Beliefs, Choice, after, beliefs, choose, next_run
+from ablata.stats.pick import ArmChoice, Beliefs, after, beliefs, choose, next_run
 
 
 def test_beliefs_are_those_of_the_mixed_model_written_out() -> None:
@@ -62,7 +62,7 @@ def test_a_choice_states_what_it_may_cost_and_turns_with_the_direction() -> None
     assert up.probabilities[1] > 0.95
     assert 0 <= up.regret < 0.02
     assert sum(up.probabilities) == pytest.approx(1)
-    assert Choice.from_json(up.to_json()) == up
+    assert ArmChoice.from_json(up.to_json()) == up
     assert choose(np.full((2, 3), 88.0)).regret == pytest.approx(0, abs=1e-4)
     with pytest.raises(ValueError, match="needs a run"):
         choose([[1.0, np.nan], [2.0, np.nan]])

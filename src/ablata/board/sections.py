@@ -34,7 +34,7 @@ class Field:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterSection(Section):
+class BoardFilterSection(Section):
     """Fields that choose what the page shows: a form whose address can be kept."""
 
     template: ClassVar[str] = "section_choose.html.j2"
@@ -176,7 +176,7 @@ class OutputSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteLine:
+class BoardNoteLine:
     """A line of notes, and what was read from it."""
 
     number: int
@@ -190,5 +190,5 @@ class NotesSection(Section):
     """Hand-written notes, line by line, beside what was read from them."""
 
     template: ClassVar[str] = "section_notes.html.j2"
-    lines: tuple[NoteLine, ...]
+    lines: tuple[BoardNoteLine, ...]
     caption: str = ""

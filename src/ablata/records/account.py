@@ -20,7 +20,7 @@ earlier judgements of its questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class EarlierVerdict:
     """What a study said of an arm at its newest look.
 
     Args:
@@ -52,7 +52,7 @@ class Judgement:
         return asdict(self)
 
 
-def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, without: str) -> list[Judgement]:
+def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, without: str) -> list[EarlierVerdict]:
     """Return all judgements of the questions that some arms pose, the oldest first.
 
     Args:
@@ -64,7 +64,7 @@ def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, 
     asked = list(arms)
     control = next(arm.recipe_hash for arm in asked if arm.is_control)
     wanted = {arm.recipe_hash: arm.name for arm in asked if not arm.is_control}
-    found: list[Judgement] = []
+    found: list[EarlierVerdict] = []
     for row in reversed(ledger.studies.all()):
         spec = row.spec
         if row.name == without or row.is_given or "design" in spec or spec["metric"]["key"] != metric:
@@ -77,7 +77,7 @@ def account_of(ledger: Ledger, arms: Iterable[ArmRow | NewArm], metric: str, *, 
         for alias, verdict, seeds in _ends(looks[-1].result) if looks else ():
             if alias in same:
                 found.append(
-                    Judgement(
+                    EarlierVerdict(
                         arm=same[alias], study=row.name, alias=alias, verdict=verdict, seeds=seeds, looks=len(looks),
                         margin=spec["rule"]["margin"], alpha=spec["rule"]["alpha"],
                         extendable=bool(spec.get("extendable")), created=row.created,

@@ -48,7 +48,7 @@ class Beliefs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Jsonable):
+class ArmChoice(Jsonable):
     """A setting picked; no claim.
 
     Attributes:
@@ -165,7 +165,7 @@ def next_run(state: Beliefs, left: int) -> np.ndarray:
     return np.asarray((np.maximum(gain, 0) + 1e-6 * hint).argmax(axis=-1))
 
 
-def choose(scores: ArrayLike, *, higher_is_better: bool = True, seed: int = 0) -> Choice:
+def choose(scores: ArrayLike, *, higher_is_better: bool = True, seed: int = 0) -> ArmChoice:
     """Return the best setting as far as the scores say, with what that may cost.
 
     Args:
@@ -185,7 +185,7 @@ def choose(scores: ArrayLike, *, higher_is_better: bool = True, seed: int = 0) -
     rng = np.random.default_rng(seed)
     draws = rng.multivariate_normal(state.mean, state.covariance, _DRAWS, method="eigh")
     wins = np.bincount(draws.argmax(axis=1), minlength=len(state.mean)) / _DRAWS
-    return Choice(
+    return ArmChoice(
         best=best,
         regret=float((draws.max(axis=1) - draws[:, best]).mean()),
         probabilities=tuple(wins.tolist()),

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ablata.base.errors import RecordError
-from ablata.records.account import Judgement
+from ablata.records.account import EarlierVerdict
 from ablata.records.moving.exporting import StudyFile
 from ablata.records.rows import GIVEN_CODE
 from ablata.stats import FactorialResult, FixedResult, Mode, Replay, Rule, rule_of, rules_of
@@ -35,7 +35,7 @@ class _Spec(BaseModel):
     commands: list[str]
     seen: dict[str, int] = {}
     exploratory: dict[str, str] = {}
-    judged_before: list[Judgement] = []
+    judged_before: list[EarlierVerdict] = []
     waves: list[int] = []
     extendable: bool = False
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ablata.base.errors import SettingsError
 from ablata.records.rows import ArmRow, RunRow
-from ablata.stats.pick import FIRST_SEEDS, Choice, after, beliefs, choose, next_run
+from ablata.stats.pick import FIRST_SEEDS, ArmChoice, after, beliefs, choose, next_run
 
 PICK = "pick"
 """The key of a study's specification that says that it picks, and claims nothing."""
@@ -51,7 +51,7 @@ def pick_choice(
     if len(names) < 2 or (~np.isnan(scores)).sum(axis=0).min() < FIRST_SEEDS:
         return None
     higher = bool(spec["metric"].get("higher_is_better", True))
-    found: Choice = choose(scores, higher_is_better=higher)
+    found: ArmChoice = choose(scores, higher_is_better=higher)
     return found.to_json() | {"names": names}
 
 

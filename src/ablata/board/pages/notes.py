@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from ablata.base.errors import RecordError
 from ablata.board.pages.ages import ago
 from ablata.board.rendering import address, board_of, page
-from ablata.board.sections import NoteLine, NotesSection
+from ablata.board.sections import BoardNoteLine, NotesSection
 from ablata.records.rows import NoteEntry
 from ablata.reports.html import Header
 from ablata.reports.sections import TableCell, TableSection
@@ -58,11 +58,11 @@ def notes_file(request: Request, source: str) -> HTMLResponse:
     return page(request, header, [section])
 
 
-def _line(number: int, text: str, entry: NoteEntry | None) -> NoteLine:
+def _line(number: int, text: str, entry: NoteEntry | None) -> BoardNoteLine:
     if entry is None:
-        return NoteLine(number=number, text=text)
+        return BoardNoteLine(number=number, text=text)
     settings = " ".join(f"{key}={value}" for key, value in entry.settings.items())
     scores = " ".join(f"{key} {value}" for key, value in entry.scores.items())
     claim = f"concludes: {entry.claim['verdict']}" if entry.claim and "verdict" in entry.claim else ""
     read = "; ".join(filter(None, (entry.label or "", settings, scores, claim)))
-    return NoteLine(number=number, text=text, read=read, kind=entry.kind)
+    return BoardNoteLine(number=number, text=text, read=read, kind=entry.kind)

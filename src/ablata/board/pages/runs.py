@@ -21,8 +21,8 @@ from ablata.board.rendering import address, board_of, page, query_of
 from ablata.board.sections import (
     Action,
     ActionsSection,
+    BoardFilterSection,
     Field,
-    FilterSection,
     OutputSection,
     WideTableSection,
 )
@@ -63,7 +63,7 @@ def runs(request: Request, filter: str = "", columns: str = "", sort: str = "", 
     if sort:
         found.sort(key=lambda pair: _order(pair[1], sort.removeprefix("-")), reverse=sort.startswith("-"))
     shown = found[max(start, 0) : max(start, 0) + ON_A_PAGE]
-    choose = FilterSection(
+    choose = BoardFilterSection(
         title="Find",
         ident="find",
         action="/runs",

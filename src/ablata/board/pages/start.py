@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from ablata.board.asked import Asked
 from ablata.board.rendering import board_of, page
-from ablata.board.sections import Action, ActionsSection, Field, FilterSection, Setting, SettingsFormSection
+from ablata.board.sections import Action, ActionsSection, BoardFilterSection, Field, Setting, SettingsFormSection
 from ablata.reports.html import Header
 from ablata.reports.sections import Section
 
@@ -25,7 +25,7 @@ def start(request: Request, recipe: str = "") -> HTMLResponse:
     """Show the forms; with a recipe, its settings beside them."""
     asked = board_of(request).asked
     names = [one["name"] for one in asked.get("recipes", "list", "--json") or []]
-    choose = FilterSection(
+    choose = BoardFilterSection(
         title="Recipe",
         ident="recipe",
         action="/start",

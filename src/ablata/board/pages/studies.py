@@ -15,8 +15,8 @@ from ablata.board.rendering import address, board_of, page, query_of
 from ablata.board.sections import (
     Action,
     ActionsSection,
+    BoardFilterSection,
     Field,
-    FilterSection,
     StudyCard,
     StudyListSection,
     Verdicts,
@@ -42,7 +42,7 @@ def studies(request: Request, q: str = "", state: str = "") -> HTMLResponse:
     words = q.lower().split()
     found = [one for one in board_of(request).lab.studies() if _matches(one, words, state)]
     under_way = sum(one.state == "open" for one in found)
-    choose = FilterSection(
+    choose = BoardFilterSection(
         title="Find",
         ident="find",
         action="/studies",
@@ -57,7 +57,7 @@ def studies(request: Request, q: str = "", state: str = "") -> HTMLResponse:
         else "There is no study yet. Start one under Start, or type: ablata study run quickstart"
     )
     cards = tuple(_card(one) for one in found)
-    compare = FilterSection(
+    compare = BoardFilterSection(
         title="Compare two",
         ident="compare",
         action="/studies/compare",

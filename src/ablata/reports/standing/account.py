@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablata.records.account import BEFORE, Judgement, account_of
+from ablata.records.account import BEFORE, EarlierVerdict, account_of
 from ablata.records.ledger import Ledger
 from ablata.records.rows import ArmRow, StudyRow
 from ablata.reports.view import JudgementView
@@ -15,7 +15,7 @@ def account_views(ledger: Ledger, row: StudyRow, arms: Sequence[ArmRow]) -> tupl
 
     Those of before are read from its specification too: the studies may be in another ledger, or gone.
     """
-    known = [Judgement(**one) for one in row.spec.get(BEFORE, ())]
+    known = [EarlierVerdict(**one) for one in row.spec.get(BEFORE, ())]
     fixed = {(one.study, one.arm) for one in known}
     now = account_of(ledger, arms, row.spec["metric"]["key"], without=row.name)
     later = [one for one in now if (one.study, one.arm) not in fixed]
