@@ -1,4 +1,4 @@
-"""BoxSet, perhaps with masks, in any annotation tool's format: `data=boxes data.root=FOLDER`."""
+"""Boxes, perhaps with masks, in any annotation tool's format: `data=boxes data.root=FOLDER`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _USUAL_CLASSES = 80
 
 
 class BoxSet(SplitRule, DetectionFileSettings):
-    """BoxSet, and masks where there are any, in an annotation tool's format, such as YOLO's, labelme's or CVAT's."""
+    """Boxes, and masks where there are any, in an annotation tool's format, such as YOLO's, labelme's or CVAT's."""
 
     kind: Literal["boxes"] = "boxes"
     format: FormatName | None = None
