@@ -179,7 +179,7 @@ def test_a_disk_that_fills_is_told_with_the_run_that_goes_on_once_there_is_room(
         answer = ablata("train", "digits", *QUICK, "train.checkpoint_seconds=1e-9")
     assert answer.status != 0
     assert "No space left on device" in answer.err
-    assert "free space" in answer.err
+    assert "has room" in answer.err
     with Ledger(home=home) as ledger:
         (run,) = ledger.runs.find(state="failed")
     assert f"ablata train --resume {run.id}" in answer.err

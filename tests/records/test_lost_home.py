@@ -194,3 +194,15 @@ def test_a_damaged_page_met_in_the_middle_of_a_command_is_told_in_words(lab: Pat
     )  # fmt: skip
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "ablata ledger repair" in done.stderr
+
+
+def test_a_home_on_a_full_disk_is_read_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger(home=tmp_path):
+        pass
+    monkeypatch.setattr("ablata.records.database._is_full", lambda folder: True)
+    with Ledger(home=tmp_path) as ledger:
+        assert ledger.runs.find() == []
+        with pytest.raises(RecordError, match="its disk is full") as told:
+            ledger.studies.finish("any")
+    assert str(told.value.do).startswith("make room")
+    assert not (tmp_path / f"{LEDGER_FILE}-wal").exists()

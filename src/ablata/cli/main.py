@@ -109,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("ABLATA_DEBUG"):
             raise
         kind = UserError if isinstance(error, _PLACES) else AblataError
-        told = kind("A file must be one that can be read or written", found=f"{error.filename or ''}: {error.strerror}")
+        found = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        told = kind("A file must be one that can be read or written", found=found)
         fail(told)
         sys.exit(told.exit_code)
     except KeyboardInterrupt:

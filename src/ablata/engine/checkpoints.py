@@ -103,7 +103,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, fence: Fence = nullconte
         raise CheckpointError(
             "A checkpoint must be written whole",
             found=f"{path}: {error}",
-            do="free space; the previous one is untouched",
+            do="see that its disk has room and its folder can be written; the previous one is untouched",
         ) from None
 
 

@@ -41,7 +41,8 @@ class Database:
     Attributes:
         patience: seconds for which the beginning of a transaction waits for a locked or restarting database; 0 until
             the ledger was opened, so that a wrong address is told at once.
-        read_only: whether an SQLite file or its folder cannot be written; reading works all the same.
+        read_only: whether an SQLite file or its folder cannot be written, or its disk is full; reading works all the
+            same.
 
     Raises:
         RecordError: the driver is not installed.
@@ -50,7 +51,7 @@ class Database:
     def __init__(self, url: URL, lab: str | None = None) -> None:
         self.url = url
         self.patience = 0.0
-        self.read_only = False
+        self.read_only, self._full = False, False
         self._refuses_writes = False
         self._file: tuple[int, int] | None = None
         self.is_sqlite = url.get_backend_name() == "sqlite"
@@ -68,7 +69,9 @@ class Database:
         event.listen(self.engine, "checkout", _refuse_after_fork)
         if self.is_sqlite:
             path = self.path
-            self.read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+            self._full = path.exists() and _is_full(path.parent)
+            writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) and not self._full
+            self.read_only = path.exists() and not writable
             event.listen(self.engine, "do_connect", self._locate)
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -115,8 +118,8 @@ class Database:
         if self.read_only:
             raise RecordError(
                 "The lab's home must be a folder that can be written",
-                found=f"{self.path}, which can only be read",
-                do="make it writable, or copy it and set ABLATA_HOME to the copy",
+                found=f"{self.path}, which can only be read" + (": its disk is full" if self._full else ""),
+                do=f"{'make room' if self._full else 'make it writable'}, or copy it and set ABLATA_HOME to the copy",
             )
         with self._begun(begin="BEGIN IMMEDIATE") as connection:
             yield connection
@@ -180,7 +183,7 @@ class Database:
         mode = "ro" if self.read_only else "rw" if self._file else "rwc"
         # Without a log beside it, a file in a folder that cannot be written can only be read as one nobody changes.
         log = Path(f"{self.path}-wal")
-        still = "&immutable=1" if self.read_only and not log.exists() else ""
+        still = "&immutable=1" if self.read_only and not (log.exists() and log.stat().st_size) else ""
         arguments[0] = f"file:{quote(str(self.path))}?mode={mode}{still}"
         options["uri"] = True
 
@@ -323,6 +326,12 @@ def looked_in(connection: Connection) -> str:
 
 ANOTHER_LAB = "or set ABLATA_HOME to the lab that has it"
 """What an error about something that is not in the lab adds to its advice."""
+
+
+def _is_full(folder: Path) -> bool:
+    """Tell whether a disk has no room for the index that SQLite lays beside a write-ahead log (32 KiB)."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < 32 * 1024
 
 
 def make_folder(path: Path) -> None:
