@@ -280,5 +280,6 @@ def _splits(samples: Sequence[Sample], holds: np.ndarray, how: Conversion, done:
 
 def _refuse_full_disk(samples: Sequence[Sample], draft: Path) -> None:
     files = [file for sample in samples for file in (sample.image, sample.label) if file is not None]
-    needed = sum(file.stat().st_size for file in files)
+    # A file that cannot be looked at is refused by its name where it is read.
+    needed = sum(file.stat().st_size for file in files if file.is_file())
     require_space(draft, needed, what="the new folder", do="choose an --output on another disk")
