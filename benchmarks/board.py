@@ -8,12 +8,29 @@ page is asked for several times in the server's own process; the figure is the t
 
 from __future__ import annotations
 
+import argparse
+import datetime
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 
+from ablata.base.files import write_text
 from ablata.records import Ledger, NewArm, NewRun
 from ablata.stats import RULE_VERSION, Rule, calibrate, calibration_key, replay
+from decision_rule import hardware
 
 ARMS, SEEDS = 8, 5
 KEY = "val/plain/top1"
@@ -87,3 +104,126 @@ def _run(
         ledger.metrics.log(run.id, claim.attempt, [(step, name, float(value)) for step, value in enumerate(noise)])
     cost = {"seconds": 60 + 10 * rng.random(), "peak_memory_bytes": 2**30, "threads": 1.0}
     ledger.leases.finish(run.id, claim.attempt, "completed", scores={KEY: score}, cost=cost)
+
+
+def page_times(home: Path, turns: int) -> dict[str, tuple[float, int]]:
+    """Return milliseconds (median) and bytes of each page's HTML, after one look at each."""
+    from starlette.testclient import TestClient
+
+    from ablata.board.server import board_app
+
+    with Ledger(home=home) as ledger:
+        run = ledger.runs.find(limit=1)[0].id
+        pages = {
+            "studies": "/studies",
+            "a study under way": "/studies/study-049",
+            "a finished study": "/studies/study-007",
+            "two studies": "/studies/compare?first=study-001&second=study-002",
+            "runs": "/runs",
+            "runs, filtered and sorted": "/runs?filter=optim.lr%3E0.12+arm:arm&sort=optim.lr",
+            "a run": f"/runs/{run}",
+            "eight runs": "/runs/compare?" + "&".join(f"run={one.id}" for one in ledger.runs.find(limit=8)),
+            "data": "/data",
+            "notes": "/notes",
+            "machine": "/machine",
+            "start": "/start",
+        }
+        with TestClient(board_app(ledger), base_url="http://localhost") as client:
+            found = {}
+            for name, path in pages.items():
+                client.get(path)
+                times = []
+                for _ in range(turns):
+                    began = time.perf_counter()
+                    answer = client.get(path)
+                    times.append(1000 * (time.perf_counter() - began))
+                    assert answer.status_code == 200, path
+                found[name] = (statistics.median(times), len(answer.content))
+    return found
+
+
+def steps_per_second(seconds: float) -> float:
+    """Return how often a fixed piece of arithmetic was done a second, on one thread."""
+    matrix, done, began = np.ones((256, 256)), 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        matrix @ matrix
+        done += 1
+    return done / (time.perf_counter() - began)
+
+
+def slowdown(home: Path, turns: int, seconds: float) -> float:
+    """Return by how many percent work on every core is slower while an open page follows the lab; medians of turns.
+
+    The work keeps all cores busy, as a training does. The page asks for itself every four seconds, as a browser does.
+    """
+    ratios = []
+    for turn in range(turns):
+        speeds = {}
+        for beside in (True, False) if turn % 2 else (False, True):
+            with _followed(home) if beside else nullcontext(), ProcessPoolExecutor(os.cpu_count()) as workers:
+                speeds[beside] = sum(workers.map(steps_per_second, [seconds] * (os.cpu_count() or 1)))
+        ratios.append(100 * (speeds[False] / speeds[True] - 1))
+    return statistics.median(ratios)
+
+
+@contextmanager
+def _followed(home: Path) -> Iterator[None]:
+    """A board with one open page, which asks for a study under way every four seconds."""
+    environment = os.environ | {"ABLATA_HOME": str(home)}
+    command = [sys.executable, "-m", "ablata", "board", "--no-open"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[2]
+        path = f"{address}studies/study-049"
+        urllib.request.urlopen(path).read()
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(4):
+                urllib.request.urlopen(urllib.request.Request(path, headers={"X-Follow": "1"})).read()
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=50)
+    parser.add_argument("--points", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--home", type=Path, help="where the lab is kept, to be used again")
+    parser.add_argument("--output", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = asked.home or Path(folder) / "lab"
+        if not home.exists():
+            make_lab(home, asked.studies, asked.points)
+        times = page_times(home, asked.turns)
+        slower = slowdown(home, asked.turns, 8.0)
+    today = datetime.date.today().isoformat()
+    rows = "\n".join(f"| {name} | {ms:.0f} | {size / 1000:.0f} |" for name, (ms, size) in times.items())
+    command, python = f"`python benchmarks/board.py --turns {asked.turns}`", f"Python {platform.python_version()}"
+    text = (
+        f"# Pages of the board\n\n{today}, {command}, {hardware()}, {python}.\n\n"
+        f"A lab of {asked.studies} studies, about {asked.studies * ARMS * SEEDS} runs, {asked.points} points of curves "
+        f"each. Time until a page's HTML is there, median of {asked.turns} after one look at it: the first look at a "
+        "study that ended undecided simulates what would settle it, which the board does in the background as it "
+        "starts.\n\n"
+        f"| page | ms | kB |\n|---|---|---|\n{rows}\n\n"
+        f"Work that keeps all cores busy is {slower:+.1f}% slower while a study's page is open and follows the lab "
+        f"(median of {asked.turns} turns with and without).\n"
+    )
+    print(text)
+    if asked.output is not None:
+        write_text(asked.output, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,10 @@ def start(
     ] = True,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a recipe that is there.")] = False,
 ) -> None:
-    """Look at a folder, say what it holds and what is wrong, and write a recipe that fits it and this machine."""
+    """Look at a folder and write a recipe that fits it.
+
+    Says what it holds, what is wrong with it, and what training it will cost on this machine.
+    """
     from ablata.api.starting import propose
     from ablata.base.errors import SettingsError
     from ablata.base.files import write_text

@@ -276,7 +276,10 @@ def pick(
     trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:
-    """Take the best of several settings with a budget of runs, which go where they may change the choice. No claim."""
+    """Take the best of several settings within a budget.
+
+    Runs go where they may change the choice; it is a choice, never a claim.
+    """
     with quick_imports():
         from ablata.api.studies import as_pick
         from ablata.cli.reporting import print_report, write_report

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ablata.cli.console import note, out, print_json
+from ablata.cli.help import CommandGroup
 
-app = typer.Typer(help="List and fetch pretrained weights.", no_args_is_help=True)
+app = CommandGroup(help="List and fetch pretrained weights.")
 
 
 @app.callback()
@@ -21,7 +22,7 @@ def group() -> None:
 
 @app.command("list")
 def list_weights(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the weights that can be had by name, and those that the lab has."""
+    """List weights that can be had, and those that are here."""
     from ablata.models.weights.sources import SOURCES, fetched
     from ablata.reports.console import show
 
@@ -45,7 +46,10 @@ def get(
     name: Annotated[str, typer.Argument(help="A name of `ablata weights list`, timm:NAME or torchvision:NAME.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Fetch weights into the lab, check their digest, and say how to use them."""
+    """Fetch weights into the lab, and check their digest.
+
+    Says how to use them.
+    """
     from ablata.models.weights.getting import get_weights
     from ablata.models.weights.sources import folder_of
 
