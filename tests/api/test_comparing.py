@@ -389,6 +389,7 @@ def test_an_edit_of_the_file_after_its_import_never_takes_or_gives_a_score_of_th
     assert len({first.name, again.name, there.name}) == 3
 
 
+@pytest.mark.slow
 def test_a_script_that_compares_at_its_top_is_told_by_its_workers(tmp_path: Path) -> None:
     import subprocess
 

@@ -108,6 +108,7 @@ def test_an_arm_can_be_a_git_branch(folder: Path, home: Path, compare: Callable[
     assert len(trees.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on_and_loses_and_doubles_nothing(
     folder: Path, home: Path, compare: Callable[..., Any], ablata: Callable[..., Any]
 ) -> None:

@@ -98,7 +98,7 @@ def test_what_training_repairs_is_a_note_and_no_problem(ablata: Ablata, root: Pa
     assert "1 problem\n" in refused.out
 
 
-def test_test_images_that_are_trained_on_and_the_layout_of_yolo_are_told(
+def test_test_images_that_are_trained_on_and_a_yolo_folder_without_images_are_told(
     ablata: Ablata, root: Path, tmp_path: Path
 ) -> None:
     (root / "test" / "test300.png").write_bytes((root / "train" / "train100.png").read_bytes())
@@ -109,7 +109,7 @@ def test_test_images_that_are_trained_on_and_the_layout_of_yolo_are_told(
     (tmp_path / "yolo/labels/train/0.txt").write_text("0 0.2 0.3 0.2 0.3\n")
     for command in ("check", "graph"):
         answer = ablata("data", command, str(tmp_path / "yolo"))
-        assert (answer.status, "YOLO" in answer.err) == (2, True)
+        assert (answer.status, "A set must have images" in answer.err) == (2, True)
 
 
 def test_a_recipe_on_generated_scenes_is_checked_and_drawn(ablata: Ablata, tmp_path: Path) -> None:

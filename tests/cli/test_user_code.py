@@ -113,6 +113,7 @@ def test_the_copy_serves_from_another_folder_once_the_files_have_gone(
     assert "has ended already" in ablata("train", "--resume", run).err
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_with_its_copy(
     start: Callable[..., subprocess.Popen[str]], ablata: Run, own: Path, home: Path
 ) -> None:
@@ -155,6 +156,7 @@ def scores_of(home: Path, study: str, arm: str = "mine") -> list[tuple[int, dict
         return sorted((cell.seed, cell.run.scores, cell.run.code) for cell in cells)
 
 
+@pytest.mark.slow
 def test_a_study_with_workers_is_asked_anew_once_the_network_changes(
     ablata: Run, own: Path, home: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_study_with_workers_is_asked_anew_once_the_network_changes(
         assert ablata("study", *arguments).status == 0
 
 
+@pytest.mark.slow
 def test_an_open_study_goes_on_with_the_code_it_began_with(ablata: Run, own: Path, home: Path) -> None:
     """An arm of which a run has ended uses its copy; one without is told what is gone."""
     with pytest.MonkeyPatch.context() as patch:
@@ -380,6 +383,7 @@ def test_an_archive_changes_no_code_of_a_run_made_here(ablata: Run, own: Path, h
     assert ablata("evaluate", run.id).status == 0
 
 
+@pytest.mark.slow
 def test_a_script_is_found_by_the_workers_of_its_study(home: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "from ablata.models.classification.digits_net import DigitsNet\n"

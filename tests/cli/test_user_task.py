@@ -56,6 +56,7 @@ def test_a_run_of_it_is_scored_predicts_and_is_exported_from_another_folder(
     assert "data:image/jpeg;base64," in page
 
 
+@pytest.mark.slow
 def test_a_study_of_it_ends_in_a_verdict(ablata: Ablata, own: Path) -> None:
     answer = ablata(
         "study", "run", "--recipe", f"{own}:angle", *(part for key in QUICK for part in ("--set", key)),

@@ -186,6 +186,7 @@ def test_torchrun_trains_one_run_and_prints_the_learning_rate_once(tmp_path: Pat
     assert load_checkpoint(run / LAST).facts["step"] == 20
 
 
+@pytest.mark.slow
 def test_torchrun_trains_a_chain_of_rounds(tmp_path: Path) -> None:
     said = torchrun(tmp_path, "train.epochs=1", "refine=refinement", "refine.teacher=static")
     assert said.count("beside its teacher") == 1, said

@@ -107,4 +107,6 @@ def test_a_study_plans_with_its_own_noise_but_is_no_history_of_itself(
     end_all(ledger, study, end_run)
     assert earlier_noise(ledger, study) is not None
     assert with_history(ledger, study) is study
-    assert with_history(ledger, replace(study, name="next")).history is not None
+    assert with_history(ledger, replace(study, name="next", first_seed=50)).history is not None
+    # A study that shares these runs is judged by them: counted once more as history, they would count twice.
+    assert with_history(ledger, replace(study, name="next")).history is None
