@@ -33,6 +33,8 @@ from ablata.stats import RULE_VERSION, Rule, calibrate, calibration_key, replay
 from decision_rule import hardware
 
 ARMS, SEEDS = 8, 5
+_START_SECONDS = 15
+"""After which the board has simulated what would settle the undecided arms."""
 KEY = "val/plain/top1"
 NAMES = ("train/loss", "train/lr", "val/plain/loss", KEY)
 
@@ -154,7 +156,8 @@ def steps_per_second(seconds: float) -> float:
 def slowdown(home: Path, turns: int, seconds: float) -> float:
     """Return by how many percent work on every core is slower while an open page follows the lab; medians of turns.
 
-    The work keeps all cores busy, as a training does. The page asks for itself every four seconds, as a browser does.
+    The work keeps all cores busy, as a training does. The page asks for itself as often as a browser does: every four
+    seconds, or fifty times what an answer takes. What the board simulates as it starts has ended.
     """
     ratios = []
     for turn in range(turns):
@@ -168,7 +171,7 @@ def slowdown(home: Path, turns: int, seconds: float) -> float:
 
 @contextmanager
 def _followed(home: Path) -> Iterator[None]:
-    """A board with one open page, which asks for a study under way every four seconds."""
+    """A board with one open page of a study under way, which follows it."""
     environment = os.environ | {"ABLATA_HOME": str(home)}
     command = [sys.executable, "-m", "ablata", "board", "--no-open"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -176,11 +179,15 @@ def _followed(home: Path) -> Iterator[None]:
         address = process.stderr.readline().split()[2]
         path = f"{address}studies/study-049"
         urllib.request.urlopen(path).read()
+        time.sleep(_START_SECONDS)
         ended = threading.Event()
 
         def follow() -> None:
-            while not ended.wait(4):
+            pause = 4.0
+            while not ended.wait(pause):
+                began = time.monotonic()
                 urllib.request.urlopen(urllib.request.Request(path, headers={"X-Follow": "1"})).read()
+                pause = max(4.0, 50 * (time.monotonic() - began))
 
         thread = threading.Thread(target=follow)
         thread.start()
@@ -206,7 +213,7 @@ def main() -> None:
         if not home.exists():
             make_lab(home, asked.studies, asked.points)
         times = page_times(home, asked.turns)
-        slower = slowdown(home, asked.turns, 8.0)
+        slower = slowdown(home, asked.turns, 20.0)
     today = datetime.date.today().isoformat()
     rows = "\n".join(f"| {name} | {ms:.0f} | {size / 1000:.0f} |" for name, (ms, size) in times.items())
     command, python = f"`python benchmarks/board.py --turns {asked.turns}`", f"Python {platform.python_version()}"
