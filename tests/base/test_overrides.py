@@ -123,6 +123,13 @@ def test_alternatives_given_together_are_left_for_the_settings_to_refuse(order: 
     assert override(Timed(), order).length == Length(epochs=3.0, steps=5)
 
 
+def test_a_part_written_as_a_mapping_says_which_it_is() -> None:
+    for text in ("{}", '{"smoothing": 0.1}'):
+        with pytest.raises(SettingsError, match=r"loss must say which it is: one of cross_entropy, ohem"):
+            override(Toy(), [f"loss={text}"])
+    assert override(Toy(), ['loss={"kind": "ohem", "minimum": 4}']).loss == Ohem(minimum=4)
+
+
 def test_an_optional_part_is_switched_on_and_off() -> None:
     assert override(Toy(), ["ema=true"]).ema == Average()
     assert override(Toy(), ["ema.decay=0.9"]).ema == Average(decay=0.9)

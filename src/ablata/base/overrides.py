@@ -262,6 +262,12 @@ def _value(field: FieldInfo, current: Any, assignment: Assignment) -> Any:
         return current if isinstance(current, dict) else _defaults(next(iter(kinds.values())))
     if kinds and allows_none(field.annotation) and value is False:
         return None
+    if len(kinds) > 1 and isinstance(value, dict) and "kind" not in value:
+        raise SettingsError(
+            f"{assignment.key} must say which it is: one of {choices(kinds, assignment.text)}",
+            found=str(assignment),
+            do=f"{assignment.key}=KIND, then {assignment.key}.setting=value",
+        )
     annotation: Any = field.annotation
     adapter: Any = TypeAdapter(annotation, config=None if kinds else {"strict": True})
     told: AblataError | None = None
