@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 from io import StringIO
 
+import pytest
 from rich.table import Table
 from rich.text import Text
 
@@ -31,3 +33,26 @@ def test_none_reaches_what_is_printed_plainly() -> None:
     console.file = StringIO()
     show(Text(HOSTILE), console)
     assert "\x1b" not in console.file.getvalue() + plain_lines(Text(HOSTILE))
+
+
+class Gone(StringIO):
+    """A terminal that cannot be written to any more."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self._number, "gone")
+
+
+def test_a_console_goes_quiet_once_its_terminal_is_gone() -> None:
+    console = new_console()
+    console.file = Gone(errno.EIO)
+    console.print("a training goes on")
+    assert console.quiet
+    console.print("and nothing is shown")
+    full = new_console()
+    full.file = Gone(errno.ENOSPC)
+    with pytest.raises(OSError, match="gone"):
+        full.print("what is lost is told")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from io import StringIO
 
@@ -18,9 +19,24 @@ ASCII = str.maketrans({"→": ">", "×": "x", "–": "-", "−": "-", "±": "+-"
 
 def new_console(*, stderr: bool = False) -> Console:
     """Return a console of standard output or standard error that lets no control character of a text through."""
-    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    console = _LastingConsole(stderr=stderr, soft_wrap=True, highlight=False)
     console.push_render_hook(_PrintableHook())
     return console
+
+
+class _LastingConsole(Console):
+    """A console that goes quiet once its terminal is gone: what it was to show must not end a training.
+
+    A terminal that hangs up also sends a signal, but a write that is under way raises before the signal is heard.
+    """
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.quiet = True
 
 
 class _PrintableHook(RenderHook):
