@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -59,23 +60,33 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 def until(holds: Callable[[], object], seconds: float = 120) -> None:
-    """Wait until something holds."""
+    """Wait until something holds; a part of the page that is replaced meanwhile does not hold yet."""
     end = time.monotonic() + seconds
-    while not holds():
+    while True:
+        try:
+            if holds():
+                return
+        except (StaleElementReferenceException, NoSuchElementException):
+            pass
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.3)
 
 
 def body(browser: webdriver.Chrome) -> str:
     """The text of the page; empty in between two pages."""
-    return "".join(one.text for one in browser.find_elements(By.TAG_NAME, "body"))
+    return str(browser.execute_script("return document.body ? document.body.innerText : ''"))
 
 
 def press(browser: webdriver.Chrome, words: str) -> None:
     """Press the button of these words, in the middle of the window."""
-    found = browser.find_element(By.XPATH, f"//button[normalize-space()='{words}']")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
-    found.click()
+
+    def pressed() -> bool:
+        found = browser.find_element(By.XPATH, f"//button[normalize-space()='{words}']")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
+        found.click()
+        return True
+
+    until(pressed)
 
 
 def kept(browser: webdriver.Chrome, name: str) -> None:
@@ -129,8 +140,9 @@ def test_runs_are_filtered_and_compared(browser: webdriver.Chrome, board: str) -
     search.send_keys("arm:wide model.width>16" + Keys.ENTER)
     until(lambda: "3 runs match" in body(browser))
     kept(browser, "runs")
-    for box in browser.find_elements(By.CSS_SELECTOR, "input[name=run]")[:2]:
-        box.click()
+    browser.execute_script(
+        "[...document.querySelectorAll('input[name=run]')].slice(0, 2).forEach((box) => box.click())"
+    )
     press(browser, "Compare the chosen runs")
     until(lambda: "2 runs beside each other" in body(browser))
     kept(browser, "compare")
@@ -147,7 +159,7 @@ def test_a_training_is_stopped_after_its_step_and_resumed(browser: webdriver.Chr
     started = browser.current_url
     browser.get(f"{board}/runs?filter=state:running")
     until(lambda: browser.find_elements(By.CSS_SELECTOR, "td.code a"), 180)
-    run = browser.find_element(By.CSS_SELECTOR, "td.code a").text
+    run = browser.execute_script("return document.querySelector('td.code a').textContent")
     browser.get(f"{board}/runs/{run}")
     until(lambda: browser.find_elements(By.CSS_SELECTOR, "svg.plot"), 180)
     kept(browser, "run")

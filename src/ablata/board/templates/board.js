@@ -21,8 +21,10 @@ function follow(next) {
     if (shown.get(one.id) === one.outerHTML || typing(old)) continue;
     const opened = [...old.querySelectorAll("details")].map((part) => part.open);
     const scrolled = [...old.querySelectorAll(".scroll, pre.output")].map((part) => [part.scrollLeft, part.scrollTop]);
+    const ticked = [...old.querySelectorAll("input[type=checkbox]:checked")].map((box) => `${box.name}=${box.value}`);
     shown.set(one.id, one.outerHTML);
     old.replaceWith(one);
+    one.querySelectorAll("input[type=checkbox]").forEach((box) => { box.checked ||= ticked.includes(`${box.name}=${box.value}`); });
     prepare(one);
     one.querySelectorAll("details").forEach((part, place) => { part.open = opened[place] ?? part.open; });
     one.querySelectorAll(".scroll, pre.output").forEach((part, place) => {
